@@ -1,0 +1,21 @@
+// Package tallystick is the module's front door; it holds no code. The map:
+//
+// On top, pure packages that other programs can use, one per format or algorithm:
+//
+//	securid   the tokencode: seed, time and PIN in, digits out
+//	sdtid     token files: read, check, open with a password, write
+//	ctf       compressed token strings: the digits, the base64 form, the URLs that carry them
+//	ctkip     dynamic seed provisioning: messages, key derivation, both sides; no network
+//	client    Go client of the management API, and the JSON types of that API
+//
+// Under internal, the nouns and verbs of running tokens, then the ways in:
+//
+//	fault, seed, user, device, audit               the words every layer shares
+//	profile, token, pin, access                    the nouns with rules
+//	distribution, authentication, tokenapp         the verbs
+//	store, api, provision                          the database and the transports, strangers to one another
+//	server                                         opens the store, wires the transports, runs, stops
+//
+// Under cmd, the two programs: tallystick, the server and its command line, and tally, the token app.
+// An import goes from a later line to an earlier one only; house_test.go holds that as a test.
+package tallystick
