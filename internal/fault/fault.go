@@ -1,0 +1,166 @@
+// Package fault holds the refusals of Tallystick: errors that tell a person
+// what the input or the state does not allow and what to do next, each under
+// a stable code that scripts may rely on.
+//
+// The codes are those of spec/software-token-lifecycle.md and spec/cli.md. A
+// transport turns an [*Error] into its own form (problem details, an exit
+// status, a SOAP fault); any other error is a defect or an outage, whose text
+// belongs in the log and not in an answer.
+//
+//	if errors.Is(err, fault.TokenLimitReached) { ... }
+package fault
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Code names one kind of refusal. It never changes once released. A Code is
+// an error itself, so that errors.Is(err, fault.Conflict) works on any chain.
+type Code string
+
+// Error returns the code as text.
+func (c Code) Error() string { return string(c) }
+
+// Refusals of any part of the system.
+const (
+	Invalid       Code = "INVALID"        // the request is not well formed
+	Unauthorized  Code = "UNAUTHORIZED"   // who asks is not known
+	Forbidden     Code = "FORBIDDEN"      // who asks may not do this
+	NotFound      Code = "NOT_FOUND"      // no such thing
+	Conflict      Code = "CONFLICT"       // changed meanwhile: read again
+	TooLarge      Code = "TOO_LARGE"      // input over a limit
+	TooMany       Code = "TOO_MANY"       // asked too often
+	Unavailable   Code = "UNAVAILABLE"    // cannot be decided now: try again
+	KeyReused     Code = "KEY_REUSED"     // an idempotency key came back with another request
+	MasterKey     Code = "MASTER_KEY"     // the master key is missing or not the one of this database
+	SchemaNewer   Code = "SCHEMA_NEWER"   // the database belongs to a newer release
+	AuditTampered Code = "AUDIT_TAMPERED" // the audit log is not what was signed
+)
+
+// Users, profiles and devices.
+const (
+	UserNotFound      Code = "USER_NOT_FOUND"
+	UserExists        Code = "USER_EXISTS"
+	UserInvalid       Code = "USER_INVALID"
+	UserDisabled      Code = "USER_DISABLED"
+	UserInUse         Code = "USER_IN_USE"
+	ProfileNotFound   Code = "PROFILE_NOT_FOUND"
+	ProfileNameTaken  Code = "PROFILE_NAME_TAKEN"
+	ProfileNameBad    Code = "PROFILE_NAME_INVALID"
+	ProfileNotAllowed Code = "PROFILE_OPTION_NOT_ALLOWED_BY_DEVICE"
+	ProfileInUse      Code = "PROFILE_IN_USE"
+	DeviceNotFound    Code = "DEVICE_DEF_NOT_FOUND"
+)
+
+// Token records: made, imported, assigned.
+const (
+	TokenNotFound    Code = "TOKEN_NOT_FOUND"
+	TokenAssigned    Code = "TOKEN_ALREADY_ASSIGNED"
+	TokenNotAssigned Code = "NOT_ASSIGNED"
+	TokenExpired     Code = "TOKEN_EXPIRED"
+	TokenLimit       Code = "TOKEN_LIMIT_REACHED"
+	NoToken          Code = "NO_TOKEN_AVAILABLE"
+	SerialsExhausted Code = "SERIALS_EXHAUSTED"
+	ImportFormat     Code = "IMPORT_BAD_FORMAT"
+	ImportPassword   Code = "IMPORT_BAD_PASSWORD"
+	ImportMAC        Code = "IMPORT_MAC_MISMATCH"
+	ImportRecord     Code = "IMPORT_RECORD_INVALID"
+	ImportDuplicate  Code = "IMPORT_DUPLICATE"
+	PINInvalid       Code = "PIN_INVALID"
+)
+
+// Distribution and redistribution.
+const (
+	ProfileMismatch     Code = "PROFILE_DEVICE_MISMATCH"
+	DeviceIDInvalid     Code = "DEVICE_ID_INVALID"
+	DeviceIDRequired    Code = "DEVICE_ID_REQUIRED"
+	NicknameInvalid     Code = "NICKNAME_INVALID"
+	PasswordRequired    Code = "PASSWORD_REQUIRED"
+	PasswordTooLong     Code = "PASSWORD_TOO_LONG"
+	PasswordTooWeak     Code = "PASSWORD_TOO_WEAK"
+	UnprotectedCTF      Code = "UNPROTECTED_CTF"
+	IssueLimit          Code = "ISSUE_LIMIT_REACHED"
+	ReasonRequired      Code = "REASON_REQUIRED"
+	NotDistributed      Code = "NOT_DISTRIBUTED"
+	ActivationRefused   Code = "ACTIVATION_REFUSED"
+	ActivationUnknown   Code = "ACTIVATION_UNKNOWN"
+	ActivationExpired   Code = "ACTIVATION_EXPIRED"
+	ActivationUsed      Code = "ACTIVATION_USED"
+	ActivationLocked    Code = "ACTIVATION_LOCKED"
+	ActivationRevoked   Code = "ACTIVATION_REVOKED"
+	DeviceMismatch      Code = "DEVICE_MISMATCH"
+	NotDistributable    Code = "TOKEN_NOT_DISTRIBUTABLE"
+	ServiceBusy         Code = "SERVICE_BUSY"
+	DeliveryProofFailed Code = "DELIVERY_PROOF_FAILED"
+)
+
+// Refusals of the token app (spec/cli.md).
+const (
+	BadFormat            Code = "BAD_FORMAT"
+	ChecksumFailed       Code = "CHECKSUM_FAILED"
+	WrongPassword        Code = "WRONG_PASSWORD"
+	WrongDevice          Code = "WRONG_DEVICE"
+	UnsupportedVersion   Code = "UNSUPPORTED_VERSION"
+	UnsupportedAlgorithm Code = "UNSUPPORTED_ALGORITHM"
+	Expired              Code = "EXPIRED"
+	DuplicateSerial      Code = "DUPLICATE_SERIAL"
+	Modified             Code = "MODIFIED"
+	UnknownToken         Code = "UNKNOWN_TOKEN"
+	StoreFull            Code = "STORE_FULL"
+	StoreLocked          Code = "STORE_LOCKED"
+	BadPIN               Code = "BAD_PIN"
+	ServerUnreachable    Code = "SERVER_UNREACHABLE"
+	ServerUntrusted      Code = "SERVER_UNTRUSTED"
+)
+
+// An Error refuses what the input or the state does not allow.
+type Error struct {
+	Code    Code           // stable
+	Message string         // for people: what is wrong, and what to do next; never a secret
+	Details map[string]any // facts for programs, such as {"users":3,"tokens":2}; may be nil
+}
+
+// New makes a refusal; the message is built as fmt.Sprintf does.
+func New(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// With adds one fact for programs to the refusal and returns it.
+func (e *Error) With(name string, value any) *Error {
+	if e.Details == nil {
+		e.Details = map[string]any{}
+	}
+	e.Details[name] = value
+	return e
+}
+
+// Error returns the message for people.
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap gives the code, so that errors.Is finds it.
+func (e *Error) Unwrap() error { return e.Code }
+
+// CodeOf returns the code of the refusal in err's chain, or "" if err is no
+// refusal but a defect or an outage.
+func CodeOf(err error) Code {
+	var c Code
+	if errors.As(err, &c) {
+		return c
+	}
+	return ""
+}
+
+// Wrap puts what was being done in front of a refusal's message and keeps its
+// code and details; any other error is wrapped as fmt.Errorf does with %w.
+func Wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	doing := fmt.Sprintf(format, args...)
+	var e *Error
+	if errors.As(err, &e) {
+		return &Error{Code: e.Code, Message: doing + ": " + e.Message, Details: e.Details}
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
