@@ -55,6 +55,7 @@ const (
 
 // Token records: made, imported, assigned.
 const (
+	SeedInUse        Code = "SEED_IN_USE"
 	TokenNotFound    Code = "TOKEN_NOT_FOUND"
 	TokenAssigned    Code = "TOKEN_ALREADY_ASSIGNED"
 	TokenNotAssigned Code = "NOT_ASSIGNED"

@@ -1,0 +1,175 @@
+// Package access says who may do what: roles with their rights, and the API
+// keys that act in a role (spec/software-token-lifecycle.md section 15).
+package access
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// A Right is one thing somebody may do.
+type Right string
+
+// The rights.
+const (
+	Read           Right = "read"         // users, devices, profiles, tokens without secrets
+	ManageUsers    Right = "manage_users" // add, edit, delete users
+	ManageProfiles Right = "manage_profiles"
+	ManageTokens   Right = "manage_tokens" // create, import, assign, unassign, delete
+	CareTokens     Right = "care_tokens"   // enable, disable, PINs
+	Distribute     Right = "distribute"    // first deliveries
+	Redistribute   Right = "redistribute"  // new seeds for delivered tokens
+	Authenticate   Right = "authenticate"  // ask whether a passcode is right
+	ReadAudit      Right = "read_audit"
+	ManageKeys     Right = "manage_keys" // API keys and data keys
+)
+
+// A Role is a named set of rights.
+type Role string
+
+// The roles.
+const (
+	SuperAdmin         Role = "super_admin"
+	TokenAdmin         Role = "token_admin"
+	HelpDesk           Role = "help_desk"
+	PrivilegedHelpDesk Role = "privileged_help_desk"
+	Auditor            Role = "auditor"
+	Operator           Role = "operator"
+	Agent              Role = "agent" // a program that asks for authentication
+)
+
+var rights = map[Role][]Right{
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManageTokens, CareTokens, Distribute, Redistribute, Authenticate, ReadAudit, ManageKeys},
+	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, Distribute, Redistribute},
+	HelpDesk:           {Read, CareTokens},
+	PrivilegedHelpDesk: {Read, CareTokens, Redistribute},
+	Auditor:            {Read, ReadAudit},
+	Operator:           {ManageKeys},
+	Agent:              {Authenticate},
+}
+
+// Roles lists the roles by name.
+func Roles() []Role {
+	var all []Role
+	for r := range rights {
+		all = append(all, r)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// May tells whether the role has the right.
+func (r Role) May(want Right) bool { return slices.Contains(rights[r], want) }
+
+// A Key lets a program use the API in a role. Its secret is shown once and
+// kept only as a keyed hash.
+type Key struct {
+	ID        string // 16 hexadecimal digits; the public part of the key
+	Name      string
+	Role      Role
+	Hash      []byte
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero for never
+}
+
+// Store is what the registry needs of the database.
+type Store interface {
+	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
+	Transact(ctx context.Context, do func(context.Context) error) error
+	// APIKey returns a key by ID; [fault.NotFound].
+	APIKey(ctx context.Context, id string) (Key, error)
+	// APIKeys lists the keys by name.
+	APIKeys(ctx context.Context) ([]Key, error)
+	// AddAPIKey stores a new key; [fault.Conflict] if the name is taken.
+	AddAPIKey(ctx context.Context, k Key) error
+	// DeleteAPIKey removes a key by name; [fault.NotFound].
+	DeleteAPIKey(ctx context.Context, name string) error
+	// Record keeps an event, in the transaction of ctx.
+	Record(ctx context.Context, e audit.Event) error
+}
+
+// A Hasher makes keyed hashes: a seed.Keyring.
+type Hasher interface {
+	MAC(purpose string, parts ...[]byte) []byte
+}
+
+// A Registry keeps the deployment's API keys.
+type Registry struct {
+	Store Store
+	Hash  Hasher
+	Now   func() time.Time
+}
+
+// keyPrefix starts every API key, so that scanners for leaked secrets find them.
+const keyPrefix = "tsk_"
+
+// Add makes a key and returns it with the secret text that its user sends;
+// the text is not kept and cannot be shown again. life 0 means for ever.
+func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Duration) (Key, string, error) {
+	if name == "" || len(name) > 64 || strings.IndexFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) >= 0 {
+		return Key{}, "", fault.New(fault.Invalid, "the name of an API key takes 1 to 64 printable characters")
+	}
+	if rights[role] == nil {
+		return Key{}, "", fault.New(fault.Invalid, "no role %q: take one of %v", role, Roles())
+	}
+	if life < 0 {
+		return Key{}, "", fault.New(fault.Invalid, "an API key cannot have expired already")
+	}
+	raw := make([]byte, 8+32)
+	rand.Read(raw)
+	id, secret := hex.EncodeToString(raw[:8]), base64.RawURLEncoding.EncodeToString(raw[8:])
+	k := Key{ID: id, Name: name, Role: role, Hash: r.Hash.MAC("api-key", []byte(id), []byte(secret)), CreatedAt: r.Now().UTC()}
+	if life > 0 {
+		k.ExpiresAt = k.CreatedAt.Add(life)
+	}
+	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		if err := r.Store.AddAPIKey(ctx, k); err != nil {
+			return err
+		}
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "admin.key_add", "api_key:"+name, audit.Details{"role": role}))
+	})
+	return k, keyPrefix + id + "_" + secret, err
+}
+
+// List returns the keys by name.
+func (r *Registry) List(ctx context.Context) ([]Key, error) { return r.Store.APIKeys(ctx) }
+
+// Delete makes a key useless from now on.
+func (r *Registry) Delete(ctx context.Context, name string) error {
+	return r.Store.Transact(ctx, func(ctx context.Context) error {
+		if err := r.Store.DeleteAPIKey(ctx, name); err != nil {
+			return err
+		}
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "admin.key_delete", "api_key:"+name, nil))
+	})
+}
+
+// Check returns the key that a secret text belongs to. Every refusal is the
+// same [fault.Unauthorized].
+func (r *Registry) Check(ctx context.Context, text string) (Key, error) {
+	refused := fault.New(fault.Unauthorized, "this API key is not known or no longer valid: ask an administrator for a new one")
+	rest, ours := strings.CutPrefix(text, keyPrefix)
+	id, secret, whole := strings.Cut(rest, "_")
+	if !ours || !whole || len(id) != 16 || len(secret) != 43 {
+		return Key{}, refused
+	}
+	k, err := r.Store.APIKey(ctx, id)
+	if err != nil && fault.CodeOf(err) != fault.NotFound {
+		return Key{}, err
+	}
+	right := subtle.ConstantTimeCompare(k.Hash, r.Hash.MAC("api-key", []byte(id), []byte(secret))) == 1
+	if !right || !k.ExpiresAt.IsZero() && !r.Now().Before(k.ExpiresAt) {
+		return Key{}, refused
+	}
+	return k, nil
+}

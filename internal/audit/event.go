@@ -1,0 +1,107 @@
+// Package audit is the record of what was done: who did what to which object,
+// when, from where and with what outcome.
+//
+// An [Event] is written in the transaction of the change that it tells of, so
+// there is never one without the other. Within a second one server gives the
+// new events their places in an append-only log: a Merkle tree (as in
+// Certificate Transparency, RFC 9162) whose head is signed in a
+// [Checkpoint], kept in the database and outside it. [Verify] recomputes the
+// tree from the events and names the first one that was changed, removed,
+// moved or cut off. No event holds a seed, PIN, passcode, activation code or
+// password (spec/software-token-lifecycle.md section 14).
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Outcomes of an event.
+const (
+	Success = "success"
+	Failure = "failure"
+)
+
+// An Actor is who acts: an administrator, an API key, a user's own request or
+// the server itself.
+type Actor struct {
+	Name   string `json:"actor"`            // "socket:root", "key:helpdesk-1", "user:alice", "server"
+	Role   string `json:"role,omitempty"`   // the role it acted in
+	Client string `json:"client,omitempty"` // address the request came from; no port
+}
+
+// An Event is one thing that was done or refused.
+type Event struct {
+	ID          string    `json:"id"` // UUIDv7
+	At          time.Time `json:"at"` // UTC
+	Node        string    `json:"node,omitempty"`
+	Actor                 // who
+	Action      string    `json:"action"`            // "token.assign", "dist.issue", "authn.fail"
+	Object      string    `json:"object"`            // "token:000123456789", "user:alice"
+	Outcome     string    `json:"outcome"`           // Success or Failure
+	Reason      string    `json:"reason,omitempty"`  // code of a failure, or the reason that was given
+	Details     Details   `json:"details,omitempty"` // before and after, in words; never a secret
+	Correlation string    `json:"correlation_id,omitempty"`
+}
+
+// Details are facts of an event by name.
+type Details map[string]any
+
+type contextKey int
+
+const (
+	actorKey contextKey = iota
+	correlationKey
+)
+
+// WithActor puts who acts into the context of a request.
+func WithActor(ctx context.Context, a Actor) context.Context {
+	return context.WithValue(ctx, actorKey, a)
+}
+
+// ActorFrom returns who acts, the server itself if nobody was named.
+func ActorFrom(ctx context.Context) Actor {
+	if a, ok := ctx.Value(actorKey).(Actor); ok {
+		return a
+	}
+	return Actor{Name: "server"}
+}
+
+// WithCorrelation puts the ID that ties the events of one request or one
+// exchange together into its context.
+func WithCorrelation(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, correlationKey, id)
+}
+
+// CorrelationFrom returns that ID, or "".
+func CorrelationFrom(ctx context.Context) string {
+	id, _ := ctx.Value(correlationKey).(string)
+	return id
+}
+
+// New makes the event of a success, by the actor and under the correlation ID of ctx.
+func New(ctx context.Context, at time.Time, action, object string, details Details) Event {
+	return Event{
+		ID: uuid.Must(uuid.NewV7()).String(), At: at.UTC(), Actor: ActorFrom(ctx), Action: action, Object: object,
+		Outcome: Success, Details: details, Correlation: CorrelationFrom(ctx),
+	}
+}
+
+// Failed turns the event into that of a failure with a reason code.
+func (e Event) Failed(reason string) Event {
+	e.Outcome, e.Reason = Failure, reason
+	return e
+}
+
+// Because adds the reason that somebody gave.
+func (e Event) Because(reason string) Event {
+	e.Reason = reason
+	return e
+}
+
+// Record returns the event as the log keeps and hashes it: one line of JSON
+// with members in fixed order.
+func (e Event) Record() ([]byte, error) { return json.Marshal(e) }

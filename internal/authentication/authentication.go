@@ -1,0 +1,2 @@
+// Package authentication decides whether a passcode is right, now, once.
+package authentication

@@ -1,0 +1,266 @@
+// Package profile is the software token profiles: named, deployment-wide
+// bundles of what a token on one platform is like and how it is delivered
+// (spec/software-token-lifecycle.md section 4.2).
+//
+// A profile is looked at when a token is distributed. Editing it later changes
+// no token that was given out; those keep what they got until redistributed.
+package profile
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// A Protection says what a delivered file or string is locked with.
+type Protection string
+
+// The protections. PasswordOptional takes a password when one is given.
+const (
+	PasswordOptional Protection = "optional"
+	NoPassword       Protection = "none"
+	Password         Protection = "password"
+	UserID           Protection = "user_id"
+	UserIDPassword   Protection = "user_id_password" // the user ID immediately followed by the password
+)
+
+// A Binding says which devices a delivered token may be imported on.
+type Binding string
+
+// The bindings.
+const (
+	BindClass    Binding = "class"     // any device of the type
+	BindNothing  Binding = "none"      // any device
+	BindDeviceID Binding = "device_id" // one device, whose ID must be given
+)
+
+// A SwitchOver says when a redistributed token's old seed stops.
+type SwitchOver string
+
+// The switch-over rules.
+const (
+	Immediate    SwitchOver = "immediate"     // at the moment of issue
+	OnActivation SwitchOver = "on_activation" // once the new seed is proven, or grace is over
+)
+
+// A Profile says what tokens on one platform are like and how they are delivered.
+type Profile struct {
+	Name           string
+	DeviceType     string // name of a device definition
+	Digits         int    // 6 or 8
+	Interval       int    // seconds, 30 or 60
+	PINType        device.PINType
+	Method         device.Method
+	CTFVersion     int           // 2, 3 or 4; of the device definition unless said otherwise
+	Binding        Binding       // unless a device ID is given at distribution
+	Protection     Protection    // of files and strings
+	ActivationLife time.Duration // of an activation code
+	SwitchOver     SwitchOver
+	Grace          time.Duration // how long an old seed may outlive a redistribution on activation
+	Notes          string
+	CreatedAt      time.Time
+	Version        int // grows with every change
+}
+
+// Bounds and defaults of profile options.
+const (
+	DefaultActivationLife = 24 * time.Hour
+	MinActivationLife     = 15 * time.Minute
+	MaxActivationLife     = 90 * 24 * time.Hour
+	DefaultGrace          = 7 * 24 * time.Hour
+	MaxGrace              = 30 * 24 * time.Hour
+)
+
+// Complete fills in what is not said, with the defaults of section 4.2 and of
+// the device definition, and checks the rest against it. A Grace below zero
+// means that none was said.
+func (p *Profile) Complete() error {
+	if err := checkName(p.Name); err != nil {
+		return err
+	}
+	d, err := device.Find(p.DeviceType)
+	if err != nil {
+		return err
+	}
+	p.DeviceType = d.Name
+	orElse(&p.Method, d.Methods[0])
+	orElse(&p.Digits, 8)
+	orElse(&p.Interval, 60)
+	orElse(&p.PINType, device.PINPad)
+	orElse(&p.CTFVersion, d.CTFVersion)
+	orElse(&p.Binding, BindClass)
+	orElse(&p.Protection, PasswordOptional)
+	orElse(&p.ActivationLife, DefaultActivationLife)
+	if p.Method == device.CTKIP {
+		orElse(&p.SwitchOver, OnActivation)
+	}
+	orElse(&p.SwitchOver, Immediate)
+	if p.Grace < 0 {
+		p.Grace = DefaultGrace
+	}
+	return p.check(d)
+}
+
+// orElse sets *v to other if it is the zero value.
+func orElse[T comparable](v *T, other T) {
+	var zero T
+	if *v == zero {
+		*v = other
+	}
+}
+
+func (p *Profile) check(d device.Definition) error {
+	refuse := func(what string, value any, allowed any) error {
+		return fault.New(fault.ProfileNotAllowed, "%s %v is not allowed for device type %s: take one of %v", what, value, d.Name, allowed)
+	}
+	switch {
+	case !slices.Contains(d.Methods, p.Method):
+		return refuse("delivery method", p.Method, d.Methods)
+	case !slices.Contains(d.Digits, p.Digits):
+		return refuse("code length", p.Digits, d.Digits)
+	case !slices.Contains(d.Intervals, p.Interval):
+		return refuse("interval", p.Interval, d.Intervals)
+	case !slices.Contains(d.PINTypes, p.PINType):
+		return refuse("PIN type", p.PINType, d.PINTypes)
+	case p.CTFVersion < 2 || p.CTFVersion > 4:
+		return refuse("string version", p.CTFVersion, []int{2, 3, 4})
+	case !slices.Contains([]Binding{BindClass, BindNothing, BindDeviceID}, p.Binding):
+		return refuse("binding", p.Binding, []Binding{BindClass, BindNothing, BindDeviceID})
+	case p.Binding == BindDeviceID && d.DeviceID == nil:
+		return refuse("binding", p.Binding, []Binding{BindClass, BindNothing})
+	case !slices.Contains([]Protection{PasswordOptional, NoPassword, Password, UserID, UserIDPassword}, p.Protection):
+		return refuse("protection", p.Protection, []Protection{PasswordOptional, NoPassword, Password, UserID, UserIDPassword})
+	case p.SwitchOver != Immediate && p.SwitchOver != OnActivation:
+		return refuse("switch-over", p.SwitchOver, []SwitchOver{Immediate, OnActivation})
+	case p.ActivationLife < MinActivationLife || p.ActivationLife > MaxActivationLife:
+		return fault.New(fault.Invalid, "an activation code lives from 15 minutes to 90 days, not %s", p.ActivationLife)
+	case p.Grace > MaxGrace:
+		return fault.New(fault.Invalid, "the grace of an old seed is at most 30 days, not %s", p.Grace)
+	case len(p.Notes) > 4096:
+		return fault.New(fault.Invalid, "notes take up to 4096 bytes")
+	}
+	return nil
+}
+
+func checkName(name string) error {
+	n := utf8.RuneCountInString(name)
+	if n < 1 || n > 128 || !utf8.ValidString(name) || strings.ContainsAny(name, "&%<>\x00\r\n\t") || name != strings.TrimSpace(name) {
+		return fault.New(fault.ProfileNameBad, "a profile name takes 1 to 128 characters, none of them & %% < >, and no blanks at its ends")
+	}
+	return nil
+}
+
+// Store is what the registry needs of the database.
+type Store interface {
+	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
+	Transact(ctx context.Context, do func(context.Context) error) error
+	// Profile returns a profile; [fault.ProfileNotFound]. Within a transaction the row is locked for change.
+	Profile(ctx context.Context, name string) (Profile, error)
+	// Profiles lists all profiles by name.
+	Profiles(ctx context.Context) ([]Profile, error)
+	// AddProfile stores a new profile; [fault.ProfileNameTaken].
+	AddProfile(ctx context.Context, p Profile) error
+	// SaveProfile stores a changed profile whose Version is still p.Version, and counts it up; else [fault.Conflict].
+	SaveProfile(ctx context.Context, p Profile) error
+	// DeleteProfile removes a profile; [fault.ProfileInUse] while tokens or open activation codes refer to it.
+	DeleteProfile(ctx context.Context, name string) error
+	// MoveProfile makes everything that refers to one profile refer to another.
+	MoveProfile(ctx context.Context, from, to string) error
+	// Record keeps an event, in the transaction of ctx.
+	Record(ctx context.Context, e audit.Event) error
+}
+
+// A Registry keeps the deployment's profiles.
+type Registry struct {
+	Store Store
+	Now   func() time.Time
+}
+
+// Add completes and stores a new profile.
+func (r *Registry) Add(ctx context.Context, p Profile) (Profile, error) {
+	if err := p.Complete(); err != nil {
+		return Profile{}, err
+	}
+	p.CreatedAt, p.Version = r.Now().UTC(), 1
+	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		if err := r.Store.AddProfile(ctx, p); err != nil {
+			return err
+		}
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "profile.add", "profile:"+p.Name, p.details()))
+	})
+	return p, err
+}
+
+// Get returns a profile.
+func (r *Registry) Get(ctx context.Context, name string) (Profile, error) {
+	return r.Store.Profile(ctx, name)
+}
+
+// List returns all profiles by name.
+func (r *Registry) List(ctx context.Context) ([]Profile, error) { return r.Store.Profiles(ctx) }
+
+// Edit runs change on the profile and saves it, in one transaction; the name
+// stays. If version is not 0, the profile must still be at it: else [fault.Conflict].
+func (r *Registry) Edit(ctx context.Context, name string, version int, change func(*Profile)) (Profile, error) {
+	var after Profile
+	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		before, err := r.Store.Profile(ctx, name)
+		if err != nil {
+			return err
+		}
+		if version != 0 && before.Version != version {
+			return fault.New(fault.Conflict, "profile %s was changed meanwhile: read it again", name)
+		}
+		after = before
+		change(&after)
+		after.Name, after.Version, after.CreatedAt = before.Name, before.Version, before.CreatedAt
+		if err := after.Complete(); err != nil {
+			return err
+		}
+		if err := r.Store.SaveProfile(ctx, after); err != nil {
+			return err
+		}
+		after.Version++
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "profile.edit", "profile:"+name,
+			audit.Details{"before": before.details(), "after": after.details()}))
+	})
+	return after, err
+}
+
+// Delete removes a profile. While tokens refer to it, that takes a successor,
+// which they refer to from then on.
+func (r *Registry) Delete(ctx context.Context, name, successor string) error {
+	return r.Store.Transact(ctx, func(ctx context.Context) error {
+		if _, err := r.Store.Profile(ctx, name); err != nil {
+			return err
+		}
+		if successor != "" {
+			if successor == name {
+				return fault.New(fault.Invalid, "a profile cannot succeed itself")
+			}
+			if _, err := r.Store.Profile(ctx, successor); err != nil {
+				return err
+			}
+			if err := r.Store.MoveProfile(ctx, name, successor); err != nil {
+				return err
+			}
+		}
+		if err := r.Store.DeleteProfile(ctx, name); err != nil {
+			return err
+		}
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "profile.delete", "profile:"+name, audit.Details{"successor": successor}))
+	})
+}
+
+func (p Profile) details() audit.Details {
+	return audit.Details{
+		"device_type": p.DeviceType, "digits": p.Digits, "interval": p.Interval, "pin_type": p.PINType, "delivery": p.Method,
+		"binding": p.Binding, "protection": p.Protection, "switch_over": p.SwitchOver,
+	}
+}

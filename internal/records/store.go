@@ -1,0 +1,24 @@
+package records
+
+import (
+	"context"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// Store is what making and importing records needs of the database.
+type Store interface {
+	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
+	Transact(ctx context.Context, do func(context.Context) error) error
+	// AddToken stores a new record. fault.ImportDuplicate if the serial is taken, fault.SeedInUse if
+	// any generation of any token, living or destroyed, ever had the fingerprint.
+	AddToken(ctx context.Context, t token.Token) error
+	// BeginSerials sets the deployment's range of serials, unless it has one.
+	BeginSerials(ctx context.Context, first, last int64) error
+	// ReserveSerials takes the next count serials of the range and returns the first: nobody
+	// else gets them, once the transaction commits. fault.SerialsExhausted.
+	ReserveSerials(ctx context.Context, count int) (int64, error)
+	// Record keeps an event, in the transaction of ctx.
+	Record(ctx context.Context, e audit.Event) error
+}

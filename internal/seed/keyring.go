@@ -1,0 +1,353 @@
+package seed
+
+import (
+	"cmp"
+	"context"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tink-crypto/tink-go/v2/aead/subtle"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// A Sealed is a secret as the database keeps it: ciphertext of AES-256-GCM
+// under the data key KeyID, and nothing anyone can use without that key.
+type Sealed struct {
+	KeyID int64
+	Blob  []byte
+}
+
+// A Binding says what a sealed secret belongs to. It is authenticated with
+// the ciphertext, so that a secret copied to another row does not open there.
+type Binding string
+
+// Of binds a seed to one generation of one serial.
+func Of(serial string, generation int) Binding {
+	return Binding(fmt.Sprintf("seed/%s/%d", serial, generation))
+}
+
+// Named binds a secret of the deployment, such as a signing key, to its name.
+func Named(name string) Binding { return Binding("secret/" + name) }
+
+// ReplyTo binds a stored answer to the request that it answered.
+func ReplyTo(request string) Binding { return Binding("reply/" + request) }
+
+// A DataKey is a key of the keyring as the database keeps it: wrapped by the
+// master key that MasterID names.
+type DataKey struct {
+	ID        int64
+	MasterID  string
+	Wrapped   []byte
+	CreatedAt time.Time
+}
+
+// A Kept is one sealed secret somewhere in the database, for resealing.
+type Kept struct {
+	Binding Binding
+	Sealed  Sealed
+}
+
+// KeyStore is what a keyring needs of the database. Every row that holds a
+// Sealed refers to its data key, so the database itself refuses to drop a key
+// that is still in use and to store a secret under a dropped one.
+type KeyStore interface {
+	// Transact runs do in one transaction, which travels in its context.
+	Transact(ctx context.Context, do func(context.Context) error) error
+	// DataKeys lists all data keys, oldest first.
+	DataKeys(ctx context.Context) ([]DataKey, error)
+	// AddDataKey stores a key; [fault.Conflict] if its ID is taken.
+	AddDataKey(ctx context.Context, k DataKey) error
+	// DropDataKey removes a key; [fault.Conflict] while it seals anything.
+	DropDataKey(ctx context.Context, id int64) error
+	// Secret returns a secret of the deployment; [fault.NotFound] if there is none.
+	Secret(ctx context.Context, name string) (Sealed, error)
+	// AddSecret stores one; [fault.Conflict] if the name is taken.
+	AddSecret(ctx context.Context, name string, s Sealed) error
+	// SealedBefore returns up to limit secrets sealed under keys older than id.
+	SealedBefore(ctx context.Context, id int64, limit int) ([]Kept, error)
+	// Reseal replaces a secret by the same one sealed anew; false if it changed or went meanwhile.
+	Reseal(ctx context.Context, old Kept, new Sealed) (bool, error)
+}
+
+// keyBinding binds a wrapped data key to its number.
+func keyBinding(id int64) []byte { return fmt.Appendf(nil, "tallystick/data-key/%d", id) }
+
+// A Keyring seals and opens the secrets of one deployment. It holds the data
+// keys unwrapped in memory and is safe for concurrent use.
+type Keyring struct {
+	master Master
+	store  KeyStore
+	now    func() time.Time
+	hashes []byte // the secret behind MAC
+
+	mu      sync.RWMutex
+	keys    map[int64]*subtle.AESGCM
+	created map[int64]time.Time
+	newest  int64
+}
+
+// hashSecret is the name under which the secret behind MAC is kept.
+const hashSecret = "hashes"
+
+// OpenKeyring loads the deployment's data keys, or makes the first one on an
+// empty database. A master key that is not the database's is refused with
+// [fault.MasterKey]. now is the clock.
+func OpenKeyring(ctx context.Context, master Master, store KeyStore, now func() time.Time) (*Keyring, error) {
+	k := &Keyring{master: master, store: store, now: now}
+	// Two servers may open an empty database at once; the slower one meets a conflict and finds the other's key.
+	for range 3 {
+		err := store.Transact(ctx, k.begin)
+		if err == nil {
+			return k, nil
+		}
+		if !errors.Is(err, fault.Conflict) {
+			return nil, err
+		}
+	}
+	return nil, fault.New(fault.Unavailable, "the key table keeps changing: start again")
+}
+
+// begin loads the keys and the hash secret and makes what is missing.
+func (k *Keyring) begin(ctx context.Context) error {
+	if err := k.Refresh(ctx); err != nil {
+		return err
+	}
+	if k.newest == 0 {
+		if _, err := k.Rotate(ctx); err != nil {
+			return err
+		}
+	}
+	secret, err := k.Secret(ctx, hashSecret, func() ([]byte, error) {
+		b := make([]byte, 32)
+		rand.Read(b)
+		return b, nil
+	})
+	k.hashes = secret
+	return err
+}
+
+// Refresh reads the data keys again: another server may have rotated them.
+func (k *Keyring) Refresh(ctx context.Context) error {
+	rows, err := k.store.DataKeys(ctx)
+	if err != nil {
+		return err
+	}
+	keys, created := map[int64]*subtle.AESGCM{}, map[int64]time.Time{}
+	var newest int64
+	for _, row := range rows {
+		key, err := k.unwrap(row)
+		if err != nil {
+			return err
+		}
+		keys[row.ID], created[row.ID], newest = key, row.CreatedAt, max(newest, row.ID)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keys, k.created, k.newest = keys, created, newest
+	return nil
+}
+
+func (k *Keyring) unwrap(row DataKey) (*subtle.AESGCM, error) {
+	if row.MasterID != k.master.ID() {
+		return nil, fault.New(fault.MasterKey, "this database belongs to master key %s and this server has %s: start with --master-key FILE and the key that made the database", row.MasterID, k.master.ID())
+	}
+	raw, err := k.master.Decrypt(row.Wrapped, keyBinding(row.ID))
+	if err != nil {
+		return nil, fault.New(fault.MasterKey, "data key %d does not open with this master key: restore the key file that made the database", row.ID)
+	}
+	defer clear(raw)
+	return subtle.NewAESGCM(raw)
+}
+
+// Rotate makes a new data key, under which everything is sealed from now on,
+// and returns its number. [Keyring.Reseal] then moves what is older.
+func (k *Keyring) Rotate(ctx context.Context) (int64, error) {
+	k.mu.RLock()
+	id := k.newest + 1
+	k.mu.RUnlock()
+	raw := make([]byte, 32)
+	rand.Read(raw)
+	defer clear(raw)
+	wrapped, err := k.master.Encrypt(raw, keyBinding(id))
+	if err != nil {
+		return 0, fmt.Errorf("wrapping data key %d: %w", id, err)
+	}
+	err = k.store.AddDataKey(ctx, DataKey{ID: id, MasterID: k.master.ID(), Wrapped: wrapped, CreatedAt: k.now().UTC()})
+	if err != nil {
+		return 0, err
+	}
+	return id, k.Refresh(ctx)
+}
+
+// retireAfter is how long a superseded data key is kept: other servers learn
+// of a new key within seconds, and none may be left sealing under a dropped one.
+const retireAfter = time.Hour
+
+// Reseal moves up to limit secrets to the newest data key and returns how
+// many it moved. When none is left it drops data keys superseded more than an hour
+// ago. It may run on several servers at once, and again after a crash.
+func (k *Keyring) Reseal(ctx context.Context, limit int) (int, error) {
+	if err := k.Refresh(ctx); err != nil {
+		return 0, err
+	}
+	k.mu.RLock()
+	newest := k.newest
+	k.mu.RUnlock()
+	kept, err := k.store.SealedBefore(ctx, newest, limit)
+	if err != nil {
+		return 0, err
+	}
+	moved := 0
+	for _, old := range kept {
+		plain, err := k.Open(ctx, old.Sealed, old.Binding)
+		if err != nil {
+			return moved, fmt.Errorf("resealing %s: %w", old.Binding, err)
+		}
+		sealed, err := k.Seal(plain, old.Binding)
+		clear(plain)
+		if err != nil {
+			return moved, err
+		}
+		ok, err := k.store.Reseal(ctx, old, sealed)
+		if err != nil {
+			return moved, err
+		}
+		if ok {
+			moved++
+		}
+	}
+	if len(kept) == 0 {
+		return 0, k.retire(ctx, newest)
+	}
+	return moved, nil
+}
+
+// retire drops the data keys that were superseded long enough ago.
+func (k *Keyring) retire(ctx context.Context, newest int64) error {
+	k.mu.RLock()
+	var ids []int64
+	if k.now().Sub(k.created[newest]) > retireAfter {
+		for id := range k.keys {
+			if id != newest {
+				ids = append(ids, id)
+			}
+		}
+	}
+	k.mu.RUnlock()
+	slices.SortFunc(ids, cmp.Compare)
+	for _, id := range ids {
+		if err := k.store.DropDataKey(ctx, id); err != nil && !errors.Is(err, fault.Conflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Seal encrypts a secret under the newest data key, bound to b.
+func (k *Keyring) Seal(secret []byte, b Binding) (Sealed, error) {
+	k.mu.RLock()
+	id, key := k.newest, k.keys[k.newest]
+	k.mu.RUnlock()
+	blob, err := key.Encrypt(secret, []byte(b))
+	if err != nil {
+		return Sealed{}, fmt.Errorf("sealing %s: %w", b, err)
+	}
+	return Sealed{KeyID: id, Blob: blob}, nil
+}
+
+// Open decrypts what Seal made for the same binding. The caller erases the
+// result when it is done.
+func (k *Keyring) Open(ctx context.Context, s Sealed, b Binding) ([]byte, error) {
+	key, err := k.key(ctx, s.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := key.Decrypt(s.Blob, []byte(b))
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: the stored secret was altered or belongs elsewhere", b)
+	}
+	return secret, nil
+}
+
+func (k *Keyring) key(ctx context.Context, id int64) (*subtle.AESGCM, error) {
+	k.mu.RLock()
+	key := k.keys[id]
+	k.mu.RUnlock()
+	if key != nil {
+		return key, nil
+	}
+	if err := k.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if key = k.keys[id]; key == nil {
+		return nil, fmt.Errorf("data key %d is gone", id)
+	}
+	return key, nil
+}
+
+// SealSeed seals the seed of one generation of a serial.
+func (k *Keyring) SealSeed(s Seed, serial string, generation int) (Sealed, error) {
+	b := s.Reveal()
+	defer clear(b)
+	return k.Seal(b, Of(serial, generation))
+}
+
+// OpenSeed opens what SealSeed made.
+func (k *Keyring) OpenSeed(ctx context.Context, s Sealed, serial string, generation int) (Seed, error) {
+	b, err := k.Open(ctx, s, Of(serial, generation))
+	if err != nil {
+		return Seed{}, err
+	}
+	defer clear(b)
+	return New(b), nil
+}
+
+// Secret returns the deployment's secret of that name; the first server to
+// ask makes it with fresh, and all others get the same one. It joins the
+// transaction of ctx, if there is one.
+func (k *Keyring) Secret(ctx context.Context, name string, fresh func() ([]byte, error)) ([]byte, error) {
+	kept, err := k.store.Secret(ctx, name)
+	if err == nil {
+		return k.Open(ctx, kept, Named(name))
+	}
+	if !errors.Is(err, fault.NotFound) {
+		return nil, err
+	}
+	secret, err := fresh()
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := k.Seal(secret, Named(name))
+	if err != nil {
+		return nil, err
+	}
+	return secret, k.store.AddSecret(ctx, name, sealed)
+}
+
+// MAC hashes parts with a key that only this deployment's servers have
+// (HMAC-SHA-256, 32 bytes), for what must be recognised and not read back:
+// PINs, activation codes, API keys, seed fingerprints. purpose keeps the uses apart.
+func (k *Keyring) MAC(purpose string, parts ...[]byte) []byte {
+	key, err := hkdf.Key(sha256.New, k.hashes, nil, "tallystick/"+purpose, sha256.Size)
+	if err != nil {
+		panic(err) // only for lengths that HKDF cannot give
+	}
+	mac := hmac.New(sha256.New, key)
+	for _, p := range parts {
+		// The length in front makes ("ab","c") differ from ("a","bc").
+		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(p))))
+		mac.Write(p)
+	}
+	return mac.Sum(nil)
+}

@@ -1,0 +1,213 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// A Filter selects tokens; its zero value selects all.
+type Filter struct {
+	UserID        string
+	Assigned      *bool
+	Enabled       *bool
+	Distribution  Distribution
+	Profile       string
+	ExpiresBefore time.Time // effective expiry, exclusive; zero for any
+	Query         string    // part of serial, user ID or nickname, in any case
+	After         string    // only serials after this one: the next page
+	Limit         int       // at most so many; 0 for all
+}
+
+// Store is what the registry needs of the database.
+type Store interface {
+	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
+	Transact(ctx context.Context, do func(context.Context) error) error
+	// Token returns a token; [fault.TokenNotFound]. Within a transaction the row is locked for change.
+	Token(ctx context.Context, serial string) (Token, error)
+	// Tokens lists tokens by serial.
+	Tokens(ctx context.Context, f Filter) ([]Token, error)
+	// NextToken returns and locks an unassigned token whose effective expiry is not before
+	// the given day: the one that expires first. [fault.NoToken] if there is none.
+	NextToken(ctx context.Context, notBefore time.Time) (Token, error)
+	// SaveToken stores a changed token whose Version is still t.Version, and counts it up; else [fault.Conflict].
+	// Generations that t no longer has are destroyed; of those that stay, the replay guard is left alone.
+	SaveToken(ctx context.Context, t Token) error
+	// DeleteToken removes a token with its seeds and activation codes.
+	DeleteToken(ctx context.Context, serial string) error
+	// RevokeOffers ends the open activation codes of a token and returns how many there were.
+	RevokeOffers(ctx context.Context, serial string) (int, error)
+	// SwitchOversDue lists the serials of tokens whose PendingUntil is not after now.
+	SwitchOversDue(ctx context.Context, now time.Time) ([]string, error)
+	// User returns a user; [fault.UserNotFound]. Within a transaction the row is locked for change.
+	User(ctx context.Context, id string) (user.User, error)
+	// Record keeps an event, in the transaction of ctx.
+	Record(ctx context.Context, e audit.Event) error
+}
+
+// A Registry keeps the deployment's tokens: assigned, unassigned, enabled,
+// disabled, deleted, each with its event in one transaction.
+type Registry struct {
+	Store Store
+	Now   func() time.Time
+}
+
+// Limits of assignment (section 6).
+const (
+	MaxPerUser  = 3  // tokens a user may hold
+	MinDaysLeft = 30 // of a token that is taken as next available
+)
+
+// Get returns a token.
+func (r *Registry) Get(ctx context.Context, serial string) (Token, error) {
+	return r.Store.Token(ctx, serial)
+}
+
+// List returns the tokens that f selects.
+func (r *Registry) List(ctx context.Context, f Filter) ([]Token, error) {
+	return r.Store.Tokens(ctx, f)
+}
+
+// Assign gives a token to a user: the one of that serial, or the next
+// available if serial is "".
+func (r *Registry) Assign(ctx context.Context, serial, userID string) (Token, error) {
+	var t Token
+	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		// The user's row is locked first, so that two assignments cannot both pass the limit.
+		if _, err := r.Store.User(ctx, userID); err != nil {
+			return err
+		}
+		held, err := r.Store.Tokens(ctx, Filter{UserID: userID})
+		if err != nil {
+			return err
+		}
+		if len(held) >= MaxPerUser {
+			return fault.New(fault.TokenLimit, "%s holds %d tokens, which is the limit: unassign one first", userID, len(held))
+		}
+		if serial == "" {
+			t, err = r.Store.NextToken(ctx, r.Now().UTC().AddDate(0, 0, MinDaysLeft))
+			if errors.Is(err, fault.NoToken) {
+				return fault.New(fault.NoToken, "no unassigned token with more than %d days left: make some with tallystick token create, or import a file", MinDaysLeft)
+			}
+		} else {
+			t, err = r.Store.Token(ctx, serial)
+		}
+		if err != nil {
+			return err
+		}
+		if err := t.Assign(userID, audit.ActorFrom(ctx).Name, r.Now()); err != nil {
+			return err
+		}
+		return r.save(ctx, &t, "token.assign", audit.Details{"user": userID})
+	})
+	return t, err
+}
+
+// Change runs change on the token, saves it and records the action, in one
+// transaction. If version is not 0, the token must still be at it: else [fault.Conflict].
+func (r *Registry) Change(ctx context.Context, serial string, version int, action string, change func(*Token) (audit.Details, error)) (Token, error) {
+	var t Token
+	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		var err error
+		if t, err = r.Store.Token(ctx, serial); err != nil {
+			return err
+		}
+		if version != 0 && t.Version != version {
+			return fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", serial)
+		}
+		details, err := change(&t)
+		if err != nil {
+			return err
+		}
+		return r.save(ctx, &t, action, details)
+	})
+	return t, err
+}
+
+func (r *Registry) save(ctx context.Context, t *Token, action string, details audit.Details) error {
+	if err := r.Store.SaveToken(ctx, *t); err != nil {
+		return err
+	}
+	t.Version++
+	return r.Store.Record(ctx, audit.New(ctx, r.Now(), action, "token:"+t.Serial, details))
+}
+
+// Unassign takes the token from its user and revokes its activation codes.
+func (r *Registry) Unassign(ctx context.Context, serial string, version int) (Token, error) {
+	var t Token
+	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		var err error
+		t, err = r.Change(ctx, serial, version, "token.unassign", func(t *Token) (audit.Details, error) {
+			details := audit.Details{"user": t.UserID}
+			return details, t.Unassign()
+		})
+		if err != nil {
+			return err
+		}
+		_, err = r.Store.RevokeOffers(ctx, serial)
+		return err
+	})
+	return t, err
+}
+
+// Enable lets an assigned token authenticate.
+func (r *Registry) Enable(ctx context.Context, serial string, version int) (Token, error) {
+	return r.Change(ctx, serial, version, "token.enable", func(t *Token) (audit.Details, error) {
+		if t.UserID == "" {
+			return nil, fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assigning it enables it", serial)
+		}
+		t.Enabled = true
+		return nil, nil
+	})
+}
+
+// Disable stops a token from authenticating and keeps everything else.
+func (r *Registry) Disable(ctx context.Context, serial string, version int) (Token, error) {
+	return r.Change(ctx, serial, version, "token.disable", func(t *Token) (audit.Details, error) {
+		t.Enabled = false
+		return nil, nil
+	})
+}
+
+// Delete removes a token and destroys its seeds.
+func (r *Registry) Delete(ctx context.Context, serial string) error {
+	return r.Store.Transact(ctx, func(ctx context.Context) error {
+		t, err := r.Store.Token(ctx, serial)
+		if err != nil {
+			return err
+		}
+		if err := r.Store.DeleteToken(ctx, serial); err != nil {
+			return err
+		}
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "token.delete", "token:"+serial, audit.Details{"user": t.UserID}))
+	})
+}
+
+// SwitchOverDue switches over every token whose old seed's grace has ended,
+// so that old seeds are destroyed on time. Authentication does the same for
+// the token it looks at: no answer depends on when this runs.
+func (r *Registry) SwitchOverDue(ctx context.Context) (int, error) {
+	due, err := r.Store.SwitchOversDue(ctx, r.Now())
+	if err != nil {
+		return 0, err
+	}
+	done := 0
+	for _, serial := range due {
+		err := r.Store.Transact(ctx, func(ctx context.Context) error {
+			t, err := r.Store.Token(ctx, serial)
+			if err != nil || !t.SwitchOverIfDue(r.Now()) {
+				return err
+			}
+			done++
+			return r.save(ctx, &t, "redist.complete", audit.Details{"generation": t.Current.Number, "because": "grace ended"})
+		})
+		if err != nil && !errors.Is(err, fault.TokenNotFound) {
+			return done, err
+		}
+	}
+	return done, nil
+}

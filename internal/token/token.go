@@ -1,0 +1,247 @@
+// Package token is the token record and its states: made or imported,
+// assigned, enabled, distributed, redistributed, expired
+// (spec/software-token-lifecycle.md sections 3 and 6).
+//
+// A [Token] always has a seed: that of its current [Generation]. While a
+// redistribution waits for its switch-over there is a second, pending one.
+// The rules are methods of Token and change it in memory; a [Registry], or a
+// verb such as distribution, runs them inside one transaction of the store.
+package token
+
+import (
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/seed"
+)
+
+// Settings are what the app and the server must agree on to show and to check codes.
+type Settings struct {
+	Digits   int // 6 or 8
+	Interval int // seconds, 30 or 60
+	PINType  device.PINType
+}
+
+// Factory are the settings of a token that no profile has shaped yet (section 3).
+var Factory = Settings{Digits: 8, Interval: 60, PINType: device.PINPad}
+
+// A Generation is one seed of a token with its settings and its replay guard.
+type Generation struct {
+	Number int // 1 for the first; grows whenever a seed that may have left the house is superseded
+	Sealed seed.Sealed
+	// Fingerprint is a keyed hash of the seed: no two generations of the deployment may share one.
+	Fingerprint []byte
+	Settings    Settings
+	MadeAt      time.Time
+	// Delivered says that the seed has left the server, or came from outside.
+	Delivered bool
+	// The replay guard and clock of the generation: intervals are t div interval, since 1970.
+	LastInterval int64     // of the last accepted code; Unused before the first
+	Offset       int64     // intervals the token's clock is ahead of the server's
+	BadPasscodes int       // in a row
+	LastUsedAt   time.Time // zero before the first
+}
+
+// Unused is the LastInterval of a generation no code of which was accepted yet.
+// It lies before every interval of a four-digit year.
+const Unused = int64(-1) << 40
+
+// A Distribution state says how far the delivery of a token has come.
+type Distribution string
+
+// The distribution states. A PendingActivation whose code has expired, was
+// revoked or locked is shown as ActivationLapsed.
+const (
+	NotDistributed    Distribution = "not_distributed"
+	Issued            Distribution = "issued"             // handed out, not seen yet
+	PendingActivation Distribution = "pending_activation" // activation code live
+	ActivationLapsed  Distribution = "activation_lapsed"
+	Confirmed         Distribution = "confirmed"
+)
+
+// An Origin says where a record came from.
+type Origin string
+
+// The origins.
+const (
+	Generated Origin = "generated" // made by this server
+	Imported  Origin = "imported"  // came in a token file
+)
+
+// A PIN is what the server keeps of a token's PIN.
+type PIN struct {
+	Hash   []byte // keyed; nil while no PIN is set
+	Length int    // characters
+	SetAt  time.Time
+}
+
+// IsSet tells whether the token has a PIN.
+func (p PIN) IsSet() bool { return len(p.Hash) > 0 }
+
+// A Token is the server's record of one software token. Times are UTC; dates
+// are their 00:00, and expiry dates are the last valid day.
+type Token struct {
+	Serial string // 12 digits
+	Origin Origin
+	Birth  time.Time // first valid day; zero if not said
+	// Expiry is the last valid day that the device knows; EffectiveExpiry is the server's.
+	Expiry, EffectiveExpiry time.Time
+
+	UserID     string // "" while unassigned
+	AssignedAt time.Time
+	AssignedBy string
+	Enabled    bool
+	PIN        PIN
+
+	Current Generation
+	Pending *Generation // of a redistribution that switches over on activation; nil if none
+	// PendingUntil is when the current generation gives way to the pending one at the latest.
+	PendingUntil time.Time
+	// LastNumber is the highest generation number ever announced.
+	LastNumber int
+	// Tainted: the seed was in a former user's hands and must not be delivered again.
+	Tainted bool
+
+	Distribution  Distribution
+	Profile       string // of the last distribution
+	Method        device.Method
+	DeviceID      string
+	Nickname      string
+	DistributedAt time.Time
+	ConfirmedAt   time.Time
+	IssueCount    int
+
+	CreatedAt time.Time
+	Version   int // grows with every change
+}
+
+// CheckSerial refuses what is no serial number of 12 decimal digits.
+func CheckSerial(serial string) error {
+	if len(serial) != 12 || strings.Trim(serial, "0123456789") != "" {
+		return fault.New(fault.Invalid, "%q is no serial number: it takes 12 decimal digits", serial)
+	}
+	return nil
+}
+
+// ExpiredAt tells whether the token's last valid day is over at t.
+func (t *Token) ExpiredAt(now time.Time) bool {
+	return !now.Before(t.EffectiveExpiry.AddDate(0, 0, 1))
+}
+
+// ValidAt tells whether t lies between the token's first and last valid day.
+func (t *Token) ValidAt(now time.Time) bool {
+	return !now.Before(t.Birth) && !t.ExpiredAt(now)
+}
+
+// Assign gives an unassigned token to a user and enables it (section 6).
+func (t *Token) Assign(userID, by string, now time.Time) error {
+	if t.UserID != "" {
+		return fault.New(fault.TokenAssigned, "token %s already belongs to %s: unassign it first", t.Serial, t.UserID)
+	}
+	if t.ExpiredAt(now) {
+		return fault.New(fault.TokenExpired, "token %s expired on %s", t.Serial, t.EffectiveExpiry.Format(time.DateOnly))
+	}
+	t.UserID, t.AssignedAt, t.AssignedBy = userID, now.UTC(), by
+	t.Enabled, t.PIN, t.Current.BadPasscodes = true, PIN{}, 0
+	return nil
+}
+
+// Unassign takes the token from its user. A seed that was delivered is
+// tainted: the next distribution replaces it. The caller revokes activation codes.
+func (t *Token) Unassign() error {
+	if t.UserID == "" {
+		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody", t.Serial)
+	}
+	t.UserID, t.AssignedAt, t.AssignedBy = "", time.Time{}, ""
+	t.Enabled, t.PIN = false, PIN{}
+	t.Tainted = t.Tainted || t.Current.Delivered || t.Pending != nil
+	if t.Pending != nil { // what was handed out last is what the former user may hold
+		t.SwitchOver()
+	}
+	t.Distribution, t.Profile, t.Method = NotDistributed, "", ""
+	t.DeviceID, t.Nickname = "", ""
+	t.DistributedAt, t.ConfirmedAt = time.Time{}, time.Time{}
+	return nil
+}
+
+// Replace makes g the current generation at once; the old seed and a pending one are gone.
+func (t *Token) Replace(g Generation) {
+	t.keepPIN(g.Settings)
+	t.Current, t.Pending, t.PendingUntil, t.Tainted = g, nil, time.Time{}, false
+	t.LastNumber = max(t.LastNumber, g.Number)
+}
+
+// Await makes g the pending generation: the current one works until g is
+// proven, or until the given time at the latest.
+func (t *Token) Await(g Generation, until time.Time) {
+	t.Pending, t.PendingUntil = &g, until.UTC()
+	t.LastNumber = max(t.LastNumber, g.Number)
+}
+
+// SwitchOver makes the pending generation the current one and tells whether there was one.
+func (t *Token) SwitchOver() bool {
+	if t.Pending == nil {
+		return false
+	}
+	t.Replace(*t.Pending)
+	return true
+}
+
+// SwitchOverIfDue switches over when the grace of the current generation has
+// ended at now, and tells whether it did.
+func (t *Token) SwitchOverIfDue(now time.Time) bool {
+	return t.Pending != nil && !now.Before(t.PendingUntil) && t.SwitchOver()
+}
+
+// keepPIN clears the PIN where the new settings have no use for it
+// (section 8 rule 4): a fob PIN may hold letters, a PINPad PIN may not.
+func (t *Token) keepPIN(next Settings) {
+	was := t.Current.Settings.PINType
+	if next.PINType == device.NoPIN || was == device.Fob && next.PINType == device.PINPad ||
+		next.PINType == device.PINPad && t.PIN.Length > next.Digits {
+		t.PIN = PIN{}
+	}
+}
+
+// Next is the number of the generation that a new seed gets. A current seed
+// that never left the house gives way under its own number, unless a higher
+// one was announced or again is true: a redistribution always counts up.
+func (t *Token) Next(again bool) int {
+	if !again && !t.Current.Delivered && t.LastNumber == t.Current.Number {
+		return t.Current.Number
+	}
+	return t.LastNumber + 1
+}
+
+// DistributionAt is the distribution state at now, given when the token's open
+// activation code expires (zero if it has none).
+func (t *Token) DistributionAt(now, codeExpires time.Time) Distribution {
+	if t.Distribution == PendingActivation && !now.Before(codeExpires) {
+		return ActivationLapsed
+	}
+	return t.Distribution
+}
+
+// expiringDays is how long before its expiry a token is said to be expiring (section 3.1).
+const expiringDays = 90
+
+// Summary is the one word that describes the token at now, given when its
+// open activation code expires (section 3.1; first match wins).
+func (t *Token) Summary(now, codeExpires time.Time) string {
+	d := t.DistributionAt(now, codeExpires)
+	switch {
+	case t.UserID == "":
+		return "unassigned"
+	case t.ExpiredAt(now):
+		return "expired"
+	case !t.Enabled:
+		return "disabled"
+	case d == PendingActivation, d == ActivationLapsed, d == Issued:
+		return string(d)
+	case t.ExpiredAt(now.AddDate(0, 0, expiringDays)):
+		return "expiring"
+	}
+	return "active"
+}

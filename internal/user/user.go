@@ -1,0 +1,140 @@
+// Package user is the people who hold tokens: their records and the rules for
+// changing them. Groups, directories and security domains join it later.
+package user
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// A User is one person. Times are UTC.
+type User struct {
+	ID        string // what the person types to sign in; compared as it is
+	Name      string
+	Mail      string
+	Enabled   bool
+	CreatedAt time.Time
+	Version   int // grows with every change
+}
+
+// A Filter selects users; its zero value selects all.
+type Filter struct {
+	Query string // part of ID, name or mail, in any case
+	After string // only IDs after this one: the next page
+	Limit int    // at most so many; 0 for all
+}
+
+// Store is what the registry needs of the database.
+type Store interface {
+	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
+	Transact(ctx context.Context, do func(context.Context) error) error
+	// User returns a user; [fault.UserNotFound]. Within a transaction the row is locked for change.
+	User(ctx context.Context, id string) (User, error)
+	// Users lists users by ID.
+	Users(ctx context.Context, f Filter) ([]User, error)
+	// AddUser stores a new user; [fault.UserExists].
+	AddUser(ctx context.Context, u User) error
+	// SaveUser stores a changed user whose Version is still u.Version, and counts it up; else [fault.Conflict].
+	SaveUser(ctx context.Context, u User) error
+	// DeleteUser removes a user; [fault.UserInUse] while tokens are assigned.
+	DeleteUser(ctx context.Context, id string) error
+	// Record keeps an event, in the transaction of ctx.
+	Record(ctx context.Context, e audit.Event) error
+}
+
+// A Registry keeps the deployment's users.
+type Registry struct {
+	Store Store
+	Now   func() time.Time
+}
+
+// Add stores a new user, enabled.
+func (r *Registry) Add(ctx context.Context, id, name, mail string) (User, error) {
+	u := User{ID: id, Name: name, Mail: mail, Enabled: true, CreatedAt: r.Now().UTC(), Version: 1}
+	if err := u.check(); err != nil {
+		return User{}, err
+	}
+	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		if err := r.Store.AddUser(ctx, u); err != nil {
+			return err
+		}
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.add", "user:"+id, audit.Details{"name": name, "mail": mail}))
+	})
+	return u, err
+}
+
+// Get returns a user.
+func (r *Registry) Get(ctx context.Context, id string) (User, error) { return r.Store.User(ctx, id) }
+
+// List returns the users that f selects.
+func (r *Registry) List(ctx context.Context, f Filter) ([]User, error) { return r.Store.Users(ctx, f) }
+
+// Edit runs change on the user and saves it, in one transaction. If version is not 0,
+// the user must still be at it: else [fault.Conflict].
+func (r *Registry) Edit(ctx context.Context, id string, version int, change func(*User)) (User, error) {
+	var after User
+	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		before, err := r.Store.User(ctx, id)
+		if err != nil {
+			return err
+		}
+		if version != 0 && before.Version != version {
+			return fault.New(fault.Conflict, "user %s was changed meanwhile: read it again", id)
+		}
+		after = before
+		change(&after)
+		if err := after.check(); err != nil {
+			return err
+		}
+		if err := r.Store.SaveUser(ctx, after); err != nil {
+			return err
+		}
+		after.Version++
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.edit", "user:"+id, audit.Details{
+			"name": after.Name, "mail": after.Mail, "enabled": after.Enabled, "was_enabled": before.Enabled,
+		}))
+	})
+	return after, err
+}
+
+// Delete removes a user who holds no token.
+func (r *Registry) Delete(ctx context.Context, id string) error {
+	return r.Store.Transact(ctx, func(ctx context.Context) error {
+		if _, err := r.Store.User(ctx, id); err != nil {
+			return err
+		}
+		err := r.Store.DeleteUser(ctx, id)
+		if errors.Is(err, fault.UserInUse) {
+			return fault.New(fault.UserInUse, "user %s still holds tokens: unassign them first", id)
+		}
+		if err != nil {
+			return err
+		}
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.delete", "user:"+id, nil))
+	})
+}
+
+// check holds what every user record keeps to.
+func (u User) check() error {
+	if u.ID == "" || len(u.ID) > 128 || u.ID != strings.TrimSpace(u.ID) || !printable(u.ID) {
+		return fault.New(fault.UserInvalid, "a user ID takes 1 to 128 bytes of printable text without blanks at its ends")
+	}
+	if len(u.Name) > 256 || !printable(u.Name) {
+		return fault.New(fault.UserInvalid, "a name takes up to 256 bytes of printable text")
+	}
+	if len(u.Mail) > 254 || !printable(u.Mail) || u.Mail != "" && !strings.Contains(u.Mail, "@") {
+		return fault.New(fault.UserInvalid, "a mail address looks like name@example.com")
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+}
