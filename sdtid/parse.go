@@ -1,0 +1,368 @@
+package sdtid
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Bounds on what Parse takes. A batch of 10,000 tokens has about 13 MB and
+// 400,000 elements at most.
+const (
+	MaxSize = 16 << 20 // bytes of a file
+
+	maxElements = 1 << 20
+	maxDepth    = 32
+	maxMarkup   = 1 << 16 // bytes of one tag, or of text between two
+)
+
+// Parse reads a token file: the XML document that begins at the first "<?xml "
+// in data, so that a byte-order mark or the text of a mail may precede it. The
+// seeds stay encrypted until Open.
+//
+// Serials must be decimal and unique in the file, and a document type is
+// refused; attributes, comments and unknown elements are not looked at, though
+// unknown elements count for the MACs. Errors: ErrFormat, ErrTooLarge.
+func Parse(data []byte) (*File, error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(data), MaxSize)
+	}
+	header, bodies, err := readXML(data)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{header: header, tokens: make([]record, len(bodies))}
+	defaults := header.fields()
+	seen := make(map[string]bool, len(bodies))
+	for i, body := range bodies {
+		fields := fieldsOfToken{body.fields(), defaults}
+		batch, err := fields.batch()
+		if err == nil {
+			f.tokens[i], err = fields.record()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w (token %d of %d)", err, i+1, len(bodies))
+		}
+		f.tokens[i].body = body
+		serial := f.tokens[i].Serial
+		if i == 0 {
+			f.batch = batch
+		} else if batch != f.batch {
+			// A token may override even these (section 2.3), but tokens of one
+			// file have one password and one header MAC between them.
+			return nil, malformed("token %s has key material of its own", serial)
+		}
+		if seen[serial] {
+			return nil, malformed("two tokens %s", serial)
+		}
+		seen[serial] = true
+	}
+	f.plain = f.batch.key(f.batch.origin)
+	if f.plainErr = f.verify(f.plain); errors.Is(f.plainErr, ErrTooLarge) {
+		return nil, f.plainErr
+	}
+	return f, nil
+}
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrFormat, fmt.Sprintf(format, args...))
+}
+
+// An element of the XML document: a leaf with text, or a container.
+type element struct {
+	name     string
+	text     []byte // character data as parsed; nil in a container
+	children []element
+}
+
+// readXML returns the header and the tokens of the document in data.
+func readXML(data []byte) (header element, tokens []element, err error) {
+	start := bytes.Index(data, []byte("<?xml "))
+	if start < 0 {
+		return header, nil, malformed("no XML declaration")
+	}
+	in := &bounded{Reader: bytes.NewReader(data[start:])}
+	decoder := xml.NewDecoder(in)
+	var open []element // root first
+	var elements int
+	var root, trailer bool
+	for {
+		in.left = maxMarkup
+		token, err := decoder.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return header, nil, notWellFormed(err, decoder)
+		}
+		switch token := token.(type) {
+		case xml.Directive:
+			return header, nil, malformed("it declares a document type")
+		case xml.StartElement:
+			if elements++; elements > maxElements || len(open) == maxDepth {
+				return header, nil, fmt.Errorf("%w: more than %d elements, or %d inside one another", ErrTooLarge, maxElements, maxDepth)
+			}
+			if len(open) == 0 && (root || token.Name.Local != "TKNBatch") {
+				return header, nil, malformed("it is not one TKNBatch")
+			}
+			root = true
+			open = append(open, element{name: token.Name.Local})
+		case xml.CharData:
+			if len(open) > 1 {
+				e := &open[len(open)-1]
+				e.text = append(e.text, token...)
+			} else if len(open) == 0 && trim(string(token)) != "" {
+				return header, nil, malformed("text after the end of the document")
+			}
+		case xml.EndElement:
+			e := open[len(open)-1]
+			open = open[:len(open)-1]
+			if len(e.children) > 0 {
+				e.text = nil
+			}
+			switch {
+			case len(open) > 1:
+				parent := &open[len(open)-1]
+				parent.children = append(parent.children, e)
+			case len(open) == 0:
+			case e.name == "TKN":
+				tokens = append(tokens, e)
+			case e.name == "TKNHeader" && header.name == "":
+				header = e
+			case e.name == "TKNTrailer":
+				trailer = true
+			}
+		}
+	}
+	if header.name == "" || len(tokens) == 0 || !trailer {
+		return header, nil, malformed("header, token or trailer is missing")
+	}
+	return header, tokens, nil
+}
+
+// notWellFormed names the line only: the parser's own words may quote the seed.
+func notWellFormed(err error, d *xml.Decoder) error {
+	if errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	line, _ := d.InputPos()
+	return malformed("no well-formed XML in line %d", line)
+}
+
+// bounded stops the XML decoder, which has no limits of its own, in a tag or
+// text that takes more than left bytes.
+type bounded struct {
+	*bytes.Reader
+	left int
+}
+
+func (b *bounded) ReadByte() (byte, error) {
+	if b.left--; b.left < 0 {
+		return 0, fmt.Errorf("%w: more than %d bytes in one tag or text", ErrTooLarge, maxMarkup)
+	}
+	return b.Reader.ReadByte()
+}
+
+// fields returns the text of the elements below e by name. Where a name occurs
+// more than once the first one counts, but what is inside an element comes
+// before the element itself (section 2.3).
+func (e *element) fields() map[string]string {
+	fields := make(map[string]string, 2*len(e.children))
+	e.collect(fields)
+	return fields
+}
+
+func (e *element) collect(fields map[string]string) {
+	for i := range e.children {
+		c := &e.children[i]
+		c.collect(fields)
+		if _, ok := fields[c.name]; !ok {
+			fields[c.name] = string(c.text)
+		}
+	}
+}
+
+// fieldsOfToken looks fields up: in the token itself, then in the header.
+type fieldsOfToken struct {
+	own, header map[string]string
+}
+
+func (f fieldsOfToken) lookup(name string) (text string, ok bool) {
+	if text, ok = f.own[name]; ok {
+		return text, ok
+	}
+	if text, ok = f.header["Def"+name]; ok {
+		return text, ok
+	}
+	text, ok = f.header[name]
+	return text, ok
+}
+
+// batch reads what the keys come from.
+func (f fieldsOfToken) batch() (b batch, err error) {
+	for _, field := range []struct {
+		name string
+		text *string
+	}{{"Origin", &b.origin}, {"Dest", &b.dest}, {"Name", &b.name}} {
+		text, ok := f.lookup(field.name)
+		if !ok {
+			return b, malformed("%s is missing", field.name)
+		}
+		*field.text = trim(text)
+	}
+	if b.secret, err = f.block("Secret"); err != nil {
+		return b, err
+	}
+	b.mac, err = f.block("HeaderMAC")
+	return b, err
+}
+
+// record reads everything else.
+func (f fieldsOfToken) record() (r record, err error) {
+	if r.name, err = f.serial(); err != nil {
+		return r, err
+	}
+	r.Serial = strings.Repeat("0", 12-len(r.name)) + r.name
+	if r.encrypted, err = f.block("Seed"); err != nil {
+		return r, err
+	}
+	if r.mac, err = f.block("TokenMAC"); err != nil {
+		return r, err
+	}
+	if r.Expiry, err = f.expiry(); err != nil {
+		return r, err
+	}
+	r.Birth = f.birth()
+	if err = f.integers(&r); err != nil {
+		return r, err
+	}
+	r.DeviceSerialNumber = f.freeText("DeviceSerialNumber")
+	r.Nickname = f.freeText("Nickname")
+	r.FirstName = f.freeText("UserFirstName")
+	r.LastName = f.freeText("UserLastName")
+	r.Login = f.freeText("UserLogin")
+	return r, nil
+}
+
+// serial returns SN trimmed. Files of hardware tokens leave out leading zeros.
+func (f fieldsOfToken) serial() (string, error) {
+	text, _ := f.lookup("SN")
+	name := trim(text)
+	if name == "" || len(text) > 12 || strings.Trim(name, "0123456789") != "" {
+		return "", malformed("SN is not 1 to 12 digits")
+	}
+	return name, nil
+}
+
+// block reads 16 bytes in base64. Seed has one more character in front of it,
+// of no meaning.
+func (f fieldsOfToken) block(name string) (block, error) {
+	text, _ := f.lookup(name)
+	if name == "Seed" {
+		_, n := utf8.DecodeRuneInString(text)
+		text = text[n:]
+	}
+	b, err := base64.StdEncoding.DecodeString(trim(text))
+	if err != nil || len(b) != len(block{}) {
+		return block{}, malformed("%s is not 16 bytes in base64", name)
+	}
+	return block(b), nil
+}
+
+// integers reads the numbers and switches with their odd ranges.
+func (f fieldsOfToken) integers(r *record) error {
+	digits, interval := int64(6), int64(60)
+	var timeDerived, appDerived, mode, alg, addPIN, localPIN int64
+	for _, field := range []struct {
+		name  string
+		value *int64
+	}{
+		{"Digits", &digits}, {"Interval", &interval}, {"Alg", &alg}, {"Mode", &mode},
+		{"AddPIN", &addPIN}, {"LocalPIN", &localPIN},
+		{"TimeDerivedSeeds", &timeDerived}, {"AppDerivedSeeds", &appDerived},
+	} {
+		text, ok := f.lookup(field.name)
+		if !ok {
+			continue
+		}
+		var err error
+		if *field.value, err = parseInteger(text); err != nil {
+			return malformed("%s is not a number", field.name)
+		}
+	}
+	r.Digits = int((digits-1)&7) + 1 // three bits of the flags word
+	r.Interval = 30
+	if interval == 60 {
+		r.Interval = 60
+	}
+	r.aes128, r.Mode = alg != 0, mode != 0
+	r.AddPIN, r.LocalPIN = addPIN != 0, localPIN != 0
+	r.TimeDerived, r.AppDerived = timeDerived != 0, appDerived != 0
+	return nil
+}
+
+// parseInteger reads what C's strtol reads with base 0, in 32 bits: decimal,
+// hexadecimal after 0x, octal after 0. Go's further forms are refused.
+func parseInteger(text string) (int64, error) {
+	text = strings.TrimLeft(text, " \t\n\v\f\r")
+	digits := strings.ToLower(strings.TrimLeft(text, "+-"))
+	if strings.Contains(digits, "_") || strings.HasPrefix(digits, "0b") || strings.HasPrefix(digits, "0o") {
+		return 0, strconv.ErrSyntax
+	}
+	return strconv.ParseInt(text, 0, 32)
+}
+
+// day0 is the first day that the two bytes of an expiry date can say, but a
+// token cannot expire on it.
+var day0 = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+const (
+	day     = 24 * time.Hour
+	lastDay = 1<<16 - 1 // after day0: 2179-06-06
+)
+
+// expiry reads Death. Days before 2000 and after 2179 wrap around.
+func (f fieldsOfToken) expiry() (time.Time, error) {
+	text, _ := f.lookup("Death")
+	date, ok := parseDate(text)
+	if days := (date.Unix() - day0.Unix()) / 86400 & lastDay; ok && days != 0 {
+		return day0.Add(time.Duration(days) * day), nil
+	}
+	return time.Time{}, malformed("Death is not a date")
+}
+
+// birth reads Birth; a date that is none, or not of our age, is not worth
+// refusing the file for.
+func (f fieldsOfToken) birth() time.Time {
+	text, _ := f.lookup("Birth")
+	if date, ok := parseDate(text); ok && date.Year() > 0 && date.Year() < 10000 {
+		return date
+	}
+	return time.Time{}
+}
+
+// parseDate reads year, month and day, whatever follows. 2031/02/30 is the
+// second of March.
+func parseDate(text string) (date time.Time, ok bool) {
+	var y, m, d int32
+	if _, err := fmt.Sscanf(text, "%d/%d/%d", &y, &m, &d); err != nil {
+		return time.Time{}, false
+	}
+	return time.Date(int(y), time.Month(m), int(d), 0, 0, 0, 0, time.UTC), true
+}
+
+// freeText reads a text for people; writers put a blank where there is none.
+func (f fieldsOfToken) freeText(name string) string {
+	text, _ := f.lookup(name)
+	if trim(text) == "" {
+		return ""
+	}
+	return text
+}
