@@ -1,7 +1,6 @@
 package ctkip
 
 import (
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/subtle"
@@ -99,11 +98,7 @@ func (c *Client) Answer(body []byte) (Request, error) {
 	if c.clientNonce, err = NewNonce(c.Rand); err != nil {
 		return Request{}, err
 	}
-	random := c.Rand
-	if random == nil {
-		random = rand.Reader
-	}
-	encrypted, err := rsa.EncryptOAEP(sha1.New(), random, c.key, c.clientNonce[:], nil)
+	encrypted, err := rsa.EncryptOAEP(sha1.New(), source(c.Rand), c.key, c.clientNonce[:], nil)
 	if err != nil {
 		return Request{}, fmt.Errorf("ctkip: encrypting the client nonce: %w", err)
 	}
@@ -159,33 +154,40 @@ func checkAnswer(message *node, root string, want Status) error {
 
 // readHello keeps session, key and R_S, and returns what is to be echoed.
 func (c *Client) readHello(m *node) (echo []byte, err error) {
-	c.sessionID = m.attr("SessionID")
-	extensions := m.child("", "Extensions")
-	mac := m.child("", "MacAlgorithm").value()
-	switch {
-	case c.sessionID == "" || len(c.sessionID) > MaxSession:
-		return nil, protocolError("a session identifier of %d characters", len(c.sessionID))
-	case m.child("", "KeyType").value() != keySecurID:
-		return nil, protocolError("another key type than asked for")
-	case m.child("", "EncryptionAlgorithm").value() != encRSA15:
+	if c.sessionID, c.serverNonce, err = readSession(m); err != nil {
+		return nil, err
+	}
+	if m.child("", "EncryptionAlgorithm").value() != encRSA15 {
 		return nil, protocolError("another encryption algorithm than asked for")
-	case mac != macAES2005x11 && mac != macAES2005x12:
+	}
+	if mac := m.child("", "MacAlgorithm").value(); mac != macAES2005x11 && mac != macAES2005x12 {
 		return nil, protocolError("another MAC algorithm than asked for")
-	case unknownCritical(extensions):
-		return nil, protocolError("a critical extension that is not known here")
 	}
 	if c.key, err = readKey(m.child("", "EncryptionKey").child(nsDS, "KeyValue")); err != nil {
 		return nil, err
 	}
-	nonce, _ := m.child("", "Payload").child("", "Nonce").base64()
-	var ok bool
-	if c.serverNonce, ok = nonceOf(nonce); !ok {
-		return nil, protocolError("a server nonce of %d octets", len(nonce))
-	}
-	if echo = serverInfo(extensions); echo == nil {
-		echo = nonce
+	if echo = info(m.child("", "Extensions"), "ServerInfoType"); echo == nil {
+		echo = c.serverNonce[:]
 	}
 	return echo, nil
+}
+
+// readSession reads what the hellos of both dialects have in common.
+func readSession(m *node) (id string, serverNonce Nonce, err error) {
+	id = m.attr("SessionID")
+	nonce, _ := m.child("", "Payload").child("", "Nonce").base64()
+	serverNonce, ok := nonceOf(nonce)
+	switch {
+	case id == "" || len(id) > MaxSession:
+		err = protocolError("a session identifier of %d characters", len(id))
+	case m.child("", "KeyType").value() != keySecurID:
+		err = protocolError("another key type than asked for")
+	case unknownCritical(m.child("", "Extensions")):
+		err = protocolError("a critical extension that is not known here")
+	case !ok:
+		err = protocolError("a server nonce of %d octets", len(nonce))
+	}
+	return id, serverNonce, err
 }
 
 // readKey reads and judges an RSA key. A modulus with a leading zero is refused rather than
@@ -215,6 +217,7 @@ func readKey(value *node) (*rsa.PublicKey, error) {
 type Token struct {
 	Serial    string    // 12 decimal digits
 	Seed      []byte    `json:"-"` // 16 octets
+	KeyID     []byte    // names the key; RSA's dialect repeats the serial
 	Expiry    time.Time // the last valid day, at midnight UTC; zero if the server named none
 	Digits    int       // 6 or 8
 	Interval  int       // 30 or 60 seconds
@@ -252,20 +255,30 @@ func (c *Client) Finish(body []byte) (Token, error) {
 		return Token{}, protocolError("the answer is of another session")
 	}
 	seed, mac := Derive(c.key, c.clientNonce, c.serverNonce)
-	if err := checkMAC(m.child("", "Mac"), mac, macAES2005x11, macAES2005x12); err != nil {
-		clear(seed)
+	t, err := finish(m, seed, mac, macAES2005x11, macAES2005x12)
+	if err != nil {
 		return Token{}, err
 	}
-	t := Token{Seed: seed, KeyBits: c.key.N.BitLen()}
-	if err := t.read(m); err != nil {
-		clear(seed)
-		return Token{}, err
-	}
-	if id := m.child("", "KeyID"); id != nil && id.value() != m.child("", "TokenID").value() {
+	if t.KeyID != nil && string(t.KeyID) != t.Serial {
 		clear(seed)
 		return Token{}, protocolError("two serial numbers")
 	}
+	t.KeyBits = c.key.N.BitLen()
 	t.readPIN(data)
+	return t, nil
+}
+
+// finish checks the MAC and then reads the token; where that fails, the seed is gone.
+func finish(m *node, seed, mac []byte, algorithms ...string) (Token, error) {
+	t := Token{Seed: seed}
+	err := checkMAC(m.child("", "Mac"), mac, algorithms...)
+	if err == nil {
+		err = t.read(m)
+	}
+	if err != nil {
+		clear(seed)
+		return Token{}, err
+	}
 	return t, nil
 }
 
@@ -301,6 +314,7 @@ func (t *Token) read(m *node) error {
 			return protocolError("an expiry date that cannot be read")
 		}
 	}
+	t.KeyID, _ = m.child("", "KeyID").base64()
 	t.ServiceID = clean(m.child("", "ServiceID").value(), 128)
 	t.UserID = clean(m.child("", "UserID").value(), 256)
 	return t.readOTP(m.child("", "Extensions"))

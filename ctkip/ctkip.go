@@ -19,7 +19,7 @@
 //
 // The standard, RFC 4758, has the same four passes in other octets: bare XML instead of SOAP, a
 // trigger nonce instead of the code, two pseudorandom functions, a variant with a shared key, and a
-// second MAC where a key is replaced. See [StandardClient], [ParseStandard] and [Suite]. One
+// second MAC where a key is replaced. See [StandardClient], [ParseStandard] and [Session]. One
 // dialect's cryptography is never tried on the other's messages.
 //
 // What is read is bounded (64 KiB a body, 16 KiB a message, 16 levels, no DTD, no entities) and
@@ -67,7 +67,7 @@ var (
 	ErrTurn     = errors.New("ctkip: a step of the exchange was called out of turn")
 )
 
-// A Status is the outcome that a server's message announces (RFC 4758, 3.8.2).
+// A Status is the outcome that a server's message announces (ct-kip.md, 4.5).
 type Status string
 
 // The values of Status. Continue is for the server's hello and Success for its finished message;
@@ -133,13 +133,18 @@ func (Nonce) MarshalText() ([]byte, error) { return nil, errors.New("ctkip: a no
 
 // NewNonce draws a nonce from random; nil is crypto/rand.
 func NewNonce(random io.Reader) (n Nonce, err error) {
-	if random == nil {
-		random = rand.Reader
-	}
-	if _, err = io.ReadFull(random, n[:]); err != nil {
+	if _, err = io.ReadFull(source(random), n[:]); err != nil {
 		return Nonce{}, fmt.Errorf("ctkip: drawing a nonce: %w", err)
 	}
 	return n, nil
+}
+
+// source is random, or crypto/rand for nil.
+func source(random io.Reader) io.Reader {
+	if random == nil {
+		return rand.Reader
+	}
+	return random
 }
 
 // nonceOf is b as a nonce, if it has the length of one.

@@ -1,7 +1,6 @@
 package ctkip
 
 import (
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/subtle"
 	"encoding/base64"
@@ -81,60 +80,70 @@ func (m *Message) read(root *node) {
 
 // refuseHello is the status that answers a hello which asks for something else than RSA's apps do.
 func refuseHello(root *node) Status {
-	offers := func(list string, want func(string) bool) bool {
-		l := root.child("", list)
-		return l != nil && slices.ContainsFunc(l.children, func(a *node) bool { return a.is("", "Algorithm") && want(a.value()) })
-	}
-	is := func(uri string) func(string) bool { return func(s string) bool { return s == uri } }
 	switch {
 	case root.attr("Version") != "1.0":
 		return UnsupportedVersion
 	case unknownCritical(root.child("", "Extensions")):
 		return UnknownCriticalExtension
-	case !offers("SupportedKeyTypes", is(keySecurID)):
+	case !slices.Contains(algorithms(root, "SupportedKeyTypes"), keySecurID):
 		return NoSupportedKeyTypes
-	case !offers("SupportedEncryptionAlgorithms", is(encRSA15)):
+	case !slices.Contains(algorithms(root, "SupportedEncryptionAlgorithms"), encRSA15):
 		return NoSupportedEncryptionAlgorithms
-	case !offers("SupportedMACAlgorithms", func(s string) bool { return strings.HasSuffix(s, "#ct-kip-prf-aes") }):
+	case !slices.ContainsFunc(algorithms(root, "SupportedMACAlgorithms"), func(uri string) bool { return strings.HasSuffix(uri, "#ct-kip-prf-aes") }):
 		return NoSupportedMACAlgorithms
 	}
 	return ""
 }
 
-func (m *Message) readNonce(root *node) {
-	nonce, ok := root.child("", "EncryptedNonce").base64()
-	m.EncryptedNonce = nonce
-	m.serverNonce = serverInfo(root.child("", "Extensions"))
-	m.SessionID = root.attr("SessionID")
-	switch {
-	case len(m.SessionID) > MaxSession:
-		m.SessionID = "" // of no session
-		m.Refusal = Abort
-	case root.attr("Version") != "1.0":
-		m.Refusal = UnsupportedVersion
-	case unknownCritical(root.child("", "Extensions")):
-		m.Refusal = UnknownCriticalExtension
-	case !ok:
-		m.Refusal = MalformedRequest
+// algorithms are the entries of one of the hello's lists.
+func algorithms(hello *node, list string) (uris []string) {
+	if l := hello.child("", list); l != nil {
+		for _, a := range l.children {
+			uris = append(uris, a.value())
+		}
 	}
+	return uris
 }
 
-// serverInfo is the data of the first extension that has data and nothing else, or nil: what a
-// server hands out in its hello, and what the client hands back.
-func serverInfo(extensions *node) []byte {
+func (m *Message) readNonce(root *node) {
+	m.SessionID, m.EncryptedNonce, m.Refusal = readNonce(root)
+	m.serverNonce = info(root.child("", "Extensions"), "ServerInfoType")
+}
+
+// readNonce reads what the second requests of both dialects have in common.
+func readNonce(root *node) (sessionID string, encrypted []byte, refusal Status) {
+	sessionID = root.attr("SessionID")
+	encrypted, ok := root.child("", "EncryptedNonce").base64()
+	switch {
+	case len(sessionID) > MaxSession:
+		return "", nil, Abort // of no session
+	case root.attr("Version") != "1.0":
+		refusal = UnsupportedVersion
+	case unknownCritical(root.child("", "Extensions")):
+		refusal = UnknownCriticalExtension
+	case !ok:
+		refusal = MalformedRequest
+	}
+	return sessionID, encrypted, refusal
+}
+
+// info is the data of the first extension that has data and nothing else, or nil: what one side
+// hands out for the other to hand back. RSA's dialect has no types on its extensions.
+func info(extensions *node, kind string) []byte {
 	if extensions == nil {
 		return nil
 	}
 	for _, e := range extensions.children {
-		if data, ok := e.child("", "Data").base64(); ok && len(e.children) == 1 {
+		data, ok := e.child("", "Data").base64()
+		if k := e.kind(); ok && len(e.children) == 1 && (k == "" || k == kind) {
 			return data
 		}
 	}
 	return nil
 }
 
-// unknownCritical says whether an extension that must be understood is none of those whose
-// elements are named, or of server information.
+// unknownCritical says whether an extension that must be understood is neither information to hand
+// back nor made of the elements that are named.
 func unknownCritical(extensions *node, known ...string) bool {
 	if extensions == nil {
 		return false
@@ -157,11 +166,8 @@ func (m *Message) Echoes(serverNonce Nonce) bool {
 // NewSessionID draws an identifier in the form that RSA's servers use and their apps know: 34 hex
 // digits, a hyphen and 76 base64 characters; 592 random bits. Nil is crypto/rand.
 func NewSessionID(random io.Reader) (string, error) {
-	if random == nil {
-		random = rand.Reader
-	}
 	var b [17 + 57]byte
-	if _, err := io.ReadFull(random, b[:]); err != nil {
+	if _, err := io.ReadFull(source(random), b[:]); err != nil {
 		return "", fmt.Errorf("ctkip: drawing a session identifier: %w", err)
 	}
 	return hex.EncodeToString(b[:17]) + "-" + base64.StdEncoding.EncodeToString(b[17:]), nil
@@ -245,8 +251,12 @@ func (m *Message) ServerFinished(f Finished) ([]byte, error) {
 	}
 	return seal(answerEnvelope, m.Code, fmt.Sprintf(finishedData, f.PINType, addPIN),
 		fmt.Sprintf(serverFinished, escape(f.SessionID), encode64([]byte(f.Serial)),
-			f.Expiry.UTC().Format("2006-01-02")+"T00:00:00+00:00", escape(f.Service), user,
+			f.expiry(), escape(f.Service), user,
 			f.Digits, f.Interval, encode64(f.MAC))), nil
+}
+
+func (f Finished) expiry() string {
+	return f.Expiry.UTC().Format(time.DateOnly) + "T00:00:00+00:00"
 }
 
 func (f Finished) check() error {
@@ -257,7 +267,9 @@ func (f Finished) check() error {
 		return protocolError("codes of %d digits every %d seconds", f.Digits, f.Interval)
 	case f.PINType != 0 && f.PINType != 1:
 		return protocolError("PIN type %d", f.PINType)
-	case f.Expiry.Year() < 1 || f.Expiry.Year() > 9999:
+	case len(f.MAC) != 16:
+		return protocolError("a MAC of %d octets", len(f.MAC))
+	case f.Expiry.IsZero() || f.Expiry.Year() < 1 || f.Expiry.Year() > 9999:
 		return protocolError("an expiry date that cannot be written")
 	}
 	return nil

@@ -158,6 +158,36 @@ func (n *node) attr(local string) string {
 	return ""
 }
 
+// kind is the local part of the type that the element claims to have (xsi:type), or "".
+func (n *node) kind() string {
+	for _, a := range n.attrs {
+		if a.Name.Space == nsXSI && a.Name.Local == "type" {
+			return a.Value[strings.LastIndexByte(a.Value, ':')+1:]
+		}
+	}
+	return ""
+}
+
+// unqualify takes everything below n out of the messages' namespace. The RFC's schema has its
+// elements outside and its examples have them inside, so the standard's messages are read as if
+// they were all outside.
+func (n *node) unqualify() error {
+	children := n.children
+	n.children = nil
+	for _, c := range children {
+		if c.name.Space == ns2005x12 {
+			c.name.Space = ""
+		}
+		if err := n.add(c); err != nil {
+			return err
+		}
+		if err := c.unqualify(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // base64 is the octets in the element's text; ok is false where the element is missing or holds
 // something else.
 func (n *node) base64() (b []byte, ok bool) {
@@ -171,12 +201,11 @@ const whitespace = " \t\r\n"
 
 func trim(s string) string { return strings.Trim(s, whitespace) }
 
+var unspaced = strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "")
+
 // decode64 reads padded standard base64, lenient towards white space and nothing else.
 func decode64(s string) ([]byte, bool) {
-	if strings.ContainsAny(s, whitespace) {
-		s = strings.Join(strings.Fields(s), "")
-	}
-	b, err := base64.StdEncoding.Strict().DecodeString(s)
+	b, err := base64.StdEncoding.Strict().DecodeString(unspaced.Replace(s))
 	return b, err == nil
 }
 
