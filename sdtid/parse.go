@@ -18,9 +18,9 @@ import (
 const (
 	MaxSize = 16 << 20 // bytes of a file
 
-	maxElements = 1 << 20
+	maxElements = 1 << 19
 	maxDepth    = 32
-	maxMarkup   = 1 << 16 // bytes of one tag, or of text between two
+	maxMarkup   = 8 * maxSection // bytes of one tag, or of text between two; escapes count
 )
 
 // Parse reads a token file: the XML document that begins at the first "<?xml "
@@ -172,7 +172,8 @@ func (b *bounded) ReadByte() (byte, error) {
 
 // fields returns the text of the elements below e by name. Where a name occurs
 // more than once the first one counts, but what is inside an element comes
-// before the element itself (section 2.3).
+// before the element itself (section 2.3). A container reads as empty: stoken
+// takes its text, which no MAC covers.
 func (e *element) fields() map[string]string {
 	fields := make(map[string]string, 2*len(e.children))
 	e.collect(fields)
@@ -308,15 +309,15 @@ func (f fieldsOfToken) integers(r *record) error {
 	return nil
 }
 
-// parseInteger reads what C's strtol reads with base 0, in 32 bits: decimal,
-// hexadecimal after 0x, octal after 0. Go's further forms are refused.
+// parseInteger reads what C's strtol reads with base 0: decimal, hexadecimal
+// after 0x, octal after 0. Go's further forms are refused.
 func parseInteger(text string) (int64, error) {
-	text = strings.TrimLeft(text, " \t\n\v\f\r")
+	text = strings.TrimLeft(text, space)
 	digits := strings.ToLower(strings.TrimLeft(text, "+-"))
 	if strings.Contains(digits, "_") || strings.HasPrefix(digits, "0b") || strings.HasPrefix(digits, "0o") {
 		return 0, strconv.ErrSyntax
 	}
-	return strconv.ParseInt(text, 0, 32)
+	return strconv.ParseInt(text, 0, 64)
 }
 
 // day0 is the first day that the two bytes of an expiry date can say, but a
@@ -352,7 +353,7 @@ func (f fieldsOfToken) birth() time.Time {
 // second of March.
 func parseDate(text string) (date time.Time, ok bool) {
 	var y, m, d int32
-	if _, err := fmt.Sscanf(text, "%d/%d/%d", &y, &m, &d); err != nil {
+	if _, err := fmt.Sscanf(strings.TrimLeft(text, space), "%d/%d/%d", &y, &m, &d); err != nil {
 		return time.Time{}, false
 	}
 	return time.Date(int(y), time.Month(m), int(d), 0, 0, 0, 0, time.UTC), true

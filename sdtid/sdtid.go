@@ -204,5 +204,7 @@ func (f *File) verify(key cipher.Block) error {
 // unknown is what the header says where there is nothing to say.
 const unknown = "N/A"
 
-// trim cuts the ASCII white space off that C calls isspace.
-func trim(s string) string { return strings.Trim(s, " \t\n\v\f\r") }
+// space is the white space of ASCII, as C's isspace has it.
+const space = " \t\n\v\f\r"
+
+func trim(s string) string { return strings.Trim(s, space) }
