@@ -33,8 +33,8 @@ func (*Client) Format(f fmt.State, _ rune) { io.WriteString(f, "ctkip.Client(hid
 // A Request is to be posted to the provisioning URL, over TLS, with redirects refused. Send each of
 // the headers; Authorization among them holds the code, so a Request does not print itself.
 type Request struct {
-	Header map[string]string
-	Body   []byte
+	Header map[string]string `json:"-"`
+	Body   []byte            `json:"-"`
 }
 
 // Format hides headers and body, whatever the verb.

@@ -125,6 +125,9 @@ func (c Code) valid() bool {
 // A Nonce is R_C or R_S, 16 random octets. R_C is as secret as the seed; fmt shows neither.
 type Nonce [16]byte
 
+// Equal compares in constant time.
+func (n Nonce) Equal(o Nonce) bool { return subtle.ConstantTimeCompare(n[:], o[:]) == 1 }
+
 // Format hides the nonce, whatever the verb.
 func (Nonce) Format(f fmt.State, _ rune) { io.WriteString(f, "nonce(hidden)") }
 

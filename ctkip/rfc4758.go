@@ -104,8 +104,12 @@ func (s *Session) Derive(clientNonce Nonce) (seed, mac []byte) {
 
 // mac1 is the MAC of a hello that replaces a key: proof, before R_C is sent, that the server holds
 // the old one. helloNonce is R of the client's hello, nil if it sent none.
-func (s *Session) mac1(helloNonce []byte) []byte {
-	return s.PRF.expand(*s.Auth, len(s.ServerNonce), []byte("MAC 1 computation"), helloNonce, s.ServerNonce[:])
+func (s *Session) mac1(helloNonce *Nonce) []byte {
+	var r []byte
+	if helloNonce != nil {
+		r = helloNonce[:]
+	}
+	return s.PRF.expand(*s.Auth, len(s.ServerNonce), []byte("MAC 1 computation"), r, s.ServerNonce[:])
 }
 
 // mask encrypts and decrypts R_C under the shared key.
@@ -173,12 +177,9 @@ func TriggerNonce(c Code) Nonce {
 type Trigger struct {
 	TokenID []byte // which token to put a key on; empty: any
 	KeyID   []byte // which key to replace; empty: none
-	Nonce   []byte // 16 octets; see TriggerNonce
+	Nonce   *Nonce // see TriggerNonce; a trigger always has one
 	URL     string // of the service; empty: where the trigger came from
 }
-
-// Format hides the nonce, whatever the verb.
-func (t Trigger) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "trigger for %q", t.URL) }
 
 // root of the standard's own messages: prefixed, which leaves what is inside in no namespace.
 const standardRoot = ` xmlns:ct-kip="` + ns2005x12 + `" xmlns:ds="` + nsDS + `" xmlns:xsi="` + nsXSI + `" Version="1.0"`
@@ -186,7 +187,7 @@ const standardRoot = ` xmlns:ct-kip="` + ns2005x12 + `" xmlns:ds="` + nsDS + `" 
 // Body is the trigger as a message of type StandardType.
 func (t Trigger) Body() []byte {
 	return []byte(declaration + `<ct-kip:CT-KIPTrigger` + standardRoot + `><InitializationTrigger>` +
-		element64("TokenID", t.TokenID) + element64("KeyID", t.KeyID) + element64("TriggerNonce", t.Nonce) + element("CT-KIPURL", t.URL) +
+		element64("TokenID", t.TokenID) + element64("KeyID", t.KeyID) + nonceElement("TriggerNonce", t.Nonce) + element("CT-KIPURL", t.URL) +
 		`</InitializationTrigger></ct-kip:CT-KIPTrigger>`)
 }
 
@@ -206,7 +207,7 @@ func ParseTrigger(body []byte) (Trigger, error) {
 	init := root.child("", "InitializationTrigger")
 	t := Trigger{URL: init.child("", "CT-KIPURL").value()}
 	var ok bool
-	if t.Nonce, ok = init.child("", "TriggerNonce").base64(); !ok || len(t.Nonce) != len(Nonce{}) {
+	if t.Nonce, ok = nonceChild(init, "TriggerNonce"); !ok || t.Nonce == nil {
 		return Trigger{}, protocolError("the trigger has no nonce of %d octets", len(Nonce{}))
 	}
 	if t.URL != "" {
@@ -235,6 +236,17 @@ func identifiers(n *node) (tokenID, keyID []byte, ok bool) {
 	return tokenID, keyID, true
 }
 
+// nonceChild is the nonce in an element that may be missing: then it is nil.
+func nonceChild(n *node, name string) (nonce *Nonce, ok bool) {
+	c := n.child("", name)
+	if c == nil {
+		return nil, true
+	}
+	b, _ := c.base64()
+	value, ok := nonceOf(b)
+	return &value, ok
+}
+
 // openStandard reads a body of the standard's, with its elements in no namespace, and gives the
 // name of its root.
 func openStandard(body []byte) (root *node, name string, err error) {
@@ -257,6 +269,13 @@ func element(name, value string) string {
 }
 
 func element64(name string, value []byte) string { return element(name, encode64(value)) }
+
+func nonceElement(name string, n *Nonce) string {
+	if n == nil {
+		return ""
+	}
+	return element64(name, n[:])
+}
 
 // extensions wraps what there is of them.
 func extensions(inside ...string) string {

@@ -98,10 +98,10 @@ func (s *standardServer) run(t fataler, c *StandardClient, edit func(string) str
 type fataler interface{ Fatal(...any) }
 
 func TestStandard(t *testing.T) {
-	private := readVector(t, exchanges[1]).key(t)
+	private := readVector(t, exchanges[1]).private
 	shared, old := Key{1, 2, 3}, Key{4, 5, 6}
-	trigger := Trigger{TokenID: []byte("000123456789"), Nonce: bytes.Repeat([]byte{7}, 16)}
-	replacing := Trigger{TokenID: []byte("000123456789"), KeyID: []byte("key 0"), Nonce: bytes.Repeat([]byte{7}, 16)}
+	trigger := Trigger{TokenID: []byte("000123456789"), Nonce: &Nonce{7}}
+	replacing := Trigger{TokenID: []byte("000123456789"), KeyID: []byte("key 0"), Nonce: &Nonce{7}}
 	for _, test := range []struct {
 		name   string
 		server standardServer
@@ -138,8 +138,8 @@ func TestStandardReadsQualifiedElements(t *testing.T) {
 		"ct-kip:ClientNonce xmlns:ct-kip=", "ClientNonce xmlns=", "/ct-kip:ClientNonce", "/ClientNonce",
 		"ct-kip:ServerHello xmlns:ct-kip=", "ServerHello xmlns=", "/ct-kip:ServerHello", "/ServerHello",
 		"ct-kip:ServerFinished xmlns:ct-kip=", "ServerFinished xmlns=", "/ct-kip:ServerFinished", "/ServerFinished", `"ct-kip:`, `"`)
-	s := standardServer{private: readVector(t, exchanges[1]).key(t), info: []byte("server")}
-	c := StandardClient{Trigger: Trigger{Nonce: make([]byte, 16)}, Info: []byte("client")}
+	s := standardServer{private: readVector(t, exchanges[1]).private, info: []byte("server")}
+	c := StandardClient{Trigger: Trigger{Nonce: new(Nonce)}, Info: []byte("client")}
 	if _, err := s.run(t, &c, qualify.Replace); err != nil {
 		t.Error(err)
 	}
@@ -150,7 +150,7 @@ func TestStandardReadsQualifiedElements(t *testing.T) {
 }
 
 func TestStandardClientRefuses(t *testing.T) {
-	private := readVector(t, exchanges[1]).key(t)
+	private := readVector(t, exchanges[1]).private
 	old, other, shared := Key{1}, Key{2}, Key{3}
 	replacing := Trigger{KeyID: []byte("key 0")}
 	cut := func(from, to string) func(string) string {
@@ -205,7 +205,7 @@ func TestStandardClientRefuses(t *testing.T) {
 }
 
 func TestStandardServerRefuses(t *testing.T) {
-	hello, err := (&StandardClient{Trigger: Trigger{TokenID: []byte("000123456789"), Nonce: make([]byte, 16)}}).Start()
+	hello, err := (&StandardClient{Trigger: Trigger{TokenID: []byte("000123456789"), Nonce: new(Nonce)}}).Start()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestStandardServerRefuses(t *testing.T) {
 }
 
 func TestDecryptIsUniform(t *testing.T) {
-	key := readVector(t, exchanges[0]).key(t)
+	key := readVector(t, exchanges[0]).private
 	oaep := Session{Encryption: OAEP, PublicKey: &key.PublicKey}
 	pkcs := Session{Encryption: PKCS1, PublicKey: &key.PublicKey}
 	short, err := rsa.EncryptPKCS1v15(nil, &key.PublicKey, make([]byte, 15))
@@ -295,12 +295,12 @@ func TestTrigger(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		id := rapid.SliceOfN(rapid.Byte(), 1, 64)
 		nonce := TriggerNonce(Code(rapid.StringMatching(`[0-9A-Za-z-]{8,40}`).Draw(t, "code")))
-		want := Trigger{TokenID: id.Draw(t, "token"), KeyID: id.Draw(t, "key"), Nonce: nonce[:], URL: "https://auth.example.com/ct-kip?a=1&b=2"}
+		want := Trigger{TokenID: id.Draw(t, "token"), KeyID: id.Draw(t, "key"), Nonce: &nonce, URL: "https://auth.example.com/ct-kip?a=1&b=2"}
 		got, err := ParseTrigger(want.Body())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got.TokenID, want.TokenID) || !bytes.Equal(got.KeyID, want.KeyID) || !bytes.Equal(got.Nonce, want.Nonce) || got.URL != want.URL {
+		if !bytes.Equal(got.TokenID, want.TokenID) || !bytes.Equal(got.KeyID, want.KeyID) || !got.Nonce.Equal(*want.Nonce) || got.URL != want.URL {
 			t.Fatalf("%#v, want %#v", got, want)
 		}
 	})
@@ -310,9 +310,9 @@ func TestTrigger(t *testing.T) {
 		want    error
 	}{
 		"no nonce":        {Trigger{}, ErrProtocol},
-		"plain http":      {Trigger{Nonce: nonce[:], URL: "http://auth.example.com/"}, ErrInsecure},
-		"no host":         {Trigger{Nonce: nonce[:], URL: "https:///x"}, ErrLink},
-		"long identifier": {Trigger{Nonce: nonce[:], KeyID: make([]byte, 65)}, ErrProtocol},
+		"plain http":      {Trigger{Nonce: &nonce, URL: "http://auth.example.com/"}, ErrInsecure},
+		"no host":         {Trigger{Nonce: &nonce, URL: "https:///x"}, ErrLink},
+		"long identifier": {Trigger{Nonce: &nonce, KeyID: make([]byte, 65)}, ErrProtocol},
 	} {
 		if _, err := ParseTrigger(test.trigger.Body()); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", name, err, test.want)
@@ -322,7 +322,7 @@ func TestTrigger(t *testing.T) {
 	if _, err := ParseTrigger(hello.Body); !errors.Is(err, ErrFormat) {
 		t.Errorf("a hello as a trigger: %v", err)
 	}
-	other := strings.ReplaceAll(string(Trigger{Nonce: nonce[:]}.Body()), `Version="1.0"`, `Version="2.0"`)
+	other := strings.ReplaceAll(string(Trigger{Nonce: &nonce}.Body()), `Version="1.0"`, `Version="2.0"`)
 	if _, err := ParseTrigger([]byte(other)); !errors.Is(err, ErrProtocol) {
 		t.Errorf("another version: %v", err)
 	}

@@ -26,7 +26,7 @@ type StandardClient struct {
 
 	next        Step // whose answer is awaited
 	session     Session
-	helloNonce  []byte
+	helloNonce  *Nonce
 	clientNonce Nonce
 }
 
@@ -52,10 +52,9 @@ func (c *StandardClient) Start() (Request, error) {
 		if err != nil {
 			return Request{}, err
 		}
-		c.helloNonce = r[:]
-		identity += element64("ClientNonce", c.helloNonce)
+		c.helloNonce = &r
 	}
-	identity += element64("TriggerNonce", c.Trigger.Nonce)
+	identity += nonceElement("ClientNonce", c.helloNonce) + nonceElement("TriggerNonce", c.Trigger.Nonce)
 	algorithms := ""
 	for _, e := range c.encryptions() {
 		algorithms += element("Algorithm", string(e))

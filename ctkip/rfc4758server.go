@@ -14,21 +14,16 @@ type StandardMessage struct {
 
 	TokenID      []byte // StepHello: the token the client has; nil if it did not say
 	KeyID        []byte // StepHello: the key to be replaced; nil for a first one
-	TriggerNonce []byte // StepHello: in place of a code; nil if the client has none. Compare in constant time
+	TriggerNonce *Nonce // StepHello: in place of a code; nil if the client has none
 
 	SessionID      string // StepNonce: which session; at most MaxSession characters
 	EncryptedNonce []byte // StepNonce: for Session.Decrypt
 	ServerInfo     []byte // StepNonce: what the hello handed out; nil if the client hands back nothing
 
-	helloNonce  []byte // R of the hello
+	helloNonce  *Nonce // R of the hello
 	clientInfo  []byte // to be handed back
 	encryptions []Encryption
 	prfs        []PRF
-}
-
-// Format names the step and hides the trigger nonce, whatever the verb.
-func (m *StandardMessage) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "standard message of step %d", int(m.Step))
 }
 
 // ParseStandard reads the body of a request of type StandardType. ErrFormat, its only error, is for
@@ -81,19 +76,12 @@ func (m *StandardMessage) readHello(root *node) {
 }
 
 // readIdentity reads who asks: false if one of the values is not what it should be.
-func (m *StandardMessage) readIdentity(root *node) (ok bool) {
+func (m *StandardMessage) readIdentity(root *node) bool {
+	var ok, okHello, okTrigger bool
 	m.TokenID, m.KeyID, ok = identifiers(root)
-	for _, n := range []struct {
-		name string
-		to   *[]byte
-	}{{"ClientNonce", &m.helloNonce}, {"TriggerNonce", &m.TriggerNonce}} {
-		if c := root.child("", n.name); c != nil {
-			b, is64 := c.base64()
-			*n.to = b
-			ok = ok && is64 && len(b) == len(Nonce{})
-		}
-	}
-	return ok
+	m.helloNonce, okHello = nonceChild(root, "ClientNonce")
+	m.TriggerNonce, okTrigger = nonceChild(root, "TriggerNonce")
+	return ok && okHello && okTrigger
 }
 
 // Agree picks what the client and this server both know, for a Session: a shared key where the
