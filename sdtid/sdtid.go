@@ -138,8 +138,9 @@ func (f *File) Outline() []Token {
 // or no token at all. A file that is not locked opens with any password, since
 // it needs none.
 //
-// Errors: ErrPasswordRequired, ErrWrongPassword, ErrModified when some MACs are
-// right and others are not, ErrAlgorithm when there is a 64-bit token.
+// Errors: ErrModified when some MACs are right and others are not; else
+// ErrAlgorithm when there is a 64-bit token, whatever the password; else
+// ErrPasswordRequired or ErrWrongPassword when no MAC is right.
 func (f *File) Open(password string) ([]Token, error) {
 	key, err := f.plain, f.plainErr
 	if f.Locked() && password != "" {

@@ -3,6 +3,7 @@ package sdtid
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // These tests run the program stoken, which nobody here wrote: it reads every
@@ -153,6 +156,46 @@ func TestStokenReadsOverrides(t *testing.T) {
 	if i != len(b.Tokens) {
 		t.Errorf("%d files of %d tokens", i, len(b.Tokens))
 	}
+}
+
+// stoken computes the same MACs as we do over elements that no program writes:
+// short names and values, which are pulled back, empty ones, containers, and
+// names that look like a MAC's.
+func TestStokenAgreesOnMACs(t *testing.T) {
+	token := sample()
+	b := Batch{Origin: unknown, Dest: unknown, Name: unknown, Tokens: []Token{token}}
+	keys := batch{origin: unknown, dest: unknown, name: unknown}
+	key := keys.key(keys.origin)
+	name := rapid.SampledFrom([]string{"a", "bc", "def", "Alg", "Mode", "AddPIN", "MAC", "aMAC", "OldMAC", "Precision", "TokenAttribute"})
+	value := rapid.SampledFrom([]string{"", "0", "1", "01", "0x1", "001", "0x0001", "00000000001"})
+	extra := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) element {
+		e := leaf(name.Draw(t, "name"), value.Draw(t, "value"))
+		if !rapid.Bool().Draw(t, "container") {
+			return e
+		}
+		return element{name: "Box", children: []element{e, leaf(name.Draw(t, "name"), value.Draw(t, "value"))}}
+	}), 0, 12)
+	// An empty or changed number has a meaning of its own: here the first one
+	// of each name, which counts, is a plain one.
+	plain := []element{leaf("Alg", "1"), leaf("Mode", "0"), leaf("AddPIN", "1")}
+	path := filepath.Join(t.TempDir(), "token.sdtid")
+	rapid.Check(t, func(rt *rapid.T) {
+		header, body := b.header(keys.secret), token.element(key, plain)
+		header.children = append(header.children, extra.Draw(rt, "header")...)
+		body.children = append(body.children, extra.Draw(rt, "token")...)
+		if err := errors.Join(
+			seal(&header, "TKNHeader", "HeaderMAC", func(text []byte) block { return headerMAC(key, unknown, text) }),
+			seal(&body, "TKN", "TokenMAC", func(text []byte) block { return tokenMAC(key, token.Serial, text) }),
+		); err != nil {
+			rt.Fatal(err)
+		}
+		if err := os.WriteFile(path, render(header, []element{body}, trailerElement(blank, blank)), 0o600); err != nil {
+			rt.Fatal(err)
+		}
+		if got, want := shown(t, path, ""), showing(token); got != want {
+			rt.Errorf("stoken shows %s, want %s", got, want)
+		}
+	})
 }
 
 const template = `<?xml version="1.0"?>

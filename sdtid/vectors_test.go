@@ -11,7 +11,6 @@ import (
 	"errors"
 	"math/big"
 	"os"
-	"strings"
 	"testing"
 	"time"
 )
@@ -254,9 +253,7 @@ func TestSignatureOfStoken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, after, _ := strings.Cut(v.XML, "<BatchSignature>")
-		text, _, _ := strings.Cut(after, "<")
-		signature, err := base64.StdEncoding.DecodeString(text)
+		signature, err := base64.StdEncoding.DecodeString(between([]byte(v.XML), "BatchSignature"))
 		if err != nil {
 			t.Fatal(v.ID, err)
 		}
