@@ -10,8 +10,8 @@
 // ([File.Outline]) and finds out whether there is one ([File.Locked]).
 // [File.Open] gives every token of the file or none. [File.Split] cuts a batch
 // into the files of one token that phones and desktop apps expect, and needs
-// neither password nor keys for it. [Encode] writes what stoken and RSA's apps
-// read.
+// neither password nor keys for it. What [Encode] writes is tested against
+// stoken, and follows what is reported of RSA's apps.
 //
 // A file without a password is only obfuscated: the text Origin in its header
 // stands in for the password. A password is worth little more: its key costs

@@ -36,7 +36,8 @@ type Batch struct {
 
 	// Signer is the issuer's RSA key for the signature in the trailer, and
 	// Certificate its certificate in DER. Without them placeholders are
-	// written; no reader is known to check either.
+	// written. Of all readers only RSA's TokenConverter is reported to check
+	// the signature, against a key that is not ours.
 	Signer      crypto.Signer
 	Certificate []byte
 
