@@ -86,7 +86,7 @@ func (c *Client) Answer(body []byte) (Request, error) {
 	if c.next != StepHello {
 		return Request{}, ErrTurn
 	}
-	c.next = 0
+	c.next = stepOver
 	hello, _, err := c.open(body, "ServerHello", Continue)
 	if err != nil {
 		return Request{}, err
@@ -245,7 +245,7 @@ func (c *Client) Finish(body []byte) (Token, error) {
 	if c.next != StepNonce {
 		return Token{}, ErrTurn
 	}
-	c.next = 0
+	c.next = stepOver
 	defer clear(c.clientNonce[:])
 	m, data, err := c.open(body, "ServerFinished", Success)
 	if err != nil {

@@ -359,6 +359,9 @@ func TestClientTurns(t *testing.T) {
 	if _, err := c.Finish([]byte(v.Steps[3].Body)); err != ErrTurn {
 		t.Errorf("a second end: %v", err)
 	}
+	if _, err := c.Start(); err != ErrTurn {
+		t.Errorf("a start after the end: %v", err)
+	}
 
 	var s StandardClient
 	if _, err := s.Answer(nil); err != ErrTurn {

@@ -39,7 +39,8 @@ import (
 )
 
 // Media types. RSA's requests are of type RequestType and answered in AnswerType; the standard
-// has StandardType in both directions.
+// has StandardType in both directions, and wants its answers out of every cache: Cache-Control
+// "no-cache, no-must-revalidate, private", Pragma "no-cache", and no validator.
 const (
 	RequestType  = "application/vnd.otps.ct-kip"
 	AnswerType   = "text/xml; charset=utf-8"
@@ -102,6 +103,8 @@ const (
 	StepHello Step = iota + 1 // ClientHello, answered by ServerHello
 	StepNonce                 // ClientNonce, answered by ServerFinished
 )
+
+const stepOver Step = -1 // of a client that is done, or has given up
 
 // A Code is an activation code: the only credential of the exchange, so fmt and the encoders of
 // the standard library do not show it. Convert it to a string to send or to hash it.

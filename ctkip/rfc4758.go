@@ -60,7 +60,8 @@ func (p PRF) expand(key [16]byte, n int, data ...[]byte) []byte {
 // masked with a shared key.
 type Encryption string
 
-// The ways that are known here. OAEP is preferred; PKCS1 is what the RFC requires at least.
+// The ways that are known here. OAEP is preferred; PKCS1 is what the RFC means by rsa-1_5,
+// where RSA's dialect means OAEP.
 const (
 	OAEP         Encryption = encRSAOAEP
 	PKCS1        Encryption = encRSA15

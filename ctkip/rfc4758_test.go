@@ -192,6 +192,17 @@ func TestStandardClientRefuses(t *testing.T) {
 		{"no MAC 2", standardServer{}, StandardClient{}, cut("<Mac ", "</Mac>"), ErrMAC},
 		{"an element both qualified and not", standardServer{}, StandardClient{},
 			swap("<Payload>", "<ct-kip:Payload><Nonce>AAAA</Nonce></ct-kip:Payload><Payload>"), ErrFormat},
+		{"nothing", standardServer{}, StandardClient{}, func(string) string { return "" }, ErrFormat},
+		{"nothing at the end", standardServer{}, StandardClient{}, func(s string) string {
+			if strings.Contains(s, "Success") {
+				return ""
+			}
+			return s
+		}, ErrFormat},
+		{"no session", standardServer{change: func(s *Session) { s.ID = "" }}, StandardClient{}, nil, ErrProtocol},
+		{"a weak key", standardServer{}, StandardClient{}, swap("<ds:Exponent>AQAB<", "<ds:Exponent>AQ==<"), ErrKey},
+		{"a critical extension of another type", standardServer{info: []byte("i")}, StandardClient{},
+			swap(`xsi:type="ct-kip:ServerInfoType"`, `xsi:type="ct-kip:SurpriseType" Critical="true"`), ErrProtocol},
 		{"RSA's dialect", standardServer{}, StandardClient{}, func(string) string { return readVector(t, exchanges[0]).Steps[1].Body }, ErrFormat},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -253,6 +264,15 @@ func TestStandardServerRefuses(t *testing.T) {
 	}
 	if _, err := m.ServerFinished(&Session{}, nil, testFinished); !errors.Is(err, ErrProtocol) {
 		t.Errorf("a key without identifier: %v", err)
+	}
+	if _, err := m.ServerFinished(&Session{}, []byte("key 1"), Finished{}); !errors.Is(err, ErrProtocol) {
+		t.Errorf("a token without anything: %v", err)
+	}
+	if _, err := ParseStandard(nil); !errors.Is(err, ErrFormat) {
+		t.Errorf("nothing: %v", err)
+	}
+	if _, err := ParseTrigger(nil); !errors.Is(err, ErrFormat) {
+		t.Errorf("no trigger: %v", err)
 	}
 	if _, err := ParseStandard(Trigger{}.Body()); !errors.Is(err, ErrFormat) {
 		t.Errorf("a trigger as a request: %v", err)

@@ -88,7 +88,7 @@ func (c *StandardClient) Answer(body []byte) (Request, error) {
 	if c.next != StepHello {
 		return Request{}, ErrTurn
 	}
-	c.next = 0
+	c.next = stepOver
 	hello, _, err := openStandard(body)
 	if err != nil {
 		return Request{}, err
@@ -157,7 +157,7 @@ func (c *StandardClient) Finish(body []byte) (Token, error) {
 	if c.next != StepNonce {
 		return Token{}, ErrTurn
 	}
-	c.next = 0
+	c.next = stepOver
 	defer clear(c.clientNonce[:])
 	m, _, err := openStandard(body)
 	if err != nil {

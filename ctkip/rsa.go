@@ -92,7 +92,7 @@ type Fault struct {
 var InvalidCode = Fault{"com.rsa.command.exception.InsufficientPrivilegeException", "Invalid authorization code."}
 
 // Unavailable is the fault of a server that cannot serve anybody at the moment.
-var Unavailable = Fault{"com.rsa.command.exception.ServiceUnavailableException", "Try again later."}
+var Unavailable = Fault{"ServiceUnavailableException", "Try again later."}
 
 func (f *Fault) Error() string {
 	if f.Class == "" {

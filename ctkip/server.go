@@ -148,13 +148,14 @@ func unknownCritical(extensions *node, known ...string) bool {
 	if extensions == nil {
 		return false
 	}
+	known = append(known, "Data")
+	kinds := []string{"", "ClientInfoType", "ServerInfoType", "OTPKeyConfigurationDataType"}
 	return slices.ContainsFunc(extensions.children, func(e *node) bool {
 		if c := trim(e.attr("Critical")); c != "true" && c != "1" {
 			return false
 		}
-		return len(e.children) == 0 || slices.ContainsFunc(e.children, func(c *node) bool {
-			return c.name.Local != "Data" && !slices.Contains(known, c.name.Local)
-		})
+		return len(e.children) == 0 || !slices.Contains(kinds, e.kind()) ||
+			slices.ContainsFunc(e.children, func(c *node) bool { return !slices.Contains(known, c.name.Local) })
 	})
 }
 
@@ -173,7 +174,7 @@ func NewSessionID(random io.Reader) (string, error) {
 	return hex.EncodeToString(b[:17]) + "-" + base64.StdEncoding.EncodeToString(b[17:]), nil
 }
 
-// namespaces that RSA's servers repeat at nearly every element.
+// dsXSI are the declarations that RSA's servers repeat at nearly every element.
 const dsXSI = `xmlns:ds="` + nsDS + `" xmlns:xsi="` + nsXSI + `"`
 
 // RSA's apps are not known to parse XML: these are the octets they have seen, attribute by

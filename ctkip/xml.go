@@ -75,6 +75,9 @@ func parseXML(data []byte, limit int) (*node, error) {
 				return nil, formatError("more than %d levels", maxDepth)
 			}
 		case xml.EndElement:
+			if parent.mixed() {
+				return nil, formatError("text beside elements")
+			}
 			open = open[:len(open)-1]
 		case xml.CharData:
 			parent.text += string(t)
@@ -84,9 +87,6 @@ func parseXML(data []byte, limit int) (*node, error) {
 			}
 		case xml.Directive:
 			return nil, formatError("a document type")
-		}
-		if end, ok := t.(xml.EndElement); ok && parent.mixed() {
-			return nil, formatError("text beside the elements in %s", clean(end.Name.Local, 40))
 		}
 	}
 	if len(top.children) != 1 || top.mixed() {
