@@ -122,3 +122,15 @@ func Find(name string) (Definition, error) {
 	}
 	return Definition{}, fault.New(fault.DeviceNotFound, "no device type %q: take one of %s", name, strings.Join(known, ", "))
 }
+
+// SameID tells whether two device IDs are the same but for case and separators, which apps show and people drop.
+func SameID(a, b string) bool { return normalID(a) == normalID(b) }
+
+func normalID(id string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" -:{}", r) {
+			return -1
+		}
+		return r
+	}, strings.ToLower(id))
+}

@@ -11,6 +11,8 @@ import (
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
+	// Token returns a token; [fault.TokenNotFound].
+	Token(ctx context.Context, serial string) (token.Token, error)
 	// AddToken stores a new record. fault.ImportDuplicate if the serial is taken, fault.SeedInUse if
 	// any generation of any token, living or destroyed, ever had the fingerprint.
 	AddToken(ctx context.Context, t token.Token) error

@@ -41,6 +41,9 @@ func Named(name string) Binding { return Binding("secret/" + name) }
 // ReplyTo binds a stored answer to the request that it answered.
 func ReplyTo(request string) Binding { return Binding("reply/" + request) }
 
+// OfExchange binds the answer that ended a provisioning exchange to its ID.
+func OfExchange(id []byte) Binding { return Binding(fmt.Sprintf("exchange/%x", id)) }
+
 // A DataKey is a key of the keyring as the database keeps it: wrapped by the
 // master key that MasterID names.
 type DataKey struct {
@@ -72,6 +75,8 @@ type KeyStore interface {
 	Secret(ctx context.Context, name string) (Sealed, error)
 	// AddSecret stores one; [fault.Conflict] if the name is taken.
 	AddSecret(ctx context.Context, name string, s Sealed) error
+	// DropSecret removes one; one that does not exist is no error.
+	DropSecret(ctx context.Context, name string) error
 	// SealedBefore returns up to limit secrets sealed under keys older than id.
 	SealedBefore(ctx context.Context, id int64, limit int) ([]Kept, error)
 	// Reseal replaces a secret by the same one sealed anew; false if it changed or went meanwhile.
@@ -350,4 +355,9 @@ func (k *Keyring) MAC(purpose string, parts ...[]byte) []byte {
 		mac.Write(p)
 	}
 	return mac.Sum(nil)
+}
+
+// DropSecret destroys a secret of the deployment; one that does not exist is no error.
+func (k *Keyring) DropSecret(ctx context.Context, name string) error {
+	return k.store.DropSecret(ctx, name)
 }

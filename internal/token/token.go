@@ -44,6 +44,27 @@ type Generation struct {
 	LastUsedAt   time.Time // zero before the first
 }
 
+// A Keyring seals seeds and makes keyed hashes: a seed.Keyring.
+type Keyring interface {
+	SealSeed(s seed.Seed, serial string, generation int) (seed.Sealed, error)
+	MAC(purpose string, parts ...[]byte) []byte
+}
+
+// NewGeneration seals a seed as a generation of a serial that no code was
+// accepted of yet.
+func NewGeneration(keys Keyring, serial string, number int, s seed.Seed, settings Settings, now time.Time) (Generation, error) {
+	sealed, err := keys.SealSeed(s, serial, number)
+	if err != nil {
+		return Generation{}, err
+	}
+	raw := s.Reveal()
+	defer clear(raw)
+	return Generation{
+		Number: number, Sealed: sealed, Fingerprint: keys.MAC("seed", raw), Settings: settings,
+		MadeAt: now.UTC(), LastInterval: Unused,
+	}, nil
+}
+
 // Unused is the LastInterval of a generation no code of which was accepted yet.
 // It lies before every interval of a four-digit year.
 const Unused = int64(-1) << 40
@@ -164,6 +185,12 @@ func (t *Token) Unassign() error {
 	t.DeviceID, t.Nickname = "", ""
 	t.DistributedAt, t.ConfirmedAt = time.Time{}, time.Time{}
 	return nil
+}
+
+// Shape gives the current generation the settings of a profile, before its seed is first delivered.
+func (t *Token) Shape(s Settings) {
+	t.keepPIN(s)
+	t.Current.Settings = s
 }
 
 // Replace makes g the current generation at once; the old seed and a pending one are gone.

@@ -1,0 +1,48 @@
+# make run    builds and starts Tallystick and shows its main job at work
+# make test   installs what the tests need and runs everything
+# The rest is for daily work; CONTRIBUTING.md says more.
+
+GO      ?= go
+DATA    ?= .data
+LISTEN  ?= 127.0.0.1:8443
+export GOFLAGS += -buildvcs=false
+
+.PHONY: run stop build test test-quick setup bench lint fuzz clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/tallystick ./cmd/tally
+
+run: build
+	scripts/run.sh $(DATA) $(LISTEN)
+
+stop:
+	scripts/stop.sh $(DATA)
+
+setup:
+	scripts/setup.sh
+
+# Everything: real stoken, real PostgreSQL, the race detector.
+test: setup
+	$(GO) vet ./...
+	TALLYSTICK_REQUIRE=$$(scripts/setup.sh --complete && echo 1) $(GO) test -race -timeout 20m ./...
+
+# The loop while working: no race detector, and tests leave out what takes long.
+test-quick:
+	$(GO) vet ./...
+	$(GO) test -short ./...
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Tools have a module of their own, so that nobody who imports a package gets them.
+lint:
+	cd tools && $(GO) build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	bin/golangci-lint run ./...
+
+# Each parser for FUZZTIME.
+FUZZTIME ?= 1m
+fuzz:
+	scripts/fuzz.sh $(FUZZTIME)
+
+clean:
+	rm -rf bin

@@ -1,0 +1,201 @@
+// Package cli is what the two command lines have in common: the contract of
+// spec/cli.md. Exit statuses, the one place where errors are shown, results as
+// one JSON document, and secrets that come from a prompt, a file or the
+// environment, never from an argument.
+package cli
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// Exit statuses.
+const (
+	Done    = 0
+	Failed  = 1 // something unforeseen
+	Usage   = 2 // wrong usage
+	Refused = 3 // the input or the state does not allow it
+)
+
+// A Program is one run of a command line.
+type Program struct {
+	Name     string // as users type it
+	In       *os.File
+	Out, Err io.Writer
+	JSON     bool // results are one JSON document on Out, and nothing else is
+	// Hints are next steps that a refusal's own message does not name, since they are flags of this program.
+	Hints map[fault.Code]string
+}
+
+// A usageError is about how the program was called.
+type usageError struct{ error }
+
+// Usagef makes the error of a wrong call, which exits with [Usage].
+func Usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Prepare gives the root command what all have: --json, and errors that are shown in one place.
+func (p *Program) Prepare(root *cobra.Command) {
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.PersistentFlags().BoolVar(&p.JSON, "json", false, "print one JSON document on standard output")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetIn(p.In)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+}
+
+// Exactly is the check of a command that takes the n arguments which its usage line
+// names. It replaces cobra's, whose errors cannot be told from others.
+func Exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return Usagef("%d arguments where %q has %d", len(args), cmd.UseLine(), n)
+		}
+		return nil
+	}
+}
+
+// NoArgs is the check of a command that only has subcommands.
+func NoArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return Usagef("there is no command %q", args[0])
+	}
+	return nil
+}
+
+// Exit shows err and returns the exit status.
+func (p *Program) Exit(err error) int {
+	if err == nil {
+		return Done
+	}
+	code := fault.CodeOf(err)
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(p.Err, "%[1]s: %[2]v\n%[1]s: hint: '%[1]s --help' shows the commands, '%[1]s COMMAND --help' the flags of one\n", p.Name, err)
+		return Usage
+	case code == "":
+		fmt.Fprintf(p.Err, "%s: %v\n", p.Name, err)
+		return Failed
+	case p.JSON:
+		p.PrintJSON(map[string]any{"error": map[string]string{"code": string(code), "message": err.Error()}})
+		return Refused
+	}
+	fmt.Fprintf(p.Err, "%s: %v (%s)\n", p.Name, err, code)
+	if hint := p.Hints[code]; hint != "" {
+		fmt.Fprintf(p.Err, "%s: hint: %s\n", p.Name, hint)
+	}
+	return Refused
+}
+
+// PrintJSON prints the one document.
+func (p *Program) PrintJSON(document any) error {
+	e := json.NewEncoder(p.Out)
+	e.SetEscapeHTML(false)
+	return e.Encode(document)
+}
+
+// Note tells the user something that is no result.
+func (p *Program) Note(message string) { fmt.Fprintf(p.Err, "%s: %s\n", p.Name, message) }
+
+// Interactive tells whether there is somebody to ask.
+func (p *Program) Interactive() bool { return term.IsTerminal(int(p.In.Fd())) }
+
+// AskSecret asks on the terminal without showing what is typed.
+func (p *Program) AskSecret(prompt string) (string, error) {
+	fmt.Fprint(p.Err, prompt)
+	secret, err := term.ReadPassword(int(p.In.Fd()))
+	fmt.Fprintln(p.Err)
+	return string(secret), err
+}
+
+// Confirm asks a question that only "y" or "yes" affirms.
+func (p *Program) Confirm(format string, args ...any) bool {
+	fmt.Fprintf(p.Err, format+" [y/N] ", args...)
+	answer, _ := bufio.NewReader(p.In).ReadString('\n') // without an answer it is no
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return true
+	}
+	return false
+}
+
+// maxSecret bounds the file that a secret is read from.
+const maxSecret = 4 << 10
+
+// A Secret is a flag that names the file of a secret, and the environment
+// variable that is asked without the flag.
+type Secret struct {
+	p         *Program
+	file, env string
+}
+
+// SecretFlag gives cmd such a flag; env may be "".
+func (p *Program) SecretFlag(cmd *cobra.Command, name, what, env string) *Secret {
+	s := &Secret{p: p, env: env}
+	usage := fmt.Sprintf("`file` with the %s; - is standard input", what)
+	if env != "" {
+		usage += " (" + env + ")"
+	}
+	cmd.Flags().StringVar(&s.file, name, "", usage)
+	return s
+}
+
+// Given tells whether the flag or the variable is there.
+func (s *Secret) Given() bool { return s.file != "" || s.env != "" && os.Getenv(s.env) != "" }
+
+// Value is the secret, "" if there is none. One trailing newline is dropped.
+func (s *Secret) Value() (string, error) {
+	var r io.Reader
+	switch s.file {
+	case "":
+		if s.env == "" {
+			return "", nil
+		}
+		return os.Getenv(s.env), nil
+	case "-":
+		r = s.p.In
+	default:
+		f, err := os.Open(s.file)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		r = f
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxSecret+1))
+	if err != nil {
+		return "", err
+	}
+	if len(text) > maxSecret {
+		return "", Usagef("%s is too large to hold a secret", s.file)
+	}
+	secret := strings.TrimSuffix(string(text), "\n")
+	return strings.TrimSuffix(secret, "\r"), nil
+}
+
+// OnlyOneStdin refuses a call in which two things come from standard input.
+func OnlyOneStdin(source string, secrets ...*Secret) error {
+	n := 0
+	if source == "-" {
+		n++
+	}
+	for _, s := range secrets {
+		if s.file == "-" {
+			n++
+		}
+	}
+	if n > 1 {
+		return Usagef("only one thing can come from standard input")
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package profile_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/profile"
+)
+
+func TestDefaults(t *testing.T) {
+	p := profile.Profile{Name: "iPhone", DeviceType: "iOS", Grace: -1}
+	if err := p.Complete(); err != nil {
+		t.Fatal(err)
+	}
+	want := profile.Profile{
+		Name: "iPhone", DeviceType: "ios", Digits: 8, Interval: 60, PINType: device.PINPad, Method: device.CTKIP, CTFVersion: 4,
+		Binding: profile.BindClass, Protection: profile.PasswordOptional, ActivationLife: 24 * time.Hour,
+		SwitchOver: profile.OnActivation, Grace: 7 * 24 * time.Hour,
+	}
+	if p != want {
+		t.Errorf("got %+v", p)
+	}
+	file := profile.Profile{Name: "x", DeviceType: "generic", Method: device.File}
+	if err := file.Complete(); err != nil || file.SwitchOver != profile.Immediate || file.Grace != 0 {
+		t.Errorf("a file switches over %s with grace %s, %v", file.SwitchOver, file.Grace, err)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	ok := profile.Profile{Name: "p", DeviceType: "generic"}
+	for name, c := range map[string]struct {
+		change func(*profile.Profile)
+		code   fault.Code
+	}{
+		"no name":         {func(p *profile.Profile) { p.Name = "" }, fault.ProfileNameBad},
+		"barred sign":     {func(p *profile.Profile) { p.Name = "a&b" }, fault.ProfileNameBad},
+		"blank at end":    {func(p *profile.Profile) { p.Name = "a " }, fault.ProfileNameBad},
+		"unknown device":  {func(p *profile.Profile) { p.DeviceType = "toaster" }, fault.DeviceNotFound},
+		"seven digits":    {func(p *profile.Profile) { p.Digits = 7 }, fault.ProfileNotAllowed},
+		"45 seconds":      {func(p *profile.Profile) { p.Interval = 45 }, fault.ProfileNotAllowed},
+		"unknown PIN":     {func(p *profile.Profile) { p.PINType = "finger" }, fault.ProfileNotAllowed},
+		"unknown way":     {func(p *profile.Profile) { p.Method = "pigeon" }, fault.ProfileNotAllowed},
+		"string v1":       {func(p *profile.Profile) { p.CTFVersion = 1 }, fault.ProfileNotAllowed},
+		"binding":         {func(p *profile.Profile) { p.Binding = "rope" }, fault.ProfileNotAllowed},
+		"protection":      {func(p *profile.Profile) { p.Protection = "dog" }, fault.ProfileNotAllowed},
+		"switch-over":     {func(p *profile.Profile) { p.SwitchOver = "later" }, fault.ProfileNotAllowed},
+		"short code life": {func(p *profile.Profile) { p.ActivationLife = time.Minute }, fault.Invalid},
+		"long grace":      {func(p *profile.Profile) { p.Grace = 31 * 24 * time.Hour }, fault.Invalid},
+	} {
+		p := ok
+		c.change(&p)
+		if err := p.Complete(); !errors.Is(err, c.code) {
+			t.Errorf("%s: %v, want %s", name, err, c.code)
+		}
+	}
+}

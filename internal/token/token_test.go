@@ -1,0 +1,148 @@
+package token_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+var start = time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+
+func made() token.Token {
+	return token.Token{
+		Serial: "100000000001", Origin: token.Generated, Birth: start, Expiry: start.AddDate(5, 0, 0), EffectiveExpiry: start.AddDate(5, 0, 0),
+		Current: token.Generation{Number: 1, Settings: token.Factory, LastInterval: token.Unused}, LastNumber: 1, Distribution: token.NotDistributed,
+	}
+}
+
+func TestExpiryIsTheLastValidDay(t *testing.T) {
+	tok := made()
+	end := tok.EffectiveExpiry.AddDate(0, 0, 1)
+	for _, c := range []struct {
+		at    time.Time
+		valid bool
+	}{
+		{tok.Birth.Add(-time.Nanosecond), false}, {tok.Birth, true},
+		{end.Add(-time.Nanosecond), true}, {end, false},
+	} {
+		if got := tok.ValidAt(c.at); got != c.valid {
+			t.Errorf("valid at %s: %t", c.at, got)
+		}
+	}
+}
+
+func TestAssignRefusesWhatIsTakenOrOver(t *testing.T) {
+	tok := made()
+	if err := tok.Assign("alice", "admin", start); err != nil || !tok.Enabled {
+		t.Fatal(err)
+	}
+	if err := tok.Assign("bob", "admin", start); !errors.Is(err, fault.TokenAssigned) {
+		t.Errorf("assigned twice: %v", err)
+	}
+	old := made()
+	if err := old.Assign("alice", "admin", old.Expiry.AddDate(0, 0, 1)); !errors.Is(err, fault.TokenExpired) {
+		t.Errorf("expired token assigned: %v", err)
+	}
+	if err := old.Unassign(); !errors.Is(err, fault.TokenNotAssigned) {
+		t.Errorf("unassigned: %v", err)
+	}
+}
+
+// The PIN goes where the new PIN type cannot take it over (section 8 rule 4).
+func TestPINAtSwitchOver(t *testing.T) {
+	for _, c := range []struct {
+		from, to device.PINType
+		length   int
+		digits   int
+		kept     bool
+	}{
+		{device.PINPad, device.PINPad, 4, 8, true},
+		{device.PINPad, device.Fob, 4, 8, true},
+		{device.Fob, device.Fob, 6, 6, true},
+		{device.Fob, device.PINPad, 4, 8, false},
+		{device.PINPad, device.NoPIN, 4, 8, false},
+		{device.Fob, device.NoPIN, 4, 8, false},
+		{device.PINPad, device.PINPad, 8, 6, false},
+	} {
+		tok := made()
+		tok.Current.Settings.PINType = c.from
+		tok.PIN = token.PIN{Hash: []byte{1}, Length: c.length}
+		tok.Replace(token.Generation{Number: 2, Settings: token.Settings{Digits: c.digits, Interval: 60, PINType: c.to}})
+		if tok.PIN.IsSet() != c.kept {
+			t.Errorf("%s to %s with %d digits: PIN kept %t", c.from, c.to, c.digits, tok.PIN.IsSet())
+		}
+	}
+}
+
+func TestGraceEndsAtItsInstant(t *testing.T) {
+	tok := made()
+	tok.Await(token.Generation{Number: 2}, start.Add(time.Hour))
+	if tok.SwitchOverIfDue(start.Add(time.Hour - time.Nanosecond)) {
+		t.Error("switched over early")
+	}
+	if !tok.SwitchOverIfDue(start.Add(time.Hour)) || tok.Current.Number != 2 || tok.Pending != nil {
+		t.Errorf("not switched over: %+v", tok)
+	}
+}
+
+// Whatever is done with a token, announced numbers only grow, there is always a current seed,
+// a delivered seed is never numbered again, and nobody's token keeps no user's PIN.
+func TestAnySequenceKeepsTheInvariants(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		tok, now := made(), start
+		delivered := map[int]bool{}
+		note := func() {
+			if tok.Current.Delivered {
+				delivered[tok.Current.Number] = true
+			}
+			if tok.Pending != nil {
+				delivered[tok.Pending.Number] = true
+			}
+		}
+		fresh := func(again bool) token.Generation {
+			n := tok.Next(again)
+			if delivered[n] {
+				rt.Fatalf("number %d given out twice", n)
+			}
+			return token.Generation{Number: n, Settings: token.Factory, Delivered: true}
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"assign":   func(*rapid.T) { _ = tok.Assign("alice", "admin", now) },
+			"unassign": func(*rapid.T) { _ = tok.Unassign() },
+			"deliver": func(*rapid.T) {
+				tok.Shape(token.Factory)
+				tok.Current.Delivered = true
+			},
+			"replace": func(*rapid.T) { tok.Replace(fresh(true)) },
+			"await":   func(*rapid.T) { tok.Await(fresh(true), now.Add(time.Hour)) },
+			"install": func(*rapid.T) {
+				if tok.Pending == nil {
+					tok.Replace(fresh(false))
+				}
+			},
+			"switch": func(*rapid.T) { tok.SwitchOver() },
+			"wait": func(*rapid.T) {
+				now = now.Add(30 * time.Minute)
+				tok.SwitchOverIfDue(now)
+			},
+			"": func(t *rapid.T) {
+				note()
+				if tok.LastNumber < tok.Current.Number || tok.Pending != nil && tok.LastNumber < tok.Pending.Number {
+					t.Fatalf("last number %d is not the highest", tok.LastNumber)
+				}
+				if tok.Pending != nil && tok.Pending.Number <= tok.Current.Number {
+					t.Fatalf("pending %d after current %d", tok.Pending.Number, tok.Current.Number)
+				}
+				if tok.UserID == "" && (tok.Enabled || tok.PIN.IsSet()) {
+					t.Fatalf("nobody's token: %+v", tok)
+				}
+			},
+		})
+	})
+}

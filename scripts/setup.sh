@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that tests run against: real token apps and a real database.
+#   scripts/setup.sh             installs what is missing, or says what to install
+#   scripts/setup.sh --complete  only tells, by its exit status, whether all is there
+set -euo pipefail
+
+missing=()
+need() { # need PACKAGE TEST...: the package is missing unless the test succeeds
+	local package=$1
+	shift
+	"$@" >/dev/null 2>&1 || missing+=("$package")
+}
+need gcc command -v gcc # the race detector links with it
+need libc6-dev test -e /usr/include/stdlib.h
+need stoken command -v stoken
+need zbar-tools command -v zbarimg
+need postgresql bash -c 'compgen -G "/usr/lib/postgresql/*/bin/initdb"'
+
+[ ${#missing[@]} -eq 0 ] && exit 0
+[ "${1:-}" = --complete ] && exit 1
+
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+	sudo -n true 2>/dev/null && sudo=sudo || sudo=none
+fi
+if [ "$sudo" != none ] && command -v apt-get >/dev/null; then
+	echo "installing ${missing[*]}" >&2
+	export DEBIAN_FRONTEND=noninteractive
+	$sudo apt-get update -qq
+	$sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+	exit 0
+fi
+{
+	echo "Not installed: ${missing[*]}"
+	echo "Install them as root: apt-get install ${missing[*]}"
+	echo "Without stoken the tests against real token apps are left out, without zbar-tools those of QR pictures,"
+	echo "without postgresql those against PostgreSQL, and without gcc nothing can be tested under the race detector."
+} >&2
+[ -z "${CI:-}" ] || exit 1

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Stops the server that make run started: scripts/stop.sh DATA
+set -euo pipefail
+pid=$(cat "$1/server.pid" 2>/dev/null) || { echo "no server of make run on $1"; exit 0; }
+if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = tallystick ]; then
+	kill "$pid"
+	while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+	echo "stopped"
+fi
+rm -f "$1/server.pid"
