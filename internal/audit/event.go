@@ -5,15 +5,19 @@
 // there is never one without the other. Within a second one server gives the
 // new events their places in an append-only log: a Merkle tree (as in
 // Certificate Transparency, RFC 9162) whose head is signed in a
-// [Checkpoint], kept in the database and outside it. [Verify] recomputes the
-// tree from the events and names the first one that was changed, removed,
-// moved or cut off. No event holds a seed, PIN, passcode, activation code or
-// password (spec/software-token-lifecycle.md section 14).
+// [Checkpoint], kept in the database and outside it. That is what a [Log]
+// does, beside the work and not in its way. [Verify] recomputes the tree from
+// the events and names those that were changed, removed, moved or cut off. No
+// event holds a seed, PIN, passcode, activation code or password
+// (spec/software-token-lifecycle.md section 14).
 package audit
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -103,5 +107,23 @@ func (e Event) Because(reason string) Event {
 }
 
 // Record returns the event as the log keeps and hashes it: one line of JSON
-// with members in fixed order.
-func (e Event) Record() ([]byte, error) { return json.Marshal(e) }
+// with members in fixed order and the time in UTC.
+func (e Event) Record() ([]byte, error) {
+	e.At = e.At.UTC()
+	return json.Marshal(e)
+}
+
+// ParseRecord reads an event back. Its [Event.Record] is the same bytes again:
+// numbers among the details stay as they were written (json.Number).
+func ParseRecord(record []byte) (Event, error) {
+	var e Event
+	d := json.NewDecoder(bytes.NewReader(record))
+	d.UseNumber()
+	if err := d.Decode(&e); err != nil {
+		return Event{}, fmt.Errorf("audit record: %w", err)
+	}
+	if d.More() {
+		return Event{}, errors.New("audit record: more than one event")
+	}
+	return e, nil
+}
