@@ -9,9 +9,9 @@ import (
 
 // An Entry is an event with its place in the log.
 type Entry struct {
-	Seq    int64  // 0 for the first
-	Record []byte // the event as hashed: [Event.Record]
-	Leaf   tlog.Hash
+	Seq    int64     // 0 for the first
+	Record []byte    // the event as hashed: [Event.Record]
+	Leaf   tlog.Hash // as the store keeps it, apart from the record
 }
 
 // A Checkpoint is the signed head of the log: how many events it holds and
@@ -22,16 +22,17 @@ type Checkpoint struct {
 	Signed []byte
 }
 
-// A Filter selects events; its zero value selects all, newest last.
+// A Filter selects events, newest last. Its zero value selects all but the
+// first one: that takes an After of -1.
 type Filter struct {
 	Action  string // exactly, or a prefix that ends in a dot or star: "token.*"
 	Object  string
 	Actor   string
 	Outcome string
-	Since   time.Time
-	Until   time.Time
-	After   int64 // only places after this one; -1 for all. Events that have no place yet come last.
-	Limit   int
+	Since   time.Time // at this time or later
+	Until   time.Time // before this time
+	After   int64     // only places after this one; -1 for all. Events that have no place yet come last.
+	Limit   int       // at most this many
 }
 
 // Store is what the log needs of the database.
