@@ -55,14 +55,14 @@ type block struct {
 }
 
 // NewChain prepares the codes of one token: a seed of [SeedSize] bytes, the
-// serial number (12 decimal digits; leading zeros may be missing), 1 to 8
-// digits and an interval of 30 or 60 seconds. It keeps no reference to seed.
+// serial number (12 decimal digits, with its leading zeros), 1 to 8 digits and
+// an interval of 30 or 60 seconds. It keeps no reference to seed.
 // The errors are [ErrSeed], [ErrSerial], [ErrDigits] and [ErrInterval].
 func NewChain(seed []byte, serial string, digits, interval int) (*Chain, error) {
 	if len(seed) != SeedSize {
 		return nil, ErrSeed
 	}
-	if len(serial) > serialDigits || !decimal(serial) {
+	if len(serial) != serialDigits || !decimal(serial) {
 		return nil, ErrSerial
 	}
 	if digits < 1 || digits > maxDigits {
@@ -79,10 +79,9 @@ func NewChain(seed []byte, serial string, digits, interval int) (*Chain, error) 
 	for range digits {
 		c.modulus *= 10
 	}
-	for i := range 2 * len(c.serial) { // from the right, as the serial may be short
-		if at := len(serial) - 1 - i; at >= 0 {
-			c.serial[len(c.serial)-1-i/2] |= (serial[at] - '0') << (i % 2 * 4)
-		}
+	for i := range c.serial {
+		pair := serial[4+2*i:]
+		c.serial[i] = (pair[0]-'0')<<4 | (pair[1] - '0')
 	}
 	return c, nil
 }

@@ -7,13 +7,13 @@ const (
 
 // AddPIN is the passcode that a PINPad token shows: the PIN added to the code
 // digit by digit, right-aligned and without carry (section 7.1). Of a PIN that
-// is longer than the code only the last digits count. An empty PIN, of a user
-// who has none yet, adds nothing. The errors are [ErrCode] and [ErrPIN].
+// is longer than the code only the last digits count. The errors are [ErrCode]
+// and [ErrPIN].
 func AddPIN(code, pin string) (string, error) {
 	if len(code) > maxDigits || !decimal(code) {
 		return "", ErrCode
 	}
-	if pin != "" && (len(pin) < minPIN || len(pin) > maxPIN || !decimal(pin)) {
+	if len(pin) < minPIN || len(pin) > maxPIN || !decimal(pin) {
 		return "", ErrPIN
 	}
 	sum := []byte(code)

@@ -34,7 +34,7 @@ const SeedSize = 16
 // contain the value that was refused.
 var (
 	ErrSeed     = errors.New("securid: the seed must have " + strconv.Itoa(SeedSize) + " bytes")
-	ErrSerial   = errors.New("securid: the serial number must have 1 to 12 decimal digits")
+	ErrSerial   = errors.New("securid: the serial number must have 12 decimal digits")
 	ErrDigits   = errors.New("securid: a tokencode has 1 to 8 digits")
 	ErrInterval = errors.New("securid: the interval must be 30 or 60 seconds")
 	ErrCode     = errors.New("securid: a tokencode must have 1 to 8 decimal digits")
