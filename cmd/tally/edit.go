@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/tallystick/tallystick/internal/tokenapp"
+)
+
+func (c *cli) renameCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rename TOKEN NAME",
+		Short: "Give a token another nickname",
+		Args:  exactly(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			app, err := c.app()
+			if err != nil {
+				return err
+			}
+			token, err := app.Rename(args[0], args[1])
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printTokens([]tokenapp.Token{token})
+			}
+			fmt.Fprintf(c.out, "renamed %s\n", name(token))
+			return nil
+		},
+	}
+}
+
+func (c *cli) deleteCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "delete TOKEN",
+		Short: "Delete a token; only the issuer can bring it back",
+		Args:  exactly(1),
+	}
+	yes := cmd.Flags().Bool("yes", false, "do not ask")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		app, err := c.app()
+		if err != nil {
+			return err
+		}
+		token, err := app.Find(args[0])
+		if err != nil {
+			return err
+		}
+		if ok, err := c.sure(*yes, "Delete token "+name(token)+"?"); !ok {
+			return err
+		}
+		if token, err = app.Delete(token.Serial); err != nil {
+			return err
+		}
+		if c.json {
+			return c.printJSON(map[string]string{"deleted": token.Serial})
+		}
+		fmt.Fprintf(c.out, "deleted %s\n", name(token))
+		return nil
+	}
+	return cmd
+}
+
+func (c *cli) resetCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "reset",
+		Short: "Drop the whole token database and the device ID",
+		Args:  exactly(0),
+	}
+	yes := cmd.Flags().Bool("yes", false, "do not ask")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		app, err := c.app()
+		if err != nil {
+			return err
+		}
+		if ok, err := c.sure(*yes, "Drop all tokens in "+app.Dir+" and the device ID?"); !ok {
+			return err
+		}
+		if err := app.Reset(); err != nil {
+			return err
+		}
+		if c.json {
+			return c.printJSON(map[string]bool{"reset": true})
+		}
+		fmt.Fprintln(c.out, "dropped the token database; the device ID will be another one")
+		return nil
+	}
+	return cmd
+}
+
+// sure tells whether the user wants what cannot be undone.
+func (c *cli) sure(yes bool, question string) (bool, error) {
+	if yes {
+		return true, nil
+	}
+	if !c.interactive() {
+		return false, usagef("there is no terminal to ask on: say --yes")
+	}
+	if !c.confirm("%s", question) {
+		c.note("nothing was changed")
+		return false, nil
+	}
+	return true, nil
+}
+
+func (c *cli) deviceIDCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "device-id",
+		Short: "Show the ID that an administrator can bind tokens to",
+		Args:  exactly(0),
+		RunE: func(*cobra.Command, []string) error {
+			app, err := c.app()
+			if err != nil {
+				return err
+			}
+			id, err := app.DeviceID()
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(map[string]string{"device_id": id})
+			}
+			fmt.Fprintln(c.out, id)
+			return nil
+		},
+	}
+}

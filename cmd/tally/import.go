@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/tokenapp"
+)
+
+func (c *cli) importCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "import SOURCE",
+		Short: "Take tokens into the database",
+		Long: "Take the tokens of a file, string, picture or link into the database: all of them or none.\n" +
+			"A serial number that is held is refused unless --replace swaps its seed in place.",
+		Args: exactly(1),
+	}
+	unlock := c.unlockFlags(cmd)
+	code := c.secretFlag(cmd, "activation-code-file", "activation code for a provisioning link that holds none", "TALLY_ACTIVATION_CODE")
+	var o tokenapp.ImportOptions
+	cmd.Flags().StringVar(&o.Nickname, "nickname", "", "what to call the token")
+	cmd.Flags().BoolVar(&o.Replace, "replace", false, "give a held token of the same serial number the new seed; its nickname and place stay")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		source, access, err := unlock.read(args[0], code)
+		if err != nil {
+			return err
+		}
+		app, err := c.app()
+		if err != nil {
+			return err
+		}
+		if link, ok := source.Link(); ok {
+			if link.Code, err = c.activationCode(link, code); err != nil {
+				return err
+			}
+			return c.provision(cmd.Context(), app, link, o)
+		}
+		if access.Own, err = app.DeviceID(); err != nil {
+			return err
+		}
+		tokens, err := source.Open(access)
+		if err != nil {
+			tokens, err = askPassword(c, err, &access, source.Open)
+		}
+		if err != nil {
+			return err
+		}
+		added, err := app.Import(tokens, o)
+		if err != nil {
+			return err
+		}
+		return c.printImported(added)
+	}
+	return cmd
+}
+
+// activationCode is the code given with the command, else that of the link,
+// else what the user types.
+func (c *cli) activationCode(link ctkip.Link, given *secretFlag) (ctkip.Code, error) {
+	code, err := given.value()
+	if err != nil || code != "" {
+		return ctkip.Code(code), err
+	}
+	if link.Code == "" && c.interactive() {
+		code, err = c.askSecret("Activation code: ")
+		return ctkip.Code(code), err
+	}
+	if link.Code == "" {
+		return "", usagef("the link holds no activation code: give it with --activation-code-file or TALLY_ACTIVATION_CODE")
+	}
+	return link.Code, nil
+}
+
+// provision fetches the token that the link leads to.
+func (c *cli) provision(ctx context.Context, app *tokenapp.App, link ctkip.Link, o tokenapp.ImportOptions) error {
+	roots, err := c.roots()
+	if err != nil {
+		return err
+	}
+	p := tokenapp.Provisioner{Roots: roots, Warn: c.note}
+	if c.interactive() {
+		p.Confirm = func(held tokenapp.Token) bool {
+			return c.confirm("Token %s is held already. Give it the seed that the server has just made?", name(held))
+		}
+		p.Retry = func(reason error) bool {
+			return c.confirm("The new token could not be written (%v), and its activation code is used up. Try again?", reason)
+		}
+	}
+	token, err := app.Provision(ctx, link, o, p)
+	if err != nil {
+		return err
+	}
+	return c.printImported([]tokenapp.Token{token})
+}
+
+func (c *cli) printImported(tokens []tokenapp.Token) error {
+	if c.json {
+		return c.printTokens(tokens)
+	}
+	for _, t := range tokens {
+		fmt.Fprintf(c.out, "imported %s\n", name(t))
+		if days, known := t.DaysLeft(c.now()); known && days <= noticeDays {
+			c.note(expiryNotice(t, days))
+		}
+	}
+	return nil
+}

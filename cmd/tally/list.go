@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"github.com/tallystick/tallystick/internal/tokenapp"
+)
+
+// noticeDays is when the user is told that a token will expire.
+const noticeDays = 30
+
+func (c *cli) listCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the tokens that are held",
+		Args:  exactly(0),
+		RunE: func(*cobra.Command, []string) error {
+			app, err := c.app()
+			if err != nil {
+				return err
+			}
+			tokens, err := app.Tokens()
+			if err != nil {
+				return err
+			}
+			if c.json {
+				return c.printJSON(tokenList(tokens))
+			}
+			return c.printList(app, tokens)
+		},
+	}
+}
+
+// printList prints a table for people, and what they should know about it.
+func (c *cli) printList(app *tokenapp.App, tokens []tokenapp.Token) error {
+	if len(tokens) == 0 {
+		c.note("no tokens are held: 'tally import SOURCE' takes one in")
+	} else {
+		table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "SERIAL\tNICKNAME\tCODES\tPIN\tVALID UNTIL")
+		for _, t := range tokens {
+			i := t.Info()
+			pin := map[bool]string{true: "PINPad", false: "-"}[t.AddPIN]
+			fmt.Fprintf(table, "%s\t%s\t%d digits, %d s\t%s\t%s\n", i.Serial, i.Nickname, i.Digits, i.IntervalSeconds, pin, i.Expiry)
+		}
+		if err := table.Flush(); err != nil {
+			return err
+		}
+	}
+	for _, t := range tokens {
+		if days, known := t.DaysLeft(c.now()); known && days <= noticeDays {
+			c.note(expiryNotice(t, days))
+		}
+	}
+	waiting, err := app.Waiting()
+	for _, serial := range waiting {
+		c.note(fmt.Sprintf("a new seed for token %s waits: repeat its import with --replace to take it", serial))
+	}
+	return err
+}
+
+// name is what to call a token in a sentence.
+func name(t tokenapp.Token) string {
+	if t.Nickname == "" {
+		return t.Serial
+	}
+	return fmt.Sprintf("%s (%s)", t.Nickname, t.Serial)
+}
+
+func expiryNotice(t tokenapp.Token, days int) string {
+	switch {
+	case days < 0:
+		return fmt.Sprintf("token %s has expired: ask for a new one", name(t))
+	case days == 0:
+		return fmt.Sprintf("token %s expires today: ask for a new one", name(t))
+	}
+	return fmt.Sprintf("token %s expires in %d days: ask for a new one", name(t), days)
+}

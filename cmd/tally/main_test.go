@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/hex"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/tallystick/tallystick/sdtid"
+	"rsc.io/qr"
+)
+
+// TestMain makes this test binary the program as well: as 'tally' it is in the
+// PATH of scripts and tests.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"tally": main})
+}
+
+// TestScripts runs the transcripts in testdata. Their own commands are
+//
+//	tokenfile FILE SERIAL SEED [PASSWORD [DEVICE-ID [EXPIRY]]]   write a token file, 6 digits and no PIN
+//	qrpicture FILE SOURCE-FILE                                   draw a file's text as a QR code
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("TALLY_STORE", e.WorkDir+"/store")
+			e.Setenv("DBUS_SESSION_BUS_ADDRESS", "") // the keyring of whoever runs the tests is not ours to write into
+			e.Setenv("XDG_RUNTIME_DIR", "")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"tokenfile": func(ts *testscript.TestScript, _ bool, args []string) {
+				args = append(args, []string{"", "", "", "", "", "2035-08-05"}[len(args):]...)
+				data, err := tokenFile(args[1], args[2], args[3], args[4], args[5])
+				ts.Check(err)
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
+			},
+			"qrpicture": func(ts *testscript.TestScript, _ bool, args []string) {
+				code, err := qr.Encode(strings.TrimSpace(ts.ReadFile(args[1])), qr.M)
+				ts.Check(err)
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), code.PNG(), 0o600))
+			},
+		},
+	})
+}
+
+// tokenFile makes a token file.
+func tokenFile(serial, seedHex, password, deviceID, expiry string) ([]byte, error) {
+	last, err := time.Parse(time.DateOnly, expiry)
+	if err != nil {
+		return nil, err
+	}
+	seed, err := hex.DecodeString(seedHex)
+	if err != nil {
+		return nil, err
+	}
+	return sdtid.Encode(sdtid.Batch{Password: password, Tokens: []sdtid.Token{{
+		Serial: serial, Seed: seed, Digits: 6, Interval: 60,
+		Birth: time.Date(2016, 1, 1, 0, 0, 0, 0, time.UTC), Expiry: last,
+		DeviceSerialNumber: deviceID,
+	}}})
+}
+
+// run runs the real program, and gives its standard output and exit status.
+// stdin is what it reads.
+func run(t *testing.T, stdin string, args ...string) (stdout string, status int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "tally", args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var words strings.Builder
+	cmd.Stderr = &words
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if t.Failed() {
+		t.Log(words.String())
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}

@@ -1,0 +1,56 @@
+package tokenapp
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	_ "image/jpeg" // photographs
+	_ "image/png"  // screenshots, and what servers send
+
+	"github.com/makiuchi-d/gozxing"
+	"github.com/makiuchi-d/gozxing/qrcode"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// maxPixels is what a phone's camera makes. A picture says its size before it
+// is unpacked, so that a small file cannot ask for all memory.
+const maxPixels = 50_000_000
+
+func isPicture(data []byte) bool {
+	return bytes.HasPrefix(data, []byte("\x89PNG\r\n")) || bytes.HasPrefix(data, []byte("\xff\xd8\xff"))
+}
+
+// readQR gives the text of the QR code in a PNG or JPEG picture.
+func readQR(data []byte) (text string, err error) {
+	config, _, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return "", fault.New(fault.BadFormat, "the picture is damaged")
+	}
+	if config.Width*config.Height > maxPixels {
+		return "", fault.New(fault.TooLarge, "the picture has more than %d million pixels: cut out the QR code", maxPixels/1_000_000)
+	}
+	picture, _, err := image.Decode(bytes.NewReader(data))
+	if err != nil {
+		return "", fault.New(fault.BadFormat, "the picture is damaged")
+	}
+	// The reader follows lines through pixels that anybody can have drawn, and its
+	// authors do not promise that it never loses its way.
+	defer func() {
+		if r := recover(); r != nil {
+			text, err = "", noQR()
+		}
+	}()
+	bitmap, err := gozxing.NewBinaryBitmapFromImage(picture)
+	if err != nil {
+		return "", fmt.Errorf("reading the picture: %w", err)
+	}
+	result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
+	if err != nil {
+		return "", noQR()
+	}
+	return result.GetText(), nil
+}
+
+func noQR() error {
+	return fault.New(fault.BadFormat, "there is no readable QR code in the picture")
+}

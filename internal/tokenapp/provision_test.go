@@ -1,0 +1,453 @@
+package tokenapp
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+const testCode = "314159265358"
+
+// serverKey is slow to make, so that all test servers share one.
+var serverKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+// A provisioningServer serves one activation code once, as RSA's do. Its fields
+// make it a faulty one.
+type provisioningServer struct {
+	*httptest.Server
+	date time.Time // of its answers; zero is the one of the test
+
+	// Called before the answer to each step, with what a right server would send.
+	hello, finished func(w http.ResponseWriter, body []byte) []byte
+
+	serial string
+	expiry time.Time
+
+	session   string
+	nonce     ctkip.Nonce
+	committed []byte // the seed that it has put into effect
+	requests  int
+}
+
+func newServer(t *testing.T) *provisioningServer {
+	s := &provisioningServer{serial: "000123456789", expiry: day2031, date: now2026}
+	s.Server = httptest.NewTLSServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// link leads to the server, with the code.
+func (s *provisioningServer) link() ctkip.Link {
+	return ctkip.Link{URL: s.URL + "/ctkip/services/CtkipService", Code: testCode}
+}
+
+// roots trust the server.
+func (s *provisioningServer) roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	return pool
+}
+
+func (s *provisioningServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.requests++
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(err)
+	}
+	m, err := ctkip.ParseRequest(body, r.Header.Get("Authorization"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	answer, change := s.serve(m)
+	w.Header().Set("Content-Type", ctkip.AnswerType)
+	w.Header().Set("Date", s.date.UTC().Format(http.TimeFormat))
+	if change != nil {
+		answer = change(w, answer)
+	}
+	w.Write(answer)
+}
+
+func (s *provisioningServer) serve(m *ctkip.Message) (answer []byte, change func(http.ResponseWriter, []byte) []byte) {
+	switch {
+	case s.committed != nil || !m.Code.Equal(testCode):
+		return ctkip.InvalidCode.Body(), nil
+	case m.Step == ctkip.StepHello:
+		s.session, _ = ctkip.NewSessionID(nil)
+		s.nonce, _ = ctkip.NewNonce(nil)
+		return m.ServerHello(s.session, &serverKey().PublicKey, s.nonce), s.hello
+	case m.SessionID != s.session || !m.Echoes(s.nonce):
+		return m.Failure(ctkip.Abort), nil
+	}
+	nonce, err := ctkip.Decrypt(serverKey(), m.EncryptedNonce)
+	if err != nil {
+		return m.Failure(ctkip.Abort), nil
+	}
+	key, mac := ctkip.Derive(&serverKey().PublicKey, nonce, s.nonce)
+	answer, err = m.ServerFinished(ctkip.Finished{
+		Serial: s.serial, Expiry: s.expiry, Service: "Test", Digits: 8, Interval: 60, AddPIN: true, MAC: mac, SessionID: s.session,
+	})
+	if err != nil {
+		panic(err)
+	}
+	s.committed = key
+	return answer, s.finished
+}
+
+func TestProvision(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	var warnings []string
+	token, err := a.Provision(t.Context(), s.link(), ImportOptions{Nickname: "mine"},
+		Provisioner{Roots: s.roots(), Warn: func(m string) { warnings = append(warnings, m) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(token.Seed.Reveal(), s.committed) {
+		t.Error("the seed is not the server's")
+	}
+	want := Info{
+		Serial: "000123456789", Algorithm: "securid-aes128", Digits: 8, IntervalSeconds: 60, PINType: "pinpad",
+		Expiry: "2031-01-01", Nickname: "mine", Issuer: "Test", Format: FormatCTKIP,
+	}
+	if token.Info() != want {
+		t.Errorf("got %+v", token.Info())
+	}
+	if held, err := a.Find("mine"); err != nil || !same(held, token) {
+		t.Errorf("held: %v", err)
+	}
+	if len(warnings) > 0 {
+		t.Errorf("warned: %q", warnings)
+	}
+	if _, err = a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()}); fault.CodeOf(err) != fault.ActivationRefused {
+		t.Errorf("the code works twice: %v", err)
+	}
+}
+
+// inner changes the message inside an answer.
+func inner(change func(string) string) func(http.ResponseWriter, []byte) []byte {
+	response := regexp.MustCompile(`(?s)<Response>(.*)</Response>`)
+	return func(_ http.ResponseWriter, body []byte) []byte {
+		return response.ReplaceAllFunc(body, func(found []byte) []byte {
+			message, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(response.FindSubmatch(found)[1])))
+			if err != nil {
+				panic(err)
+			}
+			changed := change(string(message))
+			if changed == string(message) {
+				panic("the fault changed nothing")
+			}
+			return []byte("<Response>" + base64.StdEncoding.EncodeToString([]byte(changed)) + "\n</Response>")
+		})
+	}
+}
+
+// swap changes a part of the inner message.
+func swap(pattern, to string) func(http.ResponseWriter, []byte) []byte {
+	return inner(func(message string) string { return regexp.MustCompile(pattern).ReplaceAllString(message, to) })
+}
+
+// outer changes a part of the envelope.
+func outer(pattern, to string) func(http.ResponseWriter, []byte) []byte {
+	return func(_ http.ResponseWriter, body []byte) []byte {
+		return regexp.MustCompile(pattern).ReplaceAll(body, []byte(to))
+	}
+}
+
+func status(code int) func(http.ResponseWriter, []byte) []byte {
+	return func(w http.ResponseWriter, body []byte) []byte {
+		w.WriteHeader(code)
+		return body
+	}
+}
+
+func instead(body []byte) func(http.ResponseWriter, []byte) []byte {
+	return func(http.ResponseWriter, []byte) []byte { return body }
+}
+
+func redirect(w http.ResponseWriter, body []byte) []byte {
+	w.Header().Set("Location", "/elsewhere")
+	w.WriteHeader(http.StatusTemporaryRedirect)
+	return body
+}
+
+func cut(w http.ResponseWriter, body []byte) []byte {
+	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+	return body[:len(body)/2]
+}
+
+// Nothing that a server does wrong gives a token, and each gets a refusal that
+// keeps the activation code to itself.
+func TestFaultyServers(t *testing.T) {
+	b64 := base64.StdEncoding.EncodeToString
+	type change = func(http.ResponseWriter, []byte) []byte
+	for name, c := range map[string]struct {
+		hello, finished change
+		want            fault.Code
+	}{
+		"redirect":                  {hello: redirect, want: fault.ServerUnreachable},
+		"redirect later":            {finished: redirect, want: fault.ServerUnreachable},
+		"status 500":                {hello: status(500), want: fault.ServerUnreachable},
+		"status 404":                {hello: status(404), want: fault.ServerUnreachable},
+		"status 204":                {hello: status(204), want: fault.ServerUnreachable},
+		"status 403":                {hello: status(403), want: fault.ActivationRefused},
+		"status 401":                {finished: status(401), want: fault.ActivationRefused},
+		"answer cut":                {hello: cut, want: fault.ServerUnreachable},
+		"last answer cut":           {finished: cut, want: fault.ServerUnreachable},
+		"answer too large":          {hello: instead(make([]byte, 1<<20)), want: fault.TooLarge},
+		"empty answer":              {hello: instead(nil), want: fault.BadFormat},
+		"a web page":                {hello: instead([]byte("<html><body>Welcome</body></html>")), want: fault.BadFormat},
+		"no XML":                    {finished: instead([]byte("ok")), want: fault.BadFormat},
+		"document type":             {hello: outer(`<soapenv:Envelope`, `<!DOCTYPE x [<!ENTITY a "b">]><soapenv:Envelope`), want: fault.BadFormat},
+		"no response":               {hello: outer(`(?s)<Response>.*</Response>`, ``), want: fault.BadFormat},
+		"response is no base64":     {finished: outer(`(?s)<Response>.*</Response>`, `<Response>*</Response>`), want: fault.BadFormat},
+		"another code":              {hello: outer(testCode, `314159265359`), want: fault.BadFormat},
+		"white space at the code":   {finished: outer(testCode, ` `+testCode), want: fault.BadFormat},
+		"fault: code":               {hello: instead(ctkip.InvalidCode.Body()), want: fault.ActivationRefused},
+		"fault: code, later":        {finished: instead(ctkip.InvalidCode.Body()), want: fault.ActivationRefused},
+		"fault: busy":               {hello: instead(ctkip.Unavailable.Body()), want: fault.ServerUnreachable},
+		"failure status":            {hello: swap(`Status="Continue"`, `Status="AccessDenied"`), want: fault.ActivationRefused},
+		"no common algorithm":       {hello: swap(`Status="Continue"`, `Status="NoSupportedMACAlgorithms"`), want: fault.UnsupportedVersion},
+		"success too early":         {hello: swap(`Status="Continue"`, `Status="Success"`), want: fault.ActivationRefused},
+		"no status":                 {hello: swap(`Status="Continue"`, ``), want: fault.BadFormat},
+		"another message":           {hello: swap(`ServerHello`, `ServerGoodbye`), want: fault.BadFormat},
+		"another version":           {hello: swap(`Version="1.0"><KeyType`, `Version="2.0"><KeyType`), want: fault.BadFormat},
+		"no session":                {hello: swap(`SessionID="[^"]*"`, `SessionID=""`), want: fault.BadFormat},
+		"a long session":            {hello: swap(`SessionID="`, `SessionID="`+strings.Repeat("a", 129)), want: fault.BadFormat},
+		"another key type":          {hello: swap(`#SecurID-AES`, `#SecurID-DES`), want: fault.BadFormat},
+		"another encryption":        {hello: swap(`#rsa-1_5`, `#des`), want: fault.BadFormat},
+		"another MAC algorithm":     {hello: swap(`ct-kip-prf-aes<`, `ct-kip-prf-md5<`), want: fault.BadFormat},
+		"no key":                    {hello: swap(`(?s)<ds:KeyValue.*</ds:KeyValue>`, ``), want: fault.BadFormat},
+		"a short key":               {hello: swap(`<ds:Modulus>[^<]*`, `<ds:Modulus>`+b64(bytes.Repeat([]byte{255}, 64))), want: fault.BadFormat},
+		"an even key":               {hello: swap(`<ds:Modulus>[^<]*`, `<ds:Modulus>`+b64(bytes.Repeat([]byte{254}, 256))), want: fault.BadFormat},
+		"a leading zero":            {hello: swap(`<ds:Modulus>[^<]*`, `<ds:Modulus>`+b64(append([]byte{0}, bytes.Repeat([]byte{255}, 256)...))), want: fault.BadFormat},
+		"exponent one":              {hello: swap(`<ds:Exponent>[^<]*`, `<ds:Exponent>AQ==`), want: fault.BadFormat},
+		"a short nonce":             {hello: swap(`<Nonce xmlns="">[^<]*`, `<Nonce xmlns="">`+b64(make([]byte, 8))), want: fault.BadFormat},
+		"nonce that is not its":     {hello: swap(`<Nonce xmlns="">[^<]*`, `<Nonce xmlns="">`+b64(make([]byte, 16))), want: fault.Modified},
+		"abort, with a right MAC":   {finished: swap(`Status="Success"`, `Status="Abort"`), want: fault.ActivationRefused},
+		"another session":           {finished: swap(`SessionID="`, `SessionID="x`), want: fault.BadFormat},
+		"wrong MAC":                 {finished: swap(`(<Mac [^>]*>)[^<]*`, `${1}`+b64(make([]byte, 16))), want: fault.Modified},
+		"short MAC":                 {finished: swap(`(<Mac [^>]*>)[^<]*`, `${1}`+b64(make([]byte, 8))), want: fault.Modified},
+		"no MAC":                    {finished: swap(`(?s)<Mac .*</Mac>`, ``), want: fault.Modified},
+		"no serial":                 {finished: swap(`<(TokenID|KeyID) xmlns="">[^<]*`, `<$1 xmlns="">`), want: fault.BadFormat},
+		"a short serial":            {finished: swap(`<(TokenID|KeyID) xmlns="">[^<]*`, `<$1 xmlns="">`+b64([]byte("12345"))), want: fault.BadFormat},
+		"a serial of letters":       {finished: swap(`<(TokenID|KeyID) xmlns="">[^<]*`, `<$1 xmlns="">`+b64([]byte("../../../etc"))), want: fault.BadFormat},
+		"seven digits":              {finished: swap(`<OTPLength>8`, `<OTPLength>7`), want: fault.BadFormat},
+		"no such interval":          {finished: swap(`TimeInterval="60"`, `TimeInterval="45"`), want: fault.BadFormat},
+		"no such date":              {finished: swap(`2031-01-01T`, `2031-02-30T`), want: fault.BadFormat},
+		"an expired token":          {finished: swap(`2031-01-01T`, `2021-01-01T`), want: fault.Expired},
+		"an extension it must know": {finished: swap(`<OTPFormat>Decimal</OTPFormat>\s*<OTPLength>8</OTPLength>\s*(?s)<OTPMode.*</OTPMode>`, `<New/>`), want: fault.BadFormat},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, a := newServer(t), testApp(t)
+			s.hello, s.finished = c.hello, c.finished
+			imported(t, a, ImportOptions{}, newToken("000000000001", 1))
+			_, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()})
+			if got := fault.CodeOf(err); got != c.want {
+				t.Errorf("got %v (%s), want %s", err, got, c.want)
+			}
+			if err != nil && strings.Contains(err.Error(), testCode) {
+				t.Errorf("the message gives the code away: %v", err)
+			}
+			if s.requests > 2 {
+				t.Errorf("%d requests", s.requests)
+			}
+			if held := serials(t, a); len(held) != 1 {
+				t.Errorf("holds %v", held)
+			}
+			if waits, _ := a.Waiting(); len(waits) != 0 {
+				t.Errorf("%v waits", waits)
+			}
+		})
+	}
+}
+
+func TestUntrustedServer(t *testing.T) {
+	s := newServer(t)
+	refused := func(name string, link ctkip.Link, p Provisioner, want fault.Code) error {
+		t.Helper()
+		_, err := testApp(t).Provision(t.Context(), link, ImportOptions{}, p)
+		if fault.CodeOf(err) != want {
+			t.Errorf("%s: got %v, want %s", name, err, want)
+		}
+		return err
+	}
+	err := refused("nobody signed it", s.link(), Provisioner{Roots: x509.NewCertPool()}, fault.ServerUntrusted)
+	if sum := fmt.Sprintf("%x", sha256.Sum256(s.Certificate().Raw)); err == nil || !strings.Contains(err.Error(), sum) {
+		t.Errorf("the fingerprint %s is not in %v", sum, err)
+	}
+	if s.requests > 0 {
+		t.Error("an untrusted server got the code")
+	}
+	other := s.link()
+	other.URL = strings.Replace(other.URL, "127.0.0.1", "localhost", 1)
+	refused("it is of another name", other, Provisioner{Roots: s.roots()}, fault.ServerUntrusted)
+
+	old := httptest.NewUnstartedServer(s)
+	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
+	old.StartTLS()
+	defer old.Close()
+	refused("old TLS", ctkip.Link{URL: old.URL, Code: testCode}, Provisioner{Roots: s.roots()}, fault.ServerUnreachable)
+
+	s.Close()
+	refused("nobody there", s.link(), Provisioner{Roots: s.roots()}, fault.ServerUnreachable)
+}
+
+func TestBadActivationCodes(t *testing.T) {
+	s := newServer(t)
+	for _, code := range []ctkip.Code{"", "999999999999", "two\nlines"} {
+		link := s.link()
+		link.Code = code
+		if _, err := testApp(t).Provision(t.Context(), link, ImportOptions{}, Provisioner{Roots: s.roots()}); fault.CodeOf(err) != fault.ActivationRefused {
+			t.Errorf("code of %d characters: %v", len(code), err)
+		}
+	}
+}
+
+// What can be refused without asking the server is, so that no code is used up.
+func TestProvisionChecksFirst(t *testing.T) {
+	s := newServer(t)
+	full := testApp(t)
+	full.Limit = 1
+	imported(t, full, ImportOptions{}, newToken("000000000001", 1))
+	keyless := testApp(t)
+	keyless.Keys = Keys{}
+	for want, a := range map[fault.Code]*App{fault.StoreFull: full, fault.StoreLocked: keyless} {
+		if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()}); fault.CodeOf(err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if s.requests > 0 {
+		t.Error("the server was asked")
+	}
+}
+
+// A token that the server has committed to is not lost because its serial
+// number is held: it waits for what the user decides.
+func TestProvisionedDuplicateWaits(t *testing.T) {
+	for name, decide := range map[string]func(a *App) (ImportOptions, error){
+		"replace": func(*App) (ImportOptions, error) { return ImportOptions{Replace: true}, nil },
+		"delete first": func(a *App) (ImportOptions, error) {
+			_, err := a.Delete("123456789")
+			return ImportOptions{}, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, a := newServer(t), testApp(t)
+			old := newToken(s.serial, 1)
+			old.Nickname = "mine"
+			imported(t, a, ImportOptions{}, old)
+			p := Provisioner{Roots: s.roots()}
+			_, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p)
+			if !Replaceable(err) {
+				t.Fatalf("got %v", err)
+			}
+			if held, _ := a.Find("mine"); !held.Seed.Equal(old.Seed) {
+				t.Fatal("the held token was changed")
+			}
+			if waits, err := a.Waiting(); err != nil || len(waits) != 1 || waits[0] != s.serial {
+				t.Fatalf("%v waits, %v", waits, err)
+			}
+			o, err := decide(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Close() // it is not needed any more
+			token, err := a.Provision(t.Context(), s.link(), o, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(token.Seed.Reveal(), s.committed) {
+				t.Error("the seed is not the server's")
+			}
+			if waits, err := a.Waiting(); err != nil || len(waits) != 0 {
+				t.Errorf("%v still waits, %v", waits, err)
+			}
+		})
+	}
+}
+
+func TestProvisionedDuplicateIsConfirmed(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	imported(t, a, ImportOptions{}, newToken(s.serial, 1))
+	token, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{
+		Roots:   s.roots(),
+		Confirm: func(held Token) bool { return held.Serial == s.serial },
+	})
+	if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) {
+		t.Error(err)
+	}
+}
+
+// A disk that fails between the server's commit and ours must not cost the
+// token.
+func TestProvisionInsistsOnWriting(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	away := a.Dir + ".away"
+	s.finished = func(_ http.ResponseWriter, body []byte) []byte {
+		if err := os.Rename(a.Dir, away); err != nil {
+			t.Error(err)
+		}
+		if err := os.WriteFile(a.Dir, nil, 0o600); err != nil { // in the way
+			t.Error(err)
+		}
+		return body
+	}
+	tries := 0
+	token, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Retry: func(reason error) bool {
+		if tries++; tries < 3 {
+			return true
+		}
+		if err := os.Remove(a.Dir); err != nil {
+			t.Error(err)
+		}
+		return os.Rename(away, a.Dir) == nil
+	}})
+	if err != nil || tries != 3 {
+		t.Fatalf("after %d tries: %v", tries, err)
+	}
+	if held, err := a.Find(token.Serial); err != nil || !bytes.Equal(held.Seed.Reveal(), s.committed) {
+		t.Errorf("held: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(a.Dir, newFile)); err == nil {
+		t.Error("a half-written file stays")
+	}
+}
+
+func TestClockWarning(t *testing.T) {
+	for off, want := range map[time.Duration]string{0: "", 29 * time.Second: "", -29 * time.Second: "", time.Minute: "1m0s slow", -time.Hour: "1h0m0s fast"} {
+		s, a := newServer(t), testApp(t)
+		s.date = now2026.Add(off)
+		var warnings []string
+		_, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Warn: func(m string) { warnings = append(warnings, m) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(warnings, "\n"); !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("server %v ahead: warned %q", off, got)
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package tokenapp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// maxSource is how much of a file or of standard input is read: a photograph
+// of a QR code is the largest thing that makes sense.
+const maxSource = 16 << 20
+
+// A Source is what a user was given: one or more tokens, locked or not, or a
+// link to get one from. It does not print its content.
+type Source struct {
+	name      string // for people: a path, or what kind of thing it is; never the content
+	envelopes []envelope
+	link      *ctkip.Link
+}
+
+// An envelope is one token file or string. Both of its methods give every
+// token in it or none.
+type envelope interface {
+	// outline gives what can be read without any secret, without seeds; readable
+	// is false where that is nothing.
+	outline() (tokens []Token, readable bool)
+	// open checks everything and gives the tokens with their seeds.
+	open(Access) ([]Token, error)
+}
+
+// Format hides the content, whatever the verb: it can hold a seed or an
+// activation code.
+func (s *Source) Format(f fmt.State, _ rune) { io.WriteString(f, s.name) }
+
+// ReadSource reads what arg names: "-" for stdin, the path of a token file, of
+// a zip archive that holds some, or of a picture with a QR code; or arg is
+// itself a compressed token string or a provisioning link. BAD_FORMAT is for
+// anything else, TOO_LARGE for what is beyond any token file or picture.
+func ReadSource(arg string, stdin io.Reader) (*Source, error) {
+	if arg == "-" {
+		return readSource("standard input", stdin)
+	}
+	f, err := os.Open(arg)
+	if err == nil {
+		defer f.Close()
+		return readSource(arg, f)
+	}
+	if looksLikeToken(arg) {
+		return ParseSource([]byte(arg), "the token string")
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.BadFormat, "there is no file of that name, and it is no token string or provisioning link")
+	}
+	return nil, err
+}
+
+// looksLikeToken tells a token string, even a damaged one, from a path.
+func looksLikeToken(s string) bool {
+	s = strings.TrimSpace(s)
+	return strings.Contains(s, "://") || strings.HasPrefix(s, "<") ||
+		len(s) > 40 && strings.Trim(s, "0123456789-") == "" ||
+		len(s) > 255 // no file system takes such a name
+}
+
+func readSource(name string, r io.Reader) (*Source, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxSource+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxSource {
+		return nil, fault.New(fault.TooLarge, "%s has more than %d MiB", name, maxSource>>20)
+	}
+	return ParseSource(data, name)
+}
+
+// ParseSource reads data of any kind that a Source can be; name is what to call
+// it in messages.
+func ParseSource(data []byte, name string) (*Source, error) {
+	s := &Source{name: name}
+	var err error
+	switch {
+	case isPicture(data):
+		var text string
+		if text, err = readQR(data); err == nil {
+			err = s.addText([]byte(text))
+		}
+	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
+		err = readArchive(data, s.addText)
+	default:
+		err = s.addText(data)
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, "%s", name)
+	}
+	return s, nil
+}
+
+// addText adds a token file, a string or a link.
+func (s *Source) addText(text []byte) error {
+	trimmed := strings.TrimSpace(string(text[:min(len(text), maxText)]))
+	switch {
+	case bytes.Contains(text, []byte("<?xml ")) || strings.HasPrefix(trimmed, "<"):
+		return s.add(parseSDTID(text))
+	case len(text) > maxText:
+		return fault.New(fault.BadFormat, "this is no token file, string or link")
+	case strings.Contains(strings.ToLower(trimmed), "ctfdata="):
+		return s.add(parseCTF(trimmed))
+	case strings.Contains(trimmed, "://"):
+		link, err := parseLink(trimmed)
+		s.link = &link
+		return err
+	}
+	return s.add(parseCTF(trimmed))
+}
+
+// maxText is more than any string or link has, with the mail that it came in.
+const maxText = 64 << 10
+
+func (s *Source) add(e envelope, err error) error {
+	s.envelopes = append(s.envelopes, e)
+	return err
+}
+
+// parseLink reads a provisioning link.
+func parseLink(text string) (ctkip.Link, error) {
+	// Mail programs have been reported to carry the loop-back form under the path
+	// of compressed strings (spec/ct-kip.md section 6.3).
+	text = strings.Replace(text, "://127.0.0.1/securid/ctf?", "://127.0.0.1/securid/ctkip?", 1)
+	link, err := ctkip.ParseLink(text)
+	switch {
+	case errors.Is(err, ctkip.ErrInsecure):
+		return link, fault.New(fault.ServerUntrusted, "the link leads to a server without TLS, which would give the activation code to everybody on the way: ask for an https link")
+	case err != nil:
+		return link, fault.New(fault.BadFormat, "this is neither a token string nor a provisioning link that can be used")
+	}
+	return link, nil
+}
+
+// Link is the provisioning link that the source is, if it is one: it has no
+// tokens yet, see [App.Provision].
+func (s *Source) Link() (ctkip.Link, bool) {
+	if s.link == nil {
+		return ctkip.Link{}, false
+	}
+	return *s.link, true
+}
+
+// Open checks the whole source and gives its tokens, or none.
+//
+// PASSWORD_REQUIRED and DEVICE_ID_REQUIRED say what is missing in a,
+// WRONG_PASSWORD and WRONG_DEVICE what is not right; CHECKSUM_FAILED and
+// MODIFIED are for damage, UNSUPPORTED_ALGORITHM for 64-bit tokens.
+func (s *Source) Open(a Access) ([]Token, error) {
+	tokens, err := s.open(a, envelope.open)
+	if err != nil || a.Own == "" {
+		return tokens, err
+	}
+	for _, t := range tokens {
+		if err := a.admits(t); err != nil {
+			return nil, err
+		}
+	}
+	return tokens, nil
+}
+
+// Token opens the source and gives the token of that serial number, or without
+// one the only token that there is; UNKNOWN_TOKEN is for neither.
+func (s *Source) Token(a Access, serial string) (Token, error) {
+	tokens, err := s.Open(a)
+	if err != nil {
+		return Token{}, err
+	}
+	if serial == "" && len(tokens) > 1 {
+		return Token{}, fault.New(fault.UnknownToken, "%s holds %d tokens: choose one with --serial", s.name, len(tokens))
+	}
+	i := slices.IndexFunc(tokens, func(t Token) bool { return serial == "" || t.Serial == padSerial(serial) })
+	if i < 0 {
+		return Token{}, fault.New(fault.UnknownToken, "%s holds no token with the serial number %s", s.name, serial)
+	}
+	return tokens[i], a.admits(tokens[i])
+}
+
+// Inspect gives the tokens as far as they can be read with what is in a. Where
+// a password or device ID is missing these are the public parts, which nobody
+// vouches for, if the format has any. What is in a must be right, as in Open;
+// the device ID must be that of one token at least.
+func (s *Source) Inspect(a Access) ([]Token, error) {
+	tokens, err := s.open(a, func(e envelope, a Access) ([]Token, error) {
+		tokens, err := e.open(a)
+		if code := fault.CodeOf(err); code == fault.PasswordRequired || code == fault.DeviceIDRequired {
+			if public, readable := e.outline(); readable {
+				return public, nil
+			}
+		}
+		return tokens, err
+	})
+	for _, t := range tokens {
+		if err = a.admits(t); err == nil {
+			return tokens, nil
+		}
+	}
+	return nil, err
+}
+
+// open gives what read gives for every envelope, or nothing.
+func (s *Source) open(a Access, read func(envelope, Access) ([]Token, error)) ([]Token, error) {
+	var all []Token
+	for _, e := range s.envelopes {
+		tokens, err := read(e, a)
+		if err != nil {
+			return nil, fault.Wrap(err, "%s", s.name)
+		}
+		all = append(all, tokens...)
+	}
+	return all, nil
+}

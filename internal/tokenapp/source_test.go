@@ -1,0 +1,303 @@
+package tokenapp
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"rsc.io/qr"
+)
+
+// Strings of one token, from spec/ctf.md annex B.
+const (
+	exampleSerial   = "000123456789"
+	examplePlain    = "200012345678973042071776752216050450744647071253341607664172162620001302716715614"
+	examplePassword = "200012345678906077745113273160202063703667307163146227426172162620001302716770151" // secret
+	exampleAndroid  = "200012345678927242707055170022166354557734542512502137065172162620001303072651505" // bound to the class Android
+)
+
+func readTestdata(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// qrPicture draws text as a QR code.
+func qrPicture(t testing.TB, text string) []byte {
+	t.Helper()
+	code, err := qr.Encode(text, qr.M)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code.PNG()
+}
+
+// photograph is a QR code small in a large grey picture, as JPEG.
+func photograph(t testing.TB, text string) []byte {
+	t.Helper()
+	code, err := png.Decode(bytes.NewReader(qrPicture(t, text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	photo := image.NewGray(image.Rect(0, 0, 1200, 900))
+	for y := range 900 {
+		for x := range 1200 {
+			grey := color.Gray{Y: uint8(150 + x/20)}
+			if in := image.Pt(x-300, y-100); in.In(code.Bounds()) {
+				if r, _, _, _ := code.At(in.X, in.Y).RGBA(); r == 0 {
+					grey.Y = 40
+				} else {
+					grey.Y = 220
+				}
+			}
+			photo.SetGray(x, y, grey)
+		}
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, photo, &jpeg.Options{Quality: 80}); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func archive(t testing.TB, files map[string][]byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, content := range files {
+		f, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Write(content)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestSources(t *testing.T) {
+	blocks := ""
+	for i, c := range examplePlain {
+		if i > 0 && i%5 == 0 {
+			blocks += "-"
+		}
+		blocks += string(c)
+	}
+	plain := readTestdata(t, "plain.sdtid")
+	for name, c := range map[string]struct {
+		data    []byte
+		access  Access
+		serials string
+		want    fault.Code
+	}{
+		"digits":            {data: []byte(examplePlain), serials: exampleSerial},
+		"blocks":            {data: []byte(blocks + "\r\n"), serials: exampleSerial},
+		"Android URL":       {data: []byte("http://127.0.0.1/securid/ctf?ctfData=" + examplePlain), serials: exampleSerial},
+		"iPhone URL":        {data: []byte("com.rsa.securid.iphone://ctf?ctfData=" + examplePlain), serials: exampleSerial},
+		"in a mail":         {data: []byte("Dear Alice,\n\nhttp://127.0.0.1/securid/ctf?ctfData=3D" + examplePlain + "\n\nRegards"), serials: exampleSerial},
+		"QR code":           {data: qrPicture(t, "com.rsa.securid://ctf?ctfData="+examplePlain), serials: exampleSerial},
+		"photographed":      {data: photograph(t, "com.rsa.securid://ctf?ctfData="+examplePlain), serials: exampleSerial},
+		"token file":        {data: plain, serials: "228306584707"},
+		"after a mark":      {data: append([]byte("\ufeff"), plain...), serials: "228306584707"},
+		"four tokens":       {data: readTestdata(t, "four-password.sdtid"), access: Access{Password: "secret"}, serials: "968673908641 000000000001 131521082161 023348317143"},
+		"zip":               {data: archive(t, map[string][]byte{"alice_228306584707.SDTID": plain, "README.txt": []byte("hello")}), serials: "228306584707"},
+		"zip of a locked":   {data: archive(t, map[string][]byte{"a.sdtid": plain, "b.sdtid": readTestdata(t, "password.sdtid")}), want: fault.PasswordRequired},
+		"password missing":  {data: []byte(examplePassword), want: fault.PasswordRequired},
+		"password wrong":    {data: []byte(examplePassword), access: Access{Password: "Secret"}, want: fault.WrongPassword},
+		"password right":    {data: []byte(examplePassword), access: Access{Password: "secret"}, serials: exampleSerial},
+		"class, by itself":  {data: []byte("com.rsa.securid://ctf?ctfData=" + exampleAndroid), serials: exampleSerial},
+		"class, named":      {data: []byte(exampleAndroid), access: Access{DeviceID: "A01C4380fc014df0b1137fb98ec74694"}, serials: exampleSerial},
+		"another device":    {data: []byte(exampleAndroid), access: Access{DeviceID: "a01c4380-fc01-4df0-b113-7fb98ec74695"}, want: fault.WrongDevice},
+		"file, class":       {data: readTestdata(t, "bound-android-password.sdtid"), access: Access{Password: "Correct_horse!battery&staple", Own: "d82c-467c"}, serials: "584917508172"},
+		"checksum":          {data: []byte(strings.Replace(examplePlain, "789", "798", 1)), want: fault.ChecksumFailed},
+		"empty":             {data: nil, want: fault.BadFormat},
+		"prose":             {data: []byte("hello"), want: fault.BadFormat},
+		"too much prose":    {data: bytes.Repeat([]byte("hello "), 20000), want: fault.BadFormat},
+		"web page":          {data: []byte("https://"), want: fault.BadFormat},
+		"XML of other kind": {data: []byte("<?xml version=\"1.0\"?><svg/>"), want: fault.BadFormat},
+		"damaged zip":       {data: []byte("PK\x03\x04 and nothing"), want: fault.BadFormat},
+		"zip without any":   {data: archive(t, map[string][]byte{"README.txt": plain}), want: fault.BadFormat},
+		"zip bomb":          {data: archive(t, map[string][]byte{"a.sdtid": make([]byte, maxUnpacked+1)}), want: fault.TooLarge},
+		"picture of nothing": {data: func() []byte {
+			var b bytes.Buffer
+			png.Encode(&b, image.NewGray(image.Rect(0, 0, 300, 300)))
+			return b.Bytes()
+		}(), want: fault.BadFormat},
+		"picture cut":       {data: qrPicture(t, examplePlain)[:60], want: fault.BadFormat},
+		"picture of prose":  {data: qrPicture(t, "hello"), want: fault.BadFormat},
+		"picture too large": {data: hugePicture(), want: fault.TooLarge},
+		"no TLS":            {data: []byte("com.rsa.securid://ctkip?scheme=http&url=example.com/x&activationCode=1"), want: fault.ServerUntrusted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var tokens []Token
+			s, err := ParseSource(c.data, "source")
+			if err == nil {
+				tokens, err = s.Open(c.access)
+			}
+			if got := fault.CodeOf(err); got != c.want || (err == nil) != (c.want == "") {
+				t.Fatalf("got %v, want %q", err, c.want)
+			}
+			var got []string
+			for _, token := range tokens {
+				got = append(got, token.Serial)
+				if token.Seed.IsZero() {
+					t.Error("a token without seed")
+				}
+			}
+			if strings.Join(got, " ") != c.serials {
+				t.Errorf("got %v, want %s", got, c.serials)
+			}
+		})
+	}
+}
+
+// hugePicture says that it has more pixels than fit into memory, and has none.
+func hugePicture() []byte {
+	header := []byte("IHDR\x00\x01\x00\x00\x00\x01\x00\x00\x08\x00\x00\x00\x00") // 65536 by 65536, grey
+	data := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"), header...)
+	return binary.BigEndian.AppendUint32(data, crc32.ChecksumIEEE(header))
+}
+
+func TestReadSource(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "alice.sdtid")
+	if err := os.WriteFile(path, readTestdata(t, "plain.sdtid"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for arg, want := range map[string]fault.Code{
+		path: "", examplePlain: "", "-": "",
+		examplePlain[:80]: fault.BadFormat, "nosuch.sdtid": fault.BadFormat, "": fault.BadFormat,
+		strings.Repeat("x", 5000): fault.BadFormat,
+	} {
+		_, err := ReadSource(arg, strings.NewReader(examplePlain))
+		if got := fault.CodeOf(err); got != want || (err == nil) != (want == "") {
+			t.Errorf("%.20q: got %v, want %q", arg, err, want)
+		}
+	}
+	endless := bytes.NewReader(make([]byte, maxSource+1))
+	if _, err := ReadSource("-", endless); fault.CodeOf(err) != fault.TooLarge {
+		t.Errorf("endless input: %v", err)
+	}
+}
+
+func TestLinks(t *testing.T) {
+	for text, wantCode := range map[string]bool{
+		"https://host.example:7004/ctkip/services/CtkipService":                                                                   false,
+		"com.rsa.securid://ctkip?scheme=https&url=host.example:7004/ctkip/services/CtkipService&activationCode=123":               true,
+		"com.rsa.securid://ctkip?url=https://host.example:7004/ctkip/services/CtkipService":                                       false,
+		"securidauthenticator://ctkip?scheme=https&url=host.example:7004/ctkip/services/CtkipService&activationCode=123":          true,
+		"http://127.0.0.1/securid/ctkip?scheme=https&url=host.example:7004/ctkip/services/CtkipService&activationCode=123":        true,
+		"http://127.0.0.1/securid/ctf?schema=https&url=host.example:7004/ctkip/services/CtkipService&activationCode=123\n":        true,
+		"com.rsa.securid://ctkip?SCHEME=https&URL=host.example:7004%2Fctkip%2Fservices%2FCtkipService&ACTIVATIONCODE=123&extra=1": true,
+	} {
+		s, err := ParseSource([]byte(text), "link")
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		link, ok := s.Link()
+		if !ok || link.URL != "https://host.example:7004/ctkip/services/CtkipService" || (link.Code == "123") != wantCode {
+			t.Errorf("%s: leads to %s", text, link.URL)
+		}
+		if shown := fmt.Sprintf("%v %+v %#v %s", s, s, s, s); strings.Contains(shown, "123") {
+			t.Errorf("shown: %s", shown)
+		}
+	}
+}
+
+// A token that is to stay must be ours; one that is only looked at need not be.
+func TestBindingOfFiles(t *testing.T) {
+	bound := func(id string) Token {
+		token := newToken("000000000001", 1)
+		token.DeviceID, token.DeviceBound = id, id != ""
+		return token
+	}
+	const own = "d82c-467c-56fb-2058-edf8-add6"
+	for _, c := range []struct {
+		id   string
+		a    Access
+		want bool
+	}{
+		{"", Access{Own: own}, true},
+		{own, Access{Own: own}, true},
+		{"D82C 467C 56FB 2058 EDF8 ADD6", Access{Own: own}, true},
+		{"d82c-467c-56fb-2058-edf8-add7", Access{Own: own}, false},
+		{"8f94b226-d362-4204-ac52-3b21fa333b6f", Access{Own: own}, true},
+		{"S-1-5-21-1", Access{Own: own, DeviceID: "s-1-5-21-1"}, true},
+		{own, Access{Own: own, DeviceID: "s-1-5-21-1"}, false},
+		{"s-1-5-21-1", Access{}, true},
+		{"s-1-5-21-1", Access{DeviceID: "other"}, false},
+	} {
+		if err := c.a.admits(bound(c.id)); (err == nil) != c.want {
+			t.Errorf("%q with %+v: %v", c.id, c.a, err)
+		}
+	}
+}
+
+// The public part is shown without a password, and nothing more.
+func TestInspectLocked(t *testing.T) {
+	for _, data := range [][]byte{[]byte(examplePassword), readTestdata(t, "password.sdtid")} {
+		s, err := ParseSource(data, "source")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens, err := s.Inspect(Access{})
+		if err != nil || len(tokens) != 1 {
+			t.Fatalf("%d tokens, %v", len(tokens), err)
+		}
+		if i := tokens[0].Info(); !tokens[0].Seed.IsZero() || !i.PasswordProtected || i.Serial == "" || i.Expiry == "" {
+			t.Errorf("%+v", i)
+		}
+		if _, err := s.Inspect(Access{Password: "wrong"}); fault.CodeOf(err) != fault.WrongPassword {
+			t.Errorf("got %v", err)
+		}
+		if tokens, err := s.Inspect(Access{Password: "secret"}); err != nil || tokens[0].Seed.IsZero() {
+			t.Errorf("with the password: %v", err)
+		}
+	}
+}
+
+// FuzzSource gives arbitrary octets to everything that reads what a user was
+// given.
+func FuzzSource(f *testing.F) {
+	for _, seed := range [][]byte{
+		[]byte(examplePlain), []byte("com.rsa.securid://ctf?ctfData=" + exampleAndroid), readTestdata(f, "plain.sdtid"),
+		qrPicture(f, examplePlain), archive(f, map[string][]byte{"a.sdtid": readTestdata(f, "plain.sdtid")}),
+		[]byte("com.rsa.securid://ctkip?scheme=https&url=host.example&activationCode=1"),
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := ParseSource(data, "source")
+		if err != nil {
+			if fault.CodeOf(err) == "" {
+				t.Errorf("no refusal but %v", err)
+			}
+			return
+		}
+		tokens, err := s.Open(Access{Password: "secret"})
+		if err == nil {
+			for _, token := range tokens {
+				if len(token.Serial) != 12 || token.Seed.IsZero() {
+					t.Errorf("opened as %+v", token.Info())
+				}
+			}
+		}
+		s.Inspect(Access{})
+	})
+}
