@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -212,6 +213,76 @@ func TestValidAtItsEdges(t *testing.T) {
 	}
 	if !securid.Valid(time.Time{}, time.Time{}, birth) {
 		t.Error("no dates limit nothing")
+	}
+}
+
+// stoken gives codes until 36 hours after the end of a token, and takes the
+// last second of 32 bits for the end of those whose date is past it (section
+// 9). So its answers tell where the end is.
+func TestExpiryVectors(t *testing.T) {
+	const grace = 36 * time.Hour
+	last32 := time.Unix(1<<31-1, 0)
+	for _, c := range read[struct {
+		ID      string
+		Expiry  string `json:"exp_date"`
+		Time    int64  `json:"unix_time"`
+		Verdict string `json:"stoken"`
+	}](t, "expiry.json") {
+		expiry, err := time.Parse(time.DateOnly, c.Expiry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, end := time.Unix(c.Time, 0), securid.End(expiry)
+		if end.After(last32) {
+			end = last32
+		}
+		if ok := at.Before(end.Add(grace)); ok != (c.Verdict == "ok") {
+			t.Errorf("%s: %s at %s with the end at %s", c.ID, c.Verdict, at.UTC(), end)
+		}
+		if valid, want := securid.Valid(time.Time{}, expiry, at), at.Before(securid.End(expiry)); valid != want {
+			t.Errorf("%s: valid is %t", c.ID, valid)
+		}
+	}
+}
+
+func TestAddPINVectors(t *testing.T) {
+	data, err := os.ReadFile("testdata/primitives.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Sums []struct{ Code, PIN, Result string } `json:"add_pin"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil || len(file.Sums) == 0 {
+		t.Fatalf("%d sums, %v", len(file.Sums), err)
+	}
+	for _, c := range file.Sums {
+		if got, err := securid.AddPIN(c.Code, c.PIN); err != nil || got != c.Result {
+			t.Errorf("%s + %s = %s, %v, want %s", c.Code, c.PIN, got, err, c.Result)
+		}
+	}
+}
+
+// Nothing that a caller can ask for stops the program or runs away.
+func TestEndsOfTime(t *testing.T) {
+	chain, err := securid.NewChain(make([]byte, 16), "999999999999", 8, 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int64{math.MinInt64, math.MinInt64 + 1, -1, 0, math.MaxInt64 - 1, math.MaxInt64} {
+		code := chain.At(at)
+		if got, ok := chain.Find(code, at, at, 0); !ok || got != at {
+			t.Errorf("at %d: %d, %t", at, got, ok)
+		}
+	}
+	if _, ok := chain.Find(0, 1, 0, 0); ok {
+		t.Error("found in an empty window")
+	}
+	if at := securid.Interval(time.Unix(-1, 0), 60); at != -1 {
+		t.Errorf("the second before 1970 is in interval %d", at)
+	}
+	if got := securid.Format(123456789, 6); got != "456789" {
+		t.Errorf("the last six digits of a longer number are %s", got)
 	}
 }
 

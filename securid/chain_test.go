@@ -1,0 +1,155 @@
+package securid
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+)
+
+// Every step of the key chain, against the intermediate values that stoken
+// does not show.
+func TestChainVectors(t *testing.T) {
+	data, err := os.ReadFile("testdata/primitives.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Chains []map[string]any `json:"tokencode_chain"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil || len(file.Chains) == 0 {
+		t.Fatalf("%d chains, %v", len(file.Chains), err)
+	}
+	for _, v := range file.Chains {
+		text := func(name string) string { return v[name].(string) }
+		number := func(name string) int { return int(v[name].(float64)) }
+		seed, err := hex.DecodeString(text("seed_hex"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := NewChain(seed, text("serial"), 8, number("interval"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := Interval(time.Unix(int64(number("unix_time")), 0), number("interval"))
+		out := c.block(at >> 2)
+		if got := hex.EncodeToString(out[:]); got != text("out_hex") {
+			t.Errorf("out is %s, want %s", got, text("out_hex"))
+		}
+		if got := Format(c.At(at), 8); at&3 != int64(number("slot")) || got != text("tokencode8") {
+			t.Errorf("code %s in slot %d, want %s in %d", got, at&3, text("tokencode8"), number("slot"))
+		}
+		for name, k := range map[string]key{"year": c.years[0], "month": c.months[0], "day": newest(c.days[:]), "hour": newest(c.hours[:])} {
+			if !sameKey(t, k.schedule, text("k_"+name+"_hex")) {
+				t.Errorf("the key of the %s is wrong", name)
+			}
+		}
+		b8, err := hex.DecodeString(text("b8_hex"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, name := range map[int]string{2: "b2_hex", 3: "b3_hex", 4: "b4_hex", 5: "b5_hex", 8: "b8_hex"} {
+			b := c.template(b8[:n])
+			if got := hex.EncodeToString(b[:]); got != text(name) {
+				t.Errorf("%s is %s", name, got)
+			}
+		}
+	}
+}
+
+func newest(keys []key) (k key) {
+	for _, other := range keys {
+		if other.used >= k.used {
+			k = other
+		}
+	}
+	return k
+}
+
+// sameKey says whether a schedule belongs to a key: it encrypts alike.
+func sameKey(t *testing.T, schedule cipher.Block, key string) bool {
+	t.Helper()
+	raw, err := hex.DecodeString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := aes.NewCipher(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a, b [aes.BlockSize]byte
+	schedule.Encrypt(a[:], a[:])
+	want.Encrypt(b[:], b[:])
+	return a == b
+}
+
+// meter counts what a key encrypts.
+type meter struct {
+	cipher.Block
+	blocks *int
+}
+
+func (m meter) Encrypt(dst, src []byte) {
+	*m.blocks++
+	m.Block.Encrypt(dst, src)
+}
+
+// The table of section 10.3: blocks and key schedules that a window costs at
+// most, cold and warm, wherever in two days it lies. Only making a key
+// schedule allocates, so allocations count them: on average over some runs,
+// since the runtime allocates a little of its own now and then.
+func TestWindowCosts(t *testing.T) {
+	midnight := Interval(time.Date(2026, 6, 10, 0, 0, 0, 0, time.UTC), 60)
+	fresh, err := NewChain(make([]byte, SeedSize), "000123456789", 8, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := new(Chain)
+	for _, w := range []struct {
+		around    int64
+		schedules int // cold, inside one day, with that of the seed
+		blocks    int // warm
+	}{{0, 5, 1}, {1, 6, 2}, {2, 6, 2}, {3, 6, 3}, {10, 6, 6}, {12, 6, 7}, {70, 8, 36}, {720, 30, 361}} {
+		for from := midnight; from < midnight+2*1440; from += 11 {
+			first, last := from-w.around, from+w.around
+			search := func() { c.Find(1<<31, first, last, from) } // no code is that large
+
+			cold := testing.AllocsPerRun(20, func() { *c = *fresh; search() })
+			allowed := w.schedules - 1
+			if w.around < 720 && floorDiv(first, 1440) != floorDiv(last, 1440) {
+				allowed++ // the key of another day
+			}
+			if int(cold) > allowed {
+				t.Fatalf("+-%d at %d: %v key schedules, want %d", w.around, from-midnight, cold, allowed)
+			}
+			if w.around > 70 {
+				continue // more hours than a chain remembers
+			}
+			blocks := 0
+			for i := range c.hours {
+				if k := &c.hours[i]; k.schedule != nil {
+					k.schedule = meter{k.schedule, &blocks}
+				}
+			}
+			warm := testing.AllocsPerRun(20, func() { blocks, c.blocks = 0, [2]block{}; search() })
+			if warm != 0 || blocks > w.blocks {
+				t.Fatalf("+-%d at %d, warm: %v key schedules and %d blocks, want 0 and %d", w.around, from-midnight, warm, blocks, w.blocks)
+			}
+		}
+	}
+}
+
+func TestErase(t *testing.T) {
+	c, err := NewChain(make([]byte, SeedSize), "000123456789", 8, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.At(29_000_000)
+	c.Erase()
+	if *c != (Chain{}) {
+		t.Error("something is left")
+	}
+}
