@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/signal"
 
 	"github.com/spf13/cobra"
 	"github.com/tallystick/tallystick/ctkip"
@@ -22,7 +24,7 @@ func (c *cli) importCommand() *cobra.Command {
 	var o tokenapp.ImportOptions
 	cmd.Flags().StringVar(&o.Nickname, "nickname", "", "what to call the token")
 	cmd.Flags().BoolVar(&o.Replace, "replace", false, "give a held token of the same serial number the new seed; its nickname and place stay")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		source, access, err := unlock.read(args[0], code)
 		if err != nil {
 			return err
@@ -35,7 +37,7 @@ func (c *cli) importCommand() *cobra.Command {
 			if link.Code, err = c.activationCode(link, code); err != nil {
 				return err
 			}
-			return c.provision(cmd.Context(), app, link, o)
+			return c.provision(app, link, o)
 		}
 		if access.Own, err = app.DeviceID(); err != nil {
 			return err
@@ -73,8 +75,11 @@ func (c *cli) activationCode(link ctkip.Link, given *secretFlag) (ctkip.Code, er
 	return link.Code, nil
 }
 
-// provision fetches the token that the link leads to.
-func (c *cli) provision(ctx context.Context, app *tokenapp.App, link ctkip.Link, o tokenapp.ImportOptions) error {
+// provision fetches the token that the link leads to. An interrupt ends the
+// exchange and not the program, which may just be storing what it got.
+func (c *cli) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.ImportOptions) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	roots, err := c.roots()
 	if err != nil {
 		return err

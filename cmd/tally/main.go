@@ -10,13 +10,11 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,10 +30,8 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, now: time.Now}
-	os.Exit(c.run(ctx, os.Args[1:]))
+	os.Exit(c.run(os.Args[1:]))
 }
 
 // cli is one run of the program: its streams, its clock and the flags that
@@ -72,7 +68,7 @@ is standard input) or from TALLY_PASSWORD, TALLY_PIN, TALLY_ACTIVATION_CODE and
 TALLY_PASSPHRASE, never from the command line.`
 
 // run runs the command that args name, and returns the exit status.
-func (c *cli) run(ctx context.Context, args []string) int {
+func (c *cli) run(args []string) int {
 	root := &cobra.Command{
 		Use:               "tally",
 		Long:              about,
@@ -94,7 +90,7 @@ func (c *cli) run(ctx context.Context, args []string) int {
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.SetArgs(args)
-	return c.exit(root.ExecuteContext(ctx))
+	return c.exit(root.Execute())
 }
 
 // commands is the table of commands, one file each.

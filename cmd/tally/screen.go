@@ -17,6 +17,10 @@ import (
 // clipboardTime is how long a copied code stays in the clipboard.
 const clipboardTime = 30 * time.Second
 
+// clearClipboard overwrites the copied code. Setting nothing would clear the clipboard in some
+// terminals; others, and tmux, ignore it.
+var clearClipboard = tea.SetClipboard(" ")
+
 // fullScreen runs the view that 'tally' without arguments is.
 func (c *cli) fullScreen(cmd *cobra.Command) error {
 	out, ok := c.out.(*os.File)
@@ -28,13 +32,17 @@ func (c *cli) fullScreen(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	s := newScreen(c, app)
-	if err := s.load(); err != nil { // asks for the passphrase, while the terminal is still as it was
+	if err := app.Unlock(); err != nil {
 		return err
 	}
-	// From here on warnings go where they do not tear the view apart.
+	s := newScreen(c, app)
+	if err := s.load(); err != nil {
+		return err
+	}
+	// From here on the terminal is the view's: nobody else asks or tells on it.
+	app.Keys.Passphrase = nil
 	app.Keys.Warn = func(message string) { s.say("%s", message) }
-	_, err = tea.NewProgram(s, tea.WithContext(cmd.Context()), tea.WithInput(c.in), tea.WithOutput(out)).Run()
+	_, err = tea.NewProgram(s, tea.WithInput(c.in), tea.WithOutput(out)).Run()
 	return err
 }
 
@@ -150,7 +158,7 @@ func (s *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case unclipMsg:
 		if int(msg) == s.copied {
 			s.leftover = false
-			return s, tea.SetClipboard("")
+			return s, clearClipboard
 		}
 	case outcomeMsg:
 		s.working = ""
@@ -196,7 +204,7 @@ func (s *screen) key(msg tea.KeyPressMsg) tea.Cmd {
 // quit leaves no code in the clipboard.
 func (s *screen) quit() tea.Cmd {
 	if s.leftover {
-		return tea.Sequence(tea.SetClipboard(""), tea.Quit)
+		return tea.Sequence(clearClipboard, tea.Quit)
 	}
 	return tea.Quit
 }

@@ -25,8 +25,8 @@ var (
 // bottom one line that asks or tells and one or two of help.
 func (s *screen) View() tea.View {
 	top := append([]string{s.title()}, s.large()...)
-	line, cursor := s.bottomLine()
-	bottom := append([]string{"", line}, s.help()...)
+	words, cursor := s.words()
+	bottom := append(append([]string{""}, words...), s.help()...)
 
 	rows := s.height - len(top) - len(bottom)
 	lines := append(top, s.list(rows)...)
@@ -41,7 +41,7 @@ func (s *screen) View() tea.View {
 	view.AltScreen = true
 	view.WindowTitle = "tally"
 	if cursor != nil {
-		cursor.Y = len(lines) - len(bottom) + 1
+		cursor.Y += len(lines) - len(bottom) + 1 // below the blank line
 		view.Cursor = cursor
 	}
 	return view
@@ -187,25 +187,38 @@ func pad(text string, width int) string {
 	return cut.MaxWidth(width).Width(width).Render(text)
 }
 
-// bottomLine asks what is to be asked, or tells how the last action ended.
-func (s *screen) bottomLine() (string, *tea.Cursor) {
+// words asks what is to be asked, or tells how the last action ended. The
+// cursor is that of a prompt, with its line counted among these.
+func (s *screen) words() (lines []string, cursor *tea.Cursor) {
+	text, style := s.message, lipgloss.NewStyle()
 	switch {
-	case s.working != "":
-		return "  " + s.working + " …", nil
-	case s.question != nil:
-		return "  " + bold.Render(s.question.text+" (y/n)"), nil
 	case s.prompt != nil:
-		input := &s.prompt.input
-		input.SetWidth(max(1, s.width-lipgloss.Width(input.Prompt)-4))
-		cursor := input.Cursor()
-		if cursor != nil {
-			cursor.X += 2
-		}
-		return "  " + input.View(), cursor
-	case s.failed && s.message != "":
-		return "  " + bad.Render(s.message), nil
+		return s.asked()
+	case s.working != "":
+		text = s.working + " …"
+	case s.question != nil:
+		text, style = s.question.text+" (y/n)", bold
+	case s.failed:
+		style = bad
 	}
-	return "  " + s.message, nil
+	for line := range strings.SplitSeq(lipgloss.Wrap(text, max(1, s.width-4), ""), "\n") {
+		lines = append(lines, "  "+style.Render(line))
+	}
+	return lines[:min(len(lines), max(1, s.height/4))], nil
+}
+
+// asked is the prompt, below what was wrong with the last answer.
+func (s *screen) asked() (lines []string, cursor *tea.Cursor) {
+	if s.failed && s.message != "" {
+		lines = append(lines, "  "+bad.Render(s.message))
+	}
+	input := &s.prompt.input
+	input.SetWidth(max(1, s.width-lipgloss.Width(input.Prompt)-4))
+	if cursor = input.Cursor(); cursor != nil {
+		cursor.X += 2
+		cursor.Y = len(lines)
+	}
+	return append(lines, "  "+input.View()), cursor
 }
 
 // help draws the keys, on as many lines as they need and the terminal can

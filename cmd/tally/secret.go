@@ -2,9 +2,11 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -76,12 +78,35 @@ func (c *cli) interactive() bool {
 	return term.IsTerminal(int(c.in.Fd()))
 }
 
-// askSecret asks on the terminal without showing what is typed.
+var errInterrupted = errors.New("interrupted")
+
+// askSecret asks on the terminal without showing what is typed. An interrupt
+// gives the terminal its echo back before it ends the program.
 func (c *cli) askSecret(prompt string) (string, error) {
+	fd := int(c.in.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
+
 	fmt.Fprint(c.err, prompt)
-	secret, err := term.ReadPassword(int(c.in.Fd()))
-	fmt.Fprintln(c.err)
-	return string(secret), err
+	defer fmt.Fprintln(c.err)
+	var secret []byte
+	answered := make(chan error, 1)
+	go func() {
+		var err error
+		secret, err = term.ReadPassword(fd)
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		return string(secret), err
+	case <-interrupts:
+		return "", errors.Join(errInterrupted, term.Restore(fd, state))
+	}
 }
 
 // confirm asks a question that only "y" or "yes" affirms.

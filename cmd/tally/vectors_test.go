@@ -194,7 +194,9 @@ func TestErrorVectors(t *testing.T) {
 			}
 			for _, command := range commands {
 				out, status := run(t, v.Input, append(command, flags...)...)
-				var refusal struct{ Error struct{ Code, Message string } }
+				var refusal struct {
+					Error struct{ Code, Message string }
+				}
 				if err := json.Unmarshal([]byte(out), &refusal); err != nil || status != exitRefused {
 					t.Fatalf("%s (%s): status %d, %v: %s", command[0], v.Note, status, err, out)
 				}

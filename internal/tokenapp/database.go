@@ -255,6 +255,20 @@ func (a *App) header() ([]byte, error) {
 	return a.unlocked.header, err
 }
 
+// Unlock comes by the key of the database, which it makes if there is none, so
+// that no later call has to ask for a passphrase.
+func (a *App) Unlock() error {
+	file, err := a.readFile()
+	if err != nil {
+		return err
+	}
+	if file == nil {
+		return a.change(func(*database) error { return nil })
+	}
+	_, err = a.read()
+	return err
+}
+
 // exclusively runs do while no other process changes anything in the directory.
 func (a *App) exclusively(do func() error) error {
 	if err := os.MkdirAll(a.Dir, 0o700); err != nil {

@@ -134,27 +134,41 @@ func (k Keys) unlock(header []byte) ([]byte, error) {
 
 // create makes a new key and the header that says how to come by it again.
 func (k Keys) create() (header, key []byte, err error) {
-	l := lock{By: byPassphrase}
-	switch {
-	case k.File != "":
+	var l lock
+	if k.File != "" {
 		l.By = byKeyFile
 		key, err = k.createFile()
-	case k.Keyring != nil:
-		l.By, l.Name = byKeyring, hex.EncodeToString(random(8))
-		key = random(chacha20poly1305.KeySize)
-		err = k.Keyring.Set(l.Name, encodeKey(key))
-	default:
-		l.KDF = &kdf{Salt: random(16), Time: kdfTime, Memory: kdfMemory, Threads: kdfThreads}
-		var passphrase string
-		if passphrase, err = k.passphrase(true); err == nil {
-			key = l.KDF.key(passphrase)
-		}
+	} else if l, key = k.createInKeyring(); key == nil {
+		l, key, err = k.createFromPassphrase()
 	}
 	if err != nil {
 		return nil, nil, err
 	}
 	header, err = json.Marshal(l)
 	return header, key, err
+}
+
+// createInKeyring gives no key where there is no keyring. That can show as late
+// as here: a D-Bus without a secret service is common on servers.
+func (k Keys) createInKeyring() (lock, []byte) {
+	if k.Keyring == nil {
+		return lock{}, nil
+	}
+	l, key := lock{By: byKeyring, Name: hex.EncodeToString(random(8))}, random(chacha20poly1305.KeySize)
+	if err := k.Keyring.Set(l.Name, encodeKey(key)); err != nil {
+		k.warn(fmt.Sprintf("the keyring does not take the key of the token database (%v): a passphrase has to do", err))
+		return lock{}, nil
+	}
+	return l, key
+}
+
+func (k Keys) createFromPassphrase() (lock, []byte, error) {
+	passphrase, err := k.passphrase(true)
+	if err != nil {
+		return lock{}, nil, err
+	}
+	l := lock{By: byPassphrase, KDF: &kdf{Salt: random(16), Time: kdfTime, Memory: kdfMemory, Threads: kdfThreads}}
+	return l, l.KDF.key(passphrase), nil
 }
 
 // forget removes the key of a database that is no more, as far as it is ours.

@@ -19,8 +19,16 @@ func (m memoryKeyring) Get(name string) (string, error) {
 	}
 	return "", errors.New("not found")
 }
-func (m memoryKeyring) Set(name, secret string) error { m[name] = secret; return nil }
-func (m memoryKeyring) Delete(name string) error      { delete(m, name); return nil }
+
+func (m memoryKeyring) Set(name, secret string) error {
+	if m == nil {
+		return errors.New("no secret service")
+	}
+	m[name] = secret
+	return nil
+}
+
+func (m memoryKeyring) Delete(name string) error { delete(m, name); return nil }
 
 func saying(passphrase string) func(bool) (string, error) {
 	return func(bool) (string, error) { return passphrase, nil }
@@ -49,6 +57,11 @@ func TestKeys(t *testing.T) {
 			Keys{Passphrase: saying("correct horse")}, byPassphrase,
 			[]Keys{{Passphrase: saying("correct horse")}, {Keyring: ring, File: otherFile, Passphrase: saying("correct horse")}},
 			[]Keys{{}, {Passphrase: saying("")}, {Passphrase: saying("Correct horse")}, {Keyring: ring}},
+		},
+		"passphrase, the keyring being none": {
+			Keys{Keyring: memoryKeyring(nil), Passphrase: saying("correct horse")}, byPassphrase,
+			[]Keys{{Passphrase: saying("correct horse")}},
+			[]Keys{{}},
 		},
 		"key file, although there is a keyring": {
 			Keys{File: filepath.Join(dir, "key"), Keyring: ring}, byKeyFile,

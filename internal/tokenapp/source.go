@@ -57,7 +57,7 @@ func ReadSource(arg string, stdin io.Reader) (*Source, error) {
 		return ParseSource([]byte(arg), "the token string")
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.New(fault.BadFormat, "there is no file of that name, and it is no token string or provisioning link")
+		return nil, fault.New(fault.BadFormat, "there is no file %q, and that is no token string or provisioning link either", arg)
 	}
 	return nil, err
 }
