@@ -1,0 +1,124 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+)
+
+// CreateTokens makes tokens, unassigned and disabled, and returns their serials.
+func (c *Client) CreateTokens(ctx context.Context, n NewTokens) ([]string, error) {
+	made, err := post[CreatedTokens](ctx, c, path("tokens"), n)
+	return made.Serials, err
+}
+
+// ImportTokens takes the tokens of a token file, all or none. Serials that exist already are left alone.
+func (c *Client) ImportTokens(ctx context.Context, f TokenFile) (ImportedTokens, error) {
+	return post[ImportedTokens](ctx, c, path("tokens", "import"), f)
+}
+
+// A TokenFilter selects tokens; its zero value selects all.
+type TokenFilter struct {
+	UserID        string
+	Assigned      *bool
+	Enabled       *bool
+	Distribution  string // as in Token
+	Profile       string // of the last distribution
+	ExpiresBefore string // a day; effective expiry, exclusive
+	Query         string // part of serial, user ID or nickname, in any case
+	After         string // only serials after this one
+	Limit         int    // at most so many; the server chooses for 0
+}
+
+// Tokens returns a page of the tokens that f selects, by serial.
+func (c *Client) Tokens(ctx context.Context, f TokenFilter) (TokenPage, error) {
+	return get[TokenPage](ctx, c, path("tokens"), newQuery().text("user_id", f.UserID).flag("assigned", f.Assigned).flag("enabled", f.Enabled).
+		text("distribution", f.Distribution).text("profile", f.Profile).text("expires_before", f.ExpiresBefore).
+		text("query", f.Query).text("after", f.After).number("limit", f.Limit))
+}
+
+// AllTokens goes through all pages of the tokens that f selects. After an error it ends.
+func (c *Client) AllTokens(ctx context.Context, f TokenFilter) iter.Seq2[Token, error] {
+	return pages(func() ([]Token, bool, error) {
+		page, err := c.Tokens(ctx, f)
+		f.After = page.Next
+		return page.Tokens, page.Next != "", err
+	})
+}
+
+// Token returns a token; TOKEN_NOT_FOUND.
+func (c *Client) Token(ctx context.Context, serial string) (Token, error) {
+	return get[Token](ctx, c, path("tokens", serial), query{})
+}
+
+// Assign gives an unassigned token to a user and enables it.
+func (c *Client) Assign(ctx context.Context, serial, userID string) (Token, error) {
+	return post[Token](ctx, c, path("tokens", serial, "assign"), Assignment{userID})
+}
+
+// AssignNext gives a user the unassigned token that expires first; NO_TOKEN_AVAILABLE.
+func (c *Client) AssignNext(ctx context.Context, userID string) (Token, error) {
+	return post[Token](ctx, c, path("tokens", "assign-next"), Assignment{userID})
+}
+
+// Unassign takes the token, if it is still at that version (0: at any), from its user.
+func (c *Client) Unassign(ctx context.Context, serial string, version int) (Token, error) {
+	return c.changeToken(ctx, serial, "unassign", version)
+}
+
+// Enable lets an assigned token, if it is still at that version (0: at any), authenticate.
+func (c *Client) Enable(ctx context.Context, serial string, version int) (Token, error) {
+	return c.changeToken(ctx, serial, "enable", version)
+}
+
+// Disable stops a token, if it is still at that version (0: at any), from authenticating.
+func (c *Client) Disable(ctx context.Context, serial string, version int) (Token, error) {
+	return c.changeToken(ctx, serial, "disable", version)
+}
+
+func (c *Client) changeToken(ctx context.Context, serial, verb string, version int) (Token, error) {
+	var t Token
+	err := c.do(ctx, call{method: http.MethodPost, path: path("tokens", serial, verb), version: version, result: &t})
+	return t, err
+}
+
+// DeleteToken removes a token and destroys its seeds.
+func (c *Client) DeleteToken(ctx context.Context, serial string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: path("tokens", serial)})
+}
+
+// Distribute delivers an assigned token. One that was delivered before gets a new seed.
+func (c *Client) Distribute(ctx context.Context, serial string, d Distribution) (Issue, error) {
+	return post[Issue](ctx, c, path("tokens", serial, "distribute"), d)
+}
+
+// Redistribute delivers a token again, always with a new seed.
+func (c *Client) Redistribute(ctx context.Context, serial string, d Redistribution) (Issue, error) {
+	return post[Issue](ctx, c, path("tokens", serial, "redistribute"), d)
+}
+
+// Revoke ends the open activation code of a token and returns how many there were, 0 or 1.
+func (c *Client) Revoke(ctx context.Context, serial string) (int, error) {
+	var done Revocation
+	err := c.do(ctx, call{method: http.MethodPost, path: path("tokens", serial, "revoke"), result: &done})
+	return done.Revoked, err
+}
+
+// SetPIN gives a token a PIN; PIN_INVALID.
+func (c *Client) SetPIN(ctx context.Context, serial string, pin Secret) error {
+	return c.do(ctx, call{method: http.MethodPut, path: path("tokens", serial, "pin"), body: PIN{pin}})
+}
+
+// ClearPIN takes a token's PIN away.
+func (c *Client) ClearPIN(ctx context.Context, serial string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: path("tokens", serial, "pin")})
+}
+
+// Authenticate decides a passcode and returns the result: only [Accepted] lets
+// the user in. After an error nothing was decided, or nobody knows; it is
+// not sent again, since a code is accepted once.
+func (c *Client) Authenticate(ctx context.Context, userID string, passcode Secret) (string, error) {
+	var d Decision
+	err := c.do(ctx, call{method: http.MethodPost, path: path("authenticate"), body: Check{userID, passcode}, result: &d})
+	return d.Result, err
+}

@@ -1,0 +1,362 @@
+package client
+
+import "time"
+
+// Times are UTC. Dates are texts such as 2031-01-01: whole days in UTC. Records
+// have a Version that grows with every change.
+
+// An Identity is who the server takes the caller for.
+type Identity struct {
+	Actor  string   `json:"actor"` // as audit events name it: "socket", "key:helpdesk-1"
+	Role   string   `json:"role"`
+	Rights []string `json:"rights"`
+}
+
+// A User is a person who holds tokens.
+type User struct {
+	UserID    string    `json:"user_id"` // what the person types to sign in
+	Name      string    `json:"name"`
+	Mail      string    `json:"mail"`
+	Enabled   bool      `json:"enabled"`
+	CreatedAt time.Time `json:"created_at"`
+	Version   int       `json:"version"`
+}
+
+// A NewUser is a user to be added.
+type NewUser struct {
+	UserID string `json:"user_id"`
+	Name   string `json:"name,omitempty"`
+	Mail   string `json:"mail,omitempty"`
+}
+
+// A UserEdit changes a user; what is nil stays.
+type UserEdit struct {
+	Name    *string `json:"name,omitempty"`
+	Mail    *string `json:"mail,omitempty"`
+	Enabled *bool   `json:"enabled,omitempty"`
+}
+
+// A UserPage is a part of the list of users.
+type UserPage struct {
+	Users []User `json:"users"`
+	Next  string `json:"next,omitempty"` // the After of the next page; "" after the last
+}
+
+// A Device says what the apps of one device type can take.
+type Device struct {
+	DeviceType      string   `json:"device_type"` // as profiles name it: "android"
+	Title           string   `json:"title"`       // for people
+	Version         int      `json:"version"`
+	Digits          []int    `json:"digits"`
+	IntervalSeconds []int    `json:"interval_seconds"`
+	PINTypes        []string `json:"pin_types"`
+	DeliveryMethods []string `json:"delivery_methods"`
+	ClassGUID       string   `json:"class_guid"`        // binds a token to the device type; "" if the type has none
+	DeviceIDPattern string   `json:"device_id_pattern"` // regular expression; "" if no device ID may be given
+	CTFVersion      int      `json:"ctf_version"`       // of compressed strings
+	MaxNickname     int      `json:"max_nickname"`      // characters; 0 if none is supported
+	MaxPassword     int      `json:"max_password"`      // of deliveries, characters
+	MaxTokens       int      `json:"max_tokens"`        // that one app can hold; 0 if not known
+}
+
+// A DeviceList is all device types.
+type DeviceList struct {
+	Devices []Device `json:"devices"`
+}
+
+// A Profile says what tokens on one platform are like and how they are delivered.
+type Profile struct {
+	Profile               string    `json:"profile"` // its name
+	DeviceType            string    `json:"device_type"`
+	Digits                int       `json:"digits"`           // 6 or 8
+	IntervalSeconds       int       `json:"interval_seconds"` // 30 or 60
+	PINType               string    `json:"pin_type"`         // pinpad, fob or none
+	DeliveryMethod        string    `json:"delivery_method"`  // file, ctf or ctkip
+	CTFVersion            int       `json:"ctf_version"`      // 2, 3 or 4
+	Binding               string    `json:"binding"`          // class, none or device_id
+	Protection            string    `json:"protection"`       // optional, none, password, user_id or user_id_password
+	ActivationLifeSeconds int64     `json:"activation_life_seconds"`
+	SwitchOver            string    `json:"switch_over"`   // immediate or on_activation
+	GraceSeconds          int64     `json:"grace_seconds"` // how long an old seed may outlive a redistribution on activation
+	Notes                 string    `json:"notes"`
+	CreatedAt             time.Time `json:"created_at"`
+	Version               int       `json:"version"`
+}
+
+// A NewProfile is a profile to be added. What is not said follows the device
+// type and the defaults of the server.
+type NewProfile struct {
+	Profile               string `json:"profile"`
+	DeviceType            string `json:"device_type"`
+	Digits                int    `json:"digits,omitempty"`
+	IntervalSeconds       int    `json:"interval_seconds,omitempty"`
+	PINType               string `json:"pin_type,omitempty"`
+	DeliveryMethod        string `json:"delivery_method,omitempty"`
+	CTFVersion            int    `json:"ctf_version,omitempty"`
+	Binding               string `json:"binding,omitempty"`
+	Protection            string `json:"protection,omitempty"`
+	ActivationLifeSeconds int64  `json:"activation_life_seconds,omitempty"`
+	SwitchOver            string `json:"switch_over,omitempty"`
+	GraceSeconds          *int64 `json:"grace_seconds,omitempty"` // 0 is none
+	Notes                 string `json:"notes,omitempty"`
+}
+
+// A ProfileEdit changes a profile; what is nil stays. Tokens that were
+// delivered keep what they got.
+type ProfileEdit struct {
+	DeviceType            *string `json:"device_type,omitempty"`
+	Digits                *int    `json:"digits,omitempty"`
+	IntervalSeconds       *int    `json:"interval_seconds,omitempty"`
+	PINType               *string `json:"pin_type,omitempty"`
+	DeliveryMethod        *string `json:"delivery_method,omitempty"`
+	CTFVersion            *int    `json:"ctf_version,omitempty"`
+	Binding               *string `json:"binding,omitempty"`
+	Protection            *string `json:"protection,omitempty"`
+	ActivationLifeSeconds *int64  `json:"activation_life_seconds,omitempty"`
+	SwitchOver            *string `json:"switch_over,omitempty"`
+	GraceSeconds          *int64  `json:"grace_seconds,omitempty"`
+	Notes                 *string `json:"notes,omitempty"`
+}
+
+// A ProfileList is all profiles.
+type ProfileList struct {
+	Profiles []Profile `json:"profiles"`
+}
+
+// A Token is what the server tells of a software token; never its seed.
+type Token struct {
+	Serial          string     `json:"serial"`           // 12 digits
+	Origin          string     `json:"origin"`           // generated or imported
+	Birth           string     `json:"birth"`            // first valid day; "" if not said
+	Expiry          string     `json:"expiry"`           // last valid day that the device knows
+	EffectiveExpiry string     `json:"effective_expiry"` // last valid day of the server
+	UserID          string     `json:"user_id"`          // "" while unassigned
+	Enabled         bool       `json:"enabled"`
+	State           string     `json:"state"` // in one word: unassigned, expired, disabled, pending_activation, activation_lapsed, issued, expiring, active
+	Digits          int        `json:"digits"`
+	IntervalSeconds int        `json:"interval_seconds"`
+	PINType         string     `json:"pin_type"`
+	PINSet          bool       `json:"pin_set"`
+	Generation      int        `json:"generation"` // of the seed that is valid now
+	Pending         *Pending   `json:"pending,omitempty"`
+	Distribution    string     `json:"distribution"`    // not_distributed, issued, pending_activation, activation_lapsed or confirmed
+	Profile         string     `json:"profile"`         // of the last distribution
+	DeliveryMethod  string     `json:"delivery_method"` // of the last distribution
+	DeviceID        string     `json:"device_id"`
+	Nickname        string     `json:"nickname"`
+	DistributedAt   *time.Time `json:"distributed_at,omitempty"`
+	ConfirmedAt     *time.Time `json:"confirmed_at,omitempty"`
+	LastUsedAt      *time.Time `json:"last_used_at,omitempty"`
+	IssueCount      int        `json:"issue_count"`
+	Tainted         bool       `json:"tainted"` // a former user had the seed: the next distribution replaces it
+	Version         int        `json:"version"`
+}
+
+// A Pending seed waits to take over from the one that is valid now.
+type Pending struct {
+	Generation int       `json:"generation"`
+	Until      time.Time `json:"until"` // when it takes over at the latest
+}
+
+// A TokenPage is a part of the list of tokens.
+type TokenPage struct {
+	Tokens []Token `json:"tokens"`
+	Next   string  `json:"next,omitempty"` // the After of the next page; "" after the last
+}
+
+// NewTokens says which tokens the server is to make.
+type NewTokens struct {
+	Count  int    `json:"count"`            // 1 to 10000
+	Birth  string `json:"birth,omitempty"`  // first valid day; today
+	Expiry string `json:"expiry,omitempty"` // last valid day; five years after the first
+}
+
+// CreatedTokens are the serials of the tokens that were made.
+type CreatedTokens struct {
+	Serials []string `json:"serials"`
+}
+
+// A TokenFile is a token file (.sdtid) to be imported.
+type TokenFile struct {
+	File     []byte `json:"file"`
+	Password Secret `json:"password,omitempty"`
+}
+
+// ImportedTokens say what an import did.
+type ImportedTokens struct {
+	Imported []string `json:"imported"` // serials that are new
+	Ignored  []string `json:"ignored"`  // serials that were here already, left untouched
+}
+
+// An Assignment names the user who is to hold a token.
+type Assignment struct {
+	UserID string `json:"user_id"`
+}
+
+// A Distribution says how a token is to be delivered. What is not said is the profile's.
+type Distribution struct {
+	Profile      string `json:"profile"`
+	Password     Secret `json:"password,omitempty"`      // of a file or string
+	Protection   string `json:"protection,omitempty"`    // as in Profile
+	DeviceID     string `json:"device_id,omitempty"`     // binds the delivery to one device
+	Nickname     string `json:"nickname,omitempty"`      // name of the token in the app; files only
+	SwitchOver   string `json:"switch_over,omitempty"`   // as in Profile
+	GraceSeconds *int64 `json:"grace_seconds,omitempty"` // as in Profile
+}
+
+// A Redistribution says how and why a token is to be delivered again, with a new seed.
+type Redistribution struct {
+	Distribution
+	Reason string `json:"reason"`         // COMPROMISED, LOST_DEVICE, NEW_DEVICE, CHANGE_ATTRIBUTES, NOT_RECEIVED or OTHER
+	Note   string `json:"note,omitempty"` // why, in words; OTHER needs it
+}
+
+// An Issue is what came of a distribution.
+type Issue struct {
+	Serial     string     `json:"serial"`
+	Job        string     `json:"job"` // the correlation ID of its audit events
+	Generation int        `json:"generation"`
+	Delivery   Delivery   `json:"delivery"`
+	SwitchOver string     `json:"switch_over"`
+	OldUntil   *time.Time `json:"old_until,omitempty"` // when a still valid old seed stops at the latest
+	Warnings   []string   `json:"warnings"`            // for the administrator
+}
+
+// A Delivery is what is handed to the user: only the fields of its method are
+// there. It is as secret as the seed that it holds or leads to.
+type Delivery struct {
+	Method            string     `json:"method"` // file, ctf or ctkip
+	File              []byte     `json:"file,omitempty"`
+	FileName          string     `json:"file_name,omitempty"`
+	CTF               string     `json:"ctf,omitempty"` // the bare digits
+	CTFURL            string     `json:"ctf_url,omitempty"`
+	CTKIPURL          string     `json:"ctkip_url,omitempty"`
+	ActivationCode    string     `json:"activation_code,omitempty"`
+	ActivationExpires *time.Time `json:"activation_expires,omitempty"`
+	QR                string     `json:"qr,omitempty"` // the text that the QR code holds
+}
+
+// A Revocation says what was revoked.
+type Revocation struct {
+	Revoked int `json:"revoked"` // activation codes: 0 or 1
+}
+
+// A PIN is the PIN that a token is to have.
+type PIN struct {
+	PIN Secret `json:"pin"`
+}
+
+// A Check is a passcode to be decided.
+type Check struct {
+	UserID   string `json:"user_id"`
+	Passcode Secret `json:"passcode"`
+}
+
+// A Decision is the answer to a check, and all that an outsider is told.
+type Decision struct {
+	Result string `json:"result"` // accepted, denied, next_tokencode or new_pin
+}
+
+// Accepted is the one Result that lets the user in.
+const Accepted = "accepted"
+
+// An APIKey lets a program use the API in a role.
+type APIKey struct {
+	Name      string     `json:"name"`
+	ID        string     `json:"id"` // the public part of the key
+	Role      string     `json:"role"`
+	CreatedAt time.Time  `json:"created_at"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"` // nil for never
+}
+
+// A NewAPIKey is a key to be made.
+type NewAPIKey struct {
+	Name        string `json:"name"`
+	Role        string `json:"role"`
+	LifeSeconds int64  `json:"life_seconds,omitempty"` // 0 for ever
+}
+
+// A CreatedAPIKey is a new key with its text, which is shown this once.
+type CreatedAPIKey struct {
+	APIKey
+	Key Secret `json:"key"` // to be sent as Authorization: Bearer
+}
+
+// An APIKeyList is all keys, without their texts.
+type APIKeyList struct {
+	APIKeys []APIKey `json:"api_keys"`
+}
+
+// A DataKey is a key that secrets are sealed with.
+type DataKey struct {
+	DataKey int64 `json:"data_key"` // its number
+}
+
+// An Event is one thing that was done or refused.
+type Event struct {
+	Seq           int64          `json:"seq"` // place in the audit log; -1 for an event that has none yet
+	ID            string         `json:"id"`
+	At            time.Time      `json:"at"`
+	Node          string         `json:"node,omitempty"`
+	Actor         string         `json:"actor"`
+	Role          string         `json:"role,omitempty"`
+	Client        string         `json:"client,omitempty"` // address that the request came from
+	Action        string         `json:"action"`
+	Object        string         `json:"object"`
+	Outcome       string         `json:"outcome"` // success or failure
+	Reason        string         `json:"reason,omitempty"`
+	Details       map[string]any `json:"details,omitempty"`
+	CorrelationID string         `json:"correlation_id,omitempty"`
+}
+
+// An EventPage is a part of the audit log.
+type EventPage struct {
+	Events []Event `json:"events"`
+	Next   *int64  `json:"next,omitempty"` // the After of the next page; nil after the last
+}
+
+// An Entry is an event as the audit log hashes it.
+type Entry struct {
+	Seq    int64  `json:"seq"`
+	Record []byte `json:"record"`
+	Leaf   []byte `json:"leaf"` // SHA-256 that is stored beside the record
+}
+
+// An EntryList is a run of the audit log.
+type EntryList struct {
+	Entries []Entry `json:"entries"`
+}
+
+// A Checkpoint is the signed head of the audit log.
+type Checkpoint struct {
+	Size   int64     `json:"size"` // number of events
+	At     time.Time `json:"at"`
+	Signed []byte    `json:"signed"` // the signed note (C2SP tlog-checkpoint)
+}
+
+// A CheckpointList is all signed heads.
+type CheckpointList struct {
+	Checkpoints []Checkpoint `json:"checkpoints"`
+}
+
+// A VerifierKey checks the signatures of checkpoints.
+type VerifierKey struct {
+	VerifierKey string `json:"verifier_key"` // as package golang.org/x/mod/sumdb/note writes it
+}
+
+// A PendingCount is how many events have no place in the audit log yet.
+type PendingCount struct {
+	Pending int `json:"pending"` // 1000 stands for that or more
+}
+
+// A Problem is the document of a refusal (RFC 9457).
+type Problem struct {
+	Type          string         `json:"type"`
+	Title         string         `json:"title"` // of the status
+	Status        int            `json:"status"`
+	Code          string         `json:"code"`
+	Message       string         `json:"message"`
+	Detail        string         `json:"detail"` // the message again, under its name in RFC 9457
+	Details       map[string]any `json:"details,omitempty"`
+	CorrelationID string         `json:"correlation_id"`
+}

@@ -1,0 +1,94 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+)
+
+// WhoAmI returns who the server takes the caller for.
+func (c *Client) WhoAmI(ctx context.Context) (Identity, error) {
+	return get[Identity](ctx, c, path("whoami"), query{})
+}
+
+// OpenAPI returns the document that describes the API.
+func (c *Client) OpenAPI(ctx context.Context) ([]byte, error) {
+	var document []byte
+	return document, c.do(ctx, call{method: http.MethodGet, path: path("openapi.yaml"), result: &document})
+}
+
+// AddUser stores a new user, enabled.
+func (c *Client) AddUser(ctx context.Context, u NewUser) (User, error) {
+	return post[User](ctx, c, path("users"), u)
+}
+
+// User returns a user; USER_NOT_FOUND.
+func (c *Client) User(ctx context.Context, userID string) (User, error) {
+	return get[User](ctx, c, path("users", userID), query{})
+}
+
+// A UserFilter selects users; its zero value selects all.
+type UserFilter struct {
+	Query string // part of ID, name or mail, in any case
+	After string // only IDs after this one
+	Limit int    // at most so many; the server chooses for 0
+}
+
+// Users returns a page of the users that f selects, by ID.
+func (c *Client) Users(ctx context.Context, f UserFilter) (UserPage, error) {
+	return get[UserPage](ctx, c, path("users"), newQuery().text("query", f.Query).text("after", f.After).number("limit", f.Limit))
+}
+
+// AllUsers goes through all pages of the users that f selects. After an error it ends.
+func (c *Client) AllUsers(ctx context.Context, f UserFilter) iter.Seq2[User, error] {
+	return pages(func() ([]User, bool, error) {
+		page, err := c.Users(ctx, f)
+		f.After = page.Next
+		return page.Users, page.Next != "", err
+	})
+}
+
+// EditUser changes a user who is still at that version (0: at any); CONFLICT.
+func (c *Client) EditUser(ctx context.Context, userID string, version int, e UserEdit) (User, error) {
+	var u User
+	return u, c.do(ctx, call{method: http.MethodPatch, path: path("users", userID), body: e, version: version, result: &u})
+}
+
+// DeleteUser removes a user who holds no token.
+func (c *Client) DeleteUser(ctx context.Context, userID string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: path("users", userID)})
+}
+
+// get reads something.
+func get[T any](ctx context.Context, c *Client, path string, q query) (T, error) {
+	var result T
+	err := c.do(ctx, call{method: http.MethodGet, path: path, query: q.Values, result: &result})
+	return result, err
+}
+
+// post creates or issues something, once.
+func post[T any](ctx context.Context, c *Client, path string, body any) (T, error) {
+	var result T
+	err := c.do(ctx, call{method: http.MethodPost, path: path, body: body, once: true, result: &result})
+	return result, err
+}
+
+// pages goes through what next returns until it says that there is no more.
+func pages[T any](next func() (items []T, more bool, err error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for more := true; more; {
+			var items []T
+			var err error
+			if items, more, err = next(); err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, item := range items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+		}
+	}
+}
