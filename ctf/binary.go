@@ -12,22 +12,30 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Layout of versions 3 and 4 (section 6.2), and of their payload (section 6.4).
+// Offsets in versions 3 and 4 (section 6.2), and in their payload (section
+// 6.4). The payload before the padding ends with zeros.
 const (
 	binaryLength = 291
-	atDevHash    = 3
-	atPassHash   = 35
-	atNonce      = 67
-	atPayload    = 83
-	atMAC        = 259
+	base64Length = 388
+
+	atVersion      = 0
+	atPasswordLock = 1
+	atDeviceLock   = 2
+	atDeviceHash   = 3
+	atPasswordHash = 35
+	atNonce        = 67
+	atPayload      = 83
+	atMAC          = 259
 
 	payloadLength = atMAC - atPayload
 	atSeed        = 16
-	atUnknown     = 32
+	atUnknown     = 32 // two bytes, always 1
 	atMode        = 34
 	atDigits      = 35
 	atAddPIN      = 36
@@ -37,7 +45,7 @@ const (
 	atIssued      = 54
 	atPadding     = 160
 
-	noPIN  = 0x1f
+	noPIN  = 0x1f // any other value of AddPIN is read as PINPad
 	pinPad = 0x21
 )
 
@@ -47,78 +55,93 @@ var (
 	purposeEncrypt = []byte{0x3b, 0xaf, 0xff, 0x4d, 0x91, 0x8d, 0x89, 0xb6, 0x81, 0x60, 0xde, 0x44, 0x4e, 0x05, 0xc0, 0xdd}
 )
 
-// parseBinary reads the base64 text of version 3 or 4.
-func parseBinary(text string) ([]byte, error) {
-	b, err := base64.StdEncoding.Strict().DecodeString(text)
+// startV3 and startV4 are a version and a lock flag in base64.
+const (
+	startV3 = "Aw"
+	startV4 = "BA"
+)
+
+// parseBinary reads base64 that starts like version 3 or 4, percent-encoded or
+// not.
+func parseBinary(word string) ([]byte, error) {
+	text, err := url.PathUnescape(word) // which leaves a plus sign what it is
 	if err != nil {
+		return nil, fmt.Errorf("%w: a percent sign without two hexadecimal digits", ErrLength)
+	}
+	text = strings.TrimSpace(text)
+	if len(text) != base64Length {
+		return nil, fmt.Errorf("%w: %d characters instead of %d", ErrLength, len(text), base64Length)
+	}
+	b, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || len(b) != binaryLength {
 		return nil, fmt.Errorf("%w: not base64", ErrFormat)
-	}
-	if len(b) != binaryLength {
-		return nil, fmt.Errorf("%w: %d bytes instead of %d", ErrLength, len(b), binaryLength)
-	}
-	if b[0] != 3 && b[0] != 4 {
-		return nil, fmt.Errorf("%w: version %d", ErrVersion, b[0])
 	}
 	return b, nil
 }
 
-// binaryKey derives a key; version 3 drops every other byte of what goes in.
-func binaryKey(version byte, password string, device, purpose, nonce []byte) ([]byte, error) {
-	w := append([]byte(password), device...)
-	w = append(append(w, purpose...), nonce...)
+// key derives one of the two keys (section 6.3) of string b. Version 3 throws
+// away every other byte of what goes in.
+func key(b []byte, password string, device, purpose []byte) ([]byte, error) {
+	nonce := b[atNonce:atPayload]
+	w := slices.Concat([]byte(password), device, purpose, nonce)
 	defer clear(w)
-	if version == 3 {
-		half := w[:0]
-		for i := 1; i < len(w); i += 2 {
-			half = append(half, w[i])
+	if b[atVersion] == 3 {
+		n := len(w) / 2
+		for i := range n {
+			w[i] = w[2*i+1]
 		}
-		w = half
+		return pbkdf2.Key(sha256.New, string(w[:n]), nonce, iterations, 32)
 	}
-	return pbkdf2.Key(sha256.New, string(w), nonce, 1000, 32)
+	return pbkdf2.Key(sha256.New, string(w), nonce, iterations, 32)
 }
 
-// lockHash is the SHA-256 that a device ID, or both secrets, are checked by.
-func lockHash(nonce, device []byte, password string) []byte {
+// iterations slow a guess down no more than the hashes for the locks let them.
+const iterations = 1000
+
+// lockHash is what a device ID, or both secrets together, are checked by.
+func lockHash(b, device []byte, password string) []byte {
 	h := sha256.New()
-	h.Write(nonce)
+	h.Write(b[atNonce:atPayload])
 	h.Write(device)
 	io.WriteString(h, password)
 	return h.Sum(nil)
 }
 
-func binaryMAC(b []byte, password string, device []byte) ([]byte, error) {
-	key, err := binaryKey(b[0], password, device, purposeMAC, b[atNonce:atPayload])
+// mac authenticates all that comes before it.
+func mac(b []byte, password string, device []byte) ([]byte, error) {
+	k, err := key(b, password, device, purposeMAC)
 	if err != nil {
 		return nil, err
 	}
-	m := hmac.New(sha256.New, key)
-	m.Write(b[:atMAC])
-	return m.Sum(nil), nil
+	h := hmac.New(sha256.New, k)
+	h.Write(b[:atMAC])
+	return h.Sum(nil), nil
 }
 
-// crypt gives the CBC cipher of the payload.
+// payloadCipher encrypts the payload, in CBC mode with the nonce to start from.
 func payloadCipher(b []byte, password string, device []byte) (cipher.Block, error) {
-	key, err := binaryKey(b[0], password, device, purposeEncrypt, b[atNonce:atPayload])
+	k, err := key(b, password, device, purposeEncrypt)
 	if err != nil {
 		return nil, err
 	}
-	return aes.NewCipher(key)
+	return aes.NewCipher(k)
 }
 
-// openBinary checks and decrypts, in the order of section 6.5.
+// openBinary checks and decrypts in the order of section 6.5, so that a wrong
+// device ID, a wrong password and damage can be told apart.
 func openBinary(b []byte, password, deviceID string) (Token, error) {
-	device, nonce := field(deviceV3(deviceID), 48), b[atNonce:atPayload]
-	if subtle.ConstantTimeCompare(lockHash(nonce, device, ""), b[atDevHash:atPassHash]) != 1 {
+	device := field(deviceV3(deviceID), lengthBinary)
+	if subtle.ConstantTimeCompare(lockHash(b, device, ""), b[atDeviceHash:atPasswordHash]) != 1 {
 		return Token{}, ErrWrongDevice
 	}
-	if subtle.ConstantTimeCompare(lockHash(nonce, device, password), b[atPassHash:atNonce]) != 1 {
+	if subtle.ConstantTimeCompare(lockHash(b, device, password), b[atPasswordHash:atNonce]) != 1 {
 		return Token{}, ErrWrongPassword
 	}
-	mac, err := binaryMAC(b, password, device)
+	sum, err := mac(b, password, device)
 	if err != nil {
 		return Token{}, err
 	}
-	if !hmac.Equal(mac, b[atMAC:]) {
+	if !hmac.Equal(sum, b[atMAC:]) {
 		return Token{}, ErrChecksum
 	}
 	block, err := payloadCipher(b, password, device)
@@ -127,30 +150,41 @@ func openBinary(b []byte, password, deviceID string) (Token, error) {
 	}
 	p := make([]byte, payloadLength)
 	defer clear(p)
-	cipher.NewCBCDecrypter(block, nonce).CryptBlocks(p, b[atPayload:atMAC])
+	cipher.NewCBCDecrypter(block, b[atNonce:atPayload]).CryptBlocks(p, b[atPayload:atMAC])
 	return parsePayload(p)
 }
 
+// parsePayload reads a payload that was proven to be whole, but not to have
+// been written by someone who means well.
 func parsePayload(p []byte) (Token, error) {
 	serial, _, _ := strings.Cut(string(p[:atSeed]), "\x00")
 	t := Token{
-		Serial: serial, Seed: append([]byte(nil), p[atSeed:atUnknown]...),
-		Birth: instant(p[atBirth:]), Expiry: day(instant(p[atDeath:])), Issued: instant(p[atIssued:]),
-		Digits: int(p[atDigits]), Interval: 30, AddPIN: p[atAddPIN] != noPIN, Mode: p[atMode] != 0, TimeDerived: true,
+		Serial:      serial,
+		Seed:        slices.Clone(p[atSeed:atUnknown]),
+		Birth:       date(instant(p[atBirth:])),
+		Expiry:      date(instant(p[atDeath:])),
+		Issued:      instant(p[atIssued:]),
+		Digits:      int(p[atDigits]),
+		Interval:    30,
+		AddPIN:      p[atAddPIN] != noPIN,
+		Mode:        p[atMode] != 0,
+		TimeDerived: true,
 	}
 	if p[atInterval] == 60 {
 		t.Interval = 60
 	}
 	switch {
-	case len(serial) != 12 || strings.Trim(serial, "0123456789") != "":
+	case !isSerial(serial):
 		return Token{}, fmt.Errorf("%w: it holds no serial number", ErrFormat)
 	case t.Digits < 1 || t.Digits > 8:
 		return Token{}, fmt.Errorf("%w: codes of %d digits", ErrFormat, t.Digits)
+	case !representable(t.Birth) || !representable(t.Expiry) || !representable(t.Issued):
+		return Token{}, fmt.Errorf("%w: a date after the year 9999", ErrFormat)
 	}
 	return t, nil
 }
 
-// instant reads a time in milliseconds; zero means that none was said.
+// instant reads milliseconds since 1970, of which zero is no time at all.
 func instant(b []byte) time.Time {
 	ms := int64(binary.BigEndian.Uint64(b))
 	if ms == 0 {
@@ -159,32 +193,22 @@ func instant(b []byte) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-// milliseconds is the reverse.
-func milliseconds(t time.Time) uint64 {
-	if t.IsZero() {
-		return 0
+// putInstant is the inverse of instant.
+func putInstant(b []byte, t time.Time) {
+	if !t.IsZero() {
+		binary.BigEndian.PutUint64(b, uint64(t.UnixMilli()))
 	}
-	return uint64(t.UnixMilli())
-}
-
-// day cuts a time to 00:00 UTC.
-func day(t time.Time) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	y, m, d := t.UTC().Date()
-	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 
 // encodeBinary writes version 3 or 4 as percent-encoded base64.
 func encodeBinary(t Token, o Options) (string, error) {
 	b := make([]byte, binaryLength)
-	b[0] = byte(o.Version)
+	b[atVersion] = byte(o.Version)
 	if o.Password != "" {
-		b[1] = 1
+		b[atPasswordLock] = 1
 	}
 	if o.DeviceID != "" {
-		b[2] = 1
+		b[atDeviceLock] = 1
 	}
 	random := o.Rand
 	if random == nil {
@@ -192,11 +216,11 @@ func encodeBinary(t Token, o Options) (string, error) {
 	}
 	nonce := b[atNonce:atPayload]
 	if _, err := io.ReadFull(random, nonce); err != nil {
-		return "", fmt.Errorf("drawing a nonce: %w", err)
+		return "", fmt.Errorf("ctf: drawing a nonce: %w", err)
 	}
-	device := field(deviceV3(o.DeviceID), 48)
-	copy(b[atDevHash:], lockHash(nonce, device, ""))
-	copy(b[atPassHash:], lockHash(nonce, device, o.Password))
+	device := field(deviceV3(o.DeviceID), lengthBinary)
+	copy(b[atDeviceHash:], lockHash(b, device, ""))
+	copy(b[atPasswordHash:], lockHash(b, device, o.Password))
 
 	block, err := payloadCipher(b, o.Password, device)
 	if err != nil {
@@ -205,14 +229,16 @@ func encodeBinary(t Token, o Options) (string, error) {
 	p := payload(t)
 	defer clear(p)
 	cipher.NewCBCEncrypter(block, nonce).CryptBlocks(b[atPayload:atMAC], p)
-	mac, err := binaryMAC(b, o.Password, device)
+
+	sum, err := mac(b, o.Password, device)
 	if err != nil {
 		return "", err
 	}
-	copy(b[atMAC:], mac)
-	return strings.NewReplacer("+", "%2B", "/", "%2F").Replace(base64.StdEncoding.EncodeToString(b)), nil
+	copy(b[atMAC:], sum)
+	return url.QueryEscape(base64.StdEncoding.EncodeToString(b)), nil
 }
 
+// payload is the inverse of parsePayload.
 func payload(t Token) []byte {
 	p := make([]byte, payloadLength)
 	copy(p, t.Serial)
@@ -225,11 +251,11 @@ func payload(t Token) []byte {
 	if t.AddPIN {
 		p[atAddPIN] = pinPad
 	}
-	binary.BigEndian.PutUint64(p[atBirth:], milliseconds(t.Birth))
-	binary.BigEndian.PutUint64(p[atDeath:], milliseconds(day(t.Expiry)))
-	binary.BigEndian.PutUint64(p[atIssued:], milliseconds(t.Issued))
+	putInstant(p[atBirth:], date(t.Birth))
+	putInstant(p[atDeath:], date(t.Expiry))
+	putInstant(p[atIssued:], t.Issued)
 	for i := atPadding; i < len(p); i++ {
-		p[i] = 16
+		p[i] = payloadLength - atPadding
 	}
 	return p
 }

@@ -1,19 +1,26 @@
 // Package ctf reads and writes compressed token format strings: the 81 digits,
-// or the URL, that carry one software token, for example inside a QR code
-// (spec/ctf.md; section numbers below are of that text).
+// or the URL, that carry one software token, for example inside a QR code.
 //
-//	s, err := ctf.Parse(text)                  // finds the string, still locked
-//	token, err := s.Open("correct horse", "")  // the seed, once all checks are right
+//	s, err := ctf.Parse(text)                 // finds the string, still locked
+//	token, err := s.Open("correct horse", "") // its token, once all checks are right
 //	text, err = ctf.Encode(token, ctf.Options{Version: 2, Carrier: ctf.Android})
 //
-// A string may be locked with a password, to a device ID, or both; [String]
-// says which. Versions 1 and 2 are digits, of which serial, expiry and settings can be read
-// by anyone ([String.Public]); versions 3 and 4 are base64 in a URL and show nothing. Versions 2
-// to 4 are written. All of them are weak locks (sections 4 and 6.3): a
-// string without a long random password is as good as the seed.
+// A string may be locked with a password, to a device ID, or both; a [String]
+// says which. Versions 1 and 2 are digits, which show the serial number, the
+// expiry date and the settings to anyone ([String.Public]); versions 3 and 4
+// are base64, and show nothing. Version 1 is read only, the others are written
+// as well.
 //
-// Known by file: find.go finds the string in a text, digits.go has versions 1
-// and 2, binary.go versions 3 and 4, device.go the ways device IDs are read.
+// The locks are weak. A device class ([Classes]) is a public value, and of a
+// password a guess costs one hash or a few blocks of AES: use long random ones.
+// A string without a password is as good as the seed in it.
+//
+// Where readers disagree about a text, [Parse] and [String.Open] try what any
+// of them would take. In the files, find.go looks for the string, digits.go
+// has versions 1 and 2, binary.go versions 3 and 4, and device.go the ways in
+// which they read a device ID.
+//
+// Specification: ctf.md, whose sections are named in the comments.
 package ctf
 
 import (
@@ -24,95 +31,87 @@ import (
 	"time"
 )
 
-// Why a string is refused. Errors of this package wrap one of these; no text holds a password, a seed or the string.
+// SeedSize is the length of a seed in bytes.
+const SeedSize = 16
+
+// maxPassword is the length of the longest password in bytes. Readers refuse
+// longer ones.
+const maxPassword = 40
+
+// Why a string or a token is refused. The errors of this package wrap one of
+// these, and never hold a password, a seed or a string.
 var (
 	ErrFormat           = errors.New("ctf: not a token string")
 	ErrLength           = errors.New("ctf: not the length of a token string")
 	ErrTooLarge         = errors.New("ctf: too large to be a token string")
 	ErrVersion          = errors.New("ctf: not a version that can be read")
-	ErrChecksum         = errors.New("ctf: the checksum is wrong: the string was damaged")
+	ErrChecksum         = errors.New("ctf: the checksum is wrong, the string was damaged")
+	ErrAlgorithm        = errors.New("ctf: not a 128-bit AES token")
 	ErrPasswordRequired = errors.New("ctf: the string is locked with a password")
 	ErrDeviceRequired   = errors.New("ctf: the string is bound to a device")
 	ErrWrongPassword    = errors.New("ctf: wrong password")
 	ErrWrongDevice      = errors.New("ctf: the string is bound to another device")
-	ErrAlgorithm        = errors.New("ctf: not a 128-bit AES token")
 
-	ErrInvalid = errors.New("ctf: the token cannot be written") // from Encode
-	ErrExpiry  = fmt.Errorf("%w: its expiry is out of the range of the version", ErrInvalid)
+	// ErrInvalid is of [Encode]; ErrExpiry is one kind of it.
+	ErrInvalid = errors.New("ctf: the token cannot be written")
+	ErrExpiry  = fmt.Errorf("%w: its expiry date is out of range", ErrInvalid)
 )
 
-// A Token is what a string carries.
+// A Token is what a string carries. Of the fields, version 2 has no Birth and
+// Issued, and versions 3 and 4 have none of LocalPIN, TimeDerived and
+// AppDerived: reading them gives TimeDerived alone.
 type Token struct {
 	Serial   string    // 12 decimal digits
-	Seed     []byte    `json:"-"` // 16 bytes
-	Birth    time.Time // first valid day, 00:00 UTC; versions 3 and 4 only, zero if not said
-	Expiry   time.Time // last valid day, 00:00 UTC
-	Issued   time.Time // versions 3 and 4 only, to the millisecond; zero if not said
-	Digits   int       // length of the code
+	Seed     []byte    `json:"-"` // of [SeedSize]
+	Birth    time.Time // first valid day, 00:00 UTC; zero if not said
+	Expiry   time.Time // last valid day, 00:00 UTC; zero if not said
+	Issued   time.Time // when the string was made, to the millisecond; zero if not said
+	Digits   int       // length of a code, 1 to 8
 	Interval int       // seconds per code, 30 or 60
-	AddPIN   bool      // PINPad: the PIN is added to the code inside the app
+	AddPIN   bool      // PINPad: the app adds the PIN to the code
 
-	// Flags of versions 1 and 2 that no program is known to use, and LocalPIN likewise. Of a token read from
-	// version 3 or 4, TimeDerived is true.
+	// Flags that change no code. 128-bit tokens have TimeDerived alone.
 	LocalPIN, Mode, TimeDerived, AppDerived bool
 }
 
-// Format prints the serial and nothing else, for every verb of package fmt.
-func (t Token) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "token %s (seed hidden)", t.Serial) }
-
-// A Carrier is a form that a string is written in (section 1).
-type Carrier int
-
-// The carriers. Versions 3 and 4 need one of the URLs.
-const (
-	Plain   Carrier = iota // 81 digits
-	Blocks                 // 81 digits in groups of five, joined by dashes
-	Android                // http://127.0.0.1/securid/ctf?ctfData=
-	IPhone                 // com.rsa.securid.iphone://ctf?ctfData=
-	IOS                    // com.rsa.securid://ctf?ctfData=
-)
-
-// prefixes are the starts of the URL carriers.
-var prefixes = map[Carrier]string{
-	Android: "http://127.0.0.1/securid/ctf?ctfData=",
-	IPhone:  "com.rsa.securid.iphone://ctf?ctfData=",
-	IOS:     "com.rsa.securid://ctf?ctfData=",
+// Format prints the serial number and nothing else, whatever the verb.
+func (t Token) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "token %s (seed hidden)", t.Serial)
 }
 
 // A String is a token string that was found, still locked.
 type String struct {
-	Version           int
+	Version           int // 1 to 4
 	PasswordProtected bool
 	DeviceBound       bool
 
-	smartphone bool       // of the length class of the URLs (section 1.1)
-	digits     digitsText // versions 1 and 2
-	binary     []byte     // versions 3 and 4: 291 bytes
+	smartphone bool    // of the length class of the URLs (section 1.1)
+	digits     *digits // of versions 1 and 2
+	binary     []byte  // of versions 3 and 4
 }
 
-// Format prints what it is, never the string: one without password is the seed.
-func (s *String) Format(f fmt.State, _ rune) {
+// Format prints the version and never the string, which may be a bare secret.
+func (s String) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "token string of version %d (hidden)", s.Version)
 }
 
-// Public is the token as anyone can read it, without its seed; false for versions 3 and 4, which
-// show nothing. Nothing of it is proven but by a short checksum.
-func (s *String) Public() (Token, bool) {
-	if s.binary != nil {
+// Public is what anyone can read of the token in a string of version 1 or 2:
+// all but the seed. It is false for versions 3 and 4.
+func (s *String) Public() (t Token, ok bool) {
+	if s.digits == nil {
 		return Token{}, false
 	}
 	return s.digits.token(), true
 }
 
-// maxPassword is the longest password in bytes.
-const maxPassword = 40
-
-// Open unlocks the string. A password or device ID that it does not need is ignored. The device ID
-// counts as given, and without its separators; a string of version 1 or 2
-// is tried in the length class of its carrier first and then in the other.
+// Open unlocks the string. A password or device ID that it does not need is
+// ignored. Of a device ID the separators may be missing or others than those
+// it was bound with.
 //
-// Errors: ErrPasswordRequired and ErrDeviceRequired when one is missing, ErrWrongDevice, ErrWrongPassword,
-// ErrChecksum for a damaged string of version 3 or 4, ErrFormat for one that holds no token, ErrAlgorithm.
+// Errors: [ErrPasswordRequired], [ErrDeviceRequired], [ErrWrongPassword] and
+// [ErrWrongDevice]; [ErrChecksum] for a string that was damaged, and
+// [ErrFormat] for one that holds no token, both of which Parse cannot always
+// know.
 func (s *String) Open(password, deviceID string) (Token, error) {
 	switch {
 	case s.PasswordProtected && password == "":
@@ -128,98 +127,131 @@ func (s *String) Open(password, deviceID string) (Token, error) {
 	if !s.DeviceBound {
 		deviceID = ""
 	}
-	if s.binary != nil {
-		return openBinary(s.binary, password, deviceID)
+	if s.digits != nil {
+		return s.digits.open(password, deviceID, s.smartphone)
 	}
-	return s.openDigits(password, deviceID)
+	return openBinary(s.binary, password, deviceID)
+}
+
+// A Carrier is a form in which a string is written (section 1).
+type Carrier int
+
+// The carriers. Versions 3 and 4 need a URL.
+const (
+	Plain   Carrier = iota // 81 digits
+	Blocks                 // 81 digits in groups of five, for typing
+	Android                // http://127.0.0.1/securid/ctf?ctfData=
+	IPhone                 // com.rsa.securid.iphone://ctf?ctfData=
+	IOS                    // com.rsa.securid://ctf?ctfData=
+)
+
+// url is what comes before the data, empty for what is no URL.
+func (c Carrier) url() string {
+	switch c {
+	case Android:
+		return "http://127.0.0.1/securid/ctf?ctfData="
+	case IPhone:
+		return "com.rsa.securid.iphone://ctf?ctfData="
+	case IOS:
+		return "com.rsa.securid://ctf?ctfData="
+	}
+	return ""
 }
 
 // Options say how a token is written.
 type Options struct {
-	Version  int     // 2, 3 or 4
-	Carrier  Carrier // Plain and Blocks are for version 2 only
-	Password string  // "" for none; at most 40 bytes
-	DeviceID string  // a device ID or class GUID that the string is bound to; "" for none
-	// Rand is where the nonce of versions 3 and 4 comes from; nil is crypto/rand.
-	Rand io.Reader
+	Version  int       // 2, 3 or 4
+	Carrier  Carrier   // of versions 3 and 4 one of the URLs
+	Password string    `json:"-"` // at most 40 bytes; "" for none
+	DeviceID string    // a device ID, or the GUID of a [Class]; "" for none
+	Rand     io.Reader // where the nonce of versions 3 and 4 comes from; nil is crypto/rand
 }
 
 // Format hides the password.
 func (o Options) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "version %d, carrier %d (secrets hidden)", o.Version, o.Carrier)
+	fmt.Fprintf(f, "version %d, carrier %d (locks hidden)", o.Version, o.Carrier)
 }
 
-// Encode writes a token string. Birth and Issued are lost in version 2;
-// LocalPIN and the derivation flags in versions 3 and 4. ErrInvalid says what the version cannot carry.
+// Encode writes a token string. What the version has no room for is left out
+// (see [Token]). It refuses with [ErrInvalid] what no reader, or not every
+// one, would read as it was meant; one kind of it is [ErrExpiry].
 func Encode(t Token, o Options) (string, error) {
 	if err := check(t, o); err != nil {
 		return "", err
 	}
-	if o.Version == 2 {
-		text := encodeDigits(t, o)
-		switch o.Carrier {
-		case Plain:
-			return text, nil
-		case Blocks:
-			return blocks(text), nil
-		}
-		return prefixes[o.Carrier] + text, nil
+	if o.Version > 2 {
+		data, err := encodeBinary(t, o)
+		return o.Carrier.url() + data, err
 	}
-	data, err := encodeBinary(t, o)
-	if err != nil {
-		return "", err
+	data := encodeDigits(t, o)
+	if o.Carrier == Blocks {
+		return blocks(data), nil
 	}
-	return prefixes[o.Carrier] + data, nil
+	return o.Carrier.url() + data, nil
 }
 
-// check refuses what cannot be written, or what readers would disagree on.
+// blocks puts a dash after every fifth digit.
+func blocks(digits string) string {
+	var b strings.Builder
+	for len(digits) > 5 {
+		b.WriteString(digits[:5] + "-")
+		digits = digits[5:]
+	}
+	return b.String() + digits
+}
+
+// check is what Encode refuses.
 func check(t Token, o Options) error {
-	url := prefixes[o.Carrier] != ""
+	url := o.Carrier.url() != ""
 	switch {
 	case o.Version < 2 || o.Version > 4:
-		return fmt.Errorf("%w: version %d", ErrInvalid, o.Version)
-	case !url && (o.Version != 2 || o.Carrier != Plain && o.Carrier != Blocks):
+		return fmt.Errorf("%w: version %d is not written", ErrInvalid, o.Version)
+	case o.Carrier < Plain || o.Carrier > IOS:
+		return fmt.Errorf("%w: there is no carrier %d", ErrInvalid, o.Carrier)
+	case o.Version > 2 && !url:
 		return fmt.Errorf("%w: version %d needs a URL", ErrInvalid, o.Version)
-	case len(t.Serial) != 12 || strings.Trim(t.Serial, "0123456789") != "":
-		return fmt.Errorf("%w: its serial is not 12 decimal digits", ErrInvalid)
-	case len(t.Seed) != 16:
+	case !isSerial(t.Serial):
+		return fmt.Errorf("%w: its serial number has not %d decimal digits", ErrInvalid, serialLength)
+	case len(t.Seed) != SeedSize:
 		return fmt.Errorf("%w: its seed has %d bytes", ErrInvalid, len(t.Seed))
 	case t.Digits < 1 || t.Digits > 8:
 		return fmt.Errorf("%w: codes of %d digits", ErrInvalid, t.Digits)
 	case t.Interval != 30 && t.Interval != 60:
 		return fmt.Errorf("%w: an interval of %d seconds", ErrInvalid, t.Interval)
 	case len(o.Password) > maxPassword:
-		return fmt.Errorf("%w: a password of more than %d bytes", ErrInvalid, maxPassword)
-	case o.Version == 2 && o.DeviceID != "" && deviceV2(o.DeviceID, o.Carrier.smartphone()) == "",
-		o.Version > 2 && o.DeviceID != "" && deviceV3(o.DeviceID) == "":
-		return fmt.Errorf("%w: a device ID that has nothing to bind to", ErrInvalid)
+		return fmt.Errorf("%w: the password has more than %d bytes", ErrInvalid, maxPassword)
+	case o.DeviceID != "" && o.Version == 2 && deviceV2(o.DeviceID, lengthClass(url)) == "",
+		o.DeviceID != "" && o.Version > 2 && deviceV3(o.DeviceID) == "":
+		return fmt.Errorf("%w: nothing of the device ID would count", ErrInvalid)
+	case !representable(t.Birth) || !representable(t.Issued):
+		return fmt.Errorf("%w: a date after the year 9999", ErrInvalid)
 	}
-	days := dayNumber(t.Expiry)
-	if t.Expiry.IsZero() || days < 1 || o.Version == 2 && days >= 1<<14 {
+	// Readers take the first day of all for no date.
+	days := date(t.Expiry).Sub(epoch) / (24 * time.Hour)
+	if days < 1 || o.Version == 2 && days > maskExpiry || !representable(t.Expiry) {
 		return ErrExpiry
 	}
 	return nil
 }
 
-func (c Carrier) smartphone() bool { return prefixes[c] != "" }
-
-// blocks cuts digits into groups of five.
-func blocks(text string) string {
-	var b strings.Builder
-	for i := 0; i < len(text); i += 5 {
-		if i > 0 {
-			b.WriteByte('-')
-		}
-		b.WriteString(text[i:min(i+5, len(text))])
-	}
-	return b.String()
+func isSerial(s string) bool {
+	return len(s) == serialLength && strings.Trim(s, "0123456789") == ""
 }
 
 // epoch is day 0 of expiry dates.
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// dayNumber counts the days of a date since 2000-01-01; dates before are negative.
-func dayNumber(t time.Time) int64 {
-	y, m, d := t.UTC().Date()
-	return (time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() - epoch.Unix()) / 86400
+// date is 00:00 UTC of the day that t lies in; zero stays zero.
+func date(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	year, month, day := t.UTC().Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+}
+
+// representable says whether package time can write t everywhere, as in JSON.
+func representable(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 0 && year <= 9999
 }

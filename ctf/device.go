@@ -2,76 +2,83 @@ package ctf
 
 import "strings"
 
-// ClassGUIDs bind a token to a kind of app rather than to one device
-// (section 5.1): public values, by platform. Other programs try them by
-// themselves, in the order of [ClassNames], before they ask for a device ID.
-var ClassGUIDs = map[string]string{
-	"iphone":   "556f1985-33dd-442c-9155-3a0e994f21b1",
-	"android":  "a01c4380-fc01-4df0-b113-7fb98ec74694",
-	"bb":       "868c28f8-31bf-4911-9876-ebece5c3f2ab",
-	"bb10":     "b77a1d06-d505-4200-90d3-1bb397748704",
-	"winphone": "c483b592-63f0-4f19-b4cb-a6bce8e57159",
-	"win":      "8f94b226-d362-4204-ac52-3b21fa333b6f",
-	"mac":      "d0955a53-569b-4ecc-9cf7-6c2a59d4e775",
+// A Class binds a token to a kind of app rather than to one device.
+type Class struct {
+	Name string // the platform: iphone, android, bb, bb10, winphone, win or mac
+	GUID string // what is used as the device ID
 }
 
-// ClassNames are the platforms of [ClassGUIDs] in the order in which they are tried.
-var ClassNames = []string{"iphone", "android", "bb", "bb10", "winphone", "win", "mac"}
+// Classes are the known classes (section 5.1), in the order in which other
+// programs try them by themselves before they ask for a device ID. The values
+// are public, so a class keeps nobody out.
+var Classes = []Class{
+	{"iphone", "556f1985-33dd-442c-9155-3a0e994f21b1"},
+	{"android", "a01c4380-fc01-4df0-b113-7fb98ec74694"},
+	{"bb", "868c28f8-31bf-4911-9876-ebece5c3f2ab"},
+	{"bb10", "b77a1d06-d505-4200-90d3-1bb397748704"},
+	{"winphone", "c483b592-63f0-4f19-b4cb-a6bce8e57159"},
+	{"win", "8f94b226-d362-4204-ac52-3b21fa333b6f"},
+	{"mac", "d0955a53-569b-4ecc-9cf7-6c2a59d4e775"},
+}
 
-// lengthV2 is how much of a device ID counts in a length class of version 2 (section 5.2).
-func lengthV2(smartphone bool) int {
+// How many bytes of a device ID count.
+const (
+	lengthOther      = 32 // versions 1 and 2, plain and blocks
+	lengthSmartphone = 40 // versions 1 and 2, in the URLs
+	lengthBinary     = 48 // versions 3 and 4
+)
+
+// lengthClass is the length that counts in a string of versions 1 and 2.
+func lengthClass(smartphone bool) int {
 	if smartphone {
-		return 40
+		return lengthSmartphone
 	}
-	return 32
+	return lengthOther
 }
 
-// deviceV2 is a device ID as version 2 reads it: cut first, then reduced to hexadecimal digits. So the same
-// GUID with and without dashes gives two results where the cut falls into it.
-func deviceV2(id string, smartphone bool) string {
-	id = id[:min(len(id), lengthV2(smartphone))]
-	return keep(id, func(r rune) bool { return r >= '0' && r <= '9' || r >= 'A' && r <= 'F' })
+// deviceV2 is a device ID as version 2 reads it: cut first, and only then
+// reduced to hexadecimal digits. So a GUID with dashes and the same without
+// give different results where the cut falls into them.
+func deviceV2(id string, length int) string {
+	return keep(id[:min(len(id), length)], func(c rune) bool { return decimal(c) || c >= 'A' && c <= 'F' })
 }
 
-// deviceV1 is the reading of version 1, which drops the decimal digits and keeps the rest: so
-// the programs in the field have it (section 5.2).
-func deviceV1(id string, smartphone bool) string {
-	id = id[:min(len(id), lengthV2(smartphone))]
-	return keep(id, func(r rune) bool { return r < '0' || r > '9' })
+// deviceV1 is a device ID as version 1 reads it. Programs in the field drop
+// the decimal digits there and keep the rest, which looks like a mistake, but
+// no real string is known that would settle it (section 5.2).
+func deviceV1(id string, length int) string {
+	return keep(id[:min(len(id), length)], func(c rune) bool { return !decimal(c) })
 }
 
-// deviceV3 is a device ID as versions 3 and 4 read it: letters and digits, at most 48.
+// deviceV3 is a device ID as versions 3 and 4 read it: letters and digits,
+// cut last.
 func deviceV3(id string) string {
-	id = keep(id, func(r rune) bool { return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' })
-	return id[:min(len(id), 48)]
+	id = keep(id, func(c rune) bool { return decimal(c) || c >= 'A' && c <= 'Z' })
+	return id[:min(len(id), lengthBinary)]
 }
 
-// keep converts to upper case and drops what does not belong.
+// keep gives the ASCII characters that belong, in upper case. What is not
+// ASCII, or was cut within a character, never belongs.
 func keep(id string, belongs func(rune) bool) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' {
-			r -= 'a' - 'A'
+	return strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' {
+			c -= 'a' - 'A'
 		}
-		if r < 0x80 && belongs(r) {
-			return r
+		if c < 0x80 && belongs(c) {
+			return c
 		}
 		return -1
 	}, id)
 }
 
-// field is device characters zero-filled to n bytes.
-func field(device string, n int) []byte {
-	b := make([]byte, n)
+func decimal(c rune) bool { return c >= '0' && c <= '9' }
+
+// field is what readers hash: the device ID, zero-filled.
+func field(device string, length int) []byte {
+	b := make([]byte, length)
 	copy(b, device)
 	return b
 }
 
 // unseparated drops what people write between groups.
-func unseparated(id string) string {
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" -:{}.", r) {
-			return -1
-		}
-		return r
-	}, id)
-}
+var unseparated = strings.NewReplacer(" ", "", "-", "", ":", "", ".", "", "{", "", "}", "")

@@ -2,24 +2,27 @@ package ctf
 
 import (
 	"crypto/aes"
+	"encoding/binary"
 	"fmt"
+	"math/big"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
-// Offsets in the text of versions 1 and 2 (section 3), and in its bits.
+// Lengths in the text of versions 1 and 2 (section 3).
 const (
-	textLength  = 81
-	serialEnd   = 13
-	bitsEnd     = 76 // 63 octal digits, then the checksum
-	checkDigits = 5
-
-	bitFlags   = 128
-	bitExpiry  = 144
-	bitSeedSum = 159
-	bitDevSum  = 174
+	serialLength   = 12
+	bitsLength     = 63 // octal digits
+	checksumLength = 5  // octal digits
+	headLength     = 1 + serialLength + bitsLength
+	textLength     = headLength + checksumLength
+	maxTextLength  = 85 // some readers take strings with digits between the bits and the checksum
 )
 
-// Bits of the flags word (spec/securid-tokencode.md section 8).
+// Bits of the flags word (securid-tokencode.md section 8).
 const (
 	flagAES128      = 1 << 14
 	flagPassword    = 1 << 13
@@ -29,82 +32,121 @@ const (
 	flagTimeDerived = 1 << 9
 	flagAddPIN      = 1 << 4
 	flagLocalPIN    = 1 << 3
+	flag60Seconds   = 1
+	maskInterval    = 3 // only 0 is 30 seconds
 	shiftDigits     = 6
 	maskDigits      = 7
-	maskInterval    = 3 // 0 is 30 seconds
 )
 
-// keySuffix ends the input that the key of the seed is hashed from (section 4).
-var keySuffix = []byte{0xd8, 0xf5, 0x32, 0x53, 0x82, 0x89}
+// leadingDigits are what counts of a word.
+var leadingDigits = regexp.MustCompile(`^[0-9-]+`)
 
-// digitsText is a string of version 1 or 2, checked and cut into its fields.
-type digitsText struct {
-	version int
-	serial  string
-	sealed  [16]byte // encrypted seed
-	flags   uint16
-	expiry  uint16 // days since 2000-01-01
-	seedSum uint16
-	devSum  uint16
+// digits is what a string of version 1 or 2 holds.
+type digits struct {
+	version   byte // '1' or '2'
+	serial    string
+	sealed    [SeedSize]byte // the encrypted seed
+	flags     uint16
+	expiry    uint16 // days since 2000-01-01, 14 bits
+	seedCheck uint16 // 15 bits
+	devCheck  uint16 // 15 bits
 }
 
-// parseDigits reads 81 to 85 digits; in longer ones the checksum is at the end and what lies before it means nothing.
-func parseDigits(text string) (digitsText, error) {
-	d := digitsText{version: int(text[0] - '0'), serial: text[1:serialEnd]}
-	sum, ok := octal(text[len(text)-checkDigits:])
-	if !ok || bits(sum, 0, 15) != short([]byte(text[:len(text)-checkDigits])) {
-		return d, ErrChecksum
+// parseDigits reads digits with or without dashes, up to anything else.
+func parseDigits(word string) (*digits, error) {
+	text := strings.ReplaceAll(leadingDigits.FindString(word), "-", "")
+	if text[0] != '1' && text[0] != '2' {
+		return nil, fmt.Errorf("%w: it starts with %c", ErrVersion, text[0])
 	}
-	words, ok := octal(text[serialEnd:bitsEnd])
-	if !ok {
-		return d, fmt.Errorf("%w: a digit that it cannot have", ErrFormat)
+	if len(text) < textLength || len(text) > maxTextLength {
+		return nil, fmt.Errorf("%w: %d digits instead of %d", ErrLength, len(text), textLength)
 	}
-	for i := range d.sealed {
-		d.sealed[i] = byte(bits(words, 8*i, 8))
+	checked := text[:len(text)-checksumLength]
+	sum, err := strconv.ParseUint(text[len(checked):], 8, 16)
+	if err != nil || uint16(sum) != short([]byte(checked)) {
+		return nil, ErrChecksum
 	}
-	d.flags = bits(words, bitFlags, 16)
-	d.expiry = bits(words, bitExpiry, 14)
-	d.seedSum = bits(words, bitSeedSum, 15)
-	d.devSum = bits(words, bitDevSum, 15)
+	d := &digits{version: text[0], serial: text[1 : 1+serialLength]}
+	if !d.setBits(text[1+serialLength : headLength]) {
+		return nil, fmt.Errorf("%w: 8 or 9 among the octal digits", ErrFormat)
+	}
 	if d.flags&flagAES128 == 0 {
-		return d, ErrAlgorithm
+		return nil, ErrAlgorithm
 	}
 	return d, nil
 }
 
-// octal turns octal digits into bits, eight to a word, zero-filled; false if a digit is 8 or 9.
-func octal(text string) ([]uint16, bool) {
-	words := make([]uint16, (3*len(text)+7)/8+2)
-	for i, c := range []byte(text) {
-		if c < '0' || c > '7' {
-			return nil, false
-		}
-		for b := range 3 {
-			if c>>(2-b)&1 == 1 {
-				at := 3*i + b
-				words[at/8] |= 0x80 >> (at % 8)
-			}
-		}
-	}
-	return words, true
+// encode is the inverse of parseDigits.
+func (d *digits) encode() string {
+	head := string(d.version) + d.serial + d.bits()
+	return head + fmt.Sprintf("%0*o", checksumLength, short([]byte(head)))
 }
 
-// bits reads n bits at an offset.
-func bits(words []uint16, at, n int) uint16 {
-	var v uint16
-	for i := at; i < at+n; i++ {
-		v = v<<1 | words[i/8]>>(7-i%8)&1
+// The 189 bits are handled as 24 bytes, for which a zero digit is added at the
+// end: the seed, and one word with the flags (16 bits), the expiry (14), a bit
+// without meaning, and the two check values (15 each).
+const (
+	bytesLength    = 24
+	shiftFlags     = 48
+	shiftExpiry    = 34
+	shiftSeedCheck = 18
+	shiftDevCheck  = 3
+	maskExpiry     = 1<<14 - 1
+	maskCheck      = 1<<15 - 1
+)
+
+// setBits reads octal digits; false if one is 8 or 9.
+func (d *digits) setBits(octal string) bool {
+	n, ok := new(big.Int).SetString(octal+"0", 8)
+	if !ok {
+		return false
 	}
-	return v
+	b := n.FillBytes(make([]byte, bytesLength))
+	copy(d.sealed[:], b)
+	word := binary.BigEndian.Uint64(b[SeedSize:])
+	d.flags = uint16(word >> shiftFlags)
+	d.expiry = uint16(word >> shiftExpiry & maskExpiry)
+	d.seedCheck = uint16(word >> shiftSeedCheck & maskCheck)
+	d.devCheck = uint16(word >> shiftDevCheck & maskCheck)
+	return true
 }
 
-// token is what can be read without the seed.
-func (d digitsText) token() Token {
+// bits writes octal digits.
+func (d *digits) bits() string {
+	b := binary.BigEndian.AppendUint64(d.sealed[:SeedSize:SeedSize], uint64(d.flags)<<shiftFlags|
+		uint64(d.expiry)<<shiftExpiry|uint64(d.seedCheck)<<shiftSeedCheck|uint64(d.devCheck)<<shiftDevCheck)
+	return fmt.Sprintf("%0*o", bitsLength+1, new(big.Int).SetBytes(b))[:bitsLength]
+}
+
+// flagsOf gives the flags that say something about a token.
+func flagsOf(t *Token) uint16 {
+	flags := uint16(flagAES128 | (t.Digits-1)<<shiftDigits)
+	for _, f := range []struct {
+		set  bool
+		flag uint16
+	}{
+		{t.AddPIN, flagAddPIN}, {t.LocalPIN, flagLocalPIN}, {t.Interval == 60, flag60Seconds},
+		{t.Mode, flagMode}, {t.TimeDerived, flagTimeDerived}, {t.AppDerived, flagAppDerived},
+	} {
+		if f.set {
+			flags |= f.flag
+		}
+	}
+	return flags
+}
+
+// token is what can be read without a secret.
+func (d *digits) token() Token {
 	t := Token{
-		Serial: d.serial, Expiry: epoch.AddDate(0, 0, int(d.expiry)),
-		Digits: int(d.flags>>shiftDigits&maskDigits) + 1, Interval: 60,
-		AddPIN: d.flags&flagAddPIN != 0, LocalPIN: d.flags&flagLocalPIN != 0, Mode: d.flags&flagMode != 0,
-		TimeDerived: d.flags&flagTimeDerived != 0, AppDerived: d.flags&flagAppDerived != 0,
+		Serial:      d.serial,
+		Expiry:      epoch.AddDate(0, 0, int(d.expiry)),
+		Digits:      int(d.flags>>shiftDigits&maskDigits) + 1,
+		Interval:    60,
+		AddPIN:      d.flags&flagAddPIN != 0,
+		LocalPIN:    d.flags&flagLocalPIN != 0,
+		Mode:        d.flags&flagMode != 0,
+		TimeDerived: d.flags&flagTimeDerived != 0,
+		AppDerived:  d.flags&flagAppDerived != 0,
 	}
 	if d.flags&maskInterval == 0 {
 		t.Interval = 30
@@ -112,31 +154,29 @@ func (d digitsText) token() Token {
 	return t
 }
 
-// openDigits decrypts the seed of version 1 or 2 (section 4). Of the readings of a device ID, one
-// whose check value fits and whose seed proves right wins.
-func (s *String) openDigits(password, deviceID string) (Token, error) {
-	d := s.digits
-	err := ErrWrongPassword
-	if s.DeviceBound {
-		err = ErrWrongDevice
-	}
-	for _, r := range s.readings(deviceID) {
-		if s.DeviceBound && short(field(r.device, r.length)) != d.devSum {
+// open decrypts the seed (section 4). Of the readings of a device ID, the
+// first that fits both check values is right.
+func (d *digits) open(password, deviceID string, smartphone bool) (Token, error) {
+	protected, bound := d.flags&flagPassword != 0, d.flags&flagDevice != 0
+	rightDevice := !bound
+	for _, r := range d.readings(deviceID, smartphone) {
+		if bound && r.check() != d.devCheck {
 			continue
 		}
-		seed := unlockSeed(d.sealed, password, r.device)
-		if short(seed) == d.seedSum {
-			t := d.token()
-			t.Seed = seed
+		rightDevice = true
+		t := d.token()
+		if t.Seed = unsealSeed(d.sealed, password, r.device); short(t.Seed) == d.seedCheck {
 			return t, nil
 		}
-		clear(seed)
-		err = ErrWrongPassword
+		clear(t.Seed)
 	}
-	if err == ErrWrongPassword && !s.PasswordProtected && !s.DeviceBound {
-		return Token{}, fmt.Errorf("%w: the seed does not fit its check value", ErrChecksum)
+	switch {
+	case protected && rightDevice:
+		return Token{}, ErrWrongPassword
+	case bound: // or one whose check value, of 15 bits, is the same by chance
+		return Token{}, ErrWrongDevice
 	}
-	return Token{}, err
+	return Token{}, fmt.Errorf("%w: the seed differs from its check value", ErrChecksum)
 }
 
 // A reading is one way to understand a device ID.
@@ -145,92 +185,64 @@ type reading struct {
 	length int
 }
 
-func (s *String) readings(deviceID string) []reading {
-	normal := deviceV2
-	if s.digits.version == 1 {
-		normal = deviceV1
+func (r reading) check() uint16 { return short(field(r.device, r.length)) }
+
+// readings are the ways to understand a device ID, the likeliest first: the
+// carrier may have been changed on the way and with it the length class, and
+// the ID may be written with other separators than those it was bound with.
+func (d *digits) readings(deviceID string, smartphone bool) []reading {
+	normalise := deviceV2
+	if d.version == '1' {
+		normalise = deviceV1
 	}
 	var all []reading
-	for _, smartphone := range []bool{s.smartphone, !s.smartphone} {
-		for _, id := range []string{deviceID, unseparated(deviceID)} {
-			all = append(all, reading{normal(id, smartphone), lengthV2(smartphone)})
+	for _, length := range []int{lengthClass(smartphone), lengthClass(!smartphone)} {
+		for _, id := range []string{deviceID, unseparated.Replace(deviceID)} {
+			if r := (reading{normalise(id, length), length}); !slices.Contains(all, r) {
+				all = append(all, r)
+			}
 		}
 	}
 	return all
 }
 
-// seedKey is the key of a seed.
-func seedKey(password, device string) [16]byte {
-	input := append(append([]byte(password), device...), keySuffix...)
-	defer clear(input)
-	return mac128(input)
+// encodeDigits writes version 2.
+func encodeDigits(t Token, o Options) string {
+	length := lengthClass(o.Carrier.url() != "")
+	device := deviceV2(o.DeviceID, length)
+	d := &digits{
+		version: '2', serial: t.Serial, flags: flagsOf(&t), expiry: uint16(date(t.Expiry).Sub(epoch) / (24 * time.Hour)),
+		sealed: sealSeed(t.Seed, o.Password, device), seedCheck: short(t.Seed), devCheck: reading{device, length}.check(),
+	}
+	if o.Password != "" {
+		d.flags |= flagPassword
+	}
+	if o.DeviceID != "" {
+		d.flags |= flagDevice
+	}
+	return d.encode()
 }
 
-func unlockSeed(sealed [16]byte, password, device string) []byte {
+func sealSeed(seed []byte, password, device string) (sealed [SeedSize]byte) {
 	key := seedKey(password, device)
-	c, _ := aes.NewCipher(key[:])
-	seed := make([]byte, 16)
-	c.Decrypt(seed, sealed[:])
+	newAES(key[:]).Encrypt(sealed[:], seed)
+	return sealed
+}
+
+func unsealSeed(sealed [SeedSize]byte, password, device string) []byte {
+	key := seedKey(password, device)
+	seed := make([]byte, SeedSize)
+	newAES(key[:]).Decrypt(seed, sealed[:])
 	return seed
 }
 
-// encodeDigits writes version 2.
-func encodeDigits(t Token, o Options) string {
-	smartphone := o.Carrier.smartphone()
-	device := ""
-	flags := uint16(flagAES128 | (t.Digits-1)<<shiftDigits)
-	if o.Password != "" {
-		flags |= flagPassword
-	}
-	if o.DeviceID != "" {
-		device = deviceV2(o.DeviceID, smartphone)
-		flags |= flagDevice
-	}
-	for _, f := range []struct {
-		set  bool
-		flag uint16
-	}{
-		{t.AddPIN, flagAddPIN}, {t.LocalPIN, flagLocalPIN}, {t.Mode, flagMode}, {t.TimeDerived, flagTimeDerived},
-		{t.AppDerived, flagAppDerived}, {t.Interval == 60, 1},
-	} {
-		if f.set {
-			flags |= f.flag
-		}
-	}
-	key := seedKey(o.Password, device)
-	c, _ := aes.NewCipher(key[:])
-	var sealed [16]byte
-	c.Encrypt(sealed[:], t.Seed)
+// keySuffix ends the text that the key of the seed is made from.
+var keySuffix = []byte{0xd8, 0xf5, 0x32, 0x53, 0x82, 0x89}
 
-	w := bitWriter{}
-	for _, b := range sealed {
-		w.put(uint16(b), 8)
-	}
-	w.put(flags, 16)
-	w.put(uint16(dayNumber(t.Expiry)), 14)
-	w.put(0, 1)
-	w.put(short(t.Seed), 15)
-	w.put(short(field(device, lengthV2(smartphone))), 15)
-	text := "2" + t.Serial + w.octal()
-	sum := bitWriter{}
-	sum.put(short([]byte(text)), 15)
-	return text + sum.octal()
-}
-
-// A bitWriter collects bits, most significant first.
-type bitWriter struct{ bits []byte }
-
-func (w *bitWriter) put(v uint16, n int) {
-	for i := n - 1; i >= 0; i-- {
-		w.bits = append(w.bits, byte(v>>i&1))
-	}
-}
-
-// octal writes the bits as octal digits; their number is a multiple of three.
-func (w *bitWriter) octal() string {
-	var b strings.Builder
-	for i := 0; i < len(w.bits); i += 3 {
-		b.WriteByte('0' + w.bits[i]<<2 + w.bits[i+1]<<1 + w.bits[i+2])
-	}
-	return b.String()
+// seedKey is the key of the seed; without password and device ID the same for
+// every token.
+func seedKey(password, device string) [aes.BlockSize]byte {
+	input := slices.Concat([]byte(password), []byte(device), keySuffix)
+	defer clear(input)
+	return mac128(input)
 }

@@ -33,8 +33,8 @@ func (a Access) admits(t Token) error {
 	case a.Own == "" || sameID(t.DeviceID, a.Own):
 		return nil
 	}
-	for _, class := range ctf.ClassGUIDs {
-		if sameID(t.DeviceID, class) {
+	for _, class := range ctf.Classes {
+		if sameID(t.DeviceID, class.GUID) {
 			return nil
 		}
 	}

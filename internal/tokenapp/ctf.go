@@ -57,8 +57,8 @@ func (s ctfString) tryDevices(a Access) (ctf.Token, error) {
 		return t, ctfFault(err)
 	}
 	ids := []string{a.Own}
-	for _, class := range ctf.ClassNames {
-		ids = append(ids, ctf.ClassGUIDs[class])
+	for _, class := range ctf.Classes {
+		ids = append(ids, class.GUID)
 	}
 	var wrong error // what a device ID says that fits while the password does not
 	for _, id := range ids {
