@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime/debug"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+//go:embed migrations
+var migrationFiles embed.FS
+
+// migrate brings the tables up to date, forward only, whoever else does so at
+// the same moment.
+func (db *DB) migrate(ctx context.Context) error {
+	var err error
+	// On SQLite, of two processes at once one may fail over what the other has just made, and finds it done the next time.
+	for range 3 {
+		if err = db.up(ctx); err == nil || errors.Is(err, fault.SchemaNewer) {
+			return err
+		}
+	}
+	return db.explain(err)
+}
+
+func (db *DB) up(ctx context.Context) error {
+	dialect, folder, options, err := db.migrations()
+	if err != nil {
+		return err
+	}
+	files, err := fs.Sub(migrationFiles, folder)
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(dialect, db.write, files, append(options, goose.WithDisableGlobalRegistry(true))...)
+	if err != nil {
+		return err
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("bringing the tables up to date: %w", err)
+	}
+	current, ours, err := provider.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if current > ours {
+		return db.newer(ctx, current)
+	}
+	_, err = db.exec(ctx, "INSERT INTO schema_release (schema_version, name) VALUES ($1, $2) ON CONFLICT DO NOTHING", ours, releaseName())
+	return err
+}
+
+// newer refuses a database whose tables a newer release has changed.
+func (db *DB) newer(ctx context.Context, version int64) error {
+	unknown := fault.New(fault.SchemaNewer, "this database belongs to a newer release (schema %d): start that release", version)
+	name, err := one(ctx, db, unknown, text, "SELECT name FROM schema_release WHERE schema_version = $1", version)
+	if err != nil {
+		return err
+	}
+	return fault.New(fault.SchemaNewer, "this database belongs to release %s (schema %d): start that release, or a newer one", name, version)
+}
+
+// releaseName is what this program was built as, to be named by older ones.
+func releaseName() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

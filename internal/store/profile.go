@@ -1,0 +1,89 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/profile"
+)
+
+const profileColumns columns = "name, device_type, digits, interval_seconds, pin_type, method, ctf_version, binding, protection, " +
+	"activation_life, switch_over, grace, notes, created_at, version"
+
+func profileValues(p profile.Profile) []any {
+	return []any{p.Name, p.DeviceType, p.Digits, p.Interval, p.PINType, p.Method, p.CTFVersion, p.Binding, p.Protection,
+		p.ActivationLife.Microseconds(), p.SwitchOver, p.Grace.Microseconds(), p.Notes, micros(p.CreatedAt), p.Version}
+}
+
+func scanProfile(r row) (p profile.Profile, err error) {
+	err = r.Scan(&p.Name, &p.DeviceType, &p.Digits, &p.Interval, &p.PINType, &p.Method, &p.CTFVersion, &p.Binding, &p.Protection,
+		span(&p.ActivationLife), &p.SwitchOver, span(&p.Grace), &p.Notes, moment(&p.CreatedAt), &p.Version)
+	return p, err
+}
+
+// Profile returns a profile; [fault.ProfileNotFound]. Within a transaction the row is locked for change.
+func (db *DB) Profile(ctx context.Context, name string) (profile.Profile, error) {
+	missing := fault.New(fault.ProfileNotFound, "there is no profile %q", name)
+	return one(ctx, db, missing, scanProfile, "SELECT "+string(profileColumns)+" FROM profile WHERE name = $1"+db.locked(ctx), name)
+}
+
+// Profiles lists all profiles by name.
+func (db *DB) Profiles(ctx context.Context) ([]profile.Profile, error) {
+	return list(ctx, db, scanProfile, "SELECT "+string(profileColumns)+" FROM profile ORDER BY name")
+}
+
+// AddProfile stores a new profile; [fault.ProfileNameTaken].
+func (db *DB) AddProfile(ctx context.Context, p profile.Profile) error {
+	taken := fault.New(fault.ProfileNameTaken, "there is a profile %q already: take another name, or edit that one", p.Name)
+	return db.change(ctx, taken, profileColumns.insert("profile"), profileValues(p)...)
+}
+
+// SaveProfile stores a changed profile whose Version is still p.Version, and counts it up; else [fault.Conflict].
+func (db *DB) SaveProfile(ctx context.Context, p profile.Profile) error {
+	stale := fault.New(fault.Conflict, "profile %s was changed meanwhile: read it again", p.Name)
+	read := p.Version
+	p.Version++
+	return db.change(ctx, stale, profileColumns.update("profile", "name = $16 AND version = $17"), append(profileValues(p), p.Name, read)...)
+}
+
+// DeleteProfile removes a profile; [fault.ProfileInUse] while tokens or open activation codes refer to it.
+func (db *DB) DeleteProfile(ctx context.Context, name string) error {
+	inUse := fault.New(fault.ProfileInUse, "tokens or open activation codes refer to profile %s: name a successor for them", name)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		// Whoever offers a code has locked the profile before.
+		if _, err := db.Profile(ctx, name); err != nil {
+			return err
+		}
+		open, err := list(ctx, db, text, "SELECT id FROM offer WHERE profile = $1 AND state = 'open' LIMIT 1", name)
+		if err != nil {
+			return err
+		}
+		if len(open) > 0 {
+			return inUse
+		}
+		if _, err = db.exec(ctx, "DELETE FROM profile WHERE name = $1", name); errors.Is(err, fault.Conflict) {
+			return inUse
+		}
+		return err
+	})
+}
+
+// MoveProfile makes everything that refers to one profile refer to another.
+func (db *DB) MoveProfile(ctx context.Context, from, to string) error {
+	return db.Transact(ctx, func(ctx context.Context) error {
+		moved, err := list(ctx, db, text, "UPDATE token SET profile = $1, version = version + 1 WHERE profile = $2 RETURNING serial", to, from)
+		if err != nil {
+			return err
+		}
+		for serials := range slices.Chunk(moved, chunk) {
+			_, err := db.exec(ctx, "UPDATE token_generation SET version = version + 1 WHERE serial IN ("+places(len(serials))+")", anys(serials)...)
+			if err != nil {
+				return err
+			}
+		}
+		_, err = db.exec(ctx, "UPDATE offer SET profile = $1 WHERE profile = $2", to, from)
+		return err
+	})
+}

@@ -1,0 +1,273 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// querier is what both a transaction and a handle can do.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// A row is what a line of an answer is scanned from.
+type row interface{ Scan(dest ...any) error }
+
+// reader is where a SELECT goes: into the transaction, if there is one.
+func (db *DB) reader(ctx context.Context) querier {
+	if tx := db.current(ctx); tx != nil {
+		return tx
+	}
+	return db.read
+}
+
+// locked is what a SELECT ends with so that its rows are locked, if there is a transaction.
+func (db *DB) locked(ctx context.Context) string {
+	if db.current(ctx) == nil {
+		return ""
+	}
+	return db.locks()
+}
+
+// list reads all rows of an answer.
+func list[T any](ctx context.Context, db *DB, scan func(row) (T, error), query string, args ...any) ([]T, error) {
+	if !storable(args) {
+		return nil, nil
+	}
+	rows, err := db.reader(ctx).QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, db.explain(err)
+	}
+	defer rows.Close()
+	var all []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, db.explain(rows.Err())
+}
+
+// one reads the only row of an answer; missing is the error if there is none.
+func one[T any](ctx context.Context, db *DB, missing *fault.Error, scan func(row) (T, error), query string, args ...any) (T, error) {
+	var none T
+	if !storable(args) {
+		return none, missing
+	}
+	v, err := scan(db.reader(ctx).QueryRowContext(ctx, query, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return none, missing
+	}
+	return v, db.explain(err)
+}
+
+// exec runs a statement that writes and returns how many rows it touched.
+func (db *DB) exec(ctx context.Context, query string, args ...any) (int, error) {
+	if !storable(args) {
+		return 0, fault.New(fault.Invalid, "text that is not UTF-8, or holds a zero byte, cannot be stored")
+	}
+	var n int64
+	err := db.Transact(ctx, func(ctx context.Context) error {
+		result, err := db.current(ctx).ExecContext(ctx, query, args...)
+		if err == nil {
+			n, err = result.RowsAffected()
+		}
+		return db.explain(err)
+	})
+	return int(n), err
+}
+
+// change runs a statement that writes a row; other is the error if there was none to write.
+func (db *DB) change(ctx context.Context, other *fault.Error, query string, args ...any) error {
+	n, err := db.exec(ctx, query, args...)
+	if err == nil && n == 0 {
+		return other
+	}
+	return err
+}
+
+// storable tells whether every text among args is one that both databases can hold. One that is not can be in no row either.
+func storable(args []any) bool {
+	for _, a := range args {
+		if s, ok := a.(string); ok && (!utf8.ValidString(s) || strings.Contains(s, "\x00")) {
+			return false
+		}
+	}
+	return true
+}
+
+// places are the placeholders of n values: "$1, $2, $3".
+func places(n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "$%d", i+1)
+	}
+	return b.String()
+}
+
+// chunk is how many rows one statement takes where there may be many.
+const chunk = 250
+
+// anys are values as arguments.
+func anys[T any](values []T) []any {
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
+	}
+	return args
+}
+
+// columns are the columns of a table in the order in which its values are written and scanned.
+type columns string
+
+func (c columns) count() int { return strings.Count(string(c), ",") + 1 }
+
+// of names the columns of a table that goes by another name.
+func (c columns) of(table string) string {
+	return table + "." + strings.ReplaceAll(string(c), ", ", ", "+table+".")
+}
+
+// insert writes a row unless one with the same key is there.
+func (c columns) insert(table string) string {
+	return "INSERT INTO " + table + " (" + string(c) + ") VALUES (" + places(c.count()) + ") ON CONFLICT DO NOTHING"
+}
+
+// update writes all columns; the placeholders of where follow those of the columns.
+func (c columns) update(table, where string) string {
+	return "UPDATE " + table + " SET (" + string(c) + ") = (" + places(c.count()) + ") WHERE " + where
+}
+
+// conditions are the WHERE, ORDER BY and LIMIT of a list.
+type conditions struct {
+	where []string
+	args  []any
+}
+
+// and adds a condition. Its %d, if it has one, becomes the number of the placeholder of arg.
+func (c *conditions) and(condition string, arg any) {
+	c.args = append(c.args, arg)
+	c.where = append(c.where, fmt.Sprintf(condition, len(c.args)))
+}
+
+// containing adds the condition that the search column holds a text, in any case.
+func (c *conditions) containing(text string) {
+	if text != "" {
+		c.and(`search LIKE $%d ESCAPE '\'`, "%"+likeEscaper.Replace(strings.ToLower(text))+"%")
+	}
+}
+
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// clause is all conditions, the order and, if it is above 0, the limit.
+func (c *conditions) clause(order string, limit int) string {
+	s := ""
+	if len(c.where) > 0 {
+		s = " WHERE " + strings.Join(c.where, " AND ")
+	}
+	s += " ORDER BY " + order
+	if limit > 0 {
+		s += fmt.Sprintf(" LIMIT %d", limit)
+	}
+	return s
+}
+
+// searchText is what a search looks through.
+func searchText(parts ...string) string { return strings.ToLower(strings.Join(parts, "\n")) }
+
+// orNull writes the zero value as NULL.
+func orNull[T comparable](v T) any {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return v
+}
+
+// bytesOrNull writes no bytes as NULL.
+func bytesOrNull(b []byte) any {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+// micros writes a time in microseconds since 1970, the zero time as NULL.
+func micros(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+type scanFunc func(v any) error
+
+func (f scanFunc) Scan(v any) error { return f(v) }
+
+// moment scans what micros wrote.
+func moment(t *time.Time) sql.Scanner {
+	return scanFunc(func(v any) error {
+		switch v := v.(type) {
+		case nil:
+			*t = time.Time{}
+		case int64:
+			*t = time.UnixMicro(v).UTC()
+		default:
+			return fmt.Errorf("store: a time is no %T", v)
+		}
+		return nil
+	})
+}
+
+// span scans a length of time in microseconds.
+func span(d *time.Duration) sql.Scanner {
+	return scanFunc(func(v any) error {
+		n, ok := v.(int64)
+		if !ok {
+			return fmt.Errorf("store: a length of time is no %T", v)
+		}
+		*d = time.Duration(n) * time.Microsecond
+		return nil
+	})
+}
+
+// orZero scans NULL as the zero value.
+func orZero[T any](p *T) sql.Scanner {
+	return scanFunc(func(v any) error {
+		var n sql.Null[T]
+		err := n.Scan(v)
+		*p = n.V
+		return err
+	})
+}
+
+// text scans a single text.
+func text(r row) (s string, err error) {
+	err = r.Scan(&s)
+	return s, err
+}
+
+// blob scans a single value of bytes.
+func blob(r row) (b []byte, err error) {
+	err = r.Scan(&b)
+	return b, err
+}
+
+// number scans a single number.
+func number(r row) (n int64, err error) {
+	err = r.Scan(&n)
+	return n, err
+}

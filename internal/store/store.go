@@ -1,0 +1,141 @@
+// Package store is everything the server keeps, in SQLite or PostgreSQL.
+//
+// [Open] opens a database by its URL and brings its tables up to date. The
+// [DB] that it returns is the Store that user, profile, token, access, audit,
+// seed, records, distribution and authentication each ask for a part of; what
+// a method promises is written there, and package storetest holds both
+// databases to it. The package sees secrets sealed only.
+//
+//	err := db.Transact(ctx, func(ctx context.Context) error {
+//		t, err := db.Token(ctx, serial) // locked until the transaction ends
+//		if err != nil {
+//			return err
+//		}
+//		t.Enabled = false
+//		return db.SaveToken(ctx, t)
+//	})
+//
+// A transaction travels in the context. What is read in one is locked, so that
+// a change rests on what is true when it commits; what is read outside is a
+// consistent look at one moment.
+//
+// There is one SQL for both databases, in a file for each noun. How they lock,
+// fail and connect differs, in sqlite.go and postgres.go.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// Options say which database to open.
+type Options struct {
+	// URL is postgres://user@host/name for PostgreSQL, or the path of a file for
+	// SQLite, which is made if it does not exist.
+	URL string
+}
+
+// A DB is an open database. It is safe for concurrent use, also by several
+// servers on one PostgreSQL.
+type DB struct {
+	read, write *sql.DB // the same on PostgreSQL
+	engine
+}
+
+// An engine is where the two databases differ.
+type engine interface {
+	// locks ends a SELECT that locks its rows until the end of the transaction.
+	locks() string
+	// locksFree ends one that passes over rows locked by others.
+	locksFree() string
+	// lockLog makes a transaction the only one that appends to the audit log.
+	lockLog(ctx context.Context, tx querier) error
+	// sort tells what kind of failure an error of the driver is.
+	sort(err error) failure
+	// watch returns a function that tells whether the commit of the next transaction on
+	// the connection, though reported as done, may still be lost.
+	watch(conn *sql.Conn) (doubtful func() bool, err error)
+	// migrations are the history of the tables.
+	migrations() (dialect goose.Dialect, folder string, options []goose.ProviderOption, err error)
+	// release ends what the engine runs beside its handles.
+	release()
+}
+
+// A failure says what to do about an error of a driver.
+type failure int
+
+const (
+	defect    failure = iota // report it
+	passing                  // others were at the same rows: run the transaction again
+	reference                // what a row refers to is gone, or something refers to the row
+	outage                   // the database cannot do it now
+)
+
+// Open opens a database and brings its tables up to date. A database that a
+// newer release has changed is refused with [fault.SchemaNewer] and left as it is.
+func Open(ctx context.Context, o Options) (*DB, error) {
+	var db *DB
+	var err error
+	switch scheme, _, isURL := strings.Cut(o.URL, "://"); {
+	case scheme == "postgres", scheme == "postgresql":
+		db, err = openPostgres(ctx, o.URL)
+	case o.URL == "" || isURL:
+		err = fault.New(fault.Invalid, "a database is named by a path, for SQLite, or by postgres://user@host/name")
+	default:
+		db, err = openSQLite(ctx, o.URL)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := db.migrate(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Close ends all connections. Transactions that run are undone.
+func (db *DB) Close() error {
+	db.release()
+	if db.read == db.write {
+		return db.write.Close()
+	}
+	return errors.Join(db.read.Close(), db.write.Close())
+}
+
+// Ping tells whether the database can be written to now, with
+// [fault.Unavailable] if not: a standby that can only be read from fails it.
+func (db *DB) Ping(ctx context.Context) error {
+	_, err := db.exec(ctx, "UPDATE serial_range SET next_serial = next_serial WHERE 1 = 0")
+	return err
+}
+
+// Stats counts the connections that write.
+func (db *DB) Stats() sql.DBStats { return db.write.Stats() }
+
+// unavailable is a refusal for the caller with its cause for the log.
+func unavailable(cause error, message string) error {
+	return fmt.Errorf("%w (%w)", fault.New(fault.Unavailable, "%s", message), cause)
+}
+
+// explain turns failures that the caller can act on into refusals. What it was is still in the chain.
+func (db *DB) explain(err error) error {
+	if err == nil || fault.CodeOf(err) != "" {
+		return err
+	}
+	switch db.sort(err) {
+	case passing:
+		return unavailable(err, "too many changes meet at the same place in the database: try again")
+	case reference:
+		return fmt.Errorf("%w (%w)", fault.New(fault.Conflict, "this refers to something that is gone, or that is still needed: read it again"), err)
+	case outage:
+		return unavailable(err, "the database cannot do this now: try again")
+	}
+	return err
+}

@@ -1,0 +1,142 @@
+package storetest
+
+import (
+	"bufio"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Postgres gives the URL of a new, empty PostgreSQL database, which goes when
+// the test ends. It is made on the server that TALLYSTICK_TEST_POSTGRES names
+// (a URL whose user may create databases), or on a private one that runs as
+// long as the test program, from the programs of an installed PostgreSQL.
+// Where there is none the test is skipped, but fails under CI or TALLYSTICK_REQUIRE.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	server, err := server()
+	if errors.Is(err, errNotInstalled) && os.Getenv("CI") == "" && os.Getenv("TALLYSTICK_REQUIRE") == "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("tallystick_%d_%d", os.Getpid(), databases.Add(1))
+	administer(t, server, "CREATE DATABASE "+name)
+	t.Cleanup(func() { administer(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
+	database := *server
+	database.Path = "/" + name
+	return database.String()
+}
+
+var databases atomic.Int64
+
+// administer runs a statement on the server's own database.
+func administer(t testing.TB, server *url.URL, statement string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // t.Context() is over in a cleanup
+	defer cancel()
+	conn, err := pgx.Connect(ctx, server.String())
+	if err == nil {
+		_, err = conn.Exec(ctx, statement)
+		conn.Close(ctx)
+	}
+	if err != nil {
+		t.Errorf("%s: %v", statement, err)
+	}
+}
+
+// server finds or starts the server, once for a test program.
+var server = sync.OnceValues(func() (*url.URL, error) {
+	if given := os.Getenv("TALLYSTICK_TEST_POSTGRES"); given != "" {
+		return url.Parse(given)
+	}
+	return startServer()
+})
+
+var errNotInstalled = errors.New("PostgreSQL is not installed: apt-get install postgresql, or name a server in TALLYSTICK_TEST_POSTGRES")
+
+// programs finds the folder with the newest PostgreSQL's server programs.
+func programs() (string, error) {
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		path, err := exec.LookPath("initdb")
+		if err != nil {
+			return "", errNotInstalled
+		}
+		return filepath.Dir(path), nil
+	}
+	version := func(path string) int {
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path)))) // 0 for a name of another form
+		return n
+	}
+	newest := slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })
+	return filepath.Dir(newest), nil
+}
+
+// serverScript runs a server in the folder $2, with the programs in $1, until its standard input ends: that is when
+// the test program does, however it does. It says "ready" when the server is.
+//
+//go:embed postgres.sh
+var serverScript string
+
+func startServer() (*url.URL, error) {
+	bin, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "tallystick-postgres-")
+	if err != nil {
+		return nil, err
+	}
+	command := []string{"sh", "-c", serverScript, "postgres.sh", bin, dir}
+	if os.Getuid() == 0 { // as whom PostgreSQL does not run
+		owner, err := user.Lookup("postgres")
+		if err != nil {
+			return nil, fmt.Errorf("%w (%w)", errNotInstalled, err)
+		}
+		uid, _ := strconv.Atoi(owner.Uid)
+		gid, _ := strconv.Atoi(owner.Gid)
+		if err := os.Chown(dir, uid, gid); err != nil {
+			return nil, err
+		}
+		command = append([]string{"setpriv", "--reuid=" + owner.Uid, "--regid=" + owner.Gid, "--clear-groups"}, command...)
+	}
+	script := exec.Command(command[0], command[1:]...)
+	script.Dir = dir
+	if _, err := script.StdinPipe(); err != nil { // open until this process ends
+		return nil, err
+	}
+	said, err := script.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := script.Start(); err != nil {
+		return nil, err
+	}
+	lines := bufio.NewReader(said)
+	if line, err := lines.ReadString('\n'); err != nil || line != "ready\n" {
+		rest, _ := io.ReadAll(lines) // what it says besides is the reason
+		return nil, fmt.Errorf("the PostgreSQL for tests does not start: %s", strings.TrimSpace(line+string(rest)))
+	}
+	return &url.URL{Scheme: "postgres", Path: "/postgres", RawQuery: url.Values{"host": {dir}, "user": {"tallystick"}}.Encode()}, nil
+}

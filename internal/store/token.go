@@ -1,0 +1,255 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+const tokenColumns columns = "serial, origin, birth, expiry, effective_expiry, user_id, assigned_at, assigned_by, enabled, " +
+	"pin_hash, pin_length, pin_set_at, pending_until, last_number, tainted, distribution, profile, method, device_id, nickname, " +
+	"distributed_at, confirmed_at, issue_count, created_at, version, search"
+
+func tokenValues(t token.Token) []any {
+	return []any{t.Serial, t.Origin, micros(t.Birth), micros(t.Expiry), micros(t.EffectiveExpiry), orNull(t.UserID), micros(t.AssignedAt), t.AssignedBy, t.Enabled,
+		bytesOrNull(t.PIN.Hash), t.PIN.Length, micros(t.PIN.SetAt), micros(t.PendingUntil), t.LastNumber, t.Tainted, t.Distribution, orNull(t.Profile), t.Method, t.DeviceID, t.Nickname,
+		micros(t.DistributedAt), micros(t.ConfirmedAt), t.IssueCount, micros(t.CreatedAt), t.Version, searchText(t.Serial, t.UserID, t.Nickname)}
+}
+
+const generationColumns columns = "serial, number, state, key_id, sealed, fingerprint, digits, interval_seconds, pin_type, made_at, delivered, " +
+	"last_interval, clock_offset, bad_passcodes, last_used_at, version, live"
+
+func generationValues(t token.Token, g token.Generation, state string) []any {
+	return []any{t.Serial, g.Number, state, g.Sealed.KeyID, g.Sealed.Blob, g.Fingerprint, g.Settings.Digits, g.Settings.Interval, g.Settings.PINType, micros(g.MadeAt), g.Delivered,
+		g.LastInterval, g.Offset, g.BadPasscodes, micros(g.LastUsedAt), t.Version, live(t)}
+}
+
+// live tells whether codes of the token may be accepted.
+func live(t token.Token) bool { return t.Enabled && t.UserID != "" }
+
+// The states of a generation.
+const (
+	current = "current"
+	pending = "pending"
+)
+
+// A tokenRow is a token with one of its generations.
+type tokenRow struct {
+	token      token.Token
+	generation token.Generation
+	state      string
+}
+
+func scanToken(r row) (tokenRow, error) {
+	var x tokenRow
+	var search, serial string
+	var version int
+	var live bool
+	t, g := &x.token, &x.generation
+	err := r.Scan(&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
+		&t.PIN.Hash, &t.PIN.Length, moment(&t.PIN.SetAt), moment(&t.PendingUntil), &t.LastNumber, &t.Tainted, &t.Distribution, orZero(&t.Profile), &t.Method, &t.DeviceID, &t.Nickname,
+		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &search,
+		&serial, &g.Number, &x.state, &g.Sealed.KeyID, &g.Sealed.Blob, &g.Fingerprint, &g.Settings.Digits, &g.Settings.Interval, &g.Settings.PINType, moment(&g.MadeAt), &g.Delivered,
+		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &version, &live)
+	return x, err
+}
+
+// tokens reads the tokens that a clause of conditions, order and limit selects, with their generations, in one look.
+func (db *DB) tokens(ctx context.Context, clause string, args ...any) ([]token.Token, error) {
+	rows, err := list(ctx, db, scanToken, tokenSelect[0]+clause+tokenSelect[1], args...)
+	if err != nil {
+		return nil, err
+	}
+	var all []token.Token
+	for _, r := range rows { // of each token, the current generation comes first
+		if r.state == current {
+			r.token.Current = r.generation
+			all = append(all, r.token)
+		} else {
+			all[len(all)-1].Pending = &r.generation
+		}
+	}
+	return all, nil
+}
+
+var tokenSelect = [2]string{
+	"SELECT " + tokenColumns.of("t") + ", " + generationColumns.of("g") + " FROM (SELECT * FROM token",
+	") AS t JOIN token_generation AS g ON g.serial = t.serial ORDER BY t.serial, g.state",
+}
+
+// Token returns a token; [fault.TokenNotFound]. Within a transaction it is
+// locked for change, with its generations: nobody else saves it or accepts a code of it.
+func (db *DB) Token(ctx context.Context, serial string) (token.Token, error) {
+	missing := fault.New(fault.TokenNotFound, "there is no token %s", serial)
+	if lock := db.locked(ctx); lock != "" {
+		// The lock comes first: a statement that had to wait for it would go on with what it saw before.
+		held, err := list(ctx, db, text, "SELECT t.serial FROM token AS t JOIN token_generation AS g ON g.serial = t.serial WHERE t.serial = $1"+lock, serial)
+		if err != nil {
+			return token.Token{}, err
+		}
+		if len(held) == 0 {
+			return token.Token{}, missing
+		}
+	}
+	found, err := db.tokens(ctx, " WHERE serial = $1", serial)
+	if err != nil {
+		return token.Token{}, err
+	}
+	if len(found) == 0 {
+		return token.Token{}, missing
+	}
+	return found[0], nil
+}
+
+// Tokens lists tokens by serial. It locks nothing.
+func (db *DB) Tokens(ctx context.Context, f token.Filter) ([]token.Token, error) {
+	var c conditions
+	c.containing(f.Query)
+	if f.UserID != "" {
+		c.and("user_id = $%d", f.UserID)
+	}
+	if f.Assigned != nil {
+		c.and("(user_id IS NOT NULL) = $%d", *f.Assigned)
+	}
+	if f.Enabled != nil {
+		c.and("enabled = $%d", *f.Enabled)
+	}
+	if f.Distribution != "" {
+		c.and("distribution = $%d", f.Distribution)
+	}
+	if f.Profile != "" {
+		c.and("profile = $%d", f.Profile)
+	}
+	if !f.ExpiresBefore.IsZero() {
+		c.and("effective_expiry < $%d", micros(f.ExpiresBefore))
+	}
+	if f.After != "" {
+		c.and("serial > $%d", f.After)
+	}
+	return db.tokens(ctx, c.clause("serial", f.Limit), c.args...)
+}
+
+// NextToken returns and locks an unassigned token whose effective expiry is not before
+// the given day: the one that expires first. [fault.NoToken] if there is none, or if others hold the rest.
+func (db *DB) NextToken(ctx context.Context, notBefore time.Time) (token.Token, error) {
+	lock := ""
+	if db.current(ctx) != nil {
+		lock = db.locksFree()
+	}
+	none := fault.New(fault.NoToken, "there is no unassigned token that is valid on %s", notBefore.Format(time.DateOnly))
+	serial, err := one(ctx, db, none, text,
+		"SELECT serial FROM token WHERE user_id IS NULL AND effective_expiry >= $1 ORDER BY effective_expiry, serial LIMIT 1"+lock, notBefore.UnixMicro())
+	if err != nil {
+		return token.Token{}, err
+	}
+	return db.Token(ctx, serial)
+}
+
+// SwitchOversDue lists the serials of tokens whose PendingUntil is not after now.
+func (db *DB) SwitchOversDue(ctx context.Context, now time.Time) ([]string, error) {
+	return list(ctx, db, text, "SELECT serial FROM token WHERE pending_until <= $1 ORDER BY pending_until, serial", now.UnixMicro())
+}
+
+// AddToken stores a new record. [fault.ImportDuplicate] if the serial is taken, [fault.SeedInUse] if
+// any generation of any token, living or destroyed, ever had the fingerprint.
+func (db *DB) AddToken(ctx context.Context, t token.Token) error {
+	return db.Transact(ctx, func(ctx context.Context) error {
+		taken := fault.New(fault.ImportDuplicate, "there is a token %s already", t.Serial)
+		if err := db.change(ctx, taken, tokenColumns.insert("token"), tokenValues(t)...); err != nil {
+			return err
+		}
+		return db.eachGeneration(t, func(g token.Generation, state string) error { return db.addGeneration(ctx, t, g, state) })
+	})
+}
+
+// eachGeneration calls do for the generations that t has.
+func (db *DB) eachGeneration(t token.Token, do func(g token.Generation, state string) error) error {
+	err := do(t.Current, current)
+	if err == nil && t.Pending != nil {
+		err = do(*t.Pending, pending)
+	}
+	return err
+}
+
+func (db *DB) addGeneration(ctx context.Context, t token.Token, g token.Generation, state string) error {
+	known := fault.New(fault.SeedInUse, "the seed of token %s is, or was, that of a token here: no seed is used twice", t.Serial)
+	err := db.change(ctx, known, "INSERT INTO seed_fingerprint (fingerprint, serial, number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+		g.Fingerprint, t.Serial, g.Number)
+	if err != nil {
+		return err
+	}
+	taken := fault.New(fault.Conflict, "generation %d of token %s was made meanwhile: read it again", g.Number, t.Serial)
+	return db.change(ctx, taken, generationColumns.insert("token_generation"), generationValues(t, g, state)...)
+}
+
+// SaveToken stores a changed token whose Version is still t.Version, and counts it up; else [fault.Conflict].
+// Generations that t no longer has are destroyed; of those that stay, the replay guard is left alone.
+// [fault.SeedInUse] as for AddToken.
+func (db *DB) SaveToken(ctx context.Context, t token.Token) error {
+	return db.Transact(ctx, func(ctx context.Context) error {
+		stale := fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", t.Serial)
+		read := t.Version
+		t.Version++
+		err := db.change(ctx, stale, tokenColumns.update("token", "serial = $27 AND version = $28"), append(tokenValues(t), t.Serial, read)...)
+		if err != nil {
+			return err
+		}
+		if err := db.destroyOthers(ctx, t); err != nil {
+			return err
+		}
+		return db.eachGeneration(t, func(g token.Generation, state string) error {
+			n, err := db.exec(ctx, "UPDATE token_generation SET (state, digits, interval_seconds, pin_type, delivered, bad_passcodes, version, live) = "+
+				"($1, $2, $3, $4, $5, $6, $7, $8) WHERE serial = $9 AND number = $10",
+				state, g.Settings.Digits, g.Settings.Interval, g.Settings.PINType, g.Delivered, g.BadPasscodes, t.Version, live(t), t.Serial, g.Number)
+			if err == nil && n == 0 {
+				err = db.addGeneration(ctx, t, g, state)
+			}
+			return err
+		})
+	})
+}
+
+// destroyOthers deletes the generations of a token that it no longer has. Those with the same number and another seed are others.
+func (db *DB) destroyOthers(ctx context.Context, t token.Token) error {
+	where, args := "serial = $1 AND NOT (number = $2 AND fingerprint = $3)", []any{t.Serial, t.Current.Number, t.Current.Fingerprint}
+	if t.Pending != nil {
+		where += " AND NOT (number = $4 AND fingerprint = $5)"
+		args = append(args, t.Pending.Number, t.Pending.Fingerprint)
+	}
+	_, err := db.exec(ctx, "DELETE FROM token_generation WHERE "+where, args...)
+	return err
+}
+
+// DeleteToken removes a token with its seeds and activation codes; [fault.TokenNotFound].
+func (db *DB) DeleteToken(ctx context.Context, serial string) error {
+	missing := fault.New(fault.TokenNotFound, "there is no token %s", serial)
+	return db.change(ctx, missing, "DELETE FROM token WHERE serial = $1", serial)
+}
+
+// Accept marks an interval of a generation as used and sets its offset, if the
+// token is still at that version, enabled and assigned, and no code of that
+// interval or a later one was accepted. Whoever asks at the same moment, and on
+// whichever server: one is told true.
+func (db *DB) Accept(ctx context.Context, a authentication.Acceptance) (bool, error) {
+	n, err := db.exec(ctx, "UPDATE token_generation SET last_interval = $1, clock_offset = $2, bad_passcodes = 0, last_used_at = $3 "+
+		"WHERE serial = $4 AND number = $5 AND state = 'current' AND version = $6 AND live AND last_interval < $1",
+		a.Interval, a.Offset, micros(a.At), a.Serial, a.Generation, a.Version)
+	return n == 1, err
+}
+
+// Fail counts a bad passcode against the current generation of tokens.
+func (db *DB) Fail(ctx context.Context, serials []string) error {
+	return db.Transact(ctx, func(ctx context.Context) error {
+		for _, serial := range slices.Sorted(slices.Values(serials)) { // in one order, so that two of these do not wait for each other
+			_, err := db.exec(ctx, "UPDATE token_generation SET bad_passcodes = bad_passcodes + 1 WHERE serial = $1 AND state = 'current'", serial)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

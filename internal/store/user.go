@@ -1,0 +1,61 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+const userColumns columns = "id, name, mail, enabled, created_at, version, search"
+
+func userValues(u user.User) []any {
+	return []any{u.ID, u.Name, u.Mail, u.Enabled, micros(u.CreatedAt), u.Version, searchText(u.ID, u.Name, u.Mail)}
+}
+
+func scanUser(r row) (u user.User, err error) {
+	var search string
+	err = r.Scan(&u.ID, &u.Name, &u.Mail, &u.Enabled, moment(&u.CreatedAt), &u.Version, &search)
+	return u, err
+}
+
+// User returns a user; [fault.UserNotFound]. Within a transaction the row is locked for change.
+func (db *DB) User(ctx context.Context, id string) (user.User, error) {
+	missing := fault.New(fault.UserNotFound, "there is no user %q", id)
+	return one(ctx, db, missing, scanUser, "SELECT "+string(userColumns)+" FROM user_account WHERE id = $1"+db.locked(ctx), id)
+}
+
+// Users lists users by ID.
+func (db *DB) Users(ctx context.Context, f user.Filter) ([]user.User, error) {
+	var c conditions
+	c.containing(f.Query)
+	if f.After != "" {
+		c.and("id > $%d", f.After)
+	}
+	return list(ctx, db, scanUser, "SELECT "+string(userColumns)+" FROM user_account"+c.clause("id", f.Limit), c.args...)
+}
+
+// AddUser stores a new user; [fault.UserExists].
+func (db *DB) AddUser(ctx context.Context, u user.User) error {
+	taken := fault.New(fault.UserExists, "there is a user %q already", u.ID)
+	return db.change(ctx, taken, userColumns.insert("user_account"), userValues(u)...)
+}
+
+// SaveUser stores a changed user whose Version is still u.Version, and counts it up; else [fault.Conflict].
+func (db *DB) SaveUser(ctx context.Context, u user.User) error {
+	stale := fault.New(fault.Conflict, "user %s was changed meanwhile: read it again", u.ID)
+	read := u.Version
+	u.Version++
+	return db.change(ctx, stale, userColumns.update("user_account", "id = $8 AND version = $9"), append(userValues(u), u.ID, read)...)
+}
+
+// DeleteUser removes a user; [fault.UserInUse] while tokens are assigned.
+func (db *DB) DeleteUser(ctx context.Context, id string) error {
+	missing := fault.New(fault.UserNotFound, "there is no user %q", id)
+	err := db.change(ctx, missing, "DELETE FROM user_account WHERE id = $1", id)
+	if errors.Is(err, fault.Conflict) {
+		return fault.New(fault.UserInUse, "user %s still holds tokens", id)
+	}
+	return err
+}
