@@ -43,6 +43,12 @@ type usageError struct{ error }
 // Usagef makes the error of a wrong call, which exits with [Usage].
 func Usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// A Status is an error that only ends the program with that exit status: what there was to say has been printed.
+type Status int
+
+// Error names the status.
+func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
 // Prepare gives the root command what all have: --json, and errors that are shown in one place.
 func (p *Program) Prepare(root *cobra.Command) {
 	root.SilenceErrors, root.SilenceUsage = true, true
@@ -79,7 +85,10 @@ func (p *Program) Exit(err error) int {
 	}
 	code := fault.CodeOf(err)
 	var usage usageError
+	var status Status
 	switch {
+	case errors.As(err, &status):
+		return int(status)
 	case errors.As(err, &usage):
 		fmt.Fprintf(p.Err, "%[1]s: %[2]v\n%[1]s: hint: '%[1]s --help' shows the commands, '%[1]s COMMAND --help' the flags of one\n", p.Name, err)
 		return Usage
@@ -153,19 +162,23 @@ func (p *Program) SecretFlag(cmd *cobra.Command, name, what, env string) *Secret
 // Given tells whether the flag or the variable is there.
 func (s *Secret) Given() bool { return s.file != "" || s.env != "" && os.Getenv(s.env) != "" }
 
-// Value is the secret, "" if there is none. One trailing newline is dropped.
-func (s *Secret) Value() (string, error) {
+// Value is the secret, "" if there is none.
+func (s *Secret) Value() (string, error) { return s.p.ReadSecret(s.file, s.env) }
+
+// ReadSecret reads a secret from a file (- is standard input), or without one from an environment
+// variable; "" if there is none. One trailing newline is dropped.
+func (p *Program) ReadSecret(file, env string) (string, error) {
 	var r io.Reader
-	switch s.file {
+	switch file {
 	case "":
-		if s.env == "" {
+		if env == "" {
 			return "", nil
 		}
-		return os.Getenv(s.env), nil
+		return os.Getenv(env), nil
 	case "-":
-		r = s.p.In
+		r = p.In
 	default:
-		f, err := os.Open(s.file)
+		f, err := os.Open(file)
 		if err != nil {
 			return "", err
 		}
@@ -177,7 +190,7 @@ func (s *Secret) Value() (string, error) {
 		return "", err
 	}
 	if len(text) > maxSecret {
-		return "", Usagef("%s is too large to hold a secret", s.file)
+		return "", Usagef("%s is too large to hold a secret", file)
 	}
 	secret := strings.TrimSuffix(string(text), "\n")
 	return strings.TrimSuffix(secret, "\r"), nil

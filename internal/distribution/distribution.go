@@ -1,4 +1,306 @@
 // Package distribution gives tokens out of the house: by token file, by
-// compressed string, or by activation code for dynamic provisioning; the
-// first time, or again with a new seed.
+// compressed string, or by activation code for dynamic provisioning; the first
+// time, or again with a new seed (spec/software-token-lifecycle.md sections 7 and 8).
+//
+// [Distributor.Distribute] and [Distributor.Redistribute] change the token, build the
+// delivery, open it again as an app would ([Distributor.prove]) and only then
+// commit, so that what leaves is what the server will check. A dynamic delivery
+// is a link and an activation code; the seed comes into being later, in
+// [Distributor.Begin] and [Distributor.Finish].
 package distribution
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// A Reason says why a token is redistributed (section 8 rule 9).
+type Reason string
+
+// The reasons. Other takes a note in words.
+const (
+	Compromised      Reason = "COMPROMISED"
+	LostDevice       Reason = "LOST_DEVICE"
+	NewDevice        Reason = "NEW_DEVICE"
+	ChangeAttributes Reason = "CHANGE_ATTRIBUTES"
+	NotReceived      Reason = "NOT_RECEIVED"
+	Other            Reason = "OTHER"
+)
+
+// Reasons lists the reasons.
+func Reasons() []Reason {
+	return []Reason{Compromised, LostDevice, NewDevice, ChangeAttributes, NotReceived, Other}
+}
+
+// A Request says how one token is to be delivered.
+type Request struct {
+	Serial     string
+	Profile    string
+	Password   string             // of a file or string; "" for none
+	Protection profile.Protection // "" for the profile's
+	DeviceID   string             // binds the delivery to one device; "" for the profile's binding
+	Nickname   string             // name of the token in the app; files only
+	SwitchOver profile.SwitchOver // "" for the profile's
+	Grace      time.Duration      // of the old seed, for a switch-over on activation; below 0 for the profile's
+}
+
+// A Delivery is what is handed to the user, who needs nothing else but the
+// password. It holds the seed or the right to make one: it is as secret as they are.
+type Delivery struct {
+	Serial     string
+	Job        string // names the run; the correlation ID of its events
+	Generation int    // of the seed that was, or will be, delivered
+	Method     device.Method
+
+	FileName string // of a token file: <user>_<serial>.sdtid
+	File     []byte
+
+	CTF    string // the bare digits; "" for strings that exist in URLs only
+	CTFURL string
+
+	CTKIPURL          string // to be typed together with the code
+	ActivationCode    string
+	ActivationExpires time.Time
+
+	QR string // the text that a QR code of this delivery holds; "" for files
+
+	SwitchOver profile.SwitchOver
+	OldUntil   time.Time // when a still valid old seed stops at the latest; zero if none is left
+	Warnings   []string  // for the administrator
+}
+
+// A Keyring seals and opens secrets and makes keyed hashes: a seed.Keyring.
+type Keyring interface {
+	token.Keyring
+	OpenSeed(ctx context.Context, s seed.Sealed, serial string, generation int) (seed.Seed, error)
+	Seal(secret []byte, b seed.Binding) (seed.Sealed, error)
+	Open(ctx context.Context, s seed.Sealed, b seed.Binding) ([]byte, error)
+	Secret(ctx context.Context, name string, fresh func() ([]byte, error)) ([]byte, error)
+	DropSecret(ctx context.Context, name string) error
+}
+
+// A Distributor delivers tokens.
+type Distributor struct {
+	Store Store
+	Keys  Keyring
+	Now   func() time.Time
+	// Endpoint is the public https URL of the dynamic provisioning service, as apps reach it.
+	Endpoint string
+	// Service is the name under which apps show who issued the token.
+	Service string
+
+	signer signerCache
+	server serverKeys
+}
+
+// Distribute delivers an assigned token. A token that was delivered before gets a new seed, as if
+// redistributed with reason [Other].
+func (d *Distributor) Distribute(ctx context.Context, r Request) (Delivery, error) {
+	return d.issue(ctx, r, "", "")
+}
+
+// Redistribute delivers a token again, always with a new seed; the profile
+// may differ from the last one in everything. note is the text of reason [Other].
+func (d *Distributor) Redistribute(ctx context.Context, r Request, reason Reason, note string) (Delivery, error) {
+	if err := reason.check(note); err != nil {
+		return Delivery{}, err
+	}
+	return d.issue(ctx, r, reason, note)
+}
+
+func (r Reason) check(note string) error {
+	for _, known := range Reasons() {
+		if r == known {
+			if r == Other && note == "" {
+				return fault.New(fault.ReasonRequired, "reason OTHER takes a note that says why")
+			}
+			if len(note) > 1024 {
+				return fault.New(fault.Invalid, "a note takes up to 1024 bytes")
+			}
+			return nil
+		}
+	}
+	return fault.New(fault.ReasonRequired, "say why the token is redistributed: one of %v", Reasons())
+}
+
+// Revoke ends the open activation code of a token and returns how many there were (0 or 1).
+func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
+	revoked := 0
+	err := d.Store.Transact(ctx, func(ctx context.Context) error {
+		t, err := d.Store.Token(ctx, serial)
+		if err != nil {
+			return err
+		}
+		if revoked, err = d.Store.RevokeOffers(ctx, serial); err != nil || revoked == 0 {
+			return err
+		}
+		if t.Distribution == token.PendingActivation {
+			t.Distribution = token.ActivationLapsed
+			if err := d.Store.SaveToken(ctx, t); err != nil {
+				return err
+			}
+		}
+		return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.revoke", "token:"+serial, nil))
+	})
+	return revoked, err
+}
+
+// An issue is one delivery in the making.
+type issue struct {
+	Request
+	now     time.Time
+	job     string
+	reason  Reason // "" for a first delivery
+	note    string
+	token   token.Token
+	user    user.User
+	profile profile.Profile
+	device  device.Definition
+	lock    string // the password that the delivery is locked with
+	binding string // device ID or class GUID that it is bound to
+	seed    seed.Seed
+	out     Delivery
+}
+
+func (d *Distributor) issue(ctx context.Context, r Request, reason Reason, note string) (Delivery, error) {
+	job := uuid.Must(uuid.NewV7()).String()
+	ctx = audit.WithCorrelation(ctx, job)
+	// Keys are made outside the transaction: an RSA key takes longer than others should wait.
+	if err := d.Prepare(ctx); err != nil {
+		return Delivery{}, err
+	}
+	var out Delivery
+	err := d.Store.Transact(ctx, func(ctx context.Context) error {
+		i := issue{Request: r, now: d.Now().UTC(), job: job, reason: reason, note: note}
+		defer func() { i.seed.Erase() }()
+		if err := d.load(ctx, &i); err != nil {
+			return err
+		}
+		if err := i.check(); err != nil {
+			return err
+		}
+		if err := d.deliver(ctx, &i); err != nil {
+			return err
+		}
+		out = i.out
+		return d.save(ctx, &i)
+	})
+	return out, err
+}
+
+// load reads what the delivery is about.
+func (d *Distributor) load(ctx context.Context, i *issue) error {
+	var err error
+	if i.token, err = d.Store.Token(ctx, i.Serial); err != nil {
+		return err
+	}
+	if i.token.UserID == "" {
+		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", i.Serial)
+	}
+	if i.user, err = d.Store.User(ctx, i.token.UserID); err != nil {
+		return err
+	}
+	if i.profile, err = d.Store.Profile(ctx, i.Profile); err != nil {
+		return err
+	}
+	i.device, err = device.Find(i.profile.DeviceType)
+	i.token.SwitchOverIfDue(i.now)
+	if i.reason == "" && i.again() {
+		i.reason, i.note = Other, "distributed again"
+	}
+	return err
+}
+
+// again tells whether the token was delivered before. An activation code that nobody used delivered nothing.
+func (i *issue) again() bool {
+	t := &i.token
+	unanswered := t.Distribution == token.PendingActivation || t.Distribution == token.ActivationLapsed
+	return t.IssueCount > 0 && !(unanswered && i.profile.Method == device.CTKIP)
+}
+
+// deliver gives the token its seed and settings and builds what is handed out.
+func (d *Distributor) deliver(ctx context.Context, i *issue) error {
+	i.out = Delivery{Serial: i.Serial, Job: i.job, Method: i.profile.Method, SwitchOver: i.switchOver(), Warnings: i.warnings()}
+	if _, err := d.Store.RevokeOffers(ctx, i.Serial); err != nil {
+		return err
+	}
+	if i.profile.Method == device.CTKIP {
+		return d.offer(ctx, i)
+	}
+	if err := d.supply(ctx, i); err != nil {
+		return err
+	}
+	var err error
+	if i.profile.Method == device.File {
+		err = d.writeFile(ctx, i)
+	} else {
+		err = i.writeString()
+	}
+	if err != nil {
+		return err
+	}
+	i.token.Distribution = token.Issued
+	return d.prove(i)
+}
+
+// supply makes sure that the token has the seed and settings to deliver: its own at the first
+// delivery, new ones ever after.
+func (d *Distributor) supply(ctx context.Context, i *issue) error {
+	t := &i.token
+	if i.reason == "" && !t.Tainted && t.IssueCount == 0 {
+		t.Shape(i.settings())
+		t.Current.Delivered = true
+		i.out.Generation = t.Current.Number
+		var err error
+		i.seed, err = d.Keys.OpenSeed(ctx, t.Current.Sealed, t.Serial, t.Current.Number)
+		return err
+	}
+	i.seed = seed.Generate()
+	g, err := token.NewGeneration(d.Keys, t.Serial, t.Next(true), i.seed, i.settings(), i.now)
+	if err != nil {
+		return err
+	}
+	g.Delivered = true
+	i.out.Generation = g.Number
+	if grace := i.grace(); i.switchOver() == profile.OnActivation && grace > 0 {
+		t.Await(g, i.now.Add(grace))
+		i.out.OldUntil = t.PendingUntil
+	} else {
+		t.Replace(g)
+	}
+	return nil
+}
+
+// save stores the token with its new state and records what was done.
+func (d *Distributor) save(ctx context.Context, i *issue) error {
+	t := &i.token
+	t.Profile, t.Method, t.DeviceID, t.Nickname = i.profile.Name, i.profile.Method, i.DeviceID, i.Nickname
+	t.DistributedAt, t.ConfirmedAt = i.now, time.Time{}
+	t.IssueCount++
+	if err := d.Store.SaveToken(ctx, *t); err != nil {
+		return err
+	}
+	details := audit.Details{
+		"user": i.user.ID, "profile": i.profile.Name, "delivery": i.profile.Method, "generation": i.out.Generation,
+		"protected": i.lock != "", "bound": i.binding != "",
+	}
+	action := "dist.issue"
+	if i.reason != "" {
+		action = "redist.start"
+		details["switch_over"] = i.out.SwitchOver
+		if i.note != "" {
+			details["note"] = i.note
+		}
+	}
+	return d.Store.Record(ctx, audit.New(ctx, i.now, action, "token:"+t.Serial, details).Because(string(i.reason)))
+}

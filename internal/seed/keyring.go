@@ -16,6 +16,7 @@ import (
 
 	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -81,6 +82,8 @@ type KeyStore interface {
 	SealedBefore(ctx context.Context, id int64, limit int) ([]Kept, error)
 	// Reseal replaces a secret by the same one sealed anew; false if it changed or went meanwhile.
 	Reseal(ctx context.Context, old Kept, new Sealed) (bool, error)
+	// Record keeps an event, in the transaction of ctx.
+	Record(ctx context.Context, e audit.Event) error
 }
 
 // keyBinding binds a wrapped data key to its number.
@@ -186,7 +189,12 @@ func (k *Keyring) Rotate(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("wrapping data key %d: %w", id, err)
 	}
-	err = k.store.AddDataKey(ctx, DataKey{ID: id, MasterID: k.master.ID(), Wrapped: wrapped, CreatedAt: k.now().UTC()})
+	err = k.store.Transact(ctx, func(ctx context.Context) error {
+		if err := k.store.AddDataKey(ctx, DataKey{ID: id, MasterID: k.master.ID(), Wrapped: wrapped, CreatedAt: k.now().UTC()}); err != nil {
+			return err
+		}
+		return k.store.Record(ctx, audit.New(ctx, k.now(), "key.rotate", fmt.Sprintf("data_key:%d", id), nil))
+	})
 	if err != nil {
 		return 0, err
 	}

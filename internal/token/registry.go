@@ -91,7 +91,7 @@ func (r *Registry) Assign(ctx context.Context, serial, userID string) (Token, er
 		if serial == "" {
 			t, err = r.Store.NextToken(ctx, r.Now().UTC().AddDate(0, 0, MinDaysLeft))
 			if errors.Is(err, fault.NoToken) {
-				return fault.New(fault.NoToken, "no unassigned token with more than %d days left: make some with tallystick token create, or import a file", MinDaysLeft)
+				return fault.New(fault.NoToken, "no unassigned token with more than %d days left: make or import some", MinDaysLeft)
 			}
 		} else {
 			t, err = r.Store.Token(ctx, serial)

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/cli"
+)
+
+func (p *program) auditCommands() *cobra.Command {
+	return group("audit", "Who did what, and the proof of it", p.auditList(), p.auditVerify())
+}
+
+func (p *program) auditList() *cobra.Command {
+	var f client.EventFilter
+	var since, until string
+	cmd := p.command("list", "List events, oldest first", 0, func(r run) error {
+		var err error
+		if f.Since, err = moment("--since", since); err != nil {
+			return err
+		}
+		if f.Until, err = moment("--until", until); err != nil {
+			return err
+		}
+		events := []client.Event{}
+		for {
+			page, err := r.server.AuditEvents(r.ctx, f)
+			if err != nil {
+				return err
+			}
+			if events = append(events, page.Events...); page.Next == nil {
+				break
+			}
+			f.After = page.Next
+		}
+		return p.table(map[string]any{"events": events}, []string{"PLACE", "WHEN", "WHO", "WHAT"}, len(events), func(i int) []string {
+			e := events[i]
+			place := "-"
+			if e.Seq >= 0 {
+				place = fmt.Sprint(e.Seq)
+			}
+			return []string{place, date(&e.At), e.Actor, eventLine(e)}
+		})
+	})
+	s := cmd.Flags()
+	s.StringVar(&f.Action, "action", "", "only an `action`, such as token.assign or authn.*")
+	s.StringVar(&f.Object, "object", "", "only an `object`, such as token:000123456789 or user:alice")
+	s.StringVar(&f.Actor, "actor", "", "only what an `actor` did")
+	s.StringVar(&f.Outcome, "outcome", "", "success or failure")
+	s.StringVar(&since, "since", "", "`time` of the first event, RFC 3339 or YYYY-MM-DD")
+	s.StringVar(&until, "until", "", "`time` before which the last event was")
+	return cmd
+}
+
+// moment reads a time or a day; "" is none.
+func moment(flag, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, cli.Usagef("%s takes a time such as 2026-11-24T09:14:00Z or a day such as 2026-11-24", flag)
+}
+
+// eventLine is an event in words.
+func eventLine(e client.Event) string {
+	words := []string{e.Action, e.Object}
+	if e.Outcome != audit.Success {
+		words = append(words, e.Outcome)
+	}
+	if e.Reason != "" {
+		words = append(words, e.Reason)
+	}
+	return strings.Join(words, " ")
+}
+
+func (p *program) auditVerify() *cobra.Command {
+	var checkpoints, keyFile string
+	cmd := p.command("verify", "Prove that no event was changed, removed, moved or cut off", 0, func(r run) error {
+		key, err := p.verifierKey(r, keyFile)
+		if err != nil {
+			return err
+		}
+		outside, err := p.outsideCheckpoints(checkpoints)
+		if err != nil {
+			return err
+		}
+		report, err := audit.Verify(r.ctx, source{r.server}, key, outside)
+		if err != nil {
+			return err
+		}
+		if p.JSON {
+			if err := report.Err(); err != nil {
+				return err
+			}
+			return p.PrintJSON(report)
+		}
+		for _, problem := range report.Problems {
+			fmt.Fprintf(p.Out, "%s: %s\n", problem.Kind, problem.Text)
+		}
+		if err := report.Err(); err != nil {
+			return err
+		}
+		return p.result(report, "the log is whole: %d events, %d of them under the newest of %d signed heads, %d not placed yet",
+			report.Events, report.Size, report.Checkpoints, report.Pending)
+	})
+	cmd.Flags().StringVar(&checkpoints, "checkpoint", "", "`file` with signed heads that were kept elsewhere (default audit-checkpoints in --data)")
+	cmd.Flags().StringVar(&keyFile, "verifier-key", "", "`file` with the key that verifies signed heads, if you kept it (default what the server says)")
+	return cmd
+}
+
+// verifierKey is the key that an auditor kept, or else the one that the server names.
+func (p *program) verifierKey(r run, file string) (note.Verifier, error) {
+	if file == "" {
+		text, err := r.server.AuditVerifierKey(r.ctx)
+		if err != nil {
+			return nil, err
+		}
+		return note.NewVerifier(text)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return note.NewVerifier(strings.TrimSpace(string(text)))
+}
+
+// outsideCheckpoints reads the heads that are kept outside the database.
+func (p *program) outsideCheckpoints(file string) ([]audit.Checkpoint, error) {
+	if file == "" {
+		file = filepath.Join(p.dataFolder(), "audit-checkpoints")
+		if _, err := os.Stat(file); p.dataFolder() == "" || os.IsNotExist(err) {
+			return nil, nil
+		}
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return audit.ParseCheckpoints(data)
+}
+
+// A source reads the log through the API.
+type source struct{ server *client.Client }
+
+func (s source) Entries(ctx context.Context, first int64, limit int) ([]audit.Entry, error) {
+	page, err := s.server.AuditEntries(ctx, first, limit)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]audit.Entry, len(page))
+	for i, e := range page {
+		entries[i] = audit.Entry{Seq: e.Seq, Record: e.Record}
+		if len(e.Leaf) == tlog.HashSize {
+			entries[i].Leaf = tlog.Hash(e.Leaf)
+		}
+	}
+	return entries, nil
+}
+
+func (s source) Checkpoints(ctx context.Context) ([]audit.Checkpoint, error) {
+	list, err := s.server.AuditCheckpoints(ctx)
+	all := make([]audit.Checkpoint, len(list))
+	for i, c := range list {
+		all[i] = audit.Checkpoint{Size: c.Size, At: c.At, Signed: c.Signed}
+	}
+	return all, err
+}
+
+func (s source) Pending(ctx context.Context, limit int) ([]string, [][]byte, error) {
+	n, err := s.server.AuditPending(ctx)
+	return make([]string, n), make([][]byte, n), err
+}

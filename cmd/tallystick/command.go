@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
+)
+
+// A run is what a command works with.
+type run struct {
+	ctx    context.Context
+	server *client.Client
+	args   []string
+}
+
+// command makes a command that talks to a server and takes n arguments; do may be given later, see does.
+func (p *program) command(use, short string, n int, do func(run) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Args: cli.Exactly(n)}
+	p.does(cmd, do)
+	return cmd
+}
+
+// does says what a command does.
+func (p *program) does(cmd *cobra.Command, do func(run) error) {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		server, err := p.connect()
+		if err != nil {
+			return err
+		}
+		return p.understood(do(run{cmd.Context(), server, args}))
+	}
+}
+
+// given is a flag's value if the flag was given, else nil.
+func given[T any](cmd *cobra.Command, flag string, value *T) *T {
+	if cmd.Flags().Changed(flag) {
+		return value
+	}
+	return nil
+}
+
+// result prints the JSON document, or a line for people.
+func (p *program) result(document any, format string, args ...any) error {
+	if p.JSON {
+		return p.PrintJSON(document)
+	}
+	_, err := fmt.Fprintf(p.Out, format+"\n", args...)
+	return err
+}
+
+// table prints the JSON document, or n rows for people.
+func (p *program) table(document any, head []string, n int, row func(i int) []string) error {
+	if p.JSON {
+		return p.PrintJSON(document)
+	}
+	if n == 0 {
+		p.Note("there are none")
+		return nil
+	}
+	w := tabwriter.NewWriter(p.Out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(head, "\t"))
+	for i := range n {
+		fmt.Fprintln(w, strings.Join(row(i), "\t"))
+	}
+	return w.Flush()
+}
+
+// fields prints names and values for people, leaving out empty values.
+func (p *program) fields(pairs ...string) {
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			fmt.Fprintf(p.Out, "%-16s %s\n", pairs[i], pairs[i+1])
+		}
+	}
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// date is a time for people, in UTC; "" for none.
+func date(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}

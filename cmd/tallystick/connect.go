@@ -1,0 +1,89 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/server"
+)
+
+// connect is the client of the server that the flags or the environment name.
+func (p *program) connect() (*client.Client, error) {
+	url := p.server
+	if url == "" && p.data == "" {
+		url = os.Getenv("TALLYSTICK_SERVER")
+	}
+	if url == "" {
+		data := p.dataFolder()
+		if data == "" {
+			return nil, cli.Usagef("say which server: --data DIR for one on this machine, --server URL for one elsewhere")
+		}
+		return client.Unix(server.SocketPath(data)), nil
+	}
+	key, err := p.apiKey()
+	if err != nil {
+		return nil, err
+	}
+	hc, err := p.httpClient()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(url, key, hc)
+	if err != nil {
+		return nil, cli.Usagef("--server: %v", err)
+	}
+	return c, nil
+}
+
+// apiKey reads the key for --server.
+func (p *program) apiKey() (string, error) {
+	key, err := p.ReadSecret(p.keyFile, "TALLYSTICK_API_KEY")
+	if err == nil && key == "" {
+		err = cli.Usagef("a server elsewhere takes an API key: --api-key-file FILE or TALLYSTICK_API_KEY")
+	}
+	return strings.TrimSpace(key), err
+}
+
+func (p *program) httpClient() (*http.Client, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if p.ca != "" {
+		pem, err := os.ReadFile(p.ca)
+		if err != nil {
+			return nil, err
+		}
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, cli.Usagef("--ca: %s holds no certificate", p.ca)
+		}
+		config.RootCAs = pool
+	}
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}, nil
+}
+
+// understood turns an error of the client into what this program shows: refusals keep their code.
+func (p *program) understood(err error) error {
+	var refused *client.Error
+	var unreachable *net.OpError
+	switch {
+	case errors.As(err, &refused) && refused.Status < 500:
+		return &fault.Error{Code: fault.Code(refused.Code), Message: refused.Message, Details: refused.Details}
+	case errors.As(err, &refused):
+		return fmt.Errorf("%s (%s, correlation ID %s: the server's log says more)", refused.Message, refused.Code, refused.CorrelationID)
+	case errors.As(err, &unreachable) && unreachable.Op == "dial" && unreachable.Net == "unix":
+		return fmt.Errorf("no server answers at %s: start it with 'tallystick serve --data %s'", server.SocketPath(p.dataFolder()), p.dataFolder())
+	}
+	return err
+}

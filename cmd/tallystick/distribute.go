@@ -1,0 +1,189 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/distribution"
+)
+
+// deliveryFlags are what distribute and redistribute have in common.
+type deliveryFlags struct {
+	d        client.Distribution
+	password *cli.Secret
+	grace    time.Duration
+	out, qr  string
+}
+
+func (p *program) deliveryFlags(cmd *cobra.Command) *deliveryFlags {
+	f := &deliveryFlags{password: p.SecretFlag(cmd, "password-file", "password that locks the file or string", "TALLYSTICK_PASSWORD")}
+	s := cmd.Flags()
+	s.StringVar(&f.d.Profile, "profile", "", "`profile` that says what the token is like and how it is delivered")
+	s.StringVar(&f.d.DeviceID, "device-id", "", "bind the delivery to the device with this `ID`, as its app shows it")
+	s.StringVar(&f.d.Nickname, "nickname", "", "`name` of the token in the app (token files)")
+	s.StringVar(&f.d.Protection, "protection", "", "optional, none, password, user_id or user_id_password (default the profile's)")
+	s.StringVar(&f.d.SwitchOver, "switch-over", "", "immediate or on_activation (default the profile's)")
+	s.DurationVar(&f.grace, "grace", 0, "how long the old seed may live on, with on_activation (default the profile's)")
+	s.StringVar(&f.out, "out", "", "`file` to write the delivery to (default for token files USER_SERIAL.sdtid)")
+	s.StringVar(&f.qr, "qr", "", "`file` to draw the QR code to: .png or .svg")
+	return f
+}
+
+// distribution is what the flags ask for.
+func (f *deliveryFlags) distribution(cmd *cobra.Command) (client.Distribution, error) {
+	if f.d.Profile == "" {
+		return f.d, cli.Usagef("say how it is delivered: --profile NAME")
+	}
+	if ext := strings.ToLower(filepath.Ext(f.qr)); f.qr != "" && ext != ".png" && ext != ".svg" {
+		return f.d, cli.Usagef("--qr draws to a file that ends in .png or .svg")
+	}
+	if cmd.Flags().Changed("grace") {
+		grace := seconds(f.grace)
+		f.d.GraceSeconds = &grace
+	}
+	password, err := f.password.Value()
+	if err == nil && f.password.Given() && password == "" {
+		err = cli.Usagef("the password is empty: leave it out to deliver without")
+	}
+	f.d.Password = client.Secret(password)
+	return f.d, err
+}
+
+func (p *program) tokenDistribute() *cobra.Command {
+	cmd := p.command("distribute SERIAL", "Deliver a token to its user", 1, nil)
+	f := p.deliveryFlags(cmd)
+	p.does(cmd, func(r run) error {
+		d, err := f.distribution(cmd)
+		if err != nil {
+			return err
+		}
+		issue, err := r.server.Distribute(r.ctx, r.args[0], d)
+		if err != nil {
+			return err
+		}
+		return p.handOut(issue, f)
+	})
+	return cmd
+}
+
+func (p *program) tokenRedistribute() *cobra.Command {
+	cmd := p.command("redistribute SERIAL", "Deliver a token again, with a new seed", 1, nil)
+	f := p.deliveryFlags(cmd)
+	reason := cmd.Flags().String("reason", "", "COMPROMISED, LOST_DEVICE, NEW_DEVICE, CHANGE_ATTRIBUTES, NOT_RECEIVED or OTHER")
+	note := cmd.Flags().String("note", "", "`text` that says why; OTHER needs it")
+	p.does(cmd, func(r run) error {
+		d, err := f.distribution(cmd)
+		if err != nil {
+			return err
+		}
+		why := strings.ToUpper(strings.ReplaceAll(*reason, "-", "_"))
+		issue, err := r.server.Redistribute(r.ctx, r.args[0], client.Redistribution{Distribution: d, Reason: why, Note: *note})
+		if err != nil {
+			return err
+		}
+		return p.handOut(issue, f)
+	})
+	return cmd
+}
+
+// handOut writes a delivery to where it belongs and says what it is. The server has done its part: what
+// cannot be written is an error that says so, since only another distribution makes it anew.
+func (p *program) handOut(issue client.Issue, f *deliveryFlags) error {
+	d := issue.Delivery
+	for _, w := range issue.Warnings {
+		p.Note("warning: " + w)
+	}
+	file, err := f.write(d)
+	if err != nil {
+		return fmt.Errorf("token %s was distributed, but what was made for it could not be kept (%w): distribute it again, to another file", issue.Serial, err)
+	}
+	if p.JSON {
+		return p.printIssue(issue, file)
+	}
+	fmt.Fprintf(p.Out, "token %s, generation %d, %s\n", issue.Serial, issue.Generation, methodWords[d.Method])
+	p.fields("file", file, "string", d.CTF, "link", d.CTFURL, "server", d.CTKIPURL, "activation code", d.ActivationCode, "good until", date(d.ActivationExpires),
+		"qr code", f.qr, "old seed until", date(issue.OldUntil))
+	if d.QR != "" && f.qr == "" && p.showsPictures() {
+		code, err := distribution.DrawQR(d.QR)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(p.Out, code.Terminal())
+	}
+	return nil
+}
+
+var methodWords = map[string]string{
+	"file": "by token file", "ctf": "by compressed string", "ctkip": "by dynamic provisioning",
+}
+
+// showsPictures tells whether standard output is a terminal that a QR code can be shown in.
+func (p *program) showsPictures() bool {
+	f, ok := p.Out.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// write puts the delivery and its QR code into files, readable by their owner only, and returns the name of the
+// delivery's.
+func (f *deliveryFlags) write(d client.Delivery) (string, error) {
+	if f.qr != "" && d.QR != "" {
+		picture, err := drawQR(d.QR, f.qr)
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(f.qr, picture, 0o600); err != nil {
+			return "", err
+		}
+	}
+	name, content := f.out, d.File
+	if d.Method == "file" && name == "" {
+		name = d.FileName
+	}
+	switch d.Method {
+	case "ctf":
+		content = []byte(d.CTFURL + "\n")
+	case "ctkip":
+		content = []byte(d.QR + "\n")
+	}
+	if name == "" {
+		return "", nil
+	}
+	if name == "-" {
+		_, err := os.Stdout.Write(content)
+		return "", err
+	}
+	return name, os.WriteFile(name, content, 0o600)
+}
+
+func drawQR(text, file string) ([]byte, error) {
+	code, err := distribution.DrawQR(text)
+	if err != nil {
+		return nil, err
+	}
+	if strings.EqualFold(filepath.Ext(file), ".svg") {
+		return code.SVG(), nil
+	}
+	const scale = 8 // pixels a module
+	return code.PNG(scale)
+}
+
+// printIssue prints the answer of the server with the name of the file in place of its content.
+func (p *program) printIssue(issue client.Issue, file string) error {
+	issue.Delivery.File, issue.Delivery.FileName = nil, ""
+	type delivery client.Delivery // without the methods that hide it: this is where it is handed out
+	return p.PrintJSON(struct {
+		client.Issue
+		Delivery any `json:"delivery"`
+	}{issue, struct {
+		delivery
+		File string `json:"file,omitempty"`
+	}{delivery(issue.Delivery), file}})
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+)
+
+func (p *program) apiKeyCommands() *cobra.Command {
+	var k client.NewAPIKey
+	var life time.Duration
+	var out string
+	add := p.command("add NAME", "Make an API key; it is shown this once", 1, func(r run) error {
+		k.Name, k.LifeSeconds = r.args[0], seconds(life)
+		made, err := r.server.AddAPIKey(r.ctx, k)
+		if err != nil {
+			return err
+		}
+		if out != "" {
+			if err := os.WriteFile(out, []byte(string(made.Key)+"\n"), 0o600); err != nil {
+				return fmt.Errorf("the key was made and could not be kept (%w): delete it and make another", err)
+			}
+			return p.result(made.APIKey, "made API key %s in the role %s, in %s", made.Name, made.Role, out)
+		}
+		return p.result(map[string]string{"name": made.Name, "role": made.Role, "key": string(made.Key)}, "%s", string(made.Key))
+	})
+	add.Flags().StringVar(&k.Role, "role", "", "super_admin, token_admin, help_desk, privileged_help_desk, auditor, operator or agent")
+	add.Flags().DurationVar(&life, "life", 0, "how long the key works, such as 8760h (default for ever)")
+	add.Flags().StringVar(&out, "out", "", "`file` to write the key to, instead of showing it")
+
+	list := p.command("list", "List the API keys", 0, func(r run) error {
+		keys, err := r.server.APIKeys(r.ctx)
+		if err != nil {
+			return err
+		}
+		return p.table(client.APIKeyList{APIKeys: keys}, []string{"NAME", "ROLE", "MADE", "EXPIRES"}, len(keys), func(i int) []string {
+			return []string{keys[i].Name, keys[i].Role, date(&keys[i].CreatedAt), date(keys[i].ExpiresAt)}
+		})
+	})
+	remove := p.deletion("delete NAME", "Make an API key useless", func(r run) error { return r.server.DeleteAPIKey(r.ctx, r.args[0]) })
+	return group("api-key", "Keys with which programs use the API", add, list, remove)
+}
+
+func (p *program) keyCommands() *cobra.Command {
+	rotate := p.command("rotate", "Make a new data key; the server moves all secrets to it while it works", 0, func(r run) error {
+		id, err := r.server.RotateDataKey(r.ctx)
+		if err != nil {
+			return err
+		}
+		return p.result(client.DataKey{DataKey: id}, "data key %d seals everything from now on", id)
+	})
+	return group("key", "Keys that seeds are sealed with", rotate)
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/server"
+)
+
+func (p *program) serveCommand() *cobra.Command {
+	var c server.Config
+	var level string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Start the server; it ends at SIGTERM or ctrl-c",
+		Long: `Start the server. It keeps everything in one folder: the embedded database, the master key, its certificates, signed
+heads of the audit log, and the admin socket that the other commands use.
+
+Two servers may share a PostgreSQL database: give both the same --master-key and each its own --data.`,
+		Args: cli.Exactly(0),
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.Database, "database", "", "`URL` of a PostgreSQL database instead of the embedded one; the password may come from PGPASSWORD or ~/.pgpass (TALLYSTICK_DATABASE)")
+	f.StringVar(&c.MasterKey, "master-key", "", "`file` with the master key (default DIR/master.key, made at the first start)")
+	f.StringVar(&c.Listen, "listen", ":8443", "`address` for apps and API clients, TLS")
+	f.StringVar(&c.PublicURL, "public-url", "", "`URL` under which apps reach the server, if not https://this-host:port")
+	f.StringVar(&c.Metrics, "metrics", "", "`address` for Prometheus without TLS or key, such as 127.0.0.1:9090")
+	f.StringVar(&c.TLSCert, "tls-cert", "", "`file` with the server's certificate chain (PEM)")
+	f.StringVar(&c.TLSKey, "tls-key", "", "`file` with its private key (PEM)")
+	f.StringSliceVar(&c.ACMEHosts, "acme-host", nil, "`name` to get a certificate for by ACME; may be given several times")
+	f.StringVar(&c.ACMEMail, "acme-mail", "", "`address` of the ACME account")
+	f.StringVar(&c.ACMEDirectory, "acme-directory", "", "`URL` of the ACME directory (default Let's Encrypt)")
+	f.StringVar(&c.Service, "service-name", "Tallystick", "`name` under which apps show the issuer of tokens")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var lv slog.Level
+		if err := lv.UnmarshalText([]byte(level)); err != nil {
+			return cli.Usagef("--log-level is debug, info, warn or error")
+		}
+		c.Data = p.dataFolder()
+		if c.Database == "" {
+			c.Database = os.Getenv("TALLYSTICK_DATABASE")
+		}
+		c.Log = slog.New(slog.NewTextHandler(p.Err, &slog.HandlerOptions{Level: lv}))
+		c.Printf = func(format string, args ...any) { fmt.Fprintf(p.Err, format, args...) }
+		return server.Run(cmd.Context(), c)
+	}
+	return cmd
+}
+
+// dataFolder is what --data or the environment says, "" if neither does.
+func (p *program) dataFolder() string {
+	if p.data != "" {
+		return p.data
+	}
+	return os.Getenv("TALLYSTICK_DATA")
+}

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
+)
+
+func (p *program) tokenCommands() *cobra.Command {
+	return group("token", "Software tokens, from the first record to the last",
+		p.tokenCreate(), p.tokenImport(), p.tokenList(), p.tokenShow(), p.tokenAssign(), p.tokenUnassign(),
+		p.tokenEnable(), p.tokenDisable(), p.tokenDistribute(), p.tokenRedistribute(), p.tokenRevoke(),
+		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenDelete())
+}
+
+func (p *program) tokenCreate() *cobra.Command {
+	var n client.NewTokens
+	cmd := p.command("create", "Make tokens with random seeds, to be assigned later", 0, func(r run) error {
+		serials, err := r.server.CreateTokens(r.ctx, n)
+		if err != nil {
+			return err
+		}
+		if len(serials) == 1 {
+			return p.result(client.CreatedTokens{Serials: serials}, "made token %s", serials[0])
+		}
+		return p.result(client.CreatedTokens{Serials: serials}, "made %d tokens, %s to %s", len(serials), serials[0], serials[len(serials)-1])
+	})
+	cmd.Flags().IntVar(&n.Count, "count", 1, "how many")
+	cmd.Flags().StringVar(&n.Birth, "birth", "", "first valid `day`, YYYY-MM-DD (default today)")
+	cmd.Flags().StringVar(&n.Expiry, "expiry", "", "last valid `day`, YYYY-MM-DD (default five years after the first)")
+	return cmd
+}
+
+// maxFile is the largest token file that is sent.
+const maxFile = 16 << 20
+
+func (p *program) tokenImport() *cobra.Command {
+	cmd := p.command("import FILE", "Take the tokens of a token file (.sdtid), all or none", 1, nil)
+	password := p.SecretFlag(cmd, "password-file", "password of the file", "TALLYSTICK_PASSWORD")
+	p.does(cmd, func(r run) error {
+		if err := cli.OnlyOneStdin(r.args[0], password); err != nil {
+			return err
+		}
+		data, err := p.readFile(r.args[0])
+		if err != nil {
+			return err
+		}
+		secret, err := password.Value()
+		if err != nil {
+			return err
+		}
+		done, err := r.server.ImportTokens(r.ctx, client.TokenFile{File: data, Password: client.Secret(secret)})
+		if err != nil {
+			return err
+		}
+		return p.result(done, "imported %d tokens; %d were here already and left alone", len(done.Imported), len(done.Ignored))
+	})
+	return cmd
+}
+
+// readFile reads a file, or standard input for "-".
+func (p *program) readFile(name string) ([]byte, error) {
+	var in io.Reader = p.In
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		return nil, cli.Usagef("%s is too large to be a token file", name)
+	}
+	return data, err
+}
+
+func (p *program) tokenList() *cobra.Command {
+	var f client.TokenFilter
+	var assigned, enabled bool
+	var most int
+	cmd := p.command("list", "List tokens", 0, nil)
+	s := cmd.Flags()
+	s.StringVar(&f.UserID, "user", "", "only those of a `user`")
+	s.BoolVar(&assigned, "assigned", true, "only assigned ones, or with --assigned=false only unassigned ones")
+	s.BoolVar(&enabled, "enabled", true, "only enabled ones, or with --enabled=false only disabled ones")
+	s.StringVar(&f.Distribution, "distribution", "", "only those in a distribution `state`: not_distributed, issued, pending_activation, activation_lapsed or confirmed")
+	s.StringVar(&f.Profile, "profile", "", "only those last distributed with a `profile`")
+	s.StringVar(&f.ExpiresBefore, "expires-before", "", "only those that expire before a `day`, YYYY-MM-DD")
+	s.StringVar(&f.Query, "query", "", "`part` of serial, user ID or nickname")
+	s.IntVar(&most, "limit", 0, "at most so many (default all)")
+	p.does(cmd, func(r run) error {
+		f.Assigned, f.Enabled = given(cmd, "assigned", &assigned), given(cmd, "enabled", &enabled)
+		tokens := []client.Token{}
+		for t, err := range r.server.AllTokens(r.ctx, f) {
+			if err != nil {
+				return err
+			}
+			if tokens = append(tokens, t); len(tokens) == most {
+				break
+			}
+		}
+		return p.table(map[string]any{"tokens": tokens}, []string{"SERIAL", "USER", "STATE", "PROFILE", "EXPIRES", "CODES", "GENERATION"}, len(tokens), func(i int) []string {
+			t := tokens[i]
+			return []string{t.Serial, t.UserID, t.State, t.Profile, t.EffectiveExpiry, codes(t), number(t.Generation)}
+		})
+	})
+	return cmd
+}
+
+// codes says what the codes of a token are like.
+func codes(t client.Token) string {
+	return number(t.Digits) + " digits/" + number(t.IntervalSeconds) + " s, " + t.PINType
+}
+
+func (p *program) tokenShow() *cobra.Command {
+	return p.command("show SERIAL", "Show a token and what happened to it lately", 1, func(r run) error {
+		t, err := r.server.Token(r.ctx, r.args[0])
+		if err != nil || p.JSON {
+			return p.unless(err, t)
+		}
+		p.fields("serial", t.Serial, "state", t.State, "user", t.UserID, "codes", codes(t), "pin", pinWord(t), "first day", t.Birth,
+			"last day", t.EffectiveExpiry, "distribution", t.Distribution, "profile", t.Profile, "nickname", t.Nickname, "device id", t.DeviceID,
+			"generation", number(t.Generation), "distributed", date(t.DistributedAt), "confirmed", date(t.ConfirmedAt), "last used", date(t.LastUsedAt),
+			"times issued", number(t.IssueCount), "version", number(t.Version))
+		if t.Pending != nil {
+			p.fields("new seed", "generation "+number(t.Pending.Generation)+" takes over with its first code, or on "+date(&t.Pending.Until))
+		}
+		if t.Tainted {
+			p.fields("seed", "known to a former user: the next distribution replaces it")
+		}
+		return p.history(r, "token:"+t.Serial)
+	})
+}
+
+func pinWord(t client.Token) string {
+	switch {
+	case t.PINType == "none":
+		return "not used"
+	case t.PINSet:
+		return "set"
+	}
+	return "not set: the tokencode alone is the passcode"
+}
+
+// unless prints a document if there was no error.
+func (p *program) unless(err error, document any) error {
+	if err != nil {
+		return err
+	}
+	return p.PrintJSON(document)
+}
+
+// history prints the latest events of an object, for those who may read them.
+func (p *program) history(r run, object string) error {
+	const latest = 10
+	page, err := r.server.AuditEvents(r.ctx, client.EventFilter{Object: object})
+	if err != nil {
+		return nil // the token was shown; its events are for auditors and administrators
+	}
+	events := page.Events[max(0, len(page.Events)-latest):]
+	for _, e := range events {
+		p.fields(date(&e.At), eventLine(e))
+	}
+	return nil
+}
+
+func (p *program) tokenAssign() *cobra.Command {
+	var user, serial string
+	cmd := p.command("assign", "Give a token to a user: the next available one, or one of your choice", 0, func(r run) error {
+		if user == "" {
+			return cli.Usagef("say to whom: --user USERID")
+		}
+		var t client.Token
+		var err error
+		if serial == "" {
+			t, err = r.server.AssignNext(r.ctx, user)
+		} else {
+			t, err = r.server.Assign(r.ctx, serial, user)
+		}
+		if err != nil {
+			return err
+		}
+		return p.result(map[string]string{"user_id": t.UserID, "serial": t.Serial}, "token %s now belongs to %s", t.Serial, t.UserID)
+	})
+	cmd.Flags().StringVar(&user, "user", "", "`user` who gets the token")
+	cmd.Flags().StringVar(&serial, "serial", "", "serial `number` of the token (default the next available one)")
+	return cmd
+}
+
+// change is a command that changes the state of the token it names.
+func (p *program) change(use, short, done string, do func(run, string, int) (client.Token, error)) *cobra.Command {
+	cmd := p.command(use, short, 1, nil)
+	version := cmd.Flags().Int("version", 0, "refuse if the token is not at this `version` any more")
+	p.does(cmd, func(r run) error {
+		t, err := do(r, r.args[0], *version)
+		if err != nil {
+			return err
+		}
+		return p.result(t, "%s token %s", done, t.Serial)
+	})
+	return cmd
+}
+
+func (p *program) tokenUnassign() *cobra.Command {
+	return p.change("unassign SERIAL", "Take a token from its user", "unassigned", func(r run, serial string, version int) (client.Token, error) {
+		return r.server.Unassign(r.ctx, serial, version)
+	})
+}
+
+func (p *program) tokenEnable() *cobra.Command {
+	return p.change("enable SERIAL", "Let an assigned token authenticate", "enabled", func(r run, serial string, version int) (client.Token, error) {
+		return r.server.Enable(r.ctx, serial, version)
+	})
+}
+
+func (p *program) tokenDisable() *cobra.Command {
+	return p.change("disable SERIAL", "Stop a token and keep everything else", "disabled", func(r run, serial string, version int) (client.Token, error) {
+		return r.server.Disable(r.ctx, serial, version)
+	})
+}
+
+func (p *program) tokenRevoke() *cobra.Command {
+	return p.command("revoke SERIAL", "Make the open activation code of a token useless", 1, func(r run) error {
+		n, err := r.server.Revoke(r.ctx, r.args[0])
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return p.result(client.Revocation{Revoked: n}, "token %s has no open activation code", r.args[0])
+		}
+		return p.result(client.Revocation{Revoked: n}, "revoked the activation code of token %s", r.args[0])
+	})
+}
+
+func (p *program) tokenSetPIN() *cobra.Command {
+	cmd := p.command("set-pin SERIAL", "Give a token a PIN", 1, nil)
+	pin := p.SecretFlag(cmd, "pin-file", "PIN", "TALLYSTICK_PIN")
+	p.does(cmd, func(r run) error {
+		secret, err := p.ask(pin, "PIN: ")
+		if err != nil {
+			return err
+		}
+		if err := r.server.SetPIN(r.ctx, r.args[0], client.Secret(secret)); err != nil {
+			return err
+		}
+		return p.result(map[string]string{"serial": r.args[0]}, "token %s has a PIN now", r.args[0])
+	})
+	return cmd
+}
+
+// ask gives the secret of a flag, or asks for it on the terminal.
+func (p *program) ask(s *cli.Secret, prompt string) (string, error) {
+	if !s.Given() && p.Interactive() {
+		return p.AskSecret(prompt)
+	}
+	return s.Value()
+}
+
+func (p *program) tokenClearPIN() *cobra.Command {
+	return p.command("clear-pin SERIAL", "Take a token's PIN away", 1, func(r run) error {
+		if err := r.server.ClearPIN(r.ctx, r.args[0]); err != nil {
+			return err
+		}
+		return p.result(map[string]string{"serial": r.args[0]}, "token %s has no PIN now", r.args[0])
+	})
+}
+
+func (p *program) tokenDelete() *cobra.Command {
+	return p.deletion("delete SERIAL", "Delete a token and destroy its seed", func(r run) error {
+		return r.server.DeleteToken(r.ctx, r.args[0])
+	})
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
+)
+
+func (p *program) userCommands() *cobra.Command {
+	return group("user", "The people who hold tokens", p.userAdd(), p.userList(), p.userShow(), p.userEdit(), p.userDisable(), p.userDelete())
+}
+
+func (p *program) userAdd() *cobra.Command {
+	var u client.NewUser
+	cmd := p.command("add USERID", "Add a person", 1, func(r run) error {
+		u.UserID = r.args[0]
+		added, err := r.server.AddUser(r.ctx, u)
+		if err != nil {
+			return err
+		}
+		return p.result(map[string]string{"user_id": added.UserID}, "added user %s", added.UserID)
+	})
+	cmd.Flags().StringVar(&u.Name, "name", "", "`name` of the person")
+	cmd.Flags().StringVar(&u.Mail, "mail", "", "mail `address`")
+	return cmd
+}
+
+func (p *program) userList() *cobra.Command {
+	var f client.UserFilter
+	cmd := p.command("list", "List people", 0, func(r run) error {
+		users := []client.User{}
+		for u, err := range r.server.AllUsers(r.ctx, f) {
+			if err != nil {
+				return err
+			}
+			users = append(users, u)
+		}
+		return p.table(map[string]any{"users": users}, []string{"USER", "NAME", "MAIL", "ENABLED"}, len(users), func(i int) []string {
+			u := users[i]
+			return []string{u.UserID, u.Name, u.Mail, yesNo(u.Enabled)}
+		})
+	})
+	cmd.Flags().StringVar(&f.Query, "query", "", "`part` of ID, name or mail address")
+	return cmd
+}
+
+func (p *program) userShow() *cobra.Command {
+	return p.command("show USERID", "Show a person and the tokens", 1, func(r run) error {
+		u, err := r.server.User(r.ctx, r.args[0])
+		if err != nil {
+			return err
+		}
+		tokens := []client.Token{}
+		for t, err := range r.server.AllTokens(r.ctx, client.TokenFilter{UserID: u.UserID}) {
+			if err != nil {
+				return err
+			}
+			tokens = append(tokens, t)
+		}
+		if p.JSON {
+			return p.PrintJSON(struct {
+				client.User
+				Tokens []client.Token `json:"tokens"`
+			}{u, tokens})
+		}
+		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "enabled", yesNo(u.Enabled), "added", date(&u.CreatedAt))
+		for _, t := range tokens {
+			p.fields("token", t.Serial+" "+t.State)
+		}
+		return nil
+	})
+}
+
+func (p *program) userEdit() *cobra.Command {
+	var name, mail string
+	var enabled bool
+	var version int
+	cmd := p.command("edit USERID", "Change a person's record", 1, nil)
+	cmd.Flags().StringVar(&name, "name", "", "`name` of the person")
+	cmd.Flags().StringVar(&mail, "mail", "", "mail `address`")
+	cmd.Flags().BoolVar(&enabled, "enabled", true, "whether the person's tokens may authenticate")
+	cmd.Flags().IntVar(&version, "version", 0, "refuse if the record is not at this `version` any more")
+	p.does(cmd, func(r run) error {
+		u, err := r.server.EditUser(r.ctx, r.args[0], version, client.UserEdit{
+			Name: given(cmd, "name", &name), Mail: given(cmd, "mail", &mail), Enabled: given(cmd, "enabled", &enabled),
+		})
+		if err != nil {
+			return err
+		}
+		return p.result(u, "changed user %s", u.UserID)
+	})
+	return cmd
+}
+
+func (p *program) userDisable() *cobra.Command {
+	return p.command("disable USERID", "Stop all tokens of a person; 'user edit --enabled' undoes it", 1, func(r run) error {
+		off := false
+		u, err := r.server.EditUser(r.ctx, r.args[0], 0, client.UserEdit{Enabled: &off})
+		if err != nil {
+			return err
+		}
+		return p.result(u, "disabled user %s", u.UserID)
+	})
+}
+
+func (p *program) userDelete() *cobra.Command {
+	return p.deletion("delete USERID", "Delete a person who holds no token", func(r run) error {
+		return r.server.DeleteUser(r.ctx, r.args[0])
+	})
+}
+
+// deletion is a command that deletes the one thing it names, after a question.
+func (p *program) deletion(use, short string, do func(run) error) *cobra.Command {
+	cmd := p.command(use, short, 1, nil)
+	yes := cmd.Flags().Bool("yes", false, "do not ask")
+	p.does(cmd, func(r run) error {
+		if !*yes && p.Interactive() && !p.Confirm("Delete %s?", r.args[0]) {
+			return cli.Usagef("nothing was deleted")
+		}
+		if err := do(r); err != nil {
+			return err
+		}
+		return p.result(map[string]string{"deleted": r.args[0]}, "deleted %s", r.args[0])
+	})
+	return cmd
+}
+
+func number(n int) string { return strconv.Itoa(n) }

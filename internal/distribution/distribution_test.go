@@ -1,0 +1,386 @@
+package distribution_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/ctf"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
+	"github.com/tallystick/tallystick/sdtid"
+	"github.com/tallystick/tallystick/securid"
+)
+
+// A world is a deployment in a temporary folder, with a clock that the test turns.
+type world struct {
+	*testing.T
+	ctx      context.Context
+	now      time.Time
+	db       *store.DB
+	keys     *seed.Keyring
+	tokens   *token.Registry
+	profiles *profile.Registry
+	records  *records.Registry
+	dist     *distribution.Distributor
+	auth     *authentication.Engine
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{T: t, ctx: t.Context(), now: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC)}
+	clock := func() time.Time { return w.now }
+	dir := t.TempDir()
+	db, err := store.Open(w.ctx, store.Options{URL: filepath.Join(dir, "test.db")})
+	w.must(err)
+	t.Cleanup(func() { db.Close() })
+	w.must(seed.MakeMasterFile(filepath.Join(dir, "master.key")))
+	master, err := seed.MasterFromFile(filepath.Join(dir, "master.key"))
+	w.must(err)
+	w.db = db
+	w.keys, err = seed.OpenKeyring(w.ctx, master, db, clock)
+	w.must(err)
+	w.tokens = &token.Registry{Store: db, Now: clock}
+	w.profiles = &profile.Registry{Store: db, Now: clock}
+	w.records = &records.Registry{Store: db, Keys: w.keys, Now: clock}
+	w.dist = &distribution.Distributor{Store: db, Keys: w.keys, Now: clock, Endpoint: "https://tokens.test:8443/ctkip/services/CtkipService", Service: "Test"}
+	w.auth = &authentication.Engine{Store: db, Keys: w.keys, Now: clock}
+	w.must(w.records.BeginSerials(w.ctx))
+	_, err = (&user.Registry{Store: db, Now: clock}).Add(w.ctx, "alice", "Alice Exämple", "alice@example.com")
+	w.must(err)
+	return w
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// refused expects an error of a code.
+func (w *world) refused(err error, code fault.Code) {
+	w.Helper()
+	if !errors.Is(err, code) {
+		w.Errorf("got %v, want %s", err, code)
+	}
+}
+
+// assigned makes a token and gives it to alice.
+func (w *world) assigned() string {
+	w.Helper()
+	serials, err := w.records.Create(w.ctx, 1, time.Time{}, time.Time{})
+	w.must(err)
+	_, err = w.tokens.Assign(w.ctx, serials[0], "alice")
+	w.must(err)
+	return serials[0]
+}
+
+// profile adds a profile for the generic device, changed as the test likes.
+func (w *world) profile(name string, method device.Method, change func(*profile.Profile)) {
+	w.Helper()
+	p := profile.Profile{Name: name, DeviceType: "generic", Method: method, PINType: device.NoPIN, Grace: -1}
+	if change != nil {
+		change(&p)
+	}
+	_, err := w.profiles.Add(w.ctx, p)
+	w.must(err)
+}
+
+// check checks a passcode of alice.
+func (w *world) check(passcode string, want authentication.Result) {
+	w.Helper()
+	got, err := w.auth.Check(w.ctx, "alice", passcode)
+	if err != nil || got != want {
+		w.Errorf("checked: %s, %v, want %s", got, err, want)
+	}
+}
+
+// code is what an app with this file shows now.
+func (w *world) code(file []byte, password string) string {
+	w.Helper()
+	f, err := sdtid.Parse(file)
+	w.must(err)
+	tokens, err := f.Open(password)
+	w.must(err)
+	t := tokens[0]
+	code, err := securid.Code(t.Seed, t.Serial, t.Digits, t.Interval, w.now)
+	w.must(err)
+	return code
+}
+
+// pass lets time go by.
+func (w *world) pass(d time.Duration) { w.now = w.now.Add(d) }
+
+func (w *world) token(serial string) token.Token {
+	w.Helper()
+	t, err := w.tokens.Get(w.ctx, serial)
+	w.must(err)
+	return t
+}
+
+func TestAFileIsDeliveredAndItsCodesCountOnce(t *testing.T) {
+	w := newWorld(t)
+	w.profile("file", device.File, nil)
+	serial := w.assigned()
+	out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Password: "correct horse", Nickname: "laptop", Grace: -1})
+	w.must(err)
+	if out.Generation != 1 || out.FileName != "alice_"+serial+".sdtid" || len(out.Warnings) != 0 {
+		t.Errorf("delivery %d %s %v", out.Generation, out.FileName, out.Warnings)
+	}
+	if got := w.token(serial).Distribution; got != token.Issued {
+		t.Errorf("state %s", got)
+	}
+	code := w.code(out.File, "correct horse")
+	w.check(code, authentication.Accepted)
+	w.check(code, authentication.Denied)
+	if got := w.token(serial).Distribution; got != token.Confirmed {
+		t.Errorf("state after a good code %s", got)
+	}
+	w.pass(time.Minute)
+	w.check(code, authentication.Denied)
+	w.check(w.code(out.File, "correct horse"), authentication.Accepted)
+}
+
+func TestRedistributionTurnsTheOldSeedAway(t *testing.T) {
+	w := newWorld(t)
+	w.profile("file", device.File, nil)
+	w.profile("six", device.File, func(p *profile.Profile) { p.Digits, p.Interval = 6, 30 })
+	serial := w.assigned()
+	old, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
+	w.must(err)
+	w.check(w.code(old.File, ""), authentication.Accepted)
+	w.pass(time.Minute)
+	fresh, err := w.dist.Redistribute(w.ctx, distribution.Request{Serial: serial, Profile: "six", Grace: -1}, distribution.Compromised, "")
+	w.must(err)
+	if fresh.Generation != 2 {
+		t.Errorf("generation %d", fresh.Generation)
+	}
+	w.check(w.code(old.File, ""), authentication.Denied)
+	code := w.code(fresh.File, "")
+	if len(code) != 6 {
+		t.Errorf("code of %d digits", len(code))
+	}
+	w.check(code, authentication.Accepted)
+	_, err = w.dist.Redistribute(w.ctx, distribution.Request{Serial: serial, Profile: "six", Grace: -1}, "", "")
+	w.refused(err, fault.ReasonRequired)
+	_, err = w.dist.Redistribute(w.ctx, distribution.Request{Serial: serial, Profile: "six", Grace: -1}, distribution.Other, "")
+	w.refused(err, fault.ReasonRequired)
+}
+
+func TestOnActivationOldAndNewLiveSideBySide(t *testing.T) {
+	for name, end := range map[string]func(w *world, oldCode, newCode func() string){
+		"first good code": func(w *world, oldCode, newCode func() string) {
+			w.check(newCode(), authentication.Accepted)
+			w.pass(time.Minute)
+		},
+		"grace over": func(w *world, oldCode, newCode func() string) { w.pass(48 * time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.profile("file", device.File, nil)
+			serial := w.assigned()
+			r := distribution.Request{Serial: serial, Profile: "file", Grace: -1}
+			old, err := w.dist.Distribute(w.ctx, r)
+			w.must(err)
+			r.SwitchOver, r.Grace = profile.OnActivation, 48*time.Hour
+			fresh, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
+			w.must(err)
+			if fresh.SwitchOver != profile.OnActivation || !fresh.OldUntil.Equal(w.now.Add(48*time.Hour)) {
+				t.Errorf("switch-over %s, old until %s", fresh.SwitchOver, fresh.OldUntil)
+			}
+			oldCode := func() string { return w.code(old.File, "") }
+			newCode := func() string { return w.code(fresh.File, "") }
+			w.check(oldCode(), authentication.Accepted)
+			w.pass(time.Minute)
+			w.check(oldCode(), authentication.Accepted)
+			w.pass(time.Minute)
+			end(w, oldCode, newCode)
+			w.check(oldCode(), authentication.Denied)
+			w.check(newCode(), authentication.Accepted)
+			tok := w.token(serial)
+			if tok.Current.Number != 2 || tok.Pending != nil || tok.Distribution != token.Confirmed {
+				t.Errorf("token %d %v %s", tok.Current.Number, tok.Pending, tok.Distribution)
+			}
+		})
+	}
+}
+
+func TestStringsOpenWithWhatTheyAreLockedWith(t *testing.T) {
+	const guid, id = "a01c4380-fc01-4df0-b113-7fb98ec74694", "d82c-467c-56fb-2058-edf8-add6"
+	for _, version := range []int{2, 3, 4} {
+		for _, lock := range []struct{ password, device string }{{"", ""}, {"correct horse", ""}, {"", id}, {"correct horse", id}} {
+			w := newWorld(t)
+			w.profile("string", device.CTF, func(p *profile.Profile) { p.CTFVersion = version })
+			serial := w.assigned()
+			out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "string", Password: lock.password, DeviceID: lock.device, Grace: -1})
+			w.must(err)
+			if (out.CTF != "") != (version == 2) || out.QR != out.CTFURL {
+				t.Errorf("version %d: CTF %t", version, out.CTF != "")
+			}
+			for _, text := range []string{out.CTF, out.CTFURL} {
+				if text == "" {
+					continue
+				}
+				s, err := ctf.Parse(text)
+				w.must(err)
+				tok, err := s.Open(lock.password, lock.device)
+				w.must(err)
+				if lock.device != "" {
+					_, err = s.Open(lock.password, guid)
+					if !errors.Is(err, ctf.ErrWrongDevice) {
+						t.Errorf("version %d opens on another device: %v", version, err)
+					}
+				}
+				code, err := securid.Code(tok.Seed, tok.Serial, tok.Digits, tok.Interval, w.now)
+				w.must(err)
+				w.check(code, authentication.Accepted)
+				w.pass(time.Minute)
+			}
+		}
+	}
+}
+
+func TestWhatCannotBeDelivered(t *testing.T) {
+	w := newWorld(t)
+	w.profile("file", device.File, nil)
+	w.profile("locked", device.File, func(p *profile.Profile) { p.Protection = profile.UserIDPassword })
+	w.profile("bound", device.CTF, func(p *profile.Profile) { p.Binding = profile.BindDeviceID })
+	w.profile("dynamic", device.CTKIP, nil)
+	serial := w.assigned()
+	free, err := w.records.Create(w.ctx, 1, time.Time{}, time.Time{})
+	w.must(err)
+	for name, c := range map[string]struct {
+		r    distribution.Request
+		code fault.Code
+	}{
+		"nobody's":             {distribution.Request{Serial: free[0], Profile: "file"}, fault.TokenNotAssigned},
+		"unknown token":        {distribution.Request{Serial: "999999999999", Profile: "file"}, fault.TokenNotFound},
+		"unknown profile":      {distribution.Request{Profile: "none"}, fault.ProfileNotFound},
+		"short password":       {distribution.Request{Profile: "file", Password: "secret"}, fault.PasswordTooWeak},
+		"long password":        {distribution.Request{Profile: "file", Password: strings.Repeat("x", 25)}, fault.PasswordTooLong},
+		"together too long":    {distribution.Request{Profile: "locked", Password: strings.Repeat("x", 20)}, fault.PasswordTooLong},
+		"no password":          {distribution.Request{Profile: "locked"}, fault.PasswordRequired},
+		"password of CT-KIP":   {distribution.Request{Profile: "dynamic", Password: "correct horse"}, fault.Invalid},
+		"no device ID":         {distribution.Request{Profile: "bound"}, fault.DeviceIDRequired},
+		"bad device ID":        {distribution.Request{Profile: "file", DeviceID: "\x00"}, fault.DeviceIDInvalid},
+		"nothing to bind to":   {distribution.Request{Profile: "bound", DeviceID: "xyz-xyz"}, fault.DeviceIDInvalid},
+		"long nickname":        {distribution.Request{Profile: "file", Nickname: strings.Repeat("n", 25)}, fault.NicknameInvalid},
+		"unknown switch-over":  {distribution.Request{Profile: "file", SwitchOver: "later"}, fault.Invalid},
+		"control in password":  {distribution.Request{Profile: "file", Password: "correct\nhorse"}, fault.Invalid},
+		"password is the user": {distribution.Request{Profile: "file", Password: "alice"}, fault.PasswordTooWeak},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.r.Serial == "" {
+				c.r.Serial = serial
+			}
+			c.r.Grace = -1
+			before := w.token(serial)
+			_, err := w.dist.Distribute(w.ctx, c.r)
+			if !errors.Is(err, c.code) {
+				t.Errorf("got %v, want %s", err, c.code)
+			}
+			if after := w.token(serial); after.Version != before.Version || after.Distribution != token.NotDistributed {
+				t.Error("a refused delivery changed the token")
+			}
+		})
+	}
+	w.pass(10 * 366 * 24 * time.Hour)
+	_, err = w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
+	w.refused(err, fault.Expired)
+}
+
+func TestATaintedSeedIsNotDeliveredAgain(t *testing.T) {
+	w := newWorld(t)
+	w.profile("file", device.File, nil)
+	serial := w.assigned()
+	first, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
+	w.must(err)
+	_, err = w.tokens.Unassign(w.ctx, serial, 0)
+	w.must(err)
+	_, err = w.tokens.Assign(w.ctx, serial, "alice")
+	w.must(err)
+	second, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
+	w.must(err)
+	if w.code(first.File, "") == w.code(second.File, "") || second.Generation <= first.Generation {
+		t.Error("the former user's seed was delivered again")
+	}
+	w.check(w.code(first.File, ""), authentication.Denied)
+	w.check(w.code(second.File, ""), authentication.Accepted)
+}
+
+func TestPINsAreCheckedWhereTheyAreSet(t *testing.T) {
+	w := newWorld(t)
+	w.profile("fob", device.File, func(p *profile.Profile) { p.PINType = device.Fob })
+	w.profile("pinpad", device.File, func(p *profile.Profile) { p.PINType = device.PINPad })
+	serial := w.assigned()
+	for _, name := range []string{"fob", "pinpad"} {
+		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: name, Grace: -1})
+		w.must(err)
+		w.check(w.code(out.File, ""), authentication.Accepted)
+		w.must(w.auth.SetPIN(w.ctx, serial, "8093"))
+		passcode := func(pin string) string {
+			w.pass(time.Minute)
+			code := w.code(out.File, "")
+			if name == "fob" {
+				return pin + code
+			}
+			merged, err := securid.AddPIN(code, pin)
+			w.must(err)
+			return merged
+		}
+		w.check(passcode("0000")[len(passcode("0000"))-8:], authentication.Denied) // the code without the PIN
+		w.check(passcode("8094"), authentication.Denied)
+		w.check(passcode("8093"), authentication.Accepted)
+		w.must(w.auth.ClearPIN(w.ctx, serial))
+		w.pass(time.Minute)
+		w.check(w.code(out.File, ""), authentication.Accepted)
+	}
+}
+
+func TestDenialsLookAlikeAndSayWhyInTheAuditOnly(t *testing.T) {
+	w := newWorld(t)
+	w.profile("file", device.File, nil)
+	serial := w.assigned()
+	out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
+	w.must(err)
+	code := w.code(out.File, "")
+	w.check(code, authentication.Accepted)
+	w.check(code, authentication.Denied)
+	w.check("00000000", authentication.Denied)
+	w.check("", authentication.Denied)
+	w.check(strings.Repeat("9", 5000), authentication.Denied)
+	if got, err := w.auth.Check(w.ctx, "12345678 in the wrong field", "1"); err != nil || got != authentication.Denied {
+		t.Errorf("unknown user: %s, %v", got, err)
+	}
+	_, err = w.tokens.Disable(w.ctx, serial, 0)
+	w.must(err)
+	w.check("11111111", authentication.Denied)
+	entries, err := w.db.Events(w.ctx, audit.Filter{Action: "authn.fail", After: -1})
+	w.must(err)
+	var reasons []string
+	for _, e := range entries {
+		event, err := audit.ParseRecord(e.Record)
+		w.must(err)
+		reasons = append(reasons, event.Reason)
+		if strings.Contains(string(e.Record), "wrong field") || strings.Contains(string(e.Record), code) {
+			t.Errorf("the record repeats what was typed: %s", e.Record)
+		}
+	}
+	want := "ALREADY_USED BAD_PASSCODE BAD_PASSCODE BAD_PASSCODE UNKNOWN_USER NO_TOKEN"
+	if got := strings.Join(reasons, " "); got != want {
+		t.Errorf("reasons %s, want %s", got, want)
+	}
+}

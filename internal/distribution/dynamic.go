@@ -1,0 +1,124 @@
+package distribution
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// codeDigits is the length of an activation code (spec/ct-kip.md section 8.2).
+const codeDigits = 12
+
+// newCode draws an activation code.
+func newCode() (ctkip.Code, error) {
+	n, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(10), big.NewInt(codeDigits), nil))
+	if err != nil {
+		return "", err
+	}
+	return ctkip.Code(fmt.Sprintf("%0*d", codeDigits, n)), nil
+}
+
+// hashCode is what is kept of an activation code.
+func (d *Distributor) hashCode(c ctkip.Code) []byte { return d.Keys.MAC("activation-code", []byte(c)) }
+
+// offer makes the activation code of a dynamic delivery (section 7.5). The seed comes later; an old one that must stop
+// at once gives way to a random one that nobody holds, so that the token is never without.
+func (d *Distributor) offer(ctx context.Context, i *issue) error {
+	t := &i.token
+	number := t.Next(i.reason != "")
+	if i.out.SwitchOver == profile.Immediate {
+		blank := seed.Generate()
+		defer blank.Erase()
+		g, err := token.NewGeneration(d.Keys, t.Serial, number, blank, i.settings(), i.now)
+		if err != nil {
+			return err
+		}
+		t.Replace(g)
+	}
+	t.LastNumber = max(t.LastNumber, number)
+	t.Distribution = token.PendingActivation
+
+	code, err := newCode()
+	if err != nil {
+		return err
+	}
+	o := Offer{
+		ID: uuid.Must(uuid.NewV7()).String(), Serial: t.Serial, UserID: i.user.ID, Profile: i.profile.Name,
+		CodeHash: d.hashCode(code), Generation: number, Settings: i.settings(), DeviceID: i.DeviceID,
+		CreatedAt: i.now, ExpiresAt: i.now.Add(i.profile.ActivationLife), IssuedBy: audit.ActorFrom(ctx).Name,
+		State: Open, Correlation: i.job,
+	}
+	i.out.Generation = number
+	i.out.CTKIPURL, i.out.ActivationCode, i.out.ActivationExpires = d.Endpoint, string(code), o.ExpiresAt
+	i.out.QR = ctkip.Link{URL: d.Endpoint, Code: code}.Text(strings.TrimSuffix(i.device.CTKIPLink, "://ctkip"))
+	if err := d.prove(i); err != nil {
+		return err
+	}
+	if err := d.Store.AddOffer(ctx, o); err != nil {
+		return err
+	}
+	return d.Store.Record(ctx, audit.New(ctx, i.now, "dist.offer", "token:"+t.Serial,
+		audit.Details{"user": i.user.ID, "generation": number, "expires": o.ExpiresAt}))
+}
+
+// Limits of activation codes and exchanges (spec/ct-kip.md sections 8.3 and 8.4).
+const (
+	maxFailures  = 5  // failed exchanges lock a code
+	maxAbandoned = 20 // exchanges begun and not finished lock a code
+	maxExchanges = 5  // open at once for one code; a further one drops the oldest
+)
+
+// usable gives the reason why an offer cannot be used at the moment, or "".
+func (d *Distributor) usable(o Offer) fault.Code {
+	switch {
+	case o.State == Used:
+		return fault.ActivationUsed
+	case o.State == Revoked:
+		return fault.ActivationRevoked
+	case o.State == Locked:
+		return fault.ActivationLocked
+	case !d.Now().Before(o.ExpiresAt):
+		return fault.ActivationExpired
+	}
+	return ""
+}
+
+// refuse records why an activation failed and gives the refusal that every such failure looks like to the app.
+func (d *Distributor) refuse(ctx context.Context, o Offer, why fault.Code) error {
+	object := "activation:unknown"
+	if o.Serial != "" {
+		object = "token:" + o.Serial
+		ctx = audit.WithCorrelation(ctx, o.Correlation)
+	}
+	err := d.Store.Transact(ctx, func(ctx context.Context) error {
+		return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.activate", object, nil).Failed(string(why)))
+	})
+	if err != nil {
+		return err
+	}
+	return &fault.Error{Code: fault.ActivationRefused, Message: "the activation code was refused: ask for a new one", Details: map[string]any{"why": why}}
+}
+
+// offerOf finds the offer of a code and tells why it cannot be used, if so.
+func (d *Distributor) offerOf(ctx context.Context, code ctkip.Code) (Offer, fault.Code, error) {
+	o, err := d.Store.OfferByCode(ctx, d.hashCode(code))
+	if errors.Is(err, fault.ActivationUnknown) {
+		return Offer{}, fault.ActivationUnknown, nil
+	}
+	if err != nil {
+		return Offer{}, "", err
+	}
+	return o, d.usable(o), nil
+}

@@ -1,0 +1,173 @@
+package distribution
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// minPassword is the shortest delivery password, in characters.
+const minPassword = 8
+
+// check holds the request against token, user, profile and device (section 7.2) and settles
+// what the delivery is locked with and bound to.
+func (i *issue) check() error {
+	if i.token.ExpiredAt(i.now) {
+		return fault.New(fault.Expired, "token %s expired on %s: extend it first, or assign another", i.Serial, i.token.EffectiveExpiry.Format(time.DateOnly))
+	}
+	if i.SwitchOver != "" && i.SwitchOver != profile.Immediate && i.SwitchOver != profile.OnActivation {
+		return fault.New(fault.Invalid, "the switch-over is %s or %s", profile.Immediate, profile.OnActivation)
+	}
+	if i.Grace > profile.MaxGrace {
+		return fault.New(fault.Invalid, "the grace of an old seed is at most 30 days, not %s", i.Grace)
+	}
+	if err := i.checkNickname(); err != nil {
+		return err
+	}
+	if err := i.bind(); err != nil {
+		return err
+	}
+	return i.protect()
+}
+
+func (i *issue) checkNickname() error {
+	if utf8.RuneCountInString(i.Nickname) > i.device.Nickname || !printable(i.Nickname) || i.Nickname != strings.TrimSpace(i.Nickname) {
+		return fault.New(fault.NicknameInvalid, "a nickname takes up to %d printable characters without blanks at its ends", i.device.Nickname)
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+}
+
+// bind settles the device that the delivery is for.
+func (i *issue) bind() error {
+	if i.DeviceID == "" {
+		if i.profile.Binding == profile.BindDeviceID {
+			return fault.New(fault.DeviceIDRequired, "profile %s binds tokens to one device: give its ID, as the user's app shows it", i.profile.Name)
+		}
+		if i.profile.Binding == profile.BindClass && i.profile.Method != device.CTKIP {
+			i.binding = i.device.ClassGUID
+		}
+		return nil
+	}
+	if i.device.DeviceID == nil || !i.device.DeviceID.MatchString(i.DeviceID) {
+		return fault.New(fault.DeviceIDInvalid, "this is no device ID of device type %s: take it from the app on the user's device", i.device.Name)
+	}
+	if i.profile.Method == device.CTF && i.profile.CTFVersion == 2 && !strings.ContainsAny(i.DeviceID, "0123456789abcdefABCDEF") {
+		return fault.New(fault.DeviceIDInvalid, "a string of version 2 is bound by the hexadecimal digits of the device ID, and this one has none: take a profile with version 3 or 4")
+	}
+	i.binding = i.DeviceID
+	return nil
+}
+
+// protect settles the password that the delivery is locked with.
+func (i *issue) protect() error {
+	if i.profile.Method == device.CTKIP {
+		if i.Password != "" || i.Protection != "" {
+			return fault.New(fault.Invalid, "dynamic provisioning takes no password: the seed is not in the delivery")
+		}
+		return nil
+	}
+	how := i.Protection
+	if how == "" {
+		how = i.profile.Protection
+	}
+	switch how {
+	case profile.PasswordOptional:
+		i.lock = i.Password
+	case profile.NoPassword:
+		if i.Password != "" {
+			return fault.New(fault.Invalid, "profile %s delivers without password: leave it out, or ask for another protection", i.profile.Name)
+		}
+	case profile.Password, profile.UserIDPassword:
+		if i.Password == "" {
+			return fault.New(fault.PasswordRequired, "this delivery is locked with a password: give one")
+		}
+		i.lock = i.Password
+		if how == profile.UserIDPassword {
+			i.lock = i.user.ID + i.Password
+		}
+	case profile.UserID:
+		i.lock = i.user.ID
+	default:
+		return fault.New(fault.Invalid, "no protection %q", how)
+	}
+	return i.checkPassword(how)
+}
+
+// Longest password in bytes that every reader agrees on: of a token file, and of a string.
+const (
+	maxFilePassword   = 32
+	maxStringPassword = 40
+)
+
+func (i *issue) checkPassword(how profile.Protection) error {
+	longest := maxFilePassword
+	if i.profile.Method == device.CTF {
+		longest = maxStringPassword
+	}
+	switch {
+	case utf8.RuneCountInString(i.lock) > i.device.MaxPassword || len(i.lock) > longest:
+		return fault.New(fault.PasswordTooLong, "the password, with the user ID if that is part of it, takes up to %d characters (%d bytes)", i.device.MaxPassword, longest)
+	case !printable(i.lock):
+		return fault.New(fault.Invalid, "a password takes printable characters only: others cannot be typed on every device")
+	case i.Password != "" && utf8.RuneCountInString(i.Password) < minPassword:
+		return fault.New(fault.PasswordTooWeak, "a delivery password takes at least %d characters", minPassword)
+	case i.Password != "" && strings.EqualFold(i.Password, i.user.ID):
+		return fault.New(fault.PasswordTooWeak, "the password must not be the user ID: ask for protection %s if it is meant to be", profile.UserID)
+	case how == profile.UserID && i.lock == "":
+		return fault.New(fault.PasswordRequired, "the user has no ID to lock with")
+	}
+	return nil
+}
+
+// settings are what the profile makes of the token.
+func (i *issue) settings() token.Settings {
+	return token.Settings{Digits: i.profile.Digits, Interval: i.profile.Interval, PINType: i.profile.PINType}
+}
+
+// switchOver is when the old seed stops: the rule that was asked for or the profile's,
+// but at once where somebody else may hold the seed (section 8 rule 5).
+func (i *issue) switchOver() profile.SwitchOver {
+	switch {
+	case i.reason == Compromised, i.reason == LostDevice, i.token.Tainted, !i.token.Current.Delivered:
+		return profile.Immediate
+	case i.SwitchOver != "":
+		return i.SwitchOver
+	}
+	return i.profile.SwitchOver
+}
+
+// grace is how long the old seed may live on after a redistribution on activation.
+func (i *issue) grace() time.Duration {
+	if i.Grace >= 0 {
+		return i.Grace
+	}
+	return i.profile.Grace
+}
+
+// warnings are what the administrator should know and nothing forbids.
+func (i *issue) warnings() []string {
+	var w []string
+	if !i.token.Enabled {
+		w = append(w, "the token is disabled: its codes are refused until it is enabled")
+	}
+	if !i.user.Enabled {
+		w = append(w, "the user is disabled: no code is accepted until the user is enabled")
+	}
+	if i.profile.Method != device.CTKIP && i.lock == "" {
+		w = append(w, "nothing protects this delivery: whoever sees it owns the token")
+	}
+	if i.Nickname != "" && i.profile.Method != device.File {
+		w = append(w, "only token files carry a nickname: the user can set it in the app")
+	}
+	return w
+}

@@ -1,0 +1,121 @@
+// Package server opens the store, wires the transports to the domain, runs
+// and stops: the one package that knows all others.
+package server
+
+import (
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// A Config is all that a server can be told. The zero value of each field
+// works; Data must be given.
+type Config struct {
+	// Data is the folder of this server: embedded database, keys,
+	// certificates, checkpoints of the audit log, admin socket. It is made with mode 0700.
+	Data string
+	// Database is "" for the embedded database, or postgres://...
+	Database string
+	// MasterKey is the file that the data keys are wrapped with; "" is master.key in Data,
+	// which is made at the first start. A second server on one database needs the first one's.
+	MasterKey string
+	// Listen is where apps and API clients connect over TLS; "" is :8443.
+	Listen string
+	// PublicURL is how apps reach the server, https://host:port; "" is made from Listen and the host's name.
+	PublicURL string
+	// Metrics is an address for Prometheus without TLS or key, such as 127.0.0.1:9090; "" for none.
+	Metrics string
+	// TLSCert and TLSKey are PEM files of a certificate that clients trust already;
+	// without them the server's own certification authority makes one.
+	TLSCert, TLSKey string
+	// ACMEHosts are names to get certificates for by ACME; ACMEMail is the account's address and
+	// ACMEDirectory the authority's, "" for Let's Encrypt.
+	ACMEHosts     []string
+	ACMEMail      string
+	ACMEDirectory string
+	// Service is the name that apps show as the issuer of a token; "" is Tallystick.
+	Service string
+	// Log takes what happens; nil discards it.
+	Log *slog.Logger
+	// Now is the clock; nil is the system's.
+	Now func() time.Time
+	// Ready, if set, is called with the address once the server answers.
+	Ready func(addr net.Addr)
+	// Printf, if set, tells people what they need to know once, such as a new certificate's fingerprint.
+	Printf func(format string, args ...any)
+}
+
+// complete fills in what is not said and checks the rest.
+func (c *Config) complete() error {
+	if c.Data == "" {
+		return fault.New(fault.Invalid, "say where the server keeps its data: --data DIR")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return fault.New(fault.Invalid, "--tls-cert and --tls-key go together")
+	}
+	if c.TLSCert != "" && len(c.ACMEHosts) > 0 {
+		return fault.New(fault.Invalid, "take a certificate from files or by ACME, not both")
+	}
+	if c.Listen == "" {
+		c.Listen = ":8443"
+	}
+	if c.Service == "" {
+		c.Service = "Tallystick"
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Ready == nil {
+		c.Ready = func(net.Addr) {}
+	}
+	if c.Printf == nil {
+		c.Printf = func(string, ...any) {}
+	}
+	data, err := filepath.Abs(c.Data)
+	c.Data = data
+	return err
+}
+
+// file names a file in the data folder.
+func (c *Config) file(name string) string { return filepath.Join(c.Data, name) }
+
+// SocketPath is where the admin socket of a data folder is.
+func SocketPath(data string) string { return filepath.Join(data, "admin.sock") }
+
+// publicURL is how apps reach a server that listens at addr.
+func (c *Config) publicURL(addr net.Addr) (*url.URL, error) {
+	if c.PublicURL != "" {
+		u, err := url.Parse(strings.TrimSuffix(c.PublicURL, "/"))
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil {
+			return nil, fault.New(fault.Invalid, "the public URL looks like https://tokens.example.com:8443")
+		}
+		return u, nil
+	}
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return nil, err
+	}
+	if len(c.ACMEHosts) > 0 {
+		host = c.ACMEHosts[0]
+	} else if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = hostName()
+	}
+	return &url.URL{Scheme: "https", Host: net.JoinHostPort(host, port)}, nil
+}
+
+// hostName is the machine's name, localhost if it has none.
+func hostName() string {
+	if name, err := os.Hostname(); err == nil && name != "" {
+		return name
+	}
+	return "localhost"
+}

@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/api"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/provision"
+	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// A house is everything a running server is made of.
+type house struct {
+	db          *store.DB
+	keys        *seed.Keyring
+	tokens      *token.Registry
+	distributor *distribution.Distributor
+	audit       *audit.Log
+	log         *slog.Logger
+
+	public  http.Handler // TLS: API with keys, provisioning, health
+	local   http.Handler // admin socket: the API without keys, health, metrics
+	metrics http.Handler // plain: metrics
+}
+
+// build makes the house. at is where it will be reached.
+func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at net.Addr) (*house, error) {
+	public, err := c.publicURL(at)
+	if err != nil {
+		return nil, err
+	}
+	log, vkey, err := c.auditLog(ctx, db, keys)
+	if err != nil {
+		return nil, err
+	}
+	h := &house{
+		db: db, keys: keys, audit: log, log: c.Log,
+		tokens: &token.Registry{Store: db, Now: c.Now},
+		distributor: &distribution.Distributor{
+			Store: db, Keys: keys, Now: c.Now, Endpoint: public.String() + provision.Path, Service: c.Service,
+		},
+	}
+	record := &records.Registry{Store: db, Keys: keys, Now: c.Now}
+	if err := record.BeginSerials(ctx); err != nil {
+		return nil, err
+	}
+	m := newMeters(db)
+	a, err := api.New(api.Config{
+		Users: &user.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now}, Tokens: h.tokens,
+		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Records: record, Distributor: h.distributor,
+		Authenticator: m.counted(&authentication.Engine{Store: db, Keys: keys, Now: c.Now}),
+		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	h.route(a, provision.New(h.distributor, c.Log, c.Now), m)
+	return h, nil
+}
+
+// route says what is answered where.
+func (h *house) route(a *api.API, apps http.Handler, m *meters) {
+	health := func(mux *http.ServeMux) *http.ServeMux {
+		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
+		mux.HandleFunc("GET /readyz", h.ready)
+		return mux
+	}
+	public := health(http.NewServeMux())
+	public.Handle("/v1/", a.Public())
+	public.Handle(provision.Path, apps)
+	h.public = m.measured("public", public)
+
+	local := health(http.NewServeMux())
+	local.Handle("/v1/", a.Local())
+	local.Handle("GET /metrics", m.handler())
+	h.local = m.measured("local", local)
+
+	metrics := http.NewServeMux()
+	metrics.Handle("GET /metrics", m.handler())
+	h.metrics = metrics
+}
+
+// ready tells whether the server can do its work: the database can be written to.
+func (h *house) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := h.db.Ping(ctx); err != nil {
+		h.log.WarnContext(ctx, "not ready", "error", err)
+		http.Error(w, "the database cannot be written to", http.StatusServiceUnavailable)
+		return
+	}
+	w.Write([]byte("ready\n"))
+}
+
+// auditKey is the name of the secret that signs the heads of the audit log, and auditOrigin of the log.
+const (
+	auditKey    = "audit-signer"
+	auditOrigin = "tallystick/audit"
+)
+
+// auditLog opens the log with the deployment's signing key, and returns the key that verifies it too.
+func (c *Config) auditLog(ctx context.Context, db *store.DB, keys *seed.Keyring) (*audit.Log, string, error) {
+	fresh := func() ([]byte, error) {
+		skey, vkey, err := audit.GenerateKey(auditOrigin)
+		return []byte(skey + "\n" + vkey), err
+	}
+	pair, err := keys.Secret(ctx, auditKey, fresh)
+	if errors.Is(err, fault.Conflict) { // another server was first
+		pair, err = keys.Secret(ctx, auditKey, fresh)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	skey, vkey, _ := strings.Cut(string(pair), "\n")
+	signer, err := note.NewSigner(skey)
+	if err != nil {
+		return nil, "", err
+	}
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return nil, "", err
+	}
+	return &audit.Log{
+		Store: db, Signer: signer, Verifier: verifier, Outside: c.file("audit-checkpoints"), Now: c.Now, Logger: c.Log,
+	}, vkey, nil
+}
+
+// How often the house is kept.
+const (
+	refreshEvery = 10 * time.Second // other servers' data keys
+	tidyEvery    = time.Minute
+	replyLife    = 24 * time.Hour // of answers kept for idempotency keys
+	resealChunk  = 200
+)
+
+// keepHouse runs what goes on beside requests until ctx ends.
+func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() time.Time) {
+	g.Go(func() error {
+		h.audit.Run(ctx)
+		return nil
+	})
+	g.Go(func() error {
+		every(ctx, refreshEvery, func() { h.note(ctx, "refreshing data keys", h.keys.Refresh(ctx)) })
+		return nil
+	})
+	g.Go(func() error {
+		every(ctx, tidyEvery, func() {
+			_, err := h.tokens.SwitchOverDue(ctx)
+			h.note(ctx, "switching over tokens whose grace has ended", err)
+			h.note(ctx, "preparing the keys of deliveries", h.distributor.Prepare(ctx))
+			h.note(ctx, "clearing ended exchanges", h.distributor.CleanUp(ctx))
+			_, err = h.db.DropReplies(ctx, now().Add(-replyLife))
+			h.note(ctx, "clearing kept answers", err)
+			h.note(ctx, "moving secrets to the newest data key", h.reseal(ctx))
+		})
+		return nil
+	})
+}
+
+// reseal moves secrets to the newest data key until none is left.
+func (h *house) reseal(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if n, err := h.keys.Reseal(ctx, resealChunk); err != nil || n == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// note logs what went wrong beside requests; it is tried again the next time.
+func (h *house) note(ctx context.Context, doing string, err error) {
+	if err != nil && ctx.Err() == nil {
+		h.log.ErrorContext(ctx, doing, "error", err)
+	}
+}
+
+// every runs do at once, and then again after each period, until ctx ends.
+func every(ctx context.Context, period time.Duration, do func()) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		do()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tallystick/tallystick/internal/api"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/store"
+)
+
+// meters are what a server counts. No label names a user, a token or an address.
+type meters struct {
+	registry *prometheus.Registry
+	requests *prometheus.HistogramVec
+	checks   *prometheus.CounterVec
+}
+
+func newMeters(db *store.DB) *meters {
+	m := &meters{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "tallystick_http_request_seconds", Help: "Time of HTTP requests by listener, route and status.",
+			NativeHistogramBucketFactor: 1.1, Buckets: []float64{.001, .005, .02, .1, .5, 2},
+		}, []string{"listener", "route", "status"}),
+		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tallystick_authentications_total", Help: "Passcodes decided, by result; error is what could not be decided.",
+		}, []string{"result"}),
+	}
+	m.registry.MustRegister(m.requests, m.checks, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tallystick_audit_pending_events", Help: "Events that have no place in the audit log yet.",
+		}, func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			n, err := db.PendingCount(ctx)
+			if err != nil {
+				return -1
+			}
+			return float64(n)
+		}))
+	return m
+}
+
+// handler serves the metrics.
+func (m *meters) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+// measured counts and times what next answers.
+func (m *meters) measured(listener string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin := time.Now()
+		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(s, r)
+		m.requests.WithLabelValues(listener, route(r), strconv.Itoa(s.status)).Observe(time.Since(begin).Seconds())
+	})
+}
+
+// route is the pattern that a request matched, so that no path with a serial becomes a label.
+func route(r *http.Request) string {
+	if r.Pattern == "" {
+		return "other"
+	}
+	return r.Pattern
+}
+
+// A statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the writer below.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// counted counts what an authenticator decides.
+func (m *meters) counted(next api.Authenticator) api.Authenticator {
+	return countedChecks{next, m.checks}
+}
+
+type countedChecks struct {
+	api.Authenticator
+	checks *prometheus.CounterVec
+}
+
+func (c countedChecks) Check(ctx context.Context, userID, passcode string) (authentication.Result, error) {
+	result, err := c.Authenticator.Check(ctx, userID, passcode)
+	label := string(result)
+	if err != nil {
+		label = "error"
+	}
+	c.checks.WithLabelValues(label).Inc()
+	return result, err
+}

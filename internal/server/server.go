@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/provision"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+)
+
+// Times of the HTTP servers: a client that is slower than this is no client of ours.
+const (
+	readTimeout  = 30 * time.Second
+	writeTimeout = 60 * time.Second
+	idleTimeout  = 2 * time.Minute
+	drainTimeout = 20 * time.Second
+)
+
+// Run starts a server and runs it until ctx ends; then it finishes what it is doing
+// and returns nil.
+func Run(ctx context.Context, c Config) error {
+	if err := c.complete(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return err
+	}
+	unlock, err := lockFolder(c.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	master, err := c.master()
+	if err != nil {
+		return err
+	}
+	database := c.Database
+	if database == "" {
+		database = c.file("tallystick.db")
+	}
+	db, err := store.Open(ctx, store.Options{URL: database})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	keys, err := seed.OpenKeyring(ctx, master, db, c.Now)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listening for apps and API clients: %w", err)
+	}
+	defer listener.Close()
+	h, err := c.build(ctx, db, keys, listener.Addr())
+	if err != nil {
+		return err
+	}
+	return c.serve(ctx, h, listener)
+}
+
+// master reads the master key; the file in the data folder is made at the first start.
+func (c *Config) master() (seed.Master, error) {
+	path := c.MasterKey
+	if path == "" {
+		path = c.file("master.key")
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			if err := seed.MakeMasterFile(path); err != nil {
+				return nil, err
+			}
+			c.Printf("Made the master key %s. Without it nothing in the database opens: keep a copy in a safe place, apart from copies of the database.\n", path)
+		}
+	}
+	return seed.MasterFromFile(path)
+}
+
+// serve runs the listeners and the housekeeping until ctx ends.
+func (c *Config) serve(ctx context.Context, h *house, listener net.Listener) error {
+	public, err := c.publicURL(listener.Addr())
+	if err != nil {
+		return err
+	}
+	tlsConfig, err := c.tlsConfig(public.Hostname())
+	if err != nil {
+		return err
+	}
+	socket, err := listenSocket(SocketPath(c.Data))
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+
+	g, ctx := errgroup.WithContext(ctx)
+	c.run(ctx, g, tls.NewListener(listener, tlsConfig), h.public)
+	c.run(ctx, g, socket, h.local)
+	if c.Metrics != "" {
+		metrics, err := net.Listen("tcp", c.Metrics)
+		if err != nil {
+			return fmt.Errorf("listening for Prometheus: %w", err)
+		}
+		c.run(ctx, g, metrics, h.metrics)
+	}
+	h.keepHouse(ctx, g, c.Now)
+	c.Log.Info("serving", "address", listener.Addr().String(), "public_url", public.String(), "provisioning", public.String()+provision.Path)
+	c.Ready(listener.Addr())
+	return g.Wait()
+}
+
+// run serves handler on a listener until ctx ends, and then lets requests finish.
+func (c *Config) run(ctx context.Context, g *errgroup.Group, l net.Listener, handler http.Handler) {
+	srv := &http.Server{
+		Handler: handler, ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+	}
+	g.Go(func() error {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		return srv.Shutdown(drain)
+	})
+}
+
+// listenSocket opens the admin socket, for the owner of the data folder only. A socket that a crash left
+// behind is replaced; the lock on the folder says that nobody listens there.
+func listenSocket(path string) (net.Listener, error) {
+	const longest = 100 // sockaddr_un holds a little more
+	if len(path) > longest {
+		return nil, fault.New(fault.Invalid, "the path of the admin socket %s is too long for a socket (%d bytes at most): take a shorter --data", path, longest)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	// The folder is 0700 at creation, so nobody else gets in between Listen and Chmod.
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return l, os.Chmod(path, 0o600)
+}

@@ -1,0 +1,227 @@
+package server
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/acme"
+	"golang.org/x/crypto/acme/autocert"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// tlsConfig is the TLS side of the listener: certificates from files, by ACME, or
+// from the server's own certification authority, always TLS 1.2 or later.
+func (c *Config) tlsConfig(public string) (*tls.Config, error) {
+	base := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	switch {
+	case c.TLSCert != "":
+		files := &certFiles{cert: c.TLSCert, key: c.TLSKey}
+		base.GetCertificate = files.get
+		_, err := files.get(nil)
+		return base, err
+	case len(c.ACMEHosts) > 0:
+		m := &autocert.Manager{
+			Prompt: autocert.AcceptTOS, Cache: autocert.DirCache(c.file("acme")),
+			HostPolicy: autocert.HostWhitelist(c.ACMEHosts...), Email: c.ACMEMail,
+		}
+		if c.ACMEDirectory != "" {
+			m.Client = &acme.Client{DirectoryURL: c.ACMEDirectory}
+		}
+		base.GetCertificate = m.GetCertificate
+		base.NextProtos = append(base.NextProtos, acme.ALPNProto)
+		return base, nil
+	}
+	ca, err := c.openCA()
+	if err != nil {
+		return nil, err
+	}
+	own := &ownCert{ca: ca, now: c.Now, names: []string{public, "localhost", hostName(), "127.0.0.1", "::1"}}
+	base.GetCertificate = own.get
+	return base, nil
+}
+
+// certFiles serves a certificate from files and reads them again when they change, so
+// that a renewal needs no restart.
+type certFiles struct {
+	cert, key string
+
+	mu      sync.Mutex
+	changed time.Time
+	pair    *tls.Certificate
+}
+
+func (f *certFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info, err := os.Stat(f.cert)
+	if err == nil && f.pair != nil && info.ModTime().Equal(f.changed) {
+		return f.pair, nil
+	}
+	pair, loadErr := tls.LoadX509KeyPair(f.cert, f.key)
+	if err = errors.Join(err, loadErr); err != nil {
+		if f.pair != nil { // half replaced: the old one is still good
+			return f.pair, nil
+		}
+		return nil, fault.New(fault.Invalid, "the TLS certificate cannot be used: %v", err)
+	}
+	f.pair, f.changed = &pair, info.ModTime()
+	return f.pair, nil
+}
+
+// An authority is the server's own certification authority.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// openCA reads the authority from ca.pem and ca.key, or makes it at the first start and tells its fingerprint.
+func (c *Config) openCA() (*authority, error) {
+	certPEM, err := os.ReadFile(c.file("ca.pem"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return c.makeCA()
+	}
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := os.ReadFile(c.file("ca.key"))
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certification authority in %s: %w", c.Data, err)
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("the key in %s is not the one this server made", c.file("ca.key"))
+	}
+	return &authority{pair.Leaf, key}, nil
+}
+
+func (c *Config) makeCA() (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		Subject:   pkix.Name{CommonName: "Tallystick CA on " + hostName()},
+		NotBefore: c.Now().Add(-time.Hour), NotAfter: c.Now().AddDate(10, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	cert, err := sign(template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	// The key goes first: a crash in between leaves no certificate, and the next start makes both anew.
+	if err := writeFile(c.file("ca.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		return nil, err
+	}
+	if err := writeFile(c.file("ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), 0o644); err != nil {
+		return nil, err
+	}
+	c.Printf("This server made its own certification authority: %s\n  SHA-256 %s\n  Apps and API clients must be told to trust it (tally --ca %[1]s), or give the server a certificate with --tls-cert.\n",
+		c.file("ca.pem"), fingerprint(cert))
+	return &authority{cert, key}, nil
+}
+
+// writeFile puts a file in place whole, or not at all.
+func writeFile(path string, data []byte, mode os.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+// fingerprint is the SHA-256 of a certificate as people compare it.
+func fingerprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
+}
+
+// sign makes a certificate of a template with a fresh serial number.
+func sign(template, issuer *x509.Certificate, public any, key *ecdsa.PrivateKey) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, err
+	}
+	template.SerialNumber = serial
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, public, key)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// ownCert serves a certificate of the server's own authority, made anew before it expires.
+type ownCert struct {
+	ca    *authority
+	now   func() time.Time
+	names []string
+
+	mu   sync.Mutex
+	cert *tls.Certificate
+}
+
+const (
+	certLife  = 90 * 24 * time.Hour
+	renewLeft = 30 * 24 * time.Hour
+)
+
+func (o *ownCert) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.cert != nil && o.cert.Leaf.NotAfter.Sub(o.now()) > renewLeft {
+		return o.cert, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		Subject:   pkix.Name{CommonName: o.names[0]},
+		NotBefore: o.now().Add(-time.Hour), NotAfter: o.now().Add(certLife),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, name := range o.names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else if !slices.Contains(template.DNSNames, name) {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	leaf, err := sign(template, o.ca.cert, key.Public(), o.ca.key)
+	if err != nil {
+		return nil, err
+	}
+	o.cert = &tls.Certificate{Certificate: [][]byte{leaf.Raw, o.ca.cert.Raw}, PrivateKey: key, Leaf: leaf}
+	return o.cert, nil
+}
