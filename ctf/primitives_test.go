@@ -1,11 +1,13 @@
 package ctf
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -172,4 +174,41 @@ func TestSoundStringsWithoutToken(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
+}
+
+// What is read as digits is written as the same digits: all of their bits are
+// kept, but for the one that has no meaning.
+func FuzzDigits(f *testing.F) {
+	for _, smartphone := range []bool{false, true} {
+		f.Add(version1(sample(), "secret", "ab", smartphone))
+	}
+	data, err := os.ReadFile("testdata/ctf.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	var file struct{ Cases []struct{ String string } }
+	if err := json.Unmarshal(data, &file); err != nil || len(file.Cases) == 0 {
+		f.Fatal(err)
+	}
+	for _, c := range file.Cases {
+		_, digits, _ := strings.Cut(c.String, "ctfData=")
+		f.Add(cmp.Or(digits, c.String))
+	}
+	const meaningless = 1 + serialLength + 158/3 // the digit of which bit 158 is the last
+	f.Fuzz(func(t *testing.T, text string) {
+		if text == "" || !decimal(rune(text[0])) {
+			return
+		}
+		d, err := parseDigits(text)
+		if err != nil {
+			return
+		}
+		digits := strings.ReplaceAll(leadingDigits.FindString(text), "-", "")
+		if len(digits) == textLength && digits[meaningless]%2 == 0 && d.encode() != digits {
+			t.Errorf("%s is written as %s", digits, d.encode())
+		}
+		if again, err := parseDigits(d.encode()); err != nil || *again != *d {
+			t.Errorf("%v: %v, want %v", err, again, d)
+		}
+	})
 }
