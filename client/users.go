@@ -14,7 +14,8 @@ func (c *Client) WhoAmI(ctx context.Context) (Identity, error) {
 // OpenAPI returns the document that describes the API.
 func (c *Client) OpenAPI(ctx context.Context) ([]byte, error) {
 	var document []byte
-	return document, c.do(ctx, call{method: http.MethodGet, path: path("openapi.yaml"), result: &document})
+	err := c.do(ctx, call{method: http.MethodGet, path: path("openapi.yaml"), result: &document})
+	return document, err
 }
 
 // AddUser stores a new user, enabled.
@@ -51,7 +52,8 @@ func (c *Client) AllUsers(ctx context.Context, f UserFilter) iter.Seq2[User, err
 // EditUser changes a user who is still at that version (0: at any); CONFLICT.
 func (c *Client) EditUser(ctx context.Context, userID string, version int, e UserEdit) (User, error) {
 	var u User
-	return u, c.do(ctx, call{method: http.MethodPatch, path: path("users", userID), body: e, version: version, result: &u})
+	err := c.do(ctx, call{method: http.MethodPatch, path: path("users", userID), body: e, version: version, result: &u})
+	return u, err
 }
 
 // DeleteUser removes a user who holds no token.

@@ -71,6 +71,9 @@ func Roles() []Role {
 // May tells whether the role has the right.
 func (r Role) May(want Right) bool { return slices.Contains(rights[r], want) }
 
+// Rights lists what the role may do.
+func (r Role) Rights() []Right { return slices.Clone(rights[r]) }
+
 // A Key lets a program use the API in a role. Its secret is shown once and
 // kept only as a keyed hash.
 type Key struct {

@@ -1,0 +1,150 @@
+// Package api is the management API: HTTP and JSON for administrators, the
+// command line and programs.
+//
+// openapi.yaml is what it promises. Each request is held against that document
+// before a handler sees it, each answer in the tests; the rights in the table
+// of [API.routes] and the Go types of package client are compared with it too.
+//
+// A request passes, in this order: who asks ([API.Public], [API.Local]), the
+// right that its route needs, the document (contract.go), and, where the
+// caller sent an Idempotency-Key, the answer that was given before (once.go).
+// Handlers then call the domain; what they return is shown in one place, and
+// refusals in another (problem.go). Bodies and keys are never logged.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// Store is what the API itself needs of the database.
+type Store interface {
+	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
+	Transact(ctx context.Context, do func(context.Context) error) error
+	// Record keeps an event, in the transaction of ctx.
+	Record(ctx context.Context, e audit.Event) error
+	// OpenOffers returns when the open activation codes of tokens expire, by serial; tokens without one are left out.
+	OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error)
+	// KeptReply returns the request and the sealed answer that were kept for an actor's key; fault.NotFound.
+	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
+	// KeepReply keeps them from a moment on, for a day; fault.Conflict if the key has an answer already.
+	KeepReply(ctx context.Context, actor, key string, request []byte, reply seed.Sealed, at time.Time) error
+}
+
+// A Config is what the API is made of. Every field must be set.
+type Config struct {
+	Users         *user.Registry
+	Profiles      *profile.Registry
+	Tokens        *token.Registry
+	Keys          *access.Registry
+	Records       *records.Registry
+	Distributor   *distribution.Distributor
+	Authenticator *authentication.Engine
+	Keyring       *seed.Keyring
+	Log           *audit.Log
+	VerifierKey   string // of the audit log's checkpoints
+	Store         Store
+	Now           func() time.Time
+	Logger        *slog.Logger
+}
+
+// An API answers requests. It is safe for concurrent use.
+type API struct {
+	Config
+	contract *contract
+	mux      *http.ServeMux
+	guesses  *limiter
+}
+
+// New makes the API.
+func New(c Config) (*API, error) {
+	contract, err := loadContract()
+	if err != nil {
+		return nil, err
+	}
+	a := &API{Config: c, contract: contract, mux: http.NewServeMux(), guesses: newLimiter(c.Now)}
+	for _, route := range a.routes() {
+		op, err := contract.operation(route.pattern)
+		if err != nil {
+			return nil, err
+		}
+		a.mux.Handle(route.pattern, a.guard(route, op))
+	}
+	a.mux.Handle("/", a.show(unknown))
+	return a, nil
+}
+
+// A handler does the work of one route. An error is shown by [API.refuse].
+type handler func(ctx context.Context, r *request) (answer, error)
+
+// A route is one thing that can be asked for.
+type route struct {
+	pattern string
+	need    access.Right // "" if every key will do
+	do      handler
+	before  func(context.Context) error // runs outside the transaction of an idempotency key; may be nil
+}
+
+// routes are all that can be asked for, and by whom.
+func (a *API) routes() []route {
+	prepare := a.Distributor.Prepare
+	return []route{
+		{"GET /v1/whoami", "", a.whoAmI, nil},
+		{"GET /v1/openapi.yaml", "", a.document, nil},
+
+		{"POST /v1/users", access.ManageUsers, a.addUser, nil},
+		{"GET /v1/users", access.Read, a.listUsers, nil},
+		{"GET /v1/users/{user_id}", access.Read, a.showUser, nil},
+		{"PATCH /v1/users/{user_id}", access.ManageUsers, a.editUser, nil},
+		{"DELETE /v1/users/{user_id}", access.ManageUsers, a.deleteUser, nil},
+
+		{"GET /v1/devices", access.Read, a.listDevices, nil},
+		{"GET /v1/devices/{device_type}", access.Read, a.showDevice, nil},
+		{"POST /v1/profiles", access.ManageProfiles, a.addProfile, nil},
+		{"GET /v1/profiles", access.Read, a.listProfiles, nil},
+		{"GET /v1/profiles/{profile}", access.Read, a.showProfile, nil},
+		{"PATCH /v1/profiles/{profile}", access.ManageProfiles, a.editProfile, nil},
+		{"DELETE /v1/profiles/{profile}", access.ManageProfiles, a.deleteProfile, nil},
+
+		{"POST /v1/tokens", access.ManageTokens, a.createTokens, nil},
+		{"POST /v1/tokens/import", access.ManageTokens, a.importTokens, nil},
+		{"GET /v1/tokens", access.Read, a.listTokens, nil},
+		{"GET /v1/tokens/{serial}", access.Read, a.showToken, nil},
+		{"DELETE /v1/tokens/{serial}", access.ManageTokens, a.deleteToken, nil},
+		{"POST /v1/tokens/assign-next", access.ManageTokens, a.assignNext, nil},
+		{"POST /v1/tokens/{serial}/assign", access.ManageTokens, a.assign, nil},
+		{"POST /v1/tokens/{serial}/unassign", access.ManageTokens, a.unassign, nil},
+		{"POST /v1/tokens/{serial}/enable", access.CareTokens, a.enable, nil},
+		{"POST /v1/tokens/{serial}/disable", access.CareTokens, a.disable, nil},
+		{"PUT /v1/tokens/{serial}/pin", access.CareTokens, a.setPIN, nil},
+		{"DELETE /v1/tokens/{serial}/pin", access.CareTokens, a.clearPIN, nil},
+		{"POST /v1/tokens/{serial}/distribute", access.Distribute, a.distribute, prepare},
+		{"POST /v1/tokens/{serial}/redistribute", access.Redistribute, a.redistribute, prepare},
+		{"POST /v1/tokens/{serial}/revoke", access.Distribute, a.revoke, nil},
+
+		{"POST /v1/authenticate", access.Authenticate, a.authenticate, nil},
+
+		{"POST /v1/api-keys", access.ManageKeys, a.addKey, nil},
+		{"GET /v1/api-keys", access.ManageKeys, a.listKeys, nil},
+		{"DELETE /v1/api-keys/{name}", access.ManageKeys, a.deleteKey, nil},
+		{"POST /v1/data-keys/rotate", access.ManageKeys, a.rotate, nil},
+
+		{"GET /v1/audit/events", access.ReadAudit, a.auditEvents, nil},
+		{"GET /v1/audit/entries", access.ReadAudit, a.auditEntries, nil},
+		{"GET /v1/audit/checkpoints", access.ReadAudit, a.auditCheckpoints, nil},
+		{"GET /v1/audit/verifier-key", access.ReadAudit, a.auditVerifierKey, nil},
+		{"GET /v1/audit/pending", access.ReadAudit, a.auditPending, nil},
+	}
+}

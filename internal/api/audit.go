@@ -1,0 +1,77 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/audit"
+)
+
+func eventOf(e audit.Entry) (client.Event, error) {
+	out := client.Event{}
+	// A record is the JSON of an event, with the members that the API shows.
+	if err := json.Unmarshal(e.Record, &out); err != nil {
+		return out, fmt.Errorf("audit record at %d: %w", e.Seq, err)
+	}
+	out.Seq = e.Seq
+	return out, nil
+}
+
+func (a *API) auditEvents(ctx context.Context, r *request) (answer, error) {
+	f := audit.Filter{
+		Action: r.query("action"), Object: r.query("object"), Actor: r.query("actor"), Outcome: r.query("outcome"),
+		After: r.number("after", -1), Limit: r.limit(),
+	}
+	// The contract holds both to RFC 3339; nothing is the zero time.
+	f.Since, _ = time.Parse(time.RFC3339, r.query("since"))
+	f.Until, _ = time.Parse(time.RFC3339, r.query("until"))
+	entries, err := a.Log.Events(ctx, f)
+	if err != nil {
+		return answer{}, err
+	}
+	out := client.EventPage{Events: make([]client.Event, len(entries))}
+	for i, e := range entries {
+		if out.Events[i], err = eventOf(e); err != nil {
+			return answer{}, err
+		}
+		if e.Seq >= 0 && len(entries) == f.Limit {
+			out.Next = &entries[i].Seq
+		}
+	}
+	return ok(out)
+}
+
+func (a *API) auditEntries(ctx context.Context, r *request) (answer, error) {
+	entries, err := a.Log.Entries(ctx, r.number("first", 0), int(r.number("limit", audit.MaxPage)))
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.EntryList{Entries: mapped(entries, func(e audit.Entry) client.Entry {
+		return client.Entry{Seq: e.Seq, Record: e.Record, Leaf: e.Leaf[:]}
+	})})
+}
+
+func (a *API) auditCheckpoints(ctx context.Context, _ *request) (answer, error) {
+	checkpoints, err := a.Log.Checkpoints(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.CheckpointList{Checkpoints: mapped(checkpoints, func(c audit.Checkpoint) client.Checkpoint {
+		return client.Checkpoint{Size: c.Size, At: c.At, Signed: c.Signed}
+	})})
+}
+
+func (a *API) auditVerifierKey(context.Context, *request) (answer, error) {
+	return ok(client.VerifierKey{VerifierKey: a.VerifierKey})
+}
+
+func (a *API) auditPending(ctx context.Context, _ *request) (answer, error) {
+	ids, _, err := a.Log.Pending(ctx, audit.MaxPage)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.PendingCount{Pending: len(ids)})
+}

@@ -1,0 +1,241 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+// A contract is openapi.yaml, read.
+type contract struct{ document *openapi3.T }
+
+func loadContract() (*contract, error) {
+	document, err := openapi3.NewLoader().LoadFromData(openAPI)
+	if err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	if err := document.Validate(context.Background()); err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	return &contract{document}, nil
+}
+
+// An operation is what the contract says of one route.
+type operation struct {
+	routers.Route
+	limit int64 // of the body, bytes
+}
+
+// bodyLimit is the largest body that is read, unless the operation says x-body-limit.
+const bodyLimit = 64 << 10
+
+// operation finds what the contract says of a route's pattern.
+func (c *contract) operation(pattern string) (*operation, error) {
+	method, path, _ := strings.Cut(pattern, " ")
+	item := c.document.Paths.Value(path)
+	if item == nil || item.GetOperation(method) == nil {
+		return nil, fmt.Errorf("openapi.yaml does not have %s", pattern)
+	}
+	op := &operation{limit: bodyLimit, Route: routers.Route{
+		Spec: c.document, Path: path, PathItem: item, Method: method, Operation: item.GetOperation(method),
+	}}
+	if limit, ok := op.Operation.Extensions["x-body-limit"].(float64); ok {
+		op.limit = int64(limit)
+	}
+	return op, nil
+}
+
+// A request is one that keeps to the contract.
+type request struct {
+	*http.Request
+	body    []byte
+	version int // of If-Match; 0 for any
+}
+
+// accept reads a request and holds it against the contract. Refusals name the member and the rule, never the value.
+func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, error) {
+	if err := op.promises(r); err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, op.limit))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, fault.New(fault.TooLarge, "the body of this request takes up to %d bytes", op.limit)
+	case err != nil:
+		return nil, fault.New(fault.Invalid, "the body did not arrive whole")
+	case len(body) > 0 && op.Operation.RequestBody == nil:
+		return nil, fault.New(fault.Invalid, "this request takes no body")
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	err = openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
+		Request: r, Route: &op.Route, PathParams: op.pathValues(r),
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, SkipSettingDefaults: true},
+	})
+	if err != nil {
+		return nil, broken(err)
+	}
+	in := &request{Request: r, body: body}
+	in.version, _ = strconv.Atoi(strings.Trim(r.Header.Get("If-Match"), `"`)) // 0 for "*" and for none
+	return in, nil
+}
+
+// promises refuses parameters that the operation does not take. A condition or a filter that is
+// passed over in silence would do more than was asked for.
+func (op *operation) promises(r *http.Request) error {
+	for name := range r.URL.Query() {
+		if op.Operation.Parameters.GetByInAndName(openapi3.ParameterInQuery, name) == nil {
+			return fault.New(fault.Invalid, "this request does not take the query parameter %s", shown(name))
+		}
+	}
+	for _, name := range []string{"If-Match", "If-None-Match", "Idempotency-Key"} {
+		if r.Header.Get(name) != "" && op.Operation.Parameters.GetByInAndName(openapi3.ParameterInHeader, name) == nil {
+			return fault.New(fault.Invalid, "this request does not take the header %s", name)
+		}
+	}
+	return nil
+}
+
+func (op *operation) pathValues(r *http.Request) map[string]string {
+	values := map[string]string{}
+	for part := range strings.SplitSeq(op.Path, "/") {
+		if name, is := strings.CutPrefix(part, "{"); is {
+			name = strings.TrimSuffix(name, "}")
+			values[name] = r.PathValue(name)
+		}
+	}
+	return values
+}
+
+// broken says which member of a request breaks which rule. The library's own words may hold values.
+func broken(err error) error {
+	where := "the body"
+	var req *openapi3filter.RequestError
+	if errors.As(err, &req) && req.Parameter != nil {
+		where = fmt.Sprintf("the %s parameter %s", req.Parameter.In, req.Parameter.Name)
+	}
+	var rule *openapi3.SchemaError
+	if errors.As(err, &rule) {
+		field, words := ruleOf(rule)
+		member := strings.Join(rule.JSONPointer(), "/")
+		if member != "" {
+			where = "the member " + shown(member)
+		}
+		return fault.New(fault.Invalid, "%s %s", where, words).With("member", shown(member)).With("rule", field)
+	}
+	switch {
+	case errors.Is(err, openapi3filter.ErrInvalidRequired):
+		return fault.New(fault.Invalid, "%s is missing", where).With("rule", "required")
+	case req != nil && req.Parameter != nil:
+		return fault.New(fault.Invalid, "%s is not of its type: GET /v1/openapi.yaml shows it", where)
+	}
+	return fault.New(fault.Invalid, "the body is no JSON document with Content-Type: application/json")
+}
+
+// ruleOf names the rule of a schema that was broken, and puts it in words.
+func ruleOf(e *openapi3.SchemaError) (rule, words string) {
+	s := e.Schema
+	switch e.SchemaField {
+	case "required":
+		return "required", "is missing"
+	case "properties":
+		members, _ := e.Value.(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			if s.Properties[name] == nil {
+				return "additionalProperties", "holds a member that the API does not have: " + shown(name)
+			}
+		}
+	case "type":
+		return "type", fmt.Sprintf("is not of type %s", strings.Join(s.Type.Slice(), " or "))
+	case "nullable":
+		return "type", "must not be null"
+	case "enum":
+		return "enum", fmt.Sprintf("is none of %v", s.Enum)
+	case "minimum", "maximum":
+		return e.SchemaField, fmt.Sprintf("lies outside %s", bounds(s.Min, s.Max))
+	case "minLength", "maxLength":
+		longest := "any number of"
+		if s.MaxLength != nil {
+			longest = strconv.FormatUint(*s.MaxLength, 10)
+		}
+		return e.SchemaField, fmt.Sprintf("takes %d to %s characters", s.MinLength, longest)
+	case "minProperties":
+		return "minProperties", "changes nothing"
+	case "pattern":
+		return "pattern", "does not look like " + s.Pattern
+	case "format":
+		return "format", "does not have the format " + s.Format
+	}
+	return e.SchemaField, "breaks the rule " + e.SchemaField
+}
+
+// bounds shows a range of numbers.
+func bounds(low, high *float64) string {
+	show := func(n *float64) string {
+		if n == nil {
+			return "any"
+		}
+		return strconv.FormatFloat(*n, 'f', -1, 64)
+	}
+	return show(low) + " to " + show(high)
+}
+
+// shown is a name that a caller chose, as far as it may come back in an answer.
+func shown(name string) string {
+	const longest = 64
+	if len(name) > longest {
+		name = name[:longest] + "..."
+	}
+	return strconv.QuoteToASCII(name)
+}
+
+// decode reads the body of a request that keeps to the contract.
+func decode[T any](r *request) (T, error) {
+	var v T
+	d := json.NewDecoder(bytes.NewReader(r.body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		// What the document allows and Go does not read: 1.0 for an integer, other alphabets of base64, a second document.
+		return v, fault.New(fault.Invalid, "the body cannot be read: write whole numbers without fraction or exponent, and files in standard base64")
+	}
+	return v, nil
+}
+
+// query returns a parameter that keeps to the contract, "" if it is not there.
+func (r *request) query(name string) string { return r.URL.Query().Get(name) }
+
+// number returns a number that keeps to the contract, otherwise if it is not there.
+func (r *request) number(name string, otherwise int64) int64 {
+	n, err := strconv.ParseInt(r.query(name), 10, 64)
+	if err != nil {
+		return otherwise
+	}
+	return n
+}
+
+// flag returns a truth value that keeps to the contract, nil if it is not there.
+func (r *request) flag(name string) *bool {
+	b, err := strconv.ParseBool(r.query(name))
+	if err != nil {
+		return nil
+	}
+	return &b
+}

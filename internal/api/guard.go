@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"runtime/debug"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// Local answers requests that come over the admin socket: whoever may open it is a super administrator.
+func (a *API) Local() http.Handler {
+	return a.serve(func(*http.Request) (audit.Actor, error) {
+		return audit.Actor{Name: "socket", Role: string(access.SuperAdmin)}, nil
+	})
+}
+
+// Public answers requests that carry an API key: "Authorization: Bearer tsk_...". TLS is the caller's part.
+func (a *API) Public() http.Handler { return a.serve(a.holder) }
+
+// holder finds out whose API key a request carries. Refusals all look alike. A source that sends
+// wrong keys is refused before its key is looked at, right or wrong, or the limit would limit nothing.
+func (a *API) holder(r *http.Request) (audit.Actor, error) {
+	source := sourceOf(r)
+	if !a.guesses.allows(source) {
+		return audit.Actor{}, fault.New(fault.TooMany, "too many wrong API keys came from this address: wait a minute")
+	}
+	// The scheme is compared without regard to case (RFC 9110 section 11.1).
+	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		text = ""
+	}
+	k, err := a.Keys.Check(r.Context(), text)
+	if fault.CodeOf(err) == fault.Unauthorized {
+		a.guesses.count(source)
+	}
+	if err != nil {
+		return audit.Actor{}, err
+	}
+	return audit.Actor{Name: "key:" + k.Name, Role: string(k.Role), Client: source.String()}, nil
+}
+
+// sourceOf is the address that a request came from; the zero address if there is none.
+func sourceOf(r *http.Request) netip.Addr {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}
+
+// correlationID is what a caller may name a request.
+var correlationID = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
+
+// serve gives a request its correlation ID and its actor, hands it to its route and logs that it was there:
+// the route and not the address, which holds names.
+func (a *API) serve(who func(*http.Request) (audit.Actor, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Correlation-ID")
+		if !correlationID.MatchString(id) {
+			id = uuid.Must(uuid.NewV7()).String()
+		}
+		w.Header().Set("X-Correlation-ID", id)
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		r = r.WithContext(audit.WithCorrelation(r.Context(), id))
+		seen := &status{ResponseWriter: w}
+		begun := a.Now()
+		defer func() {
+			a.Logger.InfoContext(r.Context(), "request", "route", r.Pattern, "status", seen.code, "actor", audit.ActorFrom(r.Context()).Name,
+				"client", r.RemoteAddr, "duration", a.Now().Sub(begun), "correlation_id", id)
+		}()
+		actor, err := who(r)
+		if err != nil {
+			r = r.WithContext(audit.WithActor(r.Context(), audit.Actor{Name: "unknown"}))
+			a.refuse(seen, r, err)
+			return
+		}
+		r = r.WithContext(audit.WithActor(r.Context(), actor))
+		a.mux.ServeHTTP(seen, r)
+	})
+}
+
+// A status remembers which status was written.
+type status struct {
+	http.ResponseWriter
+	code int
+}
+
+func (s *status) WriteHeader(code int) {
+	s.code = code
+	s.ResponseWriter.WriteHeader(code)
+}
+
+// guard is what stands before every handler: the right, the document, and the answer that was given before.
+func (a *API) guard(t route, op *operation) http.Handler {
+	return a.show(func(w http.ResponseWriter, r *http.Request) (answer, error) {
+		actor := audit.ActorFrom(r.Context())
+		if t.need != "" && !access.Role(actor.Role).May(t.need) {
+			return answer{}, fault.New(fault.Forbidden, "role %s may not do this: it takes the right %s", actor.Role, t.need)
+		}
+		in, err := op.accept(w, r)
+		if err != nil {
+			return answer{}, err
+		}
+		if t.before != nil {
+			if err := t.before(r.Context()); err != nil {
+				return answer{}, err
+			}
+		}
+		if key := r.Header.Get("Idempotency-Key"); key != "" {
+			return a.once(r.Context(), in, key, t.do)
+		}
+		return t.do(r.Context(), in)
+	})
+}
+
+// show writes what do answers. A panic is a defect of the one request.
+func (a *API) show(do func(http.ResponseWriter, *http.Request) (answer, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil {
+				// What a panic says may quote data. Its stack shows addresses and no contents.
+				a.refuse(w, r, fmt.Errorf("panic of type %T at:\n%s", p, debug.Stack()))
+			}
+		}()
+		out, err := do(w, r)
+		if err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		out.write(w)
+	})
+}
+
+// unknown is the answer to what no route fits.
+func unknown(http.ResponseWriter, *http.Request) (answer, error) {
+	return answer{}, fault.New(fault.NotFound, "the API has no such path and method: GET /v1/openapi.yaml shows what it has")
+}
+
+// whoAmI tells the caller who it is taken for.
+func (a *API) whoAmI(ctx context.Context, _ *request) (answer, error) {
+	actor := audit.ActorFrom(ctx)
+	return ok(identity(actor))
+}
+
+// document returns openapi.yaml.
+func (a *API) document(context.Context, *request) (answer, error) {
+	return answer{Status: http.StatusOK, Type: "application/yaml", Body: openAPI}, nil
+}

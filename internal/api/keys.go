@@ -1,0 +1,71 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+)
+
+// identity is what an actor is told of itself.
+func identity(actor audit.Actor) client.Identity {
+	rights := mapped(access.Role(actor.Role).Rights(), func(right access.Right) string { return string(right) })
+	return client.Identity{Actor: actor.Name, Role: actor.Role, Rights: rights}
+}
+
+func keyOf(k access.Key) client.APIKey {
+	return client.APIKey{Name: k.Name, ID: k.ID, Role: string(k.Role), CreatedAt: k.CreatedAt, ExpiresAt: moment(k.ExpiresAt)}
+}
+
+func (a *API) addKey(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.NewAPIKey](r)
+	if err != nil {
+		return answer{}, err
+	}
+	k, text, err := a.Keys.Add(ctx, in.Name, access.Role(in.Role), time.Duration(in.LifeSeconds)*time.Second)
+	if err != nil {
+		return answer{}, err
+	}
+	return reply(http.StatusCreated, client.CreatedAPIKey{APIKey: keyOf(k), Key: client.Secret(text)})
+}
+
+func (a *API) listKeys(ctx context.Context, _ *request) (answer, error) {
+	keys, err := a.Keys.List(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.APIKeyList{APIKeys: mapped(keys, keyOf)})
+}
+
+func (a *API) deleteKey(ctx context.Context, r *request) (answer, error) {
+	return done(a.Keys.Delete(ctx, r.PathValue("name")))
+}
+
+// rotate makes a new data key. What older keys seal is moved by the server's housekeeping: it may be
+// millions of rows. The key is made last in its transaction, since the keyring takes it in use at once.
+func (a *API) rotate(ctx context.Context, _ *request) (answer, error) {
+	var id int64
+	err := a.Store.Transact(ctx, func(ctx context.Context) error {
+		err := a.Store.Record(ctx, audit.New(ctx, a.Now(), "admin.data_key_rotate", "data_key:", nil))
+		if err != nil {
+			return err
+		}
+		id, err = a.Keyring.Rotate(ctx)
+		return err
+	})
+	if err != nil {
+		return answer{}, a.forget(ctx, err)
+	}
+	return ok(client.DataKey{DataKey: id})
+}
+
+// forget makes the keyring drop a key that was undone with its transaction.
+func (a *API) forget(ctx context.Context, err error) error {
+	if refreshed := a.Keyring.Refresh(ctx); refreshed != nil {
+		return refreshed
+	}
+	return err
+}

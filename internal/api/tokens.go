@@ -1,0 +1,226 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// tokensOf shows tokens as they are now.
+func (a *API) tokensOf(ctx context.Context, tokens ...token.Token) ([]client.Token, error) {
+	offers, err := a.Store.OpenOffers(ctx, mapped(tokens, func(t token.Token) string { return t.Serial }))
+	if err != nil {
+		return nil, err
+	}
+	now := a.Now()
+	return mapped(tokens, func(t token.Token) client.Token { return tokenOf(t, now, offers[t.Serial]) }), nil
+}
+
+// tokenOf shows a token at now, given when its open activation code expires (zero if it has none).
+func tokenOf(t token.Token, now, codeExpires time.Time) client.Token {
+	t.SwitchOverIfDue(now) // housekeeping may not have come to it yet
+	out := client.Token{
+		Serial: t.Serial, Origin: string(t.Origin), Birth: date(t.Birth), Expiry: date(t.Expiry), EffectiveExpiry: date(t.EffectiveExpiry),
+		UserID: t.UserID, Enabled: t.Enabled, State: t.Summary(now, codeExpires),
+		Digits: t.Current.Settings.Digits, IntervalSeconds: t.Current.Settings.Interval, PINType: string(t.Current.Settings.PINType),
+		PINSet: t.PIN.IsSet(), Generation: t.Current.Number,
+		Distribution: string(t.DistributionAt(now, codeExpires)), Profile: t.Profile, DeliveryMethod: string(t.Method),
+		DeviceID: t.DeviceID, Nickname: t.Nickname,
+		DistributedAt: moment(t.DistributedAt), ConfirmedAt: moment(t.ConfirmedAt), LastUsedAt: moment(t.Current.LastUsedAt),
+		IssueCount: t.IssueCount, Tainted: t.Tainted, Version: t.Version,
+	}
+	if t.Pending != nil {
+		out.Pending = &client.Pending{Generation: t.Pending.Number, Until: t.PendingUntil}
+	}
+	return out
+}
+
+// date shows a day, "" for none.
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.DateOnly)
+}
+
+// dayOf reads a day that keeps to the contract; the zero time for none.
+func dayOf(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	day, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return time.Time{}, fault.New(fault.Invalid, "a day looks like 2031-01-31 and is one of the calendar")
+	}
+	return day, nil
+}
+
+// moment is a time that may not have come.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// shownToken answers with a token that a change returned.
+func (a *API) shownToken(ctx context.Context, t token.Token, err error) (answer, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	shown, err := a.tokensOf(ctx, t)
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, t.Version, shown[0])
+}
+
+// unchanged runs do while the token is at the version that the caller has read, for changes that do not ask for it themselves.
+func (a *API) unchanged(ctx context.Context, r *request, do func(context.Context) error) error {
+	if r.version == 0 {
+		return do(ctx)
+	}
+	return a.Store.Transact(ctx, func(ctx context.Context) error {
+		t, err := a.Tokens.Get(ctx, serial(r))
+		if err != nil {
+			return err
+		}
+		if t.Version != r.version {
+			return fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", t.Serial)
+		}
+		return do(ctx)
+	})
+}
+
+func serial(r *request) string { return r.PathValue("serial") }
+
+func (a *API) createTokens(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.NewTokens](r)
+	if err != nil {
+		return answer{}, err
+	}
+	birth, err := dayOf(in.Birth)
+	if err != nil {
+		return answer{}, err
+	}
+	expiry, err := dayOf(in.Expiry)
+	if err != nil {
+		return answer{}, err
+	}
+	serials, err := a.Records.Create(ctx, in.Count, birth, expiry)
+	if err != nil {
+		return answer{}, err
+	}
+	return reply(http.StatusCreated, client.CreatedTokens{Serials: serials})
+}
+
+func (a *API) importTokens(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.TokenFile](r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer clear(in.File)
+	result, err := a.Records.Import(ctx, in.File, string(in.Password))
+	if err != nil {
+		return answer{}, err
+	}
+	same := func(serial string) string { return serial }
+	return reply(http.StatusCreated, client.ImportedTokens{Imported: mapped(result.Imported, same), Ignored: mapped(result.Ignored, same)})
+}
+
+func (a *API) listTokens(ctx context.Context, r *request) (answer, error) {
+	before, err := dayOf(r.query("expires_before"))
+	if err != nil {
+		return answer{}, err
+	}
+	tokens, err := a.Tokens.List(ctx, token.Filter{
+		UserID: r.query("user_id"), Assigned: r.flag("assigned"), Enabled: r.flag("enabled"),
+		Distribution: token.Distribution(r.query("distribution")), Profile: r.query("profile"), ExpiresBefore: before,
+		Query: r.query("query"), After: r.query("after"), Limit: r.limit() + 1,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	tokens, next := page(tokens, r.limit(), func(t token.Token) string { return t.Serial })
+	shown, err := a.tokensOf(ctx, tokens...)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.TokenPage{Tokens: shown, Next: next})
+}
+
+func (a *API) showToken(ctx context.Context, r *request) (answer, error) {
+	t, err := a.Tokens.Get(ctx, serial(r))
+	return a.shownToken(ctx, t, err)
+}
+
+func (a *API) deleteToken(ctx context.Context, r *request) (answer, error) {
+	return done(a.unchanged(ctx, r, func(ctx context.Context) error { return a.Tokens.Delete(ctx, serial(r)) }))
+}
+
+func (a *API) assignNext(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.Assignment](r)
+	if err != nil {
+		return answer{}, err
+	}
+	t, err := a.Tokens.Assign(ctx, "", in.UserID)
+	return a.shownToken(ctx, t, err)
+}
+
+func (a *API) assign(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.Assignment](r)
+	if err != nil {
+		return answer{}, err
+	}
+	var t token.Token
+	err = a.unchanged(ctx, r, func(ctx context.Context) error {
+		t, err = a.Tokens.Assign(ctx, serial(r), in.UserID)
+		return err
+	})
+	return a.shownToken(ctx, t, err)
+}
+
+func (a *API) unassign(ctx context.Context, r *request) (answer, error) {
+	t, err := a.Tokens.Unassign(ctx, serial(r), r.version)
+	return a.shownToken(ctx, t, err)
+}
+
+func (a *API) enable(ctx context.Context, r *request) (answer, error) {
+	t, err := a.Tokens.Enable(ctx, serial(r), r.version)
+	return a.shownToken(ctx, t, err)
+}
+
+func (a *API) disable(ctx context.Context, r *request) (answer, error) {
+	t, err := a.Tokens.Disable(ctx, serial(r), r.version)
+	return a.shownToken(ctx, t, err)
+}
+
+func (a *API) setPIN(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.PIN](r)
+	if err != nil {
+		return answer{}, err
+	}
+	return done(a.unchanged(ctx, r, func(ctx context.Context) error {
+		return a.Authenticator.SetPIN(ctx, serial(r), string(in.PIN))
+	}))
+}
+
+func (a *API) clearPIN(ctx context.Context, r *request) (answer, error) {
+	return done(a.unchanged(ctx, r, func(ctx context.Context) error { return a.Authenticator.ClearPIN(ctx, serial(r)) }))
+}
+
+func (a *API) authenticate(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.Check](r)
+	if err != nil {
+		return answer{}, err
+	}
+	result, err := a.Authenticator.Check(ctx, in.UserID, string(in.Passcode))
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.Decision{Result: string(result)})
+}
