@@ -1,0 +1,161 @@
+// Package provision is where token apps fetch their token: dynamic seed
+// provisioning (CT-KIP) over HTTPS at the path that RSA's apps expect. It
+// turns HTTP into calls of package distribution and its outcomes into the
+// octets of package ctkip (spec/ct-kip.md sections 2 to 4).
+//
+// All refusals of a code look alike. Guessing codes is slowed by source
+// address and altogether; what happens to a known code is counted with it, in
+// the database.
+package provision
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// Path is where apps post their requests.
+const Path = "/ctkip/services/CtkipService"
+
+// slowDown is how long each wrong code waits once there are too many of them. Right codes never wait.
+const slowDown = 2 * time.Second
+
+// A Distributor runs exchanges: a distribution.Distributor.
+type Distributor interface {
+	Begin(ctx context.Context, m *ctkip.Message) ([]byte, error)
+	Finish(ctx context.Context, m *ctkip.Message, body []byte) ([]byte, error)
+	Discard(ctx context.Context, m *ctkip.Message, body []byte) error
+}
+
+// A Handler answers provisioning requests.
+type Handler struct {
+	distributor Distributor
+	log         *slog.Logger
+	guesses     *limiter
+}
+
+// New makes a handler; now is the clock.
+func New(d Distributor, log *slog.Logger, now func() time.Time) *Handler {
+	return &Handler{distributor: d, log: log, guesses: newLimiter(now)}
+}
+
+// ServeHTTP answers one request of either step. Failures of the protocol are HTTP 200, because
+// apps do not read the body of anything else; only what is no request at all gets 400.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "token apps POST here", http.StatusMethodNotAllowed)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, ctkip.MaxBody))
+	if err != nil || !readable(r.Header.Get("Content-Type")) {
+		http.Error(w, "not a provisioning request", http.StatusBadRequest)
+		return
+	}
+	source := address(r.RemoteAddr)
+	ctx := audit.WithActor(r.Context(), audit.Actor{Name: "app", Client: source.String()})
+	answer, ok := h.answer(ctx, source, body, r.Header.Get("Authorization"))
+	if !ok {
+		http.Error(w, "not a provisioning request", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write(answer)
+}
+
+// readable tells whether a body of this type may be a SOAP envelope. The types of other bindings may not.
+func readable(contentType string) bool {
+	switch t, _, _ := mime.ParseMediaType(contentType); t {
+	case "", ctkip.RequestType, "text/xml", "application/xml", "application/soap+xml":
+		return true
+	}
+	return false
+}
+
+// address is where a request came from, without port.
+func address(remote string) netip.Addr {
+	a, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Addr().Unmap()
+}
+
+// answer gives the body for a request; false if it is none.
+func (h *Handler) answer(ctx context.Context, source netip.Addr, body []byte, authorization string) ([]byte, bool) {
+	m, err := ctkip.ParseRequest(body, authorization)
+	switch {
+	case errors.Is(err, ctkip.ErrCode):
+		h.guessed(ctx, source)
+		return ctkip.InvalidCode.Body(), true
+	case err != nil:
+		return nil, false
+	case m.Step == ctkip.StepHello && m.Refusal != "":
+		return m.Failure(m.Refusal), true
+	case h.guesses.refuses(source):
+		return ctkip.InvalidCode.Body(), true
+	}
+	reply, err := h.step(ctx, m, body)
+	switch {
+	case err == nil:
+		return reply, true
+	case errors.Is(err, fault.ActivationRefused):
+		if unknownCode(err) {
+			h.guessed(ctx, source)
+		}
+		return ctkip.InvalidCode.Body(), true
+	case errors.Is(err, distribution.ErrAborted):
+		return m.Failure(ctkip.Abort), true
+	}
+	h.log.ErrorContext(ctx, "provisioning failed", "error", err, "correlation_id", audit.CorrelationFrom(ctx))
+	if m.Step == ctkip.StepNonce {
+		return m.Failure(ctkip.InitializationFailed), true
+	}
+	return ctkip.Unavailable.Body(), true
+}
+
+// step runs one step of the exchange.
+func (h *Handler) step(ctx context.Context, m *ctkip.Message, body []byte) ([]byte, error) {
+	switch {
+	case m.Step == ctkip.StepHello:
+		return h.distributor.Begin(ctx, m)
+	case m.Refusal == "":
+		return h.distributor.Finish(ctx, m, body)
+	}
+	err := h.distributor.Discard(ctx, m, body)
+	if errors.Is(err, distribution.ErrAborted) {
+		return m.Failure(m.Refusal), nil
+	}
+	return nil, err
+}
+
+func unknownCode(err error) bool {
+	var f *fault.Error
+	return errors.As(err, &f) && f.Details["why"] == fault.ActivationUnknown
+}
+
+// guessed counts a wrong code against its source, and makes it wait while too many come from everywhere.
+func (h *Handler) guessed(ctx context.Context, source netip.Addr) {
+	if h.guesses.slow() {
+		select {
+		case <-time.After(slowDown):
+		case <-ctx.Done():
+		}
+	}
+	if alarm := h.guesses.add(source); alarm {
+		h.log.WarnContext(ctx, "many wrong activation codes: somebody may be guessing", "failures_per_hour", maxGuesses)
+	}
+}
