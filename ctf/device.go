@@ -53,7 +53,7 @@ func deviceV1(id string, length int) string {
 // deviceV3 is a device ID as versions 3 and 4 read it: letters and digits,
 // cut last.
 func deviceV3(id string) string {
-	id = keep(id, func(c rune) bool { return decimal(c) || c >= 'A' && c <= 'Z' })
+	id = keep(id, alphanumeric)
 	return id[:min(len(id), lengthBinary)]
 }
 

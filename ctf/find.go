@@ -1,7 +1,9 @@
 package ctf
 
 import (
+	"iter"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -9,12 +11,9 @@ import (
 const maxText = 64 << 10
 
 var (
-	// words are what the data of every version is made of.
-	words = regexp.MustCompile(`[A-Za-z0-9%+/-]+`)
-
-	// parameters are the words after ctfData= in a URL. Quoted-printable mail
-	// has =3D for the equals sign; no data starts with 3.
-	parameters = regexp.MustCompile(`(?i:ctfdata=(?:3d)?)\s*([A-Za-z0-9%+/-]+)`)
+	// parameter comes before the data in a URL. Quoted-printable mail has =3D
+	// for the equals sign; no data starts with 3.
+	parameter = regexp.MustCompile(`(?i)ctfdata=(3d)?`)
 
 	// softBreaks are the line breaks that quoted-printable mail adds.
 	softBreaks = strings.NewReplacer("=\r\n", "", "=\n", "")
@@ -33,16 +32,12 @@ func Parse(text string) (*String, error) {
 	if len(text) > maxText {
 		return nil, ErrTooLarge
 	}
-	text = softBreaks.Replace(text)
-	candidates, smartphone := words.FindAllString(text, -1), false
-	if found := parameters.FindAllStringSubmatch(text, -1); found != nil {
-		candidates, smartphone = candidates[:0], true
-		for _, match := range found {
-			candidates = append(candidates, match[1])
-		}
-	}
+	words, smartphone := candidates(softBreaks.Replace(text))
 	longest, reason := 0, ErrFormat
-	for _, word := range candidates {
+	for _, word := range words {
+		if len(word) < textLength && len(word) <= longest {
+			continue // neither a string nor what the error should be about
+		}
 		s, err := parseWord(word)
 		if err == nil {
 			s.smartphone = smartphone
@@ -53,6 +48,31 @@ func Parse(text string) (*String, error) {
 		}
 	}
 	return nil, reason
+}
+
+// candidates are the words that may be data: after every ctfData parameter the
+// first, or in a text without one all of them.
+func candidates(text string) (words []string, url bool) {
+	parts := parameter.Split(text, -1)
+	if len(parts) == 1 {
+		return slices.Collect(fields(text)), false
+	}
+	for _, part := range parts[1:] {
+		for word := range fields(part) {
+			words = append(words, word)
+			break
+		}
+	}
+	return words, true
+}
+
+// fields cuts a text into words of the characters that data is made of.
+func fields(text string) iter.Seq[string] {
+	return strings.FieldsFuncSeq(text, func(c rune) bool { return !alphanumeric(c) && !strings.ContainsRune("+-/%", c) })
+}
+
+func alphanumeric(c rune) bool {
+	return decimal(c) || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
 // parseWord reads data, whose first characters tell its version.
