@@ -106,7 +106,7 @@ func BenchmarkWindow(b *testing.B) {
 			var turn int64
 			measure(b, 2*w.around+1, func() {
 				turn = (turn + 1) % 3
-				find(chain, benchAt+25*(turn-1)) // far enough from the last that no block is still there
+				find(chain, benchAt+19*(turn-1)) // far enough from the last that no block is still there
 			})
 		})
 	}

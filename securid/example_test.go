@@ -48,3 +48,13 @@ func ExampleAddPIN() {
 	// 98489287 <nil>
 	// 00001234 <nil>
 }
+
+// The expiry date is the last day on which a token counts.
+func ExampleValid() {
+	birth, expiry := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)
+	fmt.Println(securid.Valid(birth, expiry, time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC)))
+	fmt.Println(securid.End(expiry))
+	// Output:
+	// true
+	// 2027-01-01 00:00:00 +0000 UTC
+}
