@@ -1,0 +1,246 @@
+package api
+
+import (
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/distribution"
+)
+
+// table is the routes without anything behind them.
+func table() []route {
+	return (&API{Config: Config{Distributor: &distribution.Distributor{}}}).routes()
+}
+
+func TestTheTableAndTheDocumentListTheSameOperations(t *testing.T) {
+	c := try(loadContract())(t)
+	documented := map[string]*openapi3.Operation{}
+	for path, item := range c.document.Paths.Map() {
+		for method, op := range item.Operations() {
+			documented[method+" "+path] = op
+		}
+	}
+	for _, route := range table() {
+		op := documented[route.pattern]
+		if op == nil {
+			t.Errorf("openapi.yaml does not have %s", route.pattern)
+			continue
+		}
+		delete(documented, route.pattern)
+		right, _ := op.Extensions["x-right"].(string)
+		if right != string(route.need) {
+			t.Errorf("%s needs %q in the table and %q in openapi.yaml", route.pattern, route.need, right)
+		}
+		want := []string{"400", "401", "429", "500", "503"}
+		if route.need != "" {
+			want = append(want, "403")
+		}
+		if op.RequestBody != nil {
+			want = append(want, "413")
+		}
+		if op.Parameters.GetByInAndName("header", "Idempotency-Key") != nil {
+			want = append(want, "422")
+		}
+		if op.Parameters.GetByInAndName("header", "If-Match") != nil {
+			want = append(want, "404", "409")
+		}
+		for _, status := range want {
+			if op.Responses.Value(status) == nil {
+				t.Errorf("openapi.yaml does not say that %s may answer %s", route.pattern, status)
+			}
+		}
+	}
+	for pattern := range documented {
+		t.Errorf("the table does not have %s", pattern)
+	}
+}
+
+// What creates or issues is a POST that answers 201, or one that picks something: all of them take a key.
+func TestWhatCreatesTakesAnIdempotencyKey(t *testing.T) {
+	c := try(loadContract())(t)
+	for _, route := range table() {
+		op := try(c.operation(route.pattern))(t).Operation
+		takes := op.Parameters.GetByInAndName("header", "Idempotency-Key") != nil
+		if creates := op.Responses.Value("201") != nil; creates && !takes {
+			t.Errorf("%s creates and takes no Idempotency-Key", route.pattern)
+		}
+		if takes && !strings.HasPrefix(route.pattern, "POST ") {
+			t.Errorf("%s takes an Idempotency-Key", route.pattern)
+		}
+	}
+}
+
+// goTypes are the types of package client by their names, which are those of the schemas.
+var goTypes = map[string]reflect.Type{}
+
+func init() {
+	for _, v := range []any{
+		client.Identity{}, client.User{}, client.NewUser{}, client.UserEdit{}, client.UserPage{}, client.Device{}, client.DeviceList{},
+		client.Profile{}, client.NewProfile{}, client.ProfileEdit{}, client.ProfileList{}, client.Token{}, client.Pending{}, client.TokenPage{},
+		client.NewTokens{}, client.CreatedTokens{}, client.TokenFile{}, client.ImportedTokens{}, client.Assignment{}, client.Distribution{},
+		client.Redistribution{}, client.Issue{}, client.Delivery{}, client.Revocation{}, client.PIN{}, client.Check{}, client.Decision{},
+		client.APIKey{}, client.NewAPIKey{}, client.CreatedAPIKey{}, client.APIKeyList{}, client.DataKey{}, client.Event{}, client.EventPage{},
+		client.Entry{}, client.EntryList{}, client.Checkpoint{}, client.CheckpointList{}, client.VerifierKey{}, client.PendingCount{}, client.Problem{},
+	} {
+		goTypes[reflect.TypeOf(v).Name()] = reflect.TypeOf(v)
+	}
+}
+
+func TestGoTypesAgreeWithTheirSchemas(t *testing.T) {
+	c := try(loadContract())(t)
+	for name, schema := range c.document.Components.Schemas {
+		if !schema.Value.Type.Is("object") {
+			continue
+		}
+		if goTypes[name] == nil {
+			t.Errorf("package client has no type %s", name)
+			continue
+		}
+		agree(t, c, name, goTypes[name], schema.Value)
+	}
+	for name := range goTypes {
+		if c.document.Components.Schemas[name] == nil {
+			t.Errorf("openapi.yaml has no schema %s", name)
+		}
+	}
+	for name := range jsonTypes(t) {
+		if goTypes[name] == nil {
+			t.Errorf("client.%s is sent or received, and is compared with no schema", name)
+		}
+	}
+}
+
+// jsonTypes are the exported types of package client that have JSON members.
+func jsonTypes(t *testing.T) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	files := try(filepath.Glob("../../client/*.go"))(t)
+	for _, path := range files {
+		f := try(parser.ParseFile(gotoken.NewFileSet(), path, nil, 0))(t)
+		ast.Inspect(f, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			if s, ok := spec.Type.(*ast.StructType); ok && slices.ContainsFunc(s.Fields.List, func(f *ast.Field) bool { return f.Tag != nil }) {
+				found[spec.Name.Name] = true
+			}
+			return false
+		})
+	}
+	return found
+}
+
+// agree compares the members of a struct with those of a schema: names, types, and which of them are always there.
+func agree(t *testing.T, c *contract, name string, goType reflect.Type, schema *openapi3.Schema) {
+	t.Helper()
+	members := map[string]reflect.StructField{}
+	for _, f := range reflect.VisibleFields(goType) {
+		if !f.Anonymous {
+			member, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			members[member] = f
+		}
+	}
+	for member, property := range schema.Properties {
+		f, ok := members[member]
+		if !ok {
+			t.Errorf("client.%s has no member %s", name, member)
+			continue
+		}
+		delete(members, member)
+		optional := strings.Contains(f.Tag.Get("json"), ",omitempty")
+		if required := slices.Contains(schema.Required, member); required == optional {
+			t.Errorf("client.%s.%s: required is %v in openapi.yaml, optional is %v in Go", name, f.Name, required, optional)
+		}
+		if want := kind(c, property); kindOf(f.Type) != want {
+			t.Errorf("client.%s.%s is %s in Go and %s in openapi.yaml", name, f.Name, kindOf(f.Type), want)
+		}
+	}
+	for member := range members {
+		t.Errorf("openapi.yaml has no member %s of %s", member, name)
+	}
+	if schema.AdditionalProperties.Has == nil || *schema.AdditionalProperties.Has {
+		t.Errorf("schema %s takes any member", name)
+	}
+}
+
+// kind is the type of a schema in words that kindOf uses too.
+func kind(c *contract, s *openapi3.SchemaRef) string {
+	switch {
+	case s.Value.Type.Is("array"):
+		return "[]" + kind(c, s.Value.Items)
+	case s.Value.Type.Is("object") && s.Ref != "":
+		return s.Ref[strings.LastIndex(s.Ref, "/")+1:]
+	case s.Value.Format == "date-time" || s.Value.Format == "byte":
+		return s.Value.Format
+	}
+	return s.Value.Type.Slice()[0]
+}
+
+func kindOf(t reflect.Type) string {
+	switch {
+	case t.Kind() == reflect.Pointer:
+		return kindOf(t.Elem())
+	case t == reflect.TypeFor[time.Time]():
+		return "date-time"
+	case t == reflect.TypeFor[[]byte]():
+		return "byte"
+	case t.Kind() == reflect.Slice:
+		return "[]" + kindOf(t.Elem())
+	case t.Kind() == reflect.Struct:
+		return t.Name()
+	case t.Kind() == reflect.Map:
+		return "object"
+	case t.Kind() == reflect.Int, t.Kind() == reflect.Int64:
+		return "integer"
+	case t.Kind() == reflect.Bool:
+		return "boolean"
+	}
+	return t.Kind().String()
+}
+
+// Every code that the document lists has one of the statuses that the operation lists.
+func TestListedCodesHaveListedStatuses(t *testing.T) {
+	c := try(loadContract())(t)
+	byCode := map[string]int{}
+	for code, status := range statuses {
+		byCode[string(code)] = status
+	}
+	for _, route := range table() {
+		op := try(c.operation(route.pattern))(t).Operation
+		codes, _ := op.Extensions["x-codes"].([]any)
+		used := map[int]bool{}
+		for _, code := range codes {
+			status := byCode[code.(string)]
+			if status == 0 {
+				status = http.StatusUnprocessableEntity
+			}
+			used[status] = true
+			if op.Responses.Status(status) == nil {
+				t.Errorf("%s lists %s and not its status %d", route.pattern, code, status)
+			}
+		}
+		takesKey := op.Parameters.GetByInAndName("header", "Idempotency-Key") != nil
+		for _, status := range []int{404, 409, 422} {
+			if op.Responses.Status(status) != nil && !used[status] && (status != 422 || !takesKey) {
+				t.Errorf("%s lists %s and no code for it", route.pattern, strconv.Itoa(status))
+			}
+		}
+	}
+	if len(byCode) == 0 || !slices.Contains(slices.Collect(maps.Values(byCode)), http.StatusConflict) {
+		t.Error("no statuses")
+	}
+}
