@@ -66,7 +66,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now}, Tokens: h.tokens,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Records: record, Distributor: h.distributor,
-		Authenticator: m.counted(&authentication.Engine{Store: db, Keys: keys, Now: c.Now}),
+		Authenticator: &authentication.Engine{Store: db, Keys: keys, Now: c.Now, Decided: m.decided},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 	})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/tallystick/tallystick/internal/api"
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/store"
 )
@@ -35,15 +35,15 @@ func newMeters(db *store.DB) *meters {
 	}
 	m.registry.MustRegister(m.requests, m.checks, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "tallystick_audit_pending_events", Help: "Events that have no place in the audit log yet.",
+			Name: "tallystick_audit_pending_events", Help: "Events that have no place in the audit log yet; at most 1000 are counted.",
 		}, func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			n, err := db.PendingCount(ctx)
+			pending, _, err := db.Pending(ctx, audit.MaxPage)
 			if err != nil {
 				return -1
 			}
-			return float64(n)
+			return float64(len(pending))
 		}))
 	return m
 }
@@ -85,22 +85,11 @@ func (w *statusWriter) WriteHeader(status int) {
 // Unwrap lets http.ResponseController reach the writer below.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// counted counts what an authenticator decides.
-func (m *meters) counted(next api.Authenticator) api.Authenticator {
-	return countedChecks{next, m.checks}
-}
-
-type countedChecks struct {
-	api.Authenticator
-	checks *prometheus.CounterVec
-}
-
-func (c countedChecks) Check(ctx context.Context, userID, passcode string) (authentication.Result, error) {
-	result, err := c.Authenticator.Check(ctx, userID, passcode)
-	label := string(result)
+// decided counts a decision of the authentication engine.
+func (m *meters) decided(r authentication.Result, err error) {
+	label := string(r)
 	if err != nil {
 		label = "error"
 	}
-	c.checks.WithLabelValues(label).Inc()
-	return result, err
+	m.checks.WithLabelValues(label).Inc()
 }
