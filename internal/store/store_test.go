@@ -56,3 +56,27 @@ func TestAudit(t *testing.T) {
 		})
 	}
 }
+
+func TestStore(t *testing.T) {
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, func(t *testing.T) storetest.Store { return open(t, url(t)) })
+		})
+	}
+}
+
+func TestConcurrency(t *testing.T) {
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			storetest.Concurrency(t, func(t *testing.T) [2]storetest.Store {
+				same := url(t)
+				return [2]storetest.Store{open(t, same), open(t, same)}
+			})
+		})
+	}
+}
+
+func TestDeadlock(t *testing.T) {
+	url := storetest.Postgres(t)
+	storetest.Deadlock(t, open(t, url), open(t, url))
+}

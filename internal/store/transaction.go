@@ -77,6 +77,9 @@ func (db *DB) current(ctx context.Context) *transaction {
 }
 
 func (db *DB) begin(ctx context.Context) (*transaction, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	tx := &transaction{cancel: cancel, keep: context.AfterFunc(ctx, cancel)}
 	var err error

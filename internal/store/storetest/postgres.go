@@ -38,8 +38,14 @@ func Postgres(t testing.TB) string {
 		t.Fatal(err)
 	}
 	name := fmt.Sprintf("tallystick_%d_%d", os.Getpid(), databases.Add(1))
-	administer(t, server, "CREATE DATABASE "+name)
-	t.Cleanup(func() { administer(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
+	if err := administer(server, "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := administer(server, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
 	database := *server
 	database.Path = "/" + name
 	return database.String()
@@ -48,18 +54,15 @@ func Postgres(t testing.TB) string {
 var databases atomic.Int64
 
 // administer runs a statement on the server's own database.
-func administer(t testing.TB, server *url.URL, statement string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // t.Context() is over in a cleanup
+func administer(server *url.URL, statement string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // a test's own context is over in its cleanup
 	defer cancel()
 	conn, err := pgx.Connect(ctx, server.String())
-	if err == nil {
-		_, err = conn.Exec(ctx, statement)
-		conn.Close(ctx)
-	}
 	if err != nil {
-		t.Errorf("%s: %v", statement, err)
+		return err
 	}
+	_, err = conn.Exec(ctx, statement)
+	return errors.Join(err, conn.Close(ctx))
 }
 
 // server finds or starts the server, once for a test program.
@@ -99,6 +102,9 @@ func programs() (string, error) {
 //go:embed postgres.sh
 var serverScript string
 
+// serverLife is the standard input of the script: open until this process ends.
+var serverLife io.WriteCloser
+
 func startServer() (*url.URL, error) {
 	bin, err := programs()
 	if err != nil {
@@ -123,7 +129,7 @@ func startServer() (*url.URL, error) {
 	}
 	script := exec.Command(command[0], command[1:]...)
 	script.Dir = dir
-	if _, err := script.StdinPipe(); err != nil { // open until this process ends
+	if serverLife, err = script.StdinPipe(); err != nil {
 		return nil, err
 	}
 	said, err := script.StdoutPipe()

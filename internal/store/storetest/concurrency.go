@@ -1,0 +1,324 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// Concurrency tests what a store promises to many callers at once, on two
+// servers. open returns two stores on one empty database.
+func Concurrency(t *testing.T, open func(*testing.T) [2]Store) {
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, servers)
+	}{
+		{"one of many gets the code", oneGetsTheCode},
+		{"no code of a disabled token", noCodeOfDisabled},
+		{"no acceptance is taken back", noAcceptanceTakenBack},
+		{"one of many saves", oneSaves},
+		{"nobody exceeds the limit", nobodyExceeds},
+		{"each gets another token", eachGetsAnother},
+		{"serials are reserved once", serialsOnce},
+		{"seeds are registered once", seedsOnce},
+		{"failures add up", failuresAddUp},
+		{"one appends to the log", oneAppends},
+		{"one makes the first key", oneMakesTheKey},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			both := open(t)
+			s := servers{fixture{both[0]}, fixture{both[1]}}
+			ok(t, s[0].AddDataKey(t.Context(), seed.DataKey{ID: 1, MasterID: "m", Wrapped: []byte{1}, CreatedAt: start}))
+			part.test(t, s)
+		})
+	}
+}
+
+type servers [2]fixture
+
+// atOnce runs do n times at once, on either server in turn, and returns how many were told true.
+func (s servers) atOnce(t *testing.T, n int, do func(s fixture, i int) (bool, error)) int {
+	t.Helper()
+	var won atomic.Int64
+	var all sync.WaitGroup
+	ready := make(chan struct{})
+	for i := range n {
+		all.Go(func() {
+			<-ready
+			mine, err := do(s[i%2], i)
+			if err != nil {
+				t.Errorf("caller %d: %v", i, err)
+			}
+			if mine {
+				won.Add(1)
+			}
+		})
+	}
+	close(ready)
+	all.Wait()
+	return int(won.Load())
+}
+
+const crowd = 60
+
+func oneGetsTheCode(t *testing.T, s servers) {
+	r := s[0].assigned(t, 1)
+	for interval := range int64(5) {
+		won := s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
+			if i%3 > 0 {
+				return s.Accept(t.Context(), acceptance(r, interval))
+			}
+			won := false
+			err := s.Transact(t.Context(), func(ctx context.Context) error {
+				var err error
+				if won, err = s.Accept(ctx, acceptance(r, interval)); err != nil || !won {
+					return err
+				}
+				return s.Record(ctx, event(ctx, "token:"+r.Serial))
+			})
+			return won, err
+		})
+		same(t, won, 1)
+	}
+}
+
+// Acceptances race with a change that forbids them: once that is done, none follows.
+func noCodeOfDisabled(t *testing.T, s servers) {
+	r := s[0].assigned(t, 1)
+	for round := range int64(10) {
+		var disabled atomic.Bool
+		s.atOnce(t, 12, func(s fixture, i int) (bool, error) {
+			if i == 0 {
+				s.change(t, r.Serial, func(r *token.Token) { r.Enabled = false })
+				disabled.Store(true)
+				return true, nil
+			}
+			before := disabled.Load()
+			accepted, err := s.Accept(t.Context(), acceptance(r, 100*round+int64(i)))
+			if accepted && before {
+				return false, errors.New("accepted after the token was disabled")
+			}
+			return accepted, err
+		})
+		if used := s[0].get(t, r.Serial); used.Current.LastInterval >= 0 && used.Enabled {
+			t.Error("the change was lost")
+		}
+		r = s[0].change(t, r.Serial, func(r *token.Token) { r.Enabled = true })
+	}
+}
+
+// Saves race with acceptances: whatever was read before, the guard only moves on.
+func noAcceptanceTakenBack(t *testing.T, s servers) {
+	r := s[0].assigned(t, 1)
+	var highest atomic.Int64
+	highest.Store(-1)
+	s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
+		if i%3 == 0 {
+			s.change(t, r.Serial, func(r *token.Token) { r.Nickname = fmt.Sprint(i) })
+			return true, nil
+		}
+		now, err := s.Token(t.Context(), r.Serial)
+		if err != nil {
+			return false, err
+		}
+		accepted, err := s.Accept(t.Context(), acceptance(now, int64(i)))
+		for accepted {
+			if h := highest.Load(); h >= int64(i) || highest.CompareAndSwap(h, int64(i)) {
+				break
+			}
+		}
+		return accepted, err
+	})
+	if got := s[0].get(t, r.Serial).Current.LastInterval; got != highest.Load() && (got != token.Unused || highest.Load() != -1) {
+		t.Errorf("the guard is at %d, but %d was accepted", got, highest.Load())
+	}
+}
+
+func oneSaves(t *testing.T, s servers) {
+	r := s[0].add(t, made(1))
+	won := s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
+		mine := r // read before
+		mine.Nickname = fmt.Sprint(i)
+		err := s.SaveToken(t.Context(), mine)
+		if errors.Is(err, fault.Conflict) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	same(t, won, 1)
+	same(t, s[0].get(t, r.Serial).Version, 2)
+
+	// Who reads in the transaction waits instead, and no change is lost.
+	s.atOnce(t, crowd, func(s fixture, _ int) (bool, error) {
+		return true, s.Transact(t.Context(), func(ctx context.Context) error {
+			now, err := s.Token(ctx, r.Serial)
+			if err != nil {
+				return err
+			}
+			now.IssueCount++
+			return s.SaveToken(ctx, now)
+		})
+	})
+	same(t, s[0].get(t, r.Serial).IssueCount, crowd)
+}
+
+func nobodyExceeds(t *testing.T, s servers) {
+	s[0].addUser(t, "alice")
+	for n := range crowd {
+		s[0].add(t, made(n))
+	}
+	now := func() time.Time { return start }
+	won := s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
+		r := token.Registry{Store: s, Now: now}
+		_, err := r.Assign(t.Context(), made(i).Serial, "alice")
+		if errors.Is(err, fault.TokenLimit) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	same(t, won, token.MaxPerUser)
+	held, err := s[0].Tokens(t.Context(), token.Filter{UserID: "alice"})
+	same(t, len(must(t, held, err)), token.MaxPerUser)
+}
+
+func eachGetsAnother(t *testing.T, s servers) {
+	for n := range crowd {
+		s[0].addUser(t, fmt.Sprint("user", n))
+		s[0].add(t, made(n))
+	}
+	now := func() time.Time { return start }
+	var given sync.Map
+	won := s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
+		r := token.Registry{Store: s, Now: now}
+		got, err := r.Assign(t.Context(), "", fmt.Sprint("user", i))
+		if other, twice := given.LoadOrStore(got.Serial, i); twice {
+			return false, fmt.Errorf("%s went to user%d too", got.Serial, other)
+		}
+		return err == nil, err
+	})
+	same(t, won, crowd)
+}
+
+func serialsOnce(t *testing.T, s servers) {
+	ok(t, s[0].BeginSerials(t.Context(), 0, 5*crowd-1))
+	var taken [5 * crowd]atomic.Bool
+	s.atOnce(t, crowd, func(s fixture, _ int) (bool, error) {
+		first, err := s.ReserveSerials(t.Context(), 5)
+		for n := first; err == nil && n < first+5; n++ {
+			if taken[n].Swap(true) {
+				err = fmt.Errorf("serial %d was reserved twice", n)
+			}
+		}
+		return true, err
+	})
+	_, err := s[0].ReserveSerials(t.Context(), 1)
+	refused(t, err, fault.SerialsExhausted)
+}
+
+func seedsOnce(t *testing.T, s servers) {
+	won := s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
+		r := made(i)
+		r.Current.Fingerprint = fingerprint("the same")
+		err := s.AddToken(t.Context(), r)
+		if errors.Is(err, fault.SeedInUse) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	same(t, won, 1)
+	all, err := s[0].Tokens(t.Context(), token.Filter{})
+	same(t, len(must(t, all, err)), 1)
+}
+
+func failuresAddUp(t *testing.T, s servers) {
+	one, two := s[0].add(t, made(1)), s[0].add(t, made(2))
+	s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
+		serials := []string{one.Serial, two.Serial}
+		if i%2 > 0 {
+			serials = []string{two.Serial, one.Serial}
+		}
+		if i%10 == 0 { // a save between leaves the count alone
+			s.change(t, one.Serial, func(r *token.Token) { r.Nickname = fmt.Sprint(i) })
+		}
+		return true, s.Fail(t.Context(), serials)
+	})
+	same(t, s[0].get(t, one.Serial).Current.BadPasscodes, crowd)
+	same(t, s[0].get(t, two.Serial).Current.BadPasscodes, crowd)
+}
+
+func oneAppends(t *testing.T, s servers) {
+	var inside, most atomic.Int64
+	s.atOnce(t, crowd, func(s fixture, _ int) (bool, error) {
+		err := s.Transact(t.Context(), func(ctx context.Context) error {
+			if err := s.LockLog(ctx); err != nil {
+				return err
+			}
+			most.Store(max(most.Load(), inside.Add(1)))
+			defer inside.Add(-1)
+			_, err := s.Size(ctx)
+			return err
+		})
+		if errors.Is(err, fault.Conflict) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	same(t, most.Load(), int64(1))
+	if err := s[0].LockLog(t.Context()); err == nil {
+		t.Error("the log was locked without a transaction, and so not at all")
+	}
+}
+
+func oneMakesTheKey(t *testing.T, s servers) {
+	won := s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
+		err := s.AddDataKey(t.Context(), seed.DataKey{ID: 2, MasterID: fmt.Sprint(i), Wrapped: []byte{1}, CreatedAt: start})
+		if errors.Is(err, fault.Conflict) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	same(t, won, 1)
+}
+
+// Deadlock tests, on a database that runs transactions at once, that two of
+// them which wait for each other are both done in the end.
+func Deadlock(t *testing.T, a, b Store) {
+	s := servers{fixture{a}, fixture{b}}
+	ok(t, a.AddDataKey(t.Context(), seed.DataKey{ID: 1, MasterID: "m", Wrapped: []byte{1}, CreatedAt: start}))
+	serials := []string{s[0].add(t, made(1)).Serial, s[0].add(t, made(2)).Serial}
+	var met sync.WaitGroup
+	met.Add(2)
+	var runs atomic.Int64
+	s.atOnce(t, 2, func(s fixture, i int) (bool, error) {
+		var once sync.Once
+		return true, s.Transact(t.Context(), func(ctx context.Context) error {
+			runs.Add(1)
+			for n := range 2 {
+				r, err := s.Token(ctx, serials[(i+n)%2])
+				if err != nil {
+					return err
+				}
+				r.IssueCount++
+				if err := s.SaveToken(ctx, r); err != nil {
+					return err
+				}
+				once.Do(func() { met.Done(); met.Wait() }) // each holds one
+			}
+			return nil
+		})
+	})
+	for _, serial := range serials {
+		same(t, s[0].get(t, serial).IssueCount, 2)
+	}
+	if runs.Load() < 3 {
+		t.Errorf("%d runs: nobody was in another's way", runs.Load())
+	}
+}

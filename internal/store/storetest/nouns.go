@@ -1,0 +1,380 @@
+package storetest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+func users(t *testing.T, s fixture) {
+	ctx := t.Context()
+	alice := user.User{ID: "alice", Name: "Alice A.", Mail: "alice@example.com", Enabled: true, CreatedAt: start, Version: 1}
+	bob := user.User{ID: "Bob", CreatedAt: start, Version: 1}
+	ok(t, s.AddUser(ctx, alice))
+	ok(t, s.AddUser(ctx, bob))
+	refused(t, s.AddUser(ctx, alice), fault.UserExists)
+	got, err := s.User(ctx, "alice")
+	same(t, must(t, got, err), alice)
+	_, err = s.User(ctx, "ALICE")
+	refused(t, err, fault.UserNotFound)
+
+	alice.Name, alice.Enabled = "Alice B.", false
+	ok(t, s.SaveUser(ctx, alice))
+	refused(t, s.SaveUser(ctx, alice), fault.Conflict)
+	alice.Version++
+	got, err = s.User(ctx, "alice")
+	same(t, must(t, got, err), alice)
+
+	all, err := s.Users(ctx, user.Filter{})
+	same(t, must(t, all, err), []user.User{bob, alice}) // by bytes, whatever the language of the database
+	page, err := s.Users(ctx, user.Filter{After: "Bob", Limit: 1})
+	same(t, must(t, page, err), []user.User{alice})
+
+	r := made(1)
+	r.UserID = "alice"
+	s.add(t, r)
+	refused(t, s.DeleteUser(ctx, "alice"), fault.UserInUse)
+	s.change(t, r.Serial, func(r *token.Token) { r.UserID = "" })
+	ok(t, s.DeleteUser(ctx, "alice"))
+	refused(t, s.DeleteUser(ctx, "alice"), fault.UserNotFound)
+}
+
+func userTexts(t *testing.T, s fixture) {
+	ctx := t.Context()
+	for _, id := range []string{"a%b", "a_b", `a\b`, "O'Hara; DROP TABLE token", "Ünal", "日本"} {
+		ok(t, s.AddUser(ctx, user.User{ID: id, Name: "ŁUKASZ " + id, Mail: "x@Example.COM", CreatedAt: start, Version: 1}))
+	}
+	for query, want := range map[string]int{"%": 1, "_": 1, `\`: 1, "o'h": 1, "ünAL": 1, "本": 1, "łukasz": 6, "example.com": 6, "c": 6, "nobody": 0, "\x00": 0, "\xff": 0} {
+		found, err := s.Users(ctx, user.Filter{Query: query})
+		if len(must(t, found, err)) != want {
+			t.Errorf("%q: found %d users, want %d", query, len(found), want)
+		}
+	}
+	for _, id := range []string{"", "nul\x00", "not utf-8 \xff", strings.Repeat("x", 10_000)} {
+		_, err := s.User(ctx, id)
+		refused(t, err, fault.UserNotFound)
+	}
+	refused(t, s.AddUser(ctx, user.User{ID: "nul\x00", CreatedAt: start}), fault.Invalid)
+}
+
+func profiles(t *testing.T, s fixture) {
+	ctx := t.Context()
+	p := s.addProfile(t, "phones")
+	refused(t, s.AddProfile(ctx, p), fault.ProfileNameTaken)
+	got, err := s.Profile(ctx, "phones")
+	same(t, must(t, got, err), p)
+	_, err = s.Profile(ctx, "Phones")
+	refused(t, err, fault.ProfileNotFound)
+	p.Digits, p.Grace = 6, 0
+	ok(t, s.SaveProfile(ctx, p))
+	refused(t, s.SaveProfile(ctx, p), fault.Conflict)
+	p.Version++
+	other := s.addProfile(t, "desks")
+	all, err := s.Profiles(ctx)
+	same(t, must(t, all, err), []profile.Profile{other, p})
+	ok(t, s.DeleteProfile(ctx, "phones"))
+	refused(t, s.DeleteProfile(ctx, "phones"), fault.ProfileNotFound)
+}
+
+func profilesInUse(t *testing.T, s fixture) {
+	ctx := t.Context()
+	s.addProfile(t, "phones")
+	r := made(1)
+	r.Profile = "phones"
+	s.add(t, r)
+	refused(t, s.DeleteProfile(ctx, "phones"), fault.ProfileInUse)
+	s.change(t, r.Serial, func(r *token.Token) { r.Profile = "" })
+	ok(t, s.AddOffer(ctx, offer("o", r.Serial)))
+	refused(t, s.DeleteProfile(ctx, "phones"), fault.ProfileInUse)
+	_, err := s.RevokeOffers(ctx, r.Serial)
+	ok(t, err)
+	ok(t, s.DeleteProfile(ctx, "phones"))
+	kept, err := s.Offer(ctx, "o")
+	if must(t, kept, err); kept.Profile != "phones" {
+		t.Errorf("an offer that is over lost the name of its profile: %+v", kept)
+	}
+}
+
+func profilesMove(t *testing.T, s fixture) {
+	ctx := t.Context()
+	s.addProfile(t, "phones")
+	s.addProfile(t, "desks")
+	r := s.assigned(t, 1)
+	s.change(t, r.Serial, func(r *token.Token) { r.Profile = "phones" })
+	before := s.change(t, s.add(t, made(2)).Serial, func(r *token.Token) { r.Profile = "desks" })
+	ok(t, s.AddOffer(ctx, offer("o", r.Serial)))
+	ok(t, s.MoveProfile(ctx, "phones", "desks"))
+	moved := s.get(t, r.Serial)
+	if moved.Profile != "desks" || moved.Version != 3 {
+		t.Errorf("moved token: %+v", moved)
+	}
+	same(t, s.get(t, before.Serial), before)
+	if o, err := s.Offer(ctx, "o"); must(t, o, err).Profile != "desks" {
+		t.Errorf("moved offer: %+v", o)
+	}
+	ok(t, s.DeleteProfile(ctx, "phones"))
+	if accepted, err := s.Accept(ctx, acceptance(moved, 7)); !must(t, accepted, err) {
+		t.Error("a moved token is not accepted")
+	}
+}
+
+func apiKeys(t *testing.T, s fixture) {
+	ctx := t.Context()
+	b := access.Key{ID: "00000000000000ab", Name: "b", Role: access.Agent, Hash: []byte{1, 0, 2}, CreatedAt: start, ExpiresAt: day(3)}
+	a := access.Key{ID: "00000000000000cd", Name: "a", Role: access.SuperAdmin, Hash: []byte{3}, CreatedAt: start}
+	ok(t, s.AddAPIKey(ctx, b))
+	ok(t, s.AddAPIKey(ctx, a))
+	taken := a
+	taken.ID = "00000000000000ef"
+	refused(t, s.AddAPIKey(ctx, taken), fault.Conflict)
+	got, err := s.APIKey(ctx, b.ID)
+	same(t, must(t, got, err), b)
+	all, err := s.APIKeys(ctx)
+	same(t, must(t, all, err), []access.Key{a, b})
+	ok(t, s.DeleteAPIKey(ctx, "b"))
+	refused(t, s.DeleteAPIKey(ctx, "b"), fault.NotFound)
+	_, err = s.APIKey(ctx, b.ID)
+	refused(t, err, fault.NotFound)
+}
+
+func dataKeys(t *testing.T, s fixture) {
+	ctx := t.Context()
+	third := seed.DataKey{ID: 3, MasterID: "m2", Wrapped: []byte{0, 1}, CreatedAt: start}
+	ok(t, s.AddDataKey(ctx, third))
+	refused(t, s.AddDataKey(ctx, third), fault.Conflict)
+	all, err := s.DataKeys(ctx)
+	if len(must(t, all, err)) != 3 || all[0].ID != 1 || all[1].ID != 2 {
+		t.Errorf("keys %+v", all)
+	}
+	same(t, all[2], third)
+	ok(t, s.AddSecret(ctx, "x", seed.Sealed{KeyID: 3, Blob: []byte("x")}))
+	refused(t, s.DropDataKey(ctx, 3), fault.Conflict)
+	ok(t, s.DropSecret(ctx, "x"))
+	ok(t, s.DropDataKey(ctx, 3))
+	ok(t, s.DropDataKey(ctx, 3))
+	refused(t, s.AddSecret(ctx, "y", seed.Sealed{KeyID: 3, Blob: []byte("y")}), fault.Conflict)
+	r := made(1)
+	r.Current.Sealed.KeyID = 3
+	refused(t, s.AddToken(ctx, r), fault.Conflict)
+}
+
+func secrets(t *testing.T, s fixture) {
+	ctx := t.Context()
+	x := seed.Sealed{KeyID: 2, Blob: []byte{0, 255, 1}}
+	_, err := s.Secret(ctx, "x")
+	refused(t, err, fault.NotFound)
+	ok(t, s.AddSecret(ctx, "x", x))
+	refused(t, s.AddSecret(ctx, "x", x), fault.Conflict)
+	got, err := s.Secret(ctx, "x")
+	same(t, must(t, got, err), x)
+	ok(t, s.DropSecret(ctx, "x"))
+	ok(t, s.DropSecret(ctx, "x"))
+}
+
+// everySecret stores one secret of each kind under data key 1, and tells their bindings.
+func (s fixture) everySecret(t *testing.T) []seed.Binding {
+	t.Helper()
+	ctx := t.Context()
+	r := made(1)
+	g := generation(r.Serial, 2)
+	r.Pending, r.LastNumber, r.PendingUntil = &g, 2, day(2)
+	s.add(t, r)
+	under := func(name string) seed.Sealed { return seed.Sealed{KeyID: 1, Blob: []byte(name)} }
+	ok(t, s.AddSecret(ctx, "a/b", under("a secret")))
+	ok(t, s.KeepReply(ctx, "key:a/b", "c/d", []byte("request"), under("a reply"), start))
+	ok(t, s.AddOffer(ctx, offer("o", r.Serial)))
+	x := exchange("\x00x/\xff", "o", 0)
+	_, err := s.AddExchange(ctx, x, 3)
+	ok(t, err)
+	x.Reply, x.UsedAt, x.RepliedAt = under("an answer"), start, start
+	ok(t, s.SaveExchange(ctx, x))
+	return []seed.Binding{seed.Of(r.Serial, 1), seed.Of(r.Serial, 2), seed.Named("a/b"), seed.ReplyTo("key:a/b/c/d"), seed.OfExchange(x.ID)}
+}
+
+func resealing(t *testing.T, s fixture) {
+	ctx := t.Context()
+	bindings := s.everySecret(t)
+	ok(t, s.AddSecret(ctx, "new", seed.Sealed{KeyID: 2, Blob: []byte("new")}))
+	two, err := s.SealedBefore(ctx, 2, 2)
+	if len(must(t, two, err)) != 2 {
+		t.Errorf("%d secrets, want the 2 asked for", len(two))
+	}
+	kept, err := s.SealedBefore(ctx, 2, 100)
+	ok(t, err)
+	var found []seed.Binding
+	for _, k := range kept {
+		found = append(found, k.Binding)
+		anew := seed.Sealed{KeyID: 2, Blob: append([]byte("again "), k.Sealed.Blob...)}
+		if moved, err := s.Reseal(ctx, k, anew); !must(t, moved, err) {
+			t.Errorf("%s was not resealed", k.Binding)
+		}
+		if moved, err := s.Reseal(ctx, k, anew); must(t, moved, err) {
+			t.Errorf("%s was resealed though it had changed", k.Binding)
+		}
+	}
+	slices.Sort(bindings)
+	slices.Sort(found)
+	same(t, found, bindings)
+	gone := seed.Kept{Binding: seed.Of("000000000009", 1), Sealed: seed.Sealed{KeyID: 1, Blob: []byte{1}}}
+	if moved, err := s.Reseal(ctx, gone, seed.Sealed{KeyID: 2, Blob: []byte{2}}); must(t, moved, err) {
+		t.Error("a secret that is gone was resealed")
+	}
+	rest, err := s.SealedBefore(ctx, 2, 100)
+	if len(must(t, rest, err)) != 0 {
+		t.Errorf("left under the old key: %v", rest)
+	}
+	ok(t, s.DropDataKey(ctx, 1))
+	if r := s.get(t, "000000000001"); string(r.Current.Sealed.Blob) != "again sealed 000000000001/1" || r.Pending.Sealed.KeyID != 2 {
+		t.Errorf("resealed token: %+v", r)
+	}
+}
+
+func offers(t *testing.T, s fixture) {
+	ctx := t.Context()
+	s.addUser(t, "alice")
+	one, two := s.add(t, made(1)), s.add(t, made(2))
+	o := offer("o", one.Serial)
+	ok(t, s.AddOffer(ctx, o))
+	again := offer("p", two.Serial)
+	again.CodeHash = o.CodeHash
+	refused(t, s.AddOffer(ctx, again), fault.Conflict)
+	refused(t, s.AddOffer(ctx, offer("q", one.Serial)), fault.Conflict) // one is open
+
+	for name, find := range map[string]func() (distribution.Offer, error){
+		"ID":    func() (distribution.Offer, error) { return s.Offer(ctx, "o") },
+		"code":  func() (distribution.Offer, error) { return s.OfferByCode(ctx, o.CodeHash) },
+		"token": func() (distribution.Offer, error) { return s.OpenOffer(ctx, one.Serial) },
+	} {
+		got, err := find()
+		if err != nil {
+			t.Errorf("by %s: %v", name, err)
+		}
+		same(t, got, o)
+	}
+	open, err := s.OpenOffers(ctx, []string{one.Serial, two.Serial})
+	same(t, must(t, open, err), map[string]time.Time{one.Serial: o.ExpiresAt})
+
+	o.State, o.Failures, o.Abandoned = distribution.Locked, 5, 7
+	ok(t, s.SaveOffer(ctx, o))
+	got, err := s.OfferByCode(ctx, o.CodeHash) // whatever its state
+	same(t, must(t, got, err), o)
+	_, err = s.OpenOffer(ctx, one.Serial)
+	refused(t, err, fault.ActivationUnknown)
+	_, err = s.Offer(ctx, "nope")
+	refused(t, err, fault.ActivationUnknown)
+	_, err = s.OfferByCode(ctx, []byte("nope"))
+	refused(t, err, fault.ActivationUnknown)
+	refused(t, s.SaveOffer(ctx, offer("nope", one.Serial)), fault.ActivationUnknown)
+	ok(t, s.AddOffer(ctx, offer("q", one.Serial)))
+}
+
+func offersAreRevoked(t *testing.T, s fixture) {
+	ctx := t.Context()
+	s.addUser(t, "alice")
+	r := s.add(t, made(1))
+	n, err := s.RevokeOffers(ctx, r.Serial)
+	same(t, must(t, n, err), 0)
+	ok(t, s.AddOffer(ctx, offer("o", r.Serial)))
+	begun, answered := exchange("begun", "o", 0), exchange("answered", "o", 1)
+	for _, x := range []distribution.Exchange{begun, answered} {
+		_, err := s.AddExchange(ctx, x, 3)
+		ok(t, err)
+	}
+	answered.UsedAt, answered.Reply, answered.RepliedAt = start, seed.Sealed{KeyID: 1, Blob: []byte("answer")}, start
+	ok(t, s.SaveExchange(ctx, answered))
+	n, err = s.RevokeOffers(ctx, r.Serial)
+	same(t, must(t, n, err), 1)
+	o, err := s.Offer(ctx, "o")
+	same(t, must(t, o, err).State, distribution.Revoked)
+	_, err = s.Exchange(ctx, begun.ID)
+	refused(t, err, fault.NotFound)
+	kept, err := s.Exchange(ctx, answered.ID) // its answer may have to be repeated
+	same(t, must(t, kept, err), answered)
+}
+
+func exchanges(t *testing.T, s fixture) {
+	ctx := t.Context()
+	s.addUser(t, "alice")
+	r := s.add(t, made(1))
+	ok(t, s.AddOffer(ctx, offer("o", r.Serial)))
+	add := func(x distribution.Exchange) int {
+		n, err := s.AddExchange(ctx, x, 2)
+		return must(t, n, err)
+	}
+	x := exchange("x", "o", 0)
+	same(t, add(x), 0)
+	got, err := s.Exchange(ctx, x.ID)
+	same(t, must(t, got, err), x)
+	_, err = s.AddExchange(ctx, x, 2)
+	refused(t, err, fault.Conflict)
+
+	x.UsedAt, x.Request = start.Add(time.Second), fingerprint("request")
+	ok(t, s.SaveExchange(ctx, x))
+	x.Reply, x.RepliedAt = seed.Sealed{KeyID: 2, Blob: []byte("reply")}, start.Add(2*time.Second)
+	ok(t, s.SaveExchange(ctx, x))
+	got, err = s.Exchange(ctx, x.ID)
+	same(t, must(t, got, err), x)
+	refused(t, s.SaveExchange(ctx, exchange("nope", "o", 0)), fault.NotFound)
+
+	// The used one does not count; of the unused ones the oldest go.
+	same(t, add(exchange("b", "o", 2)), 0)
+	same(t, add(exchange("a", "o", 1)), 0)
+	same(t, add(exchange("c", "o", 3)), 1)
+	_, err = s.Exchange(ctx, []byte("a"))
+	refused(t, err, fault.NotFound)
+
+	n, err := s.DropExchanges(ctx, start.Add(2*time.Minute))
+	same(t, must(t, n, err), 1)
+	_, err = s.Exchange(ctx, x.ID)
+	refused(t, err, fault.NotFound)
+	_, err = s.Exchange(ctx, []byte("b"))
+	ok(t, err)
+}
+
+func serials(t *testing.T, s fixture) {
+	ctx := t.Context()
+	_, err := s.ReserveSerials(ctx, 1)
+	refused(t, err, fault.SerialsExhausted)
+	ok(t, s.BeginSerials(ctx, 100, 109))
+	ok(t, s.BeginSerials(ctx, 500, 509)) // it has one
+	for _, c := range []struct{ count, first int64 }{{3, 100}, {6, 103}} {
+		first, err := s.ReserveSerials(ctx, int(c.count))
+		same(t, must(t, first, err), c.first)
+	}
+	_, err = s.ReserveSerials(ctx, 2)
+	refused(t, err, fault.SerialsExhausted)
+	first, err := s.ReserveSerials(ctx, 1)
+	same(t, must(t, first, err), int64(109))
+	_, err = s.ReserveSerials(ctx, 1)
+	refused(t, err, fault.SerialsExhausted)
+}
+
+func replies(t *testing.T, s fixture) {
+	ctx := t.Context()
+	_, _, err := s.KeptReply(ctx, "key:a", "k")
+	refused(t, err, fault.NotFound)
+	sealed := seed.Sealed{KeyID: 1, Blob: []byte("reply")}
+	ok(t, s.KeepReply(ctx, "key:a", "k", []byte("request"), sealed, start))
+	refused(t, s.KeepReply(ctx, "key:a", "k", []byte("request"), sealed, start), fault.Conflict)
+	ok(t, s.KeepReply(ctx, "key:b", "k", []byte{}, sealed, start.Add(time.Hour)))
+	request, reply, err := s.KeptReply(ctx, "key:a", "k")
+	same(t, must(t, reply, err), sealed)
+	same(t, string(request), "request")
+	n, err := s.DropReplies(ctx, start.Add(time.Hour))
+	same(t, must(t, n, err), 1)
+	_, _, err = s.KeptReply(ctx, "key:a", "k")
+	refused(t, err, fault.NotFound)
+	_, _, err = s.KeptReply(ctx, "key:b", "k")
+	ok(t, err)
+}
+
+func health(t *testing.T, s fixture) { ok(t, s.Ping(t.Context())) }

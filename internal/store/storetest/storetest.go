@@ -1,0 +1,207 @@
+package storetest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// Store is everything that the server asks of a store: what each package
+// asks, and the answers kept for the API's idempotency keys.
+type Store interface {
+	seed.KeyStore
+	user.Store
+	profile.Store
+	token.Store
+	access.Store
+	audit.Store
+	records.Store
+	distribution.Store
+	authentication.Store
+
+	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
+	KeepReply(ctx context.Context, actor, key string, request []byte, reply seed.Sealed, at time.Time) error
+	DropReplies(ctx context.Context, before time.Time) (int, error)
+	OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error)
+	Ping(ctx context.Context) error
+}
+
+// Run tests what a store promises to one caller at a time. open returns an empty store.
+func Run(t *testing.T, open func(*testing.T) Store) {
+	for _, part := range []struct {
+		name string
+		test func(*testing.T, fixture)
+	}{
+		{"users", users}, {"user texts", userTexts},
+		{"profiles", profiles}, {"profiles in use", profilesInUse}, {"profiles move", profilesMove},
+		{"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},
+		{"the next token expires first", nextToken}, {"a stale token is not saved", staleToken},
+		{"seeds are unique for ever", seedsAreUnique}, {"generations follow the token", generationsFollow},
+		{"deleted tokens leave nothing", deletedTokens}, {"due switch-overs", switchOvers},
+		{"codes are accepted once", acceptsOnce}, {"bad passcodes are counted", countsFailures},
+		{"data keys", dataKeys}, {"secrets", secrets}, {"resealing", resealing},
+		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},
+		{"serials", serials}, {"API keys", apiKeys}, {"kept replies", replies}, {"health", health},
+		{"an error undoes everything", errorUndoes}, {"a panic undoes everything", panicUndoes},
+		{"the end of the context undoes everything", cancelUndoes}, {"transactions join", transactionsJoin},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			s := fixture{open(t)}
+			for id := int64(1); id <= 2; id++ {
+				ok(t, s.AddDataKey(t.Context(), seed.DataKey{ID: id, MasterID: "m", Wrapped: []byte{byte(id)}, CreatedAt: start}))
+			}
+			part.test(t, s)
+		})
+	}
+}
+
+// start is when the tests take place.
+var start = time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+
+// day is a day so many days after start's.
+func day(n int) time.Time { return time.Date(2026, 1, 2+n, 0, 0, 0, 0, time.UTC) }
+
+// A fixture is a store with two data keys, 1 and 2.
+type fixture struct{ Store }
+
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// must returns v if there was no error.
+func must[T any](t testing.TB, v T, err error) T {
+	t.Helper()
+	ok(t, err)
+	return v
+}
+
+// refused tests that err is of a kind.
+func refused(t testing.TB, err, kind error) {
+	t.Helper()
+	if !errors.Is(err, kind) {
+		t.Errorf("got %v, want %v", err, kind)
+	}
+}
+
+func same(t testing.TB, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// fingerprint is that of a seed that goes by a name.
+func fingerprint(name string) []byte {
+	h := sha256.Sum256([]byte(name))
+	return h[:]
+}
+
+// generation is a generation of a token, with a seed of its own for each serial and number.
+func generation(serial string, number int) token.Generation {
+	name := fmt.Sprintf("%s/%d", serial, number)
+	return token.Generation{
+		Number: number, Sealed: seed.Sealed{KeyID: 1, Blob: []byte("sealed " + name)}, Fingerprint: fingerprint(name),
+		Settings: token.Factory, MadeAt: start, LastInterval: token.Unused,
+	}
+}
+
+// made is a token as it is made: assigned to nobody, disabled.
+func made(n int) token.Token {
+	serial := fmt.Sprintf("%012d", n)
+	return token.Token{
+		Serial: serial, Origin: token.Generated, Birth: day(-1), Expiry: day(365), EffectiveExpiry: day(365),
+		Current: generation(serial, 1), LastNumber: 1, Distribution: token.NotDistributed, CreatedAt: start, Version: 1,
+	}
+}
+
+// add stores a token.
+func (s fixture) add(t testing.TB, r token.Token) token.Token {
+	t.Helper()
+	ok(t, s.AddToken(t.Context(), r))
+	return r
+}
+
+// addUser stores a user of that ID.
+func (s fixture) addUser(t testing.TB, id string) {
+	t.Helper()
+	ok(t, s.AddUser(t.Context(), user.User{ID: id, Enabled: true, CreatedAt: start, Version: 1}))
+}
+
+// assigned stores a token that alice holds, whom it adds.
+func (s fixture) assigned(t testing.TB, n int) token.Token {
+	t.Helper()
+	s.addUser(t, "alice")
+	r := made(n)
+	ok(t, r.Assign("alice", "test", start))
+	return s.add(t, r)
+}
+
+// get reads a token outside a transaction.
+func (s fixture) get(t testing.TB, serial string) token.Token {
+	t.Helper()
+	r, err := s.Token(t.Context(), serial)
+	return must(t, r, err)
+}
+
+// change reads a token, changes it and saves it, in one transaction.
+func (s fixture) change(t testing.TB, serial string, change func(*token.Token)) token.Token {
+	t.Helper()
+	ok(t, s.Transact(t.Context(), func(ctx context.Context) error {
+		r, err := s.Token(ctx, serial)
+		if err != nil {
+			return err
+		}
+		change(&r)
+		return s.SaveToken(ctx, r)
+	}))
+	return s.get(t, serial)
+}
+
+func (s fixture) addProfile(t testing.TB, name string) profile.Profile {
+	t.Helper()
+	p := profile.Profile{Name: name, DeviceType: "android", Digits: 8, Interval: 60, PINType: device.PINPad, Method: device.CTKIP, CTFVersion: 3,
+		Binding: profile.BindClass, Protection: profile.UserIDPassword, ActivationLife: 25 * time.Hour, SwitchOver: profile.OnActivation,
+		Grace: 49 * time.Hour, Notes: "notes\nof two lines", CreatedAt: start, Version: 1}
+	ok(t, s.AddProfile(t.Context(), p))
+	return p
+}
+
+// offer is an open activation code of a token.
+func offer(id, serial string) distribution.Offer {
+	return distribution.Offer{ID: id, Serial: serial, UserID: "alice", Profile: "phones", CodeHash: fingerprint("code " + id), Generation: 2,
+		Settings: token.Settings{Digits: 6, Interval: 30, PINType: device.Fob}, DeviceID: "d-1", CreatedAt: start, ExpiresAt: day(1),
+		IssuedBy: "key:helpdesk", State: distribution.Open, Failures: 1, Abandoned: 2, Correlation: "c-1"}
+}
+
+func exchange(id, offer string, minute int) distribution.Exchange {
+	return distribution.Exchange{ID: []byte(id), OfferID: offer, Dialect: "rsa", Nonce: []byte("nonce of 16 byte"), KeyID: "k-1", DeviceID: "d-1",
+		BegunAt: start.Add(time.Duration(minute) * time.Minute)}
+}
+
+// acceptance claims an interval of the current generation of a token.
+func acceptance(r token.Token, interval int64) authentication.Acceptance {
+	return authentication.Acceptance{Serial: r.Serial, Version: r.Version, Generation: r.Current.Number, Interval: interval, Offset: 3, At: start}
+}
+
+// event tells of an object.
+func event(ctx context.Context, object string) audit.Event {
+	return audit.New(ctx, start, "test.write", object, nil)
+}
