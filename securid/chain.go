@@ -4,6 +4,8 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"encoding/binary"
+	"fmt"
+	"io"
 	"time"
 )
 
@@ -132,6 +134,11 @@ func (c *Chain) Find(code uint32, first, last, from int64) (interval int64, ok b
 // next garbage collection. The chain cannot be used afterwards.
 func (c *Chain) Erase() {
 	*c = Chain{}
+}
+
+// Format prints nothing of what the chain holds, whatever the verb.
+func (Chain) Format(f fmt.State, _ rune) {
+	io.WriteString(f, "tokencode chain (hidden)")
 }
 
 // block is the output block with this number, four intervals each.

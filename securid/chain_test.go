@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -151,5 +152,20 @@ func TestErase(t *testing.T) {
 	c.Erase()
 	if *c != (Chain{}) {
 		t.Error("something is left")
+	}
+}
+
+func TestChainIsNotPrinted(t *testing.T) {
+	c, err := NewChain([]byte("0123456789abcdef"), "000123456789", 8, 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.At(29_000_000)
+	for _, v := range []any{c, *c} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d"} {
+			if got := fmt.Sprintf(verb, v); got != "tokencode chain (hidden)" {
+				t.Errorf("%s prints %s", verb, got)
+			}
+		}
 	}
 }
