@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -17,8 +18,13 @@ import (
 // TestMain makes this test binary the program as well: as 'tally' it is in the
 // PATH of scripts and tests.
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", raceOptions)
 	testscript.Main(m, map[string]func(){"tally": main})
 }
+
+// raceOptions spare every program that a test with -race starts the second that
+// it would wait at its end, in case another thread has something to report.
+const raceOptions = "atexit_sleep_ms=0"
 
 // TestScripts runs the transcripts in testdata. Their own commands are
 //
@@ -31,6 +37,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TALLY_STORE", e.WorkDir+"/store")
 			e.Setenv("DBUS_SESSION_BUS_ADDRESS", "") // the keyring of whoever runs the tests is not ours to write into
 			e.Setenv("XDG_RUNTIME_DIR", "")
+			e.Setenv("GORACE", raceOptions)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -83,4 +90,19 @@ func run(t *testing.T, stdin string, args ...string) (stdout string, status int)
 		t.Log(words.String())
 	}
 	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// TestNoDatabaseDriver proves that the app does not carry the server's store.
+func TestNoDatabaseDriver(t *testing.T) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || len(info.Deps) == 0 {
+		t.Fatal("the binary does not say what is in it")
+	}
+	for _, dep := range info.Deps {
+		for _, driver := range []string{"sqlite", "pgx", "goose", "lib/pq", "mysql"} {
+			if strings.Contains(dep.Path, driver) {
+				t.Errorf("%s is linked", dep.Path)
+			}
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ func provisioningServer(t *testing.T, serial string) (server *httptest.Server, s
 	if err != nil {
 		t.Fatal(err)
 	}
+	var all sync.Mutex
 	var nonce ctkip.Nonce
 	var agreed []byte
 	used := map[ctkip.Code]bool{}
@@ -52,6 +54,8 @@ func provisioningServer(t *testing.T, serial string) (server *httptest.Server, s
 		})
 	}
 	server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		all.Lock()
+		defer all.Unlock()
 		body, _ := io.ReadAll(r.Body) // a broken body is no request, which the next line says
 		m, err := ctkip.ParseRequest(body, r.Header.Get("Authorization"))
 		if err == nil {
@@ -63,7 +67,11 @@ func provisioningServer(t *testing.T, serial string) (server *httptest.Server, s
 		w.Write(body)
 	}))
 	t.Cleanup(server.Close)
-	return server, func() []byte { return agreed }
+	return server, func() []byte {
+		all.Lock()
+		defer all.Unlock()
+		return agreed
+	}
 }
 
 // TestProvision provisions through the real program, as a user would.

@@ -40,8 +40,7 @@ func (c *cli) fullScreen(cmd *cobra.Command) error {
 		return err
 	}
 	// From here on the terminal is the view's: nobody else asks or tells on it.
-	app.Keys.Passphrase = nil
-	app.Keys.Warn = func(message string) { s.say("%s", message) }
+	app.Keys.Passphrase, app.Keys.Warn = nil, nil
 	_, err = tea.NewProgram(s, tea.WithInput(c.in), tea.WithOutput(out)).Run()
 	return err
 }

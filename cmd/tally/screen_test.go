@@ -274,7 +274,7 @@ func TestScreenImports(t *testing.T) {
 	u.press("i" + path + "<enter>")
 	u.expect("imported 000123456790")
 	u.press("ihello<enter>")
-	u.expect("no file \"hello\"")
+	u.expect("no file hello")
 	u.send(tea.PasteMsg{Content: "https://host.example/ctkip/services/CtkipService"})
 	u.expect("Activation code: ")
 	u.press("<esc>")

@@ -57,9 +57,18 @@ func ReadSource(arg string, stdin io.Reader) (*Source, error) {
 		return ParseSource([]byte(arg), "the token string")
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.New(fault.BadFormat, "there is no file %q, and that is no token string or provisioning link either", arg)
+		return nil, noSuchFile(arg)
 	}
 	return nil, err
+}
+
+// noSuchFile repeats the name unless it is so long that it could be a token
+// string with a letter in it.
+func noSuchFile(name string) error {
+	if len(name) > 40 {
+		name = "of that name"
+	}
+	return fault.New(fault.BadFormat, "there is no file %s, and that is no token string or provisioning link either", cleanText(name, 40))
 }
 
 // looksLikeToken tells a token string, even a damaged one, from a path.
