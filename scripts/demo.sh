@@ -34,7 +34,7 @@ run tallystick token distribute "${serials[0]}" --profile laptop-file --password
 run tally import "$work/alice.sdtid" --password-file "$work/password"
 
 say "4. The second leaves as a compressed string, which fits into a QR code"
-run tallystick token distribute "${serials[1]}" --profile phone-string --qr "$work/alice.png" --quiet
+run tallystick token distribute "${serials[1]}" --profile phone-string --qr "$work/alice.png"
 run tally import "$work/alice.png" --nickname "my phone"
 
 say "5. The third is never sent: app and server agree on the seed (CT-KIP)"
