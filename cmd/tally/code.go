@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 )
@@ -13,10 +14,10 @@ import (
 type codeOptions struct {
 	from, serial, at string
 	next             bool
-	pin              *secretFlag
+	pin              *cli.Secret
 }
 
-func (c *cli) codeCommand() *cobra.Command {
+func (c *program) codeCommand() *cobra.Command {
 	var o codeOptions
 	cmd := &cobra.Command{
 		Use:   "code [TOKEN]",
@@ -25,23 +26,23 @@ func (c *cli) codeCommand() *cobra.Command {
 			"An expired token has no code, except for a time that --at names.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usagef("name one token")
+				return cli.Usagef("name one token")
 			}
 			return nil
 		},
 	}
 	unlock := c.unlockFlags(cmd)
-	o.pin = c.secretFlag(cmd, "pin-file", "PIN of a PINPad token", "TALLY_PIN")
+	o.pin = c.SecretFlag(cmd, "pin-file", "PIN of a PINPad token", "TALLY_PIN")
 	cmd.Flags().StringVar(&o.from, "from", "", "compute the code of `SOURCE` and store nothing")
 	cmd.Flags().StringVar(&o.serial, "serial", "", "`serial number` of the token meant, if the source holds several")
 	cmd.Flags().StringVar(&o.at, "at", "", "`time` for which to compute the code, such as 2026-11-24T08:00:00Z")
 	cmd.Flags().BoolVar(&o.next, "next", false, "show the next code, too")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if o.from != "" && len(args) > 0 {
-			return usagef("--from names the token: leave out %q", args[0])
+			return cli.Usagef("--from names the token: leave out %q", args[0])
 		}
 		if o.from == "" && o.serial != "" {
-			return usagef("--serial is for --from: name a token that is held as the argument")
+			return cli.Usagef("--serial is for --from: name a token that is held as the argument")
 		}
 		var token tokenapp.Token
 		var err error
@@ -59,13 +60,13 @@ func (c *cli) codeCommand() *cobra.Command {
 }
 
 // tokenFrom opens the source that --from names.
-func (c *cli) tokenFrom(o codeOptions, unlock *unlockFlags) (tokenapp.Token, error) {
+func (c *program) tokenFrom(o codeOptions, unlock *unlockFlags) (tokenapp.Token, error) {
 	source, access, err := unlock.read(o.from, o.pin)
 	if err != nil {
 		return tokenapp.Token{}, err
 	}
 	if _, ok := source.Link(); ok {
-		return tokenapp.Token{}, usagef("a provisioning link works once, and its token would be lost: use 'tally import'")
+		return tokenapp.Token{}, cli.Usagef("a provisioning link works once, and its token would be lost: use 'tally import'")
 	}
 	choose := func(a tokenapp.Access) (tokenapp.Token, error) { return source.Token(a, o.serial) }
 	token, err := choose(access)
@@ -76,7 +77,7 @@ func (c *cli) tokenFrom(o codeOptions, unlock *unlockFlags) (tokenapp.Token, err
 }
 
 // heldToken is the token that the argument names, or the only one there is.
-func (c *cli) heldToken(args []string) (tokenapp.Token, error) {
+func (c *program) heldToken(args []string) (tokenapp.Token, error) {
 	app, err := c.app()
 	if err != nil {
 		return tokenapp.Token{}, err
@@ -103,27 +104,27 @@ type shownCode struct {
 	Next        string    `json:"next,omitempty"`
 }
 
-func (c *cli) showCode(t tokenapp.Token, o codeOptions) error {
+func (c *program) showCode(t tokenapp.Token, o codeOptions) error {
 	at := c.now()
 	if o.at != "" {
 		var err error
 		if at, err = time.Parse(time.RFC3339, o.at); err != nil {
-			return usagef("--at wants a time such as 2026-11-24T08:00:00Z")
+			return cli.Usagef("--at wants a time such as 2026-11-24T08:00:00Z")
 		}
 	} else if t.Expired(at) {
 		// A named time is a question about that time, which codes past the end can answer.
 		return fault.New(fault.Expired, "token %s expired after %s: ask for a new one", name(t), t.Info().Expiry)
 	}
-	pin, err := o.pin.value()
+	pin, err := o.pin.Value()
 	if err != nil {
 		return err
 	}
-	if pin == "" && t.AddPIN && c.interactive() {
-		if pin, err = c.askSecret("PIN (none for the plain tokencode): "); err != nil {
+	if pin == "" && t.AddPIN && c.Interactive() {
+		if pin, err = c.AskSecret("PIN (none for the plain tokencode): "); err != nil {
 			return err
 		}
 	} else if pin != "" && !t.AddPIN {
-		c.note("this token has no use for the PIN: it goes in front of the code where the code is asked for")
+		c.Note("this token has no use for the PIN: it goes in front of the code where the code is asked for")
 	}
 	code, err := t.Code(at, pin)
 	if err != nil {
@@ -141,14 +142,14 @@ func (c *cli) showCode(t tokenapp.Token, o codeOptions) error {
 }
 
 // printCode prints the code alone on its line, for people and for scripts.
-func (c *cli) printCode(shown shownCode) error {
-	if c.json {
-		return c.printJSON(shown)
+func (c *program) printCode(shown shownCode) error {
+	if c.JSON {
+		return c.PrintJSON(shown)
 	}
-	fmt.Fprintln(c.out, shown.Code)
+	fmt.Fprintln(c.Out, shown.Code)
 	if shown.Next != "" {
-		fmt.Fprintln(c.out, shown.Next)
+		fmt.Fprintln(c.Out, shown.Next)
 	}
-	c.note(fmt.Sprintf("current for %d s more", shown.SecondsLeft))
+	c.Note(fmt.Sprintf("current for %d s more", shown.SecondsLeft))
 	return nil
 }

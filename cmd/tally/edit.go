@@ -4,14 +4,15 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 )
 
-func (c *cli) renameCommand() *cobra.Command {
+func (c *program) renameCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rename TOKEN NAME",
 		Short: "Give a token another nickname",
-		Args:  exactly(2),
+		Args:  cli.Exactly(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			app, err := c.app()
 			if err != nil {
@@ -21,20 +22,20 @@ func (c *cli) renameCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if c.json {
+			if c.JSON {
 				return c.printTokens([]tokenapp.Token{token})
 			}
-			fmt.Fprintf(c.out, "renamed %s\n", name(token))
+			fmt.Fprintf(c.Out, "renamed %s\n", name(token))
 			return nil
 		},
 	}
 }
 
-func (c *cli) deleteCommand() *cobra.Command {
+func (c *program) deleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete TOKEN",
 		Short: "Delete a token; only the issuer can bring it back",
-		Args:  exactly(1),
+		Args:  cli.Exactly(1),
 	}
 	yes := cmd.Flags().Bool("yes", false, "do not ask")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
@@ -52,20 +53,20 @@ func (c *cli) deleteCommand() *cobra.Command {
 		if token, err = app.Delete(token.Serial); err != nil {
 			return err
 		}
-		if c.json {
-			return c.printJSON(map[string]string{"deleted": token.Serial})
+		if c.JSON {
+			return c.PrintJSON(map[string]string{"deleted": token.Serial})
 		}
-		fmt.Fprintf(c.out, "deleted %s\n", name(token))
+		fmt.Fprintf(c.Out, "deleted %s\n", name(token))
 		return nil
 	}
 	return cmd
 }
 
-func (c *cli) resetCommand() *cobra.Command {
+func (c *program) resetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reset",
 		Short: "Drop the whole token database and the device ID",
-		Args:  exactly(0),
+		Args:  cli.Exactly(0),
 	}
 	yes := cmd.Flags().Bool("yes", false, "do not ask")
 	cmd.RunE = func(*cobra.Command, []string) error {
@@ -79,35 +80,35 @@ func (c *cli) resetCommand() *cobra.Command {
 		if err := app.Reset(); err != nil {
 			return err
 		}
-		if c.json {
-			return c.printJSON(map[string]bool{"reset": true})
+		if c.JSON {
+			return c.PrintJSON(map[string]bool{"reset": true})
 		}
-		fmt.Fprintln(c.out, "dropped the token database; the device ID will be another one")
+		fmt.Fprintln(c.Out, "dropped the token database; the device ID will be another one")
 		return nil
 	}
 	return cmd
 }
 
 // sure tells whether the user wants what cannot be undone.
-func (c *cli) sure(yes bool, question string) (bool, error) {
+func (c *program) sure(yes bool, question string) (bool, error) {
 	if yes {
 		return true, nil
 	}
-	if !c.interactive() {
-		return false, usagef("there is no terminal to ask on: say --yes")
+	if !c.Interactive() {
+		return false, cli.Usagef("there is no terminal to ask on: say --yes")
 	}
-	if !c.confirm("%s", question) {
-		c.note("nothing was changed")
+	if !c.Confirm("%s", question) {
+		c.Note("nothing was changed")
 		return false, nil
 	}
 	return true, nil
 }
 
-func (c *cli) deviceIDCommand() *cobra.Command {
+func (c *program) deviceIDCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "device-id",
 		Short: "Show the ID that an administrator can bind tokens to",
-		Args:  exactly(0),
+		Args:  cli.Exactly(0),
 		RunE: func(*cobra.Command, []string) error {
 			app, err := c.app()
 			if err != nil {
@@ -117,10 +118,10 @@ func (c *cli) deviceIDCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if c.json {
-				return c.printJSON(map[string]string{"device_id": id})
+			if c.JSON {
+				return c.PrintJSON(map[string]string{"device_id": id})
 			}
-			fmt.Fprintln(c.out, id)
+			fmt.Fprintln(c.Out, id)
 			return nil
 		},
 	}

@@ -8,19 +8,20 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 )
 
-func (c *cli) importCommand() *cobra.Command {
+func (c *program) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import SOURCE",
 		Short: "Take tokens into the database",
 		Long: "Take the tokens of a file, string, picture or link into the database: all of them or none.\n" +
 			"A serial number that is held is refused unless --replace swaps its seed in place.",
-		Args: exactly(1),
+		Args: cli.Exactly(1),
 	}
 	unlock := c.unlockFlags(cmd)
-	code := c.secretFlag(cmd, "activation-code-file", "activation code for a provisioning link that holds none", "TALLY_ACTIVATION_CODE")
+	code := c.SecretFlag(cmd, "activation-code-file", "activation code for a provisioning link that holds none", "TALLY_ACTIVATION_CODE")
 	var o tokenapp.ImportOptions
 	cmd.Flags().StringVar(&o.Nickname, "nickname", "", "what to call the token")
 	cmd.Flags().BoolVar(&o.Replace, "replace", false, "give a held token of the same serial number the new seed; its nickname and place stay")
@@ -60,37 +61,37 @@ func (c *cli) importCommand() *cobra.Command {
 
 // activationCode is the code given with the command, else that of the link,
 // else what the user types.
-func (c *cli) activationCode(link ctkip.Link, given *secretFlag) (ctkip.Code, error) {
-	code, err := given.value()
+func (c *program) activationCode(link ctkip.Link, given *cli.Secret) (ctkip.Code, error) {
+	code, err := given.Value()
 	if err != nil || code != "" {
 		return ctkip.Code(code), err
 	}
-	if link.Code == "" && c.interactive() {
-		code, err = c.askSecret("Activation code: ")
+	if link.Code == "" && c.Interactive() {
+		code, err = c.AskSecret("Activation code: ")
 		return ctkip.Code(code), err
 	}
 	if link.Code == "" {
-		return "", usagef("the link holds no activation code: give it with --activation-code-file or TALLY_ACTIVATION_CODE")
+		return "", cli.Usagef("the link holds no activation code: give it with --activation-code-file or TALLY_ACTIVATION_CODE")
 	}
 	return link.Code, nil
 }
 
 // provision fetches the token that the link leads to. An interrupt ends the
 // exchange and not the program, which may just be storing what it got.
-func (c *cli) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.ImportOptions) error {
+func (c *program) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.ImportOptions) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	roots, err := c.roots()
 	if err != nil {
 		return err
 	}
-	p := tokenapp.Provisioner{Roots: roots, Warn: c.note}
-	if c.interactive() {
+	p := tokenapp.Provisioner{Roots: roots, Warn: c.Note}
+	if c.Interactive() {
 		p.Confirm = func(held tokenapp.Token) bool {
-			return c.confirm("Token %s is held already. Give it the seed that the server has just made?", name(held))
+			return c.Confirm("Token %s is held already. Give it the seed that the server has just made?", name(held))
 		}
 		p.Retry = func(reason error) bool {
-			return c.confirm("The new token could not be written (%v), and its activation code is used up. Try again?", reason)
+			return c.Confirm("The new token could not be written (%v), and its activation code is used up. Try again?", reason)
 		}
 	}
 	token, err := app.Provision(ctx, link, o, p)
@@ -100,14 +101,14 @@ func (c *cli) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.ImportOpt
 	return c.printImported([]tokenapp.Token{token})
 }
 
-func (c *cli) printImported(tokens []tokenapp.Token) error {
-	if c.json {
+func (c *program) printImported(tokens []tokenapp.Token) error {
+	if c.JSON {
 		return c.printTokens(tokens)
 	}
 	for _, t := range tokens {
-		fmt.Fprintf(c.out, "imported %s\n", name(t))
+		fmt.Fprintf(c.Out, "imported %s\n", name(t))
 		if days, known := t.DaysLeft(c.now()); known && days <= noticeDays {
-			c.note(expiryNotice(t, days))
+			c.Note(expiryNotice(t, days))
 		}
 	}
 	return nil

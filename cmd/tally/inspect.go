@@ -8,16 +8,17 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 )
 
-func (c *cli) inspectCommand() *cobra.Command {
+func (c *program) inspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect SOURCE",
 		Short: "Show what a token file, string, picture or link holds",
 		Long: "Show what a token file, string, picture or link holds, without storing anything.\n" +
 			"Without a password this is what anybody can read, and not checked; with it, everything is checked.",
-		Args: exactly(1),
+		Args: cli.Exactly(1),
 	}
 	unlock := c.unlockFlags(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
@@ -52,18 +53,18 @@ func linkToken(link ctkip.Link) tokenapp.Token {
 }
 
 // printTokens prints one token as it is and several as a list.
-func (c *cli) printTokens(tokens []tokenapp.Token) error {
-	if c.json {
+func (c *program) printTokens(tokens []tokenapp.Token) error {
+	if c.JSON {
 		if len(tokens) == 1 {
-			return c.printJSON(tokens[0].Info())
+			return c.PrintJSON(tokens[0].Info())
 		}
-		return c.printJSON(tokenList(tokens))
+		return c.PrintJSON(tokenList(tokens))
 	}
 	for i, t := range tokens {
 		if i > 0 {
-			fmt.Fprintln(c.out)
+			fmt.Fprintln(c.Out)
 		}
-		describe(c.out, t)
+		describe(c.Out, t)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 )
 
@@ -29,7 +30,7 @@ func TestKilledImport(t *testing.T) {
 			t.Fatal(err)
 		}
 		out, status := run(t, "", "code", "--from", file, "--at", at)
-		if status != exitDone {
+		if status != cli.Done {
 			t.Fatal(out)
 		}
 		files, codes = append(files, file), append(codes, out)
@@ -53,24 +54,24 @@ func TestKilledImport(t *testing.T) {
 		killed(step*time.Duration(i), "import", files[0])
 		out, status := run(t, "", "list", "--json")
 		var list struct{ Tokens []tokenapp.Info }
-		if err := json.Unmarshal([]byte(out), &list); err != nil || status != exitDone {
+		if err := json.Unmarshal([]byte(out), &list); err != nil || status != cli.Done {
 			t.Fatalf("killed after %v: status %d, %v: %s", step*time.Duration(i), status, err, out)
 		}
 		if len(list.Tokens) > 0 {
 			break
 		}
 	}
-	if out, status := run(t, "", "import", files[0]); status != exitDone && status != exitRefused {
+	if out, status := run(t, "", "import", files[0]); status != cli.Done && status != cli.Refused {
 		t.Fatalf("import: status %d: %s", status, out)
 	}
-	if _, status := run(t, "", "rename", serial, "mine"); status != exitDone {
+	if _, status := run(t, "", "rename", serial, "mine"); status != cli.Done {
 		t.Fatal("rename failed")
 	}
 	seen := map[string]int{}
 	for i := range 60 {
 		killed(step*time.Duration(i), "import", "--replace", files[(i+1)%2])
 		out, status := run(t, "", "code", "mine", "--at", at)
-		if status != exitDone || out != codes[0] && out != codes[1] {
+		if status != cli.Done || out != codes[0] && out != codes[1] {
 			t.Fatalf("killed after %v: status %d: %q is the code of neither seed", step*time.Duration(i), status, out)
 		}
 		seen[out]++

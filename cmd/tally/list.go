@@ -5,17 +5,18 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 )
 
 // noticeDays is when the user is told that a token will expire.
 const noticeDays = 30
 
-func (c *cli) listCommand() *cobra.Command {
+func (c *program) listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the tokens that are held",
-		Args:  exactly(0),
+		Args:  cli.Exactly(0),
 		RunE: func(*cobra.Command, []string) error {
 			app, err := c.app()
 			if err != nil {
@@ -25,8 +26,8 @@ func (c *cli) listCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if c.json {
-				return c.printJSON(tokenList(tokens))
+			if c.JSON {
+				return c.PrintJSON(tokenList(tokens))
 			}
 			return c.printList(app, tokens)
 		},
@@ -34,11 +35,11 @@ func (c *cli) listCommand() *cobra.Command {
 }
 
 // printList prints a table for people, and what they should know about it.
-func (c *cli) printList(app *tokenapp.App, tokens []tokenapp.Token) error {
+func (c *program) printList(app *tokenapp.App, tokens []tokenapp.Token) error {
 	if len(tokens) == 0 {
-		c.note("no tokens are held: 'tally import SOURCE' takes one in")
+		c.Note("no tokens are held: 'tally import SOURCE' takes one in")
 	} else {
-		table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+		table := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "SERIAL\tNICKNAME\tCODES\tPIN\tVALID UNTIL")
 		for _, t := range tokens {
 			i := t.Info()
@@ -51,12 +52,12 @@ func (c *cli) printList(app *tokenapp.App, tokens []tokenapp.Token) error {
 	}
 	for _, t := range tokens {
 		if days, known := t.DaysLeft(c.now()); known && days <= noticeDays {
-			c.note(expiryNotice(t, days))
+			c.Note(expiryNotice(t, days))
 		}
 	}
 	waiting, err := app.Waiting()
 	for _, serial := range waiting {
-		c.note(fmt.Sprintf("a new seed for token %s waits: repeat its import with --replace to take it", serial))
+		c.Note(fmt.Sprintf("a new seed for token %s waits: repeat its import with --replace to take it", serial))
 	}
 	return err
 }

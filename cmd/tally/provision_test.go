@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 	"github.com/tallystick/tallystick/securid"
 )
@@ -95,7 +96,7 @@ func TestProvision(t *testing.T) {
 		var refusal struct {
 			Error struct{ Code, Message string }
 		}
-		if err := json.Unmarshal([]byte(out), &refusal); err != nil || status != exitRefused || refusal.Error.Code != want {
+		if err := json.Unmarshal([]byte(out), &refusal); err != nil || status != cli.Refused || refusal.Error.Code != want {
 			t.Errorf("status %d, %v: %s, want %s", status, err, out, want)
 		}
 		return refusal.Error.Message
@@ -104,7 +105,7 @@ func TestProvision(t *testing.T) {
 		t.Helper()
 		out, status := run(t, "", append([]string{"import", "--json", "--ca", ca}, args...)...)
 		var info tokenapp.Info
-		if err := json.Unmarshal([]byte(out), &info); err != nil || status != exitDone || info.Serial != serial || info.Format != tokenapp.FormatCTKIP {
+		if err := json.Unmarshal([]byte(out), &info); err != nil || status != cli.Done || info.Serial != serial || info.Format != tokenapp.FormatCTKIP {
 			t.Fatalf("status %d, %v: %s", status, err, out)
 		}
 		at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -121,7 +122,7 @@ func TestProvision(t *testing.T) {
 	if message := refused("SERVER_UNTRUSTED", link("100000000001")); !strings.Contains(message, fingerprint) {
 		t.Errorf("the fingerprint %s is not in %s", fingerprint, message)
 	}
-	if out, status := run(t, "", "import", url, "--ca", ca); status != exitUsage {
+	if out, status := run(t, "", "import", url, "--ca", ca); status != cli.Usage {
 		t.Errorf("without a code: status %d: %s", status, out)
 	}
 	accepted(url, "--activation-code-file", secretFile(t, "100000000001\n"), "--nickname", "phone")

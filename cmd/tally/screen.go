@@ -10,6 +10,7 @@ import (
 	"charm.land/bubbles/v2/textinput"
 	tea "charm.land/bubbletea/v2"
 	"github.com/spf13/cobra"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 	"golang.org/x/term"
 )
@@ -22,11 +23,11 @@ const clipboardTime = 30 * time.Second
 var clearClipboard = tea.SetClipboard(" ")
 
 // fullScreen runs the view that 'tally' without arguments is.
-func (c *cli) fullScreen(cmd *cobra.Command) error {
-	out, ok := c.out.(*os.File)
-	if !ok || !c.interactive() || !term.IsTerminal(int(out.Fd())) || c.json {
-		cmd.SetOut(c.err)
-		return errors.Join(cmd.Usage(), usagef("the full-screen view needs a terminal: name a command"))
+func (c *program) fullScreen(cmd *cobra.Command) error {
+	out, ok := c.Out.(*os.File)
+	if !ok || !c.Interactive() || !term.IsTerminal(int(out.Fd())) || c.JSON {
+		cmd.SetOut(c.Err)
+		return errors.Join(cmd.Usage(), cli.Usagef("the full-screen view needs a terminal: name a command"))
 	}
 	app, err := c.app()
 	if err != nil {
@@ -41,7 +42,7 @@ func (c *cli) fullScreen(cmd *cobra.Command) error {
 	}
 	// From here on the terminal is the view's: nobody else asks or tells on it.
 	app.Keys.Passphrase, app.Keys.Warn = nil, nil
-	_, err = tea.NewProgram(s, tea.WithInput(c.in), tea.WithOutput(out)).Run()
+	_, err = tea.NewProgram(s, tea.WithInput(c.In), tea.WithOutput(out)).Run()
 	return err
 }
 
@@ -49,7 +50,7 @@ func (c *cli) fullScreen(cmd *cobra.Command) error {
 // one of: the work in progress (none but ctrl+c), the question, the prompt, the
 // list of tokens.
 type screen struct {
-	c   *cli
+	c   *program
 	app *tokenapp.App
 
 	tokens        []tokenapp.Token
@@ -84,7 +85,7 @@ type question struct {
 	yes  func() tea.Cmd
 }
 
-func newScreen(c *cli, app *tokenapp.App) *screen {
+func newScreen(c *program, app *tokenapp.App) *screen {
 	return &screen{c: c, app: app, now: c.now(), width: 80, height: 24}
 }
 

@@ -48,7 +48,7 @@ func newUser(t *testing.T) *user {
 		t.Fatal(err)
 	}
 	app.Now = now
-	u.screen = newScreen(&cli{now: now}, app)
+	u.screen = newScreen(&program{now: now}, app)
 	if err := u.screen.load(); err != nil {
 		t.Fatal(err)
 	}

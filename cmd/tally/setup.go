@@ -7,12 +7,13 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 )
 
 // app is the token app on the database that flags, environment or platform
 // name.
-func (c *cli) app() (*tokenapp.App, error) {
+func (c *program) app() (*tokenapp.App, error) {
 	dir := cmp.Or(c.store, os.Getenv("TALLY_STORE"))
 	if dir == "" {
 		var err error
@@ -24,50 +25,50 @@ func (c *cli) app() (*tokenapp.App, error) {
 	if text := os.Getenv("TALLY_MAX_TOKENS"); limit == 0 && text != "" {
 		var err error
 		if limit, err = strconv.Atoi(text); err != nil {
-			return nil, usagef("TALLY_MAX_TOKENS is not a number")
+			return nil, cli.Usagef("TALLY_MAX_TOKENS is not a number")
 		}
 	}
 	if limit < 0 {
-		return nil, usagef("a database cannot hold %d tokens", limit)
+		return nil, cli.Usagef("a database cannot hold %d tokens", limit)
 	}
 	return &tokenapp.App{Dir: dir, Keys: c.keys(), Limit: limit, Now: c.now}, nil
 }
 
 // keys is where the key of the database comes from.
-func (c *cli) keys() tokenapp.Keys {
+func (c *program) keys() tokenapp.Keys {
 	keys := tokenapp.Keys{
 		File:    cmp.Or(c.keyFile, os.Getenv("TALLY_KEY_FILE")),
 		Keyring: tokenapp.PlatformKeyring(),
-		Warn:    c.note,
+		Warn:    c.Note,
 	}
 	if passphrase := os.Getenv("TALLY_PASSPHRASE"); passphrase != "" {
 		keys.Passphrase = func(bool) (string, error) { return passphrase, nil }
-	} else if c.interactive() {
+	} else if c.Interactive() {
 		keys.Passphrase = c.askPassphrase
 	}
 	return keys
 }
 
-func (c *cli) askPassphrase(confirm bool) (string, error) {
+func (c *program) askPassphrase(confirm bool) (string, error) {
 	if !confirm {
-		return c.askSecret("Passphrase of the token database: ")
+		return c.AskSecret("Passphrase of the token database: ")
 	}
-	c.note("the token database is new, and there is no keyring here to keep its key")
+	c.Note("the token database is new, and there is no keyring here to keep its key")
 	for {
-		first, err := c.askSecret("Choose a passphrase for it: ")
+		first, err := c.AskSecret("Choose a passphrase for it: ")
 		if err != nil {
 			return "", err
 		}
-		second, err := c.askSecret("Once more: ")
+		second, err := c.AskSecret("Once more: ")
 		if err != nil || first == second {
 			return first, err
 		}
-		c.note("the two differ")
+		c.Note("the two differ")
 	}
 }
 
 // roots are the authorities that a provisioning server may be signed by.
-func (c *cli) roots() (*x509.CertPool, error) {
+func (c *program) roots() (*x509.CertPool, error) {
 	if c.ca == "" {
 		return nil, nil // the system's
 	}

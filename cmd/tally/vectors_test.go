@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 )
 
@@ -105,7 +106,7 @@ func checkCode(t *testing.T, source string, flags []string, token vectorToken, w
 	}
 	out, status := run(t, source, args...)
 	var got shownCode
-	if err := json.Unmarshal([]byte(out), &got); err != nil || status != exitDone {
+	if err := json.Unmarshal([]byte(out), &got); err != nil || status != cli.Done {
 		t.Fatalf("status %d, %v: %s", status, err, out)
 	}
 	interval := time.Duration(token.Interval) * time.Second
@@ -124,7 +125,7 @@ func TestStringVectors(t *testing.T) {
 			flags := v.flags(t)
 			out, status := run(t, "", append([]string{"inspect", v.String}, flags...)...)
 			var info tokenapp.Info
-			if err := json.Unmarshal([]byte(out), &info); err != nil || status != exitDone {
+			if err := json.Unmarshal([]byte(out), &info); err != nil || status != cli.Done {
 				t.Fatalf("status %d, %v: %s", status, err, out)
 			}
 			checkInfo(t, info, v.Expect)
@@ -145,7 +146,7 @@ func TestFileVectors(t *testing.T) {
 			t.Parallel()
 			flags := v.flags(t)
 			out, status := run(t, v.XML, append([]string{"inspect", "-"}, flags...)...)
-			if status != exitDone {
+			if status != cli.Done {
 				t.Fatalf("status %d: %s", status, out)
 			}
 			var list struct{ Tokens []tokenapp.Info }
@@ -197,7 +198,7 @@ func TestErrorVectors(t *testing.T) {
 				var refusal struct {
 					Error struct{ Code, Message string }
 				}
-				if err := json.Unmarshal([]byte(out), &refusal); err != nil || status != exitRefused {
+				if err := json.Unmarshal([]byte(out), &refusal); err != nil || status != cli.Refused {
 					t.Fatalf("%s (%s): status %d, %v: %s", command[0], v.Note, status, err, out)
 				}
 				if !strings.Contains(codesOf[v.Error], refusal.Error.Code) || refusal.Error.Code == "" {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,6 +53,7 @@ func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 // Prepare gives the root command what all have: --json, and errors that are shown in one place.
 func (p *Program) Prepare(root *cobra.Command) {
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().BoolVar(&p.JSON, "json", false, "print one JSON document on standard output")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetIn(p.In)
@@ -119,12 +121,35 @@ func (p *Program) Note(message string) { fmt.Fprintf(p.Err, "%s: %s\n", p.Name, 
 // Interactive tells whether there is somebody to ask.
 func (p *Program) Interactive() bool { return term.IsTerminal(int(p.In.Fd())) }
 
-// AskSecret asks on the terminal without showing what is typed.
+var errInterrupted = errors.New("interrupted")
+
+// AskSecret asks on the terminal without showing what is typed. An interrupt
+// gives the terminal its echo back before it ends the program.
 func (p *Program) AskSecret(prompt string) (string, error) {
+	fd := int(p.In.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
+
 	fmt.Fprint(p.Err, prompt)
-	secret, err := term.ReadPassword(int(p.In.Fd()))
-	fmt.Fprintln(p.Err)
-	return string(secret), err
+	defer fmt.Fprintln(p.Err)
+	var secret []byte
+	answered := make(chan error, 1)
+	go func() {
+		var err error
+		secret, err = term.ReadPassword(fd)
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		return string(secret), err
+	case <-interrupts:
+		return "", errors.Join(errInterrupted, term.Restore(fd, state))
+	}
 }
 
 // Confirm asks a question that only "y" or "yes" affirms.

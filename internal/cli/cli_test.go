@@ -1,0 +1,75 @@
+package cli_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// do runs a program whose one command fails with err, and returns its status and what it wrote.
+func do(t *testing.T, err error, args ...string) (status int, out, errs string) {
+	t.Helper()
+	var o, e strings.Builder
+	p := &cli.Program{Name: "prog", In: os.Stdin, Out: &o, Err: &e, Hints: map[fault.Code]string{fault.NotFound: "look elsewhere"}}
+	root := &cobra.Command{Use: "prog", Args: cli.NoArgs}
+	root.AddCommand(&cobra.Command{Use: "do THING", Args: cli.Exactly(1), RunE: func(*cobra.Command, []string) error { return err }})
+	p.Prepare(root)
+	root.SetArgs(args)
+	status = p.Exit(root.Execute())
+	return status, o.String(), e.String()
+}
+
+func TestExitStatuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		args   []string
+		status int
+		out    string
+		errs   string
+	}{
+		"done":            {nil, []string{"do", "x"}, 0, "", ""},
+		"defect":          {errors.New("disk"), []string{"do", "x"}, 1, "", "prog: disk\n"},
+		"no argument":     {nil, []string{"do"}, 2, "", "hint: 'prog --help'"},
+		"unknown flag":    {nil, []string{"do", "x", "--what"}, 2, "", "unknown flag"},
+		"refusal":         {fault.New(fault.NotFound, "no such thing"), []string{"do", "x"}, 3, "", "prog: no such thing (NOT_FOUND)\nprog: hint: look elsewhere\n"},
+		"refusal as JSON": {fault.New(fault.NotFound, "no <such> thing"), []string{"--json", "do", "x"}, 3, `{"error":{"code":"NOT_FOUND","message":"no <such> thing"}}` + "\n", ""},
+		"said already":    {cli.Status(cli.Refused), []string{"do", "x"}, 3, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, out, errs := do(t, c.err, c.args...)
+			if status != c.status || out != c.out || !strings.Contains(errs, c.errs) || c.errs == "" && errs != "" {
+				t.Errorf("status %d, out %q, err %q", status, out, errs)
+			}
+		})
+	}
+}
+
+func TestSecretsComeFromFilesAndTheEnvironment(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	p := &cli.Program{Name: "prog", In: os.Stdin}
+	for content, want := range map[string]string{"a b\n": "a b", "a b\r\n": "a b", "a\n\n": "a\n", "": "", " a ": " a "} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := p.ReadSecret(file, "PROG_SECRET"); err != nil || got != want {
+			t.Errorf("%q is read as %q, %v", content, got, err)
+		}
+	}
+	t.Setenv("PROG_SECRET", "from outside")
+	if got, err := p.ReadSecret("", "PROG_SECRET"); err != nil || got != "from outside" {
+		t.Errorf("environment: %q, %v", got, err)
+	}
+	if err := os.WriteFile(file, make([]byte, 5000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.ReadSecret(file, ""); err == nil {
+		t.Error("a large file is taken for a secret")
+	}
+}
