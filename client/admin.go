@@ -46,7 +46,7 @@ type EventFilter struct {
 // AuditEvents returns a page of the events that f selects, oldest first.
 func (c *Client) AuditEvents(ctx context.Context, f EventFilter) (EventPage, error) {
 	q := newQuery().text("action", f.Action).text("object", f.Object).text("actor", f.Actor).text("outcome", f.Outcome).
-		time("since", f.Since).time("until", f.Until).number("limit", f.Limit)
+		time("since", f.Since).time("until", f.Until).limit(f.Limit)
 	if f.After != nil {
 		q.Set("after", strconv.FormatInt(*f.After, 10))
 	}
@@ -55,7 +55,7 @@ func (c *Client) AuditEvents(ctx context.Context, f EventFilter) (EventPage, err
 
 // AuditEntries returns events as the log hashes them, from the place first on; none at its end.
 func (c *Client) AuditEntries(ctx context.Context, first int64, limit int) ([]Entry, error) {
-	q := newQuery().text("first", strconv.FormatInt(first, 10)).number("limit", limit)
+	q := newQuery().text("first", strconv.FormatInt(first, 10)).limit(limit)
 	list, err := get[EntryList](ctx, c, path("audit", "entries"), q)
 	return list.Entries, err
 }

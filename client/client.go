@@ -248,9 +248,9 @@ func (q query) text(name, value string) query {
 	return q
 }
 
-func (q query) number(name string, value int) query {
+func (q query) limit(value int) query {
 	if value != 0 {
-		q.Set(name, strconv.Itoa(value))
+		q.Set("limit", strconv.Itoa(value))
 	}
 	return q
 }

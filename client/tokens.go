@@ -34,7 +34,7 @@ type TokenFilter struct {
 func (c *Client) Tokens(ctx context.Context, f TokenFilter) (TokenPage, error) {
 	return get[TokenPage](ctx, c, path("tokens"), newQuery().text("user_id", f.UserID).flag("assigned", f.Assigned).flag("enabled", f.Enabled).
 		text("distribution", f.Distribution).text("profile", f.Profile).text("expires_before", f.ExpiresBefore).
-		text("query", f.Query).text("after", f.After).number("limit", f.Limit))
+		text("query", f.Query).text("after", f.After).limit(f.Limit))
 }
 
 // AllTokens goes through all pages of the tokens that f selects. After an error it ends.

@@ -37,7 +37,7 @@ type UserFilter struct {
 
 // Users returns a page of the users that f selects, by ID.
 func (c *Client) Users(ctx context.Context, f UserFilter) (UserPage, error) {
-	return get[UserPage](ctx, c, path("users"), newQuery().text("query", f.Query).text("after", f.After).number("limit", f.Limit))
+	return get[UserPage](ctx, c, path("users"), newQuery().text("query", f.Query).text("after", f.After).limit(f.Limit))
 }
 
 // AllUsers goes through all pages of the users that f selects. After an error it ends.

@@ -125,8 +125,7 @@ func (s *Session) encrypt(clientNonce Nonce, random io.Reader) (encrypted []byte
 	case OAEP:
 		encrypted, err = rsa.EncryptOAEP(sha1.New(), random, s.PublicKey, clientNonce[:], nil)
 	case PKCS1:
-		//lint:ignore SA1019 the padding that RFC 4758 names; OAEP is taken where the server knows it
-		encrypted, err = rsa.EncryptPKCS1v15(random, s.PublicKey, clientNonce[:])
+		encrypted, err = rsa.EncryptPKCS1v15(random, s.PublicKey, clientNonce[:]) //nolint:staticcheck // the padding that RFC 4758 names; OAEP is taken where the server knows it
 	default:
 		masked := s.mask(clientNonce)
 		encrypted = masked[:]
@@ -160,8 +159,7 @@ func (s *Session) Decrypt(private *rsa.PrivateKey, ciphertext []byte) (Nonce, er
 	if err != nil || len(ciphertext) != private.Size() {
 		return Nonce{}, ErrDecrypt
 	}
-	//lint:ignore SA1019 the padding that RFC 4758 names, in the form without an oracle
-	if err := rsa.DecryptPKCS1v15SessionKey(rand.Reader, private, ciphertext, n[:]); err != nil {
+	if err := rsa.DecryptPKCS1v15SessionKey(rand.Reader, private, ciphertext, n[:]); err != nil { //nolint:staticcheck // the padding that RFC 4758 names, in the form without an oracle
 		return Nonce{}, ErrDecrypt
 	}
 	return n, nil

@@ -104,7 +104,7 @@ func readXML(data []byte) (*document, error) {
 	for {
 		in.left = maxMarkup
 		token, err := decoder.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

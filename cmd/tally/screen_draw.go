@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,7 @@ func (s *screen) View() tea.View {
 	bottom := append(append([]string{""}, words...), s.help()...)
 
 	rows := s.height - len(top) - len(bottom)
-	lines := append(top, s.list(rows)...)
+	lines := slices.Concat(top, s.list(rows))
 	for len(lines) < s.height-len(bottom) {
 		lines = append(lines, "")
 	}

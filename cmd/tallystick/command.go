@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -74,9 +75,9 @@ func (p *program) table(document any, head []string, n int, row func(i int) []st
 
 // fields prints names and values for people, leaving out empty values.
 func (p *program) fields(pairs ...string) {
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			fmt.Fprintf(p.Out, "%-16s %s\n", pairs[i], pairs[i+1])
+	for pair := range slices.Chunk(pairs, 2) {
+		if name, value := pair[0], pair[1]; value != "" {
+			fmt.Fprintf(p.Out, "%-16s %s\n", name, value)
 		}
 	}
 }

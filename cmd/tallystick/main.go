@@ -9,7 +9,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -22,9 +21,10 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	p := &program{Program: cli.Program{Name: "tallystick", In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Hints: hints}}
-	os.Exit(p.run(ctx, os.Args[1:]))
+	status := p.run(ctx, os.Args[1:])
+	stop()
+	os.Exit(status)
 }
 
 // program is one run: the streams and the flags that every command has.
@@ -102,9 +102,4 @@ var hints = map[fault.Code]string{
 	fault.ProfileNotFound:  "'tallystick profile list' shows the profiles",
 	fault.NoToken:          "'tallystick token create --count N' makes tokens, 'tallystick token import FILE' takes them from a file",
 	fault.Unauthorized:     "'tallystick api-key add NAME --role ROLE' on the server's machine makes a key",
-}
-
-// line prints one line of people's text, unless the result is JSON.
-func (p *program) line(format string, args ...any) {
-	fmt.Fprintf(p.Out, format+"\n", args...)
 }

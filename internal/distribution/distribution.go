@@ -225,7 +225,7 @@ func (d *Distributor) load(ctx context.Context, i *issue) error {
 func (i *issue) again() bool {
 	t := &i.token
 	unanswered := t.Distribution == token.PendingActivation || t.Distribution == token.ActivationLapsed
-	return t.IssueCount > 0 && !(unanswered && i.profile.Method == device.CTKIP)
+	return t.IssueCount > 0 && (!unanswered || i.profile.Method != device.CTKIP)
 }
 
 // deliver gives the token its seed and settings and builds what is handed out.
