@@ -31,8 +31,8 @@ func (db *DB) Transact(ctx context.Context, do func(context.Context) error) erro
 		return err
 	}
 	for n := 1; ; n++ {
-		err := db.attempt(ctx, do)
-		if err == nil || n == attempts || db.sort(err) != passing {
+		sent, err := db.attempt(ctx, do)
+		if sent || n == attempts || db.sort(err) != passing {
 			return db.explain(err)
 		}
 		if err := pause(ctx, backoff<<(n-1)); err != nil {
@@ -107,10 +107,11 @@ func (tx *transaction) end() {
 	}
 }
 
-func (db *DB) attempt(ctx context.Context, do func(context.Context) error) error {
+// attempt runs do once. sent tells that COMMIT was sent: then there must be no second attempt, whatever came of it.
+func (db *DB) attempt(ctx context.Context, do func(context.Context) error) (sent bool, err error) {
 	tx, err := db.begin(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	undo := true
 	defer func() { // also after a panic
@@ -119,16 +120,16 @@ func (db *DB) attempt(ctx context.Context, do func(context.Context) error) error
 		}
 	}()
 	if err := do(context.WithValue(ctx, txKey{db}, tx)); err != nil {
-		return err
+		return false, err
 	}
 	if tx.failed != nil {
-		return tx.failed
+		return false, tx.failed
 	}
 	if !tx.keep() {
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 	undo = false
-	return tx.commit(ctx)
+	return true, tx.commit(ctx)
 }
 
 // errDoubtful: the primary gave up waiting for its standby after it had committed.

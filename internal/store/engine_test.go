@@ -1,0 +1,308 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+func opened(t testing.TB, url string) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func file(t testing.TB) string { return filepath.Join(t.TempDir(), "tallystick.db") }
+
+func TestOpenRefuses(t *testing.T) {
+	for _, url := range []string{"", "mysql://host/name", "postgres://u:s3cret@host:port/name", "postgres://u:s3cret@127.0.0.1:1/name?connect_timeout=1"} {
+		db, err := Open(t.Context(), Options{URL: url})
+		if err == nil {
+			db.Close()
+		}
+		if code := fault.CodeOf(err); code != fault.Invalid && code != fault.Unavailable {
+			t.Errorf("%s: %v", url, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("the error tells the password: %v", err)
+		}
+	}
+}
+
+// Servers that start at once find or make the same tables.
+func TestOpenAtOnce(t *testing.T) {
+	for name, url := range map[string]string{"SQLite": file(t), "PostgreSQL": storetest.Postgres(t)} {
+		t.Run(name, func(t *testing.T) {
+			var all sync.WaitGroup
+			for range 4 {
+				all.Go(func() {
+					db, err := Open(t.Context(), Options{URL: url})
+					if err == nil {
+						err = errors.Join(db.Ping(t.Context()), db.Close())
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
+}
+
+func TestNewerSchema(t *testing.T) {
+	for name, url := range map[string]string{"SQLite": file(t), "PostgreSQL": storetest.Postgres(t)} {
+		t.Run(name, func(t *testing.T) {
+			db := opened(t, url)
+			for _, statement := range []string{
+				"INSERT INTO goose_db_version (version_id, is_applied) VALUES (900, TRUE)",
+				"INSERT INTO schema_release (schema_version, name) VALUES (900, 'v9.0.0')",
+			} {
+				if _, err := db.exec(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := Open(t.Context(), Options{URL: url})
+			if !errors.Is(err, fault.SchemaNewer) || !strings.Contains(err.Error(), "v9.0.0") {
+				t.Errorf("got %v", err)
+			}
+			if err := db.Ping(t.Context()); err != nil { // left as it is
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestSQLiteFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a ?b#c%20d.db")
+	db := opened(t, path)
+	secret := []byte("a sealed secret that has to go")
+	ctx := t.Context()
+	if err := errors.Join(
+		db.AddDataKey(ctx, seed.DataKey{ID: 1, MasterID: "m", Wrapped: []byte{1}, CreatedAt: time.Now()}),
+		db.AddSecret(ctx, "x", seed.Sealed{KeyID: 1, Blob: secret}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", name, info.Mode())
+		}
+	}
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "secure_delete": "1"} {
+		var got string
+		if err := db.write.QueryRowContext(ctx, "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q, %v", pragma, got, err)
+		}
+	}
+	if _, err := db.read.ExecContext(ctx, "DELETE FROM secret"); err == nil {
+		t.Error("a reader can write")
+	}
+	holds := func() bool {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(content, secret)
+	}
+	if err := db.Close(); err != nil { // which moves the log into the file
+		t.Fatal(err)
+	}
+	if !holds() {
+		t.Error("the secret is not where it is looked for")
+	}
+	db = opened(t, path)
+	if err := errors.Join(db.DropSecret(ctx, "x"), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if holds() {
+		t.Error("a destroyed secret is still in the file")
+	}
+}
+
+// administrator is a connection that changes how the server works; the changes go with the test.
+func administrator(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+func run(t *testing.T, conn *pgx.Conn, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := conn.Exec(context.Background(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// While the standby that a commit must reach is away, the commit is not confirmed, whichever way the wait ends.
+func TestPostgresWithoutStandby(t *testing.T) {
+	url := storetest.Postgres(t)
+	db := opened(t, url)
+	admin := administrator(t, url)
+	run(t, admin, "SET synchronous_commit = local", "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
+	t.Cleanup(func() { run(t, admin, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()") })
+	add := func(ctx context.Context, id string) chan error {
+		done := make(chan error, 1)
+		go func() { done <- db.AddUser(ctx, user.User{ID: id, CreatedAt: time.Now(), Version: 1}) }()
+		return done
+	}
+	// stuck adds users until the commit of one waits for the standby: the server takes the setting up when it comes to it.
+	users := 0
+	stuck := func(ctx context.Context) (pid int, done chan error) {
+		t.Helper()
+		limit, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for {
+			users++
+			done := add(ctx, strconv.Itoa(users))
+			for len(done) == 0 {
+				err := admin.QueryRow(limit, "SELECT COALESCE(MAX(pid), 0) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()").Scan(&pid)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if pid != 0 {
+					return pid, done
+				}
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	unconfirmed := func(err error) {
+		t.Helper()
+		if !errors.Is(err, fault.Unavailable) {
+			t.Errorf("got %v", err)
+		}
+	}
+
+	pid, done := stuck(t.Context()) // until an administrator cancels the wait
+	run(t, admin, "SELECT pg_cancel_backend("+strconv.Itoa(pid)+")")
+	err := <-done
+	unconfirmed(err)
+	if !errors.Is(err, errDoubtful) {
+		t.Errorf("the warning was not seen: %v", err)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	pid, done = stuck(ctx) // until the caller gives up
+	cancel()
+	unconfirmed(<-done)
+	run(t, admin, "SELECT pg_terminate_backend("+strconv.Itoa(pid)+", 60000)")
+
+	pid, done = stuck(t.Context()) // until the connection breaks
+	run(t, admin, "SELECT pg_terminate_backend("+strconv.Itoa(pid)+", 60000)")
+	unconfirmed(<-done)
+
+	// All of them were made on this server: unknown is not undone.
+	all, err := db.Users(t.Context(), user.Filter{})
+	if err != nil || len(all) != users {
+		t.Errorf("%d users of %d, %v", len(all), users, err)
+	}
+	run(t, admin, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+	if err := <-add(t.Context(), "confirmed"); err != nil { // the doubt is over with its commit
+		t.Error(err)
+	}
+}
+
+func TestPostgresOutages(t *testing.T) {
+	url := storetest.Postgres(t)
+	db := opened(t, url)
+	admin := administrator(t, url)
+	disconnect := "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+	// Connections that broke while idle are replaced unseen.
+	for range 3 {
+		run(t, admin, disconnect)
+		if err := db.Ping(t.Context()); err != nil && !errors.Is(err, fault.Unavailable) {
+			t.Errorf("got %v", err)
+		}
+	}
+	// One that breaks in a transaction undoes it.
+	err := db.Transact(t.Context(), func(ctx context.Context) error {
+		if err := db.AddUser(ctx, user.User{ID: "a", CreatedAt: time.Now(), Version: 1}); err != nil {
+			return err
+		}
+		run(t, admin, disconnect)
+		_, err := db.User(ctx, "a")
+		return err
+	})
+	if !errors.Is(err, fault.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := db.User(t.Context(), "a"); !errors.Is(err, fault.UserNotFound) {
+		t.Errorf("got %v", err)
+	}
+	// A server that can be read only is not healthy.
+	run(t, admin, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`, disconnect)
+	for range 3 { // the connections that were there may be met first
+		err = db.Ping(t.Context())
+	}
+	if !errors.Is(err, fault.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := db.Users(t.Context(), user.Filter{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPostgresDurability(t *testing.T) {
+	url := storetest.Postgres(t)
+	for given, want := range map[string]string{"off": "on", "remote_apply": "remote_apply"} {
+		var got string
+		err := opened(t, url+"&synchronous_commit="+given).write.QueryRowContext(t.Context(), "SHOW synchronous_commit").Scan(&got)
+		if err != nil || got != want {
+			t.Errorf("asked for %s: got %q, %v", given, got, err)
+		}
+	}
+}
+
+// A statement that failed inside a transaction, and whose error was dropped, does not let it commit half.
+func TestDroppedError(t *testing.T) {
+	for name, url := range map[string]string{"SQLite": file(t), "PostgreSQL": storetest.Postgres(t)} {
+		t.Run(name, func(t *testing.T) {
+			db := opened(t, url)
+			err := db.Transact(t.Context(), func(ctx context.Context) error {
+				if err := db.AddUser(ctx, user.User{ID: "a", CreatedAt: time.Now(), Version: 1}); err != nil {
+					return err
+				}
+				_ = db.AddSecret(ctx, "x", seed.Sealed{KeyID: 9, Blob: []byte{1}}) // there is no such key
+				return nil
+			})
+			if err == nil {
+				t.Error("committed")
+			}
+			if _, err := db.User(t.Context(), "a"); !errors.Is(err, fault.UserNotFound) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
