@@ -10,9 +10,9 @@
 //
 // Under internal, the nouns and verbs of running tokens, then the ways in:
 //
-//	fault, seed, user, device, audit               the words every layer shares
+//	fault, audit, seed, user, device, cli          the words every layer shares
 //	profile, token, pin, access                    the nouns with rules
-//	distribution, authentication, tokenapp         the verbs
+//	distribution, authentication, records, tokenapp   the verbs
 //	store, api, provision                          the database and the transports, strangers to one another
 //	server                                         opens the store, wires the transports, runs, stops
 //
