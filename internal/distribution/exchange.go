@@ -162,7 +162,7 @@ func (d *Distributor) claim(ctx context.Context, m *ctkip.Message, digest []byte
 			return err
 		}
 		if why != "" {
-			return nil
+			return nil //nolint:nilerr // why is told when the transaction is done
 		}
 		x.UsedAt, x.Request = now, digest
 		return d.Store.SaveExchange(ctx, x)
@@ -239,7 +239,7 @@ func (d *Distributor) establish(ctx context.Context, m *ctkip.Message, x Exchang
 			return err
 		}
 		if why = d.usable(o); why != "" {
-			return nil
+			return nil //nolint:nilerr // why is told when the transaction is done
 		}
 		if why, err = d.distributable(ctx, o, x.DeviceID); err != nil || why != "" {
 			return err
