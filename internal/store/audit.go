@@ -51,12 +51,12 @@ func (db *DB) Pending(ctx context.Context, limit int) (ids []string, records [][
 
 // Size is the number of events that have a place.
 func (db *DB) Size(ctx context.Context) (int64, error) {
-	return one(ctx, db, nil, number, "SELECT COALESCE(MAX(place) + 1, 0) FROM audit_event")
+	return one(ctx, db, nil, number, "SELECT COALESCE(MAX(place) + 1, 0) FROM audit_event WHERE place IS NOT NULL")
 }
 
 // Place gives events their places, from first on, and stores the new hashes of
 // the tree from hashIndex on (tlog.StoredHashIndex order). The leaves are among these.
-// [fault.Conflict] if an event or a place is not free.
+// [fault.Conflict] if an event has its place already.
 func (db *DB) Place(ctx context.Context, first int64, ids []string, _ []tlog.Hash, hashIndex int64, hashes []tlog.Hash) error {
 	return db.Transact(ctx, func(ctx context.Context) error {
 		for some := range slices.Chunk(ids, chunk) {

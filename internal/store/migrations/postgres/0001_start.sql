@@ -78,7 +78,7 @@ CREATE TABLE token (
 	version          BIGINT NOT NULL,
 	search           TEXT COLLATE "C" NOT NULL -- what is searched in, in lower case
 );
-CREATE INDEX token_user ON token (user_id, serial);
+CREATE INDEX token_user ON token (user_id, serial) WHERE user_id IS NOT NULL;
 CREATE INDEX token_free ON token (effective_expiry, serial) WHERE user_id IS NULL;
 CREATE INDEX token_expiry ON token (effective_expiry);
 CREATE INDEX token_profile ON token (profile, serial);
@@ -191,7 +191,7 @@ CREATE INDEX reply_key ON reply (key_id);
 -- record is the event; the columns before it are copies to search in.
 CREATE TABLE audit_event (
 	id          TEXT COLLATE "C" PRIMARY KEY,
-	place       BIGINT UNIQUE, -- NULL until the log has it
+	place       BIGINT, -- NULL until the log has it
 	happened_at BIGINT NOT NULL,
 	actor       TEXT COLLATE "C" NOT NULL,
 	action      TEXT COLLATE "C" NOT NULL,
@@ -199,6 +199,7 @@ CREATE TABLE audit_event (
 	outcome     TEXT COLLATE "C" NOT NULL,
 	record      BYTEA NOT NULL
 );
+CREATE UNIQUE INDEX audit_event_place ON audit_event (place) WHERE place IS NOT NULL;
 CREATE INDEX audit_event_waiting ON audit_event (id) WHERE place IS NULL;
 CREATE INDEX audit_event_object ON audit_event (object, place);
 CREATE INDEX audit_event_actor ON audit_event (actor, place);

@@ -77,7 +77,7 @@ CREATE TABLE token (
 	version          INTEGER NOT NULL,
 	search           TEXT NOT NULL -- what is searched in, in lower case
 ) STRICT;
-CREATE INDEX token_user ON token (user_id, serial);
+CREATE INDEX token_user ON token (user_id, serial) WHERE user_id IS NOT NULL;
 CREATE INDEX token_free ON token (effective_expiry, serial) WHERE user_id IS NULL;
 CREATE INDEX token_expiry ON token (effective_expiry);
 CREATE INDEX token_profile ON token (profile, serial);
@@ -189,7 +189,7 @@ CREATE INDEX reply_key ON reply (key_id);
 -- record is the event; the columns before it are copies to search in.
 CREATE TABLE audit_event (
 	id          TEXT PRIMARY KEY,
-	place       INTEGER UNIQUE, -- NULL until the log has it
+	place       INTEGER, -- NULL until the log has it
 	happened_at INTEGER NOT NULL,
 	actor       TEXT NOT NULL,
 	action      TEXT NOT NULL,
@@ -197,6 +197,7 @@ CREATE TABLE audit_event (
 	outcome     TEXT NOT NULL,
 	record      BLOB NOT NULL
 ) STRICT;
+CREATE UNIQUE INDEX audit_event_place ON audit_event (place) WHERE place IS NOT NULL;
 CREATE INDEX audit_event_waiting ON audit_event (id) WHERE place IS NULL;
 CREATE INDEX audit_event_object ON audit_event (object, place);
 CREATE INDEX audit_event_actor ON audit_event (actor, place);
