@@ -76,10 +76,12 @@ func (a *API) serve(who func(*http.Request) (audit.Actor, error)) http.Handler {
 		w.Header().Set("X-Correlation-ID", id)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		given := r
 		r = r.WithContext(audit.WithCorrelation(r.Context(), id))
 		seen := &status{ResponseWriter: w}
 		begun := a.Now()
 		defer func() {
+			given.Pattern = r.Pattern // the route, for whoever counts requests around the API
 			a.Logger.InfoContext(r.Context(), "request", "route", r.Pattern, "status", seen.code, "actor", audit.ActorFrom(r.Context()).Name,
 				"client", r.RemoteAddr, "duration", a.Now().Sub(begun), "correlation_id", id)
 		}()
