@@ -103,7 +103,7 @@ func programs() (string, error) {
 var serverScript string
 
 // serverLife is the standard input of the script: open until this process ends.
-var serverLife io.WriteCloser
+var serverLife io.WriteCloser //nolint:unused // it is held, not read
 
 func startServer() (*url.URL, error) {
 	bin, err := programs()
