@@ -43,7 +43,7 @@ func (i *issue) writeString() error {
 // unwritable is the refusal of a token that the format cannot carry.
 func unwritable(err error) error {
 	if errors.Is(err, ctf.ErrExpiry) {
-		return fault.New(fault.Invalid, "a string of version 2 cannot carry an expiry after 2044-11-09: take a profile with version 3 or 4")
+		return fault.New(fault.Invalid, "a string of version 2 cannot carry an expiry after 2044-11-08: take a profile with version 3 or 4")
 	}
 	return fmt.Errorf("writing the string: %w", err)
 }
