@@ -127,19 +127,20 @@ func (op *operation) pathValues(r *http.Request) map[string]string {
 
 // broken says which member of a request breaks which rule. The library's own words may hold values.
 func broken(err error) error {
-	where := "the body"
+	where, name := "the body", ""
 	var req *openapi3filter.RequestError
 	if errors.As(err, &req) && req.Parameter != nil {
-		where = fmt.Sprintf("the %s parameter %s", req.Parameter.In, req.Parameter.Name)
+		name = req.Parameter.Name
+		where = fmt.Sprintf("the %s parameter %s", req.Parameter.In, name)
 	}
 	var rule *openapi3.SchemaError
 	if errors.As(err, &rule) {
 		field, words := ruleOf(rule)
-		member := strings.Join(rule.JSONPointer(), "/")
-		if member != "" {
+		if member := strings.Join(rule.JSONPointer(), "/"); member != "" {
+			name = member
 			where = "the member " + shown(member)
 		}
-		return fault.New(fault.Invalid, "%s %s", where, words).With("member", shown(member)).With("rule", field)
+		return fault.New(fault.Invalid, "%s %s", where, words).With("member", name).With("rule", field)
 	}
 	switch {
 	case errors.Is(err, openapi3filter.ErrInvalidRequired):
@@ -212,7 +213,8 @@ func decode[T any](r *request) (T, error) {
 	var v T
 	d := json.NewDecoder(bytes.NewReader(r.body))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&v); err != nil {
+	err := d.Decode(&v)
+	if _, more := d.Token(); err != nil || !errors.Is(more, io.EOF) {
 		// What the document allows and Go does not read: 1.0 for an integer, other alphabets of base64, a second document.
 		return v, fault.New(fault.Invalid, "the body cannot be read: write whole numbers without fraction or exponent, and files in standard base64")
 	}

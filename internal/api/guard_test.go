@@ -1,0 +1,219 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+func TestRequestsThatBreakTheContract(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.SuperAdmin)
+	const secret = "hunter2-hunter2"
+	for _, c := range []struct{ name, method, path, body, says string }{
+		{"no body", "POST", "/v1/users", "", "the body is missing"},
+		{"no JSON", "POST", "/v1/authenticate", `{"passcode":` + secret, "no JSON"},
+		{"two documents", "POST", "/v1/authenticate", `{"user_id":"a","passcode":"1"}{}`, ""},
+		{"an array", "POST", "/v1/users", `["` + secret + `"]`, "not of type object"},
+		{"unknown member", "POST", "/v1/authenticate", `{"user_id":"a","passcode":"1","pin":"` + secret + `"}`, `does not have: \"pin\"`},
+		{"missing member", "POST", "/v1/authenticate", `{"passcode":"` + secret + `"}`, `the member \"user_id\" is missing`},
+		{"wrong type", "POST", "/v1/authenticate", `{"user_id":["` + secret + `"],"passcode":"1"}`, `the member \"user_id\" is not of type string`},
+		{"null", "POST", "/v1/authenticate", `{"user_id":null,"passcode":"1"}`, `the member \"user_id\" must not be null`},
+		{"too long", "POST", "/v1/authenticate", `{"user_id":"a","passcode":"` + strings.Repeat(secret, 9) + `"}`, `the member \"passcode\" takes 1 to 64 characters`},
+		{"out of range", "POST", "/v1/tokens", `{"count":10001}`, `the member \"count\" lies outside 1 to 10000`},
+		{"a fraction", "POST", "/v1/tokens", `{"count":1.5}`, `the member \"count\" is not of type integer`},
+		{"an exponent", "POST", "/v1/tokens", `{"count":1e1}`, ""},
+		{"no day", "POST", "/v1/tokens", `{"count":1,"birth":"` + secret + `"}`, `the member \"birth\"`},
+		{"none of the values", "POST", "/v1/api-keys", `{"name":"a","role":"` + secret + `"}`, `the member \"role\" is none of [super_admin`},
+		{"no base64", "POST", "/v1/tokens/import", `{"file":"?` + secret + `"}`, `the member \"file\"`},
+		{"other alphabet", "POST", "/v1/tokens/import", `{"file":"-_-_"}`, "standard base64"},
+		{"nothing to change", "PATCH", "/v1/users/a", `{}`, "changes nothing"},
+		{"unknown parameter", "GET", "/v1/tokens?state=" + secret, "", `the query parameter \"state\"`},
+		{"bad parameter", "GET", "/v1/tokens?limit=" + secret, "", "the query parameter limit"},
+		{"too large a page", "GET", "/v1/tokens?limit=1001", "", "the query parameter limit"},
+		{"bad cursor", "GET", "/v1/tokens?after=" + secret, "", "the query parameter after"},
+		{"bad day", "GET", "/v1/tokens?expires_before=2031-13-01", "", "the query parameter expires_before"},
+		{"bad time", "GET", "/v1/audit/events?since=" + secret, "", "the query parameter since"},
+		{"body of a GET", "GET", "/v1/users", `{"a":"` + secret + `"}`, "takes no body"},
+		{"bad path", "GET", "/v1/tokens/" + secret, "", "the path parameter serial"},
+	} {
+		status, _, body := h.send(key, c.method, c.path, c.body)
+		// What the document itself lets through is refused by the handler.
+		if status != http.StatusBadRequest || !strings.Contains(body, `"code":"INVALID"`) || !strings.Contains(body, c.says) {
+			t.Errorf("%s: %d %s", c.name, status, body)
+		}
+		if strings.Contains(body, secret) {
+			t.Errorf("%s: the answer repeats the value: %s", c.name, body)
+		}
+	}
+	if strings.Contains(h.logged.String(), secret) {
+		t.Error("the log repeats a value")
+	}
+}
+
+func TestHeadersThatPromiseAreTakenOrRefused(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.SuperAdmin)
+	for _, c := range []struct{ method, path, header, value string }{
+		{"GET", "/v1/users", "If-Match", `"1"`}, {"GET", "/v1/users", "If-None-Match", `"1"`}, {"GET", "/v1/users", "Idempotency-Key", "12345678"},
+		{"DELETE", "/v1/tokens/000000000001", "If-Match", `W/"1"`}, {"DELETE", "/v1/tokens/000000000001", "If-Match", `1`},
+		{"DELETE", "/v1/tokens/000000000001", "If-Match", `"1","2"`}, {"POST", "/v1/tokens", "Idempotency-Key", "short"},
+	} {
+		body := ""
+		if c.method == "POST" {
+			body = `{"count":1}`
+		}
+		if status, _, body := h.send(key, c.method, c.path, body, c.header, c.value); status != http.StatusBadRequest {
+			t.Errorf("%s %s with %s: %d %s", c.method, c.path, c.header, status, body)
+		}
+	}
+}
+
+// Each change of a token is refused for a version that is gone, and done for the one that is.
+func TestIfMatch(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.SuperAdmin)
+	h.profile("string", "ctf")
+	tok := h.assigned("alice")
+	for _, c := range []struct{ method, verb, body string }{
+		{"PUT", "/pin", `{"pin":"8274"}`}, {"DELETE", "/pin", ""}, {"POST", "/disable", ""}, {"POST", "/enable", ""},
+		{"POST", "/distribute", `{"profile":"string"}`}, {"POST", "/redistribute", `{"profile":"string","reason":"NEW_DEVICE"}`},
+		{"POST", "/revoke", ""}, {"POST", "/unassign", ""}, {"POST", "/assign", `{"user_id":"alice"}`}, {"DELETE", "", ""},
+	} {
+		path := "/v1/tokens/" + tok.Serial
+		_, now, _ := h.send(key, "GET", path, "")
+		status, _, body := h.send(key, c.method, path+c.verb, c.body, "If-Match", `"99"`)
+		if status != http.StatusConflict || !strings.Contains(body, `"CONFLICT"`) {
+			t.Errorf("%s %s at a version that is gone: %d %s", c.method, c.verb, status, body)
+		}
+		if status, _, body = h.send(key, c.method, path+c.verb, c.body, "If-Match", now.Get("ETag")); status >= 300 {
+			t.Errorf("%s %s at %s: %d %s", c.method, c.verb, now.Get("ETag"), status, body)
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.SuperAdmin)
+	status, _, body := h.send(key, "POST", "/v1/users", `{"user_id":"`+strings.Repeat("a", bodyLimit)+`"}`)
+	if status != http.StatusRequestEntityTooLarge || !strings.Contains(body, `"TOO_LARGE"`) {
+		t.Errorf("%d %s", status, body)
+	}
+	// A token file may be longer.
+	status, _, body = h.send(key, "POST", "/v1/tokens/import", `{"file":"`+strings.Repeat("AAAA", bodyLimit)+`"}`)
+	if status != http.StatusUnprocessableEntity || !strings.Contains(body, `"IMPORT_BAD_FORMAT"`) {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+func TestUnknownPathsAndMethods(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.Agent)
+	for _, c := range [][2]string{{"GET", "/"}, {"GET", "/v1/nothing"}, {"PUT", "/v1/users"}, {"POST", "/v1/tokens/000000000001/seed"}, {"GET", "/v2/users"}} {
+		if status, headers, body := h.send(key, c[0], c[1], ""); status != http.StatusNotFound || headers.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s: %d %s", c[0], c[1], status, body)
+		}
+		if status, _, _ := h.send("", c[0], c[1], ""); status != http.StatusUnauthorized {
+			t.Errorf("%s %s without a key: %d", c[0], c[1], status)
+		}
+	}
+}
+
+func TestCorrelationID(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.SuperAdmin)
+	_, headers, _ := h.send(key, "POST", "/v1/users", `{"user_id":"alice"}`, "X-Correlation-ID", "ticket-42")
+	if headers.Get("X-Correlation-ID") != "ticket-42" || !strings.Contains(h.logged.String(), "correlation_id=ticket-42") {
+		t.Errorf("answered under %q", headers.Get("X-Correlation-ID"))
+	}
+	try(h.Log.Sequence(t.Context()))(t)
+	events := try(h.admin.AuditEvents(t.Context(), client.EventFilter{Object: "user:alice"}))(t)
+	if len(events.Events) != 1 || events.Events[0].CorrelationID != "ticket-42" {
+		t.Errorf("events %+v", events.Events)
+	}
+	for _, bad := range []string{"", "a b", "x\"y", strings.Repeat("x", 65)} {
+		if _, headers, _ := h.send(key, "GET", "/v1/whoami", "", "X-Correlation-ID", bad); len(headers.Get("X-Correlation-ID")) != 36 {
+			t.Errorf("%q is taken over: %q", bad, headers.Get("X-Correlation-ID"))
+		}
+	}
+}
+
+// Defects and outages are told apart from refusals, and only the log has their text.
+func TestProblem(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		status int
+		code   string
+		says   string
+	}{
+		{errors.New("disk of db-7 is full"), 500, "INTERNAL", "correlation ID"},
+		{fmt.Errorf("%w: whether it was done is not known: %w", fault.Unavailable, errors.New("db-7")), 503, "UNAVAILABLE", "not known"},
+		{context.DeadlineExceeded, 503, "UNAVAILABLE", "not known"},
+		{fault.Wrap(fault.New(fault.TokenLimit, "3 tokens").With("limit", 3), "assigning"), 422, "TOKEN_LIMIT_REACHED", "assigning: 3 tokens"},
+		{fault.Conflict, 409, "CONFLICT", "Conflict"},
+	} {
+		p := problem(c.err)
+		if p.Status != c.status || p.Code != c.code || !strings.Contains(p.Message, c.says) || p.Detail != p.Message || strings.Contains(p.Message, "db-7") {
+			t.Errorf("%v: %+v", c.err, p)
+		}
+	}
+}
+
+func TestAPanicIsOneDefect(t *testing.T) {
+	h := newHouse(t)
+	w := httptest.NewRecorder()
+	h.show(func(http.ResponseWriter, *http.Request) (answer, error) { panic("seed 0123") }).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	var p client.Problem
+	must(t, json.Unmarshal(w.Body.Bytes(), &p))
+	if w.Code != 500 || p.Code != "INTERNAL" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if logged := h.logged.String(); strings.Contains(logged, "seed 0123") || !strings.Contains(logged, "guard_test.go") {
+		t.Errorf("logged %s", logged)
+	}
+}
+
+// No secret that passes through the API stays in its log, in a refusal or in the audit log.
+func TestNoSecretsAreLeftBehind(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	h.profile("file", "file")
+	h.profile("dynamic", "ctkip")
+	tok := h.assigned("alice")
+	key := h.key(access.SuperAdmin)
+	secrets := []string{key, "delivery password", "82740915", "918273"}
+	out := try(h.admin.Distribute(ctx, tok.Serial, client.Distribution{Profile: "file", Password: "delivery password"}))(t)
+	dynamic := try(h.admin.Redistribute(ctx, tok.Serial, client.Redistribution{Distribution: client.Distribution{Profile: "dynamic"}, Reason: "NEW_DEVICE"}))(t)
+	secrets = append(secrets, dynamic.Delivery.ActivationCode)
+	_, err := h.admin.Distribute(ctx, tok.Serial, client.Distribution{Profile: "file", Password: "delivery password", Nickname: strings.Repeat("n", 99)})
+	refused(t, err, 422, "NICKNAME_INVALID")
+	_, err = h.admin.ImportTokens(ctx, client.TokenFile{File: out.Delivery.File, Password: "82740915"})
+	refused(t, err, 422, "IMPORT_BAD_PASSWORD")
+	must(t, h.admin.SetPIN(ctx, tok.Serial, "918273"))
+	try(h.admin.Authenticate(ctx, "alice", "82740915"))(t)
+	h.send(key, "POST", "/v1/authenticate", `{"user_id":"alice","passcode":82740915}`)
+	h.send(key, "PUT", "/v1/tokens/"+tok.Serial+"/pin", `{"pin":918273}`)
+	try(h.Log.Sequence(ctx))(t)
+	said := h.logged.String() + strings.Join(h.texts, "\n")
+	for _, e := range try(h.db.Entries(ctx, 0, 1000))(t) {
+		said += string(e.Record)
+	}
+	for _, secret := range secrets {
+		if strings.Contains(said, secret) {
+			t.Errorf("%q is left behind", secret)
+		}
+	}
+	if printed := fmt.Sprintf("%v %+v %#v %s", out, dynamic, client.PIN{PIN: "918273"}, client.Secret("82740915")); strings.Contains(printed, "918273") ||
+		strings.Contains(printed, "82740915") || strings.Contains(printed, dynamic.Delivery.ActivationCode) {
+		t.Errorf("printed: %s", printed)
+	}
+}
