@@ -35,8 +35,8 @@ func (a *API) once(ctx context.Context, r *request, key string, do handler) (ans
 	}
 	// The same request may have come twice at once, and what the other one did is why this one
 	// failed: a key that is taken, a user who exists by now.
-	if kept, again := k.find(ctx); again == nil {
-		return kept, nil
+	if kept, again := k.find(ctx); again == nil || errors.Is(again, fault.KeyReused) {
+		return kept, again
 	}
 	return answer{}, err
 }
