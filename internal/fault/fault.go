@@ -43,7 +43,6 @@ const (
 	UserNotFound      Code = "USER_NOT_FOUND"
 	UserExists        Code = "USER_EXISTS"
 	UserInvalid       Code = "USER_INVALID"
-	UserDisabled      Code = "USER_DISABLED"
 	UserInUse         Code = "USER_IN_USE"
 	ProfileNotFound   Code = "PROFILE_NOT_FOUND"
 	ProfileNameTaken  Code = "PROFILE_NAME_TAKEN"
@@ -73,15 +72,12 @@ const (
 
 // Distribution and redistribution.
 const (
-	ProfileMismatch     Code = "PROFILE_DEVICE_MISMATCH"
 	DeviceIDInvalid     Code = "DEVICE_ID_INVALID"
 	DeviceIDRequired    Code = "DEVICE_ID_REQUIRED"
 	NicknameInvalid     Code = "NICKNAME_INVALID"
 	PasswordRequired    Code = "PASSWORD_REQUIRED"
 	PasswordTooLong     Code = "PASSWORD_TOO_LONG"
 	PasswordTooWeak     Code = "PASSWORD_TOO_WEAK"
-	UnprotectedCTF      Code = "UNPROTECTED_CTF"
-	IssueLimit          Code = "ISSUE_LIMIT_REACHED"
 	ReasonRequired      Code = "REASON_REQUIRED"
 	NotDistributed      Code = "NOT_DISTRIBUTED"
 	ActivationRefused   Code = "ACTIVATION_REFUSED"
