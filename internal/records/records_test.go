@@ -1,0 +1,169 @@
+package records_test
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/sdtid"
+)
+
+var now = time.Date(2026, 11, 24, 23, 59, 59, 0, time.UTC)
+
+func open(t *testing.T, url string) (*records.Registry, *store.DB, *seed.Keyring) {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	file := filepath.Join(t.TempDir(), "key")
+	if err := seed.MakeMasterFile(file); err != nil {
+		t.Fatal(err)
+	}
+	master, err := seed.MasterFromFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := func() time.Time { return now }
+	keys, err := seed.OpenKeyring(t.Context(), master, db, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &records.Registry{Store: db, Keys: keys, Now: clock}
+	if err := r.BeginSerials(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return r, db, keys
+}
+
+// each runs a test on both databases.
+func each(t *testing.T, test func(t *testing.T, r *records.Registry, db *store.DB, keys *seed.Keyring)) {
+	t.Run("sqlite", func(t *testing.T) {
+		r, db, keys := open(t, filepath.Join(t.TempDir(), "test.db"))
+		test(t, r, db, keys)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		r, db, keys := open(t, storetest.Postgres(t))
+		test(t, r, db, keys)
+	})
+}
+
+func TestCreate(t *testing.T) {
+	each(t, func(t *testing.T, r *records.Registry, db *store.DB, keys *seed.Keyring) {
+		serials, err := r.Create(t.Context(), 3, time.Time{}, time.Time{})
+		if err != nil || len(serials) != 3 {
+			t.Fatal(serials, err)
+		}
+		seeds := map[string]bool{}
+		for _, serial := range serials {
+			tok, err := db.Token(t.Context(), serial)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tok.Enabled || tok.UserID != "" || tok.Current.Settings != token.Factory || tok.Current.Number != 1 || tok.Current.Delivered ||
+				!tok.Birth.Equal(now.Truncate(24*time.Hour)) || !tok.Expiry.Equal(tok.Birth.AddDate(5, 0, 0)) || !tok.EffectiveExpiry.Equal(tok.Expiry) {
+				t.Errorf("made %+v", tok)
+			}
+			s, err := keys.OpenSeed(t.Context(), tok.Current.Sealed, serial, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seeds[string(s.Reveal())] = true
+		}
+		if len(seeds) != 3 {
+			t.Errorf("%d different seeds", len(seeds))
+		}
+		more, err := r.Create(t.Context(), 1, time.Time{}, time.Time{})
+		if err != nil || more[0] <= serials[2] {
+			t.Errorf("next serial %v, %v", more, err)
+		}
+		day := func(s string) time.Time { d, _ := time.Parse(time.DateOnly, s); return d }
+		for name, c := range map[string]struct {
+			count         int
+			birth, expiry time.Time
+		}{
+			"none": {count: 0}, "negative": {count: -1}, "too many": {count: records.MaxAtOnce + 1},
+			"expired": {count: 1, birth: day("2020-01-01"), expiry: day("2026-11-23")}, "backwards": {count: 1, birth: day("2030-01-01"), expiry: day("2029-01-01")},
+		} {
+			if _, err := r.Create(t.Context(), c.count, c.birth, c.expiry); !errors.Is(err, fault.Invalid) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := r.Create(t.Context(), 1, day("2020-01-01"), day("2026-11-24")); err != nil {
+			t.Errorf("a token whose last day is today: %v", err)
+		}
+	})
+}
+
+// batch is a token file.
+func batch(t *testing.T, password string, tokens ...sdtid.Token) []byte {
+	t.Helper()
+	data, err := sdtid.Encode(sdtid.Batch{Tokens: tokens, Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func record(serial string, b byte) sdtid.Token {
+	s := make([]byte, 16)
+	s[0] = b
+	return sdtid.Token{Serial: serial, Seed: s, Expiry: now.AddDate(1, 0, 0).Truncate(24 * time.Hour), Digits: 6, Interval: 30, AddPIN: true}
+}
+
+func TestImport(t *testing.T) {
+	each(t, func(t *testing.T, r *records.Registry, db *store.DB, keys *seed.Keyring) {
+		ctx := t.Context()
+		file := batch(t, "open sesame", record("000000000101", 1), record("000000000102", 2))
+		if _, err := r.Import(ctx, file, ""); !errors.Is(err, fault.ImportPassword) {
+			t.Errorf("without password: %v", err)
+		}
+		if _, err := r.Import(ctx, file, "wrong"); !errors.Is(err, fault.ImportPassword) {
+			t.Errorf("wrong password: %v", err)
+		}
+		done, err := r.Import(ctx, file, "open sesame")
+		if err != nil || len(done.Imported) != 2 || len(done.Ignored) != 0 {
+			t.Fatal(done, err)
+		}
+		tok, err := db.Token(ctx, "000000000101")
+		if err != nil || tok.Origin != token.Imported || tok.Enabled || tok.Current.Settings != (token.Settings{Digits: 6, Interval: 30, PINType: device.PINPad}) {
+			t.Errorf("imported %+v, %v", tok, err)
+		}
+		// Again, with one more: what is here stays, the new one comes.
+		done, err = r.Import(ctx, batch(t, "", record("000000000102", 9), record("000000000103", 3)), "")
+		if err != nil || len(done.Imported) != 1 || len(done.Ignored) != 1 {
+			t.Errorf("%+v, %v", done, err)
+		}
+		after, _ := db.Token(ctx, "000000000102")
+		if s, err := keys.OpenSeed(ctx, after.Current.Sealed, after.Serial, 1); err != nil || s.Reveal()[0] != 2 {
+			t.Error("an import replaced a seed")
+		}
+		// A seed that another token has, or had, is refused, and the whole file with it.
+		if err := db.DeleteToken(ctx, "000000000103"); err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range []byte{1, 3} {
+			_, err = r.Import(ctx, batch(t, "", record("000000000104", 40+b), record("000000000105", b)), "")
+			if !errors.Is(err, fault.SeedInUse) {
+				t.Errorf("a seed twice: %v", err)
+			}
+			if _, err := db.Token(ctx, "000000000104"); !errors.Is(err, fault.TokenNotFound) {
+				t.Errorf("half a file was imported: %v", err)
+			}
+		}
+		for name, data := range map[string][]byte{"nothing": nil, "text": []byte("hello"), "cut off": file[:len(file)/2]} {
+			if _, err := r.Import(ctx, data, ""); !errors.Is(err, fault.ImportFormat) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,226 @@
+package seed_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+)
+
+// open opens the keyring of a database with a master key file, both of which are made if they are not there.
+func open(t *testing.T, db *store.DB, keyFile string, now func() time.Time) (*seed.Keyring, error) {
+	t.Helper()
+	if _, err := os.Stat(keyFile); errors.Is(err, os.ErrNotExist) {
+		if err := seed.MakeMasterFile(keyFile); err != nil {
+			t.Fatal(err)
+		}
+	}
+	master, err := seed.MasterFromFile(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seed.OpenKeyring(t.Context(), master, db, now)
+}
+
+func database(t *testing.T) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Options{URL: filepath.Join(t.TempDir(), "test.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func TestAnotherMasterKeyIsRefused(t *testing.T) {
+	db, dir := database(t), t.TempDir()
+	if _, err := open(t, db, filepath.Join(dir, "a"), time.Now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, db, filepath.Join(dir, "b"), time.Now); !errors.Is(err, fault.MasterKey) {
+		t.Errorf("another master key: %v", err)
+	}
+	if _, err := open(t, db, filepath.Join(dir, "a"), time.Now); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+}
+
+func TestMasterFiles(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "key")
+	if _, err := seed.MasterFromFile(file); !errors.Is(err, fault.MasterKey) {
+		t.Errorf("no file: %v", err)
+	}
+	if err := seed.MakeMasterFile(file); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := os.ReadFile(file)
+	if info, _ := os.Stat(file); info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	if err := seed.MakeMasterFile(file); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := os.ReadFile(file); !bytes.Equal(first, again) {
+		t.Error("an existing master key was replaced")
+	}
+	for name, c := range map[string]struct {
+		content string
+		mode    os.FileMode
+	}{
+		"readable by others": {string(first), 0o644},
+		"short":              {"abcd", 0o600},
+		"not hexadecimal":    {string(bytes.Repeat([]byte("x"), 64)), 0o600},
+	} {
+		other := filepath.Join(dir, name)
+		if err := os.WriteFile(other, []byte(c.content), c.mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := seed.MasterFromFile(other); !errors.Is(err, fault.MasterKey) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestASealedSecretOpensInItsPlaceOnly(t *testing.T) {
+	keys, err := open(t, database(t), filepath.Join(t.TempDir(), "key"), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := seed.Generate()
+	sealed, err := keys.SealSeed(s, "000000000026", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(sealed.Blob, s.Reveal()) {
+		t.Error("the seed is in the clear")
+	}
+	if got, err := keys.OpenSeed(t.Context(), sealed, "000000000026", 1); err != nil || !got.Equal(s) {
+		t.Errorf("opened: %v", err)
+	}
+	if _, err := keys.OpenSeed(t.Context(), sealed, "000000000026", 2); err == nil {
+		t.Error("opens as another generation")
+	}
+	if _, err := keys.OpenSeed(t.Context(), sealed, "000000000027", 1); err == nil {
+		t.Error("opens as another token's")
+	}
+	sealed.Blob[len(sealed.Blob)-1] ^= 1
+	if _, err := keys.OpenSeed(t.Context(), sealed, "000000000026", 1); err == nil {
+		t.Error("opens though it was altered")
+	}
+	if bytes.Equal(keys.MAC("a", []byte("xy"), []byte("z")), keys.MAC("a", []byte("x"), []byte("yz"))) || bytes.Equal(keys.MAC("a"), keys.MAC("b")) {
+		t.Error("different inputs have one hash")
+	}
+}
+
+// Rotation moves every secret while a second server works with the old key, and drops that key only later.
+func TestRotationIsOnline(t *testing.T) {
+	db, file := database(t), filepath.Join(t.TempDir(), "key")
+	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	one, err := open(t, db, file, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := open(t, db, file, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	secret := func(k *seed.Keyring, name, want string) {
+		t.Helper()
+		got, err := k.Secret(ctx, name, func() ([]byte, error) { return []byte(want), nil })
+		if err != nil || string(got) != want {
+			t.Errorf("%s is %q, %v", name, got, err)
+		}
+	}
+	secret(one, "before", "1")
+	if _, err := one.Rotate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	secret(two, "meanwhile", "2") // sealed under the old key, which is still there
+	reseal := func() (moved int) {
+		t.Helper()
+		for {
+			n, err := one.Reseal(ctx, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				return moved
+			}
+			moved += n
+		}
+	}
+	if moved := reseal(); moved != 3 { // both, and the secret behind hashes
+		t.Errorf("moved %d secrets", moved)
+	}
+	if all, _ := db.DataKeys(ctx); len(all) != 2 {
+		t.Errorf("%d data keys right after the rotation", len(all))
+	}
+	now = now.Add(2 * time.Hour)
+	reseal()
+	if all, _ := db.DataKeys(ctx); len(all) != 1 || all[0].ID != 2 {
+		t.Errorf("data keys later: %d", len(all))
+	}
+	for _, k := range []*seed.Keyring{one, two} {
+		secret(k, "before", "1")
+		secret(k, "meanwhile", "2")
+	}
+	if !bytes.Equal(one.MAC("x"), two.MAC("x")) {
+		t.Error("hashes changed")
+	}
+	// The second server has not looked again yet: what it seals now cannot be stored, and is not lost silently.
+	sealed, err := two.Seal([]byte("3"), seed.Named("late"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sealed.KeyID == 1 {
+		if err := db.AddSecret(ctx, "late", sealed); err == nil {
+			t.Error("stored under a key that is gone")
+		}
+	}
+	if err := two.Refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	secret(two, "late", "3")
+}
+
+func TestServersThatStartAtOnceShareTheKeys(t *testing.T) {
+	db, file := database(t), filepath.Join(t.TempDir(), "key")
+	if err := seed.MakeMasterFile(file); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	hashes := make([]string, 8)
+	for i := range hashes {
+		all.Go(func() {
+			master, err := seed.MasterFromFile(file)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			k, err := seed.OpenKeyring(context.Background(), master, db, time.Now)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			hashes[i] = fmt.Sprintf("%x", k.MAC("x"))
+		})
+	}
+	all.Wait()
+	for _, h := range hashes {
+		if h != hashes[0] {
+			t.Fatal("two servers have different keys")
+		}
+	}
+}
