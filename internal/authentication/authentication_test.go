@@ -1,0 +1,201 @@
+package authentication_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
+	"github.com/tallystick/tallystick/securid"
+)
+
+const serial = "100000000001"
+
+// A deployment has one user, alice, with one token of the test's settings.
+type deployment struct {
+	*testing.T
+	now    time.Time
+	db     *store.DB
+	engine *authentication.Engine
+	secret seed.Seed
+	token  token.Settings
+}
+
+func newDeployment(t *testing.T, url string, s token.Settings) *deployment {
+	t.Helper()
+	d := &deployment{T: t, now: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC), secret: seed.Generate(), token: s}
+	clock := func() time.Time { return d.now }
+	var err error
+	d.db, err = store.Open(t.Context(), store.Options{URL: url})
+	d.must(err)
+	t.Cleanup(func() { d.db.Close() })
+	file := filepath.Join(t.TempDir(), "key")
+	d.must(seed.MakeMasterFile(file))
+	master, err := seed.MasterFromFile(file)
+	d.must(err)
+	keys, err := seed.OpenKeyring(t.Context(), master, d.db, clock)
+	d.must(err)
+	_, err = (&user.Registry{Store: d.db, Now: clock}).Add(t.Context(), "alice", "", "")
+	d.must(err)
+	g, err := token.NewGeneration(keys, serial, 1, d.secret, s, d.now)
+	d.must(err)
+	g.Delivered = true
+	tok := token.Token{
+		Serial: serial, Origin: token.Imported, Birth: d.now.Truncate(24 * time.Hour), Expiry: d.now.Truncate(24*time.Hour).AddDate(0, 0, 10),
+		Current: g, LastNumber: 1, Distribution: token.Confirmed, CreatedAt: d.now, Version: 1,
+	}
+	tok.EffectiveExpiry = tok.Expiry
+	d.must(tok.Assign("alice", "test", d.now))
+	d.must(d.db.AddToken(t.Context(), tok))
+	d.engine = &authentication.Engine{Store: d.db, Keys: keys, Now: clock}
+	return d
+}
+
+func sqlite(t *testing.T) string { return filepath.Join(t.TempDir(), "test.db") }
+
+func (d *deployment) must(err error) {
+	d.Helper()
+	if err != nil {
+		d.Fatal(err)
+	}
+}
+
+// code is what the app shows at t.
+func (d *deployment) code(t time.Time) string {
+	d.Helper()
+	raw := d.secret.Reveal()
+	code, err := securid.Code(raw, serial, d.token.Digits, d.token.Interval, t)
+	d.must(err)
+	return code
+}
+
+func (d *deployment) check(passcode string, want authentication.Result) {
+	d.Helper()
+	if got, err := d.engine.Check(d.Context(), "alice", passcode); err != nil || got != want {
+		d.Errorf("got %s, %v, want %s", got, err, want)
+	}
+}
+
+var plain = token.Settings{Digits: 8, Interval: 60, PINType: device.NoPIN}
+
+func TestTheWindowIsOneIntervalEachWay(t *testing.T) {
+	for offset, want := range map[int]authentication.Result{-2: authentication.Denied, -1: authentication.Accepted, 0: authentication.Accepted, 1: authentication.Accepted, 2: authentication.Denied} {
+		d := newDeployment(t, sqlite(t), plain)
+		d.check(d.code(d.now.Add(time.Duration(offset)*time.Minute)), want)
+	}
+}
+
+// The offset that was learnt moves the window: a clock that drifts on is followed.
+func TestTheWindowFollowsTheClockOfTheToken(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	for drift := 1; drift <= 4; drift++ {
+		d.now = d.now.Add(10 * time.Minute)
+		d.check(d.code(d.now.Add(time.Duration(drift)*time.Minute)), authentication.Accepted)
+	}
+	d.now = d.now.Add(10 * time.Minute)
+	d.check(d.code(d.now), authentication.Denied) // four minutes from where the token's clock is now
+}
+
+func TestAnOlderCodeIsRefusedOnceALaterOneWasAccepted(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	before, next := d.code(d.now.Add(-time.Minute)), d.code(d.now.Add(time.Minute))
+	d.check(next, authentication.Accepted)
+	d.check(d.code(d.now), authentication.Denied)
+	d.check(before, authentication.Denied)
+}
+
+func TestBirthAndExpiry(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	first := d.now.Truncate(24 * time.Hour)
+	over := first.AddDate(0, 0, 11)
+	for _, c := range []struct {
+		at   time.Time
+		want authentication.Result
+	}{
+		{first.Add(-time.Second), authentication.Denied}, {first, authentication.Accepted},
+		{over.Add(-time.Second), authentication.Accepted}, {over, authentication.Denied},
+	} {
+		d.now = c.at
+		d.check(d.code(c.at), c.want)
+	}
+}
+
+// With a six-digit code and a PIN of six digits nothing but the PIN says whether the code was right.
+func TestAPINAsLongAsTheCode(t *testing.T) {
+	d := newDeployment(t, sqlite(t), token.Settings{Digits: 6, Interval: 30, PINType: device.PINPad})
+	d.must(d.engine.SetPIN(t.Context(), serial, "809357"))
+	merged, err := securid.AddPIN(d.code(d.now), "809357")
+	d.must(err)
+	wrong, err := securid.AddPIN(d.code(d.now), "809358")
+	d.must(err)
+	d.check(wrong, authentication.Denied)
+	d.check(merged, authentication.Accepted)
+	d.check(merged, authentication.Denied)
+}
+
+// Of many checks of one code at once, over two engines on one database, one is accepted.
+func TestOneOfManyIsAccepted(t *testing.T) {
+	for name, url := range map[string]func(*testing.T) string{
+		"sqlite": sqlite, "postgres": func(t *testing.T) string { return storetest.Postgres(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := url(t)
+			d := newDeployment(t, at, plain)
+			engines := []*authentication.Engine{d.engine, d.engine}
+			if name == "postgres" {
+				second, err := store.Open(t.Context(), store.Options{URL: at})
+				d.must(err)
+				t.Cleanup(func() { second.Close() })
+				other := *d.engine
+				other.Store = second
+				engines[1] = &other
+			}
+			for round := range 5 {
+				d.now = d.now.Add(time.Minute)
+				code := d.code(d.now)
+				var accepted atomic.Int32
+				var all sync.WaitGroup
+				for i := range 64 {
+					all.Go(func() {
+						got, err := engines[i%2].Check(context.Background(), "alice", code)
+						if err != nil {
+							t.Error(err)
+						}
+						if got == authentication.Accepted {
+							accepted.Add(1)
+						}
+					})
+				}
+				all.Wait()
+				if n := accepted.Load(); n != 1 {
+					t.Errorf("round %d: accepted %d times", round, n)
+				}
+			}
+		})
+	}
+}
+
+// When the database cannot be asked, the answer is an error and never an acceptance.
+func TestAnOutageAcceptsNothing(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	var decided []error
+	d.engine.Decided = func(_ authentication.Result, err error) { decided = append(decided, err) }
+	d.db.Close()
+	got, err := d.engine.Check(t.Context(), "alice", d.code(d.now))
+	if err == nil || got == authentication.Accepted {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if len(decided) != 1 || !errors.Is(decided[0], err) {
+		t.Errorf("told %v", decided)
+	}
+}
