@@ -189,10 +189,10 @@ func (n *node) unqualify() error {
 	return nil
 }
 
-// base64 is the octets in the element's text; ok is false where the element is missing or holds
-// something else.
+// base64 is the octets in the element's text; ok is false, and there are none, where the element is
+// missing or holds something else.
 func (n *node) base64() (b []byte, ok bool) {
-	if n == nil {
+	if n == nil || len(n.children) > 0 {
 		return nil, false
 	}
 	return decode64(n.text)
@@ -207,7 +207,10 @@ var unspaced = strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "")
 // decode64 reads padded standard base64, lenient towards white space and nothing else.
 func decode64(s string) ([]byte, bool) {
 	b, err := base64.StdEncoding.Strict().DecodeString(unspaced.Replace(s))
-	return b, err == nil
+	if err != nil {
+		return nil, false // not what came before the mistake
+	}
+	return b, true
 }
 
 func encode64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
