@@ -51,10 +51,10 @@ func (d *Distributor) Begin(ctx context.Context, m *ctkip.Message) ([]byte, erro
 		if why, err = d.distributable(ctx, o, m.Device.SerialNumber); err != nil || why != "" {
 			return err
 		}
-		o.Abandoned++ // until it is finished
 		if o.Abandoned > maxAbandoned {
 			o.State, why = Locked, fault.ActivationLocked
 		}
+		o.Abandoned++ // until it is finished
 		if err := d.Store.SaveOffer(ctx, o); err != nil || why != "" {
 			return err
 		}
@@ -116,14 +116,16 @@ func (d *Distributor) Finish(ctx context.Context, m *ctkip.Message, body []byte)
 	return d.establish(ctx, m, x, o, clientNonce)
 }
 
-// Discard ends the exchange of a request that could be read but not served. The refusals are those of Finish.
+// Discard ends the exchange of a request that could be read but not served. With a nil error there was one; the refusals
+// are those of Finish. The code is not charged with it: only what was decrypted in vain, or might have been, counts.
 func (d *Distributor) Discard(ctx context.Context, m *ctkip.Message, body []byte) error {
 	digest := sha256.Sum256(body)
-	_, o, reply, err := d.claim(ctx, m, digest[:])
-	if err != nil || reply != nil {
+	_, o, _, err := d.claim(ctx, m, digest[:])
+	if err != nil {
 		return err
 	}
-	return d.fail(audit.WithCorrelation(ctx, o.Correlation), o)
+	ctx = audit.WithCorrelation(ctx, o.Correlation)
+	return d.Store.Transact(ctx, func(ctx context.Context) error { return d.failed(ctx, o) })
 }
 
 // claim marks the exchange of a request as used, before any cryptography, so that a session sees one
@@ -149,7 +151,7 @@ func (d *Distributor) claim(ctx context.Context, m *ctkip.Message, digest []byte
 			return err
 		}
 		now := d.Now().UTC()
-		if x.OfferID != o.ID || x.Dialect != rsaDialect || now.Sub(x.BegunAt) >= exchangeLife {
+		if x.OfferID != o.ID || x.Dialect != rsaDialect || x.UsedAt.IsZero() && now.Sub(x.BegunAt) >= exchangeLife {
 			aborted = true
 			return nil
 		}
@@ -204,19 +206,25 @@ func (d *Distributor) fail(ctx context.Context, o Offer) error {
 			return err
 		}
 		now.Failures++
+		now.Abandoned-- // it was ended
 		if now.Failures >= maxFailures && now.State == Open {
 			now.State = Locked
 		}
 		if err := d.Store.SaveOffer(ctx, now); err != nil {
 			return err
 		}
-		return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.activate", "token:"+o.Serial,
-			audit.Details{"failures": now.Failures, "locked": now.State == Locked}).Failed("PROTOCOL_ERROR"))
+		return d.failed(ctx, now)
 	})
 	if err != nil {
 		return err
 	}
 	return ErrAborted
+}
+
+// failed records a failed exchange.
+func (d *Distributor) failed(ctx context.Context, o Offer) error {
+	return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.activate", "token:"+o.Serial,
+		audit.Details{"failures": o.Failures, "locked": o.State == Locked}).Failed("PROTOCOL_ERROR"))
 }
 
 // establish gives the token the seed that both sides derived and uses up the code, in one transaction, of

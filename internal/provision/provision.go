@@ -135,11 +135,10 @@ func (h *Handler) step(ctx context.Context, m *ctkip.Message, body []byte) ([]by
 	case m.Refusal == "":
 		return h.distributor.Finish(ctx, m, body)
 	}
-	err := h.distributor.Discard(ctx, m, body)
-	if errors.Is(err, distribution.ErrAborted) {
-		return m.Failure(m.Refusal), nil
+	if err := h.distributor.Discard(ctx, m, body); err != nil {
+		return nil, err
 	}
-	return nil, err
+	return m.Failure(m.Refusal), nil
 }
 
 func unknownCode(err error) bool {
