@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	_ "github.com/tallystick/tallystick/internal/tokenapp" // tally is made of it: a change runs these tests again
+)
+
+// TestMain makes this test binary the program as well: as 'tallystick' it is in the PATH of scripts.
+func TestMain(m *testing.M) {
+	os.Setenv("GORACE", raceOptions)
+	testscript.Main(m, map[string]func(){"tallystick": main})
+}
+
+// raceOptions spare every program that a test with -race starts the second that
+// it would wait at its end, in case another thread has something to report.
+const raceOptions = "atexit_sleep_ms=0"
+
+// short are the scripts that -short runs.
+var short = []string{"users", "tokens", "deliver"}
+
+// TestScripts runs the transcripts in testdata with the real programs. Each has its own data folder, TALLYSTICK_DATA,
+// and its own token app. Besides testscript's commands they use
+//
+//	serve [FLAG...]        start the server on a free port and go on once it serves: $SERVER is its URL, server.log what it says
+//	stop                   end it by SIGTERM; it must end well
+//	kill                   end it by SIGKILL
+//	refused CODE COMMAND   run it with --json; it must print nothing but this refusal, and exit with status 3
+//	status N COMMAND       run it; it must exit with this status
+//	field VAR FILE PATH    set VAR to a member of a JSON document: delivery.ctf, serials.0
+//	clock VAR OFFSET       set VAR to the time that is so far from now, in RFC 3339
+//	sql STATEMENT          change the database behind the server's back; one row, no more and no less
+//	get URL                fetch a page; unix:PATH/PAGE from a socket, https from a server that ca.pem in the data folder vouches for
+//	certificate CERT KEY   make a certificate for 127.0.0.1 that is its own authority
+//
+// and the condition [without:PROGRAM], for leaving out what needs a program that is not here. Where TALLYSTICK_REQUIRE
+// or CI is set, all programs must be here.
+func TestScripts(t *testing.T) {
+	apps := buildTally(t)
+	params := testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("PATH", apps+string(filepath.ListSeparator)+e.Getenv("PATH"))
+			e.Setenv("GORACE", raceOptions)
+			e.Setenv("TALLYSTICK_DATA", e.WorkDir+"/data")
+			e.Setenv("TALLY_STORE", e.WorkDir+"/app")
+			e.Setenv("TALLY_KEY_FILE", e.WorkDir+"/app.key")
+			p := &serverProcess{}
+			e.Values[serverKey{}] = p
+			e.Defer(p.kill)
+			return nil
+		},
+		Condition: without,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serve":       serve,
+			"stop":        stop,
+			"kill":        kill,
+			"refused":     refused,
+			"status":      status,
+			"field":       field,
+			"clock":       clock,
+			"sql":         change,
+			"get":         get,
+			"certificate": certificate,
+		},
+	}
+	if testing.Short() {
+		params.Dir = ""
+		for _, name := range short {
+			params.Files = append(params.Files, filepath.Join("testdata", name+".txtar"))
+		}
+	}
+	testscript.Run(t, params)
+}
+
+// buildTally builds the token app and returns its folder. It reads the app's files, so that go test, which keeps
+// results, knows what they depend on.
+func buildTally(t *testing.T) string {
+	files, err := filepath.Glob("../tally/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal("the sources of tally are not there", err)
+	}
+	for _, file := range files {
+		if _, err := os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", dir, "../tally")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building tally: %v\n%s", err, out)
+	}
+	return dir
+}
+
+// packages are the Debian packages of the programs that scripts use.
+var packages = map[string]string{"stoken": "stoken", "zbarimg": "zbar-tools"}
+
+// without is the condition [without:PROGRAM].
+func without(condition string) (bool, error) {
+	program, ok := strings.CutPrefix(condition, "without:")
+	if !ok || packages[program] == "" {
+		return false, fmt.Errorf("no condition %q", condition)
+	}
+	_, err := exec.LookPath(program)
+	if err != nil && (os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "") {
+		return false, fmt.Errorf("%s is missing: install the Debian package %s", program, packages[program])
+	}
+	return err != nil, nil
+}
