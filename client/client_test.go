@@ -54,7 +54,7 @@ func TestRequests(t *testing.T) {
 	if err != nil || u.Version != 8 {
 		t.Fatalf("%+v, %v", u, err)
 	}
-	if got.Method != "PATCH" || got.URL.EscapedPath() != "/v1/users/a%2Fb%20c" || body != `{"name":"New"}` {
+	if got.Method != http.MethodPatch || got.URL.EscapedPath() != "/v1/users/a%2Fb%20c" || body != `{"name":"New"}` {
 		t.Errorf("%s %s %s", got.Method, got.URL.EscapedPath(), body)
 	}
 	for header, want := range map[string]string{"Authorization": "Bearer tsk_key", "If-Match": `"7"`, "Content-Type": "application/json", "Idempotency-Key": ""} {

@@ -30,7 +30,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		r := (&http.Request{Method: method, URL: u, RequestURI: target, Header: http.Header{}, Body: http.NoBody}).WithContext(t.Context())
 		if body != "" {
-			r = httptest.NewRequest("POST", "/", strings.NewReader(body)).WithContext(t.Context())
+			r = httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)).WithContext(t.Context())
 			r.Method, r.URL, r.RequestURI = method, u, target
 		}
 		for name, value := range map[string]string{"If-Match": match, "Idempotency-Key": once, "Content-Type": "application/json"} {

@@ -171,7 +171,7 @@ func TestProblem(t *testing.T) {
 func TestAPanicIsOneDefect(t *testing.T) {
 	h := newHouse(t)
 	w := httptest.NewRecorder()
-	h.show(func(http.ResponseWriter, *http.Request) (answer, error) { panic("seed 0123") }).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	h.show(func(http.ResponseWriter, *http.Request) (answer, error) { panic("seed 0123") }).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	var p client.Problem
 	must(t, json.Unmarshal(w.Body.Bytes(), &p))
 	if w.Code != 500 || p.Code != "INTERNAL" {
