@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
 )
 
 func (p *program) deviceCommands() *cobra.Command {
@@ -70,6 +71,9 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 func (p *program) profileAdd() *cobra.Command {
 	var f profileFlags
 	cmd := p.command("add NAME", "Add a profile", 1, func(r run) error {
+		if f.deviceType == "" {
+			return cli.Usagef("say what apps it is for: --device-type TYPE")
+		}
 		grace := seconds(f.grace)
 		added, err := r.server.AddProfile(r.ctx, client.NewProfile{
 			Profile: r.args[0], DeviceType: f.deviceType, Digits: f.digits, IntervalSeconds: f.interval, PINType: f.pinType,
