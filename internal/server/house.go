@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -86,7 +87,7 @@ func (h *house) route(a *api.API, apps http.Handler, m *meters) {
 	public := health(http.NewServeMux())
 	public.Handle("/v1/", a.Public())
 	public.Handle(provision.Path, apps)
-	h.public = m.measured("public", public)
+	h.public = m.measured("public", direct(public))
 
 	local := health(http.NewServeMux())
 	local.Handle("/v1/", a.Local())
@@ -96,6 +97,18 @@ func (h *house) route(a *api.API, apps http.Handler, m *meters) {
 	metrics := http.NewServeMux()
 	metrics.Handle("GET /metrics", m.handler())
 	h.metrics = metrics
+}
+
+// direct answers nothing to a path that a ServeMux would redirect to a tidier one: an app that follows takes its
+// activation code along (spec/ct-kip.md section 2.3).
+func direct(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tidy := path.Clean(r.URL.Path); tidy != r.URL.Path && tidy+"/" != r.URL.Path {
+			http.NotFound(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // ready tells whether the server can do its work: the database can be written to.
