@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,12 +39,15 @@ func (p *program) deliveryFlags(cmd *cobra.Command) *deliveryFlags {
 }
 
 // distribution is what the flags ask for.
-func (f *deliveryFlags) distribution(cmd *cobra.Command) (client.Distribution, error) {
+func (p *program) distribution(cmd *cobra.Command, f *deliveryFlags) (client.Distribution, error) {
 	if f.d.Profile == "" {
 		return f.d, cli.Usagef("say how it is delivered: --profile NAME")
 	}
 	if ext := strings.ToLower(filepath.Ext(f.qr)); f.qr != "" && ext != ".png" && ext != ".svg" {
 		return f.d, cli.Usagef("--qr draws to a file that ends in .png or .svg")
+	}
+	if f.out == "-" && p.JSON {
+		return f.d, cli.Usagef("--out - and --json both take standard output: write the delivery to a file")
 	}
 	if cmd.Flags().Changed("grace") {
 		grace := seconds(f.grace)
@@ -61,7 +65,7 @@ func (p *program) tokenDistribute() *cobra.Command {
 	cmd := p.command("distribute SERIAL", "Deliver a token to its user", 1, nil)
 	f := p.deliveryFlags(cmd)
 	p.does(cmd, func(r run) error {
-		d, err := f.distribution(cmd)
+		d, err := p.distribution(cmd, f)
 		if err != nil {
 			return err
 		}
@@ -80,7 +84,7 @@ func (p *program) tokenRedistribute() *cobra.Command {
 	reason := cmd.Flags().String("reason", "", "COMPROMISED, LOST_DEVICE, NEW_DEVICE, CHANGE_ATTRIBUTES, NOT_RECEIVED or OTHER")
 	note := cmd.Flags().String("note", "", "`text` that says why; OTHER needs it")
 	p.does(cmd, func(r run) error {
-		d, err := f.distribution(cmd)
+		d, err := p.distribution(cmd, f)
 		if err != nil {
 			return err
 		}
@@ -101,12 +105,16 @@ func (p *program) handOut(issue client.Issue, f *deliveryFlags) error {
 	for _, w := range issue.Warnings {
 		p.Note("warning: " + w)
 	}
-	file, err := f.write(d)
+	file, err := f.write(d, p.Out)
 	if err != nil {
 		return fmt.Errorf("token %s was distributed, but what was made for it could not be kept (%w): distribute it again, to another file", issue.Serial, err)
 	}
-	if p.JSON {
+	switch {
+	case p.JSON:
 		return p.printIssue(issue, file)
+	case f.out == "-": // what was made is alone on standard output
+		p.Note(fmt.Sprintf("token %s, generation %d, %s", issue.Serial, issue.Generation, methodWords[d.Method]))
+		return nil
 	}
 	fmt.Fprintf(p.Out, "token %s, generation %d, %s\n", issue.Serial, issue.Generation, methodWords[d.Method])
 	p.fields("file", file, "string", d.CTF, "link", d.CTFURL, "server", d.CTKIPURL, "activation code", d.ActivationCode, "good until", date(d.ActivationExpires),
@@ -131,15 +139,14 @@ func (p *program) showsPictures() bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// write puts the delivery and its QR code into files, readable by their owner only, and returns the name of the
-// delivery's.
-func (f *deliveryFlags) write(d client.Delivery) (string, error) {
+// write puts the delivery and its QR code into files and returns the name of the delivery's; "-" is out.
+func (f *deliveryFlags) write(d client.Delivery, out io.Writer) (string, error) {
 	if f.qr != "" && d.QR != "" {
 		picture, err := drawQR(d.QR, f.qr)
 		if err != nil {
 			return "", err
 		}
-		if err := os.WriteFile(f.qr, picture, 0o600); err != nil {
+		if err := writeSecret(f.qr, picture); err != nil {
 			return "", err
 		}
 	}
@@ -157,10 +164,30 @@ func (f *deliveryFlags) write(d client.Delivery) (string, error) {
 		return "", nil
 	}
 	if name == "-" {
-		_, err := os.Stdout.Write(content)
+		_, err := out.Write(content)
 		return "", err
 	}
-	return name, os.WriteFile(name, content, 0o600)
+	return name, writeSecret(name, content)
+}
+
+// writeSecret writes a file that only its owner may read, also where there was one that others could.
+func writeSecret(name string, content []byte) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err == nil && info.Mode().IsRegular() { // and not /dev/stdout or a named pipe
+		err = file.Chmod(0o600)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 func drawQR(text, file string) ([]byte, error) {

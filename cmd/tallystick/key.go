@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,7 +20,7 @@ func (p *program) apiKeyCommands() *cobra.Command {
 			return err
 		}
 		if out != "" {
-			if err := os.WriteFile(out, []byte(string(made.Key)+"\n"), 0o600); err != nil {
+			if err := writeSecret(out, []byte(string(made.Key)+"\n")); err != nil {
 				return fmt.Errorf("the key was made and could not be kept (%w): delete it and make another", err)
 			}
 			return p.result(made.APIKey, "made API key %s in the role %s, in %s", made.Name, made.Role, out)
