@@ -26,6 +26,7 @@ const (
 	maxSkew         = 30 * time.Second // between our clock and the server's, before the user is told
 	wantedKeyBits   = 2048
 	saveTries       = 3
+	maxReason       = 300 // characters of an error that the user is told
 )
 
 // A Provisioner fetches tokens from provisioning servers.
@@ -324,15 +325,18 @@ func (e exchange) unreachable(err error) error {
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) && len(untrusted.UnverifiedCertificates) > 0 {
 		sum := sha256.Sum256(untrusted.UnverifiedCertificates[0].Raw)
-		return fault.New(fault.ServerUntrusted, "the certificate of %s is not trusted (%v); its SHA-256 fingerprint is %x: "+
-			"if your administrator confirms it, give the authority that signed it with --ca FILE", e.host(), untrusted.Err, sum).
+		return fault.New(fault.ServerUntrusted, "the certificate of %s is not trusted (%s); its SHA-256 fingerprint is %x: "+
+			"if your administrator confirms it, give the authority that signed it with --ca FILE", e.host(), foreign(untrusted.Err), sum).
 			With("fingerprint", hex.EncodeToString(sum[:]))
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fault.New(fault.ServerUnreachable, "%s does not answer in time", e.host())
 	}
-	return fault.New(fault.ServerUnreachable, "%s cannot be reached: %v", e.host(), err)
+	return fault.New(fault.ServerUnreachable, "%s cannot be reached: %s", e.host(), foreign(err))
 }
+
+// foreign is the text of an error that may quote what a stranger sent, such as the names in a certificate, fit for a terminal.
+func foreign(err error) string { return cleanText(err.Error(), maxReason) }
 
 // fault gives the refusal for an error of package ctkip.
 func (e exchange) fault(err error) error {

@@ -2,6 +2,8 @@ package tokenapp
 
 import (
 	"bytes"
+	"compress/gzip"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -10,6 +12,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -188,11 +192,29 @@ func instead(body []byte) func(http.ResponseWriter, []byte) []byte {
 	return func(http.ResponseWriter, []byte) []byte { return body }
 }
 
-func redirect(w http.ResponseWriter, body []byte) []byte {
-	w.Header().Set("Location", "/elsewhere")
-	w.WriteHeader(http.StatusTemporaryRedirect)
-	return body
+func redirect(status int) func(http.ResponseWriter, []byte) []byte {
+	return func(w http.ResponseWriter, body []byte) []byte {
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(status)
+		return body
+	}
 }
+
+func zipped(w http.ResponseWriter, body []byte) []byte {
+	w.Header().Set("Content-Encoding", "gzip")
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write(body)
+	z.Close()
+	return b.Bytes()
+}
+
+// emptyFailure is a failure without the session, which some servers answer with.
+func emptyFailure(root string) string {
+	return `<` + root + ` xmlns="http://www.rsasecurity.com/rsalabs/otps/schemas/2005/12/ct-kip#" Status="Abort" Version="1.0"/>`
+}
+
+func hangUp(http.ResponseWriter, []byte) []byte { panic(http.ErrAbortHandler) }
 
 func cut(w http.ResponseWriter, body []byte) []byte {
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
@@ -208,8 +230,37 @@ func TestFaultyServers(t *testing.T) {
 		hello, finished change
 		want            fault.Code
 	}{
-		"redirect":                  {hello: redirect, want: fault.ServerUnreachable},
-		"redirect later":            {finished: redirect, want: fault.ServerUnreachable},
+		"moved permanently":         {hello: redirect(301), want: fault.ServerUnreachable},
+		"found":                     {hello: redirect(302), want: fault.ServerUnreachable},
+		"see other":                 {hello: redirect(303), want: fault.ServerUnreachable},
+		"redirect":                  {hello: redirect(307), want: fault.ServerUnreachable},
+		"permanent redirect":        {hello: redirect(308), want: fault.ServerUnreachable},
+		"redirect later":            {finished: redirect(307), want: fault.ServerUnreachable},
+		"found later":               {finished: redirect(302), want: fault.ServerUnreachable},
+		"status 500, right answer":  {finished: status(500), want: fault.ServerUnreachable},
+		"hangs up":                  {hello: hangUp, want: fault.ServerUnreachable},
+		"hangs up later":            {finished: hangUp, want: fault.ServerUnreachable},
+		"compressed":                {hello: zipped, want: fault.BadFormat},
+		"last answer compressed":    {finished: zipped, want: fault.BadFormat},
+		"last answer too large":     {finished: instead(make([]byte, 1<<20)), want: fault.TooLarge},
+		"deep answer":               {hello: instead([]byte(strings.Repeat("<a>", 20000))), want: fault.BadFormat},
+		"two responses":             {finished: outer(`(?s)(<Response>.*</Response>)`, `$1$1`), want: fault.BadFormat},
+		"fault: tells the code":     {hello: instead(ctkip.Fault{Class: "x.Y", Message: "No " + testCode}.Body()), want: fault.ActivationRefused},
+		"no code":                   {hello: outer(`<AuthData>.*</AuthData>`, ``), want: fault.BadFormat},
+		"failure without content":   {hello: inner(func(string) string { return emptyFailure("ServerHello") }), want: fault.ActivationRefused},
+		"failed at the end":         {finished: inner(func(string) string { return emptyFailure("ServerFinished") }), want: fault.ActivationRefused},
+		"empty success":             {finished: inner(func(m string) string { return regexp.MustCompile(`(?s)<TokenID.*</Mac>`).ReplaceAllString(m, "") }), want: fault.Modified},
+		"continue at the end":       {finished: swap(`Status="Success"`, `Status="Continue"`), want: fault.ActivationRefused},
+		"hello again":               {finished: swap(`ServerFinished`, `ServerHello`), want: fault.BadFormat},
+		"message namespace inside":  {hello: swap(` xmlns=""`, ``), want: fault.BadFormat},
+		"two serials":               {finished: swap(`<KeyID xmlns="">[^<]*`, `<KeyID xmlns="">`+b64([]byte("000123456788"))), want: fault.BadFormat},
+		"MAC of another algorithm":  {finished: swap(`ct-kip-prf-aes"`, `ct-kip-prf-sha256"`), want: fault.BadFormat},
+		"hexadecimal codes":         {finished: swap(`Decimal`, `Hexadecimal`), want: fault.BadFormat},
+		"codes that count":          {finished: swap(`<Time [^>]*/>`, `<Counter/>`), want: fault.BadFormat},
+		"a huge key":                {hello: swap(`<ds:Modulus>[^<]*`, `<ds:Modulus>`+b64(bytes.Repeat([]byte{255}, 1025))), want: fault.BadFormat},
+		"a key of 1016 bits":        {hello: swap(`<ds:Modulus>[^<]*`, `<ds:Modulus>`+b64(bytes.Repeat([]byte{255}, 127))), want: fault.BadFormat},
+		"another key than it has":   {hello: swap(`<ds:Modulus>[^<]*`, `<ds:Modulus>`+b64(bytes.Repeat([]byte{255}, 256))), want: fault.ActivationRefused},
+		"even exponent":             {hello: swap(`<ds:Exponent>[^<]*`, `<ds:Exponent>BA==`), want: fault.BadFormat},
 		"status 500":                {hello: status(500), want: fault.ServerUnreachable},
 		"status 404":                {hello: status(404), want: fault.ServerUnreachable},
 		"status 204":                {hello: status(204), want: fault.ServerUnreachable},
@@ -312,8 +363,71 @@ func TestUntrustedServer(t *testing.T) {
 	defer old.Close()
 	refused("old TLS", ctkip.Link{URL: old.URL, Code: testCode}, Provisioner{Roots: s.roots()}, fault.ServerUnreachable)
 
+	expired := httptest.NewUnstartedServer(s)
+	certificate, pool := certificateFor(t, &x509.Certificate{NotAfter: time.Now().Add(-time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	expired.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	expired.StartTLS()
+	defer expired.Close()
+	refused("expired", ctkip.Link{URL: expired.URL, Code: testCode}, Provisioner{Roots: pool}, fault.ServerUntrusted)
+
+	hostile := httptest.NewUnstartedServer(s)
+	certificate, pool = certificateFor(t, &x509.Certificate{NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"\x1b[2J" + strings.Repeat("a", 5000)}})
+	hostile.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	hostile.StartTLS()
+	defer hostile.Close()
+	err = refused("a name that paints", ctkip.Link{URL: strings.Replace(hostile.URL, "127.0.0.1", "localhost", 1), Code: testCode}, Provisioner{Roots: pool}, fault.ServerUntrusted)
+	if err == nil || strings.ContainsRune(err.Error(), 0x1b) || len(err.Error()) > 1000 {
+		t.Errorf("not fit for a terminal: %.200q", err)
+	}
+
+	plain := httptest.NewServer(s)
+	defer plain.Close()
+	refused("no TLS behind https", ctkip.Link{URL: strings.Replace(plain.URL, "http:", "https:", 1), Code: testCode}, Provisioner{Roots: s.roots()}, fault.ServerUnreachable)
+	if s.requests > 0 {
+		t.Error("a server that is not trusted got the code")
+	}
+
 	s.Close()
 	refused("nobody there", s.link(), Provisioner{Roots: s.roots()}, fault.ServerUnreachable)
+}
+
+// certificateFor signs a certificate, and gives the roots that trust it.
+func certificateFor(t *testing.T, template *x509.Certificate) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	template.SerialNumber, template.IsCA, template.BasicConstraintsValid = big.NewInt(1), true, true
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &serverKey().PublicKey, serverKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: serverKey()}, pool
+}
+
+// A server that says nothing, or stops in the middle, is given up in time.
+func TestSilentServer(t *testing.T) {
+	for name, say := range map[string]string{"nothing": "", "half": "<?xml"} {
+		t.Run(name, func(t *testing.T) {
+			s, a := newServer(t), testApp(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			s.hello = func(w http.ResponseWriter, _ []byte) []byte {
+				io.WriteString(w, say)
+				http.NewResponseController(w).Flush()
+				cancel() // as the end of exchangeTimeout does
+				<-t.Context().Done()
+				return nil
+			}
+			_, err := a.Provision(ctx, s.link(), ImportOptions{}, Provisioner{Roots: s.roots()})
+			if fault.CodeOf(err) != fault.ServerUnreachable {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }
 
 func TestBadActivationCodes(t *testing.T) {
