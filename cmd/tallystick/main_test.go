@@ -35,7 +35,8 @@ var short = []string{"users", "tokens", "deliver"}
 //	refused CODE COMMAND   run it with --json; it must print nothing but this refusal, and exit with status 3
 //	status N COMMAND       run it; it must exit with this status
 //	field VAR FILE PATH    set VAR to a member of a JSON document: delivery.ctf, serials.0
-//	clock VAR OFFSET       set VAR to the time that is so far from now, in RFC 3339
+//	clock INTERVAL         set NOW, NEXT and LATER to times that are an interval apart, in RFC 3339, and in seconds in NOW_UNIX
+//	                       and so on: the codes of three times in a row are good, however long a script takes to try them
 //	sql STATEMENT          change the database behind the server's back; one row, no more and no less
 //	get URL                fetch a page; unix:PATH/PAGE from a socket, https from a server that ca.pem in the data folder vouches for
 //	certificate CERT KEY   make a certificate for 127.0.0.1 that is its own authority

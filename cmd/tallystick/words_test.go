@@ -77,10 +77,15 @@ func field(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func clock(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: clock VAR OFFSET")
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: clock INTERVAL")
 	}
-	offset, err := time.ParseDuration(args[1])
+	interval, err := time.ParseDuration(args[0])
 	ts.Check(err)
-	ts.Setenv(args[0], time.Now().Add(offset).UTC().Format(time.RFC3339))
+	at := time.Now().UTC()
+	for _, name := range []string{"NOW", "NEXT", "LATER"} {
+		ts.Setenv(name, at.Format(time.RFC3339))
+		ts.Setenv(name+"_UNIX", strconv.FormatInt(at.Unix(), 10))
+		at = at.Add(interval)
+	}
 }
