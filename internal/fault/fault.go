@@ -92,6 +92,13 @@ const (
 	DeliveryProofFailed Code = "DELIVERY_PROOF_FAILED"
 )
 
+// Authentication dialogues (spec/rest-authn-api.md section 5).
+const (
+	AttemptNotFound  Code = "ATTEMPT_NOT_FOUND"    // unknown, over, or begun by another agent
+	OutOfSequence    Code = "OUT_OF_SEQUENCE"      // the answer is to another turn than the last
+	StepNotRequested Code = "METHOD_NOT_REQUESTED" // the answer is to another step than the one asked for
+)
+
 // Refusals of the token app (spec/cli.md).
 const (
 	BadFormat            Code = "BAD_FORMAT"
