@@ -38,7 +38,7 @@ const (
 	AuditTampered Code = "AUDIT_TAMPERED" // the audit log is not what was signed
 )
 
-// Users, profiles and devices.
+// Users, profiles, devices and policies.
 const (
 	UserNotFound      Code = "USER_NOT_FOUND"
 	UserExists        Code = "USER_EXISTS"
@@ -50,6 +50,7 @@ const (
 	ProfileNotAllowed Code = "PROFILE_OPTION_NOT_ALLOWED_BY_DEVICE"
 	ProfileInUse      Code = "PROFILE_IN_USE"
 	DeviceNotFound    Code = "DEVICE_DEF_NOT_FOUND"
+	PolicyInvalid     Code = "POLICY_INVALID"
 )
 
 // Token records: made, imported, assigned.

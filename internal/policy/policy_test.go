@@ -1,0 +1,135 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
+)
+
+const day = 24 * time.Hour
+
+func TestDefaultsAreThoseOfTheSpecification(t *testing.T) {
+	want := policy.Set{
+		Token: policy.Token{
+			IncorrectBeforeNTC: 3, NextCodeFailure: "fail", PINCreation: "user", PINMin: 4, PINMax: 8, PINCharacters: "digits",
+			RefuseTrivialPINs: true, PINHistory: 5, EmergencyLength: 8, EmergencyCharacters: "alphanumeric", EmergencyLife: 7 * day,
+			EmergencyIfFound: "accept_and_end", WindowSmall: 1, WindowMedium: 10 * time.Minute, WindowLarge: 12 * time.Hour,
+		},
+		Lockout: policy.Lockout{Failures: 5, Within: day, SeparateUnknownSources: true},
+	}
+	got := policy.Default()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v", got)
+	}
+	if err := got.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASetSurvivesJSON(t *testing.T) {
+	before := policy.Default()
+	before.Token.ExcludedWords, before.Lockout.UnlockAfter = []string{"acme"}, 30*time.Minute
+	text, err := json.Marshal(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var after policy.Set
+	if err := json.Unmarshal(text, &after); err != nil || !reflect.DeepEqual(after, before) {
+		t.Errorf("%s became %+v, %v", text, after, err)
+	}
+}
+
+// Each setting takes the ends of its range and refuses what lies beyond, by its name.
+func TestLimits(t *testing.T) {
+	type change = func(*policy.Set)
+	long := make([]string, 1001)
+	for i := range long {
+		long[i] = "word"
+	}
+	for _, c := range []struct {
+		setting string
+		good    []change
+		bad     []change
+	}{
+		{"incorrect_before_ntc", []change{
+			func(s *policy.Set) { s.Token.IncorrectBeforeNTC = 0 }, func(s *policy.Set) { s.Token.IncorrectBeforeNTC = 20 },
+		}, []change{
+			func(s *policy.Set) { s.Token.IncorrectBeforeNTC = -1 }, func(s *policy.Set) { s.Token.IncorrectBeforeNTC = 21 },
+		}},
+		{"next_code_failure", []change{func(s *policy.Set) { s.Token.NextCodeFailure = policy.NextCodeLocks }},
+			[]change{func(s *policy.Set) { s.Token.NextCodeFailure = "" }}},
+		{"pin_creation", []change{
+			func(s *policy.Set) { s.Token.PINCreation = policy.BySystem }, func(s *policy.Set) { s.Token.PINCreation = policy.ByEither },
+		}, []change{func(s *policy.Set) { s.Token.PINCreation = "User" }}},
+		{"pin_min", []change{func(s *policy.Set) { s.Token.PINMin = 8 }},
+			[]change{func(s *policy.Set) { s.Token.PINMin = 3 }, func(s *policy.Set) { s.Token.PINMin, s.Token.PINMax = 17, 17 }}},
+		{"pin_max", []change{func(s *policy.Set) { s.Token.PINMax = 4 }, func(s *policy.Set) { s.Token.PINMax = 16 }},
+			[]change{func(s *policy.Set) { s.Token.PINMax = 17 }, func(s *policy.Set) { s.Token.PINMin, s.Token.PINMax = 6, 5 }}},
+		{"pin_characters", []change{func(s *policy.Set) { s.Token.PINCharacters = policy.Alphanumeric }},
+			[]change{func(s *policy.Set) { s.Token.PINCharacters = "emoji" }}},
+		{"min_letters", []change{func(s *policy.Set) { s.Token.MinLetters = 4 }},
+			[]change{func(s *policy.Set) { s.Token.MinLetters = 5 }, func(s *policy.Set) { s.Token.MinLetters = -1 }}},
+		{"min_digits", []change{func(s *policy.Set) { s.Token.MinLetters, s.Token.MinDigits = 2, 2 }},
+			[]change{func(s *policy.Set) { s.Token.MinLetters, s.Token.MinDigits = 2, 3 }}},
+		{"excluded_words", []change{func(s *policy.Set) { s.Token.ExcludedWords = []string{"acme", "2026", "Rumpelstilzchen"} }},
+			[]change{
+				func(s *policy.Set) { s.Token.ExcludedWords = []string{"abc"} }, func(s *policy.Set) { s.Token.ExcludedWords = []string{"größe"} },
+				func(s *policy.Set) { s.Token.ExcludedWords = []string{strings.Repeat("x", 17)} }, func(s *policy.Set) { s.Token.ExcludedWords = long },
+			}},
+		{"pin_max_life", []change{func(s *policy.Set) { s.Token.PINMaxLife = day }, func(s *policy.Set) { s.Token.PINMaxLife = 3650 * day }},
+			[]change{
+				func(s *policy.Set) { s.Token.PINMaxLife = day - time.Second }, func(s *policy.Set) { s.Token.PINMaxLife = 3651 * day },
+				func(s *policy.Set) { s.Token.PINMaxLife = day + time.Millisecond }, func(s *policy.Set) { s.Token.PINMaxLife = -day },
+			}},
+		{"pin_min_life", []change{func(s *policy.Set) { s.Token.PINMinLife, s.Token.PINMaxLife = day, 2*day }},
+			[]change{func(s *policy.Set) { s.Token.PINMinLife, s.Token.PINMaxLife = 2*day, 2*day }, func(s *policy.Set) { s.Token.PINMinLife = 366 * day }}},
+		{"pin_history", []change{func(s *policy.Set) { s.Token.PINHistory = 0 }, func(s *policy.Set) { s.Token.PINHistory = 20 }},
+			[]change{func(s *policy.Set) { s.Token.PINHistory = 21 }}},
+		{"emergency_length", []change{func(s *policy.Set) { s.Token.EmergencyLength = 16 }},
+			[]change{func(s *policy.Set) { s.Token.EmergencyLength = 7 }, func(s *policy.Set) { s.Token.EmergencyLength = 17 }}},
+		{"emergency_characters", []change{func(s *policy.Set) { s.Token.EmergencyCharacters = policy.Digits }},
+			[]change{func(s *policy.Set) { s.Token.EmergencyCharacters = "" }}},
+		{"emergency_life", []change{func(s *policy.Set) { s.Token.EmergencyLife = time.Hour }},
+			[]change{func(s *policy.Set) { s.Token.EmergencyLife = 0 }, func(s *policy.Set) { s.Token.EmergencyLife = 366 * day }}},
+		{"emergency_max_life", []change{func(s *policy.Set) { s.Token.EmergencyMaxLife = 7 * day }},
+			[]change{func(s *policy.Set) { s.Token.EmergencyMaxLife = 6 * day }}},
+		{"emergency_if_found", []change{func(s *policy.Set) { s.Token.EmergencyIfFound = policy.Deny }, func(s *policy.Set) { s.Token.EmergencyIfFound = policy.AcceptAfter }},
+			[]change{func(s *policy.Set) { s.Token.EmergencyIfFound = "keep" }}},
+		{"window_small", []change{func(s *policy.Set) { s.Token.WindowSmall = 0 }, func(s *policy.Set) { s.Token.WindowSmall = 10 }},
+			[]change{func(s *policy.Set) { s.Token.WindowSmall = 11 }, func(s *policy.Set) { s.Token.WindowSmall = -1 }}},
+		{"window_medium", []change{func(s *policy.Set) { s.Token.WindowMedium = 2 * time.Hour }},
+			[]change{func(s *policy.Set) { s.Token.WindowMedium = 59 * time.Second }, func(s *policy.Set) { s.Token.WindowMedium = 3 * time.Hour }}},
+		{"window_large", []change{func(s *policy.Set) { s.Token.WindowLarge = 24 * time.Hour }},
+			[]change{func(s *policy.Set) { s.Token.WindowLarge = 9 * time.Minute }, func(s *policy.Set) { s.Token.WindowLarge = 25 * time.Hour }}},
+		{"failures", []change{func(s *policy.Set) { s.Lockout.Failures = 0 }, func(s *policy.Set) { s.Lockout.Failures = 100 }},
+			[]change{func(s *policy.Set) { s.Lockout.Failures = -1 }, func(s *policy.Set) { s.Lockout.Failures = 101 }}},
+		{"within", []change{func(s *policy.Set) { s.Lockout.Within = time.Minute }},
+			[]change{func(s *policy.Set) { s.Lockout.Within = 0 }, func(s *policy.Set) { s.Lockout.Within = 366 * day }}},
+		{"unlock_after", []change{func(s *policy.Set) { s.Lockout.UnlockAfter = time.Minute }},
+			[]change{func(s *policy.Set) { s.Lockout.UnlockAfter = time.Second }, func(s *policy.Set) { s.Lockout.UnlockAfter = -time.Minute }}},
+	} {
+		for i, change := range c.good {
+			s := policy.Default()
+			change(&s)
+			if err := s.Validate(); err != nil {
+				t.Errorf("%s, good %d: %v", c.setting, i, err)
+			}
+		}
+		for i, change := range c.bad {
+			s := policy.Default()
+			change(&s)
+			err := s.Validate()
+			var refusal *fault.Error
+			if !errors.Is(err, fault.PolicyInvalid) || !errors.As(err, &refusal) || refusal.Details["setting"] != c.setting ||
+				!strings.HasPrefix(refusal.Message, c.setting+" ") {
+				t.Errorf("%s, bad %d: %v", c.setting, i, err)
+			}
+		}
+	}
+}
