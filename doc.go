@@ -11,7 +11,7 @@
 // Under internal, the nouns and verbs of running tokens, then the ways in:
 //
 //	fault, audit, seed, user, device, policy, cli  the words every layer shares
-//	profile, token, pin, access                    the nouns with rules
+//	profile, token, pin, emergency, access         the nouns with rules
 //	distribution, authentication, records, tokenapp   the verbs
 //	store, api, provision                          the database and the transports, strangers to one another
 //	server                                         opens the store, wires the transports, runs, stops

@@ -69,6 +69,7 @@ const (
 	ImportRecord     Code = "IMPORT_RECORD_INVALID"
 	ImportDuplicate  Code = "IMPORT_DUPLICATE"
 	PINInvalid       Code = "PIN_INVALID"
+	LifetimeTooLong  Code = "LIFETIME_TOO_LONG"
 )
 
 // Distribution and redistribution.

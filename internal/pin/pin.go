@@ -2,21 +2,20 @@
 // hash keyed with a secret that is not in the database, never the PIN
 // (spec/software-token-lifecycle.md sections 3 and 10.4; docs/divergences.md
 // says why the hash is fast).
+//
+//	rules := pin.Rules{Keys: keyring, Token: t, Policy: policies.Token, Past: past, Now: now}
+//	hash, err := rules.New("8093")          // err says for the user why not
+//	past = past.With(hash, policies.Token)  // kept beside the hash
+//	ok := pin.Check(keyring, hash, serial, "8093")
 package pin
 
 import (
 	"crypto/rand"
 	"crypto/subtle"
-	"strings"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/device"
-	"github.com/tallystick/tallystick/internal/fault"
-)
-
-// Lengths of a PIN in characters.
-const (
-	MinLength = 4
-	MaxLength = 8
+	"github.com/tallystick/tallystick/internal/policy"
 )
 
 // A Hasher makes keyed hashes: a seed.Keyring.
@@ -31,42 +30,28 @@ type Token struct {
 	Digits int // length of its codes
 }
 
-// New checks a PIN for a token and returns the hash to keep: 4 to 8 digits, and none of the
-// trivial ones. A PINPad PIN must not be longer than the code, or part of it would never be checked.
+// New is [Rules.New] under the default policy, for a token that had no PIN before.
 func New(h Hasher, t Token, pin string) ([]byte, error) {
-	if t.Type == device.NoPIN {
-		return nil, fault.New(fault.PINInvalid, "token %s takes no PIN: redistribute it with a profile that does", t.Serial)
-	}
-	if len(pin) < MinLength || len(pin) > MaxLength || strings.Trim(pin, "0123456789") != "" {
-		return nil, fault.New(fault.PINInvalid, "a PIN takes %d to %d digits", MinLength, MaxLength)
-	}
-	if t.Type == device.PINPad && len(pin) > t.Digits {
-		return nil, fault.New(fault.PINInvalid, "a PIN for this token takes at most %d digits, as its codes do", t.Digits)
-	}
-	if trivial(pin) || strings.Contains(t.Serial, pin) {
-		return nil, fault.New(fault.PINInvalid, "this PIN is too easy to guess: no sequence, no repetition, no part of the serial number")
-	}
+	return Rules{Keys: h, Token: t, Policy: policy.Default().Token}.New(pin)
+}
+
+// Expired tells whether a PIN that is right must be changed now: it is older than the policy's longest life, or it is a
+// temporary one, which an administrator set and which expires at its first use.
+func Expired(setAt time.Time, temporary bool, p policy.Token, now time.Time) bool {
+	return temporary || p.PINMaxLife > 0 && !now.Before(setAt.Add(p.PINMaxLife))
+}
+
+const (
+	saltSize = 16
+	hashSize = saltSize + 32 // bytes of what is kept of one PIN: the salt, then HMAC-SHA-256
+)
+
+// keep makes what is kept of a PIN.
+func keep(h Hasher, serial, pin string) []byte {
 	salt := make([]byte, saltSize)
 	rand.Read(salt)
-	return hash(h, salt, t.Serial, pin), nil
+	return hash(h, salt, serial, pin)
 }
-
-// trivial finds PINs that people choose first: one step repeated, such as
-// 1111, 1234 or 9753, and a short group repeated, such as 1212.
-func trivial(pin string) bool {
-	sameStep := true
-	for i := 2; i < len(pin); i++ {
-		sameStep = sameStep && pin[i]-pin[i-1] == pin[1]-pin[0]
-	}
-	for n := 1; n <= len(pin)/2; n++ {
-		if len(pin)%n == 0 && strings.Repeat(pin[:n], len(pin)/n) == pin {
-			return true
-		}
-	}
-	return sameStep
-}
-
-const saltSize = 16
 
 func hash(h Hasher, salt []byte, serial, pin string) []byte {
 	return append(salt[:saltSize:saltSize], h.MAC("pin", salt, []byte(serial), []byte(pin))...)
@@ -78,4 +63,24 @@ func Check(h Hasher, kept []byte, serial, pin string) bool {
 		return false
 	}
 	return subtle.ConstantTimeCompare(kept, hash(h, kept[:saltSize], serial, pin)) == 1
+}
+
+// A History is the hashes of the PINs that a token has had, the present one first: what [Rules.New] returned, one after
+// the other. The hash of a single PIN is a history too. It ends with the assignment to its user.
+type History []byte
+
+// With is the history after one more PIN, cut to as many as the policy remembers.
+func (past History) With(hash []byte, p policy.Token) History {
+	all := append(append(History{}, hash...), past...)
+	return all[:min(len(all), p.PINHistory*hashSize)]
+}
+
+// holds tells whether pin is one of the last n.
+func (past History) holds(h Hasher, serial, pin string, n int) bool {
+	found := false
+	for ; n > 0 && len(past) >= hashSize; n-- {
+		found = Check(h, past[:hashSize], serial, pin) || found
+		past = past[hashSize:]
+	}
+	return found
 }
