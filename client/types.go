@@ -287,6 +287,77 @@ type APIKeyList struct {
 	APIKeys []APIKey `json:"api_keys"`
 }
 
+// An Agent is a program, such as a VPN gateway, that asks for its users
+// through the SecurID Authentication API.
+type Agent struct {
+	Agent       string    `json:"agent"`        // its name, which it gives as clientId; unique whatever the case
+	Retry       bool      `json:"retry"`        // a wrong passcode leaves the attempt open for another one
+	DisplayName string    `json:"display_name"` // of the method SECURID; "" sends null, which every known agent takes
+	HMAC        string    `json:"hmac"`         // off, allowed or required: requests are signed
+	Networks    []string  `json:"networks"`     // that it may ask from; none for all
+	Note        string    `json:"note"`
+	CreatedAt   time.Time `json:"created_at"`
+	Version     int       `json:"version"`
+}
+
+// A NewAgent is an agent to be added.
+type NewAgent struct {
+	Agent       string   `json:"agent"`
+	Retry       bool     `json:"retry,omitempty"`
+	DisplayName string   `json:"display_name,omitempty"`
+	HMAC        string   `json:"hmac,omitempty"` // off
+	Networks    []string `json:"networks,omitempty"`
+	Note        string   `json:"note,omitempty"`
+}
+
+// An AgentEdit changes an agent; what is nil stays.
+type AgentEdit struct {
+	Retry       *bool     `json:"retry,omitempty"`
+	DisplayName *string   `json:"display_name,omitempty"`
+	HMAC        *string   `json:"hmac,omitempty"`
+	Networks    *[]string `json:"networks,omitempty"`
+	Note        *string   `json:"note,omitempty"`
+}
+
+// An AgentList is all agents.
+type AgentList struct {
+	Agents []Agent `json:"agents"`
+}
+
+// An AgentCredential is what an agent proves itself with.
+type AgentCredential struct {
+	AccessID   string     `json:"access_id"`
+	Agent      string     `json:"agent"`
+	Deprecated bool       `json:"deprecated"` // works, and is warned about
+	HMAC       bool       `json:"hmac"`       // requests may be signed with it: it was made while the agent's HMAC was on
+	Note       string     `json:"note"`
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at,omitempty"` // nil for never
+}
+
+// A NewAgentCredential is a credential to be made.
+type NewAgentCredential struct {
+	Note        string `json:"note,omitempty"`
+	LifeSeconds int64  `json:"life_seconds,omitempty"` // 0 for ever
+}
+
+// A CreatedAgentCredential is a new credential with its access key, which is shown this once.
+type CreatedAgentCredential struct {
+	AgentCredential
+	AccessKey Secret `json:"access_key"`
+}
+
+// An AgentCredentialEdit changes a credential; what is nil stays.
+type AgentCredentialEdit struct {
+	Deprecated *bool   `json:"deprecated,omitempty"`
+	Note       *string `json:"note,omitempty"`
+}
+
+// An AgentCredentialList is the credentials of an agent, oldest first.
+type AgentCredentialList struct {
+	Credentials []AgentCredential `json:"credentials"`
+}
+
 // A DataKey is a key that secrets are sealed with.
 type DataKey struct {
 	DataKey int64 `json:"data_key"` // its number

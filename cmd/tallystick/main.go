@@ -76,6 +76,7 @@ func (p *program) commands() []*cobra.Command {
 		p.profileCommands(),
 		p.tokenCommands(),
 		p.checkCommand(),
+		p.agentCommands(),
 		p.apiKeyCommands(),
 		p.keyCommands(),
 		p.auditCommands(),
@@ -86,7 +87,7 @@ func (p *program) commands() []*cobra.Command {
 // group is a command that only has subcommands.
 func group(name, short string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{Use: name, Short: short, Args: cli.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		return cli.Usagef("%s takes one of its subcommands; see 'tallystick %s --help'", name, name)
+		return cli.Usagef("%s takes one of its subcommands; see '%s --help'", name, cmd.CommandPath())
 	}}
 	g.AddCommand(commands...)
 	return g

@@ -1,5 +1,7 @@
 // Package access says who may do what: roles with their rights, and the API
-// keys that act in a role (spec/software-token-lifecycle.md section 15).
+// keys that act in a role (spec/software-token-lifecycle.md section 15); and
+// the agents that ask through the SecurID Authentication API, with their
+// credentials (spec/rest-authn-api.md section 2).
 package access
 
 import (
@@ -31,7 +33,8 @@ const (
 	Redistribute   Right = "redistribute"  // new seeds for delivered tokens
 	Authenticate   Right = "authenticate"  // ask whether a passcode is right
 	ReadAudit      Right = "read_audit"
-	ManageKeys     Right = "manage_keys" // API keys and data keys
+	ManageKeys     Right = "manage_keys"   // API keys and data keys
+	ManageAgents   Right = "manage_agents" // the programs that ask for authentication, and their credentials
 )
 
 // A Role is a named set of rights.
@@ -45,17 +48,17 @@ const (
 	PrivilegedHelpDesk Role = "privileged_help_desk"
 	Auditor            Role = "auditor"
 	Operator           Role = "operator"
-	Agent              Role = "agent" // a program that asks for authentication
+	AgentRole          Role = "agent" // a program that asks for authentication
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManageTokens, CareTokens, Distribute, Redistribute, Authenticate, ReadAudit, ManageKeys},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManageTokens, CareTokens, Distribute, Redistribute, Authenticate, ReadAudit, ManageKeys, ManageAgents},
 	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, Distribute, Redistribute},
 	HelpDesk:           {Read, CareTokens},
 	PrivilegedHelpDesk: {Read, CareTokens, Redistribute},
 	Auditor:            {Read, ReadAudit},
 	Operator:           {ManageKeys},
-	Agent:              {Authenticate},
+	AgentRole:          {Authenticate},
 }
 
 // Roles lists the roles by name.

@@ -59,7 +59,7 @@ func TestKeys(t *testing.T) {
 	if _, err := r.Check(ctx, text); !errors.Is(err, fault.Unauthorized) {
 		t.Errorf("expired: %v", err)
 	}
-	_, forever, err := r.Add(ctx, "agent", access.Agent, 0)
+	_, forever, err := r.Add(ctx, "agent", access.AgentRole, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestRolesMayWhatTheyShould(t *testing.T) {
 		{access.PrivilegedHelpDesk, access.Redistribute, true}, {access.PrivilegedHelpDesk, access.Distribute, false},
 		{access.Auditor, access.ReadAudit, true}, {access.Auditor, access.CareTokens, false},
 		{access.TokenAdmin, access.ManageProfiles, false}, {access.SuperAdmin, access.ManageProfiles, true},
-		{access.Agent, access.Authenticate, true}, {access.Agent, access.Read, false}, {"king", access.Read, false},
+		{access.AgentRole, access.Authenticate, true}, {access.AgentRole, access.Read, false}, {"king", access.Read, false},
 	} {
 		if c.role.May(c.may) != c.want {
 			t.Errorf("%s may %s: %t", c.role, c.may, !c.want)

@@ -49,6 +49,7 @@ type Config struct {
 	Profiles      *profile.Registry
 	Tokens        *token.Registry
 	Keys          *access.Registry
+	Agents        *access.Agents
 	Records       *records.Registry
 	Distributor   *distribution.Distributor
 	Authenticator *authentication.Engine
@@ -140,6 +141,16 @@ func (a *API) routes() []route {
 		{"GET /v1/api-keys", access.ManageKeys, a.listKeys, nil},
 		{"DELETE /v1/api-keys/{name}", access.ManageKeys, a.deleteKey, nil},
 		{"POST /v1/data-keys/rotate", access.ManageKeys, a.rotate, nil},
+
+		{"POST /v1/agents", access.ManageAgents, a.addAgent, nil},
+		{"GET /v1/agents", access.ManageAgents, a.listAgents, nil},
+		{"GET /v1/agents/{agent}", access.ManageAgents, a.showAgent, nil},
+		{"PATCH /v1/agents/{agent}", access.ManageAgents, a.editAgent, nil},
+		{"DELETE /v1/agents/{agent}", access.ManageAgents, a.deleteAgent, nil},
+		{"POST /v1/agents/{agent}/credentials", access.ManageAgents, a.addCredential, nil},
+		{"GET /v1/agents/{agent}/credentials", access.ManageAgents, a.listCredentials, nil},
+		{"PATCH /v1/agent-credentials/{access_id}", access.ManageAgents, a.editCredential, nil},
+		{"DELETE /v1/agent-credentials/{access_id}", access.ManageAgents, a.deleteCredential, nil},
 
 		{"GET /v1/audit/events", access.ReadAudit, a.auditEvents, nil},
 		{"GET /v1/audit/entries", access.ReadAudit, a.auditEntries, nil},

@@ -92,7 +92,9 @@ func init() {
 		client.Profile{}, client.NewProfile{}, client.ProfileEdit{}, client.ProfileList{}, client.Token{}, client.Pending{}, client.TokenPage{},
 		client.NewTokens{}, client.CreatedTokens{}, client.TokenFile{}, client.ImportedTokens{}, client.Assignment{}, client.Distribution{},
 		client.Redistribution{}, client.Issue{}, client.Delivery{}, client.Revocation{}, client.PIN{}, client.Check{}, client.Decision{},
-		client.APIKey{}, client.NewAPIKey{}, client.CreatedAPIKey{}, client.APIKeyList{}, client.DataKey{}, client.Event{}, client.EventPage{},
+		client.APIKey{}, client.NewAPIKey{}, client.CreatedAPIKey{}, client.APIKeyList{}, client.Agent{}, client.NewAgent{}, client.AgentEdit{},
+		client.AgentList{}, client.AgentCredential{}, client.NewAgentCredential{}, client.CreatedAgentCredential{}, client.AgentCredentialEdit{},
+		client.AgentCredentialList{}, client.DataKey{}, client.Event{}, client.EventPage{},
 		client.Entry{}, client.EntryList{}, client.Checkpoint{}, client.CheckpointList{}, client.VerifierKey{}, client.PendingCount{}, client.Problem{},
 	} {
 		goTypes[reflect.TypeOf(v).Name()] = reflect.TypeOf(v)

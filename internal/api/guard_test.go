@@ -117,7 +117,7 @@ func TestLimits(t *testing.T) {
 
 func TestUnknownPathsAndMethods(t *testing.T) {
 	h := newHouse(t)
-	key := h.key(access.Agent)
+	key := h.key(access.AgentRole)
 	for _, c := range [][2]string{{"GET", "/"}, {"GET", "/v1/nothing"}, {"PUT", "/v1/users"}, {"POST", "/v1/tokens/000000000001/seed"}, {"GET", "/v2/users"}} {
 		if status, headers, body := h.send(key, c[0], c[1], ""); status != http.StatusNotFound || headers.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s %s: %d %s", c[0], c[1], status, body)

@@ -29,7 +29,7 @@ func TestEveryRoute(t *testing.T) {
 		walk func(*testing.T, *house)
 	}{
 		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"tokens", tokenRoutes},
-		{"deliveries", deliveryRoutes}, {"keys", keyRoutes}, {"audit", auditRoutes},
+		{"deliveries", deliveryRoutes}, {"agents", agentRoutes}, {"keys", keyRoutes}, {"audit", auditRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
 	}

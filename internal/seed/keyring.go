@@ -45,6 +45,9 @@ func ReplyTo(request string) Binding { return Binding("reply/" + request) }
 // OfExchange binds the answer that ended a provisioning exchange to its ID.
 func OfExchange(id []byte) Binding { return Binding(fmt.Sprintf("exchange/%x", id)) }
 
+// OfCredential binds the access key of an agent to its access ID.
+func OfCredential(id string) Binding { return Binding("credential/" + id) }
+
 // A DataKey is a key of the keyring as the database keeps it: wrapped by the
 // master key that MasterID names.
 type DataKey struct {

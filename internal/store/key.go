@@ -66,6 +66,7 @@ const (
 	secretBinding   = "secret"
 	replyBinding    = "reply"
 	exchangeBinding = "exchange"
+	accessBinding   = "credential"
 )
 
 // sealed are the columns that hold secrets: which bindings they have, the table, what of a row the binding is made of, and how.
@@ -96,6 +97,12 @@ var sealed = []struct {
 		var id []byte
 		err := r.Scan(&id, &k.Sealed.KeyID, &k.Sealed.Blob)
 		k.Binding = seed.OfExchange(id)
+		return err
+	}},
+	{accessBinding, "agent_credential", "access_id", func(r row, k *seed.Kept) error {
+		var id string
+		err := r.Scan(&id, &k.Sealed.KeyID, &k.Sealed.Blob)
+		k.Binding = seed.OfCredential(id)
 		return err
 	}},
 }
@@ -145,6 +152,8 @@ func whereSealed(b seed.Binding) (table, where string, args []any, err error) {
 	case exchangeBinding:
 		id, err := hex.DecodeString(name)
 		return "exchange", "id = $5", []any{id}, err
+	case accessBinding:
+		return "agent_credential", "access_id = $5", []any{name}, nil
 	}
 	return "", "", nil, fmt.Errorf("store: nothing is sealed as %q", b)
 }

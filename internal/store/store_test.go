@@ -23,6 +23,7 @@ var (
 	_ profile.Store        = (*store.DB)(nil)
 	_ token.Store          = (*store.DB)(nil)
 	_ access.Store         = (*store.DB)(nil)
+	_ access.AgentStore    = (*store.DB)(nil)
 	_ audit.Store          = (*store.DB)(nil)
 	_ distribution.Store   = (*store.DB)(nil)
 	_ authentication.Store = (*store.DB)(nil)

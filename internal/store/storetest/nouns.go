@@ -129,7 +129,7 @@ func profilesMove(t *testing.T, s fixture) {
 
 func apiKeys(t *testing.T, s fixture) {
 	ctx := t.Context()
-	b := access.Key{ID: "00000000000000ab", Name: "b", Role: access.Agent, Hash: []byte{1, 0, 2}, CreatedAt: start, ExpiresAt: day(3)}
+	b := access.Key{ID: "00000000000000ab", Name: "b", Role: access.AgentRole, Hash: []byte{1, 0, 2}, CreatedAt: start, ExpiresAt: day(3)}
 	a := access.Key{ID: "00000000000000cd", Name: "a", Role: access.SuperAdmin, Hash: []byte{3}, CreatedAt: start}
 	ok(t, s.AddAPIKey(ctx, b))
 	ok(t, s.AddAPIKey(ctx, a))
@@ -197,7 +197,11 @@ func (s fixture) everySecret(t *testing.T) []seed.Binding {
 	ok(t, err)
 	x.Reply, x.UsedAt, x.RepliedAt = under("an answer"), start, start
 	ok(t, s.SaveExchange(ctx, x))
-	return []seed.Binding{seed.Of(r.Serial, 1), seed.Of(r.Serial, 2), seed.Named("a/b"), seed.ReplyTo("key:a/b/c/d"), seed.OfExchange(x.ID)}
+	ok(t, s.AddAgent(ctx, agent("vpn1")))
+	c := credential("vpn1", "id")
+	c.Sealed = under("an access key")
+	ok(t, s.AddCredential(ctx, c))
+	return []seed.Binding{seed.Of(r.Serial, 1), seed.Of(r.Serial, 2), seed.Named("a/b"), seed.ReplyTo("key:a/b/c/d"), seed.OfExchange(x.ID), seed.OfCredential(c.ID)}
 }
 
 func resealing(t *testing.T, s fixture) {

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+)
+
+func (p *program) agentCommands() *cobra.Command {
+	return group("agent", "The programs that ask through the SecurID Authentication API",
+		p.agentAdd(), p.agentList(), p.agentShow(), p.agentEdit(), p.agentDelete(), p.agentCredentialCommands())
+}
+
+// agentFlags are the settings of an agent.
+type agentFlags struct {
+	retry                   bool
+	displayName, hmac, note string
+	networks                []string
+}
+
+func (f *agentFlags) on(cmd *cobra.Command) {
+	s := cmd.Flags()
+	s.BoolVar(&f.retry, "retry", false, "a wrong passcode leaves the attempt open for another one")
+	s.StringVar(&f.displayName, "display-name", "", "`name` of the method SECURID, for agents that show it (default none)")
+	s.StringVar(&f.hmac, "hmac", "off", "signed requests: off, allowed or required")
+	s.StringSliceVar(&f.networks, "network", nil, "`network` that it may ask from, such as 192.0.2.0/24; may be given several times (default all)")
+	s.StringVar(&f.note, "note", "", "`text` for administrators")
+}
+
+func (p *program) agentAdd() *cobra.Command {
+	var f agentFlags
+	cmd := p.command("add NAME", "Add an agent; NAME is what it gives as clientId", 1, func(r run) error {
+		added, err := r.server.AddAgent(r.ctx, client.NewAgent{
+			Agent: r.args[0], Retry: f.retry, DisplayName: f.displayName, HMAC: f.hmac, Networks: f.networks, Note: f.note,
+		})
+		if err != nil {
+			return err
+		}
+		return p.result(added, "added agent %s: 'tallystick agent credential add' makes its access ID and key", added.Agent)
+	})
+	f.on(cmd)
+	return cmd
+}
+
+func (p *program) agentList() *cobra.Command {
+	return p.command("list", "List the agents", 0, func(r run) error {
+		agents, err := r.server.Agents(r.ctx)
+		if err != nil {
+			return err
+		}
+		return p.table(client.AgentList{Agents: agents}, []string{"AGENT", "HMAC", "RETRY", "NETWORKS"}, len(agents), func(i int) []string {
+			return []string{agents[i].Agent, agents[i].HMAC, yesNo(agents[i].Retry), strings.Join(agents[i].Networks, " ")}
+		})
+	})
+}
+
+func (p *program) agentShow() *cobra.Command {
+	return p.command("show NAME", "Show an agent and its credentials", 1, func(r run) error {
+		a, err := r.server.Agent(r.ctx, r.args[0])
+		if err != nil {
+			return err
+		}
+		credentials, err := r.server.AgentCredentials(r.ctx, a.Agent)
+		if err != nil {
+			return err
+		}
+		if p.JSON {
+			return p.PrintJSON(struct {
+				client.Agent
+				Credentials []client.AgentCredential `json:"credentials"`
+			}{a, credentials})
+		}
+		p.fields("agent", a.Agent, "display name", a.DisplayName, "retry", yesNo(a.Retry), "hmac", a.HMAC, "networks", strings.Join(a.Networks, " "),
+			"note", a.Note, "added", date(&a.CreatedAt))
+		for _, c := range credentials {
+			p.fields("access id", c.AccessID)
+		}
+		return nil
+	})
+}
+
+func (p *program) agentEdit() *cobra.Command {
+	var f agentFlags
+	var version int
+	cmd := p.command("edit NAME", "Change an agent", 1, nil)
+	f.on(cmd)
+	cmd.Flags().IntVar(&version, "version", 0, "refuse if the agent is not at this `version` any more")
+	p.does(cmd, func(r run) error {
+		if f.networks == nil {
+			f.networks = []string{} // --network= takes them all away
+		}
+		a, err := r.server.EditAgent(r.ctx, r.args[0], version, client.AgentEdit{
+			Retry: given(cmd, "retry", &f.retry), DisplayName: given(cmd, "display-name", &f.displayName), HMAC: given(cmd, "hmac", &f.hmac),
+			Networks: given(cmd, "network", &f.networks), Note: given(cmd, "note", &f.note),
+		})
+		if err != nil {
+			return err
+		}
+		return p.result(a, "changed agent %s", a.Agent)
+	})
+	return cmd
+}
+
+func (p *program) agentDelete() *cobra.Command {
+	return p.deletion("delete NAME", "Delete an agent and its credentials", func(r run) error { return r.server.DeleteAgent(r.ctx, r.args[0]) })
+}
+
+func (p *program) agentCredentialCommands() *cobra.Command {
+	return group("credential", "What agents prove themselves with",
+		p.credentialAdd(), p.credentialList(), p.credentialEdit(), p.credentialDeprecate(),
+		p.deletion("delete ACCESS-ID", "Make a credential useless", func(r run) error { return r.server.DeleteAgentCredential(r.ctx, r.args[0]) }))
+}
+
+func (p *program) credentialAdd() *cobra.Command {
+	var n client.NewAgentCredential
+	var life time.Duration
+	var out string
+	cmd := p.command("add AGENT", "Make an access ID and an access key; the key is shown this once", 1, func(r run) error {
+		n.LifeSeconds = seconds(life)
+		c, err := r.server.AddAgentCredential(r.ctx, r.args[0], n)
+		if err != nil {
+			return err
+		}
+		if out != "" {
+			if err := writeSecret(out, []byte(string(c.AccessKey)+"\n")); err != nil {
+				return fmt.Errorf("the credential was made and its key could not be kept (%w): delete it and make another", err)
+			}
+			return p.result(c.AgentCredential, "access ID   %s\naccess key  in %s", c.AccessID, out)
+		}
+		return p.result(map[string]string{"access_id": c.AccessID, "agent": c.Agent, "access_key": string(c.AccessKey)},
+			"access ID   %s\naccess key  %s", c.AccessID, string(c.AccessKey))
+	})
+	cmd.Flags().StringVar(&n.Note, "note", "", "`text` for administrators")
+	cmd.Flags().DurationVar(&life, "life", 0, "how long it works, such as 8760h (default for ever)")
+	cmd.Flags().StringVar(&out, "out", "", "`file` to write the access key to, instead of showing it")
+	return cmd
+}
+
+func (p *program) credentialList() *cobra.Command {
+	return p.command("list AGENT", "List the credentials of an agent", 1, func(r run) error {
+		all, err := r.server.AgentCredentials(r.ctx, r.args[0])
+		if err != nil {
+			return err
+		}
+		head := []string{"ACCESS ID", "DEPRECATED", "HMAC", "MADE", "EXPIRES", "NOTE"}
+		return p.table(client.AgentCredentialList{Credentials: all}, head, len(all), func(i int) []string {
+			c := all[i]
+			return []string{c.AccessID, yesNo(c.Deprecated), yesNo(c.HMAC), date(&c.CreatedAt), date(c.ExpiresAt), c.Note}
+		})
+	})
+}
+
+func (p *program) credentialEdit() *cobra.Command {
+	var deprecated bool
+	var note string
+	cmd := p.command("edit ACCESS-ID", "Change a credential", 1, nil)
+	cmd.Flags().BoolVar(&deprecated, "deprecated", true, "whether each use is warned about")
+	cmd.Flags().StringVar(&note, "note", "", "`text` for administrators")
+	p.does(cmd, func(r run) error {
+		c, err := r.server.EditAgentCredential(r.ctx, r.args[0], client.AgentCredentialEdit{
+			Deprecated: given(cmd, "deprecated", &deprecated), Note: given(cmd, "note", &note),
+		})
+		if err != nil {
+			return err
+		}
+		return p.result(c, "changed the credential of agent %s", c.Agent)
+	})
+	return cmd
+}
+
+func (p *program) credentialDeprecate() *cobra.Command {
+	return p.command("deprecate ACCESS-ID", "Warn about each use of a credential; 'credential edit --deprecated=false' undoes it", 1, func(r run) error {
+		yes := true
+		c, err := r.server.EditAgentCredential(r.ctx, r.args[0], client.AgentCredentialEdit{Deprecated: &yes})
+		if err != nil {
+			return err
+		}
+		return p.result(c, "the credential of agent %s works on, and each use is warned about", c.Agent)
+	})
+}

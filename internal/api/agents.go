@@ -1,0 +1,145 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+func agentOf(a access.Agent) client.Agent {
+	return client.Agent{
+		Agent: a.Name, Retry: a.Retry, DisplayName: a.DisplayName, HMAC: string(a.HMAC), Note: a.Note, CreatedAt: a.CreatedAt, Version: a.Version,
+		Networks: mapped(a.Networks, func(n netip.Prefix) string { return n.String() }),
+	}
+}
+
+// networksOf reads addresses and networks.
+func networksOf(texts []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range texts {
+		if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+			all = append(all, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		n, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "%s is no address and no network: write 192.0.2.7 or 192.0.2.0/24", shown(text))
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+func (a *API) addAgent(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.NewAgent](r)
+	if err != nil {
+		return answer{}, err
+	}
+	networks, err := networksOf(in.Networks)
+	if err != nil {
+		return answer{}, err
+	}
+	added, err := a.Agents.Add(ctx, access.Agent{
+		Name: in.Agent, Retry: in.Retry, DisplayName: in.DisplayName, HMAC: access.HMACMode(in.HMAC), Networks: networks, Note: in.Note,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return created(at("agents", added.Name), added.Version, agentOf(added))
+}
+
+func (a *API) listAgents(ctx context.Context, _ *request) (answer, error) {
+	agents, err := a.Agents.List(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.AgentList{Agents: mapped(agents, agentOf)})
+}
+
+func (a *API) showAgent(ctx context.Context, r *request) (answer, error) {
+	found, err := a.Agents.Get(ctx, r.PathValue("agent"))
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, found.Version, agentOf(found))
+}
+
+func (a *API) editAgent(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.AgentEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	var networks []netip.Prefix
+	if in.Networks != nil {
+		if networks, err = networksOf(*in.Networks); err != nil {
+			return answer{}, err
+		}
+	}
+	edited, err := a.Agents.Edit(ctx, r.PathValue("agent"), r.version, func(agent *access.Agent) {
+		set(&agent.Retry, in.Retry)
+		set(&agent.DisplayName, in.DisplayName)
+		set(&agent.HMAC, (*access.HMACMode)(in.HMAC))
+		set(&agent.Note, in.Note)
+		if in.Networks != nil {
+			agent.Networks = networks
+		}
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, edited.Version, agentOf(edited))
+}
+
+func (a *API) deleteAgent(ctx context.Context, r *request) (answer, error) {
+	return done(a.Agents.Delete(ctx, r.PathValue("agent")))
+}
+
+func credentialOf(c access.Credential) client.AgentCredential {
+	return client.AgentCredential{
+		AccessID: c.ID, Agent: c.Agent, Deprecated: c.Deprecated, HMAC: c.Signs(), Note: c.Note, CreatedAt: c.CreatedAt, ExpiresAt: moment(c.ExpiresAt),
+	}
+}
+
+func (a *API) addCredential(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.NewAgentCredential](r)
+	if err != nil {
+		return answer{}, err
+	}
+	c, key, err := a.Agents.AddCredential(ctx, r.PathValue("agent"), in.Note, time.Duration(in.LifeSeconds)*time.Second)
+	if err != nil {
+		return answer{}, err
+	}
+	return reply(http.StatusCreated, client.CreatedAgentCredential{AgentCredential: credentialOf(c), AccessKey: client.Secret(key)})
+}
+
+func (a *API) listCredentials(ctx context.Context, r *request) (answer, error) {
+	all, err := a.Agents.Credentials(ctx, r.PathValue("agent"))
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.AgentCredentialList{Credentials: mapped(all, credentialOf)})
+}
+
+func (a *API) editCredential(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.AgentCredentialEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	c, err := a.Agents.EditCredential(ctx, r.PathValue("access_id"), func(c *access.Credential) {
+		set(&c.Deprecated, in.Deprecated)
+		set(&c.Note, in.Note)
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(credentialOf(c))
+}
+
+func (a *API) deleteCredential(ctx context.Context, r *request) (answer, error) {
+	return done(a.Agents.DeleteCredential(ctx, r.PathValue("access_id")))
+}
