@@ -40,7 +40,7 @@ func (r Rules) draw() string {
 		return string(pin)
 	}
 	// Each place is a letter with the chance that is left, so that every choice of places is equally likely.
-	for i, left := 0, r.Policy.MinLetters; i < len(pin); i++ {
+	for i, left := 0, r.Policy.PINMinLetters; i < len(pin); i++ {
 		if random(len(pin)-i) < left {
 			pin[i] = easyLetters[random(len(easyLetters))]
 			left--

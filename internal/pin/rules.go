@@ -120,10 +120,10 @@ func (r Rules) form(pin string) error {
 	if !r.Alphanumeric() {
 		return nil
 	}
-	if n := r.Policy.MinLetters; count(pin, letters) < n {
+	if n := r.Policy.PINMinLetters; count(pin, letters) < n {
 		return refuse(Letters, "a PIN takes at least %d letters", n)
 	}
-	if n := r.Policy.MinDigits; count(pin, digits) < n {
+	if n := r.Policy.PINMinDigits; count(pin, digits) < n {
 		return refuse(Digits, "a PIN takes at least %d digits", n)
 	}
 	return nil

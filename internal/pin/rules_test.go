@@ -16,7 +16,7 @@ import (
 func alphanumeric(p *policy.Token) { p.PINCharacters = policy.Alphanumeric }
 
 func TestRules(t *testing.T) {
-	mixed := func(p *policy.Token) { alphanumeric(p); p.MinLetters, p.MinDigits = 2, 1 }
+	mixed := func(p *policy.Token) { alphanumeric(p); p.PINMinLetters, p.PINMinDigits = 2, 1 }
 	words := func(p *policy.Token) { alphanumeric(p); p.ExcludedWords = []string{"acme", "4711"} }
 	long := func(p *policy.Token) { p.PINMin, p.PINMax = 8, 10 }
 	for _, c := range []struct {
@@ -114,8 +114,8 @@ func TestGeneratedPINsObeyTheRules(t *testing.T) {
 		p.PINMin = rapid.IntRange(4, 16).Draw(t, "min")
 		p.PINMax = rapid.IntRange(p.PINMin, 16).Draw(t, "max")
 		p.PINCharacters = rapid.SampledFrom([]policy.Characters{policy.Digits, policy.Alphanumeric}).Draw(t, "characters")
-		p.MinLetters = rapid.IntRange(0, p.PINMin).Draw(t, "letters")
-		p.MinDigits = rapid.IntRange(0, p.PINMin-p.MinLetters).Draw(t, "digits")
+		p.PINMinLetters = rapid.IntRange(0, p.PINMin).Draw(t, "letters")
+		p.PINMinDigits = rapid.IntRange(0, p.PINMin-p.PINMinLetters).Draw(t, "digits")
 		p.ExcludedWords = rapid.SliceOfN(rapid.StringMatching(`[0-9]{4}`), 0, 200).Draw(t, "words")
 		if err := p.Validate(); err != nil {
 			t.Fatal(err)

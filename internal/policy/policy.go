@@ -3,8 +3,11 @@
 // emergency codes) and the lockout policy
 // (spec/software-token-lifecycle.md sections 10.2, 10.4, 10.5 and 11.1).
 //
-// There is one policy of each kind for the whole deployment. Both are decided
-// upon at every authentication, so they are read together, as a [Set].
+// There is one policy of each kind for the whole deployment, named "default".
+// Authentications are decided by both, so they are read together, as a [Set]:
+// [Registry.Current] gives it from memory, at most a second old. What is said
+// when a policy is edited holds for what happens from then on; a PIN that was
+// taken stays.
 package policy
 
 import "time"
@@ -22,6 +25,8 @@ type Lockout struct {
 	// SeparateUnknownSources counts failures from sources that the user never succeeded from on their own, so that a
 	// stranger cannot lock a user out where the user signs in. On.
 	SeparateUnknownSources bool `json:"separate_unknown_sources"`
+
+	Version int `json:"-"` // grows with every change
 }
 
 // Limits of the settings of a lockout policy.

@@ -62,10 +62,10 @@ type Token struct {
 	// PINCharacters is what a fob PIN is made of; a PINPad PIN is always digits, since it is added to the tokencode.
 	// [Digits].
 	PINCharacters Characters `json:"pin_characters"`
-	// MinLetters and MinDigits are how many of each an alphanumeric fob PIN takes at least;
+	// PINMinLetters and PINMinDigits are how many of each an alphanumeric fob PIN takes at least;
 	// together at most PINMin. 0 and 0.
-	MinLetters int `json:"min_letters"`
-	MinDigits  int `json:"min_digits"`
+	PINMinLetters int `json:"pin_min_letters"`
+	PINMinDigits  int `json:"pin_min_digits"`
 	// RefuseTrivialPINs refuses sequences, repeats, keypad patterns, parts of the serial, and four digits that are a
 	// year of birth. On.
 	RefuseTrivialPINs bool `json:"refuse_trivial_pins"`
@@ -96,6 +96,8 @@ type Token struct {
 	WindowMedium time.Duration `json:"window_medium"`
 	// WindowLarge is how far to each side resynchronisation searches. WindowMedium to 24 hours; 12 hours.
 	WindowLarge time.Duration `json:"window_large"`
+
+	Version int `json:"-"` // grows with every change
 }
 
 // Limits of the settings of a token policy.
@@ -128,8 +130,8 @@ func (t Token) Validate() error {
 		between("pin_min", t.PINMin, MinPINLength, MaxPINLength),
 		between("pin_max", t.PINMax, t.PINMin, MaxPINLength),
 		oneOf("pin_characters", t.PINCharacters, Digits, Alphanumeric),
-		between("min_letters", t.MinLetters, 0, t.PINMin),
-		between("min_digits", t.MinDigits, 0, t.PINMin-t.MinLetters),
+		between("pin_min_letters", t.PINMinLetters, 0, t.PINMin),
+		between("pin_min_digits", t.PINMinDigits, 0, t.PINMin-t.PINMinLetters),
 		words(t.ExcludedWords),
 		zeroOr("pin_max_life", t.PINMaxLife, day, MaxPINLife),
 		t.pinMinLife(),

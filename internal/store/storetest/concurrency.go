@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
 )
@@ -25,6 +26,7 @@ func Concurrency(t *testing.T, open func(*testing.T) [2]Store) {
 		{"no code of a disabled token", noCodeOfDisabled},
 		{"no acceptance is taken back", noAcceptanceTakenBack},
 		{"one of many saves", oneSaves},
+		{"one of many changes a policy", oneChangesThePolicy},
 		{"nobody exceeds the limit", nobodyExceeds},
 		{"each gets another token", eachGetsAnother},
 		{"serials are reserved once", serialsOnce},
@@ -168,6 +170,36 @@ func oneSaves(t *testing.T, s servers) {
 		})
 	})
 	same(t, s[0].get(t, r.Serial).IssueCount, crowd)
+}
+
+// Whoever edits a policy sees what the others did, or is told so; and the other server goes by it within a second.
+func oneChangesThePolicy(t *testing.T, s servers) {
+	clock := start
+	now := func() time.Time { return clock }
+	policies := [2]*policy.Registry{{Store: s[0], Now: now}, {Store: s[1], Now: now}}
+	var saved atomic.Int64
+	for _, r := range policies {
+		got, err := r.Current(t.Context())
+		same(t, must(t, got, err).Lockout.Failures, 5)
+	}
+	won := s.atOnce(t, crowd, func(_ fixture, i int) (bool, error) {
+		after, err := policies[i%2].EditLockout(t.Context(), 1, func(l *policy.Lockout) { l.Failures = 10 + i })
+		if errors.Is(err, fault.Conflict) {
+			return false, nil
+		}
+		saved.Store(int64(after.Failures))
+		return err == nil, err
+	})
+	if won != 1 {
+		t.Fatalf("%d of %d changed the same version", won, crowd)
+	}
+	clock = clock.Add(time.Second)
+	for i, r := range policies {
+		got, err := r.Current(t.Context())
+		if must(t, got, err); got.Lockout.Failures != int(saved.Load()) || got.Lockout.Version != 2 {
+			t.Errorf("server %d goes by %+v, saved %d", i, got.Lockout, saved.Load())
+		}
+	}
 }
 
 func nobodyExceeds(t *testing.T, s servers) {

@@ -9,6 +9,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
@@ -125,6 +126,31 @@ func profilesMove(t *testing.T, s fixture) {
 	if accepted, err := s.Accept(ctx, acceptance(moved, 7)); !must(t, accepted, err) {
 		t.Error("a moved token is not accepted")
 	}
+}
+
+func policies(t *testing.T, s fixture) {
+	ctx := t.Context()
+	want := policy.Default()
+	want.Token.Version, want.Lockout.Version = 1, 1
+	got, err := s.Policies(ctx)
+	same(t, must(t, got, err), want)
+
+	want.Token = policy.Token{
+		IncorrectBeforeNTC: 7, NextCodeFailure: policy.NextCodeLocks, PINCreation: policy.ByEither, PINMin: 6, PINMax: 12,
+		PINCharacters: policy.Alphanumeric, PINMinLetters: 1, PINMinDigits: 2, ExcludedWords: []string{"acme", "x'); DROP TABLE policy"},
+		PINMaxLife: 90 * 24 * time.Hour, PINMinLife: 24 * time.Hour, PINHistory: 20, EmergencyLength: 10, EmergencyCharacters: policy.Digits,
+		EmergencyLife: time.Hour, EmergencyMaxLife: 2 * time.Hour, EmergencyIfFound: policy.Deny,
+		WindowSmall: 2, WindowMedium: 20 * time.Minute, WindowLarge: 6 * time.Hour, Version: 1,
+	}
+	ok(t, s.SaveTokenPolicy(ctx, want.Token))
+	refused(t, s.SaveTokenPolicy(ctx, want.Token), fault.Conflict)
+	want.Token.Version++
+	want.Lockout = policy.Lockout{Failures: 0, Within: time.Hour, UnlockAfter: 15 * time.Minute, Version: 1}
+	ok(t, s.SaveLockoutPolicy(ctx, want.Lockout))
+	refused(t, s.SaveLockoutPolicy(ctx, want.Lockout), fault.Conflict)
+	want.Lockout.Version++
+	got, err = s.Policies(ctx)
+	same(t, must(t, got, err), want)
 }
 
 func apiKeys(t *testing.T, s fixture) {

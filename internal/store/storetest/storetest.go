@@ -14,6 +14,7 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -27,6 +28,7 @@ type Store interface {
 	seed.KeyStore
 	user.Store
 	profile.Store
+	policy.Store
 	token.Store
 	access.Store
 	access.AgentStore
@@ -50,7 +52,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 	}{
 		{"users", users}, {"user texts", userTexts},
 		{"profiles", profiles}, {"profiles in use", profilesInUse}, {"profiles move", profilesMove},
-		{"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},
+		{"policies", policies}, {"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},
 		{"the next token expires first", nextToken}, {"a stale token is not saved", staleToken},
 		{"seeds are unique for ever", seedsAreUnique}, {"generations follow the token", generationsFollow},
 		{"deleted tokens leave nothing", deletedTokens}, {"due switch-overs", switchOvers},
