@@ -77,6 +77,7 @@ func (p *program) commands() []*cobra.Command {
 		p.tokenCommands(),
 		p.checkCommand(),
 		p.agentCommands(),
+		p.radiusCommands(),
 		p.apiKeyCommands(),
 		p.keyCommands(),
 		p.auditCommands(),

@@ -1,7 +1,8 @@
 // Package access says who may do what: roles with their rights, and the API
-// keys that act in a role (spec/software-token-lifecycle.md section 15); and
-// the agents that ask through the SecurID Authentication API, with their
-// credentials (spec/rest-authn-api.md section 2).
+// keys that act in a role (spec/software-token-lifecycle.md section 15); the
+// agents that ask through the SecurID Authentication API, with their
+// credentials (spec/rest-authn-api.md section 2); and the clients that ask
+// over RADIUS, with their shared secrets (spec/radius.md section 1).
 package access
 
 import (
@@ -34,7 +35,7 @@ const (
 	Authenticate   Right = "authenticate"  // ask whether a passcode is right
 	ReadAudit      Right = "read_audit"
 	ManageKeys     Right = "manage_keys"   // API keys and data keys
-	ManageAgents   Right = "manage_agents" // the programs that ask for authentication, and their credentials
+	ManageAgents   Right = "manage_agents" // the programs and RADIUS clients that ask for authentication
 )
 
 // A Role is a named set of rights.

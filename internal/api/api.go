@@ -50,6 +50,7 @@ type Config struct {
 	Tokens        *token.Registry
 	Keys          *access.Registry
 	Agents        *access.Agents
+	RADIUS        *access.RADIUSRegistry
 	Records       *records.Registry
 	Distributor   *distribution.Distributor
 	Authenticator *authentication.Engine
@@ -136,6 +137,12 @@ func (a *API) routes() []route {
 		{"POST /v1/tokens/{serial}/revoke", access.Distribute, a.revoke, nil},
 
 		{"POST /v1/authenticate", access.Authenticate, a.authenticate, nil},
+
+		{"POST /v1/radius-clients", access.ManageAgents, a.addRADIUSClient, nil},
+		{"GET /v1/radius-clients", access.Read, a.listRADIUSClients, nil},
+		{"GET /v1/radius-clients/{name}", access.Read, a.showRADIUSClient, nil},
+		{"PATCH /v1/radius-clients/{name}", access.ManageAgents, a.editRADIUSClient, nil},
+		{"DELETE /v1/radius-clients/{name}", access.ManageAgents, a.deleteRADIUSClient, nil},
 
 		{"POST /v1/api-keys", access.ManageKeys, a.addKey, nil},
 		{"GET /v1/api-keys", access.ManageKeys, a.listKeys, nil},

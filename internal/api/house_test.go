@@ -95,6 +95,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 		Users: &user.Registry{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Now: h.now},
 		Tokens: &token.Registry{Store: db, Now: h.now}, Keys: &access.Registry{Store: db, Hash: keys, Now: h.now}, Records: made,
 		Agents:        &access.Agents{Store: db, Keys: keys, Now: h.now},
+		RADIUS:        &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now},
 		Distributor:   &distribution.Distributor{Store: db, Keys: keys, Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
 		Authenticator: &authentication.Engine{Store: db, Keys: keys, Now: h.now},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger,

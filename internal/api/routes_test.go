@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -29,7 +30,7 @@ func TestEveryRoute(t *testing.T) {
 		walk func(*testing.T, *house)
 	}{
 		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"tokens", tokenRoutes},
-		{"deliveries", deliveryRoutes}, {"agents", agentRoutes}, {"keys", keyRoutes}, {"audit", auditRoutes},
+		{"deliveries", deliveryRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"audit", auditRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
 	}
@@ -343,6 +344,93 @@ func (h *house) code(d client.Delivery, password string) client.Secret {
 	f := try(sdtid.Parse(d.File))(h.t)
 	tokens := try(f.Open(password))(h.t)
 	return client.Secret(try(securid.Code(tokens[0].Seed, tokens[0].Serial, tokens[0].Digits, tokens[0].Interval, h.now()))(h.t))
+}
+
+func radiusRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	vpn := try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "vpn1", Address: "192.0.2.7", Secret: "a secret of the gateway"}))(t)
+	if vpn.Address != "192.0.2.7/32" || vpn.PromptSet != "securid" || !vpn.Challenges || vpn.RequireMessageAuthenticator != "require" || vpn.StripRealm != "none" || vpn.Version != 1 {
+		t.Errorf("added %+v", vpn)
+	}
+	off := false
+	wide := try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{
+		RADIUSClient: "site", Address: "2001:db8::1/48", Certificate: "VPN.example.com", Secret: "another secret of 16", PromptSet: "cisco-asa", Challenges: &off,
+		RequireMessageAuthenticator: "warn", StripRealm: "suffix", MaxQPS: 7, ReplyAttributes: []client.RADIUSAttribute{{Name: "Class", Value: "staff"}, {Name: "Session-Timeout", Value: "3600"}},
+	}))(t)
+	if wide.Address != "2001:db8::/48" || wide.Certificate != "vpn.example.com" || wide.Challenges || wide.MaxQPS != 7 || len(wide.ReplyAttributes) != 2 {
+		t.Errorf("added %+v", wide)
+	}
+	if got := try(c.RADIUSClient(ctx, "site"))(t); !reflect.DeepEqual(got, wide) {
+		t.Errorf("read %+v, added %+v", got, wide)
+	}
+	for name, wrong := range map[string]client.NewRADIUSClient{
+		"no address":     {RADIUSClient: "x", Secret: "s"},
+		"no secret":      {RADIUSClient: "x", Address: "10.0.0.1"},
+		"no prefix":      {RADIUSClient: "x", Address: "10.0.0.1/33", Secret: "s"},
+		"a zone":         {RADIUSClient: "x", Address: "fe80::1%eth0", Secret: "s"},
+		"a name":         {RADIUSClient: "x y", Address: "10.0.0.1", Secret: "s"},
+		"control":        {RADIUSClient: "x", Address: "10.0.0.1", Secret: "a\nb"},
+		"TLS secret":     {RADIUSClient: "x", Certificate: "a.example.com", Secret: "s"},
+		"certificate":    {RADIUSClient: "x", Certificate: "sha256:12"},
+		"attribute":      {RADIUSClient: "x", Address: "10.0.0.1", Secret: "s", ReplyAttributes: []client.RADIUSAttribute{{Name: "State", Value: "x"}}},
+		"address value":  {RADIUSClient: "x", Address: "10.0.0.1", Secret: "s", ReplyAttributes: []client.RADIUSAttribute{{Name: "Framed-IP-Address", Value: "::1"}}},
+		"number":         {RADIUSClient: "x", Address: "10.0.0.1", Secret: "s", ReplyAttributes: []client.RADIUSAttribute{{Name: "Idle-Timeout", Value: "-1"}}},
+		"text too long":  {RADIUSClient: "x", Address: "10.0.0.1", Secret: "s", ReplyAttributes: []client.RADIUSAttribute{{Name: "Cisco-AVPair", Value: strings.Repeat("x", 248)}}},
+		"prompt set":     {RADIUSClient: "x", Address: "10.0.0.1", Secret: "s", PromptSet: "klingon"},
+		"realm":          {RADIUSClient: "x", Address: "10.0.0.1", Secret: "s", StripRealm: "middle"},
+		"too much a day": {RADIUSClient: "x", Address: "10.0.0.1", Secret: "s", MaxQPS: 100_001},
+	} {
+		if _, err := c.AddRADIUSClient(ctx, wrong); err == nil {
+			t.Errorf("%s was taken", name)
+		} else {
+			refused(t, err, 400, "INVALID")
+		}
+	}
+	for _, taken := range []client.NewRADIUSClient{
+		{RADIUSClient: "vpn1", Address: "10.0.0.1", Secret: "s"},
+		{RADIUSClient: "x", Address: "192.0.2.7/32", Secret: "s"},
+		{RADIUSClient: "x", Certificate: "vpn.example.com"},
+	} {
+		_, err := c.AddRADIUSClient(ctx, taken)
+		refused(t, err, 409, "CONFLICT")
+	}
+
+	secret, realm, none := client.Secret("the secret of tomorrow"), "prefix", []client.RADIUSAttribute{}
+	edited := try(c.EditRADIUSClient(ctx, "site", wide.Version, client.RADIUSClientEdit{Secret: &secret, StripRealm: &realm, ReplyAttributes: &none}))(t)
+	if edited.Version != 2 || edited.StripRealm != "prefix" || len(edited.ReplyAttributes) != 0 || edited.MaxQPS != 7 || edited.Challenges {
+		t.Errorf("edited %+v", edited)
+	}
+	kept := try(h.RADIUS.Get(ctx, "site"))(t)
+	if opened := try(h.RADIUS.Secret(ctx, kept))(t); string(opened) != string(secret) {
+		t.Error("another secret than the one that was set")
+	}
+	_, err := c.EditRADIUSClient(ctx, "site", 1, client.RADIUSClientEdit{StripRealm: &realm})
+	refused(t, err, 409, "CONFLICT")
+	_, err = c.EditRADIUSClient(ctx, "site", 0, client.RADIUSClientEdit{Address: &vpn.Address})
+	refused(t, err, 409, "CONFLICT")
+	_, err = c.EditRADIUSClient(ctx, "nobody", 0, client.RADIUSClientEdit{StripRealm: &realm})
+	refused(t, err, 404, "NOT_FOUND")
+	nowhere := ""
+	if only := try(c.EditRADIUSClient(ctx, "site", 0, client.RADIUSClientEdit{Address: &nowhere}))(t); only.Address != "" {
+		t.Errorf("still has an address: %+v", only)
+	}
+	if left := try(h.RADIUS.Secret(ctx, try(h.RADIUS.Get(ctx, "site"))(t)))(t); left != nil {
+		t.Error("the secret outlived the address")
+	}
+	_, err = c.EditRADIUSClient(ctx, "site", 0, client.RADIUSClientEdit{Certificate: &nowhere})
+	refused(t, err, 400, "INVALID")
+	if all := try(c.RADIUSClients(ctx))(t); len(all) != 2 || all[0].RADIUSClient != "site" || !reflect.DeepEqual(all[1], vpn) {
+		t.Errorf("listed %+v", all)
+	}
+	must(t, c.DeleteRADIUSClient(ctx, "site"))
+	refused(t, c.DeleteRADIUSClient(ctx, "site"), 404, "NOT_FOUND")
+	_, err = c.RADIUSClient(ctx, "site")
+	refused(t, err, 404, "NOT_FOUND")
+	for _, secret := range []string{"a secret of the gateway", "another secret of 16", string(secret)} {
+		if strings.Contains(h.logged.String()+strings.Join(h.texts, ""), secret) {
+			t.Error("a shared secret was shown")
+		}
+	}
 }
 
 func keyRoutes(t *testing.T, h *house) {

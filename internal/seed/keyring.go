@@ -48,6 +48,9 @@ func OfExchange(id []byte) Binding { return Binding(fmt.Sprintf("exchange/%x", i
 // OfCredential binds the access key of an agent to its access ID.
 func OfCredential(id string) Binding { return Binding("credential/" + id) }
 
+// OfRADIUSClient binds a shared secret to the RADIUS client of that name.
+func OfRADIUSClient(name string) Binding { return Binding("radius/" + name) }
+
 // A DataKey is a key of the keyring as the database keeps it: wrapped by the
 // master key that MasterID names.
 type DataKey struct {

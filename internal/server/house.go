@@ -34,6 +34,7 @@ type house struct {
 	keys        *seed.Keyring
 	tokens      *token.Registry
 	agents      *access.Agents
+	radius      *access.RADIUSRegistry
 	distributor *distribution.Distributor
 	audit       *audit.Log
 	log         *slog.Logger
@@ -57,6 +58,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		db: db, keys: keys, audit: log, log: c.Log,
 		tokens: &token.Registry{Store: db, Now: c.Now},
 		agents: &access.Agents{Store: db, Keys: keys, Now: c.Now},
+		radius: &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now},
 		distributor: &distribution.Distributor{
 			Store: db, Keys: keys, Now: c.Now, Endpoint: public.String() + provision.Path, Service: c.Service,
 		},
@@ -68,7 +70,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	m := newMeters(db)
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now}, Tokens: h.tokens,
-		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: h.agents, Records: record, Distributor: h.distributor,
+		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: h.agents, RADIUS: h.radius, Records: record, Distributor: h.distributor,
 		Authenticator: &authentication.Engine{Store: db, Keys: keys, Now: c.Now, Decided: m.decided},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 	})

@@ -67,6 +67,7 @@ const (
 	replyBinding    = "reply"
 	exchangeBinding = "exchange"
 	accessBinding   = "credential"
+	radiusBinding   = "radius"
 )
 
 // sealed are the columns that hold secrets: which bindings they have, the table, what of a row the binding is made of, and how.
@@ -103,6 +104,12 @@ var sealed = []struct {
 		var id string
 		err := r.Scan(&id, &k.Sealed.KeyID, &k.Sealed.Blob)
 		k.Binding = seed.OfCredential(id)
+		return err
+	}},
+	{radiusBinding, "radius_client", "name", func(r row, k *seed.Kept) error {
+		var name string
+		err := r.Scan(&name, &k.Sealed.KeyID, &k.Sealed.Blob)
+		k.Binding = seed.OfRADIUSClient(name)
 		return err
 	}},
 }
@@ -154,6 +161,8 @@ func whereSealed(b seed.Binding) (table, where string, args []any, err error) {
 		return "exchange", "id = $5", []any{id}, err
 	case accessBinding:
 		return "agent_credential", "access_id = $5", []any{name}, nil
+	case radiusBinding:
+		return "radius_client", "name = $5", []any{name}, nil
 	}
 	return "", "", nil, fmt.Errorf("store: nothing is sealed as %q", b)
 }

@@ -24,6 +24,7 @@ var (
 	_ token.Store          = (*store.DB)(nil)
 	_ access.Store         = (*store.DB)(nil)
 	_ access.AgentStore    = (*store.DB)(nil)
+	_ access.RADIUSStore   = (*store.DB)(nil)
 	_ audit.Store          = (*store.DB)(nil)
 	_ distribution.Store   = (*store.DB)(nil)
 	_ authentication.Store = (*store.DB)(nil)

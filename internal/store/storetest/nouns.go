@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -172,6 +173,43 @@ func apiKeys(t *testing.T, s fixture) {
 	refused(t, err, fault.NotFound)
 }
 
+// radiusClient is one with everything that there can be.
+func radiusClient(name, address string) access.RADIUSClient {
+	return access.RADIUSClient{
+		Name: name, Address: netip.MustParsePrefix(address), Certificate: name + ".example.com", Secret: seed.Sealed{KeyID: 1, Blob: []byte("sealed " + name)},
+		Prompts: access.PromptsCiscoASA, Challenges: true, MessageAuthenticator: access.Warn, Attributes: []access.ReplyAttribute{{Name: "Class", Value: `a "b" ü`}},
+		StripRealm: access.RealmSuffix, MaxQPS: 9, CreatedAt: start, Version: 1,
+	}
+}
+
+func radiusClients(t *testing.T, s fixture) {
+	ctx := t.Context()
+	b, a := radiusClient("b", "192.0.2.0/24"), access.RADIUSClient{Name: "a", Certificate: "only.example.com", Prompts: access.PromptsSecurID, CreatedAt: start, Version: 1}
+	ok(t, s.AddRADIUSClient(ctx, b))
+	ok(t, s.AddRADIUSClient(ctx, a))
+	for _, taken := range []access.RADIUSClient{radiusClient("b", "10.0.0.0/8"), radiusClient("c", "192.0.2.0/24"), {Name: "d", Certificate: "only.example.com", CreatedAt: start}} {
+		refused(t, s.AddRADIUSClient(ctx, taken), fault.Conflict)
+	}
+	got, err := s.RADIUSClient(ctx, "b")
+	same(t, must(t, got, err), b)
+	_, err = s.RADIUSClient(ctx, "B")
+	refused(t, err, fault.NotFound)
+
+	taken := b
+	taken.Certificate = a.Certificate
+	refused(t, s.SaveRADIUSClient(ctx, taken), fault.Conflict)
+	b.Address, b.Certificate, b.Attributes, b.Secret.KeyID = netip.MustParsePrefix("2001:db8::/32"), "", nil, 2
+	ok(t, s.SaveRADIUSClient(ctx, b))
+	refused(t, s.SaveRADIUSClient(ctx, b), fault.Conflict)
+	b.Version++
+	all, err := s.RADIUSClients(ctx)
+	same(t, must(t, all, err), []access.RADIUSClient{a, b})
+	refused(t, s.DropDataKey(ctx, 2), fault.Conflict)
+	ok(t, s.DeleteRADIUSClient(ctx, "b"))
+	refused(t, s.DeleteRADIUSClient(ctx, "b"), fault.NotFound)
+	ok(t, s.DropDataKey(ctx, 2))
+}
+
 func dataKeys(t *testing.T, s fixture) {
 	ctx := t.Context()
 	third := seed.DataKey{ID: 3, MasterID: "m2", Wrapped: []byte{0, 1}, CreatedAt: start}
@@ -223,11 +261,12 @@ func (s fixture) everySecret(t *testing.T) []seed.Binding {
 	ok(t, err)
 	x.Reply, x.UsedAt, x.RepliedAt = under("an answer"), start, start
 	ok(t, s.SaveExchange(ctx, x))
+	ok(t, s.AddRADIUSClient(ctx, radiusClient("vpn", "192.0.2.0/24")))
 	ok(t, s.AddAgent(ctx, agent("vpn1")))
 	c := credential("vpn1", "id")
 	c.Sealed = under("an access key")
 	ok(t, s.AddCredential(ctx, c))
-	return []seed.Binding{seed.Of(r.Serial, 1), seed.Of(r.Serial, 2), seed.Named("a/b"), seed.ReplyTo("key:a/b/c/d"), seed.OfExchange(x.ID), seed.OfCredential(c.ID)}
+	return []seed.Binding{seed.Of(r.Serial, 1), seed.Of(r.Serial, 2), seed.Named("a/b"), seed.ReplyTo("key:a/b/c/d"), seed.OfExchange(x.ID), seed.OfCredential(c.ID), seed.OfRADIUSClient("vpn")}
 }
 
 func resealing(t *testing.T, s fixture) {

@@ -32,6 +32,7 @@ type Store interface {
 	token.Store
 	access.Store
 	access.AgentStore
+	access.RADIUSStore
 	audit.Store
 	records.Store
 	distribution.Store
@@ -59,7 +60,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"codes are accepted once", acceptsOnce}, {"bad passcodes are counted", countsFailures},
 		{"data keys", dataKeys}, {"secrets", secrets}, {"resealing", resealing},
 		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},
-		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials}, {"kept replies", replies}, {"health", health},
+		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials}, {"RADIUS clients", radiusClients}, {"kept replies", replies}, {"health", health},
 		{"an error undoes everything", errorUndoes}, {"a panic undoes everything", panicUndoes},
 		{"the end of the context undoes everything", cancelUndoes}, {"transactions join", transactionsJoin},
 	} {

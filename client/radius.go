@@ -1,0 +1,89 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// A RADIUSClient may ask for authentication over RADIUS. Its shared secret is never shown.
+type RADIUSClient struct {
+	RADIUSClient                string            `json:"radius_client"`                 // its name
+	Address                     string            `json:"address"`                       // address or prefix that its packets come from; "" for none
+	Certificate                 string            `json:"certificate"`                   // over TLS: "sha256:..." or a DNS name; "" for none
+	PromptSet                   string            `json:"prompt_set"`                    // securid, cisco-asa or plain
+	Challenges                  bool              `json:"challenges"`                    // whether it can ask its user again
+	RequireMessageAuthenticator string            `json:"require_message_authenticator"` // require, warn or off
+	ReplyAttributes             []RADIUSAttribute `json:"reply_attributes"`              // returned with every accept
+	StripRealm                  string            `json:"strip_realm"`                   // none, prefix or suffix
+	MaxQPS                      int               `json:"max_qps"`                       // requests a second; 0 for no limit
+	CreatedAt                   time.Time         `json:"created_at"`
+	Version                     int               `json:"version"`
+}
+
+// A RADIUSAttribute is returned with an accept.
+type RADIUSAttribute struct {
+	Name  string `json:"name"` // Class, Filter-Id, ...
+	Value string `json:"value"`
+}
+
+// A NewRADIUSClient is a client to be added, with an address and a shared
+// secret, with a certificate, or with all of them.
+type NewRADIUSClient struct {
+	RADIUSClient                string            `json:"radius_client"`
+	Address                     string            `json:"address,omitempty"`
+	Certificate                 string            `json:"certificate,omitempty"`
+	Secret                      Secret            `json:"secret,omitempty"`
+	PromptSet                   string            `json:"prompt_set,omitempty"`
+	Challenges                  *bool             `json:"challenges,omitempty"` // nil is true
+	RequireMessageAuthenticator string            `json:"require_message_authenticator,omitempty"`
+	ReplyAttributes             []RADIUSAttribute `json:"reply_attributes,omitempty"`
+	StripRealm                  string            `json:"strip_realm,omitempty"`
+	MaxQPS                      int               `json:"max_qps,omitempty"`
+}
+
+// A RADIUSClientEdit changes a client; what is nil stays.
+type RADIUSClientEdit struct {
+	Address                     *string            `json:"address,omitempty"`
+	Certificate                 *string            `json:"certificate,omitempty"`
+	Secret                      *Secret            `json:"secret,omitempty"`
+	PromptSet                   *string            `json:"prompt_set,omitempty"`
+	Challenges                  *bool              `json:"challenges,omitempty"`
+	RequireMessageAuthenticator *string            `json:"require_message_authenticator,omitempty"`
+	ReplyAttributes             *[]RADIUSAttribute `json:"reply_attributes,omitempty"`
+	StripRealm                  *string            `json:"strip_realm,omitempty"`
+	MaxQPS                      *int               `json:"max_qps,omitempty"`
+}
+
+// A RADIUSClientList is all clients.
+type RADIUSClientList struct {
+	RADIUSClients []RADIUSClient `json:"radius_clients"`
+}
+
+// AddRADIUSClient stores a new client; CONFLICT if its name, address or certificate is another's.
+func (c *Client) AddRADIUSClient(ctx context.Context, n NewRADIUSClient) (RADIUSClient, error) {
+	return post[RADIUSClient](ctx, c, path("radius-clients"), n)
+}
+
+// RADIUSClient returns a client; NOT_FOUND.
+func (c *Client) RADIUSClient(ctx context.Context, name string) (RADIUSClient, error) {
+	return get[RADIUSClient](ctx, c, path("radius-clients", name), query{})
+}
+
+// RADIUSClients lists all clients by name.
+func (c *Client) RADIUSClients(ctx context.Context) ([]RADIUSClient, error) {
+	list, err := get[RADIUSClientList](ctx, c, path("radius-clients"), query{})
+	return list.RADIUSClients, err
+}
+
+// EditRADIUSClient changes a client that is still at that version (0: at any); CONFLICT.
+func (c *Client) EditRADIUSClient(ctx context.Context, name string, version int, e RADIUSClientEdit) (RADIUSClient, error) {
+	var out RADIUSClient
+	err := c.do(ctx, call{method: http.MethodPatch, path: path("radius-clients", name), body: e, version: version, result: &out})
+	return out, err
+}
+
+// DeleteRADIUSClient removes a client.
+func (c *Client) DeleteRADIUSClient(ctx context.Context, name string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: path("radius-clients", name)})
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
+)
+
+func (p *program) radiusCommands() *cobra.Command {
+	return group("radius", "The gateways, machines and proxies that may ask over RADIUS",
+		p.radiusAdd(), p.radiusList(), p.radiusShow(), p.radiusEdit(),
+		p.deletion("delete NAME", "Delete a RADIUS client", func(r run) error { return r.server.DeleteRADIUSClient(r.ctx, r.args[0]) }))
+}
+
+// radiusFlags are the options of a RADIUS client.
+type radiusFlags struct {
+	address, certificate, prompts, authenticator, realm string
+	attributes                                          []string
+	challenges                                          bool
+	maxQPS, version                                     int
+	secret                                              *cli.Secret
+}
+
+func (f *radiusFlags) on(p *program, cmd *cobra.Command) {
+	s := cmd.Flags()
+	s.StringVar(&f.address, "address", "", "`address` or prefix that its packets come from: 192.0.2.7, 2001:db8::/64")
+	s.StringVar(&f.certificate, "certificate", "", "over TLS, its certificate: sha256: with 64 hexadecimal `digits`, or a DNS name that it holds")
+	s.StringVar(&f.prompts, "prompts", "securid", "`set` of texts: securid, cisco-asa or plain")
+	s.BoolVar(&f.challenges, "challenges", true, "whether the client can ask its user again")
+	s.StringVar(&f.authenticator, "message-authenticator", "require", "requests without one: require, warn or off")
+	s.StringArrayVar(&f.attributes, "attribute", nil, "`name=value` that is returned with every accept, such as Class=staff; may be given several times")
+	s.StringVar(&f.realm, "strip-realm", "none", "take a realm off user names: none, prefix (DOMAIN\\user) or suffix (user@realm)")
+	s.IntVar(&f.maxQPS, "max-qps", 0, "requests a second, what is more is dropped; 0 is no limit")
+	f.secret = p.SecretFlag(cmd, "secret-file", "shared secret", "")
+}
+
+func (f *radiusFlags) parsed() ([]client.RADIUSAttribute, error) {
+	all := []client.RADIUSAttribute{}
+	for _, a := range f.attributes {
+		name, value, found := strings.Cut(a, "=")
+		if !found {
+			return nil, cli.Usagef("--attribute is written name=value")
+		}
+		all = append(all, client.RADIUSAttribute{Name: name, Value: value})
+	}
+	return all, nil
+}
+
+// safeSecret is how long a shared secret should be (spec/radius.md section 1).
+const safeSecret = 16
+
+// value is the secret, asked for if it is wanted and not given.
+func (f *radiusFlags) value(p *program, wanted bool) (string, error) {
+	secret, err := f.secret.Value()
+	if err == nil && wanted && !f.secret.Given() {
+		if !p.Interactive() {
+			return "", cli.Usagef("give the shared secret with --secret-file FILE; - is standard input")
+		}
+		secret, err = p.AskSecret("Shared secret: ")
+	}
+	if err == nil && secret != "" && len(secret) < safeSecret {
+		p.Note("warning: a shared secret of less than 16 characters can be guessed by whoever sees a packet")
+	}
+	return secret, err
+}
+
+func (p *program) radiusAdd() *cobra.Command {
+	var f radiusFlags
+	cmd := p.command("add NAME", "Let a gateway, machine or proxy ask over RADIUS", 1, func(r run) error {
+		if f.address == "" && f.certificate == "" {
+			return cli.Usagef("say where its packets come from: --address PREFIX, or over TLS --certificate NAME")
+		}
+		attributes, err := f.parsed()
+		if err != nil {
+			return err
+		}
+		secret, err := f.value(p, f.address != "")
+		if err != nil {
+			return err
+		}
+		added, err := r.server.AddRADIUSClient(r.ctx, client.NewRADIUSClient{
+			RADIUSClient: r.args[0], Address: f.address, Certificate: f.certificate, Secret: client.Secret(secret), PromptSet: f.prompts,
+			Challenges: &f.challenges, RequireMessageAuthenticator: f.authenticator, ReplyAttributes: attributes, StripRealm: f.realm, MaxQPS: f.maxQPS,
+		})
+		if err != nil {
+			return err
+		}
+		return p.result(map[string]string{"radius_client": added.RADIUSClient}, "added RADIUS client %s", added.RADIUSClient)
+	})
+	f.on(p, cmd)
+	return cmd
+}
+
+func (p *program) radiusList() *cobra.Command {
+	return p.command("list", "List the RADIUS clients", 0, func(r run) error {
+		all, err := r.server.RADIUSClients(r.ctx)
+		if err != nil {
+			return err
+		}
+		return p.table(client.RADIUSClientList{RADIUSClients: all}, []string{"NAME", "ADDRESS", "CERTIFICATE", "PROMPTS", "CHALLENGES", "AUTHENTICATOR"}, len(all), func(i int) []string {
+			c := all[i]
+			return []string{c.RADIUSClient, c.Address, c.Certificate, c.PromptSet, yesNo(c.Challenges), c.RequireMessageAuthenticator}
+		})
+	})
+}
+
+func (p *program) radiusShow() *cobra.Command {
+	return p.command("show NAME", "Show a RADIUS client; its secret is never shown", 1, func(r run) error {
+		c, err := r.server.RADIUSClient(r.ctx, r.args[0])
+		if err != nil {
+			return err
+		}
+		if p.JSON {
+			return p.PrintJSON(c)
+		}
+		p.fields("RADIUS client", c.RADIUSClient, "address", c.Address, "certificate", c.Certificate, "prompts", c.PromptSet,
+			"challenges", yesNo(c.Challenges), "authenticator", c.RequireMessageAuthenticator, "strip realm", c.StripRealm)
+		for _, a := range c.ReplyAttributes {
+			p.fields("attribute", a.Name+"="+a.Value)
+		}
+		if c.MaxQPS > 0 {
+			p.fields("max qps", number(c.MaxQPS))
+		}
+		p.fields("version", number(c.Version))
+		return nil
+	})
+}
+
+func (p *program) radiusEdit() *cobra.Command {
+	var f radiusFlags
+	cmd := p.command("edit NAME", "Change a RADIUS client", 1, nil)
+	f.on(p, cmd)
+	cmd.Flags().IntVar(&f.version, "version", 0, "refuse if the client is not at this `version` any more")
+	p.does(cmd, func(r run) error {
+		attributes, err := f.parsed()
+		if err != nil {
+			return err
+		}
+		secret, err := f.value(p, false)
+		if err != nil {
+			return err
+		}
+		c, err := r.server.EditRADIUSClient(r.ctx, r.args[0], f.version, client.RADIUSClientEdit{
+			Address: given(cmd, "address", &f.address), Certificate: given(cmd, "certificate", &f.certificate),
+			Secret: given(cmd, "secret-file", (*client.Secret)(&secret)), PromptSet: given(cmd, "prompts", &f.prompts),
+			Challenges: given(cmd, "challenges", &f.challenges), RequireMessageAuthenticator: given(cmd, "message-authenticator", &f.authenticator),
+			ReplyAttributes: given(cmd, "attribute", &attributes), StripRealm: given(cmd, "strip-realm", &f.realm), MaxQPS: given(cmd, "max-qps", &f.maxQPS),
+		})
+		if err != nil {
+			return err
+		}
+		return p.result(c, "changed RADIUS client %s", c.RADIUSClient)
+	})
+	return cmd
+}

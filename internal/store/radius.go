@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/netip"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+const radiusColumns columns = "name, address, certificate, key_id, sealed, prompt_set, challenges, message_authenticator, attributes, " +
+	"strip_realm, max_qps, created_at, version"
+
+func radiusValues(c access.RADIUSClient) ([]any, error) {
+	address := ""
+	if c.Address.IsValid() {
+		address = c.Address.String()
+	}
+	attributes, err := json.Marshal(c.Attributes)
+	return []any{c.Name, orNull(address), orNull(c.Certificate), orNull(c.Secret.KeyID), bytesOrNull(c.Secret.Blob), c.Prompts, c.Challenges,
+		c.MessageAuthenticator, string(attributes), c.StripRealm, c.MaxQPS, micros(c.CreatedAt), c.Version}, err
+}
+
+func scanRADIUSClient(r row) (c access.RADIUSClient, err error) {
+	var address, attributes string
+	err = r.Scan(&c.Name, orZero(&address), orZero(&c.Certificate), orZero(&c.Secret.KeyID), &c.Secret.Blob, &c.Prompts, &c.Challenges,
+		&c.MessageAuthenticator, &attributes, &c.StripRealm, &c.MaxQPS, moment(&c.CreatedAt), &c.Version)
+	if err != nil {
+		return c, err
+	}
+	if address != "" {
+		c.Address, err = netip.ParsePrefix(address)
+	}
+	return c, errors.Join(err, json.Unmarshal([]byte(attributes), &c.Attributes))
+}
+
+// RADIUSClient returns a client; [fault.NotFound]. Within a transaction the row is locked for change.
+func (db *DB) RADIUSClient(ctx context.Context, name string) (access.RADIUSClient, error) {
+	missing := fault.New(fault.NotFound, "there is no RADIUS client %q", name)
+	return one(ctx, db, missing, scanRADIUSClient, "SELECT "+string(radiusColumns)+" FROM radius_client WHERE name = $1"+db.locked(ctx), name)
+}
+
+// RADIUSClients lists the clients by name.
+func (db *DB) RADIUSClients(ctx context.Context) ([]access.RADIUSClient, error) {
+	return list(ctx, db, scanRADIUSClient, "SELECT "+string(radiusColumns)+" FROM radius_client ORDER BY name")
+}
+
+// AddRADIUSClient stores a new client; [fault.Conflict] if its name, address or certificate is another's.
+func (db *DB) AddRADIUSClient(ctx context.Context, c access.RADIUSClient) error {
+	taken := fault.New(fault.Conflict, "there is a RADIUS client with this name, this address or this certificate already: take another one, or edit that client")
+	values, err := radiusValues(c)
+	if err != nil {
+		return err
+	}
+	return db.change(ctx, taken, radiusColumns.insert("radius_client"), values...)
+}
+
+// SaveRADIUSClient stores a changed client whose Version is still c.Version, and counts it up; else
+// [fault.Conflict], also if its address or certificate is another's.
+func (db *DB) SaveRADIUSClient(ctx context.Context, c access.RADIUSClient) error {
+	return db.Transact(ctx, func(ctx context.Context) error {
+		// A broken UNIQUE would end the transaction on PostgreSQL with an error that says less.
+		taken, err := list(ctx, db, text, "SELECT name FROM radius_client WHERE name <> $1 AND (address = $2 OR certificate = $3)",
+			c.Name, c.Address.String(), c.Certificate)
+		if err != nil {
+			return err
+		}
+		if len(taken) > 0 {
+			return fault.New(fault.Conflict, "RADIUS client %s has this address or this certificate already", taken[0])
+		}
+		stale := fault.New(fault.Conflict, "RADIUS client %s was changed meanwhile: read it again", c.Name)
+		read := c.Version
+		c.Version++
+		values, err := radiusValues(c)
+		if err != nil {
+			return err
+		}
+		return db.change(ctx, stale, radiusColumns.update("radius_client", "name = $14 AND version = $15"), append(values, c.Name, read)...)
+	})
+}
+
+// DeleteRADIUSClient removes a client; [fault.NotFound].
+func (db *DB) DeleteRADIUSClient(ctx context.Context, name string) error {
+	missing := fault.New(fault.NotFound, "there is no RADIUS client %q", name)
+	return db.change(ctx, missing, "DELETE FROM radius_client WHERE name = $1", name)
+}
