@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"net"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -271,6 +275,87 @@ func TestPostgresOutages(t *testing.T) {
 	}
 	if _, err := db.Users(t.Context(), user.Filter{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A connection that is cut off in a transaction undoes it, and the transaction runs again.
+func TestPostgresCutOff(t *testing.T) {
+	url, cut := cuttable(t, storetest.Postgres(t))
+	db := opened(t, url)
+	for times, want := range map[int]fault.Code{1: "", attempts: fault.Unavailable} {
+		id, runs := strconv.Itoa(times), 0
+		err := db.Transact(t.Context(), func(ctx context.Context) error {
+			if err := db.AddUser(ctx, user.User{ID: id, CreatedAt: time.Now(), Version: 1}); err != nil {
+				return err
+			}
+			if runs++; runs <= times {
+				cut()
+			}
+			_, err := db.User(ctx, id)
+			return err
+		})
+		if (err == nil) != (want == "") || fault.CodeOf(err) != want || err != nil && strings.Contains(err.Error(), "too many changes") {
+			t.Errorf("cut off %d times: %v", times, err)
+		}
+		if _, err := db.User(t.Context(), id); (err == nil) != (want == "") {
+			t.Errorf("cut off %d times, and then %v", times, err)
+		}
+	}
+	cut() // and outside a transaction it is no defect
+	for range connections {
+		if _, err := db.Users(t.Context(), user.Filter{}); err != nil && !errors.Is(err, fault.Unavailable) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// cuttable leads to a database by connections that cut ends.
+func cuttable(t *testing.T, database string) (url string, cut func()) {
+	t.Helper()
+	const name = "/.s.PGSQL.5432"
+	config, err := pgx.ParseConfig(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, address := pgconn.NetworkAddress(config.Host, config.Port)
+	dir, err := os.MkdirTemp("", "cut-") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	listener, err := net.Listen("unix", dir+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	var mu sync.Mutex
+	var open []net.Conn
+	go func() {
+		for {
+			from, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial(network, address)
+			if err != nil {
+				from.Close()
+				continue
+			}
+			mu.Lock()
+			open = append(open, from, to)
+			mu.Unlock()
+			go func() { io.Copy(to, from); to.Close() }()
+			go func() { io.Copy(from, to); from.Close() }()
+		}
+	}()
+	query := neturl.Values{"host": {dir}, "user": {config.User}, "password": {config.Password}, "sslmode": {"disable"}}
+	return "postgres:///" + config.Database + "?" + query.Encode(), func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range open {
+			c.Close()
+		}
+		open = nil
 	}
 }
 

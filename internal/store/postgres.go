@@ -3,7 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -107,11 +110,12 @@ func (postgresEngine) sort(err error) failure {
 	var e *pgconn.PgError
 	if !errors.As(err, &e) {
 		var connect *pgconn.ConnectError
+		var network *net.OpError
 		switch {
-		case pgconn.SafeToRetry(err) && !errors.As(err, &connect):
-			return passing // a connection that had broken before anything was sent
 		case pgconn.Timeout(err), errors.As(err, &connect), errors.Is(err, pgx.ErrTxCommitRollback):
 			return outage
+		case pgconn.SafeToRetry(err), errors.Is(err, driver.ErrBadConn), errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF):
+			return broken
 		}
 		return defect
 	}

@@ -74,6 +74,7 @@ type failure int
 const (
 	defect    failure = iota // report it
 	passing                  // others were at the same rows: run the transaction again
+	broken                   // the connection broke, which undoes the transaction: run it again
 	reference                // what a row refers to is gone, or something refers to the row
 	outage                   // the database cannot do it now
 )
@@ -134,7 +135,7 @@ func (db *DB) explain(err error) error {
 		return unavailable(err, "too many changes meet at the same place in the database: try again")
 	case reference:
 		return fmt.Errorf("%w (%w)", fault.New(fault.Conflict, "this refers to something that is gone, or that is still needed: read it again"), err)
-	case outage:
+	case broken, outage:
 		return unavailable(err, "the database cannot do this now: try again")
 	}
 	return err

@@ -19,7 +19,7 @@ const (
 // one; a part that fails takes the whole with it, whatever the outer do returns.
 //
 // It runs do again when the database had to choose between this transaction and
-// others, so do must not keep what an earlier run left. An error of do comes
+// others, or the connection broke before COMMIT was sent, so do must not keep what an earlier run left. An error of do comes
 // back as it is. [fault.Unavailable] means that the database is out of reach or
 // that the outcome is not known: the change may or may not have been made.
 func (db *DB) Transact(ctx context.Context, do func(context.Context) error) error {
@@ -32,7 +32,8 @@ func (db *DB) Transact(ctx context.Context, do func(context.Context) error) erro
 	}
 	for n := 1; ; n++ {
 		sent, err := db.attempt(ctx, do)
-		if sent || n == attempts || db.sort(err) != passing {
+		kind := db.sort(err)
+		if sent || n == attempts || kind != passing && kind != broken {
 			return db.explain(err)
 		}
 		if err := pause(ctx, backoff<<(n-1)); err != nil {

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -52,6 +53,29 @@ func Postgres(t testing.TB) string {
 }
 
 var databases atomic.Int64
+
+// Crash ends every connection to a database that [Postgres] gave, in the middle of what it does. A private server crashes with
+// it, as one does when a process of its is killed, and recovers from its log; a server that was named is left alone.
+func Crash(t testing.TB, database string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv("TALLYSTICK_TEST_POSTGRES") != "" {
+		_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+		if err := errors.Join(err, conn.Close(ctx)); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if err := syscall.Kill(int(conn.PgConn().PID()), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close(ctx) // it is dead
+}
 
 // administer runs a statement on the server's own database.
 func administer(server *url.URL, statement string) error {
