@@ -85,6 +85,7 @@ type process struct {
 	t    testing.TB
 	cmd  *exec.Cmd
 	data string
+	args []string      // besides the data folder
 	url  string        // once it serves
 	done chan struct{} // closed when it has ended
 
@@ -95,7 +96,7 @@ type process struct {
 // launch starts a server on a data folder and does not wait for it.
 func launch(t testing.TB, data string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, data: data, done: make(chan struct{})}
+	p := &process{t: t, data: data, args: args, done: make(chan struct{})}
 	p.cmd = exec.Command(program(t, "tallystick"), append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, args...)...)
 	p.cmd.Env = environment()
 	p.cmd.Stdout = p
