@@ -123,6 +123,80 @@ type ProfileList struct {
 	Profiles []Profile `json:"profiles"`
 }
 
+// A TokenPolicy holds the rules for tokens and their PINs.
+type TokenPolicy struct {
+	IncorrectBeforeNTC      int      `json:"incorrect_before_ntc"` // wrong passcodes in a row before the next tokencode is asked for; 0 for never
+	NextCodeFailure         string   `json:"next_code_failure"`    // what a wrong next tokencode does: fail or lock
+	PINCreation             string   `json:"pin_creation"`         // who chooses a new PIN: user, system or either
+	PINMin                  int      `json:"pin_min"`              // characters
+	PINMax                  int      `json:"pin_max"`              // characters
+	PINCharacters           string   `json:"pin_characters"`       // of a fob PIN: digits or alphanumeric
+	PINMinLetters           int      `json:"pin_min_letters"`      // of an alphanumeric PIN
+	PINMinDigits            int      `json:"pin_min_digits"`       // of an alphanumeric PIN
+	RefuseTrivialPINs       bool     `json:"refuse_trivial_pins"`
+	ExcludedWords           []string `json:"excluded_words"`             // not to be part of a PIN, in whatever case
+	PINMaxLifeSeconds       int64    `json:"pin_max_life_seconds"`       // 0 for ever
+	PINMinLifeSeconds       int64    `json:"pin_min_life_seconds"`       // before the user may change it
+	PINHistory              int      `json:"pin_history"`                // last PINs that may not be taken again
+	EmergencyLength         int      `json:"emergency_length"`           // of an emergency code, characters
+	EmergencyCharacters     string   `json:"emergency_characters"`       // of an emergency code: digits or alphanumeric
+	EmergencyLifeSeconds    int64    `json:"emergency_life_seconds"`     // of emergency codes, unless said
+	EmergencyMaxLifeSeconds int64    `json:"emergency_max_life_seconds"` // that may be said; 0 for no limit
+	EmergencyIfFound        string   `json:"emergency_if_found"`         // what becomes of a lost token that turns up: deny, accept_and_end or accept_after
+	WindowSmall             int      `json:"window_small"`               // intervals to each side in which a code is accepted at once
+	WindowMediumSeconds     int64    `json:"window_medium_seconds"`      // to each side, in which it is accepted with the next one
+	WindowLargeSeconds      int64    `json:"window_large_seconds"`       // to each side, which resynchronisation searches
+	Version                 int      `json:"version"`
+}
+
+// A TokenPolicyEdit changes the token policy; what is nil stays.
+type TokenPolicyEdit struct {
+	IncorrectBeforeNTC      *int      `json:"incorrect_before_ntc,omitempty"`
+	NextCodeFailure         *string   `json:"next_code_failure,omitempty"`
+	PINCreation             *string   `json:"pin_creation,omitempty"`
+	PINMin                  *int      `json:"pin_min,omitempty"`
+	PINMax                  *int      `json:"pin_max,omitempty"`
+	PINCharacters           *string   `json:"pin_characters,omitempty"`
+	PINMinLetters           *int      `json:"pin_min_letters,omitempty"`
+	PINMinDigits            *int      `json:"pin_min_digits,omitempty"`
+	RefuseTrivialPINs       *bool     `json:"refuse_trivial_pins,omitempty"`
+	ExcludedWords           *[]string `json:"excluded_words,omitempty"`
+	PINMaxLifeSeconds       *int64    `json:"pin_max_life_seconds,omitempty"`
+	PINMinLifeSeconds       *int64    `json:"pin_min_life_seconds,omitempty"`
+	PINHistory              *int      `json:"pin_history,omitempty"`
+	EmergencyLength         *int      `json:"emergency_length,omitempty"`
+	EmergencyCharacters     *string   `json:"emergency_characters,omitempty"`
+	EmergencyLifeSeconds    *int64    `json:"emergency_life_seconds,omitempty"`
+	EmergencyMaxLifeSeconds *int64    `json:"emergency_max_life_seconds,omitempty"`
+	EmergencyIfFound        *string   `json:"emergency_if_found,omitempty"`
+	WindowSmall             *int      `json:"window_small,omitempty"`
+	WindowMediumSeconds     *int64    `json:"window_medium_seconds,omitempty"`
+	WindowLargeSeconds      *int64    `json:"window_large_seconds,omitempty"`
+}
+
+// A LockoutPolicy says when wrong passcodes lock a user.
+type LockoutPolicy struct {
+	Failures               int   `json:"failures"`                 // in a row that lock a user; 0 for never
+	WithinSeconds          int64 `json:"within_seconds"`           // how long a failure counts
+	UnlockAfterSeconds     int64 `json:"unlock_after_seconds"`     // 0: only an administrator unlocks
+	SeparateUnknownSources bool  `json:"separate_unknown_sources"` // count failures from where the user never succeeded from on their own
+	Version                int   `json:"version"`
+}
+
+// A LockoutPolicyEdit changes the lockout policy; what is nil stays.
+type LockoutPolicyEdit struct {
+	Failures               *int   `json:"failures,omitempty"`
+	WithinSeconds          *int64 `json:"within_seconds,omitempty"`
+	UnlockAfterSeconds     *int64 `json:"unlock_after_seconds,omitempty"`
+	SeparateUnknownSources *bool  `json:"separate_unknown_sources,omitempty"`
+}
+
+// A PolicySet is all policies of the deployment.
+type PolicySet struct {
+	Token   TokenPolicy   `json:"token"`
+	Lockout LockoutPolicy `json:"lockout"`
+}
+
 // A Token is what the server tells of a software token; never its seed.
 type Token struct {
 	Serial          string     `json:"serial"`           // 12 digits

@@ -28,6 +28,7 @@ const (
 	Read           Right = "read"         // users, devices, profiles, tokens without secrets
 	ManageUsers    Right = "manage_users" // add, edit, delete users
 	ManageProfiles Right = "manage_profiles"
+	ManagePolicies Right = "manage_policies" // for tokens and lockout
 	ManageTokens   Right = "manage_tokens" // create, import, assign, unassign, delete
 	CareTokens     Right = "care_tokens"   // enable, disable, PINs
 	Distribute     Right = "distribute"    // first deliveries
@@ -53,7 +54,7 @@ const (
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManageTokens, CareTokens, Distribute, Redistribute, Authenticate, ReadAudit, ManageKeys, ManageAgents},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, Distribute, Redistribute, Authenticate, ReadAudit, ManageKeys, ManageAgents},
 	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, Distribute, Redistribute},
 	HelpDesk:           {Read, CareTokens},
 	PrivilegedHelpDesk: {Read, CareTokens, Redistribute},

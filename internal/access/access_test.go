@@ -81,6 +81,7 @@ func TestRolesMayWhatTheyShould(t *testing.T) {
 		{access.PrivilegedHelpDesk, access.Redistribute, true}, {access.PrivilegedHelpDesk, access.Distribute, false},
 		{access.Auditor, access.ReadAudit, true}, {access.Auditor, access.CareTokens, false},
 		{access.TokenAdmin, access.ManageProfiles, false}, {access.SuperAdmin, access.ManageProfiles, true},
+		{access.TokenAdmin, access.ManagePolicies, false}, {access.SuperAdmin, access.ManagePolicies, true},
 		{access.AgentRole, access.Authenticate, true}, {access.AgentRole, access.Read, false}, {"king", access.Read, false},
 	} {
 		if c.role.May(c.may) != c.want {

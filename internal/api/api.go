@@ -22,6 +22,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -47,6 +48,7 @@ type Store interface {
 type Config struct {
 	Users         *user.Registry
 	Profiles      *profile.Registry
+	Policies      *policy.Registry
 	Tokens        *token.Registry
 	Keys          *access.Registry
 	Agents        *access.Agents
@@ -119,6 +121,12 @@ func (a *API) routes() []route {
 		{"GET /v1/profiles/{profile}", access.Read, a.showProfile, nil},
 		{"PATCH /v1/profiles/{profile}", access.ManageProfiles, a.editProfile, nil},
 		{"DELETE /v1/profiles/{profile}", access.ManageProfiles, a.deleteProfile, nil},
+
+		{"GET /v1/policies", access.Read, a.listPolicies, nil},
+		{"GET /v1/policies/token", access.Read, a.showTokenPolicy, nil},
+		{"PATCH /v1/policies/token", access.ManagePolicies, a.editTokenPolicy, nil},
+		{"GET /v1/policies/lockout", access.Read, a.showLockoutPolicy, nil},
+		{"PATCH /v1/policies/lockout", access.ManagePolicies, a.editLockoutPolicy, nil},
 
 		{"POST /v1/tokens", access.ManageTokens, a.createTokens, nil},
 		{"POST /v1/tokens/import", access.ManageTokens, a.importTokens, nil},

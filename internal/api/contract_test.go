@@ -55,7 +55,10 @@ func TestTheTableAndTheDocumentListTheSameOperations(t *testing.T) {
 			want = append(want, "422")
 		}
 		if op.Parameters.GetByInAndName("header", "If-Match") != nil {
-			want = append(want, "404", "409")
+			want = append(want, "409")
+			if strings.Contains(route.pattern, "{") {
+				want = append(want, "404")
+			}
 		}
 		for _, status := range want {
 			if op.Responses.Value(status) == nil {
@@ -89,7 +92,8 @@ var goTypes = map[string]reflect.Type{}
 func init() {
 	for _, v := range []any{
 		client.Identity{}, client.User{}, client.NewUser{}, client.UserEdit{}, client.UserPage{}, client.Device{}, client.DeviceList{},
-		client.Profile{}, client.NewProfile{}, client.ProfileEdit{}, client.ProfileList{}, client.Token{}, client.Pending{}, client.TokenPage{},
+		client.Profile{}, client.NewProfile{}, client.ProfileEdit{}, client.ProfileList{},
+		client.TokenPolicy{}, client.TokenPolicyEdit{}, client.LockoutPolicy{}, client.LockoutPolicyEdit{}, client.PolicySet{}, client.Token{}, client.Pending{}, client.TokenPage{},
 		client.NewTokens{}, client.CreatedTokens{}, client.TokenFile{}, client.ImportedTokens{}, client.Assignment{}, client.Distribution{},
 		client.Redistribution{}, client.Issue{}, client.Delivery{}, client.Revocation{}, client.PIN{}, client.Check{}, client.Decision{},
 		client.RADIUSClient{}, client.NewRADIUSClient{}, client.RADIUSClientEdit{}, client.RADIUSClientList{}, client.RADIUSAttribute{},

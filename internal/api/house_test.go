@@ -22,6 +22,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -92,7 +93,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 	made := &records.Registry{Store: db, Keys: keys, Now: h.now}
 	must(t, made.BeginSerials(ctx))
 	h.API = try(New(Config{
-		Users: &user.Registry{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Now: h.now},
+		Users: &user.Registry{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Now: h.now}, Policies: &policy.Registry{Store: db, Now: h.now},
 		Tokens: &token.Registry{Store: db, Now: h.now}, Keys: &access.Registry{Store: db, Hash: keys, Now: h.now}, Records: made,
 		Agents:        &access.Agents{Store: db, Keys: keys, Now: h.now},
 		RADIUS:        &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now},

@@ -29,7 +29,7 @@ func TestEveryRoute(t *testing.T) {
 		name string
 		walk func(*testing.T, *house)
 	}{
-		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"tokens", tokenRoutes},
+		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"tokens", tokenRoutes},
 		{"deliveries", deliveryRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"audit", auditRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
@@ -150,6 +150,67 @@ func profileRoutes(t *testing.T, h *house) {
 	must(t, c.DeleteProfile(ctx, p.Profile, "other"))
 	_, err = c.Profile(ctx, p.Profile)
 	refused(t, err, 404, "PROFILE_NOT_FOUND")
+}
+
+func policyRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	set := try(h.as(access.Auditor).Policies(ctx))(t)
+	want := client.PolicySet{
+		Token: client.TokenPolicy{
+			IncorrectBeforeNTC: 3, NextCodeFailure: "fail", PINCreation: "user", PINMin: 4, PINMax: 8, PINCharacters: "digits", RefuseTrivialPINs: true,
+			ExcludedWords: []string{}, PINHistory: 5, EmergencyLength: 8, EmergencyCharacters: "alphanumeric", EmergencyLifeSeconds: 7 * 86400,
+			EmergencyIfFound: "accept_and_end", WindowSmall: 1, WindowMediumSeconds: 600, WindowLargeSeconds: 43200, Version: 1,
+		},
+		Lockout: client.LockoutPolicy{Failures: 5, WithinSeconds: 86400, SeparateUnknownSources: true, Version: 1},
+	}
+	if !reflect.DeepEqual(set, want) {
+		t.Errorf("defaults %+v", set)
+	}
+
+	// Every setting can be changed, and nothing else changes with it.
+	want.Token = client.TokenPolicy{
+		IncorrectBeforeNTC: 20, NextCodeFailure: "lock", PINCreation: "either", PINMin: 6, PINMax: 16, PINCharacters: "alphanumeric", PINMinLetters: 2,
+		PINMinDigits: 3, ExcludedWords: []string{"acme", "2026"}, PINMaxLifeSeconds: 90 * 86400, PINMinLifeSeconds: 86400, PINHistory: 20,
+		EmergencyLength: 12, EmergencyCharacters: "digits", EmergencyLifeSeconds: 3600, EmergencyMaxLifeSeconds: 7200, EmergencyIfFound: "deny",
+		WindowSmall: 2, WindowMediumSeconds: 1200, WindowLargeSeconds: 3600, Version: 2,
+	}
+	p := want.Token
+	edited := try(c.EditTokenPolicy(ctx, 1, client.TokenPolicyEdit{
+		IncorrectBeforeNTC: &p.IncorrectBeforeNTC, NextCodeFailure: &p.NextCodeFailure, PINCreation: &p.PINCreation, PINMin: &p.PINMin, PINMax: &p.PINMax,
+		PINCharacters: &p.PINCharacters, PINMinLetters: &p.PINMinLetters, PINMinDigits: &p.PINMinDigits, RefuseTrivialPINs: &p.RefuseTrivialPINs,
+		ExcludedWords: &p.ExcludedWords, PINMaxLifeSeconds: &p.PINMaxLifeSeconds, PINMinLifeSeconds: &p.PINMinLifeSeconds, PINHistory: &p.PINHistory,
+		EmergencyLength: &p.EmergencyLength, EmergencyCharacters: &p.EmergencyCharacters, EmergencyLifeSeconds: &p.EmergencyLifeSeconds,
+		EmergencyMaxLifeSeconds: &p.EmergencyMaxLifeSeconds, EmergencyIfFound: &p.EmergencyIfFound, WindowSmall: &p.WindowSmall,
+		WindowMediumSeconds: &p.WindowMediumSeconds, WindowLargeSeconds: &p.WindowLargeSeconds,
+	}))(t)
+	if got := try(c.TokenPolicy(ctx))(t); !reflect.DeepEqual(edited, want.Token) || !reflect.DeepEqual(got, want.Token) {
+		t.Errorf("edited %+v, read %+v", edited, got)
+	}
+	l := client.LockoutPolicy{Failures: 0, WithinSeconds: 3600, UnlockAfterSeconds: 900, Version: 2}
+	locked := try(c.EditLockoutPolicy(ctx, 1, client.LockoutPolicyEdit{
+		Failures: &l.Failures, WithinSeconds: &l.WithinSeconds, UnlockAfterSeconds: &l.UnlockAfterSeconds, SeparateUnknownSources: &l.SeparateUnknownSources,
+	}))(t)
+	if got := try(c.LockoutPolicy(ctx))(t); locked != l || got != l {
+		t.Errorf("edited %+v, read %+v", locked, got)
+	}
+
+	least, most, life := 7, 5, int64(3600)
+	_, err := c.EditTokenPolicy(ctx, 1, client.TokenPolicyEdit{PINMin: &least})
+	refused(t, err, 409, "CONFLICT")
+	_, err = c.EditTokenPolicy(ctx, 0, client.TokenPolicyEdit{PINMax: &most})
+	refused(t, err, 422, "POLICY_INVALID")
+	_, err = c.EditTokenPolicy(ctx, 0, client.TokenPolicyEdit{PINMaxLifeSeconds: &life})
+	refused(t, err, 422, "POLICY_INVALID")
+	most = 17
+	_, err = c.EditTokenPolicy(ctx, 0, client.TokenPolicyEdit{PINMax: &most})
+	refused(t, err, 400, "INVALID")
+	_, err = c.EditLockoutPolicy(ctx, 1, client.LockoutPolicyEdit{Failures: &least})
+	refused(t, err, 409, "CONFLICT")
+	life = 59
+	_, err = c.EditLockoutPolicy(ctx, 0, client.LockoutPolicyEdit{UnlockAfterSeconds: &life})
+	refused(t, err, 422, "POLICY_INVALID")
+	_, err = h.as(access.TokenAdmin).EditLockoutPolicy(ctx, 0, client.LockoutPolicyEdit{Failures: &least})
+	refused(t, err, 403, "FORBIDDEN")
 }
 
 func tokenRoutes(t *testing.T, h *house) {

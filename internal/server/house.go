@@ -19,6 +19,7 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/provision"
 	"github.com/tallystick/tallystick/internal/records"
@@ -69,7 +70,8 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	}
 	m := newMeters(db)
 	a, err := api.New(api.Config{
-		Users: &user.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now}, Tokens: h.tokens,
+		Users: &user.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now},
+		Policies: &policy.Registry{Store: db, Now: c.Now}, Tokens: h.tokens,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: h.agents, RADIUS: h.radius, Records: record, Distributor: h.distributor,
 		Authenticator: &authentication.Engine{Store: db, Keys: keys, Now: c.Now, Decided: m.decided},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
