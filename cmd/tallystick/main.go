@@ -74,6 +74,7 @@ func (p *program) commands() []*cobra.Command {
 		p.userCommands(),
 		p.deviceCommands(),
 		p.profileCommands(),
+		p.policyCommands(),
 		p.tokenCommands(),
 		p.checkCommand(),
 		p.agentCommands(),

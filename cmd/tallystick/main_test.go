@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 const raceOptions = "atexit_sleep_ms=0"
 
 // short are the scripts that -short runs.
-var short = []string{"users", "tokens", "deliver"}
+var short = []string{"users", "tokens", "file"}
 
 // TestScripts runs the transcripts in testdata with the real programs. Each has its own data folder, TALLYSTICK_DATA,
 // and its own token app. Besides testscript's commands they use

@@ -29,11 +29,11 @@ const (
 	ManageUsers    Right = "manage_users" // add, edit, delete users
 	ManageProfiles Right = "manage_profiles"
 	ManagePolicies Right = "manage_policies" // for tokens and lockout
-	ManageTokens   Right = "manage_tokens" // create, import, assign, unassign, delete
-	CareTokens     Right = "care_tokens"   // enable, disable, PINs
-	Distribute     Right = "distribute"    // first deliveries
-	Redistribute   Right = "redistribute"  // new seeds for delivered tokens
-	Authenticate   Right = "authenticate"  // ask whether a passcode is right
+	ManageTokens   Right = "manage_tokens"   // create, import, assign, unassign, delete
+	CareTokens     Right = "care_tokens"     // enable, disable, PINs
+	Distribute     Right = "distribute"      // first deliveries
+	Redistribute   Right = "redistribute"    // new seeds for delivered tokens
+	Authenticate   Right = "authenticate"    // ask whether a passcode is right
 	ReadAudit      Right = "read_audit"
 	ManageKeys     Right = "manage_keys"   // API keys and data keys
 	ManageAgents   Right = "manage_agents" // the programs and RADIUS clients that ask for authentication

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+)
+
+func (p *program) policyCommands() *cobra.Command {
+	edit := group("edit", "Change a policy; other servers go by it within a second", p.tokenPolicyEdit(), p.lockoutPolicyEdit())
+	return group("policy", "The rules for tokens, PINs and lockout", p.policyShow(), edit)
+}
+
+// A setting is one line of a policy. Its name is that of its flag.
+type setting struct{ name, value string }
+
+func tokenSettings(o client.TokenPolicy) []setting {
+	return []setting{
+		{"incorrect-before-ntc", number(o.IncorrectBeforeNTC)},
+		{"next-code-failure", o.NextCodeFailure},
+		{"pin-creation", o.PINCreation},
+		{"pin-min", number(o.PINMin)},
+		{"pin-max", number(o.PINMax)},
+		{"pin-characters", o.PINCharacters},
+		{"pin-min-letters", number(o.PINMinLetters)},
+		{"pin-min-digits", number(o.PINMinDigits)},
+		{"refuse-trivial-pins", yesNo(o.RefuseTrivialPINs)},
+		{"excluded-words", strings.Join(o.ExcludedWords, ",")},
+		{"pin-max-life", life(o.PINMaxLifeSeconds)},
+		{"pin-min-life", life(o.PINMinLifeSeconds)},
+		{"pin-history", number(o.PINHistory)},
+		{"emergency-length", number(o.EmergencyLength)},
+		{"emergency-characters", o.EmergencyCharacters},
+		{"emergency-life", life(o.EmergencyLifeSeconds)},
+		{"emergency-max-life", life(o.EmergencyMaxLifeSeconds)},
+		{"emergency-if-found", o.EmergencyIfFound},
+		{"window-small", number(o.WindowSmall)},
+		{"window-medium", life(o.WindowMediumSeconds)},
+		{"window-large", life(o.WindowLargeSeconds)},
+		{"version", number(o.Version)},
+	}
+}
+
+func lockoutSettings(o client.LockoutPolicy) []setting {
+	return []setting{
+		{"failures", number(o.Failures)},
+		{"within", life(o.WithinSeconds)},
+		{"unlock-after", life(o.UnlockAfterSeconds)},
+		{"separate-unknown-sources", yesNo(o.SeparateUnknownSources)},
+		{"version", number(o.Version)},
+	}
+}
+
+// life is a length of time as the flags take it.
+func life(seconds int64) string { return (time.Duration(seconds) * time.Second).String() }
+
+func (p *program) policyShow() *cobra.Command {
+	return p.command("show", "Show the policies", 0, func(r run) error {
+		all, err := r.server.Policies(r.ctx)
+		if err != nil {
+			return err
+		}
+		if p.JSON {
+			return p.PrintJSON(all)
+		}
+		for _, part := range []struct {
+			title    string
+			settings []setting
+		}{{"token", tokenSettings(all.Token)}, {"lockout", lockoutSettings(all.Lockout)}} {
+			fmt.Fprintf(p.Out, "%s policy\n", part.title)
+			for _, s := range part.settings {
+				fmt.Fprintf(p.Out, "  %-26s %s\n", s.name, orDash(s.value))
+			}
+		}
+		return nil
+	})
+}
+
+func orDash(value string) string {
+	if value == "" {
+		return "-"
+	}
+	return value
+}
+
+// changed prints what an edit changed.
+func (p *program) changed(document any, before, after []setting) error {
+	if p.JSON {
+		return p.PrintJSON(document)
+	}
+	if last := len(before) - 1; before[last] == after[last] { // the version
+		p.Note("nothing changed")
+		return nil
+	}
+	for i, s := range after {
+		if s != before[i] {
+			fmt.Fprintf(p.Out, "%-26s %s -> %s\n", s.name, orDash(before[i].value), orDash(s.value))
+		}
+	}
+	return nil
+}
+
+// edited is the JSON document of an edit.
+type edited[P any] struct {
+	Before P `json:"before"`
+	After  P `json:"after"`
+}
+
+// versionFlag gives cmd the flag for the version that an edit is meant for.
+func versionFlag(cmd *cobra.Command, version *int) {
+	cmd.Flags().IntVar(version, "version", 0, "refuse if the policy is not at this `version` any more")
+}
+
+// from is the version that an edit is meant for: the one that was given, else the one that is shown as before.
+func from(given, read int) int {
+	if given != 0 {
+		return given
+	}
+	return read
+}
+
+func (p *program) tokenPolicyEdit() *cobra.Command {
+	var f struct {
+		nextCode, creation, characters, emergencyCharacters, ifFound                         string
+		ntc, pinMin, pinMax, minLetters, minDigits, history, emergencyLength, small, version int
+		trivial                                                                              bool
+		words                                                                                []string
+		pinMaxLife, pinMinLife, emergencyLife, emergencyMaxLife, medium, large               time.Duration
+	}
+	cmd := p.command("token", "Change the rules for tokens and their PINs; what is not said stays", 0, nil)
+	s := cmd.Flags()
+	s.IntVar(&f.ntc, "incorrect-before-ntc", 0, "wrong passcodes in a row before the next tokencode is asked for: 0 for never, to 20")
+	s.StringVar(&f.nextCode, "next-code-failure", "", "what a wrong next tokencode does: fail or lock")
+	s.StringVar(&f.creation, "pin-creation", "", "who chooses a new PIN: user, system or either")
+	s.IntVar(&f.pinMin, "pin-min", 0, "shortest PIN: 4 to 16 characters")
+	s.IntVar(&f.pinMax, "pin-max", 0, "longest PIN: 4 to 16 characters; a PINPad PIN is never longer than the code")
+	s.StringVar(&f.characters, "pin-characters", "", "what a fob PIN is made of: digits or alphanumeric; a PINPad PIN is always digits")
+	s.IntVar(&f.minLetters, "pin-min-letters", 0, "fewest letters of an alphanumeric PIN")
+	s.IntVar(&f.minDigits, "pin-min-digits", 0, "fewest digits of an alphanumeric PIN")
+	s.BoolVar(&f.trivial, "refuse-trivial-pins", false, "refuse sequences, repeats, keypad patterns, parts of the serial and years of birth")
+	s.StringSliceVar(&f.words, "excluded-words", nil, "`words` of 4 to 16 letters and digits that are not to be part of a PIN, with commas between; \"\" for none")
+	s.DurationVar(&f.pinMaxLife, "pin-max-life", 0, "when a PIN must be changed; 0 for never")
+	s.DurationVar(&f.pinMinLife, "pin-min-life", 0, "how long a user must keep a PIN")
+	s.IntVar(&f.history, "pin-history", 0, "how many of the last PINs may not be taken again: 0 to 20")
+	s.IntVar(&f.emergencyLength, "emergency-length", 0, "length of an emergency code: 8 to 16 characters")
+	s.StringVar(&f.emergencyCharacters, "emergency-characters", "", "what an emergency code is made of: digits or alphanumeric")
+	s.DurationVar(&f.emergencyLife, "emergency-life", 0, "how long emergency codes live, unless said")
+	s.DurationVar(&f.emergencyMaxLife, "emergency-max-life", 0, "the longest life that may be said; 0 for no limit")
+	s.StringVar(&f.ifFound, "emergency-if-found", "", "what becomes of a lost token that turns up: deny, accept_and_end or accept_after")
+	s.IntVar(&f.small, "window-small", 0, "intervals to each side in which a code is accepted at once: 0 to 10")
+	s.DurationVar(&f.medium, "window-medium", 0, "time to each side in which a code is accepted with the next one: up to 2h")
+	s.DurationVar(&f.large, "window-large", 0, "time to each side which resynchronisation searches: up to 24h")
+	versionFlag(cmd, &f.version)
+	p.does(cmd, func(r run) error {
+		before, err := r.server.TokenPolicy(r.ctx)
+		if err != nil {
+			return err
+		}
+		after, err := r.server.EditTokenPolicy(r.ctx, from(f.version, before.Version), client.TokenPolicyEdit{
+			IncorrectBeforeNTC: given(cmd, "incorrect-before-ntc", &f.ntc), NextCodeFailure: given(cmd, "next-code-failure", &f.nextCode),
+			PINCreation: given(cmd, "pin-creation", &f.creation), PINMin: given(cmd, "pin-min", &f.pinMin), PINMax: given(cmd, "pin-max", &f.pinMax),
+			PINCharacters: given(cmd, "pin-characters", &f.characters), PINMinLetters: given(cmd, "pin-min-letters", &f.minLetters),
+			PINMinDigits: given(cmd, "pin-min-digits", &f.minDigits), RefuseTrivialPINs: given(cmd, "refuse-trivial-pins", &f.trivial),
+			ExcludedWords: given(cmd, "excluded-words", &f.words), PINMaxLifeSeconds: givenSeconds(cmd, "pin-max-life", f.pinMaxLife),
+			PINMinLifeSeconds: givenSeconds(cmd, "pin-min-life", f.pinMinLife), PINHistory: given(cmd, "pin-history", &f.history),
+			EmergencyLength: given(cmd, "emergency-length", &f.emergencyLength), EmergencyCharacters: given(cmd, "emergency-characters", &f.emergencyCharacters),
+			EmergencyLifeSeconds: givenSeconds(cmd, "emergency-life", f.emergencyLife), EmergencyMaxLifeSeconds: givenSeconds(cmd, "emergency-max-life", f.emergencyMaxLife),
+			EmergencyIfFound: given(cmd, "emergency-if-found", &f.ifFound), WindowSmall: given(cmd, "window-small", &f.small),
+			WindowMediumSeconds: givenSeconds(cmd, "window-medium", f.medium), WindowLargeSeconds: givenSeconds(cmd, "window-large", f.large),
+		})
+		if err != nil {
+			return err
+		}
+		return p.changed(edited[client.TokenPolicy]{before, after}, tokenSettings(before), tokenSettings(after))
+	})
+	return cmd
+}
+
+func (p *program) lockoutPolicyEdit() *cobra.Command {
+	var failures, version int
+	var within, unlockAfter time.Duration
+	var separate bool
+	cmd := p.command("lockout", "Change when wrong passcodes lock a user; what is not said stays", 0, nil)
+	s := cmd.Flags()
+	s.IntVar(&failures, "failures", 0, "wrong passcodes in a row that lock a user: 0 for never, to 100")
+	s.DurationVar(&within, "within", 0, "how long a failure counts")
+	s.DurationVar(&unlockAfter, "unlock-after", 0, "when a locked user is unlocked; 0: only by an administrator")
+	s.BoolVar(&separate, "separate-unknown-sources", false, "count failures from where the user never succeeded from on their own")
+	versionFlag(cmd, &version)
+	p.does(cmd, func(r run) error {
+		before, err := r.server.LockoutPolicy(r.ctx)
+		if err != nil {
+			return err
+		}
+		after, err := r.server.EditLockoutPolicy(r.ctx, from(version, before.Version), client.LockoutPolicyEdit{
+			Failures: given(cmd, "failures", &failures), WithinSeconds: givenSeconds(cmd, "within", within),
+			UnlockAfterSeconds: givenSeconds(cmd, "unlock-after", unlockAfter), SeparateUnknownSources: given(cmd, "separate-unknown-sources", &separate),
+		})
+		if err != nil {
+			return err
+		}
+		return p.changed(edited[client.LockoutPolicy]{before, after}, lockoutSettings(before), lockoutSettings(after))
+	})
+	return cmd
+}
+
+// givenSeconds is a length of time as the API takes it if its flag was given, else nil.
+func givenSeconds(cmd *cobra.Command, flag string, d time.Duration) *int64 {
+	n := seconds(d)
+	return given(cmd, flag, &n)
+}
