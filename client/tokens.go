@@ -105,8 +105,8 @@ func (c *Client) Revoke(ctx context.Context, serial string) (int, error) {
 }
 
 // SetPIN gives a token a PIN; PIN_INVALID.
-func (c *Client) SetPIN(ctx context.Context, serial string, pin Secret) error {
-	return c.do(ctx, call{method: http.MethodPut, path: path("tokens", serial, "pin"), body: PIN{pin}})
+func (c *Client) SetPIN(ctx context.Context, serial string, pin PIN) error {
+	return c.do(ctx, call{method: http.MethodPut, path: path("tokens", serial, "pin"), body: pin})
 }
 
 // ClearPIN takes a token's PIN away.

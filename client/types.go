@@ -318,6 +318,8 @@ type Revocation struct {
 // A PIN is the PIN that a token is to have.
 type PIN struct {
 	PIN Secret `json:"pin"`
+	// Temporary has the user change it at its first use.
+	Temporary bool `json:"temporary,omitempty"`
 }
 
 // A Check is a passcode to be decided.

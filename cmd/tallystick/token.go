@@ -241,12 +241,13 @@ func (p *program) tokenRevoke() *cobra.Command {
 func (p *program) tokenSetPIN() *cobra.Command {
 	cmd := p.command("set-pin SERIAL", "Give a token a PIN", 1, nil)
 	pin := p.SecretFlag(cmd, "pin-file", "PIN", "TALLYSTICK_PIN")
+	temporary := cmd.Flags().Bool("temporary", false, "the user must change it at its first use")
 	p.does(cmd, func(r run) error {
 		secret, err := p.ask(pin, "PIN: ")
 		if err != nil {
 			return err
 		}
-		if err := r.server.SetPIN(r.ctx, r.args[0], client.Secret(secret)); err != nil {
+		if err := r.server.SetPIN(r.ctx, r.args[0], client.PIN{PIN: client.Secret(secret), Temporary: *temporary}); err != nil {
 			return err
 		}
 		return p.result(map[string]string{"serial": r.args[0]}, "token %s has a PIN now", r.args[0])
@@ -263,7 +264,7 @@ func (p *program) ask(s *cli.Secret, prompt string) (string, error) {
 }
 
 func (p *program) tokenClearPIN() *cobra.Command {
-	return p.command("clear-pin SERIAL", "Take a token's PIN away", 1, func(r run) error {
+	return p.command("clear-pin SERIAL", "Take a token's PIN away: the next sign-in sets a new one", 1, func(r run) error {
 		if err := r.server.ClearPIN(r.ctx, r.args[0]); err != nil {
 			return err
 		}

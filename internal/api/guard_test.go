@@ -198,7 +198,7 @@ func TestNoSecretsAreLeftBehind(t *testing.T) {
 	refused(t, err, 422, "NICKNAME_INVALID")
 	_, err = h.admin.ImportTokens(ctx, client.TokenFile{File: out.Delivery.File, Password: "82740915"})
 	refused(t, err, 422, "IMPORT_BAD_PASSWORD")
-	must(t, h.admin.SetPIN(ctx, tok.Serial, "918273"))
+	must(t, h.admin.SetPIN(ctx, h.assigned("bob").Serial, client.PIN{PIN: "918273"}))
 	try(h.admin.Authenticate(ctx, "alice", "82740915"))(t)
 	h.send(key, "POST", "/v1/authenticate", `{"user_id":"alice","passcode":82740915}`)
 	h.send(key, "PUT", "/v1/tokens/"+tok.Serial+"/pin", `{"pin":918273}`)

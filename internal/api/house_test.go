@@ -243,7 +243,7 @@ func (h *house) assigned(userID string) client.Token {
 // profile is a new profile with a delivery method.
 func (h *house) profile(name, method string) {
 	h.t.Helper()
-	try(h.admin.AddProfile(h.t.Context(), client.NewProfile{Profile: name, DeviceType: "generic", DeliveryMethod: method}))(h.t)
+	try(h.admin.AddProfile(h.t.Context(), client.NewProfile{Profile: name, DeviceType: "generic", DeliveryMethod: method, PINType: "none"}))(h.t)
 }
 
 // refused fails the test unless err is a refusal with that status and code.

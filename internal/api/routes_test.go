@@ -281,11 +281,11 @@ func tokenRoutes(t *testing.T, h *house) {
 
 func pinRoutes(t *testing.T, h *house, serial string) {
 	ctx, c := t.Context(), h.admin
-	must(t, c.SetPIN(ctx, serial, "8274"))
+	must(t, c.SetPIN(ctx, serial, client.PIN{PIN: "8274"}))
 	if !try(c.Token(ctx, serial))(t).PINSet {
 		t.Error("no PIN after SetPIN")
 	}
-	refused(t, c.SetPIN(ctx, serial, "1"), 422, "PIN_INVALID")
+	refused(t, c.SetPIN(ctx, serial, client.PIN{PIN: "1"}), 422, "PIN_INVALID")
 	must(t, c.ClearPIN(ctx, serial))
 	if try(c.Token(ctx, serial))(t).PINSet {
 		t.Error("PIN after ClearPIN")

@@ -205,7 +205,7 @@ func (a *API) setPIN(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	return done(a.unchanged(ctx, r, func(ctx context.Context) error {
-		return a.Authenticator.SetPIN(ctx, serial(r), string(in.PIN))
+		return a.Authenticator.SetPIN(ctx, serial(r), string(in.PIN), in.Temporary)
 	}))
 }
 

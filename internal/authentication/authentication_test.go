@@ -11,6 +11,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/storetest"
@@ -21,12 +22,18 @@ import (
 
 const serial = "100000000001"
 
+// policies are those that a test sets.
+type policies struct{ policy.Set }
+
+func (p *policies) Current(context.Context) (policy.Set, error) { return p.Set, nil }
+
 // A deployment has one user, alice, with one token of the test's settings.
 type deployment struct {
 	*testing.T
 	now    time.Time
 	db     *store.DB
 	engine *authentication.Engine
+	policy policies
 	secret seed.Seed
 	token  token.Settings
 }
@@ -57,7 +64,8 @@ func newDeployment(t *testing.T, url string, s token.Settings) *deployment {
 	tok.EffectiveExpiry = tok.Expiry
 	d.must(tok.Assign("alice", "test", d.now))
 	d.must(d.db.AddToken(t.Context(), tok))
-	d.engine = &authentication.Engine{Store: d.db, Keys: keys, Now: clock}
+	d.engine = &authentication.Engine{Store: d.db, Keys: keys, Policies: &d.policy, Now: clock}
+	d.policy.Set = policy.Default()
 	return d
 }
 
@@ -89,7 +97,7 @@ func (d *deployment) check(passcode string, want authentication.Result) {
 var plain = token.Settings{Digits: 8, Interval: 60, PINType: device.NoPIN}
 
 func TestTheWindowIsOneIntervalEachWay(t *testing.T) {
-	for offset, want := range map[int]authentication.Result{-2: authentication.Denied, -1: authentication.Accepted, 0: authentication.Accepted, 1: authentication.Accepted, 2: authentication.Denied} {
+	for offset, want := range map[int]authentication.Result{-11: authentication.Denied, -2: authentication.NextTokencode, -1: authentication.Accepted, 0: authentication.Accepted, 1: authentication.Accepted, 2: authentication.NextTokencode, 11: authentication.Denied} {
 		d := newDeployment(t, sqlite(t), plain)
 		d.check(d.code(d.now.Add(time.Duration(offset)*time.Minute)), want)
 	}
@@ -103,7 +111,7 @@ func TestTheWindowFollowsTheClockOfTheToken(t *testing.T) {
 		d.check(d.code(d.now.Add(time.Duration(drift)*time.Minute)), authentication.Accepted)
 	}
 	d.now = d.now.Add(10 * time.Minute)
-	d.check(d.code(d.now), authentication.Denied) // four minutes from where the token's clock is now
+	d.check(d.code(d.now), authentication.NextTokencode) // four minutes from where the token's clock is now
 }
 
 func TestAnOlderCodeIsRefusedOnceALaterOneWasAccepted(t *testing.T) {
@@ -133,7 +141,7 @@ func TestBirthAndExpiry(t *testing.T) {
 // With a six-digit code and a PIN of six digits nothing but the PIN says whether the code was right.
 func TestAPINAsLongAsTheCode(t *testing.T) {
 	d := newDeployment(t, sqlite(t), token.Settings{Digits: 6, Interval: 30, PINType: device.PINPad})
-	d.must(d.engine.SetPIN(t.Context(), serial, "809357"))
+	d.must(d.engine.SetPIN(t.Context(), serial, "809357", false))
 	merged, err := securid.AddPIN(d.code(d.now), "809357")
 	d.must(err)
 	wrong, err := securid.AddPIN(d.code(d.now), "809358")
@@ -156,9 +164,7 @@ func TestOneOfManyIsAccepted(t *testing.T) {
 				second, err := store.Open(t.Context(), store.Options{URL: at})
 				d.must(err)
 				t.Cleanup(func() { second.Close() })
-				other := *d.engine
-				other.Store = second
-				engines[1] = &other
+				engines[1] = &authentication.Engine{Store: second, Keys: d.engine.Keys, Policies: d.engine.Policies, Now: d.engine.Now}
 			}
 			for round := range 5 {
 				d.now = d.now.Add(time.Minute)

@@ -5,37 +5,71 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
-// Store is what checking a code needs of the database.
+// Store is what authentication needs of the database.
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
-	// User returns a user; fault.UserNotFound.
-	User(ctx context.Context, id string) (user.User, error)
-	// Tokens lists the tokens that f selects; outside a transaction it locks nothing.
-	Tokens(ctx context.Context, f token.Filter) ([]token.Token, error)
+	// Attempts returns and locks those attempts of the IDs that are there.
+	Attempts(ctx context.Context, ids []string) ([]Attempt, error)
+	// Subjects returns the users of the IDs that are there, with their tokens as they are once the guards are locked:
+	// until the transaction ends nobody else decides about them.
+	Subjects(ctx context.Context, userIDs []string) ([]Subject, error)
+	// Decided returns what was kept for those of the keys that were decided before.
+	Decided(ctx context.Context, keys [][]byte) ([]Kept, error)
+	// Settle writes what was decided. [fault.Conflict] if a token is not what it was decided by: nothing must be committed then.
+	Settle(ctx context.Context, s Settlement) error
+	// DropAttempts removes attempts and kept decisions that expired before a time.
+	DropAttempts(ctx context.Context, before time.Time) error
 	// Token returns a token; within a transaction the row is locked for change.
 	Token(ctx context.Context, serial string) (token.Token, error)
-	// SaveToken stores a changed token whose Version is still t.Version, and counts it up.
+	// SaveToken stores a changed token whose Version is still t.Version, and counts it up; else [fault.Conflict].
 	SaveToken(ctx context.Context, t token.Token) error
-	// Accept marks an interval of a generation as used and sets its offset, if the token is still
-	// at that version and no code of that interval or a later one was accepted: one conditional write.
-	Accept(ctx context.Context, a Acceptance) (bool, error)
-	// Fail counts a bad passcode against the current generation of tokens.
-	Fail(ctx context.Context, serials []string) error
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
+	// RecordAll keeps many.
+	RecordAll(ctx context.Context, events []audit.Event) error
 }
 
-// An Acceptance is the claim on one tokencode.
-type Acceptance struct {
-	Serial     string
-	Version    int // of the token, as it was when the code was found right
-	Generation int
-	Interval   int64 // t div interval
-	Offset     int64 // intervals the token is ahead of the server
-	At         time.Time
+// A Subject is a user with what a passcode is compared with.
+type Subject struct {
+	User   user.User
+	Guard  Guard
+	Tokens []token.Token
+}
+
+// A Kept is a decision that was kept for a request's key.
+type Kept struct {
+	Key       []byte
+	Sealed    seed.Sealed // bound to Key
+	ExpiresAt time.Time
+}
+
+// A Settlement is what a group of decisions changes, all or nothing.
+type Settlement struct {
+	Uses     []Use
+	Guards   []Guard
+	Attempts []Attempt // new ones, and those that went on: stored if their turn is still Before
+	Ended    []string  // IDs of attempts
+	Decided  []Kept
+}
+
+// A Use is what passcodes did to one generation of a token. It is stored if the token is still at Version, live, and
+// its guard still at Before: one conditional write.
+type Use struct {
+	Serial  string
+	Version int // of the token
+	Number  int // of the generation
+	Before  token.Clock
+	After   token.Clock
+}
+
+// Policies tells the policies that hold now: a policy.Registry.
+type Policies interface {
+	Current(ctx context.Context) (policy.Set, error)
 }

@@ -326,11 +326,11 @@ func TestPINsAreCheckedWhereTheyAreSet(t *testing.T) {
 	w.profile("fob", device.File, func(p *profile.Profile) { p.PINType = device.Fob })
 	w.profile("pinpad", device.File, func(p *profile.Profile) { p.PINType = device.PINPad })
 	serial := w.assigned()
-	for _, name := range []string{"fob", "pinpad"} {
+	for name, pin := range map[string]string{"fob": "8093", "pinpad": "592048"} {
 		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: name, Grace: -1})
 		w.must(err)
-		w.check(w.code(out.File, ""), authentication.Accepted)
-		w.must(w.auth.SetPIN(w.ctx, serial, "8093"))
+		w.check(w.code(out.File, ""), authentication.NewPIN)
+		w.must(w.auth.SetPIN(w.ctx, serial, pin, false))
 		passcode := func(pin string) string {
 			w.pass(time.Minute)
 			code := w.code(out.File, "")
@@ -343,10 +343,10 @@ func TestPINsAreCheckedWhereTheyAreSet(t *testing.T) {
 		}
 		w.check(passcode("0000")[len(passcode("0000"))-8:], authentication.Denied) // the code without the PIN
 		w.check(passcode("8094"), authentication.Denied)
-		w.check(passcode("8093"), authentication.Accepted)
+		w.check(passcode(pin), authentication.Accepted)
 		w.must(w.auth.ClearPIN(w.ctx, serial))
 		w.pass(time.Minute)
-		w.check(w.code(out.File, ""), authentication.Accepted)
+		w.check(w.code(out.File, ""), authentication.NewPIN)
 	}
 }
 
@@ -379,7 +379,7 @@ func TestDenialsLookAlikeAndSayWhyInTheAuditOnly(t *testing.T) {
 			t.Errorf("the record repeats what was typed: %s", e.Record)
 		}
 	}
-	want := "ALREADY_USED BAD_PASSCODE BAD_PASSCODE BAD_PASSCODE UNKNOWN_USER NO_TOKEN"
+	want := "RETRY_AFTER_ACCEPT BAD_PASSCODE BAD_PASSCODE BAD_PASSCODE UNKNOWN_USER TOKEN_DISABLED"
 	if got := strings.Join(reasons, " "); got != want {
 		t.Errorf("reasons %s, want %s", got, want)
 	}

@@ -42,6 +42,12 @@ func Named(name string) Binding { return Binding("secret/" + name) }
 // ReplyTo binds a stored answer to the request that it answered.
 func ReplyTo(request string) Binding { return Binding("reply/" + request) }
 
+// OfAttempt binds the state of an authentication attempt to its ID and turn.
+func OfAttempt(id string, turn int) Binding { return Binding(fmt.Sprintf("attempt/%s/%d", id, turn)) }
+
+// OfDecision binds a decision that was kept to the key of the request that it answered.
+func OfDecision(key []byte) Binding { return Binding(fmt.Sprintf("decision/%x", key)) }
+
 // OfExchange binds the answer that ended a provisioning exchange to its ID.
 func OfExchange(id []byte) Binding { return Binding(fmt.Sprintf("exchange/%x", id)) }
 
@@ -101,7 +107,8 @@ type Keyring struct {
 	master Master
 	store  KeyStore
 	now    func() time.Time
-	hashes []byte // the secret behind MAC
+	hashes []byte   // the secret behind MAC
+	macs   sync.Map // of MAC: from purpose to key
 
 	mu      sync.RWMutex
 	keys    map[int64]*subtle.AESGCM
@@ -358,11 +365,15 @@ func (k *Keyring) Secret(ctx context.Context, name string, fresh func() ([]byte,
 // (HMAC-SHA-256, 32 bytes), for what must be recognised and not read back:
 // PINs, activation codes, API keys, seed fingerprints. purpose keeps the uses apart.
 func (k *Keyring) MAC(purpose string, parts ...[]byte) []byte {
-	key, err := hkdf.Key(sha256.New, k.hashes, nil, "tallystick/"+purpose, sha256.Size)
-	if err != nil {
-		panic(err) // only for lengths that HKDF cannot give
+	key, known := k.macs.Load(purpose)
+	if !known {
+		made, err := hkdf.Key(sha256.New, k.hashes, nil, "tallystick/"+purpose, sha256.Size)
+		if err != nil {
+			panic(err) // only for lengths that HKDF cannot give
+		}
+		key, _ = k.macs.LoadOrStore(purpose, made)
 	}
-	mac := hmac.New(sha256.New, key)
+	mac := hmac.New(sha256.New, key.([]byte))
 	for _, p := range parts {
 		// The length in front makes ("ab","c") differ from ("a","bc").
 		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(p))))

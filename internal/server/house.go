@@ -37,6 +37,8 @@ type house struct {
 	agents      *access.Agents
 	radius      *access.RADIUSRegistry
 	distributor *distribution.Distributor
+	policies    *policy.Registry
+	engine      *authentication.Engine
 	audit       *audit.Log
 	log         *slog.Logger
 
@@ -69,11 +71,13 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		return nil, err
 	}
 	m := newMeters(db)
+	h.policies = &policy.Registry{Store: db, Now: c.Now}
+	h.engine = &authentication.Engine{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Decided: m.decided}
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now},
-		Policies: &policy.Registry{Store: db, Now: c.Now}, Tokens: h.tokens,
+		Policies: h.policies, Tokens: h.tokens,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: h.agents, RADIUS: h.radius, Records: record, Distributor: h.distributor,
-		Authenticator: &authentication.Engine{Store: db, Keys: keys, Now: c.Now, Decided: m.decided},
+		Authenticator: h.engine,
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 	})
 	if err != nil {
@@ -188,6 +192,7 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 			h.note(ctx, "clearing ended exchanges", h.distributor.CleanUp(ctx))
 			_, err = h.db.DropReplies(ctx, now().Add(-replyLife))
 			h.note(ctx, "clearing kept answers", err)
+			h.note(ctx, "clearing attempts that are over", h.engine.DropExpired(ctx))
 			h.note(ctx, "moving secrets to the newest data key", h.reseal(ctx))
 		})
 		return nil

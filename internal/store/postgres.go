@@ -80,11 +80,28 @@ func (postgresEngine) watch(conn *sql.Conn) (func() bool, error) {
 	return func() bool { return data[doubt] != nil }, err
 }
 
+// batch sends all statements in one message and waits once for their answers.
+func (postgresEngine) batch(ctx context.Context, tx *transaction, statements []statement) ([]int64, error) {
+	touched := make([]int64, len(statements))
+	err := tx.conn.Raw(func(c any) error {
+		var b pgx.Batch
+		for i, s := range statements {
+			b.Queue(s.query, s.args...).Exec(func(tag pgconn.CommandTag) error {
+				touched[i] = tag.RowsAffected()
+				return nil
+			})
+		}
+		return c.(*stdlib.Conn).Conn().SendBatch(ctx, &b).Close()
+	})
+	return touched, err
+}
+
 func (e postgresEngine) release() { e.pool.Close() }
 
 // Keys never change, so the locks let rows be referred to meanwhile.
-func (postgresEngine) locks() string     { return " FOR NO KEY UPDATE" }
-func (postgresEngine) locksFree() string { return " FOR NO KEY UPDATE SKIP LOCKED" }
+func (postgresEngine) locks() string               { return " FOR NO KEY UPDATE" }
+func (postgresEngine) locksOf(table string) string { return " FOR NO KEY UPDATE OF " + table }
+func (postgresEngine) locksFree() string           { return " FOR NO KEY UPDATE SKIP LOCKED" }
 
 // logLock is the advisory lock of the audit log, one for each database.
 const logLock = 0x7461_6c6c_79

@@ -88,6 +88,40 @@ func (db *DB) exec(ctx context.Context, query string, args ...any) (int, error) 
 	return int(n), err
 }
 
+// A statement writes one row; it is one of many of the same text.
+type statement struct {
+	query string
+	args  []any
+	want  int64 // rows that it must touch, anyRows if that does not matter
+	other error // if it touches another number
+}
+
+const anyRows = -1
+
+// batch runs statements in one go. One that does not touch the rows that it must undoes the whole transaction.
+func (db *DB) batch(ctx context.Context, statements []statement) error {
+	if len(statements) == 0 {
+		return nil
+	}
+	for _, s := range statements {
+		if !storable(s.args) {
+			return fault.New(fault.Invalid, "text that is not UTF-8, or holds a zero byte, cannot be stored")
+		}
+	}
+	return db.Transact(ctx, func(ctx context.Context) error {
+		touched, err := db.engine.batch(ctx, db.current(ctx), statements)
+		if err != nil {
+			return db.explain(err)
+		}
+		for i, s := range statements {
+			if s.want != anyRows && touched[i] != s.want {
+				return s.other
+			}
+		}
+		return nil
+	})
+}
+
 // change runs a statement that writes a row; other is the error if there was none to write.
 func (db *DB) change(ctx context.Context, other *fault.Error, query string, args ...any) error {
 	n, err := db.exec(ctx, query, args...)

@@ -83,9 +83,39 @@ func (e sqliteEngine) release() { e.stop() }
 
 // A write transaction is alone from its beginning (_txlock=immediate).
 func (sqliteEngine) locks() string                          { return "" }
+func (sqliteEngine) locksOf(string) string                  { return "" }
 func (sqliteEngine) locksFree() string                      { return "" }
 func (sqliteEngine) lockLog(context.Context, querier) error { return nil }
 func (sqliteEngine) watch(*sql.Conn) (func() bool, error)   { return func() bool { return false }, nil }
+
+// batch prepares each text once: that is most of the work.
+func (sqliteEngine) batch(ctx context.Context, tx *transaction, statements []statement) ([]int64, error) {
+	prepared := map[string]*sql.Stmt{}
+	defer func() {
+		for _, p := range prepared {
+			_ = p.Close()
+		}
+	}()
+	touched := make([]int64, len(statements))
+	for i, s := range statements {
+		p := prepared[s.query]
+		if p == nil {
+			var err error
+			if p, err = tx.PrepareContext(ctx, s.query); err != nil {
+				return nil, err
+			}
+			prepared[s.query] = p
+		}
+		result, err := p.ExecContext(ctx, s.args...)
+		if err != nil {
+			return nil, err
+		}
+		if touched[i], err = result.RowsAffected(); err != nil {
+			return nil, err
+		}
+	}
+	return touched, nil
+}
 
 func (sqliteEngine) migrations() (goose.Dialect, string, []goose.ProviderOption, error) {
 	return goose.DialectSQLite3, "migrations/sqlite", nil, nil

@@ -53,10 +53,14 @@ type DB struct {
 type engine interface {
 	// locks ends a SELECT that locks its rows until the end of the transaction.
 	locks() string
+	// locksOf ends one that locks the rows of one of its tables.
+	locksOf(table string) string
 	// locksFree ends one that passes over rows locked by others.
 	locksFree() string
 	// lockLog makes a transaction the only one that appends to the audit log.
 	lockLog(ctx context.Context, tx querier) error
+	// batch runs statements that write, in their order, and tells how many rows each one touched.
+	batch(ctx context.Context, tx *transaction, statements []statement) ([]int64, error)
 	// sort tells what kind of failure an error of the driver is.
 	sort(err error) failure
 	// watch returns a function that tells whether the commit of the next transaction on

@@ -2,30 +2,29 @@ package store
 
 import (
 	"context"
-	"slices"
 	"time"
 
-	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/token"
 )
 
 const tokenColumns columns = "serial, origin, birth, expiry, effective_expiry, user_id, assigned_at, assigned_by, enabled, " +
 	"pin_hash, pin_length, pin_set_at, pending_until, last_number, tainted, distribution, profile, method, device_id, nickname, " +
-	"distributed_at, confirmed_at, issue_count, created_at, version, search"
+	"distributed_at, confirmed_at, issue_count, created_at, version, search, pin_change, pin_history"
 
 func tokenValues(t token.Token) []any {
 	return []any{t.Serial, t.Origin, micros(t.Birth), micros(t.Expiry), micros(t.EffectiveExpiry), orNull(t.UserID), micros(t.AssignedAt), t.AssignedBy, t.Enabled,
 		bytesOrNull(t.PIN.Hash), t.PIN.Length, micros(t.PIN.SetAt), micros(t.PendingUntil), t.LastNumber, t.Tainted, t.Distribution, orNull(t.Profile), t.Method, t.DeviceID, t.Nickname,
-		micros(t.DistributedAt), micros(t.ConfirmedAt), t.IssueCount, micros(t.CreatedAt), t.Version, searchText(t.Serial, t.UserID, t.Nickname)}
+		micros(t.DistributedAt), micros(t.ConfirmedAt), t.IssueCount, micros(t.CreatedAt), t.Version, searchText(t.Serial, t.UserID, t.Nickname),
+		t.PIN.MustChange, bytesOrNull(t.PIN.History)}
 }
 
 const generationColumns columns = "serial, number, state, key_id, sealed, fingerprint, digits, interval_seconds, pin_type, made_at, delivered, " +
-	"last_interval, clock_offset, bad_passcodes, last_used_at, version, live"
+	"last_interval, clock_offset, bad_passcodes, last_used_at, last_agent, version, live"
 
 func generationValues(t token.Token, g token.Generation, state string) []any {
 	return []any{t.Serial, g.Number, state, g.Sealed.KeyID, g.Sealed.Blob, g.Fingerprint, g.Settings.Digits, g.Settings.Interval, g.Settings.PINType, micros(g.MadeAt), g.Delivered,
-		g.LastInterval, g.Offset, g.BadPasscodes, micros(g.LastUsedAt), t.Version, live(t)}
+		g.LastInterval, g.Offset, g.BadPasscodes, micros(g.LastUsedAt), g.LastAgent, t.Version, live(t)}
 }
 
 // live tells whether codes of the token may be accepted.
@@ -52,9 +51,9 @@ func scanToken(r row) (tokenRow, error) {
 	t, g := &x.token, &x.generation
 	err := r.Scan(&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
 		&t.PIN.Hash, &t.PIN.Length, moment(&t.PIN.SetAt), moment(&t.PendingUntil), &t.LastNumber, &t.Tainted, &t.Distribution, orZero(&t.Profile), &t.Method, &t.DeviceID, &t.Nickname,
-		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &search,
+		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &search, &t.PIN.MustChange, &t.PIN.History,
 		&serial, &g.Number, &x.state, &g.Sealed.KeyID, &g.Sealed.Blob, &g.Fingerprint, &g.Settings.Digits, &g.Settings.Interval, &g.Settings.PINType, moment(&g.MadeAt), &g.Delivered,
-		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &version, &live)
+		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &g.LastAgent, &version, &live)
 	return x, err
 }
 
@@ -194,7 +193,7 @@ func (db *DB) SaveToken(ctx context.Context, t token.Token) error {
 		stale := fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", t.Serial)
 		read := t.Version
 		t.Version++
-		err := db.change(ctx, stale, tokenColumns.update("token", "serial = $27 AND version = $28"), append(tokenValues(t), t.Serial, read)...)
+		err := db.change(ctx, stale, tokenColumns.update("token", "serial = $29 AND version = $30"), append(tokenValues(t), t.Serial, read)...)
 		if err != nil {
 			return err
 		}
@@ -228,28 +227,4 @@ func (db *DB) destroyOthers(ctx context.Context, t token.Token) error {
 func (db *DB) DeleteToken(ctx context.Context, serial string) error {
 	missing := fault.New(fault.TokenNotFound, "there is no token %s", serial)
 	return db.change(ctx, missing, "DELETE FROM token WHERE serial = $1", serial)
-}
-
-// Accept marks an interval of a generation as used and sets its offset, if the
-// token is still at that version, enabled and assigned, and no code of that
-// interval or a later one was accepted. Whoever asks at the same moment, and on
-// whichever server: one is told true.
-func (db *DB) Accept(ctx context.Context, a authentication.Acceptance) (bool, error) {
-	n, err := db.exec(ctx, "UPDATE token_generation SET last_interval = $1, clock_offset = $2, bad_passcodes = 0, last_used_at = $3 "+
-		"WHERE serial = $4 AND number = $5 AND state = 'current' AND version = $6 AND live AND last_interval < $1",
-		a.Interval, a.Offset, micros(a.At), a.Serial, a.Generation, a.Version)
-	return n == 1, err
-}
-
-// Fail counts a bad passcode against the current generation of tokens.
-func (db *DB) Fail(ctx context.Context, serials []string) error {
-	return db.Transact(ctx, func(ctx context.Context) error {
-		for _, serial := range slices.Sorted(slices.Values(serials)) { // in one order, so that two of these do not wait for each other
-			_, err := db.exec(ctx, "UPDATE token_generation SET bad_passcodes = bad_passcodes + 1 WHERE serial = $1 AND state = 'current'", serial)
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

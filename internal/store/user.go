@@ -36,10 +36,16 @@ func (db *DB) Users(ctx context.Context, f user.Filter) ([]user.User, error) {
 	return list(ctx, db, scanUser, "SELECT "+string(userColumns)+" FROM user_account"+c.clause("id", f.Limit), c.args...)
 }
 
-// AddUser stores a new user; [fault.UserExists].
+// AddUser stores a new user, with a guard; [fault.UserExists].
 func (db *DB) AddUser(ctx context.Context, u user.User) error {
-	taken := fault.New(fault.UserExists, "there is a user %q already", u.ID)
-	return db.change(ctx, taken, userColumns.insert("user_account"), userValues(u)...)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		taken := fault.New(fault.UserExists, "there is a user %q already", u.ID)
+		if err := db.change(ctx, taken, userColumns.insert("user_account"), userValues(u)...); err != nil {
+			return err
+		}
+		_, err := db.exec(ctx, "INSERT INTO user_guard (user_id) VALUES ($1)", u.ID)
+		return err
+	})
 }
 
 // SaveUser stores a changed user whose Version is still u.Version, and counts it up; else [fault.Conflict].

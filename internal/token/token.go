@@ -37,11 +37,16 @@ type Generation struct {
 	MadeAt      time.Time
 	// Delivered says that the seed has left the server, or came from outside.
 	Delivered bool
-	// The replay guard and clock of the generation: intervals are t div interval, since 1970.
-	LastInterval int64     // of the last accepted code; Unused before the first
+	Clock
+}
+
+// A Clock is the replay guard of a generation and what is known of its token's clock. Intervals are t div interval, since 1970.
+type Clock struct {
+	LastInterval int64     // of the last code that was used; Unused before the first
 	Offset       int64     // intervals the token's clock is ahead of the server's
 	BadPasscodes int       // in a row
-	LastUsedAt   time.Time // zero before the first
+	LastUsedAt   time.Time // of the last success; zero before the first
+	LastAgent    string    // who asked then; "" before the first
 }
 
 // A Keyring seals seeds and makes keyed hashes: a seed.Keyring.
@@ -61,7 +66,7 @@ func NewGeneration(keys Keyring, serial string, number int, s seed.Seed, setting
 	defer clear(raw)
 	return Generation{
 		Number: number, Sealed: sealed, Fingerprint: keys.MAC("seed", raw), Settings: settings,
-		MadeAt: now.UTC(), LastInterval: Unused,
+		MadeAt: now.UTC(), Clock: Clock{LastInterval: Unused},
 	}, nil
 }
 
@@ -96,6 +101,10 @@ type PIN struct {
 	Hash   []byte // keyed; nil while no PIN is set
 	Length int    // characters
 	SetAt  time.Time
+	// MustChange says that the next right passcode begins with a new PIN: this one is temporary, or a new one was asked for.
+	MustChange bool
+	// History holds the hashes of earlier PINs (package pin); it goes with the user.
+	History []byte
 }
 
 // IsSet tells whether the token has a PIN.
@@ -228,7 +237,7 @@ func (t *Token) keepPIN(next Settings) {
 	was := t.Current.Settings.PINType
 	if next.PINType == device.NoPIN || was == device.Fob && next.PINType == device.PINPad ||
 		next.PINType == device.PINPad && t.PIN.Length > next.Digits {
-		t.PIN = PIN{}
+		t.PIN = PIN{History: t.PIN.History}
 	}
 }
 

@@ -17,7 +17,7 @@ var start = time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 func made() token.Token {
 	return token.Token{
 		Serial: "100000000001", Origin: token.Generated, Birth: start, Expiry: start.AddDate(5, 0, 0), EffectiveExpiry: start.AddDate(5, 0, 0),
-		Current: token.Generation{Number: 1, Settings: token.Factory, LastInterval: token.Unused}, LastNumber: 1, Distribution: token.NotDistributed,
+		Current: token.Generation{Number: 1, Settings: token.Factory, Clock: token.Clock{LastInterval: token.Unused}}, LastNumber: 1, Distribution: token.NotDistributed,
 	}
 }
 

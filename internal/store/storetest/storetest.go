@@ -14,6 +14,7 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
@@ -57,7 +58,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"the next token expires first", nextToken}, {"a stale token is not saved", staleToken},
 		{"seeds are unique for ever", seedsAreUnique}, {"generations follow the token", generationsFollow},
 		{"deleted tokens leave nothing", deletedTokens}, {"due switch-overs", switchOvers},
-		{"codes are accepted once", acceptsOnce}, {"bad passcodes are counted", countsFailures},
+		{"codes are accepted once", acceptsOnce}, {"settlements", settlements}, {"settlements that come too late", lateSettlements}, {"attempts", attempts},
 		{"data keys", dataKeys}, {"secrets", secrets}, {"resealing", resealing},
 		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},
 		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials}, {"RADIUS clients", radiusClients}, {"kept replies", replies}, {"health", health},
@@ -123,7 +124,7 @@ func generation(serial string, number int) token.Generation {
 	name := fmt.Sprintf("%s/%d", serial, number)
 	return token.Generation{
 		Number: number, Sealed: seed.Sealed{KeyID: 1, Blob: []byte("sealed " + name)}, Fingerprint: fingerprint(name),
-		Settings: token.Factory, MadeAt: start, LastInterval: token.Unused,
+		Settings: token.Factory, MadeAt: start, Clock: token.Clock{LastInterval: token.Unused},
 	}
 }
 
@@ -200,9 +201,31 @@ func exchange(id, offer string, minute int) distribution.Exchange {
 		BegunAt: start.Add(time.Duration(minute) * time.Minute)}
 }
 
-// acceptance claims an interval of the current generation of a token.
-func acceptance(r token.Token, interval int64) authentication.Acceptance {
-	return authentication.Acceptance{Serial: r.Serial, Version: r.Version, Generation: r.Current.Number, Interval: interval, Offset: 3, At: start}
+// A claim is one on an interval of the current generation of a token, as it was read.
+type claim struct {
+	token    token.Token
+	interval int64
+}
+
+func acceptance(r token.Token, interval int64) claim { return claim{r, interval} }
+
+// Accept makes a claim and tells whether it was the one that counts: what authentication does, without its locks.
+func (s fixture) Accept(ctx context.Context, c claim) (bool, error) {
+	now, err := s.Token(ctx, c.token.Serial)
+	if errors.Is(err, fault.TokenNotFound) {
+		now, err = c.token, nil
+	}
+	if err != nil || c.interval <= now.Current.LastInterval {
+		return false, err
+	}
+	err = s.Settle(ctx, authentication.Settlement{Uses: []authentication.Use{{
+		Serial: c.token.Serial, Version: c.token.Version, Number: c.token.Current.Number, Before: now.Current.Clock,
+		After: token.Clock{LastInterval: c.interval, Offset: 3, LastUsedAt: start, LastAgent: "radius:vpn"},
+	}}})
+	if errors.Is(err, fault.Conflict) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // event tells of an object.

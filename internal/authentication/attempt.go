@@ -1,0 +1,81 @@
+package authentication
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/json"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/seed"
+)
+
+// An Attempt is a dialogue that waits for the user's next answer. It lives in the database, so that any server can go on
+// with it; what it knows of a new PIN is a hash.
+type Attempt struct {
+	ID        string
+	Agent     string // Source.Agent of who began it
+	UserID    string
+	Turn      int
+	ExpiresAt time.Time
+	// Sealed is the state below, bound to ID and Turn.
+	Sealed seed.Sealed
+
+	state attemptState
+	read  int // Turn as it was read, 0 for a new one
+	ended bool
+}
+
+// Before is the turn that the attempt had when it was read; 0 for a new one.
+func (a Attempt) Before() int { return a.read }
+
+// attemptState is what an attempt knows. Its JSON is sealed.
+type attemptState struct {
+	Step    Step          `json:"step"`
+	Confirm bool          `json:"confirm,omitempty"`
+	Retry   bool          `json:"retry,omitempty"`
+	Life    time.Duration `json:"life"`
+	Station string        `json:"station,omitempty"`
+	// The tokencode that was right: of which seed, and when.
+	Serial     string `json:"serial,omitempty"`
+	Generation int    `json:"generation,omitempty"`
+	Interval   int64  `json:"interval,omitempty"`
+	// Emergency says that it was an emergency code in place of one.
+	Emergency bool `json:"emergency,omitempty"`
+	// The new PIN between its steps, and how often one was refused.
+	PIN       []byte `json:"pin,omitempty"` // keyed hash
+	PINLength int    `json:"pin_length,omitempty"`
+	Refused   int    `json:"refused,omitempty"`
+}
+
+// maxRounds is how many new PINs may be refused before the attempt is denied (section 10.3).
+const maxRounds = 3
+
+var attemptName = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+// newAttemptID makes 128 random bits into 26 characters.
+func newAttemptID() string {
+	raw := make([]byte, 16)
+	rand.Read(raw)
+	return attemptName.EncodeToString(raw)
+}
+
+// open reads the state of an attempt that comes from the database.
+func (a *Attempt) open(ctx context.Context, k Keyring) error {
+	text, err := k.Open(ctx, a.Sealed, seed.OfAttempt(a.ID, a.Turn))
+	if err != nil {
+		return err
+	}
+	a.read = a.Turn
+	return json.Unmarshal(text, &a.state)
+}
+
+// seal prepares the attempt for the database.
+func (a *Attempt) seal(k Keyring) error {
+	text, err := json.Marshal(a.state)
+	if err != nil {
+		return err
+	}
+	a.Sealed, err = k.Seal(text, seed.OfAttempt(a.ID, a.Turn))
+	return err
+}

@@ -1,0 +1,278 @@
+package authentication
+
+import (
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/pin"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// begin decides the first request of a dialogue, in the order of section 10.1.
+func (r *round) begin(j *job, q Request) error {
+	a := &Attempt{
+		Agent: q.Source.Agent, UserID: q.UserID,
+		state: attemptState{Confirm: q.Confirm, Retry: q.Retry, Life: q.Life, Station: q.Source.Station},
+	}
+	if q.Ask {
+		j.decision = r.next(a, Waiting, StepPasscode)
+		return nil
+	}
+	return r.passcode(j, a, q.Source, q.Passcode, q.Dialogue)
+}
+
+// passcode decides a passcode, as the first answer of an attempt.
+func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialogue bool) error {
+	s, v, err := r.check(a.UserID, from, passcode, "")
+	if err != nil {
+		return err
+	}
+	if v.reason != "" {
+		return r.deny(j, a, s, from, v)
+	}
+	need := r.need(s, v)
+	if need == Accepted {
+		return r.accept(j, a, s, from, v)
+	}
+	if !dialogue {
+		v.reason = NextRequired
+		if need == NewPIN {
+			v.reason = NewPINRequired
+		}
+		v.uncounted = true
+		return r.deny(j, a, s, from, v)
+	}
+	r.claim(v)
+	a.state.Serial, a.state.Generation, a.state.Interval = v.token.token.Serial, v.number, v.interval
+	if need == NextTokencode {
+		r.record(j, "ntc.enter", "user:"+s.User.ID, "", r.details(from, v))
+		j.decision = r.next(a, NextTokencode, StepNextTokencode)
+		return nil
+	}
+	return r.beginPIN(j, a, s, v)
+}
+
+// A verdict is what a passcode was found to be.
+type verdict struct {
+	reason    string // "" if it is right
+	uncounted bool   // a failure that is none of the user's
+
+	token    *tokenState
+	number   int   // of the generation
+	interval int64 // of the code
+	offset   int64 // intervals that the token is ahead of the server
+	far      bool  // outside the small window
+	tried    []*tokenState
+}
+
+// check finds out whether a passcode is right. serial, if it is not "", names the only token that may have made it.
+func (r *round) check(userID string, from Source, passcode, serial string) (*subject, verdict, error) {
+	s := r.subjects[userID]
+	var v verdict
+	switch {
+	case s == nil:
+		v.reason = UnknownUser
+	case !s.User.Enabled:
+		v.reason = UserDisabled
+	case s.Guard.Own.Locked(r.policy.Lockout, r.now):
+		v.reason = UserLocked
+	case r.engine.failuresOf(s, r.policy.Lockout, from).Locked(r.policy.Lockout, r.now):
+		v.reason = SourceLocked
+	}
+	if v.reason != "" {
+		v.uncounted = true
+		return s, v, r.decoy(passcode)
+	}
+	v.reason = NoToken
+	for _, t := range s.tokens {
+		if serial != "" && t.token.Serial != serial {
+			continue
+		}
+		if t.token.SwitchOverIfDue(r.now) {
+			r.change(t)
+		}
+		if state := unusable(&t.token, r.now); state != "" {
+			if v.reason == NoToken {
+				v.reason = state
+			}
+			continue
+		}
+		if len(v.tried) == 0 {
+			v.reason = BadPasscode
+		}
+		v.tried = append(v.tried, t)
+		for _, number := range numbers(&t.token) {
+			m, err := r.match(t, number, passcode)
+			if err != nil {
+				return s, v, err
+			}
+			if m.reason == "" {
+				m.tried = v.tried
+				return s, m, nil
+			}
+			if m.reason != BadPasscode {
+				v.reason, v.token, v.number, v.interval = m.reason, m.token, m.number, m.interval
+			}
+		}
+	}
+	if len(v.tried) == 0 {
+		v.uncounted = true
+		return s, v, r.decoy(passcode)
+	}
+	if v.reason == AlreadyUsed && retransmitted(v, from, r.now) {
+		v.reason, v.uncounted = Retransmitted, true
+	}
+	return s, v, nil
+}
+
+// unusable is why codes of a token do not count at now, "" if they do.
+func unusable(t *token.Token, now time.Time) string {
+	switch {
+	case t.ExpiredAt(now):
+		return TokenExpired
+	case !t.ValidAt(now):
+		return TokenNotYet
+	case !t.Enabled:
+		return TokenDisabled
+	}
+	return ""
+}
+
+// numbers are the generations that a passcode may belong to: that of the token and, while a redistribution waits for its
+// first good code, the new one.
+func numbers(t *token.Token) []int {
+	if t.Pending != nil {
+		return []int{t.Current.Number, t.Pending.Number}
+	}
+	return []int{t.Current.Number}
+}
+
+// retransmitted tells whether a used code is the one that the same agent was told is accepted less than an interval ago (section 10.2).
+func retransmitted(v verdict, from Source, now time.Time) bool {
+	g := v.token.generation(v.number)
+	return v.interval == g.LastInterval && g.LastAgent == from.Agent && now.Sub(g.LastUsedAt) < time.Duration(g.Settings.Interval)*time.Second
+}
+
+// need is what a right passcode leads to: Accepted, NextTokencode or NewPIN.
+func (r *round) need(_ *subject, v verdict) Result {
+	limit := r.policy.Token.IncorrectBeforeNTC
+	switch {
+	case v.far, limit > 0 && v.token.token.Current.BadPasscodes >= limit:
+		return NextTokencode
+	case r.needsPIN(v):
+		return NewPIN
+	}
+	return Accepted
+}
+
+// needsPIN tells whether the token is in new-PIN mode: it takes a PIN and has none, or the one it has is to be changed.
+func (r *round) needsPIN(v verdict) bool {
+	t := v.token.as(v.number)
+	if t.Current.Settings.PINType == device.NoPIN {
+		return false
+	}
+	return !t.PIN.IsSet() || pin.Expired(t.PIN.SetAt, t.PIN.MustChange, r.policy.Token, r.now)
+}
+
+// claim uses the tokencode up: whoever comes with it again is refused, whatever becomes of the dialogue.
+func (r *round) claim(v verdict) {
+	v.token.generation(v.number).LastInterval = v.interval
+}
+
+// accept claims the code and ends the attempt well.
+func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) error {
+	t := &v.token.token
+	g := v.token.generation(v.number)
+	g.Clock = token.Clock{LastInterval: v.interval, Offset: v.offset, LastUsedAt: r.now, LastAgent: from.Agent}
+	r.prove(j, v)
+	if s.Guard.succeed(r.engine.mark(s.User.ID, from)) {
+		s.guardChanged = true
+	}
+	r.record(j, "authn.success", "user:"+s.User.ID, "", r.details(from, v))
+	r.end(a)
+	j.decision = Decision{Result: Accepted, Attempt: a.ID, Turn: a.Turn + 1, Serial: t.Serial, UserID: s.User.ID}
+	return nil
+}
+
+// prove notes that the user holds the seed of a generation: a delivery is confirmed, and a pending generation
+// becomes the current one.
+func (r *round) prove(j *job, v verdict) {
+	t := &v.token.token
+	switched := t.Current.Number != v.number && t.SwitchOver()
+	if t.Current.Number == t.LastNumber && t.Distribution == token.Issued {
+		t.Distribution, t.ConfirmedAt = token.Confirmed, r.now
+		r.change(v.token)
+	}
+	if switched {
+		r.change(v.token)
+		r.record(j, "redist.complete", "token:"+t.Serial, "", audit.Details{"generation": t.Current.Number, "because": "first good code"})
+	}
+}
+
+// deny counts the failure and ends the attempt, or leaves it open for another passcode.
+func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) error {
+	object := "user:" // what was typed as a user ID may be a passcode in the wrong field: it is not recorded
+	if s != nil {
+		object += s.User.ID
+	}
+	r.record(j, "authn.fail", object, v.reason, r.details(from, v))
+	if !v.uncounted {
+		for _, t := range v.tried {
+			t.token.Current.BadPasscodes++
+		}
+		r.count(j, s, from)
+	}
+	if a.state.Retry && (a.state.Step == "" || a.state.Step == StepPasscode) {
+		j.decision = r.next(a, Waiting, StepPasscode)
+		j.decision.Rejected = "the passcode is not right"
+		return nil
+	}
+	r.end(a)
+	j.decision = Decision{Result: Denied, Attempt: a.ID, Turn: a.Turn + 1, UserID: a.UserID}
+	return nil
+}
+
+// count counts a failure of a user, which may lock her.
+func (r *round) count(j *job, s *subject, from Source) {
+	s.guardChanged = true
+	f := r.engine.failuresOf(s, r.policy.Lockout, from)
+	if f.add(r.policy.Lockout, r.now) {
+		r.locked(j, s, f, "failures")
+	}
+}
+
+// locked records that a user was locked.
+func (r *round) locked(j *job, s *subject, f *Failures, because string) {
+	details := audit.Details{"failures": f.Count, "because": because}
+	if f == &s.Guard.Strange {
+		details["only"] = "sources that the user never succeeded from"
+	}
+	r.record(j, "lockout.lock", "user:"+s.User.ID, "", details)
+}
+
+// details are what the record of an answer says, beside its reason.
+func (r *round) details(from Source, v verdict) audit.Details {
+	d := audit.Details{}
+	if from.Agent != "" {
+		d["agent"] = from.Agent
+	}
+	if from.Station != "" {
+		d["station"] = from.Station
+	}
+	if v.token != nil {
+		d["token"], d["generation"] = v.token.token.Serial, v.number
+		if v.reason == "" {
+			d["offset"] = v.offset
+		}
+		return d
+	}
+	var tried []string
+	for _, t := range v.tried {
+		tried = append(tried, t.token.Serial)
+	}
+	if tried != nil {
+		d["tokens"] = tried
+	}
+	return d
+}

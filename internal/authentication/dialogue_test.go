@@ -1,0 +1,455 @@
+package authentication_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/securid"
+)
+
+var vpn = authentication.Source{Agent: "radius:vpn", Station: "192.0.2.7"}
+
+// begin asks as a RADIUS agent does.
+func (d *deployment) begin(passcode string) authentication.Decision {
+	d.Helper()
+	got, err := d.engine.Begin(d.Context(), authentication.Request{UserID: "alice", Passcode: passcode, Source: vpn, Dialogue: true, Confirm: true})
+	d.must(err)
+	return got
+}
+
+// answer goes on with the attempt of a decision.
+func (d *deployment) answer(to authentication.Decision, text string) authentication.Decision {
+	d.Helper()
+	got, err := d.engine.Continue(d.Context(), authentication.Answer{Attempt: to.Attempt, Turn: to.Turn, Text: text, Source: vpn})
+	d.must(err)
+	return got
+}
+
+// is tests what a decision says.
+func (d *deployment) is(got authentication.Decision, result authentication.Result, step authentication.Step) authentication.Decision {
+	d.Helper()
+	if got.Result != result || got.Step != step {
+		d.Errorf("got %s, step %q, want %s, step %q", got.Result, got.Step, result, step)
+	}
+	return got
+}
+
+// later moves the clock on by intervals and returns the code of then.
+func (d *deployment) later(intervals int) string {
+	d.Helper()
+	d.now = d.now.Add(time.Duration(intervals*d.token.Interval) * time.Second)
+	return d.code(d.now)
+}
+
+// reasons are those of the failures in the audit log, in order.
+func (d *deployment) reasons() string {
+	d.Helper()
+	entries, err := d.db.Events(d.Context(), audit.Filter{Action: "authn.fail", After: -1})
+	d.must(err)
+	var all []string
+	for _, e := range entries {
+		event, err := audit.ParseRecord(e.Record)
+		d.must(err)
+		all = append(all, event.Reason)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestNextTokencodeAfterMistakes(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	for range 3 {
+		d.is(d.begin("00000000"), authentication.Denied, "")
+	}
+	first := d.is(d.begin(d.code(d.now)), authentication.NextTokencode, authentication.StepNextTokencode)
+	// The same code again is used up, whatever becomes of the dialogue.
+	d.is(d.begin(d.code(d.now)), authentication.Denied, "")
+	d.is(d.answer(first, d.later(1)), authentication.Accepted, "")
+	// The mistakes are forgotten.
+	d.is(d.begin(d.later(1)), authentication.Accepted, "")
+}
+
+func TestOnlyTheVeryNextTokencodeWillDo(t *testing.T) {
+	for name, c := range map[string]struct {
+		code func(d *deployment) string
+		want authentication.Result
+	}{
+		"the same again":   {func(d *deployment) string { return d.code(d.now) }, authentication.Denied},
+		"the next":         {func(d *deployment) string { return d.code(d.now.Add(time.Minute)) }, authentication.Accepted},
+		"the one after":    {func(d *deployment) string { return d.code(d.now.Add(2 * time.Minute)) }, authentication.Denied},
+		"the one before":   {func(d *deployment) string { return d.code(d.now.Add(-time.Minute)) }, authentication.Denied},
+		"nothing":          {func(*deployment) string { return "" }, authentication.Denied},
+		"the next, spaced": {func(d *deployment) string { return " " + d.code(d.now.Add(time.Minute)) }, authentication.Denied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDeployment(t, sqlite(t), plain)
+			for range 3 {
+				d.begin("00000000")
+			}
+			got := d.answer(d.begin(d.code(d.now)), c.code(d))
+			d.is(got, c.want, "")
+			_, err := d.engine.Continue(t.Context(), authentication.Answer{Attempt: got.Attempt, Turn: 1, Text: d.later(1), Source: vpn})
+			if !errors.Is(err, fault.AttemptNotFound) {
+				t.Errorf("the attempt goes on: %v", err)
+			}
+		})
+	}
+}
+
+// A code of the medium window needs its successor, and then the offset is known.
+func TestTheMediumWindowTeachesTheOffset(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	const ahead = 7 * time.Minute
+	first := d.is(d.begin(d.code(d.now.Add(ahead))), authentication.NextTokencode, authentication.StepNextTokencode)
+	d.is(d.answer(first, d.code(d.now.Add(ahead+time.Minute))), authentication.Accepted, "")
+	d.now = d.now.Add(5 * time.Minute)
+	d.is(d.begin(d.code(d.now.Add(ahead))), authentication.Accepted, "")
+	d.now = d.now.Add(5 * time.Minute)
+	d.is(d.begin(d.code(d.now)), authentication.Denied, "") // behind the last one used
+}
+
+func TestAFailedNextTokencodeMayLock(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.NextCodeFailure = policy.NextCodeLocks
+	first := d.begin(d.code(d.now.Add(5 * time.Minute)))
+	d.is(d.answer(first, "00000000"), authentication.Denied, "")
+	d.is(d.begin(d.later(1)), authentication.Denied, "")
+	if got := d.reasons(); got != "NEXT_TOKENCODE_WRONG USER_LOCKED" {
+		t.Error(got)
+	}
+}
+
+var fob = token.Settings{Digits: 6, Interval: 30, PINType: device.Fob}
+
+func TestANewPINOfTheUser(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	asked := d.is(d.begin(d.code(d.now)), authentication.NewPIN, authentication.StepNewPIN)
+	if asked.PIN != (authentication.PINRules{Min: 4, Max: 8, Creation: "user"}) {
+		t.Errorf("rules %+v", asked.PIN)
+	}
+	asked = d.is(d.answer(asked, "1234"), authentication.NewPIN, authentication.StepNewPIN)
+	if !strings.Contains(asked.Rejected, "too easy") {
+		t.Errorf("rejected because %q", asked.Rejected)
+	}
+	again := d.is(d.answer(asked, "8093"), authentication.NewPIN, authentication.StepRepeatPIN)
+	asked = d.is(d.answer(again, "8094"), authentication.NewPIN, authentication.StepNewPIN)
+	if asked.Rejected != authentication.PINMismatch {
+		t.Errorf("rejected because %q", asked.Rejected)
+	}
+	again = d.answer(asked, "8093")
+	set := d.is(d.answer(again, "8093"), authentication.NewPIN, authentication.StepReauthenticate)
+	d.is(d.answer(set, "8093"+d.later(1)), authentication.Accepted, "")
+	d.is(d.begin("8093"+d.later(1)), authentication.Accepted, "")
+	d.is(d.begin(d.later(1)), authentication.Denied, "")
+	d.is(d.begin("8094"+d.later(1)), authentication.Denied, "")
+	d.is(d.begin("8093"+"000000"), authentication.Denied, "")
+	if got := d.reasons(); got != "PIN_NOT_ENTERED BAD_PIN BAD_TOKENCODE" {
+		t.Error(got)
+	}
+}
+
+// The PIN is set once it was repeated, even if the agent drops the dialogue there.
+func TestADroppedDialogueKeepsTheNewPIN(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	d.answer(d.answer(d.begin(d.code(d.now)), "8093"), "8093")
+	d.is(d.begin("8093"+d.later(1)), authentication.Accepted, "")
+}
+
+func TestThreeBadPINsEndTheDialogue(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	asked := d.begin(d.code(d.now))
+	for range 2 {
+		asked = d.is(d.answer(asked, "1111"), authentication.NewPIN, authentication.StepNewPIN)
+	}
+	d.is(d.answer(asked, "1111"), authentication.Denied, "")
+	d.is(d.begin(d.later(1)), authentication.NewPIN, authentication.StepNewPIN) // still without PIN
+	if got := d.reasons(); got != "NEW_PIN_REFUSED" {
+		t.Error(got)
+	}
+}
+
+func TestAPINOfTheSystem(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	d.policy.Token.PINCreation = policy.BySystem
+	d.is(d.answer(d.is(d.begin(d.code(d.now)), authentication.NewPIN, authentication.StepSystemAsk), "n"), authentication.Denied, "")
+	asked := d.begin(d.later(1))
+	shown := d.is(d.answer(asked, "Y"), authentication.NewPIN, authentication.StepSystemPIN)
+	if len(shown.SystemPIN) != 6 {
+		t.Fatal("no PIN is shown")
+	}
+	set := d.is(d.answer(shown, ""), authentication.NewPIN, authentication.StepReauthenticate)
+	d.is(d.answer(set, shown.SystemPIN+d.later(1)), authentication.Accepted, "")
+
+	d.must(d.engine.ClearPIN(t.Context(), serial))
+	d.policy.Token.PINCreation = policy.ByEither
+	chosen := d.is(d.begin(d.later(1)), authentication.NewPIN, authentication.StepChoose)
+	d.is(d.answer(chosen, ""), authentication.NewPIN, authentication.StepNewPIN)
+	chosen = d.begin(d.later(1))
+	d.is(d.answer(chosen, "y"), authentication.NewPIN, authentication.StepSystemPIN)
+}
+
+func TestATemporaryPINIsChangedAtItsFirstUse(t *testing.T) {
+	d := newDeployment(t, sqlite(t), token.Settings{Digits: 8, Interval: 60, PINType: device.PINPad})
+	d.must(d.engine.SetPIN(t.Context(), serial, "809357", true))
+	merged := func(pin string) string {
+		code, err := securid.AddPIN(d.later(1), pin)
+		d.must(err)
+		return code
+	}
+	d.is(d.begin(d.later(1)), authentication.Denied, "") // without it
+	asked := d.is(d.begin(merged("809357")), authentication.NewPIN, authentication.StepNewPIN)
+	asked = d.answer(asked, "809357")
+	if !strings.Contains(asked.Rejected, "one of the last") {
+		t.Errorf("the temporary PIN may stay: %q", asked.Rejected)
+	}
+	set := d.answer(d.answer(asked, "592048"), "592048")
+	d.is(d.answer(set, merged("592048")), authentication.Accepted, "")
+	d.is(d.begin(merged("809357")), authentication.Denied, "")
+	d.is(d.begin(merged("592048")), authentication.Accepted, "")
+}
+
+func TestAPINExpires(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	d.policy.Token.PINMaxLife = 3 * 24 * time.Hour
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+	d.is(d.begin("8093"+d.later(1)), authentication.Accepted, "")
+	d.now = d.now.Add(3 * 24 * time.Hour)
+	d.is(d.begin("8093"+d.later(1)), authentication.NewPIN, authentication.StepNewPIN)
+	d.must(d.engine.SetPIN(t.Context(), serial, "592048", false))
+	d.must(d.engine.ForceNewPIN(t.Context(), serial))
+	d.is(d.begin("592048"+d.later(1)), authentication.NewPIN, authentication.StepNewPIN)
+}
+
+// An agent that cannot ask is denied, and the code is not used up.
+func TestWithoutDialogue(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	got, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: d.code(d.now), Source: vpn})
+	d.must(err)
+	d.is(got, authentication.Denied, "")
+	d.is(d.begin(d.code(d.now)), authentication.NewPIN, authentication.StepNewPIN)
+	if got := d.reasons(); got != "NEW_PIN_REQUIRED" {
+		t.Error(got)
+	}
+}
+
+func TestFiveFailuresLock(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.IncorrectBeforeNTC = 0
+	d.is(d.begin(d.code(d.now)), authentication.Accepted, "")
+	for range 4 {
+		d.begin("00000000")
+	}
+	d.is(d.begin(d.later(1)), authentication.Accepted, "") // a success begins anew
+	for range 5 {
+		d.begin("00000000")
+	}
+	d.is(d.begin(d.later(1)), authentication.Denied, "")
+	d.policy.Lockout.UnlockAfter = time.Hour
+	d.is(d.begin(d.later(58)), authentication.Denied, "")
+	d.is(d.begin(d.later(1)), authentication.Accepted, "")
+	if got := d.reasons(); !strings.HasSuffix(got, "USER_LOCKED USER_LOCKED") {
+		t.Error(got)
+	}
+}
+
+// Failures that are a day apart do not add up.
+func TestOldFailuresDoNotCount(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.IncorrectBeforeNTC = 0
+	for range 4 {
+		d.begin("00000000")
+	}
+	d.now = d.now.Add(24 * time.Hour)
+	d.begin("00000000")
+	d.is(d.begin(d.later(1)), authentication.Accepted, "")
+}
+
+// A stranger locks out strangers, and not the user where she signs in.
+func TestStrangersHaveABudgetOfTheirOwn(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.IncorrectBeforeNTC = 0
+	d.is(d.begin(d.code(d.now)), authentication.Accepted, "")
+	ask := func(from authentication.Source, code string) authentication.Result {
+		got, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: code, Source: from})
+		d.must(err)
+		return got.Result
+	}
+	stranger := authentication.Source{Agent: "radius:vpn", Station: "203.0.113.9"}
+	for range 7 {
+		ask(stranger, "00000000")
+	}
+	if got := ask(stranger, d.later(1)); got != authentication.Denied {
+		t.Error("the stranger is not locked out")
+	}
+	if got := ask(vpn, d.later(1)); got != authentication.Accepted {
+		t.Error("the user is locked out by a stranger")
+	}
+	if got := d.reasons(); !strings.HasSuffix(got, "BAD_PASSCODE SOURCE_LOCKED SOURCE_LOCKED SOURCE_LOCKED") {
+		t.Error(got)
+	}
+	// Her success has cleared what the stranger did; with the separation off, all failures count together.
+	d.policy.Lockout.SeparateUnknownSources = false
+	for range 5 {
+		ask(stranger, "00000000")
+	}
+	if got := ask(vpn, d.later(1)); got != authentication.Denied {
+		t.Error("failures are not counted together")
+	}
+}
+
+// The same request again is the same decision; a retransmission under a new name fails and does not count.
+func TestRetries(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.IncorrectBeforeNTC = 1
+	code := d.code(d.now)
+	ask := func(key string) authentication.Decision {
+		q := authentication.Request{UserID: "alice", Passcode: code, Source: vpn, Dialogue: true}
+		if key != "" {
+			q.Key = []byte(key)
+		}
+		got, err := d.engine.Begin(t.Context(), q)
+		d.must(err)
+		return got
+	}
+	first := ask("0123456789abcdef")
+	d.is(first, authentication.Accepted, "")
+	for range 3 {
+		if again := ask("0123456789abcdef"); again != first {
+			t.Errorf("again: %+v, first %+v", again, first)
+		}
+	}
+	d.is(ask("another 89abcdef"), authentication.Denied, "")
+	d.is(ask(""), authentication.Denied, "")
+	if got := d.reasons(); got != "RETRY_AFTER_ACCEPT RETRY_AFTER_ACCEPT" {
+		t.Error(got)
+	}
+	d.is(d.begin(d.later(1)), authentication.Accepted, "") // had they counted, it would be a next tokencode
+	old := code
+	code = d.code(d.now)
+	d.later(1)
+	d.is(ask(""), authentication.Denied, "") // an interval later it counts
+	code = old
+	d.is(ask(""), authentication.Denied, "")
+	if got := d.reasons(); !strings.HasSuffix(got, "ALREADY_USED ALREADY_USED") {
+		t.Error(got)
+	}
+}
+
+// What goes on with an attempt is its own agent, in turn, once.
+func TestWhoMayAnswer(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	asked := d.begin(d.code(d.now))
+	right := authentication.Answer{Attempt: asked.Attempt, Turn: 1, Step: authentication.StepNewPIN, UserID: "alice", Text: "8093", Source: vpn}
+	for name, c := range map[string]struct {
+		wrong func(*authentication.Answer)
+		want  fault.Code
+	}{
+		"another agent": {func(a *authentication.Answer) { a.Source.Agent = "radius:other" }, fault.AttemptNotFound},
+		"another user":  {func(a *authentication.Answer) { a.UserID = "bob" }, fault.AttemptNotFound},
+		"another name":  {func(a *authentication.Answer) { a.Attempt = strings.Repeat("A", 26) }, fault.AttemptNotFound},
+		"no text":       {func(a *authentication.Answer) { a.Attempt = "\x00\xff" }, fault.AttemptNotFound},
+		"another turn":  {func(a *authentication.Answer) { a.Turn = 2 }, fault.OutOfSequence},
+		"another step":  {func(a *authentication.Answer) { a.Step = authentication.StepNextTokencode }, fault.StepNotRequested},
+	} {
+		in := right
+		c.wrong(&in)
+		if _, err := d.engine.Continue(t.Context(), in); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	d.is(d.answer(asked, "8093"), authentication.NewPIN, authentication.StepRepeatPIN)
+	if _, err := d.engine.Continue(t.Context(), right); !errors.Is(err, fault.OutOfSequence) {
+		t.Errorf("the same turn twice: %v", err)
+	}
+	d.now = d.now.Add(authentication.DefaultLife)
+	right.Turn, right.Step = 2, authentication.StepRepeatPIN
+	if _, err := d.engine.Continue(t.Context(), right); !errors.Is(err, fault.AttemptNotFound) {
+		t.Errorf("an expired attempt goes on: %v", err)
+	}
+	d.must(d.engine.DropExpired(t.Context()))
+	if got := d.reasons(); got != "" {
+		t.Errorf("something counted: %s", got)
+	}
+}
+
+// Nobody gets past a lock or a disabled token by having begun before.
+func TestAnAttemptEndsWithWhatItIsAbout(t *testing.T) {
+	for name, change := range map[string]func(*deployment){
+		"disabled": func(d *deployment) {
+			_, err := (&token.Registry{Store: d.db, Now: func() time.Time { return d.now }}).Disable(d.Context(), serial, 0)
+			d.must(err)
+		},
+		"unassigned": func(d *deployment) {
+			_, err := (&token.Registry{Store: d.db, Now: func() time.Time { return d.now }}).Unassign(d.Context(), serial, 0)
+			d.must(err)
+		},
+		"locked": func(d *deployment) {
+			for range 5 {
+				d.begin("000000")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDeployment(t, sqlite(t), fob)
+			again := d.answer(d.begin(d.code(d.now)), "8093")
+			change(d)
+			d.is(d.answer(again, "8093"), authentication.Denied, "")
+		})
+	}
+}
+
+func TestCancel(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	asked := d.begin(d.code(d.now))
+	if err := d.engine.Cancel(t.Context(), asked.Attempt, authentication.Source{Agent: "radius:other"}); !errors.Is(err, fault.AttemptNotFound) {
+		t.Error(err)
+	}
+	d.must(d.engine.Cancel(t.Context(), asked.Attempt, vpn))
+	if err := d.engine.Cancel(t.Context(), asked.Attempt, vpn); !errors.Is(err, fault.AttemptNotFound) {
+		t.Error(err)
+	}
+	if got := d.reasons(); got != "CANCELLED" {
+		t.Error(got)
+	}
+}
+
+// An attempt may be opened before the passcode is known, and a wrong one may leave it open.
+func TestAskingFirst(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	for _, id := range []string{"alice", "nobody"} {
+		asked, err := d.engine.Begin(t.Context(), authentication.Request{UserID: id, Ask: true, Retry: true, Source: vpn})
+		d.must(err)
+		d.is(asked, authentication.Waiting, authentication.StepPasscode)
+		asked = d.is(d.answer(asked, "00000000"), authentication.Waiting, authentication.StepPasscode)
+		want := authentication.Denied
+		if id == "alice" {
+			want = authentication.Accepted
+		}
+		if got := d.answer(asked, d.code(d.now)); id == "alice" {
+			d.is(got, want, "")
+		} else {
+			d.is(got, authentication.Waiting, authentication.StepPasscode)
+		}
+	}
+	asked, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "nobody", Ask: true, Source: vpn})
+	d.must(err)
+	d.is(d.answer(asked, "00000000"), authentication.Denied, "")
+}
+
+// A clock that cannot be trusted decides nothing.
+func TestAnUntrustedClock(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.engine.Trust = func(time.Time) error { return fault.New(fault.Unavailable, "the clock ran backwards") }
+	if _, err := d.engine.Check(t.Context(), "alice", d.code(d.now)); !errors.Is(err, fault.Unavailable) {
+		t.Error(err)
+	}
+	d.engine.Trust = nil
+	d.check(d.code(d.now), authentication.Accepted)
+}

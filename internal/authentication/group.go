@@ -1,0 +1,293 @@
+package authentication
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/seed"
+)
+
+const (
+	// groupSize bounds what one transaction decides, and so how long its locks are held.
+	groupSize = 128
+	// groupsAtOnce is how many transactions may run at the same time: while one waits for its commit, the next one decides.
+	groupsAtOnce = 4
+	// patience is how long a group may take. Whoever waits is told that nothing is known.
+	patience = 10 * time.Second
+)
+
+// A job is one request that waits to be decided.
+type job struct {
+	ctx     context.Context // of the request: its actor and correlation ID
+	user    string          // whom it is about, "" if its attempt tells
+	attempt string          // "" if it begins one
+	key     []byte
+	decide  func(*round, *job) error // fills in decision, or returns a refusal of this request alone
+
+	decision Decision
+	err      error
+	done     chan struct{}
+}
+
+// A queue gathers jobs into groups. Nothing waits for a group to fill: a group is whoever came while others were busy.
+type queue struct {
+	mu      sync.Mutex
+	waiting []*job
+	running int
+}
+
+// wait has a job decided by run, in a group with others, and waits for it, or for the end of ctx: then nothing is known of it.
+func (q *queue) wait(ctx context.Context, j *job, run func([]*job)) (Decision, error) {
+	q.mu.Lock()
+	q.waiting = append(q.waiting, j)
+	start := q.running < groupsAtOnce
+	if start {
+		q.running++
+	}
+	q.mu.Unlock()
+	if start {
+		go q.work(run)
+	}
+	select {
+	case <-j.done:
+		return j.decision, j.err
+	case <-ctx.Done():
+		return Decision{}, errors.Join(fault.New(fault.Unavailable, "the passcode was not decided in time: try again with another one"), ctx.Err())
+	}
+}
+
+// work runs groups until nothing waits.
+func (q *queue) work(run func([]*job)) {
+	for {
+		q.mu.Lock()
+		n := min(len(q.waiting), groupSize)
+		group := q.waiting[:n:n]
+		q.waiting = q.waiting[n:]
+		if n == 0 {
+			q.waiting = nil
+			q.running--
+			q.mu.Unlock()
+			return
+		}
+		q.mu.Unlock()
+		run(group)
+	}
+}
+
+// settle decides a group of jobs in one transaction and answers them after its commit.
+func (e *Engine) settle(jobs []*job) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := e.decide(ctx, jobs)
+	// A token that an administrator changed between the look and the writing is looked at again.
+	for tries := 0; errors.Is(err, errChanged) && tries < 5; tries++ {
+		err = e.decide(ctx, jobs)
+	}
+	switch {
+	case errors.Is(err, errChanged):
+		err = errBusy
+	case err != nil && len(jobs) > 1 && fault.CodeOf(err) == "":
+		// A defect that one request meets must not hit the others, and nothing was committed.
+		for _, j := range jobs {
+			e.settle([]*job{j})
+		}
+		return
+	}
+	for _, j := range jobs {
+		if err != nil {
+			j.decision, j.err = Decision{}, err
+		}
+		close(j.done)
+	}
+}
+
+func (e *Engine) decide(ctx context.Context, jobs []*job) error {
+	policies, err := e.policies(ctx)
+	if err != nil {
+		return err
+	}
+	err = e.Store.Transact(ctx, func(ctx context.Context) error {
+		now, err := e.now()
+		if err != nil {
+			return err
+		}
+		r := &round{
+			engine: e, ctx: ctx, now: now, policy: policies,
+			subjects: map[string]*subject{}, attempts: map[string]*Attempt{}, decided: map[string]Decision{},
+		}
+		if err := r.load(jobs); err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			if err := r.run(j); err != nil {
+				return err
+			}
+		}
+		return r.write()
+	})
+	if errors.Is(err, fault.Conflict) {
+		return errChanged
+	}
+	return err
+}
+
+// A round is a group while it is decided.
+type round struct {
+	engine *Engine
+	ctx    context.Context
+	now    time.Time
+	policy policy.Set
+
+	subjects map[string]*subject // by user ID
+	attempts map[string]*Attempt // by ID
+	decided  map[string]Decision // by key of the request
+
+	changed []*tokenState
+	out     Settlement
+	events  []audit.Event
+}
+
+// load reads all that the jobs are about. Attempts are locked before guards, each in order, so that groups do not wait for each other in a ring.
+func (r *round) load(jobs []*job) error {
+	var keys [][]byte
+	var attempts []string
+	users := map[string]bool{}
+	for _, j := range jobs {
+		if j.key != nil {
+			keys = append(keys, j.key)
+		}
+		if j.attempt != "" {
+			attempts = append(attempts, j.attempt)
+		} else {
+			users[j.user] = true
+		}
+	}
+	if err := r.loadDecided(keys); err != nil {
+		return err
+	}
+	if len(attempts) > 0 {
+		found, err := r.engine.Store.Attempts(r.ctx, attempts)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			a := &found[i]
+			if err := a.open(r.ctx, r.engine.Keys); err != nil {
+				return err
+			}
+			a.ended = !r.now.Before(a.ExpiresAt)
+			r.attempts[a.ID] = a
+			users[a.UserID] = true
+		}
+	}
+	var ids []string
+	for id := range users {
+		ids = append(ids, id)
+	}
+	found, err := r.engine.Store.Subjects(r.ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, s := range found {
+		r.subjects[s.User.ID] = newSubject(s)
+	}
+	return nil
+}
+
+// loadDecided reads the decisions of requests that come again.
+func (r *round) loadDecided(keys [][]byte) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	kept, err := r.engine.Store.Decided(r.ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, k := range kept {
+		raw, err := r.engine.Keys.Open(r.ctx, k.Sealed, seed.OfDecision(k.Key))
+		if err != nil {
+			return err
+		}
+		var d Decision
+		if err := json.Unmarshal(raw, &d); err != nil {
+			return err
+		}
+		r.decided[string(k.Key)] = d
+	}
+	return nil
+}
+
+// run decides one job, unless its request was decided before. An error is one of the whole group.
+func (r *round) run(j *job) error {
+	j.decision, j.err = Decision{}, nil
+	if d, again := r.decided[string(j.key)]; again && j.key != nil {
+		j.decision = d
+		return nil
+	}
+	if err := j.decide(r, j); err != nil {
+		if fault.CodeOf(err) == "" {
+			return err
+		}
+		j.err = err
+		return nil
+	}
+	if j.key == nil {
+		return nil
+	}
+	r.decided[string(j.key)] = j.decision
+	raw, err := json.Marshal(j.decision)
+	if err != nil {
+		return err
+	}
+	sealed, err := r.engine.Keys.Seal(raw, seed.OfDecision(j.key))
+	r.out.Decided = append(r.out.Decided, Kept{Key: j.key, Sealed: sealed, ExpiresAt: r.now.Add(MaxLife)})
+	return err
+}
+
+// write stores everything that the round decided.
+func (r *round) write() error {
+	for _, t := range r.changed {
+		if err := r.engine.Store.SaveToken(r.ctx, t.token); err != nil {
+			return err
+		}
+		t.token.Version++
+	}
+	for _, s := range r.subjects {
+		if s.guardChanged {
+			r.out.Guards = append(r.out.Guards, s.Guard)
+		}
+		for _, t := range s.tokens {
+			r.out.Uses = append(r.out.Uses, t.uses()...)
+		}
+	}
+	for _, a := range r.attempts {
+		switch {
+		case a.ended && a.read > 0:
+			r.out.Ended = append(r.out.Ended, a.ID)
+		case !a.ended && a.Turn != a.read:
+			if err := a.seal(r.engine.Keys); err != nil {
+				return err
+			}
+			r.out.Attempts = append(r.out.Attempts, *a)
+		}
+	}
+	if err := r.engine.Store.Settle(r.ctx, r.out); err != nil {
+		return err
+	}
+	return r.engine.Store.RecordAll(r.ctx, r.events)
+}
+
+// record adds the event of one job, by its actor.
+func (r *round) record(j *job, action, object, failed string, details audit.Details) {
+	e := audit.New(j.ctx, r.now, action, object, details)
+	if failed != "" {
+		e = e.Failed(failed)
+	}
+	r.events = append(r.events, e)
+}

@@ -1,0 +1,92 @@
+package authentication
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/policy"
+)
+
+// A Guard is what the server remembers of a user's sign-ins, whatever the token: failures in a row, the lock that
+// follows them, and the sources that the user succeeded from (section 10.5). Its zero value is that of a new user.
+type Guard struct {
+	UserID string
+	// Own counts failures from sources that the user has succeeded from before, Strange all others. While the user
+	// has never succeeded from anywhere, or the policy does not separate them, every failure is counted in Own.
+	Own, Strange Failures
+	// Sources are marks of the places that the user succeeded from, sourceMark bytes each, the newest first.
+	Sources []byte
+}
+
+// Failures are wrong passcodes in a row.
+type Failures struct {
+	Count    int
+	Since    time.Time // of the first one that counts; zero while there is none
+	LockedAt time.Time // zero while they lock nothing
+}
+
+const (
+	sourceMark  = 8  // bytes; two sources of one user are taken for one with a chance of 2^-64
+	sourcesKept = 16 // sources of a user; the one that was not used for longest is forgotten
+)
+
+// Locked tells whether the failures lock at now, by a policy that may unlock after a time.
+func (f Failures) Locked(p policy.Lockout, now time.Time) bool {
+	return !f.LockedAt.IsZero() && (p.UnlockAfter == 0 || now.Before(f.LockedAt.Add(p.UnlockAfter)))
+}
+
+// add counts one more failure and tells whether it locked.
+func (f *Failures) add(p policy.Lockout, now time.Time) bool {
+	if f.Count == 0 || now.Sub(f.Since) >= p.Within || !f.LockedAt.IsZero() && !f.Locked(p, now) {
+		*f = Failures{Since: now}
+	}
+	f.Count++
+	if p.Failures > 0 && f.Count >= p.Failures && f.LockedAt.IsZero() {
+		f.LockedAt = now
+		return true
+	}
+	return false
+}
+
+// knows tells whether the user succeeded from the source before.
+func (g *Guard) knows(mark []byte) bool { return g.place(mark) >= 0 }
+
+// place is where the mark of a source begins in Sources, -1 if it is not there.
+func (g *Guard) place(mark []byte) int {
+	for i := 0; i+sourceMark <= len(g.Sources); i += sourceMark {
+		if bytes.Equal(g.Sources[i:i+sourceMark], mark) {
+			return i
+		}
+	}
+	return -1
+}
+
+// failures are those that a failure from a source is counted among.
+func (g *Guard) failures(p policy.Lockout, mark []byte) *Failures {
+	if p.SeparateUnknownSources && len(g.Sources) > 0 && !g.knows(mark) {
+		return &g.Strange
+	}
+	return &g.Own
+}
+
+// succeed starts counting anew and remembers the source. It tells whether anything changed.
+func (g *Guard) succeed(mark []byte) bool {
+	changed := g.Own != Failures{} || g.Strange != Failures{}
+	g.Own, g.Strange = Failures{}, Failures{}
+	switch i := g.place(mark); {
+	case i == 0:
+		return changed
+	case i > 0:
+		copy(g.Sources[sourceMark:i+sourceMark], bytes.Clone(g.Sources[:i]))
+		copy(g.Sources, mark)
+	default:
+		kept := g.Sources[:min(len(g.Sources), (sourcesKept-1)*sourceMark)]
+		g.Sources = append(bytes.Clone(mark), kept...)
+	}
+	return true
+}
+
+// failuresOf are those that a failure of a user from a source is counted among.
+func (e *Engine) failuresOf(s *subject, p policy.Lockout, from Source) *Failures {
+	return s.Guard.failures(p, e.mark(s.User.ID, from))
+}

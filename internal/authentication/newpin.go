@@ -1,0 +1,142 @@
+package authentication
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/pin"
+	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// beginPIN asks for a new PIN, by whoever the policy lets make it (spec/radius.md section 3).
+func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
+	r.prove(j, v)
+	t := &v.token.token
+	a.state.Serial, a.state.Generation, a.state.Interval = t.Serial, v.number, v.interval
+	r.record(j, "pin.ask", "token:"+t.Serial, "", audit.Details{"user": s.User.ID, "creation": r.policy.Token.PINCreation})
+	step := StepNewPIN
+	switch r.policy.Token.PINCreation {
+	case policy.BySystem:
+		if !a.state.Confirm {
+			return r.showPIN(j, a, v.token)
+		}
+		step = StepSystemAsk
+	case policy.ByEither:
+		if a.state.Confirm {
+			step = StepChoose
+		}
+	}
+	j.decision = r.next(a, NewPIN, step)
+	return nil
+}
+
+// rulesFor are what the new PIN of a token must obey.
+func (r *round) rulesFor(t *token.Token, g *token.Generation) pin.Rules {
+	return pin.Rules{
+		Keys: r.engine.Keys, Token: pin.Token{Serial: t.Serial, Type: g.Settings.PINType, Digits: g.Settings.Digits},
+		Policy: r.policy.Token, Past: pin.History(t.PIN.History), Now: r.now,
+	}
+}
+
+// rules are what an attempt tells of the PIN that it asks for.
+func (r *round) rules(a *Attempt) PINRules {
+	t := r.subjects[a.UserID].holding(a.state.Serial)
+	rules := r.rulesFor(&t.token, t.generation(a.state.Generation))
+	p := PINRules{Alphanumeric: rules.Alphanumeric(), Creation: string(r.policy.Token.PINCreation)}
+	p.Min, p.Max = rules.Lengths()
+	return p
+}
+
+// newPIN decides the answers on the way to a new PIN.
+func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer) error {
+	yes := strings.EqualFold(strings.TrimSpace(in.Text), "y")
+	switch a.state.Step {
+	case StepChoose:
+		if yes {
+			return r.showPIN(j, a, t)
+		}
+		j.decision = r.next(a, NewPIN, StepNewPIN)
+		return nil
+	case StepSystemAsk:
+		if yes {
+			return r.showPIN(j, a, t)
+		}
+		return r.refusePIN(j, a, s, t, in.Source)
+	case StepSystemPIN:
+		if !a.state.Confirm && strings.EqualFold(strings.TrimSpace(in.Text), "n") {
+			return r.refusePIN(j, a, s, t, in.Source)
+		}
+		return r.keepPIN(j, a, t)
+	case StepRepeatPIN:
+		if !pin.Check(r.engine.Keys, a.state.PIN, a.state.Serial, in.Text) {
+			return r.rejectPIN(j, a, s, t, in.Source, PINMismatch)
+		}
+		return r.keepPIN(j, a, t)
+	}
+	g := t.generation(a.state.Generation)
+	hash, err := r.rulesFor(&t.token, g).New(in.Text)
+	var refused *fault.Error
+	if errors.As(err, &refused) {
+		return r.rejectPIN(j, a, s, t, in.Source, refused.Message)
+	}
+	if err != nil {
+		return err
+	}
+	a.state.PIN, a.state.PINLength = hash, len(in.Text)
+	if a.state.Confirm {
+		j.decision = r.next(a, NewPIN, StepRepeatPIN)
+		return nil
+	}
+	return r.keepPIN(j, a, t)
+}
+
+// showPIN makes a PIN for the user to see once.
+func (r *round) showPIN(j *job, a *Attempt, t *tokenState) error {
+	g := t.generation(a.state.Generation)
+	rules := r.rulesFor(&t.token, g)
+	made, err := rules.Generate()
+	if err != nil {
+		return err
+	}
+	if a.state.PIN, err = rules.New(made); err != nil {
+		return err
+	}
+	a.state.PINLength = len(made)
+	j.decision = r.next(a, NewPIN, StepSystemPIN)
+	j.decision.SystemPIN = made
+	return nil
+}
+
+// rejectPIN asks again, or denies after the last round.
+func (r *round) rejectPIN(j *job, a *Attempt, s *subject, t *tokenState, from Source, why string) error {
+	a.state.PIN, a.state.PINLength = nil, 0
+	a.state.Refused++
+	if a.state.Refused >= maxRounds {
+		return r.refusePIN(j, a, s, t, from)
+	}
+	j.decision = r.next(a, NewPIN, StepNewPIN)
+	j.decision.Rejected = why
+	return nil
+}
+
+// refusePIN denies: no new PIN came about, and the old one stays. The user had a right passcode, so it counts as no failure.
+func (r *round) refusePIN(j *job, a *Attempt, s *subject, t *tokenState, from Source) error {
+	return r.deny(j, a, s, from, verdict{reason: PINRefused, uncounted: true, token: t, number: a.state.Generation})
+}
+
+// keepPIN stores the new PIN and asks for a passcode with it: an agent may drop the dialogue here, and the PIN is set
+// all the same (spec/radius.md section 3).
+func (r *round) keepPIN(j *job, a *Attempt, t *tokenState) error {
+	past := pin.History(t.token.PIN.History)
+	t.token.PIN = token.PIN{
+		Hash: a.state.PIN, Length: a.state.PINLength, SetAt: r.now, History: past.With(a.state.PIN, r.policy.Token),
+	}
+	r.change(t)
+	r.record(j, "pin.set", "token:"+t.token.Serial, "", audit.Details{"by": "user:" + a.UserID})
+	a.state.PIN, a.state.PINLength = nil, 0
+	j.decision = r.next(a, NewPIN, StepReauthenticate)
+	return nil
+}

@@ -1,0 +1,162 @@
+package authentication
+
+import (
+	"strconv"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/securid"
+)
+
+// next leaves an attempt open, waiting for the answer to a step. A new one gets its name here.
+func (r *round) next(a *Attempt, result Result, step Step) Decision {
+	if a.ID == "" {
+		a.ID = newAttemptID()
+		r.attempts[a.ID] = a
+	}
+	a.Turn++
+	a.state.Step = step
+	a.ExpiresAt = r.now.Add(a.state.Life)
+	d := Decision{Result: result, Step: step, Attempt: a.ID, Turn: a.Turn, Expires: a.ExpiresAt, UserID: a.UserID}
+	if step == StepNewPIN || step == StepRepeatPIN {
+		d.PIN = r.rules(a)
+	}
+	return d
+}
+
+// end closes an attempt.
+func (r *round) end(a *Attempt) { a.ended = true }
+
+var errNoAttempt = fault.New(fault.AttemptNotFound, "there is no such attempt: it is over, or was never begun here")
+
+// find is the open attempt that an agent asks for. Those of others are told from none by nothing.
+func (r *round) find(id string, s Source, userID string) (*Attempt, error) {
+	a := r.attempts[id]
+	if a == nil || a.ended || a.Agent != s.Agent || userID != "" && userID != a.UserID {
+		return nil, errNoAttempt
+	}
+	return a, nil
+}
+
+// answer goes on with an attempt.
+func (r *round) answer(j *job, in Answer) error {
+	a, err := r.find(in.Attempt, in.Source, in.UserID)
+	switch {
+	case err != nil:
+		return err
+	case in.Turn != a.Turn:
+		return fault.New(fault.OutOfSequence, "this answers another question than the last one of the attempt")
+	case in.Step != "" && in.Step != a.state.Step:
+		return fault.New(fault.StepNotRequested, "the attempt did not ask for this")
+	}
+	if in.Source.Station == "" {
+		in.Source.Station = a.state.Station
+	}
+	if a.state.Step == StepPasscode {
+		return r.passcode(j, a, in.Source, in.Text, true)
+	}
+	s, t, err := r.standing(j, a, in.Source)
+	if t == nil || err != nil {
+		return err
+	}
+	switch a.state.Step {
+	case StepNextTokencode:
+		return r.nextTokencode(j, a, s, t, in)
+	case StepReauthenticate:
+		return r.reauthenticate(j, a, s, in)
+	default:
+		return r.newPIN(j, a, s, t, in)
+	}
+}
+
+// standing is what an attempt is about, if user and token are still what they were when it began: nobody gets past a
+// lock, a disabled token or a new seed by having begun before. Else it denies and returns no token.
+func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState, error) {
+	s := r.subjects[a.UserID]
+	reason := ""
+	var t *tokenState
+	if s == nil {
+		reason = UnknownUser
+	} else if t = s.holding(a.state.Serial); t == nil {
+		reason = NoToken
+	}
+	switch {
+	case reason != "":
+	case !s.User.Enabled:
+		reason = UserDisabled
+	case s.Guard.Own.Locked(r.policy.Lockout, r.now):
+		reason = UserLocked
+	case r.engine.failuresOf(s, r.policy.Lockout, from).Locked(r.policy.Lockout, r.now):
+		reason = SourceLocked
+	case t.generation(a.state.Generation) == nil:
+		reason = NoToken // it has another seed meanwhile
+	default:
+		reason = unusable(&t.token, r.now)
+	}
+	if reason == "" {
+		return s, t, nil
+	}
+	return s, nil, r.deny(j, a, s, from, verdict{reason: reason, uncounted: true})
+}
+
+// nextTokencode decides the code that has to follow the one that was right: that of the very next interval, by itself or
+// with the PIN as in any passcode (users type what they are used to).
+func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in Answer) error {
+	g := t.generation(a.state.Generation)
+	want := a.state.Interval + 1
+	right := false
+	err := r.codes(&t.token, g, func(c *securid.Chain) {
+		code := c.At(want)
+		right = sameCode(in.Text, securid.Format(code, g.Settings.Digits)) || r.engine.fits(t.as(g.Number), g.Settings, in.Text, code) == ""
+	})
+	if err != nil {
+		return err
+	}
+	here := securid.Interval(r.now, g.Settings.Interval)
+	v := verdict{token: t, number: g.Number, interval: want, offset: want - here, tried: []*tokenState{t}}
+	if !right || want <= g.LastInterval {
+		v.reason = NextWrong
+		if err := r.deny(j, a, s, in.Source, v); err != nil {
+			return err
+		}
+		if r.policy.Token.NextCodeFailure == policy.NextCodeLocks && s.Guard.Own.LockedAt.IsZero() {
+			s.Guard.Own.LockedAt, s.guardChanged = r.now, true
+			r.locked(j, s, &s.Guard.Own, "next tokencode "+strconv.Quote(string(policy.NextCodeLocks)))
+		}
+		return nil
+	}
+	if r.needsPIN(v) {
+		r.claim(v)
+		g.Offset, t.token.Current.BadPasscodes = v.offset, 0
+		a.state.Interval = want
+		r.record(j, "ntc.leave", "user:"+s.User.ID, "", r.details(in.Source, v))
+		return r.beginPIN(j, a, s, v)
+	}
+	return r.accept(j, a, s, in.Source, v)
+}
+
+// reauthenticate decides the passcode with the new PIN. It has to be right at once.
+func (r *round) reauthenticate(j *job, a *Attempt, s *subject, in Answer) error {
+	s, v, err := r.check(a.UserID, in.Source, in.Text, a.state.Serial)
+	if err != nil {
+		return err
+	}
+	if v.reason == "" && v.far {
+		v.reason = BadPasscode
+	}
+	if v.reason != "" {
+		return r.deny(j, a, s, in.Source, v)
+	}
+	return r.accept(j, a, s, in.Source, v)
+}
+
+// cancel ends an attempt at the user's wish.
+func (r *round) cancel(j *job, from Source, id string) error {
+	a, err := r.find(id, from, "")
+	if err != nil {
+		return err
+	}
+	v := verdict{reason: Cancelled, uncounted: true}
+	a.state.Retry = false
+	return r.deny(j, a, r.subjects[a.UserID], from, v)
+}

@@ -1,0 +1,67 @@
+package authentication
+
+import (
+	"context"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/pin"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// SetPIN gives a token a PIN, as an administrator. A temporary one has to be changed at its first use (section 11).
+func (e *Engine) SetPIN(ctx context.Context, serial, newPIN string, temporary bool) error {
+	policies, err := e.policies(ctx)
+	if err != nil {
+		return err
+	}
+	return e.changePIN(ctx, serial, "pin.set", audit.Details{"temporary": temporary}, func(t *token.Token) error {
+		s, past, now := t.Current.Settings, pin.History(t.PIN.History), e.Now().UTC()
+		hash, err := pin.Rules{
+			Keys: e.Keys, Token: pin.Token{Serial: t.Serial, Type: s.PINType, Digits: s.Digits}, Policy: policies.Token, Past: past, Now: now,
+		}.New(newPIN)
+		if err != nil {
+			return err
+		}
+		t.PIN = token.PIN{Hash: hash, Length: len(newPIN), SetAt: now, MustChange: temporary, History: past.With(hash, policies.Token)}
+		return nil
+	})
+}
+
+// ClearPIN takes a token's PIN away: the next right tokencode begins with a new PIN.
+func (e *Engine) ClearPIN(ctx context.Context, serial string) error {
+	return e.changePIN(ctx, serial, "pin.clear", nil, func(t *token.Token) error {
+		t.PIN = token.PIN{History: t.PIN.History}
+		return nil
+	})
+}
+
+// ForceNewPIN asks for a new PIN after the next right passcode, with the old one.
+func (e *Engine) ForceNewPIN(ctx context.Context, serial string) error {
+	return e.changePIN(ctx, serial, "pin.expire", nil, func(t *token.Token) error {
+		if !t.PIN.IsSet() {
+			return fault.New(fault.PINInvalid, "token %s has no PIN: the next right tokencode asks for one anyway", serial)
+		}
+		t.PIN.MustChange = true
+		return nil
+	})
+}
+
+func (e *Engine) changePIN(ctx context.Context, serial, action string, details audit.Details, change func(*token.Token) error) error {
+	return e.Store.Transact(ctx, func(ctx context.Context) error {
+		t, err := e.Store.Token(ctx, serial)
+		if err != nil {
+			return err
+		}
+		if t.UserID == "" {
+			return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", serial)
+		}
+		if err := change(&t); err != nil {
+			return err
+		}
+		if err := e.Store.SaveToken(ctx, t); err != nil {
+			return err
+		}
+		return e.Store.Record(ctx, audit.New(ctx, e.Now(), action, "token:"+serial, details))
+	})
+}

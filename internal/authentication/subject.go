@@ -1,0 +1,87 @@
+package authentication
+
+import (
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// A subject is a user while a round decides about her: what one job changes, the next one sees.
+type subject struct {
+	Subject
+	guardChanged bool
+	tokens       []*tokenState
+}
+
+func newSubject(s Subject) *subject {
+	out := &subject{Subject: s}
+	for _, t := range s.Tokens {
+		out.tokens = append(out.tokens, newTokenState(t))
+	}
+	return out
+}
+
+// holding is the user's token with that serial, nil if there is none any more.
+func (s *subject) holding(serial string) *tokenState {
+	for _, t := range s.tokens {
+		if t.token.Serial == serial {
+			return t
+		}
+	}
+	return nil
+}
+
+// A tokenState is a token while a round decides.
+type tokenState struct {
+	token   token.Token
+	before  map[int]token.Clock // of its generations, by number, as they were read
+	changed bool                // more than clocks
+}
+
+func newTokenState(t token.Token) *tokenState {
+	s := &tokenState{token: t, before: map[int]token.Clock{t.Current.Number: t.Current.Clock}}
+	if t.Pending != nil {
+		next := *t.Pending
+		s.token.Pending = &next
+		s.before[next.Number] = next.Clock
+	}
+	return s
+}
+
+// generation is the one of that number, nil if there is none any more.
+func (s *tokenState) generation(number int) *token.Generation {
+	switch t := &s.token; {
+	case t.Current.Number == number:
+		return &t.Current
+	case t.Pending != nil && t.Pending.Number == number:
+		return t.Pending
+	}
+	return nil
+}
+
+// as is the token as a code of a generation would make it: of a pending one, with what its switch-over does to the PIN.
+func (s *tokenState) as(number int) *token.Token {
+	if s.token.Current.Number == number {
+		return &s.token
+	}
+	next := s.token
+	next.SwitchOver()
+	return &next
+}
+
+// uses are the clocks that changed.
+func (s *tokenState) uses() []Use {
+	var all []Use
+	for number, before := range s.before {
+		if g := s.generation(number); g != nil && g.Clock != before {
+			all = append(all, Use{Serial: s.token.Serial, Version: s.token.Version, Number: number, Before: before, After: g.Clock})
+		}
+	}
+	return all
+}
+
+// change notes that the record itself changed.
+func (r *round) change(s *tokenState) {
+	if !s.changed {
+		s.changed = true
+		r.changed = append(r.changed, s)
+	}
+}

@@ -1,0 +1,106 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+func settlements(t *testing.T, s fixture) {
+	ctx := t.Context()
+	r := s.assigned(t, 1)
+	r = s.change(t, r.Serial, func(r *token.Token) { r.Await(generation(r.Serial, 2), day(1)) })
+	s.addUser(t, "bob")
+	got, err := s.Subjects(ctx, []string{"bob", "alice", "nobody", "no\x00body", "\xff"})
+	must(t, got, err)
+	same(t, len(got), 2)
+	same(t, []string{got[0].User.ID, got[1].User.ID}, []string{"alice", "bob"})
+	same(t, got[0].Tokens, []token.Token{r})
+	same(t, got[1], authentication.Subject{User: got[1].User, Guard: authentication.Guard{UserID: "bob"}})
+	got, err = s.Subjects(ctx, nil)
+	same(t, len(must(t, got, err)), 0)
+
+	guard := authentication.Guard{UserID: "alice", Own: authentication.Failures{Count: 2, Since: start, LockedAt: start.Add(time.Second)},
+		Strange: authentication.Failures{Count: 3, Since: start.Add(time.Minute), LockedAt: start.Add(time.Hour)}, Sources: []byte("12345678abcdefgh")}
+	one := token.Clock{LastInterval: 5, Offset: -2, BadPasscodes: 4, LastUsedAt: start, LastAgent: "agent:web"}
+	two := token.Clock{LastInterval: 7, BadPasscodes: 1}
+	ok(t, s.Settle(ctx, authentication.Settlement{
+		Uses: []authentication.Use{
+			{Serial: r.Serial, Version: r.Version, Number: 1, Before: r.Current.Clock, After: one},
+			{Serial: r.Serial, Version: r.Version, Number: 2, Before: r.Pending.Clock, After: two},
+		},
+		Guards: []authentication.Guard{guard},
+	}))
+	got, err = s.Subjects(ctx, []string{"alice"})
+	must(t, got, err)
+	same(t, got[0].Guard, guard)
+	same(t, got[0].Tokens[0].Current.Clock, one)
+	same(t, got[0].Tokens[0].Pending.Clock, two)
+	same(t, got[0].Tokens[0].Version, r.Version) // a use is no change of the record
+	ok(t, s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "alice"}}}))
+	got, err = s.Subjects(ctx, []string{"alice"})
+	same(t, must(t, got, err)[0].Guard, authentication.Guard{UserID: "alice"})
+	ok(t, s.Settle(ctx, authentication.Settlement{}))
+
+	// The guard goes with the user.
+	ok(t, s.DeleteUser(ctx, "bob"))
+	s.addUser(t, "bob")
+}
+
+func lateSettlements(t *testing.T, s fixture) {
+	ctx := t.Context()
+	r := s.assigned(t, 1)
+	right := authentication.Use{Serial: r.Serial, Version: r.Version, Number: 1, Before: r.Current.Clock, After: token.Clock{LastInterval: 5}}
+	for name, wrong := range map[string]func(*authentication.Use){
+		"version": func(u *authentication.Use) { u.Version++ },
+		"number":  func(u *authentication.Use) { u.Number++ },
+		"serial":  func(u *authentication.Use) { u.Serial = made(2).Serial },
+		"guard":   func(u *authentication.Use) { u.Before.LastInterval = 4 },
+	} {
+		late := right
+		wrong(&late)
+		err := s.Transact(ctx, func(ctx context.Context) error {
+			return s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "alice", Sources: []byte("12345678")}}, Uses: []authentication.Use{late}})
+		})
+		refused(t, err, fault.Conflict)
+		got, err := s.Subjects(ctx, []string{"alice"})
+		must(t, got, err)
+		if got[0].Guard.Sources != nil || got[0].Tokens[0].Current.LastInterval != token.Unused {
+			t.Errorf("%s: something was kept: %+v", name, got[0])
+		}
+	}
+	ok(t, s.Settle(ctx, authentication.Settlement{Uses: []authentication.Use{right}}))
+	refused(t, s.Settle(ctx, authentication.Settlement{Uses: []authentication.Use{right}}), fault.Conflict)
+	refused(t, s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "nobody"}}}), fault.Conflict)
+}
+
+func attempts(t *testing.T, s fixture) {
+	ctx := t.Context()
+	a := authentication.Attempt{ID: "A", Agent: "radius:vpn", UserID: "nobody", Turn: 1, ExpiresAt: day(1), Sealed: seed.Sealed{KeyID: 1, Blob: []byte("a")}}
+	b := authentication.Attempt{ID: "B", Agent: "agent:web", UserID: "alice", Turn: 1, ExpiresAt: day(2), Sealed: seed.Sealed{KeyID: 2, Blob: []byte("b")}}
+	kept := authentication.Kept{Key: []byte("0123456789abcdef"), Sealed: seed.Sealed{KeyID: 1, Blob: []byte("k")}, ExpiresAt: day(1)}
+	ok(t, s.Settle(ctx, authentication.Settlement{Attempts: []authentication.Attempt{b, a}, Decided: []authentication.Kept{kept}}))
+	refused(t, s.Settle(ctx, authentication.Settlement{Attempts: []authentication.Attempt{a}}), fault.Conflict)
+	got, err := s.Attempts(ctx, []string{"B", "A", "C"})
+	same(t, must(t, got, err), []authentication.Attempt{a, b})
+	again, err := s.Decided(ctx, [][]byte{[]byte("fedcba9876543210"), kept.Key})
+	same(t, must(t, again, err), []authentication.Kept{kept})
+
+	// A decision that two servers made at once is kept once.
+	ok(t, s.Settle(ctx, authentication.Settlement{Ended: []string{"B"}}))
+	refused(t, s.Settle(ctx, authentication.Settlement{Ended: []string{"B"}}), fault.Conflict)
+	ok(t, s.DropAttempts(ctx, day(1)))
+	got, err = s.Attempts(ctx, []string{"A", "B"})
+	same(t, must(t, got, err), []authentication.Attempt{a})
+	ok(t, s.DropAttempts(ctx, day(1).Add(1)))
+	ok(t, s.DropAttempts(ctx, day(1).Add(time.Microsecond)))
+	got, err = s.Attempts(ctx, []string{"A"})
+	same(t, len(must(t, got, err)), 0)
+	again, err = s.Decided(ctx, [][]byte{kept.Key})
+	same(t, len(must(t, again, err)), 0)
+}
