@@ -22,6 +22,7 @@ func TestPlans(t *testing.T) {
 		"SELECT record FROM audit_event WHERE place >= 7 ORDER BY place LIMIT 9":                                             "audit_event_place",
 		"SELECT id FROM audit_event WHERE object = 'o' AND place > 1 ORDER BY place LIMIT 9":                                 "audit_event_object",
 		"SELECT actor FROM reply WHERE actor || '/' || request_key = 'x'":                                                    "reply_binding",
+		"SELECT access_id FROM agent_credential WHERE hash = 'h'":                                                            "sqlite_autoindex_agent_credential_2",
 		"SELECT serial FROM token_generation WHERE key_id < 2 ORDER BY key_id LIMIT 9":                                       "token_generation_key",
 	} {
 		scan := func(r row) (step string, err error) {

@@ -79,3 +79,45 @@ func credentials(t *testing.T, s fixture) {
 	ok(t, s.DeleteCredential(ctx, "z"))
 	refused(t, s.DeleteCredential(ctx, "z"), fault.NotFound)
 }
+
+func keptAttempts(t *testing.T, s fixture) {
+	ctx := t.Context()
+	k := access.KeptAttempt{ID: "a", Credential: "id", UserID: "alice", Attributes: []access.NameValue{{Name: "ip", Value: "192.0.2.1", DataType: "STRING"}},
+		Methods: []string{"SECURID", "SECURID_NEWPIN"}, Code: "IN_PROCESS", Reason: "AUTHENTICATION_REQUIRED", Life: 3 * time.Minute, ExpiresAt: start}
+	ok(t, s.KeepAttempt(ctx, k))
+	other := k
+	other.UserID = "bob"
+	ok(t, s.KeepAttempt(ctx, other)) // the first stays
+	got, err := s.KeptAttempt(ctx, "a")
+	same(t, must(t, got, err), k)
+	bare := access.KeptAttempt{ID: "b", Credential: "id", UserID: "bob", Code: "FAIL", Reason: "VERIFY_ERROR", ExpiresAt: start.Add(time.Second)}
+	ok(t, s.KeepAttempt(ctx, bare))
+	got, err = s.KeptAttempt(ctx, "b")
+	same(t, must(t, got, err), bare)
+	bare.Methods, bare.Code, bare.ExpiresAt = []string{"SECURID"}, "SUCCESS", start.Add(2*time.Second)
+	ok(t, s.SaveKeptAttempt(ctx, bare))
+	got, err = s.KeptAttempt(ctx, "b")
+	same(t, must(t, got, err), bare)
+	refused(t, s.SaveKeptAttempt(ctx, access.KeptAttempt{ID: "c", ExpiresAt: start}), fault.AttemptNotFound)
+
+	n, err := s.DropKeptAttempts(ctx, start.Add(2*time.Second))
+	same(t, must(t, n, err), 1)
+	_, err = s.KeptAttempt(ctx, "a")
+	refused(t, err, fault.AttemptNotFound)
+	ok(t, s.DropKeptAttempt(ctx, "b"))
+	refused(t, s.DropKeptAttempt(ctx, "b"), fault.AttemptNotFound)
+}
+
+func signatures(t *testing.T, s fixture) {
+	ctx := t.Context()
+	for i, want := range []bool{true, false, false} {
+		fresh, err := s.UseSignature(ctx, []byte("one"), start.Add(time.Duration(i)*time.Second))
+		same(t, must(t, fresh, err), want)
+	}
+	fresh, err := s.UseSignature(ctx, []byte("two"), start.Add(time.Second))
+	same(t, must(t, fresh, err), true)
+	n, err := s.DropSignatures(ctx, start.Add(time.Second))
+	same(t, must(t, n, err), 1)
+	fresh, err = s.UseSignature(ctx, []byte("one"), start)
+	same(t, must(t, fresh, err), true)
+}

@@ -24,7 +24,7 @@ import (
 )
 
 // Store is everything that the server asks of a store: what each package
-// asks, and the answers kept for the API's idempotency keys.
+// asks, the answers kept for the API's idempotency keys, and what is kept for agents.
 type Store interface {
 	seed.KeyStore
 	user.Store
@@ -42,6 +42,13 @@ type Store interface {
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
 	KeepReply(ctx context.Context, actor, key string, request []byte, reply seed.Sealed, at time.Time) error
 	DropReplies(ctx context.Context, before time.Time) (int, error)
+	KeepAttempt(ctx context.Context, k access.KeptAttempt) error
+	KeptAttempt(ctx context.Context, id string) (access.KeptAttempt, error)
+	SaveKeptAttempt(ctx context.Context, k access.KeptAttempt) error
+	DropKeptAttempt(ctx context.Context, id string) error
+	DropKeptAttempts(ctx context.Context, before time.Time) (int, error)
+	UseSignature(ctx context.Context, signature []byte, at time.Time) (bool, error)
+	DropSignatures(ctx context.Context, before time.Time) (int, error)
 	OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error)
 	Ping(ctx context.Context) error
 }
@@ -61,7 +68,8 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"codes are accepted once", acceptsOnce}, {"settlements", settlements}, {"settlements that come too late", lateSettlements}, {"attempts", attempts},
 		{"data keys", dataKeys}, {"secrets", secrets}, {"resealing", resealing},
 		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},
-		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials}, {"RADIUS clients", radiusClients}, {"kept replies", replies}, {"health", health},
+		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials},
+		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"kept replies", replies}, {"health", health},
 		{"an error undoes everything", errorUndoes}, {"a panic undoes everything", panicUndoes},
 		{"the end of the context undoes everything", cancelUndoes}, {"transactions join", transactionsJoin},
 	} {

@@ -26,3 +26,24 @@ CREATE TABLE agent_credential (
 ) STRICT;
 CREATE INDEX agent_credential_agent ON agent_credential (agent_id, created_at);
 CREATE INDEX agent_credential_key ON agent_credential (key_id);
+
+-- Attempts that their agents asked to keep. Nothing refers to them, and they refer to nothing: they outlive both.
+CREATE TABLE kept_attempt (
+	id            TEXT PRIMARY KEY,
+	access_id     TEXT NOT NULL,
+	user_id       TEXT NOT NULL,
+	attributes    TEXT NOT NULL, -- JSON
+	methods       TEXT NOT NULL, -- with blanks between them
+	response_code TEXT NOT NULL,
+	reason_code   TEXT NOT NULL,
+	life          INTEGER NOT NULL,
+	expires_at    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX kept_attempt_expiry ON kept_attempt (expires_at);
+
+-- Signatures of requests that were seen, so that each counts once.
+CREATE TABLE agent_signature (
+	signature BLOB PRIMARY KEY,
+	seen_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX agent_signature_seen ON agent_signature (seen_at);

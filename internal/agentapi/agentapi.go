@@ -1,0 +1,233 @@
+// Package agentapi is the SecurID Authentication API: what existing agents,
+// such as VPN gateways, ask over HTTPS (spec/rest-authn-api.md).
+//
+//	POST /mfa/v1_1/authn/initialize   begin an attempt, or decide one in a single call
+//	POST /mfa/v1_1/authn/verify       answer what the last response asked for
+//	POST /mfa/v1_1/authn/status       look at a finished attempt that was kept
+//	POST /mfa/v1_1/authn/cancel       give an attempt up
+//	GET  /mfa/v1_1/authn/resources    the texts of prompts
+//
+// The contract is foreign, so its exceptions stay here: every authentication
+// result, good or bad, is HTTP 200, and every member is in every response, as
+// null or [] if there is nothing to say.
+//
+// What an agent is told is a function of its request and of the engine's
+// decision, which the engine keeps for a request that is sent again: any
+// server gives the same bytes (answer.go). The message IDs of responses say
+// which turn of which attempt they are (id.go), so that an answer is
+// placed without looking anything up. Passcodes, PINs and bodies are never logged.
+package agentapi
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// An Engine decides: an authentication.Engine.
+type Engine interface {
+	Begin(ctx context.Context, q authentication.Request) (authentication.Decision, error)
+	Continue(ctx context.Context, a authentication.Answer) (authentication.Decision, error)
+	Cancel(ctx context.Context, attempt string, s authentication.Source) error
+}
+
+// Store is what the API itself needs of the database.
+type Store interface {
+	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
+	Transact(ctx context.Context, do func(context.Context) error) error
+	// Record keeps an event, in the transaction of ctx.
+	Record(ctx context.Context, e audit.Event) error
+	// KeepAttempt stores an attempt for /status; one that is there stays as it is.
+	KeepAttempt(ctx context.Context, k access.KeptAttempt) error
+	// KeptAttempt returns one; [fault.AttemptNotFound]. Within a transaction the row is locked for change.
+	KeptAttempt(ctx context.Context, id string) (access.KeptAttempt, error)
+	// SaveKeptAttempt stores what became of one; [fault.AttemptNotFound].
+	SaveKeptAttempt(ctx context.Context, k access.KeptAttempt) error
+	// DropKeptAttempt removes one; [fault.AttemptNotFound].
+	DropKeptAttempt(ctx context.Context, id string) error
+	// UseSignature notes that a signed request was seen; false if it was seen before.
+	UseSignature(ctx context.Context, signature []byte, at time.Time) (bool, error)
+}
+
+// A Config is what the API is made of. Unless it says otherwise, every field must be set.
+type Config struct {
+	Engine Engine
+	Agents *access.Agents
+	Store  Store
+	Now    func() time.Time
+	Logger *slog.Logger
+	// RequireHMAC refuses requests that are not signed, whatever the agent's setting.
+	RequireHMAC bool
+	// Alias answers under /mfa/v1 as well.
+	Alias bool
+	// Counted, if set, is told of each response: its endpoint and what it said.
+	Counted func(endpoint, said string)
+}
+
+// A Server answers agents. It is safe for concurrent use.
+type Server struct {
+	Config
+	mux       *http.ServeMux
+	known     *credentialCache
+	agents    throttle
+	subjects  throttle
+	strangers throttle
+	instances instances
+}
+
+// Base is the path that all endpoints are below, and alias the one that some agents use.
+const (
+	Base  = "/mfa/v1_1/authn/"
+	alias = "/mfa/v1/authn/"
+)
+
+// New makes the API.
+func New(c Config) *Server {
+	s := &Server{Config: c, mux: http.NewServeMux(), known: newCredentialCache()}
+	s.agents.limit(agentRate, agentBurst)
+	s.subjects.limit(subjectRate, subjectBurst)
+	s.strangers.limit(strangerRate, strangerBurst)
+	bases := []string{Base}
+	if c.Alias {
+		bases = append(bases, alias)
+	}
+	for _, base := range bases {
+		s.mux.Handle("POST "+base+"initialize", s.endpoint("initialize", s.initialize))
+		s.mux.Handle("POST "+base+"verify", s.endpoint("verify", s.verify))
+		s.mux.Handle("POST "+base+"status", s.endpoint("status", s.status))
+		s.mux.Handle("POST "+base+"cancel", s.endpoint("cancel", s.cancel))
+		s.mux.Handle("GET "+base+"resources", s.endpoint("resources", s.resources))
+	}
+	return s
+}
+
+// ServeHTTP answers a request. TLS is the caller's part.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// maxBody is the largest request that is read.
+const maxBody = 64 << 10
+
+// A call is one request of an agent that is known.
+type call struct {
+	*http.Request
+	body       []byte
+	agent      access.Agent
+	credential access.Credential
+	source     authentication.Source
+}
+
+// A reply is what an endpoint has to say.
+type reply struct {
+	status   int
+	document any
+	said     string // in a word, for counting
+}
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// endpoint is what stands before all of them: the size of the body, and who asks.
+func (s *Server) endpoint(name string, do func(*call) (reply, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		buffer := buffers.Get().(*bytes.Buffer)
+		defer func() {
+			clear(buffer.Bytes()[:buffer.Len()]) // it may hold a passcode
+			buffer.Reset()
+			buffers.Put(buffer)
+		}()
+		out := s.answered(r, buffer, do)
+		if s.Counted != nil {
+			s.Counted(name, out.said)
+		}
+		s.write(w, r, out)
+	})
+}
+
+// answered is the reply to a request, whatever happens. A panic is a defect of the one request.
+func (s *Server) answered(r *http.Request, buffer *bytes.Buffer, do func(*call) (reply, error)) (out reply) {
+	defer func() {
+		if p := recover(); p != nil {
+			// What a panic says may quote data. Its stack shows addresses and no contents.
+			out = s.broken(r.Context(), fmt.Errorf("panic of type %T at:\n%s", p, debug.Stack()))
+		}
+	}()
+	if _, err := buffer.ReadFrom(io.LimitReader(r.Body, maxBody+1)); err != nil {
+		return malformed(http.StatusBadRequest)
+	}
+	if buffer.Len() > maxBody {
+		return malformed(http.StatusRequestEntityTooLarge)
+	}
+	c, err := s.caller(r, buffer.Bytes())
+	if err == nil {
+		out, err = do(c)
+	}
+	if err != nil {
+		return s.refusal(r.Context(), err)
+	}
+	return out
+}
+
+// refusal is the reply to an error that no endpoint has answered itself.
+func (s *Server) refusal(ctx context.Context, err error) reply {
+	switch fault.CodeOf(err) {
+	case fault.Unauthorized:
+		return reply{http.StatusUnauthorized, failed(codeError, "AGENT_NOT_AUTHENTICATED"), "unauthorized"}
+	case fault.Invalid:
+		return malformed(http.StatusBadRequest)
+	}
+	return s.broken(ctx, err)
+}
+
+// malformed is the reply to what is no request.
+func malformed(status int) reply {
+	return reply{status, failed(codeError, "INVALID_REQUEST"), "malformed"}
+}
+
+// broken is the reply when nothing can be decided. Without the database the whole node is of no use, and the status
+// tells agents to ask another one.
+func (s *Server) broken(ctx context.Context, err error) reply {
+	status := http.StatusOK
+	if fault.CodeOf(err) == fault.Unavailable || ctx.Err() != nil {
+		status = http.StatusServiceUnavailable
+	}
+	s.Logger.ErrorContext(ctx, "authentication request failed", "error", err, "correlation_id", audit.CorrelationFrom(ctx))
+	return reply{status, failed(codeError, "SYSTEM_ERROR"), "error"}
+}
+
+// leastCompressed is the smallest body that compressing makes smaller on the wire.
+const leastCompressed = 1400
+
+func (s *Server) write(w http.ResponseWriter, r *http.Request, out reply) {
+	body, err := json.Marshal(out.document)
+	if err != nil { // strings and numbers only: a defect
+		s.Logger.ErrorContext(r.Context(), "authentication response", "error", err)
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json;charset=UTF-8")
+	h.Set("Cache-Control", "no-store")
+	if len(body) >= leastCompressed && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		w.WriteHeader(out.status)
+		zip := gzip.NewWriter(w)
+		zip.Write(body) // an agent that left is no concern of ours
+		zip.Close()
+		return
+	}
+	w.WriteHeader(out.status)
+	w.Write(body)
+}

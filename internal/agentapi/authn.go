@@ -1,0 +1,157 @@
+package agentapi
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// initialize begins an attempt, and decides it if the passcode came along (section 3.2).
+func (s *Server) initialize(c *call) (reply, error) {
+	m, err := read[initializeMessage](c)
+	if err != nil {
+		return reply{}, err
+	}
+	if m.Context == nil || m.SubjectName == "" || len(m.Credentials) > maxCredentials {
+		return malformed(http.StatusBadRequest), nil
+	}
+	begun := messageContext{MessageID: m.Context.MessageID}
+	q := inquire(s.begin(c, "initialize", begun), m.Credentials)
+	q.kept = bool(m.KeepAttempt)
+	life := time.Duration(m.Timeout) * time.Second
+	switch {
+	case m.ClientID != "" && !strings.EqualFold(m.ClientID, c.agent.Name):
+		return s.refuse(q, unknownAgent), nil
+	case m.Context.AttemptID != "":
+		return s.refuse(q, outOfSequence), nil
+	case life < 0 || life > authentication.MaxLife:
+		return s.refuse(q, invalid), nil
+	case m.AuthMethodID != "" && m.AuthMethodID != methodPasscode:
+		return s.refuse(q, notSupported), nil
+	}
+	r := authentication.Request{
+		UserID: m.SubjectName, Ask: len(m.Credentials) == 0, Source: stationOf(c.source, m.SessionAttributes), Dialogue: true,
+		Retry: c.agent.Retry, Life: life, Key: q.key,
+	}
+	if !r.Ask {
+		if q.chosen < 0 {
+			return s.refuse(q, q.outcomes[0]), nil
+		}
+		sent := m.Credentials[q.chosen]
+		if sent.MethodID != methodPasscode {
+			return s.refuse(q, notRequested), nil
+		}
+		var ok bool
+		if r.Passcode, ok = sent.value(); !ok {
+			return malformed(http.StatusBadRequest), nil
+		}
+	}
+	s.inventory(c, m.ClientDetails)
+	ctx := audit.WithCorrelation(c.Context(), q.attempt)
+	d := authentication.Decision{Result: authentication.Denied, Turn: 1}
+	if s.admits(c, m.SubjectName) {
+		if d, err = s.Engine.Begin(ctx, r); err != nil {
+			return s.undecided(c, q, err), nil
+		}
+	}
+	out := s.decided(c, q, d)
+	if q.kept {
+		err = s.Store.KeepAttempt(ctx, s.keeping(c, q, m, out.document.(authnResponse), life))
+	}
+	if err != nil {
+		return s.undecided(c, q, err), nil
+	}
+	return out, nil
+}
+
+// verify answers what the last response asked for (section 3.5).
+func (s *Server) verify(c *call) (reply, error) {
+	m, err := read[verifyMessage](c)
+	if err != nil {
+		return reply{}, err
+	}
+	if m.Context == nil || m.Context.AttemptID == "" || len(m.Credentials) == 0 || len(m.Credentials) > maxCredentials {
+		return malformed(http.StatusBadRequest), nil
+	}
+	q := inquire(s.begin(c, "verify", *m.Context), m.Credentials)
+	q.attempt = strings.ToLower(q.attempt)
+	q.place = s.placeOf(q.attempt, m.Context.InResponseTo)
+	if q.chosen < 0 {
+		return s.refuse(q, q.outcomes[0]), nil
+	}
+	sent := m.Credentials[q.chosen]
+	answer := authentication.Answer{
+		Attempt: attemptID(q.attempt), Turn: q.turn, Step: steps[sent.MethodID], Key: q.key,
+		Source: authentication.Source{Agent: c.source.Agent}, // where the user is, the attempt knows
+	}
+	if sent.MethodID == methodPasscode && q.step == authentication.StepReauthenticate {
+		answer.Step = authentication.StepReauthenticate
+	}
+	var ok bool
+	if answer.Text, ok = sent.value(); !ok && sent.MethodID != methodSystemPIN {
+		return malformed(http.StatusBadRequest), nil
+	}
+	if answer.Attempt == "" {
+		return s.refuse(q, attemptNotFound), nil
+	}
+	ctx := audit.WithCorrelation(c.Context(), q.attempt)
+	d := authentication.Decision{Result: authentication.Denied, Turn: q.turn + 1}
+	if s.admits(c, q.attempt) {
+		if d, err = s.Engine.Continue(ctx, answer); err != nil {
+			return s.undecided(c, q, err), nil
+		}
+	}
+	out := s.decided(c, q, d)
+	if q.kept {
+		err = s.follow(ctx, q, sent.MethodID, out.document.(authnResponse))
+	}
+	if err != nil {
+		return s.undecided(c, q, err), nil
+	}
+	return out, nil
+}
+
+// admits tells whether the message of an agent about a user or an attempt may be decided now.
+func (s *Server) admits(c *call, about string) bool {
+	now := s.Now()
+	if s.agents.allows(c.source.Agent, now) && s.subjects.allows(about, now) {
+		return true
+	}
+	s.Logger.WarnContext(c.Context(), "authentication request throttled", "agent", c.agent.Name, "client", c.RemoteAddr)
+	if s.Counted != nil {
+		s.Counted("throttle", "throttled")
+	}
+	return false
+}
+
+// undecided is the response to a message that the engine has not decided.
+func (s *Server) undecided(c *call, q *inquiry, err error) reply {
+	if why, known := refused[fault.CodeOf(err)]; known {
+		return s.refuse(q, why)
+	}
+	out := s.broken(audit.WithCorrelation(c.Context(), q.attempt), err)
+	status := out.status
+	out = s.refuse(q, broken)
+	out.status = status
+	return out
+}
+
+// stations are the session attributes that name the user's machine; which ones agents send is not written anywhere, so
+// these are the likely ones. Without any it is the agent itself.
+var stations = map[string]bool{
+	"sourceip": true, "source_ip": true, "clientip": true, "client_ip": true, "ipaddress": true, "ip_address": true, "callingstationid": true,
+}
+
+func stationOf(from authentication.Source, attributes []access.NameValue) authentication.Source {
+	for _, a := range attributes {
+		if a.Value != "" && len(a.Value) <= 64 && stations[strings.ToLower(a.Name)] {
+			from.Station = a.Value
+		}
+	}
+	return from
+}

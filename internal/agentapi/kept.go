@@ -1,0 +1,162 @@
+package agentapi
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// Attempts that were begun with keepAttempt have a row of their own, which follows what the engine decides. All others
+// leave nothing.
+
+// keeping is the row of a new attempt.
+func (s *Server) keeping(c *call, q *inquiry, m *initializeMessage, out authnResponse, life time.Duration) access.KeptAttempt {
+	if life == 0 {
+		life = authentication.DefaultLife
+	}
+	k := access.KeptAttempt{ID: q.attempt, Credential: c.credential.ID, UserID: m.SubjectName, Attributes: m.SessionAttributes, Life: life}
+	for i := range k.Attributes {
+		if k.Attributes[i].DataType == "" {
+			k.Attributes[i].DataType = "STRING"
+		}
+	}
+	s.note(&k, methodPasscode, out)
+	return k
+}
+
+// note writes down what a response said.
+func (s *Server) note(k *access.KeptAttempt, method string, out authnResponse) {
+	k.Code, k.Reason = out.Code, out.Reason
+	if out.Code == codeChallenge {
+		k.Code = codeInProcess
+	}
+	right := slices.ContainsFunc(out.Results, func(v validation) bool { return v.MethodID == method && v.Code == codeSuccess })
+	if right && !slices.Contains(k.Methods, method) {
+		k.Methods = append(k.Methods, method)
+	}
+	k.ExpiresAt = s.Now().UTC().Add(k.Life)
+}
+
+// follow brings the row of an attempt up to date. One that has expired meanwhile is gone, and nobody asks for it.
+func (s *Server) follow(ctx context.Context, q *inquiry, method string, out authnResponse) error {
+	err := s.Store.Transact(ctx, func(ctx context.Context) error {
+		k, err := s.Store.KeptAttempt(ctx, q.attempt)
+		if err != nil {
+			return err
+		}
+		s.note(&k, method, out)
+		return s.Store.SaveKeptAttempt(ctx, k)
+	})
+	if fault.CodeOf(err) == fault.AttemptNotFound {
+		return nil
+	}
+	return err
+}
+
+// own is the row of an attempt that the credential of a call has begun and that has not expired.
+func (s *Server) own(ctx context.Context, c *call, id string) (access.KeptAttempt, error) {
+	k, err := s.Store.KeptAttempt(ctx, id)
+	if err == nil && (k.Credential != c.credential.ID || !s.Now().Before(k.ExpiresAt)) {
+		err = fault.New(fault.AttemptNotFound, "there is no such attempt")
+	}
+	return k, err
+}
+
+// status tells of an attempt that was kept, by default once (section 3.8).
+func (s *Server) status(c *call) (reply, error) {
+	m, err := read[attemptMessage](c)
+	if err != nil {
+		return reply{}, err
+	}
+	if m.AttemptID == "" {
+		return malformed(http.StatusBadRequest), nil
+	}
+	id := strings.ToLower(m.AttemptID)
+	var k access.KeptAttempt
+	err = s.Store.Transact(c.Context(), func(ctx context.Context) error {
+		if k, err = s.own(ctx, c, id); err != nil {
+			return err
+		}
+		if m.Remove == nil || bool(*m.Remove) {
+			return s.Store.DropKeptAttempt(ctx, k.ID)
+		}
+		return nil
+	})
+	none := statusResponse{Attributes: []access.NameValue{}, Methods: []string{}}
+	if fault.CodeOf(err) == fault.AttemptNotFound {
+		none.Code, none.Reason = attemptNotFound.code, attemptNotFound.reason
+		return reply{http.StatusOK, none, codeError}, nil
+	}
+	if err != nil {
+		out := s.broken(c.Context(), err)
+		none.Code, none.Reason = broken.code, broken.reason
+		out.document = none
+		return out, nil
+	}
+	expires := k.ExpiresAt.UTC().Format(time.RFC3339)
+	return reply{http.StatusOK, statusResponse{
+		Code: k.Code, Reason: k.Reason, Subject: &k.UserID, Attributes: append(none.Attributes, k.Attributes...),
+		Methods: append(none.Methods, k.Methods...), Expires: &expires,
+	}, k.Code}, nil
+}
+
+// cancel gives an attempt up. One that is over, or never was, is no error to the user (section 3.8).
+func (s *Server) cancel(c *call) (reply, error) {
+	m, err := read[attemptMessage](c)
+	if err != nil {
+		return reply{}, err
+	}
+	id := m.AttemptID
+	if id == "" {
+		id = m.Context.AttemptID
+	}
+	if id == "" {
+		return malformed(http.StatusBadRequest), nil
+	}
+	id = strings.ToLower(id)
+	q := inquire(s.begin(c, "cancel", messageContext{AttemptID: id, MessageID: m.Context.MessageID}), nil)
+	ctx := audit.WithCorrelation(c.Context(), q.attempt)
+	err = fault.New(fault.AttemptNotFound, "there is no such attempt")
+	if attempt := attemptID(id); attempt != "" {
+		err = s.Engine.Cancel(ctx, attempt, c.source)
+	}
+	said := cancelled
+	switch {
+	case fault.CodeOf(err) == fault.AttemptNotFound:
+		said = outcome{codeFail, attemptNotFound.reason}
+	case err != nil:
+		return s.undecided(c, q, err), nil
+	}
+	if err := s.over(ctx, c, id, said == cancelled, m.Remove != nil && bool(*m.Remove)); err != nil {
+		return s.undecided(c, q, err), nil
+	}
+	return s.respond(q, said, said, nil, s.errorID(q.exchange), []methodSet{}), nil
+}
+
+// over notes in the row of a cancelled attempt, if it has one, that it is over, or removes the row.
+func (s *Server) over(ctx context.Context, c *call, id string, ended, remove bool) error {
+	err := s.Store.Transact(ctx, func(ctx context.Context) error {
+		k, err := s.own(ctx, c, id)
+		switch {
+		case err != nil:
+			return err
+		case remove:
+			return s.Store.DropKeptAttempt(ctx, id)
+		case !ended:
+			return nil
+		}
+		k.Code, k.Reason = cancelled.code, cancelled.reason
+		return s.Store.SaveKeptAttempt(ctx, k)
+	})
+	if fault.CodeOf(err) == fault.AttemptNotFound {
+		return nil
+	}
+	return err
+}
