@@ -1,0 +1,488 @@
+package agentapi
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+const attempt = "ABCDEFGHIJKLMNOPQRSTUVWXYI" // 128 bits, as the engine writes them
+
+var (
+	waiting  = authentication.Decision{Result: authentication.Waiting, Step: authentication.StepPasscode, Attempt: attempt, Turn: 1}
+	accepted = authentication.Decision{Result: authentication.Accepted, Attempt: attempt, Turn: 2, Serial: "000123456789"}
+	denied   = authentication.Decision{Result: authentication.Denied, Attempt: attempt, Turn: 2}
+	atOnce   = authentication.Decision{Result: authentication.Accepted, Turn: 1, Serial: "000123456789"}
+	never    = authentication.Decision{Result: authentication.Denied, Turn: 1}
+	nextCode = authentication.Decision{Result: authentication.NextTokencode, Step: authentication.StepNextTokencode, Attempt: attempt, Turn: 1}
+	newPINs  = authentication.Decision{Result: authentication.NewPIN, Step: authentication.StepNewPIN, Attempt: attempt, Turn: 2,
+		PIN: authentication.PINRules{Min: 4, Max: 8, Creation: "user"}}
+)
+
+// typed is a credential of a method.
+func typed(method, value string) string {
+	return fmt.Sprintf(`{"methodId":%q,"collectedInputs":[{"name":%[1]q,"value":%q}]}`, method, value)
+}
+
+// first is an Initialize with one passcode.
+func first(messageID string) string {
+	return `{"clientId":"vpn1","subjectName":"ada","subjectCredentials":[` + typed("SECURID", "12345678") + `],"context":{"authnAttemptId":"","messageId":"` + messageID + `","inResponseTo":""}}`
+}
+
+// next is a Verify that answers a response.
+func next(d document, method, value string) string {
+	d.t.Helper()
+	return fmt.Sprintf(`{"subjectCredentials":[%s],"context":{"authnAttemptId":%q,"messageId":"m-next","inResponseTo":%q}}`,
+		typed(method, value), d.text("context.authnAttemptId"), d.text("context.messageId"))
+}
+
+func TestOneCall(t *testing.T) {
+	h := newHouse(t, atOnce)
+	d := h.post("initialize", first("m-1"))
+	d.says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+	if d.text("credentialValidationResults.0.authnAttributes.0.value") != "000123456789" {
+		t.Error("the serial is not told")
+	}
+	if d.text("context.inResponseTo") != "m-1" || !regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(d.text("context.authnAttemptId")) {
+		t.Errorf("context %v", d.at("context"))
+	}
+	q := h.engine.begun[0]
+	if q.UserID != "ada" || q.Passcode != "12345678" || q.Ask || !q.Dialogue || q.Confirm || q.Retry || q.Life != 0 || len(q.Key) != 32 ||
+		q.Source != (authentication.Source{Agent: "agent:vpn1", Station: "192.0.2.7"}) {
+		t.Errorf("the engine was asked %+v", q)
+	}
+}
+
+func TestWalkThroughAllSteps(t *testing.T) {
+	rejected := newPINs
+	rejected.Turn, rejected.Rejected = 3, "the PIN is a sequence"
+	again := authentication.Decision{Result: authentication.NewPIN, Step: authentication.StepReauthenticate, Attempt: attempt, Turn: 4}
+	last := accepted
+	last.Turn = 5
+	h := newHouse(t, waiting, nextCode, newPINs, rejected, again, last)
+
+	d := h.post("initialize", `{"subjectName":"ada","context":{"messageId":"m-1"}}`)
+	d.says("CHALLENGE", "AUTHENTICATION_REQUIRED")
+	v := d.asks("SECURID")
+	if v.at("prompt.formatRegex") != nil || v.at("prompt.sensitive") != true || v.at("valueRequired") != true || d.at("challengeMethods.challenges.0.requiredMethods.0.displayName") != nil {
+		t.Errorf("%v", v.v)
+	}
+	if !h.engine.begun[0].Ask {
+		t.Error("the engine was not told that no passcode came along")
+	}
+
+	d = h.post("verify", next(d, "SECURID", "11112345678"))
+	d.says("CHALLENGE", "AUTHENTICATION_REQUIRED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+	v = d.asks("SECURID_NEXT_TOKENCODE")
+	if !strings.Contains(v.text("prompt.defaultText"), "next tokencode") || v.text("prompt.formatRegex") != "[0-9]{6,8}" {
+		t.Errorf("%v", v.v)
+	}
+
+	d = h.post("verify", next(d, "SECURID_NEXT_TOKENCODE", "87654321"))
+	d.says("CHALLENGE", "AUTHENTICATION_REQUIRED", "SECURID_NEXT_TOKENCODE", "SUCCESS", "CREDENTIAL_VERIFIED")
+	v = d.asks("SECURID_NEWPIN")
+	if v.text("prompt.formatRegex") != "[0-9]{4,8}" || v.at("prompt.valueBeingDefined") != true || v.at("prompt.minLength") != 4.0 ||
+		v.text("prompt.defaultText") != "Choose a new PIN of 4 to 8 digits" || v.text("prompt.promptArgs.1") != "8" {
+		t.Errorf("%v", v.v)
+	}
+	for i, want := range []string{"PIN_MIN_LENGTH 4 INT32", "PIN_MAX_LENGTH 8 INT32", "PIN_ALPHANUMERIC false BOOLEAN", "PIN_USER_SELECTABLE USER STRING"} {
+		at := fmt.Sprintf("methodAttributes.%d.", i)
+		if got := v.text(at+"name") + " " + v.text(at+"value") + " " + v.text(at+"dataType"); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+
+	d = h.post("verify", next(d, "SECURID_NEWPIN", "1234"))
+	d.says("CHALLENGE", "PIN_REJECTED", "SECURID_NEWPIN", "FAIL", "PIN_REJECTED")
+	if v = d.asks("SECURID_NEWPIN"); !strings.Contains(v.text("prompt.defaultText"), "the PIN is a sequence") || v.text("prompt.promptResourceId") != "PROMPT.SID.NEWPIN_REJECTED" {
+		t.Errorf("%v", v.v)
+	}
+
+	d = h.post("verify", next(d, "SECURID_NEWPIN", "8274"))
+	d.says("CHALLENGE", "AUTHENTICATION_REQUIRED", "SECURID_NEWPIN", "SUCCESS", "CREDENTIAL_VERIFIED")
+	if v = d.asks("SECURID"); !strings.Contains(v.text("prompt.defaultText"), "wait for the tokencode to change") {
+		t.Errorf("%v", v.v)
+	}
+
+	d = h.post("verify", next(d, "SECURID", "827487654321"))
+	d.says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+
+	for i, want := range []authentication.Answer{
+		{Turn: 1, Step: authentication.StepPasscode, Text: "11112345678"}, {Turn: 1, Step: authentication.StepNextTokencode, Text: "87654321"},
+		{Turn: 2, Step: authentication.StepNewPIN, Text: "1234"}, {Turn: 3, Step: authentication.StepNewPIN, Text: "8274"},
+		{Turn: 4, Step: authentication.StepReauthenticate, Text: "827487654321"},
+	} {
+		got := h.engine.answered[i]
+		if got.Turn != want.Turn || got.Step != want.Step || got.Text != want.Text || got.Attempt != attempt || got.Source.Agent != "agent:vpn1" || got.Source.Station != "" {
+			t.Errorf("answer %d: %+v", i, got)
+		}
+	}
+}
+
+func TestSystemPIN(t *testing.T) {
+	shown := authentication.Decision{Result: authentication.NewPIN, Step: authentication.StepSystemPIN, Attempt: attempt, Turn: 1, SystemPIN: "904817"}
+	h := newHouse(t, shown)
+	d := h.post("initialize", first("m-1"))
+	d.says("CHALLENGE", "AUTHENTICATION_REQUIRED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+	v := d.asks("SECURID_SYSTEM_GENERATED_PIN")
+	if !strings.Contains(v.text("prompt.defaultText"), "904817") || v.text("prompt.promptArgs.0") != "904817" || v.at("valueRequired") != false {
+		t.Errorf("%v", v.v)
+	}
+	h.post("verify", fmt.Sprintf(`{"subjectCredentials":[{"methodId":"SECURID_SYSTEM_GENERATED_PIN"}],"context":{"authnAttemptId":%q,"inResponseTo":%q}}`,
+		d.text("context.authnAttemptId"), d.text("context.messageId")))
+	if a := h.engine.answered[0]; a.Step != authentication.StepSystemPIN || a.Text != "" || a.Key != nil {
+		t.Errorf("%+v", a)
+	}
+	if strings.Contains(h.logged.String(), "904817") {
+		t.Error("the PIN is in the log")
+	}
+}
+
+func TestAlphanumericPIN(t *testing.T) {
+	d := newPINs
+	d.PIN = authentication.PINRules{Min: 6, Max: 16, Alphanumeric: true, Creation: "either"}
+	v := newHouse(t, d).post("initialize", first("m-1")).asks("SECURID_NEWPIN")
+	if v.text("prompt.formatRegex") != "[0-9A-Za-z]{6,16}" || v.text("prompt.promptResourceId") != "PROMPT.SID.NEWPIN_ALNUM" || v.text("methodAttributes.3.value") != "EITHER" {
+		t.Errorf("%v", v.v)
+	}
+}
+
+func TestWrong(t *testing.T) {
+	h := newHouse(t, never, denied, waiting)
+	h.post("initialize", first("m-1")).says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
+	h.post("initialize", first("m-2")).says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
+	h.edit(func(a *access.Agent) { a.Retry, a.DisplayName = true, "SecurID" })
+	d := h.post("initialize", first("m-3"))
+	d.says("CHALLENGE", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
+	d.asks("SECURID")
+	if d.text("challengeMethods.challenges.0.requiredMethods.0.displayName") != "SecurID" {
+		t.Errorf("%v", d.v)
+	}
+	if !h.engine.begun[2].Retry || h.engine.begun[0].Retry {
+		t.Error("the engine was not told of the agent's setting")
+	}
+}
+
+// What the engine refuses ends nothing: the agent may go on.
+func TestRefusals(t *testing.T) {
+	no := func(code fault.Code) error { return fault.New(code, "no") }
+	h := newHouse(t, waiting, no(fault.StepNotRequested), accepted, no(fault.OutOfSequence), no(fault.AttemptNotFound))
+	begun := h.post("initialize", `{"subjectName":"ada","context":{"messageId":"m-1"}}`)
+	d := h.post("verify", next(begun, "SECURID_NEWPIN", "8274"))
+	d.says("ERROR", "METHOD_NOT_REQUESTED", "SECURID_NEWPIN", "ERROR", "METHOD_NOT_REQUESTED")
+	h.post("verify", next(d, "SECURID", "12345678")).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+	if a := h.engine.answered[1]; a.Turn != 1 || a.Step != authentication.StepPasscode {
+		t.Errorf("after METHOD_NOT_REQUESTED: %+v", a)
+	}
+	h.post("verify", next(begun, "SECURID", "1")).says("ERROR", "OUT_OF_SEQUENCE", "SECURID", "ERROR", "OUT_OF_SEQUENCE")
+	h.post("verify", next(begun, "SECURID", "1")).says("ERROR", "ATTEMPT_NOT_FOUND", "SECURID", "ERROR", "ATTEMPT_NOT_FOUND")
+	asked := len(h.engine.answered)
+	h.post("verify", `{"subjectCredentials":[`+typed("SECURID", "1")+`],"context":{"authnAttemptId":"no uuid","messageId":"m"}}`).
+		says("ERROR", "ATTEMPT_NOT_FOUND", "SECURID", "ERROR", "ATTEMPT_NOT_FOUND")
+	if len(h.engine.answered) != asked {
+		t.Error("the engine was asked for what can be no attempt")
+	}
+	// A message ID that we did not give, or gave to another attempt, is at no turn.
+	for _, id := range []string{"", "s-1", "1-passcode-AAAAAAAAAAAAAAAAAAAA", strings.Replace(begun.text("context.messageId"), "1-", "2-", 1)} {
+		h.post("verify", fmt.Sprintf(`{"subjectCredentials":[%s],"context":{"authnAttemptId":%q,"messageId":"m","inResponseTo":%q}}`,
+			typed("SECURID", "1"), begun.text("context.authnAttemptId"), id))
+		if a := h.engine.answered[len(h.engine.answered)-1]; a.Turn != -1 {
+			t.Errorf("inResponseTo %q is taken for turn %d", id, a.Turn)
+		}
+	}
+}
+
+func TestInitializeRefusals(t *testing.T) {
+	h := newHouse(t, atOnce)
+	for name, c := range map[string]struct{ body, code, reason string }{
+		"another agent":      {`{"clientId":"vpn2","subjectName":"ada","context":{"messageId":"m"}}`, "ERROR", "AGENT_NOT_FOUND"},
+		"an attempt":         {`{"subjectName":"ada","context":{"authnAttemptId":"x","messageId":"m"}}`, "ERROR", "OUT_OF_SEQUENCE"},
+		"too long a life":    {`{"subjectName":"ada","authnAttemptTimeout":601,"context":{"messageId":"m"}}`, "ERROR", "INVALID_REQUEST"},
+		"a negative life":    {`{"subjectName":"ada","authnAttemptTimeout":"-1","context":{"messageId":"m"}}`, "ERROR", "INVALID_REQUEST"},
+		"an unknown method":  {`{"subjectName":"ada","authMethodId":"APPROVE","context":{"messageId":"m"}}`, "FAIL", "METHOD_NOT_SUPPORTED"},
+		"a cloud method":     {`{"subjectName":"ada","subjectCredentials":[` + typed("FIDO", "1") + `],"context":{"messageId":"m"}}`, "FAIL", "METHOD_NOT_SUPPORTED"},
+		"a method too early": {`{"subjectName":"ada","subjectCredentials":[` + typed("SECURID_NEWPIN", "1") + `],"context":{"messageId":"m"}}`, "ERROR", "METHOD_NOT_REQUESTED"},
+		"no method":          {`{"subjectName":"ada","subjectCredentials":[` + typed("NONSENSE", "1") + `],"context":{"messageId":"m"}}`, "ERROR", "METHOD_NOT_REQUESTED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			status, text := h.send(h.request("POST", Base+"initialize", c.body))
+			d := parse(t, text)
+			d.conforms("initialize")
+			if status != http.StatusOK || d.text("attemptResponseCode") != c.code || d.text("attemptReasonCode") != c.reason {
+				t.Errorf("%d %s", status, text)
+			}
+		})
+	}
+	if len(h.engine.begun) > 0 {
+		t.Errorf("the engine was asked: %+v", h.engine.begun)
+	}
+}
+
+func TestMalformed(t *testing.T) {
+	h := newHouse(t, atOnce)
+	many := strings.TrimSuffix(strings.Repeat(typed("SECURID", "1")+",", maxCredentials+1), ",")
+	for endpoint, bodies := range map[string][]string{
+		"initialize": {
+			``, `{`, `[]`, `"x"`, `{} {}`, `{}`, `null`, `{"context":{"messageId":"m"}}`, `{"subjectName":"ada"}`, `{"subjectName":"ada","context":null}`, `{"subjectName":"","context":{}}`,
+			`{"subjectName":5,"context":{}}`, `{"subjectName":"ada","context":{},"authnAttemptTimeout":"soon"}`, `{"subjectName":"ada","context":{},"authnAttemptTimeout":1.5}`,
+			`{"subjectName":"ada","context":{},"keepAttempt":"maybe"}`, `{"subjectName":"ada","context":{},"subjectCredentials":[{"methodId":"SECURID"}]}`,
+			`{"subjectName":"ada","context":{},"subjectCredentials":[{"methodId":"SECURID","collectedInputs":[{"name":"a","value":"1"},{"name":"b","value":"2"}]}]}`,
+			`{"subjectName":"ada","context":{},"subjectCredentials":[` + many + `]}`,
+		},
+		"verify": {`{`, `{"context":{"authnAttemptId":"x"}}`, `{"subjectCredentials":[` + typed("SECURID", "1") + `]}`, `{"context":{},"subjectCredentials":[` + typed("SECURID", "1") + `]}`},
+		"status": {`{`, `{}`, `{"authnAttemptId":null}`},
+		"cancel": {`{`, `{}`, `{"authnAttemptId":""}`},
+	} {
+		for _, body := range bodies {
+			status, text := h.send(h.request("POST", Base+endpoint, body))
+			d := parse(t, text)
+			d.conforms("initialize")
+			if status != http.StatusBadRequest || d.text("attemptResponseCode") != "ERROR" {
+				t.Errorf("%s %s: %d %s", endpoint, body, status, text)
+			}
+		}
+	}
+	status, text := h.send(h.request("POST", Base+"initialize", strings.Repeat(" ", maxBody)+first("m")))
+	if status != http.StatusRequestEntityTooLarge || parse(t, text).text("attemptResponseCode") != "ERROR" {
+		t.Errorf("too large: %d %s", status, text)
+	}
+	if len(h.engine.begun)+len(h.engine.answered) > 0 {
+		t.Error("the engine was asked")
+	}
+	if h.said["initialize malformed"] == 0 {
+		t.Errorf("not counted: %v", h.said)
+	}
+}
+
+// Conformance 2: null, "" and an absent member are alike, and unknown ones are ignored.
+func TestLeniency(t *testing.T) {
+	h := newHouse(t, atOnce)
+	for _, body := range []string{
+		`{"subjectName":"ada","lang":"us_EN","assurancePolicyId":null,"context":{"authnAttemptId":"","messageId":"m","inResponseTo":""},
+			"subjectCredentials":[{"methodId":"SECURID","collectedInputs":[{"name":"SECURID","value":"12345678"}],"versionId":"1.0.0","referenceId":null}]}`,
+		`{"subjectName":"ada","clientId":null,"authMethodId":"","tenantId":"","display":null,"unknown":{"a":[1]},"context":{"authnAttemptId":null,"messageId":"m","inResponseTo":null,"x":1},
+			"authnAttemptTimeout":"","keepAttempt":null,"sessionAttributes":null,"clientDetails":null,
+			"subjectCredentials":[{"methodId":"SECURID","collectedInputs":[{"name":"passcode","value":"12345678","dataType":null}]}]}`,
+		`{"subjectName":"ada","authnAttemptTimeout":null,"assuranceLevel":"HIGH","authMethodId":"SECURID","context":{},"keepAttempt":"false",
+			"subjectCredentials":[{"methodId":"SECURID","collectedInputs":[{"name":"other","value":"x"},{"name":"SECURID","value":"MTIzNDU2Nzg=","dataType":"BINARY"}]}]}`,
+	} {
+		d := h.post("initialize", body)
+		d.says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+		if d.text("context.inResponseTo") == "" {
+			t.Error("no message ID was invented")
+		}
+		if q := h.engine.begun[len(h.engine.begun)-1]; q.Passcode != "12345678" || q.Life != 0 {
+			t.Errorf("%+v", q)
+		}
+	}
+	h.post("initialize", `{"subjectName":"ada","authnAttemptTimeout":"300","context":{"messageId":"m"},"subjectCredentials":[]}`)
+	if q := h.engine.begun[len(h.engine.begun)-1]; !q.Ask || q.Life != 300*time.Second {
+		t.Errorf("%+v", q)
+	}
+	for header, value := range map[string]string{"Accept": "application/json", "Content-Type": "application/json; charset=utf-8"} {
+		if status, text := h.send(h.request("POST", Base+"initialize", first("m"), header, value)); status != http.StatusOK {
+			t.Errorf("%s: %d %s", header, status, text)
+		}
+	}
+}
+
+// One of several credentials is decided; each has its result, in the order they came.
+func TestSeveralCredentials(t *testing.T) {
+	h := newHouse(t, atOnce)
+	d := h.post("initialize", `{"subjectName":"ada","context":{"messageId":"m"},"subjectCredentials":[`+
+		typed("APPROVE", "")+`,`+typed("SECURID", "1")+`,`+typed("SECURID", "2")+`]}`)
+	for i, want := range []string{"APPROVE FAIL METHOD_NOT_SUPPORTED", "SECURID SUCCESS CREDENTIAL_VERIFIED", "SECURID ERROR METHOD_NOT_REQUESTED"} {
+		at := fmt.Sprintf("credentialValidationResults.%d.", i)
+		if got := d.text(at+"methodId") + " " + d.text(at+"methodResponseCode") + " " + d.text(at+"methodReasonCode"); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if len(h.engine.begun) != 1 || h.engine.begun[0].Passcode != "1" {
+		t.Errorf("%+v", h.engine.begun)
+	}
+}
+
+// The response is a function of the request and the decision: another server gives the same bytes.
+func TestResponsesRepeat(t *testing.T) {
+	h := newHouse(t, atOnce, atOnce, nextCode, nextCode, never)
+	other := New(h.Config)
+	for _, message := range []string{"m-1", "m-2"} {
+		_, one := h.send(h.request("POST", Base+"initialize", first(message)))
+		w := httptest.NewRecorder()
+		other.ServeHTTP(w, h.request("POST", Base+"initialize", first(message)))
+		if one != w.Body.String() {
+			t.Errorf("two servers answer\n%s\n%s", one, w.Body)
+		}
+	}
+	if string(h.engine.begun[0].Key) != string(h.engine.begun[1].Key) || string(h.engine.begun[0].Key) == string(h.engine.begun[2].Key) {
+		t.Error("a message that is sent again has another key, or another one the same")
+	}
+	h.post("initialize", strings.Replace(first("m-1"), "12345678", "87654321", 1))
+	if string(h.engine.begun[0].Key) == string(h.engine.begun[4].Key) {
+		t.Error("another body with the same message ID is taken for the same message")
+	}
+}
+
+func TestStoreIsAway(t *testing.T) {
+	h := newHouse(t, fault.New(fault.Unavailable, "away"), errors.New("a defect that quotes 12345678"), fault.New(fault.Unavailable, "away"))
+	for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} {
+		status, text := h.send(h.request("POST", Base+"initialize", first("m-1")))
+		d := parse(t, text)
+		d.conforms("initialize")
+		d.says("ERROR", "SYSTEM_ERROR", "SECURID", "ERROR", "SYSTEM_ERROR")
+		if status != want || d.text("context.inResponseTo") != "m-1" {
+			t.Errorf("%d, want %d: %s", status, want, text)
+		}
+	}
+	h.Agents, h.Store = &access.Agents{Store: away{}, Keys: h.Agents.Keys, Now: h.now}, away{}
+	for range 2 { // with the credential in memory, and without
+		status, text := h.send(h.request("POST", Base+"status", `{"authnAttemptId":"x"}`))
+		if status != http.StatusServiceUnavailable || parse(t, text).text("attemptReasonCode") != "SYSTEM_ERROR" {
+			t.Errorf("status: %d %s", status, text)
+		}
+		h.pass(remembered)
+	}
+	for _, endpoint := range []string{"initialize", "status"} {
+		status, text := h.send(h.request("POST", Base+endpoint, first("m-1")))
+		if status != http.StatusServiceUnavailable || parse(t, text).text("attemptReasonCode") != "SYSTEM_ERROR" {
+			t.Errorf("without a database, %s answers %d %s", endpoint, status, text)
+		}
+	}
+}
+
+// away is a database that cannot be reached.
+type away struct {
+	access.AgentStore
+	Store
+}
+
+func (away) Transact(context.Context, func(context.Context) error) error {
+	return fault.New(fault.Unavailable, "away")
+}
+func (away) Record(context.Context, audit.Event) error { return fault.New(fault.Unavailable, "away") }
+func (away) CredentialByHash(context.Context, []byte) (access.Credential, error) {
+	return access.Credential{}, fault.New(fault.Unavailable, "away")
+}
+
+func TestPanicsAreDefectsOfOneRequest(t *testing.T) {
+	h := newHouse(t, "no decision") // the script's engine panics
+	status, text := h.send(h.request("POST", Base+"initialize", first("m-1")))
+	if status != http.StatusOK || parse(t, text).text("attemptReasonCode") != "SYSTEM_ERROR" || strings.Contains(h.logged.String(), "12345678") {
+		t.Errorf("%d %s", status, text)
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	h := newHouse(t, atOnce)
+	ok := 0
+	for range subjectBurst + 10 {
+		d := h.post("initialize", first("m-1"))
+		if d.text("attemptResponseCode") == "SUCCESS" {
+			ok++
+			continue
+		}
+		d.says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
+	}
+	if ok != subjectBurst || len(h.engine.begun) != subjectBurst || h.said["throttle throttled"] != 10 || !strings.Contains(h.logged.String(), "throttled") {
+		t.Errorf("%d of one user were decided, %v", ok, h.said)
+	}
+	h.post("initialize", strings.Replace(first("m-2"), "ada", "bob", 1)).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+	h.pass(time.Second)
+	for range subjectRate {
+		h.post("initialize", first("m-3")).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+	}
+	h.post("initialize", first("m-3")).says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
+}
+
+func TestStationAndInventory(t *testing.T) {
+	h := newHouse(t, atOnce)
+	body := `{"subjectName":"ada","context":{"messageId":"m"},"sessionAttributes":[{"name":"Resource","value":"vpn"},{"name":"sourceIP","value":"198.51.100.9"}],
+		"clientDetails":{"hostname":"gate-1","softwareId":"vpn","version":"7","component":"","platform":"Linux"}}`
+	h.post("initialize", body)
+	h.post("initialize", body)
+	if q := h.engine.begun[0]; q.Source.Station != "198.51.100.9" {
+		t.Errorf("%+v", q.Source)
+	}
+	_, events, err := h.db.Pending(t.Context(), 100)
+	must(t, err)
+	log := string(bytes.Join(events, []byte("\n")))
+	if strings.Count(log, "agent.instance") != 1 || !strings.Contains(log, `"hostname":"gate-1"`) {
+		t.Errorf("%s", log)
+	}
+}
+
+func TestResources(t *testing.T) {
+	h := newHouse(t, atOnce)
+	_, text := h.send(h.request("GET", Base+"resources?lang=en_US", ""))
+	all := parse(t, text)
+	all.conforms("resources")
+	for _, id := range []string{"PASSCODE", "NEXT_TOKENCODE", "NEWPIN", "NEWPIN_ALNUM", "NEWPIN_REJECTED", "SYSTEM_PIN", "REAUTH"} {
+		_, one := h.send(h.request("GET", Base+"resources?lang=xx&resourceId=PROMPT.SID."+id, ""))
+		if list := parse(t, one).v.([]any); len(list) != 1 || !strings.Contains(text, "PROMPT.SID."+id) {
+			t.Errorf("%s: %s", id, one)
+		}
+	}
+	if _, none := h.send(h.request("GET", Base+"resources?resourceId=PROMPT.SID.NONE", "")); none != "[]" {
+		t.Errorf("%s", none)
+	}
+	if !strings.Contains(text, "next tokencode") || !strings.Contains(text, "wait for the tokencode to change") {
+		t.Error("words that programs look for are missing")
+	}
+}
+
+func TestTransport(t *testing.T) {
+	h := newHouse(t, newPINs)
+	server := httptest.NewServer(h)
+	defer server.Close()
+	ask := func(compressed string) *http.Response {
+		t.Helper()
+		r := try(http.NewRequest("POST", server.URL+Base+"initialize", strings.NewReader(first("m-1"))))(t)
+		r.Header.Set("client-key", h.key)
+		if compressed != "" {
+			r.Header.Set("Accept-Encoding", compressed)
+		}
+		return try((&http.Transport{DisableCompression: true}).RoundTrip(r))(t)
+	}
+	plain, zipped := ask(""), ask("gzip")
+	defer plain.Body.Close()
+	defer zipped.Body.Close()
+	if plain.Header.Get("Content-Type") != "application/json;charset=UTF-8" || plain.Header.Get("Content-Encoding") != "" || plain.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%v", plain.Header)
+	}
+	text := readAll(t, plain.Body)
+	if zipped.Header.Get("Content-Encoding") != "" {
+		if got := readAll(t, try(gzip.NewReader(zipped.Body))(t)); got != text {
+			t.Errorf("compressed: %s", got)
+		}
+	} else if len(text) >= leastCompressed {
+		t.Errorf("%d bytes are not compressed", len(text))
+	}
+	for path, want := range map[string]int{
+		"/": 404, Base: 404, Base + "nonsense": 404, "/mfa/v1/authn/initialize": 404, "/mfa/v1_1/authn": 404,
+	} {
+		if status, _ := h.send(h.request("POST", path, first("m"))); status != want {
+			t.Errorf("%s: status %d", path, status)
+		}
+	}
+	if status, _ := h.send(h.request("GET", Base+"initialize", "")); status != http.StatusMethodNotAllowed {
+		t.Errorf("GET initialize: status %d", status)
+	}
+	h.Alias = true
+	h.Server = New(h.Config)
+	if status, text := h.send(h.request("POST", "/mfa/v1/authn/initialize", first("m"))); status != http.StatusOK {
+		t.Errorf("alias: %d %s", status, text)
+	}
+}

@@ -1,0 +1,245 @@
+package agentapi
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/authentication"
+)
+
+// unauthorized fails the test unless a request is refused as every stranger is.
+func (h *house) unauthorized(name string, r *http.Request) {
+	h.t.Helper()
+	status, text := h.send(r)
+	const want = `{"context":{"authnAttemptId":"","messageId":"","inResponseTo":""},"credentialValidationResults":[],"attemptResponseCode":"ERROR",` +
+		`"attemptReasonCode":"AGENT_NOT_AUTHENTICATED","challengeMethods":{"challenges":[]}}`
+	if status != http.StatusUnauthorized || text != want {
+		h.t.Errorf("%s: %d %s", name, status, text)
+	}
+}
+
+// authorized fails the test unless a request is answered.
+func (h *house) authorized(name string, r *http.Request) {
+	h.t.Helper()
+	if status, text := h.send(r); status != http.StatusOK {
+		h.t.Errorf("%s: %d %s", name, status, text)
+	}
+}
+
+func (h *house) initialize(headers ...string) *http.Request {
+	return h.request("POST", Base+"initialize", first("m-1"), headers...)
+}
+
+func TestStrangersLookAlike(t *testing.T) {
+	h := newHouse(t, atOnce)
+	for name, key := range map[string]string{
+		"none": "", "short": h.key[1:], "long": h.key + "x", "wrong": strings.Repeat("a", 64), "upper case": strings.ToUpper(h.key), "access ID": h.id,
+	} {
+		h.unauthorized(name, h.initialize("Client-Key", key))
+	}
+	for _, endpoint := range []string{"verify", "status", "cancel"} {
+		h.unauthorized(endpoint, h.request("POST", Base+endpoint, `{`, "Client-Key", ""))
+	}
+	h.unauthorized("resources", h.request("GET", Base+"resources", "", "Client-Key", ""))
+	h.authorized("right", h.initialize())
+	h.authorized("another case", h.initialize("CLIENT-KEY", h.key))
+
+	h.edit(func(a *access.Agent) { a.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+	h.authorized("from its network", h.initialize())
+	h.from = "198.51.100.1:4000"
+	h.unauthorized("from another network", h.initialize())
+	h.from = "192.0.2.9:4000"
+	h.edit(func(a *access.Agent) { a.HMAC = access.HMACRequired })
+	h.unauthorized("unsigned", h.initialize())
+	h.edit(func(a *access.Agent) { a.HMAC = access.HMACAllowed })
+	h.authorized("unsigned where both are allowed", h.initialize())
+	h.RequireHMAC = true
+	h.unauthorized("unsigned where the server requires it", h.initialize())
+	if strings.Contains(h.logged.String(), h.key) {
+		t.Error("the access key is in the log")
+	}
+	if len(h.engine.begun) != 4 {
+		t.Errorf("the engine was asked %d times", len(h.engine.begun))
+	}
+}
+
+func TestCredentialsEnd(t *testing.T) {
+	h := newHouse(t, atOnce)
+	_, h.key, _ = h.Agents.AddCredential(t.Context(), "vpn1", "", time.Minute)
+	h.authorized("new", h.initialize())
+	h.pass(time.Minute - 1)
+	h.authorized("its last moment", h.initialize())
+	h.pass(1)
+	h.unauthorized("expired", h.initialize())
+
+	var id string
+	id, h.key = h.credential("vpn1")
+	h.authorized("another", h.initialize())
+	must(t, h.Agents.DeleteCredential(t.Context(), id))
+	h.pass(remembered)
+	h.unauthorized("deleted", h.initialize())
+	_, h.key = h.credential("vpn1")
+	h.authorized("a third", h.initialize())
+	must(t, h.Agents.Delete(t.Context(), "VPN1"))
+	h.pass(remembered)
+	h.unauthorized("the agent is gone", h.initialize())
+}
+
+// Conformance 10.
+func TestDeprecatedCredentialsWork(t *testing.T) {
+	h := newHouse(t, atOnce)
+	try(h.Agents.EditCredential(t.Context(), h.id, func(c *access.Credential) { c.Deprecated = true }))(t)
+	for range 2 {
+		h.authorized("deprecated", h.initialize())
+	}
+	if n := strings.Count(h.logged.String(), "deprecated credential"); n != 2 {
+		t.Errorf("logged %d times, used twice", n)
+	}
+}
+
+func TestASourceOfWrongKeysIsNotLookedUp(t *testing.T) {
+	h := newHouse(t, atOnce)
+	for range strangerBurst {
+		h.unauthorized("wrong", h.initialize("Client-Key", strings.Repeat("b", 64)))
+	}
+	h.unauthorized("right, from a source of wrong ones", h.initialize())
+	h.from = "192.0.2.8:4000"
+	h.authorized("from another address", h.initialize())
+	h.from = "192.0.2.7:4000"
+	h.authorized("a key that is known already", h.initialize())
+	h.pass(time.Minute)
+	h.authorized("after a while", h.initialize())
+}
+
+// sign signs a request in one of the ways that agents may.
+func sign(r *http.Request, key, id, date, hash, end string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(r.Method + "\n" + hash + "\n" + r.URL.Path + "\n" + date + "\n" + id + end))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func TestSignedRequests(t *testing.T) {
+	h := newHouse(t, atOnce)
+	h.edit(func(a *access.Agent) { a.HMAC = access.HMACRequired })
+	id, key := h.credential("vpn1")
+	sum := sha512.Sum512([]byte(first("m-1")))
+	lower := hex.EncodeToString(sum[:])
+	date := func(layout string) string { return h.now().Format(layout) }
+	signed := func(signature, when, dateHeader string, carry func(http.Header)) *http.Request {
+		r := h.initialize("Client-Key", "")
+		r.Header.Set(dateHeader, when)
+		carry(r.Header)
+		return r
+	}
+	ours := h.initialize()
+
+	for name, c := range map[string]struct{ layout, dateHeader, hash, end, carry string }{
+		"hexadecimal":                 {http.TimeFormat, "Date", lower, "", "client-key"},
+		"upper case":                  {http.TimeFormat, "X-Date", strings.ToUpper(lower), "", "client-key"},
+		"Base64, and a line feed":     {time.RFC3339, "X-Authorization-Date", base64.StdEncoding.EncodeToString(sum[:]), "\n", "client-key"},
+		"Authorization with both":     {http.TimeFormat, "Date", lower, "", "both"},
+		"Authorization and an ID":     {http.TimeFormat, "Date", lower, "", "signature"},
+		"an ID only in Authorization": {http.TimeFormat, "Date", lower, "", "id"},
+	} {
+		h.pass(time.Second) // another date, so another signature
+		when := date(c.layout)
+		signature := sign(ours, key, id, when, c.hash, c.end)
+		r := signed(signature, when, c.dateHeader, func(header http.Header) {
+			switch c.carry {
+			case "client-key":
+				header.Set("X-Access-ID", id)
+				header.Set("Client-Key", signature)
+			case "both":
+				header.Set("Authorization", "HMAC "+id+":"+signature)
+			case "signature":
+				header.Set("X-Access-ID", id)
+				header.Set("Authorization", "HMAC "+signature)
+			case "id":
+				header.Set("Authorization", "HMAC "+id)
+				header.Set("Client-Key", signature)
+			}
+		})
+		again := r.Clone(t.Context())
+		again.Body = h.initialize().Body
+		h.authorized(name, r)
+		h.unauthorized(name+", replayed", again)
+		other := New(h.Config)
+		again = again.Clone(t.Context())
+		again.Body = h.initialize().Body
+		h.Server, other = other, h.Server
+		h.unauthorized(name+", replayed to another server", again)
+		h.Server = other
+	}
+}
+
+// Conformance 9, and what else must not be taken.
+func TestBadSignatures(t *testing.T) {
+	h := newHouse(t, atOnce)
+	h.edit(func(a *access.Agent) { a.HMAC = access.HMACAllowed })
+	plainID := h.id // made while HMAC was off
+	id, key := h.credential("vpn1")
+	sum := sha512.Sum512([]byte(first("m-1")))
+	hash := hex.EncodeToString(sum[:])
+	now := h.now().Format(http.TimeFormat)
+	request := func(signID, when, signature string) *http.Request {
+		return h.initialize("X-Access-ID", signID, "Date", when, "Client-Key", signature)
+	}
+	right := sign(h.initialize(), key, id, now, hash, "")
+	for name, r := range map[string]*http.Request{
+		"another date":       request(id, h.now().Add(time.Second).Format(http.TimeFormat), right),
+		"no date":            request(id, "", right),
+		"a date in prose":    request(id, "today", sign(h.initialize(), key, id, "today", hash, "")),
+		"another ID":         request(strings.Repeat("a", 64), now, right),
+		"another key":        request(id, now, sign(h.initialize(), h.key, id, now, hash, "")),
+		"another path":       request(id, now, sign(h.request("POST", Base+"verify", ""), key, id, now, hash, "")),
+		"another method":     request(id, now, sign(h.request("PUT", Base+"initialize", ""), key, id, now, hash, "")),
+		"not Base64":         request(id, now, "%%%"),
+		"cut off":            request(id, now, right[:20]),
+		"bits after the end": request(id, now, right[:42]+string(right[42]+1)+"="),
+		"the key itself":     request(id, now, key),
+		"no HMAC":            request(plainID, now, sign(h.initialize(), h.key, plainID, now, hash, "")),
+	} {
+		h.unauthorized(name, r)
+	}
+	changed := request(id, now, right)
+	changed.Body = h.request("POST", "/", first("m-2")).Body
+	h.unauthorized("another body", changed)
+	h.from = "198.51.100.7:1" // the others have made the first one wait
+	for _, skew := range []time.Duration{maxSkew + time.Second, -maxSkew - time.Second} {
+		when := h.now().Add(skew).Format(http.TimeFormat)
+		h.unauthorized("a date too far off", request(id, when, sign(h.initialize(), key, id, when, hash, "")))
+		when = h.now().Add(skew / 2).Format(http.TimeFormat)
+		h.authorized("a date near enough", request(id, when, sign(h.initialize(), key, id, when, hash, "")))
+	}
+	h.authorized("right", request(id, now, right))
+	if strings.Contains(h.logged.String(), key) || strings.Contains(h.logged.String(), right) {
+		t.Error("key or signature is in the log")
+	}
+	h.edit(func(a *access.Agent) { a.HMAC = access.HMACOff })
+	later := h.now().Format(http.TimeFormat)
+	h.unauthorized("HMAC is off", request(id, later, sign(h.initialize(), key, id, later, hash, "")))
+}
+
+func TestAgentsAreKeptApart(t *testing.T) {
+	h := newHouse(t, authentication.Decision{Result: authentication.Waiting, Step: authentication.StepPasscode, Attempt: attempt, Turn: 1})
+	try(h.Agents.Add(t.Context(), access.Agent{Name: "other"}))(t)
+	begun := h.post("initialize", `{"subjectName":"ada","context":{"messageId":"m"}}`)
+	_, h.key = h.credential("other")
+	h.post("verify", next(begun, "SECURID", "1"))
+	if a := h.engine.answered[0]; a.Source.Agent != "agent:other" {
+		t.Errorf("%+v", a.Source)
+	}
+	h.post("initialize", `{"subjectName":"ada","context":{"messageId":"m"}}`)
+	if string(h.engine.begun[0].Key) == string(h.engine.begun[1].Key) {
+		t.Error("two agents' messages have the same key")
+	}
+}
