@@ -27,6 +27,11 @@ type Config struct {
 	MasterKey string
 	// Listen is where apps and API clients connect over TLS; "" is :8443.
 	Listen string
+	// AgentListen is where agents of the SecurID Authentication API connect over TLS, with the certificate of Listen;
+	// the port is 5555 unless it is said. "" for none.
+	AgentListen string
+	// AgentHMAC refuses agents that do not sign their requests, and AgentAlias answers them under /mfa/v1 as well.
+	AgentHMAC, AgentAlias bool
 	// PublicURL is how apps reach the server, https://host:port; "" is made from Listen and the host's name.
 	PublicURL string
 	// Metrics is an address for Prometheus without TLS or key, such as 127.0.0.1:9090; "" for none.
@@ -51,6 +56,9 @@ type Config struct {
 	Printf func(format string, args ...any)
 }
 
+// agentPort is where agents ask unless it is said (spec/rest-authn-api.md section 1).
+const agentPort = "5555"
+
 // complete fills in what is not said and checks the rest.
 func (c *Config) complete() error {
 	if c.Data == "" {
@@ -64,6 +72,9 @@ func (c *Config) complete() error {
 	}
 	if c.Listen == "" {
 		c.Listen = ":8443"
+	}
+	if _, _, err := net.SplitHostPort(c.AgentListen); err != nil && c.AgentListen != "" {
+		c.AgentListen = net.JoinHostPort(strings.Trim(c.AgentListen, "[]"), agentPort)
 	}
 	if c.Service == "" {
 		c.Service = "Tallystick"

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/agentapi"
 	"github.com/tallystick/tallystick/internal/api"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
@@ -34,7 +35,6 @@ type house struct {
 	db          *store.DB
 	keys        *seed.Keyring
 	tokens      *token.Registry
-	agents      *access.Agents
 	radius      *access.RADIUSRegistry
 	distributor *distribution.Distributor
 	policies    *policy.Registry
@@ -43,6 +43,7 @@ type house struct {
 	log         *slog.Logger
 
 	public  http.Handler // TLS: API with keys, provisioning, health
+	agents  http.Handler // TLS: the SecurID Authentication API
 	local   http.Handler // admin socket: the API without keys, health, metrics
 	metrics http.Handler // plain: metrics
 }
@@ -60,7 +61,6 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h := &house{
 		db: db, keys: keys, audit: log, log: c.Log,
 		tokens: &token.Registry{Store: db, Now: c.Now},
-		agents: &access.Agents{Store: db, Keys: keys, Now: c.Now},
 		radius: &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now},
 		distributor: &distribution.Distributor{
 			Store: db, Keys: keys, Now: c.Now, Endpoint: public.String() + provision.Path, Service: c.Service,
@@ -73,16 +73,21 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	m := newMeters(db)
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
 	h.engine = &authentication.Engine{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Decided: m.decided}
+	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens,
-		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: h.agents, RADIUS: h.radius, Records: record, Distributor: h.distributor,
+		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: h.radius, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine,
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	h.agents = m.measured("agents", direct(agentapi.New(agentapi.Config{
+		Engine: h.engine, Agents: agents, Store: db, Now: c.Now, Logger: c.Log, Counted: m.answered,
+		RequireHMAC: c.AgentHMAC, Alias: c.AgentAlias,
+	})))
 	h.route(a, provision.New(h.distributor, c.Log, c.Now), m)
 	return h, nil
 }
@@ -193,6 +198,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 			_, err = h.db.DropReplies(ctx, now().Add(-replyLife))
 			h.note(ctx, "clearing kept answers", err)
 			h.note(ctx, "clearing attempts that are over", h.engine.DropExpired(ctx))
+			_, err = h.db.DropKeptAttempts(ctx, now())
+			h.note(ctx, "clearing attempts kept for agents", err)
+			_, err = h.db.DropSignatures(ctx, now().Add(-agentapi.SignatureLife))
+			h.note(ctx, "clearing signatures of agents", err)
 			h.note(ctx, "moving secrets to the newest data key", h.reseal(ctx))
 		})
 		return nil

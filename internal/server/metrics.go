@@ -20,6 +20,7 @@ type meters struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
 	checks   *prometheus.CounterVec
+	agents   *prometheus.CounterVec
 }
 
 func newMeters(db *store.DB) *meters {
@@ -32,8 +33,11 @@ func newMeters(db *store.DB) *meters {
 		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tallystick_authentications_total", Help: "Passcodes decided, by result; error is what could not be decided.",
 		}, []string{"result"}),
+		agents: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tallystick_agent_responses_total", Help: "Responses of the SecurID Authentication API, by endpoint and what they said.",
+		}, []string{"endpoint", "said"}),
 	}
-	m.registry.MustRegister(m.requests, m.checks, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	m.registry.MustRegister(m.requests, m.checks, m.agents, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tallystick_audit_pending_events", Help: "Events that have no place in the audit log yet; at most 1000 are counted.",
 		}, func() float64 {
@@ -93,3 +97,6 @@ func (m *meters) decided(r authentication.Result, err error) {
 	}
 	m.checks.WithLabelValues(label).Inc()
 }
+
+// answered counts a response to an agent.
+func (m *meters) answered(endpoint, said string) { m.agents.WithLabelValues(endpoint, said).Inc() }

@@ -105,6 +105,15 @@ func (c *Config) serve(ctx context.Context, h *house, listener net.Listener) err
 	g, ctx := errgroup.WithContext(ctx)
 	c.run(ctx, g, tls.NewListener(listener, tlsConfig), h.public)
 	c.run(ctx, g, socket, h.local)
+	told := []any{"address", listener.Addr().String(), "public_url", public.String(), "provisioning", public.String() + provision.Path}
+	if c.AgentListen != "" {
+		agents, err := net.Listen("tcp", c.AgentListen)
+		if err != nil {
+			return fmt.Errorf("listening for agents: %w", err)
+		}
+		c.run(ctx, g, tls.NewListener(agents, tlsConfig), h.agents)
+		told = append(told, "agents", agents.Addr().String())
+	}
 	if c.Metrics != "" {
 		metrics, err := net.Listen("tcp", c.Metrics)
 		if err != nil {
@@ -113,7 +122,7 @@ func (c *Config) serve(ctx context.Context, h *house, listener net.Listener) err
 		c.run(ctx, g, metrics, h.metrics)
 	}
 	h.keepHouse(ctx, g, c.Now)
-	c.Log.Info("serving", "address", listener.Addr().String(), "public_url", public.String(), "provisioning", public.String()+provision.Path)
+	c.Log.Info("serving", told...)
 	c.Ready(listener.Addr())
 	return g.Wait()
 }

@@ -17,7 +17,7 @@ func keptValues(k access.KeptAttempt) ([]any, error) {
 	return []any{k.ID, k.Credential, k.UserID, string(attributes), strings.Join(k.Methods, " "), k.Code, k.Reason, k.Life.Microseconds(), micros(k.ExpiresAt)}, err
 }
 
-func scanKept(r row) (k access.KeptAttempt, err error) {
+func scanKeptAttempt(r row) (k access.KeptAttempt, err error) {
 	var attributes, methods string
 	err = r.Scan(&k.ID, &k.Credential, &k.UserID, &attributes, &methods, &k.Code, &k.Reason, span(&k.Life), moment(&k.ExpiresAt))
 	if err != nil {
@@ -43,7 +43,7 @@ func (db *DB) KeepAttempt(ctx context.Context, k access.KeptAttempt) error {
 
 // KeptAttempt returns one; [fault.AttemptNotFound]. Within a transaction the row is locked for change.
 func (db *DB) KeptAttempt(ctx context.Context, id string) (access.KeptAttempt, error) {
-	return one(ctx, db, noAttempt(), scanKept, "SELECT "+string(keptColumns)+" FROM kept_attempt WHERE id = $1"+db.locked(ctx), id)
+	return one(ctx, db, noAttempt(), scanKeptAttempt, "SELECT "+string(keptColumns)+" FROM kept_attempt WHERE id = $1"+db.locked(ctx), id)
 }
 
 // SaveKeptAttempt stores what became of one; [fault.AttemptNotFound].
