@@ -3,9 +3,12 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -205,10 +208,22 @@ func (p *process) exit() int {
 // admin is a client on the server's socket.
 func (p *process) admin() *client.Client { return client.Unix(server.SocketPath(p.data)) }
 
+// public is an HTTP client for the public side of the server.
+func (p *process) public(t testing.TB) *http.Client {
+	t.Helper()
+	ca, err := os.ReadFile(filepath.Join(p.data, "ca.pem"))
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(must(t, ca, err))
+	c := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
 // A result is what a program that has ended said.
 type result struct {
 	stdout, stderr string
-	status         int // -1 if it was killed
+	arguments      string // as other users of the machine can see them
+	status         int    // -1 if it was killed
 }
 
 // both is everything that it said.
@@ -223,14 +238,26 @@ func run(ctx context.Context, t testing.TB, env []string, stdin, name string, ar
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	var exit *exec.ExitError
-	if err := cmd.Run(); err != nil && !errors.As(err, &exit) && ctx.Err() == nil {
+	var seen string
+	err := cmd.Start()
+	if err == nil {
+		seen = arguments(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
+	if err != nil && !errors.As(err, &exit) && ctx.Err() == nil {
 		t.Error(err)
 	}
 	status := -1
 	if cmd.ProcessState != nil {
 		status = cmd.ProcessState.ExitCode()
 	}
-	return result{stdout.String(), stderr.String(), status}
+	return result{stdout.String(), stderr.String(), seen, status}
+}
+
+// arguments are those of a process as other users of the machine can see them; "" where they cannot, or once it has ended.
+func arguments(pid int) string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return string(text)
 }
 
 // A phone is a token app with a database of its own.

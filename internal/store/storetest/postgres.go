@@ -17,7 +17,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -71,10 +70,28 @@ func Crash(t testing.TB, database string) {
 		}
 		return
 	}
-	if err := syscall.Kill(int(conn.PgConn().PID()), syscall.SIGKILL); err != nil {
+	backend, err := os.FindProcess(int(conn.PgConn().PID()))
+	if err == nil {
+		err = backend.Kill()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	_ = conn.Close(ctx) // it is dead
+}
+
+// Dump gives all that a database holds, as pg_dump writes it: binary values in hexadecimal digits.
+func Dump(t testing.TB, database string) []byte {
+	t.Helper()
+	bin, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dump, err := exec.Command(filepath.Join(bin, "pg_dump"), "--inserts", database).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dump
 }
 
 // administer runs a statement on the server's own database.

@@ -1,0 +1,256 @@
+package server_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// A witness lives the life of some tokens with the real programs, hears all that these print and store, and knows the secrets.
+type witness struct {
+	*testing.T
+	server  *process
+	work    string // folder of the files that hand secrets over
+	env     []string
+	secrets map[string][]byte
+	heard   map[string][]byte // by where it was
+}
+
+// Nothing that is printed or stored, on either database, shows a seed, PIN, passcode, activation code, password or key.
+func TestNothingLeaks(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) {
+		w := newWitness(t)
+		w.live(filepath.Join(w.server.data, "tallystick.db"), func() []byte { return nil })
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		database := storetest.Postgres(t)
+		newWitness(t, "--database", database).live(database, func() []byte { return storetest.Dump(t, database) })
+	})
+}
+
+// The search finds a secret in each form that it might be printed or stored in, wherever it stands.
+func TestLeaksAreFound(t *testing.T) {
+	secrets := map[string][]byte{"seed": anySeed(), "PIN": []byte("73914628")}
+	for name, secret := range secrets {
+		for _, form := range []string{
+			string(secret), hex.EncodeToString(secret), strings.ToUpper(hex.EncodeToString(secret)),
+			base64.StdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret),
+			base64.StdEncoding.EncodeToString(slices.Concat([]byte("x"), secret, []byte("yz"))),
+			base64.StdEncoding.EncodeToString(slices.Concat([]byte("xy"), secret, []byte("z"))),
+		} {
+			found := leaks(secrets, []byte("173914628 before "+form+" after"))
+			if !slices.Equal(found, []string{name}) {
+				t.Errorf("%s as %q: found %v", name, form, found)
+			}
+		}
+	}
+	if found := leaks(secrets, []byte("no secret 12345678, and a number 173914628")); len(found) > 0 {
+		t.Errorf("found %v where nothing is", found)
+	}
+}
+
+// leaks names the secrets that a text holds, in any form.
+func leaks(secrets map[string][]byte, text []byte) []string {
+	var found []string
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		if holds(text, secrets[name]) || slices.ContainsFunc(forms(secrets[name]), func(form []byte) bool { return bytes.Contains(text, form) }) {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// holds tells whether a secret is in a text as it is. Digits of a longer number are not it: a PIN may be found in any time of day.
+func holds(text, secret []byte) bool {
+	number := len(bytes.Trim(secret, "0123456789")) == 0
+	digit := func(b []byte, n int) bool { return n >= 0 && n < len(b) && b[n] >= '0' && b[n] <= '9' }
+	for from := 0; ; from++ {
+		n := bytes.Index(text[from:], secret)
+		if n < 0 {
+			return false
+		}
+		from += n
+		if !number || !digit(text, from-1) && !digit(text, from+len(secret)) {
+			return true
+		}
+	}
+}
+
+// forms are the other ways to print a secret. Of its three forms in base64, depending on what stands before it, they have
+// the middle, which depends on nothing else.
+func forms(secret []byte) [][]byte {
+	all := [][]byte{[]byte(hex.EncodeToString(secret)), []byte(strings.ToUpper(hex.EncodeToString(secret)))}
+	for before, skip := range []int{0, 2, 3} {
+		padded := append(make([]byte, before), secret...)
+		whole := len(padded) / 3 * 4
+		for _, alphabet := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+			all = append(all, []byte(alphabet.EncodeToString(padded)[skip:whole]))
+		}
+	}
+	return all
+}
+
+func newWitness(t *testing.T, args ...string) *witness {
+	w := &witness{T: t, work: folder(t), secrets: map[string][]byte{}, heard: map[string][]byte{}}
+	w.server = start(t, folder(t), append(args, "--log-level", "debug")...)
+	app := newPhone(t, w.work)
+	w.env = append(app.env, "TALLYSTICK_DATA="+w.server.data)
+	return w
+}
+
+// live has everything done that the programs can do, right and wrong, and searches what is left of it.
+func (w *witness) live(database string, dump func() []byte) {
+	w.people()
+	w.delivered()
+	w.dynamic(database)
+	w.checked()
+	w.mistaken()
+	w.overHTTP()
+	w.redistributed(database)
+	w.shown()
+
+	w.files(w.server.data, "while the server runs")
+	w.hear("arguments of the server", arguments(w.server.cmd.Process.Pid))
+	w.server.terminate()
+	if status := w.server.exit(); status != 0 {
+		w.Errorf("the server ended with %d", status)
+	}
+	w.files(w.server.data, "after the server's end")
+	w.files(filepath.Join(w.work, "store"), "token app")
+	w.heard["dump"] = dump()
+	w.hear("log of the server", w.server.said())
+	w.seeds(database)
+
+	if len(w.secrets) < 30 || len(w.heard) < 80 {
+		w.Errorf("only %d secrets and %d texts", len(w.secrets), len(w.heard))
+	}
+	for where, text := range w.heard {
+		if found := leaks(w.secrets, text); len(found) > 0 {
+			w.Errorf("%s shows %v", where, found)
+		}
+	}
+}
+
+// secret notes a secret.
+func (w *witness) secret(name, value string) string {
+	if len(value) < 8 {
+		w.Fatalf("%s is too short to be searched for", name)
+	}
+	w.secrets[name] = []byte(value)
+	return value
+}
+
+// file notes a secret and gives a file that holds it.
+func (w *witness) file(name, value string) string {
+	path := filepath.Join(w.work, strings.ReplaceAll(name, " ", "-"))
+	must(w, 0, os.WriteFile(path, []byte(w.secret(name, value)), 0o600))
+	return path
+}
+
+// hear keeps what was printed somewhere.
+func (w *witness) hear(where, text string) {
+	w.heard[fmt.Sprintf("%s (%d)", where, len(w.heard))] = []byte(text)
+}
+
+// shows runs a command whose answer is a secret.
+func (w *witness) shows(name string, args ...string) result {
+	w.Helper()
+	r := run(w.Context(), w, w.env, "", name, args...)
+	call := name + " " + strings.Join(args, " ")
+	w.hear("arguments of "+call, r.arguments+call)
+	w.hear("errors of "+call, r.stderr)
+	return r
+}
+
+// run runs a command that shows no secret.
+func (w *witness) run(name string, args ...string) result {
+	w.Helper()
+	r := w.shows(name, args...)
+	w.hear("answer of "+name+" "+strings.Join(args, " "), r.stdout)
+	return r
+}
+
+// does runs a command that works.
+func (w *witness) does(name string, args ...string) result {
+	w.Helper()
+	r := w.run(name, args...)
+	if r.status != 0 {
+		w.Fatalf("%s %v: %s", name, args, r.both())
+	}
+	return r
+}
+
+// refused runs a command that does not work.
+func (w *witness) refused(name string, args ...string) {
+	w.Helper()
+	if r := w.run(name, args...); r.status == 0 {
+		w.Errorf("%s %v: %s", name, args, r.both())
+	}
+}
+
+// answer reads the JSON document of a command.
+func answer[T any](w *witness, r result) T {
+	w.Helper()
+	var out T
+	if err := json.Unmarshal([]byte(r.stdout), &out); err != nil || r.status != 0 {
+		w.Fatalf("%v: %s", err, r.both())
+	}
+	return out
+}
+
+// A handed is the secrets in the answer to a distribution.
+type handed struct {
+	CTF            string
+	CTKIPURL       string `json:"ctkip_url"`
+	ActivationCode string `json:"activation_code"`
+}
+
+// handedOut reads the answer to a distribution.
+func handedOut(w *witness, r result) handed {
+	w.Helper()
+	return answer[struct{ Delivery handed }](w, r).Delivery
+}
+
+// files hears every file in a folder.
+func (w *witness) files(dir, when string) {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		w.hear(path+" "+when, string(text))
+		return err
+	})
+	must(w, 0, err)
+}
+
+// seeds notes the seeds that the server holds at the moment. The files that it is started with open them.
+func (w *witness) seeds(database string) {
+	w.Helper()
+	db, err := store.Open(w.Context(), store.Options{URL: database})
+	must(w, db, err)
+	defer db.Close()
+	master, err := seed.MasterFromFile(filepath.Join(w.server.data, "master.key"))
+	keys, err := seed.OpenKeyring(w.Context(), must(w, master, err), db, time.Now)
+	must(w, keys, err)
+	tokens, err := db.Tokens(w.Context(), token.Filter{})
+	for _, t := range must(w, tokens, err) {
+		s, err := keys.OpenSeed(w.Context(), t.Current.Sealed, t.Serial, t.Current.Number)
+		w.secret(fmt.Sprintf("seed %d of %s", t.Current.Number, t.Serial), string(must(w, s, err).Reveal()))
+	}
+}
