@@ -10,7 +10,7 @@
 //
 // Under internal, the nouns and verbs of running tokens, then the ways in:
 //
-//	fault, audit, seed, user, device, policy, cli  the words every layer shares
+//	fault, audit, seed, clock, user, device, policy, cli  the words every layer shares
 //	profile, token, pin, emergency, access         the nouns with rules
 //	distribution, authentication, records, tokenapp   the verbs
 //	store, api, provision                          the database and the transports, strangers to one another

@@ -507,3 +507,20 @@ type Problem struct {
 	Details       map[string]any `json:"details,omitempty"`
 	CorrelationID string         `json:"correlation_id"`
 }
+
+// A Clock is what the servers say of their clocks.
+type Clock struct {
+	// Trusted says that the server that answers decides passcodes: its clock did not go back.
+	Trusted       bool          `json:"trusted"`
+	BehindSeconds float64       `json:"behind_seconds"` // the latest time that it has shown
+	SkewSeconds   float64       `json:"skew_seconds"`   // between the two clocks that are furthest apart
+	Servers       []ServerClock `json:"servers"`        // heard of within a minute
+}
+
+// A ServerClock is what one server last said of its clock.
+type ServerClock struct {
+	Server       string    `json:"server"`
+	Latest       time.Time `json:"latest"`        // time that it has seen
+	AheadSeconds float64   `json:"ahead_seconds"` // of the database's clock
+	At           time.Time `json:"at"`            // when it said so, by the database's clock
+}

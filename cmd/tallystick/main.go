@@ -81,6 +81,7 @@ func (p *program) commands() []*cobra.Command {
 		p.radiusCommands(),
 		p.apiKeyCommands(),
 		p.keyCommands(),
+		p.clockCommands(),
 		p.auditCommands(),
 		p.whoamiCommand(),
 	}

@@ -36,6 +36,7 @@ const (
 	Authenticate   Right = "authenticate"    // ask whether a passcode is right
 	ReadAudit      Right = "read_audit"
 	ManageKeys     Right = "manage_keys"   // API keys and data keys
+	Operate        Right = "operate"       // the servers: their clocks
 	ManageAgents   Right = "manage_agents" // the programs and RADIUS clients that ask for authentication
 )
 
@@ -54,12 +55,12 @@ const (
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, Distribute, Redistribute, Authenticate, ReadAudit, ManageKeys, ManageAgents},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, Distribute, Redistribute, Authenticate, ReadAudit, ManageKeys, ManageAgents, Operate},
 	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, Distribute, Redistribute},
 	HelpDesk:           {Read, CareTokens},
 	PrivilegedHelpDesk: {Read, CareTokens, Redistribute},
 	Auditor:            {Read, ReadAudit},
-	Operator:           {ManageKeys},
+	Operator:           {ManageKeys, Operate},
 	AgentRole:          {Authenticate},
 }
 

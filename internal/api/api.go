@@ -21,6 +21,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
@@ -56,6 +57,7 @@ type Config struct {
 	Records       *records.Registry
 	Distributor   *distribution.Distributor
 	Authenticator *authentication.Engine
+	Clock         *clock.Guard
 	Keyring       *seed.Keyring
 	Log           *audit.Log
 	VerifierKey   string // of the audit log's checkpoints
@@ -166,6 +168,9 @@ func (a *API) routes() []route {
 		{"GET /v1/agents/{agent}/credentials", access.ManageAgents, a.listCredentials, nil},
 		{"PATCH /v1/agent-credentials/{access_id}", access.ManageAgents, a.editCredential, nil},
 		{"DELETE /v1/agent-credentials/{access_id}", access.ManageAgents, a.deleteCredential, nil},
+
+		{"GET /v1/clock", access.Operate, a.showClock, nil},
+		{"POST /v1/clock/confirm", access.Operate, a.confirmClock, nil},
 
 		{"GET /v1/audit/events", access.ReadAudit, a.auditEvents, nil},
 		{"GET /v1/audit/entries", access.ReadAudit, a.auditEntries, nil},

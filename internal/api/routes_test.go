@@ -30,7 +30,7 @@ func TestEveryRoute(t *testing.T) {
 		walk func(*testing.T, *house)
 	}{
 		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"tokens", tokenRoutes},
-		{"deliveries", deliveryRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"audit", auditRoutes},
+		{"deliveries", deliveryRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes}, {"audit", auditRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
 	}
@@ -492,6 +492,23 @@ func radiusRoutes(t *testing.T, h *house) {
 			t.Error("a shared secret was shown")
 		}
 	}
+}
+
+func clockRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	must(t, h.Clock.Beat(ctx))
+	shown := try(c.Clock(ctx))(t)
+	if !shown.Trusted || shown.BehindSeconds != 0 || len(shown.Servers) != 1 || shown.Servers[0].Server != "test" || !shown.Servers[0].Latest.Equal(h.now()) {
+		t.Errorf("clock %+v", shown)
+	}
+	h.pass(-time.Minute)
+	if shown = try(c.Clock(ctx))(t); shown.Trusted || shown.BehindSeconds != 60 {
+		t.Errorf("after the clock went back: %+v", shown)
+	}
+	if shown = try(c.ConfirmClock(ctx))(t); !shown.Trusted {
+		t.Errorf("after it was confirmed: %+v", shown)
+	}
+	h.pass(time.Minute)
 }
 
 func keyRoutes(t *testing.T, h *house) {

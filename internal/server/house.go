@@ -18,6 +18,7 @@ import (
 	"github.com/tallystick/tallystick/internal/api"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
@@ -39,6 +40,7 @@ type house struct {
 	distributor *distribution.Distributor
 	policies    *policy.Registry
 	engine      *authentication.Engine
+	clock       *clock.Guard
 	audit       *audit.Log
 	log         *slog.Logger
 
@@ -71,15 +73,19 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		return nil, err
 	}
 	m := newMeters(db)
+	h.clock = &clock.Guard{Store: db, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log}
+	if err := h.clock.Begin(ctx); err != nil {
+		return nil, err
+	}
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
-	h.engine = &authentication.Engine{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Decided: m.decided}
+	h.engine = &authentication.Engine{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: h.radius, Records: record, Distributor: h.distributor,
-		Authenticator: h.engine,
-		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
+		Authenticator: h.engine, Clock: h.clock,
+		Keyring: keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -135,6 +141,10 @@ func (h *house) ready(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the database cannot be written to", http.StatusServiceUnavailable)
 		return
 	}
+	if err := h.clock.Trust(h.clock.Now().UTC()); err != nil {
+		http.Error(w, "the clock went back", http.StatusServiceUnavailable)
+		return
+	}
 	w.Write([]byte("ready\n"))
 }
 
@@ -174,6 +184,7 @@ func (c *Config) auditLog(ctx context.Context, db *store.DB, keys *seed.Keyring)
 // How often the house is kept.
 const (
 	refreshEvery = 10 * time.Second // other servers' data keys
+	beatEvery    = 2 * time.Second  // comparing clocks
 	tidyEvery    = time.Minute
 	replyLife    = 24 * time.Hour // of answers kept for idempotency keys
 	resealChunk  = 200
@@ -187,6 +198,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 	})
 	g.Go(func() error {
 		every(ctx, refreshEvery, func() { h.note(ctx, "refreshing data keys", h.keys.Refresh(ctx)) })
+		return nil
+	})
+	g.Go(func() error {
+		every(ctx, beatEvery, func() { h.note(ctx, "comparing clocks", h.clock.Beat(ctx)) })
 		return nil
 	})
 	g.Go(func() error {

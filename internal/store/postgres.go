@@ -80,6 +80,10 @@ func (postgresEngine) watch(conn *sql.Conn) (func() bool, error) {
 	return func() bool { return data[doubt] != nil }, err
 }
 
+func (postgresEngine) clock() string {
+	return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
+}
+
 // batch sends all statements in one message and waits once for their answers.
 func (postgresEngine) batch(ctx context.Context, tx *transaction, statements []statement) ([]int64, error) {
 	touched := make([]int64, len(statements))

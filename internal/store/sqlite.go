@@ -88,6 +88,8 @@ func (sqliteEngine) locksFree() string                      { return "" }
 func (sqliteEngine) lockLog(context.Context, querier) error { return nil }
 func (sqliteEngine) watch(*sql.Conn) (func() bool, error)   { return func() bool { return false }, nil }
 
+func (sqliteEngine) clock() string { return "CAST(unixepoch('subsec') * 1000000 AS INTEGER)" }
+
 // batch prepares each text once: that is most of the work.
 func (sqliteEngine) batch(ctx context.Context, tx *transaction, statements []statement) ([]int64, error) {
 	prepared := map[string]*sql.Stmt{}

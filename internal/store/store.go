@@ -59,6 +59,8 @@ type engine interface {
 	locksFree() string
 	// lockLog makes a transaction the only one that appends to the audit log.
 	lockLog(ctx context.Context, tx querier) error
+	// clock is an expression for the database's time, in microseconds since 1970.
+	clock() string
 	// batch runs statements that write, in their order, and tells how many rows each one touched.
 	batch(ctx context.Context, tx *transaction, statements []statement) ([]int64, error)
 	// sort tells what kind of failure an error of the driver is.

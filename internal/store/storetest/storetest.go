@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
@@ -38,6 +39,7 @@ type Store interface {
 	records.Store
 	distribution.Store
 	authentication.Store
+	clock.Store
 
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
 	KeepReply(ctx context.Context, actor, key string, request []byte, reply seed.Sealed, at time.Time) error
@@ -65,7 +67,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"the next token expires first", nextToken}, {"a stale token is not saved", staleToken},
 		{"seeds are unique for ever", seedsAreUnique}, {"generations follow the token", generationsFollow},
 		{"deleted tokens leave nothing", deletedTokens}, {"due switch-overs", switchOvers},
-		{"codes are accepted once", acceptsOnce}, {"settlements", settlements}, {"settlements that come too late", lateSettlements}, {"attempts", attempts},
+		{"codes are accepted once", acceptsOnce}, {"settlements", settlements}, {"settlements that come too late", lateSettlements}, {"attempts", attempts}, {"clocks", clocks},
 		{"data keys", dataKeys}, {"secrets", secrets}, {"resealing", resealing},
 		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},
 		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials},

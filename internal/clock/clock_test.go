@@ -1,0 +1,154 @@
+package clock_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/clock"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/store"
+)
+
+// A server is a guard with a clock that a test sets by its distance from the machine's.
+type server struct {
+	*clock.Guard
+	ahead time.Duration
+	log   bytes.Buffer
+}
+
+func newServer(t *testing.T, db *store.DB, name string) *server {
+	t.Helper()
+	s := &server{}
+	s.Guard = &clock.Guard{Store: db, Server: name, Now: func() time.Time { return time.Now().Add(s.ahead) }, Logger: slog.New(slog.NewTextHandler(&s.log, nil))}
+	must(t, s.Begin(t.Context()))
+	return s
+}
+
+func (s *server) trusts() bool { return s.Trust(s.Now().UTC()) == nil }
+
+func open(t *testing.T) *store.DB {
+	t.Helper()
+	db, err := store.Open(context.Background(), store.Options{URL: filepath.Join(t.TempDir(), "test.db")})
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAClockThatGoesBackIsNotTrusted(t *testing.T) {
+	g := clock.Guard{Logger: slog.New(slog.DiscardHandler)}
+	start := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		at   time.Duration
+		want bool
+	}{
+		{0, true}, {time.Minute, true}, {time.Minute - clock.Tolerance, true}, // a correction
+		{time.Minute - clock.Tolerance - 1, false}, {time.Minute - 1, false}, // until it has caught up
+		{time.Minute, true}, {time.Minute - 1, true},
+	} {
+		err := g.Trust(start.Add(c.at))
+		if (err == nil) != c.want || err != nil && !errors.Is(err, fault.Unavailable) {
+			t.Errorf("at %v: %v", c.at, err)
+		}
+	}
+}
+
+func TestARestartForgetsNothing(t *testing.T) {
+	db := open(t)
+	before := newServer(t, db, "one")
+	must(t, before.Beat(t.Context()))
+	after := newServer(t, db, "one")
+	if !after.trusts() {
+		t.Error("the clock is not trusted although it went on")
+	}
+	after = newServer(t, db, "one")
+	after.ahead = -time.Hour
+	if after.trusts() {
+		t.Error("the clock is trusted although it went back while the server was down")
+	}
+}
+
+func TestAConfirmationReachesEveryServer(t *testing.T) {
+	db := open(t)
+	one, two := newServer(t, db, "one"), newServer(t, db, "two")
+	for _, s := range []*server{one, two} {
+		must(t, s.Beat(t.Context()))
+		s.ahead = -time.Hour
+		if s.trusts() {
+			t.Fatal("a clock that went back is trusted")
+		}
+	}
+	must(t, one.Confirm(t.Context()))
+	if !one.trusts() {
+		t.Error("not trusted after the confirmation")
+	}
+	if two.trusts() {
+		t.Error("trusted before it heard of the confirmation")
+	}
+	must(t, two.Beat(t.Context()))
+	if !two.trusts() {
+		t.Error("not trusted after it heard of the confirmation")
+	}
+	one.ahead -= time.Minute
+	if one.trusts() {
+		t.Error("one confirmation serves twice")
+	}
+	must(t, one.Beat(t.Context()))
+	if one.trusts() {
+		t.Error("one confirmation serves twice")
+	}
+	if again := newServer(t, db, "two"); !func() bool { again.ahead = two.ahead; return again.trusts() }() {
+		t.Error("a restart forgets the confirmation")
+	}
+	state, err := one.State(t.Context())
+	must(t, err)
+	if state.Trusted || state.Behind < 59*time.Second || state.Behind > 61*time.Second {
+		t.Errorf("state %+v", state)
+	}
+}
+
+func TestClocksThatDifferRaiseAnAlarmOnce(t *testing.T) {
+	db := open(t)
+	one, two := newServer(t, db, "one"), newServer(t, db, "two")
+	for _, s := range []*server{one, two, one, two} {
+		must(t, s.Beat(t.Context()))
+	}
+	if one.Skew() > clock.MaxSkew || strings.Contains(one.log.String()+two.log.String(), "too far apart") {
+		t.Errorf("an alarm without reason: %v", one.Skew())
+	}
+	two.ahead = 11 * time.Second
+	for _, s := range []*server{two, one, two, one} {
+		must(t, s.Beat(t.Context()))
+	}
+	for _, s := range []*server{one, two} {
+		if n := strings.Count(s.log.String(), "too far apart"); n != 1 || s.Skew() < clock.MaxSkew {
+			t.Errorf("%s: %d alarms, skew %v", s.Server, n, s.Skew())
+		}
+	}
+	events, err := db.Events(t.Context(), audit.Filter{Action: "clock.skew", After: -1})
+	must(t, err)
+	if len(events) != 2 {
+		t.Errorf("%d events", len(events))
+	}
+	two.ahead = 0
+	must(t, one.Confirm(t.Context())) // two's clock went back
+	for _, s := range []*server{two, one} {
+		must(t, s.Beat(t.Context()))
+	}
+	if one.Skew() > clock.MaxSkew {
+		t.Errorf("still apart by %v", one.Skew())
+	}
+}
