@@ -1,0 +1,176 @@
+package radius
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"hash"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/time/rate"
+	"layeh.com/radius"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+)
+
+// A client is a RADIUS client with its secret, ready for its packets.
+type client struct {
+	access.RADIUSClient
+	secret  []byte
+	agent   string
+	replies radius.Attributes // returned with an accept
+	limit   *rate.Limiter     // nil for none
+	macs    sync.Pool         // of HMAC-MD5 under the secret
+}
+
+// radSecSecret is the shared secret of everybody over TLS (RFC 6614 section 2.3).
+const radSecSecret = "radsec"
+
+func newClient(c access.RADIUSClient, secret []byte, before *client) (*client, error) {
+	n := &client{RADIUSClient: c, secret: secret, agent: c.Agent()}
+	n.macs.New = func() any { return hmac.New(md5.New, secret) }
+	for _, a := range c.Attributes {
+		number, value, err := a.Encode()
+		if err != nil {
+			return nil, err
+		}
+		n.replies.Add(radius.Type(number), value)
+	}
+	switch {
+	case c.MaxQPS == 0:
+	case before != nil && before.limit != nil && before.MaxQPS == c.MaxQPS:
+		n.limit = before.limit
+	default:
+		n.limit = rate.NewLimiter(rate.Limit(c.MaxQPS), c.MaxQPS)
+	}
+	return n, nil
+}
+
+// mac is HMAC-MD5 under the client's secret of the parts of a packet.
+func (c *client) mac(parts ...[]byte) [md5.Size]byte {
+	h := c.macs.Get().(hash.Hash)
+	defer c.macs.Put(h)
+	h.Reset()
+	for _, p := range parts {
+		h.Write(p)
+	}
+	var sum [md5.Size]byte
+	h.Sum(sum[:0])
+	return sum
+}
+
+// actor is how the audit log names the client at an address.
+func (c *client) actor(from source) audit.Actor {
+	return audit.Actor{Name: c.agent, Role: string(access.AgentRole), Client: from.address.String()}
+}
+
+// A table finds clients. It is never changed, only replaced.
+type table struct {
+	byName        map[string]*client // of UDP
+	byPrefix      map[netip.Prefix]*client
+	lengths       [2][]int           // of the prefixes of IPv4 and IPv6, longest first
+	byCertificate map[string]*client // of TLS
+}
+
+// Refresh reads the clients again. The server does so by itself every few seconds.
+func (s *Server) Refresh(ctx context.Context) error {
+	all, err := s.Clients.List(ctx)
+	if err != nil {
+		return err
+	}
+	before := s.table.Load()
+	if before == nil {
+		before = &table{}
+	}
+	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}}
+	for _, c := range all {
+		if c.Address.IsValid() {
+			secret, err := s.Clients.Secret(ctx, c)
+			if err != nil {
+				return err
+			}
+			n, err := s.kept(before.byName[c.Name], c, secret)
+			if err != nil {
+				return err
+			}
+			t.byName[c.Name], t.byPrefix[c.Address] = n, n
+			t.note(c.Address)
+		}
+		if c.Certificate != "" {
+			n, err := s.kept(before.byCertificate[c.Certificate], c, []byte(radSecSecret))
+			if err != nil {
+				return err
+			}
+			t.byCertificate[c.Certificate] = n
+		}
+	}
+	for i := range t.lengths {
+		slices.SortFunc(t.lengths[i], func(a, b int) int { return cmp.Compare(b, a) })
+	}
+	s.table.Store(t)
+	return nil
+}
+
+// kept is the client as it was if nothing about it has changed, else a new one.
+func (s *Server) kept(before *client, c access.RADIUSClient, secret []byte) (*client, error) {
+	if before != nil && before.Name == c.Name && before.Version == c.Version && before.CreatedAt.Equal(c.CreatedAt) && bytes.Equal(before.secret, secret) {
+		clear(secret)
+		return before, nil
+	}
+	if before != nil && before.Name != c.Name {
+		before = nil
+	}
+	return newClient(c, secret, before)
+}
+
+// note remembers that there are prefixes of this length.
+func (t *table) note(p netip.Prefix) {
+	lengths := &t.lengths[family(p.Addr())]
+	if !slices.Contains(*lengths, p.Bits()) {
+		*lengths = append(*lengths, p.Bits())
+	}
+}
+
+func family(a netip.Addr) int {
+	if a.Is4() {
+		return 0
+	}
+	return 1
+}
+
+// at is the client with the longest prefix that holds the address, nil if there is none.
+func (t *table) at(a netip.Addr) *client {
+	for _, bits := range t.lengths[family(a)] {
+		p, err := a.Prefix(bits)
+		if err != nil {
+			continue
+		}
+		if c := t.byPrefix[p]; c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// holding is the client whose certificate this is, nil if there is none. The fingerprint goes before the names.
+func (t *table) holding(cert *x509.Certificate) *client {
+	sum := sha256.Sum256(cert.Raw)
+	if c := t.byCertificate["sha256:"+hex.EncodeToString(sum[:])]; c != nil {
+		return c
+	}
+	for _, name := range cert.DNSNames {
+		if c := t.byCertificate[strings.ToLower(name)]; c != nil {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,275 @@
+package radius
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2869"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// serve handles one request, and answers unless it is to be dropped.
+func (s *Server) serve(ctx context.Context, r *request) {
+	answer, outcome := s.handle(ctx, r)
+	if answer != nil {
+		r.respond.respond(r, answer)
+	}
+	s.over(ctx, r, outcome)
+}
+
+// handle decides what becomes of a request. No answer means that it is dropped.
+func (s *Server) handle(ctx context.Context, r *request) (answer []byte, o Outcome) {
+	if s.Now().Sub(r.received) >= patience {
+		return nil, Overload
+	}
+	p, err := radius.Parse(r.data, r.client.secret)
+	if err != nil {
+		return nil, BadAttributes
+	}
+	if p.Code == radius.CodeAccountingRequest {
+		if !r.client.accountable(r.data) {
+			return nil, BadAuthenticator
+		}
+		return r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
+	}
+	if o := s.authentic(ctx, r, p); o != "" {
+		return nil, o
+	}
+	if p.Code == radius.CodeStatusServer {
+		code := radius.CodeAccessAccept
+		if r.port == Accounting {
+			code = radius.CodeAccountingResponse
+		}
+		return r.client.answer(code, p, nil), Status
+	}
+	key := keyOf(r.client.Name, r.from, p.Identifier, p.Authenticator)
+	switch seen, kept := s.copies.begin(key, s.Now()); seen {
+	case answered:
+		return kept, Repeated
+	case deciding:
+		return nil, Undecided
+	}
+	defer func() {
+		if defect := recover(); defect != nil {
+			// What a panic says may quote data. Its stack shows addresses and no contents.
+			s.Log.ErrorContext(ctx, "radius: a request broke something", "panic", fmt.Sprintf("%T", defect), "stack", string(debug.Stack()))
+			answer, o = nil, Broken
+		}
+		s.copies.end(key, answer)
+	}()
+	return s.access(ctx, r, p)
+}
+
+// authentic checks the Message-Authenticator; "" if the request may be looked into. Over TLS none is needed: nobody
+// in between can change a packet.
+func (s *Server) authentic(ctx context.Context, r *request, p *radius.Packet) Outcome {
+	there, right := r.client.authenticity(r.data)
+	if there {
+		if !right {
+			return BadAuthenticator
+		}
+		return ""
+	}
+	_, eap := p.Lookup(rfc2869.EAPMessage_Type)
+	// Status-Server and EAP take one from everybody (RFC 5997 section 3, RFC 3579 section 3.2).
+	if p.Code == radius.CodeStatusServer || eap {
+		return NoAuthenticator
+	}
+	if r.port == RadSec {
+		return ""
+	}
+	switch r.client.MessageAuthenticator {
+	case "off":
+	case "warn":
+		s.note(ctx, r.client, r.from, missed)
+	default:
+		return NoAuthenticator
+	}
+	return ""
+}
+
+// A question is what an Access-Request asks.
+type question struct {
+	user    string
+	text    string // the password: a passcode, or the answer to a challenge
+	station string
+	state   *state // nil for a first request
+}
+
+// access decides an Access-Request.
+func (s *Server) access(ctx context.Context, r *request, p *radius.Packet) ([]byte, Outcome) {
+	q, wrong := s.question(r, p)
+	if wrong != "" {
+		return s.reject(r, p, wrong)
+	}
+	ctx, cancel := context.WithTimeout(audit.WithActor(ctx, r.client.actor(r.from)), patience)
+	defer cancel()
+	d, err := s.decide(ctx, r.client, q)
+	switch fault.CodeOf(err) {
+	case fault.AttemptNotFound, fault.OutOfSequence, fault.StepNotRequested:
+		return s.reject(r, p, UnknownState)
+	}
+	if err != nil {
+		if fault.CodeOf(err) != fault.Unavailable && !errors.Is(err, context.DeadlineExceeded) {
+			s.Log.ErrorContext(ctx, "radius: a request could not be decided", "client", r.client.Name, "error", err)
+		}
+		return nil, Unavailable
+	}
+	return s.tell(ctx, r, p, d)
+}
+
+// decide asks the engine.
+func (s *Server) decide(ctx context.Context, c *client, q question) (authentication.Decision, error) {
+	source := authentication.Source{Agent: c.agent, Station: q.station}
+	if q.state == nil {
+		return s.Engine.Begin(ctx, authentication.Request{
+			UserID: q.user, Passcode: q.text, Source: source, Dialogue: c.Challenges, Confirm: true, Life: s.Life,
+		})
+	}
+	text, step := q.text, authentication.Step("")
+	if q.state.choice {
+		step = authentication.StepChoose
+		if s.Prompts[c.Prompts].ChooseOwn {
+			text = inverted(text)
+		}
+	}
+	return s.Engine.Continue(ctx, authentication.Answer{
+		Attempt: q.state.attempt, Turn: q.state.turn, Step: step, UserID: q.user, Text: text, Source: source,
+	})
+}
+
+// inverted turns the answer to "do you want to enter your own pin" into that to "shall the system make it".
+func inverted(answer string) string {
+	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "y") {
+		return "n"
+	}
+	return "y"
+}
+
+// once are the attributes of an Access-Request that may be there once (RFC 2865 section 5.44).
+var once = []radius.Type{rfc2865.UserName_Type, rfc2865.UserPassword_Type, rfc2865.CHAPPassword_Type, rfc2865.State_Type, rfc2865.CallingStationID_Type}
+
+// question reads an Access-Request, or says why it is rejected.
+func (s *Server) question(r *request, p *radius.Packet) (question, Outcome) {
+	for _, t := range once {
+		n := 0
+		for _, a := range p.Attributes {
+			if a.Type == t {
+				n++
+			}
+		}
+		if n > 1 {
+			return question{}, TwiceTheSame
+		}
+	}
+	if otherMethod(p) {
+		return question{}, BadMethod
+	}
+	hidden, there := p.Lookup(rfc2865.UserPassword_Type)
+	if !there {
+		return question{}, NoCredentials
+	}
+	q := question{station: r.from.address.String()}
+	var readable bool
+	if q.text, readable = password(hidden, r.client.secret, p.Authenticator[:]); !readable {
+		return question{}, BadPassword
+	}
+	if st, ours := parseState(string(p.Get(rfc2865.State_Type))); ours {
+		if !s.ours(st, r.client, r.from) {
+			return question{}, UnknownState
+		}
+		q.state = &st
+	}
+	name, named := p.Lookup(rfc2865.UserName_Type)
+	q.user = r.client.StripRealm.Strip(string(name))
+	if !isText(q.user) || q.user == "" && (named || q.state == nil) {
+		return question{}, BadUserName
+	}
+	if station := string(p.Get(rfc2865.CallingStationID_Type)); station != "" && isText(station) {
+		q.station = station
+	}
+	return q, ""
+}
+
+// Vendor-Specific of Microsoft, whose MS-CHAP is another method (RFC 2548 section 2).
+const (
+	vendorMicrosoft = 311
+	msCHAPResponse  = 1
+	msCHAPChallenge = 11
+	msCHAP2Response = 25
+)
+
+// otherMethod tells whether a request wants its user to be checked other than by PAP.
+func otherMethod(p *radius.Packet) bool {
+	for _, a := range p.Attributes {
+		switch a.Type {
+		case rfc2865.CHAPPassword_Type, rfc2869.EAPMessage_Type:
+			return true
+		case rfc2865.VendorSpecific_Type:
+			const head = 5 // vendor and type
+			if len(a.Attribute) >= head && binary.BigEndian.Uint32(a.Attribute) == vendorMicrosoft {
+				switch a.Attribute[4] {
+				case msCHAPResponse, msCHAPChallenge, msCHAP2Response:
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// tell puts a decision into an answer.
+func (s *Server) tell(ctx context.Context, r *request, p *radius.Packet, d authentication.Decision) ([]byte, Outcome) {
+	switch {
+	case d.Result == authentication.Accepted:
+		if answer := r.client.answer(radius.CodeAccessAccept, p, r.client.replies); answer != nil {
+			return answer, Accepted
+		}
+		return s.reject(r, p, NoWayToAnswer)
+	case d.Step == authentication.StepNone:
+		return s.reject(r, p, Rejected)
+	}
+	texts := s.Prompts[r.client.Prompts]
+	text, echo, err := texts.prompt(d)
+	if err != nil {
+		s.Log.ErrorContext(ctx, err.Error(), "client", r.client.Name)
+		return s.reject(r, p, Broken)
+	}
+	challenge := split(nil, rfc2865.ReplyMessage_Type, text)
+	challenge.Add(rfc2865.State_Type, radius.Attribute(s.stateOf(r.client, r.from, d)))
+	challenge.Add(rfc2869.Prompt_Type, radius.NewInteger(promptOf(echo)))
+	if left := d.Expires.Sub(s.Now()); left >= time.Second {
+		challenge.Add(rfc2865.SessionTimeout_Type, radius.NewInteger(uint32(left/time.Second)))
+	}
+	if answer := r.client.answer(radius.CodeAccessChallenge, p, challenge); answer != nil {
+		return answer, Challenged
+	}
+	return s.reject(r, p, NoWayToAnswer)
+}
+
+func promptOf(echo bool) uint32 {
+	if echo {
+		return uint32(rfc2869.Prompt_Value_Echo)
+	}
+	return uint32(rfc2869.Prompt_Value_NoEcho)
+}
+
+// reject answers every rejected request alike; why it is rejected is only counted.
+func (s *Server) reject(r *request, p *radius.Packet, why Outcome) ([]byte, Outcome) {
+	text := split(nil, rfc2865.ReplyMessage_Type, s.Prompts[r.client.Prompts].Reject)
+	answer := r.client.answer(radius.CodeAccessReject, p, text)
+	if answer == nil { // the bare reject is shorter than any request
+		answer = r.client.answer(radius.CodeAccessReject, p, nil)
+	}
+	return answer, why
+}

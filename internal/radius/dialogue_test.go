@@ -1,0 +1,272 @@
+package radius
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// A move is one request of a dialogue, what the engine decides of it, and the answer that must come.
+type move struct {
+	typed  string
+	answer authentication.Answer // what the engine must be asked; without Attempt it is the first request
+	engine authentication.Decision
+	code   byte
+	text   string
+	tag    string
+	echo   bool
+}
+
+// The dialogues of spec/radius.md section 3, octet by octet.
+func TestDialogues(t *testing.T) {
+	expires := time.Date(2026, 11, 24, 9, 3, 0, 0, time.UTC)
+	asks := func(result authentication.Result, step authentication.Step, turn int) authentication.Decision {
+		return authentication.Decision{Result: result, Step: step, Attempt: attempt(0), Turn: turn, Expires: expires, UserID: "alice",
+			PIN: authentication.PINRules{Min: 4, Max: 8}}
+	}
+	turn := func(n int, text string) authentication.Answer {
+		return authentication.Answer{Attempt: attempt(0), Turn: n, UserID: "alice", Text: text}
+	}
+	choice := turn(1, "y")
+	choice.Step = authentication.StepChoose
+	newPIN := func(n int) authentication.Decision {
+		return asks(authentication.NewPIN, authentication.StepNewPIN, n)
+	}
+	bad, differ, shown := newPIN(2), newPIN(3), asks(authentication.NewPIN, authentication.StepSystemPIN, 2)
+	bad.Rejected, differ.Rejected, shown.SystemPIN = "it was used before", authentication.PINMismatch, "2846"
+	const ask = "Enter a new PIN having from 4 to 8 digits: "
+	const wait = "PIN Accepted.\r\nWait for the token code to change,\r\nthen enter the new passcode: "
+	for name, moves := range map[string][]move{
+		"1 accepted": {{typed: "1234567890", engine: accept, code: 2}},
+		"1 denied":   {{typed: "0000", engine: deny, code: 3, text: "Access denied."}},
+		"2 next tokencode": {
+			{typed: "123456", engine: asks(authentication.NextTokencode, authentication.StepNextTokencode, 1), code: 11, text: "Wait for token to change,\r\nthen enter the next tokencode: ", tag: "SECURID_NEXT"},
+			{typed: "654321", answer: turn(1, "654321"), engine: accept, code: 2},
+		},
+		"2 wrong next tokencode": {
+			{typed: "123456", engine: asks(authentication.NextTokencode, authentication.StepNextTokencode, 1), code: 11, text: "Wait for token to change,\r\nthen enter the next tokencode: ", tag: "SECURID_NEXT"},
+			{typed: "654322", answer: turn(1, "654322"), engine: deny, code: 3, text: "Access denied."},
+		},
+		"3 new PIN": {
+			{typed: "123456", engine: newPIN(1), code: 11, text: ask, tag: "SECURID_NPIN"},
+			{typed: "1111", answer: turn(1, "1111"), engine: bad, code: 11, text: "PIN Rejected. it was used before\r\n" + ask, tag: "SECURID_NPIN"},
+			{typed: "2846", answer: turn(2, "2846"), engine: differ, code: 11, text: "PINs do not match. Please try again.\r\n" + ask, tag: "SECURID_NPIN"},
+			{typed: "2846", answer: turn(3, "2846"), engine: asks(authentication.NewPIN, authentication.StepRepeatPIN, 4), code: 11, text: "Please re-enter new PIN: ", tag: "SECURID_NPIN"},
+			{typed: "2846", answer: turn(4, "2846"), engine: asks(authentication.NewPIN, authentication.StepReauthenticate, 5), code: 11, text: wait, tag: "SECURID_WAIT"},
+			{typed: "2846123456", answer: turn(5, "2846123456"), engine: accept, code: 2},
+		},
+		"4 PIN of the system": {
+			{typed: "123456", engine: asks(authentication.NewPIN, authentication.StepSystemAsk, 1), code: 11, text: "Are you prepared to accept a system-generated PIN [y/n]? ", tag: "SECURID_NPIN"},
+			{typed: "y", answer: turn(1, "y"), engine: shown, code: 11, text: "Your new PIN is: 2846\r\nDo you accept this [y/n]? ", tag: "SECURID_NPIN", echo: true},
+			{typed: "", answer: turn(2, ""), engine: asks(authentication.NewPIN, authentication.StepReauthenticate, 3), code: 11, text: wait, tag: "SECURID_WAIT"},
+			{typed: "2846123456", answer: turn(3, "2846123456"), engine: accept, code: 2},
+		},
+		"5 the user chooses": {
+			{typed: "123456", engine: asks(authentication.NewPIN, authentication.StepChoose, 1), code: 11, text: "Do you want the system to generate your new PIN? (y/n) [n] ", tag: "SECURID_NPIN"},
+			{typed: "y", answer: choice, engine: shown, code: 11, text: "Your new PIN is: 2846\r\nDo you accept this [y/n]? ", tag: "SECURID_NPIN", echo: true},
+		},
+		"not ASCII": {{typed: "größe日本123456", engine: accept, code: 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			engine := &script{}
+			h := build(t, engine, vpn("vpn1", "127.0.0.0/8")).run()
+			gw := h.gateway("127.0.0.1")
+			var state [][]byte
+			for i, m := range moves {
+				engine.decides(m.engine)
+				id := byte(i + 1)
+				extra := append([][]byte{attr(31, "203.0.113.9"), attr(33, "proxy 1"), attr(33, "proxy 2")}, state...)
+				got := gw.ask(login(id, "alice", m.typed, extra...))
+				var want [][]byte
+				if m.text != "" {
+					want = append(want, attr(18, m.text))
+				}
+				state = nil
+				if m.tag != "" {
+					digits := decimal(m.engine.Turn)
+					if m.engine.Step == authentication.StepChoose {
+						digits += "c"
+					}
+					state = [][]byte{attr(24, stateFor(m.tag, "vpn1", "127.0.0.1", attempt(0), digits))}
+					prompt := attr(76, number(0))
+					if m.echo {
+						prompt = attr(76, number(1))
+					}
+					want = append(append(want, state...), prompt, attr(27, number(180)))
+				}
+				want = append(want, attr(33, "proxy 1"), attr(33, "proxy 2"))
+				if !bytes.Equal(got, answerTo(m.code, id, want...)) {
+					t.Fatalf("move %d:\ngot  %q\nwant %q", i+1, got, answerTo(m.code, id, want...))
+				}
+				source := authentication.Source{Agent: "radius:vpn1", Station: "203.0.113.9"}
+				if m.answer.Attempt == "" {
+					last := engine.lastBegun()
+					first := authentication.Request{UserID: "alice", Passcode: m.typed, Source: source, Dialogue: true, Confirm: true}
+					if last.Key != nil || last.UserID != first.UserID || last.Passcode != first.Passcode || last.Source != source || !last.Dialogue || !last.Confirm || last.Retry {
+						t.Errorf("move %d: the engine was asked %+v", i+1, last)
+					}
+					continue
+				}
+				last := engine.lastGone()
+				m.answer.Source = source
+				if m.answer.Step == "" {
+					last.Step = ""
+				}
+				if last.Key != nil || last.Attempt != m.answer.Attempt || last.Turn != m.answer.Turn || last.Step != m.answer.Step ||
+					last.UserID != "alice" || last.Text != m.answer.Text || last.Source != source {
+					t.Errorf("move %d: the engine was answered %+v", i+1, last)
+				}
+			}
+		})
+	}
+}
+
+// A client that cannot ask again says so to the engine, and gets the same reject as for any other reason.
+func TestChallengesSwitchedOff(t *testing.T) {
+	engine := always(deny)
+	c := vpn("vpn1", "127.0.0.1/32")
+	c.Challenges = false
+	gw := build(t, engine, c).run().gateway("127.0.0.1")
+	if got := gw.ask(login(1, "alice", "123456")); !bytes.Equal(got, answerTo(3, 1, attr(18, "Access denied."))) {
+		t.Errorf("%q", got)
+	}
+	if engine.first()[0].Dialogue {
+		t.Error("the engine was told that there can be a dialogue")
+	}
+}
+
+func TestCiscoAsksTheOtherWayRound(t *testing.T) {
+	choose := authentication.Decision{Result: authentication.NewPIN, Step: authentication.StepChoose, Attempt: attempt(0), Turn: 1}
+	engine := always(choose)
+	c := vpn("asa", "127.0.0.1/32")
+	c.Prompts = access.PromptsCiscoASA
+	gw := build(t, engine, c).run().gateway("127.0.0.1")
+	for i, typed := range []string{"y", " Yes", "n", ""} {
+		first := gw.ask(login(byte(2*i), "alice", "123456"))
+		if !bytes.Contains(first, []byte("Do you want to enter your own pin")) {
+			t.Fatalf("%q", first)
+		}
+		gw.ask(login(byte(2*i+1), "alice", typed, attr(24, stateFor("SECURID_NPIN", "asa", "127.0.0.1", attempt(0), "1c"))))
+		want := "n" // the user does
+		if i >= 2 {
+			want = "y" // the system does
+		}
+		if last := engine.lastGone(); last.Text != want || last.Step != authentication.StepChoose {
+			t.Errorf("%q became %+v", typed, last)
+		}
+	}
+}
+
+func TestAcceptsCarryTheClientsAttributes(t *testing.T) {
+	c := vpn("vpn1", "127.0.0.1/32")
+	c.Attributes = []access.ReplyAttribute{{Name: "Class", Value: "OU=staff;"}, {Name: "Session-Timeout", Value: "3600"}, {Name: "Class", Value: "ü"},
+		{Name: "Framed-IP-Address", Value: "192.0.2.9"}, {Name: "Cisco-AVPair", Value: "shell:priv-lvl=15"}}
+	engine := always(accept)
+	gw := build(t, engine, c).run().gateway("127.0.0.1")
+	got := gw.ask(login(1, "alice", "123456", attr(33, "p")))
+	want := answerTo(2, 1, attr(25, "OU=staff;"), attr(27, number(3600)), attr(25, "ü"), attr(8, "\xc0\x00\x02\x09"),
+		attr(26, "\x00\x00\x00\x09\x01\x13shell:priv-lvl=15"), attr(33, "p"))
+	if !bytes.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	engine.decides(deny)
+	if got := gw.ask(login(2, "alice", "123456")); !bytes.Equal(got, answerTo(3, 2, attr(18, "Access denied."))) {
+		t.Errorf("a reject carries more than its text: %q", got)
+	}
+}
+
+func TestRealmsAreTakenOff(t *testing.T) {
+	engine := always(accept)
+	at := map[access.Realm]string{access.RealmNone: "127.0.0.2", access.RealmPrefix: "127.0.0.3", access.RealmSuffix: "127.0.0.4"}
+	var all []access.RADIUSClient
+	for realm, address := range at {
+		c := vpn(string(realm), address+"/32")
+		c.StripRealm = realm
+		all = append(all, c)
+	}
+	h := build(t, engine, all...).run()
+	id := byte(0)
+	for _, try := range []struct {
+		realm    access.Realm
+		name, is string
+	}{
+		{access.RealmNone, `CORP\alice@example.com`, `CORP\alice@example.com`}, {access.RealmPrefix, `CORP\alice`, "alice"}, {access.RealmPrefix, "alice", "alice"},
+		{access.RealmPrefix, "alice@example.com", "alice@example.com"}, {access.RealmSuffix, "alice@example.com", "alice"}, {access.RealmSuffix, "a@b@c", "a@b"},
+		{access.RealmSuffix, `CORP\alice`, `CORP\alice`},
+	} {
+		id++
+		h.gateway(at[try.realm]).ask(login(id, try.name, "123456"))
+		if got := engine.lastBegun().UserID; got != try.is {
+			t.Errorf("%s: %s became %s", try.realm, try.name, got)
+		}
+	}
+}
+
+// Without a Calling-Station-Id, the user's station is the client.
+func TestTheStationIsTheClientUnlessItTells(t *testing.T) {
+	engine := always(accept)
+	gw := build(t, engine, vpn("vpn1", "127.0.0.1/32")).run().gateway("127.0.0.1")
+	gw.ask(login(1, "alice", "123456"))
+	gw.ask(login(2, "alice", "123456", attr(31, "a\x00b")))
+	for _, r := range engine.first() {
+		if r.Source.Station != "127.0.0.1" {
+			t.Errorf("station %q", r.Source.Station)
+		}
+	}
+}
+
+// An outage is answered by nothing, so that the client asks another server; the same packet may come again.
+func TestNoAnswerWhileNothingCanBeDecided(t *testing.T) {
+	engine := always(accept)
+	engine.begin = func(authentication.Request) (authentication.Decision, error) {
+		return authentication.Decision{}, fault.New(fault.Unavailable, "the database is away")
+	}
+	h := build(t, engine, vpn("vpn1", "127.0.0.1/32")).run()
+	gw := h.gateway("127.0.0.1")
+	gw.send(login(1, "alice", "123456"))
+	h.becomes(Unavailable)
+	h.silent(gw)
+	engine.decides(accept)
+	if got := gw.ask(login(1, "alice", "123456")); got[0] != 2 {
+		t.Errorf("after the outage: % x", got)
+	}
+	h.becomes(Accepted)
+}
+
+func TestADefectIsNoAnswer(t *testing.T) {
+	engine := always(accept)
+	engine.begin = func(r authentication.Request) (authentication.Decision, error) { panic("passcode " + r.Passcode) }
+	h := build(t, engine, vpn("vpn1", "127.0.0.1/32")).run()
+	gw := h.gateway("127.0.0.1")
+	gw.send(login(1, "alice", "493817"))
+	h.becomes(Broken)
+	h.silent(gw)
+	if said := h.said.String(); strings.Contains(said, "493817") || !strings.Contains(said, "broke something") {
+		t.Errorf("the log says %s", said)
+	}
+}
+
+func TestEndingFinishesWhatIsUnderWay(t *testing.T) {
+	deciding, release := make(chan bool, 1), make(chan bool)
+	engine := always(accept)
+	engine.begin = func(authentication.Request) (authentication.Decision, error) {
+		deciding <- true
+		<-release
+		return accept, nil
+	}
+	h := build(t, engine, vpn("vpn1", "127.0.0.1/32")).run()
+	gw := h.gateway("127.0.0.1")
+	gw.send(login(1, "alice", "123456"))
+	<-deciding
+	h.end()
+	close(release)
+	h.stop()
+	if got := gw.receive(); got[0] != 2 {
+		t.Errorf("% x", got)
+	}
+}

@@ -1,0 +1,175 @@
+package radius
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/authentication"
+)
+
+// A gate is an engine that decides only when it is told to.
+func gate() (e *script, deciding chan string, release chan bool) {
+	deciding, release = make(chan string, 100), make(chan bool)
+	e = always(accept)
+	e.begin = func(r authentication.Request) (authentication.Decision, error) {
+		deciding <- r.Passcode
+		<-release
+		return accept, nil
+	}
+	return e, deciding, release
+}
+
+func TestARetransmissionIsDecidedOnce(t *testing.T) {
+	engine, deciding, release := gate()
+	h := build(t, engine, vpn("vpn1", "127.0.0.0/8")).run()
+	gw := h.gateway("127.0.0.1")
+	request := login(1, "alice", "123456")
+	gw.send(request)
+	<-deciding
+	for range 3 {
+		gw.send(request)
+		h.becomes(Undecided)
+	}
+	close(release)
+	first := gw.receive()
+	h.becomes(Accepted)
+	h.pass(29 * time.Second)
+	for range 3 {
+		if again := gw.ask(request); !bytes.Equal(again, first) {
+			t.Errorf("another answer: % x", again)
+		}
+		h.becomes(Repeated)
+	}
+	if n := engine.asked(); n != 1 {
+		t.Errorf("decided %d times", n)
+	}
+
+	// Another identifier, authenticator, port or address is another request; so is one half a minute later.
+	gw.ask(login(2, "alice", "123456"))
+	h.becomes(Accepted)
+	gw.ask(sealed(1, 1, authenticatorOf(9), attr(1, "alice"), attr(2, hidden(9, "123456"))))
+	h.becomes(Accepted)
+	h.gateway("127.0.0.1").ask(request)
+	h.becomes(Accepted)
+	h.gateway("127.0.0.2").ask(request)
+	h.becomes(Accepted)
+	h.pass(2 * time.Second)
+	gw.ask(request)
+	h.becomes(Accepted)
+}
+
+func TestCopiesAreBounded(t *testing.T) {
+	c := newCopies(3, 30*time.Second)
+	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	key := func(n int) copyKey {
+		return keyOf("vpn1", source{netip.MustParseAddr("192.0.2.1"), uint16(n)}, 1, [16]byte{})
+	}
+	is := func(n int, want seen) {
+		t.Helper()
+		if got, _ := c.begin(key(n), at); got != want {
+			t.Errorf("%d is %d, not %d", n, got, want)
+		}
+	}
+	for n := range 3 {
+		is(n, fresh)
+		c.end(key(n), []byte{byte(n)})
+	}
+	is(2, answered)
+	for n := 3; n < 1000; n++ {
+		is(n, fresh)
+		is(n, deciding)
+		if n%3 != 0 {
+			c.end(key(n), []byte{1})
+			is(n, answered)
+		}
+		if n%5 == 0 { // nothing came of it
+			c.end(key(n), nil)
+			is(n, fresh)
+			c.end(key(n), []byte{2})
+		}
+		if len(c.known) > 3 || len(c.ring) > 3 || c.next-c.first > 3 {
+			t.Fatalf("%d are known, %d kept, %d to %d", len(c.known), len(c.ring), c.first, c.next)
+		}
+		if n%100 == 0 {
+			at = at.Add(time.Minute)
+			is(n+1, fresh)
+			if len(c.known) != 1 {
+				t.Fatalf("%d are known after their time", len(c.known))
+			}
+			c.end(key(n+1), nil)
+		}
+	}
+}
+
+// When packets come faster than they are decided, the oldest go: nobody waits for them any more.
+func TestOverloadDropsTheOldest(t *testing.T) {
+	engine, deciding, release := gate()
+	h := build(t, engine, vpn("vpn1", "127.0.0.1/32"))
+	h.Workers, h.Queue = 1, 3
+	h.run()
+	gw := h.gateway("127.0.0.1")
+	gw.send(login(0, "alice", "0"))
+	<-deciding // the one worker is busy
+	for id := byte(1); id <= 5; id++ {
+		gw.send(login(id, "alice", decimal(int(id))))
+	}
+	h.becomes(Overload) // 1
+	h.becomes(Overload) // 2
+	close(release)
+	var ids []byte
+	for range 4 {
+		ids = append(ids, gw.receive()[1])
+		h.becomes(Accepted)
+	}
+	if !bytes.Equal(ids, []byte{0, 3, 4, 5}) {
+		t.Errorf("answered %v", ids)
+	}
+}
+
+func TestNobodyWaitsForAnOldPacket(t *testing.T) {
+	engine, deciding, release := gate()
+	h := build(t, engine, vpn("vpn1", "127.0.0.1/32"))
+	h.Workers = 1
+	h.run()
+	gw := h.gateway("127.0.0.1")
+	gw.send(login(0, "alice", "0"))
+	<-deciding
+	// One waits now. What comes behind it has been read when it is counted.
+	gw.send(login(1, "alice", "1"))
+	gw.send(changed(login(2, "alice", "2"), 0, 99))
+	h.becomes(BadCode)
+	h.pass(patience)
+	close(release)
+	if got := gw.receive(); got[1] != 0 {
+		t.Errorf("answered %d", got[1])
+	}
+	h.becomes(Accepted)
+	h.becomes(Overload)
+	h.silent(gw)
+	if n := engine.asked(); n != 1 {
+		t.Errorf("the engine was asked %d times", n)
+	}
+}
+
+func TestAClientHasALimit(t *testing.T) {
+	c := vpn("vpn1", "127.0.0.1/32")
+	c.MaxQPS = 2
+	h := build(t, always(accept), c, vpn("vpn2", "127.0.0.2/32")).run()
+	gw, other := h.gateway("127.0.0.1"), h.gateway("127.0.0.2")
+	for id, want := range []Outcome{Accepted, Accepted, Limited, Limited} {
+		gw.send(login(byte(id), "alice", "123456"))
+		h.becomes(want)
+	}
+	other.ask(login(1, "alice", "123456"))
+	h.becomes(Accepted)
+	if err := h.Refresh(t.Context()); err != nil { // gives nobody a new allowance
+		t.Fatal(err)
+	}
+	gw.send(login(9, "alice", "123456"))
+	h.becomes(Limited)
+	h.pass(time.Second)
+	gw.send(login(10, "alice", "123456"))
+	h.becomes(Accepted)
+}

@@ -1,0 +1,133 @@
+package radius
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// An Outcome is what became of a packet, for counting.
+type Outcome string
+
+// Outcomes of requests that were understood.
+const (
+	Accepted    Outcome = "accepted"
+	Rejected    Outcome = "rejected"
+	Challenged  Outcome = "challenged"
+	Status      Outcome = "status"      // Status-Server answered
+	Accounted   Outcome = "accounted"   // accounting answered, and ignored
+	Unavailable Outcome = "unavailable" // it could not be decided: no answer, so that the client asks another server
+	Repeated    Outcome = "repeated"    // the answer to a copy, sent again
+	Undecided   Outcome = "undecided"   // a copy of what is being decided: dropped
+)
+
+// Outcomes of packets that nobody looked into: dropped.
+const (
+	Stranger Outcome = "stranger" // not from a client
+	Limited  Outcome = "limited"  // over the client's limit
+	Overload Outcome = "overload" // the oldest in a full queue, or nobody waits for it any more
+	Broken   Outcome = "broken"   // a defect of this server
+)
+
+// Outcomes of malformed or forged packets: dropped.
+const (
+	TooShort         Outcome = "too_short"         // less than a header
+	BadLength        Outcome = "bad_length"        // the length in it is below 20, above 4096, or more than there is
+	BadCode          Outcome = "bad_code"          // no request, or none for this port
+	BadAttributes    Outcome = "bad_attributes"    // their lengths do not fit
+	NoAuthenticator  Outcome = "no_authenticator"  // Message-Authenticator is missing and required
+	BadAuthenticator Outcome = "bad_authenticator" // Message-Authenticator or accounting authenticator is wrong: another secret, or forged
+)
+
+// Outcomes of requests that are rejected without asking the engine.
+const (
+	BadMethod     Outcome = "bad_method"       // CHAP, MS-CHAP, EAP: a one-time code cannot be checked that way
+	NoCredentials Outcome = "no_credentials"   // no password
+	BadPassword   Outcome = "bad_password"     // its length is wrong, or it is no text: often another shared secret
+	BadUserName   Outcome = "bad_user_name"    // missing or no text
+	TwiceTheSame  Outcome = "twice_the_same"   // two of an attribute that may be there once
+	UnknownState  Outcome = "unknown_state"    // no challenge of ours for this client, or an answered one
+	NoWayToAnswer Outcome = "no_way_to_answer" // the accept does not fit into a packet
+)
+
+// notes say, for outcomes that an administrator should know of, what they mean and what to do.
+var notes = map[Outcome]string{
+	Stranger:         "a packet from an address that no RADIUS client has: add the client with 'tallystick radius add'",
+	Limited:          "more requests a second than the client may send",
+	Overload:         "requests wait too long for the database: the oldest are dropped",
+	Unavailable:      "requests cannot be decided now; clients that have a second server will ask it",
+	NoAuthenticator:  "a request without Message-Authenticator is dropped (CVE-2024-3596): update the client, or set it to warn",
+	BadAuthenticator: "a request with a wrong Message-Authenticator is dropped: is the shared secret the same on both sides?",
+	BadMethod:        "a request by CHAP, MS-CHAP or EAP is rejected: a one-time code can be checked only by PAP; set the client to PAP",
+	BadPassword:      "a request whose password is no text is rejected: is the shared secret the same on both sides?",
+	NoCredentials:    "a request without a password is rejected",
+}
+
+// missed is what is noted of a request that was taken without Message-Authenticator.
+const missed = "a request came without Message-Authenticator (CVE-2024-3596): update the client, then require it"
+
+// noteEvery is how often the same is noted of the same client.
+const noteEvery = time.Minute
+
+// notices keeps the log readable: what happens a thousand times a second is said once a minute.
+type notices struct {
+	mu   sync.Mutex
+	said map[notice]*saying
+}
+
+type notice struct{ client, words string }
+
+type saying struct {
+	at    time.Time
+	since int // how often it has happened since it was said
+}
+
+// due counts and tells whether to say it now, and how often it happened unsaid.
+func (n *notices) due(what notice, now time.Time) (bool, int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.said == nil {
+		n.said = map[notice]*saying{}
+	}
+	last := n.said[what]
+	if last == nil {
+		n.said[what] = &saying{at: now}
+		return true, 0
+	}
+	if now.Sub(last.at) < noteEvery {
+		last.since++
+		return false, 0
+	}
+	unsaid := last.since
+	last.at, last.since = now, 0
+	return true, unsaid
+}
+
+// note logs words about a client, once a minute. c may be nil.
+func (s *Server) note(ctx context.Context, c *client, from source, words string) {
+	name := ""
+	if c != nil {
+		name = c.Name
+	}
+	due, unsaid := s.notices.due(notice{name, words}, s.Now())
+	if !due {
+		return
+	}
+	attributes := []slog.Attr{slog.String("address", from.address.String())}
+	if c != nil {
+		attributes = append(attributes, slog.String("client", name))
+	}
+	if unsaid > 0 {
+		attributes = append(attributes, slog.Int("unsaid", unsaid))
+	}
+	s.Log.LogAttrs(ctx, slog.LevelWarn, "radius: "+words, attributes...)
+}
+
+// over counts and notes what became of a packet.
+func (s *Server) over(ctx context.Context, r *request, o Outcome) {
+	s.Count(r.port, o, s.Now().Sub(r.received))
+	if words := notes[o]; words != "" {
+		s.note(ctx, r.client, r.from, words)
+	}
+}

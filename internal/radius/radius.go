@@ -1,0 +1,199 @@
+// Package radius answers RADIUS requests: gateways, machines and proxies ask
+// whether a passcode is right, and lead their users through the dialogues for
+// next tokencodes and new PINs (spec/radius.md).
+//
+// A [Server] takes packets from UDP sockets and TLS connections (RadSec, RFC
+// 6614). Where a packet comes from says which client it is, and with that the
+// shared secret. What is malformed, or not from a client, is dropped without an
+// answer. The rest waits in a bounded queue; when it is full the oldest packet
+// goes, as its client has sent it again or given up. Workers check the
+// Message-Authenticator, look whether the packet was here before
+// (duplicate.go), ask the authentication engine, and answer. Everything that is
+// decided is decided by the engine; this package keeps nothing but copies of
+// answers for half a minute.
+//
+//	s := &radius.Server{Engine: engine, Clients: registry, Hash: keyring, Prompts: radius.Default(), Now: time.Now, Log: log}
+//	err := s.Run(ctx, radius.Listeners{Authentication: sockets})
+//
+// Only User-Password (PAP) can work: CHAP and its kin prove knowledge of a
+// password that the server must have in clear, and there is none to have of a
+// code that changes. They are rejected, and the log says so.
+package radius
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/authentication"
+)
+
+// An Authenticator decides passcodes: an authentication.Engine.
+type Authenticator interface {
+	// Begin decides a passcode, or opens an attempt that asks for more.
+	Begin(ctx context.Context, r authentication.Request) (authentication.Decision, error)
+	// Continue goes on with an attempt. An answer that fits none is refused with fault.AttemptNotFound,
+	// fault.OutOfSequence or fault.StepNotRequested and changes nothing.
+	Continue(ctx context.Context, a authentication.Answer) (authentication.Decision, error)
+}
+
+// Clients are the deployment's RADIUS clients: an access.RADIUSRegistry.
+type Clients interface {
+	List(ctx context.Context) ([]access.RADIUSClient, error)
+	Secret(ctx context.Context, c access.RADIUSClient) ([]byte, error)
+}
+
+// A Server answers requests. Engine, Clients, Hash, Prompts, Now and Log must be set; the zero value of the other
+// fields stands for the default that is named there.
+type Server struct {
+	Engine  Authenticator
+	Clients Clients
+	Hash    access.Hasher // binds a State to its client
+	Prompts Prompts
+	Now     func() time.Time
+	Log     *slog.Logger
+
+	// Life is how long a challenge waits for its answer: 30 to 600 seconds, 180.
+	Life time.Duration
+	// Workers is how many requests are decided at once: 512. Each waits for a commit that it shares with others.
+	Workers int
+	// Queue is how many packets wait for a worker: 4096.
+	Queue int
+	// Copies is how many answers are kept for those who ask again: 131072, which is about 40 MB.
+	Copies int
+	// Count, if set, is told what became of each packet, and how long that took.
+	Count func(port Port, o Outcome, took time.Duration)
+
+	table   atomic.Pointer[table]
+	copies  *copies
+	queue   chan *request
+	notices notices
+}
+
+// A Port is what a packet came in by.
+type Port string
+
+// The ports.
+const (
+	Authentication Port = "authentication" // UDP 1812
+	Accounting     Port = "accounting"     // UDP 1813
+	RadSec         Port = "radsec"         // TLS 2083, for both
+)
+
+// Listeners are what a server takes packets from; those for UDP are made by [Listen].
+type Listeners struct {
+	Authentication []*net.UDPConn
+	Accounting     []*net.UDPConn
+	RadSec         net.Listener // with TLS configured by [TLSConfig]; nil for none
+}
+
+// Times of the server.
+const (
+	patience      = 5 * time.Second  // after which nobody waits for an answer any more
+	drainPatience = 10 * time.Second // for what is under way when the server ends
+	refreshEvery  = 3 * time.Second  // other servers' changes to the clients
+	copyLife      = 30 * time.Second // of an answer kept for those who ask again (RFC 5080 section 2.2.2)
+)
+
+// A request is a packet and where its answer goes.
+type request struct {
+	data     []byte
+	port     Port
+	client   *client
+	from     source
+	received time.Time
+	respond  responder
+	local    []byte // control message that names the address it was sent to
+}
+
+// A responder takes the answer to a request.
+type responder interface {
+	respond(r *request, answer []byte)
+}
+
+func (s *Server) complete() {
+	orElse := func(v *int, other int) {
+		if *v == 0 {
+			*v = other
+		}
+	}
+	orElse(&s.Workers, 512)
+	orElse(&s.Queue, 4096)
+	orElse(&s.Copies, 131072)
+	if s.Count == nil {
+		s.Count = func(Port, Outcome, time.Duration) {}
+	}
+	s.copies = newCopies(s.Copies, copyLife)
+	s.queue = make(chan *request, s.Queue)
+}
+
+// Run answers until ctx ends; then it takes no more, finishes what it has and closes the listeners.
+func (s *Server) Run(ctx context.Context, l Listeners) error {
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	return s.work(ctx, l)
+}
+
+// start makes what a server runs on.
+func (s *Server) start(ctx context.Context) error {
+	s.complete()
+	return s.Refresh(ctx)
+}
+
+// work runs it.
+func (s *Server) work(ctx context.Context, l Listeners) error {
+	// Requests go on while the server drains.
+	lasting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	context.AfterFunc(ctx, func() { time.AfterFunc(drainPatience, stop) })
+
+	var workers sync.WaitGroup
+	for range s.Workers {
+		workers.Go(func() {
+			for r := range s.queue {
+				s.serve(lasting, r)
+			}
+		})
+	}
+	readers, reading := errgroup.WithContext(ctx)
+	for _, conn := range l.Authentication {
+		readers.Go(func() error { return s.read(reading, conn, Authentication) })
+	}
+	for _, conn := range l.Accounting {
+		readers.Go(func() error { return s.read(reading, conn, Accounting) })
+	}
+	if l.RadSec != nil {
+		readers.Go(func() error { return s.acceptTLS(reading, lasting, l.RadSec) })
+	}
+	readers.Go(func() error { s.refreshing(reading); return nil })
+	err := readers.Wait()
+	close(s.queue)
+	workers.Wait()
+	for _, conn := range append(l.Authentication, l.Accounting...) {
+		conn.Close()
+	}
+	return err
+}
+
+// refreshing learns of other servers' changes until ctx ends.
+func (s *Server) refreshing(ctx context.Context) {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.Refresh(ctx); err != nil && ctx.Err() == nil {
+			s.Log.ErrorContext(ctx, "reading the RADIUS clients", "error", err)
+		}
+	}
+}

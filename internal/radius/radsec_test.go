@@ -1,0 +1,323 @@
+package radius
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"layeh.com/radius"
+
+	"github.com/tallystick/tallystick/internal/access"
+)
+
+// An authority signs certificates for tests.
+type authority struct {
+	t    testing.TB
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	next int64
+}
+
+func newAuthority(t testing.TB) *authority {
+	a := &authority{t: t, next: 1}
+	pair := a.sign("the authority of the tests", true)
+	a.cert, a.key = pair.Leaf, pair.PrivateKey.(*ecdsa.PrivateKey)
+	return a
+}
+
+// sign makes a certificate for 127.0.0.1 and a DNS name.
+func (a *authority) sign(name string, isCA bool) tls.Certificate {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.next++
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(a.next), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: isCA, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	issuer, signer := a.cert, a.key
+	if isCA {
+		issuer, signer = template, key
+	} else {
+		template.DNSNames, template.IPAddresses = []string{name}, []net.IP{net.IPv4(127, 0, 0, 1)}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), signer)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+// file writes the certificate of the authority.
+func (a *authority) file() string {
+	a.t.Helper()
+	file := filepath.Join(a.t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+	return file
+}
+
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+// secure makes the house listen for RadSec.
+func (h *house) secure(a *authority) *house {
+	h.t.Helper()
+	config, err := TLSConfig(&tls.Config{Certificates: []tls.Certificate{a.sign("server.example.com", false)}}, a.file())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.tls = tls.NewListener(l, config)
+	return h
+}
+
+// connect connects with a certificate.
+func (h *house) connect(a *authority, certificates ...tls.Certificate) *tls.Conn {
+	h.t.Helper()
+	conn, err := tls.Dial("tcp", h.tls.Addr().String(), &tls.Config{RootCAs: a.pool(), ServerName: "server.example.com", Certificates: certificates})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(patienceOfTests))
+	return conn
+}
+
+// over is a client over TLS.
+func over(name, certificate string) access.RADIUSClient {
+	return access.RADIUSClient{Name: name, Certificate: certificate, Prompts: access.PromptsSecurID, Challenges: true, MessageAuthenticator: access.Require, Version: 1}
+}
+
+// tlsLogin is an Access-Request under the secret of RadSec, with a Message-Authenticator if it is wanted.
+func tlsLogin(t testing.TB, id byte, authenticated bool) *radius.Packet {
+	p := &radius.Packet{Code: radius.CodeAccessRequest, Identifier: id, Authenticator: [16]byte(authenticatorOf(id)), Secret: []byte(radSecSecret)}
+	if authenticated {
+		p.Add(80, make([]byte, 16))
+	}
+	p.Add(1, radius.Attribute("alice"))
+	hidden, err := radius.NewUserPassword([]byte("123456"), p.Secret, p.Authenticator[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Add(2, hidden)
+	if authenticated {
+		b, err := p.MarshalBinary()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := hmac.New(md5.New, p.Secret)
+		h.Write(b)
+		copy(p.Get(80), h.Sum(nil))
+	}
+	return p
+}
+
+// talk sends a packet and returns its answer, once it is known to be one.
+func talk(t testing.TB, conn net.Conn, p *radius.Packet) *radius.Packet {
+	t.Helper()
+	b, err := p.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := nextPacket(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !radius.IsAuthenticResponse(answer, b, p.Secret) {
+		t.Errorf("the answer is not authentic: % x", answer)
+	}
+	parsed, err := radius.Parse(answer, p.Secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
+}
+
+func TestRadSec(t *testing.T) {
+	a := newAuthority(t)
+	named, printed, unknown := a.sign("vpn1.example.com", false), a.sign("vpn2.example.com", false), a.sign("vpn3.example.com", false)
+	sum := sha256.Sum256(printed.Leaf.Raw)
+	engine := always(accept)
+	h := build(t, engine, over("vpn1", "vpn1.example.com"), over("vpn2", "sha256:"+hex.EncodeToString(sum[:])), over("else", "vpn2.example.com")).secure(a).run()
+
+	for name, certificate := range map[string]tls.Certificate{"vpn1": named, "vpn2": printed} {
+		conn := h.connect(a, certificate)
+		for id := range byte(3) {
+			// TLS vouches for what has no Message-Authenticator.
+			if got := talk(t, conn, tlsLogin(t, id, id != 1)); got.Code != radius.CodeAccessAccept {
+				t.Errorf("%s: %v", name, got.Code)
+			}
+			h.becomes(Accepted)
+			if got := engine.lastBegun(); got.Source.Agent != "radius:"+name || got.Passcode != "123456" {
+				t.Errorf("the engine was asked %+v", got)
+			}
+		}
+		books := &radius.Packet{Code: radius.CodeAccountingRequest, Identifier: 9, Secret: []byte(radSecSecret)}
+		if got := talk(t, conn, books); got.Code != radius.CodeAccountingResponse {
+			t.Errorf("accounting: %v", got.Code)
+		}
+		h.becomes(Accounted)
+	}
+
+	stranger := h.connect(a, unknown)
+	b, _ := tlsLogin(t, 1, true).Encode()
+	stranger.Write(b)
+	h.becomes(Stranger)
+	ends(t, stranger)
+}
+
+// ends fails the test unless the server ends the connection without a word.
+func ends(t testing.TB, conn net.Conn) {
+	t.Helper()
+	if rest, err := io.ReadAll(conn); len(rest) > 0 || os.IsTimeout(err) {
+		t.Errorf("got % x, %v", rest, err)
+	}
+}
+
+func TestRadSecTakesNoOtherCertificates(t *testing.T) {
+	a, other := newAuthority(t), newAuthority(t)
+	h := build(t, always(accept), over("vpn1", "vpn1.example.com")).secure(a).run()
+	for name, certificates := range map[string][]tls.Certificate{"none": nil, "another authority's": {other.sign("vpn1.example.com", false)}} {
+		conn := h.connect(a, certificates...) // with TLS 1.3 the client learns of it when it reads
+		b, _ := tlsLogin(t, 1, true).Encode()
+		conn.Write(b)
+		if rest, err := io.ReadAll(conn); err == nil || len(rest) > 0 {
+			t.Errorf("%s: got % x, %v", name, rest, err)
+		}
+	}
+	old := &tls.Config{RootCAs: a.pool(), ServerName: "server.example.com", MaxVersion: tls.VersionTLS11}
+	if conn, err := tls.Dial("tcp", h.tls.Addr().String(), old); err == nil {
+		conn.Close()
+		t.Error("TLS 1.1 was taken")
+	}
+	plainText, err := net.Dial("tcp", h.tls.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plainText.Close()
+	plainText.Write(login(1, "alice", "123456"))
+	plainText.SetDeadline(time.Now().Add(patienceOfTests))
+	if rest, err := io.ReadAll(plainText); os.IsTimeout(err) || len(rest) > 0 && rest[0] != 21 { // an alert
+		t.Errorf("without TLS: % x, %v", rest, err)
+	}
+	if n := len(h.outcomes); n > 0 {
+		t.Errorf("%d packets were taken", n)
+	}
+	if _, err := TLSConfig(&tls.Config{}, filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("authorities from a file that is not there")
+	}
+}
+
+func TestRadSecBetweenPackets(t *testing.T) {
+	a := newAuthority(t)
+	engine, deciding, release := gate()
+	h := build(t, engine, over("vpn1", "vpn1.example.com")).secure(a).run()
+	certificate := a.sign("vpn1.example.com", false)
+
+	// Several at once, and one in pieces.
+	conn := h.connect(a, certificate)
+	var all []byte
+	for id := range byte(5) {
+		b, _ := tlsLogin(t, id, true).Encode()
+		all = append(all, b...)
+	}
+	conn.Write(all[:3])
+	conn.Write(all[3 : len(all)-1])
+	conn.Write(all[len(all)-1:])
+	for range 5 {
+		<-deciding
+	}
+	close(release)
+	ids := map[byte]bool{}
+	for range 5 {
+		answer, err := nextPacket(t.Context(), conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[answer[1]] = true
+		h.becomes(Accepted)
+	}
+	if len(ids) != 5 {
+		t.Errorf("answered %v", ids)
+	}
+
+	// The same packet over another connection: its answer was lost with the first.
+	again := h.connect(a, certificate)
+	if got := talk(t, again, tlsLogin(t, 0, true)); got.Code != radius.CodeAccessAccept {
+		t.Error(got.Code)
+	}
+	h.becomes(Repeated)
+
+	// A response is no request; the connection goes on. A wrong length ends it.
+	wrong, _ := tlsLogin(t, 7, true).Encode()
+	again.Write(changed(wrong, 0, 2))
+	h.becomes(BadCode)
+	if got := talk(t, again, tlsLogin(t, 8, true)); got.Code != radius.CodeAccessAccept {
+		t.Error(got.Code)
+	}
+	h.becomes(Accepted)
+	again.Write([]byte{1, 1, 0, 19})
+	h.becomes(BadLength)
+	ends(t, again)
+
+	// A client that is deleted gets no further answer over the connection that it has.
+	h.clients.set()
+	if err := h.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := tlsLogin(t, 9, true).Encode()
+	conn.Write(b)
+	h.becomes(Stranger)
+	ends(t, conn)
+}
+
+func TestRadSecEndsWithTheServer(t *testing.T) {
+	a := newAuthority(t)
+	engine, deciding, release := gate()
+	h := build(t, engine, over("vpn1", "vpn1.example.com")).secure(a).run()
+	conn, idle := h.connect(a, a.sign("vpn1.example.com", false)), h.connect(a, a.sign("vpn1.example.com", false))
+	b, _ := tlsLogin(t, 1, true).Encode()
+	conn.Write(b)
+	<-deciding
+	h.end()
+	close(release)
+	h.stop()
+	rest, err := io.ReadAll(conn)
+	if err != nil || len(rest) < 20 || !bytes.Equal(rest[:2], []byte{2, 1}) {
+		t.Errorf("got % x, %v", rest, err)
+	}
+	ends(t, idle)
+}

@@ -1,0 +1,111 @@
+package radius
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"layeh.com/radius"
+)
+
+// receiveBuffer is what the system keeps for a socket: a fifth of a second at 20,000 packets a second, where it grants that.
+const receiveBuffer = 4 << 20
+
+// Listen opens a UDP socket for a [Server]: "127.0.0.1:1812", ":1812", "[::1]:1812".
+func Listen(address string) (*net.UDPConn, error) {
+	at, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening for RADIUS: %w", err)
+	}
+	conn, err := net.ListenUDP("udp", at)
+	if err != nil {
+		return nil, fmt.Errorf("listening for RADIUS: %w", err)
+	}
+	// A smaller buffer loses packets sooner, and nothing else.
+	_ = conn.SetReadBuffer(receiveBuffer)
+	if err := tellLocal(conn); err != nil {
+		return nil, errors.Join(fmt.Errorf("listening for RADIUS: %w", err), conn.Close())
+	}
+	return conn, nil
+}
+
+// A socket answers by UDP, from the address that the request was sent to.
+type socket struct {
+	*net.UDPConn
+	s *Server
+}
+
+func (c socket) respond(r *request, answer []byte) {
+	to := netip.AddrPortFrom(r.from.address, r.from.port)
+	if _, _, err := c.WriteMsgUDPAddrPort(answer, r.local, to); err != nil {
+		c.s.note(context.Background(), r.client, r.from, "an answer could not be sent: "+errorWord(err))
+	}
+}
+
+// errorWord is what the system says of an error, without the addresses in it.
+func errorWord(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err.Error()
+	}
+	return err.Error()
+}
+
+// read takes packets from a socket until ctx ends.
+func (s *Server) read(ctx context.Context, conn *net.UDPConn, port Port) error {
+	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	to := socket{conn, s}
+	buffer, control := make([]byte, maxSize+1), make([]byte, 128)
+	for {
+		n, controls, _, from, err := conn.ReadMsgUDPAddrPort(buffer, control)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		case err != nil:
+			s.note(ctx, nil, source{}, "reading packets: "+errorWord(err))
+			continue
+		}
+		s.take(ctx, &request{
+			data: buffer[:n], port: port, received: s.Now(), respond: to, local: control[:controls],
+			from: source{from.Addr().Unmap().WithZone(""), from.Port()},
+		})
+	}
+}
+
+// take looks at a packet that has just arrived, and lets it wait for a worker. It keeps nothing of the buffers.
+func (s *Server) take(ctx context.Context, r *request) {
+	data, wrong := sized(r.data)
+	if r.client = s.table.Load().at(r.from.address); r.client == nil {
+		wrong = Stranger
+	}
+	if wrong == "" && !r.port.takes(radius.Code(data[0])) {
+		wrong = BadCode
+	}
+	if wrong == "" && r.client.limit != nil && !r.client.limit.AllowN(r.received, 1) {
+		wrong = Limited
+	}
+	if wrong != "" {
+		s.over(ctx, r, wrong)
+		return
+	}
+	r.data, r.local = bytes.Clone(data), backTo(r.local)
+	for {
+		select {
+		case s.queue <- r:
+			return
+		default:
+		}
+		select {
+		case oldest := <-s.queue:
+			s.over(ctx, oldest, Overload)
+		default:
+		}
+	}
+}
