@@ -213,6 +213,8 @@ func kindOf(t reflect.Type) string {
 		return "object"
 	case t.Kind() == reflect.Int, t.Kind() == reflect.Int64:
 		return "integer"
+	case t.Kind() == reflect.Float64:
+		return "number"
 	case t.Kind() == reflect.Bool:
 		return "boolean"
 	}
