@@ -105,6 +105,10 @@ func (p *program) handOut(issue client.Issue, f *deliveryFlags) error {
 	for _, w := range issue.Warnings {
 		p.Note("warning: " + w)
 	}
+	if f.qr != "" && d.QR == "" {
+		p.Note(fmt.Sprintf("warning: a token file has no QR code: %s was not drawn", f.qr))
+		f.qr = ""
+	}
 	file, err := f.write(d, p.Out)
 	if err != nil {
 		return fmt.Errorf("token %s was distributed, but what was made for it could not be kept (%w): distribute it again, to another file", issue.Serial, err)
@@ -141,7 +145,7 @@ func (p *program) showsPictures() bool {
 
 // write puts the delivery and its QR code into files and returns the name of the delivery's; "-" is out.
 func (f *deliveryFlags) write(d client.Delivery, out io.Writer) (string, error) {
-	if f.qr != "" && d.QR != "" {
+	if f.qr != "" {
 		picture, err := drawQR(d.QR, f.qr)
 		if err != nil {
 			return "", err

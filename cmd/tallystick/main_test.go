@@ -31,7 +31,7 @@ var short = []string{"users", "tokens", "file"}
 //
 //	serve [FLAG...]        start the server on a free port and go on once it serves: $SERVER is its URL, server.log what it says
 //	stop                   end it by SIGTERM; it must end well
-//	kill                   end it by SIGKILL
+//	crash                  end it by SIGKILL
 //	refused CODE COMMAND   run it with --json; it must print nothing but this refusal, and exit with status 3
 //	status N COMMAND       run it; it must exit with this status
 //	field VAR FILE PATH    set VAR to a member of a JSON document: delivery.ctf, serials.0
@@ -62,7 +62,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve":       serve,
 			"stop":        stop,
-			"kill":        kill,
+			"crash":       crash,
 			"refused":     refused,
 			"status":      status,
 			"field":       field,

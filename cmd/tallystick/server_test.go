@@ -93,12 +93,12 @@ func stop(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func kill(ts *testscript.TestScript, neg bool, args []string) { running(ts, neg, args).kill() }
+func crash(ts *testscript.TestScript, neg bool, args []string) { running(ts, neg, args).kill() }
 
 func running(ts *testscript.TestScript, neg bool, args []string) *serverProcess {
 	p := ts.Value(serverKey{}).(*serverProcess)
 	if neg || len(args) > 0 || p.cmd == nil {
-		ts.Fatalf("usage: stop | kill, while the server runs")
+		ts.Fatalf("usage: stop | crash, while the server runs")
 	}
 	return p
 }
