@@ -32,16 +32,9 @@ func (p *program) auditList() *cobra.Command {
 		if f.Until, err = moment("--until", until); err != nil {
 			return err
 		}
-		events := []client.Event{}
-		for {
-			page, err := r.server.AuditEvents(r.ctx, f)
-			if err != nil {
-				return err
-			}
-			if events = append(events, page.Events...); page.Next == nil {
-				break
-			}
-			f.After = page.Next
+		events, err := allEvents(r, f)
+		if err != nil {
+			return err
 		}
 		return p.table(map[string]any{"events": events}, []string{"PLACE", "WHEN", "WHO", "WHAT"}, len(events), func(i int) []string {
 			e := events[i]
@@ -60,6 +53,21 @@ func (p *program) auditList() *cobra.Command {
 	s.StringVar(&since, "since", "", "`time` of the first event, RFC 3339 or YYYY-MM-DD")
 	s.StringVar(&until, "until", "", "`time` before which the last event was")
 	return cmd
+}
+
+// allEvents reads every page.
+func allEvents(r run, f client.EventFilter) ([]client.Event, error) {
+	events := []client.Event{}
+	for {
+		page, err := r.server.AuditEvents(r.ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		if events = append(events, page.Events...); page.Next == nil {
+			return events, nil
+		}
+		f.After = page.Next
+	}
 }
 
 // moment reads a time or a day; "" is none.

@@ -78,12 +78,18 @@ func (p *program) tokenDistribute() *cobra.Command {
 	return cmd
 }
 
+// reasons are those of [distribution.Reasons], for people.
+const reasons = "COMPROMISED, LOST_DEVICE, NEW_DEVICE, CHANGE_ATTRIBUTES, NOT_RECEIVED or OTHER"
+
 func (p *program) tokenRedistribute() *cobra.Command {
 	cmd := p.command("redistribute SERIAL", "Deliver a token again, with a new seed", 1, nil)
 	f := p.deliveryFlags(cmd)
-	reason := cmd.Flags().String("reason", "", "COMPROMISED, LOST_DEVICE, NEW_DEVICE, CHANGE_ATTRIBUTES, NOT_RECEIVED or OTHER")
+	reason := cmd.Flags().String("reason", "", reasons)
 	note := cmd.Flags().String("note", "", "`text` that says why; OTHER needs it")
 	p.does(cmd, func(r run) error {
+		if *reason == "" {
+			return cli.Usagef("say why: --reason %s", reasons)
+		}
 		d, err := p.distribution(cmd, f)
 		if err != nil {
 			return err

@@ -100,7 +100,7 @@ func group(name, short string, commands ...*cobra.Command) *cobra.Command {
 var hints = map[fault.Code]string{
 	fault.PasswordRequired: "give the password with --password-file FILE, or --password-file - to read it from standard input",
 	fault.DeviceIDRequired: "give it with --device-id ID",
-	fault.ReasonRequired:   "give it with --reason COMPROMISED|LOST_DEVICE|NEW_DEVICE|CHANGE_ATTRIBUTES|NOT_RECEIVED|OTHER, and --note TEXT with OTHER",
+	fault.ReasonRequired:   "give it with --note TEXT",
 	fault.UserNotFound:     "'tallystick user list' shows the users",
 	fault.TokenNotFound:    "'tallystick token list' shows the tokens",
 	fault.ProfileNotFound:  "'tallystick profile list' shows the profiles",

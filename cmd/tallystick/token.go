@@ -1,13 +1,16 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 func (p *program) tokenCommands() *cobra.Command {
@@ -57,7 +60,7 @@ func (p *program) tokenImport() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(done, "imported %d tokens; %d were here already and left alone", len(done.Imported), len(done.Ignored))
+		return p.result(done, "imported %s; %d were here already and left alone", counted(len(done.Imported), "token"), len(done.Ignored))
 	})
 	return cmd
 }
@@ -156,15 +159,17 @@ func (p *program) unless(err error, document any) error {
 	return p.PrintJSON(document)
 }
 
-// history prints the latest events of an object, for those who may read them.
+// history prints the latest events of an object in the last week, for those who may read them.
 func (p *program) history(r run, object string) error {
-	const latest = 10
-	page, err := r.server.AuditEvents(r.ctx, client.EventFilter{Object: object})
-	if err != nil {
-		return nil //nolint:nilerr // the token was shown; its events are for auditors and administrators
+	const latest, week = 10, 7 * 24 * time.Hour
+	events, err := allEvents(r, client.EventFilter{Object: object, Since: time.Now().Add(-week)})
+	if refused := new(client.Error); errors.As(err, &refused) && refused.Code == string(fault.Forbidden) {
+		return nil // the token was shown; its events are for auditors and administrators
 	}
-	events := page.Events[max(0, len(page.Events)-latest):]
-	for _, e := range events {
+	if err != nil {
+		return err
+	}
+	for _, e := range events[max(0, len(events)-latest):] {
 		p.fields(date(&e.At), eventLine(e))
 	}
 	return nil

@@ -129,3 +129,11 @@ func (p *program) deletion(use, short string, do func(run) error) *cobra.Command
 }
 
 func number(n int) string { return strconv.Itoa(n) }
+
+// counted is a number of things.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return number(n) + " " + thing
+}
