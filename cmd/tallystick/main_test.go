@@ -29,7 +29,8 @@ var short = []string{"users", "tokens", "file"}
 // TestScripts runs the transcripts in testdata with the real programs. Each has its own data folder, TALLYSTICK_DATA,
 // and its own token app. Besides testscript's commands they use
 //
-//	serve [FLAG...]        start the server on a free port and go on once it serves: $SERVER is its URL, server.log what it says
+//	serve [FLAG...]        start the server on a free port and go on once it serves: $SERVER is its URL, server.log what it says,
+//	                       $METRICS the address of its metrics
 //	stop                   end it by SIGTERM; it must end well
 //	crash                  end it by SIGKILL
 //	refused CODE COMMAND   run it with --json; it must print nothing but this refusal, and exit with status 3
@@ -38,7 +39,8 @@ var short = []string{"users", "tokens", "file"}
 //	clock INTERVAL         set NOW, NEXT and LATER to times that are an interval apart, in RFC 3339, and in seconds in NOW_UNIX
 //	                       and so on: the codes of three times in a row are good, however long a script takes to try them
 //	sql STATEMENT          change the database behind the server's back; one row, no more and no less
-//	get URL                fetch a page; unix:PATH/PAGE from a socket, https from a server that ca.pem in the data folder vouches for
+//	get URL [NAME:VALUE]   fetch a page; unix:PATH/PAGE from a socket, https from a server that ca.pem in the data folder vouches for
+//	post URL BODY [NAME:VALUE]  send it a JSON document, with headers
 //	certificate CERT KEY   make a certificate for 127.0.0.1 that is its own authority
 //
 // and the condition [without:PROGRAM], for leaving out what needs a program that is not here. Where TALLYSTICK_REQUIRE
@@ -69,6 +71,7 @@ func TestScripts(t *testing.T) {
 			"clock":       clock,
 			"sql":         change,
 			"get":         get,
+			"post":        post,
 			"certificate": certificate,
 		},
 	}

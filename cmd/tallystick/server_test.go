@@ -16,11 +16,11 @@ import (
 	"math/big"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,7 +51,10 @@ func (p *serverProcess) wait() error {
 	return err
 }
 
-var servingLine = regexp.MustCompile(` msg=serving .*public_url=(\S+)`)
+var (
+	servingLine = regexp.MustCompile(` msg=serving .*public_url=(\S+)`)
+	metricsLine = regexp.MustCompile(` msg="serving metrics" address=(\S+)`)
+)
 
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	p := ts.Value(serverKey{}).(*serverProcess)
@@ -65,12 +68,15 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(cmd.Start())
 	p.cmd, p.read = cmd, make(chan struct{})
-	serving := make(chan string, 1)
+	serving, metrics := make(chan string, 1), ""
 	go func() {
 		defer close(p.read)
 		defer log.Close()
 		for lines := bufio.NewScanner(said); lines.Scan(); {
 			fmt.Fprintln(log, lines.Text())
+			if m := metricsLine.FindStringSubmatch(lines.Text()); m != nil {
+				metrics = m[1]
+			}
 			if m := servingLine.FindStringSubmatch(lines.Text()); m != nil {
 				serving <- m[1]
 			}
@@ -79,6 +85,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	select {
 	case at := <-serving:
 		ts.Setenv("SERVER", at)
+		ts.Setenv("METRICS", metrics)
 	case <-p.read:
 		err := p.wait()
 		ts.Fatalf("the server ended: %v\n%s", err, ts.ReadFile("server.log"))
@@ -107,7 +114,7 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: sql STATEMENT")
 	}
-	db, err := sql.Open("sqlite", filepath.Join(ts.Getenv("TALLYSTICK_DATA"), "tallystick.db"))
+	db, err := sql.Open("sqlite", filepath.Join(ts.Getenv("TALLYSTICK_DATA"), "tallystick.db")+"?_pragma=busy_timeout(10000)")
 	ts.Check(err)
 	defer db.Close()
 	result, err := db.Exec(args[0])
@@ -118,28 +125,44 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func get(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: get URL")
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: get URL [NAME:VALUE...]")
 	}
-	at, err := url.Parse(args[0])
-	ts.Check(err)
+	send(ts, http.MethodGet, args[0], "", args[1:])
+}
+
+func post(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: post URL BODY [NAME:VALUE...]")
+	}
+	send(ts, http.MethodPost, args[0], args[1], append([]string{"Content-Type:application/json"}, args[2:]...))
+}
+
+// send asks for a page and prints its status, its headers in the order of their names, and what it holds.
+func send(ts *testscript.TestScript, method, page, body string, headers []string) {
 	transport := &http.Transport{DisableKeepAlives: true}
-	switch at.Scheme {
-	case "unix":
-		socket, page := filepath.Split(at.Path)
-		at = &url.URL{Scheme: "http", Host: "socket", Path: page}
+	if path, ok := strings.CutPrefix(page, "unix:"); ok {
+		socket, rest, _ := strings.Cut(path, ".sock/")
+		page = "http://socket/" + rest
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", filepath.Clean(socket))
+			return new(net.Dialer).DialContext(ctx, "unix", ts.MkAbs(socket+".sock"))
 		}
-	case "https":
+	} else if strings.HasPrefix(page, "https:") {
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM([]byte(ts.ReadFile(filepath.Join(ts.Getenv("TALLYSTICK_DATA"), "ca.pem"))))
 		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
 	}
-	answer, err := (&http.Client{Transport: transport}).Get(at.String())
+	request, err := http.NewRequest(method, page, strings.NewReader(body))
+	ts.Check(err)
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ":")
+		request.Header.Set(name, value)
+	}
+	answer, err := (&http.Client{Transport: transport}).Do(request)
 	ts.Check(err)
 	defer answer.Body.Close()
 	fmt.Fprintln(ts.Stdout(), answer.Status)
+	ts.Check(answer.Header.Write(ts.Stdout()))
 	_, err = io.Copy(ts.Stdout(), answer.Body)
 	ts.Check(err)
 }

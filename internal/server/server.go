@@ -42,10 +42,6 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer unlock()
-	master, err := c.master()
-	if err != nil {
-		return err
-	}
 	database := c.Database
 	if database == "" {
 		database = c.file("tallystick.db")
@@ -55,6 +51,10 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer db.Close()
+	master, err := c.master(ctx, db)
+	if err != nil {
+		return err
+	}
 	keys, err := seed.OpenKeyring(ctx, master, db, c.Now)
 	if err != nil {
 		return err
@@ -71,17 +71,25 @@ func Run(ctx context.Context, c Config) error {
 	return c.serve(ctx, h, listener)
 }
 
-// master reads the master key; the file in the data folder is made at the first start.
-func (c *Config) master() (seed.Master, error) {
-	path := c.MasterKey
-	if path == "" {
-		path = c.file("master.key")
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			if err := seed.MakeMasterFile(path); err != nil {
-				return nil, err
-			}
-			c.Printf("Made the master key %s. Without it nothing in the database opens: keep a copy in a safe place, apart from copies of the database.\n", path)
+// master reads the master key. The file in the data folder is made at the first start, but not for a database that
+// another key has sealed already.
+func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) {
+	if c.MasterKey != "" {
+		return seed.MasterFromFile(c.MasterKey)
+	}
+	path := c.file("master.key")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		used, err := db.DataKeys(ctx)
+		if err != nil {
+			return nil, err
 		}
+		if len(used) > 0 {
+			return nil, fault.New(fault.MasterKey, "this database has a master key, and it is not at %s: put it there, or give it with --master-key FILE", path)
+		}
+		if err := seed.MakeMasterFile(path); err != nil {
+			return nil, err
+		}
+		c.Printf("Made the master key %s. Without it nothing in the database opens: keep a copy in a safe place, apart from copies of the database.\n", path)
 	}
 	return seed.MasterFromFile(path)
 }
@@ -119,6 +127,7 @@ func (c *Config) serve(ctx context.Context, h *house, listener net.Listener) err
 		if err != nil {
 			return fmt.Errorf("listening for Prometheus: %w", err)
 		}
+		c.Log.Info("serving metrics", "address", metrics.Addr().String())
 		c.run(ctx, g, metrics, h.metrics)
 	}
 	h.keepHouse(ctx, g, c.Now)
