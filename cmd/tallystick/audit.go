@@ -15,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 func (p *program) auditCommands() *cobra.Command {
@@ -122,8 +123,8 @@ func (p *program) auditVerify() *cobra.Command {
 		if err := report.Err(); err != nil {
 			return err
 		}
-		return p.result(report, "the log is whole: %d events, %d of them under the newest of %d signed heads, %d not placed yet",
-			report.Events, report.Size, report.Checkpoints, report.Pending)
+		return p.result(report, "the log is whole: %s, %d of them under the newest of %s, %d not placed yet",
+			counted(int(report.Events), "event"), report.Size, counted(report.Checkpoints, "signed head"), report.Pending)
 	})
 	cmd.Flags().StringVar(&checkpoints, "checkpoint", "", "`file` with signed heads that were kept elsewhere (default audit-checkpoints in --data)")
 	cmd.Flags().StringVar(&keyFile, "verifier-key", "", "`file` with the key that verifies signed heads, if you kept it (default what the server says)")
@@ -143,7 +144,11 @@ func (p *program) verifierKey(r run, file string) (note.Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return note.NewVerifier(strings.TrimSpace(string(text)))
+	key, err := note.NewVerifier(strings.TrimSpace(string(text)))
+	if err != nil {
+		return nil, fault.New(fault.Invalid, "%s holds no verifier key (%v)", file, err)
+	}
+	return key, nil
 }
 
 // outsideCheckpoints reads the heads that are kept outside the database.

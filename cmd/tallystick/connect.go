@@ -77,6 +77,7 @@ func (p *program) httpClient() (*http.Client, error) {
 func (p *program) understood(err error) error {
 	var refused *client.Error
 	var unreachable *net.OpError
+	var untrusted *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &refused) && refused.Status < 500:
 		return &fault.Error{Code: fault.Code(refused.Code), Message: refused.Message, Details: refused.Details}
@@ -84,6 +85,8 @@ func (p *program) understood(err error) error {
 		return fmt.Errorf("%s (%s, correlation ID %s: the server's log says more)", refused.Message, refused.Code, refused.CorrelationID)
 	case errors.As(err, &unreachable) && unreachable.Op == "dial" && unreachable.Net == "unix":
 		return fmt.Errorf("no server answers at %s: start it with 'tallystick serve --data %s'", server.SocketPath(p.dataFolder()), p.dataFolder())
+	case errors.As(err, &untrusted):
+		return fmt.Errorf("%w: if the server is yours, give the authority that signed its certificate with --ca FILE (ca.pem in its data folder, if it made its own)", err)
 	}
 	return err
 }

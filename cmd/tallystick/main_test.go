@@ -31,7 +31,7 @@ var short = []string{"users", "tokens", "file"}
 //
 //	serve [FLAG...]        start the server on a free port and go on once it serves: $SERVER is its URL, server.log what it says,
 //	                       $METRICS the address of its metrics
-//	stop                   end it by SIGTERM; it must end well
+//	halt                   end it by SIGTERM; it must end well
 //	crash                  end it by SIGKILL
 //	refused CODE COMMAND   run it with --json; it must print nothing but this refusal, and exit with status 3
 //	status N COMMAND       run it; it must exit with this status
@@ -63,7 +63,7 @@ func TestScripts(t *testing.T) {
 		Condition: without,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve":       serve,
-			"stop":        stop,
+			"halt":        halt,
 			"crash":       crash,
 			"refused":     refused,
 			"status":      status,

@@ -62,6 +62,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: serve [FLAG...], while none runs")
 	}
 	cmd := exec.Command("tallystick", append([]string{"serve", "--data", ts.Getenv("TALLYSTICK_DATA"), "--listen", "127.0.0.1:0"}, args...)...)
+	cmd.Dir = ts.MkAbs(".")
 	said, err := cmd.StderrPipe()
 	ts.Check(err)
 	log, err := os.Create(ts.MkAbs("server.log"))
@@ -92,7 +93,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func stop(ts *testscript.TestScript, neg bool, args []string) {
+func halt(ts *testscript.TestScript, neg bool, args []string) {
 	p := running(ts, neg, args)
 	ts.Check(p.cmd.Process.Signal(syscall.SIGTERM))
 	if err := p.wait(); err != nil {
@@ -105,7 +106,7 @@ func crash(ts *testscript.TestScript, neg bool, args []string) { running(ts, neg
 func running(ts *testscript.TestScript, neg bool, args []string) *serverProcess {
 	p := ts.Value(serverKey{}).(*serverProcess)
 	if neg || len(args) > 0 || p.cmd == nil {
-		ts.Fatalf("usage: stop | crash, while the server runs")
+		ts.Fatalf("usage: halt | crash, while the server runs")
 	}
 	return p
 }

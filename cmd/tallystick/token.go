@@ -77,10 +77,15 @@ func (p *program) readFile(name string) ([]byte, error) {
 		in = f
 	}
 	data, err := io.ReadAll(io.LimitReader(in, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		return nil, cli.Usagef("%s is too large to be a token file", name)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(data) > maxFile:
+		return nil, fault.New(fault.TooLarge, "%s is too large to be a token file", name)
+	case len(data) == 0:
+		return nil, fault.New(fault.ImportFormat, "%s is empty", name)
 	}
-	return data, err
+	return data, nil
 }
 
 func (p *program) tokenList() *cobra.Command {

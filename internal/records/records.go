@@ -159,7 +159,7 @@ func open(data []byte, password string) ([]sdtid.Token, error) {
 	tokens, err := f.Open(password)
 	switch {
 	case errors.Is(err, sdtid.ErrPasswordRequired):
-		return nil, fault.New(fault.ImportPassword, "the file is locked with a password: give it")
+		return nil, fault.New(fault.ImportPassword, "the file is locked with a password, or was changed after it was made: give the password")
 	case errors.Is(err, sdtid.ErrWrongPassword):
 		return nil, fault.New(fault.ImportPassword, "this is not the password of the file, or the file is damaged")
 	case errors.Is(err, sdtid.ErrModified):

@@ -75,8 +75,11 @@ func (f *certFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if err == nil && f.pair != nil && info.ModTime().Equal(f.changed) {
 		return f.pair, nil
 	}
-	pair, loadErr := tls.LoadX509KeyPair(f.cert, f.key)
-	if err = errors.Join(err, loadErr); err != nil {
+	var pair tls.Certificate
+	if err == nil {
+		pair, err = tls.LoadX509KeyPair(f.cert, f.key)
+	}
+	if err != nil {
 		if f.pair != nil { // half replaced: the old one is still good
 			return f.pair, nil
 		}
