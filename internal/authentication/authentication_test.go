@@ -29,7 +29,7 @@ func (p *policies) Current(context.Context) (policy.Set, error) { return p.Set, 
 
 // A deployment has one user, alice, with one token of the test's settings.
 type deployment struct {
-	*testing.T
+	testing.TB
 	now    time.Time
 	db     *store.DB
 	engine *authentication.Engine
@@ -38,9 +38,9 @@ type deployment struct {
 	token  token.Settings
 }
 
-func newDeployment(t *testing.T, url string, s token.Settings) *deployment {
+func newDeployment(t testing.TB, url string, s token.Settings) *deployment {
 	t.Helper()
-	d := &deployment{T: t, now: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC), secret: seed.Generate(), token: s}
+	d := &deployment{TB: t, now: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC), secret: seed.Generate(), token: s}
 	clock := func() time.Time { return d.now }
 	var err error
 	d.db, err = store.Open(t.Context(), store.Options{URL: url})
@@ -52,8 +52,7 @@ func newDeployment(t *testing.T, url string, s token.Settings) *deployment {
 	d.must(err)
 	keys, err := seed.OpenKeyring(t.Context(), master, d.db, clock)
 	d.must(err)
-	_, err = (&user.Registry{Store: d.db, Now: clock}).Add(t.Context(), "alice", "", "")
-	d.must(err)
+	d.addUser("alice")
 	g, err := token.NewGeneration(keys, serial, 1, d.secret, s, d.now)
 	d.must(err)
 	g.Delivered = true
@@ -67,6 +66,12 @@ func newDeployment(t *testing.T, url string, s token.Settings) *deployment {
 	d.engine = &authentication.Engine{Store: d.db, Keys: keys, Policies: &d.policy, Now: clock}
 	d.policy.Set = policy.Default()
 	return d
+}
+
+func (d *deployment) addUser(id string) {
+	d.Helper()
+	_, err := (&user.Registry{Store: d.db, Now: func() time.Time { return d.now }}).Add(d.Context(), id, "", "")
+	d.must(err)
 }
 
 func sqlite(t *testing.T) string { return filepath.Join(t.TempDir(), "test.db") }

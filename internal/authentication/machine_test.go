@@ -24,7 +24,7 @@ type machine struct {
 
 	pin      string
 	former   string // the PIN that was set last, also once it is cleared
-	change   bool // the PIN must be changed
+	change   bool   // the PIN must be changed
 	last     int64
 	offset   int64
 	bad      int // wrong passcodes in a row of the token
