@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
@@ -35,7 +36,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 		return s.refuse(q, notSupported), nil
 	}
 	r := authentication.Request{
-		UserID: m.SubjectName, Ask: len(m.Credentials) == 0, Source: stationOf(c.source, m.SessionAttributes), Dialogue: true,
+		UserID: subject(m.SubjectName), Ask: len(m.Credentials) == 0, Source: stationOf(c.source, m.SessionAttributes), Dialogue: true,
 		Retry: c.agent.Retry, Life: life, Key: q.key,
 	}
 	if !r.Ask {
@@ -54,7 +55,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 	s.inventory(c, m.ClientDetails)
 	ctx := audit.WithCorrelation(c.Context(), q.attempt)
 	d := authentication.Decision{Result: authentication.Denied, Turn: 1}
-	if s.admits(c, m.SubjectName) {
+	if s.admits(c, r.UserID) {
 		if d, err = s.Engine.Begin(ctx, r); err != nil {
 			return s.undecided(c, q, err), nil
 		}
@@ -67,6 +68,14 @@ func (s *Server) initialize(c *call) (reply, error) {
 		return s.undecided(c, q, err), nil
 	}
 	return out, nil
+}
+
+// subject is a name as a user ID, of which the database can keep all that could be one: IDs have up to 128 bytes, and no
+// control characters.
+func subject(name string) string {
+	const more = 128 + utf8.UTFMax
+	name = strings.ReplaceAll(name, "\x00", "\x01")
+	return strings.ToValidUTF8(name[:min(len(name), more)], "")
 }
 
 // verify answers what the last response asked for (section 3.5).
