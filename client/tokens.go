@@ -114,6 +114,11 @@ func (c *Client) ClearPIN(ctx context.Context, serial string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: path("tokens", serial, "pin")})
 }
 
+// ForceNewPIN has the user of a token set a new PIN after the next right passcode, with the old one; PIN_INVALID if there is none.
+func (c *Client) ForceNewPIN(ctx context.Context, serial string) error {
+	return c.do(ctx, call{method: http.MethodPost, path: path("tokens", serial, "pin", "expire")})
+}
+
 // Authenticate decides a passcode and returns the result: only [Accepted] lets
 // the user in. After an error nothing was decided, or nobody knows; it is
 // not sent again, since a code is accepted once.

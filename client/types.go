@@ -20,6 +20,23 @@ type User struct {
 	Enabled   bool      `json:"enabled"`
 	CreatedAt time.Time `json:"created_at"`
 	Version   int       `json:"version"`
+	Lockout   Lockout   `json:"lockout"`
+}
+
+// A Lockout says which wrong passcodes of a user count now, and whether they lock her: all of hers, or those that
+// came from sources (an agent and the station behind it) that she never succeeded from, which lock only such sources.
+type Lockout struct {
+	Failures
+	UnknownSources Failures `json:"unknown_sources"`
+}
+
+// Failures are wrong passcodes in a row.
+type Failures struct {
+	Locked    bool       `json:"locked"`
+	Count     int        `json:"failures"`
+	Since     *time.Time `json:"since,omitempty"` // of the first one
+	LockedAt  *time.Time `json:"locked_at,omitempty"`
+	UnlocksAt *time.Time `json:"unlocks_at,omitempty"` // by itself; nil if only an administrator unlocks
 }
 
 // A NewUser is a user to be added.
@@ -206,7 +223,7 @@ type Token struct {
 	EffectiveExpiry string     `json:"effective_expiry"` // last valid day of the server
 	UserID          string     `json:"user_id"`          // "" while unassigned
 	Enabled         bool       `json:"enabled"`
-	State           string     `json:"state"` // in one word: unassigned, expired, disabled, pending_activation, activation_lapsed, issued, expiring, active
+	State           string     `json:"state"` // in one word: unassigned, expired, disabled, user_locked, pending_activation, activation_lapsed, issued, new_pin, next_tokencode, expiring, active
 	Digits          int        `json:"digits"`
 	IntervalSeconds int        `json:"interval_seconds"`
 	PINType         string     `json:"pin_type"`
@@ -224,6 +241,12 @@ type Token struct {
 	IssueCount      int        `json:"issue_count"`
 	Tainted         bool       `json:"tainted"` // a former user had the seed: the next distribution replaces it
 	Version         int        `json:"version"`
+
+	// What a right passcode meets.
+	PINState           string `json:"pin_state"`            // not_used, none, set, must_change or expired
+	NextTokencode      bool   `json:"next_tokencode"`       // a right passcode has to be followed by the next tokencode
+	BadPasscodes       int    `json:"bad_passcodes"`        // in a row
+	ClockOffsetSeconds int64  `json:"clock_offset_seconds"` // that the token's clock is known to be ahead of the server's
 }
 
 // A Pending seed waits to take over from the one that is valid now.

@@ -61,6 +61,11 @@ func (c *Client) DeleteUser(ctx context.Context, userID string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: path("users", userID)})
 }
 
+// Unlock lets a user authenticate again and forgets the failures that locked her; USER_NOT_FOUND.
+func (c *Client) Unlock(ctx context.Context, userID string) error {
+	return c.do(ctx, call{method: http.MethodPost, path: path("users", userID, "unlock")})
+}
+
 // get reads something.
 func get[T any](ctx context.Context, c *Client, path string, q query) (T, error) {
 	var result T

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -17,7 +18,7 @@ func (p *program) tokenCommands() *cobra.Command {
 	return group("token", "Software tokens, from the first record to the last",
 		p.tokenCreate(), p.tokenImport(), p.tokenList(), p.tokenShow(), p.tokenAssign(), p.tokenUnassign(),
 		p.tokenEnable(), p.tokenDisable(), p.tokenDistribute(), p.tokenRedistribute(), p.tokenRevoke(),
-		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenDelete())
+		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenDelete())
 }
 
 func (p *program) tokenCreate() *cobra.Command {
@@ -132,7 +133,8 @@ func (p *program) tokenShow() *cobra.Command {
 		if err != nil || p.JSON {
 			return p.unless(err, t)
 		}
-		p.fields("serial", t.Serial, "state", t.State, "user", t.UserID, "codes", codes(t), "pin", pinWord(t), "first day", t.Birth,
+		p.fields("serial", t.Serial, "state", t.State, "user", t.UserID, "codes", codes(t), "pin", pinWord(t), "wrong passcodes", signInWord(t),
+			"clock", offsetWord(t), "first day", t.Birth,
 			"last day", t.EffectiveExpiry, "distribution", t.Distribution, "profile", t.Profile, "nickname", t.Nickname, "device id", t.DeviceID,
 			"generation", number(t.Generation), "distributed", date(t.DistributedAt), "confirmed", date(t.ConfirmedAt), "last used", date(t.LastUsedAt),
 			"times issued", number(t.IssueCount), "version", number(t.Version))
@@ -147,13 +149,39 @@ func (p *program) tokenShow() *cobra.Command {
 }
 
 func pinWord(t client.Token) string {
-	switch {
-	case t.PINType == "none":
+	switch t.PINState {
+	case "not_used":
 		return "not used"
-	case t.PINSet:
-		return "set"
+	case "none":
+		return "none: the next right tokencode begins with a new one"
+	case "must_change":
+		return "set, to be changed at its next use"
+	case "expired":
+		return "set, too old: to be changed at its next use"
 	}
-	return "not set: the tokencode alone is the passcode"
+	return "set"
+}
+
+// signInWord says what stands between a right passcode and the token's user; "" if nothing does.
+func signInWord(t client.Token) string {
+	switch {
+	case t.NextTokencode:
+		return fmt.Sprintf("after %d wrong ones a right passcode takes the next tokencode too", t.BadPasscodes)
+	case t.BadPasscodes > 0:
+		return number(t.BadPasscodes) + " in a row"
+	}
+	return ""
+}
+
+// offsetWord says how far a token's clock is off, "" if it is not.
+func offsetWord(t client.Token) string {
+	switch ahead := time.Duration(t.ClockOffsetSeconds) * time.Second; {
+	case ahead > 0:
+		return ahead.String() + " ahead"
+	case ahead < 0:
+		return (-ahead).String() + " behind"
+	}
+	return ""
 }
 
 // unless prints a document if there was no error.
@@ -279,6 +307,15 @@ func (p *program) tokenClearPIN() *cobra.Command {
 			return err
 		}
 		return p.result(map[string]string{"serial": r.args[0]}, "token %s has no PIN now", r.args[0])
+	})
+}
+
+func (p *program) tokenForceNewPIN() *cobra.Command {
+	return p.command("force-new-pin SERIAL", "Have the user set a new PIN after the next right passcode", 1, func(r run) error {
+		if err := r.server.ForceNewPIN(r.ctx, r.args[0]); err != nil {
+			return err
+		}
+		return p.result(map[string]string{"serial": r.args[0]}, "token %s takes its PIN once more, and then a new one", r.args[0])
 	})
 }
 

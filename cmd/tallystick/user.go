@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,8 @@ import (
 )
 
 func (p *program) userCommands() *cobra.Command {
-	return group("user", "The people who hold tokens", p.userAdd(), p.userList(), p.userShow(), p.userEdit(), p.userDisable(), p.userDelete())
+	return group("user", "The people who hold tokens", p.userAdd(), p.userList(), p.userShow(), p.userEdit(), p.userDisable(), p.userUnlock(),
+		p.userDelete())
 }
 
 func (p *program) userAdd() *cobra.Command {
@@ -38,9 +40,9 @@ func (p *program) userList() *cobra.Command {
 			}
 			users = append(users, u)
 		}
-		return p.table(map[string]any{"users": users}, []string{"USER", "NAME", "MAIL", "ENABLED"}, len(users), func(i int) []string {
+		return p.table(map[string]any{"users": users}, []string{"USER", "NAME", "MAIL", "ENABLED", "LOCKED"}, len(users), func(i int) []string {
 			u := users[i]
-			return []string{u.UserID, u.Name, u.Mail, yesNo(u.Enabled)}
+			return []string{u.UserID, u.Name, u.Mail, yesNo(u.Enabled), lockedWord(u.Lockout)}
 		})
 	})
 	cmd.Flags().StringVar(&f.Query, "query", "", "`part` of ID, name or mail address")
@@ -66,7 +68,8 @@ func (p *program) userShow() *cobra.Command {
 				Tokens []client.Token `json:"tokens"`
 			}{u, tokens})
 		}
-		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "enabled", yesNo(u.Enabled), "added", date(&u.CreatedAt))
+		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "enabled", yesNo(u.Enabled), "locked", lockedWord(u.Lockout),
+			"failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "added", date(&u.CreatedAt))
 		for _, t := range tokens {
 			p.fields("token", t.Serial+" "+t.State)
 		}
@@ -103,6 +106,39 @@ func (p *program) userDisable() *cobra.Command {
 			return err
 		}
 		return p.result(u, "disabled user %s", u.UserID)
+	})
+}
+
+// lockedWord says whether a user is locked, and where.
+func lockedWord(l client.Lockout) string {
+	switch {
+	case l.Locked:
+		return "yes"
+	case l.UnknownSources.Locked:
+		return "unknown sources"
+	}
+	return "no"
+}
+
+// failuresLine says what failures count, "" if none do.
+func failuresLine(f client.Failures) string {
+	switch {
+	case f.Count == 0 && !f.Locked:
+		return ""
+	case f.UnlocksAt != nil:
+		return fmt.Sprintf("%d since %s, locked until %s", f.Count, date(f.Since), date(f.UnlocksAt))
+	case f.Locked:
+		return fmt.Sprintf("%d since %s, locked since %s: 'user unlock' ends it", f.Count, date(f.Since), date(f.LockedAt))
+	}
+	return fmt.Sprintf("%d since %s", f.Count, date(f.Since))
+}
+
+func (p *program) userUnlock() *cobra.Command {
+	return p.command("unlock USERID", "Let a person who was locked authenticate again, from everywhere", 1, func(r run) error {
+		if err := r.server.Unlock(r.ctx, r.args[0]); err != nil {
+			return err
+		}
+		return p.result(map[string]string{"user_id": r.args[0]}, "user %s is not locked", r.args[0])
 	})
 }
 

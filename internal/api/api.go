@@ -39,6 +39,8 @@ type Store interface {
 	Record(ctx context.Context, e audit.Event) error
 	// OpenOffers returns when the open activation codes of tokens expire, by serial; tokens without one are left out.
 	OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error)
+	// Guards returns what is remembered of the sign-ins of users, by their IDs.
+	Guards(ctx context.Context, userIDs []string) (map[string]authentication.Guard, error)
 	// KeptReply returns the request and the sealed answer that were kept for an actor's key; fault.NotFound.
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
 	// KeepReply keeps them from a moment on, for a day; fault.Conflict if the key has an answer already.
@@ -115,6 +117,7 @@ func (a *API) routes() []route {
 		{"GET /v1/users/{user_id}", access.Read, a.showUser, nil},
 		{"PATCH /v1/users/{user_id}", access.ManageUsers, a.editUser, nil},
 		{"DELETE /v1/users/{user_id}", access.ManageUsers, a.deleteUser, nil},
+		{"POST /v1/users/{user_id}/unlock", access.CareTokens, a.unlockUser, nil},
 
 		{"GET /v1/devices", access.Read, a.listDevices, nil},
 		{"GET /v1/devices/{device_type}", access.Read, a.showDevice, nil},
@@ -142,6 +145,7 @@ func (a *API) routes() []route {
 		{"POST /v1/tokens/{serial}/disable", access.CareTokens, a.disable, nil},
 		{"PUT /v1/tokens/{serial}/pin", access.CareTokens, a.setPIN, nil},
 		{"DELETE /v1/tokens/{serial}/pin", access.CareTokens, a.clearPIN, nil},
+		{"POST /v1/tokens/{serial}/pin/expire", access.CareTokens, a.expirePIN, nil},
 		{"POST /v1/tokens/{serial}/distribute", access.Distribute, a.distribute, prepare},
 		{"POST /v1/tokens/{serial}/redistribute", access.Redistribute, a.redistribute, prepare},
 		{"POST /v1/tokens/{serial}/revoke", access.Distribute, a.revoke, nil},

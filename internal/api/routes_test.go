@@ -30,7 +30,8 @@ func TestEveryRoute(t *testing.T) {
 		walk func(*testing.T, *house)
 	}{
 		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"tokens", tokenRoutes},
-		{"deliveries", deliveryRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes}, {"audit", auditRoutes},
+		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes},
+		{"audit", auditRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
 	}
@@ -231,7 +232,7 @@ func tokenRoutes(t *testing.T, h *house) {
 
 	try(c.AddUser(ctx, client.NewUser{UserID: "alice"}))(t)
 	tok = try(c.Assign(ctx, serials[0], "alice"))(t)
-	if tok.State != "active" || tok.UserID != "alice" || !tok.Enabled {
+	if tok.State != "new_pin" || tok.UserID != "alice" || !tok.Enabled {
 		t.Errorf("assigned %+v", tok)
 	}
 	_, err = c.Assign(ctx, serials[0], "alice")
@@ -286,10 +287,21 @@ func pinRoutes(t *testing.T, h *house, serial string) {
 		t.Error("no PIN after SetPIN")
 	}
 	refused(t, c.SetPIN(ctx, serial, client.PIN{PIN: "1"}), 422, "PIN_INVALID")
-	must(t, c.ClearPIN(ctx, serial))
-	if try(c.Token(ctx, serial))(t).PINSet {
-		t.Error("PIN after ClearPIN")
+	state := func(pin, summary string) {
+		t.Helper()
+		if got := try(c.Token(ctx, serial))(t); got.PINState != pin || got.State != summary {
+			t.Errorf("PIN %s, state %s, want %s, %s", got.PINState, got.State, pin, summary)
+		}
 	}
+	state("set", "active")
+	must(t, h.as(access.HelpDesk).ForceNewPIN(ctx, serial))
+	state("must_change", "new_pin")
+	must(t, c.ClearPIN(ctx, serial))
+	state("none", "new_pin")
+	refused(t, c.ForceNewPIN(ctx, serial), 422, "PIN_INVALID")
+	must(t, c.SetPIN(ctx, serial, client.PIN{PIN: "8275", Temporary: true}))
+	state("must_change", "new_pin")
+	must(t, c.ClearPIN(ctx, serial))
 }
 
 func deliveryRoutes(t *testing.T, h *house) {

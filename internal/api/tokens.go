@@ -2,11 +2,15 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/token"
 )
 
@@ -16,19 +20,46 @@ func (a *API) tokensOf(ctx context.Context, tokens ...token.Token) ([]client.Tok
 	if err != nil {
 		return nil, err
 	}
+	policies, err := a.Policies.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	guards, err := a.Store.Guards(ctx, holders(tokens))
+	if err != nil {
+		return nil, err
+	}
 	now := a.Now()
-	return mapped(tokens, func(t token.Token) client.Token { return tokenOf(t, now, offers[t.Serial]) }), nil
+	return mapped(tokens, func(t token.Token) client.Token {
+		return tokenOf(t, policies.Token, token.Situation{
+			Now: now, CodeExpires: offers[t.Serial], UserLocked: guards[t.UserID].Own.Locked(policies.Lockout, now),
+		})
+	}), nil
 }
 
-// tokenOf shows a token at now, given when its open activation code expires (zero if it has none).
-func tokenOf(t token.Token, now, codeExpires time.Time) client.Token {
+// holders are the users of tokens, each once.
+func holders(tokens []token.Token) []string {
+	ids := map[string]bool{}
+	for _, t := range tokens {
+		if t.UserID != "" {
+			ids[t.UserID] = true
+		}
+	}
+	return slices.Collect(maps.Keys(ids))
+}
+
+// tokenOf shows a token in its situation, which is completed here.
+func tokenOf(t token.Token, p policy.Token, s token.Situation) client.Token {
+	now := s.Now
 	t.SwitchOverIfDue(now) // housekeeping may not have come to it yet
+	pin := authentication.PINStateOf(&t, p, now)
+	s.NewPIN, s.NextTokencode = pin.NewPINDue(), authentication.NextTokencodeDue(&t, p)
 	out := client.Token{
 		Serial: t.Serial, Origin: string(t.Origin), Birth: date(t.Birth), Expiry: date(t.Expiry), EffectiveExpiry: date(t.EffectiveExpiry),
-		UserID: t.UserID, Enabled: t.Enabled, State: t.Summary(now, codeExpires),
+		UserID: t.UserID, Enabled: t.Enabled, State: t.Summary(s),
 		Digits: t.Current.Settings.Digits, IntervalSeconds: t.Current.Settings.Interval, PINType: string(t.Current.Settings.PINType),
-		PINSet: t.PIN.IsSet(), Generation: t.Current.Number,
-		Distribution: string(t.DistributionAt(now, codeExpires)), Profile: t.Profile, DeliveryMethod: string(t.Method),
+		PINSet: t.PIN.IsSet(), PINState: string(pin), NextTokencode: s.NextTokencode, BadPasscodes: t.Current.BadPasscodes,
+		ClockOffsetSeconds: t.Current.Offset * int64(t.Current.Settings.Interval), Generation: t.Current.Number,
+		Distribution: string(t.DistributionAt(now, s.CodeExpires)), Profile: t.Profile, DeliveryMethod: string(t.Method),
 		DeviceID: t.DeviceID, Nickname: t.Nickname,
 		DistributedAt: moment(t.DistributedAt), ConfirmedAt: moment(t.ConfirmedAt), LastUsedAt: moment(t.Current.LastUsedAt),
 		IssueCount: t.IssueCount, Tainted: t.Tainted, Version: t.Version,
@@ -211,6 +242,10 @@ func (a *API) setPIN(ctx context.Context, r *request) (answer, error) {
 
 func (a *API) clearPIN(ctx context.Context, r *request) (answer, error) {
 	return done(a.unchanged(ctx, r, func(ctx context.Context) error { return a.Authenticator.ClearPIN(ctx, serial(r)) }))
+}
+
+func (a *API) expirePIN(ctx context.Context, r *request) (answer, error) {
+	return done(a.unchanged(ctx, r, func(ctx context.Context) error { return a.Authenticator.ForceNewPIN(ctx, serial(r)) }))
 }
 
 func (a *API) authenticate(ctx context.Context, r *request) (answer, error) {

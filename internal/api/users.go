@@ -3,8 +3,11 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -31,8 +34,46 @@ func mapped[A, B any](all []A, convert func(A) B) []B {
 	return out
 }
 
-func userOf(u user.User) client.User {
-	return client.User{UserID: u.ID, Name: u.Name, Mail: u.Mail, Enabled: u.Enabled, CreatedAt: u.CreatedAt, Version: u.Version}
+// usersOf shows users as they are now.
+func (a *API) usersOf(ctx context.Context, users ...user.User) ([]client.User, error) {
+	policies, err := a.Policies.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	guards, err := a.Store.Guards(ctx, mapped(users, func(u user.User) string { return u.ID }))
+	if err != nil {
+		return nil, err
+	}
+	now := a.Now()
+	return mapped(users, func(u user.User) client.User {
+		g := guards[u.ID]
+		return client.User{
+			UserID: u.ID, Name: u.Name, Mail: u.Mail, Enabled: u.Enabled, CreatedAt: u.CreatedAt, Version: u.Version,
+			Lockout: client.Lockout{Failures: failuresOf(g.Own, policies.Lockout, now), UnknownSources: failuresOf(g.Strange, policies.Lockout, now)},
+		}
+	}), nil
+}
+
+// failuresOf shows what of the failures counts at now.
+func failuresOf(f authentication.Failures, p policy.Lockout, now time.Time) client.Failures {
+	f = f.At(p, now)
+	out := client.Failures{Locked: f.Locked(p, now), Count: f.Count, Since: moment(f.Since), LockedAt: moment(f.LockedAt)}
+	if out.Locked && p.UnlockAfter > 0 {
+		out.UnlocksAt = moment(f.LockedAt.Add(p.UnlockAfter))
+	}
+	return out
+}
+
+// shownUser answers with a user whom a change returned.
+func (a *API) shownUser(ctx context.Context, u user.User, err error) (answer, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	shown, err := a.usersOf(ctx, u)
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, u.Version, shown[0])
 }
 
 func (a *API) addUser(ctx context.Context, r *request) (answer, error) {
@@ -44,7 +85,11 @@ func (a *API) addUser(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return created(at("users", u.ID), u.Version, userOf(u))
+	shown, err := a.usersOf(ctx, u)
+	if err != nil {
+		return answer{}, err
+	}
+	return created(at("users", u.ID), u.Version, shown[0])
 }
 
 func (a *API) listUsers(ctx context.Context, r *request) (answer, error) {
@@ -54,15 +99,16 @@ func (a *API) listUsers(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	users, next := page(users, r.limit(), func(u user.User) string { return u.ID })
-	return ok(client.UserPage{Users: mapped(users, userOf), Next: next})
+	shown, err := a.usersOf(ctx, users...)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.UserPage{Users: shown, Next: next})
 }
 
 func (a *API) showUser(ctx context.Context, r *request) (answer, error) {
 	u, err := a.Users.Get(ctx, r.PathValue("user_id"))
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, u.Version, userOf(u))
+	return a.shownUser(ctx, u, err)
 }
 
 func (a *API) editUser(ctx context.Context, r *request) (answer, error) {
@@ -75,10 +121,7 @@ func (a *API) editUser(ctx context.Context, r *request) (answer, error) {
 		set(&u.Mail, in.Mail)
 		set(&u.Enabled, in.Enabled)
 	})
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, u.Version, userOf(u))
+	return a.shownUser(ctx, u, err)
 }
 
 // set takes over a member that the caller has given.
@@ -90,4 +133,8 @@ func set[T any](to *T, given *T) {
 
 func (a *API) deleteUser(ctx context.Context, r *request) (answer, error) {
 	return done(a.Users.Delete(ctx, r.PathValue("user_id")))
+}
+
+func (a *API) unlockUser(ctx context.Context, r *request) (answer, error) {
+	return done(a.Authenticator.Unlock(ctx, r.PathValue("user_id")))
 }

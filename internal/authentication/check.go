@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
-	"github.com/tallystick/tallystick/internal/device"
-	"github.com/tallystick/tallystick/internal/pin"
 	"github.com/tallystick/tallystick/internal/token"
 )
 
@@ -156,9 +154,8 @@ func retransmitted(v verdict, from Source, now time.Time) bool {
 
 // need is what a right passcode leads to: Accepted, NextTokencode or NewPIN.
 func (r *round) need(_ *subject, v verdict) Result {
-	limit := r.policy.Token.IncorrectBeforeNTC
 	switch {
-	case v.far, limit > 0 && v.token.token.Current.BadPasscodes >= limit:
+	case v.far, NextTokencodeDue(&v.token.token, r.policy.Token):
 		return NextTokencode
 	case r.needsPIN(v):
 		return NewPIN
@@ -166,13 +163,9 @@ func (r *round) need(_ *subject, v verdict) Result {
 	return Accepted
 }
 
-// needsPIN tells whether the token is in new-PIN mode: it takes a PIN and has none, or the one it has is to be changed.
+// needsPIN tells whether the token is in new-PIN mode.
 func (r *round) needsPIN(v verdict) bool {
-	t := v.token.as(v.number)
-	if t.Current.Settings.PINType == device.NoPIN {
-		return false
-	}
-	return !t.PIN.IsSet() || pin.Expired(t.PIN.SetAt, t.PIN.MustChange, r.policy.Token, r.now)
+	return PINStateOf(v.token.as(v.number), r.policy.Token, r.now).NewPINDue()
 }
 
 // claim uses the tokencode up: whoever comes with it again is refused, whatever becomes of the dialogue.

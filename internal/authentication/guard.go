@@ -37,7 +37,7 @@ func (f Failures) Locked(p policy.Lockout, now time.Time) bool {
 
 // add counts one more failure and tells whether it locked.
 func (f *Failures) add(p policy.Lockout, now time.Time) bool {
-	if f.Count == 0 || now.Sub(f.Since) >= p.Within || !f.LockedAt.IsZero() && !f.Locked(p, now) {
+	if f.stale(p, now) {
 		*f = Failures{Since: now}
 	}
 	f.Count++

@@ -67,6 +67,27 @@ func (db *DB) Subjects(ctx context.Context, userIDs []string) ([]authentication.
 	return found, nil
 }
 
+func scanGuard(r row) (g authentication.Guard, err error) {
+	err = r.Scan(&g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt), &g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources)
+	return g, err
+}
+
+// Guards returns those of users by their IDs. It locks nothing.
+func (db *DB) Guards(ctx context.Context, userIDs []string) (map[string]authentication.Guard, error) {
+	all := map[string]authentication.Guard{}
+	for some := range slices.Chunk(userIDs, chunk) {
+		among, args := many(some)
+		found, err := list(ctx, db, scanGuard, "SELECT "+string(guardColumns)+" FROM user_guard WHERE user_id IN "+among, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range found {
+			all[g.UserID] = g
+		}
+	}
+	return all, nil
+}
+
 const attemptColumns columns = "id, agent, user_id, turn, expires_at, key_id, sealed"
 
 func scanAttempt(r row) (a authentication.Attempt, err error) {

@@ -263,20 +263,34 @@ func (t *Token) DistributionAt(now, codeExpires time.Time) Distribution {
 // expiringDays is how long before its expiry a token is said to be expiring (section 3.1).
 const expiringDays = 90
 
-// Summary is the one word that describes the token at now, given when its
-// open activation code expires (section 3.1; first match wins).
-func (t *Token) Summary(now, codeExpires time.Time) string {
-	d := t.DistributionAt(now, codeExpires)
+// A Situation is what the summary of a token depends on beside its record.
+type Situation struct {
+	Now           time.Time
+	CodeExpires   time.Time // of the token's open activation code; zero if it has none
+	UserLocked    bool
+	NewPIN        bool // the next right passcode begins with a new PIN
+	NextTokencode bool // and is followed by the next tokencode
+}
+
+// Summary is the one word that describes the token (section 3.1; first match wins).
+func (t *Token) Summary(s Situation) string {
+	d := t.DistributionAt(s.Now, s.CodeExpires)
 	switch {
 	case t.UserID == "":
 		return "unassigned"
-	case t.ExpiredAt(now):
+	case t.ExpiredAt(s.Now):
 		return "expired"
 	case !t.Enabled:
 		return "disabled"
+	case s.UserLocked:
+		return "user_locked"
 	case d == PendingActivation, d == ActivationLapsed, d == Issued:
 		return string(d)
-	case t.ExpiredAt(now.AddDate(0, 0, expiringDays)):
+	case s.NewPIN:
+		return "new_pin"
+	case s.NextTokencode:
+		return "next_tokencode"
+	case t.ExpiredAt(s.Now.AddDate(0, 0, expiringDays)):
 		return "expiring"
 	}
 	return "active"

@@ -39,6 +39,10 @@ func settlements(t *testing.T, s fixture) {
 	got, err = s.Subjects(ctx, []string{"alice"})
 	must(t, got, err)
 	same(t, got[0].Guard, guard)
+	guards, err := s.Guards(ctx, []string{"alice", "bob", "nobody"})
+	same(t, must(t, guards, err), map[string]authentication.Guard{"alice": guard, "bob": {UserID: "bob"}})
+	guards, err = s.Guards(ctx, nil)
+	same(t, len(must(t, guards, err)), 0)
 	same(t, got[0].Tokens[0].Current.Clock, one)
 	same(t, got[0].Tokens[0].Pending.Clock, two)
 	same(t, got[0].Tokens[0].Version, r.Version) // a use is no change of the record

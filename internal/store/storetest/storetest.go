@@ -52,6 +52,7 @@ type Store interface {
 	UseSignature(ctx context.Context, signature []byte, at time.Time) (bool, error)
 	DropSignatures(ctx context.Context, before time.Time) (int, error)
 	OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error)
+	Guards(ctx context.Context, userIDs []string) (map[string]authentication.Guard, error)
 	Ping(ctx context.Context) error
 }
 

@@ -1,0 +1,87 @@
+package authentication_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// actions are those of the events about an object, in order.
+func (d *deployment) actions(object string) []string {
+	d.Helper()
+	entries, err := d.db.Events(d.Context(), audit.Filter{Object: object, After: -1})
+	d.must(err)
+	var all []string
+	for _, e := range entries {
+		event, err := audit.ParseRecord(e.Record)
+		d.must(err)
+		all = append(all, event.Action)
+	}
+	return all
+}
+
+// An administrator unlocks the user everywhere, and her failures are forgotten.
+func TestUnlock(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.IncorrectBeforeNTC = 0
+	stranger := authentication.Source{Agent: "radius:vpn", Station: "203.0.113.9"}
+	ask := func(from authentication.Source, code string) authentication.Result {
+		t.Helper()
+		got, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: code, Source: from})
+		d.must(err)
+		return got.Result
+	}
+	d.is(d.begin(d.code(d.now)), authentication.Accepted, "")
+	for range 5 {
+		ask(stranger, "00000000")
+		ask(vpn, "00000000")
+	}
+	if ask(vpn, d.later(1)) != authentication.Denied || ask(stranger, d.later(1)) != authentication.Denied {
+		t.Fatal("not locked")
+	}
+	d.must(d.engine.Unlock(t.Context(), "alice"))
+	if got := ask(stranger, d.later(1)); got != authentication.Accepted {
+		t.Errorf("the stranger is %s", got)
+	}
+	for range 4 {
+		ask(vpn, "00000000")
+	}
+	if got := ask(vpn, d.later(1)); got != authentication.Accepted {
+		t.Errorf("four failures after it: %s", got)
+	}
+	d.must(d.engine.Unlock(t.Context(), "alice")) // there is nothing to do, and nothing to tell
+	unlocks := 0
+	for _, action := range d.actions("user:alice") {
+		if action == "lockout.unlock" {
+			unlocks++
+		}
+	}
+	if unlocks != 1 {
+		t.Errorf("%d events", unlocks)
+	}
+	if err := d.engine.Unlock(t.Context(), "nobody"); !errors.Is(err, fault.UserNotFound) {
+		t.Error(err)
+	}
+}
+
+// What counts of failures is what the next one would add to.
+func TestFailuresThatCount(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	p := d.policy.Lockout
+	few := authentication.Failures{Count: 2, Since: d.now}
+	locked := authentication.Failures{Count: 5, Since: d.now, LockedAt: d.now}
+	if few.At(p, d.now.Add(24*time.Hour-1)) != few || few.At(p, d.now.Add(24*time.Hour)) != (authentication.Failures{}) {
+		t.Error("failures do not end with their day")
+	}
+	if locked.At(p, d.now.Add(48*time.Hour)) != locked {
+		t.Error("a lock ended by itself")
+	}
+	p.UnlockAfter = time.Minute
+	if locked.At(p, d.now.Add(time.Minute-1)) != locked || locked.At(p, d.now.Add(time.Minute)) != (authentication.Failures{}) {
+		t.Error("a lock does not end with its time")
+	}
+}
