@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 )
 
@@ -27,6 +28,7 @@ type Chain struct {
 	serial   [4]byte // packed decimal; the algorithm ignores the first four digits
 	digits   int
 	interval int64
+	perHour  int64 // blocks
 	modulus  uint32
 
 	clock  uint64 // counts uses of keys, for their ages
@@ -77,7 +79,7 @@ func NewChain(seed []byte, serial string, digits, interval int) (*Chain, error) 
 	if err != nil {
 		return nil, ErrSeed
 	}
-	c := &Chain{seed: schedule, digits: digits, interval: int64(interval), modulus: 1}
+	c := &Chain{seed: schedule, digits: digits, interval: int64(interval), perHour: int64(3600 / (codesPerBlock * interval)), modulus: 1}
 	for range digits {
 		c.modulus *= 10
 	}
@@ -98,35 +100,62 @@ func (c *Chain) Code(t time.Time) string {
 //
 // The algorithm has four digits for the year: years are taken modulo 10000.
 func (c *Chain) At(interval int64) uint32 {
-	out := c.block(interval >> 2) // shifts and masks round down also below zero
-	slot := 4 * (interval & 3)
-	return binary.BigEndian.Uint32(out[slot:slot+4]) % c.modulus
+	return c.code(c.block(interval>>2), interval) // shifts and masks round down also below zero
 }
 
 // Find looks for a code among the intervals first to last, both included, in
-// the order of their distance from the interval from, the earlier one first.
-// It makes every key and every block of four codes once (section 10.3).
+// the order of [Chain.Outward], and stops at the first that has it.
 //
 // How long it takes tells how far from the expected drift a code was found,
 // which only the sender of a right code can observe, and who already knows
 // it: every wrong code costs the whole window. The codes are compared as
 // numbers, so there is no time per digit that matches.
 func (c *Chain) Find(code uint32, first, last, from int64) (interval int64, ok bool) {
-	if first > last {
-		return 0, false
-	}
-	from = min(max(from, first), last)
-	// Distances, not positions, so that nothing overflows at the ends of int64.
-	before, after := uint64(from-first), uint64(last-from)
-	for d := uint64(0); d <= max(before, after); d++ {
-		if d <= before && c.At(from-int64(d)) == code {
-			return from - int64(d), true
-		}
-		if d > 0 && d <= after && c.At(from+int64(d)) == code {
-			return from + int64(d), true
+	for at, candidate := range c.Outward(first, last, from) {
+		if candidate == code {
+			return at, true
 		}
 	}
 	return 0, false
+}
+
+// Outward gives the intervals first to last, both included, with their codes,
+// in the order of their distance from the interval from, the earlier one
+// first: what a server compares a passcode with that has the PIN in it, and
+// [Find] a plain code. It makes every key and every block of four codes once
+// (section 10.3), and only on the way. The chain must not be used in between.
+func (c *Chain) Outward(first, last, from int64) iter.Seq2[int64, uint32] {
+	return func(yield func(int64, uint32) bool) { c.outward(first, last, from, yield) }
+}
+
+func (c *Chain) outward(first, last, from int64, yield func(int64, uint32) bool) {
+	if first > last {
+		return
+	}
+	from = min(max(from, first), last)
+	// The two ends cross into another block in turns, so the one block that the
+	// cache gives up is always that of the end that has left it.
+	var down, up *[aes.BlockSize]byte
+	// Distances, not positions, so that nothing overflows at the ends of int64.
+	before, after := uint64(from-first), uint64(last-from)
+	for d := uint64(0); d <= max(before, after); d++ {
+		if at := from - int64(d); d <= before {
+			if down == nil || at&3 == 3 {
+				down = c.block(at >> 2)
+			}
+			if !yield(at, c.code(down, at)) {
+				return
+			}
+		}
+		if at := from + int64(d); d > 0 && d <= after {
+			if up == nil || at&3 == 0 {
+				up = c.block(at >> 2)
+			}
+			if !yield(at, c.code(up, at)) {
+				return
+			}
+		}
+	}
 }
 
 // Erase overwrites the codes the chain holds and drops its keys: the standard
@@ -141,6 +170,12 @@ func (Chain) Format(f fmt.State, _ rune) {
 	io.WriteString(f, "tokencode chain (hidden)")
 }
 
+// code takes the code of an interval out of its block (section 6).
+func (c *Chain) code(out *[aes.BlockSize]byte, interval int64) uint32 {
+	slot := 4 * (interval & 3)
+	return binary.BigEndian.Uint32(out[slot:slot+4]) % c.modulus
+}
+
 // block is the output block with this number, four intervals each.
 func (c *Chain) block(id int64) *[aes.BlockSize]byte {
 	for i := range c.blocks {
@@ -151,11 +186,10 @@ func (c *Chain) block(id int64) *[aes.BlockSize]byte {
 	}
 	c.last = 1 - c.last
 	b := &c.blocks[c.last]
-	perHour := 3600 / (codesPerBlock * c.interval)
-	hour := floorDiv(id, perHour)
+	hour := floorDiv(id, c.perHour)
 	k := c.hour(hour)
 	b.id, b.made, b.out = id, true, k.template
-	b.out[5] = bcd(int(id-hour*perHour) * 60 / int(perHour))
+	b.out[5] = bcd(int(id-hour*c.perHour) * 60 / int(c.perHour))
 	k.schedule.Encrypt(b.out[:], b.out[:])
 	return &b.out
 }

@@ -39,6 +39,26 @@ func ExampleChain_Find() {
 	// Output: 2 true
 }
 
+// A server that knows only a hash of a PINPad user's PIN takes each code of the
+// window off the passcode. With a wrong code there are seldom zeros in front of
+// what is left; where there are, the hash decides.
+func ExampleChain_Outward() {
+	chain, err := securid.NewChain(seed(), "000123456789", 8, 60)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer chain.Erase()
+	const passcode, pinLength = "27359860", 4
+	here := securid.Interval(time.Date(2023, 11, 14, 22, 13, 20, 0, time.UTC), 60)
+	for at, code := range chain.Outward(here-10, here+10, here) {
+		rest, err := securid.SubtractPIN(passcode, securid.Format(code, 8))
+		if err == nil && rest[:8-pinLength] == "0000" {
+			fmt.Println(at-here, rest[8-pinLength:])
+		}
+	}
+	// Output: 2 1234
+}
+
 func ExampleAddPIN() {
 	passcode, err := securid.AddPIN("98488053", "1234")
 	fmt.Println(passcode, err)

@@ -154,6 +154,33 @@ func TestFindLooksOutwardAndNoFurther(t *testing.T) {
 	})
 }
 
+func TestOutwardGivesEveryIntervalOnceTheNearestFirst(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		seed := rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "seed")
+		seconds := rapid.SampledFrom([]int{30, 60}).Draw(t, "seconds")
+		chain, _ := securid.NewChain(seed, "000123456789", 8, seconds)
+		other, _ := securid.NewChain(seed, "000123456789", 8, seconds)
+		from := rapid.Int64Range(0, 50_000_000).Draw(t, "from")
+		first, last := from-rapid.Int64Range(-9, 70).Draw(t, "down"), from+rapid.Int64Range(-9, 70).Draw(t, "up")
+		start := min(max(from, first), last)
+		var order []int64
+		for at, code := range chain.Outward(first, last, from) {
+			if want := other.At(at); code != want {
+				t.Fatalf("code %d of interval %d, want %d", code, at, want)
+			}
+			order = append(order, at)
+		}
+		if want := max(0, last-first+1); int64(len(order)) != want {
+			t.Fatalf("%d intervals of %d: %d", len(order), want, order)
+		}
+		for i, at := range order[min(1, len(order)):] {
+			if near, far := abs(order[i]-start), abs(at-start); near > far || near == far && order[i] >= at || at < first || at > last {
+				t.Fatalf("%d after %d around %d: %d", at, order[i], start, order)
+			}
+		}
+	})
+}
+
 func abs(n int64) int64 { return max(n, -n) }
 
 func TestPINArithmetic(t *testing.T) {
@@ -294,6 +321,8 @@ func TestNoAllocationsWhenWarm(t *testing.T) {
 	chain.At(here)
 	if n := testing.AllocsPerRun(100, func() {
 		chain.Find(1<<31, here-10, here+10, here)
+		for range chain.Outward(here-10, here+10, here) {
+		}
 		securid.AppendFormat(buf[:0], chain.At(here+15), 8)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
