@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"image"
+	"image/color"
 	_ "image/jpeg" // photographs
 	_ "image/png"  // screenshots, and what servers send
 
@@ -12,8 +13,9 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-// maxPixels is what a phone's camera makes. A picture says its size before it
-// is unpacked, so that a small file cannot ask for all memory.
+// maxPixels is what a phone's camera makes, at up to 4 bytes each in memory. A
+// picture says its size before it is unpacked, so that a small file cannot ask
+// for all memory.
 const maxPixels = 50_000_000
 
 func isPicture(data []byte) bool {
@@ -26,8 +28,8 @@ func readQR(data []byte) (text string, err error) {
 	if err != nil {
 		return "", fault.New(fault.BadFormat, "the picture is damaged")
 	}
-	if config.Width*config.Height > maxPixels {
-		return "", fault.New(fault.TooLarge, "the picture has more than %d million pixels: cut out the QR code", maxPixels/1_000_000)
+	if most := maxPixels / depth(config.ColorModel); config.Width*config.Height > most {
+		return "", fault.New(fault.TooLarge, "the picture has more than %d million pixels: cut out the QR code", most/1_000_000)
 	}
 	picture, _, err := image.Decode(bytes.NewReader(data))
 	if err != nil {
@@ -40,15 +42,30 @@ func readQR(data []byte) (text string, err error) {
 			text, err = "", noQR()
 		}
 	}()
-	bitmap, err := gozxing.NewBinaryBitmapFromImage(picture)
-	if err != nil {
-		return "", fmt.Errorf("reading the picture: %w", err)
+	light := gozxing.NewLuminanceSourceFromImage(picture)
+	// Dark pages show codes in white on black.
+	for _, source := range []gozxing.LuminanceSource{light, light.Invert()} {
+		// The first adapts to shades and the second does not. Either reads pictures that the other cannot.
+		for _, binarizer := range []gozxing.Binarizer{gozxing.NewHybridBinarizer(source), gozxing.NewGlobalHistgramBinarizer(source)} {
+			bitmap, err := gozxing.NewBinaryBitmap(binarizer)
+			if err != nil {
+				return "", fmt.Errorf("reading the picture: %w", err)
+			}
+			result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
+			if err == nil {
+				return result.GetText(), nil
+			}
+		}
 	}
-	result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
-	if err != nil {
-		return "", noQR()
+	return "", noQR()
+}
+
+// depth is 2 for pixels of 8 bytes, as some PNGs have, else 1.
+func depth(m color.Model) int {
+	if m == color.RGBA64Model || m == color.NRGBA64Model {
+		return 2
 	}
-	return result.GetText(), nil
+	return 1
 }
 
 func noQR() error {

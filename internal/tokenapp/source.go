@@ -51,6 +51,9 @@ func ReadSource(arg string, stdin io.Reader) (*Source, error) {
 	f, err := os.Open(arg)
 	if err == nil {
 		defer f.Close()
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			return nil, fault.New(fault.BadFormat, "%s is a folder: name a file in it", cleanText(arg, 40))
+		}
 		return readSource(arg, f)
 	}
 	if looksLikeToken(arg) {

@@ -74,6 +74,25 @@ func photograph(t testing.TB, text string) []byte {
 	return b.Bytes()
 }
 
+// whiteOnBlack is a QR code as a dark page shows it.
+func whiteOnBlack(t testing.TB, text string) []byte {
+	t.Helper()
+	code, err := png.Decode(bytes.NewReader(qrPicture(t, text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dark := image.NewGray(code.Bounds())
+	for i := range dark.Pix {
+		light := color.GrayModel.Convert(code.At(i%dark.Stride, i/dark.Stride)).(color.Gray)
+		dark.Pix[i] = 255 - light.Y
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, dark); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 func archive(t testing.TB, files map[string][]byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -113,6 +132,7 @@ func TestSources(t *testing.T) {
 		"in a mail":         {data: []byte("Dear Alice,\n\nhttp://127.0.0.1/securid/ctf?ctfData=3D" + examplePlain + "\n\nRegards"), serials: exampleSerial},
 		"QR code":           {data: qrPicture(t, "com.rsa.securid://ctf?ctfData="+examplePlain), serials: exampleSerial},
 		"photographed":      {data: photograph(t, "com.rsa.securid://ctf?ctfData="+examplePlain), serials: exampleSerial},
+		"white on black":    {data: whiteOnBlack(t, "com.rsa.securid://ctf?ctfData="+examplePlain), serials: exampleSerial},
 		"token file":        {data: plain, serials: "228306584707"},
 		"after a mark":      {data: append([]byte("\ufeff"), plain...), serials: "228306584707"},
 		"four tokens":       {data: readTestdata(t, "four-password.sdtid"), access: Access{Password: "secret"}, serials: "968673908641 000000000001 131521082161 023348317143"},
@@ -141,7 +161,9 @@ func TestSources(t *testing.T) {
 		}(), want: fault.BadFormat},
 		"picture cut":       {data: qrPicture(t, examplePlain)[:60], want: fault.BadFormat},
 		"picture of prose":  {data: qrPicture(t, "hello"), want: fault.BadFormat},
-		"picture too large": {data: hugePicture(), want: fault.TooLarge},
+		"picture too large": {data: emptyPicture(65536, 8, 0), want: fault.TooLarge},
+		"picture too deep":  {data: emptyPicture(7000, 16, 6), want: fault.TooLarge},
+		"picture too short": {data: emptyPicture(7000, 8, 6), want: fault.BadFormat},
 		"no TLS":            {data: []byte("com.rsa.securid://ctkip?scheme=http&url=example.com/x&activationCode=1"), want: fault.ServerUntrusted},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -167,9 +189,11 @@ func TestSources(t *testing.T) {
 	}
 }
 
-// hugePicture says that it has more pixels than fit into memory, and has none.
-func hugePicture() []byte {
-	header := []byte("IHDR\x00\x01\x00\x00\x00\x01\x00\x00\x08\x00\x00\x00\x00") // 65536 by 65536, grey
+// emptyPicture says that it is a square with sides of so many pixels, each of
+// colours of so many bits and of a PNG's colour type, and has none of them.
+func emptyPicture(side uint32, bits, colours byte) []byte {
+	header := binary.BigEndian.AppendUint32([]byte("IHDR"), side)
+	header = append(binary.BigEndian.AppendUint32(header, side), bits, colours, 0, 0, 0)
 	data := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"), header...)
 	return binary.BigEndian.AppendUint32(data, crc32.ChecksumIEEE(header))
 }
@@ -180,7 +204,7 @@ func TestReadSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	for arg, want := range map[string]fault.Code{
-		path: "", examplePlain: "", "-": "",
+		path: "", examplePlain: "", "-": "", filepath.Dir(path): fault.BadFormat,
 		examplePlain[:80]: fault.BadFormat, "nosuch.sdtid": fault.BadFormat, "": fault.BadFormat,
 		strings.Repeat("x", 5000): fault.BadFormat,
 	} {
