@@ -108,7 +108,7 @@ func (c *program) showCode(t tokenapp.Token, o codeOptions) error {
 	at := c.now()
 	if o.at != "" {
 		var err error
-		if at, err = time.Parse(time.RFC3339, o.at); err != nil {
+		if at, err = time.Parse(time.RFC3339, o.at); err != nil || at.UTC().Year() < 0 || at.UTC().Year() > 9999 {
 			return cli.Usagef("--at wants a time such as 2026-11-24T08:00:00Z")
 		}
 	} else if t.Expired(at) {

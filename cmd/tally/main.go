@@ -57,14 +57,13 @@ func (c *program) run(args []string) int {
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.fullScreen(cmd) },
 	}
-	c.Prepare(root)
+	c.Prepare(root, args)
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.store, "store", "", "`directory` of the token database (TALLY_STORE)")
 	flags.StringVar(&c.keyFile, "key-file", "", "`file` with the key of the token database, instead of keyring or passphrase (TALLY_KEY_FILE)")
 	flags.StringVar(&c.ca, "ca", "", "`file` with a certification authority that a provisioning server may be signed by")
 	flags.IntVar(&c.limit, "max-tokens", 0, "most tokens that the database holds (TALLY_MAX_TOKENS; 50)")
 	root.AddCommand(c.commands()...)
-	root.SetArgs(args)
 	return c.Exit(root.Execute())
 }
 

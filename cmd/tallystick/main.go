@@ -56,14 +56,13 @@ func (p *program) run(ctx context.Context, args []string) int {
 	root := &cobra.Command{Use: "tallystick", Long: about, Args: cli.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		return cmd.Help()
 	}}
-	p.Prepare(root)
+	p.Prepare(root, args)
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.data, "data", "", "data `directory` of the server (TALLYSTICK_DATA)")
 	flags.StringVar(&p.server, "server", "", "`URL` of a server elsewhere (TALLYSTICK_SERVER)")
 	flags.StringVar(&p.keyFile, "api-key-file", "", "`file` with the API key for --server (TALLYSTICK_API_KEY); - is standard input")
 	flags.StringVar(&p.ca, "ca", "", "`file` with the certification authority that signed the certificate of --server")
 	root.AddCommand(p.commands()...)
-	root.SetArgs(args)
 	return p.Exit(root.ExecuteContext(ctx))
 }
 

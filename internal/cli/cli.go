@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,7 +37,15 @@ type Program struct {
 	JSON     bool // results are one JSON document on Out, and nothing else is
 	// Hints are next steps that a refusal's own message does not name, since they are flags of this program.
 	Hints map[fault.Code]string
+
+	printed bool // the one document is out
 }
+
+// Error codes of the document for exit statuses that are no refusals.
+const (
+	codeUsage  fault.Code = "USAGE"
+	codeFailed fault.Code = "FAILED"
+)
 
 // A usageError is about how the program was called.
 type usageError struct{ error }
@@ -50,11 +59,14 @@ type Status int
 // Error names the status.
 func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
-// Prepare gives the root command what all have: --json, and errors that are shown in one place.
-func (p *Program) Prepare(root *cobra.Command) {
+// Prepare gives the root command what all have: --json, and errors that are shown in one place. args is the command line.
+func (p *Program) Prepare(root *cobra.Command, args []string) {
+	root.SetArgs(args)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().BoolVar(&p.JSON, "json", false, "print one JSON document on standard output")
+	// Known before a wrong flag in front of it ends the parsing: the error is a document, too.
+	p.JSON = slices.Contains(args, "--json")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
@@ -85,34 +97,38 @@ func (p *Program) Exit(err error) int {
 	if err == nil {
 		return Done
 	}
-	code := fault.CodeOf(err)
-	var usage usageError
 	var status Status
-	switch {
-	case errors.As(err, &status):
+	if errors.As(err, &status) {
 		return int(status)
-	case errors.As(err, &usage):
-		fmt.Fprintf(p.Err, "%[1]s: %[2]v\n%[1]s: hint: '%[1]s --help' shows the commands, '%[1]s COMMAND --help' the flags of one\n", p.Name, err)
-		return Usage
-	case code == "":
-		fmt.Fprintf(p.Err, "%s: %v\n", p.Name, err)
-		return Failed
-	case p.JSON:
-		p.PrintJSON(map[string]any{"error": map[string]string{"code": string(code), "message": err.Error()}})
-		return Refused
 	}
-	fmt.Fprintf(p.Err, "%s: %v (%s)\n", p.Name, err, code)
-	if hint := p.Hints[code]; hint != "" {
+	exit, code := Refused, fault.CodeOf(err)
+	text, hint := fmt.Sprintf("%v (%s)", err, code), p.Hints[code]
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		exit, code, text = Usage, codeUsage, err.Error()
+		hint = fmt.Sprintf("'%[1]s --help' shows the commands, '%[1]s COMMAND --help' the flags of one", p.Name)
+	case code == "":
+		exit, code, text = Failed, codeFailed, err.Error()
+	}
+	if p.JSON && !p.printed {
+		p.PrintJSON(map[string]any{"error": map[string]string{"code": string(code), "message": err.Error()}})
+		return exit
+	}
+	fmt.Fprintf(p.Err, "%s: %s\n", p.Name, text)
+	if hint != "" {
 		fmt.Fprintf(p.Err, "%s: hint: %s\n", p.Name, hint)
 	}
-	return Refused
+	return exit
 }
 
 // PrintJSON prints the one document.
 func (p *Program) PrintJSON(document any) error {
 	e := json.NewEncoder(p.Out)
 	e.SetEscapeHTML(false)
-	return e.Encode(document)
+	err := e.Encode(document)
+	p.printed = err == nil
+	return err
 }
 
 // Note tells the user something that is no result.

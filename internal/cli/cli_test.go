@@ -20,8 +20,7 @@ func do(t *testing.T, err error, args ...string) (status int, out, errs string) 
 	p := &cli.Program{Name: "prog", In: os.Stdin, Out: &o, Err: &e, Hints: map[fault.Code]string{fault.NotFound: "look elsewhere"}}
 	root := &cobra.Command{Use: "prog", Args: cli.NoArgs}
 	root.AddCommand(&cobra.Command{Use: "do THING", Args: cli.Exactly(1), RunE: func(*cobra.Command, []string) error { return err }})
-	p.Prepare(root)
-	root.SetArgs(args)
+	p.Prepare(root, args)
 	status = p.Exit(root.Execute())
 	return status, o.String(), e.String()
 }
@@ -40,6 +39,8 @@ func TestExitStatuses(t *testing.T) {
 		"unknown flag":    {nil, []string{"do", "x", "--what"}, 2, "", "unknown flag"},
 		"refusal":         {fault.New(fault.NotFound, "no such thing"), []string{"do", "x"}, 3, "", "prog: no such thing (NOT_FOUND)\nprog: hint: look elsewhere\n"},
 		"refusal as JSON": {fault.New(fault.NotFound, "no <such> thing"), []string{"--json", "do", "x"}, 3, `{"error":{"code":"NOT_FOUND","message":"no <such> thing"}}` + "\n", ""},
+		"defect as JSON":  {errors.New("disk"), []string{"do", "x", "--json"}, 1, `{"error":{"code":"FAILED","message":"disk"}}` + "\n", ""},
+		"usage as JSON":   {nil, []string{"do", "--what", "x", "--json"}, 2, `{"error":{"code":"USAGE","message":"unknown flag: --what"}}` + "\n", ""},
 		"said already":    {cli.Status(cli.Refused), []string{"do", "x"}, 3, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
