@@ -119,6 +119,14 @@ func (c *Client) ForceNewPIN(ctx context.Context, serial string) error {
 	return c.do(ctx, call{method: http.MethodPost, path: path("tokens", serial, "pin", "expire")})
 }
 
+// Resync learns from two successive tokencodes how far the clock of a token is off; RESYNC_NO_MATCH, RESYNC_NOT_SUCCESSIVE,
+// RESYNC_OUT_OF_RANGE, RESYNC_PASSCODE_ENTERED, RESYNC_ALREADY_USED.
+func (c *Client) Resync(ctx context.Context, serial string, codes Tokencodes) (Token, error) {
+	var t Token
+	err := c.do(ctx, call{method: http.MethodPost, path: path("tokens", serial, "resync"), body: codes, result: &t})
+	return t, err
+}
+
 // Authenticate decides a passcode and returns the result: only [Accepted] lets
 // the user in. After an error nothing was decided, or nobody knows; it is
 // not sent again, since a code is accepted once.

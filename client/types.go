@@ -345,6 +345,12 @@ type PIN struct {
 	Temporary bool `json:"temporary,omitempty"`
 }
 
+// Tokencodes are two that a token shows one after the other, without PIN.
+type Tokencodes struct {
+	First  Secret `json:"first"`
+	Second Secret `json:"second"`
+}
+
 // A Check is a passcode to be decided.
 type Check struct {
 	UserID   string `json:"user_id"`

@@ -18,7 +18,7 @@ func (p *program) tokenCommands() *cobra.Command {
 	return group("token", "Software tokens, from the first record to the last",
 		p.tokenCreate(), p.tokenImport(), p.tokenList(), p.tokenShow(), p.tokenAssign(), p.tokenUnassign(),
 		p.tokenEnable(), p.tokenDisable(), p.tokenDistribute(), p.tokenRedistribute(), p.tokenRevoke(),
-		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenDelete())
+		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenResync(), p.tokenDelete())
 }
 
 func (p *program) tokenCreate() *cobra.Command {

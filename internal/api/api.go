@@ -146,6 +146,7 @@ func (a *API) routes() []route {
 		{"PUT /v1/tokens/{serial}/pin", access.CareTokens, a.setPIN, nil},
 		{"DELETE /v1/tokens/{serial}/pin", access.CareTokens, a.clearPIN, nil},
 		{"POST /v1/tokens/{serial}/pin/expire", access.CareTokens, a.expirePIN, nil},
+		{"POST /v1/tokens/{serial}/resync", access.CareTokens, a.resync, nil},
 		{"POST /v1/tokens/{serial}/distribute", access.Distribute, a.distribute, prepare},
 		{"POST /v1/tokens/{serial}/redistribute", access.Redistribute, a.redistribute, prepare},
 		{"POST /v1/tokens/{serial}/revoke", access.Distribute, a.revoke, nil},

@@ -55,3 +55,31 @@ func lockoutRoutes(t *testing.T, h *house) {
 	must(t, c.Unlock(ctx, "mallory"))
 	refused(t, c.Unlock(ctx, "nobody-here"), 404, "USER_NOT_FOUND")
 }
+
+func resyncRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.as(access.HelpDesk)
+	h.profile("six", "file")
+	tok := h.assigned("drifting")
+	issue := try(h.admin.Distribute(ctx, tok.Serial, client.Distribution{Profile: "six", Password: "correct horse"}))(t)
+	h.pass(2 * time.Hour)
+	first := h.code(issue.Delivery, "correct horse")
+	h.pass(time.Minute)
+	second := h.code(issue.Delivery, "correct horse")
+	h.pass(-2*time.Hour - time.Minute)
+
+	_, err := c.Resync(ctx, tok.Serial, client.Tokencodes{First: second, Second: first})
+	refused(t, err, 422, "RESYNC_NOT_SUCCESSIVE")
+	_, err = c.Resync(ctx, tok.Serial, client.Tokencodes{First: "1", Second: "2"})
+	refused(t, err, 400, "INVALID")
+	got := try(c.Resync(ctx, tok.Serial, client.Tokencodes{First: first, Second: second}))(t)
+	if got.ClockOffsetSeconds != 2*3600+60 || got.Distribution != "confirmed" {
+		t.Errorf("after it: %+v", got)
+	}
+	_, err = c.Resync(ctx, tok.Serial, client.Tokencodes{First: first, Second: second})
+	refused(t, err, 422, "RESYNC_ALREADY_USED")
+	free := try(h.admin.CreateTokens(ctx, client.NewTokens{Count: 1}))(t)
+	_, err = c.Resync(ctx, free[0], client.Tokencodes{First: first, Second: second})
+	refused(t, err, 409, "NOT_ASSIGNED")
+	_, err = h.as(access.Auditor).Resync(ctx, tok.Serial, client.Tokencodes{First: first, Second: second})
+	refused(t, err, 403, "FORBIDDEN")
+}

@@ -248,6 +248,17 @@ func (a *API) expirePIN(ctx context.Context, r *request) (answer, error) {
 	return done(a.unchanged(ctx, r, func(ctx context.Context) error { return a.Authenticator.ForceNewPIN(ctx, serial(r)) }))
 }
 
+func (a *API) resync(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.Tokencodes](r)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := a.Authenticator.Resync(ctx, serial(r), string(in.First), string(in.Second)); err != nil {
+		return answer{}, err
+	}
+	return a.showToken(ctx, r)
+}
+
 func (a *API) authenticate(ctx context.Context, r *request) (answer, error) {
 	in, err := decode[client.Check](r)
 	if err != nil {

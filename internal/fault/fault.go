@@ -72,6 +72,15 @@ const (
 	LifetimeTooLong  Code = "LIFETIME_TOO_LONG"
 )
 
+// Resynchronisation of a token's clock.
+const (
+	ResyncNoMatch       Code = "RESYNC_NO_MATCH"
+	ResyncNotSuccessive Code = "RESYNC_NOT_SUCCESSIVE"
+	ResyncOutOfRange    Code = "RESYNC_OUT_OF_RANGE"
+	ResyncPasscode      Code = "RESYNC_PASSCODE_ENTERED"
+	ResyncUsed          Code = "RESYNC_ALREADY_USED"
+)
+
 // Distribution and redistribution.
 const (
 	DeviceIDInvalid     Code = "DEVICE_ID_INVALID"
