@@ -26,11 +26,15 @@ func (d *Distributor) writeFile(ctx context.Context, i *issue) error {
 	if err != nil {
 		return err
 	}
+	origin := fit(d.Service, 32)
+	if i.lock == origin { // the format makes the same key of both
+		return fault.New(fault.PasswordTooWeak, "the password must not be the name of the service, with which anybody can open the file")
+	}
 	raw := i.seed.Reveal()
 	defer clear(raw)
 	i.out.FileName = fileName(i.user.ID, i.Serial)
 	i.out.File, err = sdtid.Encode(sdtid.Batch{
-		Origin: fit(d.Service, 32), Tokens: []sdtid.Token{i.fileToken(raw)},
+		Origin: origin, Tokens: []sdtid.Token{i.fileToken(raw)},
 		Password: i.lock, Signer: key, Certificate: cert,
 	})
 	return err

@@ -126,8 +126,9 @@ func (u User) check() error {
 	if u.ID == "" || len(u.ID) > 128 || u.ID != strings.TrimSpace(u.ID) || !printable(u.ID) {
 		return fault.New(fault.UserInvalid, "a user ID takes 1 to 128 bytes of printable text without blanks at its ends")
 	}
-	if len(u.Name) > 256 || !printable(u.Name) {
-		return fault.New(fault.UserInvalid, "a name takes up to 256 bytes of printable text")
+	// Blanks at the ends do not survive in a token file.
+	if len(u.Name) > 256 || u.Name != strings.TrimSpace(u.Name) || !printable(u.Name) {
+		return fault.New(fault.UserInvalid, "a name takes up to 256 bytes of printable text without blanks at its ends")
 	}
 	if len(u.Mail) > 254 || !printable(u.Mail) || u.Mail != "" && !strings.Contains(u.Mail, "@") {
 		return fault.New(fault.UserInvalid, "a mail address looks like name@example.com")
