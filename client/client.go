@@ -103,10 +103,11 @@ type call struct {
 	method  string
 	path    string // escaped
 	query   url.Values
-	body    any // sent as JSON, unless nil
-	version int // for If-Match, unless 0
-	once    bool
-	result  any // what the answer's JSON is read into, *[]byte for the answer as it is, nil for none
+	body    any  // sent as JSON, unless nil
+	version int  // for If-Match, unless 0
+	once    bool // with an idempotency key, which makes it safe to send again
+	again   bool // it is safe to send again by itself
+	result  any  // what the answer's JSON is read into, *[]byte for the answer as it is, nil for none
 }
 
 // Bounds of a call.
@@ -133,7 +134,7 @@ func (c *Client) do(ctx context.Context, w call) error {
 	}
 	for try := 1; ; try++ {
 		err := c.try(ctx, w, body, key)
-		again := (w.once || w.method == http.MethodGet) && try < maxTries && ctx.Err() == nil && transient(err)
+		again := (w.once || w.again || w.method == http.MethodGet) && try < maxTries && ctx.Err() == nil && transient(err)
 		if !again {
 			return err
 		}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"iter"
 	"net/http"
 )
@@ -129,9 +130,30 @@ func (c *Client) Resync(ctx context.Context, serial string, codes Tokencodes) (T
 
 // Authenticate decides a passcode and returns the result: only [Accepted] lets
 // the user in. After an error nothing was decided, or nobody knows; it is
-// not sent again, since a code is accepted once.
+// not sent again, since a code is accepted once. [Client.Check] is, and goes on
+// where the user has to be asked for more.
 func (c *Client) Authenticate(ctx context.Context, userID string, passcode Secret) (string, error) {
-	var d Decision
-	err := c.do(ctx, call{method: http.MethodPost, path: path("authenticate"), body: Check{userID, passcode}, result: &d})
+	d, err := c.check(ctx, Check{UserID: userID, Passcode: passcode})
 	return d.Result, err
+}
+
+// Check decides a passcode, or goes on with an attempt. Without a RequestID it
+// makes one, so that it can be sent again when the connection breaks;
+// ATTEMPT_NOT_FOUND, OUT_OF_SEQUENCE.
+func (c *Client) Check(ctx context.Context, what Check) (Decision, error) {
+	if what.RequestID == "" {
+		what.RequestID = rand.Text()
+	}
+	return c.check(ctx, what)
+}
+
+// Answer sends what the user answered to a decision.
+func (c *Client) Answer(ctx context.Context, to Decision, answer Secret) (Decision, error) {
+	return c.Check(ctx, Check{Attempt: to.Attempt, Turn: to.Turn, Answer: answer})
+}
+
+func (c *Client) check(ctx context.Context, what Check) (Decision, error) {
+	var d Decision
+	err := c.do(ctx, call{method: http.MethodPost, path: path("authenticate"), body: what, again: what.RequestID != "", result: &d})
+	return d, err
 }

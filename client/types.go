@@ -351,15 +351,41 @@ type Tokencodes struct {
 	Second Secret `json:"second"`
 }
 
-// A Check is a passcode to be decided.
+// A Check is a passcode to be decided, or the answer to what an earlier one asked for: UserID and Passcode, or Attempt,
+// Turn and Answer.
 type Check struct {
-	UserID   string `json:"user_id"`
-	Passcode Secret `json:"passcode"`
+	UserID   string `json:"user_id,omitempty"`
+	Passcode Secret `json:"passcode,omitempty"`
+
+	Attempt string `json:"attempt,omitempty"` // of the Decision that is answered
+	Turn    int    `json:"turn,omitempty"`
+	Answer  Secret `json:"answer,omitempty"`
+
+	// Station is the user's machine, such as its address; without it, the caller's.
+	Station string `json:"station,omitempty"`
+	// RequestID is random. The same request sent again gets the same decision and is not decided again.
+	RequestID string `json:"request_id,omitempty"`
 }
 
-// A Decision is the answer to a check, and all that an outsider is told.
+// A Decision is the answer to a check, and all that an outsider is told. Unless
+// Step is "", it is not decided yet: ask the user for it and send the answer.
 type Decision struct {
-	Result string `json:"result"` // accepted, denied, next_tokencode or new_pin
+	Result    string     `json:"result"`            // accepted, denied, next_tokencode or new_pin
+	Step      string     `json:"step,omitempty"`    // next_tokencode, new_pin, system_pin or reauthenticate
+	Attempt   string     `json:"attempt,omitempty"` // names the dialogue; any server goes on with it
+	Turn      int        `json:"turn,omitempty"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"` // when the attempt stops waiting
+	PIN       *PINRules  `json:"pin,omitempty"`        // what a new PIN must be like
+	Rejected  string     `json:"rejected,omitempty"`   // why the PIN that was just given is not taken, for the user to read
+	SystemPIN Secret     `json:"system_pin,omitempty"` // the PIN that the system made; any answer but n takes it
+}
+
+// PINRules are what a new PIN must be like.
+type PINRules struct {
+	Min          int    `json:"min"`
+	Max          int    `json:"max"`
+	Alphanumeric bool   `json:"alphanumeric"`
+	Creation     string `json:"creation"` // who may make it: user, system or either
 }
 
 // Accepted is the one Result that lets the user in.

@@ -165,12 +165,12 @@ func (a *API) routes() []route {
 		{"POST /v1/data-keys/rotate", access.ManageKeys, a.rotate, nil},
 
 		{"POST /v1/agents", access.ManageAgents, a.addAgent, nil},
-		{"GET /v1/agents", access.ManageAgents, a.listAgents, nil},
-		{"GET /v1/agents/{agent}", access.ManageAgents, a.showAgent, nil},
+		{"GET /v1/agents", access.Read, a.listAgents, nil},
+		{"GET /v1/agents/{agent}", access.Read, a.showAgent, nil},
 		{"PATCH /v1/agents/{agent}", access.ManageAgents, a.editAgent, nil},
 		{"DELETE /v1/agents/{agent}", access.ManageAgents, a.deleteAgent, nil},
 		{"POST /v1/agents/{agent}/credentials", access.ManageAgents, a.addCredential, nil},
-		{"GET /v1/agents/{agent}/credentials", access.ManageAgents, a.listCredentials, nil},
+		{"GET /v1/agents/{agent}/credentials", access.Read, a.listCredentials, nil},
 		{"PATCH /v1/agent-credentials/{access_id}", access.ManageAgents, a.editCredential, nil},
 		{"DELETE /v1/agent-credentials/{access_id}", access.ManageAgents, a.deleteCredential, nil},
 

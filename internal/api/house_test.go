@@ -93,13 +93,14 @@ func furnish(t testing.TB, db *store.DB) *house {
 	}
 	made := &records.Registry{Store: db, Keys: keys, Now: h.now}
 	must(t, made.BeginSerials(ctx))
+	policies := &policy.Registry{Store: db, Now: h.now}
 	h.API = try(New(Config{
-		Users: &user.Registry{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Now: h.now}, Policies: &policy.Registry{Store: db, Now: h.now},
+		Users: &user.Registry{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Now: h.now}, Policies: policies,
 		Tokens: &token.Registry{Store: db, Now: h.now}, Keys: &access.Registry{Store: db, Hash: keys, Now: h.now}, Records: made,
 		Agents:        &access.Agents{Store: db, Keys: keys, Now: h.now},
 		RADIUS:        &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now},
 		Distributor:   &distribution.Distributor{Store: db, Keys: keys, Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
-		Authenticator: &authentication.Engine{Store: db, Keys: keys, Now: h.now},
+		Authenticator: &authentication.Engine{Store: db, Keys: keys, Policies: policies, Now: h.now},
 		Clock:         &clock.Guard{Store: db, Server: "test", Now: h.now, Logger: logger},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger,
 	}))(t)

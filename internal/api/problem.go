@@ -24,8 +24,10 @@ var statuses = map[fault.Code]int{
 	fault.ProfileNotFound: http.StatusNotFound,
 	fault.DeviceNotFound:  http.StatusNotFound,
 	fault.TokenNotFound:   http.StatusNotFound,
+	fault.AttemptNotFound: http.StatusNotFound,
 
 	fault.Conflict:         http.StatusConflict,
+	fault.OutOfSequence:    http.StatusConflict,
 	fault.UserExists:       http.StatusConflict,
 	fault.UserInUse:        http.StatusConflict,
 	fault.ProfileNameTaken: http.StatusConflict,

@@ -282,7 +282,7 @@ func tokenRoutes(t *testing.T, h *house) {
 
 func pinRoutes(t *testing.T, h *house, serial string) {
 	ctx, c := t.Context(), h.admin
-	must(t, c.SetPIN(ctx, serial, client.PIN{PIN: "8274"}))
+	must(t, c.SetPIN(ctx, serial, client.PIN{PIN: "918274"}))
 	if !try(c.Token(ctx, serial))(t).PINSet {
 		t.Error("no PIN after SetPIN")
 	}

@@ -258,15 +258,3 @@ func (a *API) resync(ctx context.Context, r *request) (answer, error) {
 	}
 	return a.showToken(ctx, r)
 }
-
-func (a *API) authenticate(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Check](r)
-	if err != nil {
-		return answer{}, err
-	}
-	result, err := a.Authenticator.Check(ctx, in.UserID, string(in.Passcode))
-	if err != nil {
-		return answer{}, err
-	}
-	return ok(client.Decision{Result: string(result)})
-}
