@@ -299,7 +299,7 @@ func pinRoutes(t *testing.T, h *house, serial string) {
 	must(t, c.ClearPIN(ctx, serial))
 	state("none", "new_pin")
 	refused(t, c.ForceNewPIN(ctx, serial), 422, "PIN_INVALID")
-	must(t, c.SetPIN(ctx, serial, client.PIN{PIN: "8275", Temporary: true}))
+	must(t, c.SetPIN(ctx, serial, client.PIN{PIN: "918275", Temporary: true}))
 	state("must_change", "new_pin")
 	must(t, c.ClearPIN(ctx, serial))
 }
