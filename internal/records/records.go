@@ -74,15 +74,19 @@ func (r *Registry) Create(ctx context.Context, count int, birth, expiry time.Tim
 			return err
 		}
 		serials = make([]string, count)
+		made := make([]token.Token, count)
 		for i := range serials {
 			serials[i] = fmt.Sprintf("%012d", first+int64(i))
 			s := seed.Generate()
 			t := token.Token{Serial: serials[i], Origin: token.Generated, Birth: birth, Expiry: expiry}
-			err := r.add(ctx, t, s, token.Factory, now)
+			made[i], err = r.record(t, s, token.Factory, now)
 			s.Erase()
 			if err != nil {
 				return err
 			}
+		}
+		if err := r.Store.AddTokens(ctx, made); err != nil {
+			return err
 		}
 		return r.Store.Record(ctx, audit.New(ctx, now, "token.create", "token:"+serials[0], audit.Details{
 			"count": count, "last": serials[count-1], "expiry": expiry.Format(time.DateOnly),
@@ -91,16 +95,16 @@ func (r *Registry) Create(ctx context.Context, count int, birth, expiry time.Tim
 	return serials, err
 }
 
-// add stores a new record with its first generation.
-func (r *Registry) add(ctx context.Context, t token.Token, s seed.Seed, settings token.Settings, now time.Time) error {
+// record completes a new record with its first generation.
+func (r *Registry) record(t token.Token, s seed.Seed, settings token.Settings, now time.Time) (token.Token, error) {
 	g, err := token.NewGeneration(r.Keys, t.Serial, 1, s, settings, now)
 	if err != nil {
-		return err
+		return t, err
 	}
 	g.Delivered = t.Origin == token.Imported
 	t.EffectiveExpiry, t.Current, t.LastNumber = t.Expiry, g, 1
 	t.Distribution, t.CreatedAt, t.Version = token.NotDistributed, now, 1
-	return r.Store.AddToken(ctx, t)
+	return t, nil
 }
 
 // A Result says what an import did.
@@ -180,7 +184,11 @@ func (r *Registry) importOne(ctx context.Context, in sdtid.Token, now time.Time)
 	settings := token.Settings{Digits: in.Digits, Interval: in.Interval, PINType: pinType(in)}
 	s := seed.New(in.Seed)
 	defer s.Erase()
-	return r.add(ctx, token.Token{Serial: in.Serial, Origin: token.Imported, Birth: in.Birth, Expiry: in.Expiry}, s, settings, now)
+	t, err := r.record(token.Token{Serial: in.Serial, Origin: token.Imported, Birth: in.Birth, Expiry: in.Expiry}, s, settings, now)
+	if err != nil {
+		return err
+	}
+	return r.Store.AddTokens(ctx, []token.Token{t})
 }
 
 // day cuts a time to its UTC day; the zero time stays.

@@ -13,9 +13,9 @@ type Store interface {
 	Transact(ctx context.Context, do func(context.Context) error) error
 	// Token returns a token; [fault.TokenNotFound].
 	Token(ctx context.Context, serial string) (token.Token, error)
-	// AddToken stores a new record. fault.ImportDuplicate if the serial is taken, fault.SeedInUse if
+	// AddTokens stores new records, all or none. fault.ImportDuplicate if a serial is taken, fault.SeedInUse if
 	// any generation of any token, living or destroyed, ever had the fingerprint.
-	AddToken(ctx context.Context, t token.Token) error
+	AddTokens(ctx context.Context, tokens []token.Token) error
 	// BeginSerials sets the deployment's range of serials, unless it has one.
 	BeginSerials(ctx context.Context, first, last int64) error
 	// ReserveSerials takes the next count serials of the range and returns the first: nobody

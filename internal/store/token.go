@@ -156,13 +156,21 @@ func (db *DB) SwitchOversDue(ctx context.Context, now time.Time) ([]string, erro
 // AddToken stores a new record. [fault.ImportDuplicate] if the serial is taken, [fault.SeedInUse] if
 // any generation of any token, living or destroyed, ever had the fingerprint.
 func (db *DB) AddToken(ctx context.Context, t token.Token) error {
-	return db.Transact(ctx, func(ctx context.Context) error {
+	return db.AddTokens(ctx, []token.Token{t})
+}
+
+// AddTokens stores new records, all or none, as AddToken does one.
+func (db *DB) AddTokens(ctx context.Context, tokens []token.Token) error {
+	var all []statement
+	for _, t := range tokens {
 		taken := fault.New(fault.ImportDuplicate, "there is a token %s already", t.Serial)
-		if err := db.change(ctx, taken, tokenColumns.insert("token"), tokenValues(t)...); err != nil {
-			return err
+		all = append(all, statement{insertToken, tokenValues(t), 1, taken})
+		all = append(all, newGeneration(t, t.Current, current)...)
+		if t.Pending != nil {
+			all = append(all, newGeneration(t, *t.Pending, pending)...)
 		}
-		return db.eachGeneration(t, func(g token.Generation, state string) error { return db.addGeneration(ctx, t, g, state) })
-	})
+	}
+	return db.batch(ctx, all)
 }
 
 // eachGeneration calls do for the generations that t has.
@@ -174,15 +182,21 @@ func (db *DB) eachGeneration(t token.Token, do func(g token.Generation, state st
 	return err
 }
 
-func (db *DB) addGeneration(ctx context.Context, t token.Token, g token.Generation, state string) error {
+// What new records are written with.
+var (
+	insertToken       = tokenColumns.insert("token")
+	insertGeneration  = generationColumns.insert("token_generation")
+	insertFingerprint = columns("fingerprint, serial, number").insert("seed_fingerprint")
+)
+
+// newGeneration is what stores a generation of a token.
+func newGeneration(t token.Token, g token.Generation, state string) []statement {
 	known := fault.New(fault.SeedInUse, "the seed of token %s is, or was, that of a token here: no seed is used twice", t.Serial)
-	err := db.change(ctx, known, "INSERT INTO seed_fingerprint (fingerprint, serial, number) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-		g.Fingerprint, t.Serial, g.Number)
-	if err != nil {
-		return err
-	}
 	taken := fault.New(fault.Conflict, "generation %d of token %s was made meanwhile: read it again", g.Number, t.Serial)
-	return db.change(ctx, taken, generationColumns.insert("token_generation"), generationValues(t, g, state)...)
+	return []statement{
+		{insertFingerprint, []any{g.Fingerprint, t.Serial, g.Number}, 1, known},
+		{insertGeneration, generationValues(t, g, state), 1, taken},
+	}
 }
 
 // SaveToken stores a changed token whose Version is still t.Version, and counts it up; else [fault.Conflict].
@@ -205,7 +219,7 @@ func (db *DB) SaveToken(ctx context.Context, t token.Token) error {
 				"($1, $2, $3, $4, $5, $6, $7, $8) WHERE serial = $9 AND number = $10",
 				state, g.Settings.Digits, g.Settings.Interval, g.Settings.PINType, g.Delivered, g.BadPasscodes, t.Version, live(t), t.Serial, g.Number)
 			if err == nil && n == 0 {
-				err = db.addGeneration(ctx, t, g, state)
+				err = db.batch(ctx, newGeneration(t, g, state))
 			}
 			return err
 		})

@@ -38,15 +38,23 @@ func (db *DB) Users(ctx context.Context, f user.Filter) ([]user.User, error) {
 
 // AddUser stores a new user, with a guard; [fault.UserExists].
 func (db *DB) AddUser(ctx context.Context, u user.User) error {
-	return db.Transact(ctx, func(ctx context.Context) error {
-		taken := fault.New(fault.UserExists, "there is a user %q already", u.ID)
-		if err := db.change(ctx, taken, userColumns.insert("user_account"), userValues(u)...); err != nil {
-			return err
-		}
-		_, err := db.exec(ctx, "INSERT INTO user_guard (user_id) VALUES ($1)", u.ID)
-		return err
-	})
+	return db.AddUsers(ctx, []user.User{u})
 }
+
+// AddUsers stores new users, all or none, as AddUser does one.
+func (db *DB) AddUsers(ctx context.Context, users []user.User) error {
+	var all []statement
+	for _, u := range users {
+		taken := fault.New(fault.UserExists, "there is a user %q already", u.ID)
+		all = append(all, statement{insertUser, userValues(u), 1, taken}, statement{insertGuard, []any{u.ID}, 1, taken})
+	}
+	return db.batch(ctx, all)
+}
+
+var (
+	insertUser  = userColumns.insert("user_account")
+	insertGuard = columns("user_id").insert("user_guard")
+)
 
 // SaveUser stores a changed user whose Version is still u.Version, and counts it up; else [fault.Conflict].
 func (db *DB) SaveUser(ctx context.Context, u user.User) error {

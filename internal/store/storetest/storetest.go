@@ -41,6 +41,8 @@ type Store interface {
 	authentication.Store
 	clock.Store
 
+	AddToken(ctx context.Context, t token.Token) error
+	AddUsers(ctx context.Context, users []user.User) error
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
 	KeepReply(ctx context.Context, actor, key string, request []byte, reply seed.Sealed, at time.Time) error
 	DropReplies(ctx context.Context, before time.Time) (int, error)
@@ -66,7 +68,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"profiles", profiles}, {"profiles in use", profilesInUse}, {"profiles move", profilesMove},
 		{"policies", policies}, {"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},
 		{"the next token expires first", nextToken}, {"a stale token is not saved", staleToken},
-		{"seeds are unique for ever", seedsAreUnique}, {"generations follow the token", generationsFollow},
+		{"seeds are unique for ever", seedsAreUnique}, {"many records are stored at once", manyAtOnce}, {"generations follow the token", generationsFollow},
 		{"deleted tokens leave nothing", deletedTokens}, {"due switch-overs", switchOvers},
 		{"codes are accepted once", acceptsOnce}, {"settlements", settlements}, {"settlements that come too late", lateSettlements}, {"attempts", attempts}, {"clocks", clocks},
 		{"data keys", dataKeys}, {"secrets", secrets}, {"resealing", resealing},

@@ -9,6 +9,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 func tokensKeepEveryField(t *testing.T, s fixture) {
@@ -213,6 +214,32 @@ func seedsAreUnique(t *testing.T, s fixture) {
 	refused(t, s.AddToken(ctx, again), fault.SeedInUse)
 	again.Current.Fingerprint = fingerprint("another")
 	ok(t, s.AddToken(ctx, again)) // the serial may come back
+}
+
+// Many records are stored together or not at all.
+func manyAtOnce(t *testing.T, s fixture) {
+	ctx := t.Context()
+	ok(t, s.AddTokens(ctx, nil))
+	ok(t, s.AddTokens(ctx, []token.Token{made(1), made(2)}))
+	same(t, s.get(t, made(2).Serial), made(2))
+	refused(t, s.AddTokens(ctx, []token.Token{made(3), made(2)}), fault.ImportDuplicate)
+	stolen := made(4)
+	stolen.Current.Fingerprint = made(1).Current.Fingerprint
+	refused(t, s.AddTokens(ctx, []token.Token{made(3), stolen}), fault.SeedInUse)
+	_, err := s.Token(ctx, made(3).Serial)
+	refused(t, err, fault.TokenNotFound)
+
+	person := func(id string) user.User { return user.User{ID: id, Enabled: true, CreatedAt: start, Version: 1} }
+	ok(t, s.AddUsers(ctx, []user.User{person("dora"), person("emil")}))
+	refused(t, s.AddUsers(ctx, []user.User{person("fritz"), person("emil")}), fault.UserExists)
+	_, err = s.User(ctx, "fritz")
+	refused(t, err, fault.UserNotFound)
+	// Each has a guard, without which nothing is decided about a user.
+	found, err := s.Subjects(ctx, []string{"dora", "emil"})
+	ok(t, err)
+	if len(found) != 2 {
+		t.Errorf("%d of two users have a guard", len(found))
+	}
 }
 
 func generationsFollow(t *testing.T, s fixture) {
