@@ -29,7 +29,8 @@ const (
 	connLife    = 5 * time.Minute // so that a server returns to the primary soon after a switch
 )
 
-func openPostgres(ctx context.Context, url string) (*DB, error) {
+// postgresConfig is how every connection is made.
+func postgresConfig(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		// The error quotes the URL, and that may hold a password.
@@ -44,6 +45,14 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 	config.ConnConfig.RuntimeParams["default_transaction_isolation"] = "read committed"
 	config.ConnConfig.OnNotice = noteDoubt
 	config.AfterConnect = insistOnDurability
+	return config, nil
+}
+
+func openPostgres(ctx context.Context, url string) (*DB, error) {
+	config, err := postgresConfig(url)
+	if err != nil {
+		return nil, err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err
