@@ -30,7 +30,7 @@ var short = []string{"users", "tokens", "file"}
 // and its own token app. Besides testscript's commands they use
 //
 //	serve [FLAG...]        start the server on a free port and go on once it serves: $SERVER is its URL, server.log what it says,
-//	                       $METRICS the address of its metrics
+//	                       $METRICS the address of its metrics and $RADIUS where RADIUS clients are answered
 //	halt                   end it by SIGTERM; it must end well
 //	crash                  end it by SIGKILL
 //	refused CODE COMMAND   run it with --json; it must print nothing but this refusal, and exit with status 3
@@ -106,7 +106,7 @@ func buildTally(t *testing.T) string {
 }
 
 // packages are the Debian packages of the programs that scripts use.
-var packages = map[string]string{"stoken": "stoken", "zbarimg": "zbar-tools"}
+var packages = map[string]string{"stoken": "stoken", "zbarimg": "zbar-tools", "radclient": "freeradius-utils"}
 
 // without is the condition [without:PROGRAM].
 func without(condition string) (bool, error) {

@@ -54,6 +54,7 @@ func (p *serverProcess) wait() error {
 var (
 	servingLine = regexp.MustCompile(` msg=serving .*public_url=(\S+)`)
 	metricsLine = regexp.MustCompile(` msg="serving metrics" address=(\S+)`)
+	radiusLine  = regexp.MustCompile(` msg="serving RADIUS" port=authentication address=(\S+)`)
 )
 
 func serve(ts *testscript.TestScript, neg bool, args []string) {
@@ -69,7 +70,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(cmd.Start())
 	p.cmd, p.read = cmd, make(chan struct{})
-	serving, metrics := make(chan string, 1), ""
+	serving, metrics, radius := make(chan string, 1), "", ""
 	go func() {
 		defer close(p.read)
 		defer log.Close()
@@ -77,6 +78,9 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 			fmt.Fprintln(log, lines.Text())
 			if m := metricsLine.FindStringSubmatch(lines.Text()); m != nil {
 				metrics = m[1]
+			}
+			if m := radiusLine.FindStringSubmatch(lines.Text()); m != nil {
+				radius = m[1]
 			}
 			if m := servingLine.FindStringSubmatch(lines.Text()); m != nil {
 				serving <- m[1]
@@ -87,6 +91,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	case at := <-serving:
 		ts.Setenv("SERVER", at)
 		ts.Setenv("METRICS", metrics)
+		ts.Setenv("RADIUS", radius)
 	case <-p.read:
 		err := p.wait()
 		ts.Fatalf("the server ended: %v\n%s", err, ts.ReadFile("server.log"))

@@ -10,9 +10,8 @@ import (
 // its answer.
 func BenchmarkRequest(b *testing.B) {
 	h := build(b, always(accept), vpn("vpn1", "127.0.0.1/32"))
-	h.Count = func(Port, Outcome, time.Duration) {}
-	h.Now = time.Now
-	if err := h.start(b.Context()); err != nil {
+	h.with(func(c *Config) { c.Count, c.Now = nil, time.Now })
+	if err := h.Refresh(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	octets := login(1, "alice", "1234567890", attr(31, "203.0.113.9"), attr(4, "\x7f\x00\x00\x01"), attr(5, number(1)), attr(32, "vpn1"))

@@ -107,7 +107,7 @@ func TestCopiesAreBounded(t *testing.T) {
 func TestOverloadDropsTheOldest(t *testing.T) {
 	engine, deciding, release := gate()
 	h := build(t, engine, vpn("vpn1", "127.0.0.1/32"))
-	h.Workers, h.Queue = 1, 3
+	h.with(func(c *Config) { c.Workers, c.Queue = 1, 3 })
 	h.run()
 	gw := h.gateway("127.0.0.1")
 	gw.send(login(0, "alice", "0"))
@@ -131,7 +131,7 @@ func TestOverloadDropsTheOldest(t *testing.T) {
 func TestNobodyWaitsForAnOldPacket(t *testing.T) {
 	engine, deciding, release := gate()
 	h := build(t, engine, vpn("vpn1", "127.0.0.1/32"))
-	h.Workers = 1
+	h.with(func(c *Config) { c.Workers = 1 })
 	h.run()
 	gw := h.gateway("127.0.0.1")
 	gw.send(login(0, "alice", "0"))

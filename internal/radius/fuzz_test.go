@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"testing"
-	"time"
 
 	"layeh.com/radius"
 
@@ -33,9 +32,11 @@ func FuzzPacket(f *testing.F) {
 	off := vpn("vpn1", "127.0.0.1/32")
 	off.MessageAuthenticator, off.StripRealm = access.Off, access.RealmSuffix
 	h := build(f, engine, off)
-	h.Copies = 1 // every request is decided anew
-	h.Count = func(Port, Outcome, time.Duration) {}
-	if err := h.start(f.Context()); err != nil {
+	h.with(func(c *Config) {
+		c.Copies = 1 // every request is decided anew
+		c.Count = nil
+	})
+	if err := h.Refresh(f.Context()); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, octets []byte) {

@@ -194,10 +194,18 @@ func build(t testing.TB, e Authenticator, clients ...access.RADIUSClient) *house
 		t: t, clients: &registry{all: clients}, outcomes: make(chan Outcome, 100_000), said: &journal{},
 		clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), ended: make(chan error, 1),
 	}
-	h.Server = &Server{
+	h.Server = New(Config{
 		Engine: e, Clients: h.clients, Hash: hasher{}, Prompts: Default(), Now: h.now, Log: slog.New(slog.NewTextHandler(h.said, nil)),
 		Count: func(_ Port, o Outcome, _ time.Duration) { h.outcomes <- o },
-	}
+	})
+	return h
+}
+
+// with makes it anew, with a change of its configuration.
+func (h *house) with(change func(*Config)) *house {
+	c := h.Config
+	change(&c)
+	h.Server = New(c)
 	return h
 }
 
@@ -210,11 +218,12 @@ func (h *house) run() *house {
 	h.books = listen(h.t, "127.0.0.1:0")
 	ctx, cancel := context.WithCancel(context.Background())
 	h.end = cancel
-	if err := h.start(ctx); err != nil {
+	if err := h.Refresh(ctx); err != nil {
 		h.t.Fatal(err)
 	}
+	server := h.Server
 	go func() {
-		h.ended <- h.work(ctx, Listeners{Authentication: []*net.UDPConn{h.at}, Accounting: []*net.UDPConn{h.books}, RadSec: h.tls})
+		h.ended <- server.work(ctx, Listeners{Authentication: []*net.UDPConn{h.at}, Accounting: []*net.UDPConn{h.books}, RadSec: h.tls})
 	}()
 	h.t.Cleanup(func() { h.stop() })
 	return h

@@ -104,8 +104,8 @@ func (n *notices) due(what notice, now time.Time) (bool, int) {
 	return true, unsaid
 }
 
-// note logs words about a client, once a minute. c may be nil.
-func (s *Server) note(ctx context.Context, c *client, from source, words string) {
+// note logs words about a client, once a minute, with what more there is to say. c may be nil.
+func (s *Server) note(ctx context.Context, c *client, from source, words string, more ...slog.Attr) {
 	name := ""
 	if c != nil {
 		name = c.Name
@@ -114,7 +114,7 @@ func (s *Server) note(ctx context.Context, c *client, from source, words string)
 	if !due {
 		return
 	}
-	attributes := []slog.Attr{slog.String("address", from.address.String())}
+	attributes := append(more, slog.String("address", from.address.String()))
 	if c != nil {
 		attributes = append(attributes, slog.String("client", name))
 	}

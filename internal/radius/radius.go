@@ -12,7 +12,7 @@
 // decided is decided by the engine; this package keeps nothing but copies of
 // answers for half a minute.
 //
-//	s := &radius.Server{Engine: engine, Clients: registry, Hash: keyring, Prompts: radius.Default(), Now: time.Now, Log: log}
+//	s := radius.New(radius.Config{Engine: engine, Clients: registry, Hash: keyring, Prompts: radius.Default(), Now: time.Now, Log: log})
 //	err := s.Run(ctx, radius.Listeners{Authentication: sockets})
 //
 // Only User-Password (PAP) can work: CHAP and its kin prove knowledge of a
@@ -49,9 +49,9 @@ type Clients interface {
 	Secret(ctx context.Context, c access.RADIUSClient) ([]byte, error)
 }
 
-// A Server answers requests. Engine, Clients, Hash, Prompts, Now and Log must be set; the zero value of the other
-// fields stands for the default that is named there.
-type Server struct {
+// A Config is what a server is made of. Engine, Clients, Hash, Prompts, Now and Log must be set; the zero value of the
+// other fields stands for the default that is named there.
+type Config struct {
 	Engine  Authenticator
 	Clients Clients
 	Hash    access.Hasher // binds a State to its client
@@ -59,7 +59,7 @@ type Server struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 
-	// Life is how long a challenge waits for its answer: 30 to 600 seconds, 180.
+	// Life is how long a challenge waits for its answer: [MinLife] to [MaxLife], 180 seconds.
 	Life time.Duration
 	// Workers is how many requests are decided at once: 512. Each waits for a commit that it shares with others.
 	Workers int
@@ -69,11 +69,32 @@ type Server struct {
 	Copies int
 	// Count, if set, is told what became of each packet, and how long that took.
 	Count func(port Port, o Outcome, took time.Duration)
+}
 
+// A Server answers requests.
+type Server struct {
+	Config
 	table   atomic.Pointer[table]
 	copies  *copies
 	queue   chan *request
+	changed chan struct{}
 	notices notices
+}
+
+// New makes a server; [Server.Run] runs it.
+func New(c Config) *Server {
+	orElse := func(v *int, other int) {
+		if *v == 0 {
+			*v = other
+		}
+	}
+	orElse(&c.Workers, 512)
+	orElse(&c.Queue, 4096)
+	orElse(&c.Copies, 131072)
+	if c.Count == nil {
+		c.Count = func(Port, Outcome, time.Duration) {}
+	}
+	return &Server{Config: c, copies: newCopies(c.Copies, copyLife), queue: make(chan *request, c.Queue), changed: make(chan struct{}, 1)}
 }
 
 // A Port is what a packet came in by.
@@ -91,6 +112,22 @@ type Listeners struct {
 	Authentication []*net.UDPConn
 	Accounting     []*net.UDPConn
 	RadSec         net.Listener // with TLS configured by [TLSConfig]; nil for none
+}
+
+// How long a challenge may wait for its answer (spec/radius.md section 2).
+const (
+	MinLife = 30 * time.Second
+	MaxLife = authentication.MaxLife
+)
+
+// Close closes all listeners. A server that runs does so at its end.
+func (l Listeners) Close() {
+	for _, conn := range append(l.Authentication, l.Accounting...) {
+		conn.Close()
+	}
+	if l.RadSec != nil {
+		l.RadSec.Close()
+	}
 }
 
 // Times of the server.
@@ -117,37 +154,27 @@ type responder interface {
 	respond(r *request, answer []byte)
 }
 
-func (s *Server) complete() {
-	orElse := func(v *int, other int) {
-		if *v == 0 {
-			*v = other
-		}
-	}
-	orElse(&s.Workers, 512)
-	orElse(&s.Queue, 4096)
-	orElse(&s.Copies, 131072)
-	if s.Count == nil {
-		s.Count = func(Port, Outcome, time.Duration) {}
-	}
-	s.copies = newCopies(s.Copies, copyLife)
-	s.queue = make(chan *request, s.Queue)
-}
-
-// Run answers until ctx ends; then it takes no more, finishes what it has and closes the listeners.
+// Run answers until ctx ends; then it takes no more, finishes what it has and closes the listeners. It runs once.
 func (s *Server) Run(ctx context.Context, l Listeners) error {
-	if err := s.start(ctx); err != nil {
+	defer l.Close()
+	if err := s.Refresh(ctx); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	return s.work(ctx, l)
 }
 
-// start makes what a server runs on.
-func (s *Server) start(ctx context.Context) error {
-	s.complete()
-	return s.Refresh(ctx)
+// Changed tells a server that clients were changed, so that it reads them at once. What others change it learns within
+// seconds. It may be called at any time.
+func (s *Server) Changed() {
+	select {
+	case s.changed <- struct{}{}:
+	default: // it is going to
+	}
 }
 
-// work runs it.
+// work runs the server with the clients that it knows.
 func (s *Server) work(ctx context.Context, l Listeners) error {
 	// Requests go on while the server drains.
 	lasting, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -176,13 +203,10 @@ func (s *Server) work(ctx context.Context, l Listeners) error {
 	err := readers.Wait()
 	close(s.queue)
 	workers.Wait()
-	for _, conn := range append(l.Authentication, l.Accounting...) {
-		conn.Close()
-	}
 	return err
 }
 
-// refreshing learns of other servers' changes until ctx ends.
+// refreshing learns of changes to the clients until ctx ends.
 func (s *Server) refreshing(ctx context.Context) {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
@@ -191,6 +215,7 @@ func (s *Server) refreshing(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-s.changed:
 		}
 		if err := s.Refresh(ctx); err != nil && ctx.Err() == nil {
 			s.Log.ErrorContext(ctx, "reading the RADIUS clients", "error", err)

@@ -59,7 +59,7 @@ func (s *Server) acceptTLS(ctx, work context.Context, l net.Listener) error {
 			return err
 		}
 		if err != nil {
-			s.note(ctx, nil, source{}, "taking connections: "+errorWord(err))
+			s.note(ctx, nil, source{}, "connections cannot be taken", why(err))
 			continue
 		}
 		select {
@@ -93,7 +93,7 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn) {
 	err := conn.HandshakeContext(shake)
 	cancel()
 	if err != nil {
-		s.note(ctx, nil, from, "a TLS connection failed: "+errorWord(err))
+		s.note(ctx, nil, from, "a TLS connection came to nothing", why(err))
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })

@@ -2,19 +2,12 @@ package radius
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/md5"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,70 +19,10 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 )
 
-// An authority signs certificates for tests.
-type authority struct {
-	t    testing.TB
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	next int64
-}
-
-func newAuthority(t testing.TB) *authority {
-	a := &authority{t: t, next: 1}
-	pair := a.sign("the authority of the tests", true)
-	a.cert, a.key = pair.Leaf, pair.PrivateKey.(*ecdsa.PrivateKey)
-	return a
-}
-
-// sign makes a certificate for 127.0.0.1 and a DNS name.
-func (a *authority) sign(name string, isCA bool) tls.Certificate {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.next++
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(a.next), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: isCA, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	issuer, signer := a.cert, a.key
-	if isCA {
-		issuer, signer = template, key
-	} else {
-		template.DNSNames, template.IPAddresses = []string{name}, []net.IP{net.IPv4(127, 0, 0, 1)}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-}
-
-// file writes the certificate of the authority.
-func (a *authority) file() string {
-	a.t.Helper()
-	file := filepath.Join(a.t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}), 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-	return file
-}
-
-func (a *authority) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
-}
-
 // secure makes the house listen for RadSec.
-func (h *house) secure(a *authority) *house {
+func (h *house) secure(a *Authority) *house {
 	h.t.Helper()
-	config, err := TLSConfig(&tls.Config{Certificates: []tls.Certificate{a.sign("server.example.com", false)}}, a.file())
+	config, err := TLSConfig(&tls.Config{Certificates: []tls.Certificate{a.Sign("server.example.com")}}, a.File())
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -102,7 +35,7 @@ func (h *house) secure(a *authority) *house {
 }
 
 // connect connects with a certificate.
-func (h *house) connect(a *authority, certificates ...tls.Certificate) *tls.Conn {
+func (h *house) connect(a *Authority, certificates ...tls.Certificate) *tls.Conn {
 	h.t.Helper()
 	conn, err := tls.Dial("tcp", h.tls.Addr().String(), &tls.Config{RootCAs: a.pool(), ServerName: "server.example.com", Certificates: certificates})
 	if err != nil {
@@ -167,8 +100,8 @@ func talk(t testing.TB, conn net.Conn, p *radius.Packet) *radius.Packet {
 }
 
 func TestRadSec(t *testing.T) {
-	a := newAuthority(t)
-	named, printed, unknown := a.sign("vpn1.example.com", false), a.sign("vpn2.example.com", false), a.sign("vpn3.example.com", false)
+	a := NewTestAuthority(t)
+	named, printed, unknown := a.Sign("vpn1.example.com"), a.Sign("vpn2.example.com"), a.Sign("vpn3.example.com")
 	sum := sha256.Sum256(printed.Leaf.Raw)
 	engine := always(accept)
 	h := build(t, engine, over("vpn1", "vpn1.example.com"), over("vpn2", "sha256:"+hex.EncodeToString(sum[:])), over("else", "vpn2.example.com")).secure(a).run()
@@ -208,9 +141,9 @@ func ends(t testing.TB, conn net.Conn) {
 }
 
 func TestRadSecTakesNoOtherCertificates(t *testing.T) {
-	a, other := newAuthority(t), newAuthority(t)
+	a, other := NewTestAuthority(t), NewTestAuthority(t)
 	h := build(t, always(accept), over("vpn1", "vpn1.example.com")).secure(a).run()
-	for name, certificates := range map[string][]tls.Certificate{"none": nil, "another authority's": {other.sign("vpn1.example.com", false)}} {
+	for name, certificates := range map[string][]tls.Certificate{"none": nil, "another authority's": {other.Sign("vpn1.example.com")}} {
 		conn := h.connect(a, certificates...) // with TLS 1.3 the client learns of it when it reads
 		b, _ := tlsLogin(t, 1, true).Encode()
 		conn.Write(b)
@@ -242,10 +175,10 @@ func TestRadSecTakesNoOtherCertificates(t *testing.T) {
 }
 
 func TestRadSecBetweenPackets(t *testing.T) {
-	a := newAuthority(t)
+	a := NewTestAuthority(t)
 	engine, deciding, release := gate()
 	h := build(t, engine, over("vpn1", "vpn1.example.com")).secure(a).run()
-	certificate := a.sign("vpn1.example.com", false)
+	certificate := a.Sign("vpn1.example.com")
 
 	// Several at once, and one in pieces.
 	conn := h.connect(a, certificate)
@@ -305,10 +238,10 @@ func TestRadSecBetweenPackets(t *testing.T) {
 }
 
 func TestRadSecEndsWithTheServer(t *testing.T) {
-	a := newAuthority(t)
+	a := NewTestAuthority(t)
 	engine, deciding, release := gate()
 	h := build(t, engine, over("vpn1", "vpn1.example.com")).secure(a).run()
-	conn, idle := h.connect(a, a.sign("vpn1.example.com", false)), h.connect(a, a.sign("vpn1.example.com", false))
+	conn, idle := h.connect(a, a.Sign("vpn1.example.com")), h.connect(a, a.Sign("vpn1.example.com"))
 	b, _ := tlsLogin(t, 1, true).Encode()
 	conn.Write(b)
 	<-deciding

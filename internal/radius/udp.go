@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"time"
@@ -42,18 +43,12 @@ type socket struct {
 func (c socket) respond(r *request, answer []byte) {
 	to := netip.AddrPortFrom(r.from.address, r.from.port)
 	if _, _, err := c.WriteMsgUDPAddrPort(answer, r.local, to); err != nil {
-		c.s.note(context.Background(), r.client, r.from, "an answer could not be sent: "+errorWord(err))
+		c.s.note(context.Background(), r.client, r.from, "an answer could not be sent", why(err))
 	}
 }
 
-// errorWord is what the system says of an error, without the addresses in it.
-func errorWord(err error) string {
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err.Error()
-	}
-	return err.Error()
-}
+// why is an error as a note tells it.
+func why(err error) slog.Attr { return slog.String("error", err.Error()) }
 
 // read takes packets from a socket until ctx ends.
 func (s *Server) read(ctx context.Context, conn *net.UDPConn, port Port) error {
@@ -69,7 +64,7 @@ func (s *Server) read(ctx context.Context, conn *net.UDPConn, port Port) error {
 		case errors.Is(err, net.ErrClosed):
 			return err
 		case err != nil:
-			s.note(ctx, nil, source{}, "reading packets: "+errorWord(err))
+			s.note(ctx, nil, source{}, "packets cannot be read", why(err))
 			continue
 		}
 		s.take(ctx, &request{

@@ -32,6 +32,8 @@ type Config struct {
 	AgentListen string
 	// AgentHMAC refuses agents that do not sign their requests, and AgentAlias answers them under /mfa/v1 as well.
 	AgentHMAC, AgentAlias bool
+	// RADIUS says where RADIUS clients are answered, and how.
+	RADIUS RADIUS
 	// PublicURL is how apps reach the server, https://host:port; "" is made from Listen and the host's name.
 	PublicURL string
 	// Metrics is an address for Prometheus without TLS or key, such as 127.0.0.1:9090; "" for none.
@@ -73,8 +75,9 @@ func (c *Config) complete() error {
 	if c.Listen == "" {
 		c.Listen = ":8443"
 	}
-	if _, _, err := net.SplitHostPort(c.AgentListen); err != nil && c.AgentListen != "" {
-		c.AgentListen = net.JoinHostPort(strings.Trim(c.AgentListen, "[]"), agentPort)
+	c.AgentListen = withPort(c.AgentListen, agentPort)
+	if err := c.RADIUS.complete(); err != nil {
+		return err
 	}
 	if c.Service == "" {
 		c.Service = "Tallystick"

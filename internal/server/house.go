@@ -24,6 +24,7 @@ import (
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/provision"
+	"github.com/tallystick/tallystick/internal/radius"
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
@@ -36,11 +37,11 @@ type house struct {
 	db          *store.DB
 	keys        *seed.Keyring
 	tokens      *token.Registry
-	radius      *access.RADIUSRegistry
 	distributor *distribution.Distributor
 	policies    *policy.Registry
 	engine      *authentication.Engine
 	clock       *clock.Guard
+	radius      *radius.Server
 	audit       *audit.Log
 	log         *slog.Logger
 
@@ -63,7 +64,6 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h := &house{
 		db: db, keys: keys, audit: log, log: c.Log,
 		tokens: &token.Registry{Store: db, Now: c.Now},
-		radius: &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now},
 		distributor: &distribution.Distributor{
 			Store: db, Keys: keys, Now: c.Now, Endpoint: public.String() + provision.Path, Service: c.Service,
 		},
@@ -79,11 +79,14 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	}
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
 	h.engine = &authentication.Engine{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
+	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
+	h.radius = c.radiusServer(h, gateways, m)
+	gateways.Changed = h.radius.Changed
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens,
-		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: h.radius, Records: record, Distributor: h.distributor,
+		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine, Clock: h.clock,
 		Keyring: keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 	})

@@ -110,7 +110,7 @@ func forms(secret []byte) [][]byte {
 
 func newWitness(t *testing.T, args ...string) *witness {
 	w := &witness{T: t, work: folder(t), secrets: map[string][]byte{}, heard: map[string][]byte{}}
-	w.server = start(t, folder(t), append(args, "--log-level", "debug")...)
+	w.server = start(t, folder(t), append(args, "--log-level", "debug", "--radius", "127.0.0.1:0")...)
 	app := newPhone(t, w.work)
 	w.env = append(app.env, "TALLYSTICK_DATA="+w.server.data)
 	return w
@@ -122,6 +122,7 @@ func (w *witness) live(database string, dump func() []byte) {
 	w.delivered()
 	w.dynamic(database)
 	w.checked()
+	w.overRADIUS()
 	w.mistaken()
 	w.overHTTP()
 	w.redistributed(database)

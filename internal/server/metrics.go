@@ -12,6 +12,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/radius"
 	"github.com/tallystick/tallystick/internal/store"
 )
 
@@ -21,6 +22,8 @@ type meters struct {
 	requests *prometheus.HistogramVec
 	checks   *prometheus.CounterVec
 	agents   *prometheus.CounterVec
+	packets  *prometheus.CounterVec
+	radius   *prometheus.HistogramVec
 }
 
 func newMeters(db *store.DB) *meters {
@@ -36,8 +39,15 @@ func newMeters(db *store.DB) *meters {
 		agents: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tallystick_agent_responses_total", Help: "Responses of the SecurID Authentication API, by endpoint and what they said.",
 		}, []string{"endpoint", "said"}),
+		packets: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tallystick_radius_packets_total", Help: "RADIUS packets by port and what became of them.",
+		}, []string{"port", "outcome"}),
+		radius: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "tallystick_radius_request_seconds", Help: "Time from the arrival of an Access-Request to its answer by the engine, by outcome.",
+			NativeHistogramBucketFactor: 1.1, Buckets: []float64{.001, .005, .02, .1, .5, 2},
+		}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.checks, m.agents, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	m.registry.MustRegister(m.requests, m.checks, m.agents, m.packets, m.radius, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tallystick_audit_pending_events", Help: "Events that have no place in the audit log yet; at most 1000 are counted.",
 		}, func() float64 {
@@ -100,3 +110,12 @@ func (m *meters) decided(r authentication.Result, err error) {
 
 // answered counts a response to an agent.
 func (m *meters) answered(endpoint, said string) { m.agents.WithLabelValues(endpoint, said).Inc() }
+
+// packet counts what became of a RADIUS packet.
+func (m *meters) packet(port radius.Port, o radius.Outcome, took time.Duration) {
+	m.packets.WithLabelValues(string(port), string(o)).Inc()
+	switch o {
+	case radius.Accepted, radius.Rejected, radius.Challenged, radius.Unavailable:
+		m.radius.WithLabelValues(string(o)).Observe(took.Seconds())
+	}
+}

@@ -122,6 +122,11 @@ func (c *Config) serve(ctx context.Context, h *house, listener net.Listener) err
 		c.run(ctx, g, tls.NewListener(agents, tlsConfig), h.agents)
 		told = append(told, "agents", agents.Addr().String())
 	}
+	if c.RADIUS.wanted() {
+		if err := c.runRADIUS(ctx, g, h.radius, tlsConfig); err != nil {
+			return err
+		}
+	}
 	if c.Metrics != "" {
 		metrics, err := net.Listen("tcp", c.Metrics)
 		if err != nil {

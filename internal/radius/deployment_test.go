@@ -1,0 +1,192 @@
+package radius_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/radius"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
+	"github.com/tallystick/tallystick/securid"
+)
+
+// secret is that of every client.
+const secret = "a secret of the tests"
+
+// A deployment is a database with users and their tokens, an engine, and a RADIUS server before it, on the loopback
+// interface. Its clock stands until it is moved.
+type deployment struct {
+	*testing.T
+	db      *store.DB
+	keys    *seed.Keyring
+	clients *access.RADIUSRegistry
+	at      string // address of the RADIUS server
+	tokens  int
+
+	mu     sync.Mutex
+	now    time.Time
+	policy policy.Set
+}
+
+// Current are the policies.
+func (d *deployment) Current(context.Context) (policy.Set, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.policy, nil
+}
+
+func (d *deployment) clock() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.now
+}
+
+// pass moves the clock.
+func (d *deployment) pass(by time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now = d.now.Add(by)
+}
+
+func (d *deployment) must(err error) {
+	d.Helper()
+	if err != nil {
+		d.Fatal(err)
+	}
+}
+
+func newDeployment(t *testing.T, url string) *deployment {
+	t.Helper()
+	d := &deployment{T: t, now: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC), policy: policy.Default()}
+	d.db = d.open(url)
+	file := filepath.Join(t.TempDir(), "key")
+	d.must(seed.MakeMasterFile(file))
+	master, err := seed.MasterFromFile(file)
+	d.must(err)
+	d.keys, err = seed.OpenKeyring(t.Context(), master, d.db, d.clock)
+	d.must(err)
+	d.clients = &access.RADIUSRegistry{Store: d.db, Keys: d.keys, Now: d.clock}
+	return d
+}
+
+func (d *deployment) open(url string) *store.DB {
+	d.Helper()
+	db, err := store.Open(d.Context(), store.Options{URL: url})
+	d.must(err)
+	d.Cleanup(func() { db.Close() })
+	return db
+}
+
+func sqlite(t *testing.T) string { return filepath.Join(t.TempDir(), "test.db") }
+
+// client is one at the loopback interface that all tests may change.
+func client(name string) access.RADIUSClient {
+	return access.RADIUSClient{Name: name, Address: netip.MustParsePrefix("127.0.0.0/8"), Challenges: true,
+		Attributes: []access.ReplyAttribute{{Name: "Class", Value: "OU=staff"}, {Name: "Filter-Id", Value: "vpn-users"}}}
+}
+
+// add adds a client.
+func (d *deployment) add(c access.RADIUSClient) {
+	d.Helper()
+	shared := secret
+	if !c.Address.IsValid() {
+		shared = ""
+	}
+	_, err := d.clients.Add(d.Context(), c, shared)
+	d.must(err)
+}
+
+// serve runs a RADIUS server on a database of the deployment, with a listener for TLS if it is not nil, and returns
+// its address.
+func (d *deployment) serve(db *store.DB, tls net.Listener) string {
+	d.Helper()
+	engine := &authentication.Engine{Store: db, Keys: d.keys, Policies: d, Now: d.clock}
+	s := radius.New(radius.Config{Engine: engine, Clients: d.clients, Hash: d.keys, Prompts: radius.Default(), Now: d.clock, Log: slog.New(slog.NewTextHandler(d.Output(), nil))})
+	d.clients.Changed = s.Changed
+	conn, err := radius.Listen("127.0.0.1:0")
+	d.must(err)
+	ctx, end := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.Run(ctx, radius.Listeners{Authentication: []*net.UDPConn{conn}, RadSec: tls})
+		engine.Close()
+	}()
+	d.Cleanup(func() {
+		end()
+		if err := <-ended; err != nil {
+			d.Error(err)
+		}
+	})
+	return conn.LocalAddr().String()
+}
+
+// start runs the only RADIUS server.
+func (d *deployment) start() *deployment {
+	d.Helper()
+	d.at = d.serve(d.db, nil)
+	return d
+}
+
+// A holder is a user with a token.
+type holder struct {
+	d        *deployment
+	id       string
+	serial   string
+	seed     seed.Seed
+	settings token.Settings
+}
+
+// Settings of tokens: with a PIN in front of the code, and without any.
+var (
+	fob   = token.Settings{Digits: 6, Interval: 60, PINType: device.Fob}
+	plain = token.Settings{Digits: 8, Interval: 60, PINType: device.NoPIN}
+)
+
+// holder adds a user with a token.
+func (d *deployment) holder(id string, s token.Settings) *holder {
+	d.Helper()
+	d.tokens++
+	h := &holder{d: d, id: id, serial: fmt.Sprintf("1000000000%02d", d.tokens), seed: seed.Generate(), settings: s}
+	_, err := (&user.Registry{Store: d.db, Now: d.clock}).Add(d.Context(), id, "", "")
+	d.must(err)
+	g, err := token.NewGeneration(d.keys, h.serial, 1, h.seed, s, d.clock())
+	d.must(err)
+	g.Delivered = true
+	day := d.clock().Truncate(24 * time.Hour)
+	t := token.Token{
+		Serial: h.serial, Origin: token.Imported, Birth: day, Expiry: day.AddDate(0, 0, 10), EffectiveExpiry: day.AddDate(0, 0, 10),
+		Current: g, LastNumber: 1, Distribution: token.Confirmed, CreatedAt: d.clock(), Version: 1,
+	}
+	d.must(t.Assign(id, "test", d.clock()))
+	d.must(d.db.AddToken(d.Context(), t))
+	return h
+}
+
+// setPIN gives the token a PIN.
+func (h *holder) setPIN(pin string) {
+	h.d.Helper()
+	engine := &authentication.Engine{Store: h.d.db, Keys: h.d.keys, Policies: h.d, Now: h.d.clock}
+	h.d.must(engine.SetPIN(h.d.Context(), h.serial, pin, false))
+}
+
+// code is what the token shows so many intervals from now.
+func (h *holder) code(intervals int) string {
+	h.d.Helper()
+	at := h.d.clock().Add(time.Duration(intervals*h.settings.Interval) * time.Second)
+	code, err := securid.Code(h.seed.Reveal(), h.serial, h.settings.Digits, h.settings.Interval, at)
+	h.d.must(err)
+	return code
+}

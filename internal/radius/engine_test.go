@@ -1,0 +1,190 @@
+package radius_test
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	codec "layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2869"
+
+	"github.com/tallystick/tallystick/internal/store/storetest"
+)
+
+// A wire is a socket of a gateway at one server.
+type wire struct {
+	d    *deployment
+	conn net.Conn
+}
+
+func (d *deployment) wire(to string) wire {
+	d.Helper()
+	conn, err := net.Dial("udp", to)
+	d.must(err)
+	d.Cleanup(func() { conn.Close() })
+	return wire{d, conn}
+}
+
+// request is an Access-Request with an authenticator of its own; state may be nil.
+func request(d *deployment, user, passcode string, state []byte) []byte {
+	p := codec.New(codec.CodeAccessRequest, []byte(secret))
+	p.Add(rfc2869.MessageAuthenticator_Type, make(codec.Attribute, md5.Size))
+	d.must(rfc2865.UserName_AddString(p, user))
+	d.must(rfc2865.UserPassword_AddString(p, passcode))
+	if state != nil {
+		p.Add(rfc2865.State_Type, state)
+	}
+	b, err := p.Encode()
+	d.must(err)
+	h := hmac.New(md5.New, []byte(secret))
+	h.Write(b)
+	copy(b[22:], h.Sum(nil))
+	return b
+}
+
+// ask sends a request and returns its answer, once it is known to be one.
+func (w wire) ask(b []byte) *codec.Packet {
+	w.d.Helper()
+	_, err := w.conn.Write(b)
+	w.d.must(err)
+	answer := make([]byte, codec.MaxPacketLength)
+	w.d.must(w.conn.SetReadDeadline(time.Now().Add(time.Minute)))
+	n, err := w.conn.Read(answer)
+	w.d.must(err)
+	if !codec.IsAuthenticResponse(answer[:n], b, []byte(secret)) {
+		w.d.Errorf("the answer is not authentic: % x", answer[:n])
+	}
+	p, err := codec.Parse(answer[:n], []byte(secret))
+	w.d.must(err)
+	return p
+}
+
+// sites are deployments on each database.
+var sites = map[string]func(*testing.T) string{"SQLite": sqlite, "PostgreSQL": func(t *testing.T) string { return storetest.Postgres(t) }}
+
+// A code that is sent to two servers on one database at the same time, again and again in packets of their own, is
+// accepted once.
+func TestOneCodeAtTwoServers(t *testing.T) {
+	for name, url := range sites {
+		t.Run(name, func(t *testing.T) {
+			at := url(t)
+			d := newDeployment(t, at)
+			d.add(client("gateway"))
+			servers := []string{d.serve(d.db, nil), d.serve(d.open(at), nil)}
+			alice := d.holder("alice", plain)
+			for range 5 {
+				d.pass(time.Minute)
+				code := alice.code(0)
+				codes := make(chan codec.Code, 20)
+				var all sync.WaitGroup
+				for i := range cap(codes) {
+					w := d.wire(servers[i%2])
+					b := request(d, "alice", code, nil)
+					all.Go(func() { codes <- w.ask(b).Code })
+				}
+				all.Wait()
+				close(codes)
+				got := map[codec.Code]int{}
+				for c := range codes {
+					got[c]++
+				}
+				if got[codec.CodeAccessAccept] != 1 || got[codec.CodeAccessReject] != 19 {
+					t.Errorf("got %v", got)
+				}
+			}
+			// None of the copies counts against alice: they came from where her code was accepted.
+			d.pass(time.Minute)
+			if p := d.wire(servers[0]).ask(request(d, "alice", alice.code(0), nil)); p.Code != codec.CodeAccessAccept {
+				t.Errorf("after all that: %v", p.Code)
+			}
+		})
+	}
+}
+
+// A dialogue that began at one server goes on at another.
+func TestADialogueOverTwoServers(t *testing.T) {
+	for name, url := range sites {
+		t.Run(name, func(t *testing.T) {
+			at := url(t)
+			d := newDeployment(t, at)
+			d.add(client("gateway"))
+			first, second := d.wire(d.serve(d.db, nil)), d.wire(d.serve(d.open(at), nil))
+			carol := d.holder("carol", fob)
+			p := first.ask(request(d, "carol", carol.code(0), nil))
+			for i, typed := range []string{"2846", "2846", "2846" + carol.code(1)} {
+				if p.Code != codec.CodeAccessChallenge {
+					t.Fatalf("move %d: %v", i, p.Code)
+				}
+				w := first
+				if i%2 == 0 {
+					w = second
+				}
+				p = w.ask(request(d, "carol", typed, p.Get(rfc2865.State_Type)))
+			}
+			if p.Code != codec.CodeAccessAccept {
+				t.Errorf("in the end: %v", p.Code)
+			}
+		})
+	}
+}
+
+// The same packet again gets the same answer and changes nothing, whatever was decided.
+func TestThePacketAgain(t *testing.T) {
+	d := newDeployment(t, sqlite(t)).start()
+	d.add(client("gateway"))
+	w := d.wire(d.at)
+	bob := d.holder("bob", plain)
+	again := func(b []byte, want codec.Code) *codec.Packet {
+		t.Helper()
+		var first *codec.Packet
+		for range 3 {
+			p := w.ask(b)
+			if p.Code != want {
+				t.Errorf("got %v, want %v", p.Code, want)
+			}
+			if first == nil {
+				first = p
+			} else if p.Authenticator != first.Authenticator {
+				t.Error("another answer")
+			}
+		}
+		return first
+	}
+	challenge := again(request(d, "bob", bob.code(3), nil), codec.CodeAccessChallenge)
+	again(request(d, "bob", bob.code(4), challenge.Get(rfc2865.State_Type)), codec.CodeAccessAccept)
+	// Wrong codes count once each, however often they come: five would lock bob.
+	for range 2 {
+		again(request(d, "bob", "00000000", nil), codec.CodeAccessReject)
+	}
+	d.pass(10 * time.Minute)
+	again(request(d, "bob", bob.code(3), nil), codec.CodeAccessAccept)
+}
+
+// A State that nobody answered in time is over, and that of one user is none for another; neither counts against anybody.
+func TestStatesOfTheEngine(t *testing.T) {
+	d := newDeployment(t, sqlite(t)).start()
+	d.add(client("gateway"))
+	w := d.wire(d.at)
+	bob, carol := d.holder("bob", plain), d.holder("carol", plain)
+	p := w.ask(request(d, "bob", bob.code(3), nil))
+	if p.Code != codec.CodeAccessChallenge {
+		t.Fatal(p.Code)
+	}
+	state := p.Get(rfc2865.State_Type)
+	for range 20 {
+		if p := w.ask(request(d, "carol", carol.code(0), state)); p.Code != codec.CodeAccessReject {
+			t.Fatal(p.Code)
+		}
+	}
+	if p := w.ask(request(d, "carol", carol.code(0), nil)); p.Code != codec.CodeAccessAccept {
+		t.Errorf("carol: %v", p.Code)
+	}
+	d.pass(181 * time.Second)
+	if p := w.ask(request(d, "bob", bob.code(1), state)); p.Code != codec.CodeAccessReject {
+		t.Errorf("an expired State: %v", p.Code)
+	}
+}
