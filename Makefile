@@ -34,7 +34,7 @@ test-quick:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-# Tools have a module of their own, so that nobody who imports a package gets them.
+# Tools have a module of their own, so that nobody who imports a package gets them; tests build Pebble from it.
 lint:
 	cd tools && $(GO) build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	bin/golangci-lint run ./...

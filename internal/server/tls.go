@@ -45,7 +45,13 @@ func (c *Config) tlsConfig(public string) (*tls.Config, error) {
 		if c.ACMEDirectory != "" {
 			m.Client = &acme.Client{DirectoryURL: c.ACMEDirectory}
 		}
-		base.GetCertificate = m.GetCertificate
+		base.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			cert, err := m.GetCertificate(hello)
+			if err != nil && slices.Contains(c.ACMEHosts, hello.ServerName) { // strangers may ask for any other name
+				c.Log.Warn("there is no certificate by ACME", "host", hello.ServerName, "error", err)
+			}
+			return cert, err
+		}
 		base.NextProtos = append(base.NextProtos, acme.ALPNProto)
 		return base, nil
 	}
