@@ -10,11 +10,11 @@
 //
 // Under internal, the nouns and verbs of running tokens, then the ways in:
 //
-//	fault, audit, seed, clock, user, device, policy, cli  the words every layer shares
-//	profile, token, pin, emergency, access         the nouns with rules
-//	distribution, authentication, records, tokenapp   the verbs
-//	store, api, provision                          the database and the transports, strangers to one another
-//	server                                         opens the store, wires the transports, runs, stops
+//	fault, audit, seed, clock, user, device, policy, cli   the words every layer shares
+//	profile, token, pin, emergency, access                 the nouns with rules
+//	distribution, authentication, records, tokenapp        the verbs
+//	store, api, agentapi, radius, provision                the database and the transports, strangers to one another
+//	server                                                 opens the store, wires the transports, runs, stops
 //
 // Under cmd, the two programs: tallystick, the server and its command line, and tally, the token app.
 // An import goes from a later line to an earlier one only; house_test.go holds that as a test.
