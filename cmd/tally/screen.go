@@ -75,6 +75,7 @@ type screen struct {
 
 // A prompt asks for one line of text.
 type prompt struct {
+	label string
 	input textinput.Model
 	done  func(text string) tea.Cmd
 }
@@ -237,13 +238,12 @@ func (s *screen) typed(msg tea.KeyPressMsg) tea.Cmd {
 // ask opens a prompt; a secret is not shown.
 func (s *screen) ask(label, text string, secret bool, done func(string) tea.Cmd) tea.Cmd {
 	input := textinput.New()
-	input.Prompt = label + ": "
 	input.SetVirtualCursor(false)
 	input.SetValue(text)
 	if secret {
 		input.EchoMode = textinput.EchoPassword
 	}
-	s.prompt = &prompt{input: input, done: done}
+	s.prompt = &prompt{label: label, input: input, done: done}
 	return s.prompt.input.Focus()
 }
 

@@ -64,7 +64,7 @@ func (s *screen) large() []string {
 	if !ok {
 		return []string{"", "  No tokens yet.", "", "  Paste a token string or link here, or press i.", ""}
 	}
-	lines := []string{"", "  " + bold.Render(label(t)) + s.validity(t), ""}
+	lines := []string{"", "  " + s.heading(t), ""}
 	code, ok := s.code()
 	shown := strings.Repeat("-", t.Digits) // the shape of what is missing
 	if ok {
@@ -82,6 +82,17 @@ func (s *screen) large() []string {
 	}
 	lines = append(lines, "", "  "+status, "  "+s.nextCode(t, ok), "")
 	return lines
+}
+
+// heading is what the token is called and how long it can be used. Where both do not fit, the serial
+// number is left out first (the list has it), and then the end of the name, so that a warning is always seen.
+func (s *screen) heading(t tokenapp.Token) string {
+	name, valid := label(t), s.validity(t)
+	room := s.width - 2 - lipgloss.Width(valid)
+	if lipgloss.Width(name) > room && t.Nickname != "" {
+		name = t.Nickname
+	}
+	return bold.Inline(true).MaxWidth(max(1, room)).Render(name) + valid
 }
 
 // label is the nickname and, after it, the serial number.
@@ -202,24 +213,37 @@ func (s *screen) words() (lines []string, cursor *tea.Cursor) {
 	case s.failed:
 		style = bad
 	}
-	for line := range strings.SplitSeq(lipgloss.Wrap(text, max(1, s.width-4), ""), "\n") {
-		lines = append(lines, "  "+style.Render(line))
-	}
-	return lines[:min(len(lines), max(1, s.height/4))], nil
+	return s.wrapped(text, style), nil
 }
+
+// roomToType is how many columns a prompt leaves for the answer.
+const roomToType = 16
 
 // asked is the prompt, below what was wrong with the last answer.
 func (s *screen) asked() (lines []string, cursor *tea.Cursor) {
 	if s.failed && s.message != "" {
-		lines = append(lines, "  "+bad.Render(s.message))
+		lines = s.wrapped(s.message, bad)
 	}
 	input := &s.prompt.input
+	input.Prompt = s.prompt.label + ": "
+	if lipgloss.Width(input.Prompt)+roomToType+4 > s.width { // the question gets lines of its own
+		lines = append(lines, s.wrapped(s.prompt.label+":", lipgloss.NewStyle())...)
+		input.Prompt = "> "
+	}
 	input.SetWidth(max(1, s.width-lipgloss.Width(input.Prompt)-4))
 	if cursor = input.Cursor(); cursor != nil {
 		cursor.X += 2
 		cursor.Y = len(lines)
 	}
 	return append(lines, "  "+input.View()), cursor
+}
+
+// wrapped is a text on as many lines as it needs and the terminal can spare.
+func (s *screen) wrapped(text string, style lipgloss.Style) (lines []string) {
+	for line := range strings.SplitSeq(lipgloss.Wrap(text, max(1, s.width-4), ""), "\n") {
+		lines = append(lines, "  "+style.Render(line))
+	}
+	return lines[:min(len(lines), max(1, s.height/4))]
 }
 
 // help draws the keys, on as many lines as they need and the terminal can

@@ -280,6 +280,22 @@ func TestScreenImports(t *testing.T) {
 	u.press("<esc>")
 }
 
+// On a narrow terminal people see what they type, and what a token's name leaves no room for is not its last day.
+func TestScreenNarrow(t *testing.T) {
+	u := newUser(t)
+	u.send(tea.WindowSizeMsg{Width: 40, Height: 15})
+	u.press("jr for the whole house<enter>") // 20 days are left
+	u.expect("vpn for the who", "expires in 20 days")
+	u.press("i")
+	u.expect("Paste a token string or link, or", "type a path:")
+	u.press("hello.sdtid")
+	u.expect("> hello.sdtid")
+	u.press("<enter>")
+	u.expect("no file hello.sdtid")
+	u.press("kp12")
+	u.expect("PIN (none for the plain tokencode):", "> **")
+}
+
 // The view fits whatever the terminal is, and the help stays.
 func TestScreenFits(t *testing.T) {
 	for _, size := range []tea.WindowSizeMsg{{Width: 80, Height: 24}, {Width: 40, Height: 24}, {Width: 24, Height: 12}, {Width: 200, Height: 60}, {Width: 10, Height: 5}, {Width: 1, Height: 1}} {
