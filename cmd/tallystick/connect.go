@@ -79,7 +79,7 @@ func (p *program) understood(err error) error {
 	var unreachable *net.OpError
 	var untrusted *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &refused) && refused.Status < 500:
+	case errors.As(err, &refused) && (refused.Status < 500 || refused.Code == string(fault.Unavailable)):
 		return &fault.Error{Code: fault.Code(refused.Code), Message: refused.Message, Details: refused.Details}
 	case errors.As(err, &refused):
 		return fmt.Errorf("%s (%s, correlation ID %s: the server's log says more)", refused.Message, refused.Code, refused.CorrelationID)

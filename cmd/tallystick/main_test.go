@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -75,6 +76,19 @@ func TestScripts(t *testing.T) {
 			"certificate": certificate,
 		},
 	}
+	scripts, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, script := range scripts {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if word := taken.Find(text); word != nil {
+			t.Errorf("%s: %q is testscript's own, and stop ends a script as passed: a server is ended by halt or crash", script, word)
+		}
+	}
 	if testing.Short() {
 		params.Dir = ""
 		for _, name := range short {
@@ -83,6 +97,9 @@ func TestScripts(t *testing.T) {
 	}
 	testscript.Run(t, params)
 }
+
+// taken are words that look as if they ended the server.
+var taken = regexp.MustCompile(`(?m)^(stop|kill)\b`)
 
 // buildTally builds the token app and returns its folder. It reads the app's files, so that go test, which keeps
 // results, knows what they depend on.

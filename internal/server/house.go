@@ -77,6 +77,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	if err := h.clock.Begin(ctx); err != nil {
 		return nil, err
 	}
+	h.note(ctx, "comparing clocks", h.clock.Beat(ctx))
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
 	h.engine = &authentication.Engine{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
