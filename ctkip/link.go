@@ -68,7 +68,7 @@ func parseParameters(query string) (Link, error) {
 		values[name] = value
 	}
 	scheme, address := strings.ToLower(values["scheme"]), values["url"]
-	if own, rest, ok := strings.Cut(address, "://"); ok {
+	if own, rest, ok := strings.Cut(address, "://"); ok && !strings.ContainsAny(own, ":/?") { // else it is further inside the URL
 		own = strings.ToLower(own)
 		if scheme != "" && scheme != own {
 			return Link{}, fmt.Errorf("%w: it names two schemes", ErrLink)
@@ -85,7 +85,8 @@ func parseParameters(query string) (Link, error) {
 func check(l Link) (Link, error) {
 	u, err := url.Parse(l.URL)
 	switch {
-	case err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "":
+	case err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "",
+		strings.HasSuffix(u.Host, ":"): // and no port: inside a link it would look like a scheme
 		return Link{}, fmt.Errorf("%w: no usable URL", ErrLink)
 	case l.Code != "" && !l.Code.valid():
 		return Link{}, fmt.Errorf("%w: the code has characters that none has", ErrLink)

@@ -28,6 +28,8 @@ func TestParseLink(t *testing.T) {
 		{"securidauthenticator://ctkip?scheme=https&url=auth.example.com:7004/ctkip/services/CtkipService&activationCode=1", service, "1", nil},
 		{"http://127.0.0.1/securid/ctkip?scheme=https&url=auth.example.com:7004/ctkip/services/CtkipService&activationCode=1", service, "1", nil},
 		{"http://127.0.0.1/securid/ctkip?schema=https&url=auth.example.com:7004/ctkip/services/CtkipService", service, "", nil},
+		{"com.rsa.securid://ctkip?scheme=https&url=auth.example.com/x?to=http://b/", "https://auth.example.com/x?to=http://b/", "", nil},
+		{"com.rsa.securid://ctkip?url=auth.example.com/http://b/&activationCode=1", "https://auth.example.com/http://b/", "1", nil},
 		{"http://localhost:8080/x", "http://localhost:8080/x", "", ErrInsecure},
 		{"com.rsa.securid://ctkip?scheme=http&url=localhost/x&activationCode=1", "http://localhost/x", "1", ErrInsecure},
 
@@ -37,6 +39,7 @@ func TestParseLink(t *testing.T) {
 		{"com.rsa.securid://ctkip?url=ftp://auth.example.com/x", "", "", ErrLink},
 		{"https://", "", "", ErrLink},
 		{"https://:7004/x", "", "", ErrLink},
+		{"https://a://x", "", "", ErrLink},
 		{"https://user:secret@auth.example.com/x", "", "", ErrLink},
 		{"https://auth.example.com/x#y", "", "", ErrLink},
 		{"https://auth.example.com/%zz", "", "", ErrLink},
