@@ -22,6 +22,16 @@ import (
 // stoken runs the program away from the user's own token database.
 func stoken(t *testing.T, args ...string) string {
 	t.Helper()
+	out, err := tryStoken(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// tryStoken is stoken where it may refuse.
+func tryStoken(t *testing.T, args ...string) (string, error) {
+	t.Helper()
 	if _, err := exec.LookPath("stoken"); err != nil {
 		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
 			t.Fatal("stoken is not installed (Debian package stoken)")
@@ -34,9 +44,9 @@ func stoken(t *testing.T, args ...string) string {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("stoken %q: %v\n%s%s", args, err, out, stderr.String())
+		err = fmt.Errorf("stoken %q: %w\n%s%s", args, err, out, stderr.String())
 	}
-	return string(out)
+	return string(out), err
 }
 
 func write(t *testing.T, data []byte) (path string) {
@@ -51,19 +61,30 @@ func write(t *testing.T, data []byte) (path string) {
 // shown is what "stoken show --seed" says about a file.
 func shown(t *testing.T, path, password string) string {
 	t.Helper()
+	out, err := tryShown(t, path, password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// tryShown is shown where stoken may refuse the file.
+func tryShown(t *testing.T, path, password string) (string, error) {
+	t.Helper()
 	args := []string{"show", "--seed", "--batch", "--file=" + path}
 	if password != "" {
 		args = append(args, "--password="+password)
 	}
+	all, err := tryStoken(t, args...)
 	var out []string
-	for _, line := range strings.Split(stoken(t, args...), "\n") {
+	for _, line := range strings.Split(all, "\n") {
 		key, value, _ := strings.Cut(line, ":")
 		switch strings.TrimSpace(key) {
 		case "Serial number", "Decrypted seed", "Expiration date", "Tokencode digits", "PIN mode", "Seconds per tokencode":
 			out = append(out, strings.ReplaceAll(strings.TrimSpace(value), " ", ""))
 		}
 	}
-	return strings.Join(out, " ")
+	return strings.Join(out, " "), err
 }
 
 // showing is what stoken should say about a token. It shows the day after the
@@ -263,6 +284,42 @@ func TestStokenWrites(t *testing.T) {
 						}
 					})
 				}
+			}
+		}
+	}
+}
+
+// stoken reads fields that are written oddly as we do, or refuses them as we do.
+func TestStokenAgreesOnOddFields(t *testing.T) {
+	integers := []string{"0x8", "0X8", "010", " 8", "\t8", "8 ", "+8", "-1", "0", "1", "9", "06", "08", "0b1", "1_0", "1e1", "8x", "45", "074", "0x3c", ""}
+	for name, texts := range map[string][]string{
+		"Digits": integers, "Interval": integers, "AddPIN": integers, "LocalPIN": integers, "Mode": integers,
+		"Death": {
+			"2035/1/2", " 2035/1/2", "2035/ 1/2", "+2035/1/2", "2035/1/2 noon", "2035/13/45", "2035/00/10", "2035/02/30", "35/1/1", "1999/12/31",
+			"1970/01/01", "2000/01/01", "2000/01/02", "2179/06/06", "2179/06/07", "9999/12/31", "2035-01-02", "2035/1", "",
+		},
+		"SN": {"1", "0000", "12345678", "123456789012", "1234567890123"},
+	} {
+		for _, text := range texts {
+			fields := map[string]string{"SN": "000123456789", "Death": "2035/01/01", name: text}
+			var skeleton strings.Builder
+			for name, text := range fields {
+				fmt.Fprintf(&skeleton, "<%s>%s</%[1]s>", name, text)
+			}
+			data := stoken(t, "issue", "--template="+write(t, []byte(`<?xml version="1.0"?><TKNBatch><TKN>`+skeleton.String()+`</TKN></TKNBatch>`)))
+			want, refusal := tryShown(t, write(t, []byte(data)), "")
+			f, err := Parse([]byte(data))
+			if (err == nil) != (refusal == nil) {
+				t.Errorf("%s %q: %v, and stoken: %v", name, text, err, refusal)
+			}
+			if err != nil || refusal != nil {
+				continue
+			}
+			tokens, err := f.Open("")
+			if err != nil {
+				t.Errorf("%s %q: %v", name, text, err)
+			} else if got := showing(tokens[0]); got != want {
+				t.Errorf("%s %q reads as %s, and stoken shows %s", name, text, got, want)
 			}
 		}
 	}
