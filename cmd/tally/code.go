@@ -89,7 +89,10 @@ func (c *program) heldToken(args []string) (tokenapp.Token, error) {
 	if err != nil {
 		return tokenapp.Token{}, err
 	}
-	if len(tokens) != 1 {
+	if len(tokens) == 0 {
+		return tokenapp.Token{}, fault.New(fault.UnknownToken, "no tokens are held: 'tally import SOURCE' takes one in")
+	}
+	if len(tokens) > 1 {
 		return tokenapp.Token{}, fault.New(fault.UnknownToken, "%d tokens are held: name the one you mean", len(tokens))
 	}
 	return tokens[0], nil
