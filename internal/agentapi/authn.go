@@ -1,6 +1,7 @@
 package agentapi
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -53,7 +54,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 		}
 	}
 	s.inventory(c, m.ClientDetails)
-	ctx := audit.WithCorrelation(c.Context(), q.attempt)
+	ctx := withSession(audit.WithCorrelation(c.Context(), q.attempt), m.SessionAttributes)
 	d := authentication.Decision{Result: authentication.Denied, Turn: 1}
 	if s.admits(c, r.UserID) {
 		if d, err = s.Engine.Begin(ctx, r); err != nil {
@@ -75,7 +76,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 func subject(name string) string {
 	const more = 128 + utf8.UTFMax
 	name = strings.ReplaceAll(name, "\x00", "\x01")
-	return strings.ToValidUTF8(name[:min(len(name), more)], "")
+	return cut(name, more)
 }
 
 // verify answers what the last response asked for (section 3.5).
@@ -155,6 +156,27 @@ func (s *Server) undecided(c *call, q *inquiry, err error) reply {
 var stations = map[string]bool{
 	"sourceip": true, "source_ip": true, "clientip": true, "client_ip": true, "ipaddress": true, "ip_address": true, "callingstationid": true,
 }
+
+// Bounds of what audit events tell of a session.
+const (
+	mostAttributes   = 16
+	longestAttribute = 256 // bytes
+)
+
+// withSession has the events of a request tell what its agent told of the session.
+func withSession(ctx context.Context, attributes []access.NameValue) context.Context {
+	if len(attributes) == 0 {
+		return ctx
+	}
+	session := map[string]string{}
+	for _, a := range attributes[:min(len(attributes), mostAttributes)] {
+		session[cut(a.Name, longestAttribute)] = cut(a.Value, longestAttribute)
+	}
+	return audit.WithSession(ctx, session)
+}
+
+// cut is as much of a text as so many bytes hold.
+func cut(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }
 
 func stationOf(from authentication.Source, attributes []access.NameValue) authentication.Source {
 	for _, a := range attributes {

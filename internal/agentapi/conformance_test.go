@@ -1,6 +1,7 @@
 package agentapi
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/policy"
@@ -372,6 +374,23 @@ func TestRetryLeavesTheAttemptOpen(t *testing.T) {
 	a, b := d.check("nobody", "00000000"), d.check("alice", "00000000")
 	if a.anonymous() != b.anonymous() {
 		t.Errorf("%s\n%s", a.raw, b.raw)
+	}
+}
+
+// What the agent tells of the session is in the events of the decision.
+func TestSessionsAreAudited(t *testing.T) {
+	d := deploy(t, sqlite(t), plain)
+	d.send("initialize", encode(t, map[string]any{
+		"subjectName": "alice", "subjectCredentials": credentials("SECURID", d.code(0)), "context": map[string]string{"messageId": "m"},
+		"sessionAttributes": []map[string]string{{"name": "Resource", "value": "vpn"}, {"name": "sourceIP", "value": "198.51.100.9"}},
+	}))
+	_, events, err := d.db.Pending(t.Context(), audit.MaxPage)
+	must(t, err)
+	log := string(bytes.Join(events, []byte("\n")))
+	for _, want := range []string{`"session":{"Resource":"vpn","sourceIP":"198.51.100.9"}`, `"station":"198.51.100.9"`, `"actor":"agent:vpn1"`, `"action":"authn.success"`} {
+		if !strings.Contains(log, want) {
+			t.Errorf("%s is not in %s", want, log)
+		}
 	}
 }
 

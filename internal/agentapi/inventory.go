@@ -2,7 +2,6 @@ package agentapi
 
 import (
 	"context"
-	"strings"
 	"sync"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -41,7 +40,7 @@ func (n *instances) add(i instance) bool {
 // fails is no reason to refuse a user.
 func (s *Server) inventory(c *call, d clientDetails) {
 	for _, text := range []*string{&d.Hostname, &d.SoftwareID, &d.Version, &d.Component, &d.Platform} {
-		*text = strings.ToValidUTF8((*text)[:min(len(*text), 128)], "")
+		*text = cut(*text, 128)
 	}
 	if d == (clientDetails{}) || !s.instances.add(instance{c.source.Agent, d}) {
 		return

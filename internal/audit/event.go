@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,6 +60,7 @@ type contextKey int
 const (
 	actorKey contextKey = iota
 	correlationKey
+	sessionKey
 )
 
 // WithActor puts who acts into the context of a request.
@@ -86,8 +88,21 @@ func CorrelationFrom(ctx context.Context) string {
 	return id
 }
 
-// New makes the event of a success, by the actor and under the correlation ID of ctx.
+// WithSession puts what an agent told of the user's session into the context of a request: its events tell it too, as
+// the detail "session".
+func WithSession(ctx context.Context, session map[string]string) context.Context {
+	return context.WithValue(ctx, sessionKey, session)
+}
+
+// New makes the event of a success, by the actor, under the correlation ID and with the session of ctx.
 func New(ctx context.Context, at time.Time, action, object string, details Details) Event {
+	if session, _ := ctx.Value(sessionKey).(map[string]string); session != nil {
+		details = maps.Clone(details)
+		if details == nil {
+			details = Details{}
+		}
+		details["session"] = session
+	}
 	return Event{
 		ID: uuid.Must(uuid.NewV7()).String(), At: at.UTC(), Actor: ActorFrom(ctx), Action: action, Object: object,
 		Outcome: Success, Details: details, Correlation: CorrelationFrom(ctx),
