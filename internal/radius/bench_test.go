@@ -2,8 +2,14 @@ package radius
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/md5"
+	"encoding/binary"
+	"runtime"
 	"testing"
 	"time"
+
+	"github.com/tallystick/tallystick/internal/authentication"
 )
 
 // BenchmarkRequest is what a request costs beside the engine and the system's socket: from its octets to those of
@@ -27,4 +33,45 @@ func BenchmarkRequest(b *testing.B) {
 	if box.answer[0] != 2 {
 		b.Fatalf("% x", box.answer)
 	}
+}
+
+// BenchmarkServer is what a server does over real sockets with an engine that decides at once: 64 gateways, each of which
+// waits for its answer. They share the machine.
+func BenchmarkServer(b *testing.B) {
+	h := build(b, always(accept), vpn("vpn1", "127.0.0.1/32"))
+	h.with(func(c *Config) { c.Count, c.Now, c.Engine = nil, time.Now, instantly{} })
+	h.run()
+	b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		gw := h.gateway("127.0.0.1")
+		octets := login(1, "alice", "1234567890")
+		for n := uint64(0); pb.Next(); n++ {
+			binary.BigEndian.PutUint64(octets[4:], n) // another authenticator
+			reseal(octets)
+			if got := gw.ask(octets); got[0] == 11 {
+				b.Error("a challenge")
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "packets/s")
+}
+
+// instantly accepts everything.
+type instantly struct{}
+
+func (instantly) Begin(context.Context, authentication.Request) (authentication.Decision, error) {
+	return accept, nil
+}
+
+func (instantly) Continue(context.Context, authentication.Answer) (authentication.Decision, error) {
+	return accept, nil
+}
+
+// reseal puts a right Message-Authenticator into a packet that begins with one.
+func reseal(b []byte) {
+	clear(b[22:38])
+	h := hmac.New(md5.New, []byte(secret))
+	h.Write(b)
+	h.Sum(b[22:22])
 }
