@@ -175,13 +175,6 @@ func (d *deployment) holder(id string, s token.Settings) *holder {
 	return h
 }
 
-// setPIN gives the token a PIN.
-func (h *holder) setPIN(pin string) {
-	h.d.Helper()
-	engine := &authentication.Engine{Store: h.d.db, Keys: h.d.keys, Policies: h.d, Now: h.d.clock}
-	h.d.must(engine.SetPIN(h.d.Context(), h.serial, pin, false))
-}
-
 // code is what the token shows so many intervals from now.
 func (h *holder) code(intervals int) string {
 	h.d.Helper()

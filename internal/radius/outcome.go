@@ -114,7 +114,7 @@ func (s *Server) note(ctx context.Context, c *client, from source, words string,
 	if !due {
 		return
 	}
-	attributes := append(more, slog.String("address", from.address.String()))
+	attributes := append([]slog.Attr{slog.String("address", from.address.String())}, more...)
 	if c != nil {
 		attributes = append(attributes, slog.String("client", name))
 	}

@@ -96,7 +96,7 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn) {
 		s.note(ctx, nil, from, "a TLS connection came to nothing", why(err))
 		return
 	}
-	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }) // wakes the reader
 	defer stop()
 	answers := &stream{conn: conn}
 	var requests sync.WaitGroup

@@ -52,7 +52,7 @@ func why(err error) slog.Attr { return slog.String("error", err.Error()) }
 
 // read takes packets from a socket until ctx ends.
 func (s *Server) read(ctx context.Context, conn *net.UDPConn, port Port) error {
-	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }) // wakes the reader
 	defer stop()
 	to := socket{conn, s}
 	buffer, control := make([]byte, maxSize+1), make([]byte, 128)
