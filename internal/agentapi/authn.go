@@ -28,6 +28,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 	life := time.Duration(m.Timeout) * time.Second
 	switch {
 	case m.ClientID != "" && !strings.EqualFold(m.ClientID, c.agent.Name):
+		s.Logger.WarnContext(c.Context(), "agent calls itself by another name", "agent", c.agent.Name, "client_id", cut(m.ClientID, 64), "client", c.RemoteAddr)
 		return s.refuse(q, unknownAgent), nil
 	case m.Context.AttemptID != "":
 		return s.refuse(q, outOfSequence), nil

@@ -229,6 +229,9 @@ func TestInitializeRefusals(t *testing.T) {
 	if len(h.engine.begun) > 0 {
 		t.Errorf("the engine was asked: %+v", h.engine.begun)
 	}
+	if !strings.Contains(h.logged.String(), "client_id=vpn2") {
+		t.Error("that an agent has another name is not logged")
+	}
 }
 
 func TestMalformed(t *testing.T) {
@@ -444,31 +447,36 @@ func TestResources(t *testing.T) {
 }
 
 func TestTransport(t *testing.T) {
-	h := newHouse(t, newPINs)
+	h := newHouse(t, atOnce)
 	server := httptest.NewServer(h)
 	defer server.Close()
-	ask := func(compressed string) *http.Response {
+	ask := func(body, compressed string) (http.Header, string) {
 		t.Helper()
-		r := try(http.NewRequest("POST", server.URL+Base+"initialize", strings.NewReader(first("m-1"))))(t)
+		r := try(http.NewRequest(http.MethodPost, server.URL+Base+"initialize", strings.NewReader(body)))(t)
 		r.Header.Set("client-key", h.key)
 		if compressed != "" {
 			r.Header.Set("Accept-Encoding", compressed)
 		}
-		return try((&http.Transport{DisableCompression: true}).RoundTrip(r))(t)
+		res := try((&http.Transport{DisableCompression: true, DisableKeepAlives: true}).RoundTrip(r))(t)
+		defer res.Body.Close()
+		return res.Header, readAll(t, res.Body)
 	}
-	plain, zipped := ask(""), ask("gzip")
-	defer plain.Body.Close()
-	defer zipped.Body.Close()
-	if plain.Header.Get("Content-Type") != "application/json;charset=UTF-8" || plain.Header.Get("Content-Encoding") != "" || plain.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("%v", plain.Header)
+	header, _ := ask(first("m-1"), "gzip")
+	if header.Get("Content-Type") != "application/json;charset=UTF-8" || header.Get("Content-Encoding") != "" || header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%v", header)
 	}
-	text := readAll(t, plain.Body)
-	if zipped.Header.Get("Content-Encoding") != "" {
-		if got := readAll(t, try(gzip.NewReader(zipped.Body))(t)); got != text {
-			t.Errorf("compressed: %s", got)
-		}
-	} else if len(text) >= leastCompressed {
-		t.Errorf("%d bytes are not compressed", len(text))
+	// A response that is worth it is compressed where the agent asks for that, and nowhere else.
+	long := `{"subjectName":"ada","context":{"messageId":"m"},"subjectCredentials":[` + strings.Repeat(typed("APPROVE", "")+",", maxCredentials-1) + typed("SECURID", "1") + `]}`
+	header, text := ask(long, "")
+	if header.Get("Content-Encoding") != "" || len(text) < leastCompressed {
+		t.Errorf("%v, %d bytes", header, len(text))
+	}
+	header, zipped := ask(long, "br, gzip")
+	if header.Get("Content-Encoding") != "gzip" {
+		t.Fatalf("%v", header)
+	}
+	if got := readAll(t, try(gzip.NewReader(strings.NewReader(zipped)))(t)); got != text {
+		t.Errorf("compressed: %s", got)
 	}
 	for path, want := range map[string]int{
 		"/": 404, Base: 404, Base + "nonsense": 404, "/mfa/v1/authn/initialize": 404, "/mfa/v1_1/authn": 404,

@@ -47,7 +47,7 @@ func BenchmarkKeepAlive(b *testing.B) {
 	b.SetParallelism(16)
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
-			r, err := http.NewRequest("POST", server.URL+Base+"initialize", strings.NewReader(h.another()))
+			r, err := http.NewRequest(http.MethodPost, server.URL+Base+"initialize", strings.NewReader(h.another()))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -80,7 +80,7 @@ func (s *Server) status(c *call) (reply, error) {
 	}
 	id := strings.ToLower(m.AttemptID)
 	var k access.KeptAttempt
-	err = s.Store.Transact(c.Context(), func(ctx context.Context) error {
+	err = s.Store.Transact(c.Context(), func(ctx context.Context) (err error) {
 		if k, err = s.own(ctx, c, id); err != nil {
 			return err
 		}
@@ -89,22 +89,24 @@ func (s *Server) status(c *call) (reply, error) {
 		}
 		return nil
 	})
-	none := statusResponse{Attributes: []access.NameValue{}, Methods: []string{}}
-	if fault.CodeOf(err) == fault.AttemptNotFound {
-		none.Code, none.Reason = attemptNotFound.code, attemptNotFound.reason
-		return reply{http.StatusOK, none, codeError}, nil
-	}
 	if err != nil {
-		out := s.broken(c.Context(), err)
-		none.Code, none.Reason = broken.code, broken.reason
-		out.document = none
-		return out, nil
+		return s.unseen(c, err), nil
 	}
 	expires := k.ExpiresAt.UTC().Format(time.RFC3339)
 	return reply{http.StatusOK, statusResponse{
-		Code: k.Code, Reason: k.Reason, Subject: &k.UserID, Attributes: append(none.Attributes, k.Attributes...),
-		Methods: append(none.Methods, k.Methods...), Expires: &expires,
+		Code: k.Code, Reason: k.Reason, Subject: &k.UserID, Attributes: append([]access.NameValue{}, k.Attributes...),
+		Methods: append([]string{}, k.Methods...), Expires: &expires,
 	}, k.Code}, nil
+}
+
+// unseen is the response of /status where there is nothing to tell.
+func (s *Server) unseen(c *call, err error) reply {
+	out, why := reply{status: http.StatusOK, said: codeError}, attemptNotFound
+	if fault.CodeOf(err) != fault.AttemptNotFound {
+		out, why = s.broken(c.Context(), err), broken
+	}
+	out.document = statusResponse{Code: why.code, Reason: why.reason, Attributes: []access.NameValue{}, Methods: []string{}}
+	return out
 }
 
 // cancel gives an attempt up. One that is over, or never was, is no error to the user (section 3.8).
