@@ -133,7 +133,8 @@ func (r Reason) check(note string) error {
 	return fault.New(fault.ReasonRequired, "say why the token is redistributed: one of %v", Reasons())
 }
 
-// Revoke ends the open activation code of a token and returns how many there were (0 or 1).
+// Revoke ends the open activation code of a token and returns how many there were (0 or 1). An old seed that was to give
+// way to the one of that code stays.
 func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 	revoked := 0
 	err := d.Store.Transact(ctx, func(ctx context.Context) error {
@@ -146,6 +147,9 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 		}
 		if t.Distribution == token.PendingActivation {
 			t.Distribution = token.ActivationLapsed
+			if t.Pending != nil && !t.Pending.Delivered {
+				t.Pending, t.PendingUntil = nil, time.Time{}
+			}
 			if err := d.Store.SaveToken(ctx, t); err != nil {
 				return err
 			}
@@ -272,13 +276,18 @@ func (d *Distributor) supply(ctx context.Context, i *issue) error {
 	}
 	g.Delivered = true
 	i.out.Generation = g.Number
-	if grace := i.grace(); i.switchOver() == profile.OnActivation && grace > 0 {
-		t.Await(g, i.now.Add(grace))
-		i.out.OldUntil = t.PendingUntil
-	} else {
-		t.Replace(g)
-	}
+	i.succeed(g)
 	return nil
+}
+
+// succeed makes g the token's next generation, at once or after the grace of the old one at the latest.
+func (i *issue) succeed(g token.Generation) {
+	if i.out.SwitchOver == profile.Immediate {
+		i.token.Replace(g)
+		return
+	}
+	i.token.Await(g, i.now.Add(i.grace()))
+	i.out.OldUntil = i.token.PendingUntil
 }
 
 // save stores the token with its new state and records what was done.

@@ -218,6 +218,53 @@ func TestOnActivationOldAndNewLiveSideBySide(t *testing.T) {
 	}
 }
 
+// With dynamic provisioning too the old seed lives for its grace at the longest, whether the activation code is used or not.
+func TestOnActivationEndsWithoutActivation(t *testing.T) {
+	for name, c := range map[string]struct {
+		revoke bool
+		want   authentication.Result
+	}{"never used": {false, authentication.Denied}, "revoked": {true, authentication.Accepted}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.profile("file", device.File, nil)
+			w.profile("phone", device.CTKIP, nil)
+			serial := w.assigned()
+			old, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
+			w.must(err)
+			fresh, err := w.dist.Redistribute(w.ctx, distribution.Request{
+				Serial: serial, Profile: "phone", SwitchOver: profile.OnActivation, Grace: 48 * time.Hour,
+			}, distribution.NewDevice, "")
+			w.must(err)
+			if fresh.Generation != 2 || !fresh.OldUntil.Equal(w.now.Add(48*time.Hour)) {
+				t.Errorf("generation %d, old until %s", fresh.Generation, fresh.OldUntil)
+			}
+			if c.revoke {
+				_, err := w.dist.Revoke(w.ctx, serial)
+				w.must(err)
+			}
+			w.pass(48*time.Hour - time.Minute)
+			w.check(w.code(old.File, ""), authentication.Accepted)
+			w.pass(time.Minute)
+			w.check(w.code(old.File, ""), c.want)
+			if _, err := w.tokens.SwitchOverDue(w.ctx); err != nil {
+				t.Fatal(err)
+			}
+			if tok := w.token(serial); (tok.Current.Number == 1) != c.revoke || tok.Pending != nil {
+				t.Errorf("generation %d, %v", tok.Current.Number, tok.Pending)
+			}
+		})
+	}
+	w := newWorld(t)
+	w.profile("file", device.File, nil)
+	serial := w.assigned()
+	r := distribution.Request{Serial: serial, Profile: "file", SwitchOver: profile.OnActivation}
+	_, err := w.dist.Distribute(w.ctx, r)
+	w.must(err)
+	if out, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, ""); err != nil || out.SwitchOver != profile.Immediate {
+		t.Errorf("without grace the switch-over is %s, %v", out.SwitchOver, err)
+	}
+}
+
 func TestStringsOpenWithWhatTheyAreLockedWith(t *testing.T) {
 	const guid, id = "a01c4380-fc01-4df0-b113-7fb98ec74694", "d82c-467c-56fb-2058-edf8-add6"
 	for _, version := range []int{2, 3, 4} {

@@ -13,7 +13,6 @@ import (
 	"github.com/tallystick/tallystick/ctkip"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
-	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
 )
@@ -33,21 +32,18 @@ func newCode() (ctkip.Code, error) {
 // hashCode is what is kept of an activation code.
 func (d *Distributor) hashCode(c ctkip.Code) []byte { return d.Keys.MAC("activation-code", []byte(c)) }
 
-// offer makes the activation code of a dynamic delivery (section 7.5). The seed comes later; an old one that must stop
-// at once gives way to a random one that nobody holds, so that the token is never without.
+// offer makes the activation code of a dynamic delivery (section 7.5). The seed comes later. Until then a random one that nobody
+// holds stands in for it: the old one gives way to that, at once or when its grace is over, and the token is never without.
 func (d *Distributor) offer(ctx context.Context, i *issue) error {
 	t := &i.token
 	number := t.Next(i.reason != "")
-	if i.out.SwitchOver == profile.Immediate {
-		blank := seed.Generate()
-		defer blank.Erase()
-		g, err := token.NewGeneration(d.Keys, t.Serial, number, blank, i.settings(), i.now)
-		if err != nil {
-			return err
-		}
-		t.Replace(g)
+	blank := seed.Generate()
+	defer blank.Erase()
+	g, err := token.NewGeneration(d.Keys, t.Serial, number, blank, i.settings(), i.now)
+	if err != nil {
+		return err
 	}
-	t.LastNumber = max(t.LastNumber, number)
+	i.succeed(g)
 	t.Distribution = token.PendingActivation
 
 	code, err := newCode()

@@ -138,7 +138,7 @@ func (i *issue) settings() token.Settings {
 // but at once where somebody else may hold the seed (section 8 rule 5).
 func (i *issue) switchOver() profile.SwitchOver {
 	switch {
-	case i.reason == Compromised, i.reason == LostDevice, i.token.Tainted, !i.token.Current.Delivered:
+	case i.reason == Compromised, i.reason == LostDevice, i.token.Tainted, !i.token.Current.Delivered, i.grace() == 0:
 		return profile.Immediate
 	case i.SwitchOver != "":
 		return i.SwitchOver
