@@ -14,6 +14,8 @@ type answer struct {
 	ETag     string `json:"etag,omitempty"`
 	Location string `json:"location,omitempty"`
 	Body     []byte `json:"body,omitempty"`
+
+	serial string // of the token whose seed is in Body, "" if none is
 }
 
 // reply answers with a JSON document.

@@ -41,10 +41,12 @@ type Store interface {
 	OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error)
 	// Guards returns what is remembered of the sign-ins of users, by their IDs.
 	Guards(ctx context.Context, userIDs []string) (map[string]authentication.Guard, error)
-	// KeptReply returns the request and the sealed answer that were kept for an actor's key; fault.NotFound.
+	// KeptReply returns the request and the sealed answer that were kept for an actor's key; fault.NotFound. An answer
+	// that was destroyed with a seed has no blob.
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
 	// KeepReply keeps them from a moment on, for a day; fault.Conflict if the key has an answer already.
-	KeepReply(ctx context.Context, actor, key string, request []byte, reply seed.Sealed, at time.Time) error
+	// It is destroyed when a seed of the token is whose serial number is given ("" for none).
+	KeepReply(ctx context.Context, actor, key string, request []byte, serial string, reply seed.Sealed, at time.Time) error
 }
 
 // A Config is what the API is made of. Every field must be set.

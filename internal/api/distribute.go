@@ -46,7 +46,7 @@ func (a *API) issue(ctx context.Context, r *request, do func(context.Context) (d
 	if err != nil {
 		return answer{}, err
 	}
-	return reply(http.StatusCreated, client.Issue{
+	out, err := reply(http.StatusCreated, client.Issue{
 		Serial: d.Serial, Job: d.Job, Generation: d.Generation, SwitchOver: string(d.SwitchOver), OldUntil: moment(d.OldUntil),
 		Warnings: mapped(d.Warnings, func(w string) string { return w }),
 		Delivery: client.Delivery{
@@ -54,6 +54,8 @@ func (a *API) issue(ctx context.Context, r *request, do func(context.Context) (d
 			CTKIPURL: d.CTKIPURL, ActivationCode: d.ActivationCode, ActivationExpires: moment(d.ActivationExpires), QR: d.QR,
 		},
 	})
+	out.serial = d.Serial
+	return out, err
 }
 
 func (a *API) revoke(ctx context.Context, r *request) (answer, error) {

@@ -65,6 +65,9 @@ func (k kept) find(ctx context.Context) (answer, error) {
 	if string(request) != string(k.request) {
 		return answer{}, fault.New(fault.KeyReused, "this idempotency key was used for another request: take a new one for each")
 	}
+	if len(sealed.Blob) == 0 {
+		return answer{}, fault.New(fault.Conflict, "what this request was answered is destroyed: the token has got another seed since, or is gone")
+	}
 	plain, err := k.Keyring.Open(ctx, sealed, k.binding())
 	if err != nil {
 		return answer{}, err
@@ -85,5 +88,5 @@ func (k kept) keep(ctx context.Context, out answer) error {
 	if err != nil {
 		return err
 	}
-	return k.Store.KeepReply(ctx, k.actor, k.key, k.request, sealed, k.Now())
+	return k.Store.KeepReply(ctx, k.actor, k.key, k.request, out.serial, sealed, k.Now())
 }

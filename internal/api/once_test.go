@@ -77,6 +77,16 @@ func TestAnIssueIsRepeated(t *testing.T) {
 	if _, err := h.Keyring.Open(t.Context(), sealed, seed.ReplyTo(h.actor(key)+"/other")); err == nil {
 		t.Error("the kept answer opens for another key")
 	}
+
+	// Once the seed is destroyed, so is the answer that holds it, and asking again issues nothing.
+	try(h.admin.Redistribute(t.Context(), tok.Serial, client.Redistribution{Distribution: client.Distribution{Profile: "string"}, Reason: "COMPROMISED"}))(t)
+	status, _, body := h.send(key, "POST", "/v1/tokens/"+tok.Serial+"/distribute", `{"profile":"string"}`, "Idempotency-Key", "issue-alice")
+	if status != http.StatusConflict || !strings.Contains(body, "CONFLICT") {
+		t.Errorf("after another seed: %d %s", status, body)
+	}
+	if after := try(h.admin.Token(t.Context(), tok.Serial))(t); after.IssueCount != 2 {
+		t.Errorf("issued %d times", after.IssueCount)
+	}
 }
 
 // actor is whose key it is.

@@ -20,8 +20,8 @@ import (
 
 const deliveryPassword = "correct horse 42"
 
-// Servers and databases that are killed at any moment, while clients make, import, assign, deliver and redistribute tokens and
-// use their codes, leave nothing half done: what was answered holds, what was not answered can be asked again and is
+// Servers and databases that are killed at any moment, while clients make, import, assign, deliver and redistribute tokens,
+// use their codes and make new data keys, leave nothing half done: what was answered holds, what was not answered can be asked again and is
 // done once, no seed serves twice, no token is without, and the audit log is whole.
 func TestKill(t *testing.T) {
 	rounds := 10
@@ -130,6 +130,12 @@ func (s *site) live(worker, life int) {
 		serials = s.imported(worker, life)
 	} else {
 		serials = ask[client.CreatedTokens](s, "/v1/tokens", client.NewTokens{Count: 2}).Serials
+	}
+	if mathrand.IntN(4) == 0 {
+		status, answer, _ := s.insist("/v1/data-keys/rotate", "", nil)
+		if status != http.StatusOK && status != http.StatusConflict { // somebody else made one
+			s.abandon("a new data key: %d: %s", status, answer)
+		}
 	}
 	h := &holder{site: s, userID: userID, serial: serials[0]}
 	ask[client.Token](s, "/v1/tokens/"+h.serial+"/assign", client.Assignment{UserID: userID})

@@ -162,17 +162,21 @@ func (s *site) insist(path, key string, body any) (status int, answer []byte, lo
 	return status, answer, lost
 }
 
-// post sends a request once.
+// post sends a request once; body may be nil.
 func (p *seat) post(ctx context.Context, path, key string, body any) (status int, answer []byte, err error) {
-	sent, err := json.Marshal(body)
-	if err != nil {
-		return 0, nil, err
+	var sent []byte
+	if body != nil {
+		if sent, err = json.Marshal(body); err != nil {
+			return 0, nil, err
+		}
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://tallystick"+path, bytes.NewReader(sent))
 	if err != nil {
 		return 0, nil, err
 	}
-	r.Header.Set("Content-Type", "application/json")
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
 	if key != "" {
 		r.Header.Set("Idempotency-Key", key)
 	}

@@ -122,7 +122,8 @@ func (db *DB) SealedBefore(ctx context.Context, id int64, limit int) ([]seed.Kep
 			err = s.binding(r, &k)
 			return k, err
 		}
-		some, err := list(ctx, db, scan, "SELECT "+s.name+", key_id, sealed FROM "+s.table+" WHERE key_id < $1 ORDER BY key_id LIMIT $2", id, limit-len(all))
+		some, err := list(ctx, db, scan, "SELECT "+s.name+", key_id, sealed FROM "+s.table+" WHERE key_id < $1 AND length(sealed) > $2 ORDER BY key_id LIMIT $3",
+			id, len(destroyed), limit-len(all))
 		if err != nil {
 			return nil, err
 		}

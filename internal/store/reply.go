@@ -9,11 +9,14 @@ import (
 )
 
 // KeptReply returns the request that an actor made under an idempotency key, as
-// KeepReply got it, and the answer to it; [fault.NotFound].
+// KeepReply got it, and the answer to it; [fault.NotFound]. An answer that was destroyed with a seed has no blob.
 func (db *DB) KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error) {
 	missing := fault.New(fault.NotFound, "no answer is kept for this idempotency key")
 	scan := func(r row) (s seed.Sealed, err error) {
 		err = r.Scan(&request, &s.KeyID, &s.Blob)
+		if len(s.Blob) <= len(destroyed) {
+			s = seed.Sealed{}
+		}
 		return s, err
 	}
 	reply, err = one(ctx, db, missing, scan, "SELECT request, key_id, sealed FROM reply WHERE actor = $1 AND request_key = $2", actor, key)
@@ -22,11 +25,20 @@ func (db *DB) KeptReply(ctx context.Context, actor, key string) (request []byte,
 
 // KeepReply keeps the answer to a request under the idempotency key that the
 // actor gave it; [fault.Conflict] if there is one. The answer is sealed with
-// seed.ReplyTo(actor + "/" + key).
-func (db *DB) KeepReply(ctx context.Context, actor, key string, request []byte, reply seed.Sealed, at time.Time) error {
+// seed.ReplyTo(actor + "/" + key). It is destroyed when a seed of the token is whose serial number is given ("" for none).
+func (db *DB) KeepReply(ctx context.Context, actor, key string, request []byte, serial string, reply seed.Sealed, at time.Time) error {
 	taken := fault.New(fault.Conflict, "an answer is kept for this idempotency key already")
-	return db.change(ctx, taken, "INSERT INTO reply (actor, request_key, request, key_id, sealed, answered_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-		actor, key, request, reply.KeyID, reply.Blob, micros(at))
+	return db.change(ctx, taken, "INSERT INTO reply (actor, request_key, request, serial, key_id, sealed, answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+		actor, key, request, orNull(serial), reply.KeyID, reply.Blob, micros(at))
+}
+
+// destroyed stands for an answer that is gone: no sealed one is as short.
+const destroyed = "-"
+
+// destroyReplies destroys the answers that a seed of a token may be in. Their keys stay used.
+func (db *DB) destroyReplies(ctx context.Context, serial string) error {
+	_, err := db.exec(ctx, "UPDATE reply SET sealed = $1, key_id = (SELECT MAX(id) FROM data_key), serial = NULL WHERE serial = $2", []byte(destroyed), serial)
+	return err
 }
 
 // DropReplies removes the answers given before a moment, and returns how many.

@@ -233,12 +233,20 @@ func (db *DB) destroyOthers(ctx context.Context, t token.Token) error {
 		where += " AND NOT (number = $4 AND fingerprint = $5)"
 		args = append(args, t.Pending.Number, t.Pending.Fingerprint)
 	}
-	_, err := db.exec(ctx, "DELETE FROM token_generation WHERE "+where, args...)
-	return err
+	n, err := db.exec(ctx, "DELETE FROM token_generation WHERE "+where, args...)
+	if err != nil || n == 0 {
+		return err
+	}
+	return db.destroyReplies(ctx, t.Serial)
 }
 
 // DeleteToken removes a token with its seeds and activation codes; [fault.TokenNotFound].
 func (db *DB) DeleteToken(ctx context.Context, serial string) error {
 	missing := fault.New(fault.TokenNotFound, "there is no token %s", serial)
-	return db.change(ctx, missing, "DELETE FROM token WHERE serial = $1", serial)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		if err := db.change(ctx, missing, "DELETE FROM token WHERE serial = $1", serial); err != nil {
+			return err
+		}
+		return db.destroyReplies(ctx, serial)
+	})
 }

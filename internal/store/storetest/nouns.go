@@ -254,7 +254,7 @@ func (s fixture) everySecret(t *testing.T) []seed.Binding {
 	s.add(t, r)
 	under := func(name string) seed.Sealed { return seed.Sealed{KeyID: 1, Blob: []byte(name)} }
 	ok(t, s.AddSecret(ctx, "a/b", under("a secret")))
-	ok(t, s.KeepReply(ctx, "key:a/b", "c/d", []byte("request"), under("a reply"), start))
+	ok(t, s.KeepReply(ctx, "key:a/b", "c/d", []byte("request"), "", under("a reply"), start))
 	ok(t, s.AddOffer(ctx, offer("o", r.Serial)))
 	x := exchange("\x00x/\xff", "o", 0)
 	_, err := s.AddExchange(ctx, x, 3)
@@ -432,9 +432,9 @@ func replies(t *testing.T, s fixture) {
 	_, _, err := s.KeptReply(ctx, "key:a", "k")
 	refused(t, err, fault.NotFound)
 	sealed := seed.Sealed{KeyID: 1, Blob: []byte("reply")}
-	ok(t, s.KeepReply(ctx, "key:a", "k", []byte("request"), sealed, start))
-	refused(t, s.KeepReply(ctx, "key:a", "k", []byte("request"), sealed, start), fault.Conflict)
-	ok(t, s.KeepReply(ctx, "key:b", "k", []byte{}, sealed, start.Add(time.Hour)))
+	ok(t, s.KeepReply(ctx, "key:a", "k", []byte("request"), "", sealed, start))
+	refused(t, s.KeepReply(ctx, "key:a", "k", []byte("request"), "", sealed, start), fault.Conflict)
+	ok(t, s.KeepReply(ctx, "key:b", "k", []byte{}, "", sealed, start.Add(time.Hour)))
 	request, reply, err := s.KeptReply(ctx, "key:a", "k")
 	same(t, must(t, reply, err), sealed)
 	same(t, string(request), "request")
@@ -444,6 +444,39 @@ func replies(t *testing.T, s fixture) {
 	refused(t, err, fault.NotFound)
 	_, _, err = s.KeptReply(ctx, "key:b", "k")
 	ok(t, err)
+}
+
+// An answer that holds a seed goes with the seed, and its key stays used.
+func repliesWithSeeds(t *testing.T, s fixture) {
+	ctx := t.Context()
+	replaced, deleted := s.add(t, made(1)), s.add(t, made(2))
+	sealed := seed.Sealed{KeyID: 1, Blob: []byte("a delivery")}
+	for _, serial := range []string{replaced.Serial, deleted.Serial, ""} {
+		ok(t, s.KeepReply(ctx, "key:a", "of "+serial, []byte("request"), serial, sealed, start))
+	}
+	replaced.Enabled = true
+	ok(t, s.SaveToken(ctx, replaced)) // with the seed that it has
+	_, reply, err := s.KeptReply(ctx, "key:a", "of "+replaced.Serial)
+	same(t, must(t, reply, err), sealed)
+
+	replaced.Version++
+	replaced.Replace(generation(replaced.Serial, 2))
+	ok(t, s.SaveToken(ctx, replaced))
+	ok(t, s.DeleteToken(ctx, deleted.Serial))
+	for _, serial := range []string{replaced.Serial, deleted.Serial} {
+		request, reply, err := s.KeptReply(ctx, "key:a", "of "+serial)
+		same(t, len(must(t, reply, err).Blob), 0)
+		same(t, string(request), "request")
+		refused(t, s.KeepReply(ctx, "key:a", "of "+serial, []byte("request"), "", sealed, start), fault.Conflict)
+	}
+	kept, err := s.SealedBefore(ctx, 1000, 1000)
+	replies := 0
+	for _, k := range must(t, kept, err) {
+		if strings.HasPrefix(string(k.Binding), "reply/") {
+			replies++
+		}
+	}
+	same(t, replies, 1) // the one without a token
 }
 
 func health(t *testing.T, s fixture) { ok(t, s.Ping(t.Context())) }

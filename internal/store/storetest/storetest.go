@@ -44,7 +44,7 @@ type Store interface {
 	AddToken(ctx context.Context, t token.Token) error
 	AddUsers(ctx context.Context, users []user.User) error
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
-	KeepReply(ctx context.Context, actor, key string, request []byte, reply seed.Sealed, at time.Time) error
+	KeepReply(ctx context.Context, actor, key string, request []byte, serial string, reply seed.Sealed, at time.Time) error
 	DropReplies(ctx context.Context, before time.Time) (int, error)
 	KeepAttempt(ctx context.Context, k access.KeptAttempt) error
 	KeptAttempt(ctx context.Context, id string) (access.KeptAttempt, error)
@@ -74,7 +74,8 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"data keys", dataKeys}, {"secrets", secrets}, {"resealing", resealing},
 		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},
 		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials},
-		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"kept replies", replies}, {"health", health},
+		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"kept replies", replies}, {"kept replies with seeds", repliesWithSeeds},
+		{"health", health},
 		{"an error undoes everything", errorUndoes}, {"a panic undoes everything", panicUndoes},
 		{"the end of the context undoes everything", cancelUndoes}, {"transactions join", transactionsJoin},
 	} {
