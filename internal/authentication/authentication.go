@@ -18,6 +18,7 @@ package authentication
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,7 +91,7 @@ type Engine struct {
 // Begin decides a passcode. An error means that it could not be decided, and that it must not count as accepted:
 // [fault.Unavailable] if the database cannot say so now.
 func (e *Engine) Begin(ctx context.Context, q Request) (Decision, error) {
-	q.Life = life(q.Life)
+	q.Life, q.UserID, q.Source = life(q.Life), storable(q.UserID), q.Source.storable()
 	return e.ask(ctx, &job{user: q.UserID, key: q.Key, decide: func(r *round, j *job) error { return r.begin(j, q) }})
 }
 
@@ -98,6 +99,7 @@ func (e *Engine) Begin(ctx context.Context, q Request) (Decision, error) {
 // agent or about another user began it; [fault.OutOfSequence] if the answer is to another turn; [fault.StepNotRequested] if
 // it is to another step. None of these counts as a failure.
 func (e *Engine) Continue(ctx context.Context, a Answer) (Decision, error) {
+	a.UserID, a.Source = storable(a.UserID), a.Source.storable()
 	return e.ask(ctx, &job{attempt: a.Attempt, user: a.UserID, key: a.Key, decide: func(r *round, j *job) error { return r.answer(j, a) }})
 }
 
@@ -112,6 +114,13 @@ func (e *Engine) Check(ctx context.Context, userID, passcode string) (Result, er
 	d, err := e.Begin(ctx, Request{UserID: userID, Passcode: passcode, Source: Source{Agent: audit.ActorFrom(ctx).Name}, Dialogue: true})
 	return d.Result, err
 }
+
+// storable is text as the database can keep it. Nobody has a user ID that it would have to change.
+func storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+func (s Source) storable() Source { return Source{Agent: storable(s.Agent), Station: storable(s.Station)} }
 
 func life(d time.Duration) time.Duration {
 	if d <= 0 {

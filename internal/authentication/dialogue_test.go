@@ -3,6 +3,7 @@ package authentication_test
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -403,6 +404,25 @@ func TestAnAttemptEndsWithWhatItIsAbout(t *testing.T) {
 			d.is(d.answer(again, "8093"), authentication.Denied, "")
 		})
 	}
+}
+
+// Text that no database keeps is nobody's name, and hurts nobody who asks at the same time.
+func TestStrangeTexts(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	var all sync.WaitGroup
+	for _, text := range []string{"a\x00b", "\xff\xfe", strings.Repeat("x", 100_000), ""} {
+		for _, ask := range []bool{true, false} {
+			all.Go(func() {
+				got, err := d.engine.Begin(t.Context(), authentication.Request{UserID: text, Passcode: text, Ask: ask, Retry: true,
+					Source: authentication.Source{Agent: "radius:" + text, Station: text}})
+				if err != nil || got.Result != authentication.Waiting {
+					t.Errorf("%.10q: %s, %v", text, got.Result, err)
+				}
+			})
+		}
+	}
+	all.Go(func() { d.is(d.begin(d.code(d.now)), authentication.Accepted, "") })
+	all.Wait()
 }
 
 func TestCancel(t *testing.T) {

@@ -92,8 +92,8 @@ func (e *Engine) settle(jobs []*job) {
 	switch {
 	case errors.Is(err, errChanged):
 		err = errBusy
-	case err != nil && len(jobs) > 1 && fault.CodeOf(err) == "":
-		// A defect that one request meets must not hit the others, and nothing was committed.
+	case err != nil && len(jobs) > 1 && fault.CodeOf(err) != fault.Unavailable:
+		// What one request meets must not hit the others, and nothing was committed.
 		for _, j := range jobs {
 			e.settle([]*job{j})
 		}
