@@ -120,6 +120,17 @@ func (c *Client) ForceNewPIN(ctx context.Context, serial string) error {
 	return c.do(ctx, call{method: http.MethodPost, path: path("tokens", serial, "pin", "expire")})
 }
 
+// ReportLost has a token refused from now on and ends its emergency codes; new ones are made if they are asked for;
+// EMERGENCY_NOT_ALLOWED, TOKEN_EXPIRED, LIFETIME_TOO_LONG.
+func (c *Client) ReportLost(ctx context.Context, serial string, l Loss) (LostToken, error) {
+	return post[LostToken](ctx, c, path("tokens", serial, "lost"), l)
+}
+
+// ReportFound lets a token that was lost, if it is still at that version (0: at any), authenticate again and ends its emergency codes.
+func (c *Client) ReportFound(ctx context.Context, serial string, version int) (Token, error) {
+	return c.changeToken(ctx, serial, "found", version)
+}
+
 // Resync learns from two successive tokencodes how far the clock of a token is off; RESYNC_NO_MATCH, RESYNC_NOT_SUCCESSIVE,
 // RESYNC_OUT_OF_RANGE, RESYNC_PASSCODE_ENTERED, RESYNC_ALREADY_USED.
 func (c *Client) Resync(ctx context.Context, serial string, codes Tokencodes) (Token, error) {

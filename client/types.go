@@ -223,7 +223,7 @@ type Token struct {
 	EffectiveExpiry string     `json:"effective_expiry"` // last valid day of the server
 	UserID          string     `json:"user_id"`          // "" while unassigned
 	Enabled         bool       `json:"enabled"`
-	State           string     `json:"state"` // in one word: unassigned, expired, disabled, user_locked, pending_activation, activation_lapsed, issued, new_pin, next_tokencode, expiring, active
+	State           string     `json:"state"` // in one word: unassigned, expired, disabled, lost, user_locked, pending_activation, activation_lapsed, issued, new_pin, next_tokencode, expiring, active
 	Digits          int        `json:"digits"`
 	IntervalSeconds int        `json:"interval_seconds"`
 	PINType         string     `json:"pin_type"`
@@ -247,6 +247,30 @@ type Token struct {
 	NextTokencode      bool   `json:"next_tokencode"`       // a right passcode has to be followed by the next tokencode
 	BadPasscodes       int    `json:"bad_passcodes"`        // in a row
 	ClockOffsetSeconds int64  `json:"clock_offset_seconds"` // that the token's clock is known to be ahead of the server's
+
+	LostAt    *time.Time `json:"lost_at,omitempty"` // nil if it is not lost
+	Emergency *Emergency `json:"emergency,omitempty"`
+}
+
+// An Emergency is access without the token, by codes that stand in for the tokencode.
+type Emergency struct {
+	Kind       string     `json:"kind"` // fixed: one code, again and again; set: each code once
+	Until      time.Time  `json:"until"`
+	Left       int        `json:"left"` // codes that may still be used
+	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
+}
+
+// A Loss says that a token is lost, and which emergency codes its user shall have.
+type Loss struct {
+	Emergency   string `json:"emergency,omitempty"`    // fixed or set; "" for none
+	Count       int    `json:"count,omitempty"`        // of a set, 1 to 50
+	LifeSeconds int64  `json:"life_seconds,omitempty"` // 0 for what the token policy says
+}
+
+// A LostToken is a token that was said to be lost, with its emergency codes, which are shown this once.
+type LostToken struct {
+	Token Token    `json:"token"`
+	Codes []Secret `json:"codes"`
 }
 
 // A Pending seed waits to take over from the one that is valid now.

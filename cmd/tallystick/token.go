@@ -18,7 +18,7 @@ func (p *program) tokenCommands() *cobra.Command {
 	return group("token", "Software tokens, from the first record to the last",
 		p.tokenCreate(), p.tokenImport(), p.tokenList(), p.tokenShow(), p.tokenAssign(), p.tokenUnassign(),
 		p.tokenEnable(), p.tokenDisable(), p.tokenDistribute(), p.tokenRedistribute(), p.tokenRevoke(),
-		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenResync(), p.tokenDelete())
+		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenResync(), p.tokenLost(), p.tokenFound(), p.tokenDelete())
 }
 
 func (p *program) tokenCreate() *cobra.Command {
@@ -141,6 +141,7 @@ func (p *program) tokenShow() *cobra.Command {
 		if t.Pending != nil {
 			p.fields("new seed", "generation "+number(t.Pending.Generation)+" takes over with its first code, or on "+date(&t.Pending.Until))
 		}
+		p.fields("lost", date(t.LostAt), "emergency codes", emergencyLine(t))
 		if t.Tainted {
 			p.fields("seed", "known to a former user: the next distribution replaces it")
 		}

@@ -149,6 +149,8 @@ func (a *API) routes() []route {
 		{"DELETE /v1/tokens/{serial}/pin", access.CareTokens, a.clearPIN, nil},
 		{"POST /v1/tokens/{serial}/pin/expire", access.CareTokens, a.expirePIN, nil},
 		{"POST /v1/tokens/{serial}/resync", access.CareTokens, a.resync, nil},
+		{"POST /v1/tokens/{serial}/lost", access.CareTokens, a.reportLost, nil},
+		{"POST /v1/tokens/{serial}/found", access.CareTokens, a.reportFound, nil},
 		{"POST /v1/tokens/{serial}/distribute", access.Distribute, a.distribute, prepare},
 		{"POST /v1/tokens/{serial}/redistribute", access.Redistribute, a.redistribute, prepare},
 		{"POST /v1/tokens/{serial}/revoke", access.Distribute, a.revoke, nil},

@@ -83,3 +83,43 @@ func resyncRoutes(t *testing.T, h *house) {
 	_, err = h.as(access.Auditor).Resync(ctx, tok.Serial, client.Tokencodes{First: first, Second: second})
 	refused(t, err, 403, "FORBIDDEN")
 }
+
+func lossRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.as(access.HelpDesk)
+	tok := h.assigned("forgetful")
+	must(t, c.SetPIN(ctx, tok.Serial, client.PIN{PIN: "809357"}))
+	lost := try(c.ReportLost(ctx, tok.Serial, client.Loss{Emergency: "fixed", LifeSeconds: 3600}))(t)
+	if e := lost.Token.Emergency; len(lost.Codes) != 1 || lost.Token.State != "lost" || e == nil || e.Kind != "fixed" || !e.Until.Equal(h.now().Add(time.Hour)) || e.LastUsedAt != nil {
+		t.Errorf("lost: %+v", lost.Token)
+	}
+	for range 2 {
+		if got := try(h.admin.Authenticate(ctx, "forgetful", "809357"+lost.Codes[0]))(t); got != client.Accepted {
+			t.Errorf("an emergency code is %s", got)
+		}
+	}
+	lost = try(c.ReportLost(ctx, tok.Serial, client.Loss{Emergency: "set", Count: 50}))(t)
+	if e := lost.Token.Emergency; len(lost.Codes) != 50 || e == nil || e.Left != 50 || !e.Until.Equal(h.now().Add(7*24*time.Hour)) {
+		t.Errorf("lost: %+v", lost.Token.Emergency)
+	}
+	if got := try(h.admin.Authenticate(ctx, "forgetful", "809357"+lost.Codes[7]))(t); got != client.Accepted {
+		t.Errorf("an emergency code is %s", got)
+	}
+	if e := try(c.Token(ctx, tok.Serial))(t).Emergency; e == nil || e.Left != 49 || e.LastUsedAt == nil {
+		t.Errorf("after one code: %+v", e)
+	}
+	_, err := c.ReportFound(ctx, tok.Serial, tok.Version)
+	refused(t, err, 409, "CONFLICT")
+	if got := try(c.ReportFound(ctx, tok.Serial, 0))(t); got.LostAt != nil || got.Emergency != nil || got.State != "active" {
+		t.Errorf("found: %+v", got)
+	}
+	if got := try(c.ReportLost(ctx, tok.Serial, client.Loss{}))(t); got.Token.Emergency != nil || got.Codes == nil || len(got.Codes) != 0 {
+		t.Errorf("lost without emergency access: %+v", got)
+	}
+	_, err = c.ReportLost(ctx, tok.Serial, client.Loss{Emergency: "set"})
+	refused(t, err, 400, "INVALID")
+	_, err = c.ReportLost(ctx, tok.Serial, client.Loss{Emergency: "set", Count: 51})
+	refused(t, err, 400, "INVALID")
+	free := try(h.admin.CreateTokens(ctx, client.NewTokens{Count: 1}))(t)
+	_, err = c.ReportLost(ctx, free[0], client.Loss{Emergency: "fixed"})
+	refused(t, err, 409, "EMERGENCY_NOT_ALLOWED")
+}

@@ -42,6 +42,8 @@ var statuses = map[fault.Code]int{
 	fault.SeedInUse:        http.StatusConflict,
 	fault.NotDistributed:   http.StatusConflict,
 
+	fault.EmergencyNotAllowed: http.StatusConflict,
+
 	fault.TooLarge: http.StatusRequestEntityTooLarge,
 	fault.TooMany:  http.StatusTooManyRequests,
 

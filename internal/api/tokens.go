@@ -64,6 +64,10 @@ func tokenOf(t token.Token, p policy.Token, s token.Situation) client.Token {
 		DistributedAt: moment(t.DistributedAt), ConfirmedAt: moment(t.ConfirmedAt), LastUsedAt: moment(t.Current.LastUsedAt),
 		IssueCount: t.IssueCount, Tainted: t.Tainted, Version: t.Version,
 	}
+	out.LostAt = moment(t.LostAt)
+	if e := t.Emergency; e != nil {
+		out.Emergency = &client.Emergency{Kind: string(e.Kind), Until: e.Until, Left: e.Left(), LastUsedAt: moment(e.LastUsedAt)}
+	}
 	if t.Pending != nil {
 		out.Pending = &client.Pending{Generation: t.Pending.Number, Until: t.PendingUntil}
 	}
@@ -246,6 +250,29 @@ func (a *API) clearPIN(ctx context.Context, r *request) (answer, error) {
 
 func (a *API) expirePIN(ctx context.Context, r *request) (answer, error) {
 	return done(a.unchanged(ctx, r, func(ctx context.Context) error { return a.Authenticator.ForceNewPIN(ctx, serial(r)) }))
+}
+
+func (a *API) reportLost(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.Loss](r)
+	if err != nil {
+		return answer{}, err
+	}
+	t, codes, err := a.Authenticator.ReportLost(ctx, serial(r), r.version, authentication.EmergencyWish{
+		Kind: token.EmergencyKind(in.Emergency), Count: in.Count, Life: time.Duration(in.LifeSeconds) * time.Second,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	shown, err := a.tokensOf(ctx, t)
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, t.Version, client.LostToken{Token: shown[0], Codes: mapped(codes, func(c string) client.Secret { return client.Secret(c) })})
+}
+
+func (a *API) reportFound(ctx context.Context, r *request) (answer, error) {
+	t, err := a.Authenticator.ReportFound(ctx, serial(r), r.version)
+	return a.shownToken(ctx, t, err)
 }
 
 func (a *API) resync(ctx context.Context, r *request) (answer, error) {

@@ -51,6 +51,9 @@ const (
 	TokenDisabled  = "TOKEN_DISABLED"     // those assigned are disabled ...
 	TokenExpired   = "TOKEN_EXPIRED"      // ... or expired
 	TokenNotYet    = "TOKEN_NOT_YET"      // ... or not valid yet
+	TokenLost      = "TOKEN_LOST"         // ... or lost, and the passcode right
+	EmergencyOver  = "EMERGENCY_EXPIRED"  // an emergency code after its time
+	EmergencyUsed  = "EMERGENCY_USED"     // a one-time emergency code again
 	BadPasscode    = "BAD_PASSCODE"       // no tokencode of the window
 	BadPIN         = "BAD_PIN"            // the tokencode was right
 	BadTokencode   = "BAD_TOKENCODE"      // the PIN was right

@@ -41,8 +41,9 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 		v.uncounted = true
 		return r.deny(j, a, s, from, v)
 	}
-	r.claim(v)
+	r.claim(j, v)
 	a.state.Serial, a.state.Generation, a.state.Interval = v.token.token.Serial, v.number, v.interval
+	a.state.Emergency = v.emergency != nil
 	if need == NextTokencode {
 		r.record(j, "ntc.enter", "user:"+s.User.ID, "", r.details(from, v))
 		j.decision = r.next(a, NextTokencode, StepNextTokencode)
@@ -59,9 +60,11 @@ type verdict struct {
 	token    *tokenState
 	number   int   // of the generation
 	interval int64 // of the code
-	offset   int64 // intervals that the token is ahead of the server
-	far      bool  // outside the small window
-	tried    []*tokenState
+	// emergency is the code that was given in place of a tokencode, nil if none was.
+	emergency *token.EmergencyCode
+	offset    int64 // intervals that the token is ahead of the server
+	far       bool  // outside the small window
+	tried     []*tokenState
 }
 
 // check finds out whether a passcode is right. serial, if it is not "", names the only token that may have made it.
@@ -100,23 +103,25 @@ func (r *round) check(userID string, from Source, passcode, serial string) (*sub
 			v.reason = BadPasscode
 		}
 		v.tried = append(v.tried, t)
-		for _, number := range numbers(&t.token) {
-			m, err := r.match(t, number, passcode)
-			if err != nil {
-				return s, v, err
-			}
-			if m.reason == "" {
-				m.tried = v.tried
-				return s, m, nil
-			}
-			if m.reason != BadPasscode {
-				v.reason, v.token, v.number, v.interval = m.reason, m.token, m.number, m.interval
-			}
+		found, err := r.tryToken(t, passcode)
+		if err != nil {
+			return s, v, err
+		}
+		if found.reason == "" {
+			found.tried = v.tried
+			return s, found, nil
+		}
+		if found.reason != BadPasscode {
+			found.tried = v.tried
+			v = found
 		}
 	}
 	if len(v.tried) == 0 {
 		v.uncounted = true
 		return s, v, r.decoy(passcode)
+	}
+	if v.reason == TokenLost {
+		v.uncounted = true // or who found the token would lock its owner out of emergency access
 	}
 	if v.reason == AlreadyUsed && retransmitted(v, from, r.now) {
 		v.reason, v.uncounted = Retransmitted, true
@@ -133,8 +138,34 @@ func unusable(t *token.Token, now time.Time) string {
 		return TokenNotYet
 	case !t.Enabled:
 		return TokenDisabled
+	case t.Emergency == nil && t.LostWith(&t.Current) && (t.Pending == nil || t.LostWith(t.Pending)):
+		return TokenLost
 	}
 	return ""
+}
+
+// tryToken finds out what a passcode is to one token: made with an emergency code or with a tokencode of one of its seeds.
+func (r *round) tryToken(t *tokenState, passcode string) (verdict, error) {
+	v := r.matchEmergency(t, passcode)
+	if v.reason == "" {
+		return v, nil
+	}
+	for _, number := range numbers(&t.token) {
+		m, err := r.match(t, number, passcode)
+		if err != nil {
+			return v, err
+		}
+		if m.reason == "" && r.lost(&t.token, t.generation(number)) {
+			m.reason = TokenLost
+		}
+		if m.reason == "" {
+			return m, nil
+		}
+		if m.reason != BadPasscode {
+			v = m
+		}
+	}
+	return v, nil
 }
 
 // numbers are the generations that a passcode may belong to: that of the token and, while a redistribution waits for its
@@ -155,6 +186,10 @@ func retransmitted(v verdict, from Source, now time.Time) bool {
 // need is what a right passcode leads to: Accepted, NextTokencode or NewPIN.
 func (r *round) need(_ *subject, v verdict) Result {
 	switch {
+	case v.emergency != nil && r.needsPIN(v):
+		return NewPIN
+	case v.emergency != nil: // there is no next tokencode to ask for
+		return Accepted
 	case v.far, NextTokencodeDue(&v.token.token, r.policy.Token):
 		return NextTokencode
 	case r.needsPIN(v):
@@ -168,17 +203,26 @@ func (r *round) needsPIN(v verdict) bool {
 	return PINStateOf(v.token.as(v.number), r.policy.Token, r.now).NewPINDue()
 }
 
-// claim uses the tokencode up: whoever comes with it again is refused, whatever becomes of the dialogue.
-func (r *round) claim(v verdict) {
+// claim uses the code up: whoever comes with it again is refused, whatever becomes of the dialogue.
+func (r *round) claim(j *job, v verdict) {
+	if v.emergency != nil {
+		r.useEmergency(j, v)
+		return
+	}
 	v.token.generation(v.number).LastInterval = v.interval
 }
 
 // accept claims the code and ends the attempt well.
 func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) error {
 	t := &v.token.token
-	g := v.token.generation(v.number)
-	g.Clock = token.Clock{LastInterval: v.interval, Offset: v.offset, LastUsedAt: r.now, LastAgent: from.Agent}
-	r.prove(j, v)
+	if v.emergency != nil {
+		r.useEmergency(j, v)
+		t.Current.BadPasscodes = 0
+	} else {
+		v.token.generation(v.number).Clock = token.Clock{LastInterval: v.interval, Offset: v.offset, LastUsedAt: r.now, LastAgent: from.Agent}
+		r.prove(j, v)
+		r.turnUp(j, v)
+	}
 	if s.Guard.succeed(r.engine.mark(s.User.ID, from)) {
 		s.guardChanged = true
 	}
@@ -255,7 +299,9 @@ func (r *round) details(from Source, v verdict) audit.Details {
 	}
 	if v.token != nil {
 		d["token"], d["generation"] = v.token.token.Serial, v.number
-		if v.reason == "" {
+		if v.emergency != nil {
+			d["emergency"] = v.token.token.Emergency.Kind
+		} else if v.reason == "" {
 			d["offset"] = v.offset
 		}
 		return d

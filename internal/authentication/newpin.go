@@ -13,7 +13,9 @@ import (
 
 // beginPIN asks for a new PIN, by whoever the policy lets make it (spec/radius.md section 3).
 func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
-	r.prove(j, v)
+	if v.emergency == nil {
+		r.prove(j, v)
+	}
 	t := &v.token.token
 	a.state.Serial, a.state.Generation, a.state.Interval = t.Serial, v.number, v.interval
 	r.record(j, "pin.ask", "token:"+t.Serial, "", audit.Details{"user": s.User.ID, "creation": r.policy.Token.PINCreation})
@@ -36,7 +38,7 @@ func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
 // rulesFor are what the new PIN of a token must obey.
 func (r *round) rulesFor(t *token.Token, g *token.Generation) pin.Rules {
 	return pin.Rules{
-		Keys: r.engine.Keys, Token: pin.Token{Serial: t.Serial, Type: g.Settings.PINType, Digits: g.Settings.Digits},
+		Keys: r.engine.Keys, Token: pin.Token{Serial: t.Serial, Bound: t.PINSerial(), Type: g.Settings.PINType, Digits: g.Settings.Digits},
 		Policy: r.policy.Token, Past: pin.History(t.PIN.History), Now: r.now,
 	}
 }
@@ -71,7 +73,7 @@ func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer)
 		}
 		return r.keepPIN(j, a, t)
 	case StepRepeatPIN:
-		if !pin.Check(r.engine.Keys, a.state.PIN, a.state.Serial, in.Text) {
+		if !pin.Check(r.engine.Keys, a.state.PIN, t.token.PINSerial(), in.Text) {
 			return r.rejectPIN(j, a, s, t, in.Source, PINMismatch)
 		}
 		return r.keepPIN(j, a, t)
@@ -132,7 +134,7 @@ func (r *round) refusePIN(j *job, a *Attempt, s *subject, t *tokenState, from So
 func (r *round) keepPIN(j *job, a *Attempt, t *tokenState) error {
 	past := pin.History(t.token.PIN.History)
 	t.token.PIN = token.PIN{
-		Hash: a.state.PIN, Length: a.state.PINLength, SetAt: r.now, History: past.With(a.state.PIN, r.policy.Token),
+		Hash: a.state.PIN, Length: a.state.PINLength, SetAt: r.now, History: past.With(a.state.PIN, r.policy.Token), Serial: t.token.PIN.Serial,
 	}
 	r.change(t)
 	r.record(j, "pin.set", "token:"+t.token.Serial, "", audit.Details{"by": "user:" + a.UserID})

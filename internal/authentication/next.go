@@ -91,7 +91,9 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 	case t.generation(a.state.Generation) == nil:
 		reason = NoToken // it has another seed meanwhile
 	default:
-		reason = unusable(&t.token, r.now)
+		if reason = unusable(&t.token, r.now); reason == "" {
+			reason = r.stillHolds(a, &t.token, t.generation(a.state.Generation))
+		}
 	}
 	if reason == "" {
 		return s, t, nil
@@ -126,7 +128,7 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 		return nil
 	}
 	if r.needsPIN(v) {
-		r.claim(v)
+		r.claim(j, v)
 		g.Offset, t.token.Current.BadPasscodes = v.offset, 0
 		a.state.Interval = want
 		r.record(j, "ntc.leave", "user:"+s.User.ID, "", r.details(in.Source, v))

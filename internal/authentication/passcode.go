@@ -25,7 +25,7 @@ func (e *Engine) comparePINPad(t *token.Token, passcode string, tokencode uint32
 			return BadPasscode
 		}
 	}
-	if pin.Check(e.Keys, t.PIN.Hash, t.Serial, string(rest[filtered:digits])) {
+	if pin.Check(e.Keys, t.PIN.Hash, t.PINSerial(), string(rest[filtered:digits])) {
 		return ""
 	}
 	if filtered == 0 {

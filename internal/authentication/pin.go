@@ -18,12 +18,14 @@ func (e *Engine) SetPIN(ctx context.Context, serial, newPIN string, temporary bo
 	return e.changePIN(ctx, serial, "pin.set", audit.Details{"temporary": temporary}, func(t *token.Token) error {
 		s, past, now := t.Current.Settings, pin.History(t.PIN.History), e.Now().UTC()
 		hash, err := pin.Rules{
-			Keys: e.Keys, Token: pin.Token{Serial: t.Serial, Type: s.PINType, Digits: s.Digits}, Policy: policies.Token, Past: past, Now: now,
+			Keys: e.Keys, Token: pin.Token{Serial: t.Serial, Bound: t.PINSerial(), Type: s.PINType, Digits: s.Digits}, Policy: policies.Token, Past: past, Now: now,
 		}.New(newPIN)
 		if err != nil {
 			return err
 		}
-		t.PIN = token.PIN{Hash: hash, Length: len(newPIN), SetAt: now, MustChange: temporary, History: past.With(hash, policies.Token)}
+		t.PIN = token.PIN{
+			Hash: hash, Length: len(newPIN), SetAt: now, MustChange: temporary, History: past.With(hash, policies.Token), Serial: t.PIN.Serial,
+		}
 		return nil
 	})
 }
@@ -31,7 +33,7 @@ func (e *Engine) SetPIN(ctx context.Context, serial, newPIN string, temporary bo
 // ClearPIN takes a token's PIN away: the next right tokencode begins with a new PIN.
 func (e *Engine) ClearPIN(ctx context.Context, serial string) error {
 	return e.changePIN(ctx, serial, "pin.clear", nil, func(t *token.Token) error {
-		t.PIN = token.PIN{History: t.PIN.History}
+		t.PIN = t.PIN.Cleared()
 		return nil
 	})
 }

@@ -63,7 +63,7 @@ func (e *Engine) probe(t *token.Token, s token.Settings, passcode string) probe 
 		return p
 	case pinned && s.PINType == device.Fob && before == 0:
 		p.wrongPIN = PINMissing
-	case pinned && s.PINType == device.Fob && !pin.Check(e.Keys, t.PIN.Hash, t.Serial, passcode[:before]):
+	case pinned && s.PINType == device.Fob && !pin.Check(e.Keys, t.PIN.Hash, t.PINSerial(), passcode[:before]):
 		p.wrongPIN = BadPIN
 	case pinned && s.PINType == device.Fob:
 		p.otherwise = BadTokencode

@@ -71,9 +71,13 @@ func Hash(h Hasher, serial, code string) []byte {
 	return h.MAC("emergency-code", []byte(serial), []byte(lookAlikes.Replace(strings.ToUpper(code))))
 }
 
-// Check tells in constant time whether code is the one that the kept hash was made from.
-func Check(h Hasher, kept []byte, serial, code string) bool {
-	return subtle.ConstantTimeCompare(kept, Hash(h, serial, code)) == 1
+// Find tells in constant time which of a token's kept hashes code is the one of, -1 for none.
+func Find(h Hasher, kept [][]byte, serial, code string) int {
+	hash, at := Hash(h, serial, code), -1
+	for i, k := range kept {
+		at = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(k, hash), i, at)
+	}
+	return at
 }
 
 // Life is how long codes live for which a life was asked, 0 if none was. [fault.LifetimeTooLong] if the policy does

@@ -70,6 +70,8 @@ const (
 	ImportDuplicate  Code = "IMPORT_DUPLICATE"
 	PINInvalid       Code = "PIN_INVALID"
 	LifetimeTooLong  Code = "LIFETIME_TOO_LONG"
+
+	EmergencyNotAllowed Code = "EMERGENCY_NOT_ALLOWED"
 )
 
 // Resynchronisation of a token's clock.

@@ -10,6 +10,7 @@
 package pin
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/subtle"
 	"time"
@@ -26,9 +27,14 @@ type Hasher interface {
 // A Token is what a PIN must fit to.
 type Token struct {
 	Serial string
+	// Bound is the serial that its hashes are bound to, "" for its own: a PIN may be carried over to the token that
+	// replaces another one, and nobody knows it then to hash it anew.
+	Bound  string
 	Type   device.PINType
 	Digits int // length of its codes
 }
+
+func (t Token) bound() string { return cmp.Or(t.Bound, t.Serial) }
 
 // New is [Rules.New] under the default policy, for a token that had no PIN before.
 func New(h Hasher, t Token, pin string) ([]byte, error) {

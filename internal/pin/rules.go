@@ -60,7 +60,7 @@ func (r Rules) New(pin string) ([]byte, error) {
 	if err := r.check(pin); err != nil {
 		return nil, err
 	}
-	return keep(r.Keys, r.Token.Serial, pin), nil
+	return keep(r.Keys, r.Token.bound(), pin), nil
 }
 
 // MayChange refuses to let a user change a PIN that has not been used for the policy's shortest life. It is not asked
@@ -87,7 +87,7 @@ func (r Rules) check(pin string) error {
 			return refuse(Excluded, "this PIN holds a word that is not allowed")
 		}
 	}
-	if r.Past.holds(r.Keys, r.Token.Serial, pin, r.Policy.PINHistory) {
+	if r.Past.holds(r.Keys, r.Token.bound(), pin, r.Policy.PINHistory) {
 		return refuse(Reused, "this PIN is one of the last %d: take a new one", r.Policy.PINHistory)
 	}
 	return nil

@@ -123,6 +123,7 @@ func (w *witness) live(database string, dump func() []byte) {
 	w.dynamic(database)
 	w.checked()
 	w.overRADIUS()
+	w.lost()
 	w.mistaken()
 	w.overHTTP()
 	w.redistributed(database)

@@ -125,6 +125,23 @@ func (w *witness) checked() {
 	w.check("fob passcode with wrong PIN", digits(8)+w.code(byString, "--next"), "denied")
 }
 
+// lost signs in with emergency codes.
+func (w *witness) lost() {
+	issued := func(args ...string) (codes []string) {
+		r := w.shows("tallystick", append(append([]string{"token", "lost", byString}, args...), "--json")...)
+		return answer[struct{ Codes []string }](w, r).Codes
+	}
+	pin := string(w.secrets["fob PIN"])
+	set := issued("--emergency", "set", "--count", "2")
+	w.check("one-time emergency passcode", pin+w.secret("one-time emergency code", set[0]), "accepted")
+	w.check("one-time emergency passcode", pin+set[0], "denied")
+	w.secret("unused emergency code", set[1])
+	fixed := issued("--emergency", "fixed")
+	w.check("fixed emergency passcode", pin+w.secret("fixed emergency code", fixed[0]), "accepted")
+	w.does("tallystick", "token", "show", byString, "--json")
+	w.does("tallystick", "token", "found", byString)
+}
+
 // mistaken gives secrets where they do not belong.
 func (w *witness) mistaken() {
 	in := func(name string) string { return filepath.Join(w.work, strings.ReplaceAll(name, " ", "-")) }

@@ -9,21 +9,21 @@ import (
 func TestPlans(t *testing.T) {
 	db := opened(t, file(t))
 	for query, index := range map[string]string{
-		tokenSelect[0] + " WHERE serial > 'x' ORDER BY serial LIMIT 9" + tokenSelect[1]:                                      "sqlite_autoindex_token_1",
-		tokenSelect[0] + " WHERE user_id = 'u' ORDER BY serial" + tokenSelect[1]:                                             "token_user",
-		tokenSelect[0] + " WHERE profile = 'p' AND serial > 'x' ORDER BY serial LIMIT 9" + tokenSelect[1]:                    "token_profile",
-		tokenSelect[0] + " WHERE distribution = 'd' ORDER BY serial LIMIT 9" + tokenSelect[1]:                                "token_distribution",
-		"SELECT serial FROM token WHERE user_id IS NULL AND effective_expiry >= 1 ORDER BY effective_expiry, serial LIMIT 1": "token_free",
-		"SELECT serial FROM token WHERE pending_until <= 1 ORDER BY pending_until, serial":                                   "token_pending",
-		"SELECT id FROM user_account WHERE id > 'x' ORDER BY id LIMIT 9":                                                     "sqlite_autoindex_user_account_1",
-		"SELECT id FROM offer WHERE serial = 's' AND state = 'open'":                                                         "offer_open",
-		"SELECT id FROM audit_event WHERE place IS NULL ORDER BY id LIMIT 9":                                                 "audit_event_waiting",
-		"SELECT MAX(place) FROM audit_event WHERE place IS NOT NULL":                                                         "audit_event_place",
-		"SELECT record FROM audit_event WHERE place >= 7 ORDER BY place LIMIT 9":                                             "audit_event_place",
-		"SELECT id FROM audit_event WHERE object = 'o' AND place > 1 ORDER BY place LIMIT 9":                                 "audit_event_object",
-		"SELECT actor FROM reply WHERE actor || '/' || request_key = 'x'":                                                    "reply_binding",
-		"SELECT access_id FROM agent_credential WHERE hash = 'h'":                                                            "sqlite_autoindex_agent_credential_2",
-		"SELECT serial FROM token_generation WHERE key_id < 2 ORDER BY key_id LIMIT 9":                                       "token_generation_key",
+		tokenSelect[0] + " WHERE serial > 'x' ORDER BY serial LIMIT 9" + tokenSelect[1]:                                                          "sqlite_autoindex_token_1",
+		tokenSelect[0] + " WHERE user_id = 'u' ORDER BY serial" + tokenSelect[1]:                                                                 "token_user",
+		tokenSelect[0] + " WHERE profile = 'p' AND serial > 'x' ORDER BY serial LIMIT 9" + tokenSelect[1]:                                        "token_profile",
+		tokenSelect[0] + " WHERE distribution = 'd' ORDER BY serial LIMIT 9" + tokenSelect[1]:                                                    "token_distribution",
+		"SELECT serial FROM token WHERE user_id IS NULL AND lost_at IS NULL AND effective_expiry >= 1 ORDER BY effective_expiry, serial LIMIT 1": "token_free",
+		"SELECT serial FROM token WHERE pending_until <= 1 ORDER BY pending_until, serial":                                                       "token_pending",
+		"SELECT id FROM user_account WHERE id > 'x' ORDER BY id LIMIT 9":                                                                         "sqlite_autoindex_user_account_1",
+		"SELECT id FROM offer WHERE serial = 's' AND state = 'open'":                                                                             "offer_open",
+		"SELECT id FROM audit_event WHERE place IS NULL ORDER BY id LIMIT 9":                                                                     "audit_event_waiting",
+		"SELECT MAX(place) FROM audit_event WHERE place IS NOT NULL":                                                                             "audit_event_place",
+		"SELECT record FROM audit_event WHERE place >= 7 ORDER BY place LIMIT 9":                                                                 "audit_event_place",
+		"SELECT id FROM audit_event WHERE object = 'o' AND place > 1 ORDER BY place LIMIT 9":                                                     "audit_event_object",
+		"SELECT actor FROM reply WHERE actor || '/' || request_key = 'x'":                                                                        "reply_binding",
+		"SELECT access_id FROM agent_credential WHERE hash = 'h'":                                                                                "sqlite_autoindex_agent_credential_2",
+		"SELECT serial FROM token_generation WHERE key_id < 2 ORDER BY key_id LIMIT 9":                                                           "token_generation_key",
 	} {
 		scan := func(r row) (step string, err error) {
 			var id, parent, unused int

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -237,6 +239,32 @@ func bytesOrNull(b []byte) any {
 		return nil
 	}
 	return b
+}
+
+// jsonOrNull is a value that is written as JSON, nil as NULL.
+type jsonOrNull[T any] struct{ v *T }
+
+// Value is what the drivers write.
+func (j jsonOrNull[T]) Value() (driver.Value, error) {
+	if j.v == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(j.v)
+	return string(text), err
+}
+
+// fromJSON scans what jsonOrNull wrote.
+func fromJSON[T any](v **T) sql.Scanner {
+	return scanFunc(func(text any) error {
+		switch text := text.(type) {
+		case nil:
+			*v = nil
+			return nil
+		case string:
+			return json.Unmarshal([]byte(text), v)
+		}
+		return fmt.Errorf("store: JSON is no %T", text)
+	})
 }
 
 // micros writes a time in microseconds since 1970, the zero time as NULL.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
@@ -10,13 +11,16 @@ import (
 
 const tokenColumns columns = "serial, origin, birth, expiry, effective_expiry, user_id, assigned_at, assigned_by, enabled, " +
 	"pin_hash, pin_length, pin_set_at, pending_until, last_number, tainted, distribution, profile, method, device_id, nickname, " +
-	"distributed_at, confirmed_at, issue_count, created_at, version, search, pin_change, pin_history"
+	"distributed_at, confirmed_at, issue_count, created_at, version, search, pin_change, pin_history, pin_serial, " +
+	"lost_at, emergency, replaces, replaced_by"
+
+var updateToken = tokenColumns.update("token", fmt.Sprintf("serial = $%d AND version = $%d", tokenColumns.count()+1, tokenColumns.count()+2))
 
 func tokenValues(t token.Token) []any {
 	return []any{t.Serial, t.Origin, micros(t.Birth), micros(t.Expiry), micros(t.EffectiveExpiry), orNull(t.UserID), micros(t.AssignedAt), t.AssignedBy, t.Enabled,
 		bytesOrNull(t.PIN.Hash), t.PIN.Length, micros(t.PIN.SetAt), micros(t.PendingUntil), t.LastNumber, t.Tainted, t.Distribution, orNull(t.Profile), t.Method, t.DeviceID, t.Nickname,
 		micros(t.DistributedAt), micros(t.ConfirmedAt), t.IssueCount, micros(t.CreatedAt), t.Version, searchText(t.Serial, t.UserID, t.Nickname),
-		t.PIN.MustChange, bytesOrNull(t.PIN.History)}
+		t.PIN.MustChange, bytesOrNull(t.PIN.History), t.PIN.Serial, micros(t.LostAt), jsonOrNull[token.Emergency]{t.Emergency}, t.Replaces, t.ReplacedBy}
 }
 
 const generationColumns columns = "serial, number, state, key_id, sealed, fingerprint, digits, interval_seconds, pin_type, made_at, delivered, " +
@@ -51,7 +55,8 @@ func scanToken(r row) (tokenRow, error) {
 	t, g := &x.token, &x.generation
 	err := r.Scan(&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
 		&t.PIN.Hash, &t.PIN.Length, moment(&t.PIN.SetAt), moment(&t.PendingUntil), &t.LastNumber, &t.Tainted, &t.Distribution, orZero(&t.Profile), &t.Method, &t.DeviceID, &t.Nickname,
-		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &search, &t.PIN.MustChange, &t.PIN.History,
+		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &search, &t.PIN.MustChange, &t.PIN.History, &t.PIN.Serial,
+		moment(&t.LostAt), fromJSON(&t.Emergency), &t.Replaces, &t.ReplacedBy,
 		&serial, &g.Number, &x.state, &g.Sealed.KeyID, &g.Sealed.Blob, &g.Fingerprint, &g.Settings.Digits, &g.Settings.Interval, &g.Settings.PINType, moment(&g.MadeAt), &g.Delivered,
 		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &g.LastAgent, &version, &live)
 	return x, err
@@ -132,7 +137,7 @@ func (db *DB) Tokens(ctx context.Context, f token.Filter) ([]token.Token, error)
 	return db.tokens(ctx, c.clause("serial", f.Limit), c.args...)
 }
 
-// NextToken returns and locks an unassigned token whose effective expiry is not before
+// NextToken returns and locks an unassigned token that is not lost and whose effective expiry is not before
 // the given day: the one that expires first. [fault.NoToken] if there is none, or if others hold the rest.
 func (db *DB) NextToken(ctx context.Context, notBefore time.Time) (token.Token, error) {
 	lock := ""
@@ -141,7 +146,7 @@ func (db *DB) NextToken(ctx context.Context, notBefore time.Time) (token.Token, 
 	}
 	none := fault.New(fault.NoToken, "there is no unassigned token that is valid on %s", notBefore.Format(time.DateOnly))
 	serial, err := one(ctx, db, none, text,
-		"SELECT serial FROM token WHERE user_id IS NULL AND effective_expiry >= $1 ORDER BY effective_expiry, serial LIMIT 1"+lock, notBefore.UnixMicro())
+		"SELECT serial FROM token WHERE user_id IS NULL AND lost_at IS NULL AND effective_expiry >= $1 ORDER BY effective_expiry, serial LIMIT 1"+lock, notBefore.UnixMicro())
 	if err != nil {
 		return token.Token{}, err
 	}
@@ -207,8 +212,7 @@ func (db *DB) SaveToken(ctx context.Context, t token.Token) error {
 		stale := fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", t.Serial)
 		read := t.Version
 		t.Version++
-		err := db.change(ctx, stale, tokenColumns.update("token", "serial = $29 AND version = $30"), append(tokenValues(t), t.Serial, read)...)
-		if err != nil {
+		if err := db.change(ctx, stale, updateToken, append(tokenValues(t), t.Serial, read)...); err != nil {
 			return err
 		}
 		if err := db.destroyOthers(ctx, t); err != nil {

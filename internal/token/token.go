@@ -9,6 +9,7 @@
 package token
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -105,10 +106,16 @@ type PIN struct {
 	MustChange bool
 	// History holds the hashes of earlier PINs (package pin); it goes with the user.
 	History []byte
+	// Serial is the one that the hashes are bound to if it is not the token's own: that of the token which this one
+	// replaced, and which the PIN was carried over from.
+	Serial string
 }
 
 // IsSet tells whether the token has a PIN.
 func (p PIN) IsSet() bool { return len(p.Hash) > 0 }
+
+// Cleared is no PIN, with the history of the one that was.
+func (p PIN) Cleared() PIN { return PIN{History: p.History, Serial: p.Serial} }
 
 // A Token is the server's record of one software token. Times are UTC; dates
 // are their 00:00, and expiry dates are the last valid day.
@@ -143,9 +150,19 @@ type Token struct {
 	ConfirmedAt   time.Time
 	IssueCount    int
 
+	// LostAt is when the token was said to be lost; zero if it is not. Emergency is the access without it, nil if none.
+	LostAt    time.Time
+	Emergency *Emergency
+	// Replaces is the serial of the token that this one takes over from at its first use, and ReplacedBy of the one that
+	// takes over from this one; "" if none.
+	Replaces, ReplacedBy string
+
 	CreatedAt time.Time
 	Version   int // grows with every change
 }
+
+// PINSerial is the serial that the hashes of the token's PINs are bound to.
+func (t *Token) PINSerial() string { return cmp.Or(t.PIN.Serial, t.Serial) }
 
 // CheckSerial refuses what is no serial number of 12 decimal digits.
 func CheckSerial(serial string) error {
@@ -179,13 +196,13 @@ func (t *Token) Assign(userID, by string, now time.Time) error {
 }
 
 // Unassign takes the token from its user. A seed that was delivered is
-// tainted: the next distribution replaces it. The caller revokes activation codes.
+// tainted: the next distribution replaces it. One that is lost stays so. The caller revokes activation codes.
 func (t *Token) Unassign() error {
 	if t.UserID == "" {
 		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody", t.Serial)
 	}
 	t.UserID, t.AssignedAt, t.AssignedBy = "", time.Time{}, ""
-	t.Enabled, t.PIN = false, PIN{}
+	t.Enabled, t.PIN, t.Emergency = false, PIN{}, nil
 	t.Tainted = t.Tainted || t.Current.Delivered || t.Pending != nil
 	if t.Pending != nil { // what was handed out last is what the former user may hold
 		t.SwitchOver()
@@ -237,7 +254,7 @@ func (t *Token) keepPIN(next Settings) {
 	was := t.Current.Settings.PINType
 	if next.PINType == device.NoPIN || was == device.Fob && next.PINType == device.PINPad ||
 		next.PINType == device.PINPad && t.PIN.Length > next.Digits {
-		t.PIN = PIN{History: t.PIN.History}
+		t.PIN = t.PIN.Cleared()
 	}
 }
 
@@ -282,6 +299,8 @@ func (t *Token) Summary(s Situation) string {
 		return "expired"
 	case !t.Enabled:
 		return "disabled"
+	case t.Lost():
+		return "lost"
 	case s.UserLocked:
 		return "user_locked"
 	case d == PendingActivation, d == ActivationLapsed, d == Issued:

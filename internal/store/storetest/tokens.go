@@ -63,6 +63,17 @@ func drawGeneration(t *rapid.T, serial string, number int) token.Generation {
 	return g
 }
 
+func drawEmergency(t *rapid.T) *token.Emergency {
+	if rapid.Bool().Draw(t, "no emergency access") {
+		return nil
+	}
+	e := &token.Emergency{Kind: token.CodeSet, Length: 8, Until: day(rapid.IntRange(0, 99).Draw(t, "until")), LastUsedAt: drawTime(t, "last used")}
+	for range rapid.IntRange(1, 50).Draw(t, "codes") {
+		e.Codes = append(e.Codes, token.EmergencyCode{Hash: rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash"), Used: rapid.Bool().Draw(t, "used")})
+	}
+	return e
+}
+
 func drawToken(t *rapid.T, n int) token.Token {
 	r := made(n)
 	r.Origin = rapid.SampledFrom([]token.Origin{token.Generated, token.Imported}).Draw(t, "origin")
@@ -84,7 +95,13 @@ func drawToken(t *rapid.T, n int) token.Token {
 	r.Enabled, r.Tainted = rapid.Bool().Draw(t, "enabled"), rapid.Bool().Draw(t, "tainted")
 	if rapid.Bool().Draw(t, "has PIN") {
 		r.PIN = token.PIN{Hash: rapid.SliceOfN(rapid.Byte(), 1, 32).Draw(t, "PIN hash"), Length: 4, SetAt: start}
+		r.PIN.Serial = rapid.SampledFrom([]string{"", made(999).Serial}).Draw(t, "PIN serial")
 	}
+	if rapid.Bool().Draw(t, "lost") {
+		r.LostAt, r.Emergency = start, drawEmergency(t)
+	}
+	serials := rapid.SampledFrom([]string{"", made(998).Serial})
+	r.Replaces, r.ReplacedBy = serials.Draw(t, "replaces"), serials.Draw(t, "replaced by")
 	r.Distribution = rapid.SampledFrom([]token.Distribution{token.NotDistributed, token.Issued, token.PendingActivation, token.Confirmed}).Draw(t, "distribution")
 	r.Method = rapid.SampledFrom([]device.Method{"", device.File, device.CTF, device.CTKIP}).Draw(t, "method")
 	r.IssueCount, r.Version = rapid.IntRange(0, 99).Draw(t, "issued"), rapid.IntRange(1, 99).Draw(t, "version")
@@ -158,15 +175,18 @@ func tokensAreSelected(t *testing.T, s fixture) {
 
 func nextToken(t *testing.T, s fixture) {
 	s.addUser(t, "alice")
-	for n, days := range []int{30, 20, 10, 5} {
+	for n, days := range []int{30, 20, 10, 5, 5} {
 		r := made(n)
 		r.EffectiveExpiry = day(days)
-		if n == 2 {
+		switch n {
+		case 2:
 			r.UserID = "alice"
+		case 3:
+			r.LostAt = start
 		}
 		s.add(t, r)
 	}
-	for _, c := range []struct{ days, want int }{{0, 3}, {5, 3}, {6, 1}, {21, 0}} {
+	for _, c := range []struct{ days, want int }{{0, 4}, {5, 4}, {6, 1}, {21, 0}} {
 		r, err := s.NextToken(t.Context(), day(c.days))
 		same(t, must(t, r, err).Serial, made(c.want).Serial)
 	}

@@ -1,0 +1,231 @@
+package authentication
+
+import (
+	"context"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/emergency"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/pin"
+	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// An EmergencyWish says which emergency codes a lost token's user shall have.
+type EmergencyWish struct {
+	Kind  token.EmergencyKind // "" for none
+	Count int                 // of a set: 1 to emergency.MaxCodes
+	Life  time.Duration       // 0 for the policy's
+}
+
+// ReportLost marks a token lost: it is refused from now on, but for what the token policy says of one that turns up. It makes
+// the emergency codes that are wished for and returns them, which nobody can do again; those that there were end. If version
+// is not 0, the token must still be at it.
+//
+// The refusals are [fault.EmergencyNotAllowed], [fault.TokenExpired], [fault.LifetimeTooLong], [fault.Invalid].
+func (e *Engine) ReportLost(ctx context.Context, serial string, version int, wish EmergencyWish) (token.Token, []string, error) {
+	policies, err := e.policies(ctx)
+	if err != nil {
+		return token.Token{}, nil, err
+	}
+	if wish.Kind == "" && wish != (EmergencyWish{}) {
+		return token.Token{}, nil, fault.New(fault.Invalid, "say which kind of emergency codes: %s or %s", token.FixedCode, token.CodeSet)
+	}
+	var t token.Token
+	var codes []string
+	err = e.Store.Transact(ctx, func(ctx context.Context) error {
+		if t, err = e.at(ctx, serial, version); err != nil {
+			return err
+		}
+		was := t.Emergency
+		newly := !t.Lost()
+		t.Lose(e.Now())
+		events := []audit.Event{}
+		note := func(action string, d audit.Details) {
+			events = append(events, audit.New(ctx, e.Now(), action, "token:"+serial, d))
+		}
+		if newly {
+			note("token.lost", audit.Details{"user": t.UserID})
+		}
+		if was != nil {
+			note("emergency.end", audit.Details{"user": t.UserID, "because": "new codes or none were asked for"})
+		}
+		if wish.Kind != "" {
+			if codes, err = e.issueEmergency(&t, wish, policies.Token); err != nil {
+				return err
+			}
+			note("emergency.issue", audit.Details{"user": t.UserID, "kind": wish.Kind, "codes": len(codes), "until": t.Emergency.Until})
+		}
+		return e.save(ctx, &t, events)
+	})
+	return t, codes, err
+}
+
+// at reads and locks a token that is still at a version, 0 for any.
+func (e *Engine) at(ctx context.Context, serial string, version int) (token.Token, error) {
+	t, err := e.Store.Token(ctx, serial)
+	if err == nil && version != 0 && t.Version != version {
+		err = fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", serial)
+	}
+	return t, err
+}
+
+// save stores a token with its events, if there is something to tell.
+func (e *Engine) save(ctx context.Context, t *token.Token, events []audit.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	if err := e.Store.SaveToken(ctx, *t); err != nil {
+		return err
+	}
+	t.Version++
+	return e.Store.RecordAll(ctx, events)
+}
+
+// issueEmergency gives a token emergency access and returns its codes.
+func (e *Engine) issueEmergency(t *token.Token, wish EmergencyWish, p policy.Token) ([]string, error) {
+	now := e.Now().UTC()
+	switch {
+	case t.UserID == "":
+		return nil, fault.New(fault.EmergencyNotAllowed, "token %s belongs to nobody: emergency codes are for the user of a token", t.Serial)
+	case t.ExpiredAt(now):
+		return nil, fault.New(fault.TokenExpired, "token %s expired on %s: replace it first", t.Serial, t.EffectiveExpiry.Format(time.DateOnly))
+	case !t.Enabled:
+		return nil, fault.New(fault.EmergencyNotAllowed, "token %s is disabled: enable it first", t.Serial)
+	case wish.Kind == token.FixedCode && wish.Count > 1:
+		return nil, fault.New(fault.Invalid, "there is one fixed code: ask for a set to get several")
+	case wish.Kind == token.FixedCode:
+		wish.Count = 1
+	case wish.Kind != token.CodeSet:
+		return nil, fault.New(fault.Invalid, "emergency codes are %s or %s, not %q", token.FixedCode, token.CodeSet, wish.Kind)
+	}
+	life, err := emergency.Life(wish.Life, p)
+	if err != nil {
+		return nil, err
+	}
+	codes, err := emergency.Generate(wish.Count, p)
+	if err != nil {
+		return nil, err
+	}
+	t.Emergency = &token.Emergency{Kind: wish.Kind, Length: p.EmergencyLength, Until: now.Add(life)}
+	for _, code := range codes {
+		t.Emergency.Codes = append(t.Emergency.Codes, token.EmergencyCode{Hash: emergency.Hash(e.Keys, t.Serial, code)})
+	}
+	return codes, nil
+}
+
+// ReportFound takes the mark from a token that was lost, and ends emergency access. One that is not lost stays so.
+func (e *Engine) ReportFound(ctx context.Context, serial string, version int) (token.Token, error) {
+	var t token.Token
+	err := e.Store.Transact(ctx, func(ctx context.Context) error {
+		var err error
+		if t, err = e.at(ctx, serial, version); err != nil {
+			return err
+		}
+		var events []audit.Event
+		for _, action := range found(&t) {
+			events = append(events, audit.New(ctx, e.Now(), action, "token:"+serial, audit.Details{"user": t.UserID, "because": "an administrator said so"}))
+		}
+		return e.save(ctx, &t, events)
+	})
+	return t, err
+}
+
+// found takes the mark and emergency access away and returns the actions to record.
+func found(t *token.Token) (actions []string) {
+	if t.Emergency != nil {
+		actions = append(actions, "emergency.end")
+	}
+	if t.Lost() {
+		actions = append(actions, "token.found")
+	}
+	t.Find()
+	return actions
+}
+
+// lost tells whether codes of a generation are refused because it was lost.
+func (r *round) lost(t *token.Token, g *token.Generation) bool {
+	if !t.LostWith(g) {
+		return false
+	}
+	if t.Emergency == nil {
+		return true
+	}
+	switch r.policy.Token.EmergencyIfFound {
+	case policy.AcceptAndEnd:
+		return false
+	case policy.AcceptAfter:
+		return !t.Emergency.OverAt(r.now)
+	}
+	return true
+}
+
+// turnUp notes that a token which was said to be lost, or its new seed, made a code that was accepted.
+func (r *round) turnUp(j *job, v verdict) {
+	t := &v.token.token
+	for _, action := range found(t) {
+		r.change(v.token)
+		r.record(j, action, "token:"+t.Serial, "", audit.Details{"user": t.UserID, "because": "the token was used"})
+	}
+}
+
+// stillHolds is why an attempt may not go on: the token was lost since it began, or emergency access is over. "" if it may.
+func (r *round) stillHolds(a *Attempt, t *token.Token, g *token.Generation) string {
+	switch {
+	case a.state.Emergency && (t.Emergency == nil || t.Emergency.OverAt(r.now)):
+		return EmergencyOver
+	case !a.state.Emergency && r.lost(t, g):
+		return TokenLost
+	}
+	return ""
+}
+
+// matchEmergency compares a passcode with the emergency codes of a token: the PIN, if there is one, and then the code.
+// Every code is compared, and the PIN whether or not one was right.
+func (r *round) matchEmergency(t *tokenState, passcode string) verdict {
+	e := t.token.Emergency
+	v := verdict{token: t, number: t.token.Current.Number, reason: BadPasscode}
+	if e == nil || len(passcode) < e.Length {
+		return v
+	}
+	typed, code := passcode[:len(passcode)-e.Length], passcode[len(passcode)-e.Length:]
+	takesPIN := t.token.PIN.IsSet() && t.token.Current.Settings.PINType != device.NoPIN
+	kept := make([][]byte, len(e.Codes))
+	for i := range e.Codes {
+		kept[i] = e.Codes[i].Hash
+	}
+	at := emergency.Find(r.engine.Keys, kept, t.token.Serial, code)
+	rightPIN := pin.Check(r.engine.Keys, t.token.PIN.Hash, t.token.PINSerial(), typed)
+	if !takesPIN {
+		rightPIN = typed == ""
+	}
+	switch {
+	case at < 0 && takesPIN && rightPIN:
+		v.reason = BadTokencode
+	case at < 0:
+	case takesPIN && typed == "":
+		v.reason = PINMissing
+	case !rightPIN:
+		v.reason = BadPIN
+	case e.OverAt(r.now):
+		v.reason = EmergencyOver
+	case e.Codes[at].Used:
+		v.reason = EmergencyUsed
+	default:
+		v.reason, v.emergency = "", &e.Codes[at]
+	}
+	return v
+}
+
+// useEmergency uses a code up, if it is one of a set.
+func (r *round) useEmergency(j *job, v verdict) {
+	t := &v.token.token
+	e := t.Emergency
+	v.emergency.Used = e.Kind == token.CodeSet
+	e.LastUsedAt = r.now
+	// Also for a fixed code: the outcome rests on the token being what was read.
+	r.change(v.token)
+	r.record(j, "emergency.use", "token:"+t.Serial, "", audit.Details{"user": t.UserID, "kind": e.Kind, "left": e.Left()})
+}
