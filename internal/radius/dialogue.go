@@ -121,7 +121,7 @@ func (s *Server) access(ctx context.Context, r *request, p *radius.Packet) ([]by
 	}
 	if err != nil {
 		if fault.CodeOf(err) != fault.Unavailable && !errors.Is(err, context.DeadlineExceeded) {
-			s.Log.ErrorContext(ctx, "radius: a request could not be decided", "client", r.client.Name, "error", err)
+			s.note(ctx, r.client, r.from, "a request could not be decided", why(err))
 		}
 		return nil, Unavailable
 	}
