@@ -81,7 +81,7 @@ func (c *program) activationCode(link ctkip.Link, given *cli.Secret) (ctkip.Code
 func (c *program) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.ImportOptions) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	roots, err := c.roots()
+	roots, err := cli.Roots(c.ca)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 )
@@ -106,7 +107,7 @@ func (s *screen) askCode(link ctkip.Link) tea.Cmd {
 // provision fetches a token while the view goes on counting. The view leaves
 // the database alone meanwhile.
 func (s *screen) provision(link ctkip.Link, o tokenapp.ImportOptions) tea.Cmd {
-	roots, err := s.c.roots()
+	roots, err := cli.Roots(s.c.ca)
 	if err != nil {
 		return s.fail(err)
 	}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"crypto/x509"
-	"errors"
 	"os"
 	"strconv"
 
@@ -65,23 +63,4 @@ func (c *program) askPassphrase(confirm bool) (string, error) {
 		}
 		c.Note("the two differ")
 	}
-}
-
-// roots are the authorities that a provisioning server may be signed by.
-func (c *program) roots() (*x509.CertPool, error) {
-	if c.ca == "" {
-		return nil, nil // the system's
-	}
-	text, err := os.ReadFile(c.ca)
-	if err != nil {
-		return nil, err
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool() // a machine without any
-	}
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, errors.New(c.ca + " holds no certificate in PEM form")
-	}
-	return pool, nil
 }

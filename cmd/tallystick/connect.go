@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -55,21 +54,11 @@ func (p *program) apiKey() (string, error) {
 }
 
 func (p *program) httpClient() (*http.Client, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if p.ca != "" {
-		pem, err := os.ReadFile(p.ca)
-		if err != nil {
-			return nil, err
-		}
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, cli.Usagef("--ca: %s holds no certificate", p.ca)
-		}
-		config.RootCAs = pool
+	roots, err := cli.Roots(p.ca)
+	if err != nil {
+		return nil, err
 	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}, nil
 }
 

@@ -6,6 +6,7 @@ package cli
 
 import (
 	"bufio"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -235,6 +236,26 @@ func (p *Program) ReadSecret(file, env string) (string, error) {
 	}
 	secret := strings.TrimSuffix(string(text), "\n")
 	return strings.TrimSuffix(secret, "\r"), nil
+}
+
+// Roots are the system's certification authorities and the one in a PEM file; nil, which is the system's, if no file is
+// named. The file is that of a --ca flag.
+func Roots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool() // a machine without any
+	}
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, Usagef("--ca: %s holds no certificate in PEM form", file)
+	}
+	return pool, nil
 }
 
 // OnlyOneStdin refuses a call in which two things come from standard input.

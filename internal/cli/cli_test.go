@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,5 +73,21 @@ func TestSecretsComeFromFilesAndTheEnvironment(t *testing.T) {
 	}
 	if _, err := p.ReadSecret(file, ""); err == nil {
 		t.Error("a large file is taken for a secret")
+	}
+}
+
+func TestRootsAreReadFromAFile(t *testing.T) {
+	if roots, err := cli.Roots(""); roots != nil || err != nil {
+		t.Errorf("without a file: %v, %v", roots, err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := &cli.Program{Name: "prog", In: os.Stdin, Out: io.Discard, Err: io.Discard}
+	for name, want := range map[string]int{file: cli.Usage, file + "x": cli.Failed} {
+		if _, err := cli.Roots(name); p.Exit(err) != want {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
