@@ -96,6 +96,8 @@ type Distributor struct {
 	Now   func() time.Time
 	// Endpoint is the public https URL of the dynamic provisioning service, as apps reach it.
 	Endpoint string
+	// OwnAuthority says that nobody but the server vouches for the certificate of Endpoint.
+	OwnAuthority bool
 	// Service is the name under which apps show who issued the token.
 	Service string
 
@@ -234,7 +236,7 @@ func (i *issue) again() bool {
 
 // deliver gives the token its seed and settings and builds what is handed out.
 func (d *Distributor) deliver(ctx context.Context, i *issue) error {
-	i.out = Delivery{Serial: i.Serial, Job: i.job, Method: i.profile.Method, SwitchOver: i.switchOver(), Warnings: i.warnings()}
+	i.out = Delivery{Serial: i.Serial, Job: i.job, Method: i.profile.Method, SwitchOver: i.switchOver(), Warnings: i.warnings(d.OwnAuthority)}
 	if _, err := d.Store.RevokeOffers(ctx, i.Serial); err != nil {
 		return err
 	}

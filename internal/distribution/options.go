@@ -154,8 +154,8 @@ func (i *issue) grace() time.Duration {
 	return i.profile.Grace
 }
 
-// warnings are what the administrator should know and nothing forbids.
-func (i *issue) warnings() []string {
+// warnings are what the administrator should know and nothing forbids. ownAuthority says that only the server vouches for its certificate.
+func (i *issue) warnings(ownAuthority bool) []string {
 	var w []string
 	if !i.token.Enabled {
 		w = append(w, "the token is disabled: its codes are refused until it is enabled")
@@ -165,6 +165,9 @@ func (i *issue) warnings() []string {
 	}
 	if i.profile.Method != device.CTKIP && i.lock == "" {
 		w = append(w, "nothing protects this delivery: whoever sees it owns the token")
+	}
+	if i.profile.Method == device.CTKIP && ownAuthority {
+		w = append(w, "the server vouches for its certificate itself: apps that were not told to trust it refuse, some of them without asking; give the server a certificate with --tls-cert or --acme-host")
 	}
 	if i.Nickname != "" && i.profile.Method != device.File {
 		w = append(w, "only token files carry a nickname: the user can set it in the app")

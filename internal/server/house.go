@@ -66,6 +66,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		tokens: &token.Registry{Store: db, Now: c.Now},
 		distributor: &distribution.Distributor{
 			Store: db, Keys: keys, Now: c.Now, Endpoint: public.String() + provision.Path, Service: c.Service,
+			OwnAuthority: c.TLSCert == "" && len(c.ACMEHosts) == 0,
 		},
 	}
 	record := &records.Registry{Store: db, Keys: keys, Now: c.Now}
