@@ -123,7 +123,9 @@ func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-func (s Source) storable() Source { return Source{Agent: storable(s.Agent), Station: storable(s.Station)} }
+func (s Source) storable() Source {
+	return Source{Agent: storable(s.Agent), Station: storable(s.Station)}
+}
 
 func life(d time.Duration) time.Duration {
 	if d <= 0 {

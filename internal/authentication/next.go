@@ -138,7 +138,7 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 }
 
 // reauthenticate decides the passcode with the new PIN. It has to be right at once.
-func (r *round) reauthenticate(j *job, a *Attempt, s *subject, in Answer) error {
+func (r *round) reauthenticate(j *job, a *Attempt, _ *subject, in Answer) error {
 	s, v, err := r.check(a.UserID, in.Source, in.Text, a.state.Serial)
 	if err != nil {
 		return err

@@ -582,9 +582,8 @@ func probeOracle(t *testing.T, s *service) {
 	}
 
 	code = s.offer()
-	x := s.open(code)
 	for _, encrypted := range []string{"*", "QUJD=", "QUJDR", "QUJDRA", "QUJD-_==", "<a/>"} { // not charged to the code
-		x = s.open(code)
+		x := s.open(code)
 		request := asked(code, desktop, clientNonce(x.sid, encrypted, b64(x.rs)))
 		if r := s.raw(request); r.body != failed("ServerFinished", code, x.sid, "MalformedRequest") {
 			t.Errorf("no base64: %s", r.body)
@@ -592,7 +591,7 @@ func probeOracle(t *testing.T, s *service) {
 		s.aborted(x, s.raw(request))
 		s.aborted(x, s.raw(x.nonce(rc)))
 	}
-	x = s.open(code)
+	x := s.open(code)
 	if r := s.raw(asked(code, desktop, strings.Replace(clientNonce(x.sid, "", ""), `Version="1.0"`, `Version="2.0"`, 1))); r.body != failed("ServerFinished", code, x.sid, "UnsupportedVersion") {
 		t.Errorf("version 2.0: %s", r.body)
 	}

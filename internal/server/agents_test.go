@@ -153,13 +153,13 @@ func TestAgentsMayAskAnyServer(t *testing.T) {
 		if again := g.send(0, "verify", right); again.raw != asked.raw {
 			t.Errorf("one server answers\n%s\nthe other\n%s", asked.raw, again.raw)
 		}
-		set := g.expect(g.send(0, "verify", g.passcode(&asked, "", "SECURID_NEWPIN", "8274")), "CHALLENGE/AUTHENTICATION_REQUIRED SECURID")
-		last := g.passcode(&set, "", "SECURID", "8274"+code(now.Add(time.Minute)))
+		set := g.expect(g.send(0, "verify", g.passcode(&asked, "", "SECURID_NEWPIN", "82746153")), "CHALLENGE/AUTHENTICATION_REQUIRED SECURID")
+		last := g.passcode(&set, "", "SECURID", "82746153"+code(now.Add(time.Minute)))
 		done := g.expect(g.send(1, "verify", last), "SUCCESS/CREDENTIAL_VERIFIED")
 		if again := g.send(0, "verify", last); again.raw != done.raw {
 			t.Errorf("one server answers\n%s\nthe other\n%s", done.raw, again.raw)
 		}
-		g.expect(g.send(0, "verify", g.passcode(&set, "", "SECURID", "8274"+code(now.Add(time.Minute)))), "ERROR/ATTEMPT_NOT_FOUND")
+		g.expect(g.send(0, "verify", g.passcode(&set, "", "SECURID", "82746153"+code(now.Add(time.Minute)))), "ERROR/ATTEMPT_NOT_FOUND")
 	})
 
 	t.Run("one call, repeated", func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestAgentsMayAskAnyServer(t *testing.T) {
 		if status := p.exit(); status != 0 {
 			t.Errorf("exit status %d", status)
 		}
-		if strings.Contains(p.said(), g.key) || strings.Contains(p.said(), "8274") {
+		if strings.Contains(p.said(), g.key) || strings.Contains(p.said(), "82746153") {
 			t.Error("an access key or a PIN is in the log")
 		}
 	}

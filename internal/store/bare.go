@@ -44,7 +44,7 @@ func OpenBare(ctx context.Context, o Options, rows, connections int) (*Bare, err
 	if err := execAll(ctx, db.write, bareTable, fill); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	use, err := db.write.PrepareContext(ctx, bareUse)
+	use, err := db.write.PrepareContext(ctx, bareUse) //nolint:sqlclosecheck // it goes with the database
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
