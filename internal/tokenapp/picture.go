@@ -10,6 +10,7 @@ import (
 
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
+
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -51,9 +52,13 @@ func readQR(data []byte) (text string, err error) {
 			if err != nil {
 				return "", fmt.Errorf("reading the picture: %w", err)
 			}
-			result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
-			if err == nil {
-				return result.GetText(), nil
+			// What a program drew is read as it stands, what a camera saw is looked for: each way now and then
+			// misses what the other reads.
+			for _, hint := range []gozxing.DecodeHintType{gozxing.DecodeHintType_TRY_HARDER, gozxing.DecodeHintType_PURE_BARCODE} {
+				result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{hint: true})
+				if err == nil {
+					return result.GetText(), nil
+				}
 			}
 		}
 	}
