@@ -39,16 +39,18 @@ type EventFilter struct {
 	Outcome string    // success or failure
 	Since   time.Time // at this time or later
 	Until   time.Time // before this time
-	After   *int64    // only places after this one
+	Newest  bool      // the newest first, not the oldest
+	After   string    // the Next of the page before
 	Limit   int       // at most so many; the server chooses for 0
 }
 
-// AuditEvents returns a page of the events that f selects, oldest first.
+// AuditEvents returns a page of the events that f selects, by time. It may be
+// short, even empty, and yet have a next one.
 func (c *Client) AuditEvents(ctx context.Context, f EventFilter) (EventPage, error) {
 	q := newQuery().text("action", f.Action).text("object", f.Object).text("actor", f.Actor).text("outcome", f.Outcome).
-		time("since", f.Since).time("until", f.Until).limit(f.Limit)
-	if f.After != nil {
-		q.Set("after", strconv.FormatInt(*f.After, 10))
+		time("since", f.Since).time("until", f.Until).text("after", f.After).limit(f.Limit)
+	if f.Newest {
+		q.Set("order", "newest")
 	}
 	return get[EventPage](ctx, c, path("audit", "events"), q)
 }
@@ -73,7 +75,7 @@ func (c *Client) AuditVerifierKey(ctx context.Context) (string, error) {
 	return key.VerifierKey, err
 }
 
-// AuditPending returns how many events have no place in the log yet; 1000 stands for that or more.
+// AuditPending returns how many events have no place in the log yet.
 func (c *Client) AuditPending(ctx context.Context) (int, error) {
 	n, err := get[PendingCount](ctx, c, path("audit", "pending"), query{})
 	return n.Pending, err

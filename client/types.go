@@ -538,7 +538,7 @@ type Event struct {
 // An EventPage is a part of the audit log.
 type EventPage struct {
 	Events []Event `json:"events"`
-	Next   *int64  `json:"next,omitempty"` // the After of the next page; nil after the last
+	Next   string  `json:"next,omitempty"` // the After of the next page; "" after the last
 }
 
 // An Entry is an event as the audit log hashes it.
@@ -572,7 +572,7 @@ type VerifierKey struct {
 
 // A PendingCount is how many events have no place in the audit log yet.
 type PendingCount struct {
-	Pending int `json:"pending"` // 1000 stands for that or more
+	Pending int `json:"pending"`
 }
 
 // A Problem is the document of a refusal (RFC 9457).

@@ -25,7 +25,8 @@ func (p *program) auditCommands() *cobra.Command {
 func (p *program) auditList() *cobra.Command {
 	var f client.EventFilter
 	var since, until string
-	cmd := p.command("list", "List events, oldest first", 0, func(r run) error {
+	limit := 0
+	cmd := p.command("list", "List events by time", 0, func(r run) error {
 		var err error
 		if f.Since, err = moment("--since", since); err != nil {
 			return err
@@ -33,7 +34,7 @@ func (p *program) auditList() *cobra.Command {
 		if f.Until, err = moment("--until", until); err != nil {
 			return err
 		}
-		events, err := allEvents(r, f)
+		events, err := listEvents(r, f, limit)
 		if err != nil {
 			return err
 		}
@@ -51,23 +52,28 @@ func (p *program) auditList() *cobra.Command {
 	s.StringVar(&f.Object, "object", "", "only an `object`, such as token:000123456789 or user:alice")
 	s.StringVar(&f.Actor, "actor", "", "only what an `actor` did")
 	s.StringVar(&f.Outcome, "outcome", "", "success or failure")
+	s.BoolVar(&f.Newest, "newest", false, "the newest first, not the oldest")
+	s.IntVar(&limit, "limit", 0, "at most so many `events` (default all)")
 	s.StringVar(&since, "since", "", "`time` of the first event, RFC 3339 or YYYY-MM-DD")
 	s.StringVar(&until, "until", "", "`time` before which the last event was")
 	return cmd
 }
 
-// allEvents reads every page.
-func allEvents(r run, f client.EventFilter) ([]client.Event, error) {
+// listEvents reads the events that f selects, page by page, at most limit if that is above 0.
+func listEvents(r run, f client.EventFilter, limit int) ([]client.Event, error) {
 	events := []client.Event{}
 	for {
+		if limit > 0 {
+			f.Limit = min(limit-len(events), audit.MaxPage)
+		}
 		page, err := r.server.AuditEvents(r.ctx, f)
 		if err != nil {
 			return nil, err
 		}
-		if events = append(events, page.Events...); page.Next == nil {
+		events = append(events, page.Events...)
+		if f.After = page.Next; f.After == "" || len(events) == limit {
 			return events, nil
 		}
-		f.After = page.Next
 	}
 }
 
@@ -193,7 +199,4 @@ func (s source) Checkpoints(ctx context.Context) ([]audit.Checkpoint, error) {
 	return all, err
 }
 
-func (s source) Pending(ctx context.Context, limit int) ([]string, [][]byte, error) {
-	n, err := s.server.AuditPending(ctx)
-	return make([]string, n), make([][]byte, n), err
-}
+func (s source) Pending(ctx context.Context) (int, error) { return s.server.AuditPending(ctx) }

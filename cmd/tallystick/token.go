@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -193,17 +194,17 @@ func (p *program) unless(err error, document any) error {
 	return p.PrintJSON(document)
 }
 
-// history prints the latest events of an object in the last week, for those who may read them.
+// history prints the latest events of an object, for those who may read them.
 func (p *program) history(r run, object string) error {
-	const latest, week = 10, 7 * 24 * time.Hour
-	events, err := allEvents(r, client.EventFilter{Object: object, Since: time.Now().Add(-week)})
+	const latest = 10
+	events, err := listEvents(r, client.EventFilter{Object: object, Newest: true}, latest)
 	if refused := new(client.Error); errors.As(err, &refused) && refused.Code == string(fault.Forbidden) {
 		return nil // the token was shown; its events are for auditors and administrators
 	}
 	if err != nil {
 		return err
 	}
-	for _, e := range events[max(0, len(events)-latest):] {
+	for _, e := range slices.Backward(events) {
 		p.fields(date(&e.At), eventLine(e))
 	}
 	return nil

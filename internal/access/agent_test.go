@@ -107,11 +107,14 @@ func TestAgents(t *testing.T) {
 	if _, _, err := r.ByHash(ctx, r.KeyHash(key)); !errors.Is(err, fault.NotFound) {
 		t.Errorf("of an agent that is gone: %v", err)
 	}
-	_, events, err := db.Pending(ctx, audit.MaxPage)
+	events, err := db.Waiting(ctx, audit.MaxPage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := string(bytes.Join(events, nil))
+	log := ""
+	for _, b := range events {
+		log += string(b.Lines)
+	}
 	for _, action := range []string{"agent.add", "agent.edit", "agent.credential_add", "agent.delete"} {
 		if !strings.Contains(log, action) {
 			t.Errorf("%s is not in the audit log", action)

@@ -1,7 +1,6 @@
 package agentapi
 
 import (
-	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -419,9 +418,12 @@ func TestStationAndInventory(t *testing.T) {
 	if q := h.engine.begun[0]; q.Source.Station != "198.51.100.9" {
 		t.Errorf("%+v", q.Source)
 	}
-	_, events, err := h.db.Pending(t.Context(), 100)
+	events, err := h.db.Waiting(t.Context(), 100)
 	must(t, err)
-	log := string(bytes.Join(events, []byte("\n")))
+	log := ""
+	for _, b := range events {
+		log += string(b.Lines) + "\n"
+	}
 	if strings.Count(log, "agent.instance") != 1 || !strings.Contains(log, `"hostname":"gate-1"`) {
 		t.Errorf("%s", log)
 	}

@@ -1,7 +1,6 @@
 package agentapi
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
@@ -384,9 +383,12 @@ func TestSessionsAreAudited(t *testing.T) {
 		"subjectName": "alice", "subjectCredentials": credentials("SECURID", d.code(0)), "context": map[string]string{"messageId": "m"},
 		"sessionAttributes": []map[string]string{{"name": "Resource", "value": "vpn"}, {"name": "sourceIP", "value": "198.51.100.9"}},
 	}))
-	_, events, err := d.db.Pending(t.Context(), audit.MaxPage)
+	events, err := d.db.Waiting(t.Context(), audit.MaxPage)
 	must(t, err)
-	log := string(bytes.Join(events, []byte("\n")))
+	log := ""
+	for _, b := range events {
+		log += string(b.Lines) + "\n"
+	}
 	for _, want := range []string{`"session":{"Resource":"vpn","sourceIP":"198.51.100.9"}`, `"station":"198.51.100.9"`, `"actor":"agent:vpn1"`, `"action":"authn.success"`} {
 		if !strings.Contains(log, want) {
 			t.Errorf("%s is not in %s", want, log)

@@ -23,22 +23,19 @@ func eventOf(e audit.Entry) (client.Event, error) {
 func (a *API) auditEvents(ctx context.Context, r *request) (answer, error) {
 	f := audit.Filter{
 		Action: r.query("action"), Object: r.query("object"), Actor: r.query("actor"), Outcome: r.query("outcome"),
-		After: r.number("after", -1), Limit: r.limit(),
+		Newest: r.query("order") == "newest", After: r.query("after"), Limit: r.limit(),
 	}
 	// The contract holds both to RFC 3339; nothing is the zero time.
 	f.Since, _ = time.Parse(time.RFC3339, r.query("since"))
 	f.Until, _ = time.Parse(time.RFC3339, r.query("until"))
-	entries, err := a.Log.Events(ctx, f)
+	page, err := a.Log.Events(ctx, f)
 	if err != nil {
 		return answer{}, err
 	}
-	out := client.EventPage{Events: make([]client.Event, len(entries))}
-	for i, e := range entries {
+	out := client.EventPage{Events: make([]client.Event, len(page.Entries)), Next: page.Next}
+	for i, e := range page.Entries {
 		if out.Events[i], err = eventOf(e); err != nil {
 			return answer{}, err
-		}
-		if e.Seq >= 0 && len(entries) == f.Limit {
-			out.Next = &entries[i].Seq
 		}
 	}
 	return ok(out)
@@ -69,9 +66,9 @@ func (a *API) auditVerifierKey(context.Context, *request) (answer, error) {
 }
 
 func (a *API) auditPending(ctx context.Context, _ *request) (answer, error) {
-	ids, _, err := a.Log.Pending(ctx, audit.MaxPage)
+	n, err := a.Log.Pending(ctx)
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(client.PendingCount{Pending: len(ids)})
+	return ok(client.PendingCount{Pending: n})
 }

@@ -20,7 +20,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("POST", "/v1/tokens", "", "", `{"count":1,"expiry":"2031-01-01"}`)
 	f.Add("POST", "/v1/authenticate", "", "", `{"user_id":"alice","passcode":"12345678"}`)
 	f.Add("POST", "/v1/tokens/import", "", "", `{"file":"PFRLTkJhdGNoPg==","password":"x"}`)
-	f.Add("GET", "/v1/audit/events?since=2026-01-01T00:00:00Z&after=-1", "", "", ``)
+	f.Add("GET", "/v1/audit/events?since=2026-01-01T00:00:00Z&order=newest&after=00000000000000000000000000000000-1", "", "", ``)
 	h := newHouse(f)
 	local := h.Local()
 	f.Fuzz(func(t *testing.T, method, target, match, once, body string) {

@@ -2,7 +2,8 @@
 // when, from where and with what outcome.
 //
 // An [Event] is written in the transaction of the change that it tells of, so
-// there is never one without the other. Within a second one server gives the
+// there is never one without the other; the events of one transaction are one
+// [Batch], which is what a store keeps. Within a second one server gives the
 // new events their places in an append-only log: a Merkle tree (as in
 // Certificate Transparency, RFC 9162) whose head is signed in a
 // [Checkpoint], kept in the database and outside it. That is what a [Log]
@@ -15,10 +16,13 @@ package audit
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,7 +44,7 @@ type Actor struct {
 
 // An Event is one thing that was done or refused.
 type Event struct {
-	ID          string    `json:"id"` // UUIDv7
+	ID          string    `json:"id"` // UUIDv7, by the time of the event
 	At          time.Time `json:"at"` // UTC
 	Node        string    `json:"node,omitempty"`
 	Actor                 // who
@@ -104,7 +108,7 @@ func New(ctx context.Context, at time.Time, action, object string, details Detai
 		details["session"] = session
 	}
 	return Event{
-		ID: uuid.Must(uuid.NewV7()).String(), At: at.UTC(), Actor: ActorFrom(ctx), Action: action, Object: object,
+		ID: newID(at).String(), At: at.UTC(), Actor: ActorFrom(ctx), Action: action, Object: object,
 		Outcome: Success, Details: details, Correlation: CorrelationFrom(ctx),
 	}
 }
@@ -121,11 +125,17 @@ func (e Event) Because(reason string) Event {
 	return e
 }
 
-// Record returns the event as the log keeps and hashes it: one line of JSON
-// with members in fixed order and the time in UTC.
-func (e Event) Record() ([]byte, error) {
-	e.At = e.At.UTC()
-	return json.Marshal(e)
+// made counts the events of this process, so that those of one time stay in their order.
+var made atomic.Uint32
+
+// newID makes a UUIDv7 (RFC 9562) of the time of an event, so that the order of IDs is that of the events: 48 bits of
+// milliseconds, 12 of their fraction, 22 of a counter and 40 at random.
+func newID(at time.Time) (id uuid.UUID) {
+	fraction := at.Nanosecond() % int(time.Millisecond) << 12 / int(time.Millisecond)
+	binary.BigEndian.PutUint64(id[:], uint64(max(0, at.UnixMilli()))<<16|0x7000|uint64(fraction))
+	binary.BigEndian.PutUint32(id[8:], 1<<31|made.Add(1)<<10>>2)
+	_, _ = rand.Read(id[11:]) // never fails
+	return id
 }
 
 // ParseRecord reads an event back. Its [Event.Record] is the same bytes again:

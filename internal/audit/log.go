@@ -9,9 +9,9 @@ import (
 
 // An Entry is an event with its place in the log.
 type Entry struct {
-	Seq    int64     // 0 for the first
+	Seq    int64     // 0 for the first; -1 for an event that has no place yet
 	Record []byte    // the event as hashed: [Event.Record]
-	Leaf   tlog.Hash // as the store keeps it, apart from the record
+	Leaf   tlog.Hash // as the tree keeps it, apart from the record
 }
 
 // A Checkpoint is the signed head of the log: how many events it holds and
@@ -22,33 +22,22 @@ type Checkpoint struct {
 	Signed []byte
 }
 
-// A Filter selects events, newest last. Its zero value selects all but the
-// first one: that takes an After of -1.
-type Filter struct {
-	Action  string // exactly, or a prefix that ends in a dot or star: "token.*"
-	Object  string
-	Actor   string
-	Outcome string
-	Since   time.Time // at this time or later
-	Until   time.Time // before this time
-	After   int64     // only places after this one; -1 for all. Events that have no place yet come last.
-	Limit   int       // at most this many
-}
-
 // Store is what the log needs of the database.
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
 	// LockLog makes this transaction the only one to append to the log: others wait or are refused with fault.Conflict.
 	LockLog(ctx context.Context) error
-	// Pending returns up to limit records that have no place yet, oldest first, with the IDs of their events.
-	Pending(ctx context.Context, limit int) (ids []string, records [][]byte, err error)
+	// Waiting returns batches that have no place yet, oldest first: at most MaxRound, and no more when they hold events or more.
+	Waiting(ctx context.Context, events int) ([]Batch, error)
+	// Pending is the number of events that have no place yet.
+	Pending(ctx context.Context) (int, error)
 	// Size is the number of events that have a place.
 	Size(ctx context.Context) (int64, error)
-	// Place gives events their places, from first on, and stores the new hashes of the tree (tlog.StoredHashIndex order).
-	Place(ctx context.Context, first int64, ids []string, leaves []tlog.Hash, hashIndex int64, hashes []tlog.Hash) error
-	// Hashes returns stored hashes of the tree.
-	Hashes(ctx context.Context, indexes []int64) ([]tlog.Hash, error)
+	// Place gives the events of batches their places, from first on, and keeps tiles; fault.Conflict if one of the batches has its places already.
+	Place(ctx context.Context, first int64, batches []Batch, tiles []Tile) error
+	// Tiles returns the hashes of tiles, those that are there.
+	Tiles(ctx context.Context, at []TileAt) (map[TileAt][]byte, error)
 	// AddCheckpoint stores a signed head.
 	AddCheckpoint(ctx context.Context, c Checkpoint) error
 	// Checkpoints lists the signed heads, smallest first.
@@ -57,6 +46,8 @@ type Store interface {
 	LastCheckpoint(ctx context.Context) (Checkpoint, error)
 	// Entries returns events by place, from first on, at most limit.
 	Entries(ctx context.Context, first int64, limit int) ([]Entry, error)
-	// Events lists the records that f selects with their places, -1 for those without.
-	Events(ctx context.Context, f Filter) ([]Entry, error)
+	// Events lists the events that f selects, whether they have a place or not.
+	Events(ctx context.Context, f Filter) (Page, error)
+	// IndexObjects prepares the next run of events that have places to be found by their objects, and tells whether there was one.
+	IndexObjects(ctx context.Context) (bool, error)
 }

@@ -1,9 +1,11 @@
 package audit_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -20,18 +22,13 @@ type memory struct {
 	tables
 }
 
-// tables only ever grow, but for the front of pending; so a copy of the slice
-// headers is a snapshot.
+// tables only ever grow, but for the front of pending and what is replaced in a copy of tiles; so a copy of the headers is a snapshot.
 type tables struct {
 	entries []audit.Entry
-	pending []waiting
-	hashes  []tlog.Hash
+	batches []audit.Batch // with places
+	pending []audit.Batch
+	tiles   map[audit.TileAt][]byte
 	heads   []audit.Checkpoint
-}
-
-type waiting struct {
-	id     string
-	record []byte
 }
 
 type inTransaction struct{}
@@ -56,9 +53,13 @@ func (m *memory) Transact(ctx context.Context, do func(context.Context) error) e
 }
 
 func (m *memory) Record(ctx context.Context, e audit.Event) error {
+	return m.RecordAll(ctx, []audit.Event{e})
+}
+
+func (m *memory) RecordAll(ctx context.Context, events []audit.Event) error {
 	defer m.lock(ctx)()
-	r, err := e.Record()
-	m.pending = append(m.pending, waiting{e.ID, r})
+	batches, err := audit.Batches(events)
+	m.pending = append(m.pending, batches...)
 	return err
 }
 
@@ -69,12 +70,22 @@ func (m *memory) LockLog(context.Context) error {
 	return nil
 }
 
-func (m *memory) Pending(ctx context.Context, limit int) (ids []string, records [][]byte, err error) {
+func (m *memory) Waiting(ctx context.Context, events int) ([]audit.Batch, error) {
 	defer m.lock(ctx)()
-	for _, w := range m.pending[:min(limit, len(m.pending))] {
-		ids, records = append(ids, w.id), append(records, w.record)
+	n := 0
+	for n < min(len(m.pending), audit.MaxRound) && events > 0 {
+		events -= m.pending[n].Events()
+		n++
 	}
-	return ids, records, nil
+	return m.pending[:n], nil
+}
+
+func (m *memory) Pending(ctx context.Context) (n int, err error) {
+	defer m.lock(ctx)()
+	for _, b := range m.pending {
+		n += b.Events()
+	}
+	return n, nil
 }
 
 func (m *memory) Size(ctx context.Context) (int64, error) {
@@ -82,30 +93,38 @@ func (m *memory) Size(ctx context.Context) (int64, error) {
 	return int64(len(m.entries)), nil
 }
 
-func (m *memory) Place(_ context.Context, first int64, ids []string, leaves []tlog.Hash, hashIndex int64, hashes []tlog.Hash) error {
-	if first != int64(len(m.entries)) || hashIndex != int64(len(m.hashes)) {
+func (m *memory) Place(_ context.Context, first int64, batches []audit.Batch, tiles []audit.Tile) error {
+	if first != int64(len(m.entries)) {
 		return fault.New(fault.Conflict, "the place is taken")
 	}
-	for i, w := range m.pending[:len(ids)] {
-		if w.id != ids[i] {
-			return fault.New(fault.Conflict, "not the next event")
+	for i, b := range batches {
+		if m.pending[i].ID != b.ID {
+			return fault.New(fault.Conflict, "not the next events")
 		}
-		m.entries = append(m.entries, audit.Entry{Seq: first + int64(i), Record: w.record, Leaf: leaves[i]})
+		for _, record := range b.Records() {
+			m.entries = append(m.entries, audit.Entry{Seq: int64(len(m.entries)), Record: record, Leaf: tlog.RecordHash(record)})
+		}
 	}
-	m.pending = m.pending[len(ids):]
-	m.hashes = append(m.hashes, hashes...)
+	m.batches = append(m.batches, batches...)
+	m.pending = m.pending[len(batches):]
+	if m.tiles = maps.Clone(m.tiles); m.tiles == nil {
+		m.tiles = map[audit.TileAt][]byte{}
+	}
+	for _, t := range tiles {
+		m.tiles[t.TileAt] = t.Hashes
+	}
 	return nil
 }
 
-func (m *memory) Hashes(ctx context.Context, indexes []int64) ([]tlog.Hash, error) {
+func (m *memory) Tiles(ctx context.Context, at []audit.TileAt) (map[audit.TileAt][]byte, error) {
 	defer m.lock(ctx)()
-	var out []tlog.Hash
-	for _, i := range indexes {
-		if i < int64(len(m.hashes)) {
-			out = append(out, m.hashes[i])
+	found := map[audit.TileAt][]byte{}
+	for _, at := range at {
+		if hashes, ok := m.tiles[at]; ok {
+			found[at] = slices.Clone(hashes)
 		}
 	}
-	return out, nil
+	return found, nil
 }
 
 func (m *memory) AddCheckpoint(_ context.Context, c audit.Checkpoint) error {
@@ -132,25 +151,47 @@ func (m *memory) Entries(ctx context.Context, first int64, limit int) ([]audit.E
 	return slices.Clone(m.entries[first:min(first+int64(limit), int64(len(m.entries)))]), nil
 }
 
-func (m *memory) Events(ctx context.Context, f audit.Filter) ([]audit.Entry, error) {
+func (m *memory) Events(ctx context.Context, f audit.Filter) (page audit.Page, err error) {
 	defer m.lock(ctx)()
-	all := slices.Clone(m.entries)
-	for _, w := range m.pending {
-		all = append(all, audit.Entry{Seq: -1, Record: w.record})
-	}
-	var out []audit.Entry
-	for _, entry := range all {
-		e, err := audit.ParseRecord(entry.Record)
-		if err != nil {
-			return nil, err
-		}
-		prefix := strings.TrimSuffix(f.Action, "*")
-		action := f.Action == "" || e.Action == f.Action || strings.HasSuffix(prefix, ".") && strings.HasPrefix(e.Action, prefix)
-		if action && (f.Object == "" || e.Object == f.Object) && (f.Actor == "" || e.Actor.Name == f.Actor) &&
-			(f.Outcome == "" || e.Outcome == f.Outcome) && (f.Since.IsZero() || !e.At.Before(f.Since)) &&
-			(f.Until.IsZero() || e.At.Before(f.Until)) && (entry.Seq < 0 || entry.Seq > f.After) && len(out) < f.Limit {
-			out = append(out, entry)
+	var after audit.Position
+	if f.After != "" {
+		if after, err = f.Position(); err != nil {
+			return page, err
 		}
 	}
-	return out, nil
+	type listed struct {
+		audit.Position
+		audit.Entry
+	}
+	var all []listed
+	for _, b := range slices.Concat(m.batches, m.pending) {
+		for i, record := range b.Records() {
+			e := listed{audit.Position{Batch: b.ID, Index: i}, audit.Entry{Seq: -1, Record: record}}
+			if len(all) < len(m.entries) {
+				e.Seq = int64(len(all))
+			}
+			all = append(all, e)
+		}
+	}
+	order := func(a, b audit.Position) int {
+		n := cmp.Or(bytes.Compare(a.Batch[:], b.Batch[:]), cmp.Compare(a.Index, b.Index))
+		if f.Newest {
+			return -n
+		}
+		return n
+	}
+	slices.SortFunc(all, func(a, b listed) int { return order(a.Position, b.Position) })
+	selection := f.Selection()
+	for _, e := range all {
+		if f.After != "" && order(e.Position, after) <= 0 || !selection.Has(e.Record) {
+			continue
+		}
+		if page.Entries = append(page.Entries, e.Entry); len(page.Entries) == f.Limit {
+			page.Next = e.Position.String()
+			break
+		}
+	}
+	return page, nil
 }
+
+func (m *memory) IndexObjects(context.Context) (bool, error) { return false, nil }

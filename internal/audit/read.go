@@ -5,10 +5,9 @@ import "context"
 // MaxPage is the most events that one reading returns.
 const MaxPage = 1000
 
-// Events lists the events that f selects, at most [MaxPage]; to go on, ask
-// again with f.After at the last place. Those without a place have Seq -1 and
-// come last.
-func (l *Log) Events(ctx context.Context, f Filter) ([]Entry, error) {
+// Events lists the events that f selects, at most [MaxPage], by time. To go on,
+// ask again with f.After at the page's Next.
+func (l *Log) Events(ctx context.Context, f Filter) (Page, error) {
 	f.Limit = pageSize(f.Limit)
 	return l.Store.Events(ctx, f)
 }
@@ -23,10 +22,8 @@ func (l *Log) Checkpoints(ctx context.Context) ([]Checkpoint, error) {
 	return l.Store.Checkpoints(ctx)
 }
 
-// Pending returns events that have no place yet, at most limit or [MaxPage].
-func (l *Log) Pending(ctx context.Context, limit int) (ids []string, records [][]byte, err error) {
-	return l.Store.Pending(ctx, pageSize(limit))
-}
+// Pending is the number of events that have no place yet.
+func (l *Log) Pending(ctx context.Context) (int, error) { return l.Store.Pending(ctx) }
 
 // pageSize bounds a limit; 0 or less asks for as many as there may be.
 func pageSize(limit int) int {

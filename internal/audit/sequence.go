@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -14,9 +15,11 @@ import (
 )
 
 const (
-	// batch is how many events get their place in one transaction: enough for
-	// every burst, and a few milliseconds at most for those who wait for the lock.
-	batch = 1000
+	// roundEvents is how many events get their places in one transaction, or a few more: half a second's at 16,000/s. What takes time
+	// is done before it, and the transaction writes two narrow rows a batch: a few milliseconds for those who wait for it on SQLite.
+	roundEvents = 8192
+	// MaxRound is how many batches get their places in one transaction.
+	MaxRound = 512
 	// period is the pause between rounds: half of the second within which an event is to be sealed.
 	period = 500 * time.Millisecond
 	// lastRound is how long a stopping server may take to place what is left.
@@ -70,13 +73,20 @@ func (l *Log) Run(ctx context.Context) {
 	trouble.tell(l, l.drain(last))
 }
 
-// drain sequences until nothing is left.
+// drain sequences until nothing is left that was there when it began, and then indexes what is new.
 func (l *Log) drain(ctx context.Context) error {
-	for {
-		if n, err := l.Sequence(ctx); err != nil || n < batch {
-			return err
-		}
+	left, err := l.Store.Pending(ctx)
+	if err != nil {
+		return err
 	}
+	n, ours, err := l.round(ctx, true)
+	for left -= n; err == nil && n > 0 && left > 0; left -= n {
+		n, _, err = l.round(ctx, false)
+	}
+	for more := ours; more && err == nil; {
+		more, err = l.Store.IndexObjects(ctx)
+	}
+	return err
 }
 
 // trouble logs an error when it comes, when it stays and when it goes, but not in every round.
@@ -98,8 +108,8 @@ func (t *trouble) tell(l *Log, err error) {
 	}
 }
 
-// Sequence does one round: it gives up to 1000 waiting events their places and
-// signs the new head, in one transaction, and then sees that the newest
+// Sequence does one round: it gives up to some 8000 waiting events their places
+// and signs the new head, in one transaction, and then sees that the newest
 // checkpoint is outside the database too, whoever signed it. What a crash or
 // an error left undone, the next round does.
 //
@@ -107,22 +117,37 @@ func (t *trouble) tell(l *Log, err error) {
 // [fault.AuditTampered], and so is every later one, if the log in the database
 // is not the one that was signed last: a rewritten past gets no new signature.
 func (l *Log) Sequence(ctx context.Context) (placed int, err error) {
+	placed, _, err = l.round(ctx, false)
+	return placed, err
+}
+
+// round does one round. A server that stands back leaves the work to another one that has done some since it looked last: two
+// would prepare the same, and one in vain.
+func (l *Log) round(ctx context.Context, standBack bool) (placed int, ours bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.recall(); err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	waiting, _, err := l.Store.Pending(ctx, 1) // looking first leaves the lock alone while nothing happens
+	c, e, err := l.head(ctx)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	if len(waiting) > 0 {
-		placed, err = l.place(ctx)
-		if err != nil && !errors.Is(err, fault.Conflict) {
-			return 0, err
+	if standBack && c.Size != l.known.N {
+		return 0, false, l.publish(c, e)
+	}
+	batches, err := l.Store.Waiting(ctx, roundEvents)
+	if err != nil {
+		return 0, false, err
+	}
+	if len(batches) > 0 {
+		if c, placed, err = l.place(ctx, c, &e, batches); errors.Is(err, fault.Conflict) {
+			return 0, false, nil // another server was faster; the next round sees that what it signed is outside the database
+		} else if err != nil {
+			return 0, false, err
 		}
 	}
-	return placed, l.publish(ctx)
+	return placed, true, l.publish(c, e)
 }
 
 // recall reads, once, what an earlier run of the server left in the file.
@@ -138,72 +163,68 @@ func (l *Log) recall() error {
 	return nil
 }
 
-// place is the transaction of a round.
-func (l *Log) place(ctx context.Context) (placed int, err error) {
+// place gives batches the places after the newest head c, and signs the next. The tree e grows to it.
+func (l *Log) place(ctx context.Context, c Checkpoint, e *edge, batches []Batch) (next Checkpoint, placed int, err error) {
+	first := e.size
+	var leaves []tlog.Hash
+	for _, b := range batches {
+		for _, record := range b.Records() {
+			leaves = append(leaves, tlog.RecordHash(record))
+		}
+	}
+	tiles := e.append(leaves)
+	next, err = sign(Head{tlog.Tree{N: e.size, Hash: e.root()}, l.Now().UTC()}, l.Signer)
+	if err != nil {
+		return Checkpoint{}, 0, err
+	}
 	err = l.Store.Transact(ctx, func(ctx context.Context) error {
-		placed = 0
 		if err := l.Store.LockLog(ctx); err != nil {
 			return err
 		}
-		ids, records, err := l.Store.Pending(ctx, batch)
-		if err != nil || len(ids) == 0 {
-			return err
-		}
-		_, t, err := l.head(ctx)
+		now, err := l.Store.LastCheckpoint(ctx)
 		if err != nil {
 			return err
 		}
-		first, err := l.Store.Size(ctx)
+		if !bytes.Equal(now.Signed, c.Signed) {
+			return fault.New(fault.Conflict, "another server has appended to the audit log")
+		}
+		size, err := l.Store.Size(ctx)
 		if err != nil {
 			return err
 		}
-		if first != t.size {
-			return fault.New(fault.AuditTampered, "the audit log holds %d events but %d were signed", first, t.size)
+		if size != first {
+			return fault.New(fault.AuditTampered, "the audit log holds %d events but %d were signed", size, first)
 		}
-		leaves := make([]tlog.Hash, len(records))
-		var hashes []tlog.Hash
-		for i, record := range records {
-			leaves[i] = tlog.RecordHash(record)
-			hashes = t.add(hashes, leaves[i])
-		}
-		if err := l.Store.Place(ctx, first, ids, leaves, tlog.StoredHashCount(first), hashes); err != nil {
+		if err := l.Store.Place(ctx, first, batches, tiles); err != nil {
 			return err
 		}
-		c, err := sign(Head{tlog.Tree{N: t.size, Hash: t.root()}, l.Now().UTC()}, l.Signer)
-		if err != nil {
-			return err
-		}
-		placed = len(ids)
-		return l.Store.AddCheckpoint(ctx, c)
+		return l.Store.AddCheckpoint(ctx, next)
 	})
-	if err != nil {
-		return 0, err
-	}
-	return placed, nil
+	return next, len(leaves), err
 }
 
 // head opens the newest checkpoint in the database and returns it with its
 // tree. It refuses one that is not signed, that the stored tree does not have
 // as its root, or that does not extend the newest head known to this server.
-func (l *Log) head(ctx context.Context) (Checkpoint, tree, error) {
+func (l *Log) head(ctx context.Context) (Checkpoint, edge, error) {
 	c, err := l.Store.LastCheckpoint(ctx)
 	if err != nil {
-		return Checkpoint{}, tree{}, err
+		return Checkpoint{}, edge{}, err
 	}
 	var h Head
 	if len(c.Signed) > 0 {
 		if h, err = c.Open(l.Verifier); err != nil {
-			return Checkpoint{}, tree{}, err
+			return Checkpoint{}, edge{}, err
 		}
 	}
 	if h.N < l.known.N {
-		return Checkpoint{}, tree{}, l.shrunk(h)
+		return Checkpoint{}, edge{}, l.shrunk(h)
 	}
-	t, err := l.load(ctx, h)
+	e, err := l.load(ctx, h)
 	if err == nil && l.known.Tree != h.Tree {
 		_, err = l.load(ctx, l.known)
 	}
-	return c, t, err
+	return c, e, err
 }
 
 // shrunk refuses a database that is older than what is known of it.
@@ -217,25 +238,21 @@ func (l *Log) shrunk(h Head) error {
 }
 
 // load reads the stored tree of a signed head and holds it against its root.
-func (l *Log) load(ctx context.Context, h Head) (tree, error) {
-	t, err := loadTree(ctx, l.Store, h.N)
-	if err == nil && h.N > 0 && t.root() != h.Hash {
+func (l *Log) load(ctx context.Context, h Head) (edge, error) {
+	e, err := loadEdge(ctx, l.Store, h.N)
+	if err == nil && h.N > 0 && e.root() != h.Hash {
 		err = fault.New(fault.AuditTampered, "the first %d events of the audit log are not those that were signed at %s: run tallystick audit verify",
 			h.N, h.At.Format(time.RFC3339))
 	}
-	return t, err
+	return e, err
 }
 
 // publish appends the newest checkpoint to the file outside the database,
 // unless it is there. Earlier ones that are missing stay out: the newest binds
 // their events too.
-func (l *Log) publish(ctx context.Context) error {
-	c, t, err := l.head(ctx)
-	if err != nil {
-		return err
-	}
-	l.known = Head{tlog.Tree{N: t.size, Hash: t.root()}, c.At}
-	if l.Outside == "" || t.size <= l.saved {
+func (l *Log) publish(c Checkpoint, e edge) error {
+	l.known = Head{tlog.Tree{N: e.size, Hash: e.root()}, c.At}
+	if l.Outside == "" || e.size <= l.saved {
 		return nil
 	}
 	if err := appendOutside(l.Outside, c.Signed); err != nil {

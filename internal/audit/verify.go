@@ -20,8 +20,8 @@ type Source interface {
 	Entries(ctx context.Context, first int64, limit int) ([]Entry, error)
 	// Checkpoints lists the signed heads, smallest first.
 	Checkpoints(ctx context.Context) ([]Checkpoint, error)
-	// Pending returns up to limit events that have no place yet.
-	Pending(ctx context.Context, limit int) (ids []string, records [][]byte, err error)
+	// Pending is the number of events that have no place yet.
+	Pending(ctx context.Context) (int, error)
 }
 
 // A Kind of problem.
@@ -52,7 +52,7 @@ type Problem struct {
 // A Report is what [Verify] found.
 type Report struct {
 	Events      int64     `json:"events"`      // read
-	Pending     int       `json:"pending"`     // have no place yet; at most 1000 are counted
+	Pending     int       `json:"pending"`     // have no place yet
 	Checkpoints int       `json:"checkpoints"` // that the events were found to agree with
 	Size        int64     `json:"size"`        // of the largest of these
 	Root        tlog.Hash `json:"root"`
@@ -100,11 +100,9 @@ func Verify(ctx context.Context, src Source, key note.Verifier, outside []Checkp
 	if err := v.end(ctx, src, key); err != nil {
 		return Report{}, err
 	}
-	waiting, _, err := src.Pending(ctx, MaxPage)
-	if err != nil {
+	if v.report.Pending, err = src.Pending(ctx); err != nil {
 		return Report{}, err
 	}
-	v.report.Pending = len(waiting)
 	v.conclude()
 	return v.report, nil
 }
@@ -119,8 +117,7 @@ type verification struct {
 
 	place      int64 // of the next event
 	made, kept tree
-	whole      bool        // no leaf has been missing so far
-	scratch    []tlog.Hash // what the trees would have stored
+	whole      bool // no leaf has been missing so far
 
 	firstBad   int        // index of the first head since the last good one that does not agree, or -1
 	mismatches []mismatch // by place
@@ -211,11 +208,13 @@ func (v *verification) entry(e Entry) {
 	case kept != made:
 		v.mismatch(mismatch{place: e.Seq, made: made, kept: kept})
 	}
-	v.scratch = v.made.add(v.scratch[:0], made)
-	v.scratch = v.kept.add(v.scratch[:0], kept)
+	v.made.add(made, ignore)
+	v.kept.add(kept, ignore)
 	v.place++
 	v.compare()
 }
+
+func ignore(int, tlog.Hash) {}
 
 func (v *verification) mismatch(m mismatch) {
 	if len(v.mismatches) == maxProblems {

@@ -53,10 +53,10 @@ func (d *deployment) later(intervals int) string {
 // reasons are those of the failures in the audit log, in order.
 func (d *deployment) reasons() string {
 	d.Helper()
-	entries, err := d.db.Events(d.Context(), audit.Filter{Action: "authn.fail", After: -1})
+	page, err := d.db.Events(d.Context(), audit.Filter{Action: "authn.fail"})
 	d.must(err)
 	var all []string
-	for _, e := range entries {
+	for _, e := range page.Entries {
 		event, err := audit.ParseRecord(e.Record)
 		d.must(err)
 		all = append(all, event.Reason)

@@ -143,10 +143,10 @@ func TestResyncIsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.must(d.engine.Resync(t.Context(), serial, first, second))
-	entries, err := d.db.Events(t.Context(), audit.Filter{Object: "token:" + serial, After: -1})
+	page, err := d.db.Events(t.Context(), audit.Filter{Object: "token:" + serial})
 	d.must(err)
 	var told []string
-	for _, e := range entries {
+	for _, e := range page.Entries {
 		event, err := audit.ParseRecord(e.Record)
 		d.must(err)
 		told = append(told, event.Action+" "+event.Reason)

@@ -13,10 +13,10 @@ import (
 // actions are those of the events about an object, in order.
 func (d *deployment) actions(object string) []string {
 	d.Helper()
-	entries, err := d.db.Events(d.Context(), audit.Filter{Object: object, After: -1})
+	page, err := d.db.Events(d.Context(), audit.Filter{Object: object})
 	d.must(err)
 	var all []string
-	for _, e := range entries {
+	for _, e := range page.Entries {
 		event, err := audit.ParseRecord(e.Record)
 		d.must(err)
 		all = append(all, event.Action)

@@ -138,10 +138,10 @@ func TestClocksThatDifferRaiseAnAlarmOnce(t *testing.T) {
 			t.Errorf("%s: %d alarms, skew %v", s.Server, n, s.Skew())
 		}
 	}
-	events, err := db.Events(t.Context(), audit.Filter{Action: "clock.skew", After: -1})
+	events, err := db.Events(t.Context(), audit.Filter{Action: "clock.skew"})
 	must(t, err)
-	if len(events) != 2 {
-		t.Errorf("%d events", len(events))
+	if len(events.Entries) != 2 {
+		t.Errorf("%d events", len(events.Entries))
 	}
 	two.ahead = 0
 	must(t, one.Confirm(t.Context())) // two's clock went back

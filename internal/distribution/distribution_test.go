@@ -415,10 +415,10 @@ func TestDenialsLookAlikeAndSayWhyInTheAuditOnly(t *testing.T) {
 	_, err = w.tokens.Disable(w.ctx, serial, 0)
 	w.must(err)
 	w.check("11111111", authentication.Denied)
-	entries, err := w.db.Events(w.ctx, audit.Filter{Action: "authn.fail", After: -1})
+	page, err := w.db.Events(w.ctx, audit.Filter{Action: "authn.fail"})
 	w.must(err)
 	var reasons []string
-	for _, e := range entries {
+	for _, e := range page.Entries {
 		event, err := audit.ParseRecord(e.Record)
 		w.must(err)
 		reasons = append(reasons, event.Reason)

@@ -205,10 +205,10 @@ func TestRadclient(t *testing.T) {
 		denied = r.code == "Access-Reject"
 		d.pass(time.Minute)
 	}
-	_, records, err := d.db.Pending(t.Context(), audit.MaxPage)
+	page, err := d.db.Events(t.Context(), audit.Filter{})
 	d.must(err)
-	if !slices.ContainsFunc(records, func(record []byte) bool {
-		e, err := audit.ParseRecord(record)
+	if !slices.ContainsFunc(page.Entries, func(entry audit.Entry) bool {
+		e, err := audit.ParseRecord(entry.Record)
 		d.must(err)
 		return e.Action == "authn.fail" && e.Object == "user:erin" && e.Reason == authentication.NewPINRequired && e.Actor.Name == "radius:gateway"
 	}) {

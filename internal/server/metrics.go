@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/radius"
 	"github.com/tallystick/tallystick/internal/store"
@@ -49,15 +48,15 @@ func newMeters(db *store.DB) *meters {
 	}
 	m.registry.MustRegister(m.requests, m.checks, m.agents, m.packets, m.radius, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "tallystick_audit_pending_events", Help: "Events that have no place in the audit log yet; at most 1000 are counted.",
+			Name: "tallystick_audit_pending_events", Help: "Events that have no place in the audit log yet.",
 		}, func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			pending, _, err := db.Pending(ctx, audit.MaxPage)
+			pending, err := db.Pending(ctx)
 			if err != nil {
 				return -1
 			}
-			return float64(len(pending))
+			return float64(pending)
 		}))
 	return m
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
-	"golang.org/x/mod/sumdb/tlog"
+	"github.com/google/uuid"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
@@ -15,17 +13,22 @@ import (
 
 // Record keeps an event, in the transaction of ctx. It has no place in the log yet.
 func (db *DB) Record(ctx context.Context, e audit.Event) error {
-	record, err := e.Record()
+	return db.RecordAll(ctx, []audit.Event{e})
+}
+
+// RecordAll keeps events, in the transaction of ctx, for little more than what one of them costs.
+func (db *DB) RecordAll(ctx context.Context, events []audit.Event) error {
+	batches, err := audit.Batches(events)
 	if err != nil {
 		return err
 	}
-	taken := fault.New(fault.Conflict, "there is an event %s already", e.ID)
-	return db.change(ctx, taken, "INSERT INTO audit_event (id, happened_at, actor, action, object, outcome, record) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-		e.ID, micros(e.At), searchable(e.Actor.Name), searchable(e.Action), searchable(e.Object), e.Outcome, record)
+	var all []statement
+	for _, b := range batches {
+		taken := fault.New(fault.Conflict, "there is an event %s already", b.ID)
+		all = append(all, statement{"INSERT INTO audit_batch (id, events, records) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", []any{b.ID[:], b.Events(), b.Lines}, 1, taken})
+	}
+	return db.batch(ctx, all)
 }
-
-// searchable is text as a column holds it; what a column cannot hold is in the record only.
-func searchable(s string) string { return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "") }
 
 // LockLog makes this transaction the only one to append to the log;
 // [fault.Conflict] while another one is.
@@ -37,114 +40,98 @@ func (db *DB) LockLog(ctx context.Context) error {
 	return db.explain(db.lockLog(ctx, tx))
 }
 
-// Pending returns up to limit records that have no place yet, oldest first, with the IDs of their events.
-func (db *DB) Pending(ctx context.Context, limit int) (ids []string, records [][]byte, err error) {
-	scan := func(r row) (record []byte, err error) {
-		var id string
-		err = r.Scan(&id, &record)
+// Pending is the number of events that have no place yet.
+func (db *DB) Pending(ctx context.Context) (int, error) {
+	n, err := one(ctx, db, nil, number, "SELECT CAST(COALESCE(SUM(events), 0) AS BIGINT) FROM audit_waiting")
+	return int(n), err
+}
+
+// scanID scans the ID of a batch.
+func scanID(r row) (id uuid.UUID, err error) {
+	b, err := blob(r)
+	copy(id[:], b)
+	return id, err
+}
+
+// Waiting returns the oldest batches that have no place yet: at most audit.MaxRound, and no more when they hold events or more.
+func (db *DB) Waiting(ctx context.Context, events int) ([]audit.Batch, error) {
+	var ids []any
+	scan := func(r row) (n int, err error) {
+		var id []byte
+		err = r.Scan(&id, &n)
 		ids = append(ids, id)
-		return record, err
+		return n, err
 	}
-	records, err = list(ctx, db, scan, "SELECT id, record FROM audit_event WHERE place IS NULL ORDER BY id LIMIT $1", limit)
-	return ids, records, err
+	counts, err := list(ctx, db, scan, "SELECT id, events FROM audit_waiting ORDER BY id LIMIT $1", audit.MaxRound)
+	if err != nil || len(counts) == 0 {
+		return nil, err
+	}
+	last := 0
+	for n := counts[0]; n < events && last < len(counts)-1; n += counts[last] {
+		last++
+	}
+	scanBatch := func(r row) (b audit.Batch, err error) {
+		var id []byte
+		err = r.Scan(&id, &b.Lines)
+		copy(b.ID[:], id)
+		return b, err
+	}
+	return list(ctx, db, scanBatch, "SELECT b.id, b.records FROM audit_waiting AS w JOIN audit_batch AS b ON b.id = w.id WHERE w.id <= $1 ORDER BY w.id", ids[last])
 }
 
 // Size is the number of events that have a place.
 func (db *DB) Size(ctx context.Context) (int64, error) {
-	return one(ctx, db, nil, number, "SELECT COALESCE(MAX(place) + 1, 0) FROM audit_event WHERE place IS NOT NULL")
+	return one(ctx, db, fault.New(fault.AuditTampered, "the events at the end of the audit log are gone: run tallystick audit verify"), number,
+		"SELECT COALESCE((SELECT p.first + b.events FROM audit_place AS p LEFT JOIN audit_batch AS b ON b.id = p.batch ORDER BY p.first DESC LIMIT 1), 0)")
 }
 
-// Place gives events their places, from first on, and stores the new hashes of
-// the tree from hashIndex on (tlog.StoredHashIndex order). The leaves are among these.
-// [fault.Conflict] if an event has its place already.
-func (db *DB) Place(ctx context.Context, first int64, ids []string, _ []tlog.Hash, hashIndex int64, hashes []tlog.Hash) error {
-	return db.Transact(ctx, func(ctx context.Context) error {
-		for some := range slices.Chunk(ids, chunk) {
-			var args []any
-			for _, id := range some {
-				args = append(args, id, first)
-				first++
-			}
-			n, err := db.exec(ctx, "UPDATE audit_event SET place = new.column2 FROM (VALUES "+tuples(len(some), "(CAST($%d AS TEXT), CAST($%d AS BIGINT))")+
-				") AS new WHERE audit_event.id = new.column1 AND audit_event.place IS NULL", args...)
-			if err != nil {
-				return err
-			}
-			if n != len(some) {
-				return fault.New(fault.Conflict, "some of the events got their places meanwhile")
-			}
+// Place gives the events of batches their places, from first on, and keeps tiles. [fault.Conflict] if one of the batches has its
+// places already.
+func (db *DB) Place(ctx context.Context, first int64, batches []audit.Batch, tiles []audit.Tile) error {
+	placed := fault.New(fault.Conflict, "some of the events got their places meanwhile")
+	var all, places []statement
+	for _, b := range batches {
+		all = append(all, statement{"DELETE FROM audit_waiting WHERE id = $1", []any{b.ID[:]}, 1, placed})
+		places = append(places, statement{"INSERT INTO audit_place (first, batch) VALUES ($1, $2)", []any{first, b.ID[:]}, 1, placed})
+		first += int64(b.Events())
+	}
+	all = append(all, places...)
+	for _, t := range tiles {
+		all = append(all, statement{"INSERT INTO audit_tile (position, hashes) VALUES ($1, $2) ON CONFLICT (position) DO UPDATE SET hashes = excluded.hashes",
+			[]any{tilePosition(t.TileAt), t.Hashes}, anyRows, nil})
+	}
+	return db.batch(ctx, all)
+}
+
+// Positions put two numbers into one key.
+const (
+	tileLevel    = 1 << 40 // tiles of a level
+	objectBucket = 1 << 32 // runs of a bucket
+)
+
+func tilePosition(at audit.TileAt) int64 { return int64(at.Level)*tileLevel + at.Number }
+
+// Tiles returns the hashes of tiles, those that are there.
+func (db *DB) Tiles(ctx context.Context, at []audit.TileAt) (map[audit.TileAt][]byte, error) {
+	tiles := map[audit.TileAt][]byte{}
+	scan := func(r row) (struct{}, error) {
+		var position int64
+		var hashes []byte
+		err := r.Scan(&position, &hashes)
+		tiles[audit.TileAt{Level: int(position / tileLevel), Number: position % tileLevel}] = hashes
+		return struct{}{}, err
+	}
+	for some := range slices.Chunk(at, chunk) {
+		positions := make([]int64, len(some))
+		for i, at := range some {
+			positions[i] = tilePosition(at)
 		}
-		for some := range slices.Chunk(hashes, chunk) {
-			var args []any
-			for _, h := range some {
-				args = append(args, hashIndex, h[:])
-				hashIndex++
-			}
-			if _, err := db.exec(ctx, "INSERT INTO audit_hash (number, hash) VALUES "+tuples(len(some), "($%d, $%d)"), args...); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// tuples are n times the placeholders of two values.
-func tuples(n int, form string) string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = fmt.Sprintf(form, 2*i+1, 2*i+2)
-	}
-	return strings.Join(all, ", ")
-}
-
-// A storedHash is a hash of the tree with its index.
-type storedHash struct {
-	index int64
-	hash  tlog.Hash
-}
-
-func scanHash(r row) (h storedHash, err error) {
-	var b []byte
-	if err := r.Scan(&h.index, &b); err != nil {
-		return h, err
-	}
-	if len(b) != tlog.HashSize {
-		return h, fault.New(fault.AuditTampered, "the hash %d of the audit log has %d bytes", h.index, len(b))
-	}
-	copy(h.hash[:], b)
-	return h, nil
-}
-
-// storedHashes are the hashes of the tree that are there, by index.
-func (db *DB) storedHashes(ctx context.Context, indexes []int64) (map[int64]tlog.Hash, error) {
-	hashes := map[int64]tlog.Hash{}
-	for some := range slices.Chunk(indexes, chunk) {
-		found, err := list(ctx, db, scanHash, "SELECT number, hash FROM audit_hash WHERE number IN ("+places(len(some))+")", anys(some)...)
-		if err != nil {
+		among, args := many(positions)
+		if _, err := list(ctx, db, scan, "SELECT position, hashes FROM audit_tile WHERE position IN "+among, args...); err != nil {
 			return nil, err
 		}
-		for _, h := range found {
-			hashes[h.index] = h.hash
-		}
 	}
-	return hashes, nil
-}
-
-// Hashes returns stored hashes of the tree; [fault.AuditTampered] if one is gone.
-func (db *DB) Hashes(ctx context.Context, indexes []int64) ([]tlog.Hash, error) {
-	stored, err := db.storedHashes(ctx, indexes)
-	if err != nil {
-		return nil, err
-	}
-	hashes := make([]tlog.Hash, len(indexes))
-	for i, index := range indexes {
-		h, ok := stored[index]
-		if !ok {
-			return nil, fault.New(fault.AuditTampered, "the hash %d of the audit log is gone: run tallystick audit verify", index)
-		}
-		hashes[i] = h
-	}
-	return hashes, nil
+	return tiles, nil
 }
 
 // AddCheckpoint stores a signed head; [fault.Conflict] if there is one of that size.
@@ -170,77 +157,4 @@ func (db *DB) LastCheckpoint(ctx context.Context) (audit.Checkpoint, error) {
 		return audit.Checkpoint{}, err
 	}
 	return last[0], nil
-}
-
-func scanEntry(r row) (e audit.Entry, err error) {
-	err = r.Scan(&e.Seq, &e.Record)
-	return e, err
-}
-
-// Entries returns events by place, from first on, at most limit.
-func (db *DB) Entries(ctx context.Context, first int64, limit int) ([]audit.Entry, error) {
-	entries, err := list(ctx, db, scanEntry, "SELECT place, record FROM audit_event WHERE place >= $1 ORDER BY place LIMIT $2", first, limit)
-	if err != nil {
-		return nil, err
-	}
-	return entries, db.addLeaves(ctx, entries)
-}
-
-// addLeaves gives events that have a place their leaf hashes, as the tree has them. One whose hash is gone gets none.
-func (db *DB) addLeaves(ctx context.Context, entries []audit.Entry) error {
-	leaves := make([]int64, len(entries))
-	for i, e := range entries {
-		leaves[i] = tlog.StoredHashIndex(0, max(0, e.Seq))
-	}
-	stored, err := db.storedHashes(ctx, leaves)
-	if err != nil {
-		return err
-	}
-	for i := range entries {
-		if entries[i].Seq >= 0 {
-			entries[i].Leaf = stored[leaves[i]]
-		}
-	}
-	return nil
-}
-
-// Events lists the records that f selects with their places, -1 for those without, which come last.
-func (db *DB) Events(ctx context.Context, f audit.Filter) ([]audit.Entry, error) {
-	var c conditions
-	prefix, isPrefix := strings.CutSuffix(f.Action, "*")
-	switch {
-	case isPrefix || strings.HasSuffix(prefix, "."):
-		c.and("action >= $%d", prefix)
-		c.and("action < $%d", prefix+string(utf8.MaxRune))
-	case f.Action != "":
-		c.and("action = $%d", f.Action)
-	}
-	if f.Object != "" {
-		c.and("object = $%d", f.Object)
-	}
-	if f.Actor != "" {
-		c.and("actor = $%d", f.Actor)
-	}
-	if f.Outcome != "" {
-		c.and("outcome = $%d", f.Outcome)
-	}
-	if !f.Since.IsZero() {
-		c.and("happened_at >= $%d", micros(f.Since))
-	}
-	if !f.Until.IsZero() {
-		c.and("happened_at < $%d", micros(f.Until))
-	}
-	waiting := c
-	waiting.where = append(slices.Clone(c.where), "place IS NULL")
-	c.and("place > $%d", f.After)
-	// One statement, so that an event that gets its place meanwhile is neither missed nor told twice.
-	entries, err := list(ctx, db, scanEntry, "SELECT place, record FROM ("+
-		"SELECT * FROM (SELECT 0 AS part, place, id, record FROM audit_event"+c.clause("place", f.Limit)+") AS placed"+
-		" UNION ALL "+
-		"SELECT * FROM (SELECT 1 AS part, -1 AS place, id, record FROM audit_event"+waiting.clause("id", f.Limit)+") AS waiting"+
-		") AS event"+(&conditions{}).clause("part, place, id", f.Limit), c.args...)
-	if err != nil {
-		return nil, err
-	}
-	return entries, db.addLeaves(ctx, entries)
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -152,16 +151,6 @@ func (db *DB) Settle(ctx context.Context, s authentication.Settlement) error {
 		add(settleKept, k.Key, micros(k.ExpiresAt), k.Sealed.KeyID, k.Sealed.Blob)
 	}
 	return db.batch(ctx, all)
-}
-
-// RecordAll keeps events, in the transaction of ctx.
-func (db *DB) RecordAll(ctx context.Context, events []audit.Event) error {
-	for _, e := range events {
-		if err := db.Record(ctx, e); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // DropAttempts removes attempts and kept decisions that expired before a time.

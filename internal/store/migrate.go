@@ -29,16 +29,21 @@ func (db *DB) migrate(ctx context.Context) error {
 	return db.explain(err)
 }
 
-func (db *DB) up(ctx context.Context) error {
+// history is the migrations, ready to run.
+func (db *DB) history() (*goose.Provider, error) {
 	dialect, folder, options, err := db.migrations()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	files, err := fs.Sub(migrationFiles, folder)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	provider, err := goose.NewProvider(dialect, db.write, files, append(options, goose.WithDisableGlobalRegistry(true))...)
+	return goose.NewProvider(dialect, db.write, files, append(options, goose.WithDisableGlobalRegistry(true))...)
+}
+
+func (db *DB) up(ctx context.Context) error {
+	provider, err := db.history()
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,8 @@ type AuditStore interface {
 	audit.Store
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
+	// RecordAll keeps events, in the transaction of ctx.
+	RecordAll(ctx context.Context, events []audit.Event) error
 }
 
 // Audit tests that the audit log of a store cannot be forked, changed or cut
@@ -36,6 +39,9 @@ func Audit(t *testing.T, open func(*testing.T) AuditStore) {
 	t.Run("records come back byte for byte", func(t *testing.T) { recordsAreKept(t, open(t)) })
 	t.Run("an event goes with its change", func(t *testing.T) { rollsBack(t, open(t)) })
 	t.Run("events are selected", func(t *testing.T) { selects(t, open(t)) })
+	t.Run("pages join", func(t *testing.T) { pagesJoin(t, open(t)) })
+	t.Run("objects are found", func(t *testing.T) { objectsAreFound(t, open(t)) })
+	t.Run("the tree is one of tiles", func(t *testing.T) { keepsTiles(t, open(t)) })
 	t.Run("servers at once never fork the log", func(t *testing.T) { neverForks(t, open(t)) })
 	t.Run("a rewritten past gets no signature", func(t *testing.T) { refusesToSign(t, open(t)) })
 	t.Run("tampering is found", func(t *testing.T) { findsTampering(t, open(t)) })
@@ -172,54 +178,235 @@ func rollsBack(t *testing.T, s AuditStore) {
 	}
 }
 
+// add records an event so many minutes after the start.
+func add(t testing.TB, s AuditStore, minute int, actor, action, object string, failed bool) {
+	t.Helper()
+	ctx := audit.WithActor(t.Context(), audit.Actor{Name: actor})
+	e := audit.New(ctx, auditStart.Add(time.Duration(minute)*time.Minute), action, object, nil)
+	if failed {
+		e = e.Failed("BAD_PIN")
+	}
+	if err := s.Transact(ctx, func(ctx context.Context) error { return s.Record(ctx, e) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func selects(t *testing.T, s AuditStore) {
 	l := NewLog(t, s, "")
-	add := func(minute int, actor, action, object string, failed bool) {
-		ctx := audit.WithActor(t.Context(), audit.Actor{Name: actor})
-		e := audit.New(ctx, auditStart.Add(time.Duration(minute)*time.Minute), action, object, nil)
-		if failed {
-			e = e.Failed("BAD_PIN")
-		}
-		if err := s.Transact(ctx, func(ctx context.Context) error { return s.Record(ctx, e) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	add(0, "key:a", "token.assign", "token:1", false)
-	add(1, "key:a", "token.enable", "token:1", false)
-	add(2, "key:b", "tokens.x", "token:2", false)
-	add(3, "key:b", "authn.fail", "user:u", true)
+	add(t, s, 0, "key:a", "token.assign", "token:1", false)
+	add(t, s, 1, "key:a", "token.enable", "token:1", false)
+	add(t, s, 2, "key:b", "tokens.x", "token:2", false)
+	add(t, s, 3, "key:b", "authn.fail", "user:\"u<", true)
 	sequence(t, l)
-	add(4, "key:b", "token.assign", "token:2", false)
+	add(t, s, 4, "key:b", "token.assign", "token:2", false)
 
 	at := func(minute int) time.Time { return auditStart.Add(time.Duration(minute) * time.Minute) }
 	for name, c := range map[string]struct {
 		filter audit.Filter
 		want   []int64
 	}{
-		"all":     {audit.Filter{After: -1}, []int64{0, 1, 2, 3, -1}},
-		"action":  {audit.Filter{After: -1, Action: "token.enable"}, []int64{1}},
-		"prefix":  {audit.Filter{After: -1, Action: "token.*"}, []int64{0, 1, -1}},
-		"dot":     {audit.Filter{After: -1, Action: "token."}, []int64{0, 1, -1}},
-		"object":  {audit.Filter{After: -1, Object: "token:2"}, []int64{2, -1}},
-		"actor":   {audit.Filter{After: -1, Actor: "key:b"}, []int64{2, 3, -1}},
-		"outcome": {audit.Filter{After: -1, Outcome: audit.Failure}, []int64{3}},
-		"after":   {audit.Filter{After: 1}, []int64{2, 3, -1}},
-		"since":   {audit.Filter{After: -1, Since: at(3)}, []int64{3, -1}},
-		"until":   {audit.Filter{After: -1, Until: at(2)}, []int64{0, 1}},
-		"limit":   {audit.Filter{After: -1, Limit: 2}, []int64{0, 1}},
+		"all":           {audit.Filter{}, []int64{0, 1, 2, 3, -1}},
+		"newest":        {audit.Filter{Newest: true}, []int64{-1, 3, 2, 1, 0}},
+		"action":        {audit.Filter{Action: "token.enable"}, []int64{1}},
+		"prefix":        {audit.Filter{Action: "token.*"}, []int64{0, 1, -1}},
+		"dot":           {audit.Filter{Action: "token."}, []int64{0, 1, -1}},
+		"star":          {audit.Filter{Action: "token*"}, []int64{0, 1, 2, -1}},
+		"object":        {audit.Filter{Object: "token:2"}, []int64{2, -1}},
+		"newest object": {audit.Filter{Object: "token:2", Newest: true}, []int64{-1, 2}},
+		"odd object":    {audit.Filter{Object: "user:\"u<"}, []int64{3}},
+		"no object":     {audit.Filter{Object: "token:"}, nil},
+		"actor":         {audit.Filter{Actor: "key:b"}, []int64{2, 3, -1}},
+		"outcome":       {audit.Filter{Outcome: audit.Failure}, []int64{3}},
+		"both":          {audit.Filter{Actor: "key:b", Action: "token.assign"}, []int64{-1}},
+		"since":         {audit.Filter{Since: at(3)}, []int64{3, -1}},
+		"just after":    {audit.Filter{Since: at(3).Add(1)}, []int64{-1}},
+		"until":         {audit.Filter{Until: at(2)}, []int64{0, 1}},
+		"object until":  {audit.Filter{Object: "token:1", Until: at(1)}, []int64{0}},
+		"limit":         {audit.Filter{Limit: 2}, []int64{0, 1}},
 	} {
-		list, err := l.Events(t.Context(), c.filter)
+		page, err := l.Events(t.Context(), c.filter)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []int64
-		for _, e := range list {
+		for _, e := range page.Entries {
 			got = append(got, e.Seq)
 		}
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%s: places %v, want %v", name, got, c.want)
+		if !slices.Equal(got, c.want) || (page.Next != "") != (name == "limit") {
+			t.Errorf("%s: places %v, next %q, want %v", name, got, page.Next, c.want)
 		}
 	}
+	for _, wrong := range []string{"x", "-1", "00-0", strings.Repeat("0", 32) + "-01", strings.Repeat("A", 32) + "-1"} {
+		if _, err := l.Events(t.Context(), audit.Filter{After: wrong}); !errors.Is(err, fault.Invalid) {
+			t.Errorf("after %q: %v", wrong, err)
+		}
+	}
+}
+
+// paged lists the objects of all events that f selects, a page at a time.
+func paged(t testing.TB, l *audit.Log, f audit.Filter, between func()) (objects []string) {
+	t.Helper()
+	for {
+		page, err := l.Events(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range page.Entries {
+			e, err := audit.ParseRecord(entry.Record)
+			if err != nil {
+				t.Fatal(err)
+			}
+			objects = append(objects, e.Object)
+		}
+		if f.After = page.Next; f.After == "" {
+			return objects
+		}
+		between()
+	}
+}
+
+// Events get their places between one page and the next, and the list goes on where it was.
+func pagesJoin(t *testing.T, s AuditStore) {
+	l := NewLog(t, s, "")
+	var want []string
+	for i, n := range []int{3, 1, audit.MaxBatch + 2, 2, 1} {
+		var events []audit.Event
+		for j := range n {
+			object := fmt.Sprintf("token:%d.%d", i, j)
+			want = append(want, object)
+			events = append(events, audit.New(t.Context(), auditStart.Add(time.Duration(i)*time.Hour), "token.enable", object, nil))
+		}
+		if err := s.Transact(t.Context(), func(ctx context.Context) error { return s.RecordAll(ctx, events) }); err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			sequence(t, l)
+		}
+	}
+	for _, limit := range []int{1, 2, 100, audit.MaxPage} {
+		place := func() { sequence(t, l) }
+		if got := paged(t, l, audit.Filter{Limit: limit}, place); !slices.Equal(got, want) {
+			t.Errorf("pages of %d: %v", limit, got)
+		}
+		got := paged(t, l, audit.Filter{Limit: limit, Newest: true}, place)
+		if slices.Reverse(got); !slices.Equal(got, want) {
+			t.Errorf("pages of %d from the end: %v", limit, got)
+		}
+	}
+	intact(t, s, l)
+}
+
+// An object is found among many events, whether its places are indexed, not yet, or not there.
+func objectsAreFound(t *testing.T, s AuditStore) {
+	l := NewLog(t, s, "")
+	const groups, each = 150, 256 // 38400 events: two runs of the index, and more
+	want := map[string][]string{}
+	for g := range groups {
+		var events []audit.Event
+		for i := range each {
+			n := g*each + i
+			object, action := fmt.Sprintf("user:u%d", n%5000), fmt.Sprintf("authn.%d", n)
+			if n%1000 == 0 {
+				object = "user:alice"
+			}
+			want[object] = append(want[object], action)
+			events = append(events, audit.New(t.Context(), auditStart.Add(time.Duration(n)*time.Millisecond), action, object, nil))
+		}
+		if err := s.Transact(t.Context(), func(ctx context.Context) error { return s.RecordAll(ctx, events) }); err != nil {
+			t.Fatal(err)
+		}
+		switch g {
+		case 64, 140:
+			for sequence(t, l) > 0 {
+			}
+			for more := true; more; {
+				var err error
+				if more, err = s.IndexObjects(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for object, actions := range want {
+		if !strings.HasSuffix(object, "77") && object != "user:alice" {
+			continue
+		}
+		for _, newest := range []bool{false, true} {
+			var got []string
+			page, err := l.Events(t.Context(), audit.Filter{Object: object, Newest: newest})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, entry := range page.Entries {
+				e, err := audit.ParseRecord(entry.Record)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, e.Action)
+			}
+			if newest {
+				slices.Reverse(got)
+			}
+			if !slices.Equal(got, actions) {
+				t.Fatalf("%s (newest %v): %v, want %v", object, newest, got, actions)
+			}
+		}
+	}
+	// What is not indexed takes more than one reading, and nothing is missed.
+	if got := paged(t, l, audit.Filter{Action: "authn.38399", Limit: 1}, func() {}); len(got) != 1 {
+		t.Errorf("found %v", got)
+	}
+}
+
+// Package tlog reads the tiles as its own.
+func keepsTiles(t *testing.T, s AuditStore) {
+	l := NewLog(t, s, "")
+	ctx := t.Context()
+	for i, n := range []int{1, 254, 1, 1, 700, 300} {
+		var events []audit.Event
+		for j := range n {
+			events = append(events, audit.New(ctx, auditStart.Add(time.Duration(i)*time.Hour), "token.enable", fmt.Sprint("token:", j), nil))
+		}
+		if err := s.Transact(ctx, func(ctx context.Context) error { return s.RecordAll(ctx, events) }); err != nil {
+			t.Fatal(err)
+		}
+		sequence(t, l)
+		r := intact(t, s, l)
+		tree := tlog.Tree{N: r.Size, Hash: r.Root}
+		tiles := tlog.TileHashReader(tree, tiles{t, s})
+		last := r.Size - 1
+		proof, err := tlog.ProveRecord(r.Size, last, tiles)
+		if err != nil {
+			t.Fatalf("%d events: %v", r.Size, err)
+		}
+		entries, err := s.Entries(ctx, last, 1)
+		if err != nil || len(entries) != 1 {
+			t.Fatal(len(entries), err)
+		}
+		if err := tlog.CheckRecord(proof, r.Size, r.Root, last, tlog.RecordHash(entries[0].Record)); err != nil {
+			t.Errorf("%d events: %v", r.Size, err)
+		}
+	}
+}
+
+// tiles are those of a store, for package tlog.
+type tiles struct {
+	t testing.TB
+	s audit.Store
+}
+
+func (tiles) Height() int                     { return 8 }
+func (tiles) SaveTiles([]tlog.Tile, [][]byte) {}
+func (r tiles) ReadTiles(tiles []tlog.Tile) (all [][]byte, err error) {
+	for _, tile := range tiles {
+		at := audit.TileAt{Level: tile.L, Number: tile.N}
+		found, err := r.s.Tiles(r.t.Context(), []audit.TileAt{at})
+		if err != nil || len(found[at]) < tile.W*tlog.HashSize {
+			return nil, fmt.Errorf("tile %v has %d bytes, %w", tile, len(found[at]), err)
+		}
+		all = append(all, found[at][:tile.W*tlog.HashSize])
+	}
+	return all, nil
 }
 
 func neverForks(t *testing.T, s AuditStore) {
@@ -264,12 +451,12 @@ func neverForks(t *testing.T, s AuditStore) {
 // rewritten is a store whose tree somebody has changed.
 type rewritten struct{ AuditStore }
 
-func (s rewritten) Hashes(ctx context.Context, indexes []int64) ([]tlog.Hash, error) {
-	hashes, err := s.AuditStore.Hashes(ctx, indexes)
-	for i := range hashes {
-		hashes[i][0] ^= 1
+func (s rewritten) Tiles(ctx context.Context, at []audit.TileAt) (map[audit.TileAt][]byte, error) {
+	tiles, err := s.AuditStore.Tiles(ctx, at)
+	for _, hashes := range tiles {
+		hashes[0] ^= 1
 	}
-	return hashes, err
+	return tiles, err
 }
 
 func refusesToSign(t *testing.T, s AuditStore) {
@@ -352,8 +539,8 @@ func (c *LogCopy) Entries(_ context.Context, first int64, limit int) ([]audit.En
 // Checkpoints lists the signed heads.
 func (c *LogCopy) Checkpoints(context.Context) ([]audit.Checkpoint, error) { return c.Heads, nil }
 
-// Pending returns nothing.
-func (c *LogCopy) Pending(context.Context, int) ([]string, [][]byte, error) { return nil, nil, nil }
+// Pending is none.
+func (c *LogCopy) Pending(context.Context) (int, error) { return 0, nil }
 
 // renumber gives the events the places in which they stand.
 func (c *LogCopy) renumber() {

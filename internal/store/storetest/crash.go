@@ -59,10 +59,15 @@ func Work(ctx context.Context, s Store, worker int, done func(serial string, ver
 func Intact(t *testing.T, s Store, known map[string]int) int {
 	t.Helper()
 	events := map[string]int{}
-	_, records, err := s.Pending(t.Context(), 1<<30)
-	for _, record := range must(t, records, err) {
-		e, err := audit.ParseRecord(record)
-		events[must(t, e, err).Object]++
+	for f := (audit.Filter{Limit: audit.MaxPage}); ; {
+		page, err := s.Events(t.Context(), f)
+		for _, entry := range must(t, page, err).Entries {
+			e, err := audit.ParseRecord(entry.Record)
+			events[must(t, e, err).Object]++
+		}
+		if f.After = page.Next; f.After == "" {
+			break
+		}
 	}
 	tokens, err := s.Tokens(t.Context(), token.Filter{})
 	for _, r := range must(t, tokens, err) {

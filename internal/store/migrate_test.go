@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/store/storetest"
+)
+
+// The audit log of a database from before migration 6 goes on: what was signed verifies, what waited gets its place, and events
+// are found as before.
+func TestAuditMigration(t *testing.T) {
+	for name, c := range map[string]struct {
+		open func(*testing.T) (*DB, error)
+		n    int64
+	}{
+		"SQLite":     {func(t *testing.T) (*DB, error) { return openSQLite(t.Context(), file(t)) }, 66_000}, // more than 256 * 256
+		"PostgreSQL": {func(t *testing.T) (*DB, error) { return openPostgres(t.Context(), storetest.Postgres(t)) }, 600},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, err := c.open(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { db.Close() })
+			old, err := db.history()
+			if err == nil {
+				_, err = old.UpTo(t.Context(), 5)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			const waiting = 3
+			n := c.n
+			if testing.Short() {
+				n = 600
+			}
+			log := storetest.NewLog(t, db, "")
+			log.Now = time.Now
+			fillBefore6(t, db, log.Signer, n, waiting)
+
+			if err := db.migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			whole := func(size int64, pending int) {
+				t.Helper()
+				r, err := audit.Verify(t.Context(), db, log.Verifier, nil)
+				if err != nil || r.Err() != nil || r.Size != size || r.Pending != pending {
+					t.Fatalf("%+v, %v", r, err)
+				}
+			}
+			whole(n, waiting)
+			if placed, err := log.Sequence(t.Context()); placed != waiting || err != nil {
+				t.Fatalf("placed %d, %v", placed, err)
+			}
+			whole(n+waiting, 0)
+			for more := true; more; {
+				if more, err = db.IndexObjects(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			page, err := db.Events(t.Context(), audit.Filter{Object: "token:5", Newest: true, Since: benchTime.Add(5 * time.Second), Until: benchTime.Add(5*time.Second + 1)})
+			if err != nil || len(page.Entries) != 1 || page.Entries[0].Seq != 5 {
+				t.Errorf("found %+v, %v", page, err)
+			}
+		})
+	}
+}
+
+// fillBefore6 writes events as releases before migration 6 did: n that are signed, and some that wait.
+func fillBefore6(t *testing.T, db *DB, key note.Signer, n, waiting int64) {
+	t.Helper()
+	ctx := t.Context()
+	var stored []tlog.Hash
+	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		found := make([]tlog.Hash, len(indexes))
+		for i, index := range indexes {
+			found[i] = stored[index]
+		}
+		return found, nil
+	})
+	var all []statement
+	for i := range n + waiting {
+		e := audit.New(ctx, benchTime.Add(time.Duration(i)*time.Second), "token.enable", fmt.Sprint("token:", i%1000), nil)
+		record, err := e.Record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var place any
+		if i < n {
+			place = i
+			hashes, err := tlog.StoredHashes(i, record, reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range hashes {
+				all = append(all, statement{"INSERT INTO audit_hash (number, hash) VALUES ($1, $2)", []any{len(stored), h[:]}, 1, nil})
+				stored = append(stored, h)
+			}
+		}
+		all = append(all, statement{"INSERT INTO audit_event (id, place, happened_at, actor, action, object, outcome, record) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+			[]any{e.ID, place, micros(e.At), e.Actor.Name, e.Action, e.Object, e.Outcome, record}, 1, nil})
+	}
+	root, err := tlog.TreeHash(n, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := note.Sign(&note.Note{Text: fmt.Sprintf("%s\n%d\n%s\n", key.Name(), n, root)}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Transact(ctx, func(ctx context.Context) error {
+		if err := db.batch(ctx, all); err != nil {
+			return err
+		}
+		return db.AddCheckpoint(ctx, audit.Checkpoint{Size: n, Signed: head})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
