@@ -67,6 +67,11 @@ func (c *Client) Unassign(ctx context.Context, serial string, version int) (Toke
 	return c.changeToken(ctx, serial, "unassign", version)
 }
 
+// Replace gives the user of a token another one, whose first use ends the first one's; IN_REPLACEMENT.
+func (c *Client) Replace(ctx context.Context, serial string, r Replacement) (Token, error) {
+	return post[Token](ctx, c, path("tokens", serial, "replace"), r)
+}
+
 // Enable lets an assigned token, if it is still at that version (0: at any), authenticate.
 func (c *Client) Enable(ctx context.Context, serial string, version int) (Token, error) {
 	return c.changeToken(ctx, serial, "enable", version)

@@ -160,6 +160,7 @@ type TokenPolicy struct {
 	EmergencyLifeSeconds    int64    `json:"emergency_life_seconds"`     // of emergency codes, unless said
 	EmergencyMaxLifeSeconds int64    `json:"emergency_max_life_seconds"` // that may be said; 0 for no limit
 	EmergencyIfFound        string   `json:"emergency_if_found"`         // what becomes of a lost token that turns up: deny, accept_and_end or accept_after
+	DeleteReplaced          bool     `json:"delete_replaced"`            // a token that another one has replaced; else it is unassigned
 	WindowSmall             int      `json:"window_small"`               // intervals to each side in which a code is accepted at once
 	WindowMediumSeconds     int64    `json:"window_medium_seconds"`      // to each side, in which it is accepted with the next one
 	WindowLargeSeconds      int64    `json:"window_large_seconds"`       // to each side, which resynchronisation searches
@@ -186,6 +187,7 @@ type TokenPolicyEdit struct {
 	EmergencyLifeSeconds    *int64    `json:"emergency_life_seconds,omitempty"`
 	EmergencyMaxLifeSeconds *int64    `json:"emergency_max_life_seconds,omitempty"`
 	EmergencyIfFound        *string   `json:"emergency_if_found,omitempty"`
+	DeleteReplaced          *bool     `json:"delete_replaced,omitempty"`
 	WindowSmall             *int      `json:"window_small,omitempty"`
 	WindowMediumSeconds     *int64    `json:"window_medium_seconds,omitempty"`
 	WindowLargeSeconds      *int64    `json:"window_large_seconds,omitempty"`
@@ -223,7 +225,7 @@ type Token struct {
 	EffectiveExpiry string     `json:"effective_expiry"` // last valid day of the server
 	UserID          string     `json:"user_id"`          // "" while unassigned
 	Enabled         bool       `json:"enabled"`
-	State           string     `json:"state"` // in one word: unassigned, expired, disabled, lost, user_locked, pending_activation, activation_lapsed, issued, new_pin, next_tokencode, expiring, active
+	State           string     `json:"state"` // in one word: unassigned, expired, disabled, lost, user_locked, pending_activation, activation_lapsed, issued, new_pin, next_tokencode, replacement, expiring, active
 	Digits          int        `json:"digits"`
 	IntervalSeconds int        `json:"interval_seconds"`
 	PINType         string     `json:"pin_type"`
@@ -250,6 +252,15 @@ type Token struct {
 
 	LostAt    *time.Time `json:"lost_at,omitempty"` // nil if it is not lost
 	Emergency *Emergency `json:"emergency,omitempty"`
+
+	Replaces   string `json:"replaces"`    // serial of the token that this one takes over from at its first use; "" for none
+	ReplacedBy string `json:"replaced_by"` // serial of the token that takes over from this one; "" for none
+}
+
+// A Replacement says which token is to take over from another one.
+type Replacement struct {
+	With   string `json:"with,omitempty"`    // serial; the next available one for ""
+	NewPIN bool   `json:"new_pin,omitempty"` // the PIN does not come along; it never does where the new token cannot have it
 }
 
 // An Emergency is access without the token, by codes that stand in for the tokencode.

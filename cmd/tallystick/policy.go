@@ -38,6 +38,7 @@ func tokenSettings(o client.TokenPolicy) []setting {
 		{"emergency-life", life(o.EmergencyLifeSeconds)},
 		{"emergency-max-life", life(o.EmergencyMaxLifeSeconds)},
 		{"emergency-if-found", o.EmergencyIfFound},
+		{"delete-replaced", yesNo(o.DeleteReplaced)},
 		{"window-small", number(o.WindowSmall)},
 		{"window-medium", life(o.WindowMediumSeconds)},
 		{"window-large", life(o.WindowLargeSeconds)},
@@ -127,7 +128,7 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 	var f struct {
 		nextCode, creation, characters, emergencyCharacters, ifFound                         string
 		ntc, pinMin, pinMax, minLetters, minDigits, history, emergencyLength, small, version int
-		trivial                                                                              bool
+		trivial, deleteReplaced                                                              bool
 		words                                                                                []string
 		pinMaxLife, pinMinLife, emergencyLife, emergencyMaxLife, medium, large               time.Duration
 	}
@@ -151,6 +152,7 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 	s.DurationVar(&f.emergencyLife, "emergency-life", 0, "how long emergency codes live, unless said")
 	s.DurationVar(&f.emergencyMaxLife, "emergency-max-life", 0, "the longest life that may be said; 0 for no limit")
 	s.StringVar(&f.ifFound, "emergency-if-found", "", "what becomes of a lost token that turns up: deny, accept_and_end or accept_after")
+	s.BoolVar(&f.deleteReplaced, "delete-replaced", false, "delete a token that another one has replaced, instead of unassigning it")
 	s.IntVar(&f.small, "window-small", 0, "intervals to each side in which a code is accepted at once: 0 to 10")
 	s.DurationVar(&f.medium, "window-medium", 0, "time to each side in which a code is accepted with the next one: up to 2h")
 	s.DurationVar(&f.large, "window-large", 0, "time to each side which resynchronisation searches: up to 24h")
@@ -169,7 +171,7 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 			PINMinLifeSeconds: givenSeconds(cmd, "pin-min-life", f.pinMinLife), PINHistory: given(cmd, "pin-history", &f.history),
 			EmergencyLength: given(cmd, "emergency-length", &f.emergencyLength), EmergencyCharacters: given(cmd, "emergency-characters", &f.emergencyCharacters),
 			EmergencyLifeSeconds: givenSeconds(cmd, "emergency-life", f.emergencyLife), EmergencyMaxLifeSeconds: givenSeconds(cmd, "emergency-max-life", f.emergencyMaxLife),
-			EmergencyIfFound: given(cmd, "emergency-if-found", &f.ifFound), WindowSmall: given(cmd, "window-small", &f.small),
+			EmergencyIfFound: given(cmd, "emergency-if-found", &f.ifFound), DeleteReplaced: given(cmd, "delete-replaced", &f.deleteReplaced), WindowSmall: given(cmd, "window-small", &f.small),
 			WindowMediumSeconds: givenSeconds(cmd, "window-medium", f.medium), WindowLargeSeconds: givenSeconds(cmd, "window-large", f.large),
 		})
 		if err != nil {

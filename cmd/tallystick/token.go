@@ -17,7 +17,7 @@ import (
 
 func (p *program) tokenCommands() *cobra.Command {
 	return group("token", "Software tokens, from the first record to the last",
-		p.tokenCreate(), p.tokenImport(), p.tokenList(), p.tokenShow(), p.tokenAssign(), p.tokenUnassign(),
+		p.tokenCreate(), p.tokenImport(), p.tokenList(), p.tokenShow(), p.tokenAssign(), p.tokenUnassign(), p.tokenReplace(),
 		p.tokenEnable(), p.tokenDisable(), p.tokenDistribute(), p.tokenRedistribute(), p.tokenRevoke(),
 		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenResync(), p.tokenLost(), p.tokenFound(), p.tokenDelete())
 }
@@ -142,7 +142,7 @@ func (p *program) tokenShow() *cobra.Command {
 		if t.Pending != nil {
 			p.fields("new seed", "generation "+number(t.Pending.Generation)+" takes over with its first code, or on "+date(&t.Pending.Until))
 		}
-		p.fields("lost", date(t.LostAt), "emergency codes", emergencyLine(t))
+		p.fields("replaces", t.Replaces, "replaced by", t.ReplacedBy, "lost", date(t.LostAt), "emergency codes", emergencyLine(t))
 		if t.Tainted {
 			p.fields("seed", "known to a former user: the next distribution replaces it")
 		}
@@ -251,6 +251,22 @@ func (p *program) tokenUnassign() *cobra.Command {
 	return p.change("unassign SERIAL", "Take a token from its user", "unassigned", func(r run, serial string, version int) (client.Token, error) {
 		return r.server.Unassign(r.ctx, serial, version)
 	})
+}
+
+func (p *program) tokenReplace() *cobra.Command {
+	var with client.Replacement
+	var keepPIN bool
+	cmd := p.command("replace SERIAL", "Give the user of a token another one; its first use ends the first one's", 1, func(r run) error {
+		with.NewPIN = !keepPIN
+		t, err := r.server.Replace(r.ctx, r.args[0], with)
+		if err != nil {
+			return err
+		}
+		return p.result(t, "token %s takes over from %s with its first use; distribute it to %s", t.Serial, r.args[0], t.UserID)
+	})
+	cmd.Flags().StringVar(&with.With, "with", "", "serial `number` of the new token (default the next available one)")
+	cmd.Flags().BoolVar(&keepPIN, "keep-pin", true, "the PIN comes along, if the new token can have it")
+	return cmd
 }
 
 func (p *program) tokenEnable() *cobra.Command {

@@ -143,6 +143,7 @@ func (a *API) routes() []route {
 		{"POST /v1/tokens/assign-next", access.ManageTokens, a.assignNext, nil},
 		{"POST /v1/tokens/{serial}/assign", access.ManageTokens, a.assign, nil},
 		{"POST /v1/tokens/{serial}/unassign", access.ManageTokens, a.unassign, nil},
+		{"POST /v1/tokens/{serial}/replace", access.ManageTokens, a.replace, nil},
 		{"POST /v1/tokens/{serial}/enable", access.CareTokens, a.enable, nil},
 		{"POST /v1/tokens/{serial}/disable", access.CareTokens, a.disable, nil},
 		{"PUT /v1/tokens/{serial}/pin", access.CareTokens, a.setPIN, nil},

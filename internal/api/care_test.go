@@ -123,3 +123,26 @@ func lossRoutes(t *testing.T, h *house) {
 	_, err = c.ReportLost(ctx, free[0], client.Loss{Emergency: "fixed"})
 	refused(t, err, 409, "EMERGENCY_NOT_ALLOWED")
 }
+
+func replacementRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.as(access.TokenAdmin)
+	old := h.assigned("upgrading")
+	must(t, c.SetPIN(ctx, old.Serial, client.PIN{PIN: "809357"}))
+	made := try(c.CreateTokens(ctx, client.NewTokens{Count: 1}))(t)
+	next := try(c.Replace(ctx, old.Serial, client.Replacement{With: made[0]}))(t)
+	if next.Serial != made[0] || next.UserID != "upgrading" || next.Replaces != old.Serial || next.ReplacedBy != "" || next.State != "replacement" || !next.PINSet {
+		t.Errorf("replacement: %+v", next)
+	}
+	if got := try(c.Token(ctx, old.Serial))(t); got.ReplacedBy != next.Serial || got.State != "active" {
+		t.Errorf("replaced: %+v", got)
+	}
+	_, err := c.Replace(ctx, old.Serial, client.Replacement{})
+	refused(t, err, 409, "IN_REPLACEMENT")
+	try(c.Unassign(ctx, next.Serial, 0))(t)
+	again := try(c.Replace(ctx, old.Serial, client.Replacement{NewPIN: true}))(t)
+	if again.PINSet || again.Replaces != old.Serial {
+		t.Errorf("without PIN: %+v", again)
+	}
+	_, err = h.as(access.HelpDesk).Replace(ctx, old.Serial, client.Replacement{})
+	refused(t, err, 403, "FORBIDDEN")
+}

@@ -95,7 +95,7 @@ func init() {
 		client.Profile{}, client.NewProfile{}, client.ProfileEdit{}, client.ProfileList{},
 		client.TokenPolicy{}, client.TokenPolicyEdit{}, client.LockoutPolicy{}, client.LockoutPolicyEdit{}, client.PolicySet{}, client.Token{}, client.Pending{}, client.TokenPage{},
 		client.NewTokens{}, client.CreatedTokens{}, client.TokenFile{}, client.ImportedTokens{}, client.Assignment{}, client.Distribution{},
-		client.Redistribution{}, client.Issue{}, client.Delivery{}, client.Revocation{}, client.PIN{}, client.Tokencodes{}, client.Emergency{}, client.Loss{}, client.LostToken{}, client.Check{}, client.Decision{}, client.PINRules{},
+		client.Redistribution{}, client.Issue{}, client.Delivery{}, client.Revocation{}, client.PIN{}, client.Tokencodes{}, client.Emergency{}, client.Loss{}, client.LostToken{}, client.Replacement{}, client.Check{}, client.Decision{}, client.PINRules{},
 		client.RADIUSClient{}, client.NewRADIUSClient{}, client.RADIUSClientEdit{}, client.RADIUSClientList{}, client.RADIUSAttribute{},
 		client.APIKey{}, client.NewAPIKey{}, client.CreatedAPIKey{}, client.APIKeyList{}, client.Agent{}, client.NewAgent{}, client.AgentEdit{},
 		client.AgentList{}, client.AgentCredential{}, client.NewAgentCredential{}, client.CreatedAgentCredential{}, client.AgentCredentialEdit{},

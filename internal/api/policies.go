@@ -27,8 +27,8 @@ func tokenPolicyOf(p policy.Token) client.TokenPolicy {
 		PINMaxLifeSeconds: seconds(p.PINMaxLife), PINMinLifeSeconds: seconds(p.PINMinLife), PINHistory: p.PINHistory,
 		EmergencyLength: p.EmergencyLength, EmergencyCharacters: string(p.EmergencyCharacters),
 		EmergencyLifeSeconds: seconds(p.EmergencyLife), EmergencyMaxLifeSeconds: seconds(p.EmergencyMaxLife),
-		EmergencyIfFound: string(p.EmergencyIfFound),
-		WindowSmall:      p.WindowSmall, WindowMediumSeconds: seconds(p.WindowMedium), WindowLargeSeconds: seconds(p.WindowLarge),
+		EmergencyIfFound: string(p.EmergencyIfFound), DeleteReplaced: p.DeleteReplaced,
+		WindowSmall: p.WindowSmall, WindowMediumSeconds: seconds(p.WindowMedium), WindowLargeSeconds: seconds(p.WindowLarge),
 		Version: p.Version,
 	}
 }
@@ -88,6 +88,7 @@ func (a *API) editTokenPolicy(ctx context.Context, r *request) (answer, error) {
 		setSeconds(&p.EmergencyLife, in.EmergencyLifeSeconds)
 		setSeconds(&p.EmergencyMaxLife, in.EmergencyMaxLifeSeconds)
 		set(&p.EmergencyIfFound, (*policy.IfFound)(in.EmergencyIfFound))
+		set(&p.DeleteReplaced, in.DeleteReplaced)
 		set(&p.WindowSmall, in.WindowSmall)
 		setSeconds(&p.WindowMedium, in.WindowMediumSeconds)
 		setSeconds(&p.WindowLarge, in.WindowLargeSeconds)

@@ -43,6 +43,7 @@ var statuses = map[fault.Code]int{
 	fault.NotDistributed:   http.StatusConflict,
 
 	fault.EmergencyNotAllowed: http.StatusConflict,
+	fault.InReplacement:       http.StatusConflict,
 
 	fault.TooLarge: http.StatusRequestEntityTooLarge,
 	fault.TooMany:  http.StatusTooManyRequests,

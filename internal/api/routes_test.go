@@ -30,7 +30,7 @@ func TestEveryRoute(t *testing.T) {
 		walk func(*testing.T, *house)
 	}{
 		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"tokens", tokenRoutes},
-		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes},
+		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes},
 		{"audit", auditRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
@@ -172,7 +172,7 @@ func policyRoutes(t *testing.T, h *house) {
 	want.Token = client.TokenPolicy{
 		IncorrectBeforeNTC: 20, NextCodeFailure: "lock", PINCreation: "either", PINMin: 6, PINMax: 16, PINCharacters: "alphanumeric", PINMinLetters: 2,
 		PINMinDigits: 3, ExcludedWords: []string{"acme", "2026"}, PINMaxLifeSeconds: 90 * 86400, PINMinLifeSeconds: 86400, PINHistory: 20,
-		EmergencyLength: 12, EmergencyCharacters: "digits", EmergencyLifeSeconds: 3600, EmergencyMaxLifeSeconds: 7200, EmergencyIfFound: "deny",
+		EmergencyLength: 12, EmergencyCharacters: "digits", EmergencyLifeSeconds: 3600, EmergencyMaxLifeSeconds: 7200, EmergencyIfFound: "deny", DeleteReplaced: true,
 		WindowSmall: 2, WindowMediumSeconds: 1200, WindowLargeSeconds: 3600, Version: 2,
 	}
 	p := want.Token
@@ -181,7 +181,7 @@ func policyRoutes(t *testing.T, h *house) {
 		PINCharacters: &p.PINCharacters, PINMinLetters: &p.PINMinLetters, PINMinDigits: &p.PINMinDigits, RefuseTrivialPINs: &p.RefuseTrivialPINs,
 		ExcludedWords: &p.ExcludedWords, PINMaxLifeSeconds: &p.PINMaxLifeSeconds, PINMinLifeSeconds: &p.PINMinLifeSeconds, PINHistory: &p.PINHistory,
 		EmergencyLength: &p.EmergencyLength, EmergencyCharacters: &p.EmergencyCharacters, EmergencyLifeSeconds: &p.EmergencyLifeSeconds,
-		EmergencyMaxLifeSeconds: &p.EmergencyMaxLifeSeconds, EmergencyIfFound: &p.EmergencyIfFound, WindowSmall: &p.WindowSmall,
+		EmergencyMaxLifeSeconds: &p.EmergencyMaxLifeSeconds, EmergencyIfFound: &p.EmergencyIfFound, DeleteReplaced: &p.DeleteReplaced, WindowSmall: &p.WindowSmall,
 		WindowMediumSeconds: &p.WindowMediumSeconds, WindowLargeSeconds: &p.WindowLargeSeconds,
 	}))(t)
 	if got := try(c.TokenPolicy(ctx))(t); !reflect.DeepEqual(edited, want.Token) || !reflect.DeepEqual(got, want.Token) {

@@ -64,7 +64,7 @@ func tokenOf(t token.Token, p policy.Token, s token.Situation) client.Token {
 		DistributedAt: moment(t.DistributedAt), ConfirmedAt: moment(t.ConfirmedAt), LastUsedAt: moment(t.Current.LastUsedAt),
 		IssueCount: t.IssueCount, Tainted: t.Tainted, Version: t.Version,
 	}
-	out.LostAt = moment(t.LostAt)
+	out.LostAt, out.Replaces, out.ReplacedBy = moment(t.LostAt), t.Replaces, t.ReplacedBy
 	if e := t.Emergency; e != nil {
 		out.Emergency = &client.Emergency{Kind: string(e.Kind), Until: e.Until, Left: e.Left(), LastUsedAt: moment(e.LastUsedAt)}
 	}
@@ -221,6 +221,15 @@ func (a *API) assign(ctx context.Context, r *request) (answer, error) {
 
 func (a *API) unassign(ctx context.Context, r *request) (answer, error) {
 	t, err := a.Tokens.Unassign(ctx, serial(r), r.version)
+	return a.shownToken(ctx, t, err)
+}
+
+func (a *API) replace(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.Replacement](r)
+	if err != nil {
+		return answer{}, err
+	}
+	t, err := a.Tokens.Replace(ctx, serial(r), r.version, in.With, !in.NewPIN)
 	return a.shownToken(ctx, t, err)
 }
 

@@ -222,6 +222,9 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 		v.token.generation(v.number).Clock = token.Clock{LastInterval: v.interval, Offset: v.offset, LastUsedAt: r.now, LastAgent: from.Agent}
 		r.prove(j, v)
 		r.turnUp(j, v)
+		if err := r.takeOver(j, s, v); err != nil {
+			return err
+		}
 	}
 	if s.Guard.succeed(r.engine.mark(s.User.ID, from)) {
 		s.guardChanged = true

@@ -30,6 +30,10 @@ type Store interface {
 	Token(ctx context.Context, serial string) (token.Token, error)
 	// SaveToken stores a changed token whose Version is still t.Version, and counts it up; else [fault.Conflict].
 	SaveToken(ctx context.Context, t token.Token) error
+	// DeleteToken removes a token with its seeds and activation codes.
+	DeleteToken(ctx context.Context, serial string) error
+	// RevokeOffers ends the open activation codes of a token and returns how many there were.
+	RevokeOffers(ctx context.Context, serial string) (int, error)
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
 	// RecordAll keeps many.

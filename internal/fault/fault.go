@@ -72,6 +72,7 @@ const (
 	LifetimeTooLong  Code = "LIFETIME_TOO_LONG"
 
 	EmergencyNotAllowed Code = "EMERGENCY_NOT_ALLOWED"
+	InReplacement       Code = "IN_REPLACEMENT"
 )
 
 // Resynchronisation of a token's clock.

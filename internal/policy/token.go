@@ -89,6 +89,9 @@ type Token struct {
 	// EmergencyIfFound is what becomes of a lost token that turns up. [AcceptAndEnd].
 	EmergencyIfFound IfFound `json:"emergency_if_found"`
 
+	// DeleteReplaced deletes a token that another one has replaced; else it is unassigned. Off.
+	DeleteReplaced bool `json:"delete_replaced"`
+
 	// WindowSmall is how many intervals to each side of the token's own time a code is accepted at once. 0 to 10, 1.
 	WindowSmall int `json:"window_small"`
 	// WindowMedium is how far to each side a code is accepted with the next one, which corrects the stored clock

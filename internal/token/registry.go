@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -85,18 +86,11 @@ func (r *Registry) Assign(ctx context.Context, serial, userID string) (Token, er
 		if err != nil {
 			return err
 		}
+		held = slices.DeleteFunc(held, func(t Token) bool { return t.Replaces != "" }) // counts as one with the other
 		if len(held) >= MaxPerUser {
 			return fault.New(fault.TokenLimit, "%s holds %d tokens, which is the limit: unassign one first", userID, len(held))
 		}
-		if serial == "" {
-			t, err = r.Store.NextToken(ctx, r.Now().UTC().AddDate(0, 0, MinDaysLeft))
-			if errors.Is(err, fault.NoToken) {
-				return fault.New(fault.NoToken, "no unassigned token with more than %d days left: make or import some", MinDaysLeft)
-			}
-		} else {
-			t, err = r.Store.Token(ctx, serial)
-		}
-		if err != nil {
+		if t, err = r.chosen(ctx, serial); err != nil {
 			return err
 		}
 		if err := t.Assign(userID, audit.ActorFrom(ctx).Name, r.Now()); err != nil {
@@ -136,20 +130,24 @@ func (r *Registry) save(ctx context.Context, t *Token, action string, details au
 	return r.Store.Record(ctx, audit.New(ctx, r.Now(), action, "token:"+t.Serial, details))
 }
 
-// Unassign takes the token from its user and revokes its activation codes.
+// Unassign takes the token from its user, revokes its activation codes and ends a replacement.
 func (r *Registry) Unassign(ctx context.Context, serial string, version int) (Token, error) {
 	var t Token
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		var partner string
 		var err error
 		t, err = r.Change(ctx, serial, version, "token.unassign", func(t *Token) (audit.Details, error) {
 			details := audit.Details{"user": t.UserID}
+			partner = t.Replaces + t.ReplacedBy // one of them at most
 			return details, t.Unassign()
 		})
 		if err != nil {
 			return err
 		}
-		_, err = r.Store.RevokeOffers(ctx, serial)
-		return err
+		if _, err = r.Store.RevokeOffers(ctx, serial); err != nil {
+			return err
+		}
+		return r.endReplacement(ctx, partner, "token "+serial+" was unassigned")
 	})
 	return t, err
 }
@@ -181,6 +179,9 @@ func (r *Registry) Delete(ctx context.Context, serial string) error {
 			return err
 		}
 		if err := r.Store.DeleteToken(ctx, serial); err != nil {
+			return err
+		}
+		if err := r.endReplacement(ctx, t.Replaces+t.ReplacedBy, "token "+serial+" was deleted"); err != nil {
 			return err
 		}
 		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "token.delete", "token:"+serial, audit.Details{"user": t.UserID}))

@@ -203,6 +203,7 @@ func (t *Token) Unassign() error {
 	}
 	t.UserID, t.AssignedAt, t.AssignedBy = "", time.Time{}, ""
 	t.Enabled, t.PIN, t.Emergency = false, PIN{}, nil
+	t.Replaces, t.ReplacedBy = "", ""
 	t.Tainted = t.Tainted || t.Current.Delivered || t.Pending != nil
 	if t.Pending != nil { // what was handed out last is what the former user may hold
 		t.SwitchOver()
@@ -248,12 +249,9 @@ func (t *Token) SwitchOverIfDue(now time.Time) bool {
 	return t.Pending != nil && !now.Before(t.PendingUntil) && t.SwitchOver()
 }
 
-// keepPIN clears the PIN where the new settings have no use for it
-// (section 8 rule 4): a fob PIN may hold letters, a PINPad PIN may not.
+// keepPIN clears the PIN where the new settings have no use for it.
 func (t *Token) keepPIN(next Settings) {
-	was := t.Current.Settings.PINType
-	if next.PINType == device.NoPIN || was == device.Fob && next.PINType == device.PINPad ||
-		next.PINType == device.PINPad && t.PIN.Length > next.Digits {
+	if !t.PIN.fits(t.Current.Settings.PINType, next) {
 		t.PIN = t.PIN.Cleared()
 	}
 }
@@ -309,6 +307,8 @@ func (t *Token) Summary(s Situation) string {
 		return "new_pin"
 	case s.NextTokencode:
 		return "next_tokencode"
+	case t.Replaces != "":
+		return "replacement"
 	case t.ExpiredAt(s.Now.AddDate(0, 0, expiringDays)):
 		return "expiring"
 	}

@@ -1,0 +1,61 @@
+package authentication
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// takeOver ends the token that one replaces which was just accepted: it is unassigned, or deleted if the policy says so
+// (section 11.2). That is written at once, in the transaction of the acceptance.
+func (r *round) takeOver(j *job, s *subject, v verdict) error {
+	t := &v.token.token
+	if t.Replaces == "" {
+		return nil
+	}
+	serial := t.Replaces
+	t.Replaces = ""
+	r.change(v.token)
+	deleted := r.policy.Token.DeleteReplaced
+	r.record(j, "replace.done", "token:"+t.Serial, "", audit.Details{"user": s.User.ID, "replaced": serial, "deleted": deleted})
+	original := s.holding(serial)
+	if original == nil {
+		return nil
+	}
+	if err := r.retire(original, deleted); err != nil {
+		if errors.Is(err, fault.Conflict) {
+			return errChanged // of the whole group, not a refusal of this request
+		}
+		return err
+	}
+	s.tokens = slices.DeleteFunc(s.tokens, func(o *tokenState) bool { return o == original })
+	r.changed = slices.DeleteFunc(r.changed, func(o *tokenState) bool { return o == original })
+	action := "token.unassign"
+	if deleted {
+		action = "token.delete"
+	}
+	r.record(j, action, "token:"+serial, "", audit.Details{"user": s.User.ID, "because": "replaced by " + t.Serial})
+	return nil
+}
+
+// retire takes a token from its user. What the round accepted of it before is written first: whoever gets the token next
+// must not find a code of it unused.
+func (r *round) retire(original *tokenState, deleted bool) error {
+	store, o := r.engine.Store, &original.token
+	if deleted {
+		return store.DeleteToken(r.ctx, o.Serial)
+	}
+	if err := store.Settle(r.ctx, Settlement{Uses: original.uses()}); err != nil {
+		return err
+	}
+	if err := o.Unassign(); err != nil {
+		return err
+	}
+	if err := store.SaveToken(r.ctx, *o); err != nil {
+		return err
+	}
+	_, err := store.RevokeOffers(r.ctx, o.Serial)
+	return err
+}
