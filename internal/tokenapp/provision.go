@@ -351,6 +351,8 @@ func (e exchange) fault(err error) error {
 		return fault.New(fault.ActivationRefused, "the server refuses: %s Codes work once and expire: ask for a new one", refused.Message)
 	case errors.As(err, &status) && strings.HasPrefix(string(status.Status), "NoSupported"), errors.As(err, &status) && status.Status == ctkip.UnsupportedVersion:
 		return fault.New(fault.UnsupportedVersion, "the server knows no way of ours to make a token (%s)", status.Status)
+	case errors.As(err, &status) && status.Status == ctkip.InitializationFailed: // nothing was committed (spec/ct-kip.md section 4.5)
+		return fault.New(fault.ServerUnreachable, "the server could not finish (%s): try again with the same activation code", status.Status)
 	case errors.As(err, &status):
 		return fault.New(fault.ActivationRefused, "the server ended the exchange (%s): ask for a new activation code", status.Status)
 	case errors.Is(err, ctkip.ErrMAC):
