@@ -52,6 +52,13 @@ func (c *Client) Token(ctx context.Context, serial string) (Token, error) {
 	return get[Token](ctx, c, path("tokens", serial), query{})
 }
 
+// TokenActivity returns the last sign-ins of a token's user that the token had part in, the newest first, at most limit; the
+// server chooses for 0.
+func (c *Client) TokenActivity(ctx context.Context, serial string, limit int) ([]SignIn, error) {
+	a, err := get[Activity](ctx, c, path("tokens", serial, "activity"), newQuery().limit(limit))
+	return a.SignIns, err
+}
+
 // Assign gives an unassigned token to a user and enables it.
 func (c *Client) Assign(ctx context.Context, serial, userID string) (Token, error) {
 	return post[Token](ctx, c, path("tokens", serial, "assign"), Assignment{userID})

@@ -39,6 +39,26 @@ type Failures struct {
 	UnlocksAt *time.Time `json:"unlocks_at,omitempty"` // by itself; nil if only an administrator unlocks
 }
 
+// A SignIn is a passcode, or a dialogue that one began, that was accepted or denied.
+type SignIn struct {
+	At      time.Time `json:"at"`
+	Outcome string    `json:"outcome"` // success or failure
+	Agent   string    `json:"agent"`   // the program that asked: "radius:vpn1", "agent:web"
+	Station string    `json:"station"` // where the user signed in, as far as the agent tells
+	Tokens  []string  `json:"tokens"`  // the one that was used, or those that the passcode was compared with
+	// Emergency is the kind of emergency code that was given in place of a tokencode; "" for none.
+	Emergency     string `json:"emergency"`
+	Reason        string `json:"reason"`    // of a failure
+	Meaning       string `json:"meaning"`   // the reason in a sentence
+	NextStep      string `json:"next_step"` // and what the help desk does about it
+	CorrelationID string `json:"correlation_id"`
+}
+
+// An Activity is the sign-ins of the last seven days, the newest first.
+type Activity struct {
+	SignIns []SignIn `json:"sign_ins"`
+}
+
 // A NewUser is a user to be added.
 type NewUser struct {
 	UserID string `json:"user_id"`

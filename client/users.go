@@ -66,6 +66,12 @@ func (c *Client) Unlock(ctx context.Context, userID string) error {
 	return c.do(ctx, call{method: http.MethodPost, path: path("users", userID, "unlock")})
 }
 
+// UserActivity returns a user's last sign-ins, the newest first, at most limit; the server chooses for 0.
+func (c *Client) UserActivity(ctx context.Context, userID string, limit int) ([]SignIn, error) {
+	a, err := get[Activity](ctx, c, path("users", userID, "activity"), newQuery().limit(limit))
+	return a.SignIns, err
+}
+
 // get reads something.
 func get[T any](ctx context.Context, c *Client, path string, q query) (T, error) {
 	var result T

@@ -62,17 +62,23 @@ func (p *program) userShow() *cobra.Command {
 			}
 			tokens = append(tokens, t)
 		}
+		signIns, err := r.server.UserActivity(r.ctx, u.UserID, latest)
+		if err = allowed(err); err != nil {
+			return err
+		}
 		if p.JSON {
 			return p.PrintJSON(struct {
 				client.User
-				Tokens []client.Token `json:"tokens"`
-			}{u, tokens})
+				SignIns []client.SignIn `json:"sign_ins,omitempty"`
+				Tokens  []client.Token  `json:"tokens"`
+			}{u, signIns, tokens})
 		}
 		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "enabled", yesNo(u.Enabled), "locked", lockedWord(u.Lockout),
 			"failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "added", date(&u.CreatedAt))
 		for _, t := range tokens {
 			p.fields("token", t.Serial+" "+t.State)
 		}
+		p.signIns(signIns)
 		return nil
 	})
 }

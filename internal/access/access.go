@@ -30,7 +30,8 @@ const (
 	ManageProfiles Right = "manage_profiles"
 	ManagePolicies Right = "manage_policies" // for tokens and lockout
 	ManageTokens   Right = "manage_tokens"   // create, import, assign, unassign, delete
-	CareTokens     Right = "care_tokens"     // enable, disable, PINs
+	CareTokens     Right = "care_tokens"     // unlock users; enable, disable, resynchronise, PINs, loss
+	ViewActivity   Right = "view_activity"   // when and why users were let in or not
 	Distribute     Right = "distribute"      // first deliveries
 	Redistribute   Right = "redistribute"    // new seeds for delivered tokens
 	Authenticate   Right = "authenticate"    // ask whether a passcode is right
@@ -55,11 +56,11 @@ const (
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, Distribute, Redistribute, Authenticate, ReadAudit, ManageKeys, ManageAgents, Operate},
-	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, Distribute, Redistribute},
-	HelpDesk:           {Read, CareTokens},
-	PrivilegedHelpDesk: {Read, CareTokens, Redistribute},
-	Auditor:            {Read, ReadAudit},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, Authenticate, ReadAudit, ManageKeys, ManageAgents, Operate},
+	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute},
+	HelpDesk:           {Read, CareTokens, ViewActivity},
+	PrivilegedHelpDesk: {Read, CareTokens, ViewActivity, Redistribute},
+	Auditor:            {Read, ViewActivity, ReadAudit},
 	Operator:           {ManageKeys, Operate},
 	AgentRole:          {Authenticate},
 }

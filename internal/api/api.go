@@ -119,6 +119,7 @@ func (a *API) routes() []route {
 		{"GET /v1/users/{user_id}", access.Read, a.showUser, nil},
 		{"PATCH /v1/users/{user_id}", access.ManageUsers, a.editUser, nil},
 		{"DELETE /v1/users/{user_id}", access.ManageUsers, a.deleteUser, nil},
+		{"GET /v1/users/{user_id}/activity", access.ViewActivity, a.userActivity, nil},
 		{"POST /v1/users/{user_id}/unlock", access.CareTokens, a.unlockUser, nil},
 
 		{"GET /v1/devices", access.Read, a.listDevices, nil},
@@ -139,6 +140,7 @@ func (a *API) routes() []route {
 		{"POST /v1/tokens/import", access.ManageTokens, a.importTokens, nil},
 		{"GET /v1/tokens", access.Read, a.listTokens, nil},
 		{"GET /v1/tokens/{serial}", access.Read, a.showToken, nil},
+		{"GET /v1/tokens/{serial}/activity", access.ViewActivity, a.tokenActivity, nil},
 		{"DELETE /v1/tokens/{serial}", access.ManageTokens, a.deleteToken, nil},
 		{"POST /v1/tokens/assign-next", access.ManageTokens, a.assignNext, nil},
 		{"POST /v1/tokens/{serial}/assign", access.ManageTokens, a.assign, nil},

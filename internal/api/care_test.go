@@ -6,6 +6,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/policy"
 )
 
@@ -144,5 +145,59 @@ func replacementRoutes(t *testing.T, h *house) {
 		t.Errorf("without PIN: %+v", again)
 	}
 	_, err = h.as(access.HelpDesk).Replace(ctx, old.Serial, client.Replacement{})
+	refused(t, err, 403, "FORBIDDEN")
+}
+
+func activityRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.as(access.HelpDesk)
+	try(h.Policies.EditToken(ctx, 0, func(p *policy.Token) { *p = policy.Default().Token }))(t)
+	try(h.admin.AddProfile(ctx, client.NewProfile{Profile: "with PIN", DeviceType: "generic", DeliveryMethod: "file", PINType: "fob"}))(t)
+	one := h.assigned("asking")
+	try(h.admin.CreateTokens(ctx, client.NewTokens{Count: 1}))(t)
+	two := try(h.admin.AssignNext(ctx, "asking"))(t)
+	try(h.admin.Authenticate(ctx, "asking", "00000000"))(t)
+	h.pass(6*24*time.Hour + 23*time.Hour)
+	issue := try(h.admin.Distribute(ctx, one.Serial, client.Distribution{Profile: "with PIN", Password: "correct horse"}))(t)
+	must(t, c.SetPIN(ctx, one.Serial, client.PIN{PIN: "8093"}))
+	try(c.Disable(ctx, two.Serial, 0))(t)
+	code := h.code(issue.Delivery, "correct horse")
+	try(h.admin.Authenticate(ctx, "asking", code))(t)
+	h.pass(time.Minute)
+	lost := try(c.ReportLost(ctx, one.Serial, client.Loss{Emergency: "fixed"}))(t)
+	if got := try(h.admin.Authenticate(ctx, "asking", "8093"+lost.Codes[0]))(t); got != client.Accepted {
+		t.Fatal(got)
+	}
+
+	all := try(c.UserActivity(ctx, "asking", 0))(t)
+	if len(all) != 3 || all[0].Outcome != "success" || all[0].Emergency != "fixed" || all[1].Reason != "PIN_NOT_ENTERED" || all[2].Reason != "BAD_PASSCODE" || len(all[2].Tokens) != 2 {
+		t.Fatalf("activity %+v", all)
+	}
+	if why := authentication.Explain("BAD_PASSCODE"); all[2].Meaning != why.Meaning || all[2].NextStep != why.NextStep || all[2].Agent == "" || all[0].Meaning != "" {
+		t.Errorf("explained as %+v", all[2])
+	}
+	if few := try(c.UserActivity(ctx, "asking", 1))(t); len(few) != 1 || !few[0].At.Equal(all[0].At) {
+		t.Errorf("the last one is %+v", few)
+	}
+	if of := try(c.TokenActivity(ctx, two.Serial, 0))(t); len(of) != 1 || of[0].Reason != "BAD_PASSCODE" {
+		t.Errorf("activity of the second token %+v", of)
+	}
+	if of := try(c.TokenActivity(ctx, one.Serial, 2))(t); len(of) != 2 || of[0].Outcome != "success" {
+		t.Errorf("activity of the first token %+v", of)
+	}
+	h.pass(2 * time.Hour) // what is older than seven days is not shown
+	if all = try(c.UserActivity(ctx, "asking", 0))(t); len(all) != 2 {
+		t.Errorf("an hour later: %d", len(all))
+	}
+	try(h.admin.Unassign(ctx, two.Serial, 0))(t)
+	if of := try(c.TokenActivity(ctx, two.Serial, 0))(t); of == nil || len(of) != 0 {
+		t.Errorf("activity of nobody's token %+v", of)
+	}
+	_, err := c.UserActivity(ctx, "nobody-here", 0)
+	refused(t, err, 404, "USER_NOT_FOUND")
+	_, err = c.TokenActivity(ctx, "999999999999", 0)
+	refused(t, err, 404, "TOKEN_NOT_FOUND")
+	_, err = h.as(access.AgentRole).UserActivity(ctx, "asking", 0)
+	refused(t, err, 403, "FORBIDDEN")
+	_, err = h.as(access.AgentRole).TokenActivity(ctx, one.Serial, 0)
 	refused(t, err, 403, "FORBIDDEN")
 }

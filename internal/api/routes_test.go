@@ -30,7 +30,7 @@ func TestEveryRoute(t *testing.T) {
 		walk func(*testing.T, *house)
 	}{
 		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"tokens", tokenRoutes},
-		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes},
+		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"activity", activityRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes},
 		{"audit", auditRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
@@ -46,7 +46,7 @@ func TestEveryRoute(t *testing.T) {
 func aboutRoutes(t *testing.T, h *house) {
 	ctx := t.Context()
 	me := try(h.as(access.Auditor).WhoAmI(ctx))(t)
-	if !strings.HasPrefix(me.Actor, "key:auditor-") || me.Role != "auditor" || !slices.Equal(me.Rights, []string{"read", "read_audit"}) {
+	if !strings.HasPrefix(me.Actor, "key:auditor-") || me.Role != "auditor" || !slices.Equal(me.Rights, []string{"read", "view_activity", "read_audit"}) {
 		t.Errorf("auditor is %+v", me)
 	}
 	if document := try(h.admin.OpenAPI(ctx))(t); !bytes.Equal(document, openAPI) {

@@ -41,32 +41,6 @@ const (
 	Waiting       Result = "waiting"
 )
 
-// Reasons of a denial, for the audit record only.
-const (
-	UnknownUser    = "UNKNOWN_USER"
-	UserDisabled   = "USER_DISABLED"
-	UserLocked     = "USER_LOCKED"
-	SourceLocked   = "SOURCE_LOCKED"      // too many failures from sources that the user never succeeded from
-	NoToken        = "NO_TOKEN"           // none assigned
-	TokenDisabled  = "TOKEN_DISABLED"     // those assigned are disabled ...
-	TokenExpired   = "TOKEN_EXPIRED"      // ... or expired
-	TokenNotYet    = "TOKEN_NOT_YET"      // ... or not valid yet
-	TokenLost      = "TOKEN_LOST"         // ... or lost, and the passcode right
-	EmergencyOver  = "EMERGENCY_EXPIRED"  // an emergency code after its time
-	EmergencyUsed  = "EMERGENCY_USED"     // a one-time emergency code again
-	BadPasscode    = "BAD_PASSCODE"       // no tokencode of the window
-	BadPIN         = "BAD_PIN"            // the tokencode was right
-	BadTokencode   = "BAD_TOKENCODE"      // the PIN was right
-	AlreadyUsed    = "ALREADY_USED"       // this code or a later one was accepted before
-	Retransmitted  = "RETRY_AFTER_ACCEPT" // the code that the same agent has just been told is accepted: not counted
-	PINMissing     = "PIN_NOT_ENTERED"    // a fob code without its PIN
-	NextWrong      = "NEXT_TOKENCODE_WRONG"
-	NextRequired   = "NEXT_TOKENCODE_REQUIRED" // the agent cannot ask for it
-	NewPINRequired = "NEW_PIN_REQUIRED"        // the agent cannot ask for it
-	PINRefused     = "NEW_PIN_REFUSED"         // too often, or by the user
-	Cancelled      = "CANCELLED"
-)
-
 // A Keyring opens seeds, seals attempts and makes keyed hashes: a seed.Keyring.
 type Keyring interface {
 	OpenSeed(ctx context.Context, s seed.Sealed, serial string, generation int) (seed.Seed, error)

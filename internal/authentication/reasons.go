@@ -1,0 +1,103 @@
+package authentication
+
+// Reasons of a denial. They are in the audit record, and shown to the help desk with what [Explain] says of them; whoever
+// asks for a decision is told none.
+const (
+	UnknownUser    = "UNKNOWN_USER"
+	UserDisabled   = "USER_DISABLED"
+	UserLocked     = "USER_LOCKED"
+	SourceLocked   = "SOURCE_LOCKED"      // too many failures from sources that the user never succeeded from
+	NoToken        = "NO_TOKEN"           // none assigned
+	TokenDisabled  = "TOKEN_DISABLED"     // those assigned are disabled ...
+	TokenExpired   = "TOKEN_EXPIRED"      // ... or expired
+	TokenNotYet    = "TOKEN_NOT_YET"      // ... or not valid yet
+	TokenLost      = "TOKEN_LOST"         // ... or lost
+	EmergencyOver  = "EMERGENCY_EXPIRED"  // an emergency code after its time
+	EmergencyUsed  = "EMERGENCY_USED"     // a one-time emergency code again
+	BadPasscode    = "BAD_PASSCODE"       // no tokencode of the window
+	BadPIN         = "BAD_PIN"            // the tokencode was right
+	BadTokencode   = "BAD_TOKENCODE"      // the PIN was right
+	AlreadyUsed    = "ALREADY_USED"       // this code or a later one was accepted before
+	Retransmitted  = "RETRY_AFTER_ACCEPT" // the code that the same agent has just been told is accepted: not counted
+	PINMissing     = "PIN_NOT_ENTERED"    // a fob code without its PIN
+	NextWrong      = "NEXT_TOKENCODE_WRONG"
+	NextRequired   = "NEXT_TOKENCODE_REQUIRED" // the agent cannot ask for it
+	NewPINRequired = "NEW_PIN_REQUIRED"        // the agent cannot ask for it
+	PINRefused     = "NEW_PIN_REFUSED"         // too often, or by the user
+	Cancelled      = "CANCELLED"
+)
+
+// An Explanation says what a reason means, and what to do next: a sentence each, for the help desk.
+type Explanation struct{ Meaning, NextStep string }
+
+// Explain tells what a reason means; nothing of one that is not known.
+func Explain(reason string) Explanation { return explanations[reason] }
+
+var explanations = map[string]Explanation{
+	UnknownUser: {
+		"There is no user of this ID.",
+		"Ask what she typed: IDs differ by case; 'user list --query' finds hers."},
+	UserDisabled: {
+		"The user is disabled, and with her all of her tokens.",
+		"If she may sign in again, enable her with 'user edit USERID --enabled'."},
+	UserLocked: {
+		"Too many wrong passcodes in a row locked the user.",
+		"Look at the failures before the lock; if they were hers, 'user unlock USERID'; if not, have her change her PIN too."},
+	SourceLocked: {
+		"Too many wrong passcodes came from places that she never signed in from, and locked all such places.",
+		"If she is at a new place, 'user unlock USERID'; if not, somebody tries her name: leave it locked, she is not hindered where she signs in."},
+	NoToken: {
+		"The user holds no token, or the one that the dialogue began with was taken away or got a new seed.",
+		"See 'user show USERID'; give her one with 'token assign --user USERID' and 'token distribute'."},
+	TokenDisabled: {
+		"Her token is disabled.",
+		"Find out why in 'token show SERIAL'; if she may use it again, 'token enable SERIAL'."},
+	TokenExpired: {
+		"Her token's last valid day is over.",
+		"Give her another one with 'token replace SERIAL'."},
+	TokenNotYet: {
+		"Her token's first valid day has not come.",
+		"Have her wait for the day that 'token show SERIAL' names, or give her another token."},
+	TokenLost: {
+		"The token is marked lost, and its codes are refused.",
+		"If she has it, 'token found SERIAL'; if not, 'token lost SERIAL --emergency set' gives her codes, and the sign-in was not hers."},
+	EmergencyOver: {
+		"The emergency code was right, but emergency access is over.",
+		"Give her new codes with 'token lost SERIAL --emergency set', or replace the token."},
+	EmergencyUsed: {
+		"This emergency code of a set was used before.",
+		"Have her take the next one of her list; if she did not use it, its copy is in other hands: 'token lost SERIAL --emergency set' ends the old ones."},
+	BadPasscode: {
+		"What was typed is no code that her tokens show now.",
+		"Compare serial number and clock of her app with 'token show SERIAL'; two codes and 'token resync SERIAL' tell a clock that is off."},
+	BadPIN: {
+		"The tokencode was right and the PIN was not.",
+		"If she forgot the PIN, 'token clear-pin SERIAL': the next right tokencode sets a new one; if it was not her, her device is in other hands."},
+	BadTokencode: {
+		"The PIN was right and the tokencode was not.",
+		"Have her wait for the next tokencode; if that fails too, 'token resync SERIAL'; if it was not her, somebody knows her PIN."},
+	AlreadyUsed: {
+		"This tokencode, or a later one, was accepted before.",
+		"Have her wait until the app shows the next one; if she did not use it, somebody saw it: look who signed in just before."},
+	Retransmitted: {
+		"The agent sent again what it had just been told is accepted; it counts as no failure.",
+		"Nothing for her to do; if it happens often, the agent gives up waiting too early."},
+	PINMissing: {
+		"The tokencode was right, and the PIN before it was missing.",
+		"Have her type the PIN and the tokencode after it, as one word."},
+	NextWrong: {
+		"A next tokencode was asked for, and what came is not the one that follows the first.",
+		"Have her type the tokencode that the app shows right after the one before; 'token resync SERIAL' helps if the clock is off."},
+	NextRequired: {
+		"The passcode was right, but the next tokencode is needed, and this agent cannot ask for it.",
+		"Have her sign in once where it can be asked for, or 'token resync SERIAL'."},
+	NewPINRequired: {
+		"The passcode was right, but a new PIN is needed, and this agent cannot ask for it.",
+		"Have her sign in once where it can be asked for, or set one with 'token set-pin SERIAL'."},
+	PINRefused: {
+		"No new PIN came about: three were refused by the rules, or she did not want the one that was made.",
+		"Tell her the rules for PINs ('policy show') and have her sign in again; the old PIN stays until then."},
+	Cancelled: {
+		"She, or the agent for her, ended the dialogue.",
+		"Have her begin again with the next tokencode."},
+}
