@@ -39,7 +39,7 @@ func (p *program) tokenLost() *cobra.Command {
 }
 
 func (p *program) tokenFound() *cobra.Command {
-	return p.change("found SERIAL", "Let a token that was lost authenticate again; its emergency codes end", "accepting", func(r run, serial string, version int) (client.Token, error) {
+	return p.change("found SERIAL", "Let a token that was lost authenticate again; its emergency codes end", "found", func(r run, serial string, version int) (client.Token, error) {
 		return r.server.ReportFound(r.ctx, serial, version)
 	})
 }
