@@ -82,6 +82,7 @@ func (p *program) commands() []*cobra.Command {
 		p.keyCommands(),
 		p.clockCommands(),
 		p.auditCommands(),
+		p.benchCommand(),
 		p.whoamiCommand(),
 	}
 }

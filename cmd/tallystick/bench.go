@@ -1,0 +1,87 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/internal/bench"
+	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+func (p *program) benchCommand() *cobra.Command {
+	plan := bench.Plan{Now: time.Now}
+	var protocol, mix, plot string
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure how many passcodes a second this machine decides",
+		Long: `Measure how many passcodes a second this machine decides, and how long each answer takes.
+
+It makes a throw-away deployment with users and tokens, starts a server on it as a process of its own, and asks it. Before and
+after, it measures how many single rows a second the same database changes by itself, each in a durable transaction of its own.
+What is printed last is the comparison, and whether any code was accepted twice: none must be.
+
+The embedded database is measured in the folder for temporary files (TMPDIR): put it on the disk that matters. A PostgreSQL
+database must be empty; it is empty again afterwards. It has to allow some more connections than there are clients.
+
+With --servers 2, two servers share a PostgreSQL database, and every passcode is sent to both at the same time.`,
+		Args: cli.Exactly(0),
+	}
+	f := cmd.Flags()
+	f.StringVar(&protocol, "protocol", "radius", "`protocol` to ask by: radius or rest (the SecurID Authentication API)")
+	f.StringVar(&plan.Database, "database", "", "`URL` of an empty PostgreSQL database instead of the embedded one; the password may come from PGPASSWORD or ~/.pgpass (TALLYSTICK_BENCH_DATABASE)")
+	f.IntVar(&plan.Tokens, "tokens", 10_000, "how many users there are, with a token each")
+	f.IntVar(&plan.Clients, "clients", 32, "how many requests are under way at once at most")
+	f.IntVar(&plan.Servers, "servers", 1, "1, or 2 that share a PostgreSQL database")
+	f.DurationVar(&plan.Duration, "duration", 10*time.Second, "how long to ask")
+	f.Int64Var(&plan.Requests, "requests", 0, "stop after so many exchanges instead")
+	f.Float64Var(&plan.Rate, "rate", 0, "exchanges that begin in a second, whether or not the server keeps up (default as many as it answers)")
+	f.StringVar(&mix, "mix", bench.Usual.String(), "how many of a hundred are good, wrong, replayed, or need the next tokencode")
+	f.DurationVar(&plan.Baseline, "baseline", 3*time.Second, "how long the bare database is measured, before and after; 0 for not at all")
+	f.StringVar(&plot, "plot", "", "`file` for a picture of throughput and latency over time (SVG)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var err error
+		plan.Protocol = bench.Protocol(protocol)
+		if plan.Mix, err = bench.ParseMix(mix); err != nil {
+			return err
+		}
+		if plan.Database == "" {
+			plan.Database = os.Getenv("TALLYSTICK_BENCH_DATABASE")
+		}
+		if plan.Program, err = os.Executable(); err != nil {
+			return err
+		}
+		plan.Progress = func(format string, args ...any) { p.Note(fmt.Sprintf(format, args...)) }
+		report, err := bench.Run(cmd.Context(), plan)
+		if err != nil {
+			return err
+		}
+		if plot != "" {
+			if err := writePlot(plot, &report); err != nil {
+				return err
+			}
+		}
+		if p.JSON {
+			err = p.PrintJSON(report)
+		} else {
+			err = report.Print(p.Out)
+		}
+		if err == nil && !report.Good() {
+			return cli.Status(cli.Failed)
+		}
+		return err
+	}
+	return cmd
+}
+
+func writePlot(file string, report *bench.Report) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return fault.New(fault.Invalid, "the plot cannot be written: %v", err)
+	}
+	return errors.Join(report.Plot(f), f.Close())
+}
