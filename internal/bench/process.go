@@ -64,12 +64,12 @@ func (d *deployment) start(ctx context.Context, p *Plan, n int) (*process, error
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", p.Program, err)
 	}
-	serving := make(chan struct{})
-	go s.listen(said, serving)
+	ready := make(chan struct{})
+	go s.listen(said, ready)
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	select {
-	case <-serving:
+	case <-ready:
 	case <-s.ended:
 		err = errEnded
 	case <-ctx.Done():
@@ -84,31 +84,36 @@ func (d *deployment) start(ctx context.Context, p *Plan, n int) (*process, error
 	return s, nil
 }
 
-var addresses = map[string]*regexp.Regexp{
-	"agents": regexp.MustCompile(` agents=(\S+)`),
-	"radius": regexp.MustCompile(` radius=(\S+)`),
-}
+// What a server says about where it can be asked.
+var (
+	servingAgents = regexp.MustCompile(` msg=serving .*agents=(\S+)`)
+	servingRADIUS = regexp.MustCompile(` msg="serving RADIUS" port=authentication address=(\S+)`)
+	serving       = " msg=serving "
+)
 
-// listen reads what the server says until it ends.
-func (s *process) listen(said io.Reader, serving chan<- struct{}) {
+// listen reads what the server says until it ends. ready is closed when it can be asked.
+func (s *process) listen(said io.Reader, ready chan<- struct{}) {
 	defer close(s.ended)
+	served := false
 	for lines := bufio.NewScanner(said); lines.Scan(); {
 		line := lines.Text()
 		s.mu.Lock()
 		s.last = append(s.last, line)
 		s.last = s.last[max(0, len(s.last)-linesKept):]
 		s.mu.Unlock()
-		if serving == nil || !strings.Contains(line, " msg=serving ") {
+		if ready == nil {
 			continue
 		}
-		if m := addresses["agents"].FindStringSubmatch(line); m != nil {
-			s.agents = m[1]
+		served = served || strings.Contains(line, serving)
+		for address, form := range map[*string]*regexp.Regexp{&s.agents: servingAgents, &s.radius: servingRADIUS} {
+			if m := form.FindStringSubmatch(line); m != nil {
+				*address = m[1]
+			}
 		}
-		if m := addresses["radius"].FindStringSubmatch(line); m != nil {
-			s.radius = m[1]
+		if served && s.agents+s.radius != "" {
+			close(ready)
+			ready = nil
 		}
-		close(serving)
-		serving = nil
 	}
 	_ = s.cmd.Wait() // how it ended, ProcessState tells
 }

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs a command beside a private PostgreSQL that waits for the disk, with an empty database that
+# TALLYSTICK_BENCH_DATABASE names:
+#   scripts/postgres.sh bin/tallystick bench --clients 256
+# PGOPTIONS_SERVER adds settings ("-c shared_buffers=1GB"). TMPDIR says on which disk it is.
+set -euo pipefail
+
+bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -n 1 || command -v initdb)")
+[ -x "$bin/initdb" ] || { echo "PostgreSQL is not installed: scripts/setup.sh installs it" >&2; exit 1; }
+dir=$(mktemp -d "${TMPDIR:-/tmp}/tsb-pg-XXXXXX")
+as=()
+if [ "$(id -u)" -eq 0 ]; then # as whom PostgreSQL does not run
+	chown postgres "$dir"
+	as=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+fi
+end() {
+	(cd "$dir" && "${as[@]}" "$bin/pg_ctl" --mode=fast --pgdata="$dir/data" stop >/dev/null 2>&1) || true
+	rm -rf "$dir"
+}
+trap end EXIT
+(
+	cd "$dir"
+	"${as[@]}" "$bin/initdb" --auth=trust --username=tallystick --encoding=UTF8 --locale=C.UTF-8 --pgdata="$dir/data"
+	"${as[@]}" "$bin/pg_ctl" --wait --pgdata="$dir/data" --log="$dir/log" --options="-k '$dir' -c listen_addresses= -c max_connections=600 \
+		-c shared_buffers=512MB -c max_wal_size=4GB -c checkpoint_timeout=15min ${PGOPTIONS_SERVER:-}" start
+) >"$dir/start" 2>&1 || { cat "$dir/start" "$dir/log" >&2; exit 1; }
+TALLYSTICK_BENCH_DATABASE="postgres:///postgres?host=$dir&user=tallystick" "$@"
