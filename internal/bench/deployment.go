@@ -89,7 +89,10 @@ func (d *deployment) make(ctx context.Context, p *Plan) error {
 		return err
 	}
 	err = d.fill(ctx, p, db)
-	return errors.Join(err, db.Close())
+	if err := errors.Join(err, db.Close()); err != nil || p.Database == "" {
+		return err
+	}
+	return administer(ctx, d.database, "ANALYZE") // as a database that has lived for a minute has done by itself
 }
 
 // data is the data folder of a server.
@@ -119,7 +122,9 @@ func (d *deployment) makeSchema(ctx context.Context, database string) error {
 	if _, err := conn.Exec(ctx, "CREATE SCHEMA "+schema); err != nil {
 		return err
 	}
-	d.remove = append(d.remove, func() error { return dropSchema(context.WithoutCancel(ctx), database) })
+	d.remove = append(d.remove, func() error {
+		return administer(context.WithoutCancel(ctx), database, "DROP SCHEMA "+schema+" CASCADE")
+	})
 	q := at.Query()
 	q.Set("search_path", schema)
 	at.RawQuery = q.Encode()
@@ -127,12 +132,13 @@ func (d *deployment) makeSchema(ctx context.Context, database string) error {
 	return nil
 }
 
-func dropSchema(ctx context.Context, database string) error {
+// administer runs a statement on a connection of its own.
+func administer(ctx context.Context, database, statement string) error {
 	conn, err := pgx.Connect(ctx, database)
 	if err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, "DROP SCHEMA "+schema+" CASCADE")
+	_, err = conn.Exec(ctx, statement)
 	return errors.Join(err, conn.Close(ctx))
 }
 
