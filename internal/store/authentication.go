@@ -111,46 +111,50 @@ func (db *DB) Decided(ctx context.Context, keys [][]byte) ([]authentication.Kept
 	return list(ctx, db, scanKept, "SELECT request_key, expires_at, key_id, sealed FROM decision WHERE request_key IN "+among, args...)
 }
 
-// The statements of Settle, one row each.
+// How Settle writes.
 var (
-	settleUse = "UPDATE token_generation SET last_interval = $1, clock_offset = $2, bad_passcodes = $3, last_used_at = $4, last_agent = $5 " +
-		"WHERE serial = $6 AND number = $7 AND version = $8 AND live AND last_interval = $9"
-	settleGuard = "UPDATE user_guard SET (own_count, own_since, own_locked_at, strange_count, strange_since, strange_locked_at, sources) = " +
-		"($1, $2, $3, $4, $5, $6, $7) WHERE user_id = $8"
-	settleBegun = attemptColumns.insert("attempt")
-	settleTurn  = "UPDATE attempt SET (turn, expires_at, key_id, sealed) = ($1, $2, $3, $4) WHERE id = $5 AND turn = $6"
-	settleEnd   = "DELETE FROM attempt WHERE id = $1"
-	settleKept  = "INSERT INTO decision (request_key, expires_at, key_id, sealed) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+	settleUse = updating("token_generation", "last_interval bigint, clock_offset bigint, bad_passcodes bigint, last_used_at bigint, last_agent text",
+		"serial text, number bigint, version bigint, last_interval bigint", "live")
+	settleGuard = updating("user_guard", "own_count bigint, own_since bigint, own_locked_at bigint, "+
+		"strange_count bigint, strange_since bigint, strange_locked_at bigint, sources bytea", "user_id text", "")
+	settleBegun = inserting("attempt", "id text, agent text, user_id text, turn bigint, expires_at bigint, key_id bigint, sealed bytea")
+	settleTurn  = updating("attempt", "turn bigint, expires_at bigint, key_id bigint, sealed bytea", "id text, turn bigint", "")
+	settleEnd   = deleting("attempt", "id text")
+	settleKept  = inserting("decision", "request_key bytea, expires_at bigint, key_id bigint, sealed bytea")
 )
 
-// Settle writes what was decided. The use of a code is one conditional write: whoever asks at the same moment, and on
+// Settle writes what was decided, when the transaction commits. The use of a code is one conditional write: whoever asks at the same moment, and on
 // whichever server, one of them finds the guard where it was. [fault.Conflict] if anything is not what it was decided by.
 func (db *DB) Settle(ctx context.Context, s authentication.Settlement) error {
 	changed := fault.New(fault.Conflict, "something changed meanwhile: decide again")
-	var all []statement
-	add := func(query string, args ...any) { all = append(all, statement{query, args, 1, changed}) }
+	rows := map[*way][][]any{}
+	add := func(w *way, values ...any) { rows[w] = append(rows[w], values) }
 	for _, u := range s.Uses {
-		add(settleUse, u.After.LastInterval, u.After.Offset, u.After.BadPasscodes, micros(u.After.LastUsedAt), u.After.LastAgent,
+		add(&settleUse, u.After.LastInterval, u.After.Offset, u.After.BadPasscodes, micros(u.After.LastUsedAt), u.After.LastAgent,
 			u.Serial, u.Number, u.Version, u.Before.LastInterval)
 	}
 	for _, g := range s.Guards {
-		add(settleGuard, g.Own.Count, micros(g.Own.Since), micros(g.Own.LockedAt), g.Strange.Count, micros(g.Strange.Since), micros(g.Strange.LockedAt),
+		add(&settleGuard, g.Own.Count, micros(g.Own.Since), micros(g.Own.LockedAt), g.Strange.Count, micros(g.Strange.Since), micros(g.Strange.LockedAt),
 			bytesOrNull(g.Sources), g.UserID)
 	}
 	for _, a := range s.Attempts {
 		if a.Before() == 0 {
-			add(settleBegun, a.ID, a.Agent, a.UserID, a.Turn, micros(a.ExpiresAt), a.Sealed.KeyID, a.Sealed.Blob)
+			add(&settleBegun, a.ID, a.Agent, a.UserID, a.Turn, micros(a.ExpiresAt), a.Sealed.KeyID, a.Sealed.Blob)
 		} else {
-			add(settleTurn, a.Turn, micros(a.ExpiresAt), a.Sealed.KeyID, a.Sealed.Blob, a.ID, a.Before())
+			add(&settleTurn, a.Turn, micros(a.ExpiresAt), a.Sealed.KeyID, a.Sealed.Blob, a.ID, a.Before())
 		}
 	}
 	for _, id := range s.Ended {
-		add(settleEnd, id)
+		add(&settleEnd, id)
 	}
 	for _, k := range s.Decided {
-		add(settleKept, k.Key, micros(k.ExpiresAt), k.Sealed.KeyID, k.Sealed.Blob)
+		add(&settleKept, k.Key, micros(k.ExpiresAt), k.Sealed.KeyID, k.Sealed.Blob)
 	}
-	return db.batch(ctx, all)
+	var all []bulk
+	for _, w := range []*way{&settleUse, &settleGuard, &settleBegun, &settleTurn, &settleEnd, &settleKept} {
+		all = append(all, bulk{*w, rows[w], changed})
+	}
+	return db.atLast(ctx, all...)
 }
 
 // DropAttempts removes attempts and kept decisions that expired before a time.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -40,35 +39,24 @@ func OpenBare(ctx context.Context, o Options, rows, connections int) (*Bare, err
 	if err != nil {
 		return nil, err
 	}
+	e := db.engine.(*sqliteEngine)
 	b := &Bare{close: db.Close}
-	if err := execAll(ctx, db.write, bareTable, fill); err != nil {
-		return nil, errors.Join(err, db.Close())
+	do := func(ctx context.Context, query string, args ...any) (int64, error) {
+		w := <-e.writer
+		defer func() { e.writer <- w }()
+		return w.do(ctx, query, args...)
 	}
-	use, err := db.write.PrepareContext(ctx, bareUse) //nolint:sqlclosecheck // it goes with the database
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	b.use = func(ctx context.Context, id, counter int64) (int64, error) {
-		result, err := use.ExecContext(ctx, id, counter)
-		if err != nil {
-			return 0, err
+	for _, s := range []string{bareTable, fill} {
+		if _, err := do(ctx, s); err != nil {
+			return nil, errors.Join(err, db.Close())
 		}
-		return result.RowsAffected()
 	}
+	b.use = func(ctx context.Context, id, counter int64) (int64, error) { return do(ctx, bareUse, id, counter) }
 	b.setting = func(ctx context.Context, name string) (value string, err error) {
-		err = db.write.QueryRowContext(ctx, "PRAGMA "+name).Scan(&value)
+		err = e.read.QueryRowContext(ctx, "PRAGMA "+name).Scan(&value)
 		return value, err
 	}
 	return b, nil
-}
-
-func execAll(ctx context.Context, db *sql.DB, statements ...string) error {
-	for _, s := range statements {
-		if _, err := db.ExecContext(ctx, s); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func openBarePostgres(ctx context.Context, url, fill string, connections int) (*Bare, error) {

@@ -2,14 +2,16 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 	"github.com/tallystick/tallystick/internal/token"
@@ -39,11 +41,7 @@ func fill(b *testing.B, db *DB) []string {
 			}
 			serials = append(serials, t.Serial)
 		}
-		_, err := db.exec(ctx, "CREATE TABLE bare (serial TEXT PRIMARY KEY, last_interval BIGINT NOT NULL)")
-		if err == nil {
-			_, err = db.exec(ctx, "INSERT INTO bare SELECT serial, -1 FROM token")
-		}
-		return err
+		return nil
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -51,43 +49,51 @@ func fill(b *testing.B, db *DB) []string {
 	return serials
 }
 
-// BenchmarkAccept compares the acceptance of a code with a single-row conditional UPDATE of the same driver ("bare"), and shows
-// what it costs with its event. PostgreSQL runs as storetest starts it: without waiting for the disk.
-func BenchmarkAccept(b *testing.B) {
+// BenchmarkSettle holds what a group of decisions costs, with its events, against single-row updates of the same database, each
+// in a transaction of its own ("bare"). PostgreSQL runs as storetest starts it: without waiting for the disk.
+func BenchmarkSettle(b *testing.B) {
 	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
-		db := opened(b, url(b))
-		serials := fill(b, db)
-		var interval atomic.Int64
-		use := func(ctx context.Context, n int64) error {
-			// The statement of Settle, without what it was read by: callers overtake each other here.
-			_, err := db.exec(ctx, strings.Replace(settleUse, "last_interval = $9", "last_interval >= $9", 1), n, 0, 0, nil, "", serials[n%benchTokens], 1, 1, token.Unused)
-			return err
-		}
-		for _, way := range []struct {
-			name string
-			do   func(ctx context.Context, n int64) error
-		}{
-			{"bare", func(ctx context.Context, n int64) error {
-				_, err := db.write.ExecContext(ctx, "UPDATE bare SET last_interval = $1 WHERE serial = $2 AND last_interval < $1", n, serials[n%benchTokens])
-				return err
-			}},
-			{"accept", func(ctx context.Context, n int64) error {
-				return use(ctx, n)
-			}},
-			{"accept+event", func(ctx context.Context, n int64) error {
-				return db.Transact(ctx, func(ctx context.Context) error {
-					if err := use(ctx, n); err != nil {
-						return err
-					}
-					return db.Record(ctx, audit.New(ctx, benchTime, "authn.success", "user:u", nil))
-				})
-			}},
-		} {
-			for _, callers := range []int{1, 8, 32} {
-				b.Run(fmt.Sprintf("%s/%s/callers=%d", name, way.name, callers), func(b *testing.B) {
-					crowd(b, callers, func() error { return way.do(b.Context(), interval.Add(1)) })
-				})
+		b.Run(name+"/bare", func(b *testing.B) {
+			bare, err := OpenBare(b.Context(), Options{URL: url(b)}, benchTokens, 8)
+			if err != nil {
+				b.Fatal(err)
 			}
+			defer bare.Close()
+			b.ResetTimer()
+			var counter atomic.Int64
+			crowd(b, 8, func() error {
+				n := counter.Add(1)
+				if err := bare.Use(b.Context(), n%benchTokens, n); fault.CodeOf(err) != fault.Conflict {
+					return err
+				}
+				return nil // another caller was faster
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+		for _, size := range []int{1, 8, benchTokens} {
+			b.Run(fmt.Sprintf("%s/group=%d", name, size), func(b *testing.B) {
+				db := opened(b, url(b))
+				serials := fill(b, db)
+				last := token.Unused
+				b.ResetTimer()
+				for n := range b.N {
+					var s authentication.Settlement
+					var events []audit.Event
+					for i := range size {
+						s.Uses = append(s.Uses, authentication.Use{Serial: serials[i], Number: 1, Version: 1,
+							Before: token.Clock{LastInterval: last}, After: token.Clock{LastInterval: int64(n), LastUsedAt: benchTime, LastAgent: "radius:vpn"}})
+						events = append(events, audit.New(b.Context(), benchTime, "authn.success", "user:u", nil))
+					}
+					err := db.Transact(b.Context(), func(ctx context.Context) error {
+						return errors.Join(db.Settle(ctx, s), db.RecordAll(ctx, events))
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+					last = int64(n)
+				}
+				b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "rows/s")
+			})
 		}
 	}
 }

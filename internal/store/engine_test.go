@@ -117,11 +117,15 @@ func TestSQLiteFile(t *testing.T) {
 	}
 	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "secure_delete": "1"} {
 		var got string
-		if err := db.write.QueryRowContext(ctx, "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+		err := db.Transact(ctx, func(ctx context.Context) (err error) {
+			got, err = one(ctx, db, nil, text, "SELECT * FROM pragma_"+pragma)
+			return err
+		})
+		if err != nil || got != want {
 			t.Errorf("%s is %q, %v", pragma, got, err)
 		}
 	}
-	if _, err := db.read.ExecContext(ctx, "DELETE FROM secret"); err == nil {
+	if _, err := list(ctx, db, text, "DELETE FROM secret RETURNING name"); err == nil {
 		t.Error("a reader can write")
 	}
 	holds := func() bool {
@@ -362,8 +366,7 @@ func cuttable(t *testing.T, database string) (url string, cut func()) {
 func TestPostgresDurability(t *testing.T) {
 	url := storetest.Postgres(t)
 	for given, want := range map[string]string{"off": "on", "remote_apply": "remote_apply"} {
-		var got string
-		err := opened(t, url+"&synchronous_commit="+given).write.QueryRowContext(t.Context(), "SHOW synchronous_commit").Scan(&got)
+		got, err := one(t.Context(), opened(t, url+"&synchronous_commit="+given), nil, text, "SHOW synchronous_commit")
 		if err != nil || got != want {
 			t.Errorf("asked for %s: got %q, %v", given, got, err)
 		}

@@ -29,9 +29,9 @@ func (db *DB) migrate(ctx context.Context) error {
 	return db.explain(err)
 }
 
-// history is the migrations, ready to run.
+// history is the migrations, ready to run, on connections that closing it ends.
 func (db *DB) history() (*goose.Provider, error) {
-	dialect, folder, options, err := db.migrations()
+	handle, dialect, folder, options, err := db.migrations()
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (db *DB) history() (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(dialect, db.write, files, append(options, goose.WithDisableGlobalRegistry(true))...)
+	return goose.NewProvider(dialect, handle, files, append(options, goose.WithDisableGlobalRegistry(true))...)
 }
 
 func (db *DB) up(ctx context.Context) error {
@@ -47,6 +47,7 @@ func (db *DB) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer provider.Close()
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("bringing the tables up to date: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -57,8 +59,7 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := stdlib.OpenDBFromPool(pool) // and no idle connections of its own
-	return &DB{read: db, write: db, engine: postgresEngine{pool}}, nil
+	return &DB{postgresEngine{pool}}, nil
 }
 
 // insistOnDurability refuses to run where a commit is answered before it is on the disk: a crash could bring an
@@ -79,37 +80,183 @@ func noteDoubt(conn *pgconn.PgConn, n *pgconn.Notice) {
 	}
 }
 
-func (postgresEngine) watch(conn *sql.Conn) (func() bool, error) {
-	var data map[string]any
-	err := conn.Raw(func(c any) error {
-		data = c.(*stdlib.Conn).Conn().PgConn().CustomData()
-		delete(data, doubt)
-		return nil
-	})
-	return func() bool { return data[doubt] != nil }, err
-}
-
 func (postgresEngine) clock() string {
 	return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
 }
 
-// batch sends all statements in one message and waits once for their answers.
-func (postgresEngine) batch(ctx context.Context, tx *transaction, statements []statement) ([]int64, error) {
-	touched := make([]int64, len(statements))
-	err := tx.conn.Raw(func(c any) error {
-		var b pgx.Batch
-		for i, s := range statements {
-			b.Queue(s.query, s.args...).Exec(func(tag pgconn.CommandTag) error {
-				touched[i] = tag.RowsAffected()
-				return nil
-			})
-		}
-		return c.(*stdlib.Conn).Conn().SendBatch(ctx, &b).Close()
-	})
-	return touched, err
+func (e postgresEngine) close() error {
+	e.pool.Close()
+	return nil
 }
 
-func (e postgresEngine) release() { e.pool.Close() }
+func (e postgresEngine) look(ctx context.Context, looks []look) error {
+	var b pgx.Batch
+	queueLooks(&b, looks)
+	return e.pool.SendBatch(ctx, &b).Close()
+}
+
+func queueLooks(b *pgx.Batch, looks []look) {
+	for _, l := range looks {
+		b.Queue(l.query, l.args...).Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				if err := l.each(rows); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		})
+	}
+}
+
+// A postgresTransaction begins with the first message that it sends, and ends with the last.
+type postgresTransaction struct{ *pgxpool.Conn }
+
+func (e postgresEngine) begin(ctx context.Context) (connection, error) {
+	conn, err := e.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	delete(conn.Conn().PgConn().CustomData(), doubt)
+	return postgresTransaction{conn}, nil
+}
+
+const idle = 'I' // the status of a connection without a transaction
+
+// message begins with BEGIN if nothing has been sent yet. If that fails, the transaction has failed for good (transaction.fail):
+// no later message can begin one that holds the rest of it only.
+func (t postgresTransaction) message() *pgx.Batch {
+	b := new(pgx.Batch)
+	if t.status() == idle {
+		b.Queue("begin")
+	}
+	return b
+}
+
+func (t postgresTransaction) status() byte { return t.Conn.Conn().PgConn().TxStatus() }
+
+func (t postgresTransaction) send(ctx context.Context, b *pgx.Batch) error {
+	return t.SendBatch(ctx, b).Close()
+}
+
+func (t postgresTransaction) look(ctx context.Context, looks []look) error {
+	b := t.message()
+	queueLooks(b, looks)
+	return t.send(ctx, b)
+}
+
+func (t postgresTransaction) batch(ctx context.Context, statements []statement) ([]int64, error) {
+	b := t.message()
+	touched := make([]int64, len(statements))
+	for i, s := range statements {
+		b.Queue(s.query, s.args...).Exec(func(tag pgconn.CommandTag) error {
+			touched[i] = tag.RowsAffected()
+			return nil
+		})
+	}
+	return touched, t.send(ctx, b)
+}
+
+func (t postgresTransaction) write(ctx context.Context, changes []bulk, commit bool) (sent bool, err error) {
+	if commit && len(changes) == 0 && t.status() == idle {
+		return false, nil // it did nothing
+	}
+	b := t.message()
+	done := 0
+	for _, c := range changes {
+		args, err := c.arrays()
+		if err != nil {
+			return false, err
+		}
+		b.Queue(c.many, args...).Exec(func(pgconn.CommandTag) error { done++; return nil })
+	}
+	var ended pgconn.CommandTag
+	if commit {
+		b.Queue("commit").Exec(func(tag pgconn.CommandTag) error { ended = tag; return nil })
+	}
+	err = t.send(ctx, b)
+	// After an error the server passes over the rest of the message, with its COMMIT.
+	if refused := new(pgconn.PgError); errors.As(err, &refused) && done < len(changes) {
+		if refused.Code == divisionByZero && changes[done].other != nil {
+			err = changes[done].other
+		}
+		return false, err
+	}
+	switch {
+	case err != nil || !commit:
+	case ended.String() != "COMMIT":
+		err = pgx.ErrTxCommitRollback
+	case t.Conn.Conn().PgConn().CustomData()[doubt] != nil:
+		err = errDoubtful
+	}
+	return commit && !pgconn.SafeToRetry(err), err
+}
+
+const divisionByZero = "22012"
+
+// undoPatience is how long a ROLLBACK may take; after it the connection is closed, which undoes as well.
+const undoPatience = 5 * time.Second
+
+func (t postgresTransaction) end() {
+	if !t.Conn.Conn().IsClosed() && t.status() != idle {
+		ctx, cancel := context.WithTimeout(context.Background(), undoPatience)
+		defer cancel()
+		_, _ = t.Exec(ctx, "rollback") // if it fails, Release closes the connection
+	}
+	t.Release()
+}
+
+// arrays are the rows of a bulk as an array for each field.
+func (c bulk) arrays() ([]any, error) {
+	args := make([]any, len(c.kinds))
+	for i, kind := range c.kinds {
+		var err error
+		switch kind {
+		case "bigint":
+			args[i], err = column(c.rows, i, bigint)
+		case "text":
+			args[i], err = column(c.rows, i, func(v any) (string, error) { return fmt.Sprint(v), nil })
+		case "bytea":
+			args[i], err = column(c.rows, i, func(v any) (b []byte, err error) {
+				b, ok := v.([]byte)
+				if !ok && v != nil {
+					err = fmt.Errorf("store: %T is no bytea", v)
+				}
+				return b, err
+			})
+		default:
+			err = fmt.Errorf("store: no array of %s can be made", kind)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return args, nil
+}
+
+// bigint is a number, or NULL.
+func bigint(v any) (pgtype.Int8, error) {
+	switch n := v.(type) {
+	case nil:
+		return pgtype.Int8{}, nil
+	case int:
+		return pgtype.Int8{Int64: int64(n), Valid: true}, nil
+	case int64:
+		return pgtype.Int8{Int64: n, Valid: true}, nil
+	}
+	return pgtype.Int8{}, fmt.Errorf("store: %T is no bigint", v)
+}
+
+// column is one value of each row.
+func column[T any](rows [][]any, i int, as func(any) (T, error)) ([]T, error) {
+	all := make([]T, len(rows))
+	for n, values := range rows {
+		var err error
+		if all[n], err = as(values[i]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
 
 // Keys never change, so the locks let rows be referred to meanwhile.
 func (postgresEngine) locks() string               { return " FOR NO KEY UPDATE" }
@@ -119,9 +266,10 @@ func (postgresEngine) locksFree() string           { return " FOR NO KEY UPDATE 
 // logLock is the advisory lock of the audit log, one for each database.
 const logLock = 0x7461_6c6c_79
 
-func (postgresEngine) lockLog(ctx context.Context, tx querier) error {
+func (postgresEngine) lockLog(ctx context.Context, tx *transaction) error {
 	var ours bool
-	if err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock($1)", int64(logLock)).Scan(&ours); err != nil {
+	try := look{"SELECT pg_try_advisory_xact_lock($1)", []any{int64(logLock)}, func(r row) error { return r.Scan(&ours) }}
+	if err := tx.fail(tx.look(ctx, []look{try})); err != nil {
 		return err
 	}
 	if !ours {
@@ -130,10 +278,10 @@ func (postgresEngine) lockLog(ctx context.Context, tx querier) error {
 	return nil
 }
 
-func (postgresEngine) migrations() (goose.Dialect, string, []goose.ProviderOption, error) {
+func (e postgresEngine) migrations() (*sql.DB, goose.Dialect, string, []goose.ProviderOption, error) {
 	// Of servers that start at once, one makes the tables and the others look again every second.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	return goose.DialectPostgres, "migrations/postgres", []goose.ProviderOption{goose.WithSessionLocker(locker)}, err
+	return stdlib.OpenDBFromPool(e.pool), goose.DialectPostgres, "migrations/postgres", []goose.ProviderOption{goose.WithSessionLocker(locker)}, err
 }
 
 func (postgresEngine) sort(err error) failure {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,22 +13,44 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-// querier is what both a transaction and a handle can do.
-type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
-
 // A row is what a line of an answer is scanned from.
 type row interface{ Scan(dest ...any) error }
 
-// reader is where a SELECT goes: into the transaction, if there is one.
-func (db *DB) reader(ctx context.Context) querier {
+// A look is a SELECT, and what is done with each row of its answer.
+type look struct {
+	query string
+	args  []any
+	each  func(row) error
+}
+
+// into makes a look that gathers all rows.
+func into[T any](all *[]T, scan func(row) (T, error), query string, args ...any) look {
+	return look{query, args, func(r row) error {
+		v, err := scan(r)
+		*all = append(*all, v)
+		return err
+	}}
+}
+
+// look reads, within the transaction if there is one.
+func (db *DB) look(ctx context.Context, looks ...look) error {
 	if tx := db.current(ctx); tx != nil {
-		return tx
+		err := tx.flush(ctx)
+		if err == nil {
+			err = tx.fail(tx.connection.look(ctx, looks))
+		}
+		return db.explain(err)
 	}
-	return db.read
+	// What was gathered before a connection broke would be there twice.
+	return db.again(ctx, func() (bool, error) {
+		seen := false
+		counted := make([]look, len(looks))
+		for i, l := range looks {
+			counted[i] = look{l.query, l.args, func(r row) error { seen = true; return l.each(r) }}
+		}
+		err := db.engine.look(ctx, counted)
+		return seen, err
+	})
 }
 
 // locked is what a SELECT ends with so that its rows are locked, if there is a transaction.
@@ -45,49 +66,32 @@ func list[T any](ctx context.Context, db *DB, scan func(row) (T, error), query s
 	if !storable(args) {
 		return nil, nil
 	}
-	rows, err := db.reader(ctx).QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, db.explain(err)
-	}
-	defer rows.Close()
 	var all []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, db.explain(rows.Err())
+	err := db.look(ctx, into(&all, scan, query, args...))
+	return all, err
 }
 
 // one reads the only row of an answer; missing is the error if there is none.
 func one[T any](ctx context.Context, db *DB, missing *fault.Error, scan func(row) (T, error), query string, args ...any) (T, error) {
 	var none T
-	if !storable(args) {
+	all, err := list(ctx, db, scan, query, args...)
+	switch {
+	case err != nil:
+		return none, err
+	case len(all) == 0:
 		return none, missing
 	}
-	v, err := scan(db.reader(ctx).QueryRowContext(ctx, query, args...))
-	if errors.Is(err, sql.ErrNoRows) {
-		return none, missing
-	}
-	return v, db.explain(err)
+	return all[0], nil
 }
 
 // exec runs a statement that writes and returns how many rows it touched.
 func (db *DB) exec(ctx context.Context, query string, args ...any) (int, error) {
-	if !storable(args) {
-		return 0, fault.New(fault.Invalid, "text that is not UTF-8, or holds a zero byte, cannot be stored")
-	}
-	var n int64
-	err := db.Transact(ctx, func(ctx context.Context) error {
-		result, err := db.current(ctx).ExecContext(ctx, query, args...)
-		if err == nil {
-			n, err = result.RowsAffected()
-		}
-		return db.explain(err)
+	n := 0
+	err := db.run(ctx, []statement{{query, args, anyRows, nil}}, func(touched []int64) error {
+		n = int(touched[0])
+		return nil
 	})
-	return int(n), err
+	return n, err
 }
 
 // A statement writes one row; it is one of many of the same text.
@@ -105,19 +109,50 @@ func (db *DB) batch(ctx context.Context, statements []statement) error {
 	if len(statements) == 0 {
 		return nil
 	}
+	return db.run(ctx, statements, func(touched []int64) error {
+		for i, s := range statements {
+			if s.want != anyRows && touched[i] != s.want {
+				return s.other
+			}
+		}
+		return nil
+	})
+}
+
+// run runs statements within a transaction, and has check look at how many rows each one touched.
+func (db *DB) run(ctx context.Context, statements []statement, check func(touched []int64) error) error {
 	for _, s := range statements {
 		if !storable(s.args) {
 			return fault.New(fault.Invalid, "text that is not UTF-8, or holds a zero byte, cannot be stored")
 		}
 	}
 	return db.Transact(ctx, func(ctx context.Context) error {
-		touched, err := db.engine.batch(ctx, db.current(ctx), statements)
-		if err != nil {
+		tx := db.current(ctx)
+		if err := tx.flush(ctx); err != nil {
 			return db.explain(err)
 		}
-		for i, s := range statements {
-			if s.want != anyRows && touched[i] != s.want {
-				return s.other
+		touched, err := tx.connection.batch(ctx, statements)
+		if tx.fail(err) != nil {
+			return db.explain(err)
+		}
+		return check(touched)
+	})
+}
+
+// atLast has rows written when the transaction commits, in the same message, or before anything else that the transaction does.
+func (db *DB) atLast(ctx context.Context, changes ...bulk) error {
+	for _, c := range changes {
+		for _, values := range c.rows {
+			if !storable(values) {
+				return fault.New(fault.Invalid, "text that is not UTF-8, or holds a zero byte, cannot be stored")
+			}
+		}
+	}
+	return db.Transact(ctx, func(ctx context.Context) error {
+		tx := db.current(ctx)
+		for _, c := range changes {
+			if len(c.rows) > 0 {
+				tx.last = append(tx.last, c)
 			}
 		}
 		return nil

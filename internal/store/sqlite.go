@@ -19,14 +19,29 @@ import (
 
 // sqliteEngine is SQLite in one file. All writes go through one connection, so a transaction has the database for
 // itself and needs no locks; reads go beside it (write-ahead log).
-type sqliteEngine struct{ stop func() }
+type sqliteEngine struct {
+	name   string
+	read   *sql.DB
+	write  *sql.DB
+	writer chan *sqliteWriter // holds it while no transaction runs
+	stop   func()
+}
+
+// A sqliteWriter is the connection that writes, with the statements that were prepared on it: preparing is most of the work.
+type sqliteWriter struct {
+	conn     *sql.Conn
+	prepared map[string]*sql.Stmt
+}
+
+// preparedKept is how many statements stay prepared.
+const preparedKept = 300
 
 const (
 	// A commit is on the disk when it is answered (FULL): with less, a power cut could bring an accepted code back.
 	// What is deleted is overwritten: destroyed seeds must go.
 	pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)&_pragma=secure_delete(ON)"
 	// Checkpoints run beside the work, so that no commit waits for one; this many pages (40 MB) of log make one run all the same.
-	forWriting = "&_txlock=immediate&_pragma=wal_autocheckpoint(10000)"
+	forWriting = "&_pragma=wal_autocheckpoint(10000)"
 	forReading = "&_pragma=query_only(ON)"
 
 	readers         = 8
@@ -47,21 +62,45 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		return nil, err
 	}
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?" + pragmas
+	e, err := newSQLite(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &DB{e}, nil
+}
+
+func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {
 	write, err := sql.Open("sqlite", name+forWriting)
 	if err != nil {
 		return nil, err
 	}
-	write.SetMaxOpenConns(1)
-	read, err := sql.Open("sqlite", name+forReading)
+	conn, err := write.Conn(ctx)
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
+	}
+	read, err := sql.Open("sqlite", name+forReading)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close(), write.Close())
 	}
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var beside sync.WaitGroup
 	beside.Go(func() { keepLogShort(ctx, read) })
-	return &DB{read: read, write: write, engine: sqliteEngine{func() { cancel(); beside.Wait() }}}, nil
+	e := &sqliteEngine{name: name, read: read, write: write, writer: make(chan *sqliteWriter, 1), stop: func() { cancel(); beside.Wait() }}
+	e.writer <- &sqliteWriter{conn, map[string]*sql.Stmt{}}
+	return e, nil
+}
+
+func (e *sqliteEngine) close() error {
+	w, open := <-e.writer
+	if !open {
+		return nil
+	}
+	close(e.writer)
+	e.stop()
+	w.forget()
+	return errors.Join(e.read.Close(), w.conn.Close(), e.write.Close())
 }
 
 // keepLogShort moves the write-ahead log into the database file from time to time.
@@ -79,51 +118,161 @@ func keepLogShort(ctx context.Context, db *sql.DB) {
 	}
 }
 
-func (e sqliteEngine) release() { e.stop() }
+// A write transaction is alone from its beginning.
+func (*sqliteEngine) locks() string                               { return "" }
+func (*sqliteEngine) locksOf(string) string                       { return "" }
+func (*sqliteEngine) locksFree() string                           { return "" }
+func (*sqliteEngine) lockLog(context.Context, *transaction) error { return nil }
 
-// A write transaction is alone from its beginning (_txlock=immediate).
-func (sqliteEngine) locks() string                          { return "" }
-func (sqliteEngine) locksOf(string) string                  { return "" }
-func (sqliteEngine) locksFree() string                      { return "" }
-func (sqliteEngine) lockLog(context.Context, querier) error { return nil }
-func (sqliteEngine) watch(*sql.Conn) (func() bool, error)   { return func() bool { return false }, nil }
+func (*sqliteEngine) clock() string { return "CAST(unixepoch('subsec') * 1000000 AS INTEGER)" }
 
-func (sqliteEngine) clock() string { return "CAST(unixepoch('subsec') * 1000000 AS INTEGER)" }
-
-// batch prepares each text once: that is most of the work.
-func (sqliteEngine) batch(ctx context.Context, tx *transaction, statements []statement) ([]int64, error) {
-	prepared := map[string]*sql.Stmt{}
-	defer func() {
-		for _, p := range prepared {
-			_ = p.Close()
+func (e *sqliteEngine) look(ctx context.Context, looks []look) error {
+	for _, l := range looks {
+		rows, err := e.read.QueryContext(ctx, l.query, l.args...)
+		if err := eachRow(rows, err, l.each); err != nil {
+			return err
 		}
-	}()
-	touched := make([]int64, len(statements))
-	for i, s := range statements {
-		p := prepared[s.query]
-		if p == nil {
-			var err error
-			if p, err = tx.PrepareContext(ctx, s.query); err != nil {
-				return nil, err
-			}
-			prepared[s.query] = p
+	}
+	return nil
+}
+
+// eachRow reads an answer to its end.
+func eachRow(rows *sql.Rows, err error, do func(row) error) error {
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := do(rows); err != nil {
+			return err
 		}
-		result, err := p.ExecContext(ctx, s.args...)
-		if err != nil {
+	}
+	return rows.Err()
+}
+
+// A sqliteTransaction has the writer for itself.
+type sqliteTransaction struct {
+	*sqliteEngine
+	*sqliteWriter
+	open bool
+}
+
+func (e *sqliteEngine) begin(ctx context.Context) (connection, error) {
+	select {
+	case w, open := <-e.writer:
+		if !open {
+			return nil, sql.ErrConnDone
+		}
+		t := &sqliteTransaction{e, w, true}
+		// The transaction goes on when ctx ends; whoever runs it sees that.
+		if _, err := t.do(context.WithoutCancel(ctx), "BEGIN IMMEDIATE"); err != nil {
+			t.open = false
+			t.end()
 			return nil, err
 		}
-		if touched[i], err = result.RowsAffected(); err != nil {
+		return t, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// prepare finds or makes a statement.
+func (w *sqliteWriter) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+	if p := w.prepared[query]; p != nil {
+		return p, nil
+	}
+	if len(w.prepared) >= preparedKept {
+		w.forget()
+	}
+	p, err := w.conn.PrepareContext(ctx, query)
+	if err == nil {
+		w.prepared[query] = p
+	}
+	return p, err
+}
+
+func (w *sqliteWriter) forget() {
+	for query, p := range w.prepared {
+		_ = p.Close() // it held nothing
+		delete(w.prepared, query)
+	}
+}
+
+// do runs a statement and tells how many rows it touched.
+func (w *sqliteWriter) do(ctx context.Context, query string, args ...any) (int64, error) {
+	p, err := w.prepare(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := p.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (t *sqliteTransaction) look(ctx context.Context, looks []look) error {
+	for _, l := range looks {
+		p, err := t.prepare(ctx, l.query)
+		if err != nil {
+			return err
+		}
+		rows, err := p.QueryContext(ctx, l.args...)
+		if err := eachRow(rows, err, l.each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *sqliteTransaction) batch(ctx context.Context, statements []statement) ([]int64, error) {
+	touched := make([]int64, len(statements))
+	for i, s := range statements {
+		var err error
+		if touched[i], err = t.do(ctx, s.query, s.args...); err != nil {
 			return nil, err
 		}
 	}
 	return touched, nil
 }
 
-func (sqliteEngine) migrations() (goose.Dialect, string, []goose.ProviderOption, error) {
-	return goose.DialectSQLite3, "migrations/sqlite", nil, nil
+func (t *sqliteTransaction) write(ctx context.Context, changes []bulk, commit bool) (sent bool, err error) {
+	ctx = context.WithoutCancel(ctx) // the driver would start a goroutine for each row
+	for _, c := range changes {
+		for _, values := range c.rows {
+			n, err := t.do(ctx, c.one, values...)
+			if err == nil && n != 1 {
+				err = c.other
+			}
+			if err != nil {
+				return false, err
+			}
+		}
+	}
+	if !commit {
+		return false, nil
+	}
+	_, err = t.do(ctx, "COMMIT")
+	t.open = err != nil
+	return true, err
 }
 
-func (sqliteEngine) sort(err error) failure {
+func (t *sqliteTransaction) end() {
+	if t.open {
+		_, _ = t.do(context.Background(), "ROLLBACK") // if it fails, the next BEGIN does too, and says so
+	}
+	t.writer <- t.sqliteWriter
+}
+
+func (e *sqliteEngine) migrations() (*sql.DB, goose.Dialect, string, []goose.ProviderOption, error) {
+	handle, err := sql.Open("sqlite", e.name+forWriting+"&_txlock=immediate")
+	if err == nil {
+		handle.SetMaxOpenConns(1)
+	}
+	return handle, goose.DialectSQLite3, "migrations/sqlite", nil, err
+}
+
+func (*sqliteEngine) sort(err error) failure {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return defect

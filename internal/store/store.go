@@ -44,13 +44,14 @@ type Options struct {
 
 // A DB is an open database. It is safe for concurrent use, also by several
 // servers on one PostgreSQL.
-type DB struct {
-	read, write *sql.DB // the same on PostgreSQL
-	engine
-}
+type DB struct{ engine }
 
 // An engine is where the two databases differ.
 type engine interface {
+	// begin begins a transaction.
+	begin(ctx context.Context) (connection, error)
+	// look reads outside of a transaction.
+	look(ctx context.Context, looks []look) error
 	// locks ends a SELECT that locks its rows until the end of the transaction.
 	locks() string
 	// locksOf ends one that locks the rows of one of its tables.
@@ -58,20 +59,28 @@ type engine interface {
 	// locksFree ends one that passes over rows locked by others.
 	locksFree() string
 	// lockLog makes a transaction the only one that appends to the audit log.
-	lockLog(ctx context.Context, tx querier) error
-	// clock is an expression for the database's time, in microseconds since 1970.
+	lockLog(ctx context.Context, tx *transaction) error
+	// clock is an expression for the time of the server that the database runs on, in microseconds since 1970.
 	clock() string
-	// batch runs statements that write, in their order, and tells how many rows each one touched.
-	batch(ctx context.Context, tx *transaction, statements []statement) ([]int64, error)
 	// sort tells what kind of failure an error of the driver is.
 	sort(err error) failure
-	// watch returns a function that tells whether the commit of the next transaction on
-	// the connection, though reported as done, may still be lost.
-	watch(conn *sql.Conn) (doubtful func() bool, err error)
-	// migrations are the history of the tables.
-	migrations() (dialect goose.Dialect, folder string, options []goose.ProviderOption, err error)
-	// release ends what the engine runs beside its handles.
-	release()
+	// migrations are the history of the tables, and a handle to run them by.
+	migrations() (handle *sql.DB, dialect goose.Dialect, folder string, options []goose.ProviderOption, err error)
+	// close ends all connections.
+	close() error
+}
+
+// A connection is where one transaction runs.
+type connection interface {
+	// look reads, in one message if the database is elsewhere.
+	look(ctx context.Context, looks []look) error
+	// batch runs statements that write, in their order and in one message, and tells how many rows each one touched.
+	batch(ctx context.Context, statements []statement) ([]int64, error)
+	// write runs what changes many rows, and with commit ends the transaction in the same message; sent tells that COMMIT may
+	// have been obeyed although there is an error.
+	write(ctx context.Context, changes []bulk, commit bool) (sent bool, err error)
+	// end undoes what was not committed and gives the connection back.
+	end()
 }
 
 // A failure says what to do about an error of a driver.
@@ -107,14 +116,8 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	return db, nil
 }
 
-// Close ends all connections. Transactions that run are undone.
-func (db *DB) Close() error {
-	db.release()
-	if db.read == db.write {
-		return db.write.Close()
-	}
-	return errors.Join(db.read.Close(), db.write.Close())
-}
+// Close ends all connections, once the transactions that run have come to their end.
+func (db *DB) Close() error { return db.close() }
 
 // Ping tells whether the database can be written to now, with
 // [fault.Unavailable] if not: a standby that can only be read from fails it.
@@ -122,9 +125,6 @@ func (db *DB) Ping(ctx context.Context) error {
 	_, err := db.exec(ctx, "UPDATE serial_range SET next_serial = next_serial WHERE 1 = 0")
 	return err
 }
-
-// Stats counts the connections that write.
-func (db *DB) Stats() sql.DBStats { return db.write.Stats() }
 
 // unavailable is a refusal for the caller with its cause for the log.
 func unavailable(cause error, message string) error {

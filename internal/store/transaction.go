@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"math/big"
 	"time"
@@ -30,10 +29,15 @@ func (db *DB) Transact(ctx context.Context, do func(context.Context) error) erro
 		}
 		return err
 	}
+	return db.again(ctx, func() (final bool, err error) { return db.attempt(ctx, do) })
+}
+
+// again runs do until it succeeds, fails for good or has been run often enough.
+func (db *DB) again(ctx context.Context, do func() (final bool, err error)) error {
 	for n := 1; ; n++ {
-		sent, err := db.attempt(ctx, do)
+		final, err := do()
 		kind := db.sort(err)
-		if sent || n == attempts || kind != passing && kind != broken {
+		if err == nil || final || n == attempts || kind != passing && kind != broken {
 			return db.explain(err)
 		}
 		if err := pause(ctx, backoff<<(n-1)); err != nil {
@@ -61,14 +65,11 @@ func pause(ctx context.Context, d time.Duration) error {
 // txKey is where a context holds the transaction on a database.
 type txKey struct{ db *DB }
 
-// A transaction is one that runs. It lasts as long as the context that it was begun with, until it is kept.
+// A transaction is one that runs.
 type transaction struct {
-	*sql.Tx
-	conn     *sql.Conn
-	keep     func() bool // from now on the end of that context does not undo the transaction; false if it already has
-	cancel   func()
-	doubtful func() bool
-	failed   error // of a part; nothing may be committed
+	connection
+	last   []bulk // not written yet: what goes along with COMMIT
+	failed error  // of a part; nothing may be committed
 }
 
 // current is the transaction that ctx carries, nil if none.
@@ -77,43 +78,35 @@ func (db *DB) current(ctx context.Context) *transaction {
 	return tx
 }
 
-func (db *DB) begin(ctx context.Context) (*transaction, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+// fail notes an error of the database: after it nothing of the transaction may be committed, even if nobody cares.
+func (tx *transaction) fail(err error) error {
+	if err != nil && tx.failed == nil {
+		tx.failed = err
 	}
-	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	tx := &transaction{cancel: cancel, keep: context.AfterFunc(ctx, cancel)}
-	var err error
-	if tx.conn, err = db.write.Conn(inner); err == nil {
-		if tx.doubtful, err = db.watch(tx.conn); err == nil {
-			tx.Tx, err = tx.conn.BeginTx(inner, nil)
-		}
-	}
-	if err == nil {
-		return tx, nil
-	}
-	tx.end()
-	return nil, errors.Join(ctx.Err(), err)
+	return err
 }
 
-// end undoes what was not committed and gives the connection back.
-func (tx *transaction) end() {
-	tx.keep()
-	if tx.Tx != nil {
-		_ = tx.Rollback() // nothing to undo after a commit; if it fails, the connection is not used again
+// flush writes what was to go along with COMMIT, since more follows.
+func (tx *transaction) flush(ctx context.Context) error {
+	if len(tx.last) == 0 {
+		return nil
 	}
-	tx.cancel()
-	if tx.conn != nil {
-		_ = tx.conn.Close()
-	}
+	changes := tx.last
+	tx.last = nil
+	_, err := tx.write(ctx, changes, false)
+	return tx.fail(err)
 }
 
-// attempt runs do once. sent tells that COMMIT was sent: then there must be no second attempt, whatever came of it.
+// attempt runs do once. sent tells that COMMIT may have been obeyed: then there must be no second attempt, whatever came of it.
 func (db *DB) attempt(ctx context.Context, do func(context.Context) error) (sent bool, err error) {
-	tx, err := db.begin(ctx)
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return false, err
 	}
+	on, err := db.begin(ctx)
+	if err != nil {
+		return false, errors.Join(ctx.Err(), err)
+	}
+	tx := &transaction{connection: on}
 	undo := true
 	defer func() { // also after a panic
 		if undo {
@@ -126,35 +119,36 @@ func (db *DB) attempt(ctx context.Context, do func(context.Context) error) (sent
 	if tx.failed != nil {
 		return false, tx.failed
 	}
-	if !tx.keep() {
-		return false, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return false, err
 	}
 	undo = false
-	return true, tx.commit(ctx)
+	return tx.commit(ctx)
 }
 
 // errDoubtful: the primary gave up waiting for its standby after it had committed.
 var errDoubtful = errors.New("store: committed on one server, but the standby may not have it")
 
 // commit goes on when ctx ends, but is not waited for then: once COMMIT is on its way, only its answer tells the outcome.
-func (tx *transaction) commit(ctx context.Context) error {
-	done := make(chan error, 1)
+func (tx *transaction) commit(ctx context.Context) (sent bool, err error) {
+	type outcome struct {
+		sent bool
+		err  error
+	}
+	done := make(chan outcome, 1)
 	go func() {
-		err := tx.Commit()
-		if err == nil && tx.doubtful() {
-			err = errDoubtful
-		}
+		sent, err := tx.write(context.WithoutCancel(ctx), tx.last, true)
 		tx.end()
-		done <- err
+		done <- outcome{sent, err}
 	}()
-	var err error
+	end := outcome{sent: true}
 	select {
-	case err = <-done:
+	case end = <-done:
 	case <-ctx.Done():
-		err = ctx.Err()
+		end.err = ctx.Err()
 	}
-	if err == nil {
-		return nil
+	if end.err != nil && end.sent {
+		end.err = unavailable(end.err, "the database did not confirm the change: look whether it was made before trying again")
 	}
-	return unavailable(err, "the database did not confirm the change: look whether it was made before trying again")
+	return end.sent, end.err
 }

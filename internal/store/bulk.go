@@ -1,0 +1,86 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A way is how rows of a table are written: one by one, or many by one statement that takes an array of PostgreSQL for
+// each field, and that fails (division by zero) if not each row touches one.
+type way struct {
+	one, many string
+	kinds     []string // of the fields
+}
+
+// A bulk is rows that are written in the same way.
+type bulk struct {
+	way
+	rows  [][]any
+	other error // if one of them touches no row
+}
+
+// fields are columns with their types: "serial text, number bigint".
+type fields string
+
+func (f fields) split() (names, kinds []string) {
+	for field := range strings.SplitSeq(string(f), ", ") {
+		name, kind, _ := strings.Cut(field, " ")
+		names, kinds = append(names, name), append(kinds, kind)
+	}
+	return names, kinds
+}
+
+// arrays are the placeholders of many rows: "unnest($1::text[], $2::bigint[])".
+func arrays(kinds []string) string {
+	all := make([]string, len(kinds))
+	for i, kind := range kinds {
+		all[i] = fmt.Sprintf("$%d::%s[]", i+1, kind)
+	}
+	return "unnest(" + strings.Join(all, ", ") + ")"
+}
+
+// counted is a statement that fails unless it touches as many rows as its arrays are long.
+func counted(statement string, kinds []string) string {
+	return fmt.Sprintf("WITH touched AS (%s RETURNING 1) SELECT 1 / CAST(count(*) = cardinality($1::%s[]) AS INTEGER) FROM touched", statement, kinds[0])
+}
+
+// inserting writes new rows; one that is there already stays, and is not touched.
+func inserting(table string, all fields) way {
+	names, kinds := all.split()
+	c := columns(strings.Join(names, ", "))
+	many := "INSERT INTO " + table + " (" + string(c) + ") SELECT * FROM " + arrays(kinds) + " ON CONFLICT DO NOTHING"
+	return way{c.insert(table), counted(many, kinds), kinds}
+}
+
+// updating sets the columns of rows that have the values of where, and for which also holds.
+func updating(table string, set, where fields, also string) way {
+	names, kinds := set.split()
+	whereNames, whereKinds := where.split()
+	kinds = append(kinds, whereKinds...)
+	var sets, values, conditions, matches, numbered []string
+	for i, name := range names {
+		sets = append(sets, fmt.Sprintf("%s = $%d", name, i+1))
+		values = append(values, fmt.Sprintf("%s = new.f%d", name, i+1))
+	}
+	for i, name := range whereNames {
+		conditions = append(conditions, fmt.Sprintf("%s = $%d", name, len(names)+i+1))
+		matches = append(matches, fmt.Sprintf("%s.%s = new.f%d", table, name, len(names)+i+1))
+	}
+	for i := range kinds {
+		numbered = append(numbered, fmt.Sprintf("f%d", i+1))
+	}
+	if also != "" {
+		conditions, matches = append(conditions, also), append(matches, also)
+	}
+	one := "UPDATE " + table + " SET " + strings.Join(sets, ", ") + " WHERE " + strings.Join(conditions, " AND ")
+	many := "UPDATE " + table + " SET " + strings.Join(values, ", ") + " FROM " + arrays(kinds) + " AS new(" + strings.Join(numbered, ", ") + ") WHERE " +
+		strings.Join(matches, " AND ")
+	return way{one, counted(many, kinds), kinds}
+}
+
+// deleting removes rows by the value of a column.
+func deleting(table string, where fields) way {
+	names, kinds := where.split()
+	begin := "DELETE FROM " + table + " WHERE " + names[0]
+	return way{begin + " = $1", counted(begin+" = ANY($1::"+kinds[0]+"[])", kinds), kinds}
+}
