@@ -22,13 +22,15 @@ func (db *DB) RecordAll(ctx context.Context, events []audit.Event) error {
 	if err != nil {
 		return err
 	}
-	var all []statement
+	var all []bulk
 	for _, b := range batches {
 		taken := fault.New(fault.Conflict, "there is an event %s already", b.ID)
-		all = append(all, statement{"INSERT INTO audit_batch (id, events, records) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", []any{b.ID[:], b.Events(), b.Lines}, 1, taken})
+		all = append(all, bulk{insertBatch, [][]any{{b.ID[:], b.Events(), b.Lines}}, taken})
 	}
-	return db.batch(ctx, all)
+	return db.atLast(ctx, all...)
 }
+
+var insertBatch = inserting("audit_batch", "id bytea, events bigint, records bytea")
 
 // LockLog makes this transaction the only one to append to the log;
 // [fault.Conflict] while another one is.
