@@ -31,7 +31,7 @@ import (
 const (
 	name       = "bench" // of the RADIUS client and of the agent
 	schema     = "tallystick_bench"
-	commonPIN  = "7294"
+	commonPIN  = "72940358" // longer than any part of a serial that it could be
 	interval   = 60
 	digits     = 8
 	masterFile = "master.key"
