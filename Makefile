@@ -31,8 +31,13 @@ test-quick:
 	$(GO) vet ./...
 	$(GO) test -short ./...
 
-bench:
+# Go benchmarks, then a server against the bare database: on SQLite, and on a PostgreSQL that waits for the disk.
+bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	bin/tallystick bench
+	bin/tallystick bench --protocol rest
+	scripts/postgres.sh bin/tallystick bench
+	scripts/postgres.sh bin/tallystick bench --protocol rest
 
 # Tools have a module of their own, so that nobody who imports a package gets them; tests build Pebble from it.
 lint:

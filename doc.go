@@ -15,6 +15,7 @@
 //	distribution, authentication, records, tokenapp        the verbs
 //	store, api, agentapi, radius, provision                the database and the transports, strangers to one another
 //	server                                                 opens the store, wires the transports, runs, stops
+//	bench                                                  measures a server from outside, against the bare database
 //
 // Under cmd, the two programs: tallystick, the server and its command line, and tally, the token app.
 // An import goes from a later line to an earlier one only; house_test.go holds that as a test.
