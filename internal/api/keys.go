@@ -44,28 +44,11 @@ func (a *API) deleteKey(ctx context.Context, r *request) (answer, error) {
 	return done(a.Keys.Delete(ctx, r.PathValue("name")))
 }
 
-// rotate makes a new data key. What older keys seal is moved by the server's housekeeping: it may be
-// millions of rows. The key is made last in its transaction, since the keyring takes it in use at once.
+// rotate makes a new data key. What older keys seal is moved by the server's housekeeping: it may be millions of rows.
 func (a *API) rotate(ctx context.Context, _ *request) (answer, error) {
-	var id int64
-	err := a.Store.Transact(ctx, func(ctx context.Context) error {
-		err := a.Store.Record(ctx, audit.New(ctx, a.Now(), "admin.data_key_rotate", "data_key:", nil))
-		if err != nil {
-			return err
-		}
-		id, err = a.Keyring.Rotate(ctx)
-		return err
-	})
+	id, err := a.Keyring.Rotate(ctx)
 	if err != nil {
-		return answer{}, a.forget(ctx, err)
+		return answer{}, err
 	}
 	return ok(client.DataKey{DataKey: id})
-}
-
-// forget makes the keyring drop a key that was undone with its transaction.
-func (a *API) forget(ctx context.Context, err error) error {
-	if refreshed := a.Keyring.Refresh(ctx); refreshed != nil {
-		return refreshed
-	}
-	return err
 }

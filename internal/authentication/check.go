@@ -138,6 +138,8 @@ func unusable(t *token.Token, now time.Time) string {
 		return TokenNotYet
 	case !t.Enabled:
 		return TokenDisabled
+	case t.Tainted:
+		return TokenTainted
 	case t.Emergency == nil && t.LostWith(&t.Current) && (t.Pending == nil || t.LostWith(t.Pending)):
 		return TokenLost
 	}

@@ -425,6 +425,20 @@ func TestStrangeTexts(t *testing.T) {
 	all.Wait()
 }
 
+// A token that goes from one user to another keeps the first one's seed until it is delivered: no code of that counts.
+func TestTheSeedOfAFormerUser(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	tokens := &token.Registry{Store: d.db, Now: func() time.Time { return d.now }}
+	_, err := tokens.Unassign(t.Context(), serial, 0)
+	d.must(err)
+	_, err = tokens.Assign(t.Context(), serial, "alice")
+	d.must(err)
+	d.is(d.begin(d.code(d.now)), authentication.Denied, "")
+	if got := d.reasons(); got != "TOKEN_TAINTED" {
+		t.Error(got)
+	}
+}
+
 func TestCancel(t *testing.T) {
 	d := newDeployment(t, sqlite(t), fob)
 	asked := d.begin(d.code(d.now))

@@ -11,6 +11,7 @@ const (
 	TokenDisabled  = "TOKEN_DISABLED"     // those assigned are disabled ...
 	TokenExpired   = "TOKEN_EXPIRED"      // ... or expired
 	TokenNotYet    = "TOKEN_NOT_YET"      // ... or not valid yet
+	TokenTainted   = "TOKEN_TAINTED"      // ... or still have the seed of a former user
 	TokenLost      = "TOKEN_LOST"         // ... or lost
 	EmergencyOver  = "EMERGENCY_EXPIRED"  // an emergency code after its time
 	EmergencyUsed  = "EMERGENCY_USED"     // a one-time emergency code again
@@ -55,6 +56,9 @@ var explanations = map[string]Explanation{
 	TokenExpired: {
 		"Her token's last valid day is over.",
 		"Give her another one with 'token replace SERIAL'."},
+	TokenTainted: {
+		"Her token still has the seed of its former user, who may hold it.",
+		"Deliver it to her with 'token distribute SERIAL': that makes a new seed."},
 	TokenNotYet: {
 		"Her token's first valid day has not come.",
 		"Have her wait for the day that 'token show SERIAL' names, or give her another token."},

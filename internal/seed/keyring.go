@@ -190,7 +190,9 @@ func (k *Keyring) unwrap(row DataKey) (*subtle.AESGCM, error) {
 }
 
 // Rotate makes a new data key, under which everything is sealed from now on,
-// and returns its number. [Keyring.Reseal] then moves what is older.
+// and returns its number. [Keyring.Reseal] then moves what is older. It is a
+// transaction of its own and must not be part of another one: the key is taken
+// in use at once, and others could not store what it seals before it is there.
 func (k *Keyring) Rotate(ctx context.Context) (int64, error) {
 	k.mu.RLock()
 	id := k.newest + 1
