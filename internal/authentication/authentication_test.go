@@ -11,6 +11,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
@@ -209,4 +210,52 @@ func TestAnOutageAcceptsNothing(t *testing.T) {
 	if len(decided) != 1 || !errors.Is(decided[0], err) {
 		t.Errorf("told %v", decided)
 	}
+}
+
+// breakingKeys have a defect.
+type breakingKeys struct {
+	authentication.Keyring
+	broken string // serial
+}
+
+func (k breakingKeys) OpenSeed(ctx context.Context, s seed.Sealed, serial string, generation int) (seed.Seed, error) {
+	if serial == k.broken {
+		panic("broken")
+	}
+	return k.Keyring.OpenSeed(ctx, s, serial, generation)
+}
+
+// A defect that one request meets ends neither the server nor the requests of others.
+func TestAPanicIsAnErrorOfOneRequest(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	whole := d.engine.Keys
+	d.engine.Keys = breakingKeys{whole, serial}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if got, err := d.engine.Check(t.Context(), "alice", d.code(d.now)); err == nil || got == authentication.Accepted {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+		all.Go(func() {
+			if got, err := d.engine.Check(t.Context(), "nobody", "00000000"); err != nil || got != authentication.Denied {
+				t.Errorf("nobody: %q, %v", got, err)
+			}
+		})
+	}
+	all.Wait()
+	d.engine.Keys = whole
+	d.check(d.code(d.now), authentication.Accepted)
+}
+
+// Who gave up before the request was looked at has not used the code up.
+func TestNobodyWaitsForAnAnswer(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	_, err := d.engine.Begin(gone, authentication.Request{UserID: "alice", Passcode: d.code(d.now), Source: vpn})
+	if !errors.Is(err, fault.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+	d.is(d.begin(d.code(d.now)), authentication.Accepted, "")
 }

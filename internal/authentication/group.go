@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,7 +79,10 @@ func (q *queue) work(run func([]*job)) {
 			return
 		}
 		q.mu.Unlock()
-		run(group)
+		// Under overload most callers give up before their turn: what nobody waits for costs no time, and uses up no code.
+		if group = slices.DeleteFunc(group, func(j *job) bool { return j.ctx.Err() != nil }); len(group) > 0 {
+			run(group)
+		}
 	}
 }
 
@@ -107,7 +113,14 @@ func (e *Engine) settle(jobs []*job) {
 	}
 }
 
-func (e *Engine) decide(ctx context.Context, jobs []*job) error {
+// decide runs one transaction. A panic is a defect of one request: it undoes the transaction, and must not end the server.
+func (e *Engine) decide(ctx context.Context, jobs []*job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			// What a panic says may quote data. Its stack shows addresses and no contents.
+			err = fmt.Errorf("authentication: panic of type %T at:\n%s", p, debug.Stack())
+		}
+	}()
 	policies, err := e.policies(ctx)
 	if err != nil {
 		return err
