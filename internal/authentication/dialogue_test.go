@@ -292,10 +292,29 @@ func TestStrangersHaveABudgetOfTheirOwn(t *testing.T) {
 	if got := ask(vpn, d.later(1)); got != authentication.Accepted {
 		t.Error("the user is locked out by a stranger")
 	}
-	if got := d.reasons(); !strings.HasSuffix(got, "BAD_PASSCODE SOURCE_LOCKED SOURCE_LOCKED SOURCE_LOCKED") {
+	// Her success gives strangers no other budget, wherever they say that they are.
+	other := authentication.Source{Agent: "radius:vpn", Station: "203.0.113.10"}
+	if got := ask(other, d.later(1)); got != authentication.Denied {
+		t.Error("another stranger is not locked out")
+	}
+	if got := d.reasons(); !strings.HasSuffix(got, "BAD_PASSCODE SOURCE_LOCKED SOURCE_LOCKED SOURCE_LOCKED SOURCE_LOCKED") {
 		t.Error(got)
 	}
-	// Her success has cleared what the stranger did; with the separation off, all failures count together.
+	// A success at a new place does clear what was typed wrong there.
+	d.must(d.engine.Unlock(t.Context(), "alice"))
+	for range 4 {
+		ask(other, "00000000")
+	}
+	if got := ask(other, d.later(1)); got != authentication.Accepted {
+		t.Error("four failures lock a new place")
+	}
+	for range 4 {
+		ask(stranger, "00000000")
+	}
+	if got := ask(stranger, d.later(1)); got != authentication.Accepted {
+		t.Error("failures before the success count")
+	}
+	// With the separation off, all failures count together.
 	d.policy.Lockout.SeparateUnknownSources = false
 	for range 5 {
 		ask(stranger, "00000000")

@@ -69,10 +69,15 @@ func (g *Guard) failures(p policy.Lockout, mark []byte) *Failures {
 	return &g.Own
 }
 
-// succeed starts counting anew and remembers the source. It tells whether anything changed.
+// succeed starts counting anew and remembers the source. It tells whether anything changed. A success from a known source
+// says nothing about strangers: else each sign-in of the user would give them another budget of guesses.
 func (g *Guard) succeed(mark []byte) bool {
-	changed := g.Own != Failures{} || g.Strange != Failures{}
-	g.Own, g.Strange = Failures{}, Failures{}
+	changed := g.Own != Failures{}
+	g.Own = Failures{}
+	if !g.knows(mark) {
+		changed = changed || g.Strange != Failures{}
+		g.Strange = Failures{}
+	}
 	switch i := g.place(mark); {
 	case i == 0:
 		return changed
