@@ -442,6 +442,15 @@ func TestStrangeTexts(t *testing.T) {
 	}
 	all.Go(func() { d.is(d.begin(d.code(d.now)), authentication.Accepted, "") })
 	all.Wait()
+	// An attempt of such a name does not hide those that are looked up together with it.
+	asked, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Ask: true, Source: vpn})
+	d.must(err)
+	if found, err := d.db.Attempts(t.Context(), []string{"\x00", asked.Attempt, "\xff"}); err != nil || len(found) != 1 {
+		t.Errorf("found %d, %v", len(found), err)
+	}
+	if err := d.engine.Cancel(t.Context(), "\x00", vpn); !errors.Is(err, fault.AttemptNotFound) {
+		t.Error(err)
+	}
 }
 
 // A token that goes from one user to another keeps the first one's seed until it is delivered: no code of that counts.

@@ -36,10 +36,15 @@ func scanSubject(r row) (s authentication.Subject, err error) {
 
 var subjectSelect = "SELECT " + userColumns.of("u") + ", " + guardColumns.of("g") + " FROM user_guard AS g JOIN user_account AS u ON u.id = g.user_id WHERE g.user_id IN "
 
+// possible are those of the IDs that a row can have. One that none has must not keep the others of a list from being found.
+func possible(ids []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !storable([]any{id}) })
+}
+
 // Subjects returns those users of the IDs that are there, with their tokens. Within a transaction their guards are
 // locked first, in order, so that the tokens are as the one before has left them.
 func (db *DB) Subjects(ctx context.Context, userIDs []string) ([]authentication.Subject, error) {
-	ids := slices.DeleteFunc(slices.Clone(userIDs), func(id string) bool { return !storable([]any{id}) })
+	ids := possible(userIDs)
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -96,6 +101,9 @@ func scanAttempt(r row) (a authentication.Attempt, err error) {
 
 // Attempts returns those attempts of the IDs that are there; within a transaction they are locked, in order.
 func (db *DB) Attempts(ctx context.Context, ids []string) ([]authentication.Attempt, error) {
+	if ids = possible(ids); len(ids) == 0 {
+		return nil, nil
+	}
 	among, args := many(ids)
 	return list(ctx, db, scanAttempt, "SELECT "+string(attemptColumns)+" FROM attempt WHERE id IN "+among+" ORDER BY id"+db.locked(ctx), args...)
 }
