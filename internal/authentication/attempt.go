@@ -42,6 +42,8 @@ type attemptState struct {
 	Interval   int64  `json:"interval,omitempty"`
 	// Emergency says that it was an emergency code in place of one.
 	Emergency bool `json:"emergency,omitempty"`
+	// Former is the keyed hash of the PIN that a new one is to take the place of; nil for none.
+	Former []byte `json:"former,omitempty"`
 	// The new PIN between its steps, and how often one was refused.
 	PIN       []byte `json:"pin,omitempty"` // keyed hash
 	PINLength int    `json:"pin_length,omitempty"`

@@ -59,6 +59,15 @@ const (
 	StepNone           Step = ""               // decided
 )
 
+// makesPIN tells whether the answer is one on the way to a new PIN.
+func (s Step) makesPIN() bool {
+	switch s {
+	case StepChoose, StepNewPIN, StepRepeatPIN, StepSystemAsk, StepSystemPIN:
+		return true
+	}
+	return false
+}
+
 // A Decision is what the agent is told.
 type Decision struct {
 	Result Result

@@ -415,12 +415,34 @@ func TestAnAttemptEndsWithWhatItIsAbout(t *testing.T) {
 				d.begin("000000")
 			}
 		},
+		"PIN set by an administrator": func(d *deployment) { d.must(d.engine.SetPIN(d.Context(), serial, "592048", false)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDeployment(t, sqlite(t), fob)
 			again := d.answer(d.begin(d.code(d.now)), "8093")
 			change(d)
 			d.is(d.answer(again, "8093"), authentication.Denied, "")
+		})
+	}
+}
+
+// What an administrator does to a PIN that was just made holds, also against the dialogue that made it.
+func TestAPINIsClearedBeforeItIsUsed(t *testing.T) {
+	for name, c := range map[string]struct {
+		change   func(*deployment) error
+		passcode string
+	}{
+		"cleared":   {func(d *deployment) error { return d.engine.ClearPIN(d.Context(), serial) }, ""},
+		"temporary": {func(d *deployment) error { return d.engine.SetPIN(d.Context(), serial, "592048", true) }, "592048"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDeployment(t, sqlite(t), fob)
+			again := d.answer(d.begin(d.code(d.now)), "8093")
+			made := d.is(d.answer(again, "8093"), authentication.NewPIN, authentication.StepReauthenticate)
+			d.must(c.change(d))
+			code := d.later(1)
+			d.is(d.answer(made, c.passcode+code), authentication.Denied, "")
+			d.is(d.begin(c.passcode+code), authentication.NewPIN, authentication.StepNewPIN)
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package authentication
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -171,9 +172,12 @@ func (r *round) turnUp(j *job, v verdict) {
 	}
 }
 
-// stillHolds is why an attempt may not go on: the token was lost since it began, or emergency access is over. "" if it may.
+// stillHolds is why an attempt may not go on: the token was lost since it began, emergency access is over, or somebody else
+// changed the PIN that it is to change. "" if it may.
 func (r *round) stillHolds(a *Attempt, t *token.Token, g *token.Generation) string {
 	switch {
+	case a.state.Step.makesPIN() && !bytes.Equal(a.state.Former, t.PIN.Hash):
+		return PINChanged
 	case a.state.Emergency && (t.Emergency == nil || t.Emergency.OverAt(r.now)):
 		return EmergencyOver
 	case !a.state.Emergency && r.lost(t, g):

@@ -143,8 +143,12 @@ func (r *round) reauthenticate(j *job, a *Attempt, _ *subject, in Answer) error 
 	if err != nil {
 		return err
 	}
-	if v.reason == "" && v.far {
+	switch {
+	case v.reason != "":
+	case v.far:
 		v.reason = BadPasscode
+	case r.needsPIN(v):
+		v.reason, v.uncounted = PINChanged, true // an administrator cleared the new PIN, or set a temporary one
 	}
 	if v.reason != "" {
 		return r.deny(j, a, s, in.Source, v)

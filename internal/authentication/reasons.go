@@ -25,6 +25,7 @@ const (
 	NextRequired   = "NEXT_TOKENCODE_REQUIRED" // the agent cannot ask for it
 	NewPINRequired = "NEW_PIN_REQUIRED"        // the agent cannot ask for it
 	PINRefused     = "NEW_PIN_REFUSED"         // too often, or by the user
+	PINChanged     = "PIN_CHANGED_MEANWHILE"   // by an administrator or in another dialogue, while a new one was asked for
 	Cancelled      = "CANCELLED"
 )
 
@@ -101,6 +102,9 @@ var explanations = map[string]Explanation{
 	PINRefused: {
 		"No new PIN came about: three were refused by the rules, or she did not want the one that was made.",
 		"Tell her the rules for PINs ('policy show') and have her sign in again; the old PIN stays until then."},
+	PINChanged: {
+		"While she was choosing a new PIN, an administrator or another dialogue changed it.",
+		"Have her sign in again with the PIN that holds now; if the other dialogue was not hers, 'token clear-pin SERIAL' while she is there."},
 	Cancelled: {
 		"She, or the agent for her, ended the dialogue.",
 		"Have her begin again with the next tokencode."},
