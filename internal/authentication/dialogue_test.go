@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/securid"
 )
@@ -409,6 +410,15 @@ func TestAnAttemptEndsWithWhatItIsAbout(t *testing.T) {
 		"unassigned": func(d *deployment) {
 			_, err := (&token.Registry{Store: d.db, Now: func() time.Time { return d.now }}).Unassign(d.Context(), serial, 0)
 			d.must(err)
+		},
+		"another seed": func(d *deployment) {
+			r, err := d.db.Token(d.Context(), serial)
+			d.must(err)
+			g, err := token.NewGeneration(d.engine.Keys.(token.Keyring), serial, 2, seed.Generate(), d.token, d.now)
+			d.must(err)
+			r.Await(g, d.now.Add(time.Minute))
+			d.must(d.db.SaveToken(d.Context(), r))
+			d.later(2) // the old one's grace is over
 		},
 		"locked": func(d *deployment) {
 			for range 5 {

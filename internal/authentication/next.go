@@ -79,6 +79,8 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 		reason = UnknownUser
 	} else if t = s.holding(a.state.Serial); t == nil {
 		reason = NoToken
+	} else if t.token.SwitchOverIfDue(r.now) {
+		r.change(t)
 	}
 	switch {
 	case reason != "":

@@ -19,6 +19,7 @@ import (
 	"layeh.com/radius"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/audit"
 )
 
@@ -95,8 +96,13 @@ func (s *Server) Refresh(ctx context.Context) error {
 	for _, c := range all {
 		if c.Address.IsValid() {
 			secret, err := s.Clients.Secret(ctx, c)
-			if err != nil {
+			switch {
+			case fault.CodeOf(err) == fault.Unavailable || ctx.Err() != nil:
 				return err
+			case err != nil: // the others are served all the same
+				s.Log.ErrorContext(ctx, "radius: the secret of a client does not open, so its packets are dropped: give it a new one with 'tallystick radius edit'",
+					"client", c.Name, "error", err)
+				continue
 			}
 			n, err := s.kept(before.byName[c.Name], c, secret)
 			if err != nil {
