@@ -477,8 +477,9 @@ func TestStrangeTexts(t *testing.T) {
 	// An attempt of such a name does not hide those that are looked up together with it.
 	asked, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Ask: true, Source: vpn})
 	d.must(err)
-	if found, err := d.db.Attempts(t.Context(), []string{"\x00", asked.Attempt, "\xff"}); err != nil || len(found) != 1 {
-		t.Errorf("found %d, %v", len(found), err)
+	found, err := d.db.Gather(t.Context(), authentication.Wanted{Attempts: []string{"\x00", asked.Attempt, "\xff"}})
+	if err != nil || len(found.Attempts) != 1 {
+		t.Errorf("found %d, %v", len(found.Attempts), err)
 	}
 	if err := d.engine.Cancel(t.Context(), "\x00", vpn); !errors.Is(err, fault.AttemptNotFound) {
 		t.Error(err)

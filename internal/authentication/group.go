@@ -166,62 +166,42 @@ type round struct {
 	events  []audit.Event
 }
 
-// load reads all that the jobs are about. Attempts are locked before guards, each in order, so that groups do not wait for each other in a ring.
+// load reads all that the jobs are about.
 func (r *round) load(jobs []*job) error {
-	var keys [][]byte
-	var attempts []string
+	var w Wanted
 	users := map[string]bool{}
 	for _, j := range jobs {
 		if j.key != nil {
-			keys = append(keys, j.key)
+			w.Keys = append(w.Keys, j.key)
 		}
-		if j.attempt != "" {
-			attempts = append(attempts, j.attempt)
-		} else {
+		switch {
+		case j.attempt != "":
+			w.Attempts = append(w.Attempts, j.attempt)
+		case !users[j.user]:
 			users[j.user] = true
+			w.Users = append(w.Users, j.user)
 		}
 	}
-	if err := r.loadDecided(keys); err != nil {
+	found, err := r.engine.Store.Gather(r.ctx, w)
+	if err != nil {
 		return err
 	}
-	if len(attempts) > 0 {
-		found, err := r.engine.Store.Attempts(r.ctx, attempts)
-		if err != nil {
+	for i := range found.Attempts {
+		a := &found.Attempts[i]
+		if err := a.open(r.ctx, r.engine.Keys); err != nil {
 			return err
 		}
-		for i := range found {
-			a := &found[i]
-			if err := a.open(r.ctx, r.engine.Keys); err != nil {
-				return err
-			}
-			a.ended = !r.now.Before(a.ExpiresAt)
-			r.attempts[a.ID] = a
-			users[a.UserID] = true
-		}
+		a.ended = !r.now.Before(a.ExpiresAt)
+		r.attempts[a.ID] = a
 	}
-	var ids []string
-	for id := range users {
-		ids = append(ids, id)
-	}
-	found, err := r.engine.Store.Subjects(r.ctx, ids)
-	if err != nil {
-		return err
-	}
-	for _, s := range found {
+	for _, s := range found.Subjects {
 		r.subjects[s.User.ID] = newSubject(s)
 	}
-	return nil
+	return r.recall(found.Decided)
 }
 
-// loadDecided reads the decisions of requests that come again.
-func (r *round) loadDecided(keys [][]byte) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	kept, err := r.engine.Store.Decided(r.ctx, keys)
-	if err != nil {
-		return err
-	}
+// recall opens the decisions of requests that come again.
+func (r *round) recall(kept []Kept) error {
 	for _, k := range kept {
 		raw, err := r.engine.Keys.Open(r.ctx, k.Sealed, seed.OfDecision(k.Key))
 		if err != nil {

@@ -15,13 +15,9 @@ import (
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
-	// Attempts returns and locks those attempts of the IDs that are there.
-	Attempts(ctx context.Context, ids []string) ([]Attempt, error)
-	// Subjects returns the users of the IDs that are there, with their tokens as they are once the guards are locked:
-	// until the transaction ends nobody else decides about them.
-	Subjects(ctx context.Context, userIDs []string) ([]Subject, error)
-	// Decided returns what was kept for those of the keys that were decided before.
-	Decided(ctx context.Context, keys [][]byte) ([]Kept, error)
+	// Gather returns what a group of requests is about, in one look. Attempts and the guards of users are locked, and tokens are
+	// as they are once that is done: until the transaction ends nobody else decides about these users.
+	Gather(ctx context.Context, w Wanted) (Gathered, error)
 	// Settle writes what was decided. [fault.Conflict] if a token is not what it was decided by: nothing must be committed then.
 	Settle(ctx context.Context, s Settlement) error
 	// DropAttempts removes attempts and kept decisions that expired before a time.
@@ -38,6 +34,20 @@ type Store interface {
 	Record(ctx context.Context, e audit.Event) error
 	// RecordAll keeps many.
 	RecordAll(ctx context.Context, events []audit.Event) error
+}
+
+// A Wanted names what a group of requests is about. What is not there is left out of the answer.
+type Wanted struct {
+	Keys     [][]byte // of requests that may have been decided before
+	Attempts []string // IDs
+	Users    []string // IDs; those of the attempts are wanted as well
+}
+
+// A Gathered is what there is of a Wanted.
+type Gathered struct {
+	Decided  []Kept
+	Attempts []Attempt
+	Subjects []Subject
 }
 
 // A Subject is a user with what a passcode is compared with.

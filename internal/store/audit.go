@@ -128,8 +128,8 @@ func (db *DB) Tiles(ctx context.Context, at []audit.TileAt) (map[audit.TileAt][]
 		for i, at := range some {
 			positions[i] = tilePosition(at)
 		}
-		among, args := many(positions)
-		if _, err := list(ctx, db, scan, "SELECT position, hashes FROM audit_tile WHERE position IN "+among, args...); err != nil {
+		among, args := db.among(1, anys(positions))
+		if _, err := list(ctx, db, scan, "SELECT position, hashes FROM audit_tile WHERE position "+among, args...); err != nil {
 			return nil, err
 		}
 	}

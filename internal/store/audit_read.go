@@ -192,8 +192,8 @@ func (s *search) next(ctx context.Context, n int) ([]storedBatch, error) {
 		if len(some) == 0 {
 			return nil, nil
 		}
-		among, args := many(some)
-		return list(ctx, s.db, scanStored, selectStored+"b.id IN "+among+" ORDER BY b.id"+order, args...)
+		among, args := s.db.among(1, anys(some))
+		return list(ctx, s.db, scanStored, selectStored+"b.id "+among+" ORDER BY b.id"+order, args...)
 	}
 	batches, err := list(ctx, s.db, scanStored, selectStored+"b.id >= $1 AND b.id <= $2 ORDER BY b.id"+order+" LIMIT $3", s.first[:], s.last[:], n)
 	if len(batches) > 0 {

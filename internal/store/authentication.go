@@ -10,20 +10,6 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-// many is the list of values for "IN", with the number of placeholders rounded up to a power of two by repeating the
-// last value, so that there are few texts to prepare.
-func many[T any](values []T) (list string, args []any) {
-	args = anys(values)
-	n := 1
-	for n < len(args) {
-		n *= 2
-	}
-	for len(args) < n {
-		args = append(args, args[len(args)-1])
-	}
-	return "(" + places(n) + ")", args
-}
-
 const guardColumns columns = "user_id, own_count, own_since, own_locked_at, strange_count, strange_since, strange_locked_at, sources"
 
 func scanSubject(r row) (s authentication.Subject, err error) {
@@ -34,41 +20,74 @@ func scanSubject(r row) (s authentication.Subject, err error) {
 	return s, err
 }
 
-var subjectSelect = "SELECT " + userColumns.of("u") + ", " + guardColumns.of("g") + " FROM user_guard AS g JOIN user_account AS u ON u.id = g.user_id WHERE g.user_id IN "
+// What Gather reads.
+var (
+	subjectSelect = "SELECT " + userColumns.of("u") + ", " + guardColumns.of("g") + " FROM user_guard AS g JOIN user_account AS u ON u.id = g.user_id WHERE g.user_id "
+	attemptSelect = "SELECT " + string(attemptColumns) + " FROM attempt WHERE id "
+	keptSelect    = "SELECT request_key, expires_at, key_id, sealed FROM decision WHERE request_key "
+)
 
 // possible are those of the IDs that a row can have. One that none has must not keep the others of a list from being found.
 func possible(ids []string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !storable([]any{id}) })
 }
 
-// Subjects returns those users of the IDs that are there, with their tokens. Within a transaction their guards are
-// locked first, in order, so that the tokens are as the one before has left them.
-func (db *DB) Subjects(ctx context.Context, userIDs []string) ([]authentication.Subject, error) {
-	ids := possible(userIDs)
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	among, args := many(ids)
-	lock := ""
+// Gather returns what there is of w. Within a transaction it locks attempts, and then the guards of users, each in order, so that
+// groups do not wait for each other in a ring; the tokens are as the transaction before has left them.
+func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authentication.Gathered, err error) {
+	w.Users, w.Attempts = possible(w.Users), possible(w.Attempts)
+	lock, lockGuards := "", ""
 	if db.current(ctx) != nil {
-		lock = db.locksOf("g")
+		lock, lockGuards = db.locks(), db.locksOf("g")
 	}
-	found, err := list(ctx, db, scanSubject, subjectSelect+among+" ORDER BY g.user_id"+lock, args...)
-	if err != nil || len(found) == 0 {
-		return nil, err
+	var looks []look
+	if len(w.Keys) > 0 {
+		among, args := db.among(1, anys(w.Keys))
+		looks = append(looks, into(&found.Decided, scanKept, keptSelect+among, args...))
 	}
-	tokens, err := db.tokens(ctx, " WHERE user_id IN "+among, args...)
-	if err != nil {
-		return nil, err
+	if len(w.Attempts) > 0 {
+		among, args := db.among(1, anys(w.Attempts))
+		looks = append(looks, into(&found.Attempts, scanAttempt, attemptSelect+among+" ORDER BY id"+lock, args...))
 	}
-	slices.SortFunc(found, func(a, b authentication.Subject) int { return cmp.Compare(a.User.ID, b.User.ID) })
-	for _, t := range tokens {
-		i, held := slices.BinarySearchFunc(found, t.UserID, func(s authentication.Subject, id string) int { return cmp.Compare(s.User.ID, id) })
+	var rows []tokenRow
+	if among, args := db.amongUsers(w); len(args) > 0 {
+		looks = append(looks,
+			into(&found.Subjects, scanSubject, subjectSelect+among+" ORDER BY g.user_id"+lockGuards, args...),
+			into(&rows, scanToken, tokenSelect[0]+" WHERE user_id "+among+tokenSelect[1], args...))
+	}
+	if len(looks) == 0 {
+		return found, nil
+	}
+	if err := db.look(ctx, looks...); err != nil {
+		return authentication.Gathered{}, err
+	}
+	all := found.Subjects
+	slices.SortFunc(all, func(a, b authentication.Subject) int { return cmp.Compare(a.User.ID, b.User.ID) })
+	for _, t := range assembled(rows) {
+		i, held := slices.BinarySearchFunc(all, t.UserID, func(s authentication.Subject, id string) int { return cmp.Compare(s.User.ID, id) })
 		if held {
-			found[i].Tokens = append(found[i].Tokens, t)
+			all[i].Tokens = append(all[i].Tokens, t)
 		}
 	}
 	return found, nil
+}
+
+// amongUsers ends a condition: a user of w, or the user of one of its attempts.
+func (db *DB) amongUsers(w authentication.Wanted) (condition string, args []any) {
+	if len(w.Attempts) == 0 {
+		if len(w.Users) == 0 {
+			return "", nil
+		}
+		return db.among(1, anys(w.Users))
+	}
+	attempts, args := db.among(1, anys(w.Attempts))
+	condition = "IN (SELECT user_id FROM attempt WHERE id " + attempts
+	if len(w.Users) > 0 {
+		users, more := db.among(len(args)+1, anys(w.Users))
+		condition += " UNION SELECT id FROM user_account WHERE id " + users
+		args = append(args, more...)
+	}
+	return condition + ")", args
 }
 
 func scanGuard(r row) (g authentication.Guard, err error) {
@@ -80,8 +99,8 @@ func scanGuard(r row) (g authentication.Guard, err error) {
 func (db *DB) Guards(ctx context.Context, userIDs []string) (map[string]authentication.Guard, error) {
 	all := map[string]authentication.Guard{}
 	for some := range slices.Chunk(userIDs, chunk) {
-		among, args := many(some)
-		found, err := list(ctx, db, scanGuard, "SELECT "+string(guardColumns)+" FROM user_guard WHERE user_id IN "+among, args...)
+		among, args := db.among(1, anys(some))
+		found, err := list(ctx, db, scanGuard, "SELECT "+string(guardColumns)+" FROM user_guard WHERE user_id "+among, args...)
 		if err != nil {
 			return nil, err
 		}
@@ -99,24 +118,9 @@ func scanAttempt(r row) (a authentication.Attempt, err error) {
 	return a, err
 }
 
-// Attempts returns those attempts of the IDs that are there; within a transaction they are locked, in order.
-func (db *DB) Attempts(ctx context.Context, ids []string) ([]authentication.Attempt, error) {
-	if ids = possible(ids); len(ids) == 0 {
-		return nil, nil
-	}
-	among, args := many(ids)
-	return list(ctx, db, scanAttempt, "SELECT "+string(attemptColumns)+" FROM attempt WHERE id IN "+among+" ORDER BY id"+db.locked(ctx), args...)
-}
-
 func scanKept(r row) (k authentication.Kept, err error) {
 	err = r.Scan(&k.Key, moment(&k.ExpiresAt), &k.Sealed.KeyID, &k.Sealed.Blob)
 	return k, err
-}
-
-// Decided returns what was kept for those of the keys that were decided before.
-func (db *DB) Decided(ctx context.Context, keys [][]byte) ([]authentication.Kept, error) {
-	among, args := many(keys)
-	return list(ctx, db, scanKept, "SELECT request_key, expires_at, key_id, sealed FROM decision WHERE request_key IN "+among, args...)
 }
 
 // How Settle writes.

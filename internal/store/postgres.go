@@ -45,6 +45,9 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 		config.MaxConnLifetime = connLife
 	}
 	config.ConnConfig.RuntimeParams["default_transaction_isolation"] = "read committed"
+	// What is asked for is found through indexes, whatever the values are. Planning it anew for each time would cost more than
+	// doing it, and for many values at once PostgreSQL would rather read whole tables.
+	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	config.ConnConfig.OnNotice = noteDoubt
 	config.AfterConnect = insistOnDurability
 	return config, nil
@@ -78,6 +81,28 @@ func noteDoubt(conn *pgconn.PgConn, n *pgconn.Notice) {
 	if n.Routine == "SyncRepWaitForLSN" {
 		conn.CustomData()[doubt] = true
 	}
+}
+
+// among is an array, so that there is one text, and one plan, for any number of values.
+func (postgresEngine) among(first int, values []any) (string, []any) {
+	array := any(values)
+	switch values[0].(type) {
+	case string:
+		array = typed[string](values)
+	case []byte:
+		array = typed[[]byte](values)
+	case int64:
+		array = typed[int64](values)
+	}
+	return fmt.Sprintf("= ANY($%d)", first), []any{array}
+}
+
+func typed[T any](values []any) []T {
+	all := make([]T, len(values))
+	for i, v := range values {
+		all[i] = v.(T)
+	}
+	return all
 }
 
 func (postgresEngine) clock() string {

@@ -179,13 +179,16 @@ func storable(args []any) bool {
 }
 
 // places are the placeholders of n values: "$1, $2, $3".
-func places(n int) string {
+func places(n int) string { return placesFrom(1, n) }
+
+// placesFrom are those that follow others: "$4, $5, $6".
+func placesFrom(first, n int) string {
 	var b strings.Builder
 	for i := range n {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "$%d", i+1)
+		fmt.Fprintf(&b, "$%d", first+i)
 	}
 	return b.String()
 }

@@ -124,6 +124,18 @@ func (*sqliteEngine) locksOf(string) string                       { return "" }
 func (*sqliteEngine) locksFree() string                           { return "" }
 func (*sqliteEngine) lockLog(context.Context, *transaction) error { return nil }
 
+// among has one of few numbers of placeholders, so that there are few texts to prepare.
+func (*sqliteEngine) among(first int, values []any) (string, []any) {
+	n := 1
+	for n < len(values) {
+		n *= 2
+	}
+	for len(values) < n {
+		values = append(values, values[len(values)-1])
+	}
+	return "IN (" + placesFrom(first, n) + ")", values
+}
+
 func (*sqliteEngine) clock() string { return "CAST(unixepoch('subsec') * 1000000 AS INTEGER)" }
 
 func (e *sqliteEngine) look(ctx context.Context, looks []look) error {

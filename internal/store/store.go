@@ -58,6 +58,8 @@ type engine interface {
 	locksOf(table string) string
 	// locksFree ends one that passes over rows locked by others.
 	locksFree() string
+	// among ends a condition: one of the values, whose first placeholder is the one of that number.
+	among(first int, values []any) (condition string, args []any)
 	// lockLog makes a transaction the only one that appends to the audit log.
 	lockLog(ctx context.Context, tx *transaction) error
 	// clock is an expression for the time of the server that the database runs on, in microseconds since 1970.

@@ -68,6 +68,11 @@ func (db *DB) tokens(ctx context.Context, clause string, args ...any) ([]token.T
 	if err != nil {
 		return nil, err
 	}
+	return assembled(rows), nil
+}
+
+// assembled makes tokens of their rows.
+func assembled(rows []tokenRow) []token.Token {
 	var all []token.Token
 	for _, r := range rows { // of each token, the current generation comes first
 		if r.state == current {
@@ -77,7 +82,7 @@ func (db *DB) tokens(ctx context.Context, clause string, args ...any) ([]token.T
 			all[len(all)-1].Pending = &r.generation
 		}
 	}
-	return all, nil
+	return all
 }
 
 var tokenSelect = [2]string{

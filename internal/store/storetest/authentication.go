@@ -16,13 +16,13 @@ func settlements(t *testing.T, s fixture) {
 	r := s.assigned(t, 1)
 	r = s.change(t, r.Serial, func(r *token.Token) { r.Await(generation(r.Serial, 2), day(1)) })
 	s.addUser(t, "bob")
-	got, err := s.Subjects(ctx, []string{"bob", "alice", "nobody", "no\x00body", "\xff"})
+	got, err := subjectsOf(ctx, s, []string{"bob", "alice", "nobody", "no\x00body", "\xff"})
 	must(t, got, err)
 	same(t, len(got), 2)
 	same(t, []string{got[0].User.ID, got[1].User.ID}, []string{"alice", "bob"})
 	same(t, got[0].Tokens, []token.Token{r})
 	same(t, got[1], authentication.Subject{User: got[1].User, Guard: authentication.Guard{UserID: "bob"}})
-	got, err = s.Subjects(ctx, nil)
+	got, err = subjectsOf(ctx, s, nil)
 	same(t, len(must(t, got, err)), 0)
 
 	guard := authentication.Guard{UserID: "alice", Own: authentication.Failures{Count: 2, Since: start, LockedAt: start.Add(time.Second)},
@@ -36,7 +36,7 @@ func settlements(t *testing.T, s fixture) {
 		},
 		Guards: []authentication.Guard{guard},
 	}))
-	got, err = s.Subjects(ctx, []string{"alice"})
+	got, err = subjectsOf(ctx, s, []string{"alice"})
 	must(t, got, err)
 	same(t, got[0].Guard, guard)
 	guards, err := s.Guards(ctx, []string{"alice", "bob", "nobody"})
@@ -47,7 +47,7 @@ func settlements(t *testing.T, s fixture) {
 	same(t, got[0].Tokens[0].Pending.Clock, two)
 	same(t, got[0].Tokens[0].Version, r.Version) // a use is no change of the record
 	ok(t, s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "alice"}}}))
-	got, err = s.Subjects(ctx, []string{"alice"})
+	got, err = subjectsOf(ctx, s, []string{"alice"})
 	same(t, must(t, got, err)[0].Guard, authentication.Guard{UserID: "alice"})
 	ok(t, s.Settle(ctx, authentication.Settlement{}))
 
@@ -72,7 +72,7 @@ func lateSettlements(t *testing.T, s fixture) {
 			return s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "alice", Sources: []byte("12345678")}}, Uses: []authentication.Use{late}})
 		})
 		refused(t, err, fault.Conflict)
-		got, err := s.Subjects(ctx, []string{"alice"})
+		got, err := subjectsOf(ctx, s, []string{"alice"})
 		must(t, got, err)
 		if got[0].Guard.Sources != nil || got[0].Tokens[0].Current.LastInterval != token.Unused {
 			t.Errorf("%s: something was kept: %+v", name, got[0])
@@ -85,26 +85,53 @@ func lateSettlements(t *testing.T, s fixture) {
 
 func attempts(t *testing.T, s fixture) {
 	ctx := t.Context()
+	s.addUser(t, "alice")
+	s.addUser(t, "bob")
 	a := authentication.Attempt{ID: "A", Agent: "radius:vpn", UserID: "nobody", Turn: 1, ExpiresAt: day(1), Sealed: seed.Sealed{KeyID: 1, Blob: []byte("a")}}
 	b := authentication.Attempt{ID: "B", Agent: "agent:web", UserID: "alice", Turn: 1, ExpiresAt: day(2), Sealed: seed.Sealed{KeyID: 2, Blob: []byte("b")}}
 	kept := authentication.Kept{Key: []byte("0123456789abcdef"), Sealed: seed.Sealed{KeyID: 1, Blob: []byte("k")}, ExpiresAt: day(1)}
 	ok(t, s.Settle(ctx, authentication.Settlement{Attempts: []authentication.Attempt{b, a}, Decided: []authentication.Kept{kept}}))
 	refused(t, s.Settle(ctx, authentication.Settlement{Attempts: []authentication.Attempt{a}}), fault.Conflict)
-	got, err := s.Attempts(ctx, []string{"B", "A", "C"})
+	got, err := attemptsOf(ctx, s, []string{"B", "A", "C"})
 	same(t, must(t, got, err), []authentication.Attempt{a, b})
-	again, err := s.Decided(ctx, [][]byte{[]byte("fedcba9876543210"), kept.Key})
+	again, err := decisionsOf(ctx, s, [][]byte{[]byte("fedcba9876543210"), kept.Key})
 	same(t, must(t, again, err), []authentication.Kept{kept})
+
+	// Who asks for an attempt gets its user, too.
+	found, err := s.Gather(ctx, authentication.Wanted{Attempts: []string{"B", "no\x00id"}, Users: []string{"bob"}, Keys: [][]byte{kept.Key}})
+	ok(t, err)
+	same(t, found.Attempts, []authentication.Attempt{b})
+	same(t, found.Decided, []authentication.Kept{kept})
+	if len(found.Subjects) != 2 || found.Subjects[0].User.ID != "alice" || found.Subjects[1].User.ID != "bob" {
+		t.Errorf("%+v", found.Subjects)
+	}
 
 	// A decision that two servers made at once is kept once.
 	ok(t, s.Settle(ctx, authentication.Settlement{Ended: []string{"B"}}))
 	refused(t, s.Settle(ctx, authentication.Settlement{Ended: []string{"B"}}), fault.Conflict)
 	ok(t, s.DropAttempts(ctx, day(1)))
-	got, err = s.Attempts(ctx, []string{"A", "B"})
+	got, err = attemptsOf(ctx, s, []string{"A", "B"})
 	same(t, must(t, got, err), []authentication.Attempt{a})
 	ok(t, s.DropAttempts(ctx, day(1).Add(1)))
 	ok(t, s.DropAttempts(ctx, day(1).Add(time.Microsecond)))
-	got, err = s.Attempts(ctx, []string{"A"})
+	got, err = attemptsOf(ctx, s, []string{"A"})
 	same(t, len(must(t, got, err)), 0)
-	again, err = s.Decided(ctx, [][]byte{kept.Key})
+	again, err = decisionsOf(ctx, s, [][]byte{kept.Key})
 	same(t, len(must(t, again, err)), 0)
+}
+
+// subjectsOf are the users of the IDs that are there.
+func subjectsOf(ctx context.Context, s Store, ids []string) ([]authentication.Subject, error) {
+	found, err := s.Gather(ctx, authentication.Wanted{Users: ids})
+	return found.Subjects, err
+}
+
+func attemptsOf(ctx context.Context, s Store, ids []string) ([]authentication.Attempt, error) {
+	found, err := s.Gather(ctx, authentication.Wanted{Attempts: ids})
+	return found.Attempts, err
+}
+
+func decisionsOf(ctx context.Context, s Store, keys [][]byte) ([]authentication.Kept, error) {
+	found, err := s.Gather(ctx, authentication.Wanted{Keys: keys})
+	return found.Decided, err
 }

@@ -81,7 +81,7 @@ func oneGetsTheCode(t *testing.T, s servers) {
 			}
 			won := false
 			err := s.Transact(t.Context(), func(ctx context.Context) error {
-				subjects, err := s.Subjects(ctx, []string{"alice"})
+				subjects, err := subjectsOf(ctx, s, []string{"alice"})
 				if err != nil {
 					return err
 				}
@@ -297,14 +297,14 @@ func failuresAddUp(t *testing.T, s servers) {
 			}
 		}
 	})
-	got, err := s[0].Subjects(t.Context(), []string{"alice", "bob"})
+	got, err := subjectsOf(t.Context(), s[0], []string{"alice", "bob"})
 	must(t, got, err)
 	same(t, []int{got[0].Guard.Own.Count, got[1].Guard.Own.Count, got[0].Tokens[0].Current.BadPasscodes}, []int{crowd * 9 / 10, crowd * 9 / 10, crowd * 9 / 10})
 }
 
 // countFailure counts one failure more of each user and token.
 func countFailure(ctx context.Context, s fixture, ids []string) error {
-	subjects, err := s.Subjects(ctx, ids)
+	subjects, err := subjectsOf(ctx, s, ids)
 	if err != nil {
 		return err
 	}

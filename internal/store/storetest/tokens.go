@@ -255,7 +255,7 @@ func manyAtOnce(t *testing.T, s fixture) {
 	_, err = s.User(ctx, "fritz")
 	refused(t, err, fault.UserNotFound)
 	// Each has a guard, without which nothing is decided about a user.
-	found, err := s.Subjects(ctx, []string{"dora", "emil"})
+	found, err := subjectsOf(ctx, s, []string{"dora", "emil"})
 	ok(t, err)
 	if len(found) != 2 {
 		t.Errorf("%d of two users have a guard", len(found))
