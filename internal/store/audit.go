@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -25,12 +26,18 @@ func (db *DB) RecordAll(ctx context.Context, events []audit.Event) error {
 	var all []bulk
 	for _, b := range batches {
 		taken := fault.New(fault.Conflict, "there is an event %s already", b.ID)
-		all = append(all, bulk{insertBatch, [][]any{{b.ID[:], b.Events(), b.Lines}}, taken})
+		all = append(all, bulk{insertBatch, [][]any{{b.ID[:], b.Events(), b.Lines}}, taken}, bulk{insertWaiting, [][]any{{b.ID[:], b.Events()}}, taken})
 	}
 	return db.atLast(ctx, all...)
 }
 
-var insertBatch = inserting("audit_batch", "id bytea, events bigint, records bytea")
+// How the log writes.
+var (
+	insertBatch   = inserting("audit_batch", "id bytea, events bigint, records bytea")
+	insertWaiting = inserting("audit_waiting", "id bytea, events bigint")
+	deleteWaiting = deleting("audit_waiting", "id bytea")
+	insertPlace   = inserting("audit_place", "first bigint, batch bytea")
+)
 
 // LockLog makes this transaction the only one to append to the log;
 // [fault.Conflict] while another one is.
@@ -91,18 +98,18 @@ func (db *DB) Size(ctx context.Context) (int64, error) {
 // places already.
 func (db *DB) Place(ctx context.Context, first int64, batches []audit.Batch, tiles []audit.Tile) error {
 	placed := fault.New(fault.Conflict, "some of the events got their places meanwhile")
-	var all, places []statement
+	waiting, places := bulk{deleteWaiting, nil, placed}, bulk{insertPlace, nil, placed}
 	for _, b := range batches {
-		all = append(all, statement{"DELETE FROM audit_waiting WHERE id = $1", []any{b.ID[:]}, 1, placed})
-		places = append(places, statement{"INSERT INTO audit_place (first, batch) VALUES ($1, $2)", []any{first, b.ID[:]}, 1, placed})
+		waiting.rows = append(waiting.rows, []any{b.ID[:]})
+		places.rows = append(places.rows, []any{first, b.ID[:]})
 		first += int64(b.Events())
 	}
-	all = append(all, places...)
+	var all []statement
 	for _, t := range tiles {
 		all = append(all, statement{"INSERT INTO audit_tile (position, hashes) VALUES ($1, $2) ON CONFLICT (position) DO UPDATE SET hashes = excluded.hashes",
 			[]any{tilePosition(t.TileAt), t.Hashes}, anyRows, nil})
 	}
-	return db.batch(ctx, all)
+	return errors.Join(db.batch(ctx, all), db.atLast(ctx, waiting, places))
 }
 
 // Positions put two numbers into one key.
