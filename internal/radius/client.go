@@ -19,8 +19,8 @@ import (
 	"layeh.com/radius"
 
 	"github.com/tallystick/tallystick/internal/access"
-	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // A client is a RADIUS client with its secret, ready for its packets.
