@@ -108,7 +108,7 @@ func (d *deployment) makeSchema(ctx context.Context, database string) error {
 	if err != nil {
 		return fault.New(fault.Unavailable, "the database cannot be reached: is a server there, and does the user may connect?")
 	}
-	defer conn.Close(ctx)
+	defer func() { _ = conn.Close(ctx) }()
 	var taken int
 	err = conn.QueryRow(ctx, "SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "+
 		"WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'").Scan(&taken)

@@ -100,7 +100,7 @@ func (t *traffic) run(ctx context.Context) error {
 		}
 	}()
 	for n := range t.Clients {
-		c := &caller{traffic: t, random: rand.New(rand.NewPCG(uint64(n), 0x7461_6c6c_79))}
+		c := &caller{traffic: t, random: rand.New(rand.NewPCG(uint64(n), 0x7461_6c6c_79))} //nolint:gosec // which user asks next is no secret
 		callers = append(callers, c)
 		for _, connect := range t.connect {
 			l, err := connect()

@@ -123,12 +123,11 @@ func tilePosition(at audit.TileAt) int64 { return int64(at.Level)*tileLevel + at
 // Tiles returns the hashes of tiles, those that are there.
 func (db *DB) Tiles(ctx context.Context, at []audit.TileAt) (map[audit.TileAt][]byte, error) {
 	tiles := map[audit.TileAt][]byte{}
-	scan := func(r row) (struct{}, error) {
+	scan := func(r row) (t audit.Tile, err error) {
 		var position int64
-		var hashes []byte
-		err := r.Scan(&position, &hashes)
-		tiles[audit.TileAt{Level: int(position / tileLevel), Number: position % tileLevel}] = hashes
-		return struct{}{}, err
+		err = r.Scan(&position, &t.Hashes)
+		t.TileAt = audit.TileAt{Level: int(position / tileLevel), Number: position % tileLevel}
+		return t, err
 	}
 	for some := range slices.Chunk(at, chunk) {
 		positions := make([]int64, len(some))
@@ -136,8 +135,12 @@ func (db *DB) Tiles(ctx context.Context, at []audit.TileAt) (map[audit.TileAt][]
 			positions[i] = tilePosition(at)
 		}
 		among, args := db.among(1, anys(positions))
-		if _, err := list(ctx, db, scan, "SELECT position, hashes FROM audit_tile WHERE position "+among, args...); err != nil {
+		found, err := list(ctx, db, scan, "SELECT position, hashes FROM audit_tile WHERE position "+among, args...)
+		if err != nil {
 			return nil, err
+		}
+		for _, t := range found {
+			tiles[t.TileAt] = t.Hashes
 		}
 	}
 	return tiles, nil

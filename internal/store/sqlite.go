@@ -212,7 +212,7 @@ func (w *sqliteWriter) forget() {
 
 // do runs a statement and tells how many rows it touched.
 func (w *sqliteWriter) do(ctx context.Context, query string, args ...any) (int64, error) {
-	p, err := w.prepare(ctx, query)
+	p, err := w.prepare(ctx, query) //nolint:sqlclosecheck // the writer keeps it
 	if err != nil {
 		return 0, err
 	}
@@ -225,7 +225,7 @@ func (w *sqliteWriter) do(ctx context.Context, query string, args ...any) (int64
 
 func (t *sqliteTransaction) look(ctx context.Context, looks []look) error {
 	for _, l := range looks {
-		p, err := t.prepare(ctx, l.query)
+		p, err := t.prepare(ctx, l.query) //nolint:sqlclosecheck // the writer keeps it
 		if err != nil {
 			return err
 		}
