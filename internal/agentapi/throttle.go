@@ -10,7 +10,7 @@ import (
 // these keep one agent, or one user that somebody hammers, from taking the server away from the others.
 const (
 	agentRate, agentBurst       = 20_000, 40_000 // messages a second of one agent, above what a small server can decide
-	subjectRate, subjectBurst   = 10, 50         // of one user or one attempt
+	subjectRate, subjectBurst   = 100, 1_000     // of one user or one attempt: more than gateways that retry, on every server
 	strangerRate, strangerBurst = 1, 20          // wrong keys of one source
 )
 
