@@ -12,9 +12,9 @@ type subject struct {
 }
 
 func newSubject(s Subject) *subject {
-	out := &subject{Subject: s}
-	for _, t := range s.Tokens {
-		out.tokens = append(out.tokens, newTokenState(t))
+	out := &subject{Subject: s, tokens: make([]*tokenState, len(s.Tokens))}
+	for i := range s.Tokens {
+		out.tokens[i] = newTokenState(&s.Tokens[i])
 	}
 	return out
 }
@@ -32,16 +32,22 @@ func (s *subject) holding(serial string) *tokenState {
 // A tokenState is a token while a round decides.
 type tokenState struct {
 	token   token.Token
-	before  map[int]token.Clock // of its generations, by number, as they were read
-	changed bool                // more than clocks
+	before  [2]reading // of its generations; the second may be none
+	changed bool       // more than clocks
 }
 
-func newTokenState(t token.Token) *tokenState {
-	s := &tokenState{token: t, before: map[int]token.Clock{t.Current.Number: t.Current.Clock}}
+// A reading is the clock of a generation as it was read; number is 0 for none.
+type reading struct {
+	number int
+	clock  token.Clock
+}
+
+func newTokenState(t *token.Token) *tokenState {
+	s := &tokenState{token: *t, before: [2]reading{{t.Current.Number, t.Current.Clock}}}
 	if t.Pending != nil {
 		next := *t.Pending
 		s.token.Pending = &next
-		s.before[next.Number] = next.Clock
+		s.before[1] = reading{next.Number, next.Clock}
 	}
 	return s
 }
@@ -70,9 +76,9 @@ func (s *tokenState) as(number int) *token.Token {
 // uses are the clocks that changed.
 func (s *tokenState) uses() []Use {
 	var all []Use
-	for number, before := range s.before {
-		if g := s.generation(number); g != nil && g.Clock != before {
-			all = append(all, Use{Serial: s.token.Serial, Version: s.token.Version, Number: number, Before: before, After: g.Clock})
+	for _, before := range s.before {
+		if g := s.generation(before.number); before.number != 0 && g != nil && g.Clock != before.clock {
+			all = append(all, Use{Serial: s.token.Serial, Version: s.token.Version, Number: before.number, Before: before.clock, After: g.Clock})
 		}
 	}
 	return all

@@ -49,11 +49,16 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 		among, args := db.among(1, anys(w.Attempts))
 		looks = append(looks, into(&found.Attempts, scanAttempt, attemptSelect+among+" ORDER BY id"+lock, args...))
 	}
-	var rows []tokenRow
+	// Rows of tokens are large: each is scanned where it stays.
+	rows := make([]tokenRow, 0, len(w.Users)+len(w.Attempts))
+	eachToken := func(r row) error {
+		rows = append(rows, tokenRow{})
+		return rows[len(rows)-1].scan(r)
+	}
 	if among, args := db.amongUsers(w); len(args) > 0 {
 		looks = append(looks,
 			into(&found.Subjects, scanSubject, subjectSelect+among+" ORDER BY g.user_id"+lockGuards, args...),
-			into(&rows, scanToken, tokenSelect[0]+" WHERE user_id "+among+tokenSelect[1], args...))
+			look{tokenSelect[0] + " WHERE user_id " + among + tokenSelect[1], args, eachToken})
 	}
 	if len(looks) == 0 {
 		return found, nil

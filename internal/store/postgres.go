@@ -124,7 +124,7 @@ func queueLooks(b *pgx.Batch, looks []look) {
 	for _, l := range looks {
 		b.Queue(l.query, l.args...).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
-				if err := l.each(rows); err != nil {
+				if err := l.each(postgresRow{rows}); err != nil {
 					return err
 				}
 			}
@@ -237,7 +237,9 @@ func (c bulk) arrays() ([]any, error) {
 		var err error
 		switch kind {
 		case "bigint":
-			args[i], err = column(c.rows, i, bigint)
+			var all []pgtype.Int8
+			all, err = column(c.rows, i, bigint)
+			args[i] = pgtype.FlatArray[pgtype.Int8](all) // []pgtype.Int8 would be taken apart by reflection
 		case "text":
 			args[i], err = column(c.rows, i, func(v any) (string, error) { return fmt.Sprint(v), nil })
 		case "bytea":

@@ -6,9 +6,12 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -215,6 +218,12 @@ func (c columns) of(table string) string {
 	return table + "." + strings.ReplaceAll(string(c), ", ", ", "+table+".")
 }
 
+// without leaves out columns.
+func (c columns) without(names ...string) columns {
+	all := slices.DeleteFunc(strings.Split(string(c), ", "), func(name string) bool { return slices.Contains(names, name) })
+	return columns(strings.Join(all, ", "))
+}
+
 // insert writes a row unless one with the same key is there.
 func (c columns) insert(table string) string {
 	return "INSERT INTO " + table + " (" + string(c) + ") VALUES (" + places(c.count()) + ") ON CONFLICT DO NOTHING"
@@ -318,18 +327,29 @@ type scanFunc func(v any) error
 func (f scanFunc) Scan(v any) error { return f(v) }
 
 // moment scans what micros wrote.
-func moment(t *time.Time) sql.Scanner {
-	return scanFunc(func(v any) error {
-		switch v := v.(type) {
-		case nil:
-			*t = time.Time{}
-		case int64:
-			*t = time.UnixMicro(v).UTC()
-		default:
-			return fmt.Errorf("store: a time is no %T", v)
-		}
-		return nil
-	})
+func moment(t *time.Time) sql.Scanner { return momentOf{t} }
+
+// momentOf takes its value from both drivers without a detour, since rows of tokens have many.
+type momentOf struct{ t *time.Time }
+
+// Scan takes what database/sql has.
+func (m momentOf) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		return m.ScanInt64(pgtype.Int8{})
+	case int64:
+		return m.ScanInt64(pgtype.Int8{Int64: v, Valid: true})
+	}
+	return fmt.Errorf("store: a time is no %T", v)
+}
+
+// ScanInt64 takes what pgx has.
+func (m momentOf) ScanInt64(n pgtype.Int8) error {
+	*m.t = time.Time{}
+	if n.Valid {
+		*m.t = time.UnixMicro(n.Int64).UTC()
+	}
+	return nil
 }
 
 // span scans a length of time in microseconds.

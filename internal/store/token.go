@@ -49,17 +49,18 @@ type tokenRow struct {
 
 func scanToken(r row) (tokenRow, error) {
 	var x tokenRow
-	var search, serial string
-	var version int
-	var live bool
-	t, g := &x.token, &x.generation
-	err := r.Scan(&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
-		&t.PIN.Hash, &t.PIN.Length, moment(&t.PIN.SetAt), moment(&t.PendingUntil), &t.LastNumber, &t.Tainted, &t.Distribution, orZero(&t.Profile), &t.Method, &t.DeviceID, &t.Nickname,
-		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &search, &t.PIN.MustChange, &t.PIN.History, &t.PIN.Serial,
-		moment(&t.LostAt), fromJSON(&t.Emergency), &t.Replaces, &t.ReplacedBy,
-		&serial, &g.Number, &x.state, &g.Sealed.KeyID, &g.Sealed.Blob, &g.Fingerprint, &g.Settings.Digits, &g.Settings.Interval, &g.Settings.PINType, moment(&g.MadeAt), &g.Delivered,
-		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &g.LastAgent, &version, &live)
+	err := x.scan(r)
 	return x, err
+}
+
+func (x *tokenRow) scan(r row) error {
+	t, g := &x.token, &x.generation
+	return r.Scan(&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
+		&t.PIN.Hash, &t.PIN.Length, moment(&t.PIN.SetAt), moment(&t.PendingUntil), &t.LastNumber, &t.Tainted, &t.Distribution, orZero(&t.Profile), &t.Method, &t.DeviceID, &t.Nickname,
+		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &t.PIN.MustChange, &t.PIN.History, &t.PIN.Serial,
+		moment(&t.LostAt), fromJSON(&t.Emergency), &t.Replaces, &t.ReplacedBy,
+		&g.Number, &x.state, &g.Sealed.KeyID, &g.Sealed.Blob, &g.Fingerprint, &g.Settings.Digits, &g.Settings.Interval, &g.Settings.PINType, moment(&g.MadeAt), &g.Delivered,
+		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &g.LastAgent)
 }
 
 // tokens reads the tokens that a clause of conditions, order and limit selects, with their generations, in one look.
@@ -73,9 +74,9 @@ func (db *DB) tokens(ctx context.Context, clause string, args ...any) ([]token.T
 
 // assembled makes tokens of their rows.
 func assembled(rows []tokenRow) []token.Token {
-	var all []token.Token
-	for _, r := range rows { // of each token, the current generation comes first
-		if r.state == current {
+	all := make([]token.Token, 0, len(rows))
+	for i := range rows { // of each token, the current generation comes first
+		if r := &rows[i]; r.state == current {
 			r.token.Current = r.generation
 			all = append(all, r.token)
 		} else {
@@ -86,7 +87,7 @@ func assembled(rows []tokenRow) []token.Token {
 }
 
 var tokenSelect = [2]string{
-	"SELECT " + tokenColumns.of("t") + ", " + generationColumns.of("g") + " FROM (SELECT * FROM token",
+	"SELECT " + tokenColumns.without("search").of("t") + ", " + generationColumns.without("serial", "version", "live").of("g") + " FROM (SELECT * FROM token",
 	") AS t JOIN token_generation AS g ON g.serial = t.serial ORDER BY t.serial, g.state",
 }
 
