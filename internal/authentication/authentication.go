@@ -54,7 +54,10 @@ type Engine struct {
 	Store    Store
 	Keys     Keyring
 	Policies Policies // nil for policy.Default
-	Now      func() time.Time
+	// Groups is how many transactions may decide at the same time: while one waits for its commit, the next one reads. A
+	// database with one writer wants 1, which 0 is: several would be smaller, and wait for each other.
+	Groups int
+	Now    func() time.Time
 	// Trust, if set, tells whether the clock can be relied on: an error refuses every decision.
 	Trust func(now time.Time) error
 	// Decided, if set, is told every decision, for counting.
@@ -118,7 +121,7 @@ func (e *Engine) ask(ctx context.Context, j *job) (Decision, error) {
 	j.ctx, j.done = ctx, make(chan struct{})
 	told := time.NewTimer(denialTime)
 	defer told.Stop()
-	d, err := e.queue.wait(ctx, j, e.settle)
+	d, err := e.queue.wait(ctx, j, e.Groups, e.settle)
 	if err == nil && (d.Result == Denied || d.Result == Waiting) {
 		select {
 		case <-told.C:

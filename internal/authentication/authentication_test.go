@@ -64,7 +64,7 @@ func newDeployment(t testing.TB, url string, s token.Settings) *deployment {
 	tok.EffectiveExpiry = tok.Expiry
 	d.must(tok.Assign("alice", "test", d.now))
 	d.must(d.db.AddToken(t.Context(), tok))
-	d.engine = &authentication.Engine{Store: d.db, Keys: keys, Policies: &d.policy, Now: clock}
+	d.engine = &authentication.Engine{Store: d.db, Groups: 4, Keys: keys, Policies: &d.policy, Now: clock}
 	d.policy.Set = policy.Default()
 	return d
 }

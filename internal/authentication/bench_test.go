@@ -63,7 +63,7 @@ func populate(b *testing.B, url string) *population {
 		}
 		return nil
 	}))
-	p.engine = &authentication.Engine{Store: db, Keys: keys, Now: clock}
+	p.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Now: clock}
 	return p
 }
 

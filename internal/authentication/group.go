@@ -18,9 +18,7 @@ import (
 
 const (
 	// groupSize bounds what one transaction decides, and so how long its locks are held.
-	groupSize = 128
-	// groupsAtOnce is how many transactions may run at the same time: while one waits for its commit, the next one decides.
-	groupsAtOnce = 4
+	groupSize = 256
 	// patience is how long a group may take. Whoever waits is told that nothing is known.
 	patience = 10 * time.Second
 )
@@ -46,10 +44,11 @@ type queue struct {
 }
 
 // wait has a job decided by run, in a group with others, and waits for it, or for the end of ctx: then nothing is known of it.
-func (q *queue) wait(ctx context.Context, j *job, run func([]*job)) (Decision, error) {
+// No more than atOnce groups run at the same time.
+func (q *queue) wait(ctx context.Context, j *job, atOnce int, run func([]*job)) (Decision, error) {
 	q.mu.Lock()
 	q.waiting = append(q.waiting, j)
-	start := q.running < groupsAtOnce
+	start := q.running < max(1, atOnce)
 	if start {
 		q.running++
 	}

@@ -285,6 +285,9 @@ func column[T any](rows [][]any, i int, as func(any) (T, error)) ([]T, error) {
 	return all, nil
 }
 
+// Writers is two: while one waits for the disk, the other one works. More of them share less (docs/performance.md).
+func (postgresEngine) Writers() int { return 2 }
+
 // Keys never change, so the locks let rows be referred to meanwhile.
 func (postgresEngine) locks() string               { return " FOR NO KEY UPDATE" }
 func (postgresEngine) locksOf(table string) string { return " FOR NO KEY UPDATE OF " + table }

@@ -118,6 +118,9 @@ func keepLogShort(ctx context.Context, db *sql.DB) {
 	}
 }
 
+// Writers is one: a transaction has the file for itself.
+func (*sqliteEngine) Writers() int { return 1 }
+
 // A write transaction is alone from its beginning.
 func (*sqliteEngine) locks() string                               { return "" }
 func (*sqliteEngine) locksOf(string) string                       { return "" }

@@ -52,6 +52,8 @@ type engine interface {
 	begin(ctx context.Context) (connection, error)
 	// look reads outside of a transaction.
 	look(ctx context.Context, looks []look) error
+	// Writers is how many transactions can write at the same time to some use.
+	Writers() int
 	// locks ends a SELECT that locks its rows until the end of the transaction.
 	locks() string
 	// locksOf ends one that locks the rows of one of its tables.
