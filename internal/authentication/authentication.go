@@ -54,8 +54,7 @@ type Engine struct {
 	Store    Store
 	Keys     Keyring
 	Policies Policies // nil for policy.Default
-	// Groups is how many transactions may decide at the same time: while one waits for its commit, the next one reads. A
-	// database with one writer wants 1, which 0 is: several would be smaller, and wait for each other.
+	// Groups is how many transactions may decide at the same time where one of them is stalled; 0 is 1, for a database with one writer.
 	Groups int
 	Now    func() time.Time
 	// Trust, if set, tells whether the clock can be relied on: an error refuses every decision.

@@ -19,6 +19,10 @@ import (
 const (
 	// groupSize bounds what one transaction decides, and so how long its locks are held.
 	groupSize = 256
+	// stalled is how long a group may take before the next one does not wait for it any more: in the time of its commit,
+	// others gather, and fewer and larger groups cost less. A commit that waits for a standby, or for a row that an administrator
+	// holds, must not keep everybody waiting.
+	stalled = 25 * time.Millisecond
 	// patience is how long a group may take. Whoever waits is told that nothing is known.
 	patience = 10 * time.Second
 )
@@ -36,26 +40,21 @@ type job struct {
 	done     chan struct{}
 }
 
-// A queue gathers jobs into groups. Nothing waits for a group to fill: a group is whoever came while others were busy.
+// A queue gathers jobs into groups. Nothing waits for a group to fill: a group is whoever came while the one before was decided.
 type queue struct {
 	mu      sync.Mutex
 	waiting []*job
-	running int
+	running int // groups
+	stalled int // of these
 }
 
 // wait has a job decided by run, in a group with others, and waits for it, or for the end of ctx: then nothing is known of it.
-// No more than atOnce groups run at the same time.
+// One group runs at a time, and up to atOnce while those before are stalled.
 func (q *queue) wait(ctx context.Context, j *job, atOnce int, run func([]*job)) (Decision, error) {
 	q.mu.Lock()
 	q.waiting = append(q.waiting, j)
-	start := q.running < max(1, atOnce)
-	if start {
-		q.running++
-	}
+	q.start(atOnce, run)
 	q.mu.Unlock()
-	if start {
-		go q.work(run)
-	}
 	select {
 	case <-j.done:
 		return j.decision, j.err
@@ -64,23 +63,56 @@ func (q *queue) wait(ctx context.Context, j *job, atOnce int, run func([]*job)) 
 	}
 }
 
-// work runs groups until nothing waits.
-func (q *queue) work(run func([]*job)) {
+// start begins a group, unless one runs that is not stalled. The caller holds mu.
+func (q *queue) start(atOnce int, run func([]*job)) {
+	if len(q.waiting) > 0 && q.running == q.stalled && q.running < max(1, atOnce) {
+		q.running++
+		go q.work(atOnce, run)
+	}
+}
+
+// work runs groups until nothing waits, or until another one runs that is not stalled.
+func (q *queue) work(atOnce int, run func([]*job)) {
 	for {
 		q.mu.Lock()
 		n := min(len(q.waiting), groupSize)
-		group := q.waiting[:n:n]
-		q.waiting = q.waiting[n:]
-		if n == 0 {
-			q.waiting = nil
+		if n == 0 || q.running-q.stalled > 1 {
 			q.running--
 			q.mu.Unlock()
 			return
 		}
+		group := q.waiting[:n:n]
+		if q.waiting = q.waiting[n:]; len(q.waiting) == 0 {
+			q.waiting = nil
+		}
 		q.mu.Unlock()
 		// Under overload most callers give up before their turn: what nobody waits for costs no time, and uses up no code.
 		if group = slices.DeleteFunc(group, func(j *job) bool { return j.ctx.Err() != nil }); len(group) > 0 {
+			end := q.watch(atOnce, run)
 			run(group)
+			end()
+		}
+	}
+}
+
+// watch lets the next group begin if this one, which begins now, is stalled. The caller tells when it ends.
+func (q *queue) watch(atOnce int, run func([]*job)) (end func()) {
+	late, over := false, false
+	timer := time.AfterFunc(stalled, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if !over {
+			late = true
+			q.stalled++
+			q.start(atOnce, run)
+		}
+	})
+	return func() {
+		timer.Stop()
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if over = true; late {
+			q.stalled--
 		}
 	}
 }

@@ -45,9 +45,12 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 		config.MaxConnLifetime = connLife
 	}
 	config.ConnConfig.RuntimeParams["default_transaction_isolation"] = "read committed"
-	// What is asked for is found through indexes, whatever the values are. Planning it anew for each time would cost more than
-	// doing it, and for many values at once PostgreSQL would rather read whole tables.
-	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	// What is asked for is found through indexes, whatever the values are and however many rows there are. Planning it anew each
+	// time would cost more than doing it. A plan that was made while a table was empty, or for many values at once, would rather read
+	// the whole table, and be kept while it grows; and compiling plans takes longer than they do.
+	for name, value := range map[string]string{"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"} {
+		config.ConnConfig.RuntimeParams[name] = value
+	}
 	config.ConnConfig.OnNotice = noteDoubt
 	config.AfterConnect = insistOnDurability
 	return config, nil
@@ -285,8 +288,8 @@ func column[T any](rows [][]any, i int, as func(any) (T, error)) ([]T, error) {
 	return all, nil
 }
 
-// Writers is two: while one waits for the disk, the other one works. More of them share less (docs/performance.md).
-func (postgresEngine) Writers() int { return 2 }
+// Writers is few of the connections: the others are for everything else.
+func (postgresEngine) Writers() int { return 4 }
 
 // Keys never change, so the locks let rows be referred to meanwhile.
 func (postgresEngine) locks() string               { return " FOR NO KEY UPDATE" }
