@@ -89,6 +89,11 @@ func (c *Client) Disable(ctx context.Context, serial string, version int) (Token
 	return c.changeToken(ctx, serial, "disable", version)
 }
 
+// ResetIssueCount lets a token, if it is still at that version (0: at any), be issued again that reached the issue limit.
+func (c *Client) ResetIssueCount(ctx context.Context, serial string, version int) (Token, error) {
+	return c.changeToken(ctx, serial, "reset-issue-count", version)
+}
+
 func (c *Client) changeToken(ctx context.Context, serial, verb string, version int) (Token, error) {
 	var t Token
 	err := c.do(ctx, call{method: http.MethodPost, path: path("tokens", serial, verb), version: version, result: &t})

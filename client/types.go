@@ -260,8 +260,9 @@ type Token struct {
 	DistributedAt   *time.Time `json:"distributed_at,omitempty"`
 	ConfirmedAt     *time.Time `json:"confirmed_at,omitempty"`
 	LastUsedAt      *time.Time `json:"last_used_at,omitempty"`
-	IssueCount      int        `json:"issue_count"`
-	Tainted         bool       `json:"tainted"` // a former user had the seed: the next distribution replaces it
+	IssueCount      int        `json:"issue_count"`    // ever
+	IssuesCounted   int        `json:"issues_counted"` // since the count of the issue limit was last reset
+	Tainted         bool       `json:"tainted"`        // a former user had the seed: the next distribution replaces it
 	Version         int        `json:"version"`
 
 	// What a right passcode meets.

@@ -74,6 +74,7 @@ func (p *program) commands() []*cobra.Command {
 		p.deviceCommands(),
 		p.profileCommands(),
 		p.policyCommands(),
+		p.settingsCommands(),
 		p.tokenCommands(),
 		p.checkCommand(),
 		p.agentCommands(),

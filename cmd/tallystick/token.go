@@ -18,7 +18,7 @@ func (p *program) tokenCommands() *cobra.Command {
 	return group("token", "Software tokens, from the first record to the last",
 		p.tokenCreate(), p.tokenImport(), p.tokenList(), p.tokenShow(), p.tokenAssign(), p.tokenUnassign(), p.tokenReplace(),
 		p.tokenEnable(), p.tokenDisable(), p.tokenDistribute(), p.tokenRedistribute(), p.tokenRevoke(),
-		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenResync(), p.tokenLost(), p.tokenFound(), p.tokenDelete())
+		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenResync(), p.tokenLost(), p.tokenFound(), p.tokenResetIssueCount(), p.tokenDelete())
 }
 
 func (p *program) tokenCreate() *cobra.Command {
@@ -284,6 +284,12 @@ func (p *program) tokenEnable() *cobra.Command {
 func (p *program) tokenDisable() *cobra.Command {
 	return p.change("disable SERIAL", "Stop a token and keep everything else", "disabled", func(r run, serial string, version int) (client.Token, error) {
 		return r.server.Disable(r.ctx, serial, version)
+	})
+}
+
+func (p *program) tokenResetIssueCount() *cobra.Command {
+	return p.change("reset-issue-count SERIAL", "Let a token be issued again that reached the issue limit", "reset the issue count of", func(r run, serial string, version int) (client.Token, error) {
+		return r.server.ResetIssueCount(r.ctx, serial, version)
 	})
 }
 

@@ -136,6 +136,9 @@ func (a *API) routes() []route {
 		{"GET /v1/policies/lockout", access.Read, a.showLockoutPolicy, nil},
 		{"PATCH /v1/policies/lockout", access.ManagePolicies, a.editLockoutPolicy, nil},
 
+		{"GET /v1/settings", access.Read, a.showSettings, nil},
+		{"PATCH /v1/settings", access.ManagePolicies, a.editSettings, nil},
+
 		{"POST /v1/tokens", access.ManageTokens, a.createTokens, nil},
 		{"POST /v1/tokens/import", access.ManageTokens, a.importTokens, nil},
 		{"GET /v1/tokens", access.Read, a.listTokens, nil},
@@ -148,6 +151,7 @@ func (a *API) routes() []route {
 		{"POST /v1/tokens/{serial}/replace", access.ManageTokens, a.replace, nil},
 		{"POST /v1/tokens/{serial}/enable", access.CareTokens, a.enable, nil},
 		{"POST /v1/tokens/{serial}/disable", access.CareTokens, a.disable, nil},
+		{"POST /v1/tokens/{serial}/reset-issue-count", access.ManageTokens, a.resetIssueCount, nil},
 		{"PUT /v1/tokens/{serial}/pin", access.CareTokens, a.setPIN, nil},
 		{"DELETE /v1/tokens/{serial}/pin", access.CareTokens, a.clearPIN, nil},
 		{"POST /v1/tokens/{serial}/pin/expire", access.CareTokens, a.expirePIN, nil},

@@ -93,7 +93,7 @@ func init() {
 	for _, v := range []any{
 		client.Identity{}, client.User{}, client.NewUser{}, client.UserEdit{}, client.UserPage{}, client.Lockout{}, client.Failures{}, client.Activity{}, client.SignIn{}, client.Device{}, client.DeviceList{},
 		client.Profile{}, client.NewProfile{}, client.ProfileEdit{}, client.ProfileList{},
-		client.TokenPolicy{}, client.TokenPolicyEdit{}, client.LockoutPolicy{}, client.LockoutPolicyEdit{}, client.PolicySet{}, client.Token{}, client.Pending{}, client.TokenPage{},
+		client.TokenPolicy{}, client.TokenPolicyEdit{}, client.LockoutPolicy{}, client.LockoutPolicyEdit{}, client.PolicySet{}, client.Settings{}, client.SettingsEdit{}, client.Token{}, client.Pending{}, client.TokenPage{},
 		client.NewTokens{}, client.CreatedTokens{}, client.TokenFile{}, client.ImportedTokens{}, client.Assignment{}, client.Distribution{},
 		client.Redistribution{}, client.Issue{}, client.Delivery{}, client.Revocation{}, client.PIN{}, client.Tokencodes{}, client.Emergency{}, client.Loss{}, client.LostToken{}, client.Replacement{}, client.Check{}, client.Decision{}, client.PINRules{},
 		client.RADIUSClient{}, client.NewRADIUSClient{}, client.RADIUSClientEdit{}, client.RADIUSClientList{}, client.RADIUSAttribute{},

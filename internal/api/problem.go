@@ -41,6 +41,7 @@ var statuses = map[fault.Code]int{
 	fault.ImportDuplicate:  http.StatusConflict,
 	fault.SeedInUse:        http.StatusConflict,
 	fault.NotDistributed:   http.StatusConflict,
+	fault.IssueLimit:       http.StatusConflict,
 
 	fault.EmergencyNotAllowed: http.StatusConflict,
 	fault.InReplacement:       http.StatusConflict,

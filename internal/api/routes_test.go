@@ -29,7 +29,7 @@ func TestEveryRoute(t *testing.T) {
 		name string
 		walk func(*testing.T, *house)
 	}{
-		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"tokens", tokenRoutes},
+		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"settings", settingsRoutes}, {"tokens", tokenRoutes},
 		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"activity", activityRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes},
 		{"audit", auditRoutes},
 	} {

@@ -32,6 +32,7 @@ func (a *API) tokensOf(ctx context.Context, tokens ...token.Token) ([]client.Tok
 	return mapped(tokens, func(t token.Token) client.Token {
 		return tokenOf(t, policies.Token, token.Situation{
 			Now: now, CodeExpires: offers[t.Serial], UserLocked: guards[t.UserID].Own.Locked(policies.Lockout, now),
+			WarnDays: policies.Settings.WarnDays,
 		})
 	}), nil
 }
@@ -62,7 +63,7 @@ func tokenOf(t token.Token, p policy.Token, s token.Situation) client.Token {
 		Distribution: string(t.DistributionAt(now, s.CodeExpires)), Profile: t.Profile, DeliveryMethod: string(t.Method),
 		DeviceID: t.DeviceID, Nickname: t.Nickname,
 		DistributedAt: moment(t.DistributedAt), ConfirmedAt: moment(t.ConfirmedAt), LastUsedAt: moment(t.Current.LastUsedAt),
-		IssueCount: t.IssueCount, Tainted: t.Tainted, Version: t.Version,
+		IssueCount: t.IssueCount, IssuesCounted: t.IssuesCounted(), Tainted: t.Tainted, Version: t.Version,
 	}
 	out.LostAt, out.Replaces, out.ReplacedBy = moment(t.LostAt), t.Replaces, t.ReplacedBy
 	if e := t.Emergency; e != nil {
@@ -240,6 +241,11 @@ func (a *API) enable(ctx context.Context, r *request) (answer, error) {
 
 func (a *API) disable(ctx context.Context, r *request) (answer, error) {
 	t, err := a.Tokens.Disable(ctx, serial(r), r.version)
+	return a.shownToken(ctx, t, err)
+}
+
+func (a *API) resetIssueCount(ctx context.Context, r *request) (answer, error) {
+	t, err := a.Tokens.ResetIssueCount(ctx, serial(r), r.version)
 	return a.shownToken(ctx, t, err)
 }
 

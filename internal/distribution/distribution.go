@@ -18,6 +18,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
@@ -172,6 +173,7 @@ type issue struct {
 	user    user.User
 	profile profile.Profile
 	device  device.Definition
+	house   policy.Settings
 	lock    string // the password that the delivery is locked with
 	binding string // device ID or class GUID that it is bound to
 	seed    seed.Seed
@@ -217,6 +219,9 @@ func (d *Distributor) load(ctx context.Context, i *issue) error {
 		return err
 	}
 	if i.profile, err = d.Store.Profile(ctx, i.Profile); err != nil {
+		return err
+	}
+	if i.house, err = d.Store.Settings(ctx); err != nil {
 		return err
 	}
 	i.device, err = device.Find(i.profile.DeviceType)

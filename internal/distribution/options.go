@@ -1,6 +1,7 @@
 package distribution
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -20,6 +21,12 @@ const minPassword = 8
 func (i *issue) check() error {
 	if i.token.ExpiredAt(i.now) {
 		return fault.New(fault.Expired, "token %s expired on %s: extend it first, or assign another", i.Serial, i.token.EffectiveExpiry.Format(time.DateOnly))
+	}
+	if limit := i.house.IssueLimit; limit > 0 && i.token.IssuesCounted() >= limit {
+		return fault.New(fault.IssueLimit, "token %s was issued %d times, and the limit is %d: reset its count, or give the user another token", i.Serial, i.token.IssuesCounted(), limit)
+	}
+	if i.house.NoPINs && !slices.Contains(i.device.PINTypes, device.NoPIN) {
+		return fault.New(fault.ProfileNotAllowed, "tokens of this deployment take no PIN, and those of device type %s must: take a profile of another device type", i.device.Name)
 	}
 	if i.SwitchOver != "" && i.SwitchOver != profile.Immediate && i.SwitchOver != profile.OnActivation {
 		return fault.New(fault.Invalid, "the switch-over is %s or %s", profile.Immediate, profile.OnActivation)
@@ -129,9 +136,13 @@ func (i *issue) checkPassword(how profile.Protection) error {
 	return nil
 }
 
-// settings are what the profile makes of the token.
+// settings are what the profile makes of the token; where the deployment uses no PINs, it does not say the PIN type (section 4.2).
 func (i *issue) settings() token.Settings {
-	return token.Settings{Digits: i.profile.Digits, Interval: i.profile.Interval, PINType: i.profile.PINType}
+	s := token.Settings{Digits: i.profile.Digits, Interval: i.profile.Interval, PINType: i.profile.PINType}
+	if i.house.NoPINs {
+		s.PINType = device.NoPIN
+	}
+	return s
 }
 
 // switchOver is when the old seed stops: the rule that was asked for or the profile's,

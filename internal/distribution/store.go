@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
@@ -43,6 +44,8 @@ type Store interface {
 	// DropExchanges removes those begun before a moment, and returns how many.
 	DropExchanges(ctx context.Context, before time.Time) (int, error)
 
+	// Settings returns the deployment's settings; it locks nothing.
+	Settings(ctx context.Context) (policy.Settings, error)
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
 }

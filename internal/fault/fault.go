@@ -94,6 +94,7 @@ const (
 	PasswordTooWeak     Code = "PASSWORD_TOO_WEAK"
 	ReasonRequired      Code = "REASON_REQUIRED"
 	NotDistributed      Code = "NOT_DISTRIBUTED"
+	IssueLimit          Code = "ISSUE_LIMIT_REACHED"
 	ActivationRefused   Code = "ACTIVATION_REFUSED"
 	ActivationUnknown   Code = "ACTIVATION_UNKNOWN"
 	ActivationExpired   Code = "ACTIVATION_EXPIRED"

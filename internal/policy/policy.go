@@ -1,10 +1,11 @@
 // Package policy is what administrators may decide about authentication: the
 // token policy (how many mistakes, which PINs, how wide the windows, which
 // emergency codes) and the lockout policy
-// (spec/software-token-lifecycle.md sections 10.2, 10.4, 10.5 and 11.1).
+// (spec/software-token-lifecycle.md sections 10.2, 10.4, 10.5 and 11.1); and
+// about the life of tokens: the deployment's [Settings].
 //
 // There is one policy of each kind for the whole deployment, named "default".
-// Authentications are decided by both, so they are read together, as a [Set]:
+// Authentications are decided by them, so they are read together, as a [Set]:
 // [Registry.Current] gives it from memory, at most a second old. What is said
 // when a policy is edited holds for what happens from then on; a PIN that was
 // taken stays.
@@ -44,10 +45,11 @@ func (l Lockout) Validate() error {
 	)
 }
 
-// A Set is the policies that an authentication is decided by.
+// A Set is the policies that an authentication is decided by, and the settings.
 type Set struct {
-	Token   Token   `json:"token"`
-	Lockout Lockout `json:"lockout"`
+	Token    Token    `json:"token"`
+	Lockout  Lockout  `json:"lockout"`
+	Settings Settings `json:"settings"`
 }
 
 // Default returns the policies that hold until an administrator changes them.
@@ -59,9 +61,12 @@ func Default() Set {
 			EmergencyLength: 8, EmergencyCharacters: Alphanumeric, EmergencyLife: 7 * day, EmergencyIfFound: AcceptAndEnd,
 			WindowSmall: 1, WindowMedium: 10 * time.Minute, WindowLarge: 12 * time.Hour,
 		},
-		Lockout: Lockout{Failures: 5, Within: day, SeparateUnknownSources: true},
+		Lockout:  Lockout{Failures: 5, Within: day, SeparateUnknownSources: true},
+		Settings: Settings{MaxTokensPerUser: 3, MinDaysLeft: 30, WarnDays: 90, SplitDelivery: true, ResultLife: day},
 	}
 }
 
-// Validate refuses what [Token.Validate] or [Lockout.Validate] refuses.
-func (s Set) Validate() error { return first(s.Token.Validate(), s.Lockout.Validate()) }
+// Validate refuses what [Token.Validate], [Lockout.Validate] or [Settings.Validate] refuses.
+func (s Set) Validate() error {
+	return first(s.Token.Validate(), s.Lockout.Validate(), s.Settings.Validate())
+}

@@ -21,7 +21,8 @@ func TestDefaultsAreThoseOfTheSpecification(t *testing.T) {
 			RefuseTrivialPINs: true, PINHistory: 5, EmergencyLength: 8, EmergencyCharacters: "alphanumeric", EmergencyLife: 7 * day,
 			EmergencyIfFound: "accept_and_end", WindowSmall: 1, WindowMedium: 10 * time.Minute, WindowLarge: 12 * time.Hour,
 		},
-		Lockout: policy.Lockout{Failures: 5, Within: day, SeparateUnknownSources: true},
+		Lockout:  policy.Lockout{Failures: 5, Within: day, SeparateUnknownSources: true},
+		Settings: policy.Settings{MaxTokensPerUser: 3, MinDaysLeft: 30, WarnDays: 90, SplitDelivery: true, ResultLife: day},
 	}
 	got := policy.Default()
 	if !reflect.DeepEqual(got, want) {
@@ -113,6 +114,14 @@ func TestLimits(t *testing.T) {
 			[]change{func(s *policy.Set) { s.Lockout.Within = 0 }, func(s *policy.Set) { s.Lockout.Within = 366 * day }}},
 		{"unlock_after", []change{func(s *policy.Set) { s.Lockout.UnlockAfter = time.Minute }},
 			[]change{func(s *policy.Set) { s.Lockout.UnlockAfter = time.Second }, func(s *policy.Set) { s.Lockout.UnlockAfter = -time.Minute }}},
+		{"max_tokens_per_user", []change{func(s *policy.Set) { s.Settings.MaxTokensPerUser = 1 }, func(s *policy.Set) { s.Settings.MaxTokensPerUser = 10 }},
+			[]change{func(s *policy.Set) { s.Settings.MaxTokensPerUser = 0 }, func(s *policy.Set) { s.Settings.MaxTokensPerUser = 11 }}},
+		{"min_days_left", []change{func(s *policy.Set) { s.Settings.MinDaysLeft = 0 }}, []change{func(s *policy.Set) { s.Settings.MinDaysLeft = -1 }}},
+		{"warn_days", []change{func(s *policy.Set) { s.Settings.WarnDays = 0 }}, []change{func(s *policy.Set) { s.Settings.WarnDays = 3651 }}},
+		{"issue_limit", []change{func(s *policy.Set) { s.Settings.IssueLimit = 1000 }},
+			[]change{func(s *policy.Set) { s.Settings.IssueLimit = -1 }, func(s *policy.Set) { s.Settings.IssueLimit = 1001 }}},
+		{"result_life", []change{func(s *policy.Set) { s.Settings.ResultLife = time.Hour }, func(s *policy.Set) { s.Settings.ResultLife = 30 * day }},
+			[]change{func(s *policy.Set) { s.Settings.ResultLife = 0 }, func(s *policy.Set) { s.Settings.ResultLife = 31 * day }}},
 	} {
 		for i, change := range c.good {
 			s := policy.Default()

@@ -15,13 +15,15 @@ import (
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
-	// Policies returns both policies; settings that were never saved are the defaults. It locks nothing, in a
+	// Policies returns all policies; what was never saved is the default. It locks nothing, in a
 	// transaction neither: authentications read them.
 	Policies(ctx context.Context) (Set, error)
 	// SaveTokenPolicy stores a token policy whose Version is still t.Version, and counts it up; else [fault.Conflict].
 	SaveTokenPolicy(ctx context.Context, t Token) error
 	// SaveLockoutPolicy stores a lockout policy whose Version is still l.Version, and counts it up; else [fault.Conflict].
 	SaveLockoutPolicy(ctx context.Context, l Lockout) error
+	// SaveSettings stores settings whose Version is still s.Version, and counts it up; else [fault.Conflict].
+	SaveSettings(ctx context.Context, s Settings) error
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
 }
@@ -98,6 +100,17 @@ func (r *Registry) EditLockout(ctx context.Context, version int, change func(*Lo
 	return s.Lockout, err
 }
 
+// EditSettings does the same with the deployment's settings.
+func (r *Registry) EditSettings(ctx context.Context, version int, change func(*Settings)) (Settings, error) {
+	s, err := r.edit(ctx, editing{
+		kind: "settings", from: version,
+		version: func(s *Set) *int { return &s.Settings.Version },
+		change:  func(s *Set) { change(&s.Settings) },
+		save:    func(ctx context.Context, s Set) error { return r.Store.SaveSettings(ctx, s.Settings) },
+	})
+	return s.Settings, err
+}
+
 // An editing is a change of the policy of one kind.
 type editing struct {
 	kind    string
@@ -116,7 +129,7 @@ func (r *Registry) edit(ctx context.Context, e editing) (Set, error) {
 		}
 		at := *e.version(&before)
 		if e.from != 0 && e.from != at {
-			return fault.New(fault.Conflict, "the %s policy was changed meanwhile: read it again", e.kind)
+			return Stale(e.kind)
 		}
 		after = before
 		e.change(&after)
@@ -140,10 +153,18 @@ func (r *Registry) edit(ctx context.Context, e editing) (Set, error) {
 	return after, err
 }
 
+// Stale is the refusal to change a policy of a kind that somebody else changed meanwhile.
+func Stale(kind string) *fault.Error {
+	if kind == "settings" {
+		return fault.New(fault.Conflict, "the settings were changed meanwhile: read them again")
+	}
+	return fault.New(fault.Conflict, "the %s policy was changed meanwhile: read it again", kind)
+}
+
 // differences are the settings in which two sets differ, under their names in JSON and with lengths of time in words.
 func differences(before, after Set) (was, is audit.Details) {
 	was, is = audit.Details{}, audit.Details{}
-	for _, pair := range [][2]any{{before.Token, after.Token}, {before.Lockout, after.Lockout}} {
+	for _, pair := range [][2]any{{before.Token, after.Token}, {before.Lockout, after.Lockout}, {before.Settings, after.Settings}} {
 		b, a := reflect.ValueOf(pair[0]), reflect.ValueOf(pair[1])
 		for i := range b.NumField() {
 			name := b.Type().Field(i).Tag.Get("json")

@@ -93,6 +93,17 @@ func TestEdit(t *testing.T) {
 	if len(db.events) != 2 || db.events[1].Object != "policy:lockout" {
 		t.Errorf("events %+v", db.events)
 	}
+	settings, err := r.EditSettings(ctx, 1, func(s *policy.Settings) { s.NoPINs, s.SplitDelivery = true, false })
+	if err != nil || !settings.NoPINs || settings.SplitDelivery || settings.MaxTokensPerUser != 3 || settings.Version != 2 {
+		t.Errorf("%+v, %v", settings, err)
+	}
+	if kept, err := db.Settings(ctx); err != nil || kept != settings {
+		t.Errorf("kept %+v, %v", kept, err)
+	}
+	if len(db.events) != 3 || db.events[2].Object != "policy:settings" ||
+		!reflect.DeepEqual(db.events[2].Details["after"], audit.Details{"no_pins": true, "split_delivery": false}) {
+		t.Errorf("events %+v", db.events)
+	}
 }
 
 // The hot path asks the database once a second, whoever asks; an edit on this server holds at once.

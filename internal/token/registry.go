@@ -8,6 +8,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -46,6 +47,8 @@ type Store interface {
 	SwitchOversDue(ctx context.Context, now time.Time) ([]string, error)
 	// User returns a user; [fault.UserNotFound]. Within a transaction the row is locked for change.
 	User(ctx context.Context, id string) (user.User, error)
+	// Settings returns the deployment's settings; it locks nothing.
+	Settings(ctx context.Context) (policy.Settings, error)
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
 }
@@ -56,12 +59,6 @@ type Registry struct {
 	Store Store
 	Now   func() time.Time
 }
-
-// Limits of assignment (section 6).
-const (
-	MaxPerUser  = 3  // tokens a user may hold
-	MinDaysLeft = 30 // of a token that is taken as next available
-)
 
 // Get returns a token.
 func (r *Registry) Get(ctx context.Context, serial string) (Token, error) {
@@ -82,15 +79,19 @@ func (r *Registry) Assign(ctx context.Context, serial, userID string) (Token, er
 		if _, err := r.Store.User(ctx, userID); err != nil {
 			return err
 		}
+		settings, err := r.Store.Settings(ctx)
+		if err != nil {
+			return err
+		}
 		held, err := r.Store.Tokens(ctx, Filter{UserID: userID})
 		if err != nil {
 			return err
 		}
 		held = slices.DeleteFunc(held, func(t Token) bool { return t.Replaces != "" }) // counts as one with the other
-		if len(held) >= MaxPerUser {
-			return fault.New(fault.TokenLimit, "%s holds %d tokens, which is the limit: unassign one first", userID, len(held))
+		if len(held) >= settings.MaxTokensPerUser {
+			return fault.New(fault.TokenLimit, "%s holds %d tokens, and the limit is %d: unassign one first", userID, len(held), settings.MaxTokensPerUser)
 		}
-		if t, err = r.chosen(ctx, serial); err != nil {
+		if t, err = r.chosen(ctx, serial, settings); err != nil {
 			return err
 		}
 		if err := t.Assign(userID, audit.ActorFrom(ctx).Name, r.Now()); err != nil {
@@ -168,6 +169,15 @@ func (r *Registry) Disable(ctx context.Context, serial string, version int) (Tok
 	return r.Change(ctx, serial, version, "token.disable", func(t *Token) (audit.Details, error) {
 		t.Enabled = false
 		return nil, nil
+	})
+}
+
+// ResetIssueCount lets a token that was issued as often as the deployment allows be issued again (section 7.7).
+func (r *Registry) ResetIssueCount(ctx context.Context, serial string, version int) (Token, error) {
+	return r.Change(ctx, serial, version, "token.edit", func(t *Token) (audit.Details, error) {
+		was := t.IssuesCounted()
+		t.IssuesForgiven = t.IssueCount
+		return audit.Details{"before": audit.Details{"issues_counted": was}, "after": audit.Details{"issues_counted": 0}}, nil
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 )
 
 // InReplacement tells whether the token takes over from another one, or another one from it.
@@ -72,7 +73,11 @@ func (r *Registry) Replace(ctx context.Context, serial string, version int, with
 		if err := original.replaceable(); err != nil {
 			return err
 		}
-		if t, err = r.chosen(ctx, with); err != nil {
+		settings, err := r.Store.Settings(ctx)
+		if err != nil {
+			return err
+		}
+		if t, err = r.chosen(ctx, with, settings); err != nil {
 			return err
 		}
 		if err := t.TakeOver(&original, keepPIN, audit.ActorFrom(ctx).Name, r.Now()); err != nil {
@@ -88,13 +93,13 @@ func (r *Registry) Replace(ctx context.Context, serial string, version int, with
 }
 
 // chosen is the token of a serial, or the next available if it is "".
-func (r *Registry) chosen(ctx context.Context, serial string) (Token, error) {
+func (r *Registry) chosen(ctx context.Context, serial string, s policy.Settings) (Token, error) {
 	if serial != "" {
 		return r.Store.Token(ctx, serial)
 	}
-	t, err := r.Store.NextToken(ctx, r.Now().UTC().AddDate(0, 0, MinDaysLeft))
+	t, err := r.Store.NextToken(ctx, r.Now().UTC().AddDate(0, 0, s.MinDaysLeft))
 	if errors.Is(err, fault.NoToken) {
-		err = fault.New(fault.NoToken, "no unassigned token with more than %d days left: make or import some", MinDaysLeft)
+		err = fault.New(fault.NoToken, "no unassigned token with more than %d days left: make or import some", s.MinDaysLeft)
 	}
 	return t, err
 }

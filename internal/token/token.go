@@ -148,7 +148,9 @@ type Token struct {
 	Nickname      string
 	DistributedAt time.Time
 	ConfirmedAt   time.Time
-	IssueCount    int
+	IssueCount    int // ever
+	// IssuesForgiven are those before an administrator last reset the count that the issue limit is about.
+	IssuesForgiven int
 
 	// LostAt is when the token was said to be lost; zero if it is not. Emergency is the access without it, nil if none.
 	LostAt    time.Time
@@ -275,9 +277,6 @@ func (t *Token) DistributionAt(now, codeExpires time.Time) Distribution {
 	return t.Distribution
 }
 
-// expiringDays is how long before its expiry a token is said to be expiring (section 3.1).
-const expiringDays = 90
-
 // A Situation is what the summary of a token depends on beside its record.
 type Situation struct {
 	Now           time.Time
@@ -285,7 +284,11 @@ type Situation struct {
 	UserLocked    bool
 	NewPIN        bool // the next right passcode begins with a new PIN
 	NextTokencode bool // and is followed by the next tokencode
+	WarnDays      int  // before its end, in which a token is expiring
 }
+
+// IssuesCounted is how often the token was issued since an administrator last reset the count.
+func (t *Token) IssuesCounted() int { return t.IssueCount - t.IssuesForgiven }
 
 // Summary is the one word that describes the token (section 3.1; first match wins).
 func (t *Token) Summary(s Situation) string {
@@ -309,7 +312,7 @@ func (t *Token) Summary(s Situation) string {
 		return "next_tokencode"
 	case t.Replaces != "":
 		return "replacement"
-	case t.ExpiredAt(s.Now.AddDate(0, 0, expiringDays)):
+	case t.ExpiredAt(s.Now.AddDate(0, 0, s.WarnDays)):
 		return "expiring"
 	}
 	return "active"

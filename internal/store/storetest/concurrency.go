@@ -223,9 +223,9 @@ func nobodyExceeds(t *testing.T, s servers) {
 		}
 		return err == nil, err
 	})
-	same(t, won, token.MaxPerUser)
+	same(t, won, policy.Default().Settings.MaxTokensPerUser)
 	held, err := s[0].Tokens(t.Context(), token.Filter{UserID: "alice"})
-	same(t, len(must(t, held, err)), token.MaxPerUser)
+	same(t, len(must(t, held, err)), policy.Default().Settings.MaxTokensPerUser)
 }
 
 func eachGetsAnother(t *testing.T, s servers) {

@@ -132,7 +132,7 @@ func profilesMove(t *testing.T, s fixture) {
 func policies(t *testing.T, s fixture) {
 	ctx := t.Context()
 	want := policy.Default()
-	want.Token.Version, want.Lockout.Version = 1, 1
+	want.Token.Version, want.Lockout.Version, want.Settings.Version = 1, 1, 1
 	got, err := s.Policies(ctx)
 	same(t, must(t, got, err), want)
 
@@ -150,8 +150,16 @@ func policies(t *testing.T, s fixture) {
 	ok(t, s.SaveLockoutPolicy(ctx, want.Lockout))
 	refused(t, s.SaveLockoutPolicy(ctx, want.Lockout), fault.Conflict)
 	want.Lockout.Version++
+	want.Settings = policy.Settings{
+		MaxTokensPerUser: 5, MinDaysLeft: 7, WarnDays: 30, IssueLimit: 3, NoPINs: true, AllowUnprotectedCTF: true, ResultLife: time.Hour, Version: 1,
+	}
+	ok(t, s.SaveSettings(ctx, want.Settings))
+	refused(t, s.SaveSettings(ctx, want.Settings), fault.Conflict)
+	want.Settings.Version++
 	got, err = s.Policies(ctx)
 	same(t, must(t, got, err), want)
+	settings, err := s.Settings(ctx)
+	same(t, must(t, settings, err), want.Settings)
 }
 
 func apiKeys(t *testing.T, s fixture) {

@@ -1,0 +1,44 @@
+package client
+
+import (
+	"context"
+	"net/http"
+)
+
+// Settings are what administrators decide about the life of tokens, for the whole deployment.
+type Settings struct {
+	MaxTokensPerUser    int   `json:"max_tokens_per_user"`   // that a user may hold
+	MinDaysLeft         int   `json:"min_days_left"`         // of a token that is taken as the next available one
+	WarnDays            int   `json:"warn_days"`             // before its end, in which a token is said to be expiring
+	IssueLimit          int   `json:"issue_limit"`           // how often a token may be issued; 0 for no limit
+	NoPINs              bool  `json:"no_pins"`               // tokens that are distributed from now on work without PIN
+	AllowUnprotectedCTF bool  `json:"allow_unprotected_ctf"` // a string without password may be mailed
+	SplitDelivery       bool  `json:"split_delivery"`        // link and activation code go in different messages
+	ResultLifeSeconds   int64 `json:"result_life_seconds"`   // how long what a job made can be downloaded
+	Version             int   `json:"version"`
+}
+
+// A SettingsEdit changes the settings; what is nil stays.
+type SettingsEdit struct {
+	MaxTokensPerUser    *int   `json:"max_tokens_per_user,omitempty"`
+	MinDaysLeft         *int   `json:"min_days_left,omitempty"`
+	WarnDays            *int   `json:"warn_days,omitempty"`
+	IssueLimit          *int   `json:"issue_limit,omitempty"`
+	NoPINs              *bool  `json:"no_pins,omitempty"`
+	AllowUnprotectedCTF *bool  `json:"allow_unprotected_ctf,omitempty"`
+	SplitDelivery       *bool  `json:"split_delivery,omitempty"`
+	ResultLifeSeconds   *int64 `json:"result_life_seconds,omitempty"`
+}
+
+// Settings returns the deployment's settings.
+func (c *Client) Settings(ctx context.Context) (Settings, error) {
+	return get[Settings](ctx, c, path("settings"), query{})
+}
+
+// EditSettings changes the settings if they are still at that version (0: at any); CONFLICT, POLICY_INVALID. Other
+// servers go by them within a second.
+func (c *Client) EditSettings(ctx context.Context, version int, e SettingsEdit) (Settings, error) {
+	var s Settings
+	err := c.do(ctx, call{method: http.MethodPatch, path: path("settings"), body: e, version: version, result: &s})
+	return s, err
+}

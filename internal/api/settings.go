@@ -1,0 +1,45 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/policy"
+)
+
+func settingsOf(s policy.Settings) client.Settings {
+	return client.Settings{
+		MaxTokensPerUser: s.MaxTokensPerUser, MinDaysLeft: s.MinDaysLeft, WarnDays: s.WarnDays, IssueLimit: s.IssueLimit, NoPINs: s.NoPINs,
+		AllowUnprotectedCTF: s.AllowUnprotectedCTF, SplitDelivery: s.SplitDelivery, ResultLifeSeconds: seconds(s.ResultLife), Version: s.Version,
+	}
+}
+
+func (a *API) showSettings(ctx context.Context, _ *request) (answer, error) {
+	set, err := a.Policies.Get(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, set.Settings.Version, settingsOf(set.Settings))
+}
+
+func (a *API) editSettings(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.SettingsEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	s, err := a.Policies.EditSettings(ctx, r.version, func(s *policy.Settings) {
+		set(&s.MaxTokensPerUser, in.MaxTokensPerUser)
+		set(&s.MinDaysLeft, in.MinDaysLeft)
+		set(&s.WarnDays, in.WarnDays)
+		set(&s.IssueLimit, in.IssueLimit)
+		set(&s.NoPINs, in.NoPINs)
+		set(&s.AllowUnprotectedCTF, in.AllowUnprotectedCTF)
+		set(&s.SplitDelivery, in.SplitDelivery)
+		setSeconds(&s.ResultLife, in.ResultLifeSeconds)
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, s.Version, settingsOf(s))
+}

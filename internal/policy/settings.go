@@ -1,0 +1,46 @@
+package policy
+
+import "time"
+
+// Settings are what administrators decide about the life of tokens, for the whole deployment
+// (spec/software-token-lifecycle.md sections 3.1, 4.2, 6 and 7). Each field's comment gives its limits and its default.
+type Settings struct {
+	// MaxTokensPerUser is how many tokens a user may hold; a token and its replacement count as one. 1 to 10, 3.
+	MaxTokensPerUser int `json:"max_tokens_per_user"`
+	// MinDaysLeft is how long a token must last so that it is taken as the next available one. 0 to 3650 days, 30.
+	MinDaysLeft int `json:"min_days_left"`
+	// WarnDays is how long before its end a token is said to be expiring. 0 to 3650 days, 90.
+	WarnDays int `json:"warn_days"`
+	// IssueLimit is how often a token may be issued until an administrator resets its count; 0 for no limit. 0 to 1000, 0.
+	IssueLimit int `json:"issue_limit"`
+	// NoPINs has every token that is distributed from now on work without PIN, whatever its profile says. Off.
+	NoPINs bool `json:"no_pins"`
+	// AllowUnprotectedCTF lets a compressed string that no password protects be mailed. Off.
+	AllowUnprotectedCTF bool `json:"allow_unprotected_ctf"`
+	// SplitDelivery keeps a link and its activation code out of the same message. On.
+	SplitDelivery bool `json:"split_delivery"`
+	// ResultLife is how long what a job made can be downloaded. 1 hour to 30 days; 24 hours.
+	ResultLife time.Duration `json:"result_life"`
+
+	Version int `json:"-"` // grows with every change
+}
+
+// Limits of the settings.
+const (
+	MaxTokensPerUser = 10
+	MaxDaysLeft      = 3650 // also of WarnDays
+	MaxIssueLimit    = 1000
+	MinResultLife    = time.Hour
+	MaxResultLife    = 30 * day
+)
+
+// Validate refuses settings that break a limit, with [fault.PolicyInvalid] and a message that names the setting.
+func (s Settings) Validate() error {
+	return first(
+		between("max_tokens_per_user", s.MaxTokensPerUser, 1, MaxTokensPerUser),
+		between("min_days_left", s.MinDaysLeft, 0, MaxDaysLeft),
+		between("warn_days", s.WarnDays, 0, MaxDaysLeft),
+		between("issue_limit", s.IssueLimit, 0, MaxIssueLimit),
+		within("result_life", s.ResultLife, MinResultLife, MaxResultLife),
+	)
+}
