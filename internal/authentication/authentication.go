@@ -64,6 +64,7 @@ type Engine struct {
 
 	chains chains
 	queue  queue
+	teller teller
 	decoy  decoy
 }
 
@@ -118,12 +119,11 @@ const denialTime = 3 * time.Millisecond
 // ask has a job decided with others.
 func (e *Engine) ask(ctx context.Context, j *job) (Decision, error) {
 	j.ctx, j.done = ctx, make(chan struct{})
-	told := time.NewTimer(denialTime)
-	defer told.Stop()
+	begin := time.Now() // not e.Now: a length of time, which no clock that is set changes
 	d, err := e.queue.wait(ctx, j, e.Groups, e.settle)
 	if err == nil && (d.Result == Denied || d.Result == Waiting) {
 		select {
-		case <-told.C:
+		case <-e.teller.at(begin.Add(denialTime)):
 		case <-ctx.Done():
 		}
 	}

@@ -1,0 +1,72 @@
+package authentication
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+)
+
+// A teller holds denials back until their time has come. It does not sleep by Go's timers: those round up to the
+// millisecond, counted from when the processor had nothing left to do, so that the end of a wait would still tell how
+// long the work before it took.
+type teller struct {
+	mu      sync.Mutex
+	waiting moments
+	running bool
+}
+
+// A moment is when somebody is to be told.
+type moment struct {
+	at   time.Time
+	come chan struct{} // closed then
+}
+
+// at returns a channel that is closed at a time, or up to [denialTime] later if others wait for a later one.
+func (t *teller) at(when time.Time) <-chan struct{} {
+	m := moment{when, make(chan struct{})}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	heap.Push(&t.waiting, m)
+	if !t.running {
+		t.running = true
+		go t.run()
+	}
+	return m.come
+}
+
+// run tells until nobody waits.
+func (t *teller) run() {
+	for {
+		t.mu.Lock()
+		if len(t.waiting) == 0 {
+			t.running = false
+			t.mu.Unlock()
+			return
+		}
+		left := time.Until(t.waiting[0].at)
+		if left <= 0 {
+			close(heap.Pop(&t.waiting).(moment).come)
+		}
+		t.mu.Unlock()
+		if left > 0 {
+			sleep(left)
+		}
+	}
+}
+
+// moments are a heap with the earliest on top.
+type moments []moment
+
+func (m moments) Len() int           { return len(m) }
+func (m moments) Less(i, j int) bool { return m[i].at.Before(m[j].at) }
+func (m moments) Swap(i, j int)      { m[i], m[j] = m[j], m[i] }
+
+// Push is of [heap.Interface].
+func (m *moments) Push(x any) { *m = append(*m, x.(moment)) }
+
+// Pop is of [heap.Interface].
+func (m *moments) Pop() any {
+	last := (*m)[len(*m)-1]
+	*m = (*m)[:len(*m)-1]
+	return last
+}
