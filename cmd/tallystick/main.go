@@ -71,6 +71,7 @@ func (p *program) commands() []*cobra.Command {
 	return []*cobra.Command{
 		p.serveCommand(),
 		p.userCommands(),
+		p.groupCommands(),
 		p.deviceCommands(),
 		p.profileCommands(),
 		p.policyCommands(),
@@ -103,6 +104,7 @@ var hints = map[fault.Code]string{
 	fault.DeviceIDRequired: "give it with --device-id ID",
 	fault.ReasonRequired:   "give it with --note TEXT",
 	fault.UserNotFound:     "'tallystick user list' shows the users",
+	fault.GroupNotFound:    "'tallystick group list' shows the groups",
 	fault.TokenNotFound:    "'tallystick token list' shows the tokens",
 	fault.ProfileNotFound:  "'tallystick profile list' shows the profiles",
 	fault.NoToken:          "'tallystick token create --count N' makes tokens, 'tallystick token import FILE' takes them from a file",

@@ -66,8 +66,17 @@ func (p *program) tokenImport() *cobra.Command {
 	return cmd
 }
 
-// readFile reads a file, or standard input for "-".
+// readFile reads a token file, or standard input for "-".
 func (p *program) readFile(name string) ([]byte, error) {
+	data, err := p.readUpTo(name, maxFile)
+	if err == nil && len(data) == 0 {
+		err = fault.New(fault.ImportFormat, "%s is empty", name)
+	}
+	return data, err
+}
+
+// readUpTo reads a file of so many bytes at most, or standard input for "-".
+func (p *program) readUpTo(name string, most int64) ([]byte, error) {
 	var in io.Reader = p.In
 	if name != "-" {
 		f, err := os.Open(name)
@@ -77,16 +86,11 @@ func (p *program) readFile(name string) ([]byte, error) {
 		defer f.Close()
 		in = f
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxFile+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(data) > maxFile:
-		return nil, fault.New(fault.TooLarge, "%s is too large to be a token file", name)
-	case len(data) == 0:
-		return nil, fault.New(fault.ImportFormat, "%s is empty", name)
+	data, err := io.ReadAll(io.LimitReader(in, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fault.New(fault.TooLarge, "%s is too large: it takes up to %d bytes", name, most)
 	}
-	return data, nil
+	return data, err
 }
 
 func (p *program) tokenList() *cobra.Command {
@@ -214,29 +218,6 @@ func (p *program) history(r run, object string) error {
 		p.fields(date(&e.At), eventLine(e))
 	}
 	return allowed(err)
-}
-
-func (p *program) tokenAssign() *cobra.Command {
-	var user, serial string
-	cmd := p.command("assign", "Give a token to a user: the next available one, or one of your choice", 0, func(r run) error {
-		if user == "" {
-			return cli.Usagef("say to whom: --user USERID")
-		}
-		var t client.Token
-		var err error
-		if serial == "" {
-			t, err = r.server.AssignNext(r.ctx, user)
-		} else {
-			t, err = r.server.Assign(r.ctx, serial, user)
-		}
-		if err != nil {
-			return err
-		}
-		return p.result(map[string]string{"user_id": t.UserID, "serial": t.Serial}, "token %s now belongs to %s", t.Serial, t.UserID)
-	})
-	cmd.Flags().StringVar(&user, "user", "", "`user` who gets the token")
-	cmd.Flags().StringVar(&serial, "serial", "", "serial `number` of the token (default the next available one)")
-	return cmd
 }
 
 // change is a command that changes the state of the token it names.

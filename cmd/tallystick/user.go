@@ -46,6 +46,7 @@ func (p *program) userList() *cobra.Command {
 		})
 	})
 	cmd.Flags().StringVar(&f.Query, "query", "", "`part` of ID, name or mail address")
+	cmd.Flags().StringVar(&f.Group, "group", "", "only the members of a `group`")
 	return cmd
 }
 

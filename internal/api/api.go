@@ -52,6 +52,7 @@ type Store interface {
 // A Config is what the API is made of. Every field must be set.
 type Config struct {
 	Users         *user.Registry
+	Groups        *user.Groups
 	Profiles      *profile.Registry
 	Policies      *policy.Registry
 	Tokens        *token.Registry
@@ -122,6 +123,13 @@ func (a *API) routes() []route {
 		{"GET /v1/users/{user_id}/activity", access.ViewActivity, a.userActivity, nil},
 		{"POST /v1/users/{user_id}/unlock", access.CareTokens, a.unlockUser, nil},
 
+		{"POST /v1/groups", access.ManageUsers, a.addGroup, nil},
+		{"GET /v1/groups", access.Read, a.listGroups, nil},
+		{"GET /v1/groups/{group}", access.Read, a.showGroup, nil},
+		{"PATCH /v1/groups/{group}", access.ManageUsers, a.editGroup, nil},
+		{"DELETE /v1/groups/{group}", access.ManageUsers, a.deleteGroup, nil},
+		{"POST /v1/groups/{group}/members", access.ManageUsers, a.changeMembers, nil},
+
 		{"GET /v1/devices", access.Read, a.listDevices, nil},
 		{"GET /v1/devices/{device_type}", access.Read, a.showDevice, nil},
 		{"POST /v1/profiles", access.ManageProfiles, a.addProfile, nil},
@@ -145,6 +153,7 @@ func (a *API) routes() []route {
 		{"GET /v1/tokens/{serial}", access.Read, a.showToken, nil},
 		{"GET /v1/tokens/{serial}/activity", access.ViewActivity, a.tokenActivity, nil},
 		{"DELETE /v1/tokens/{serial}", access.ManageTokens, a.deleteToken, nil},
+		{"POST /v1/tokens/assign", access.ManageTokens, a.assignMany, nil},
 		{"POST /v1/tokens/assign-next", access.ManageTokens, a.assignNext, nil},
 		{"POST /v1/tokens/{serial}/assign", access.ManageTokens, a.assign, nil},
 		{"POST /v1/tokens/{serial}/unassign", access.ManageTokens, a.unassign, nil},

@@ -95,7 +95,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 	must(t, made.BeginSerials(ctx))
 	policies := &policy.Registry{Store: db, Now: h.now}
 	h.API = try(New(Config{
-		Users: &user.Registry{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Now: h.now}, Policies: policies,
+		Users: &user.Registry{Store: db, Now: h.now}, Groups: &user.Groups{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Now: h.now}, Policies: policies,
 		Tokens: &token.Registry{Store: db, Now: h.now}, Keys: &access.Registry{Store: db, Hash: keys, Now: h.now}, Records: made,
 		Agents:        &access.Agents{Store: db, Keys: keys, Now: h.now},
 		RADIUS:        &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now},

@@ -21,6 +21,7 @@ var statuses = map[fault.Code]int{
 
 	fault.NotFound:        http.StatusNotFound,
 	fault.UserNotFound:    http.StatusNotFound,
+	fault.GroupNotFound:   http.StatusNotFound,
 	fault.ProfileNotFound: http.StatusNotFound,
 	fault.DeviceNotFound:  http.StatusNotFound,
 	fault.TokenNotFound:   http.StatusNotFound,
@@ -30,6 +31,7 @@ var statuses = map[fault.Code]int{
 	fault.OutOfSequence:    http.StatusConflict,
 	fault.UserExists:       http.StatusConflict,
 	fault.UserInUse:        http.StatusConflict,
+	fault.GroupExists:      http.StatusConflict,
 	fault.ProfileNameTaken: http.StatusConflict,
 	fault.ProfileInUse:     http.StatusConflict,
 	fault.TokenAssigned:    http.StatusConflict,

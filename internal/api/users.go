@@ -93,7 +93,12 @@ func (a *API) addUser(ctx context.Context, r *request) (answer, error) {
 }
 
 func (a *API) listUsers(ctx context.Context, r *request) (answer, error) {
-	f := user.Filter{Query: r.query("query"), After: r.query("after"), Limit: r.limit() + 1}
+	f := user.Filter{Query: r.query("query"), Group: r.query("group"), After: r.query("after"), Limit: r.limit() + 1}
+	if f.Group != "" { // a name that is written wrong has no members either
+		if _, err := a.Groups.Get(ctx, f.Group); err != nil {
+			return answer{}, err
+		}
+	}
 	users, err := a.Users.List(ctx, f)
 	if err != nil {
 		return answer{}, err

@@ -44,6 +44,9 @@ const (
 	UserExists        Code = "USER_EXISTS"
 	UserInvalid       Code = "USER_INVALID"
 	UserInUse         Code = "USER_IN_USE"
+	UserDisabled      Code = "USER_DISABLED" // a warning
+	GroupNotFound     Code = "GROUP_NOT_FOUND"
+	GroupExists       Code = "GROUP_EXISTS"
 	ProfileNotFound   Code = "PROFILE_NOT_FOUND"
 	ProfileNameTaken  Code = "PROFILE_NAME_TAKEN"
 	ProfileNameBad    Code = "PROFILE_NAME_INVALID"
@@ -62,6 +65,7 @@ const (
 	TokenExpired     Code = "TOKEN_EXPIRED"
 	TokenLimit       Code = "TOKEN_LIMIT_REACHED"
 	NoToken          Code = "NO_TOKEN_AVAILABLE"
+	CountMismatch    Code = "COUNT_MISMATCH" // of users and tokens
 	SerialsExhausted Code = "SERIALS_EXHAUSTED"
 	ImportFormat     Code = "IMPORT_BAD_FORMAT"
 	ImportPassword   Code = "IMPORT_BAD_PASSWORD"

@@ -86,7 +86,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	gateways.Changed = h.radius.Changed
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
 	a, err := api.New(api.Config{
-		Users: &user.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now},
+		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine, Clock: h.clock,

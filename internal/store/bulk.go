@@ -54,6 +54,15 @@ func inserting(table string, all fields) way {
 
 // updating sets the columns of rows that have the values of where, and for which also holds.
 func updating(table string, set, where fields, also string) way {
+	return update(table, set, "", where, also)
+}
+
+// setting sets columns of rows that have the values of where, and others to what is the same for all: "enabled = TRUE".
+func setting(table string, set fields, fixed string, where fields) way {
+	return update(table, set, ", "+fixed, where, "")
+}
+
+func update(table string, set fields, fixed string, where fields, also string) way {
 	names, kinds := set.split()
 	whereNames, whereKinds := where.split()
 	kinds = append(kinds, whereKinds...)
@@ -72,8 +81,8 @@ func updating(table string, set, where fields, also string) way {
 	if also != "" {
 		conditions, matches = append(conditions, also), append(matches, also)
 	}
-	one := "UPDATE " + table + " SET " + strings.Join(sets, ", ") + " WHERE " + strings.Join(conditions, " AND ")
-	many := "UPDATE " + table + " SET " + strings.Join(values, ", ") + " FROM " + arrays(kinds) + " AS new(" + strings.Join(numbered, ", ") + ") WHERE " +
+	one := "UPDATE " + table + " SET " + strings.Join(sets, ", ") + fixed + " WHERE " + strings.Join(conditions, " AND ")
+	many := "UPDATE " + table + " SET " + strings.Join(values, ", ") + fixed + " FROM " + arrays(kinds) + " AS new(" + strings.Join(numbered, ", ") + ") WHERE " +
 		strings.Join(matches, " AND ")
 	return way{one, counted(many, kinds), kinds}
 }

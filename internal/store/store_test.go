@@ -20,6 +20,7 @@ import (
 var (
 	_ seed.KeyStore        = (*store.DB)(nil)
 	_ user.Store           = (*store.DB)(nil)
+	_ user.GroupStore      = (*store.DB)(nil)
 	_ profile.Store        = (*store.DB)(nil)
 	_ token.Store          = (*store.DB)(nil)
 	_ access.Store         = (*store.DB)(nil)
@@ -64,6 +65,13 @@ func TestStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T) storetest.Store { return open(t, url(t)) })
 		})
+	}
+}
+
+// Invariant 6 (spec/software-token-lifecycle.md section 17): N users with M≠N tokens changes nothing.
+func TestInvariant06CountMismatchChangesNothing(t *testing.T) {
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) { storetest.CountMismatch(t, open(t, url(t))) })
 	}
 }
 

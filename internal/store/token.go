@@ -122,6 +122,9 @@ func (db *DB) Tokens(ctx context.Context, f token.Filter) ([]token.Token, error)
 	if f.UserID != "" {
 		c.and("user_id = $%d", f.UserID)
 	}
+	if f.Group != "" {
+		c.and("user_id IN (SELECT user_id FROM group_member WHERE group_name = $%d)", f.Group)
+	}
 	if f.Assigned != nil {
 		c.and("(user_id IS NOT NULL) = $%d", *f.Assigned)
 	}

@@ -30,6 +30,9 @@ func (db *DB) User(ctx context.Context, id string) (user.User, error) {
 func (db *DB) Users(ctx context.Context, f user.Filter) ([]user.User, error) {
 	var c conditions
 	c.containing(f.Query)
+	if f.Group != "" {
+		c.and("id IN (SELECT user_id FROM group_member WHERE group_name = $%d)", f.Group)
+	}
 	if f.After != "" {
 		c.and("id > $%d", f.After)
 	}

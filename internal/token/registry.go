@@ -15,6 +15,7 @@ import (
 // A Filter selects tokens; its zero value selects all.
 type Filter struct {
 	UserID        string
+	Group         string // that the user is a member of
 	Assigned      *bool
 	Enabled       *bool
 	Distribution  Distribution
@@ -49,8 +50,22 @@ type Store interface {
 	User(ctx context.Context, id string) (user.User, error)
 	// Settings returns the deployment's settings; it locks nothing.
 	Settings(ctx context.Context) (policy.Settings, error)
+	// LockUsers returns those of the users that there are, by ID. Within a transaction their rows are locked, in the order of IDs.
+	LockUsers(ctx context.Context, ids []string) (map[string]user.User, error)
+	// MemberIDs lists the members of a group by ID, at most limit; [fault.GroupNotFound].
+	MemberIDs(ctx context.Context, group string, limit int) ([]string, error)
+	// TokensHeld counts the tokens of users; a token and its replacement count as one.
+	TokensHeld(ctx context.Context, userIDs []string) (map[string]int, error)
+	// Candidates returns those of the tokens that there are, by serial. Within a transaction they are locked, in their order.
+	Candidates(ctx context.Context, serials []string) (map[string]Candidate, error)
+	// NextCandidates returns at most n tokens that [Store.NextToken] would, in that order; within a transaction it locks them.
+	NextCandidates(ctx context.Context, n int, notBefore time.Time) ([]Candidate, error)
+	// AssignTokens stores that tokens were assigned as [Token.Assign] does it; [fault.Conflict] if one is not what was read.
+	AssignTokens(ctx context.Context, given []Given, by string, at time.Time) error
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
+	// RecordAll keeps many.
+	RecordAll(ctx context.Context, events []audit.Event) error
 }
 
 // A Registry keeps the deployment's tokens: assigned, unassigned, enabled,

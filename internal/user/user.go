@@ -1,5 +1,6 @@
 // Package user is the people who hold tokens: their records and the rules for
-// changing them. Groups, directories and security domains join it later.
+// changing them, one by one or as a file of them; and the groups that they are
+// chosen by.
 package user
 
 import (
@@ -27,6 +28,7 @@ type User struct {
 // A Filter selects users; its zero value selects all.
 type Filter struct {
 	Query string // part of ID, name or mail, in any case
+	Group string // only its members
 	After string // only IDs after this one: the next page
 	Limit int    // at most so many; 0 for all
 }

@@ -29,6 +29,7 @@ import (
 type Store interface {
 	seed.KeyStore
 	user.Store
+	user.GroupStore
 	profile.Store
 	policy.Store
 	token.Store
@@ -65,6 +66,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		test func(*testing.T, fixture)
 	}{
 		{"users", users}, {"user texts", userTexts},
+		{"groups", groups}, {"many are assigned", assignAll}, {"many are refused", assignRefusals}, {"the next ones are assigned", assignNextOnes},
 		{"profiles", profiles}, {"profiles in use", profilesInUse}, {"profiles move", profilesMove},
 		{"policies", policies}, {"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},
 		{"the next token expires first", nextToken}, {"a stale token is not saved", staleToken},
@@ -80,13 +82,17 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"the end of the context undoes everything", cancelUndoes}, {"transactions join", transactionsJoin},
 	} {
 		t.Run(part.name, func(t *testing.T) {
-			s := fixture{open(t)}
-			for id := int64(1); id <= 2; id++ {
-				ok(t, s.AddDataKey(t.Context(), seed.DataKey{ID: id, MasterID: "m", Wrapped: []byte{byte(id)}, CreatedAt: start}))
-			}
-			part.test(t, s)
+			part.test(t, withKeys(t, open(t)))
 		})
 	}
+}
+
+func withKeys(t *testing.T, store Store) fixture {
+	s := fixture{store}
+	for id := int64(1); id <= 2; id++ {
+		ok(t, s.AddDataKey(t.Context(), seed.DataKey{ID: id, MasterID: "m", Wrapped: []byte{byte(id)}, CreatedAt: start}))
+	}
+	return s
 }
 
 // start is when the tests take place.

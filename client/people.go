@@ -1,0 +1,136 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"time"
+)
+
+// A BulkAssignment gives many tokens to many users: each user one, tokens sorted by serial; COUNT_MISMATCH if there are not
+// exactly as many tokens as users.
+type BulkAssignment struct {
+	Users   []string         `json:"users,omitempty"`   // IDs, or
+	Group   string           `json:"group,omitempty"`   // the members of a group
+	Sort    string           `json:"sort,omitempty"`    // of the users: given (the default), user_id or name
+	Serials []string         `json:"serials,omitempty"` // exactly as many as users, or
+	Next    bool             `json:"next,omitempty"`    // the next available ones
+	Pairs   []AssignmentPair `json:"pairs,omitempty"`   // in place of all of these: what a dry run has shown
+	Partial bool             `json:"partial,omitempty"` // do what can be done; else all or nothing
+	DryRun  bool             `json:"dry_run,omitempty"` // only say what would happen
+}
+
+// An AssignmentPair is a user and a token.
+type AssignmentPair struct {
+	UserID string `json:"user_id"`
+	Serial string `json:"serial"`
+}
+
+// An AssignmentRow is what happened to one pair, or would.
+type AssignmentRow struct {
+	UserID  string `json:"user_id"`
+	Serial  string `json:"serial"` // "" if there is no token left
+	OK      bool   `json:"ok"`
+	Code    string `json:"code,omitempty"` // of the refusal; with ok a warning such as USER_DISABLED
+	Message string `json:"message,omitempty"`
+}
+
+// Assignments tells what a bulk assignment did, or would, in the order of the pairing.
+type Assignments struct {
+	Assigned int             `json:"assigned"`
+	Failed   int             `json:"failed"`
+	DryRun   bool            `json:"dry_run"`
+	Rows     []AssignmentRow `json:"rows"`
+}
+
+// AssignMany gives tokens to users.
+func (c *Client) AssignMany(ctx context.Context, b BulkAssignment) (Assignments, error) {
+	return post[Assignments](ctx, c, path("tokens", "assign"), b)
+}
+
+// A Group is people who are chosen together.
+type Group struct {
+	Group     string    `json:"group"`
+	Note      string    `json:"note"`
+	Members   int       `json:"members"` // how many
+	CreatedAt time.Time `json:"created_at"`
+	Version   int       `json:"version"`
+}
+
+// A NewGroup is what a group is made of.
+type NewGroup struct {
+	Group string `json:"group"`
+	Note  string `json:"note,omitempty"`
+}
+
+// A GroupEdit changes what is not nil.
+type GroupEdit struct {
+	Note *string `json:"note,omitempty"`
+}
+
+// A GroupPage is some groups; Next is the After of the next page, "" if there is none.
+type GroupPage struct {
+	Groups []Group `json:"groups"`
+	Next   string  `json:"next,omitempty"`
+}
+
+// A MemberChange says who is to come into a group, and who is to go.
+type MemberChange struct {
+	Add    []string `json:"add,omitempty"`    // user IDs
+	Remove []string `json:"remove,omitempty"` // user IDs
+}
+
+// MembersChanged counts those who came and went.
+type MembersChanged struct {
+	Added   int `json:"added"`
+	Removed int `json:"removed"`
+}
+
+// AddGroup stores a new group without members; GROUP_EXISTS.
+func (c *Client) AddGroup(ctx context.Context, g NewGroup) (Group, error) {
+	return post[Group](ctx, c, path("groups"), g)
+}
+
+// A GroupFilter selects groups; its zero value selects all.
+type GroupFilter struct {
+	Query  string // part of name or note, in any case
+	UserID string // that the user is a member of
+	After  string // only names after this one
+	Limit  int    // at most so many; the server chooses for 0
+}
+
+// Groups returns a page of the groups that f selects, by name.
+func (c *Client) Groups(ctx context.Context, f GroupFilter) (GroupPage, error) {
+	return get[GroupPage](ctx, c, path("groups"), newQuery().text("query", f.Query).text("user_id", f.UserID).text("after", f.After).limit(f.Limit))
+}
+
+// AllGroups goes through all pages of the groups that f selects. After an error it ends.
+func (c *Client) AllGroups(ctx context.Context, f GroupFilter) iter.Seq2[Group, error] {
+	return pages(func() ([]Group, bool, error) {
+		page, err := c.Groups(ctx, f)
+		f.After = page.Next
+		return page.Groups, page.Next != "", err
+	})
+}
+
+// Group returns a group; GROUP_NOT_FOUND.
+func (c *Client) Group(ctx context.Context, name string) (Group, error) {
+	return get[Group](ctx, c, path("groups", name), query{})
+}
+
+// EditGroup changes a group that is still at that version (0: at any); CONFLICT.
+func (c *Client) EditGroup(ctx context.Context, name string, version int, e GroupEdit) (Group, error) {
+	var g Group
+	err := c.do(ctx, call{method: http.MethodPatch, path: path("groups", name), body: e, version: version, result: &g})
+	return g, err
+}
+
+// DeleteGroup removes a group; its members stay what they are.
+func (c *Client) DeleteGroup(ctx context.Context, name string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: path("groups", name)})
+}
+
+// ChangeMembers adds users to a group and takes others from it, all or none; USER_NOT_FOUND. The members are the [Client.Users] of the group.
+func (c *Client) ChangeMembers(ctx context.Context, name string, change MemberChange) (MembersChanged, error) {
+	return post[MembersChanged](ctx, c, path("groups", name, "members"), change)
+}

@@ -1,0 +1,70 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+func groupOf(g user.Group) client.Group {
+	return client.Group{Group: g.Name, Note: g.Note, Members: g.Members, CreatedAt: g.CreatedAt, Version: g.Version}
+}
+
+func (a *API) addGroup(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.NewGroup](r)
+	if err != nil {
+		return answer{}, err
+	}
+	g, err := a.Groups.Add(ctx, in.Group, in.Note)
+	if err != nil {
+		return answer{}, err
+	}
+	return created(at("groups", g.Name), g.Version, groupOf(g))
+}
+
+func (a *API) listGroups(ctx context.Context, r *request) (answer, error) {
+	groups, err := a.Groups.List(ctx, user.GroupFilter{Query: r.query("query"), UserID: r.query("user_id"), After: r.query("after"), Limit: r.limit() + 1})
+	if err != nil {
+		return answer{}, err
+	}
+	groups, next := page(groups, r.limit(), func(g user.Group) string { return g.Name })
+	return ok(client.GroupPage{Groups: mapped(groups, groupOf), Next: next})
+}
+
+func (a *API) showGroup(ctx context.Context, r *request) (answer, error) {
+	return shownGroup(a.Groups.Get(ctx, r.PathValue("group")))
+}
+
+func shownGroup(g user.Group, err error) (answer, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, g.Version, groupOf(g))
+}
+
+func (a *API) editGroup(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.GroupEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	return shownGroup(a.Groups.Edit(ctx, r.PathValue("group"), r.version, func(g *user.Group) { set(&g.Note, in.Note) }))
+}
+
+func (a *API) deleteGroup(ctx context.Context, r *request) (answer, error) {
+	return done(a.Groups.Delete(ctx, r.PathValue("group")))
+}
+
+// changeMembers adds members and takes others out. Members are listed as users of the group are.
+func (a *API) changeMembers(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.MemberChange](r)
+	if err != nil {
+		return answer{}, err
+	}
+	added, removed, err := a.Groups.Change(ctx, r.PathValue("group"), in.Add, in.Remove)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.MembersChanged{Added: added, Removed: removed})
+}

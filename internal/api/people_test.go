@@ -1,0 +1,93 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/tallystick/tallystick/client"
+)
+
+func assignmentRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	serials := try(c.CreateTokens(ctx, client.NewTokens{Count: 3}))(t)
+	var users []string
+	for n := range 3 {
+		users = append(users, fmt.Sprint("many-", n))
+		try(c.AddUser(ctx, client.NewUser{UserID: users[n]}))(t)
+	}
+	_, err := c.AssignMany(ctx, client.BulkAssignment{Users: users, Serials: serials[:2]})
+	refused(t, err, 422, "COUNT_MISMATCH")
+	if told := err.(*client.Error); told.Details["users"] != 3.0 || told.Details["tokens"] != 2.0 {
+		t.Errorf("details %v", told.Details)
+	}
+	_, err = c.AssignMany(ctx, client.BulkAssignment{Users: users})
+	refused(t, err, 422, "COUNT_MISMATCH")
+	shown := try(c.AssignMany(ctx, client.BulkAssignment{Users: users, Serials: []string{serials[2], serials[0], serials[1]}, DryRun: true}))(t)
+	if shown.Assigned != 3 || shown.Failed != 0 || !shown.DryRun || shown.Rows[0] != (client.AssignmentRow{UserID: users[0], Serial: serials[0], OK: true}) {
+		t.Errorf("shown %+v", shown)
+	}
+	if tok := try(c.Token(ctx, serials[0]))(t); tok.UserID != "" {
+		t.Errorf("a dry run assigned %+v", tok)
+	}
+	confirmed := client.BulkAssignment{}
+	for _, row := range shown.Rows {
+		confirmed.Pairs = append(confirmed.Pairs, client.AssignmentPair{UserID: row.UserID, Serial: row.Serial})
+	}
+	if done := try(c.AssignMany(ctx, confirmed))(t); done.DryRun || !slices.Equal(done.Rows, shown.Rows) {
+		t.Errorf("done %+v, shown %+v", done, shown)
+	}
+	_, err = c.AssignMany(ctx, confirmed)
+	refused(t, err, 409, "TOKEN_ALREADY_ASSIGNED")
+	confirmed.Partial = true
+	if again := try(c.AssignMany(ctx, confirmed))(t); again.Failed != 3 || again.Rows[0].OK || again.Rows[0].Code != "TOKEN_ALREADY_ASSIGNED" || again.Rows[0].Message == "" {
+		t.Errorf("again %+v", again)
+	}
+	_, err = c.AssignMany(ctx, client.BulkAssignment{Group: "nowhere", Next: true})
+	refused(t, err, 404, "GROUP_NOT_FOUND")
+	_, err = c.AssignMany(ctx, client.BulkAssignment{Next: true})
+	refused(t, err, 400, "INVALID")
+}
+
+func groupRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	g := try(c.AddGroup(ctx, client.NewGroup{Group: "Süd/1", Note: "sales"}))(t)
+	if g.Group != "Süd/1" || g.Version != 1 || g.Members != 0 || !g.CreatedAt.Equal(h.now()) {
+		t.Errorf("added %+v", g)
+	}
+	_, err := c.AddGroup(ctx, client.NewGroup{Group: g.Group})
+	refused(t, err, 409, "GROUP_EXISTS")
+	_, err = c.AddGroup(ctx, client.NewGroup{Group: "a;b"})
+	refused(t, err, 422, "USER_INVALID")
+	for _, id := range []string{"member-1", "member-2"} {
+		try(c.AddUser(ctx, client.NewUser{UserID: id}))(t)
+	}
+	_, err = c.ChangeMembers(ctx, g.Group, client.MemberChange{Add: []string{"member-1", "nobody"}})
+	refused(t, err, 404, "USER_NOT_FOUND")
+	if done := try(c.ChangeMembers(ctx, g.Group, client.MemberChange{Add: []string{"member-1", "member-2"}, Remove: []string{"nobody"}}))(t); done.Added != 2 || done.Removed != 0 {
+		t.Errorf("changed %+v", done)
+	}
+	if page := try(c.Users(ctx, client.UserFilter{Group: g.Group}))(t); len(page.Users) != 2 || page.Users[0].UserID != "member-1" {
+		t.Errorf("members %+v", page)
+	}
+	_, err = c.Users(ctx, client.UserFilter{Group: "nowhere"})
+	refused(t, err, 404, "GROUP_NOT_FOUND")
+	note := "sales, south"
+	edited := try(c.EditGroup(ctx, g.Group, g.Version, client.GroupEdit{Note: &note}))(t)
+	if edited.Note != note || edited.Version != 2 || edited.Members != 2 {
+		t.Errorf("edited %+v", edited)
+	}
+	_, err = c.EditGroup(ctx, g.Group, g.Version, client.GroupEdit{Note: &note})
+	refused(t, err, 409, "CONFLICT")
+	if got := try(c.Group(ctx, g.Group))(t); got != edited {
+		t.Errorf("read %+v, edited %+v", got, edited)
+	}
+	if page := try(c.Groups(ctx, client.GroupFilter{UserID: "member-2", Limit: 1}))(t); !slices.Equal(page.Groups, []client.Group{edited}) {
+		t.Errorf("groups %+v", page)
+	}
+	must(t, c.DeleteGroup(ctx, g.Group))
+	refused(t, c.DeleteGroup(ctx, g.Group), 404, "GROUP_NOT_FOUND")
+	_, err = c.ChangeMembers(ctx, g.Group, client.MemberChange{Add: []string{"member-1"}})
+	refused(t, err, 404, "GROUP_NOT_FOUND")
+	try(c.User(ctx, "member-1"))(t)
+}

@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"slices"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+const groupColumns columns = "name, note, created_at, version, search"
+
+var groupSelect = "SELECT name, note, created_at, version, (SELECT COUNT(*) FROM group_member WHERE group_name = name) FROM user_group"
+
+func scanGroup(r row) (g user.Group, err error) {
+	err = r.Scan(&g.Name, &g.Note, moment(&g.CreatedAt), &g.Version, &g.Members)
+	return g, err
+}
+
+func noGroup(name string) *fault.Error {
+	return fault.New(fault.GroupNotFound, "there is no group %q", name)
+}
+
+// Group returns a group; [fault.GroupNotFound]. Within a transaction the row is locked for change.
+func (db *DB) Group(ctx context.Context, name string) (user.Group, error) {
+	return one(ctx, db, noGroup(name), scanGroup, groupSelect+" WHERE name = $1"+db.locked(ctx), name)
+}
+
+// Groups lists groups by name.
+func (db *DB) Groups(ctx context.Context, f user.GroupFilter) ([]user.Group, error) {
+	var c conditions
+	c.containing(f.Query)
+	if f.UserID != "" {
+		c.and("name IN (SELECT group_name FROM group_member WHERE user_id = $%d)", f.UserID)
+	}
+	if f.After != "" {
+		c.and("name > $%d", f.After)
+	}
+	return list(ctx, db, scanGroup, groupSelect+c.clause("name", f.Limit), c.args...)
+}
+
+// AddGroup stores a new group without members; [fault.GroupExists].
+func (db *DB) AddGroup(ctx context.Context, g user.Group) error {
+	taken := fault.New(fault.GroupExists, "there is a group %q already", g.Name)
+	return db.change(ctx, taken, groupColumns.insert("user_group"), g.Name, g.Note, micros(g.CreatedAt), g.Version, searchText(g.Name, g.Note))
+}
+
+// SaveGroup stores a changed note of a group whose Version is still g.Version, and counts it up; else [fault.Conflict].
+func (db *DB) SaveGroup(ctx context.Context, g user.Group) error {
+	stale := fault.New(fault.Conflict, "group %s was changed meanwhile: read it again", g.Name)
+	return db.change(ctx, stale, "UPDATE user_group SET note = $1, search = $2, version = version + 1 WHERE name = $3 AND version = $4",
+		g.Note, searchText(g.Name, g.Note), g.Name, g.Version)
+}
+
+// DeleteGroup removes a group, and not its members; [fault.GroupNotFound].
+func (db *DB) DeleteGroup(ctx context.Context, name string) error {
+	return db.change(ctx, noGroup(name), "DELETE FROM user_group WHERE name = $1", name)
+}
+
+// MemberIDs lists the members of a group by ID, at most limit; [fault.GroupNotFound].
+func (db *DB) MemberIDs(ctx context.Context, group string, limit int) ([]string, error) {
+	if _, err := one(ctx, db, noGroup(group), text, "SELECT name FROM user_group WHERE name = $1", group); err != nil {
+		return nil, err
+	}
+	return list(ctx, db, text, "SELECT user_id FROM group_member WHERE group_name = $1 ORDER BY user_id LIMIT $2", group, limit)
+}
+
+// AddMembers adds users to a group and returns how many were not in it; the group and the users must exist.
+func (db *DB) AddMembers(ctx context.Context, group string, userIDs []string) (int, error) {
+	return db.members(ctx, "INSERT INTO group_member (group_name, user_id) SELECT CAST($1 AS TEXT), id FROM user_account WHERE id", " ON CONFLICT DO NOTHING", group, userIDs)
+}
+
+// RemoveMembers takes users from a group and returns how many were in it.
+func (db *DB) RemoveMembers(ctx context.Context, group string, userIDs []string) (int, error) {
+	return db.members(ctx, "DELETE FROM group_member WHERE group_name = $1 AND user_id", "", group, userIDs)
+}
+
+func (db *DB) members(ctx context.Context, statement, after, group string, userIDs []string) (int, error) {
+	n := 0
+	userIDs = slices.Sorted(slices.Values(possible(userIDs)))
+	err := db.Transact(ctx, func(ctx context.Context) error {
+		n = 0
+		for some := range slices.Chunk(userIDs, lookChunk) {
+			among, args := db.among(2, anys(some))
+			done, err := db.exec(ctx, statement+" "+among+after, append([]any{group}, args...)...)
+			if err != nil {
+				return err
+			}
+			n += done
+		}
+		return nil
+	})
+	return n, err
+}
