@@ -27,7 +27,7 @@ func (p *program) apiKeyCommands() *cobra.Command {
 		}
 		return p.result(map[string]string{"name": made.Name, "role": made.Role, "key": string(made.Key)}, "%s", string(made.Key))
 	})
-	add.Flags().StringVar(&k.Role, "role", "", "super_admin, token_admin, help_desk, privileged_help_desk, auditor, operator or agent")
+	add.Flags().StringVar(&k.Role, "role", "", "super_admin, token_admin, help_desk, privileged_help_desk, auditor, operator, agent or change_reader")
 	add.Flags().DurationVar(&life, "life", 0, "how long the key works, such as 8760h (default for ever)")
 	add.Flags().StringVar(&out, "out", "", "`file` to write the key to, instead of showing it")
 

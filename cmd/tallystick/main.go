@@ -83,7 +83,7 @@ func (p *program) commands() []*cobra.Command {
 		p.apiKeyCommands(),
 		p.keyCommands(),
 		p.clockCommands(),
-		p.auditCommands(),
+		p.auditCommands(), p.changesCommand(),
 		p.benchCommand(),
 		p.whoamiCommand(),
 	}

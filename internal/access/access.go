@@ -36,6 +36,7 @@ const (
 	Redistribute   Right = "redistribute"    // new seeds for delivered tokens
 	Authenticate   Right = "authenticate"    // ask whether a passcode is right
 	ReadAudit      Right = "read_audit"
+	ReadChanges    Right = "read_changes"  // what happened, for programs that react to it
 	ManageKeys     Right = "manage_keys"   // API keys and data keys
 	Operate        Right = "operate"       // the servers: their clocks
 	ManageAgents   Right = "manage_agents" // the programs and RADIUS clients that ask for authentication
@@ -52,17 +53,19 @@ const (
 	PrivilegedHelpDesk Role = "privileged_help_desk"
 	Auditor            Role = "auditor"
 	Operator           Role = "operator"
-	AgentRole          Role = "agent" // a program that asks for authentication
+	AgentRole          Role = "agent"         // a program that asks for authentication
+	ChangeReader       Role = "change_reader" // a program that reacts to changes
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, Authenticate, ReadAudit, ManageKeys, ManageAgents, Operate},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, Authenticate, ReadAudit, ReadChanges, ManageKeys, ManageAgents, Operate},
 	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute},
 	HelpDesk:           {Read, CareTokens, ViewActivity},
 	PrivilegedHelpDesk: {Read, CareTokens, ViewActivity, Redistribute},
-	Auditor:            {Read, ViewActivity, ReadAudit},
+	Auditor:            {Read, ViewActivity, ReadAudit, ReadChanges},
 	Operator:           {ManageKeys, Operate},
 	AgentRole:          {Authenticate},
+	ChangeReader:       {ReadChanges},
 }
 
 // Roles lists the roles by name.

@@ -197,6 +197,7 @@ func (a *API) routes() []route {
 		{"GET /v1/clock", access.Operate, a.showClock, nil},
 		{"POST /v1/clock/confirm", access.Operate, a.confirmClock, nil},
 
+		{"GET /v1/changes", access.ReadChanges, a.changes, nil},
 		{"GET /v1/audit/events", access.ReadAudit, a.auditEvents, nil},
 		{"GET /v1/audit/entries", access.ReadAudit, a.auditEntries, nil},
 		{"GET /v1/audit/checkpoints", access.ReadAudit, a.auditCheckpoints, nil},

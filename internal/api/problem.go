@@ -44,6 +44,7 @@ var statuses = map[fault.Code]int{
 	fault.SeedInUse:        http.StatusConflict,
 	fault.NotDistributed:   http.StatusConflict,
 	fault.IssueLimit:       http.StatusConflict,
+	fault.PlaceUnknown:     http.StatusConflict,
 
 	fault.EmergencyNotAllowed: http.StatusConflict,
 	fault.InReplacement:       http.StatusConflict,

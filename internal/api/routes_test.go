@@ -32,7 +32,7 @@ func TestEveryRoute(t *testing.T) {
 		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"settings", settingsRoutes}, {"tokens", tokenRoutes},
 		{"groups", groupRoutes}, {"assignments", assignmentRoutes},
 		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"activity", activityRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes},
-		{"audit", auditRoutes},
+		{"audit", auditRoutes}, {"changes", changeRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
 	}
@@ -47,7 +47,7 @@ func TestEveryRoute(t *testing.T) {
 func aboutRoutes(t *testing.T, h *house) {
 	ctx := t.Context()
 	me := try(h.as(access.Auditor).WhoAmI(ctx))(t)
-	if !strings.HasPrefix(me.Actor, "key:auditor-") || me.Role != "auditor" || !slices.Equal(me.Rights, []string{"read", "view_activity", "read_audit"}) {
+	if !strings.HasPrefix(me.Actor, "key:auditor-") || me.Role != "auditor" || !slices.Equal(me.Rights, []string{"read", "view_activity", "read_audit", "read_changes"}) {
 		t.Errorf("auditor is %+v", me)
 	}
 	if document := try(h.admin.OpenAPI(ctx))(t); !bytes.Equal(document, openAPI) {

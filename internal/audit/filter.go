@@ -113,12 +113,15 @@ func (s Selection) Has(record []byte) bool {
 		(f.Since.IsZero() || !e.At.Before(f.Since)) && (f.Until.IsZero() || e.At.Before(f.Until))
 }
 
-var objectMember = []byte(`,"object":"`)
+var objectMember, actionMember = []byte(`,"object":"`), []byte(`,"action":"`)
 
-// ObjectOf returns the object in a record, as it is written there, without reading the rest. (Between quotes no quote is bare,
-// so the first such member is it.)
-func ObjectOf(record []byte) []byte {
-	_, rest, found := bytes.Cut(record, objectMember)
+// ObjectOf returns the object in a record, as it is written there, without reading the rest.
+func ObjectOf(record []byte) []byte { return memberOf(record, objectMember) }
+
+// memberOf returns a text of a record as it is written there. (Between quotes no quote is bare, so the first such member is
+// that of the event and not one of its details, which come last.)
+func memberOf(record, name []byte) []byte {
+	_, rest, found := bytes.Cut(record, name)
 	for i := 0; found && i < len(rest); i++ {
 		switch rest[i] {
 		case '\\':

@@ -48,6 +48,8 @@ type Store interface {
 	Entries(ctx context.Context, first int64, limit int) ([]Entry, error)
 	// Events lists the events that f selects, whether they have a place or not.
 	Events(ctx context.Context, f Filter) (Page, error)
+	// Changes returns the events after a place that want chooses, at most limit, and the place of the last one that was looked at.
+	Changes(ctx context.Context, after int64, want func(record []byte) bool, limit int) ([]Entry, int64, error)
 	// IndexObjects prepares the next run of events that have places to be found by their objects, and tells whether there was one.
 	IndexObjects(ctx context.Context) (bool, error)
 }

@@ -194,4 +194,18 @@ func (m *memory) Events(ctx context.Context, f audit.Filter) (page audit.Page, e
 	return page, nil
 }
 
+func (m *memory) Changes(ctx context.Context, after int64, want func([]byte) bool, limit int) (found []audit.Entry, last int64, err error) {
+	defer m.lock(ctx)()
+	last = after
+	for _, e := range m.entries[min(after+1, int64(len(m.entries))):] {
+		if last = e.Seq; want(e.Record) {
+			found = append(found, e)
+		}
+		if len(found) == limit {
+			break
+		}
+	}
+	return found, last, nil
+}
+
 func (m *memory) IndexObjects(context.Context) (bool, error) { return false, nil }

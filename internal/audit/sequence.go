@@ -53,11 +53,14 @@ type Log struct {
 	recalled bool
 	known    Head  // the newest head that this server has seen
 	saved    int64 // size of the newest checkpoint in Outside
+
+	watch watch
 }
 
 // Run sequences twice a second until ctx ends, and then once more. It holds no
 // lock between rounds. Errors go to the log, and the next round tries again.
 func (l *Log) Run(ctx context.Context) {
+	l.watch.end(false)
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	var trouble trouble
@@ -68,6 +71,7 @@ func (l *Log) Run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+	l.watch.end(true)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastRound)
 	defer cancel()
 	trouble.tell(l, l.drain(last))
@@ -252,6 +256,7 @@ func (l *Log) load(ctx context.Context, h Head) (edge, error) {
 // their events too.
 func (l *Log) publish(c Checkpoint, e edge) error {
 	l.known = Head{tlog.Tree{N: e.size, Hash: e.root()}, c.At}
+	l.watch.grown(e.size)
 	if l.Outside == "" || e.size <= l.saved {
 		return nil
 	}

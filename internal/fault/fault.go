@@ -36,6 +36,7 @@ const (
 	MasterKey     Code = "MASTER_KEY"     // the master key is missing or not the one of this database
 	SchemaNewer   Code = "SCHEMA_NEWER"   // the database belongs to a newer release
 	AuditTampered Code = "AUDIT_TAMPERED" // the audit log is not what was signed
+	PlaceUnknown  Code = "PLACE_UNKNOWN"  // the audit log ends before that place
 )
 
 // Users, profiles, devices and policies.

@@ -60,7 +60,7 @@ func (db *DB) eachFrom(ctx context.Context, first int64, do func(storedBatch) (m
 
 // Entries returns events by place, from first on, at most limit.
 func (db *DB) Entries(ctx context.Context, first int64, limit int) ([]audit.Entry, error) {
-	begin, err := one(ctx, db, nil, number, "SELECT COALESCE(MAX(first), 0) FROM audit_place WHERE first <= $1", first)
+	begin, err := db.batchOf(ctx, first)
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +78,38 @@ func (db *DB) Entries(ctx context.Context, first int64, limit int) ([]audit.Entr
 	}
 	entries = entries[:min(limit, len(entries))]
 	return entries, db.addLeaves(ctx, entries)
+}
+
+// batchOf is the place where the batch begins that holds a place.
+func (db *DB) batchOf(ctx context.Context, place int64) (int64, error) {
+	return one(ctx, db, nil, number, "SELECT COALESCE(MAX(first), 0) FROM audit_place WHERE first <= $1", place)
+}
+
+// Changes returns the events after a place that want chooses, at most limit, and the place of the last one that was looked
+// at. It looks through some 100,000 of them.
+func (db *DB) Changes(ctx context.Context, after int64, want func(record []byte) bool, limit int) ([]audit.Entry, int64, error) {
+	begin, err := db.batchOf(ctx, after+1)
+	if err != nil {
+		return nil, after, err
+	}
+	var entries []audit.Entry
+	last := after
+	err = db.eachFrom(ctx, begin, func(b storedBatch) (more bool) {
+		for i, record := range b.Records() {
+			seq := b.first + int64(i)
+			if seq <= after {
+				continue
+			}
+			if last = seq; want(record) {
+				entries = append(entries, audit.Entry{Seq: seq, Record: record})
+			}
+			if len(entries) == limit {
+				return false
+			}
+		}
+		return last-after < readEvents
+	})
+	return entries, last, err
 }
 
 // addLeaves gives events their leaf hashes, as the tree has them. One whose hash is gone gets none.

@@ -40,6 +40,7 @@ func Audit(t *testing.T, open func(*testing.T) AuditStore) {
 	t.Run("an event goes with its change", func(t *testing.T) { rollsBack(t, open(t)) })
 	t.Run("events are selected", func(t *testing.T) { selects(t, open(t)) })
 	t.Run("pages join", func(t *testing.T) { pagesJoin(t, open(t)) })
+	t.Run("changes are read once and in order", func(t *testing.T) { changesAreRead(t, open(t)) })
 	t.Run("objects are found", func(t *testing.T) { objectsAreFound(t, open(t)) })
 	t.Run("the tree is one of tiles", func(t *testing.T) { keepsTiles(t, open(t)) })
 	t.Run("servers at once never fork the log", func(t *testing.T) { neverForks(t, open(t)) })
