@@ -48,6 +48,9 @@ var statuses = map[fault.Code]int{
 
 	fault.EmergencyNotAllowed: http.StatusConflict,
 	fault.InReplacement:       http.StatusConflict,
+	fault.NotExtendable:       http.StatusConflict,
+	fault.NoDonor:             http.StatusConflict,
+	fault.DonorEarlier:        http.StatusConflict,
 
 	fault.TooLarge: http.StatusRequestEntityTooLarge,
 	fault.TooMany:  http.StatusTooManyRequests,

@@ -78,6 +78,9 @@ const (
 
 	EmergencyNotAllowed Code = "EMERGENCY_NOT_ALLOWED"
 	InReplacement       Code = "IN_REPLACEMENT"
+	NotExtendable       Code = "NOT_EXTENDABLE"
+	NoDonor             Code = "NO_DONOR_TOKEN"
+	DonorEarlier        Code = "DONOR_EXPIRES_EARLIER"
 )
 
 // Resynchronisation of a token's clock.

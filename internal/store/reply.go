@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
@@ -36,9 +37,15 @@ func (db *DB) KeepReply(ctx context.Context, actor, key string, request []byte, 
 const destroyed = "-"
 
 // destroyReplies destroys the answers that a seed of a token may be in. Their keys stay used.
-func (db *DB) destroyReplies(ctx context.Context, serial string) error {
-	_, err := db.exec(ctx, "UPDATE reply SET sealed = $1, key_id = (SELECT MAX(id) FROM data_key), serial = NULL WHERE serial = $2", []byte(destroyed), serial)
-	return err
+func (db *DB) destroyReplies(ctx context.Context, serials ...string) error {
+	for some := range slices.Chunk(serials, chunk) {
+		among, args := db.among(2, anys(some))
+		_, err := db.exec(ctx, "UPDATE reply SET sealed = $1, key_id = (SELECT MAX(id) FROM data_key), serial = NULL WHERE serial "+among, append([]any{[]byte(destroyed)}, args...)...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DropReplies removes the answers given before a moment, and returns how many.

@@ -37,11 +37,29 @@ type Store interface {
 	// NextToken returns and locks an unassigned token whose effective expiry is not before
 	// the given day: the one that expires first. [fault.NoToken] if there is none.
 	NextToken(ctx context.Context, notBefore time.Time) (Token, error)
+	// LockTokens returns those of the tokens that there are, locked for change, in the order of serials.
+	LockTokens(ctx context.Context, serials []string) ([]Token, error)
+	// NextTokens returns and locks at most n tokens that NextToken would, in that order.
+	NextTokens(ctx context.Context, n int, notBefore time.Time) ([]Token, error)
+	// Donors returns and locks at most n unassigned tokens that NextToken could, of those that come after one in that order.
+	Donors(ctx context.Context, after Donor, n int) ([]Donor, error)
+	// SaveTokens stores many changed tokens as SaveToken does one; their generations are those that were read.
+	SaveTokens(ctx context.Context, tokens []Token) error
 	// SaveToken stores a changed token whose Version is still t.Version, and counts it up; else [fault.Conflict].
 	// Generations that t no longer has are destroyed; of those that stay, the replay guard is left alone.
 	SaveToken(ctx context.Context, t Token) error
 	// DeleteToken removes a token with its seeds and activation codes.
 	DeleteToken(ctx context.Context, serial string) error
+	// DeleteTokens removes many as DeleteToken does one.
+	DeleteTokens(ctx context.Context, serials []string) error
+	// RevokeOffersOf ends the open activation codes of tokens.
+	RevokeOffersOf(ctx context.Context, serials []string) error
+	// AddExtensions keeps what was done to tokens that are there.
+	AddExtensions(ctx context.Context, all []Extended) error
+	// Extensions lists extensions, by serial and then by their number.
+	Extensions(ctx context.Context, f ExtensionFilter) ([]Extended, error)
+	// RecordAll keeps events, in the transaction of ctx.
+	RecordAll(ctx context.Context, events []audit.Event) error
 	// RevokeOffers ends the open activation codes of a token and returns how many there were.
 	RevokeOffers(ctx context.Context, serial string) (int, error)
 	// SwitchOversDue lists the serials of tokens whose PendingUntil is not after now.
@@ -171,11 +189,7 @@ func (r *Registry) Unassign(ctx context.Context, serial string, version int) (To
 // Enable lets an assigned token authenticate.
 func (r *Registry) Enable(ctx context.Context, serial string, version int) (Token, error) {
 	return r.Change(ctx, serial, version, "token.enable", func(t *Token) (audit.Details, error) {
-		if t.UserID == "" {
-			return nil, fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assigning it enables it", serial)
-		}
-		t.Enabled = true
-		return nil, nil
+		return nil, t.Enable()
 	})
 }
 

@@ -99,9 +99,13 @@ func (r *Registry) chosen(ctx context.Context, serial string, s policy.Settings)
 	}
 	t, err := r.Store.NextToken(ctx, r.Now().UTC().AddDate(0, 0, s.MinDaysLeft))
 	if errors.Is(err, fault.NoToken) {
-		err = fault.New(fault.NoToken, "no unassigned token with more than %d days left: make or import some", s.MinDaysLeft)
+		err = noToken(s)
 	}
 	return t, err
+}
+
+func noToken(s policy.Settings) *fault.Error {
+	return fault.New(fault.NoToken, "no unassigned token with more than %d days left: make or import some", s.MinDaysLeft)
 }
 
 // endReplacement ends the replacement that a token took part in which is its user's no more: its partner stays what it is.

@@ -152,6 +152,11 @@ type Token struct {
 	// IssuesForgiven are those before an administrator last reset the count that the issue limit is about.
 	IssuesForgiven int
 
+	// ExtensionCount is how often the lifetime was extended, and ExtendedBy the serial of the record that the last extension
+	// consumed; "" if none was.
+	ExtensionCount int
+	ExtendedBy     string
+
 	// LostAt is when the token was said to be lost; zero if it is not. Emergency is the access without it, nil if none.
 	LostAt    time.Time
 	Emergency *Emergency

@@ -1,0 +1,158 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// LockTokens returns those of the tokens that there are, by serial. Within a transaction they are locked as Token does it.
+func (db *DB) LockTokens(ctx context.Context, serials []string) ([]token.Token, error) {
+	serials = slices.Compact(slices.Sorted(slices.Values(possible(serials))))
+	var all []token.Token
+	for some := range slices.Chunk(serials, chunk) {
+		among, args := db.among(1, anys(some))
+		if lock := db.locked(ctx); lock != "" { // first, as in Token
+			_, err := list(ctx, db, text, "SELECT t.serial FROM token AS t JOIN token_generation AS g ON g.serial = t.serial WHERE t.serial "+among+
+				" ORDER BY t.serial, g.number"+lock, args...)
+			if err != nil {
+				return nil, err
+			}
+		}
+		found, err := db.tokens(ctx, " WHERE serial "+among, args...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// NextTokens returns and locks at most n tokens that NextToken would, in that order.
+func (db *DB) NextTokens(ctx context.Context, n int, notBefore time.Time) ([]token.Token, error) {
+	free, err := db.Donors(ctx, token.Donor{Until: notBefore}, n)
+	if err != nil {
+		return nil, err
+	}
+	serials := make([]string, len(free))
+	for i, d := range free {
+		serials[i] = d.Serial
+	}
+	found, err := db.LockTokens(ctx, serials)
+	slices.SortStableFunc(found, func(a, b token.Token) int { return a.EffectiveExpiry.Compare(b.EffectiveExpiry) })
+	return found, err
+}
+
+const donorSelect = "SELECT serial, effective_expiry FROM token WHERE user_id IS NULL AND lost_at IS NULL AND (effective_expiry, serial) > ($1, $2) " +
+	"ORDER BY effective_expiry, serial LIMIT $3"
+
+// Donors returns at most n unassigned tokens that are not lost, of those that come after one by last valid day and serial.
+// Within a transaction they are locked, and those that others have locked are passed over.
+func (db *DB) Donors(ctx context.Context, after token.Donor, n int) ([]token.Donor, error) {
+	lock := ""
+	if db.current(ctx) != nil {
+		lock = db.locksFree()
+	}
+	scan := func(r row) (d token.Donor, err error) {
+		err = r.Scan(&d.Serial, moment(&d.Until))
+		return d, err
+	}
+	return list(ctx, db, scan, donorSelect+lock, after.Until.UnixMicro(), after.Serial, n)
+}
+
+// What many tokens are saved with.
+const saveGeneration = "UPDATE token_generation SET (state, digits, interval_seconds, pin_type, delivered, bad_passcodes, version, live) = " +
+	"($1, $2, $3, $4, $5, $6, $7, $8) WHERE serial = $9 AND number = $10"
+
+func generationChange(t token.Token, g token.Generation, state string) []any {
+	return []any{state, g.Settings.Digits, g.Settings.Interval, g.Settings.PINType, g.Delivered, g.BadPasscodes, t.Version, live(t), t.Serial, g.Number}
+}
+
+// SaveTokens stores many changed tokens as SaveToken does one; their generations are those that were read.
+func (db *DB) SaveTokens(ctx context.Context, tokens []token.Token) error {
+	var all []statement
+	for _, t := range tokens {
+		stale := fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", t.Serial)
+		read := t.Version
+		t.Version++
+		all = append(all, statement{updateToken, append(tokenValues(t), t.Serial, read), 1, stale})
+		_ = db.eachGeneration(t, func(g token.Generation, state string) error {
+			all = append(all, statement{saveGeneration, generationChange(t, g, state), 1, stale})
+			return nil
+		})
+	}
+	return db.batch(ctx, all)
+}
+
+// DeleteTokens removes tokens with their seeds and activation codes; [fault.Conflict] if one is gone.
+func (db *DB) DeleteTokens(ctx context.Context, serials []string) error {
+	return db.Transact(ctx, func(ctx context.Context) error {
+		var all []statement
+		for _, serial := range serials {
+			gone := fault.New(fault.Conflict, "token %s was deleted meanwhile", serial)
+			all = append(all, statement{"DELETE FROM token WHERE serial = $1", []any{serial}, 1, gone})
+		}
+		if err := db.batch(ctx, all); err != nil {
+			return err
+		}
+		return db.destroyReplies(ctx, serials...)
+	})
+}
+
+// RevokeOffersOf ends the open activation codes of tokens.
+func (db *DB) RevokeOffersOf(ctx context.Context, serials []string) error {
+	return db.Transact(ctx, func(ctx context.Context) error {
+		for some := range slices.Chunk(serials, chunk) {
+			among, args := db.among(1, anys(some))
+			revoked, err := list(ctx, db, text, "UPDATE offer SET state = 'revoked' WHERE state = 'open' AND serial "+among+" RETURNING id", args...)
+			if err != nil {
+				return err
+			}
+			if len(revoked) == 0 {
+				continue
+			}
+			among, args = db.among(1, anys(revoked))
+			if _, err := db.exec(ctx, "DELETE FROM exchange WHERE sealed IS NULL AND offer_id "+among, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+const extensionColumns columns = "serial, number, was, until, device, donor, extended_by, extended_at, job"
+
+var insertExtension = extensionColumns.insert("token_extension")
+
+// AddExtensions keeps what was done to the lifetimes of tokens.
+func (db *DB) AddExtensions(ctx context.Context, extended []token.Extended) error {
+	var all []statement
+	for _, x := range extended {
+		twice := fault.New(fault.Conflict, "token %s was extended meanwhile: read it again", x.Serial)
+		all = append(all, statement{insertExtension, []any{x.Serial, x.Number, micros(x.Was), micros(x.Until), micros(x.Device), x.Donor, x.By, micros(x.At), x.Job}, 1, twice})
+	}
+	return db.batch(ctx, all)
+}
+
+// Extensions lists extensions, by serial and then by their number.
+func (db *DB) Extensions(ctx context.Context, f token.ExtensionFilter) ([]token.Extended, error) {
+	var c conditions
+	if f.Serial != "" {
+		c.and("serial = $%d", f.Serial)
+	}
+	if f.Job != "" {
+		c.and("job = $%d", f.Job)
+	}
+	if f.After.Serial != "" {
+		c.args = append(c.args, f.After.Serial, f.After.Number)
+		c.where = append(c.where, "(serial, number) > ("+placesFrom(len(c.args)-1, 2)+")")
+	}
+	scan := func(r row) (x token.Extended, err error) {
+		err = r.Scan(&x.Serial, &x.Number, moment(&x.Was), moment(&x.Until), moment(&x.Device), &x.Donor, &x.By, moment(&x.At), &x.Job)
+		return x, err
+	}
+	return list(ctx, db, scan, "SELECT "+string(extensionColumns)+" FROM token_extension"+c.clause("serial, number", f.Limit), c.args...)
+}

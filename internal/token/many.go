@@ -1,0 +1,205 @@
+package token
+
+import (
+	"context"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
+)
+
+// An Outcome is what became of one of many tokens.
+type Outcome struct {
+	Serial string
+	Err    error  // the refusal, which left the token as it was; nil if it went well
+	Note   string // what to know of it, in words
+}
+
+// A crowd is tokens that are changed together, in one transaction: all are locked and read at once, changed in memory, and
+// written at once with their events.
+type crowd struct {
+	registry *Registry
+	ctx      context.Context
+	now      time.Time
+	tokens   map[string]*Token
+	seeds    map[string][2]int // numbers of the generations that were read
+	changed  []*Token
+	marked   map[*Token]bool
+	deleted  []string
+	revoked  []string // whose activation codes end
+	events   []audit.Event
+
+	settings policy.Settings
+	spare    []Token // the next available ones
+	asked    bool    // whether they were asked for
+}
+
+// MaxTogether is how many tokens one call changes.
+const MaxTogether = 1000
+
+// together runs do on each token of serials, in their order, and returns what came of each. What do refuses stays as it was:
+// it changes nothing before it knows. A serial that is named again has the same outcome.
+func (r *Registry) together(ctx context.Context, serials []string, do func(*crowd, *Token) (note string, err error)) ([]Outcome, error) {
+	var outcomes []Outcome
+	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		c, err := r.gather(ctx, serials)
+		if err != nil {
+			return err
+		}
+		if outcomes, err = c.each(serials, do); err != nil {
+			return err
+		}
+		return c.save()
+	})
+	return outcomes, err
+}
+
+// each runs do on the tokens of serials.
+func (c *crowd) each(serials []string, do func(*crowd, *Token) (note string, err error)) ([]Outcome, error) {
+	outcomes := make([]Outcome, len(serials))
+	first := map[string]int{}
+	for i, serial := range serials {
+		o := &outcomes[i]
+		o.Serial = serial
+		if at, again := first[serial]; again {
+			*o = outcomes[at]
+			continue
+		}
+		first[serial] = i
+		t := c.tokens[serial]
+		if t == nil {
+			o.Err = fault.New(fault.TokenNotFound, "there is no token %s", serial)
+			continue
+		}
+		if o.Note, o.Err = do(c, t); o.Err != nil && !refused(o.Err) {
+			return nil, o.Err
+		}
+	}
+	return outcomes, nil
+}
+
+// gather locks and reads tokens, and those that take part in a replacement with them.
+func (r *Registry) gather(ctx context.Context, serials []string) (*crowd, error) {
+	if len(serials) > MaxTogether {
+		return nil, fault.New(fault.TooLarge, "%d tokens are the most that are changed at once: start a job for more", MaxTogether)
+	}
+	c := &crowd{registry: r, ctx: ctx, now: r.Now().UTC(), tokens: map[string]*Token{}, seeds: map[string][2]int{}, marked: map[*Token]bool{}}
+	if err := c.read(serials); err != nil {
+		return nil, err
+	}
+	var partners []string
+	for _, t := range c.tokens {
+		if p := t.Replaces + t.ReplacedBy; p != "" && c.tokens[p] == nil { // one of them at most
+			partners = append(partners, p)
+		}
+	}
+	return c, c.read(partners)
+}
+
+func (c *crowd) read(serials []string) error {
+	if len(serials) == 0 {
+		return nil
+	}
+	found, err := c.registry.Store.LockTokens(c.ctx, serials)
+	for _, t := range found {
+		c.tokens[t.Serial], c.seeds[t.Serial] = &t, numbers(&t)
+	}
+	return err
+}
+
+// refused tells a refusal of one token from what keeps all from being done.
+func refused(err error) bool {
+	code := fault.CodeOf(err)
+	return code != "" && code != fault.Unavailable
+}
+
+// numbers are those of a token's generations, 0 for none that is pending.
+func numbers(t *Token) [2]int {
+	if t.Pending == nil {
+		return [2]int{t.Current.Number, 0}
+	}
+	return [2]int{t.Current.Number, t.Pending.Number}
+}
+
+// change has a token saved, with an event.
+func (c *crowd) change(t *Token, action string, details audit.Details) {
+	if !c.marked[t] {
+		c.marked[t] = true
+		c.changed = append(c.changed, t)
+	}
+	c.record(t.Serial, action, details)
+}
+
+func (c *crowd) record(serial, action string, details audit.Details) {
+	c.events = append(c.events, audit.New(c.ctx, c.now, action, "token:"+serial, details))
+}
+
+// remove has a token deleted, with an event.
+func (c *crowd) remove(t *Token, details audit.Details) {
+	c.deleted = append(c.deleted, t.Serial)
+	c.record(t.Serial, "token.delete", details)
+	delete(c.tokens, t.Serial)
+}
+
+// next is the next available token; for up to n of them, all are read at once.
+func (c *crowd) next(n int) (*Token, error) {
+	if !c.asked {
+		var err error
+		if c.settings, err = c.registry.Store.Settings(c.ctx); err != nil {
+			return nil, err
+		}
+		if c.spare, err = c.registry.Store.NextTokens(c.ctx, n, c.now.AddDate(0, 0, c.settings.MinDaysLeft)); err != nil {
+			return nil, err
+		}
+		c.asked = true
+	}
+	if len(c.spare) == 0 {
+		return nil, noToken(c.settings)
+	}
+	t := &c.spare[0]
+	c.spare = c.spare[1:]
+	c.tokens[t.Serial], c.seeds[t.Serial] = t, numbers(t)
+	return t, nil
+}
+
+// endReplacement ends the one that a token takes part in which is its user's no more: its partner stays what it is.
+func (c *crowd) endReplacement(of *Token, because string) {
+	partner := c.tokens[of.Replaces+of.ReplacedBy]
+	if partner == nil {
+		return
+	}
+	partner.Replaces, partner.ReplacedBy = "", ""
+	c.change(partner, "replace.end", audit.Details{"user": partner.UserID, "because": because})
+}
+
+// save writes all that was changed.
+func (c *crowd) save() error {
+	store := c.registry.Store
+	var same []Token
+	for _, t := range c.changed {
+		switch {
+		case c.tokens[t.Serial] == nil: // deleted meanwhile
+		case c.seeds[t.Serial] == numbers(t):
+			same = append(same, *t)
+		default: // a seed is destroyed with it, which is seldom
+			if err := store.SaveToken(c.ctx, *t); err != nil {
+				return err
+			}
+		}
+	}
+	if err := store.SaveTokens(c.ctx, same); err != nil {
+		return err
+	}
+	if len(c.revoked) > 0 {
+		if err := store.RevokeOffersOf(c.ctx, c.revoked); err != nil {
+			return err
+		}
+	}
+	if len(c.deleted) > 0 {
+		if err := store.DeleteTokens(c.ctx, c.deleted); err != nil {
+			return err
+		}
+	}
+	return store.RecordAll(c.ctx, c.events)
+}
