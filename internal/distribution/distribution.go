@@ -248,6 +248,7 @@ func (d *Distributor) deliver(ctx context.Context, i *issue) error {
 	if i.profile.Method == device.CTKIP {
 		return d.offer(ctx, i)
 	}
+	i.token.Expiry = i.token.EffectiveExpiry // the app learns of an extension
 	if err := d.supply(ctx, i); err != nil {
 		return err
 	}

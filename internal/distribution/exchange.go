@@ -287,6 +287,7 @@ func (d *Distributor) install(ctx context.Context, o Offer, s seed.Seed) (token.
 	}
 	g.Delivered = true
 	t.Replace(g)
+	t.Expiry = t.EffectiveExpiry // the app learns of an extension
 	t.Distribution, t.ConfirmedAt = token.Confirmed, d.Now().UTC()
 	return t, d.Store.SaveToken(ctx, t)
 }

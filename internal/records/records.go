@@ -28,9 +28,6 @@ type Registry struct {
 // MaxAtOnce is how many records one call makes or imports: they are one transaction.
 const MaxAtOnce = 10_000
 
-// lastExpiry is the last day that a token file can carry (spec/sdtid.md): with it a token can be delivered by every method.
-var lastExpiry = time.Date(2179, time.June, 6, 0, 0, 0, 0, time.UTC)
-
 // YearsValid is how long a made token lasts unless said otherwise.
 const YearsValid = 5
 
@@ -64,8 +61,8 @@ func (r *Registry) Create(ctx context.Context, count int, birth, expiry time.Tim
 	if expiry.Before(birth) || expiry.Before(day(now)) {
 		return nil, fault.New(fault.Invalid, "the expiry %s lies before the first valid day or in the past", expiry.Format(time.DateOnly))
 	}
-	if expiry.After(lastExpiry) {
-		return nil, fault.New(fault.Invalid, "the expiry is at the latest %s: token files carry no later one", lastExpiry.Format(time.DateOnly))
+	if expiry.After(token.LastExpiry) {
+		return nil, fault.New(fault.Invalid, "the expiry is at the latest %s: token files carry no later one", token.LastExpiry.Format(time.DateOnly))
 	}
 	var serials []string
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {

@@ -137,6 +137,9 @@ func (db *DB) Tokens(ctx context.Context, f token.Filter) ([]token.Token, error)
 	if f.Profile != "" {
 		c.and("profile = $%d", f.Profile)
 	}
+	if f.Extendable != nil {
+		c.and("(distributed_at IS NOT NULL AND replaces = '' AND replaced_by = '' AND serial > '000000000025') = $%d", *f.Extendable)
+	}
 	if !f.ExpiresBefore.IsZero() {
 		c.and("effective_expiry < $%d", micros(f.ExpiresBefore))
 	}

@@ -1,7 +1,6 @@
 package token
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -113,7 +112,7 @@ func (r *Registry) Extend(ctx context.Context, serials []string, e Extension) ([
 	var all []Extended
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		all = nil
-		donors := &donors{store: r.Store, chosen: e.Donor}
+		donors := &donors{store: r.Store, chosen: e.Donor, need: len(serials)}
 		c, err := r.gather(ctx, serials)
 		if err != nil {
 			return err
@@ -210,14 +209,12 @@ func (r *Registry) extend(c *crowd, t *Token, e Extension, d *donors) (Extended,
 type donors struct {
 	store    Store
 	chosen   string // the one to take, "" for the next ones
+	need     int    // how many may still be taken: no more are kept from others
 	page     []Donor
 	last     Donor // of the pages that were read
 	end      bool
 	consumed []string
 }
-
-// donorPage is how many records are read at a time.
-const donorPage = 100
 
 // take consumes a donor for a token: one that is later than its last valid day, and not before the given one.
 func (d *donors) take(c *crowd, t *Token, until time.Time) (Donor, error) {
@@ -235,6 +232,7 @@ func (d *donors) take(c *crowd, t *Token, until time.Time) (Donor, error) {
 			d.page = d.page[1:]
 			if !o.Until.Before(least) {
 				d.consumed = append(d.consumed, o.Serial)
+				d.need--
 				return o, nil
 			}
 		}
@@ -242,10 +240,10 @@ func (d *donors) take(c *crowd, t *Token, until time.Time) (Donor, error) {
 			return Donor{}, fault.New(fault.NoDonor, "there is no unassigned token that lasts until %s or longer: make or import some", least.Format(time.DateOnly))
 		}
 		var err error
-		if d.page, err = d.store.Donors(c.ctx, d.last, donorPage); err != nil {
+		if d.page, err = d.store.Donors(c.ctx, d.last, d.need); err != nil {
 			return Donor{}, err
 		}
-		if d.end = len(d.page) < donorPage; len(d.page) > 0 {
+		if d.end = len(d.page) < d.need; len(d.page) > 0 {
 			d.last = d.page[len(d.page)-1]
 		}
 	}
@@ -271,9 +269,4 @@ func (d *donors) takeChosen(c *crowd, t *Token, least time.Time) (Donor, error) 
 // Extensions lists what was done to the lifetimes of tokens that are there.
 func (r *Registry) Extensions(ctx context.Context, f ExtensionFilter) ([]Extended, error) {
 	return r.Store.Extensions(ctx, f)
-}
-
-// CompareExtended orders extensions by serial and number.
-func CompareExtended(a, b Extended) int {
-	return cmp.Or(cmp.Compare(a.Serial, b.Serial), cmp.Compare(a.Number, b.Number))
 }

@@ -20,6 +20,7 @@ type Filter struct {
 	Enabled       *bool
 	Distribution  Distribution
 	Profile       string
+	Extendable    *bool     // whether the lifetime can be extended (section 11.3)
 	ExpiresBefore time.Time // effective expiry, exclusive; zero for any
 	Query         string    // part of serial, user ID or nickname, in any case
 	After         string    // only serials after this one: the next page
@@ -58,8 +59,6 @@ type Store interface {
 	AddExtensions(ctx context.Context, all []Extended) error
 	// Extensions lists extensions, by serial and then by their number.
 	Extensions(ctx context.Context, f ExtensionFilter) ([]Extended, error)
-	// RecordAll keeps events, in the transaction of ctx.
-	RecordAll(ctx context.Context, events []audit.Event) error
 	// RevokeOffers ends the open activation codes of a token and returns how many there were.
 	RevokeOffers(ctx context.Context, serial string) (int, error)
 	// SwitchOversDue lists the serials of tokens whose PendingUntil is not after now.

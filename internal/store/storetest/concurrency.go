@@ -30,6 +30,7 @@ func Concurrency(t *testing.T, open func(*testing.T) [2]Store) {
 		{"one of many changes a policy", oneChangesThePolicy},
 		{"nobody exceeds the limit", nobodyExceeds},
 		{"each gets another token", eachGetsAnother},
+		{"each donor is consumed once", eachDonorOnce},
 		{"serials are reserved once", serialsOnce},
 		{"seeds are registered once", seedsOnce},
 		{"failures add up", failuresAddUp},

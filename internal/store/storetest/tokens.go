@@ -104,6 +104,7 @@ func drawToken(t *rapid.T, n int) token.Token {
 	r.Replaces, r.ReplacedBy = serials.Draw(t, "replaces"), serials.Draw(t, "replaced by")
 	r.Distribution = rapid.SampledFrom([]token.Distribution{token.NotDistributed, token.Issued, token.PendingActivation, token.Confirmed}).Draw(t, "distribution")
 	r.Method = rapid.SampledFrom([]device.Method{"", device.File, device.CTF, device.CTKIP}).Draw(t, "method")
+	r.ExtensionCount, r.ExtendedBy = rapid.IntRange(0, 9).Draw(t, "extensions"), serials.Draw(t, "extended by")
 	r.IssuesForgiven = rapid.IntRange(0, 9).Draw(t, "forgiven")
 	r.IssueCount, r.Version = rapid.IntRange(0, 99).Draw(t, "issued"), rapid.IntRange(1, 99).Draw(t, "version")
 	r.Current = drawGeneration(t, r.Serial, 3)
