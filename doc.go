@@ -13,6 +13,7 @@
 //	fault, audit, seed, clock, user, device, policy, cli   the words every layer shares
 //	profile, token, pin, emergency, access                 the nouns with rules
 //	distribution, authentication, records, tokenapp        the verbs
+//	report                                                 what there is and what happened, as figures and tables
 //	store, api, agentapi, radius, provision                the database and the transports, strangers to one another
 //	server                                                 opens the store, wires the transports, runs, stops
 //	bench                                                  measures a server from outside, against the bare database

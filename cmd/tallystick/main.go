@@ -83,6 +83,7 @@ func (p *program) commands() []*cobra.Command {
 		p.apiKeyCommands(),
 		p.keyCommands(),
 		p.clockCommands(),
+		p.reportCommands(),
 		p.auditCommands(), p.changesCommand(),
 		p.benchCommand(),
 		p.whoamiCommand(),

@@ -26,6 +26,7 @@ import (
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
@@ -62,6 +63,7 @@ type Config struct {
 	Records       *records.Registry
 	Distributor   *distribution.Distributor
 	Authenticator *authentication.Engine
+	Reports       *report.Registry
 	Clock         *clock.Guard
 	Keyring       *seed.Keyring
 	Log           *audit.Log
@@ -193,6 +195,8 @@ func (a *API) routes() []route {
 		{"GET /v1/agents/{agent}/credentials", access.Read, a.listCredentials, nil},
 		{"PATCH /v1/agent-credentials/{access_id}", access.ManageAgents, a.editCredential, nil},
 		{"DELETE /v1/agent-credentials/{access_id}", access.ManageAgents, a.deleteCredential, nil},
+
+		{"GET /v1/statistics", access.Read, a.statistics, nil},
 
 		{"GET /v1/clock", access.Operate, a.showClock, nil},
 		{"POST /v1/clock/confirm", access.Operate, a.confirmClock, nil},

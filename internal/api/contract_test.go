@@ -102,6 +102,7 @@ func init() {
 		client.AgentList{}, client.AgentCredential{}, client.NewAgentCredential{}, client.CreatedAgentCredential{}, client.AgentCredentialEdit{},
 		client.AgentCredentialList{}, client.DataKey{}, client.Clock{}, client.ServerClock{}, client.Event{}, client.EventPage{}, client.Changes{},
 		client.Entry{}, client.EntryList{}, client.Checkpoint{}, client.CheckpointList{}, client.VerifierKey{}, client.PendingCount{}, client.Problem{},
+		client.Statistics{},
 	} {
 		goTypes[reflect.TypeOf(v).Name()] = reflect.TypeOf(v)
 	}

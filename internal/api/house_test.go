@@ -26,6 +26,7 @@ import (
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/token"
@@ -101,6 +102,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 		RADIUS:        &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now},
 		Distributor:   &distribution.Distributor{Store: db, Keys: keys, Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
 		Authenticator: &authentication.Engine{Store: db, Keys: keys, Policies: policies, Now: h.now},
+		Reports:       &report.Registry{Store: db, Policies: policies, Now: h.now},
 		Clock:         &clock.Guard{Store: db, Server: "test", Now: h.now, Logger: logger},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger,
 	}))(t)

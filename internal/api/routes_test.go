@@ -32,6 +32,7 @@ func TestEveryRoute(t *testing.T) {
 		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"settings", settingsRoutes}, {"tokens", tokenRoutes},
 		{"groups", groupRoutes}, {"assignments", assignmentRoutes},
 		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"activity", activityRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes},
+		{"reports", reportRoutes},
 		{"audit", auditRoutes}, {"changes", changeRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })

@@ -26,6 +26,7 @@ import (
 	"github.com/tallystick/tallystick/internal/provision"
 	"github.com/tallystick/tallystick/internal/radius"
 	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/token"
@@ -89,7 +90,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, Records: record, Distributor: h.distributor,
-		Authenticator: h.engine, Clock: h.clock,
+		Authenticator: h.engine, Clock: h.clock, Reports: &report.Registry{Store: db, Policies: h.policies, Now: c.Now},
 		Keyring: keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 	})
 	if err != nil {
@@ -191,7 +192,8 @@ const (
 	refreshEvery = 10 * time.Second // other servers' data keys
 	beatEvery    = 2 * time.Second  // comparing clocks
 	tidyEvery    = time.Minute
-	replyLife    = 24 * time.Hour // of answers kept for idempotency keys
+	foldEvery    = 10 * time.Second // what changes left for the statistics
+	replyLife    = 24 * time.Hour   // of answers kept for idempotency keys
 	resealChunk  = 200
 )
 
@@ -207,6 +209,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 	})
 	g.Go(func() error {
 		every(ctx, beatEvery, func() { h.note(ctx, "comparing clocks", h.clock.Beat(ctx)) })
+		return nil
+	})
+	g.Go(func() error {
+		every(ctx, foldEvery, func() { h.note(ctx, "adding up tallies", h.db.FoldTallies(ctx)) })
 		return nil
 	})
 	g.Go(func() error {

@@ -65,7 +65,7 @@ func BenchmarkAudit(b *testing.B) {
 				b.ResetTimer()
 				before := spent()
 				sequenceAll(b, log)
-				report(b, spent()-before)
+				reportEvents(b, spent()-before)
 			})
 			b.Run(fmt.Sprintf("%s/both/group=%d", name, group), func(b *testing.B) {
 				sequenceAll(b, log)
@@ -85,7 +85,7 @@ func BenchmarkAudit(b *testing.B) {
 				}
 				stop()
 				beside.Wait()
-				report(b, spent()-before)
+				reportEvents(b, spent()-before)
 				b.ReportMetric(float64(waiting), "waiting")
 			})
 		}
@@ -100,10 +100,10 @@ func each(b *testing.B, group int, spent func() time.Duration, do func(n int) er
 			b.Fatal(err)
 		}
 	}
-	report(b, spent()-before)
+	reportEvents(b, spent()-before)
 }
 
-func report(b *testing.B, spent time.Duration) {
+func reportEvents(b *testing.B, spent time.Duration) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 	b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "cpu-µs/event")
 }

@@ -68,6 +68,8 @@ type engine interface {
 	clock() string
 	// sort tells what kind of failure an error of the driver is.
 	sort(err error) failure
+	// folds are statements that keep the tallies of statistics short.
+	folds() []string
 	// migrations are the history of the tables, and a handle to run them by.
 	migrations() (handle *sql.DB, dialect goose.Dialect, folder string, options []goose.ProviderOption, err error)
 	// close ends all connections.

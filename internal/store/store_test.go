@@ -10,6 +10,7 @@ import (
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/storetest"
@@ -30,6 +31,7 @@ var (
 	_ distribution.Store   = (*store.DB)(nil)
 	_ authentication.Store = (*store.DB)(nil)
 	_ records.Store        = (*store.DB)(nil)
+	_ report.Store         = (*store.DB)(nil)
 )
 
 func open(t testing.TB, url string) *store.DB {

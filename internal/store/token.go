@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/token"
 )
@@ -12,7 +13,7 @@ import (
 const tokenColumns columns = "serial, origin, birth, expiry, effective_expiry, user_id, assigned_at, assigned_by, enabled, " +
 	"pin_hash, pin_length, pin_set_at, pending_until, last_number, tainted, distribution, profile, method, device_id, nickname, " +
 	"distributed_at, confirmed_at, issue_count, created_at, version, search, pin_change, pin_history, pin_serial, " +
-	"lost_at, emergency, replaces, replaced_by, issues_forgiven, extension_count, extended_by"
+	"lost_at, emergency, replaces, replaced_by, issues_forgiven, extension_count, extended_by, pin_used"
 
 var updateToken = tokenColumns.update("token", fmt.Sprintf("serial = $%d AND version = $%d", tokenColumns.count()+1, tokenColumns.count()+2))
 
@@ -20,7 +21,8 @@ func tokenValues(t token.Token) []any {
 	return []any{t.Serial, t.Origin, micros(t.Birth), micros(t.Expiry), micros(t.EffectiveExpiry), orNull(t.UserID), micros(t.AssignedAt), t.AssignedBy, t.Enabled,
 		bytesOrNull(t.PIN.Hash), t.PIN.Length, micros(t.PIN.SetAt), micros(t.PendingUntil), t.LastNumber, t.Tainted, t.Distribution, orNull(t.Profile), t.Method, t.DeviceID, t.Nickname,
 		micros(t.DistributedAt), micros(t.ConfirmedAt), t.IssueCount, micros(t.CreatedAt), t.Version, searchText(t.Serial, t.UserID, t.Nickname),
-		t.PIN.MustChange, bytesOrNull(t.PIN.History), t.PIN.Serial, micros(t.LostAt), jsonOrNull[token.Emergency]{t.Emergency}, t.Replaces, t.ReplacedBy, t.IssuesForgiven, t.ExtensionCount, t.ExtendedBy}
+		t.PIN.MustChange, bytesOrNull(t.PIN.History), t.PIN.Serial, micros(t.LostAt), jsonOrNull[token.Emergency]{t.Emergency}, t.Replaces, t.ReplacedBy, t.IssuesForgiven, t.ExtensionCount, t.ExtendedBy,
+		t.Current.Settings.PINType != device.NoPIN}
 }
 
 const generationColumns columns = "serial, number, state, key_id, sealed, fingerprint, digits, interval_seconds, pin_type, made_at, delivered, " +
@@ -87,7 +89,7 @@ func assembled(rows []tokenRow) []token.Token {
 }
 
 var tokenSelect = [2]string{
-	"SELECT " + tokenColumns.without("search").of("t") + ", " + generationColumns.without("serial", "version", "live").of("g") + " FROM (SELECT * FROM token",
+	"SELECT " + tokenColumns.without("search", "pin_used").of("t") + ", " + generationColumns.without("serial", "version", "live").of("g") + " FROM (SELECT * FROM token",
 	") AS t JOIN token_generation AS g ON g.serial = t.serial ORDER BY t.serial, g.state",
 }
 

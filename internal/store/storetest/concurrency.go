@@ -36,6 +36,7 @@ func Concurrency(t *testing.T, open func(*testing.T) [2]Store) {
 		{"failures add up", failuresAddUp},
 		{"one appends to the log", oneAppends},
 		{"one makes the first key", oneMakesTheKey},
+		{"statistics agree to the last token", statisticsAgree},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			both := open(t)

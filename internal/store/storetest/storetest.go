@@ -19,6 +19,7 @@ import (
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
@@ -41,6 +42,7 @@ type Store interface {
 	distribution.Store
 	authentication.Store
 	clock.Store
+	report.Store
 
 	AddToken(ctx context.Context, t token.Token) error
 	AddUsers(ctx context.Context, users []user.User) error
@@ -57,6 +59,7 @@ type Store interface {
 	OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error)
 	Guards(ctx context.Context, userIDs []string) (map[string]authentication.Guard, error)
 	Ping(ctx context.Context) error
+	FoldTallies(ctx context.Context) error
 }
 
 // Run tests what a store promises to one caller at a time. open returns an empty store.

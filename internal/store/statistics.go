@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+
+	"github.com/tallystick/tallystick/internal/report"
+)
+
+// Spans of the tallies of moments, in microseconds.
+const (
+	pinSpan   = 86_400_000_000
+	offerSpan = 600_000_000
+)
+
+// selectStatistics reads tallies. Where a moment cuts a span in two, the part is counted through an index; what is rare is, too.
+const selectStatistics = `SELECT
+	CAST(COALESCE(SUM(n), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN assigned THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN NOT assigned AND NOT lost AND effective_expiry >= $1 THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN NOT assigned AND NOT lost AND effective_expiry >= $2 THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN effective_expiry < $1 THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN effective_expiry >= $1 AND effective_expiry < $3 THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN enabled THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN NOT enabled THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN lost THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN replacement THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN replaced THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN issues > $4 THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN distribution NOT IN ('not_distributed', 'confirmed') THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN new_pin THEN n END), 0) AS BIGINT)
+		+ CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind = 'pin' AND span < $5) AS BIGINT)
+		+ (SELECT COUNT(*) FROM token WHERE pin_set_at IS NOT NULL AND pin_hash IS NOT NULL AND NOT pin_change AND pin_used AND user_id IS NOT NULL
+			AND pin_set_at >= $6 AND pin_set_at <= $7),
+	(SELECT COUNT(*) FROM token_generation AS g JOIN token AS t ON t.serial = g.serial
+		WHERE g.bad_passcodes > 0 AND g.bad_passcodes >= $8 AND g.state = 'current' AND t.user_id IS NOT NULL),
+	(SELECT COUNT(*) FROM user_guard WHERE own_locked_at IS NOT NULL AND own_locked_at > $9),
+	CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind = 'offer' AND span > $10) AS BIGINT)
+		+ (SELECT COUNT(*) FROM offer WHERE state = 'open' AND expires_at > $11 AND expires_at < $12)
+FROM token_tally`
+
+// Statistics counts what there is, in one look.
+func (db *DB) Statistics(ctx context.Context, q report.Question) (report.Statistics, error) {
+	scan := func(r row) (s report.Statistics, err error) {
+		err = r.Scan(&s.Total, &s.Assigned, &s.Available, &s.AvailableNext, &s.Expired, &s.Expiring, &s.Enabled, &s.Disabled, &s.Lost,
+			&s.Replacement, &s.Replaced, &s.OverLimit, &s.NeverConfirmed, &s.NewPIN, &s.NextTokencode, &s.LockedUsers, &s.PendingActivations)
+		return s, err
+	}
+	oldPINs, offers := q.PINsSetUntil/pinSpan, q.Now/offerSpan
+	return one(ctx, db, nil, scan, selectStatistics, q.Today, q.LastsUntil, q.ExpiringUntil, q.IssueLimit,
+		oldPINs, oldPINs*pinSpan, q.PINsSetUntil, q.BadPasscodes, q.LocksSinceThen, offers, q.Now, (offers+1)*offerSpan)
+}
+
+// FoldTallies adds up what transactions left to be added to the tallies, so that few rows tell the statistics.
+// Several servers may do it at once: each row is added by whoever takes it away.
+func (db *DB) FoldTallies(ctx context.Context) error {
+	for _, fold := range db.folds() {
+		if _, err := db.exec(ctx, fold); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	tallyKey  = "effective_expiry, assigned, enabled, lost, replacement, replaced, issues, new_pin, distribution"
+	momentKey = "kind, span"
+)
+
+// folds of PostgreSQL move sums. They take rows in order, so that two servers do not wait for each other in a ring.
+func (postgresEngine) folds() []string {
+	fold := func(table, key string) string {
+		return "WITH taken AS (DELETE FROM " + table + "_new RETURNING *) INSERT INTO " + table + "_sum AS s SELECT " + key + ", SUM(n) FROM taken GROUP BY " + key +
+			" HAVING SUM(n) <> 0 ORDER BY " + key + " ON CONFLICT (" + key + ") DO UPDATE SET n = s.n + excluded.n"
+	}
+	return []string{
+		fold("token_tally", tallyKey), fold("moment_tally", momentKey),
+		"DELETE FROM token_tally_sum WHERE n = 0", "DELETE FROM moment_tally_sum WHERE n = 0",
+	}
+}
+
+// folds of SQLite only drop what counts nothing any more: its triggers count at once.
+func (*sqliteEngine) folds() []string {
+	return []string{"DELETE FROM token_tally WHERE n = 0", "DELETE FROM moment_tally WHERE n = 0"}
+}
