@@ -134,3 +134,42 @@ func (c *Client) DeleteGroup(ctx context.Context, name string) error {
 func (c *Client) ChangeMembers(ctx context.Context, name string, change MemberChange) (MembersChanged, error) {
 	return post[MembersChanged](ctx, c, path("groups", name, "members"), change)
 }
+
+// A UserFile is a file of users (CSV).
+type UserFile struct {
+	File      []byte            `json:"file"`
+	Encoding  string            `json:"encoding,omitempty"`   // utf-8, utf-16 or windows-1252; "" goes by the byte order mark, and is UTF-8 without one
+	Delimiter string            `json:"delimiter,omitempty"`  // one character; "" for what the first line has most of
+	NoHeader  bool              `json:"no_header,omitempty"`  // the first line is a user, too
+	Columns   map[string]string `json:"columns,omitempty"`    // of user_id, name, mail, enabled and groups: titles, or #1 for the first
+	AddGroups bool              `json:"add_groups,omitempty"` // groups that are not there are added
+	Partial   bool              `json:"partial,omitempty"`    // do what can be done; else all or nothing
+	DryRun    bool              `json:"dry_run,omitempty"`    // only say what would happen
+}
+
+// AppliedUsers tells what became of users, or would. Rows are in the order of the file, without those that are unchanged.
+type AppliedUsers struct {
+	DryRun      bool          `json:"dry_run"`
+	Added       int           `json:"added"`
+	Changed     int           `json:"changed"`
+	Disabled    int           `json:"disabled"`
+	Enabled     int           `json:"enabled"`
+	Unchanged   int           `json:"unchanged"`
+	Failed      int           `json:"failed"`
+	AddedGroups []string      `json:"added_groups"`
+	Rows        []AppliedUser `json:"rows"`
+}
+
+// An AppliedUser is what became of one user.
+type AppliedUser struct {
+	Line    int    `json:"line,omitempty"` // in the file
+	UserID  string `json:"user_id"`
+	Action  string `json:"action"` // added, changed, disabled, enabled or failed
+	Code    string `json:"code,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+// ImportUsers adds the users of a file and changes those who are here; IMPORT_BAD_FORMAT for a broken one, which changes nothing.
+func (c *Client) ImportUsers(ctx context.Context, f UserFile) (AppliedUsers, error) {
+	return post[AppliedUsers](ctx, c, path("users", "import"), f)
+}

@@ -11,7 +11,7 @@ import (
 )
 
 func (p *program) userCommands() *cobra.Command {
-	return group("user", "The people who hold tokens", p.userAdd(), p.userList(), p.userShow(), p.userEdit(), p.userDisable(), p.userUnlock(),
+	return group("user", "The people who hold tokens", p.userAdd(), p.userImport(), p.userList(), p.userShow(), p.userEdit(), p.userDisable(), p.userUnlock(),
 		p.userDelete())
 }
 

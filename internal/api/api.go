@@ -119,6 +119,7 @@ func (a *API) routes() []route {
 
 		{"POST /v1/users", access.ManageUsers, a.addUser, nil},
 		{"GET /v1/users", access.Read, a.listUsers, nil},
+		{"POST /v1/users/import", access.ManageUsers, a.importUsers, nil},
 		{"GET /v1/users/{user_id}", access.Read, a.showUser, nil},
 		{"PATCH /v1/users/{user_id}", access.ManageUsers, a.editUser, nil},
 		{"DELETE /v1/users/{user_id}", access.ManageUsers, a.deleteUser, nil},

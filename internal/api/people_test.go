@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -90,4 +91,36 @@ func groupRoutes(t *testing.T, h *house) {
 	_, err = c.ChangeMembers(ctx, g.Group, client.MemberChange{Add: []string{"member-1"}})
 	refused(t, err, 404, "GROUP_NOT_FOUND")
 	try(c.User(ctx, "member-1"))(t)
+}
+
+func userFileRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	try(c.AddUser(ctx, client.NewUser{UserID: "file-1", Name: "Old"}))(t)
+	f := client.UserFile{File: []byte("Sign-in;Name;Enabled;Teams\nfile-1;New;no;file-g\nfile-2;Two;;\n"), Columns: map[string]string{"user_id": "sign-in", "groups": "Teams"}, AddGroups: true, DryRun: true}
+	want := client.AppliedUsers{DryRun: true, Added: 1, Disabled: 1, AddedGroups: []string{"file-g"}, Rows: []client.AppliedUser{
+		{Line: 2, UserID: "file-1", Action: "disabled"}, {Line: 3, UserID: "file-2", Action: "added"},
+	}}
+	if shown := try(c.ImportUsers(ctx, f))(t); !reflect.DeepEqual(shown, want) {
+		t.Errorf("shown %+v", shown)
+	}
+	_, err := c.User(ctx, "file-2")
+	refused(t, err, 404, "USER_NOT_FOUND")
+	f.DryRun, want.DryRun = false, false
+	if done := try(c.ImportUsers(ctx, f))(t); !reflect.DeepEqual(done, want) {
+		t.Errorf("done %+v", done)
+	}
+	if u := try(c.User(ctx, "file-1"))(t); u.Name != "New" || u.Enabled || u.Version != 2 {
+		t.Errorf("changed %+v", u)
+	}
+	if again := try(c.ImportUsers(ctx, f))(t); again.Unchanged != 2 || len(again.Rows) != 0 {
+		t.Errorf("again %+v", again)
+	}
+	_, err = c.ImportUsers(ctx, client.UserFile{File: []byte("user_id\n\"file-3\n")})
+	refused(t, err, 422, "IMPORT_BAD_FORMAT")
+	_, err = c.ImportUsers(ctx, client.UserFile{File: []byte("user_id,groups\nfile-3,nowhere\n")})
+	refused(t, err, 404, "GROUP_NOT_FOUND")
+	_, err = c.ImportUsers(ctx, client.UserFile{File: []byte("user_id,mail\nfile-3,here\n")})
+	refused(t, err, 422, "USER_INVALID")
+	_, err = c.User(ctx, "file-3")
+	refused(t, err, 404, "USER_NOT_FOUND")
 }

@@ -92,3 +92,16 @@ func (db *DB) members(ctx context.Context, statement, after, group string, userI
 	})
 	return n, err
 }
+
+// Memberships lists the groups of users, by their IDs.
+func (db *DB) Memberships(ctx context.Context, userIDs []string) (map[string][]string, error) {
+	type membership struct{ group, user string }
+	scan := func(r row) (m membership, err error) {
+		err = r.Scan(&m.group, &m.user)
+		return m, err
+	}
+	of := map[string][]string{}
+	err := eachChunk(ctx, db, scan, "SELECT group_name, user_id FROM group_member WHERE user_id", userIDs, "ORDER BY user_id, group_name",
+		func(m membership) { of[m.user] = append(of[m.user], m.group) })
+	return of, err
+}

@@ -245,6 +245,14 @@ func (c bulk) arrays() ([]any, error) {
 			args[i] = pgtype.FlatArray[pgtype.Int8](all) // []pgtype.Int8 would be taken apart by reflection
 		case "text":
 			args[i], err = column(c.rows, i, func(v any) (string, error) { return fmt.Sprint(v), nil })
+		case "boolean":
+			args[i], err = column(c.rows, i, func(v any) (b bool, err error) {
+				b, ok := v.(bool)
+				if !ok {
+					err = fmt.Errorf("store: %T is no boolean", v)
+				}
+				return b, err
+			})
 		case "bytea":
 			args[i], err = column(c.rows, i, func(v any) (b []byte, err error) {
 				b, ok := v.([]byte)

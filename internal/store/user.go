@@ -46,26 +46,41 @@ func (db *DB) AddUser(ctx context.Context, u user.User) error {
 
 // AddUsers stores new users, all or none, as AddUser does one.
 func (db *DB) AddUsers(ctx context.Context, users []user.User) error {
-	var all []statement
-	for _, u := range users {
-		taken := fault.New(fault.UserExists, "there is a user %q already", u.ID)
-		all = append(all, statement{insertUser, userValues(u), 1, taken}, statement{insertGuard, []any{u.ID}, 1, taken})
+	taken := fault.New(fault.UserExists, "one of the users is here already: read them again")
+	if len(users) == 1 {
+		taken = fault.New(fault.UserExists, "there is a user %q already", users[0].ID)
 	}
-	return db.batch(ctx, all)
+	accounts, guards := bulk{insertUser, nil, taken}, bulk{insertGuard, nil, taken}
+	for _, u := range users {
+		accounts.rows, guards.rows = append(accounts.rows, userValues(u)), append(guards.rows, []any{u.ID})
+	}
+	return db.at(ctx, accounts, guards)
 }
-
-var (
-	insertUser  = userColumns.insert("user_account")
-	insertGuard = columns("user_id").insert("user_guard")
-)
 
 // SaveUser stores a changed user whose Version is still u.Version, and counts it up; else [fault.Conflict].
 func (db *DB) SaveUser(ctx context.Context, u user.User) error {
-	stale := fault.New(fault.Conflict, "user %s was changed meanwhile: read it again", u.ID)
-	read := u.Version
-	u.Version++
-	return db.change(ctx, stale, userColumns.update("user_account", "id = $8 AND version = $9"), append(userValues(u), u.ID, read)...)
+	return db.SaveUsers(ctx, []user.User{u})
 }
+
+// SaveUsers stores changed users, all or none, as SaveUser does one.
+func (db *DB) SaveUsers(ctx context.Context, users []user.User) error {
+	stale := fault.New(fault.Conflict, "one of the users was changed meanwhile: read them again")
+	if len(users) == 1 {
+		stale = fault.New(fault.Conflict, "user %s was changed meanwhile: read it again", users[0].ID)
+	}
+	changed := bulk{updateUser, nil, stale}
+	for _, u := range users {
+		changed.rows = append(changed.rows, []any{u.Name, u.Mail, u.Enabled, searchText(u.ID, u.Name, u.Mail), u.Version + 1, u.ID, u.Version})
+	}
+	return db.at(ctx, changed)
+}
+
+// How users are written.
+var (
+	insertUser  = inserting("user_account", "id text, name text, mail text, enabled boolean, created_at bigint, version bigint, search text")
+	insertGuard = inserting("user_guard", "user_id text")
+	updateUser  = updating("user_account", "name text, mail text, enabled boolean, search text, version bigint", "id text, version bigint", "")
+)
 
 // DeleteUser removes a user; [fault.UserInUse] while tokens are assigned.
 func (db *DB) DeleteUser(ctx context.Context, id string) error {

@@ -47,8 +47,24 @@ type Store interface {
 	SaveUser(ctx context.Context, u User) error
 	// DeleteUser removes a user; [fault.UserInUse] while tokens are assigned.
 	DeleteUser(ctx context.Context, id string) error
+	// LockUsers returns those of the users that there are, by ID. Within a transaction their rows are locked, in the order of IDs.
+	LockUsers(ctx context.Context, ids []string) (map[string]User, error)
+	// AddUsers stores new users, all or none, as AddUser does one.
+	AddUsers(ctx context.Context, users []User) error
+	// SaveUsers stores changed users, all or none, as SaveUser does one.
+	SaveUsers(ctx context.Context, users []User) error
+	// Memberships lists the groups of users, by their IDs.
+	Memberships(ctx context.Context, userIDs []string) (map[string][]string, error)
+	// Groups lists groups by name.
+	Groups(ctx context.Context, f GroupFilter) ([]Group, error)
+	// AddGroup stores a new group without members; [fault.GroupExists].
+	AddGroup(ctx context.Context, g Group) error
+	// AddMembers adds users to a group and returns how many were not in it; the group and the users must exist.
+	AddMembers(ctx context.Context, group string, userIDs []string) (int, error)
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
+	// RecordAll keeps many.
+	RecordAll(ctx context.Context, events []audit.Event) error
 }
 
 // A Registry keeps the deployment's users.

@@ -69,7 +69,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		test func(*testing.T, fixture)
 	}{
 		{"users", users}, {"user texts", userTexts},
-		{"groups", groups}, {"many are assigned", assignAll}, {"many are refused", assignRefusals}, {"the next ones are assigned", assignNextOnes},
+		{"groups", groups}, {"users are applied", applying}, {"users that cannot be applied", applyingWhatCannotBe}, {"many are assigned", assignAll}, {"many are refused", assignRefusals}, {"the next ones are assigned", assignNextOnes},
 		{"profiles", profiles}, {"profiles in use", profilesInUse}, {"profiles move", profilesMove},
 		{"policies", policies}, {"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},
 		{"the next token expires first", nextToken}, {"a stale token is not saved", staleToken},

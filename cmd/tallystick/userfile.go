@@ -1,0 +1,86 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
+)
+
+func (p *program) userImport() *cobra.Command {
+	var f client.UserFile
+	var columns []string
+	cmd := p.command("import FILE", "Add the people of a CSV file, and change those who are here", 1, nil)
+	s := cmd.Flags()
+	s.StringArrayVar(&columns, "column", nil, "`FIELD=COLUMN`: which column holds user_id, name, mail, enabled or groups, by its title, or #1 for the first; name=first+last joins two")
+	s.StringVar(&f.Encoding, "encoding", "", "utf-8, utf-16 or windows-1252 (default as the byte order mark says, or UTF-8)")
+	s.StringVar(&f.Delimiter, "delimiter", "", "`character` between fields (default what the first line has most of)")
+	s.BoolVar(&f.NoHeader, "no-header", false, "the first line is a person, too; columns go by number")
+	s.BoolVar(&f.AddGroups, "add-groups", false, "add groups that are not there")
+	s.BoolVar(&f.Partial, "partial", false, "do what can be done (default all or nothing)")
+	s.BoolVar(&f.DryRun, "dry-run", false, "only show who would be added, changed or disabled")
+	p.does(cmd, func(r run) error {
+		f.Columns = map[string]string{}
+		for _, c := range columns {
+			field, column, is := strings.Cut(c, "=")
+			if !is {
+				return cli.Usagef("--column takes FIELD=COLUMN, such as user_id=Login")
+			}
+			f.Columns[field] = column
+		}
+		if f.Delimiter == `\t` || f.Delimiter == "tab" {
+			f.Delimiter = "\t"
+		}
+		var err error
+		if f.File, err = p.readUpTo(r.args[0], maxList); err != nil {
+			return err
+		}
+		done, err := r.server.ImportUsers(r.ctx, f)
+		if err != nil {
+			return err
+		}
+		return p.appliedUsers(done)
+	})
+	return cmd
+}
+
+// appliedUsers prints what became of people: each of them for a dry run, else those who could not be.
+func (p *program) appliedUsers(a client.AppliedUsers) error {
+	if p.JSON {
+		return p.PrintJSON(a)
+	}
+	shown := []client.AppliedUser{}
+	for _, row := range a.Rows {
+		if a.DryRun || row.Action == "failed" {
+			shown = append(shown, row)
+		}
+	}
+	if len(shown) > 0 {
+		err := p.table(nil, []string{"LINE", "USER", "ACTION"}, len(shown), func(i int) []string {
+			row := shown[i]
+			line := ""
+			if row.Line > 0 {
+				line = number(row.Line)
+			}
+			if row.Message == "" {
+				return []string{line, row.UserID, row.Action}
+			}
+			return []string{line, row.UserID, row.Action, row.Message + " (" + row.Code + ")"}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	verb := ""
+	if a.DryRun {
+		verb = "would be "
+	}
+	if len(a.AddedGroups) > 0 {
+		if err := p.result(nil, "groups that %sadded: %s", map[bool]string{true: "would be ", false: "were "}[a.DryRun], strings.Join(a.AddedGroups, ", ")); err != nil {
+			return err
+		}
+	}
+	return p.result(nil, "%s%d added, %d changed, %d disabled, %d enabled, %d unchanged; %d cannot be", verb, a.Added, a.Changed, a.Disabled, a.Enabled, a.Unchanged, a.Failed)
+}

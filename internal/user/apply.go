@@ -1,0 +1,319 @@
+package user
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// An Entry is what a file or a directory says of a user. What is nil it does not say, and nothing is changed there.
+type Entry struct {
+	Line    int // in the file; 0 if there is none
+	ID      string
+	Name    *string
+	Mail    *string
+	Enabled *bool
+	Groups  []string // that the user is to be a member of, besides those that she is
+}
+
+// A Wish says how entries are applied.
+type Wish struct {
+	Partial   bool // apply what can be; without it one entry that cannot be leaves everything as it was
+	DryRun    bool // only say what would happen
+	AddGroups bool // groups that are not there are added; without it their members cannot be
+}
+
+// An Action is what becomes of a user.
+type Action string
+
+// The actions. A user who is both changed and disabled is shown as disabled.
+const (
+	Added     Action = "added"
+	Changed   Action = "changed"
+	Disabled  Action = "disabled"
+	Enabled   Action = "enabled"
+	Unchanged Action = "unchanged"
+	Failed    Action = "failed"
+)
+
+// A Row is what became of one entry.
+type Row struct {
+	Line    int
+	ID      string
+	Action  Action
+	Code    fault.Code // of a failure
+	Message string
+}
+
+// A Result is what became of all entries, in their order, and how many of each action there are.
+type Result struct {
+	Rows   []Row
+	Counts map[Action]int
+	Groups []string // that were added
+}
+
+// applyChunk is how many users are looked at and written in one go.
+const applyChunk = 2000
+
+// Apply adds the users of entries that are not there and changes those that are, in one transaction. If one cannot be
+// and w.Partial is not set, the refusal is that of the first one, with the failed rows among its details.
+func (r *Registry) Apply(ctx context.Context, entries []Entry, w Wish) (Result, error) {
+	var a *application
+	run := func(ctx context.Context) error {
+		a = &application{Registry: r, wish: w, entries: entries, rows: make([]Row, len(entries))}
+		return a.run(ctx)
+	}
+	var err error
+	if w.DryRun { // without a transaction, so that looking stops nobody
+		err = run(ctx)
+	} else {
+		err = r.Store.Transact(ctx, run)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return a.result(), nil
+}
+
+// An application is a run of Apply.
+type application struct {
+	*Registry
+	wish    Wish
+	entries []Entry
+	rows    []Row
+
+	groups  map[string]bool // that there are
+	missing []string        // groups to be added
+	joining map[string][]string
+	events  []audit.Event
+}
+
+func (a *application) run(ctx context.Context) error {
+	order := a.judge()
+	if err := a.findGroups(ctx); err != nil {
+		return err
+	}
+	// In the order of IDs, so that two at once do not wait for each other in a ring.
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(a.entries[i].ID, a.entries[j].ID) })
+	a.joining = map[string][]string{}
+	for some := range slices.Chunk(order, applyChunk) {
+		if err := a.part(ctx, some); err != nil {
+			return err
+		}
+	}
+	if err := a.refusal(); err != nil && !a.wish.Partial && !a.wish.DryRun {
+		return err
+	}
+	return a.join(ctx)
+}
+
+// judge fails entries that no user can be like, or that come a second time, and returns the places of the others.
+func (a *application) judge() (order []int) {
+	seen := map[string]int{}
+	for i, e := range a.entries {
+		a.rows[i] = Row{Line: e.Line, ID: e.ID}
+		if first, twice := seen[e.ID]; twice {
+			a.fail(i, fault.New(fault.UserInvalid, "user %s is named in line %d already", e.ID, a.entries[first].Line))
+			continue
+		}
+		seen[e.ID] = i
+		u := User{ID: e.ID}
+		e.on(&u)
+		if err := u.check(); err != nil {
+			a.fail(i, err)
+			continue
+		}
+		order = append(order, i)
+	}
+	return order
+}
+
+func (a *application) fail(i int, err error) {
+	a.rows[i].Action, a.rows[i].Code, a.rows[i].Message = Failed, fault.CodeOf(err), err.Error()
+}
+
+// on changes a user to what the entry says, and tells whether that is a change.
+func (e Entry) on(u *User) bool {
+	before := *u
+	if e.Name != nil {
+		u.Name = *e.Name
+	}
+	if e.Mail != nil {
+		u.Mail = *e.Mail
+	}
+	if e.Enabled != nil {
+		u.Enabled = *e.Enabled
+	}
+	return *u != before
+}
+
+// findGroups learns which of the groups that entries name there are.
+func (a *application) findGroups(ctx context.Context) error {
+	a.groups = map[string]bool{}
+	wanted := map[string]bool{}
+	for _, e := range a.entries {
+		for _, g := range e.Groups {
+			wanted[g] = true
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	there, err := a.Store.Groups(ctx, GroupFilter{})
+	if err != nil {
+		return err
+	}
+	for _, g := range there {
+		a.groups[g.Name] = true
+	}
+	for g := range wanted {
+		if !a.groups[g] && a.wish.AddGroups {
+			a.missing = append(a.missing, g)
+		}
+	}
+	slices.Sort(a.missing)
+	for _, name := range a.missing {
+		g := Group{Name: name, CreatedAt: a.Now().UTC(), Version: 1}
+		if err := g.check(); err != nil {
+			return err
+		}
+		if a.groups[name] = true; a.wish.DryRun {
+			continue
+		}
+		if err := a.Store.AddGroup(ctx, g); err != nil {
+			return err
+		}
+		a.events = append(a.events, audit.New(ctx, a.Now(), "group.add", "group:"+name, nil))
+	}
+	return nil
+}
+
+// part applies some of the entries.
+func (a *application) part(ctx context.Context, order []int) error {
+	ids := make([]string, len(order))
+	for n, i := range order {
+		ids[n] = a.entries[i].ID
+	}
+	known, err := a.Store.LockUsers(ctx, ids)
+	if err != nil {
+		return err
+	}
+	member, err := a.Store.Memberships(ctx, ids)
+	if err != nil {
+		return err
+	}
+	var added, changed []User
+	for _, i := range order {
+		e := a.entries[i]
+		if g := slices.IndexFunc(e.Groups, func(g string) bool { return !a.groups[g] }); g >= 0 {
+			a.fail(i, fault.New(fault.GroupNotFound, "there is no group %q for user %s", e.Groups[g], e.ID))
+			continue
+		}
+		joins := false
+		for _, g := range e.Groups {
+			if !slices.Contains(member[e.ID], g) {
+				a.joining[g] = append(a.joining[g], e.ID)
+				joins = true
+			}
+		}
+		before, is := known[e.ID]
+		u := before
+		if !is {
+			u = User{ID: e.ID, Enabled: true, CreatedAt: a.Now().UTC(), Version: 1}
+		}
+		differs := e.on(&u)
+		a.rows[i].Action = actionOf(is, before, u, differs || joins)
+		switch {
+		case !is:
+			added = append(added, u)
+			a.events = append(a.events, audit.New(ctx, a.Now(), "user.add", "user:"+u.ID, audit.Details{"name": u.Name, "mail": u.Mail, "enabled": u.Enabled}))
+		case differs:
+			changed = append(changed, u)
+			a.events = append(a.events, audit.New(ctx, a.Now(), "user.edit", "user:"+u.ID, audit.Details{
+				"name": u.Name, "mail": u.Mail, "enabled": u.Enabled, "was_enabled": before.Enabled,
+			}))
+		}
+	}
+	if a.wish.DryRun {
+		a.events = nil
+		return nil
+	}
+	if err := a.Store.AddUsers(ctx, added); err != nil {
+		return err
+	}
+	if err := a.Store.SaveUsers(ctx, changed); err != nil {
+		return err
+	}
+	events := a.events
+	a.events = nil
+	return a.Store.RecordAll(ctx, events)
+}
+
+func actionOf(known bool, before, after User, changed bool) Action {
+	switch {
+	case !known:
+		return Added
+	case before.Enabled && !after.Enabled:
+		return Disabled
+	case !before.Enabled && after.Enabled:
+		return Enabled
+	case changed:
+		return Changed
+	}
+	return Unchanged
+}
+
+// join has users become members, once all of them are there.
+func (a *application) join(ctx context.Context) error {
+	if a.wish.DryRun {
+		return nil
+	}
+	for _, g := range slices.Sorted(maps.Keys(a.joining)) {
+		ids := a.joining[g]
+		n, err := a.Store.AddMembers(ctx, g, ids)
+		if err != nil {
+			return err
+		}
+		if err := a.Store.Record(ctx, audit.New(ctx, a.Now(), "group.members", "group:"+g, membersDetails(ids, nil, n, 0))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusal is that of the first entry that failed, nil if none did.
+func (a *application) refusal() error {
+	const shown = 100
+	var failed []map[string]any
+	var first *Row
+	n := 0
+	for i := range a.rows {
+		row := &a.rows[i]
+		if row.Action != Failed {
+			continue
+		}
+		if n++; n == 1 {
+			first = row
+		}
+		if n <= shown {
+			failed = append(failed, map[string]any{"line": row.Line, "user_id": row.ID, "code": row.Code, "message": row.Message})
+		}
+	}
+	if n == 0 {
+		return nil
+	}
+	return fault.New(first.Code, "nothing was changed, for %d of %d users cannot be: line %d: %s; a dry run shows all that cannot be", n, len(a.rows), first.Line, first.Message).
+		With("failed", n).With("rows", failed)
+}
+
+func (a *application) result() Result {
+	out := Result{Rows: a.rows, Counts: map[Action]int{}, Groups: a.missing}
+	for _, row := range a.rows {
+		out.Counts[row.Action]++
+	}
+	return out
+}
