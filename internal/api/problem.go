@@ -52,6 +52,11 @@ var statuses = map[fault.Code]int{
 	fault.NoDonor:             http.StatusConflict,
 	fault.DonorEarlier:        http.StatusConflict,
 
+	fault.JobNotFound:  http.StatusNotFound,
+	fault.JobNameTaken: http.StatusConflict,
+	fault.JobOver:      http.StatusConflict,
+	fault.JobExpired:   http.StatusGone,
+
 	fault.TooLarge: http.StatusRequestEntityTooLarge,
 	fault.TooMany:  http.StatusTooManyRequests,
 

@@ -115,6 +115,15 @@ const (
 	DeliveryProofFailed Code = "DELIVERY_PROOF_FAILED"
 )
 
+// Jobs (spec/software-token-lifecycle.md section 7.6).
+const (
+	JobNotFound  Code = "JOB_NOT_FOUND"
+	JobNameTaken Code = "JOB_NAME_TAKEN"
+	JobNameBad   Code = "JOB_NAME_INVALID"
+	JobOver      Code = "JOB_OVER"    // it has ended, or is not running
+	JobExpired   Code = "JOB_EXPIRED" // its results are destroyed
+)
+
 // Authentication dialogues (spec/rest-authn-api.md section 5).
 const (
 	AttemptNotFound  Code = "ATTEMPT_NOT_FOUND"    // unknown, over, or begun by another agent

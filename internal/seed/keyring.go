@@ -57,6 +57,19 @@ func OfCredential(id string) Binding { return Binding("credential/" + id) }
 // OfRADIUSClient binds a shared secret to the RADIUS client of that name.
 func OfRADIUSClient(name string) Binding { return Binding("radius/" + name) }
 
+// OfJob binds the parameters of a job to its ID.
+func OfJob(id string) Binding { return Binding("job/" + id) }
+
+// OfJobItem binds the input of an item to its number in a job.
+func OfJobItem(id string, number int) Binding {
+	return Binding(fmt.Sprintf("job-item/%s/%d", id, number))
+}
+
+// OfJobResult binds the result of an item to its number in a job.
+func OfJobResult(id string, number int) Binding {
+	return Binding(fmt.Sprintf("job-result/%s/%d", id, number))
+}
+
 // A DataKey is a key of the keyring as the database keeps it: wrapped by the
 // master key that MasterID names.
 type DataKey struct {

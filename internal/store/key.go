@@ -68,6 +68,9 @@ const (
 	exchangeBinding = "exchange"
 	accessBinding   = "credential"
 	radiusBinding   = "radius"
+	jobBinding      = "job"
+	itemBinding     = "job-item"
+	resultBinding   = "job-result"
 )
 
 // sealed are the columns that hold secrets: which bindings they have, the table, what of a row the binding is made of, and how.
@@ -112,6 +115,23 @@ var sealed = []struct {
 		k.Binding = seed.OfRADIUSClient(name)
 		return err
 	}},
+	{jobBinding, "job", "id", func(r row, k *seed.Kept) error {
+		var id string
+		err := r.Scan(&id, &k.Sealed.KeyID, &k.Sealed.Blob)
+		k.Binding = seed.OfJob(id)
+		return err
+	}},
+	{itemBinding, "job_item", "job_id, number", func(r row, k *seed.Kept) error { return scanNumbered(r, k, seed.OfJobItem) }},
+	{resultBinding, "job_result", "job_id, number", func(r row, k *seed.Kept) error { return scanNumbered(r, k, seed.OfJobResult) }},
+}
+
+// scanNumbered scans a secret of a numbered item of a job.
+func scanNumbered(r row, k *seed.Kept, binding func(id string, number int) seed.Binding) error {
+	var id string
+	var number int
+	err := r.Scan(&id, &number, &k.Sealed.KeyID, &k.Sealed.Blob)
+	k.Binding = binding(id, number)
+	return err
 }
 
 // SealedBefore returns up to limit secrets sealed under keys older than id.
@@ -164,6 +184,12 @@ func whereSealed(b seed.Binding) (table, where string, args []any, err error) {
 		return "agent_credential", "access_id = $5", []any{name}, nil
 	case radiusBinding:
 		return "radius_client", "name = $5", []any{name}, nil
+	case jobBinding:
+		return "job", "id = $5", []any{name}, nil
+	case itemBinding, resultBinding:
+		id, number, _ := strings.Cut(name, "/")
+		n, err := strconv.Atoi(number)
+		return map[string]string{itemBinding: "job_item", resultBinding: "job_result"}[kind], "job_id = $5 AND number = $6", []any{id, n}, err
 	}
 	return "", "", nil, fmt.Errorf("store: nothing is sealed as %q", b)
 }

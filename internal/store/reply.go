@@ -36,10 +36,14 @@ func (db *DB) KeepReply(ctx context.Context, actor, key string, request []byte, 
 // destroyed stands for an answer that is gone: no sealed one is as short.
 const destroyed = "-"
 
-// destroyReplies destroys the answers that a seed of a token may be in. Their keys stay used.
+// destroyReplies destroys the answers and the results of jobs that seeds of tokens may be in. The keys of the answers stay used.
 func (db *DB) destroyReplies(ctx context.Context, serials ...string) error {
 	for some := range slices.Chunk(serials, chunk) {
-		among, args := db.among(2, anys(some))
+		among, args := db.among(1, anys(some))
+		if _, err := db.exec(ctx, "DELETE FROM job_result WHERE serial "+among, args...); err != nil {
+			return err
+		}
+		among, args = db.among(2, anys(some))
 		_, err := db.exec(ctx, "UPDATE reply SET sealed = $1, key_id = (SELECT MAX(id) FROM data_key), serial = NULL WHERE serial "+among, append([]any{[]byte(destroyed)}, args...)...)
 		if err != nil {
 			return err

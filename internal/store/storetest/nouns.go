@@ -10,6 +10,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -274,7 +275,11 @@ func (s fixture) everySecret(t *testing.T) []seed.Binding {
 	c := credential("vpn1", "id")
 	c.Sealed = under("an access key")
 	ok(t, s.AddCredential(ctx, c))
-	return []seed.Binding{seed.Of(r.Serial, 1), seed.Of(r.Serial, 2), seed.Named("a/b"), seed.ReplyTo("key:a/b/c/d"), seed.OfExchange(x.ID), seed.OfCredential(c.ID), seed.OfRADIUSClient("vpn")}
+	rows := waiting(2)
+	rows[1].Input = under("an input")
+	s.addJob(t, newJob("j", 2), rows)
+	ok(t, s.FinishJobItems(ctx, "j", nil, []job.Result{{Number: 1, Key: "k", Sealed: under("a result")}}))
+	return []seed.Binding{seed.OfJob("j"), seed.OfJobItem("j", 2), seed.OfJobResult("j", 1), seed.Of(r.Serial, 1), seed.Of(r.Serial, 2), seed.Named("a/b"), seed.ReplyTo("key:a/b/c/d"), seed.OfExchange(x.ID), seed.OfCredential(c.ID), seed.OfRADIUSClient("vpn")}
 }
 
 func resealing(t *testing.T, s fixture) {

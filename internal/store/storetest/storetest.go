@@ -16,6 +16,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
@@ -43,6 +44,7 @@ type Store interface {
 	authentication.Store
 	clock.Store
 	report.Store
+	job.Store
 
 	AddToken(ctx context.Context, t token.Token) error
 	AddUsers(ctx context.Context, users []user.User) error
@@ -81,6 +83,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},
 		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials},
 		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"kept replies", replies}, {"kept replies with seeds", repliesWithSeeds},
+		{"jobs", jobs}, {"items of jobs", jobItems}, {"results of jobs end", jobResultsEnd}, {"claimed items are passed over", claimedItemsAreFree},
 		{"health", health},
 		{"an error undoes everything", errorUndoes}, {"a panic undoes everything", panicUndoes},
 		{"the end of the context undoes everything", cancelUndoes}, {"transactions join", transactionsJoin},

@@ -1,0 +1,289 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/seed"
+)
+
+// A Registry keeps the deployment's jobs, and does them while [Registry.Run] runs.
+type Registry struct {
+	Store  Store
+	Keys   Keyring
+	Now    func() time.Time
+	Logger *slog.Logger
+
+	workers map[string]Worker
+
+	mu    sync.Mutex
+	woken chan struct{} // closed when there may be something to do
+	turn  int           // which job's it is
+	alone map[string]bool
+}
+
+// Register adds a worker, before the first job of its kind.
+func (r *Registry) Register(w Worker) {
+	if r.workers == nil {
+		r.workers = map[string]Worker{}
+	}
+	r.workers[w.Kind] = w
+}
+
+// Right is what cancelling and resuming a job takes, "" if no worker knows its kind.
+func (r *Registry) Right(j Job) string { return r.workers[j.Kind].Right }
+
+// An Order asks for a job.
+type Order struct {
+	Kind       string
+	Name       string // unique, 1 to 128 characters; "" for the kind and the time
+	DryRun     bool
+	Rate       int                       // items a second at most; 0 for no limit
+	Parameters []byte                    // of all items; sealed
+	Items      iter.Seq2[NewItem, error] // in the order of the job; an error ends it
+}
+
+// itemsAtOnce is how many items of a new job are stored by one statement.
+const itemsAtOnce = 5000
+
+// Start stores a job, in the transaction of ctx if there is one. One without items is done at once.
+func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
+	if _, known := r.workers[o.Kind]; !known {
+		return Job{}, fmt.Errorf("job: nobody does %q", o.Kind)
+	}
+	now := r.Now().UTC()
+	if o.Name == "" {
+		o.Name = DefaultName(o.Kind, now)
+	}
+	if err := checkName(o.Name); err != nil {
+		return Job{}, err
+	}
+	if o.Rate < 0 {
+		return Job{}, fault.New(fault.Invalid, "a job does at least one item a second: leave the limit out for none")
+	}
+	j := Job{
+		ID: uuid.Must(uuid.NewV7()).String(), Name: o.Name, Kind: o.Kind, State: Queued, DryRun: o.DryRun, Rate: o.Rate,
+		By: audit.ActorFrom(ctx), CreatedAt: now,
+	}
+	var err error
+	if j.Parameters, err = r.seal(o.Parameters, seed.OfJob(j.ID)); err != nil {
+		return Job{}, err
+	}
+	err = r.Store.Transact(ctx, func(ctx context.Context) error {
+		if err := r.Store.AddJob(ctx, j); err != nil {
+			return err
+		}
+		if j.Total, err = r.addItems(ctx, j.ID, o.Items); err != nil {
+			return err
+		}
+		if j.Total == 0 {
+			j.State, j.EndedAt, j.ResultsUntil = Done, now, now.Add(ResultLife)
+		}
+		if err := r.Store.SaveJob(ctx, j, Queued); err != nil {
+			return err
+		}
+		return r.record(ctx, j, "job.create", audit.Details{"kind": j.Kind, "name": j.Name, "items": j.Total, "dry_run": j.DryRun})
+	})
+	if err == nil {
+		r.wake()
+	}
+	return j, err
+}
+
+// DefaultName is the name of a job about something that was not given one (section 7.2).
+func DefaultName(about string, now time.Time) string {
+	const most = 100
+	for utf8.RuneCountInString(about) > most {
+		_, last := utf8.DecodeLastRuneInString(about)
+		about = about[:len(about)-last]
+	}
+	return about + " " + now.UTC().Format("2006-01-02 15:04:05.000")
+}
+
+func checkName(name string) error {
+	n := utf8.RuneCountInString(name)
+	unprintable := strings.IndexFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) >= 0
+	if n < 1 || n > 128 || !utf8.ValidString(name) || unprintable || strings.ContainsAny(name, "&%<>") || name != strings.TrimSpace(name) {
+		return fault.New(fault.JobNameBad, "the name of a job takes 1 to 128 characters, none of them & %% < >, and no blanks at its ends")
+	}
+	return nil
+}
+
+func (r *Registry) seal(secret []byte, b seed.Binding) (seed.Sealed, error) {
+	if secret == nil {
+		return seed.Sealed{}, nil
+	}
+	return r.Keys.Seal(secret, b)
+}
+
+// addItems stores items as they come and returns how many there were.
+func (r *Registry) addItems(ctx context.Context, id string, items iter.Seq2[NewItem, error]) (int, error) {
+	var rows []Row
+	n := 0
+	flush := func() error {
+		err := r.Store.AddJobItems(ctx, id, rows)
+		rows = rows[:0]
+		return err
+	}
+	for item, err := range items {
+		if err != nil {
+			return n, err
+		}
+		n++
+		input, err := r.seal(item.Input, seed.OfJobItem(id, n))
+		if err != nil {
+			return n, err
+		}
+		if rows = append(rows, Row{Number: n, Key: item.Key, State: ItemWaiting, Input: input}); len(rows) == itemsAtOnce {
+			if err := flush(); err != nil {
+				return n, err
+			}
+		}
+	}
+	return n, flush()
+}
+
+// record keeps an event of a job.
+func (r *Registry) record(ctx context.Context, j Job, action string, details audit.Details) error {
+	return r.Store.Record(ctx, audit.New(audit.WithCorrelation(ctx, j.ID), r.Now(), action, "job:"+j.ID, details))
+}
+
+// Show returns a job by its ID or its name; [fault.JobNotFound].
+func (r *Registry) Show(ctx context.Context, idOrName string) (Job, error) {
+	if uuid.Validate(idOrName) == nil {
+		return r.Store.Job(ctx, idOrName)
+	}
+	return r.Store.JobNamed(ctx, idOrName)
+}
+
+// List returns the jobs that f selects, the newest first.
+func (r *Registry) List(ctx context.Context, f Filter) ([]Job, error) { return r.Store.Jobs(ctx, f) }
+
+// Items returns items of a job by number; [fault.JobNotFound].
+func (r *Registry) Items(ctx context.Context, id string, f ItemFilter) ([]Row, error) {
+	if _, err := r.Store.Job(ctx, id); err != nil {
+		return nil, err
+	}
+	return r.Store.JobItems(ctx, id, f)
+}
+
+// Cancel ends a job: what is done stays, and no item is begun any more. [fault.JobOver] if it has ended.
+func (r *Registry) Cancel(ctx context.Context, id string) (Job, error) {
+	return r.move(ctx, id, "job.cancel", func(_ context.Context, j *Job) error {
+		if j.State.Over() {
+			return fault.New(fault.JobOver, "this job has ended already: it is %s", j.State)
+		}
+		j.State, j.EndedAt, j.ResultsUntil = Cancelled, r.Now().UTC(), r.Now().UTC().Add(ResultLife)
+		return nil
+	})
+}
+
+// Fail ends a job that cannot go on.
+func (r *Registry) Fail(ctx context.Context, id, message string) (Job, error) {
+	return r.move(ctx, id, "job.fail", func(_ context.Context, j *Job) error {
+		if j.State.Over() {
+			return fault.New(fault.JobOver, "this job has ended already: it is %s", j.State)
+		}
+		j.State, j.Message, j.EndedAt, j.ResultsUntil = Failed, message, r.Now().UTC(), r.Now().UTC().Add(ResultLife)
+		return nil
+	})
+}
+
+// Resume goes on with a job that was cancelled or failed, exactly where it stopped. With failed, the items that
+// failed are tried again. A job that has nothing left to do, or that runs, is returned as it is: servers go on with jobs by
+// themselves after a crash. [fault.JobExpired] if the job's results, and with them what it works with, are gone.
+func (r *Registry) Resume(ctx context.Context, id string, failed bool) (Job, error) {
+	j, err := r.move(ctx, id, "job.resume", func(ctx context.Context, j *Job) error {
+		if !j.State.Over() {
+			return errUnchanged
+		}
+		if !j.ResultsUntil.IsZero() && !r.Now().Before(j.ResultsUntil) {
+			return fault.New(fault.JobExpired, "this job ended too long ago to go on: start another one")
+		}
+		if failed {
+			if _, err := r.Store.RetryJobItems(ctx, j.ID); err != nil {
+				return err
+			}
+			j.Failed = 0
+		}
+		if j.Waiting() == 0 {
+			return errUnchanged
+		}
+		j.State, j.Message, j.EndedAt, j.ResultsUntil = Queued, "", time.Time{}, time.Time{}
+		return nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return r.Store.Job(ctx, j.ID)
+	}
+	if err == nil {
+		r.wake()
+	}
+	return j, err
+}
+
+var errUnchanged = errors.New("job: nothing to change")
+
+// move changes a job and records the action, in one transaction.
+func (r *Registry) move(ctx context.Context, idOrName, action string, change func(context.Context, *Job) error) (Job, error) {
+	found, err := r.Show(ctx, idOrName)
+	if err != nil {
+		return Job{}, err
+	}
+	j := found
+	err = r.Store.Transact(ctx, func(ctx context.Context) error {
+		if j, err = r.Store.Job(ctx, found.ID); err != nil {
+			return err
+		}
+		was := j.State
+		if err := change(ctx, &j); err != nil {
+			return err
+		}
+		if err := r.Store.SaveJob(ctx, j, was); err != nil {
+			return err
+		}
+		return r.record(ctx, j, action, audit.Details{"kind": j.Kind, "name": j.Name, "done": j.Done, "failed": j.Failed, "items": j.Total})
+	})
+	return j, err
+}
+
+// Results goes through the results of a job, in the order of its items, opened. Whoever uses one erases it. After an error it ends.
+func (r *Registry) Results(ctx context.Context, id string) iter.Seq2[Item, error] {
+	const page = 200
+	return func(yield func(Item, error) bool) {
+		for after := 0; ; {
+			some, err := r.Store.JobResults(ctx, id, after, page)
+			if err != nil {
+				yield(Item{}, err)
+				return
+			}
+			for _, result := range some {
+				plain, err := r.Keys.Open(ctx, result.Sealed, seed.OfJobResult(id, result.Number))
+				if !yield(Item{Number: result.Number, Key: result.Key, Input: plain}, err) || err != nil {
+					return
+				}
+				after = result.Number
+			}
+			if len(some) < page {
+				return
+			}
+		}
+	}
+}
+
+// CleanUp destroys results, inputs and parameters whose time is over. It is called now and then.
+func (r *Registry) CleanUp(ctx context.Context) error {
+	_, err := r.Store.DropJobResults(ctx, r.Now().UTC())
+	return err
+}

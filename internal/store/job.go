@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/job"
+)
+
+const jobColumns columns = "id, name, kind, state, dry_run, rate, total, done, failed, message, actor, key_id, sealed, " +
+	"created_at, started_at, progressed_at, ended_at, results_until"
+
+func jobValues(j job.Job) []any {
+	return []any{j.ID, j.Name, j.Kind, j.State, j.DryRun, j.Rate, j.Total, j.Done, j.Failed, j.Message, jsonOrNull[audit.Actor]{&j.By}, orNull(j.Parameters.KeyID), bytesOrNull(j.Parameters.Blob),
+		micros(j.CreatedAt), micros(j.StartedAt), micros(j.ProgressedAt), micros(j.EndedAt), micros(j.ResultsUntil)}
+}
+
+func scanJob(r row) (j job.Job, err error) {
+	var by *audit.Actor
+	err = r.Scan(&j.ID, &j.Name, &j.Kind, &j.State, &j.DryRun, &j.Rate, &j.Total, &j.Done, &j.Failed, &j.Message, fromJSON(&by), orZero(&j.Parameters.KeyID), &j.Parameters.Blob,
+		moment(&j.CreatedAt), moment(&j.StartedAt), moment(&j.ProgressedAt), moment(&j.EndedAt), moment(&j.ResultsUntil))
+	if err == nil {
+		j.By = *by // every job was started by somebody
+	}
+	return j, err
+}
+
+// AddJob stores a new job; [fault.JobNameTaken].
+func (db *DB) AddJob(ctx context.Context, j job.Job) error {
+	taken := fault.New(fault.JobNameTaken, "there is a job %q already: give this one another name", j.Name)
+	return db.change(ctx, taken, jobColumns.insert("job"), jobValues(j)...)
+}
+
+const itemFields fields = "job_id text, number bigint, key text, state text, code text, message text, key_id bigint, sealed bytea"
+
+var (
+	insertItem   = inserting("job_item", itemFields)
+	insertResult = inserting("job_result", "job_id text, number bigint, serial text, key_id bigint, sealed bytea")
+	finishItem   = updating("job_item", "state text, code text, message text", "job_id text, number bigint", "state = 'waiting'")
+)
+
+// AddJobItems stores items of a job.
+func (db *DB) AddJobItems(ctx context.Context, id string, items []job.Row) error {
+	rows := make([][]any, len(items))
+	for i, item := range items {
+		rows[i] = []any{id, item.Number, item.Key, string(item.State), string(item.Code), item.Message, orNull(item.Input.KeyID), bytesOrNull(item.Input.Blob)}
+	}
+	return db.atLast(ctx, bulk{insertItem, rows, fault.New(fault.Conflict, "the job has such an item already")})
+}
+
+// Job returns a job; [fault.JobNotFound]. Within a transaction the row is locked for change.
+func (db *DB) Job(ctx context.Context, id string) (job.Job, error) {
+	return db.job(ctx, "id = $1", id)
+}
+
+// JobNamed returns the job of a name; [fault.JobNotFound].
+func (db *DB) JobNamed(ctx context.Context, name string) (job.Job, error) {
+	return db.job(ctx, "name = $1", name)
+}
+
+func (db *DB) job(ctx context.Context, where, arg string) (job.Job, error) {
+	missing := fault.New(fault.JobNotFound, "there is no such job")
+	return one(ctx, db, missing, scanJob, "SELECT "+string(jobColumns)+" FROM job WHERE "+where+db.locked(ctx), arg)
+}
+
+// Jobs lists jobs, the newest first.
+func (db *DB) Jobs(ctx context.Context, f job.Filter) ([]job.Job, error) {
+	var c conditions
+	if f.Kind != "" {
+		c.and("kind = $%d", f.Kind)
+	}
+	if f.State != "" {
+		c.and("state = $%d", f.State)
+	}
+	if f.Before != "" {
+		c.and("id < $%d", f.Before)
+	}
+	return list(ctx, db, scanJob, "SELECT "+string(jobColumns)+" FROM job"+c.clause("id DESC", f.Limit), c.args...)
+}
+
+// OpenJobs lists the jobs that are queued or running, the oldest first. It locks nothing.
+func (db *DB) OpenJobs(ctx context.Context) ([]job.Job, error) {
+	return list(ctx, db, scanJob, "SELECT "+string(jobColumns)+" FROM job WHERE state IN ('queued', 'running') ORDER BY id")
+}
+
+// SaveJob stores the state, message, numbers and times of a job that is still in state was; else [fault.Conflict].
+func (db *DB) SaveJob(ctx context.Context, j job.Job, was job.State) error {
+	moved := fault.New(fault.Conflict, "the job has come to another state meanwhile: look at it again")
+	return db.change(ctx, moved, "UPDATE job SET (state, message, total, failed, started_at, ended_at, results_until) = ($1, $2, $3, $4, $5, $6, $7) WHERE id = $8 AND state = $9",
+		j.State, j.Message, j.Total, j.Failed, micros(j.StartedAt), micros(j.EndedAt), micros(j.ResultsUntil), j.ID, was)
+}
+
+func scanItem(r row) (i job.Row, err error) {
+	err = r.Scan(&i.Number, &i.Key, &i.State, &i.Code, &i.Message, orZero(&i.Input.KeyID), &i.Input.Blob)
+	return i, err
+}
+
+const itemSelect = "SELECT number, key, state, code, message, key_id, sealed FROM job_item"
+
+// ClaimJobItems returns and locks up to limit waiting items from a number on, passing over those that others have locked.
+func (db *DB) ClaimJobItems(ctx context.Context, id string, from, limit int) ([]job.Row, error) {
+	if db.current(ctx) == nil {
+		return nil, fmt.Errorf("store: items are claimed within a transaction only")
+	}
+	return list(ctx, db, scanItem, itemSelect+" WHERE job_id = $1 AND state = 'waiting' AND number >= $2 ORDER BY number LIMIT $3"+db.locksFree(), id, from, limit)
+}
+
+// FinishJobItems stores the outcomes of waiting items, and results; [fault.Conflict] if one is not waiting any more.
+func (db *DB) FinishJobItems(ctx context.Context, id string, items []job.Row, results []job.Result) error {
+	finished := bulk{finishItem, make([][]any, len(items)), fault.New(fault.Conflict, "an item of the job was finished meanwhile")}
+	for i, item := range items {
+		finished.rows[i] = []any{string(item.State), string(item.Code), item.Message, id, item.Number}
+	}
+	kept := bulk{insertResult, make([][]any, len(results)), finished.other}
+	for i, r := range results {
+		kept.rows[i] = []any{id, r.Number, r.Key, r.Sealed.KeyID, r.Sealed.Blob}
+	}
+	return db.atLast(ctx, finished, kept)
+}
+
+// CountJobItems adds finished items to the counters of a running job and ends it if all are finished; [fault.JobOver] if it does
+// not run. It returns the job.
+func (db *DB) CountJobItems(ctx context.Context, id string, done, failed int, at time.Time) (j job.Job, err error) {
+	over := fault.New(fault.JobOver, "the job does not run any more")
+	err = db.Transact(ctx, func(ctx context.Context) error {
+		j, err = one(ctx, db, over, scanJob, countItems, id, int64(done), int64(failed), at.UnixMicro(), at.Add(job.ResultLife).UnixMicro())
+		return err
+	})
+	return j, err
+}
+
+// countItems ends the job with its last item.
+var countItems = func() string {
+	const finished = "done + failed + CAST($2 AS BIGINT) + CAST($3 AS BIGINT) = total"
+	return "UPDATE job SET done = done + CAST($2 AS BIGINT), failed = failed + CAST($3 AS BIGINT), progressed_at = CAST($4 AS BIGINT), " +
+		"state = CASE WHEN NOT " + finished + " THEN state WHEN failed + CAST($3 AS BIGINT) > 0 THEN 'done_with_errors' ELSE 'done' END, " +
+		"ended_at = CASE WHEN " + finished + " THEN CAST($4 AS BIGINT) END, results_until = CASE WHEN " + finished + " THEN CAST($5 AS BIGINT) END " +
+		"WHERE id = $1 AND state = 'running' RETURNING " + string(jobColumns)
+}()
+
+// RetryJobItems makes the failed items of a job waiting ones and returns how many they were.
+func (db *DB) RetryJobItems(ctx context.Context, id string) (int, error) {
+	return db.exec(ctx, "UPDATE job_item SET state = 'waiting', code = '', message = '' WHERE job_id = $1 AND state = 'failed'", id)
+}
+
+// JobItems lists items by number.
+func (db *DB) JobItems(ctx context.Context, id string, f job.ItemFilter) ([]job.Row, error) {
+	c := conditions{}
+	c.and("job_id = $%d", id)
+	c.and("number > $%d", f.After)
+	if f.State != "" {
+		c.and("state = $%d", f.State)
+	}
+	return list(ctx, db, scanItem, itemSelect+c.clause("number", f.Limit), c.args...)
+}
+
+// JobResults lists up to limit results with numbers above after.
+func (db *DB) JobResults(ctx context.Context, id string, after, limit int) ([]job.Result, error) {
+	scan := func(r row) (x job.Result, err error) {
+		err = r.Scan(&x.Number, &x.Key, &x.Sealed.KeyID, &x.Sealed.Blob)
+		return x, err
+	}
+	return list(ctx, db, scan, "SELECT number, serial, key_id, sealed FROM job_result WHERE job_id = $1 AND number > $2 ORDER BY number LIMIT $3", id, after, limit)
+}
+
+// resultsAtOnce is how many results are destroyed by one transaction.
+const resultsAtOnce = 5000
+
+// DropJobResults destroys the results, inputs and parameters of jobs whose ResultsUntil is not after now, and returns how
+// many jobs there were.
+func (db *DB) DropJobResults(ctx context.Context, now time.Time) (int, error) {
+	due, err := list(ctx, db, text, "SELECT id FROM job WHERE results_until <= $1 AND (sealed IS NOT NULL OR EXISTS (SELECT 1 FROM job_result WHERE job_id = job.id) "+
+		"OR EXISTS (SELECT 1 FROM job_item WHERE job_id = job.id AND key_id IS NOT NULL))", now.UnixMicro())
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range due {
+		for _, drop := range []string{
+			"DELETE FROM job_result WHERE job_id = $1 AND number IN (SELECT number FROM job_result WHERE job_id = $1 ORDER BY number LIMIT $2)",
+			"UPDATE job_item SET key_id = NULL, sealed = NULL WHERE job_id = $1 AND number IN (SELECT number FROM job_item WHERE job_id = $1 AND key_id IS NOT NULL ORDER BY number LIMIT $2)",
+		} {
+			for n := resultsAtOnce; n == resultsAtOnce; {
+				if n, err = db.exec(ctx, drop, id, resultsAtOnce); err != nil {
+					return 0, err
+				}
+			}
+		}
+		if _, err := db.exec(ctx, "UPDATE job SET key_id = NULL, sealed = NULL WHERE id = $1 AND results_until <= $2", id, now.UnixMicro()); err != nil {
+			return 0, err
+		}
+	}
+	return len(due), nil
+}
