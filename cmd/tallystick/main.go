@@ -77,6 +77,7 @@ func (p *program) commands() []*cobra.Command {
 		p.policyCommands(),
 		p.settingsCommands(),
 		p.tokenCommands(),
+		p.jobCommands(),
 		p.checkCommand(),
 		p.agentCommands(),
 		p.radiusCommands(),
@@ -109,5 +110,6 @@ var hints = map[fault.Code]string{
 	fault.TokenNotFound:    "'tallystick token list' shows the tokens",
 	fault.ProfileNotFound:  "'tallystick profile list' shows the profiles",
 	fault.NoToken:          "'tallystick token create --count N' makes tokens, 'tallystick token import FILE' takes them from a file",
+	fault.JobNotFound:      "'tallystick job list' shows the jobs",
 	fault.Unauthorized:     "'tallystick api-key add NAME --role ROLE' on the server's machine makes a key",
 }

@@ -2,9 +2,12 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 )
 
 // An answer is what a handler has to say. Kept for an idempotency key, it is its own JSON.
@@ -15,7 +18,8 @@ type answer struct {
 	Location string `json:"location,omitempty"`
 	Body     []byte `json:"body,omitempty"`
 
-	serial string // of the token whose seed is in Body, "" if none is
+	serial string                // of the token whose seed is in Body, "" if none is
+	stream func(io.Writer) error // writes the body as it comes, in place of Body; nil for none
 }
 
 // reply answers with a JSON document.
@@ -54,5 +58,29 @@ func (o answer) write(w http.ResponseWriter) {
 		}
 	}
 	w.WriteHeader(o.Status)
-	w.Write(o.Body) // a caller who left is no concern of ours
+	if o.stream == nil {
+		w.Write(o.Body) // a caller who left is no concern of ours
+		return
+	}
+	if err := o.stream(flowing{w, http.NewResponseController(w)}); err != nil {
+		panic(http.ErrAbortHandler) // the caller must not take what came for the whole
+	}
+}
+
+// flowing sends each write at once, and gives a reader time for each of them rather than for all.
+type flowing struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (f flowing) Write(b []byte) (int, error) {
+	// Some writers, such as those of tests, know no deadline.
+	if err := f.control.SetWriteDeadline(time.Now().Add(sendWithin)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	n, err := f.ResponseWriter.Write(b)
+	if err == nil {
+		err = f.control.Flush()
+	}
+	return n, err
 }

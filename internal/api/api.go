@@ -23,6 +23,7 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
@@ -65,6 +66,7 @@ type Config struct {
 	Authenticator *authentication.Engine
 	Reports       *report.Registry
 	Clock         *clock.Guard
+	Jobs          *job.Registry
 	Keyring       *seed.Keyring
 	Log           *audit.Log
 	VerifierKey   string // of the audit log's checkpoints
@@ -173,6 +175,13 @@ func (a *API) routes() []route {
 		{"POST /v1/tokens/{serial}/distribute", access.Distribute, a.distribute, prepare},
 		{"POST /v1/tokens/{serial}/redistribute", access.Redistribute, a.redistribute, prepare},
 		{"POST /v1/tokens/{serial}/revoke", access.Distribute, a.revoke, nil},
+
+		{"GET /v1/jobs", access.Read, a.listJobs, nil},
+		{"GET /v1/jobs/{job}", access.Read, a.showJob, nil},
+		{"GET /v1/jobs/{job}/items", access.Read, a.jobItems, nil},
+		{"GET /v1/jobs/{job}/events", access.Read, a.watchJob, nil},
+		{"POST /v1/jobs/{job}/cancel", access.Read, a.cancelJob, nil},
+		{"POST /v1/jobs/{job}/resume", access.Read, a.resumeJob, nil},
 
 		{"POST /v1/authenticate", access.Authenticate, a.authenticate, nil},
 

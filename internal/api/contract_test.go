@@ -103,6 +103,7 @@ func init() {
 		client.AgentCredentialList{}, client.DataKey{}, client.Clock{}, client.ServerClock{}, client.Event{}, client.EventPage{}, client.Changes{},
 		client.Entry{}, client.EntryList{}, client.Checkpoint{}, client.CheckpointList{}, client.VerifierKey{}, client.PendingCount{}, client.Problem{},
 		client.Statistics{},
+		client.Job{}, client.JobPage{}, client.JobItem{}, client.JobItemPage{}, client.JobResumption{}, client.Selection{},
 	} {
 		goTypes[reflect.TypeOf(v).Name()] = reflect.TypeOf(v)
 	}

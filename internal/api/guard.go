@@ -107,6 +107,9 @@ func (s *status) WriteHeader(code int) {
 	s.ResponseWriter.WriteHeader(code)
 }
 
+// Unwrap lets http.ResponseController reach the writer below.
+func (s *status) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
 // guard is what stands before every handler: the right, the document, and the answer that was given before.
 func (a *API) guard(t route, op *operation) http.Handler {
 	return a.show(func(w http.ResponseWriter, r *http.Request) (answer, error) {
@@ -134,7 +137,9 @@ func (a *API) guard(t route, op *operation) http.Handler {
 func (a *API) show(do func(http.ResponseWriter, *http.Request) (answer, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p != nil {
+			if p := recover(); p == http.ErrAbortHandler {
+				panic(p) // an answer that is on its way cannot be refused any more
+			} else if p != nil {
 				// What a panic says may quote data. Its stack shows addresses and no contents.
 				a.refuse(w, r, fmt.Errorf("panic of type %T at:\n%s", p, debug.Stack()))
 			}

@@ -34,6 +34,7 @@ func TestEveryRoute(t *testing.T) {
 		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"activity", activityRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes},
 		{"reports", reportRoutes},
 		{"audit", auditRoutes}, {"changes", changeRoutes},
+		{"jobs", jobRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/provision"
@@ -43,6 +44,7 @@ type house struct {
 	engine      *authentication.Engine
 	clock       *clock.Guard
 	radius      *radius.Server
+	jobs        *job.Registry
 	audit       *audit.Log
 	log         *slog.Logger
 
@@ -86,11 +88,13 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.radius = c.radiusServer(h, gateways, m)
 	gateways.Changed = h.radius.Changed
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
+	h.jobs = &job.Registry{Store: db, Keys: keys, Now: c.Now, Logger: c.Log}
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine, Clock: h.clock, Reports: &report.Registry{Store: db, Policies: h.policies, Now: c.Now},
+		Jobs:    h.jobs,
 		Keyring: keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 	})
 	if err != nil {
@@ -204,6 +208,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		return nil
 	})
 	g.Go(func() error {
+		h.jobs.Run(ctx)
+		return nil
+	})
+	g.Go(func() error {
 		every(ctx, refreshEvery, func() { h.note(ctx, "refreshing data keys", h.keys.Refresh(ctx)) })
 		return nil
 	})
@@ -228,6 +236,7 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 			h.note(ctx, "clearing attempts kept for agents", err)
 			_, err = h.db.DropSignatures(ctx, now().Add(-agentapi.SignatureLife))
 			h.note(ctx, "clearing signatures of agents", err)
+			h.note(ctx, "destroying results of jobs", h.jobs.CleanUp(ctx))
 			h.note(ctx, "moving secrets to the newest data key", h.reseal(ctx))
 		})
 		return nil

@@ -1,0 +1,225 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// A Job is work on many things that outlives a request.
+type Job struct {
+	Job    string `json:"job"` // its ID
+	Name   string `json:"name"`
+	Kind   string `json:"kind"`  // distribute, ...
+	State  string `json:"state"` // queued, running, done, done_with_errors, failed or cancelled
+	DryRun bool   `json:"dry_run"`
+	Rate   int    `json:"rate"` // items a second at most; 0 for no limit
+
+	Total  int `json:"total"` // items
+	Done   int `json:"done"`  // those that went well
+	Failed int `json:"failed"`
+
+	Message      string     `json:"message"` // why the job itself failed
+	CreatedBy    string     `json:"created_by"`
+	CreatedAt    time.Time  `json:"created_at"`
+	StartedAt    *time.Time `json:"started_at,omitempty"`
+	ProgressedAt *time.Time `json:"progressed_at,omitempty"` // when items were last finished
+	EndedAt      *time.Time `json:"ended_at,omitempty"`
+	ResultsUntil *time.Time `json:"results_until,omitempty"` // when what it left is destroyed
+
+	PerSecond   float64 `json:"per_second"`             // items, since the start
+	SecondsLeft *int64  `json:"seconds_left,omitempty"` // at that rate; nil if not known
+}
+
+// Over tells whether the job has ended.
+func (j Job) Over() bool { return j.State != "queued" && j.State != "running" }
+
+// A JobPage is a part of the list of jobs.
+type JobPage struct {
+	Jobs []Job  `json:"jobs"`
+	Next string `json:"next,omitempty"` // the Before of the next page; "" after the last
+}
+
+// A JobItem is what became of one thing of a job.
+type JobItem struct {
+	Number  int    `json:"number"` // from 1, in the order of the job
+	Key     string `json:"key"`    // what it is about: a serial, a user ID, a line of a file
+	State   string `json:"state"`  // waiting, done or failed
+	OK      bool   `json:"ok"`
+	Code    string `json:"code"` // why it failed, or of a warning
+	Message string `json:"message"`
+}
+
+// A JobItemPage is a part of the items of a job.
+type JobItemPage struct {
+	Items []JobItem `json:"items"`
+	Next  int       `json:"next,omitempty"` // the After of the next page; 0 after the last
+}
+
+// A JobResumption says how a job goes on.
+type JobResumption struct {
+	RetryFailed bool `json:"retry_failed,omitempty"` // try the items that failed again
+}
+
+// A Selection says which tokens a job is about: those for which all of what is given holds. One that is empty selects nothing and is
+// refused, so that a forgotten condition does not mean all tokens.
+type Selection struct {
+	All           bool     `json:"all,omitempty"`           // every token
+	Undistributed bool     `json:"undistributed,omitempty"` // those of users that were never delivered
+	Unconfirmed   bool     `json:"unconfirmed,omitempty"`   // those that were delivered and not seen since
+	Serials       []string `json:"serials,omitempty"`       // in this order
+	Users         []string `json:"users,omitempty"`         // tokens of these users
+	Group         string   `json:"group,omitempty"`         // tokens of its members
+	Domain        string   `json:"domain,omitempty"`        // those of a security domain and of what is below it
+	Profile       string   `json:"profile,omitempty"`       // last distributed with it
+	Distribution  string   `json:"distribution,omitempty"`  // in this state, as in Token
+	Query         string   `json:"query,omitempty"`         // part of serial, user ID or nickname, in any case
+	ExpiresBefore string   `json:"expires_before,omitempty"`
+	Assigned      *bool    `json:"assigned,omitempty"`
+	Enabled       *bool    `json:"enabled,omitempty"`
+}
+
+// A JobFilter selects jobs; its zero value selects all.
+type JobFilter struct {
+	Kind   string
+	State  string
+	Before string // only jobs before the one with this ID
+	Limit  int    // at most so many; the server chooses for 0
+}
+
+// Jobs returns a page of the jobs that f selects, the newest first.
+func (c *Client) Jobs(ctx context.Context, f JobFilter) (JobPage, error) {
+	return get[JobPage](ctx, c, path("jobs"), newQuery().text("kind", f.Kind).text("state", f.State).text("before", f.Before).limit(f.Limit))
+}
+
+// AllJobs goes through all pages of the jobs that f selects. After an error it ends.
+func (c *Client) AllJobs(ctx context.Context, f JobFilter) iter.Seq2[Job, error] {
+	return pages(func() ([]Job, bool, error) {
+		page, err := c.Jobs(ctx, f)
+		f.Before = page.Next
+		return page.Jobs, page.Next != "", err
+	})
+}
+
+// Job returns a job by its ID or its name; JOB_NOT_FOUND.
+func (c *Client) Job(ctx context.Context, idOrName string) (Job, error) {
+	return get[Job](ctx, c, path("jobs", idOrName), query{})
+}
+
+// A JobItemFilter selects items of a job.
+type JobItemFilter struct {
+	State string // waiting, done or failed; "" for all
+	After int    // only those with higher numbers
+	Limit int    // at most so many; the server chooses for 0
+}
+
+// JobItems returns a page of the items of a job, in its order.
+func (c *Client) JobItems(ctx context.Context, idOrName string, f JobItemFilter) (JobItemPage, error) {
+	q := newQuery().text("state", f.State).limit(f.Limit)
+	if f.After > 0 {
+		q.Set("after", strconv.Itoa(f.After))
+	}
+	return get[JobItemPage](ctx, c, path("jobs", idOrName, "items"), q)
+}
+
+// AllJobItems goes through all pages of the items of a job. After an error it ends.
+func (c *Client) AllJobItems(ctx context.Context, idOrName string, f JobItemFilter) iter.Seq2[JobItem, error] {
+	return pages(func() ([]JobItem, bool, error) {
+		page, err := c.JobItems(ctx, idOrName, f)
+		f.After = page.Next
+		return page.Items, page.Next != 0, err
+	})
+}
+
+// CancelJob ends a job: what is done stays; JOB_OVER if it has ended.
+func (c *Client) CancelJob(ctx context.Context, idOrName string) (Job, error) {
+	var j Job
+	err := c.do(ctx, call{method: http.MethodPost, path: path("jobs", idOrName, "cancel"), result: &j})
+	return j, err
+}
+
+// ResumeJob goes on with a job that was cancelled or failed, where it stopped. A job that runs, or has nothing left to do, is
+// returned as it is; JOB_EXPIRED.
+func (c *Client) ResumeJob(ctx context.Context, idOrName string, how JobResumption) (Job, error) {
+	var j Job
+	err := c.do(ctx, call{method: http.MethodPost, path: path("jobs", idOrName, "resume"), body: how, again: true, result: &j})
+	return j, err
+}
+
+// WatchJob calls seen with the job now, whenever it has come further, and at its end, and returns it as it ended. When the
+// connection breaks it asks again, from the state that the job has come to.
+func (c *Client) WatchJob(ctx context.Context, idOrName string, seen func(Job)) (Job, error) {
+	for try := 1; ; try++ {
+		last, err := c.watch(ctx, idOrName, func(j Job) { try = 1; seen(j) })
+		if err == nil && last.Over() {
+			return last, nil
+		}
+		if ctx.Err() != nil {
+			return last, ctx.Err()
+		}
+		if err != nil && (!transient(err) || try >= maxTries) {
+			return last, err
+		}
+		select {
+		case <-ctx.Done():
+			return last, ctx.Err()
+		case <-time.After(pause << (try - 1)):
+		}
+	}
+}
+
+// watch reads the events of a job until the stream ends.
+func (c *Client) watch(ctx context.Context, idOrName string, seen func(Job)) (Job, error) {
+	var last Job
+	answer, err := c.stream(ctx, path("jobs", idOrName, "events"))
+	if err != nil {
+		return last, err
+	}
+	defer answer.Close()
+	lines := bufio.NewScanner(answer)
+	for lines.Scan() {
+		data, is := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
+		if !is {
+			continue
+		}
+		if err := json.Unmarshal(data, &last); err != nil {
+			return last, errors.New("the server's event is not what it should be: is this a Tallystick server?")
+		}
+		seen(last)
+	}
+	if lines.Err() != nil {
+		return last, io.ErrUnexpectedEOF
+	}
+	return last, nil
+}
+
+// stream begins an answer that is read as it comes, for as long as it takes.
+func (c *Client) stream(ctx context.Context, path string) (io.ReadCloser, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	c.authorize(r)
+	patient := *c.http
+	patient.Timeout = 0
+	answer, err := patient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		defer answer.Body.Close()
+		data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+		if err != nil {
+			return nil, err
+		}
+		return nil, refusal(answer, data)
+	}
+	return answer.Body, nil
+}

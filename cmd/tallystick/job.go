@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"charm.land/bubbles/v2/progress"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/tallystick/tallystick/client"
+)
+
+func (p *program) jobCommands() *cobra.Command {
+	return group("job", "Work on many things that goes on by itself",
+		p.jobList(), p.jobShow(), p.jobItems(), p.jobWatch(), p.jobResume(), p.jobCancel())
+}
+
+// A jobDocument is a job as spec/cli.md shows it: its state is one of four words, and what it is in full is beside it.
+type jobDocument struct {
+	client.Job
+	State  string `json:"state"`
+	Status string `json:"status"`
+}
+
+// fourStates are the words of spec/cli.md for the states of a job; the others are their own.
+var fourStates = map[string]string{"queued": "running", "done_with_errors": "done"}
+
+func documentOf(j client.Job) jobDocument {
+	d := jobDocument{Job: j, State: j.State, Status: j.State}
+	if word, other := fourStates[j.State]; other {
+		d.State = word
+	}
+	return d
+}
+
+// shownJob prints a job.
+func (p *program) shownJob(j client.Job) error {
+	if p.JSON {
+		return p.PrintJSON(documentOf(j))
+	}
+	kind := j.Kind
+	if j.DryRun {
+		kind += ", a dry run: nothing is changed"
+	}
+	p.fields("job", j.Job, "name", j.Name, "kind", kind, "state", stateWords(j), "items", fmt.Sprintf("%d, %d done, %d failed", j.Total, j.Done, j.Failed),
+		"message", j.Message, "started by", j.CreatedBy, "created", date(&j.CreatedAt), "started", date(j.StartedAt), "ended", date(j.EndedAt),
+		"rate", rateWords(j), "time left", leftWords(j), "results until", date(j.ResultsUntil))
+	if j.Failed > 0 {
+		p.Note(fmt.Sprintf("'tallystick job items %s --state failed' says what is wrong with which", j.Job))
+	}
+	return nil
+}
+
+func stateWords(j client.Job) string {
+	if j.State == "done_with_errors" {
+		return "done, with errors"
+	}
+	return j.State
+}
+
+func rateWords(j client.Job) string {
+	if j.PerSecond == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f a second", j.PerSecond)
+}
+
+func leftWords(j client.Job) string {
+	if j.SecondsLeft == nil {
+		return ""
+	}
+	return (time.Duration(*j.SecondsLeft) * time.Second).String()
+}
+
+func (p *program) jobList() *cobra.Command {
+	var f client.JobFilter
+	var most int
+	cmd := p.command("list", "List jobs, the newest first", 0, func(r run) error {
+		jobs := []jobDocument{}
+		for j, err := range r.server.AllJobs(r.ctx, f) {
+			if err != nil {
+				return err
+			}
+			if jobs = append(jobs, documentOf(j)); len(jobs) == most {
+				break
+			}
+		}
+		return p.table(map[string]any{"jobs": jobs}, []string{"JOB", "KIND", "NAME", "STATE", "ITEMS", "DONE", "FAILED", "CREATED"}, len(jobs), func(i int) []string {
+			j := jobs[i].Job
+			return []string{j.Job, j.Kind, j.Name, stateWords(j), number(j.Total), number(j.Done), number(j.Failed), date(&j.CreatedAt)}
+		})
+	})
+	s := cmd.Flags()
+	s.StringVar(&f.Kind, "kind", "", "only those of a `kind`: distribute, ...")
+	s.StringVar(&f.State, "state", "", "only those in a `state`: queued, running, done, done_with_errors, failed or cancelled")
+	s.IntVar(&most, "limit", 0, "at most so many (default all)")
+	return cmd
+}
+
+func (p *program) jobShow() *cobra.Command {
+	return p.command("show JOB", "Show a job, by its ID or name", 1, func(r run) error {
+		j, err := r.server.Job(r.ctx, r.args[0])
+		if err != nil {
+			return err
+		}
+		return p.shownJob(j)
+	})
+}
+
+func (p *program) jobItems() *cobra.Command {
+	var f client.JobItemFilter
+	var most int
+	cmd := p.command("items JOB", "List what became of each thing that a job is about", 1, func(r run) error {
+		return p.items(r.ctx, r.server, r.args[0], f, most)
+	})
+	cmd.Flags().StringVar(&f.State, "state", "", "only those in a `state`: waiting, done or failed")
+	cmd.Flags().IntVar(&most, "limit", 0, "at most so many (default all)")
+	return cmd
+}
+
+func (p *program) items(ctx context.Context, server *client.Client, job string, f client.JobItemFilter, most int) error {
+	f.Limit = 1000
+	items := []client.JobItem{}
+	for item, err := range server.AllJobItems(ctx, job, f) {
+		if err != nil {
+			return err
+		}
+		if items = append(items, item); len(items) == most {
+			break
+		}
+	}
+	return p.table(map[string]any{"items": items}, []string{"ITEM", "STATE", "CODE", "MESSAGE"}, len(items), func(i int) []string {
+		return []string{items[i].Key, items[i].State, items[i].Code, items[i].Message}
+	})
+}
+
+func (p *program) jobWatch() *cobra.Command {
+	return p.command("watch JOB", "Follow a job to its end", 1, func(r run) error {
+		return p.followed(r, r.args[0])
+	})
+}
+
+// followed follows a job to its end and shows it.
+func (p *program) followed(r run, job string) error {
+	j, err := p.follow(r, job)
+	if err != nil {
+		return err
+	}
+	return p.shownJob(j)
+}
+
+// follow follows a job to its end. It goes on when nobody follows it any more.
+func (p *program) follow(r run, job string) (client.Job, error) {
+	bar := p.progressBar()
+	j, err := r.server.WatchJob(r.ctx, job, bar.show)
+	bar.end()
+	if r.ctx.Err() != nil {
+		p.Note(fmt.Sprintf("the job goes on: 'tallystick job watch %s' follows it, 'tallystick job cancel %s' ends it", job, job))
+	}
+	return j, err
+}
+
+func (p *program) jobResume() *cobra.Command {
+	var how client.JobResumption
+	cmd := p.command("resume JOB", "Go on with a job that was cancelled or failed, where it stopped", 1, nil)
+	cmd.Flags().BoolVar(&how.RetryFailed, "retry-failed", false, "try what failed again")
+	wait := cmd.Flags().Bool("wait", false, "follow the job to its end")
+	p.does(cmd, func(r run) error {
+		j, err := r.server.ResumeJob(r.ctx, r.args[0], how)
+		if err != nil {
+			return err
+		}
+		if *wait {
+			return p.followed(r, j.Job)
+		}
+		return p.shownJob(j)
+	})
+	return cmd
+}
+
+func (p *program) jobCancel() *cobra.Command {
+	return p.command("cancel JOB", "End a job; what is done stays", 1, func(r run) error {
+		j, err := r.server.CancelJob(r.ctx, r.args[0])
+		if err != nil {
+			return err
+		}
+		return p.shownJob(j)
+	})
+}
+
+// A progressBar shows how far a job is: as a bar on a terminal, else as a line for each tenth.
+type progressBar struct {
+	p     *program
+	bar   *progress.Model // nil where there is no terminal
+	tenth int             // of the last line
+	shown bool
+}
+
+func (p *program) progressBar() *progressBar {
+	b := &progressBar{p: p, tenth: -1}
+	if f, is := p.Err.(*os.File); is && term.IsTerminal(int(f.Fd())) {
+		const widest = 50
+		width := widest
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+			width = min(widest, max(10, columns-50))
+		}
+		m := progress.New(progress.WithWidth(width), progress.WithoutPercentage())
+		b.bar = &m
+	}
+	return b
+}
+
+func (b *progressBar) show(j client.Job) {
+	finished := j.Done + j.Failed
+	part := 1.0
+	if j.Total > 0 {
+		part = float64(finished) / float64(j.Total)
+	}
+	words := fmt.Sprintf("%d of %d", finished, j.Total)
+	if j.Failed > 0 {
+		words += fmt.Sprintf(", %d failed", j.Failed)
+	}
+	if j.PerSecond > 0 {
+		words += ", " + rateWords(j)
+	}
+	if j.SecondsLeft != nil {
+		words += ", " + leftWords(j) + " left"
+	}
+	if b.bar != nil {
+		const clear = "\r\x1b[K"
+		fmt.Fprintf(b.p.Err, "%s%s %3.0f%% %s", clear, b.bar.ViewAs(part), 100*part, words)
+		b.shown = true
+		return
+	}
+	if tenth := int(10 * part); tenth > b.tenth {
+		b.tenth = tenth
+		b.p.Note(fmt.Sprintf("%.0f%%, %s", 100*part, words))
+	}
+}
+
+// end leaves the line of the bar.
+func (b *progressBar) end() {
+	if b.shown {
+		fmt.Fprintln(b.p.Err)
+	}
+}

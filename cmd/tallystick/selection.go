@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"strings"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// filters are what --select takes.
+const filters = "`filter` is all, undistributed, unconfirmed, serials:FILE, user-file:FILE, group:NAME, domain:NAME, profile:NAME or search:TEXT"
+
+// selection reads a filter. Files hold one serial or user ID a line; - is standard input.
+func (p *program) selection(filter string) (client.Selection, error) {
+	kind, value, _ := strings.Cut(filter, ":")
+	var s client.Selection
+	switch {
+	case filter == "all":
+		s.All = true
+	case filter == "undistributed":
+		s.Undistributed = true
+	case filter == "unconfirmed":
+		s.Unconfirmed = true
+	case value == "":
+		return s, cli.Usagef("--select: the %s", strings.ReplaceAll(filters, "`", ""))
+	case kind == "group":
+		s.Group = value
+	case kind == "domain":
+		s.Domain = value
+	case kind == "profile":
+		s.Profile = value
+	case kind == "search":
+		s.Query = value
+	case kind == "serials", kind == "user-file":
+		lines, err := p.readLines(value)
+		if err != nil {
+			return s, err
+		}
+		if kind == "serials" {
+			s.Serials = lines
+		} else {
+			s.Users = lines
+		}
+	default:
+		return s, cli.Usagef("--select: the %s", strings.ReplaceAll(filters, "`", ""))
+	}
+	return s, nil
+}
+
+// readLines reads a file with one thing a line, without blanks around it and without empty lines and those that begin with #.
+func (p *program) readLines(name string) ([]string, error) {
+	data, err := p.readFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for text := bufio.NewScanner(bytes.NewReader(data)); text.Scan(); {
+		if line := strings.TrimSpace(text.Text()); line != "" && !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		return nil, fault.New(fault.Invalid, "%s names nothing: it takes one a line", name)
+	}
+	return lines, nil
+}
