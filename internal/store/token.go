@@ -119,7 +119,37 @@ func (db *DB) Token(ctx context.Context, serial string) (token.Token, error) {
 
 // Tokens lists tokens by serial. It locks nothing.
 func (db *DB) Tokens(ctx context.Context, f token.Filter) ([]token.Token, error) {
-	var c conditions
+	c := db.selecting(f)
+	return db.tokens(ctx, c.clause("serial", f.Limit), c.args...)
+}
+
+// TokenSerials lists the serials of tokens in their order.
+func (db *DB) TokenSerials(ctx context.Context, f token.Filter) ([]string, error) {
+	c := db.selecting(f)
+	return list(ctx, db, text, "SELECT serial FROM token"+c.clause("serial", f.Limit), c.args...)
+}
+
+// TokensOf lists the serials of the tokens of users that f lets pass, by user.
+func (db *DB) TokensOf(ctx context.Context, userIDs []string, f token.Filter) (map[string][]string, error) {
+	of := map[string][]string{}
+	if userIDs = possible(userIDs); len(userIDs) == 0 {
+		return of, nil
+	}
+	c := db.selecting(f)
+	among, args := db.among(len(c.args)+1, anys(userIDs))
+	c.where, c.args = append(c.where, "user_id "+among), append(c.args, args...)
+	scan := func(r row) (struct{}, error) {
+		var serial, id string
+		err := r.Scan(&serial, &id)
+		of[id] = append(of[id], serial)
+		return struct{}{}, err
+	}
+	_, err := list(ctx, db, scan, "SELECT serial, user_id FROM token"+c.clause("serial", 0), c.args...)
+	return of, err
+}
+
+// selecting are the conditions of a filter.
+func (db *DB) selecting(f token.Filter) (c conditions) {
 	c.containing(f.Query)
 	if f.UserID != "" {
 		c.and("user_id = $%d", f.UserID)
@@ -145,10 +175,26 @@ func (db *DB) Tokens(ctx context.Context, f token.Filter) ([]token.Token, error)
 	if !f.ExpiresBefore.IsZero() {
 		c.and("effective_expiry < $%d", micros(f.ExpiresBefore))
 	}
+	if f.Issued {
+		c.where = append(c.where, "issue_count > 0")
+	}
+	if f.Unconfirmed {
+		c.where = append(c.where, "distribution IN ('issued', 'pending_activation', 'activation_lapsed')")
+	}
+	if f.Waiting {
+		c.where = append(c.where, "pending_until IS NOT NULL")
+	}
+	if serials := possible(f.Serials); f.Serials != nil {
+		if len(serials) == 0 {
+			serials = []string{""}
+		}
+		among, args := db.among(len(c.args)+1, anys(serials))
+		c.where, c.args = append(c.where, "serial "+among), append(c.args, args...)
+	}
 	if f.After != "" {
 		c.and("serial > $%d", f.After)
 	}
-	return db.tokens(ctx, c.clause("serial", f.Limit), c.args...)
+	return c
 }
 
 // NextToken returns and locks an unassigned token that is not lost and whose effective expiry is not before

@@ -23,6 +23,10 @@ type Filter struct {
 	Extendable    *bool     // whether the lifetime can be extended (section 11.3)
 	ExpiresBefore time.Time // effective expiry, exclusive; zero for any
 	Query         string    // part of serial, user ID or nickname, in any case
+	Issued        bool      // only those that were delivered at least once
+	Unconfirmed   bool      // only those that were delivered, or offered, and not seen since
+	Waiting       bool      // only those whose old seed lives until the new one is used
+	Serials       []string  // only these; at most 1000, nil for any
 	After         string    // only serials after this one: the next page
 	Limit         int       // at most so many; 0 for all
 }
@@ -35,6 +39,10 @@ type Store interface {
 	Token(ctx context.Context, serial string) (Token, error)
 	// Tokens lists tokens by serial.
 	Tokens(ctx context.Context, f Filter) ([]Token, error)
+	// TokenSerials lists the serials of tokens in their order.
+	TokenSerials(ctx context.Context, f Filter) ([]string, error)
+	// TokensOf lists the serials of the tokens of at most 1000 users that f lets pass, by user.
+	TokensOf(ctx context.Context, userIDs []string, f Filter) (map[string][]string, error)
 	// NextToken returns and locks an unassigned token whose effective expiry is not before
 	// the given day: the one that expires first. [fault.NoToken] if there is none.
 	NextToken(ctx context.Context, notBefore time.Time) (Token, error)

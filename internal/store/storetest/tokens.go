@@ -124,7 +124,9 @@ func tokensAreSelected(t *testing.T, s fixture) {
 		func(*token.Token) {},
 		func(r *token.Token) { r.UserID, r.Enabled = "alice", true },
 		func(r *token.Token) { r.UserID, r.Nickname = "Bób%", "My_Phone" },
-		func(r *token.Token) { r.UserID, r.Distribution, r.Profile = "alice", token.Issued, "phones" },
+		func(r *token.Token) {
+			r.UserID, r.Distribution, r.Profile, r.IssueCount, r.PendingUntil = "alice", token.Issued, "phones", 2, day(3)
+		},
 		func(r *token.Token) { r.EffectiveExpiry = day(10) },
 	} {
 		r := made(n)
@@ -160,6 +162,12 @@ func tokensAreSelected(t *testing.T, s fixture) {
 		"page":          {token.Filter{After: "000000000001", Limit: 2}, "23"},
 		"several":       {token.Filter{UserID: "alice", Enabled: &no, Query: "alice", Limit: 5}, "3"},
 		"no such texts": {token.Filter{UserID: "\x00", Query: "\xff"}, ""},
+		"issued":        {token.Filter{Issued: true}, "3"},
+		"unconfirmed":   {token.Filter{Unconfirmed: true}, "3"},
+		"waiting":       {token.Filter{Waiting: true}, "3"},
+		"serials":       {token.Filter{Serials: []string{"000000000004", "none", "000000000001", "\x00"}}, "14"},
+		"no serials":    {token.Filter{Serials: []string{"\x00"}}, ""},
+		"serials and":   {token.Filter{Serials: []string{"000000000004", "000000000001"}, UserID: "alice", After: "000000000000"}, "1"},
 	} {
 		found, err := s.Tokens(t.Context(), c.filter)
 		got := ""
@@ -172,7 +180,20 @@ func tokensAreSelected(t *testing.T, s fixture) {
 		if got != c.want {
 			t.Errorf("%s: found %q, want %q", name, got, c.want)
 		}
+		serials, err := s.TokenSerials(t.Context(), c.filter)
+		if got = ""; len(must(t, serials, err)) > 0 {
+			for _, serial := range serials {
+				got += serial[11:]
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: serials %q, want %q", name, got, c.want)
+		}
 	}
+	of, err := s.TokensOf(t.Context(), []string{"alice", "nobody", "Bób%", "\x00"}, token.Filter{})
+	same(t, must(t, of, err), map[string][]string{"alice": {"000000000001", "000000000003"}, "Bób%": {"000000000002"}})
+	of, err = s.TokensOf(t.Context(), []string{"alice", "Bób%"}, token.Filter{Enabled: &yes, Query: "ALI"})
+	same(t, must(t, of, err), map[string][]string{"alice": {"000000000001"}})
 }
 
 func nextToken(t *testing.T, s fixture) {

@@ -1,0 +1,43 @@
+package api
+
+import (
+	"iter"
+
+	"context"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// selectionOf reads a selection. What undistributed means needs users: nothing is delivered to nobody.
+func selectionOf(in client.Selection) (token.Selection, error) {
+	before, err := dayOf(in.ExpiresBefore)
+	if err != nil {
+		return token.Selection{}, err
+	}
+	if in.Domain != "" {
+		return token.Selection{}, fault.New(fault.Invalid, "there are no security domains")
+	}
+	s := token.Selection{All: in.All, Serials: in.Serials, UserIDs: in.Users, Filter: token.Filter{
+		Group: in.Group, Profile: in.Profile, Distribution: token.Distribution(in.Distribution), Query: in.Query, ExpiresBefore: before,
+		Assigned: in.Assigned, Enabled: in.Enabled, Unconfirmed: in.Unconfirmed,
+	}}
+	if in.Undistributed {
+		assigned := true
+		s.Filter.Distribution, s.Filter.Assigned = token.NotDistributed, &assigned
+	}
+	return s, nil
+}
+
+// selected are the items of a job about tokens.
+func (a *API) selected(ctx context.Context, s token.Selection) iter.Seq2[job.NewItem, error] {
+	return func(yield func(job.NewItem, error) bool) {
+		for serial, err := range a.Tokens.Select(ctx, s) {
+			if !yield(job.NewItem{Key: serial}, err) {
+				return
+			}
+		}
+	}
+}

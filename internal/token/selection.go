@@ -1,0 +1,129 @@
+package token
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// A Selection says which tokens something for many is about: those for which all of it holds. The zero value selects nothing.
+type Selection struct {
+	All     bool     // every token, as far as Filter lets it pass
+	Serials []string // these, in their order; one that there is no token of is selected all the same, so that it can be reported
+	UserIDs []string // tokens of these users
+	Filter  Filter   // its After and Limit are not looked at
+}
+
+// narrow tells whether the filter says anything.
+func (f Filter) narrow() bool {
+	f.After, f.Limit = "", 0
+	return f.UserID != "" || f.Group != "" || f.Query != "" || f.Profile != "" || f.Distribution != "" || f.Assigned != nil || f.Enabled != nil ||
+		f.Unconfirmed || f.Issued || f.Waiting || !f.ExpiresBefore.IsZero()
+}
+
+const (
+	serialsAtOnce = 10_000 // that a selection reads
+	keysAtOnce    = 1000   // of a list that it reads about
+)
+
+// Select goes through the serials of a selection: in the order of its list, else by serial. It reads some at a time, so that it may be
+// large. After an error it ends. [fault.Invalid] if nothing is selected.
+func (r *Registry) Select(ctx context.Context, s Selection) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		var err error
+		switch {
+		case len(s.Serials) > 0 && len(s.UserIDs) > 0:
+			err = fault.New(fault.Invalid, "a selection lists serials or users, not both")
+		case len(s.Serials) > 0:
+			err = r.listed(ctx, s, yield)
+		case len(s.UserIDs) > 0:
+			err = r.held(ctx, s, yield)
+		case s.All, s.Filter.narrow():
+			err = r.filtered(ctx, s.Filter, yield)
+		default:
+			err = fault.New(fault.Invalid, "nothing is selected: say which tokens, or all of them")
+		}
+		if err != nil {
+			yield("", err)
+		}
+	}
+}
+
+// filtered yields the serials of the tokens that a filter lets pass.
+func (r *Registry) filtered(ctx context.Context, f Filter, yield func(string, error) bool) error {
+	f.After, f.Limit = "", serialsAtOnce
+	for {
+		some, err := r.Store.TokenSerials(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, serial := range some {
+			if !yield(serial, nil) {
+				return nil
+			}
+		}
+		if len(some) < f.Limit {
+			return nil
+		}
+		f.After = some[len(some)-1]
+	}
+}
+
+// listed yields serials of a list, each once; those that a filter lets pass, if there is one.
+func (r *Registry) listed(ctx context.Context, s Selection, yield func(string, error) bool) error {
+	seen := make(map[string]bool, len(s.Serials))
+	for some := range slices.Chunk(s.Serials, keysAtOnce) {
+		pass := map[string]bool{}
+		if s.Filter.narrow() {
+			f := s.Filter
+			f.Serials = some
+			found, err := r.Store.TokenSerials(ctx, f)
+			if err != nil {
+				return err
+			}
+			for _, serial := range found {
+				pass[serial] = true
+			}
+		}
+		for _, serial := range some {
+			if serial = strings.TrimSpace(serial); seen[serial] || s.Filter.narrow() && !pass[serial] {
+				continue
+			}
+			seen[serial] = true
+			if !yield(serial, nil) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// held yields the serials of the tokens of users, user by user. A user who holds none is refused: whoever lists her expects
+// that she gets something.
+func (r *Registry) held(ctx context.Context, s Selection, yield func(string, error) bool) error {
+	seen := make(map[string]bool, len(s.UserIDs))
+	for some := range slices.Chunk(s.UserIDs, keysAtOnce) {
+		found, err := r.Store.TokensOf(ctx, some, s.Filter)
+		if err != nil {
+			return err
+		}
+		for _, id := range some {
+			if seen[id] {
+				continue
+			}
+			seen[id] = true
+			if len(found[id]) == 0 {
+				return fault.New(fault.TokenNotAssigned, "user %q does not exist, or holds no token that is asked for", id).With("user_id", id)
+			}
+			for _, serial := range found[id] {
+				if !yield(serial, nil) {
+					return nil
+				}
+			}
+		}
+	}
+	return nil
+}
