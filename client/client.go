@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -98,6 +99,13 @@ type Error struct {
 // Error returns the message for people.
 func (e *Error) Error() string { return e.Message }
 
+// dryRun is where a context says that nothing is to be changed.
+type dryRun struct{}
+
+// DryRun makes calls with that context change nothing: the server does what they ask for, undoes it, and answers as it
+// would have. Calls that delete or unassign can be made so; the server refuses others with INVALID.
+func DryRun(ctx context.Context) context.Context { return context.WithValue(ctx, dryRun{}, true) }
+
 // A call is one request and what is expected of it.
 type call struct {
 	method  string
@@ -162,8 +170,13 @@ func transient(err error) bool {
 
 func (c *Client) try(ctx context.Context, w call, body []byte, key string) error {
 	address := c.base + w.path
-	if len(w.query) > 0 {
-		address += "?" + w.query.Encode()
+	parameters := url.Values{}
+	maps.Copy(parameters, w.query)
+	if w.method != http.MethodGet && ctx.Value(dryRun{}) != nil {
+		parameters.Set("dry_run", "true")
+	}
+	if len(parameters) > 0 {
+		address += "?" + parameters.Encode()
 	}
 	r, err := http.NewRequestWithContext(ctx, w.method, address, bytes.NewReader(body))
 	if err != nil {

@@ -79,87 +79,6 @@ type UserPage struct {
 	Next  string `json:"next,omitempty"` // the After of the next page; "" after the last
 }
 
-// A Device says what the apps of one device type can take.
-type Device struct {
-	DeviceType      string   `json:"device_type"` // as profiles name it: "android"
-	Title           string   `json:"title"`       // for people
-	Version         int      `json:"version"`
-	Digits          []int    `json:"digits"`
-	IntervalSeconds []int    `json:"interval_seconds"`
-	PINTypes        []string `json:"pin_types"`
-	DeliveryMethods []string `json:"delivery_methods"`
-	ClassGUID       string   `json:"class_guid"`        // binds a token to the device type; "" if the type has none
-	DeviceIDPattern string   `json:"device_id_pattern"` // regular expression; "" if no device ID may be given
-	CTFVersion      int      `json:"ctf_version"`       // of compressed strings
-	MaxNickname     int      `json:"max_nickname"`      // characters; 0 if none is supported
-	MaxPassword     int      `json:"max_password"`      // of deliveries, characters
-	MaxTokens       int      `json:"max_tokens"`        // that one app can hold; 0 if not known
-}
-
-// A DeviceList is all device types.
-type DeviceList struct {
-	Devices []Device `json:"devices"`
-}
-
-// A Profile says what tokens on one platform are like and how they are delivered.
-type Profile struct {
-	Profile               string    `json:"profile"` // its name
-	DeviceType            string    `json:"device_type"`
-	Digits                int       `json:"digits"`           // 6 or 8
-	IntervalSeconds       int       `json:"interval_seconds"` // 30 or 60
-	PINType               string    `json:"pin_type"`         // pinpad, fob or none
-	DeliveryMethod        string    `json:"delivery_method"`  // file, ctf or ctkip
-	CTFVersion            int       `json:"ctf_version"`      // 2, 3 or 4
-	Binding               string    `json:"binding"`          // class, none or device_id
-	Protection            string    `json:"protection"`       // optional, none, password, user_id or user_id_password
-	ActivationLifeSeconds int64     `json:"activation_life_seconds"`
-	SwitchOver            string    `json:"switch_over"`   // immediate or on_activation
-	GraceSeconds          int64     `json:"grace_seconds"` // how long an old seed may outlive a redistribution on activation
-	Notes                 string    `json:"notes"`
-	CreatedAt             time.Time `json:"created_at"`
-	Version               int       `json:"version"`
-}
-
-// A NewProfile is a profile to be added. What is not said follows the device
-// type and the defaults of the server.
-type NewProfile struct {
-	Profile               string `json:"profile"`
-	DeviceType            string `json:"device_type"`
-	Digits                int    `json:"digits,omitempty"`
-	IntervalSeconds       int    `json:"interval_seconds,omitempty"`
-	PINType               string `json:"pin_type,omitempty"`
-	DeliveryMethod        string `json:"delivery_method,omitempty"`
-	CTFVersion            int    `json:"ctf_version,omitempty"`
-	Binding               string `json:"binding,omitempty"`
-	Protection            string `json:"protection,omitempty"`
-	ActivationLifeSeconds int64  `json:"activation_life_seconds,omitempty"`
-	SwitchOver            string `json:"switch_over,omitempty"`
-	GraceSeconds          *int64 `json:"grace_seconds,omitempty"` // 0 is none
-	Notes                 string `json:"notes,omitempty"`
-}
-
-// A ProfileEdit changes a profile; what is nil stays. Tokens that were
-// delivered keep what they got.
-type ProfileEdit struct {
-	DeviceType            *string `json:"device_type,omitempty"`
-	Digits                *int    `json:"digits,omitempty"`
-	IntervalSeconds       *int    `json:"interval_seconds,omitempty"`
-	PINType               *string `json:"pin_type,omitempty"`
-	DeliveryMethod        *string `json:"delivery_method,omitempty"`
-	CTFVersion            *int    `json:"ctf_version,omitempty"`
-	Binding               *string `json:"binding,omitempty"`
-	Protection            *string `json:"protection,omitempty"`
-	ActivationLifeSeconds *int64  `json:"activation_life_seconds,omitempty"`
-	SwitchOver            *string `json:"switch_over,omitempty"`
-	GraceSeconds          *int64  `json:"grace_seconds,omitempty"`
-	Notes                 *string `json:"notes,omitempty"`
-}
-
-// A ProfileList is all profiles.
-type ProfileList struct {
-	Profiles []Profile `json:"profiles"`
-}
-
 // A TokenPolicy holds the rules for tokens and their PINs.
 type TokenPolicy struct {
 	IncorrectBeforeNTC      int      `json:"incorrect_before_ntc"` // wrong passcodes in a row before the next tokencode is asked for; 0 for never
@@ -384,6 +303,7 @@ type Delivery struct {
 	CTF               string     `json:"ctf,omitempty"` // the bare digits
 	CTFURL            string     `json:"ctf_url,omitempty"`
 	CTKIPURL          string     `json:"ctkip_url,omitempty"`
+	CTKIPLink         string     `json:"ctkip_link,omitempty"` // opens the app with URL and code
 	ActivationCode    string     `json:"activation_code,omitempty"`
 	ActivationExpires *time.Time `json:"activation_expires,omitempty"`
 	QR                string     `json:"qr,omitempty"` // the text that the QR code holds

@@ -102,9 +102,15 @@ var linkEscapes = strings.NewReplacer("%", "%25", "&", "%26", "#", "%23", " ", "
 
 // Text is the link in the form that opens an app, with the code in it: as secret as the code. The
 // URL stands there without further encoding, as apps expect it.
-func (l Link) Text(appScheme string) string {
+func (l Link) Text(appScheme string) string { return l.text(appScheme + "://ctkip") }
+
+// Loopback is the link behind an address that leads to the device itself, for mail programs that drop schemes they do not
+// know: an app that listens there, or for that address, takes it.
+func (l Link) Loopback() string { return l.text("http://127.0.0.1" + loopbackPath) }
+
+func (l Link) text(start string) string {
 	scheme, address, _ := strings.Cut(l.URL, "://")
-	text := appScheme + "://ctkip?scheme=" + scheme + "&url=" + linkEscapes.Replace(address)
+	text := start + "?scheme=" + scheme + "&url=" + linkEscapes.Replace(address)
 	if l.Code != "" {
 		text += "&activationCode=" + linkEscapes.Replace(string(l.Code))
 	}

@@ -112,7 +112,7 @@ func (p *program) handOut(issue client.Issue, f *deliveryFlags) error {
 		p.Note("warning: " + w)
 	}
 	if f.qr != "" && d.QR == "" {
-		p.Note(fmt.Sprintf("warning: a token file has no QR code: %s was not drawn", f.qr))
+		p.Note(fmt.Sprintf("warning: a token file has no QR code, and some device types read none: %s was not drawn", f.qr))
 		f.qr = ""
 	}
 	file, err := f.write(d, p.Out)
@@ -127,7 +127,11 @@ func (p *program) handOut(issue client.Issue, f *deliveryFlags) error {
 		return nil
 	}
 	fmt.Fprintf(p.Out, "token %s, generation %d, %s\n", issue.Serial, issue.Generation, methodWords[d.Method])
-	p.fields("file", file, "string", d.CTF, "link", d.CTFURL, "server", d.CTKIPURL, "activation code", d.ActivationCode, "good until", date(d.ActivationExpires),
+	link := d.CTFURL
+	if d.QR == "" {
+		link += d.CTKIPLink // else it is in the QR code
+	}
+	p.fields("file", file, "string", d.CTF, "link", link, "server", d.CTKIPURL, "activation code", d.ActivationCode, "good until", date(d.ActivationExpires),
 		"qr code", f.qr, "old seed until", date(issue.OldUntil))
 	if d.QR != "" && f.qr == "" && p.showsPictures() {
 		code, err := distribution.DrawQR(d.QR)
@@ -168,7 +172,7 @@ func (f *deliveryFlags) write(d client.Delivery, out io.Writer) (string, error) 
 	case "ctf":
 		content = []byte(d.CTFURL + "\n")
 	case "ctkip":
-		content = []byte(d.QR + "\n")
+		content = []byte(d.CTKIPLink + "\n")
 	}
 	if name == "" {
 		return "", nil

@@ -159,7 +159,15 @@ func (p *program) userDelete() *cobra.Command {
 func (p *program) deletion(use, short string, do func(run) error) *cobra.Command {
 	cmd := p.command(use, short, 1, nil)
 	yes := cmd.Flags().Bool("yes", false, "do not ask")
+	dryRun := cmd.Flags().Bool("dry-run", false, "delete nothing, and say whether it could be done")
 	p.does(cmd, func(r run) error {
+		if *dryRun {
+			r.ctx = client.DryRun(r.ctx)
+			if err := do(r); err != nil {
+				return err
+			}
+			return p.result(map[string]string{"would_delete": r.args[0]}, "would delete %s", r.args[0])
+		}
 		if !*yes && p.Interactive() && !p.Confirm("Delete %s?", r.args[0]) {
 			return cli.Usagef("nothing was deleted")
 		}

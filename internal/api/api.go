@@ -137,6 +137,8 @@ func (a *API) routes() []route {
 
 		{"GET /v1/devices", access.Read, a.listDevices, nil},
 		{"GET /v1/devices/{device_type}", access.Read, a.showDevice, nil},
+		{"POST /v1/devices/import", access.ManageProfiles, a.importDevices, nil},
+		{"DELETE /v1/devices/{device_type}", access.ManageProfiles, a.deleteDevice, nil},
 		{"POST /v1/profiles", access.ManageProfiles, a.addProfile, nil},
 		{"GET /v1/profiles", access.Read, a.listProfiles, nil},
 		{"GET /v1/profiles/{profile}", access.Read, a.showProfile, nil},

@@ -51,7 +51,7 @@ func (a *API) issue(ctx context.Context, r *request, do func(context.Context) (d
 		Warnings: mapped(d.Warnings, func(w string) string { return w }),
 		Delivery: client.Delivery{
 			Method: string(d.Method), File: d.File, FileName: d.FileName, CTF: d.CTF, CTFURL: d.CTFURL,
-			CTKIPURL: d.CTKIPURL, ActivationCode: d.ActivationCode, ActivationExpires: moment(d.ActivationExpires), QR: d.QR,
+			CTKIPURL: d.CTKIPURL, CTKIPLink: d.Link, ActivationCode: d.ActivationCode, ActivationExpires: moment(d.ActivationExpires), QR: d.QR,
 		},
 	})
 	out.serial = d.Serial

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -126,11 +127,33 @@ func (a *API) guard(t route, op *operation) http.Handler {
 				return answer{}, err
 			}
 		}
+		if dry := in.flag("dry_run"); dry != nil && *dry {
+			return a.undone(r.Context(), in, t.do)
+		}
 		if key := r.Header.Get("Idempotency-Key"); key != "" {
 			return a.once(r.Context(), in, key, t.do)
 		}
 		return t.do(r.Context(), in)
 	})
+}
+
+// errUndo ends the transaction of a dry run.
+var errUndo = errors.New("a dry run is undone")
+
+// undone does a dry run: the handler does all of its work, in a transaction that is then undone.
+func (a *API) undone(ctx context.Context, r *request, do handler) (answer, error) {
+	var out answer
+	err := a.Store.Transact(ctx, func(ctx context.Context) error {
+		var err error
+		if out, err = do(ctx, r); err != nil {
+			return err
+		}
+		return errUndo
+	})
+	if errors.Is(err, errUndo) {
+		return out, nil
+	}
+	return answer{}, err
 }
 
 // show writes what do answers. A panic is a defect of the one request.

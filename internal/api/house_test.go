@@ -23,6 +23,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/clock"
+	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
@@ -96,13 +97,14 @@ func furnish(t testing.TB, db *store.DB) *house {
 	}
 	made := &records.Registry{Store: db, Keys: keys, Now: h.now}
 	must(t, made.BeginSerials(ctx))
+	devices := &device.Registry{Store: db, Now: h.now}
 	policies := &policy.Registry{Store: db, Now: h.now}
 	h.API = try(New(Config{
-		Users: &user.Registry{Store: db, Now: h.now}, Groups: &user.Groups{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Now: h.now}, Policies: policies,
+		Users: &user.Registry{Store: db, Now: h.now}, Groups: &user.Groups{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: h.now}, Policies: policies,
 		Tokens: &token.Registry{Store: db, Now: h.now}, Keys: &access.Registry{Store: db, Hash: keys, Now: h.now}, Records: made,
 		Agents:        &access.Agents{Store: db, Keys: keys, Now: h.now},
 		RADIUS:        &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now},
-		Distributor:   &distribution.Distributor{Store: db, Keys: keys, Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
+		Distributor:   &distribution.Distributor{Store: db, Devices: devices, Keys: keys, Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
 		Authenticator: &authentication.Engine{Store: db, Keys: keys, Policies: policies, Now: h.now},
 		Reports:       &report.Registry{Store: db, Policies: policies, Now: h.now},
 		Jobs:          &job.Registry{Store: db, Keys: keys, Now: h.now, Logger: logger},

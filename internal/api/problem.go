@@ -24,6 +24,8 @@ var statuses = map[fault.Code]int{
 	fault.GroupNotFound:   http.StatusNotFound,
 	fault.ProfileNotFound: http.StatusNotFound,
 	fault.DeviceNotFound:  http.StatusNotFound,
+	fault.DeviceDuplicate: http.StatusConflict,
+	fault.DeviceInUse:     http.StatusConflict,
 	fault.TokenNotFound:   http.StatusNotFound,
 	fault.AttemptNotFound: http.StatusNotFound,
 

@@ -10,37 +10,14 @@ import (
 	"github.com/tallystick/tallystick/internal/profile"
 )
 
-func deviceOf(d device.Definition) client.Device {
-	out := client.Device{
-		DeviceType: d.Name, Title: d.Title, Version: d.Version, Digits: d.Digits, IntervalSeconds: d.Intervals,
-		PINTypes:        mapped(d.PINTypes, func(t device.PINType) string { return string(t) }),
-		DeliveryMethods: mapped(d.Methods, func(m device.Method) string { return string(m) }),
-		ClassGUID:       d.ClassGUID, CTFVersion: d.CTFVersion, MaxNickname: d.Nickname, MaxPassword: d.MaxPassword, MaxTokens: d.MaxTokens,
-	}
-	if d.DeviceID != nil {
-		out.DeviceIDPattern = d.DeviceID.String()
-	}
-	return out
-}
-
-func (a *API) listDevices(context.Context, *request) (answer, error) {
-	return ok(client.DeviceList{Devices: mapped(device.All(), deviceOf)})
-}
-
-func (a *API) showDevice(_ context.Context, r *request) (answer, error) {
-	d, err := device.Find(r.PathValue("device_type"))
-	if err != nil {
-		return answer{}, err
-	}
-	return ok(deviceOf(d))
-}
-
 func profileOf(p profile.Profile) client.Profile {
 	return client.Profile{
 		Profile: p.Name, DeviceType: p.DeviceType, Digits: p.Digits, IntervalSeconds: p.Interval, PINType: string(p.PINType),
 		DeliveryMethod: string(p.Method), CTFVersion: p.CTFVersion, Binding: string(p.Binding), Protection: string(p.Protection),
-		ActivationLifeSeconds: int64(p.ActivationLife / time.Second), SwitchOver: string(p.SwitchOver),
-		GraceSeconds: int64(p.Grace / time.Second), Notes: p.Notes, CreatedAt: p.CreatedAt, Version: p.Version,
+		URLStyle: string(p.URLStyle), ActivationLifeSeconds: int64(p.ActivationLife / time.Second), SwitchOver: string(p.SwitchOver),
+		GraceSeconds: int64(p.Grace / time.Second), SelfService: p.SelfService.Available, DisplayName: p.SelfService.DisplayName,
+		Description: p.SelfService.Description, ImageURL: p.SelfService.ImageURL, AppURL: p.SelfService.AppURL, HelpURL: p.SelfService.HelpURL,
+		Notes: p.Notes, CreatedAt: p.CreatedAt, Version: p.Version,
 	}
 }
 
@@ -57,16 +34,39 @@ func (a *API) addProfile(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	p, err := a.Profiles.Add(ctx, profile.Profile{
+	p := profile.Profile{
 		Name: in.Profile, DeviceType: in.DeviceType, Digits: in.Digits, Interval: in.IntervalSeconds, PINType: device.PINType(in.PINType),
 		Method: device.Method(in.DeliveryMethod), CTFVersion: in.CTFVersion, Binding: profile.Binding(in.Binding),
 		Protection: profile.Protection(in.Protection), ActivationLife: time.Duration(in.ActivationLifeSeconds) * time.Second,
-		SwitchOver: profile.SwitchOver(in.SwitchOver), Grace: graceOf(in.GraceSeconds), Notes: in.Notes,
-	})
-	if err != nil {
+		SwitchOver: profile.SwitchOver(in.SwitchOver), Grace: graceOf(in.GraceSeconds), URLStyle: device.Link(in.URLStyle), Notes: in.Notes,
+		SelfService: profile.SelfService{
+			Available: in.SelfService, DisplayName: in.DisplayName, Description: in.Description,
+			ImageURL: in.ImageURL, AppURL: in.AppURL, HelpURL: in.HelpURL,
+		},
+	}
+	if p, err = a.addProfileWith(ctx, p, in.DeviceFile); err != nil {
 		return answer{}, err
 	}
 	return created(at("profiles", p.Name), p.Version, profileOf(p))
+}
+
+// addProfileWith adds a profile, and in the same step the definition of its device type, if there is a file with one.
+func (a *API) addProfileWith(ctx context.Context, p profile.Profile, file []byte) (added profile.Profile, err error) {
+	if len(file) == 0 {
+		return a.Profiles.Add(ctx, p)
+	}
+	err = a.Store.Transact(ctx, func(ctx context.Context) error {
+		imported, _, err := a.Profiles.ImportDevices(ctx, file, false)
+		if err != nil {
+			return err
+		}
+		if p.DeviceType == "" && len(imported) == 1 {
+			p.DeviceType = imported[0].Definition.Name
+		}
+		added, err = a.Profiles.Add(ctx, p)
+		return err
+	})
+	return added, err
 }
 
 func (a *API) listProfiles(ctx context.Context, _ *request) (answer, error) {
@@ -100,6 +100,13 @@ func (a *API) editProfile(ctx context.Context, r *request) (answer, error) {
 		set(&p.Binding, (*profile.Binding)(in.Binding))
 		set(&p.Protection, (*profile.Protection)(in.Protection))
 		set(&p.SwitchOver, (*profile.SwitchOver)(in.SwitchOver))
+		set(&p.URLStyle, (*device.Link)(in.URLStyle))
+		set(&p.SelfService.Available, in.SelfService)
+		set(&p.SelfService.DisplayName, in.DisplayName)
+		set(&p.SelfService.Description, in.Description)
+		set(&p.SelfService.ImageURL, in.ImageURL)
+		set(&p.SelfService.AppURL, in.AppURL)
+		set(&p.SelfService.HelpURL, in.HelpURL)
 		set(&p.Notes, in.Notes)
 		if in.ActivationLifeSeconds != nil {
 			p.ActivationLife = time.Duration(*in.ActivationLifeSeconds) * time.Second

@@ -1,14 +1,16 @@
 // Package device says what the apps of a platform can take: the device
 // definitions, and the words for PIN types and delivery methods that profiles
 // and tokens share (spec/software-token-lifecycle.md sections 2 and 4.1).
+//
+// Some definitions are built in; others come in definition files ([Parse]), XML,
+// JSON or YAML, which docs/devices.md describes. A [Catalog] is all of them, and
+// [Registry.Current] the one that a server goes by.
 package device
 
 import (
 	"regexp"
-	"slices"
 	"strings"
-
-	"github.com/tallystick/tallystick/internal/fault"
+	"time"
 )
 
 // A PINType says how PIN and tokencode become the passcode.
@@ -31,96 +33,104 @@ const (
 	CTKIP Method = "ctkip" // dynamic seed provisioning
 )
 
-// A Definition is what one device type can take.
+// A Definition is what one device type can take. In JSON it is the content of a definition file.
 type Definition struct {
-	Name        string // stable, lower case: "android"
-	Title       string // for people: "Android"
-	Version     int
-	Digits      []int // allowed code lengths
-	Intervals   []int // allowed intervals, seconds
-	PINTypes    []PINType
-	Methods     []Method
-	ClassGUID   string         // binds a token to the device type; "" if the type has none
-	DeviceID    *regexp.Regexp // what a device ID looks like, separators included; nil if none may be given
-	CTFVersion  int            // version of compressed strings its apps read: 2, 3 or 4
-	CTFPrefix   CTFPrefix      // URL form of compressed strings
-	CTKIPLink   string         // start of the dynamic provisioning link
-	Nickname    int            // longest nickname, characters; 0 if none is supported
-	MaxPassword int            // longest delivery password, characters
-	MaxTokens   int            // tokens an app of this type can hold; 0 if not known
+	Name        string         `json:"device_type"` // stable, lower case: "android"
+	Title       string         `json:"title"`       // for people: "Android"
+	Version     int            `json:"version"`
+	Digits      []int          `json:"digits"`           // allowed code lengths
+	Intervals   []int          `json:"interval_seconds"` // allowed intervals
+	PINTypes    []PINType      `json:"pin_types"`
+	KeyBits     int            `json:"key_bits"`                    // size of the seed
+	Methods     []Method       `json:"delivery_methods"`            // the one to prefer first
+	QR          bool           `json:"qr"`                          // its apps read deliveries from QR codes
+	ClassGUID   string         `json:"class_guid,omitempty"`        // binds a token to the device type; "" if the type has none
+	DeviceID    *regexp.Regexp `json:"device_id_pattern,omitempty"` // of a whole device ID, separators included; nil if none may be given
+	CTFVersion  int            `json:"ctf_version"`                 // version of compressed strings its apps read: 2, 3 or 4
+	CTFLinks    []Link         `json:"ctf_links"`                   // URL forms of compressed strings, the default first
+	CTKIPLinks  []Link         `json:"ctkip_links"`                 // forms of dynamic provisioning links, the default first
+	Nickname    int            `json:"max_nickname"`                // longest nickname, characters; 0 if none is supported
+	MaxPassword int            `json:"max_password"`                // longest delivery password, characters
+	MaxTokens   int            `json:"max_tokens"`                  // tokens an app of this type can hold; 0 if not known
+
+	BuiltIn    bool      `json:"-"` // it came with the server
+	ImportedAt time.Time `json:"-"` // zero if it is built in
 }
 
-// A CTFPrefix names the URL form of a compressed string (spec/ctf.md section 1).
-type CTFPrefix string
+// A Link names the form of a URL that opens the app with a delivery.
+type Link string
 
-// The URL forms.
+// The forms of compressed strings (spec/ctf.md section 1).
 const (
-	PrefixAndroid CTFPrefix = "android" // http://127.0.0.1/securid/ctf?ctfData=
-	PrefixIPhone  CTFPrefix = "iphone"  // com.rsa.securid.iphone://ctf?ctfData=
-	PrefixSecurID CTFPrefix = "ios"     // com.rsa.securid://ctf?ctfData=
+	LinkAndroid Link = "android" // http://127.0.0.1/securid/ctf?ctfData=
+	LinkIPhone  Link = "iphone"  // com.rsa.securid.iphone://ctf?ctfData=
+	LinkIOS     Link = "ios"     // com.rsa.securid://ctf?ctfData=
 )
 
-// Links of dynamic provisioning (spec/ct-kip.md section 6.3).
+// The forms of dynamic provisioning links (spec/ct-kip.md section 6.3).
 const (
-	linkSecurID       = "com.rsa.securid://ctkip"
-	linkAuthenticator = "securidauthenticator://ctkip"
+	LinkSecurID       Link = "securid"       // com.rsa.securid://ctkip?...
+	LinkAuthenticator Link = "authenticator" // securidauthenticator://ctkip?...
+	LinkLoopback      Link = "loopback"      // http://127.0.0.1/securid/ctkip?..., for mail programs that drop unknown schemes
+	LinkAsk           Link = "securid_ask"   // as LinkSecurID, without the activation code: the app asks for it
 )
+
+// starts is how each form begins, as definition files may name it, too.
+var starts = map[Link]string{
+	LinkAndroid: "http://127.0.0.1/securid/ctf", LinkIPhone: "com.rsa.securid.iphone://ctf", LinkIOS: "com.rsa.securid://ctf",
+	LinkSecurID: "com.rsa.securid://ctkip", LinkAuthenticator: "securidauthenticator://ctkip", LinkLoopback: "http://127.0.0.1/securid/ctkip",
+}
+
+// Links are the forms of URL for one delivery method, the default first; none for files.
+func (d Definition) Links(m Method) []Link {
+	switch m {
+	case CTF:
+		return d.CTFLinks
+	case CTKIP:
+		return d.CTKIPLinks
+	}
+	return nil
+}
+
+// TakesDeviceID tells whether a text is a device ID of this device type, from its first character to its last.
+func (d Definition) TakesDeviceID(id string) bool {
+	if d.DeviceID == nil {
+		return false
+	}
+	whole, err := regexp.Compile(`\A(?:` + d.DeviceID.String() + `)\z`)
+	return err == nil && whole.MatchString(id)
+}
 
 var (
-	anyID    = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z ._:{}-]{0,63}$`)
-	mobileID = regexp.MustCompile(`^(?i:[0-9a-f]{4}[ -]?){6}$|^[0-9a-fA-F]{24}$|^[0-9a-fA-F]{40}$`)
+	anyID    = regexp.MustCompile(`[0-9A-Za-z][0-9A-Za-z ._:{}-]{0,63}`)
+	mobileID = regexp.MustCompile(`([0-9A-Fa-f]{4}[ -]?){6}|[0-9A-Fa-f]{40}`)
 )
 
 // builtin are the definitions that ship with the server, in the order shown.
 // Class GUIDs are those of spec/ctf.md section 5.1; the limits of passwords and
 // nicknames those that existing apps take.
 var builtin = []Definition{
-	define("generic", "Generic", "", anyID, 2, PrefixSecurID, linkSecurID),
-	define("android", "Android", "a01c4380-fc01-4df0-b113-7fb98ec74694", mobileID, 3, PrefixAndroid, linkSecurID),
-	define("ios", "iOS", "556f1985-33dd-442c-9155-3a0e994f21b1", mobileID, 4, PrefixSecurID, linkSecurID),
-	define("windows", "Windows desktop", "8f94b226-d362-4204-ac52-3b21fa333b6f", anyID, 3, PrefixSecurID, linkAuthenticator),
-	define("macos", "macOS desktop", "d0955a53-569b-4ecc-9cf7-6c2a59d4e775", anyID, 3, PrefixSecurID, linkAuthenticator),
-	define("linux", "Linux command line", "", anyID, 2, PrefixSecurID, linkSecurID),
+	define("generic", "Generic", "", anyID, 2, LinkIOS, LinkSecurID, LinkAuthenticator, LinkLoopback, LinkAsk),
+	define("android", "Android", "a01c4380-fc01-4df0-b113-7fb98ec74694", mobileID, 3, LinkAndroid, LinkSecurID, LinkLoopback, LinkAuthenticator, LinkAsk),
+	define("ios", "iOS", "556f1985-33dd-442c-9155-3a0e994f21b1", mobileID, 4, LinkIOS, LinkSecurID, LinkLoopback, LinkAuthenticator, LinkAsk),
+	define("windows", "Windows desktop", "8f94b226-d362-4204-ac52-3b21fa333b6f", anyID, 3, LinkIOS, LinkAuthenticator, LinkSecurID, LinkAsk),
+	define("macos", "macOS desktop", "d0955a53-569b-4ecc-9cf7-6c2a59d4e775", anyID, 3, LinkIOS, LinkAuthenticator, LinkSecurID, LinkAsk),
+	define("linux", "Linux command line", "", anyID, 2, LinkIOS, LinkSecurID, LinkAuthenticator, LinkLoopback, LinkAsk),
 }
 
-func define(name, title, guid string, id *regexp.Regexp, ctfVersion int, prefix CTFPrefix, link string) Definition {
-	return Definition{
-		Name: name, Title: title, Version: 1,
-		Digits: []int{6, 8}, Intervals: []int{30, 60}, PINTypes: []PINType{PINPad, Fob, NoPIN},
-		Methods: []Method{CTKIP, CTF, File}, ClassGUID: guid, DeviceID: id,
-		CTFVersion: ctfVersion, CTFPrefix: prefix, CTKIPLink: link, Nickname: 24, MaxPassword: 24,
+func define(name, title, guid string, id *regexp.Regexp, ctfVersion int, ctf Link, ctkip ...Link) Definition {
+	d := Definition{
+		Name: name, Title: title, Version: 1, BuiltIn: true,
+		Digits: []int{6, 8}, Intervals: []int{30, 60}, PINTypes: []PINType{PINPad, Fob, NoPIN}, KeyBits: keyBits,
+		Methods: []Method{CTKIP, CTF, File}, QR: true, ClassGUID: guid, DeviceID: id,
+		CTFVersion: ctfVersion, CTFLinks: []Link{ctf}, CTKIPLinks: ctkip, Nickname: maxNickname, MaxPassword: 24,
 	}
-}
-
-// All lists the definitions.
-func All() []Definition { return slices.Clone(builtin) }
-
-// aliases are other spellings of names that people try.
-var aliases = map[string]string{
-	"iphone": "ios", "ipad": "ios", "win": "windows", "windowsdesktop": "windows", "desktop": "windows",
-	"mac": "macos", "macosdesktop": "macos", "osx": "macos", "linuxcli": "linux", "linuxcommandline": "linux", "any": "generic",
-}
-
-// Find returns the definition of that name; case, blanks, dashes and the
-// commonest other spellings do not matter. [fault.DeviceNotFound] if none fits.
-func Find(name string) (Definition, error) {
-	key := strings.Map(func(r rune) rune {
-		if strings.ContainsRune(" -_.", r) {
-			return -1
+	for _, other := range []Link{LinkAndroid, LinkIPhone, LinkIOS} {
+		if other != ctf {
+			d.CTFLinks = append(d.CTFLinks, other)
 		}
-		return r
-	}, strings.ToLower(name))
-	if other, ok := aliases[key]; ok {
-		key = other
 	}
-	var known []string
-	for _, d := range builtin {
-		if d.Name == key {
-			return d, nil
-		}
-		known = append(known, d.Name)
-	}
-	return Definition{}, fault.New(fault.DeviceNotFound, "no device type %q: take one of %s", name, strings.Join(known, ", "))
+	return d
 }
 
 // SameID tells whether two device IDs are the same but for case and separators, which apps show and people drop.

@@ -70,10 +70,11 @@ type Delivery struct {
 	CTFURL string
 
 	CTKIPURL          string // to be typed together with the code
+	Link              string // opens the app with both, in the form that the profile wants
 	ActivationCode    string
 	ActivationExpires time.Time
 
-	QR string // the text that a QR code of this delivery holds; "" for files
+	QR string // the text that a QR code of this delivery holds; "" for files, and for apps that read none
 
 	SwitchOver profile.SwitchOver
 	OldUntil   time.Time // when a still valid old seed stops at the latest; zero if none is left
@@ -92,9 +93,10 @@ type Keyring interface {
 
 // A Distributor delivers tokens.
 type Distributor struct {
-	Store Store
-	Keys  Keyring
-	Now   func() time.Time
+	Store   Store
+	Devices Devices
+	Keys    Keyring
+	Now     func() time.Time
 	// Endpoint is the public https URL of the dynamic provisioning service, as apps reach it.
 	Endpoint string
 	// OwnAuthority says that nobody but the server vouches for the certificate of Endpoint.
@@ -224,12 +226,14 @@ func (d *Distributor) load(ctx context.Context, i *issue) error {
 	if i.house, err = d.Store.Settings(ctx); err != nil {
 		return err
 	}
-	i.device, err = device.Find(i.profile.DeviceType)
+	if i.device, err = d.Devices.Find(ctx, i.profile.DeviceType); err != nil {
+		return err
+	}
 	i.token.SwitchOverIfDue(i.now)
 	if i.reason == "" && i.again() {
 		i.reason, i.note = Other, "distributed again"
 	}
-	return err
+	return nil
 }
 
 // again tells whether the token was delivered before. An activation code that nobody used delivered nothing.

@@ -53,9 +53,10 @@ func newWorld(t *testing.T) *world {
 	w.keys, err = seed.OpenKeyring(w.ctx, master, db, clock)
 	w.must(err)
 	w.tokens = &token.Registry{Store: db, Now: clock}
-	w.profiles = &profile.Registry{Store: db, Now: clock}
+	devices := &device.Registry{Store: db, Now: clock}
+	w.profiles = &profile.Registry{Store: db, Devices: devices, Now: clock}
 	w.records = &records.Registry{Store: db, Keys: w.keys, Now: clock}
-	w.dist = &distribution.Distributor{Store: db, Keys: w.keys, Now: clock, Endpoint: "https://tokens.test:8443/ctkip/services/CtkipService", Service: "Test"}
+	w.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: w.keys, Now: clock, Endpoint: "https://tokens.test:8443/ctkip/services/CtkipService", Service: "Test"}
 	w.auth = &authentication.Engine{Store: db, Keys: w.keys, Now: clock}
 	w.must(w.records.BeginSerials(w.ctx))
 	_, err = (&user.Registry{Store: db, Now: clock}).Add(w.ctx, "alice", "Alice Exämple", "alice@example.com")

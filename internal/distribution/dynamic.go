@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/tallystick/tallystick/ctkip"
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
@@ -58,7 +58,10 @@ func (d *Distributor) offer(ctx context.Context, i *issue) error {
 	}
 	i.out.Generation = number
 	i.out.CTKIPURL, i.out.ActivationCode, i.out.ActivationExpires = d.Endpoint, string(code), o.ExpiresAt
-	i.out.QR = ctkip.Link{URL: d.Endpoint, Code: code}.Text(strings.TrimSuffix(i.device.CTKIPLink, "://ctkip"))
+	i.out.Link = d.linkText(i.link(), code)
+	if i.device.QR {
+		i.out.QR = i.out.Link
+	}
 	if err := d.prove(i); err != nil {
 		return err
 	}
@@ -67,6 +70,20 @@ func (d *Distributor) offer(ctx context.Context, i *issue) error {
 	}
 	return d.Store.Record(ctx, audit.New(ctx, i.now, "dist.offer", "token:"+t.Serial,
 		audit.Details{"user": i.user.ID, "generation": number, "expires": o.ExpiresAt}))
+}
+
+// linkText is the link of a dynamic delivery in the form that the app wants (spec/ct-kip.md section 6.3).
+func (d *Distributor) linkText(form device.Link, code ctkip.Code) string {
+	link := ctkip.Link{URL: d.Endpoint, Code: code}
+	switch form {
+	case device.LinkAuthenticator:
+		return link.Text(ctkip.AuthenticatorScheme)
+	case device.LinkLoopback:
+		return link.Loopback()
+	case device.LinkAsk:
+		link.Code = ""
+	}
+	return link.Text(ctkip.AppScheme)
 }
 
 // Limits of activation codes and exchanges (spec/ct-kip.md sections 8.3 and 8.4).

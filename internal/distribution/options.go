@@ -60,12 +60,13 @@ func (i *issue) bind() error {
 		if i.profile.Binding == profile.BindDeviceID {
 			return fault.New(fault.DeviceIDRequired, "profile %s binds tokens to one device: give its ID, as the user's app shows it", i.profile.Name)
 		}
-		if i.profile.Binding == profile.BindClass && i.profile.Method != device.CTKIP {
+		class := i.profile.Binding == profile.BindClass || i.profile.Binding == profile.BindAsk
+		if class && i.profile.Method != device.CTKIP {
 			i.binding = i.device.ClassGUID
 		}
 		return nil
 	}
-	if i.device.DeviceID == nil || !i.device.DeviceID.MatchString(i.DeviceID) {
+	if !i.device.TakesDeviceID(i.DeviceID) {
 		return fault.New(fault.DeviceIDInvalid, "this is no device ID of device type %s: take it from the app on the user's device", i.device.Name)
 	}
 	if i.profile.Method == device.CTF && i.profile.CTFVersion == 2 && !strings.ContainsAny(i.DeviceID, "0123456789abcdefABCDEF") {
@@ -136,6 +137,17 @@ func (i *issue) checkPassword(how profile.Protection) error {
 	return nil
 }
 
+// link is the form of the delivery's URL: the profile's, else the device definition's.
+func (i *issue) link() device.Link {
+	if i.profile.URLStyle != "" {
+		return i.profile.URLStyle
+	}
+	if links := i.device.Links(i.profile.Method); len(links) > 0 {
+		return links[0]
+	}
+	return ""
+}
+
 // settings are what the profile makes of the token; where the deployment uses no PINs, it does not say the PIN type (section 4.2).
 func (i *issue) settings() token.Settings {
 	s := token.Settings{Digits: i.profile.Digits, Interval: i.profile.Interval, PINType: i.profile.PINType}
@@ -173,6 +185,9 @@ func (i *issue) warnings(ownAuthority bool) []string {
 	}
 	if !i.user.Enabled {
 		w = append(w, "the user is disabled: no code is accepted until the user is enabled")
+	}
+	if i.profile.Binding == profile.BindAsk && i.DeviceID == "" {
+		w = append(w, "no device ID was given: any device of the type can import this")
 	}
 	if i.profile.Method != device.CTKIP && i.lock == "" {
 		w = append(w, "nothing protects this delivery: whoever sees it owns the token")

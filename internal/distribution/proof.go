@@ -19,7 +19,7 @@ func (d *Distributor) prove(i *issue) error {
 	switch {
 	case i.out.File != nil:
 		err = i.proveFile()
-	case i.out.QR != "" && i.out.ActivationCode != "":
+	case i.out.Link != "":
 		err = i.proveLink()
 	default:
 		for _, text := range []string{i.out.CTF, i.out.CTFURL} {
@@ -95,11 +95,15 @@ func (i *issue) proveToken(serial string, seed []byte, expiry time.Time, digits,
 }
 
 func (i *issue) proveLink() error {
-	l, err := ctkip.ParseLink(i.out.QR)
+	l, err := ctkip.ParseLink(i.out.Link)
 	if err != nil {
 		return err
 	}
-	if l.URL != i.out.CTKIPURL || !l.Code.Equal(ctkip.Code(i.out.ActivationCode)) {
+	code := ctkip.Code(i.out.ActivationCode)
+	if i.link() == device.LinkAsk {
+		code = ""
+	}
+	if l.URL != i.out.CTKIPURL || !l.Code.Equal(code) {
 		return fmt.Errorf("the link reads differently")
 	}
 	return nil

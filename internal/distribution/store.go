@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/token"
@@ -48,4 +49,10 @@ type Store interface {
 	Settings(ctx context.Context) (policy.Settings, error)
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
+}
+
+// Devices are the device definitions: a [device.Registry].
+type Devices interface {
+	// Find returns the definition of a device type; fault.DeviceNotFound.
+	Find(ctx context.Context, name string) (device.Definition, error)
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // carriers are the URL forms of the device definitions.
-var carriers = map[device.CTFPrefix]ctf.Carrier{
-	device.PrefixAndroid: ctf.Android, device.PrefixIPhone: ctf.IPhone, device.PrefixSecurID: ctf.IOS,
+var carriers = map[device.Link]ctf.Carrier{
+	device.LinkAndroid: ctf.Android, device.LinkIPhone: ctf.IPhone, device.LinkIOS: ctf.IOS,
 }
 
 // writeString makes the compressed token string (section 7.4): the URL, and
@@ -25,12 +25,14 @@ func (i *issue) writeString() error {
 		Serial: i.Serial, Seed: raw, Birth: i.token.Birth, Expiry: i.token.Expiry, Issued: i.now,
 		Digits: s.Digits, Interval: s.Interval, AddPIN: s.PINType == device.PINPad, TimeDerived: true,
 	}
-	o := ctf.Options{Version: i.profile.CTFVersion, Carrier: carriers[i.device.CTFPrefix], Password: i.lock, DeviceID: i.binding}
+	o := ctf.Options{Version: i.profile.CTFVersion, Carrier: carriers[i.link()], Password: i.lock, DeviceID: i.binding}
 	var err error
 	if i.out.CTFURL, err = ctf.Encode(t, o); err != nil {
 		return unwritable(err)
 	}
-	i.out.QR = i.out.CTFURL
+	if i.device.QR {
+		i.out.QR = i.out.CTFURL
+	}
 	if o.Version == 2 {
 		o.Carrier = ctf.Plain
 		if i.out.CTF, err = ctf.Encode(t, o); err != nil {

@@ -54,6 +54,10 @@ const (
 	ProfileNotAllowed Code = "PROFILE_OPTION_NOT_ALLOWED_BY_DEVICE"
 	ProfileInUse      Code = "PROFILE_IN_USE"
 	DeviceNotFound    Code = "DEVICE_DEF_NOT_FOUND"
+	DeviceInvalid     Code = "DEVICE_DEF_INVALID"     // the file cannot be read; the message has the line
+	DeviceUnsupported Code = "DEVICE_DEF_UNSUPPORTED" // it asks for what the server cannot do
+	DeviceDuplicate   Code = "DEVICE_DEF_DUPLICATE"   // that version, or a newer one, is here already
+	DeviceInUse       Code = "DEVICE_DEF_IN_USE"      // profiles would not be valid without it
 	PolicyInvalid     Code = "POLICY_INVALID"
 )
 

@@ -8,9 +8,11 @@ package profile
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -36,6 +38,7 @@ type Binding string
 // The bindings.
 const (
 	BindClass    Binding = "class"     // any device of the type
+	BindAsk      Binding = "ask"       // the administrator is asked for a device ID, and any device of the type without one
 	BindNothing  Binding = "none"      // any device
 	BindDeviceID Binding = "device_id" // one device, whose ID must be given
 )
@@ -58,18 +61,34 @@ type Profile struct {
 	PINType        device.PINType
 	Method         device.Method
 	CTFVersion     int           // 2, 3 or 4; of the device definition unless said otherwise
+	URLStyle       device.Link   // form of the URL of a string or a dynamic provisioning link; "" for the device definition's
 	Binding        Binding       // unless a device ID is given at distribution
 	Protection     Protection    // of files and strings
 	ActivationLife time.Duration // of an activation code
 	SwitchOver     SwitchOver
 	Grace          time.Duration // how long an old seed may outlive a redistribution on activation
+	SelfService    SelfService
 	Notes          string
 	CreatedAt      time.Time
 	Version        int // grows with every change
 }
 
+// SelfService is what users are shown where they may ask for a token of a profile themselves.
+type SelfService struct {
+	Available   bool   `json:"available,omitempty"`
+	DisplayName string `json:"display_name,omitempty"` // "" for the name of the profile
+	Description string `json:"description,omitempty"`
+	ImageURL    string `json:"image_url,omitempty"` // https, as the others
+	AppURL      string `json:"app_url,omitempty"`   // where the app is to be had
+	HelpURL     string `json:"help_url,omitempty"`
+}
+
 // Bounds and defaults of profile options.
 const (
+	maxDisplayName = 128  // characters
+	maxDescription = 2048 // bytes
+	maxURL         = 2048 // bytes
+
 	DefaultActivationLife = 24 * time.Hour
 	MinActivationLife     = 15 * time.Minute
 	MaxActivationLife     = 90 * 24 * time.Hour
@@ -80,19 +99,19 @@ const (
 // Complete fills in what is not said, with the defaults of section 4.2 and of
 // the device definition, and checks the rest against it. A Grace below zero
 // means that none was said.
-func (p *Profile) Complete() error {
+func (p *Profile) Complete(devices device.Catalog) error {
 	if err := checkName(p.Name); err != nil {
 		return err
 	}
-	d, err := device.Find(p.DeviceType)
+	d, err := devices.Find(p.DeviceType)
 	if err != nil {
 		return err
 	}
 	p.DeviceType = d.Name
 	orElse(&p.Method, d.Methods[0])
-	orElse(&p.Digits, 8)
-	orElse(&p.Interval, 60)
-	orElse(&p.PINType, device.PINPad)
+	orElse(&p.Digits, preferred(8, d.Digits))
+	orElse(&p.Interval, preferred(60, d.Intervals))
+	orElse(&p.PINType, preferred(device.PINPad, d.PINTypes))
 	orElse(&p.CTFVersion, d.CTFVersion)
 	orElse(&p.Binding, BindClass)
 	orElse(&p.Protection, PasswordOptional)
@@ -105,6 +124,14 @@ func (p *Profile) Complete() error {
 		p.Grace = DefaultGrace
 	}
 	return p.check(d)
+}
+
+// preferred is a default where the device definition allows it, else what that lists first.
+func preferred[T comparable](v T, allowed []T) T {
+	if slices.Contains(allowed, v) {
+		return v
+	}
+	return allowed[0]
 }
 
 // orElse sets *v to other if it is the zero value.
@@ -130,9 +157,13 @@ func (p *Profile) check(d device.Definition) error {
 		return refuse("PIN type", p.PINType, d.PINTypes)
 	case p.CTFVersion < 2 || p.CTFVersion > 4:
 		return refuse("string version", p.CTFVersion, []int{2, 3, 4})
-	case !slices.Contains([]Binding{BindClass, BindNothing, BindDeviceID}, p.Binding):
-		return refuse("binding", p.Binding, []Binding{BindClass, BindNothing, BindDeviceID})
-	case p.Binding == BindDeviceID && d.DeviceID == nil:
+	case p.URLStyle != "" && p.Method == device.File:
+		return fault.New(fault.ProfileNotAllowed, "a token file has no URL: leave the URL style out")
+	case p.URLStyle != "" && !slices.Contains(d.Links(p.Method), p.URLStyle):
+		return refuse("URL style", p.URLStyle, d.Links(p.Method))
+	case !slices.Contains(bindings, p.Binding):
+		return refuse("binding", p.Binding, bindings)
+	case (p.Binding == BindDeviceID || p.Binding == BindAsk) && d.DeviceID == nil:
 		return refuse("binding", p.Binding, []Binding{BindClass, BindNothing})
 	case !slices.Contains([]Protection{PasswordOptional, NoPassword, Password, UserID, UserIDPassword}, p.Protection):
 		return refuse("protection", p.Protection, []Protection{PasswordOptional, NoPassword, Password, UserID, UserIDPassword})
@@ -144,6 +175,20 @@ func (p *Profile) check(d device.Definition) error {
 		return fault.New(fault.Invalid, "the grace of an old seed is at most 30 days, not %s", p.Grace)
 	case len(p.Notes) > 4096:
 		return fault.New(fault.Invalid, "notes take up to 4096 bytes")
+	}
+	return p.SelfService.check()
+}
+
+var bindings = []Binding{BindClass, BindAsk, BindNothing, BindDeviceID}
+
+func (s SelfService) check() error {
+	if utf8.RuneCountInString(s.DisplayName) > maxDisplayName || strings.ContainsFunc(s.DisplayName, unicode.IsControl) || len(s.Description) > maxDescription {
+		return fault.New(fault.Invalid, "a display name takes up to %d characters in one line, a description up to %d bytes", maxDisplayName, maxDescription)
+	}
+	for _, link := range []struct{ what, url string }{{"image", s.ImageURL}, {"app", s.AppURL}, {"help", s.HelpURL}} {
+		if u, err := url.Parse(link.url); link.url != "" && (err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || len(link.url) > maxURL) {
+			return fault.New(fault.Invalid, "the %s URL is an https URL of up to %d bytes, such as https://help.example.com/tokens", link.what, maxURL)
+		}
 	}
 	return nil
 }
@@ -172,23 +217,35 @@ type Store interface {
 	DeleteProfile(ctx context.Context, name string) error
 	// MoveProfile makes everything that refers to one profile refer to another.
 	MoveProfile(ctx context.Context, from, to string) error
+	// DevicesForChange returns the imported device definitions, and keeps them and the profiles from being changed by
+	// others until the transaction ends.
+	DevicesForChange(ctx context.Context) ([]device.Definition, error)
+	// SaveDevice stores an imported definition, in the place of the one of that name if there is one.
+	SaveDevice(ctx context.Context, d device.Definition) error
+	// DeleteDevice removes an imported definition; [fault.DeviceNotFound].
+	DeleteDevice(ctx context.Context, name string) error
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
 }
 
-// A Registry keeps the deployment's profiles.
+// A Registry keeps the deployment's profiles, and the device definitions that they rest on.
 type Registry struct {
-	Store Store
-	Now   func() time.Time
+	Store   Store
+	Devices *device.Registry
+	Now     func() time.Time
 }
 
 // Add completes and stores a new profile.
 func (r *Registry) Add(ctx context.Context, p Profile) (Profile, error) {
-	if err := p.Complete(); err != nil {
-		return Profile{}, err
-	}
 	p.CreatedAt, p.Version = r.Now().UTC(), 1
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		devices, err := r.catalog(ctx)
+		if err != nil {
+			return err
+		}
+		if err := p.Complete(devices); err != nil {
+			return err
+		}
 		if err := r.Store.AddProfile(ctx, p); err != nil {
 			return err
 		}
@@ -210,6 +267,10 @@ func (r *Registry) List(ctx context.Context) ([]Profile, error) { return r.Store
 func (r *Registry) Edit(ctx context.Context, name string, version int, change func(*Profile)) (Profile, error) {
 	var after Profile
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		devices, err := r.catalog(ctx)
+		if err != nil {
+			return err
+		}
 		before, err := r.Store.Profile(ctx, name)
 		if err != nil {
 			return err
@@ -220,7 +281,7 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, change fu
 		after = before
 		change(&after)
 		after.Name, after.Version, after.CreatedAt = before.Name, before.Version, before.CreatedAt
-		if err := after.Complete(); err != nil {
+		if err := after.Complete(devices); err != nil {
 			return err
 		}
 		if err := r.Store.SaveProfile(ctx, after); err != nil {
@@ -260,7 +321,8 @@ func (r *Registry) Delete(ctx context.Context, name, successor string) error {
 
 func (p Profile) details() audit.Details {
 	return audit.Details{
-		"device_type": p.DeviceType, "digits": p.Digits, "interval": p.Interval, "pin_type": p.PINType, "delivery": p.Method,
-		"binding": p.Binding, "protection": p.Protection, "switch_over": p.SwitchOver,
+		"device_type": p.DeviceType, "digits": p.Digits, "interval": p.Interval, "pin_type": p.PINType, "delivery": p.Method, "ctf_version": p.CTFVersion,
+		"url_style": p.URLStyle, "binding": p.Binding, "protection": p.Protection, "activation_life": p.ActivationLife.String(),
+		"switch_over": p.SwitchOver, "grace": p.Grace.String(), "self_service": p.SelfService, "notes": p.Notes,
 	}
 }

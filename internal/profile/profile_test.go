@@ -2,6 +2,7 @@ package profile_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 func TestDefaults(t *testing.T) {
 	p := profile.Profile{Name: "iPhone", DeviceType: "iOS", Grace: -1}
-	if err := p.Complete(); err != nil {
+	if err := p.Complete(device.NewCatalog(nil)); err != nil {
 		t.Fatal(err)
 	}
 	want := profile.Profile{
@@ -24,7 +25,7 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 	file := profile.Profile{Name: "x", DeviceType: "generic", Method: device.File}
-	if err := file.Complete(); err != nil || file.SwitchOver != profile.Immediate || file.Grace != 0 {
+	if err := file.Complete(device.NewCatalog(nil)); err != nil || file.SwitchOver != profile.Immediate || file.Grace != 0 {
 		t.Errorf("a file switches over %s with grace %s, %v", file.SwitchOver, file.Grace, err)
 	}
 }
@@ -47,12 +48,18 @@ func TestRefusals(t *testing.T) {
 		"binding":         {func(p *profile.Profile) { p.Binding = "rope" }, fault.ProfileNotAllowed},
 		"protection":      {func(p *profile.Profile) { p.Protection = "dog" }, fault.ProfileNotAllowed},
 		"switch-over":     {func(p *profile.Profile) { p.SwitchOver = "later" }, fault.ProfileNotAllowed},
+		"style of a file": {func(p *profile.Profile) { p.Method, p.URLStyle = device.File, device.LinkIOS }, fault.ProfileNotAllowed},
+		"style of others": {func(p *profile.Profile) { p.Method, p.URLStyle = device.CTF, device.LinkSecurID }, fault.ProfileNotAllowed},
+		"no https":        {func(p *profile.Profile) { p.SelfService.HelpURL = "http://help.example.com" }, fault.Invalid},
+		"password in URL": {func(p *profile.Profile) { p.SelfService.AppURL = "https://a:b@example.com" }, fault.Invalid},
+		"two lines":       {func(p *profile.Profile) { p.SelfService.DisplayName = "a\nb" }, fault.Invalid},
+		"long text":       {func(p *profile.Profile) { p.SelfService.Description = strings.Repeat("x", 2049) }, fault.Invalid},
 		"short code life": {func(p *profile.Profile) { p.ActivationLife = time.Minute }, fault.Invalid},
 		"long grace":      {func(p *profile.Profile) { p.Grace = 31 * 24 * time.Hour }, fault.Invalid},
 	} {
 		p := ok
 		c.change(&p)
-		if err := p.Complete(); !errors.Is(err, c.code) {
+		if err := p.Complete(device.NewCatalog(nil)); !errors.Is(err, c.code) {
 			t.Errorf("%s: %v, want %s", name, err, c.code)
 		}
 	}

@@ -69,7 +69,8 @@ func newService(t *testing.T) *service {
 	keys, err := seed.OpenKeyring(s.ctx, master, db, s.now)
 	s.must(err)
 	s.tokens = &token.Registry{Store: db, Now: s.now}
-	s.dist = &distribution.Distributor{Store: db, Keys: keys, Now: s.now, Endpoint: "https://tokens.test" + provision.Path, Service: "Test"}
+	devices := &device.Registry{Store: db, Now: s.now}
+	s.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: keys, Now: s.now, Endpoint: "https://tokens.test" + provision.Path, Service: "Test"}
 	s.auth = &authentication.Engine{Store: db, Keys: keys, Now: s.now}
 	rec := &records.Registry{Store: db, Keys: keys, Now: s.now}
 	s.must(rec.BeginSerials(s.ctx))
@@ -80,7 +81,7 @@ func newService(t *testing.T) *service {
 	s.must(err)
 	_, err = s.tokens.Assign(s.ctx, s.serial, "alice")
 	s.must(err)
-	_, err = (&profile.Registry{Store: db, Now: s.now}).Add(s.ctx, profile.Profile{Name: "app", DeviceType: "generic", Method: device.CTKIP, PINType: device.NoPIN, Grace: -1})
+	_, err = (&profile.Registry{Store: db, Devices: devices, Now: s.now}).Add(s.ctx, profile.Profile{Name: "app", DeviceType: "generic", Method: device.CTKIP, PINType: device.NoPIN, Grace: -1})
 	s.must(err)
 	h := provision.New(s.dist, slog.New(slog.NewTextHandler(&s.log, nil)), s.now)
 	srv := httptest.NewServer(h)

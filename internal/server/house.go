@@ -19,6 +19,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/clock"
+	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
@@ -64,11 +65,12 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	if err != nil {
 		return nil, err
 	}
+	devices := &device.Registry{Store: db, Now: c.Now}
 	h := &house{
 		db: db, keys: keys, audit: log, log: c.Log,
 		tokens: &token.Registry{Store: db, Now: c.Now},
 		distributor: &distribution.Distributor{
-			Store: db, Keys: keys, Now: c.Now, Endpoint: public.String() + provision.Path, Service: c.Service,
+			Store: db, Devices: devices, Keys: keys, Now: c.Now, Endpoint: public.String() + provision.Path, Service: c.Service,
 			OwnAuthority: c.TLSCert == "" && len(c.ACMEHosts) == 0,
 		},
 	}
@@ -90,7 +92,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
 	h.jobs = &job.Registry{Store: db, Keys: keys, Now: c.Now, Logger: c.Log}
 	a, err := api.New(api.Config{
-		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Now: c.Now},
+		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine, Clock: h.clock, Reports: &report.Registry{Store: db, Policies: h.policies, Now: c.Now},

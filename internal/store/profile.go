@@ -10,16 +10,21 @@ import (
 )
 
 const profileColumns columns = "name, device_type, digits, interval_seconds, pin_type, method, ctf_version, binding, protection, " +
-	"activation_life, switch_over, grace, notes, created_at, version"
+	"activation_life, switch_over, grace, notes, created_at, version, url_style, self_service"
 
 func profileValues(p profile.Profile) []any {
 	return []any{p.Name, p.DeviceType, p.Digits, p.Interval, p.PINType, p.Method, p.CTFVersion, p.Binding, p.Protection,
-		p.ActivationLife.Microseconds(), p.SwitchOver, p.Grace.Microseconds(), p.Notes, micros(p.CreatedAt), p.Version}
+		p.ActivationLife.Microseconds(), p.SwitchOver, p.Grace.Microseconds(), p.Notes, micros(p.CreatedAt), p.Version, p.URLStyle, jsonOrNull[profile.SelfService]{&p.SelfService}}
 }
 
 func scanProfile(r row) (p profile.Profile, err error) {
+	var shown *profile.SelfService
 	err = r.Scan(&p.Name, &p.DeviceType, &p.Digits, &p.Interval, &p.PINType, &p.Method, &p.CTFVersion, &p.Binding, &p.Protection,
-		span(&p.ActivationLife), &p.SwitchOver, span(&p.Grace), &p.Notes, moment(&p.CreatedAt), &p.Version)
+		span(&p.ActivationLife), &p.SwitchOver, span(&p.Grace), &p.Notes, moment(&p.CreatedAt), &p.Version,
+		&p.URLStyle, fromJSON(&shown))
+	if shown != nil {
+		p.SelfService = *shown
+	}
 	return p, err
 }
 
@@ -45,7 +50,7 @@ func (db *DB) SaveProfile(ctx context.Context, p profile.Profile) error {
 	stale := fault.New(fault.Conflict, "profile %s was changed meanwhile: read it again", p.Name)
 	read := p.Version
 	p.Version++
-	return db.change(ctx, stale, profileColumns.update("profile", "name = $16 AND version = $17"), append(profileValues(p), p.Name, read)...)
+	return db.change(ctx, stale, profileColumns.update("profile", "name = $18 AND version = $19"), append(profileValues(p), p.Name, read)...)
 }
 
 // DeleteProfile removes a profile; [fault.ProfileInUse] while tokens or open activation codes refer to it.

@@ -33,6 +33,7 @@ type Store interface {
 	user.Store
 	user.GroupStore
 	profile.Store
+	device.Store
 	policy.Store
 	token.Store
 	access.Store
@@ -73,6 +74,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"users", users}, {"user texts", userTexts},
 		{"groups", groups}, {"users are applied", applying}, {"users that cannot be applied", applyingWhatCannotBe}, {"many are assigned", assignAll}, {"many are refused", assignRefusals}, {"the next ones are assigned", assignNextOnes},
 		{"profiles", profiles}, {"profiles in use", profilesInUse}, {"profiles move", profilesMove},
+		{"device definitions", deviceDefinitions},
 		{"policies", policies}, {"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},
 		{"the next token expires first", nextToken}, {"a stale token is not saved", staleToken},
 		{"seeds are unique for ever", seedsAreUnique}, {"many records are stored at once", manyAtOnce}, {"generations follow the token", generationsFollow},
@@ -211,7 +213,8 @@ func (s fixture) addProfile(t testing.TB, name string) profile.Profile {
 	t.Helper()
 	p := profile.Profile{Name: name, DeviceType: "android", Digits: 8, Interval: 60, PINType: device.PINPad, Method: device.CTKIP, CTFVersion: 3,
 		Binding: profile.BindClass, Protection: profile.UserIDPassword, ActivationLife: 25 * time.Hour, SwitchOver: profile.OnActivation,
-		Grace: 49 * time.Hour, Notes: "notes\nof two lines", CreatedAt: start, Version: 1}
+		Grace: 49 * time.Hour, Notes: "notes\nof two lines", CreatedAt: start, Version: 1, URLStyle: device.LinkLoopback,
+		SelfService: profile.SelfService{Available: true, DisplayName: "Phöne", Description: "a\nb", ImageURL: "https://a/", AppURL: "https://b/", HelpURL: "https://c/"}}
 	ok(t, s.AddProfile(t.Context(), p))
 	return p
 }

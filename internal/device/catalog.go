@@ -1,0 +1,177 @@
+package device
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// A Catalog is all definitions: those that were imported, and the built-in ones that none of them replaces.
+type Catalog struct{ all []Definition }
+
+// NewCatalog makes the catalog of the definitions that were imported. They come after the built-in ones, but for those that
+// replace one, which take its place.
+func NewCatalog(imported []Definition) Catalog {
+	c := Catalog{slices.Clone(builtin)}
+	for _, d := range imported {
+		c = c.With(d)
+	}
+	return c
+}
+
+// All lists the definitions.
+func (c Catalog) All() []Definition { return slices.Clone(c.all) }
+
+// With is a catalog with a definition more, or with another one in the place of that name.
+func (c Catalog) With(d Definition) Catalog {
+	all := slices.Clone(c.all)
+	if i := c.at(d.Name); i >= 0 {
+		all[i] = d
+	} else {
+		all = append(all, d)
+	}
+	return Catalog{all}
+}
+
+// Without is a catalog without an imported definition: the built-in one of its name, if there is one, is back.
+func (c Catalog) Without(name string) Catalog {
+	all := slices.Clone(c.all)
+	i := c.at(name)
+	if i < 0 {
+		return c
+	}
+	for _, d := range builtin {
+		if spelled(d.Name) == spelled(name) {
+			all[i] = d
+			return Catalog{all}
+		}
+	}
+	return Catalog{slices.Delete(all, i, i+1)}
+}
+
+// aliases are other spellings of built-in names that people try.
+var aliases = map[string]string{
+	"iphone": "ios", "ipad": "ios", "win": "windows", "windowsdesktop": "windows", "desktop": "windows",
+	"mac": "macos", "macosdesktop": "macos", "osx": "macos", "linuxcli": "linux", "linuxcommandline": "linux", "any": "generic",
+}
+
+// spelled is a name without what does not matter in it: case, blanks, dashes.
+func spelled(name string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" -_.", r) {
+			return -1
+		}
+		return r
+	}, strings.ToLower(name))
+}
+
+// at is the place of the definition of that very name, -1 if there is none.
+func (c Catalog) at(name string) int {
+	key := spelled(name)
+	return slices.IndexFunc(c.all, func(d Definition) bool { return spelled(d.Name) == key })
+}
+
+// Exactly returns the definition of that name, in any case and with or without separators, but under no other name.
+func (c Catalog) Exactly(name string) (Definition, bool) {
+	if i := c.at(name); i >= 0 {
+		return c.all[i], true
+	}
+	return Definition{}, false
+}
+
+// Find returns the definition of that name; case, blanks, dashes and the
+// commonest other spellings do not matter. [fault.DeviceNotFound] if none fits.
+func (c Catalog) Find(name string) (Definition, error) {
+	d, ok := c.Exactly(name)
+	if !ok {
+		d, ok = c.Exactly(aliases[spelled(name)])
+	}
+	if ok {
+		return d, nil
+	}
+	known := make([]string, len(c.all))
+	for i, d := range c.all {
+		known[i] = d.Name
+	}
+	return Definition{}, fault.New(fault.DeviceNotFound, "no device type %q: take one of %s", name, strings.Join(known, ", "))
+}
+
+// Store is what the registry needs of the database.
+type Store interface {
+	// Devices returns the definitions that were imported, by name. It locks nothing, in a transaction neither.
+	Devices(ctx context.Context) ([]Definition, error)
+}
+
+// A Registry is what reads definitions where they are needed often. It is safe for concurrent use.
+type Registry struct {
+	Store Store
+	Now   func() time.Time
+
+	refreshing sync.Mutex
+	last       atomic.Pointer[look]
+}
+
+// A look is what the definitions were when they were last read.
+type look struct {
+	catalog Catalog
+	at      time.Time // before they were read
+}
+
+// lookFor is how old a look may be: so long may a server go by a definition after another server has replaced it.
+const lookFor = time.Second
+
+// Current returns the definitions as they were at most a second ago, mostly without asking the database.
+func (r *Registry) Current(ctx context.Context) (Catalog, error) {
+	if l := r.last.Load(); r.fresh(l) {
+		return l.catalog, nil
+	}
+	r.refreshing.Lock() // one asks, the others take what it got
+	defer r.refreshing.Unlock()
+	if l := r.last.Load(); r.fresh(l) {
+		return l.catalog, nil
+	}
+	return r.read(ctx)
+}
+
+func (r *Registry) read(ctx context.Context) (Catalog, error) {
+	at := r.Now()
+	imported, err := r.Store.Devices(ctx)
+	if err != nil {
+		return Catalog{}, err
+	}
+	l := &look{NewCatalog(imported), at}
+	r.last.Store(l)
+	return l.catalog, nil
+}
+
+func (r *Registry) fresh(l *look) bool {
+	if l == nil {
+		return false
+	}
+	age := r.Now().Sub(l.at)
+	return age >= 0 && age < lookFor // a clock that went back says nothing
+}
+
+// Find is [Catalog.Find] in the definitions as they are now. A name that was not there a second ago is looked up again:
+// another server may have imported it and a profile may name it already.
+func (r *Registry) Find(ctx context.Context, name string) (Definition, error) {
+	c, err := r.Current(ctx)
+	if err != nil {
+		return Definition{}, err
+	}
+	if d, err := c.Find(name); err == nil {
+		return d, nil
+	}
+	if c, err = r.read(ctx); err != nil {
+		return Definition{}, err
+	}
+	return c.Find(name)
+}
+
+// Forget makes the next call read the database: the definitions were changed here.
+func (r *Registry) Forget() { r.last.Store(nil) }
