@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -25,6 +26,8 @@ type Extension struct {
 	Donors bool
 	// Donor is the serial of the record that is consumed in place of the next available one; for one token only.
 	Donor string
+	// DryRun only says what would be done.
+	DryRun bool
 }
 
 // An Extended is what was done to the lifetime of one token.
@@ -136,10 +139,22 @@ func (r *Registry) Extend(ctx context.Context, serials []string, e Extension) ([
 		if err := r.Store.DeleteTokens(ctx, donors.consumed); err != nil {
 			return err
 		}
-		return r.Store.AddExtensions(ctx, all)
+		if err := r.Store.AddExtensions(ctx, all); err != nil {
+			return err
+		}
+		if e.DryRun {
+			return errDryRun
+		}
+		return nil
 	})
+	if errors.Is(err, errDryRun) {
+		err = nil
+	}
 	return outcomes, all, err
 }
+
+// errDryRun undoes what was only tried.
+var errDryRun = errors.New("token: a dry run is undone")
 
 // words tell of an extension.
 func (x Extended) words() string {

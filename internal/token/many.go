@@ -29,6 +29,7 @@ type crowd struct {
 	deleted  []string
 	revoked  []string // whose activation codes end
 	events   []audit.Event
+	offsets  []Moved // clock offsets, which saving a token leaves alone
 
 	settings policy.Settings
 	spare    []Token // the next available ones
@@ -189,6 +190,9 @@ func (c *crowd) save() error {
 		}
 	}
 	if err := store.SaveTokens(c.ctx, same); err != nil {
+		return err
+	}
+	if err := store.SaveOffsets(c.ctx, c.offsets); err != nil {
 		return err
 	}
 	if len(c.revoked) > 0 {

@@ -67,6 +67,26 @@ type Store interface {
 	AddExtensions(ctx context.Context, all []Extended) error
 	// Extensions lists extensions, by serial and then by their number.
 	Extensions(ctx context.Context, f ExtensionFilter) ([]Extended, error)
+	// SaveOffsets stores the clock offsets of seeds.
+	SaveOffsets(ctx context.Context, all []Moved) error
+	// AddCorrection stores a new correction.
+	AddCorrection(ctx context.Context, c Correction) error
+	// Correction returns a correction with its counts; [fault.NotFound].
+	Correction(ctx context.Context, id string) (Correction, error)
+	// Corrections lists at most limit corrections with their counts, the newest first; those before one, "" for all.
+	Corrections(ctx context.Context, before string, limit int) ([]Correction, error)
+	// MarkUndone stores who undoes a correction, and when.
+	MarkUndone(ctx context.Context, c Correction) error
+	// SaveMoved keeps which seeds a correction shifted, or marks those that were shifted back.
+	SaveMoved(ctx context.Context, correction string, all []Moved) error
+	// MovedOf returns what a correction did to tokens.
+	MovedOf(ctx context.Context, correction string, serials []string) ([]Moved, error)
+	// MovedSerials lists the tokens with a seed that a correction shifted and nobody shifted back, by serial, after one.
+	MovedSerials(ctx context.Context, correction, after string, limit int) ([]string, error)
+	// Offsets counts the tokens of users that were used by the seconds that their clocks are ahead, from the smallest number on.
+	Offsets(ctx context.Context) ([]OffsetCount, error)
+	// FarOff lists at most limit tokens of users whose clocks are off by more than so many intervals, by serial, after one.
+	FarOff(ctx context.Context, beyond int, after string, limit int) ([]Off, error)
 	// RevokeOffers ends the open activation codes of a token and returns how many there were.
 	RevokeOffers(ctx context.Context, serial string) (int, error)
 	// SwitchOversDue lists the serials of tokens whose PendingUntil is not after now.

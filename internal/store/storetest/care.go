@@ -286,3 +286,141 @@ func eachDonorOnce(t *testing.T, s servers) {
 	left, err := s[0].Tokens(t.Context(), token.Filter{Assigned: &no})
 	same(t, len(must(t, left, err)), spares-extended)
 }
+
+// used stores a token of alice's a code of which was accepted, at a clock offset.
+func (s fixture) used(t testing.TB, n int, interval int, offset int64, at time.Time) token.Token {
+	t.Helper()
+	r := made(n)
+	ok(t, r.Assign("alice", "test", start))
+	r.Current.Settings.Interval, r.Current.Offset, r.Current.LastInterval, r.Current.LastUsedAt = interval, offset, 7, at
+	return s.add(t, r)
+}
+
+func corrections(t *testing.T, s fixture) {
+	ctx, r := t.Context(), registry(s)
+	s.addUser(t, "alice")
+	minute, half, long := s.used(t, 1, 60, 3, start), s.used(t, 2, 30, -4, start), s.used(t, 3, 60, 0, start.AddDate(0, 0, -9))
+	fresh := s.assignedTo(t, 4, "alice")
+	twoSeeds := s.used(t, 5, 60, 1, start)
+	g := generation(twoSeeds.Serial, 2)
+	g.LastInterval, g.LastUsedAt, g.Offset = 9, start, 2
+	s.change(t, twoSeeds.Serial, func(o *token.Token) { o.Await(g, day(9)) })
+	serials := []string{minute.Serial, half.Serial, long.Serial, fresh.Serial, twoSeeds.Serial, made(9).Serial}
+
+	counts, err := r.Offsets(ctx)
+	ok(t, err)
+	same(t, counts, []token.OffsetCount{{Seconds: -120, Tokens: 1}, {Seconds: 0, Tokens: 1}, {Seconds: 60, Tokens: 1}, {Seconds: 180, Tokens: 1}})
+	far, err := r.FarOff(ctx, 2, "", 9)
+	ok(t, err)
+	off := func(o token.Token) token.Off {
+		return token.Off{Serial: o.Serial, UserID: "alice", Intervals: o.Current.Offset, Interval: o.Current.Settings.Interval, LastUsedAt: start}
+	}
+	same(t, far, []token.Off{off(minute), off(half)})
+	far, err = r.FarOff(ctx, 0, half.Serial, 1)
+	ok(t, err)
+	same(t, far, []token.Off{off(twoSeeds)})
+
+	for _, c := range []token.Correction{{}, {Seconds: 8 * 86400}, {Seconds: 60, UsedSince: day(2), UsedUntil: day(1)}} {
+		_, err := r.NewCorrection(ctx, c)
+		refused(t, err, fault.Invalid)
+	}
+	c, err := r.NewCorrection(ctx, token.Correction{Seconds: -100, UsedSince: day(-1), UsedUntil: day(1), Note: "the server was fast"})
+	ok(t, err)
+	outcomes, err := r.Shift(ctx, serials, c.ID)
+	ok(t, err)
+	same(t, codes(outcomes), []fault.Code{"", "", "", "", "", fault.TokenNotFound})
+	same(t, outcomes[0].Note, "offset +3 -> +1 intervals")
+	same(t, outcomes[4].Note, "offset +1 -> -1 intervals; offset +2 -> +0 intervals")
+	offsets := func(want ...int64) {
+		t.Helper()
+		var got []int64
+		for _, serial := range serials[:5] {
+			o := s.get(t, serial)
+			got = append(got, o.Current.Offset)
+			if o.Pending != nil {
+				got = append(got, o.Pending.Offset)
+			}
+		}
+		same(t, got, want)
+	}
+	offsets(1, -7, 0, 0, -1, 0)
+	if after := s.get(t, minute.Serial); after.Current.LastInterval != 7 || after.Version != 2 {
+		t.Errorf("besides the offset: %+v", after)
+	}
+	// An authentication that was being decided meanwhile is decided again.
+	accepted, err := s.Accept(ctx, acceptance(minute, 8))
+	if must(t, accepted, err) {
+		t.Error("a code was accepted by the old offset")
+	}
+	_, err = r.Shift(ctx, serials[:1], c.ID)
+	refused(t, err, fault.Conflict) // once for each token
+	offsets(1, -7, 0, 0, -1, 0)
+
+	// Undone, but for what has learnt a new offset since, or has a new seed.
+	moved, err := s.MovedSerials(ctx, c.ID, "", 9)
+	same(t, must(t, moved, err), []string{minute.Serial, half.Serial, twoSeeds.Serial})
+	ok(t, s.Transact(ctx, func(ctx context.Context) error {
+		return s.SaveOffsets(ctx, []token.Moved{{Serial: half.Serial, Number: 1, Is: 5}, {Serial: twoSeeds.Serial, Number: 1, Is: 6}})
+	}))
+	c, err = r.BeginUndo(ctx, c.ID)
+	same(t, must(t, c, err).UndoneBy, "server")
+	_, err = r.Shift(ctx, []string{long.Serial}, c.ID)
+	refused(t, err, fault.Conflict)
+	outcomes, err = r.Unshift(ctx, moved, c.ID)
+	ok(t, err)
+	same(t, codes(outcomes), []fault.Code{"", fault.Conflict, ""})
+	offsets(3, 5, 0, 0, 6, 2)
+	outcomes, err = r.Unshift(ctx, moved[:1], c.ID)
+	same(t, must(t, outcomes, err)[0].Note, "nothing to undo")
+	c, err = r.Correction(ctx, c.ID)
+	ok(t, err)
+	same(t, c, token.Correction{
+		ID: c.ID, Seconds: -100, UsedSince: day(-1), UsedUntil: day(1), Note: "the server was fast", By: "server", At: start, UndoneBy: "server", UndoneAt: start,
+		Shifted: 4, Undone: 2,
+	})
+	second, err := r.NewCorrection(ctx, token.Correction{Seconds: 60})
+	ok(t, err)
+	all, err := r.Corrections(ctx, "", 9)
+	same(t, must(t, all, err), []token.Correction{second, c})
+	all, err = r.Corrections(ctx, second.ID, 9)
+	same(t, must(t, all, err), []token.Correction{c})
+	_, err = r.Correction(ctx, "none")
+	refused(t, err, fault.NotFound)
+}
+
+// assignedTo stores a token of a user that is there.
+func (s fixture) assignedTo(t testing.TB, n int, user string) token.Token {
+	t.Helper()
+	r := made(n)
+	ok(t, r.Assign(user, "test", start))
+	return s.add(t, r)
+}
+
+// Wrong passcodes are forgotten, and nothing else.
+func wrongPasscodesCleared(t *testing.T, s fixture) {
+	s.addUser(t, "alice")
+	wrong := s.assignedTo(t, 1, "alice")
+	s.change(t, wrong.Serial, func(o *token.Token) { o.Current.BadPasscodes = 4 })
+	right := s.assignedTo(t, 2, "alice")
+	outcomes, err := registry(s).ClearNTCAll(t.Context(), []string{wrong.Serial, right.Serial})
+	same(t, codes(must(t, outcomes, err)), []fault.Code{"", ""})
+	same(t, []int{s.get(t, wrong.Serial).Current.BadPasscodes, s.get(t, wrong.Serial).Version, s.get(t, right.Serial).Version}, []int{0, 3, 1})
+}
+
+// Each token gets the replacement that ends first of those that are left.
+func manyReplacements(t *testing.T, s fixture) {
+	s.addUser(t, "alice")
+	a, b, c := s.assignedTo(t, 1, "alice"), s.assignedTo(t, 2, "alice"), s.assignedTo(t, 3, "alice")
+	free := s.spare(t, 9, 400)
+	s.spare(t, 4, 29) // too few days left
+	late, early := s.spare(t, 5, 300), s.spare(t, 6, 100)
+	outcomes, err := registry(s).ReplaceAll(t.Context(), []string{a.Serial, b.Serial, a.Serial, free}, true)
+	same(t, codes(must(t, outcomes, err)), []fault.Code{"", "", "", fault.TokenNotAssigned})
+	same(t, []string{s.get(t, a.Serial).ReplacedBy, s.get(t, b.Serial).ReplacedBy}, []string{early, late})
+	same(t, []string{s.get(t, early).Replaces, s.get(t, early).UserID}, []string{a.Serial, "alice"})
+	outcomes, err = registry(s).ReplaceAll(t.Context(), []string{a.Serial, early, c.Serial, made(8).Serial}, true)
+	same(t, codes(must(t, outcomes, err)), []fault.Code{fault.InReplacement, fault.InReplacement, "", fault.TokenNotFound})
+	s.assignedTo(t, 7, "alice")
+	outcomes, err = registry(s).ReplaceAll(t.Context(), []string{made(7).Serial}, true)
+	same(t, codes(must(t, outcomes, err)), []fault.Code{fault.NoToken})
+}

@@ -1,4 +1,4 @@
--- The care of tokens: longer lifetimes.
+-- The care of tokens: longer lifetimes, corrected clocks.
 
 -- +goose Up
 ALTER TABLE token ADD COLUMN extension_count BIGINT NOT NULL DEFAULT 0;
@@ -18,3 +18,26 @@ CREATE TABLE token_extension (
 );
 CREATE INDEX token_extension_job ON token_extension (job, serial, number);
 CREATE INDEX token_extension_at ON token_extension (extended_at);
+
+-- Corrections of clock offsets, and what they did. Offsets are intervals.
+CREATE TABLE clock_correction (
+	id         TEXT COLLATE "C" PRIMARY KEY,
+	seconds    BIGINT NOT NULL,
+	used_since BIGINT,
+	used_until BIGINT,
+	note       TEXT COLLATE "C" NOT NULL,
+	made_by    TEXT COLLATE "C" NOT NULL,
+	made_at    BIGINT NOT NULL,
+	undone_by  TEXT COLLATE "C" NOT NULL, -- '' until somebody begins to undo it
+	undone_at  BIGINT
+);
+CREATE TABLE clock_moved (
+	correction TEXT COLLATE "C" NOT NULL REFERENCES clock_correction ON DELETE CASCADE,
+	serial     TEXT COLLATE "C" NOT NULL REFERENCES token ON DELETE CASCADE,
+	number     BIGINT NOT NULL, -- of the generation
+	was        BIGINT NOT NULL,
+	shifted    BIGINT NOT NULL, -- and what it was then
+	undone     BOOLEAN NOT NULL,
+	PRIMARY KEY (correction, serial, number)
+);
+CREATE INDEX clock_moved_serial ON clock_moved (serial);

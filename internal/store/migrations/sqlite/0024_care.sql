@@ -1,4 +1,4 @@
--- The care of tokens: longer lifetimes.
+-- The care of tokens: longer lifetimes, corrected clocks.
 
 -- +goose Up
 ALTER TABLE token ADD COLUMN extension_count INTEGER NOT NULL DEFAULT 0;
@@ -18,3 +18,26 @@ CREATE TABLE token_extension (
 ) STRICT;
 CREATE INDEX token_extension_job ON token_extension (job, serial, number);
 CREATE INDEX token_extension_at ON token_extension (extended_at);
+
+-- Corrections of clock offsets, and what they did. Offsets are intervals.
+CREATE TABLE clock_correction (
+	id         TEXT PRIMARY KEY,
+	seconds    INTEGER NOT NULL,
+	used_since INTEGER,
+	used_until INTEGER,
+	note       TEXT NOT NULL,
+	made_by    TEXT NOT NULL,
+	made_at    INTEGER NOT NULL,
+	undone_by  TEXT NOT NULL, -- '' until somebody begins to undo it
+	undone_at  INTEGER
+) STRICT;
+CREATE TABLE clock_moved (
+	correction TEXT NOT NULL REFERENCES clock_correction ON DELETE CASCADE,
+	serial     TEXT NOT NULL REFERENCES token ON DELETE CASCADE,
+	number     INTEGER NOT NULL, -- of the generation
+	was        INTEGER NOT NULL,
+	shifted    INTEGER NOT NULL, -- and what it was then
+	undone     INTEGER NOT NULL CHECK (undone IN (0, 1)),
+	PRIMARY KEY (correction, serial, number)
+) STRICT;
+CREATE INDEX clock_moved_serial ON clock_moved (serial);
