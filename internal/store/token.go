@@ -151,6 +151,10 @@ func (db *DB) TokensOf(ctx context.Context, userIDs []string, f token.Filter) (m
 // selecting are the conditions of a filter.
 func (db *DB) selecting(f token.Filter) (c conditions) {
 	c.containing(f.Query)
+	if f.Query != "" { // the notes too
+		c.where[0] = "(" + c.where[0] + ` OR serial IN (SELECT serial FROM token_note WHERE search LIKE $1 ESCAPE '\'))`
+	}
+	c.labelled(f)
 	if f.UserID != "" {
 		c.and("user_id = $%d", f.UserID)
 	}

@@ -22,13 +22,16 @@ type Filter struct {
 	Profile       string
 	Extendable    *bool     // whether the lifetime can be extended (section 11.3)
 	ExpiresBefore time.Time // effective expiry, exclusive; zero for any
-	Query         string    // part of serial, user ID or nickname, in any case
-	Issued        bool      // only those that were delivered at least once
-	Unconfirmed   bool      // only those that were delivered, or offered, and not seen since
-	Waiting       bool      // only those whose old seed lives until the new one is used
-	Serials       []string  // only these; at most 1000, nil for any
-	After         string    // only serials after this one: the next page
-	Limit         int       // at most so many; 0 for all
+	Query         string    // part of serial, user ID, nickname or notes, in any case
+	Tag           string
+	Attribute     string   // its name; with Value "" whatever it says
+	Value         string   // of the attribute
+	Issued        bool     // only those that were delivered at least once
+	Unconfirmed   bool     // only those that were delivered, or offered, and not seen since
+	Waiting       bool     // only those whose old seed lives until the new one is used
+	Serials       []string // only these; at most 1000, nil for any
+	After         string   // only serials after this one: the next page
+	Limit         int      // at most so many; 0 for all
 }
 
 // Store is what the registry needs of the database.
@@ -67,6 +70,10 @@ type Store interface {
 	AddExtensions(ctx context.Context, all []Extended) error
 	// Extensions lists extensions, by serial and then by their number.
 	Extensions(ctx context.Context, f ExtensionFilter) ([]Extended, error)
+	// Labels returns the labels of tokens by their serials; tokens without one are left out.
+	Labels(ctx context.Context, serials []string) (map[string]Label, error)
+	// SaveLabel stores the label of a token that is there.
+	SaveLabel(ctx context.Context, serial string, l Label) error
 	// SaveOffsets stores the clock offsets of seeds.
 	SaveOffsets(ctx context.Context, all []Moved) error
 	// AddCorrection stores a new correction.

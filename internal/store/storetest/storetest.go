@@ -80,7 +80,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"seeds are unique for ever", seedsAreUnique}, {"many records are stored at once", manyAtOnce}, {"generations follow the token", generationsFollow},
 		{"deleted tokens leave nothing", deletedTokens}, {"due switch-overs", switchOvers},
 		{"many tokens are changed as one is", manyTokens}, {"extensions", extensions}, {"extensions without donors", extensionsWithoutDonors},
-		{"corrections", corrections}, {"wrong passcodes are cleared", wrongPasscodesCleared}, {"many replacements", manyReplacements},
+		{"corrections", corrections}, {"labels", labels}, {"wrong passcodes are cleared", wrongPasscodesCleared}, {"many replacements", manyReplacements},
 		{"codes are accepted once", acceptsOnce}, {"settlements", settlements}, {"settlements that come too late", lateSettlements}, {"attempts", attempts}, {"clocks", clocks},
 		{"data keys", dataKeys}, {"secrets", secrets}, {"resealing", resealing},
 		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},

@@ -1,4 +1,4 @@
--- The care of tokens: longer lifetimes, corrected clocks.
+-- The care of tokens: longer lifetimes, corrected clocks, labels.
 
 -- +goose Up
 ALTER TABLE token ADD COLUMN extension_count BIGINT NOT NULL DEFAULT 0;
@@ -41,3 +41,23 @@ CREATE TABLE clock_moved (
 	PRIMARY KEY (correction, serial, number)
 );
 CREATE INDEX clock_moved_serial ON clock_moved (serial);
+
+-- What administrators write on tokens.
+CREATE TABLE token_note (
+	serial TEXT COLLATE "C" PRIMARY KEY REFERENCES token ON DELETE CASCADE,
+	notes  TEXT COLLATE "C" NOT NULL,
+	search TEXT COLLATE "C" NOT NULL -- the same in lower case
+);
+CREATE TABLE token_tag (
+	serial TEXT COLLATE "C" NOT NULL REFERENCES token ON DELETE CASCADE,
+	tag    TEXT COLLATE "C" NOT NULL,
+	PRIMARY KEY (serial, tag)
+);
+CREATE INDEX token_tag_tag ON token_tag (tag, serial);
+CREATE TABLE token_attribute (
+	serial TEXT COLLATE "C" NOT NULL REFERENCES token ON DELETE CASCADE,
+	name   TEXT COLLATE "C" NOT NULL,
+	value  TEXT COLLATE "C" NOT NULL,
+	PRIMARY KEY (serial, name)
+);
+CREATE INDEX token_attribute_value ON token_attribute (name, value, serial);

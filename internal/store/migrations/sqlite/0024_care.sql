@@ -1,4 +1,4 @@
--- The care of tokens: longer lifetimes, corrected clocks.
+-- The care of tokens: longer lifetimes, corrected clocks, labels.
 
 -- +goose Up
 ALTER TABLE token ADD COLUMN extension_count INTEGER NOT NULL DEFAULT 0;
@@ -41,3 +41,23 @@ CREATE TABLE clock_moved (
 	PRIMARY KEY (correction, serial, number)
 ) STRICT;
 CREATE INDEX clock_moved_serial ON clock_moved (serial);
+
+-- What administrators write on tokens.
+CREATE TABLE token_note (
+	serial TEXT PRIMARY KEY REFERENCES token ON DELETE CASCADE,
+	notes  TEXT NOT NULL,
+	search TEXT NOT NULL -- the same in lower case
+) STRICT;
+CREATE TABLE token_tag (
+	serial TEXT NOT NULL REFERENCES token ON DELETE CASCADE,
+	tag    TEXT NOT NULL,
+	PRIMARY KEY (serial, tag)
+) STRICT;
+CREATE INDEX token_tag_tag ON token_tag (tag, serial);
+CREATE TABLE token_attribute (
+	serial TEXT NOT NULL REFERENCES token ON DELETE CASCADE,
+	name   TEXT NOT NULL,
+	value  TEXT NOT NULL,
+	PRIMARY KEY (serial, name)
+) STRICT;
+CREATE INDEX token_attribute_value ON token_attribute (name, value, serial);
