@@ -8,7 +8,7 @@ import (
 
 // Spans of the tallies of moments, in microseconds.
 const (
-	pinSpan   = 86_400_000_000
+	daySpan   = 86_400_000_000
 	offerSpan = 600_000_000
 )
 
@@ -16,17 +16,17 @@ const (
 const selectStatistics = `SELECT
 	CAST(COALESCE(SUM(n), 0) AS BIGINT),
 	CAST(COALESCE(SUM(CASE WHEN assigned THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN NOT assigned AND NOT lost AND effective_expiry >= $1 THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN NOT assigned AND NOT lost AND effective_expiry >= $2 THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN effective_expiry < $1 THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN effective_expiry >= $1 AND effective_expiry < $3 THEN n END), 0) AS BIGINT),
 	CAST(COALESCE(SUM(CASE WHEN enabled THEN n END), 0) AS BIGINT),
 	CAST(COALESCE(SUM(CASE WHEN NOT enabled THEN n END), 0) AS BIGINT),
 	CAST(COALESCE(SUM(CASE WHEN lost THEN n END), 0) AS BIGINT),
 	CAST(COALESCE(SUM(CASE WHEN replacement THEN n END), 0) AS BIGINT),
 	CAST(COALESCE(SUM(CASE WHEN replaced THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN issues > $4 THEN n END), 0) AS BIGINT),
+	CAST(COALESCE(SUM(CASE WHEN issues > $1 THEN n END), 0) AS BIGINT),
 	CAST(COALESCE(SUM(CASE WHEN distribution NOT IN ('not_distributed', 'confirmed') THEN n END), 0) AS BIGINT),
+	CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind = 'free' AND span >= $2) AS BIGINT),
+	CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind = 'free' AND span >= $3) AS BIGINT),
+	CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind IN ('free', 'held') AND span < $2) AS BIGINT),
+	CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind IN ('free', 'held') AND span >= $2 AND span < $4) AS BIGINT),
 	CAST(COALESCE(SUM(CASE WHEN new_pin THEN n END), 0) AS BIGINT)
 		+ CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind = 'pin' AND span < $5) AS BIGINT)
 		+ (SELECT COUNT(*) FROM token WHERE pin_set_at IS NOT NULL AND pin_hash IS NOT NULL AND NOT pin_change AND pin_used AND user_id IS NOT NULL
@@ -41,13 +41,14 @@ FROM token_tally`
 // Statistics counts what there is, in one look.
 func (db *DB) Statistics(ctx context.Context, q report.Question) (report.Statistics, error) {
 	scan := func(r row) (s report.Statistics, err error) {
-		err = r.Scan(&s.Total, &s.Assigned, &s.Available, &s.AvailableNext, &s.Expired, &s.Expiring, &s.Enabled, &s.Disabled, &s.Lost,
-			&s.Replacement, &s.Replaced, &s.OverLimit, &s.NeverConfirmed, &s.NewPIN, &s.NextTokencode, &s.LockedUsers, &s.PendingActivations)
+		err = r.Scan(&s.Total, &s.Assigned, &s.Enabled, &s.Disabled, &s.Lost, &s.Replacement, &s.Replaced, &s.OverLimit, &s.NeverConfirmed,
+			&s.Available, &s.AvailableNext, &s.Expired, &s.Expiring, &s.NewPIN, &s.NextTokencode, &s.LockedUsers, &s.PendingActivations)
 		return s, err
 	}
-	oldPINs, offers := q.PINsSetUntil/pinSpan, q.Now/offerSpan
-	return one(ctx, db, nil, scan, selectStatistics, q.Today, q.LastsUntil, q.ExpiringUntil, q.IssueLimit,
-		oldPINs, oldPINs*pinSpan, q.PINsSetUntil, q.BadPasscodes, q.LocksSinceThen, offers, q.Now, (offers+1)*offerSpan)
+	oldPINs, offers := q.PINsSetUntil/daySpan, q.Now/offerSpan
+	// A last day is a whole one: the first that is not before a moment is the one that begins at it or after.
+	return one(ctx, db, nil, scan, selectStatistics, q.IssueLimit, q.Today/daySpan, (q.LastsUntil+daySpan-1)/daySpan, q.ExpiringUntil/daySpan,
+		oldPINs, oldPINs*daySpan, q.PINsSetUntil, q.BadPasscodes, q.LocksSinceThen, offers, q.Now, (offers+1)*offerSpan)
 }
 
 // FoldTallies adds up what transactions left to be added to the tallies, so that few rows tell the statistics.
@@ -62,7 +63,7 @@ func (db *DB) FoldTallies(ctx context.Context) error {
 }
 
 const (
-	tallyKey  = "effective_expiry, assigned, enabled, lost, replacement, replaced, issues, new_pin, distribution"
+	tallyKey  = "assigned, enabled, lost, replacement, replaced, issues, new_pin, distribution"
 	momentKey = "kind, span"
 )
 

@@ -7,25 +7,25 @@ ALTER TABLE token ADD COLUMN pin_used BOOLEAN NOT NULL DEFAULT TRUE; -- what the
 UPDATE token SET pin_used = FALSE WHERE serial IN (SELECT serial FROM token_generation WHERE state = 'current' AND pin_type = 'none');
 
 CREATE TABLE token_tally_sum (
-	effective_expiry BIGINT NOT NULL,
-	assigned         BOOLEAN NOT NULL,
-	enabled          BOOLEAN NOT NULL,
-	lost             BOOLEAN NOT NULL,
-	replacement      BOOLEAN NOT NULL, -- takes over from another token
-	replaced         BOOLEAN NOT NULL, -- another token takes over from it
-	issues           BIGINT NOT NULL,
-	new_pin          BOOLEAN NOT NULL, -- assigned, and without a PIN that may stay; PINs that are too old are not among them
-	distribution     TEXT COLLATE "C" NOT NULL,
-	n                BIGINT NOT NULL,
-	PRIMARY KEY (effective_expiry, assigned, enabled, lost, replacement, replaced, issues, new_pin, distribution)
+	assigned     BOOLEAN NOT NULL,
+	enabled      BOOLEAN NOT NULL,
+	lost         BOOLEAN NOT NULL,
+	replacement  BOOLEAN NOT NULL, -- takes over from another token
+	replaced     BOOLEAN NOT NULL, -- another token takes over from it
+	issues       BIGINT NOT NULL,  -- that the issue limit counts
+	new_pin      BOOLEAN NOT NULL, -- assigned, and without a PIN that may stay; PINs that are too old are not among them
+	distribution TEXT COLLATE "C" NOT NULL,
+	n            BIGINT NOT NULL,
+	PRIMARY KEY (assigned, enabled, lost, replacement, replaced, issues, new_pin, distribution)
 );
 CREATE TABLE token_tally_new (LIKE token_tally_sum);
 CREATE VIEW token_tally AS SELECT * FROM token_tally_sum UNION ALL SELECT * FROM token_tally_new;
 
--- kind 'pin': when PINs that may stay were set, by day; kind 'offer': when open activation codes expire, by 10 minutes.
+-- kinds 'free' and 'held': last days of tokens that nobody has, lost ones aside, and of the others; 'pin': when PINs that may stay were
+-- set; 'offer': when open activation codes expire.
 CREATE TABLE moment_tally_sum (
 	kind TEXT COLLATE "C" NOT NULL,
-	span BIGINT NOT NULL, -- number of the day or the 10 minutes since 1970
+	span BIGINT NOT NULL, -- number of the day, for 'offer' of the 10 minutes, since 1970
 	n    BIGINT NOT NULL,
 	PRIMARY KEY (kind, span)
 );
@@ -47,12 +47,12 @@ CREATE INDEX user_guard_locked ON user_guard (own_locked_at) WHERE own_locked_at
 CREATE FUNCTION token_tally_keep() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
 	IF TG_OP <> 'INSERT' THEN
-		INSERT INTO token_tally_new VALUES (OLD.effective_expiry, OLD.user_id IS NOT NULL, OLD.enabled, OLD.lost_at IS NOT NULL, OLD.replaces <> '', OLD.replaced_by <> '',
-			OLD.issue_count - OLD.issues_forgiven, OLD.user_id IS NOT NULL AND OLD.pin_used AND (OLD.pin_hash IS NULL OR OLD.pin_change), OLD.distribution, -1);
+		INSERT INTO token_tally_new VALUES (OLD.user_id IS NOT NULL, OLD.enabled, OLD.lost_at IS NOT NULL, OLD.replaces <> '', OLD.replaced_by <> '', OLD.issue_count - OLD.issues_forgiven,
+		OLD.user_id IS NOT NULL AND OLD.pin_used AND (OLD.pin_hash IS NULL OR OLD.pin_change), OLD.distribution, -1);
 	END IF;
 	IF TG_OP <> 'DELETE' THEN
-		INSERT INTO token_tally_new VALUES (NEW.effective_expiry, NEW.user_id IS NOT NULL, NEW.enabled, NEW.lost_at IS NOT NULL, NEW.replaces <> '', NEW.replaced_by <> '',
-			NEW.issue_count - NEW.issues_forgiven, NEW.user_id IS NOT NULL AND NEW.pin_used AND (NEW.pin_hash IS NULL OR NEW.pin_change), NEW.distribution, 1);
+		INSERT INTO token_tally_new VALUES (NEW.user_id IS NOT NULL, NEW.enabled, NEW.lost_at IS NOT NULL, NEW.replaces <> '', NEW.replaced_by <> '', NEW.issue_count - NEW.issues_forgiven,
+		NEW.user_id IS NOT NULL AND NEW.pin_used AND (NEW.pin_hash IS NULL OR NEW.pin_change), NEW.distribution, 1);
 	END IF;
 	RETURN NULL;
 END
@@ -60,11 +60,30 @@ $$;
 -- +goose StatementEnd
 CREATE TRIGGER token_tally_keep AFTER INSERT OR DELETE ON token FOR EACH ROW EXECUTE FUNCTION token_tally_keep();
 CREATE TRIGGER token_tally_move AFTER UPDATE ON token FOR EACH ROW
-WHEN ((NEW.effective_expiry, NEW.user_id IS NOT NULL, NEW.enabled, NEW.lost_at IS NOT NULL, NEW.replaces <> '', NEW.replaced_by <> '',
-	NEW.issue_count - NEW.issues_forgiven, NEW.user_id IS NOT NULL AND NEW.pin_used AND (NEW.pin_hash IS NULL OR NEW.pin_change), NEW.distribution)
-	IS DISTINCT FROM (OLD.effective_expiry, OLD.user_id IS NOT NULL, OLD.enabled, OLD.lost_at IS NOT NULL, OLD.replaces <> '', OLD.replaced_by <> '',
-	OLD.issue_count - OLD.issues_forgiven, OLD.user_id IS NOT NULL AND OLD.pin_used AND (OLD.pin_hash IS NULL OR OLD.pin_change), OLD.distribution))
+WHEN ((NEW.user_id IS NOT NULL, NEW.enabled, NEW.lost_at IS NOT NULL, NEW.replaces <> '', NEW.replaced_by <> '', NEW.issue_count - NEW.issues_forgiven,
+		NEW.user_id IS NOT NULL AND NEW.pin_used AND (NEW.pin_hash IS NULL OR NEW.pin_change), NEW.distribution) IS DISTINCT FROM
+		(OLD.user_id IS NOT NULL, OLD.enabled, OLD.lost_at IS NOT NULL, OLD.replaces <> '', OLD.replaced_by <> '', OLD.issue_count - OLD.issues_forgiven,
+		OLD.user_id IS NOT NULL AND OLD.pin_used AND (OLD.pin_hash IS NULL OR OLD.pin_change), OLD.distribution))
 EXECUTE FUNCTION token_tally_keep();
+
+-- +goose StatementBegin
+CREATE FUNCTION expiry_tally_keep() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+	IF TG_OP <> 'INSERT' THEN
+		INSERT INTO moment_tally_new VALUES (CASE WHEN OLD.user_id IS NULL AND OLD.lost_at IS NULL THEN 'free' ELSE 'held' END, OLD.effective_expiry / 86400000000, -1);
+	END IF;
+	IF TG_OP <> 'DELETE' THEN
+		INSERT INTO moment_tally_new VALUES (CASE WHEN NEW.user_id IS NULL AND NEW.lost_at IS NULL THEN 'free' ELSE 'held' END, NEW.effective_expiry / 86400000000, 1);
+	END IF;
+	RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER expiry_tally_keep AFTER INSERT OR DELETE ON token FOR EACH ROW EXECUTE FUNCTION expiry_tally_keep();
+CREATE TRIGGER expiry_tally_move AFTER UPDATE ON token FOR EACH ROW
+WHEN ((NEW.effective_expiry, CASE WHEN NEW.user_id IS NULL AND NEW.lost_at IS NULL THEN 'free' ELSE 'held' END) IS DISTINCT FROM
+	(OLD.effective_expiry, CASE WHEN OLD.user_id IS NULL AND OLD.lost_at IS NULL THEN 'free' ELSE 'held' END))
+EXECUTE FUNCTION expiry_tally_keep();
 
 -- +goose StatementBegin
 CREATE FUNCTION pin_tally_keep() RETURNS TRIGGER LANGUAGE plpgsql AS $$
@@ -106,10 +125,10 @@ CREATE TRIGGER offer_tally_move AFTER UPDATE OF state, expires_at ON offer FOR E
 WHEN ((NEW.state, NEW.expires_at) IS DISTINCT FROM (OLD.state, OLD.expires_at)) EXECUTE FUNCTION offer_tally_keep();
 
 INSERT INTO token_tally_sum
-SELECT effective_expiry, user_id IS NOT NULL, enabled, lost_at IS NOT NULL, replaces <> '', replaced_by <> '',
-	issue_count - issues_forgiven, user_id IS NOT NULL AND pin_used AND (pin_hash IS NULL OR pin_change), distribution, count(*)
-FROM token GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9;
-INSERT INTO moment_tally_sum
-SELECT 'pin', pin_set_at / 86400000000, count(*) FROM token
+SELECT user_id IS NOT NULL, enabled, lost_at IS NOT NULL, replaces <> '', replaced_by <> '', issue_count - issues_forgiven,
+		user_id IS NOT NULL AND pin_used AND (pin_hash IS NULL OR pin_change), distribution, count(*)
+FROM token GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
+INSERT INTO moment_tally_sum SELECT CASE WHEN user_id IS NULL AND lost_at IS NULL THEN 'free' ELSE 'held' END, effective_expiry / 86400000000, count(*) FROM token GROUP BY 1, 2;
+INSERT INTO moment_tally_sum SELECT 'pin', pin_set_at / 86400000000, count(*) FROM token
 WHERE pin_set_at IS NOT NULL AND pin_hash IS NOT NULL AND NOT pin_change AND pin_used AND user_id IS NOT NULL GROUP BY 2;
 INSERT INTO moment_tally_sum SELECT 'offer', expires_at / 600000000, count(*) FROM offer WHERE state = 'open' GROUP BY 2;
