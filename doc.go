@@ -11,7 +11,7 @@
 // Under internal, the nouns and verbs of running tokens, then the ways in:
 //
 //	fault, audit, seed, clock, user, device, policy, cli   the words every layer shares
-//	profile, token, pin, emergency, access, job            the nouns with rules
+//	profile, token, pin, emergency, access, job, webhook   the nouns with rules
 //	distribution, authentication, records, tokenapp        the verbs
 //	report                                                 what there is and what happened, as figures and tables
 //	store, api, agentapi, radius, provision                the database and the transports, strangers to one another

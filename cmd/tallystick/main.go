@@ -85,7 +85,7 @@ func (p *program) commands() []*cobra.Command {
 		p.keyCommands(),
 		p.clockCommands(),
 		p.reportCommands(),
-		p.auditCommands(), p.changesCommand(),
+		p.auditCommands(), p.changesCommand(), p.webhookCommands(),
 		p.benchCommand(),
 		p.whoamiCommand(),
 	}
@@ -109,6 +109,7 @@ var hints = map[fault.Code]string{
 	fault.GroupNotFound:    "'tallystick group list' shows the groups",
 	fault.TokenNotFound:    "'tallystick token list' shows the tokens",
 	fault.ProfileNotFound:  "'tallystick profile list' shows the profiles",
+	fault.PlaceUnknown:     "'tallystick changes' shows the places",
 	fault.NoToken:          "'tallystick token create --count N' makes tokens, 'tallystick token import FILE' takes them from a file",
 	fault.JobNotFound:      "'tallystick job list' shows the jobs",
 	fault.Unauthorized:     "'tallystick api-key add NAME --role ROLE' on the server's machine makes a key",

@@ -36,7 +36,8 @@ const (
 	Redistribute   Right = "redistribute"    // new seeds for delivered tokens
 	Authenticate   Right = "authenticate"    // ask whether a passcode is right
 	ReadAudit      Right = "read_audit"
-	ReadChanges    Right = "read_changes"  // what happened, for programs that react to it
+	ReadChanges    Right = "read_changes" // what happened, for programs that react to it
+	ManageWebhooks Right = "manage_webhooks"
 	ManageKeys     Right = "manage_keys"   // API keys and data keys
 	Operate        Right = "operate"       // the servers: their clocks
 	ManageAgents   Right = "manage_agents" // the programs and RADIUS clients that ask for authentication
@@ -58,7 +59,7 @@ const (
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, Authenticate, ReadAudit, ReadChanges, ManageKeys, ManageAgents, Operate},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageKeys, ManageAgents, Operate},
 	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute},
 	HelpDesk:           {Read, CareTokens, ViewActivity},
 	PrivilegedHelpDesk: {Read, CareTokens, ViewActivity, Redistribute},

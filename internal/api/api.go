@@ -31,6 +31,7 @@ import (
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
+	"github.com/tallystick/tallystick/internal/webhook"
 )
 
 // Store is what the API itself needs of the database.
@@ -67,6 +68,7 @@ type Config struct {
 	Reports       *report.Registry
 	Clock         *clock.Guard
 	Jobs          *job.Registry
+	Webhooks      *webhook.Registry
 	Keyring       *seed.Keyring
 	Log           *audit.Log
 	VerifierKey   string // of the audit log's checkpoints
@@ -213,6 +215,12 @@ func (a *API) routes() []route {
 		{"GET /v1/clock", access.Operate, a.showClock, nil},
 		{"POST /v1/clock/confirm", access.Operate, a.confirmClock, nil},
 
+		{"POST /v1/webhooks", access.ManageWebhooks, a.addWebhook, nil},
+		{"GET /v1/webhooks", access.ManageWebhooks, a.listWebhooks, nil},
+		{"GET /v1/webhooks/{name}", access.ManageWebhooks, a.showWebhook, nil},
+		{"PATCH /v1/webhooks/{name}", access.ManageWebhooks, a.editWebhook, nil},
+		{"DELETE /v1/webhooks/{name}", access.ManageWebhooks, a.deleteWebhook, nil},
+		{"POST /v1/webhooks/{name}/test", access.ManageWebhooks, a.testWebhook, nil},
 		{"GET /v1/changes", access.ReadChanges, a.changes, nil},
 		{"GET /v1/audit/events", access.ReadAudit, a.auditEvents, nil},
 		{"GET /v1/audit/entries", access.ReadAudit, a.auditEntries, nil},

@@ -101,6 +101,7 @@ func init() {
 		client.APIKey{}, client.NewAPIKey{}, client.CreatedAPIKey{}, client.APIKeyList{}, client.Agent{}, client.NewAgent{}, client.AgentEdit{},
 		client.AgentList{}, client.AgentCredential{}, client.NewAgentCredential{}, client.CreatedAgentCredential{}, client.AgentCredentialEdit{},
 		client.AgentCredentialList{}, client.DataKey{}, client.Clock{}, client.ServerClock{}, client.Event{}, client.EventPage{}, client.Changes{},
+		client.Webhook{}, client.NewWebhook{}, client.CreatedWebhook{}, client.WebhookEdit{}, client.WebhookList{}, client.WebhookTest{},
 		client.Entry{}, client.EntryList{}, client.Checkpoint{}, client.CheckpointList{}, client.VerifierKey{}, client.PendingCount{}, client.Problem{},
 		client.Statistics{},
 		client.Job{}, client.JobPage{}, client.JobItem{}, client.JobItemPage{}, client.JobResumption{}, client.Selection{},

@@ -34,6 +34,7 @@ import (
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
+	"github.com/tallystick/tallystick/internal/webhook"
 )
 
 // A house is an API on a real database, and what it said.
@@ -108,6 +109,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 		Authenticator: &authentication.Engine{Store: db, Keys: keys, Policies: policies, Now: h.now},
 		Reports:       &report.Registry{Store: db, Policies: policies, Now: h.now},
 		Jobs:          &job.Registry{Store: db, Keys: keys, Now: h.now, Logger: logger},
+		Webhooks:      &webhook.Registry{Store: db, Keys: keys, Now: h.now, Sender: &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: "test", Now: h.now, Logger: logger}},
 		Clock:         &clock.Guard{Store: db, Server: "test", Now: h.now, Logger: logger},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger,
 	}))(t)

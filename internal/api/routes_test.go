@@ -36,6 +36,7 @@ func TestEveryRoute(t *testing.T) {
 		{"reports", reportRoutes},
 		{"audit", auditRoutes}, {"changes", changeRoutes},
 		{"jobs", jobRoutes},
+		{"webhooks", webhookRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
 	}

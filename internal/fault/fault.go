@@ -37,6 +37,7 @@ const (
 	SchemaNewer   Code = "SCHEMA_NEWER"   // the database belongs to a newer release
 	AuditTampered Code = "AUDIT_TAMPERED" // the audit log is not what was signed
 	PlaceUnknown  Code = "PLACE_UNKNOWN"  // the audit log ends before that place
+	WebhookFailed Code = "WEBHOOK_FAILED" // the receiver did not take a test
 )
 
 // Users, profiles, devices and policies.

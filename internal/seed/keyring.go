@@ -70,6 +70,9 @@ func OfJobResult(id string, number int) Binding {
 	return Binding(fmt.Sprintf("job-result/%s/%d", id, number))
 }
 
+// OfWebhook binds the secret that signs to the webhook of that name.
+func OfWebhook(name string) Binding { return Binding("webhook/" + name) }
+
 // A DataKey is a key of the keyring as the database keeps it: wrapped by the
 // master key that MasterID names.
 type DataKey struct {

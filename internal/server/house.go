@@ -33,6 +33,7 @@ import (
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
+	"github.com/tallystick/tallystick/internal/webhook"
 )
 
 // A house is everything a running server is made of.
@@ -47,6 +48,7 @@ type house struct {
 	radius      *radius.Server
 	jobs        *job.Registry
 	audit       *audit.Log
+	webhooks    *webhook.Sender
 	log         *slog.Logger
 
 	public  http.Handler // TLS: API with keys, provisioning, health
@@ -91,13 +93,15 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	gateways.Changed = h.radius.Changed
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
 	h.jobs = &job.Registry{Store: db, Keys: keys, Now: c.Now, Logger: c.Log}
+	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log}
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine, Clock: h.clock, Reports: &report.Registry{Store: db, Policies: h.policies, Now: c.Now},
-		Jobs:    h.jobs,
-		Keyring: keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
+		Jobs:     h.jobs,
+		Webhooks: &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks},
+		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -211,6 +215,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 	})
 	g.Go(func() error {
 		h.jobs.Run(ctx)
+		return nil
+	})
+	g.Go(func() error {
+		h.webhooks.Run(ctx)
 		return nil
 	})
 	g.Go(func() error {

@@ -43,6 +43,7 @@ func (w *witness) people() {
 	w.does("tallystick", "profile", "add", "string", "--device-type", "generic", "--delivery", "ctf", "--pin-type", "fob")
 	w.does("tallystick", "profile", "add", "phone", "--device-type", "generic", "--delivery", "ctkip", "--pin-type", "none")
 	w.does("tallystick", "token", "create", "--count", "2")
+	w.hooked()
 
 	b := sdtid.Batch{Password: w.secret("import password", rand.Text())}
 	for _, serial := range []string{byFile, byString, byPhone, forgotten} {

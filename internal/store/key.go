@@ -71,6 +71,7 @@ const (
 	jobBinding      = "job"
 	itemBinding     = "job-item"
 	resultBinding   = "job-result"
+	webhookBinding  = "webhook"
 )
 
 // sealed are the columns that hold secrets: which bindings they have, the table, what of a row the binding is made of, and how.
@@ -113,6 +114,12 @@ var sealed = []struct {
 		var name string
 		err := r.Scan(&name, &k.Sealed.KeyID, &k.Sealed.Blob)
 		k.Binding = seed.OfRADIUSClient(name)
+		return err
+	}},
+	{webhookBinding, "webhook", "name", func(r row, k *seed.Kept) error {
+		var name string
+		err := r.Scan(&name, &k.Sealed.KeyID, &k.Sealed.Blob)
+		k.Binding = seed.OfWebhook(name)
 		return err
 	}},
 	{jobBinding, "job", "id", func(r row, k *seed.Kept) error {
@@ -190,6 +197,8 @@ func whereSealed(b seed.Binding) (table, where string, args []any, err error) {
 		id, number, _ := strings.Cut(name, "/")
 		n, err := strconv.Atoi(number)
 		return map[string]string{itemBinding: "job_item", resultBinding: "job_result"}[kind], "job_id = $5 AND number = $6", []any{id, n}, err
+	case webhookBinding:
+		return "webhook", "name = $5", []any{name}, nil
 	}
 	return "", "", nil, fmt.Errorf("store: nothing is sealed as %q", b)
 }

@@ -271,6 +271,7 @@ func (s fixture) everySecret(t *testing.T) []seed.Binding {
 	x.Reply, x.UsedAt, x.RepliedAt = under("an answer"), start, start
 	ok(t, s.SaveExchange(ctx, x))
 	ok(t, s.AddRADIUSClient(ctx, radiusClient("vpn", "192.0.2.0/24")))
+	ok(t, s.AddWebhook(ctx, subscription("hook", 1)))
 	ok(t, s.AddAgent(ctx, agent("vpn1")))
 	c := credential("vpn1", "id")
 	c.Sealed = under("an access key")
@@ -279,7 +280,7 @@ func (s fixture) everySecret(t *testing.T) []seed.Binding {
 	rows[1].Input = under("an input")
 	s.addJob(t, newJob("j", 2), rows)
 	ok(t, s.FinishJobItems(ctx, "j", nil, []job.Result{{Number: 1, Key: "k", Sealed: under("a result")}}))
-	return []seed.Binding{seed.OfJob("j"), seed.OfJobItem("j", 2), seed.OfJobResult("j", 1), seed.Of(r.Serial, 1), seed.Of(r.Serial, 2), seed.Named("a/b"), seed.ReplyTo("key:a/b/c/d"), seed.OfExchange(x.ID), seed.OfCredential(c.ID), seed.OfRADIUSClient("vpn")}
+	return []seed.Binding{seed.OfJob("j"), seed.OfJobItem("j", 2), seed.OfJobResult("j", 1), seed.Of(r.Serial, 1), seed.Of(r.Serial, 2), seed.Named("a/b"), seed.ReplyTo("key:a/b/c/d"), seed.OfExchange(x.ID), seed.OfCredential(c.ID), seed.OfRADIUSClient("vpn"), seed.OfWebhook("hook")}
 }
 
 func resealing(t *testing.T, s fixture) {

@@ -24,6 +24,7 @@ import (
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
+	"github.com/tallystick/tallystick/internal/webhook"
 )
 
 // Store is everything that the server asks of a store: what each package
@@ -46,6 +47,7 @@ type Store interface {
 	clock.Store
 	report.Store
 	job.Store
+	webhook.Store
 
 	AddToken(ctx context.Context, t token.Token) error
 	AddUsers(ctx context.Context, users []user.User) error
@@ -85,7 +87,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"data keys", dataKeys}, {"secrets", secrets}, {"resealing", resealing},
 		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},
 		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials},
-		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"kept replies", replies}, {"kept replies with seeds", repliesWithSeeds},
+		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"webhooks", webhooks}, {"one server delivers", webhookLeases}, {"kept replies", replies}, {"kept replies with seeds", repliesWithSeeds},
 		{"jobs", jobs}, {"items of jobs", jobItems}, {"results of jobs end", jobResultsEnd}, {"claimed items are passed over", claimedItemsAreFree},
 		{"health", health},
 		{"an error undoes everything", errorUndoes}, {"a panic undoes everything", panicUndoes},
