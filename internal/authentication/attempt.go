@@ -17,17 +17,14 @@ type Attempt struct {
 	Agent     string // Source.Agent of who began it
 	UserID    string
 	Turn      int
+	Before    int // Turn as it was read, 0 for a new one
 	ExpiresAt time.Time
 	// Sealed is the state below, bound to ID and Turn.
 	Sealed seed.Sealed
 
 	state attemptState
-	read  int // Turn as it was read, 0 for a new one
 	ended bool
 }
-
-// Before is the turn that the attempt had when it was read; 0 for a new one.
-func (a Attempt) Before() int { return a.read }
 
 // attemptState is what an attempt knows. Its JSON is sealed.
 type attemptState struct {
@@ -68,7 +65,6 @@ func (a *Attempt) open(ctx context.Context, k Keyring) error {
 	if err != nil {
 		return err
 	}
-	a.read = a.Turn
 	return json.Unmarshal(text, &a.state)
 }
 

@@ -45,7 +45,7 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 	a.state.Serial, a.state.Generation, a.state.Interval = v.token.token.Serial, v.number, v.interval
 	a.state.Emergency = v.emergency != nil
 	if need == NextTokencode {
-		r.record(j, "ntc.enter", "user:"+s.User.ID, "", r.details(from, v))
+		r.record(j, "ntc.enter", "user:"+s.UserID, "", r.details(from, v))
 		j.decision = r.next(a, NextTokencode, StepNextTokencode)
 		return nil
 	}
@@ -74,7 +74,7 @@ func (r *round) check(userID string, from Source, passcode, serial string) (*sub
 	switch {
 	case s == nil:
 		v.reason = UnknownUser
-	case !s.User.Enabled:
+	case !s.Enabled:
 		v.reason = UserDisabled
 	case s.Guard.Own.Locked(r.policy.Lockout, r.now):
 		v.reason = UserLocked
@@ -221,20 +221,29 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 		r.useEmergency(j, v)
 		t.Current.BadPasscodes = 0
 	} else {
-		v.token.generation(v.number).Clock = token.Clock{LastInterval: v.interval, Offset: v.offset, LastUsedAt: r.now, LastAgent: from.Agent}
+		clock := &v.token.generation(v.number).Clock
+		*clock = token.Clock{LastInterval: v.interval, Offset: v.offset, LastUsedAt: r.now, LastAgent: from.Agent, Accepted: clock.Accepted}
+		if j.key != nil && a.ID == "" {
+			clock.Accepted, j.marked = marked(clock.Accepted, j.key, r.now), true
+		}
 		r.prove(j, v)
 		r.turnUp(j, v)
 		if err := r.takeOver(j, s, v); err != nil {
 			return err
 		}
 	}
-	if s.Guard.succeed(r.engine.mark(s.User.ID, from)) {
+	if s.Guard.succeed(r.engine.mark(s.UserID, from)) {
 		s.guardChanged = true
 	}
-	r.record(j, "authn.success", "user:"+s.User.ID, "", r.details(from, v))
+	r.record(j, "authn.success", "user:"+s.UserID, "", r.details(from, v))
 	r.end(a)
-	j.decision = Decision{Result: Accepted, Attempt: a.ID, Turn: a.Turn + 1, Serial: t.Serial, UserID: s.User.ID}
+	j.decision = r.accepted(a, s, v.token)
 	return nil
+}
+
+// accepted is the decision for a code of a token.
+func (r *round) accepted(a *Attempt, s *subject, t *tokenState) Decision {
+	return Decision{Result: Accepted, Attempt: a.ID, Turn: a.Turn + 1, Serial: t.token.Serial, UserID: s.UserID}
 }
 
 // prove notes that the user holds the seed of a generation: a delivery is confirmed, and a pending generation
@@ -256,7 +265,7 @@ func (r *round) prove(j *job, v verdict) {
 func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) error {
 	object := "user:" // what was typed as a user ID may be a passcode in the wrong field: it is not recorded
 	if s != nil {
-		object += s.User.ID
+		object += s.UserID
 	}
 	r.record(j, "authn.fail", object, v.reason, r.details(from, v))
 	if !v.uncounted {
@@ -290,7 +299,7 @@ func (r *round) locked(j *job, s *subject, f *Failures, because string) {
 	if f == &s.Guard.Strange {
 		details["only"] = "sources that the user never succeeded from"
 	}
-	r.record(j, "lockout.lock", "user:"+s.User.ID, "", details)
+	r.record(j, "lockout.lock", "user:"+s.UserID, "", details)
 }
 
 // details are what the record of an answer says, beside its reason.

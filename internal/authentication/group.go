@@ -2,7 +2,6 @@ package authentication
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -13,7 +12,6 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
-	"github.com/tallystick/tallystick/internal/seed"
 )
 
 const (
@@ -36,6 +34,7 @@ type job struct {
 	decide  func(*round, *job) error // fills in decision, or returns a refusal of this request alone
 
 	decision Decision
+	marked   bool // the token remembers the request
 	err      error
 	done     chan struct{}
 }
@@ -121,20 +120,20 @@ func (q *queue) watch(atOnce int, run func([]*job)) (end func()) {
 func (e *Engine) settle(jobs []*job) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	err := e.decide(ctx, jobs)
-	// A token that an administrator changed between the look and the writing is looked at again.
+	err := e.decide(ctx, jobs, false)
+	// What somebody else changed between the look and the writing is looked at again, under locks.
 	for tries := 0; errors.Is(err, errChanged) && tries < 5; tries++ {
-		err = e.decide(ctx, jobs)
+		err = e.decide(ctx, jobs, true)
 	}
 	switch {
-	case errors.Is(err, errChanged):
-		err = errBusy
 	case err != nil && len(jobs) > 1 && fault.CodeOf(err) != fault.Unavailable:
 		// What one request meets must not hit the others, and nothing was committed.
 		for _, j := range jobs {
 			e.settle([]*job{j})
 		}
 		return
+	case errors.Is(err, errChanged):
+		err = errBusy
 	}
 	for _, j := range jobs {
 		if err != nil {
@@ -144,8 +143,10 @@ func (e *Engine) settle(jobs []*job) {
 	}
 }
 
-// decide runs one transaction. A panic is a defect of one request: it undoes the transaction, and must not end the server.
-func (e *Engine) decide(ctx context.Context, jobs []*job) (err error) {
+// decide runs one transaction. At first it looks before that and locks nothing: whatever a decision rests on and changes is
+// compared when it is written, and hardly ever has somebody else changed it. sure is to look within the transaction, under locks, and for requests that
+// came before. A database with one writer has none but the transaction to wait for. A panic is a defect of one request: it undoes the transaction, and must not end the server.
+func (e *Engine) decide(ctx context.Context, jobs []*job, sure bool) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			// What a panic says may quote data. Its stack shows addresses and no contents.
@@ -156,16 +157,33 @@ func (e *Engine) decide(ctx context.Context, jobs []*job) (err error) {
 	if err != nil {
 		return err
 	}
+	wanted, locked := want(jobs, sure), sure || e.Groups <= 1
+	var found Gathered
+	if !locked {
+		if found, err = e.Store.Gather(ctx, wanted); err != nil {
+			return err
+		}
+	}
+	ran := false
 	err = e.Store.Transact(ctx, func(ctx context.Context) error {
 		now, err := e.now()
 		if err != nil {
 			return err
 		}
+		if ran && !locked {
+			return errChanged // what was found was changed in deciding
+		}
+		ran = true
+		if locked {
+			if found, err = e.Store.Gather(ctx, wanted); err != nil {
+				return err
+			}
+		}
 		r := &round{
-			engine: e, ctx: ctx, now: now, policy: policies,
+			engine: e, ctx: ctx, now: now, policy: policies, sure: sure,
 			subjects: map[string]*subject{}, attempts: map[string]*Attempt{}, decided: map[string]Decision{},
 		}
-		if err := r.load(jobs); err != nil {
+		if err := r.load(found); err != nil {
 			return err
 		}
 		for _, j := range jobs {
@@ -181,12 +199,33 @@ func (e *Engine) decide(ctx context.Context, jobs []*job) (err error) {
 	return err
 }
 
+// want names all that the jobs are about.
+func want(jobs []*job, again bool) (w Wanted) {
+	users, attempts := map[string]bool{}, map[string]bool{}
+	for _, j := range jobs {
+		if again && j.key != nil {
+			w.Keys = append(w.Keys, j.key)
+		}
+		if j.attempt != "" && !attempts[j.attempt] {
+			attempts[j.attempt] = true
+			w.Attempts = append(w.Attempts, j.attempt)
+			w.Unsaid = w.Unsaid || j.user == ""
+		}
+		if j.user != "" && !users[j.user] {
+			users[j.user] = true
+			w.Users = append(w.Users, j.user)
+		}
+	}
+	return w
+}
+
 // A round is a group while it is decided.
 type round struct {
 	engine *Engine
 	ctx    context.Context
 	now    time.Time
 	policy policy.Set
+	sure   bool // what it looks at is locked, and the requests that came before are among it
 
 	subjects map[string]*subject // by user ID
 	attempts map[string]*Attempt // by ID
@@ -197,26 +236,8 @@ type round struct {
 	events  []audit.Event
 }
 
-// load reads all that the jobs are about.
-func (r *round) load(jobs []*job) error {
-	var w Wanted
-	users := map[string]bool{}
-	for _, j := range jobs {
-		if j.key != nil {
-			w.Keys = append(w.Keys, j.key)
-		}
-		switch {
-		case j.attempt != "":
-			w.Attempts = append(w.Attempts, j.attempt)
-		case !users[j.user]:
-			users[j.user] = true
-			w.Users = append(w.Users, j.user)
-		}
-	}
-	found, err := r.engine.Store.Gather(r.ctx, w)
-	if err != nil {
-		return err
-	}
+// load takes over what was found.
+func (r *round) load(found Gathered) error {
 	for i := range found.Attempts {
 		a := &found.Attempts[i]
 		if err := a.open(r.ctx, r.engine.Keys); err != nil {
@@ -226,52 +247,28 @@ func (r *round) load(jobs []*job) error {
 		r.attempts[a.ID] = a
 	}
 	for _, s := range found.Subjects {
-		r.subjects[s.User.ID] = newSubject(s)
+		r.subjects[s.UserID] = newSubject(s)
 	}
 	return r.recall(found.Decided)
 }
 
-// recall opens the decisions of requests that come again.
-func (r *round) recall(kept []Kept) error {
-	for _, k := range kept {
-		raw, err := r.engine.Keys.Open(r.ctx, k.Sealed, seed.OfDecision(k.Key))
-		if err != nil {
-			return err
-		}
-		var d Decision
-		if err := json.Unmarshal(raw, &d); err != nil {
-			return err
-		}
-		r.decided[string(k.Key)] = d
-	}
-	return nil
-}
-
 // run decides one job, unless its request was decided before. An error is one of the whole group.
 func (r *round) run(j *job) error {
-	j.decision, j.err = Decision{}, nil
-	if d, again := r.decided[string(j.key)]; again && j.key != nil {
+	j.decision, j.marked, j.err = Decision{}, false, nil
+	if d, again := r.before(j); again {
 		j.decision = d
 		return nil
 	}
 	if err := j.decide(r, j); err != nil {
-		if fault.CodeOf(err) == "" {
+		if code := fault.CodeOf(err); code == "" || code == fault.Unavailable {
 			return err
 		}
+		if j.key != nil && !r.sure {
+			return errChanged // perhaps since the same request was decided before
+		}
 		j.err = err
-		return nil
 	}
-	if j.key == nil {
-		return nil
-	}
-	r.decided[string(j.key)] = j.decision
-	raw, err := json.Marshal(j.decision)
-	if err != nil {
-		return err
-	}
-	sealed, err := r.engine.Keys.Seal(raw, seed.OfDecision(j.key))
-	r.out.Decided = append(r.out.Decided, Kept{Key: j.key, Sealed: sealed, ExpiresAt: r.now.Add(MaxLife)})
-	return err
+	return r.remember(j)
 }
 
 // write stores everything that the round decided.
@@ -280,7 +277,7 @@ func (r *round) write() error {
 		if err := r.engine.Store.SaveToken(r.ctx, t.token); err != nil {
 			return err
 		}
-		t.token.Version++
+		t.saved()
 	}
 	for _, s := range r.subjects {
 		if s.guardChanged {
@@ -292,15 +289,16 @@ func (r *round) write() error {
 	}
 	for _, a := range r.attempts {
 		switch {
-		case a.ended && a.read > 0:
-			r.out.Ended = append(r.out.Ended, a.ID)
-		case !a.ended && a.Turn != a.read:
+		case a.ended && a.Before > 0:
+			r.out.Ended = append(r.out.Ended, *a)
+		case !a.ended && a.Turn != a.Before:
 			if err := a.seal(r.engine.Keys); err != nil {
 				return err
 			}
 			r.out.Attempts = append(r.out.Attempts, *a)
 		}
 	}
+	r.out.sort()
 	if err := r.engine.Store.Settle(r.ctx, r.out); err != nil {
 		return err
 	}

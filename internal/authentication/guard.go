@@ -10,7 +10,8 @@ import (
 // A Guard is what the server remembers of a user's sign-ins, whatever the token: failures in a row, the lock that
 // follows them, and the sources that the user succeeded from (section 10.5). Its zero value is that of a new user.
 type Guard struct {
-	UserID string
+	UserID  string
+	Version int // as it was read; grows with every change
 	// Own counts failures from sources that the user has succeeded from before, Strange all others. While the user
 	// has never succeeded from anywhere, or the policy does not separate them, every failure is counted in Own.
 	Own, Strange Failures
@@ -93,5 +94,5 @@ func (g *Guard) succeed(mark []byte) bool {
 
 // failuresOf are those that a failure of a user from a source is counted among.
 func (e *Engine) failuresOf(s *subject, p policy.Lockout, from Source) *Failures {
-	return s.Guard.failures(p, e.mark(s.User.ID, from))
+	return s.Guard.failures(p, e.mark(s.UserID, from))
 }

@@ -338,7 +338,9 @@ func TestTheMachine(t *testing.T) {
 // renew gives alice's token a new seed and takes away everything that is remembered of her.
 func (d *deployment) renew() {
 	d.Helper()
-	d.must(d.db.Settle(d.Context(), authentication.Settlement{Guards: []authentication.Guard{{UserID: "alice"}}}))
+	found, err := d.db.Gather(d.Context(), authentication.Wanted{Users: []string{"alice"}})
+	d.must(err)
+	d.must(d.db.Settle(d.Context(), authentication.Settlement{Guards: []authentication.Guard{{UserID: "alice", Version: found.Subjects[0].Guard.Version}}}))
 	r, err := d.db.Token(d.Context(), serial)
 	d.must(err)
 	d.secret = seed.Generate()

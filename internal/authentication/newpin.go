@@ -19,7 +19,7 @@ func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
 	t := &v.token.token
 	a.state.Serial, a.state.Generation, a.state.Interval = t.Serial, v.number, v.interval
 	a.state.Former = t.PIN.Hash
-	r.record(j, "pin.ask", "token:"+t.Serial, "", audit.Details{"user": s.User.ID, "creation": r.policy.Token.PINCreation})
+	r.record(j, "pin.ask", "token:"+t.Serial, "", audit.Details{"user": s.UserID, "creation": r.policy.Token.PINCreation})
 	step := StepNewPIN
 	switch r.policy.Token.PINCreation {
 	case policy.BySystem:

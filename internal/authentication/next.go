@@ -84,7 +84,7 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 	}
 	switch {
 	case reason != "":
-	case !s.User.Enabled:
+	case !s.Enabled:
 		reason = UserDisabled
 	case s.Guard.Own.Locked(r.policy.Lockout, r.now):
 		reason = UserLocked
@@ -133,7 +133,7 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 		r.claim(j, v)
 		g.Offset, t.token.Current.BadPasscodes = v.offset, 0
 		a.state.Interval = want
-		r.record(j, "ntc.leave", "user:"+s.User.ID, "", r.details(in.Source, v))
+		r.record(j, "ntc.leave", "user:"+s.UserID, "", r.details(in.Source, v))
 		return r.beginPIN(j, a, s, v)
 	}
 	return r.accept(j, a, s, in.Source, v)

@@ -1,7 +1,6 @@
 package authentication
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -15,19 +14,22 @@ func (r *round) takeOver(j *job, s *subject, v verdict) error {
 	if t.Replaces == "" {
 		return nil
 	}
+	if !r.sure {
+		return errChanged // of two tokens at once: under locks, or servers would wait for each other
+	}
 	serial := t.Replaces
 	t.Replaces = ""
 	r.change(v.token)
 	deleted := r.policy.Token.DeleteReplaced
-	r.record(j, "replace.done", "token:"+t.Serial, "", audit.Details{"user": s.User.ID, "replaced": serial, "deleted": deleted})
+	r.record(j, "replace.done", "token:"+t.Serial, "", audit.Details{"user": s.UserID, "replaced": serial, "deleted": deleted})
 	original := s.holding(serial)
 	if original == nil {
 		return nil
 	}
-	if err := r.retire(original, deleted); err != nil {
-		if errors.Is(err, fault.Conflict) {
-			return errChanged // of the whole group, not a refusal of this request
-		}
+	if err := r.retire(original, deleted); fault.CodeOf(err) != "" && fault.CodeOf(err) != fault.Unavailable {
+		// Somebody changed the original, or removed it. Nothing of the group is written: it is looked at again, and what is left of the replacement done.
+		return errChanged
+	} else if err != nil {
 		return err
 	}
 	s.tokens = slices.DeleteFunc(s.tokens, func(o *tokenState) bool { return o == original })
@@ -36,7 +38,7 @@ func (r *round) takeOver(j *job, s *subject, v verdict) error {
 	if deleted {
 		action = "token.delete"
 	}
-	r.record(j, action, "token:"+serial, "", audit.Details{"user": s.User.ID, "because": "replaced by " + t.Serial})
+	r.record(j, action, "token:"+serial, "", audit.Details{"user": s.UserID, "because": "replaced by " + t.Serial})
 	return nil
 }
 

@@ -37,7 +37,7 @@ func (e *Engine) Resync(ctx context.Context, serial, first, second string) error
 		}
 		err := r.resync(j, s, s.holding(serial), first, second)
 		if code := fault.CodeOf(err); code != "" {
-			r.record(j, "resync.fail", "token:"+serial, string(code), audit.Details{"user": s.User.ID})
+			r.record(j, "resync.fail", "token:"+serial, string(code), audit.Details{"user": s.UserID})
 		}
 		return err
 	})
@@ -69,7 +69,7 @@ func (r *round) resynced(j *job, s *subject, t *tokenState, number int, at int64
 	g.LastInterval, g.Offset = at+1, at+1-here
 	t.token.Current.BadPasscodes = 0
 	r.record(j, "resync.done", "token:"+t.token.Serial, "", audit.Details{
-		"user": s.User.ID, "generation": number, "offset": g.Offset, "was_offset": was,
+		"user": s.UserID, "generation": number, "offset": g.Offset, "was_offset": was,
 	})
 	r.prove(j, verdict{token: t, number: number, interval: at + 1})
 }

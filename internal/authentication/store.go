@@ -1,24 +1,28 @@
 package authentication
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
-	"github.com/tallystick/tallystick/internal/user"
 )
 
 // Store is what authentication needs of the database.
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
-	// Gather returns what a group of requests is about, in one look. Attempts and the guards of users are locked, and tokens are
-	// as they are once that is done: until the transaction ends nobody else decides about these users.
+	// Gather returns what a group of requests is about, in one look. Within a transaction, attempts and the guards of users are locked, and
+	// users and tokens are as they are once that is done: until it ends nobody else decides about these users. Outside of one nothing is
+	// locked, and users with their guards are read after the tokens, all at one moment: if the tokens are still the same when what was decided is written, it is as
+	// if it had been decided at that moment.
 	Gather(ctx context.Context, w Wanted) (Gathered, error)
-	// Settle writes what was decided. [fault.Conflict] if a token is not what it was decided by: nothing must be committed then.
+	// Settle writes what was decided. [fault.Conflict] if a token, a guard or an attempt is not what it was decided by: nothing must be committed then.
 	Settle(ctx context.Context, s Settlement) error
 	// DropAttempts removes attempts and kept decisions that expired before a time.
 	DropAttempts(ctx context.Context, before time.Time) error
@@ -40,7 +44,8 @@ type Store interface {
 type Wanted struct {
 	Keys     [][]byte // of requests that may have been decided before
 	Attempts []string // IDs
-	Users    []string // IDs; those of the attempts are wanted as well
+	Users    []string // IDs
+	Unsaid   bool     // whoever the attempts are about is wanted as well
 }
 
 // A Gathered is what there is of a Wanted.
@@ -52,9 +57,10 @@ type Gathered struct {
 
 // A Subject is a user with what a passcode is compared with.
 type Subject struct {
-	User   user.User
-	Guard  Guard
-	Tokens []token.Token
+	UserID  string
+	Enabled bool
+	Guard   Guard
+	Tokens  []token.Token
 }
 
 // A Kept is a decision that was kept for a request's key.
@@ -68,13 +74,23 @@ type Kept struct {
 type Settlement struct {
 	Uses     []Use
 	Guards   []Guard
-	Attempts []Attempt // new ones, and those that went on: stored if their turn is still Before
-	Ended    []string  // IDs of attempts
+	Attempts []Attempt // new ones, and those that went on: stored if their turn is still what it was before
+	Ended    []Attempt // removed if their turn is
 	Decided  []Kept
 }
 
+// sort puts rows into an order that all servers keep, so that they do not wait for each other in a ring.
+func (s *Settlement) sort() {
+	slices.SortFunc(s.Uses, func(a, b Use) int { return cmp.Or(cmp.Compare(a.Serial, b.Serial), cmp.Compare(a.Number, b.Number)) })
+	slices.SortFunc(s.Guards, func(a, b Guard) int { return cmp.Compare(a.UserID, b.UserID) })
+	byID := func(a, b Attempt) int { return cmp.Compare(a.ID, b.ID) }
+	slices.SortFunc(s.Attempts, byID)
+	slices.SortFunc(s.Ended, byID)
+	slices.SortFunc(s.Decided, func(a, b Kept) int { return bytes.Compare(a.Key, b.Key) })
+}
+
 // A Use is what passcodes did to one generation of a token. It is stored if the token is still at Version, live, and
-// its guard still at Before: one conditional write.
+// its last code and its wrong passcodes are still those of Before: one conditional write.
 type Use struct {
 	Serial  string
 	Version int // of the token

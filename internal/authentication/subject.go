@@ -73,6 +73,16 @@ func (s *tokenState) as(number int) *token.Token {
 	return &next
 }
 
+// saved notes that the record was stored, and with it the wrong passcodes of its generations.
+func (s *tokenState) saved() {
+	s.token.Version++
+	for i := range s.before {
+		if g := s.generation(s.before[i].number); g != nil {
+			s.before[i].clock.BadPasscodes = g.BadPasscodes
+		}
+	}
+}
+
 // uses are the clocks that changed.
 func (s *tokenState) uses() []Use {
 	var all []Use

@@ -51,9 +51,9 @@ func (e *Engine) Unlock(ctx context.Context, userID string) error {
 // locked, so that no passcode of hers is decided meanwhile. A refusal that decide returns keeps what it recorded.
 func (e *Engine) alone(ctx context.Context, userID string, decide func(*round, *job) error) error {
 	j := &job{ctx: ctx, user: userID, decide: decide}
-	err := e.decide(ctx, []*job{j})
+	err := e.decide(ctx, []*job{j}, true)
 	for tries := 0; errors.Is(err, errChanged) && tries < 5; tries++ {
-		err = e.decide(ctx, []*job{j})
+		err = e.decide(ctx, []*job{j}, true)
 	}
 	switch {
 	case errors.Is(err, errChanged):

@@ -100,6 +100,7 @@ func (s *Server) authentic(ctx context.Context, r *request, p *radius.Packet) Ou
 
 // A question is what an Access-Request asks.
 type question struct {
+	key     []byte // of the request, as copies of it have it
 	user    string
 	text    string // the password: a passcode, or the answer to a challenge
 	station string
@@ -133,7 +134,7 @@ func (s *Server) decide(ctx context.Context, c *client, q question) (authenticat
 	source := authentication.Source{Agent: c.agent, Station: q.station}
 	if q.state == nil {
 		return s.Engine.Begin(ctx, authentication.Request{
-			UserID: q.user, Passcode: q.text, Source: source, Dialogue: c.Challenges, Confirm: true, Life: s.Life,
+			UserID: q.user, Passcode: q.text, Source: source, Dialogue: c.Challenges, Confirm: true, Life: s.Life, Key: q.key,
 		})
 	}
 	text, step := q.text, authentication.Step("")
@@ -144,7 +145,7 @@ func (s *Server) decide(ctx context.Context, c *client, q question) (authenticat
 		}
 	}
 	return s.Engine.Continue(ctx, authentication.Answer{
-		Attempt: q.state.attempt, Turn: q.state.turn, Step: step, UserID: q.user, Text: text, Source: source,
+		Attempt: q.state.attempt, Turn: q.state.turn, Step: step, UserID: q.user, Text: text, Source: source, Key: q.key,
 	})
 }
 
@@ -179,7 +180,7 @@ func (s *Server) question(r *request, p *radius.Packet) (question, Outcome) {
 	if !there {
 		return question{}, NoCredentials
 	}
-	q := question{station: r.from.address.String()}
+	q := question{key: r.key(), station: r.from.address.String()}
 	var readable bool
 	if q.text, readable = password(hidden, r.client.secret, p.Authenticator[:]); !readable {
 		return question{}, BadPassword

@@ -107,7 +107,7 @@ func TestDialogues(t *testing.T) {
 				if m.answer.Attempt == "" {
 					last := engine.lastBegun()
 					first := authentication.Request{UserID: "alice", Passcode: m.typed, Source: source, Dialogue: true, Confirm: true}
-					if last.Key != nil || last.UserID != first.UserID || last.Passcode != first.Passcode || last.Source != source || !last.Dialogue || !last.Confirm || last.Retry {
+					if len(last.Key) != 32 || last.UserID != first.UserID || last.Passcode != first.Passcode || last.Source != source || !last.Dialogue || !last.Confirm || last.Retry {
 						t.Errorf("move %d: the engine was asked %+v", i+1, last)
 					}
 					continue
@@ -117,7 +117,7 @@ func TestDialogues(t *testing.T) {
 				if m.answer.Step == "" {
 					last.Step = ""
 				}
-				if last.Key != nil || last.Attempt != m.answer.Attempt || last.Turn != m.answer.Turn || last.Step != m.answer.Step ||
+				if len(last.Key) != 32 || last.Attempt != m.answer.Attempt || last.Turn != m.answer.Turn || last.Step != m.answer.Step ||
 					last.UserID != "alice" || last.Text != m.answer.Text || last.Source != source {
 					t.Errorf("move %d: the engine was answered %+v", i+1, last)
 				}

@@ -1,6 +1,8 @@
 package radius
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"net/netip"
 	"sync"
 	"time"
@@ -24,6 +26,18 @@ type copyKey struct {
 
 func keyOf(client string, from source, identifier byte, authenticator [16]byte) copyKey {
 	return copyKey{client, from.address.As16(), from.port, identifier, authenticator}
+}
+
+// key names a request for the engine, which knows it again after a restart and on every server. A client that is so poor that it repeats
+// its authenticators does not get the answer to another question: all of the packet is in the key.
+func (r *request) key() []byte {
+	h := sha256.New()
+	address := r.from.address.As16()
+	h.Write(address[:])
+	h.Write(binary.BigEndian.AppendUint16(nil, r.from.port))
+	h.Write(r.data)
+	h.Write([]byte(r.client.Name))
+	return h.Sum(nil)
 }
 
 // copies remembers requests and their answers, so that a request that comes twice is decided once: a one-time code

@@ -1,6 +1,7 @@
 package radius_test
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/md5"
 	"net"
@@ -100,6 +101,61 @@ func TestOneCodeAtTwoServers(t *testing.T) {
 			d.pass(time.Minute)
 			if p := d.wire(servers[0]).ask(request(d, "alice", alice.code(0), nil)); p.Code != codec.CodeAccessAccept {
 				t.Errorf("after all that: %v", p.Code)
+			}
+		})
+	}
+}
+
+// A packet that comes again at a second server, or after a restart, has the answer of the first time and counts once: one that was
+// accepted, one that was rejected, and one that a challenge answered.
+func TestAPacketComesAgainElsewhere(t *testing.T) {
+	for name, url := range sites {
+		t.Run(name, func(t *testing.T) {
+			at := url(t)
+			d := newDeployment(t, at)
+			d.add(client("gateway"))
+			servers := []string{d.serve(d.db, nil), d.serve(d.open(at), nil)}
+			conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+			d.must(err)
+			defer conn.Close()
+			ask := func(server string, b []byte) *codec.Packet {
+				to, err := net.ResolveUDPAddr("udp", server)
+				d.must(err)
+				_, err = conn.WriteTo(b, to)
+				d.must(err)
+				answer := make([]byte, codec.MaxPacketLength)
+				d.must(conn.SetReadDeadline(time.Now().Add(time.Minute)))
+				n, _, err := conn.ReadFrom(answer)
+				d.must(err)
+				p, err := codec.Parse(answer[:n], []byte(secret))
+				d.must(err)
+				return p
+			}
+			both := func(b []byte, want codec.Code) *codec.Packet {
+				t.Helper()
+				first, again := ask(servers[0], b), ask(servers[1], b)
+				if first.Code != want || again.Code != want || !bytes.Equal(first.Get(rfc2865.State_Type), again.Get(rfc2865.State_Type)) {
+					t.Errorf("answered %v and %v, want %v twice", first, again, want)
+				}
+				return first
+			}
+			alice, carol := d.holder("alice", plain), d.holder("carol", fob)
+			first := request(d, "alice", alice.code(0), nil)
+			both(first, codec.CodeAccessAccept)
+			for range 4 { // of 5 that lock her
+				both(request(d, "alice", "00000000", nil), codec.CodeAccessReject)
+			}
+			d.pass(time.Minute)
+			challenge := both(request(d, "alice", alice.code(0), nil), codec.CodeAccessChallenge) // the wrong ones ask for a next tokencode
+			both(request(d, "alice", alice.code(1), challenge.Get(rfc2865.State_Type)), codec.CodeAccessAccept)
+			both(first, codec.CodeAccessAccept)
+			challenge = both(request(d, "carol", carol.code(0), nil), codec.CodeAccessChallenge)
+			both(request(d, "carol", "2846", challenge.Get(rfc2865.State_Type)), codec.CodeAccessChallenge)
+
+			// Nobody can use a packet that was seen once its time is over.
+			d.pass(10 * time.Minute)
+			if p := ask(servers[1], first); p.Code != codec.CodeAccessReject {
+				t.Errorf("after its time: %v", p.Code)
 			}
 		})
 	}

@@ -10,19 +10,20 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-const guardColumns columns = "user_id, own_count, own_since, own_locked_at, strange_count, strange_since, strange_locked_at, sources"
+const guardColumns columns = "user_id, own_count, own_since, own_locked_at, strange_count, strange_since, strange_locked_at, sources, version"
 
 func scanSubject(r row) (s authentication.Subject, err error) {
-	u, g := &s.User, &s.Guard
-	var search string
-	err = r.Scan(&u.ID, &u.Name, &u.Mail, &u.Enabled, moment(&u.CreatedAt), &u.Version, &search,
-		&g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt), &g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources)
+	g := &s.Guard
+	err = r.Scan(&s.Enabled, &g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt),
+		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Version)
+	s.UserID = g.UserID
 	return s, err
 }
 
 // What Gather reads.
 var (
-	subjectSelect = "SELECT " + userColumns.of("u") + ", " + guardColumns.of("g") + " FROM user_guard AS g JOIN user_account AS u ON u.id = g.user_id WHERE g.user_id "
+	guardLock     = "SELECT 1 FROM user_guard WHERE user_id "
+	subjectSelect = "SELECT u.enabled, " + guardColumns.of("g") + " FROM user_guard AS g JOIN user_account AS u ON u.id = g.user_id WHERE g.user_id "
 	attemptSelect = "SELECT " + string(attemptColumns) + " FROM attempt WHERE id "
 	keptSelect    = "SELECT request_key, expires_at, key_id, sealed FROM decision WHERE request_key "
 )
@@ -33,13 +34,10 @@ func possible(ids []string) []string {
 }
 
 // Gather returns what there is of w. Within a transaction it locks attempts, and then the guards of users, each in order, so that
-// groups do not wait for each other in a ring; the tokens are as the transaction before has left them.
+// groups do not wait for each other in a ring; users and tokens are as the transaction before has left them.
 func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authentication.Gathered, err error) {
 	w.Users, w.Attempts = possible(w.Users), possible(w.Attempts)
-	lock, lockGuards := "", ""
-	if db.current(ctx) != nil {
-		lock, lockGuards = db.locks(), db.locksOf("g")
-	}
+	lock := db.locked(ctx)
 	var looks []look
 	if len(w.Keys) > 0 {
 		among, args := db.among(1, anys(w.Keys))
@@ -56,9 +54,11 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 		return rows[len(rows)-1].scan(r)
 	}
 	if among, args := db.amongUsers(w); len(args) > 0 {
-		looks = append(looks,
-			into(&found.Subjects, scanSubject, subjectSelect+among+" ORDER BY g.user_id"+lockGuards, args...),
-			look{tokenSelect[0] + " WHERE user_id " + among + tokenSelect[1], args, eachToken})
+		if lock != "" {
+			looks = append(looks, look{guardLock + among + " ORDER BY user_id" + lock, args, func(row) error { return nil }})
+		}
+		looks = append(looks, look{tokenSelect[0] + " WHERE user_id " + among + tokenSelect[1], args, eachToken},
+			into(&found.Subjects, scanSubject, subjectSelect+among, args...))
 	}
 	if len(looks) == 0 {
 		return found, nil
@@ -67,9 +67,9 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 		return authentication.Gathered{}, err
 	}
 	all := found.Subjects
-	slices.SortFunc(all, func(a, b authentication.Subject) int { return cmp.Compare(a.User.ID, b.User.ID) })
+	slices.SortFunc(all, func(a, b authentication.Subject) int { return cmp.Compare(a.UserID, b.UserID) })
 	for _, t := range assembled(rows) {
-		i, held := slices.BinarySearchFunc(all, t.UserID, func(s authentication.Subject, id string) int { return cmp.Compare(s.User.ID, id) })
+		i, held := slices.BinarySearchFunc(all, t.UserID, func(s authentication.Subject, id string) int { return cmp.Compare(s.UserID, id) })
 		if held {
 			all[i].Tokens = append(all[i].Tokens, t)
 		}
@@ -77,9 +77,9 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 	return found, nil
 }
 
-// amongUsers ends a condition: a user of w, or the user of one of its attempts.
+// amongUsers ends a condition: a user of w, or, where that is wanted, the user of one of its attempts.
 func (db *DB) amongUsers(w authentication.Wanted) (condition string, args []any) {
-	if len(w.Attempts) == 0 {
+	if len(w.Attempts) == 0 || !w.Unsaid {
 		if len(w.Users) == 0 {
 			return "", nil
 		}
@@ -96,7 +96,7 @@ func (db *DB) amongUsers(w authentication.Wanted) (condition string, args []any)
 }
 
 func scanGuard(r row) (g authentication.Guard, err error) {
-	err = r.Scan(&g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt), &g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources)
+	err = r.Scan(&g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt), &g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Version)
 	return g, err
 }
 
@@ -120,6 +120,7 @@ const attemptColumns columns = "id, agent, user_id, turn, expires_at, key_id, se
 
 func scanAttempt(r row) (a authentication.Attempt, err error) {
 	err = r.Scan(&a.ID, &a.Agent, &a.UserID, &a.Turn, moment(&a.ExpiresAt), &a.Sealed.KeyID, &a.Sealed.Blob)
+	a.Before = a.Turn
 	return a, err
 }
 
@@ -130,13 +131,13 @@ func scanKept(r row) (k authentication.Kept, err error) {
 
 // How Settle writes.
 var (
-	settleUse = updating("token_generation", "last_interval bigint, clock_offset bigint, bad_passcodes bigint, last_used_at bigint, last_agent text",
-		"serial text, number bigint, version bigint, last_interval bigint", "live")
+	settleUse = updating("token_generation", "last_interval bigint, clock_offset bigint, bad_passcodes bigint, last_used_at bigint, last_agent text, accepted bytea",
+		"serial text, number bigint, version bigint, last_interval bigint, bad_passcodes bigint", "live")
 	settleGuard = updating("user_guard", "own_count bigint, own_since bigint, own_locked_at bigint, "+
-		"strange_count bigint, strange_since bigint, strange_locked_at bigint, sources bytea", "user_id text", "")
+		"strange_count bigint, strange_since bigint, strange_locked_at bigint, sources bytea, version bigint", "user_id text, version bigint", "")
 	settleBegun = inserting("attempt", "id text, agent text, user_id text, turn bigint, expires_at bigint, key_id bigint, sealed bytea")
 	settleTurn  = updating("attempt", "turn bigint, expires_at bigint, key_id bigint, sealed bytea", "id text, turn bigint", "")
-	settleEnd   = deleting("attempt", "id text")
+	settleEnd   = deleting("attempt", "id text, turn bigint")
 	settleKept  = inserting("decision", "request_key bytea, expires_at bigint, key_id bigint, sealed bytea")
 )
 
@@ -147,22 +148,22 @@ func (db *DB) Settle(ctx context.Context, s authentication.Settlement) error {
 	rows := map[*way][][]any{}
 	add := func(w *way, values ...any) { rows[w] = append(rows[w], values) }
 	for _, u := range s.Uses {
-		add(&settleUse, u.After.LastInterval, u.After.Offset, u.After.BadPasscodes, micros(u.After.LastUsedAt), u.After.LastAgent,
-			u.Serial, u.Number, u.Version, u.Before.LastInterval)
+		add(&settleUse, u.After.LastInterval, u.After.Offset, u.After.BadPasscodes, micros(u.After.LastUsedAt), u.After.LastAgent, bytesOrNull([]byte(u.After.Accepted)),
+			u.Serial, u.Number, u.Version, u.Before.LastInterval, u.Before.BadPasscodes)
 	}
 	for _, g := range s.Guards {
 		add(&settleGuard, g.Own.Count, micros(g.Own.Since), micros(g.Own.LockedAt), g.Strange.Count, micros(g.Strange.Since), micros(g.Strange.LockedAt),
-			bytesOrNull(g.Sources), g.UserID)
+			bytesOrNull(g.Sources), g.Version+1, g.UserID, g.Version)
 	}
 	for _, a := range s.Attempts {
-		if a.Before() == 0 {
+		if a.Before == 0 {
 			add(&settleBegun, a.ID, a.Agent, a.UserID, a.Turn, micros(a.ExpiresAt), a.Sealed.KeyID, a.Sealed.Blob)
 		} else {
-			add(&settleTurn, a.Turn, micros(a.ExpiresAt), a.Sealed.KeyID, a.Sealed.Blob, a.ID, a.Before())
+			add(&settleTurn, a.Turn, micros(a.ExpiresAt), a.Sealed.KeyID, a.Sealed.Blob, a.ID, a.Before)
 		}
 	}
-	for _, id := range s.Ended {
-		add(&settleEnd, id)
+	for _, a := range s.Ended {
+		add(&settleEnd, a.ID, a.Before)
 	}
 	for _, k := range s.Decided {
 		add(&settleKept, k.Key, micros(k.ExpiresAt), k.Sealed.KeyID, k.Sealed.Blob)

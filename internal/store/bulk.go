@@ -87,9 +87,17 @@ func update(table string, set fields, fixed string, where fields, also string) w
 	return way{one, counted(many, kinds), kinds}
 }
 
-// deleting removes rows by the value of a column.
+// deleting removes rows by the values of columns.
 func deleting(table string, where fields) way {
 	names, kinds := where.split()
-	begin := "DELETE FROM " + table + " WHERE " + names[0]
-	return way{begin + " = $1", counted(begin+" = ANY($1::"+kinds[0]+"[])", kinds), kinds}
+	var conditions []string
+	for i, name := range names {
+		conditions = append(conditions, fmt.Sprintf("%s = $%d", name, i+1))
+	}
+	begin := "DELETE FROM " + table + " WHERE "
+	one, many := begin+strings.Join(conditions, " AND "), begin+names[0]+" = ANY($1::"+kinds[0]+"[])"
+	if len(names) > 1 {
+		many = begin + "(" + strings.Join(names, ", ") + ") IN (SELECT * FROM " + arrays(kinds) + ")"
+	}
+	return way{one, counted(many, kinds), kinds}
 }

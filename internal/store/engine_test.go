@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store/storetest"
@@ -238,6 +239,46 @@ func TestPostgresWithoutStandby(t *testing.T) {
 	run(t, admin, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
 	if err := <-add(t.Context(), "confirmed"); err != nil { // the doubt is over with its commit
 		t.Error(err)
+	}
+}
+
+// Whoever waits for the lock of a user sees her as she is when it gets it: disabled, here, while it waited.
+func TestPostgresLooksAfterTheLock(t *testing.T) {
+	url := storetest.Postgres(t)
+	db, admin := opened(t, url), administrator(t, url)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	alice := user.User{ID: "alice", Enabled: true, CreatedAt: time.Now(), Version: 1}
+	if err := db.AddUser(ctx, alice); err != nil {
+		t.Fatal(err)
+	}
+	look := func(ctx context.Context) ([]authentication.Subject, error) {
+		found, err := db.Gather(ctx, authentication.Wanted{Users: []string{"alice"}})
+		return found.Subjects, err
+	}
+	waiting := make(chan error, 1)
+	var seen []authentication.Subject
+	err := db.Transact(ctx, func(held context.Context) error {
+		if _, err := look(held); err != nil {
+			return err
+		}
+		go func() {
+			waiting <- db.Transact(ctx, func(ctx context.Context) (err error) { seen, err = look(ctx); return err })
+		}()
+		for waits := false; !waits; {
+			err := admin.QueryRow(ctx, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()").Scan(&waits)
+			if err != nil {
+				return err
+			}
+		}
+		alice.Enabled = false
+		return db.SaveUser(held, alice)
+	})
+	if err := errors.Join(err, <-waiting); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 1 || seen[0].Enabled {
+		t.Errorf("it saw %+v", seen)
 	}
 }
 

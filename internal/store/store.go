@@ -56,8 +56,6 @@ type engine interface {
 	Writers() int
 	// locks ends a SELECT that locks its rows until the end of the transaction.
 	locks() string
-	// locksOf ends one that locks the rows of one of its tables.
-	locksOf(table string) string
 	// locksFree ends one that passes over rows locked by others.
 	locksFree() string
 	// among ends a condition: one of the values, whose first placeholder is the one of that number.

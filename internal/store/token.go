@@ -26,11 +26,11 @@ func tokenValues(t token.Token) []any {
 }
 
 const generationColumns columns = "serial, number, state, key_id, sealed, fingerprint, digits, interval_seconds, pin_type, made_at, delivered, " +
-	"last_interval, clock_offset, bad_passcodes, last_used_at, last_agent, version, live"
+	"last_interval, clock_offset, bad_passcodes, last_used_at, last_agent, accepted, version, live"
 
 func generationValues(t token.Token, g token.Generation, state string) []any {
 	return []any{t.Serial, g.Number, state, g.Sealed.KeyID, g.Sealed.Blob, g.Fingerprint, g.Settings.Digits, g.Settings.Interval, g.Settings.PINType, micros(g.MadeAt), g.Delivered,
-		g.LastInterval, g.Offset, g.BadPasscodes, micros(g.LastUsedAt), g.LastAgent, t.Version, live(t)}
+		g.LastInterval, g.Offset, g.BadPasscodes, micros(g.LastUsedAt), g.LastAgent, bytesOrNull([]byte(g.Accepted)), t.Version, live(t)}
 }
 
 // live tells whether codes of the token may be accepted.
@@ -57,12 +57,15 @@ func scanToken(r row) (tokenRow, error) {
 
 func (x *tokenRow) scan(r row) error {
 	t, g := &x.token, &x.generation
-	return r.Scan(&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
+	var accepted []byte
+	err := r.Scan(&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
 		&t.PIN.Hash, &t.PIN.Length, moment(&t.PIN.SetAt), moment(&t.PendingUntil), &t.LastNumber, &t.Tainted, &t.Distribution, orZero(&t.Profile), &t.Method, &t.DeviceID, &t.Nickname,
 		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &t.PIN.MustChange, &t.PIN.History, &t.PIN.Serial,
 		moment(&t.LostAt), fromJSON(&t.Emergency), &t.Replaces, &t.ReplacedBy, &t.IssuesForgiven, &t.ExtensionCount, &t.ExtendedBy,
 		&g.Number, &x.state, &g.Sealed.KeyID, &g.Sealed.Blob, &g.Fingerprint, &g.Settings.Digits, &g.Settings.Interval, &g.Settings.PINType, moment(&g.MadeAt), &g.Delivered,
-		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &g.LastAgent)
+		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &g.LastAgent, &accepted)
+	g.Accepted = string(accepted)
+	return err
 }
 
 // tokens reads the tokens that a clause of conditions, order and limit selects, with their generations, in one look.

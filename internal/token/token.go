@@ -48,6 +48,7 @@ type Clock struct {
 	BadPasscodes int       // in a row
 	LastUsedAt   time.Time // of the last success; zero before the first
 	LastAgent    string    // who asked then; "" before the first
+	Accepted     string    // the requests whose codes were accepted lately, as package authentication marks them
 }
 
 // A Keyring seals seeds and makes keyed hashes: a seed.Keyring.

@@ -19,15 +19,15 @@ func settlements(t *testing.T, s fixture) {
 	got, err := subjectsOf(ctx, s, []string{"bob", "alice", "nobody", "no\x00body", "\xff"})
 	must(t, got, err)
 	same(t, len(got), 2)
-	same(t, []string{got[0].User.ID, got[1].User.ID}, []string{"alice", "bob"})
+	same(t, []string{got[0].UserID, got[1].UserID}, []string{"alice", "bob"})
 	same(t, got[0].Tokens, []token.Token{r})
-	same(t, got[1], authentication.Subject{User: got[1].User, Guard: authentication.Guard{UserID: "bob"}})
+	same(t, got[1], authentication.Subject{UserID: "bob", Enabled: true, Guard: authentication.Guard{UserID: "bob"}})
 	got, err = subjectsOf(ctx, s, nil)
 	same(t, len(must(t, got, err)), 0)
 
 	guard := authentication.Guard{UserID: "alice", Own: authentication.Failures{Count: 2, Since: start, LockedAt: start.Add(time.Second)},
 		Strange: authentication.Failures{Count: 3, Since: start.Add(time.Minute), LockedAt: start.Add(time.Hour)}, Sources: []byte("12345678abcdefgh")}
-	one := token.Clock{LastInterval: 5, Offset: -2, BadPasscodes: 4, LastUsedAt: start, LastAgent: "agent:web"}
+	one := token.Clock{LastInterval: 5, Offset: -2, BadPasscodes: 4, LastUsedAt: start, LastAgent: "agent:web", Accepted: "marks\x00\xff"}
 	two := token.Clock{LastInterval: 7, BadPasscodes: 1}
 	ok(t, s.Settle(ctx, authentication.Settlement{
 		Uses: []authentication.Use{
@@ -36,6 +36,7 @@ func settlements(t *testing.T, s fixture) {
 		},
 		Guards: []authentication.Guard{guard},
 	}))
+	guard.Version++
 	got, err = subjectsOf(ctx, s, []string{"alice"})
 	must(t, got, err)
 	same(t, got[0].Guard, guard)
@@ -46,9 +47,10 @@ func settlements(t *testing.T, s fixture) {
 	same(t, got[0].Tokens[0].Current.Clock, one)
 	same(t, got[0].Tokens[0].Pending.Clock, two)
 	same(t, got[0].Tokens[0].Version, r.Version) // a use is no change of the record
-	ok(t, s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "alice"}}}))
+	refused(t, s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "alice"}}}), fault.Conflict)
+	ok(t, s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "alice", Version: guard.Version}}}))
 	got, err = subjectsOf(ctx, s, []string{"alice"})
-	same(t, must(t, got, err)[0].Guard, authentication.Guard{UserID: "alice"})
+	same(t, must(t, got, err)[0].Guard, authentication.Guard{UserID: "alice", Version: guard.Version + 1})
 	ok(t, s.Settle(ctx, authentication.Settlement{}))
 
 	// The guard goes with the user.
@@ -65,6 +67,7 @@ func lateSettlements(t *testing.T, s fixture) {
 		"number":  func(u *authentication.Use) { u.Number++ },
 		"serial":  func(u *authentication.Use) { u.Serial = made(2).Serial },
 		"guard":   func(u *authentication.Use) { u.Before.LastInterval = 4 },
+		"count":   func(u *authentication.Use) { u.Before.BadPasscodes = 1 },
 	} {
 		late := right
 		wrong(&late)
@@ -92,23 +95,27 @@ func attempts(t *testing.T, s fixture) {
 	kept := authentication.Kept{Key: []byte("0123456789abcdef"), Sealed: seed.Sealed{KeyID: 1, Blob: []byte("k")}, ExpiresAt: day(1)}
 	ok(t, s.Settle(ctx, authentication.Settlement{Attempts: []authentication.Attempt{b, a}, Decided: []authentication.Kept{kept}}))
 	refused(t, s.Settle(ctx, authentication.Settlement{Attempts: []authentication.Attempt{a}}), fault.Conflict)
+	a.Before, b.Before = 1, 1
 	got, err := attemptsOf(ctx, s, []string{"B", "A", "C"})
 	same(t, must(t, got, err), []authentication.Attempt{a, b})
 	again, err := decisionsOf(ctx, s, [][]byte{[]byte("fedcba9876543210"), kept.Key})
 	same(t, must(t, again, err), []authentication.Kept{kept})
 
 	// Who asks for an attempt gets its user, too.
-	found, err := s.Gather(ctx, authentication.Wanted{Attempts: []string{"B", "no\x00id"}, Users: []string{"bob"}, Keys: [][]byte{kept.Key}})
+	found, err := s.Gather(ctx, authentication.Wanted{Attempts: []string{"B", "no\x00id"}, Unsaid: true, Users: []string{"bob"}, Keys: [][]byte{kept.Key}})
 	ok(t, err)
 	same(t, found.Attempts, []authentication.Attempt{b})
 	same(t, found.Decided, []authentication.Kept{kept})
-	if len(found.Subjects) != 2 || found.Subjects[0].User.ID != "alice" || found.Subjects[1].User.ID != "bob" {
+	if len(found.Subjects) != 2 || found.Subjects[0].UserID != "alice" || found.Subjects[1].UserID != "bob" {
 		t.Errorf("%+v", found.Subjects)
 	}
 
 	// A decision that two servers made at once is kept once.
-	ok(t, s.Settle(ctx, authentication.Settlement{Ended: []string{"B"}}))
-	refused(t, s.Settle(ctx, authentication.Settlement{Ended: []string{"B"}}), fault.Conflict)
+	late := b
+	late.Before = 2
+	refused(t, s.Settle(ctx, authentication.Settlement{Ended: []authentication.Attempt{late}}), fault.Conflict)
+	ok(t, s.Settle(ctx, authentication.Settlement{Ended: []authentication.Attempt{b}}))
+	refused(t, s.Settle(ctx, authentication.Settlement{Ended: []authentication.Attempt{b}}), fault.Conflict)
 	ok(t, s.DropAttempts(ctx, day(1)))
 	got, err = attemptsOf(ctx, s, []string{"A", "B"})
 	same(t, must(t, got, err), []authentication.Attempt{a})

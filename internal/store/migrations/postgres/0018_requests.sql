@@ -1,0 +1,5 @@
+-- What makes a request that is sent again recognised, and a decision that was made without a lock safe to write.
+
+-- +goose Up
+ALTER TABLE token_generation ADD COLUMN accepted BYTEA; -- requests whose codes were accepted lately (authentication/again.go)
+ALTER TABLE user_guard ADD COLUMN version BIGINT NOT NULL DEFAULT 0;
