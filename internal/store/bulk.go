@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +30,21 @@ func (f fields) split() (names, kinds []string) {
 		names, kinds = append(names, name), append(kinds, kind)
 	}
 	return names, kinds
+}
+
+// typed are columns with their types: pairs of a type and the columns that have it; the others are texts.
+func (c columns) typed(pairs ...string) fields {
+	kinds := map[string]string{}
+	for pair := range slices.Chunk(pairs, 2) {
+		for name := range strings.SplitSeq(pair[1], ", ") {
+			kinds[name] = pair[0]
+		}
+	}
+	var all []string
+	for name := range strings.SplitSeq(string(c), ", ") {
+		all = append(all, name+" "+cmp.Or(kinds[name], "text"))
+	}
+	return fields(strings.Join(all, ", "))
 }
 
 // arrays are the placeholders of many rows: "unnest($1::text[], $2::bigint[])".

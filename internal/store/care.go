@@ -63,30 +63,6 @@ func (db *DB) Donors(ctx context.Context, after token.Donor, n int) ([]token.Don
 	return list(ctx, db, scan, donorSelect+lock, after.Until.UnixMicro(), after.Serial, n)
 }
 
-// What many tokens are saved with.
-const saveGeneration = "UPDATE token_generation SET (state, digits, interval_seconds, pin_type, delivered, bad_passcodes, version, live) = " +
-	"($1, $2, $3, $4, $5, $6, $7, $8) WHERE serial = $9 AND number = $10"
-
-func generationChange(t token.Token, g token.Generation, state string) []any {
-	return []any{state, g.Settings.Digits, g.Settings.Interval, g.Settings.PINType, g.Delivered, g.BadPasscodes, t.Version, live(t), t.Serial, g.Number}
-}
-
-// SaveTokens stores many changed tokens as SaveToken does one; their generations are those that were read.
-func (db *DB) SaveTokens(ctx context.Context, tokens []token.Token) error {
-	var all []statement
-	for _, t := range tokens {
-		stale := fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", t.Serial)
-		read := t.Version
-		t.Version++
-		all = append(all, statement{updateToken, append(tokenValues(t), t.Serial, read), 1, stale})
-		_ = db.eachGeneration(t, func(g token.Generation, state string) error {
-			all = append(all, statement{saveGeneration, generationChange(t, g, state), 1, stale})
-			return nil
-		})
-	}
-	return db.batch(ctx, all)
-}
-
 // DeleteTokens removes tokens with their seeds and activation codes; [fault.Conflict] if one is gone.
 func (db *DB) DeleteTokens(ctx context.Context, serials []string) error {
 	return db.Transact(ctx, func(ctx context.Context) error {

@@ -244,7 +244,9 @@ func (c bulk) arrays() ([]any, error) {
 			all, err = column(c.rows, i, bigint)
 			args[i] = pgtype.FlatArray[pgtype.Int8](all) // []pgtype.Int8 would be taken apart by reflection
 		case "text":
-			args[i], err = column(c.rows, i, func(v any) (string, error) { return fmt.Sprint(v), nil })
+			var all []pgtype.Text
+			all, err = column(c.rows, i, nullable)
+			args[i] = pgtype.FlatArray[pgtype.Text](all)
 		case "boolean":
 			args[i], err = column(c.rows, i, func(v any) (b bool, err error) {
 				b, ok := v.(bool)
@@ -269,6 +271,23 @@ func (c bulk) arrays() ([]any, error) {
 		}
 	}
 	return args, nil
+}
+
+// nullable is a text, or NULL.
+func nullable(v any) (pgtype.Text, error) {
+	if value, is := v.(driver.Valuer); is {
+		var err error
+		if v, err = value.Value(); err != nil {
+			return pgtype.Text{}, err
+		}
+	}
+	switch v := v.(type) {
+	case nil:
+		return pgtype.Text{}, nil
+	case string:
+		return pgtype.Text{String: v, Valid: true}, nil
+	}
+	return pgtype.Text{String: fmt.Sprint(v), Valid: true}, nil // a text with a type of its own
 }
 
 // bigint is a number, or NULL.

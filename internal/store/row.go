@@ -172,6 +172,16 @@ func (db *DB) at(ctx context.Context, changes ...bulk) error {
 	})
 }
 
+// write writes rows now, before what follows.
+func (db *DB) write(ctx context.Context, changes ...bulk) error {
+	return db.Transact(ctx, func(ctx context.Context) error {
+		if err := db.atLast(ctx, changes...); err != nil {
+			return err
+		}
+		return db.explain(db.current(ctx).flush(ctx))
+	})
+}
+
 // change runs a statement that writes a row; other is the error if there was none to write.
 func (db *DB) change(ctx context.Context, other *fault.Error, query string, args ...any) error {
 	n, err := db.exec(ctx, query, args...)

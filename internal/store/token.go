@@ -1,8 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/device"
@@ -14,8 +15,6 @@ const tokenColumns columns = "serial, origin, birth, expiry, effective_expiry, u
 	"pin_hash, pin_length, pin_set_at, pending_until, last_number, tainted, distribution, profile, method, device_id, nickname, " +
 	"distributed_at, confirmed_at, issue_count, created_at, version, search, pin_change, pin_history, pin_serial, " +
 	"lost_at, emergency, replaces, replaced_by, issues_forgiven, extension_count, extended_by, pin_used"
-
-var updateToken = tokenColumns.update("token", fmt.Sprintf("serial = $%d AND version = $%d", tokenColumns.count()+1, tokenColumns.count()+2))
 
 func tokenValues(t token.Token) []any {
 	return []any{t.Serial, t.Origin, micros(t.Birth), micros(t.Expiry), micros(t.EffectiveExpiry), orNull(t.UserID), micros(t.AssignedAt), t.AssignedBy, t.Enabled,
@@ -233,16 +232,20 @@ func (db *DB) AddToken(ctx context.Context, t token.Token) error {
 
 // AddTokens stores new records, all or none, as AddToken does one.
 func (db *DB) AddTokens(ctx context.Context, tokens []token.Token) error {
-	var all []statement
-	for _, t := range tokens {
-		taken := fault.New(fault.ImportDuplicate, "there is a token %s already", t.Serial)
-		all = append(all, statement{insertToken, tokenValues(t), 1, taken})
-		all = append(all, newGeneration(t, t.Current, current)...)
-		if t.Pending != nil {
-			all = append(all, newGeneration(t, *t.Pending, pending)...)
-		}
+	taken := fault.New(fault.ImportDuplicate, "there is such a token already")
+	if len(tokens) == 1 {
+		taken = fault.New(fault.ImportDuplicate, "there is a token %s already", tokens[0].Serial)
 	}
-	return db.batch(ctx, all)
+	added := bulk{insertToken, nil, taken}
+	var made generations
+	for _, t := range tokens {
+		added.rows = append(added.rows, tokenValues(t))
+		_ = db.eachGeneration(t, func(g token.Generation, state string) error {
+			made.add(t, g, state)
+			return nil
+		})
+	}
+	return db.write(ctx, append([]bulk{added}, made.bulks()...)...)
 }
 
 // eachGeneration calls do for the generations that t has.
@@ -254,59 +257,151 @@ func (db *DB) eachGeneration(t token.Token, do func(g token.Generation, state st
 	return err
 }
 
-// What new records are written with.
+// What records are written with.
 var (
-	insertToken       = tokenColumns.insert("token")
-	insertGeneration  = generationColumns.insert("token_generation")
-	insertFingerprint = columns("fingerprint, serial, number").insert("seed_fingerprint")
+	tokenFields = tokenColumns.typed("boolean", "enabled, tainted, pin_change, pin_used", "bytea", "pin_hash, pin_history",
+		"bigint", "birth, expiry, effective_expiry, assigned_at, pin_length, pin_set_at, pending_until, last_number, distributed_at, confirmed_at, "+
+			"issue_count, created_at, version, lost_at, issues_forgiven, extension_count")
+	generationFields = generationColumns.typed("boolean", "delivered, live", "bytea", "sealed, fingerprint",
+		"bigint", "number, key_id, digits, interval_seconds, made_at, last_interval, clock_offset, bad_passcodes, last_used_at, version")
+
+	insertToken       = inserting("token", tokenFields)
+	saveToken         = updating("token", tokenFields, "serial text, version bigint", "")
+	insertGeneration  = inserting("token_generation", generationFields)
+	insertFingerprint = inserting("seed_fingerprint", "fingerprint bytea, serial text, number bigint")
+	saveGeneration    = updating("token_generation", "state text, digits bigint, interval_seconds bigint, pin_type text, delivered boolean, bad_passcodes bigint, version bigint, live boolean",
+		"serial text, number bigint", "")
+	destroyGeneration = deleting("token_generation", "serial text, number bigint")
 )
 
-// newGeneration is what stores a generation of a token.
-func newGeneration(t token.Token, g token.Generation, state string) []statement {
-	known := fault.New(fault.SeedInUse, "the seed of token %s is, or was, that of a token here: no seed is used twice", t.Serial)
-	taken := fault.New(fault.Conflict, "generation %d of token %s was made meanwhile: read it again", g.Number, t.Serial)
-	return []statement{
-		{insertFingerprint, []any{g.Fingerprint, t.Serial, g.Number}, 1, known},
-		{insertGeneration, generationValues(t, g, state), 1, taken},
+// generations are new ones of some tokens.
+type generations struct {
+	fingerprints, rows [][]any
+	serial             string
+}
+
+func (n *generations) add(t token.Token, g token.Generation, state string) {
+	n.serial = t.Serial
+	n.fingerprints = append(n.fingerprints, []any{g.Fingerprint, t.Serial, g.Number})
+	n.rows = append(n.rows, generationValues(t, g, state))
+}
+
+// bulks are what stores them.
+func (n *generations) bulks() []bulk {
+	known := fault.New(fault.SeedInUse, "the seed of a token is, or was, that of another here: no seed is used twice")
+	taken := fault.New(fault.Conflict, "a generation of a token was made meanwhile: read it again")
+	if len(n.rows) == 1 {
+		known = fault.New(fault.SeedInUse, "the seed of token %s is, or was, that of a token here: no seed is used twice", n.serial)
+		taken = fault.New(fault.Conflict, "a generation of token %s was made meanwhile: read it again", n.serial)
 	}
+	return []bulk{{insertFingerprint, n.fingerprints, known}, {insertGeneration, n.rows, taken}}
 }
 
 // SaveToken stores a changed token whose Version is still t.Version, and counts it up; else [fault.Conflict].
 // Generations that t no longer has are destroyed; of those that stay, the replay guard is left alone.
 // [fault.SeedInUse] as for AddToken.
 func (db *DB) SaveToken(ctx context.Context, t token.Token) error {
+	return db.SaveTokens(ctx, []token.Token{t})
+}
+
+// SaveTokens stores many changed tokens, all or none, as SaveToken does one.
+func (db *DB) SaveTokens(ctx context.Context, tokens []token.Token) error {
 	return db.Transact(ctx, func(ctx context.Context) error {
-		stale := fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", t.Serial)
-		read := t.Version
-		t.Version++
-		if err := db.change(ctx, stale, updateToken, append(tokenValues(t), t.Serial, read)...); err != nil {
-			return err
-		}
-		if err := db.destroyOthers(ctx, t); err != nil {
-			return err
-		}
-		return db.eachGeneration(t, func(g token.Generation, state string) error {
-			n, err := db.exec(ctx, saveGeneration, generationChange(t, g, state)...)
-			if err == nil && n == 0 {
-				err = db.batch(ctx, newGeneration(t, g, state))
+		for some := range slices.Chunk(tokens, lookChunk) {
+			if err := db.saveTokens(ctx, some); err != nil {
+				return err
 			}
-			return err
-		})
+		}
+		return nil
 	})
 }
 
-// destroyOthers deletes the generations of a token that it no longer has. Those with the same number and another seed are others.
-func (db *DB) destroyOthers(ctx context.Context, t token.Token) error {
-	where, args := "serial = $1 AND NOT (number = $2 AND fingerprint = $3)", []any{t.Serial, t.Current.Number, t.Current.Fingerprint}
-	if t.Pending != nil {
-		where += " AND NOT (number = $4 AND fingerprint = $5)"
-		args = append(args, t.Pending.Number, t.Pending.Fingerprint)
+func (db *DB) saveTokens(ctx context.Context, tokens []token.Token) error {
+	stale := fault.New(fault.Conflict, "a token was changed meanwhile: read it again")
+	if len(tokens) == 1 {
+		stale = fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", tokens[0].Serial)
 	}
-	n, err := db.exec(ctx, "DELETE FROM token_generation WHERE "+where, args...)
-	if err != nil || n == 0 {
+	saved := bulk{saveToken, nil, stale}
+	after := make([]token.Token, len(tokens))
+	for i, t := range tokens {
+		read := t.Version
+		t.Version++
+		after[i] = t
+		saved.rows = append(saved.rows, append(tokenValues(t), t.Serial, read))
+	}
+	if err := db.write(ctx, saved); err != nil {
 		return err
 	}
-	return db.destroyReplies(ctx, t.Serial)
+	there, err := db.destroyOthers(ctx, after)
+	if err != nil {
+		return err
+	}
+	kept := bulk{saveGeneration, nil, stale}
+	var made generations
+	for _, t := range after {
+		_ = db.eachGeneration(t, func(g token.Generation, state string) error {
+			if there[numbered{t.Serial, g.Number}] {
+				kept.rows = append(kept.rows, generationChange(t, g, state))
+			} else {
+				made.add(t, g, state)
+			}
+			return nil
+		})
+	}
+	return db.write(ctx, append([]bulk{kept}, made.bulks()...)...)
+}
+
+func generationChange(t token.Token, g token.Generation, state string) []any {
+	return []any{state, g.Settings.Digits, g.Settings.Interval, g.Settings.PINType, g.Delivered, g.BadPasscodes, t.Version, live(t), t.Serial, g.Number}
+}
+
+// numbered names a generation.
+type numbered struct {
+	serial string
+	number int
+}
+
+// destroyOthers deletes the generations of tokens that these no longer have, and returns those that are left. Those with the same
+// number and another seed are others.
+func (db *DB) destroyOthers(ctx context.Context, tokens []token.Token) (map[numbered]bool, error) {
+	type found struct {
+		numbered
+		fingerprint []byte
+	}
+	scan := func(r row) (f found, err error) {
+		err = r.Scan(&f.serial, &f.number, &f.fingerprint)
+		return f, err
+	}
+	kept := make(map[string]token.Token, len(tokens))
+	serials := make([]any, len(tokens))
+	for i, t := range tokens {
+		kept[t.Serial], serials[i] = t, t.Serial
+	}
+	among, args := db.among(1, serials)
+	all, err := list(ctx, db, scan, "SELECT serial, number, fingerprint FROM token_generation WHERE serial "+among, args...)
+	if err != nil {
+		return nil, err
+	}
+	left := make(map[numbered]bool, len(all))
+	destroyed := bulk{destroyGeneration, nil, fault.New(fault.Conflict, "a token was changed meanwhile: read it again")}
+	var of []string
+	for _, f := range all {
+		t := kept[f.serial]
+		same := func(g *token.Generation) bool {
+			return g != nil && g.Number == f.number && bytes.Equal(g.Fingerprint, f.fingerprint)
+		}
+		if left[f.numbered] = same(&t.Current) || same(t.Pending); !left[f.numbered] {
+			destroyed.rows = append(destroyed.rows, []any{f.serial, f.number})
+			of = append(of, f.serial)
+		}
+	}
+	if len(of) == 0 {
+		return left, nil
+	}
+	if err := db.write(ctx, destroyed); err != nil {
+		return nil, err
+	}
+	return left, db.destroyReplies(ctx, of...)
 }
 
 // DeleteToken removes a token with its seeds and activation codes; [fault.TokenNotFound].

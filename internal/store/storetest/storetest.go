@@ -79,7 +79,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"device definitions", deviceDefinitions},
 		{"policies", policies}, {"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},
 		{"the next token expires first", nextToken}, {"a stale token is not saved", staleToken},
-		{"seeds are unique for ever", seedsAreUnique}, {"many records are stored at once", manyAtOnce}, {"generations follow the token", generationsFollow},
+		{"seeds are unique for ever", seedsAreUnique}, {"many records are stored at once", manyAtOnce}, {"many records are saved at once", manySaved}, {"generations follow the token", generationsFollow},
 		{"deleted tokens leave nothing", deletedTokens}, {"due switch-overs", switchOvers},
 		{"many tokens are changed as one is", manyTokens}, {"extensions", extensions}, {"extensions without donors", extensionsWithoutDonors},
 		{"corrections", corrections}, {"labels", labels}, {"wrong passcodes are cleared", wrongPasscodesCleared}, {"many replacements", manyReplacements},

@@ -285,6 +285,32 @@ func manyAtOnce(t *testing.T, s fixture) {
 	}
 }
 
+// Many tokens are saved as one is, all or none.
+func manySaved(t *testing.T, s fixture) {
+	ctx := t.Context()
+	s.addUser(t, "alice")
+	tokens := []token.Token{made(1), made(2), made(3)}
+	ok(t, s.AddTokens(ctx, tokens))
+	ok(t, tokens[0].Assign("alice", "test", start))
+	tokens[0].Emergency, tokens[0].LostAt = &token.Emergency{}, start
+	tokens[1].Replace(generation(tokens[1].Serial, 2))
+	tokens[2].Await(generation(tokens[2].Serial, 2), day(3))
+	stolen := append([]token.Token{}, tokens...)
+	stolen[2].Pending = new(token.Generation)
+	*stolen[2].Pending = generation(tokens[2].Serial, 2)
+	stolen[2].Pending.Fingerprint = made(2).Current.Fingerprint
+	refused(t, s.SaveTokens(ctx, stolen), fault.SeedInUse)
+	same(t, s.get(t, tokens[0].Serial), made(1))
+	ok(t, s.SaveTokens(ctx, tokens))
+	for i := range tokens {
+		tokens[i].Version++
+		same(t, s.get(t, tokens[i].Serial), tokens[i])
+	}
+	tokens[0].Nickname, tokens[1].Version = "new", 1
+	refused(t, s.SaveTokens(ctx, tokens), fault.Conflict)
+	same(t, s.get(t, tokens[0].Serial).Nickname, "")
+}
+
 func generationsFollow(t *testing.T, s fixture) {
 	ctx := t.Context()
 	r := s.assigned(t, 1)
