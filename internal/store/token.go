@@ -262,7 +262,7 @@ var (
 	tokenFields = tokenColumns.typed("boolean", "enabled, tainted, pin_change, pin_used", "bytea", "pin_hash, pin_history",
 		"bigint", "birth, expiry, effective_expiry, assigned_at, pin_length, pin_set_at, pending_until, last_number, distributed_at, confirmed_at, "+
 			"issue_count, created_at, version, lost_at, issues_forgiven, extension_count")
-	generationFields = generationColumns.typed("boolean", "delivered, live", "bytea", "sealed, fingerprint",
+	generationFields = generationColumns.typed("boolean", "delivered, live", "bytea", "sealed, fingerprint, accepted",
 		"bigint", "number, key_id, digits, interval_seconds, made_at, last_interval, clock_offset, bad_passcodes, last_used_at, version")
 
 	insertToken       = inserting("token", tokenFields)
