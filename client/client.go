@@ -115,7 +115,7 @@ type call struct {
 	version int  // for If-Match, unless 0
 	once    bool // with an idempotency key, which makes it safe to send again
 	again   bool // it is safe to send again by itself
-	result  any  // what the answer's JSON is read into, *[]byte for the answer as it is, nil for none
+	result  any  // what the answer's JSON is read into, *[]byte for the answer as it is, an io.Writer for a long one, nil for none
 }
 
 // Bounds of a call.
@@ -142,7 +142,8 @@ func (c *Client) do(ctx context.Context, w call) error {
 	}
 	for try := 1; ; try++ {
 		err := c.try(ctx, w, body, key)
-		again := (w.once || w.again || w.method == http.MethodGet) && try < maxTries && ctx.Err() == nil && transient(err)
+		_, long := w.result.(io.Writer) // some of it may be written already
+		again := (w.once || w.again || w.method == http.MethodGet) && !long && try < maxTries && ctx.Err() == nil && transient(err)
 		if !again {
 			return err
 		}
@@ -192,11 +193,24 @@ func (c *Client) try(ctx context.Context, w call, body []byte, key string) error
 	if w.version != 0 {
 		r.Header.Set("If-Match", strconv.Quote(strconv.Itoa(w.version)))
 	}
-	answer, err := c.http.Do(r)
+	hc := c.http
+	into, long := w.result.(io.Writer)
+	if long {
+		patient := *hc
+		patient.Timeout = 0 // it takes as long as it takes
+		hc = &patient
+	}
+	answer, err := hc.Do(r)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
+	if long && answer.StatusCode == http.StatusOK {
+		if _, err := io.Copy(into, answer.Body); err != nil {
+			return fmt.Errorf("the server's answer broke off: %w", err)
+		}
+		return nil
+	}
 	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	if err != nil {
 		return fmt.Errorf("reading the server's answer: %w", err)

@@ -248,6 +248,14 @@ type CreatedTokens struct {
 	Serials []string `json:"serials"`
 }
 
+// A BackupRequest says for whom a backup is sealed: those who know a password, or have the private key to one of several
+// public keys of age (age1...).
+type BackupRequest struct {
+	Password    Secret   `json:"password,omitempty"`
+	To          []string `json:"to,omitempty"`
+	IncludeKeys bool     `json:"include_keys,omitempty"` // the master key, and the server's own certification authority
+}
+
 // A TokenFile is a token file (.sdtid) to be imported.
 type TokenFile struct {
 	File     []byte `json:"file"`

@@ -86,6 +86,7 @@ func (p *program) commands() []*cobra.Command {
 		p.clockCommands(),
 		p.reportCommands(),
 		p.auditCommands(), p.changesCommand(), p.webhookCommands(),
+		p.backupCommand(), p.restoreCommand(),
 		p.benchCommand(),
 		p.whoamiCommand(),
 	}

@@ -39,7 +39,7 @@ const (
 	ReadChanges    Right = "read_changes" // what happened, for programs that react to it
 	ManageWebhooks Right = "manage_webhooks"
 	ManageKeys     Right = "manage_keys"   // API keys and data keys
-	Operate        Right = "operate"       // the servers: their clocks
+	Operate        Right = "operate"       // the servers: their clocks, backups
 	ManageAgents   Right = "manage_agents" // the programs and RADIUS clients that ask for authentication
 )
 

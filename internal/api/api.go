@@ -21,6 +21,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/job"
@@ -69,6 +70,7 @@ type Config struct {
 	Clock         *clock.Guard
 	Jobs          *job.Registry
 	Webhooks      *webhook.Registry
+	Backup        *backup.Taker
 	Keyring       *seed.Keyring
 	Log           *audit.Log
 	VerifierKey   string // of the audit log's checkpoints
@@ -214,6 +216,7 @@ func (a *API) routes() []route {
 
 		{"GET /v1/clock", access.Operate, a.showClock, nil},
 		{"POST /v1/clock/confirm", access.Operate, a.confirmClock, nil},
+		{"POST /v1/backup", access.Operate, a.takeBackup, nil},
 
 		{"POST /v1/webhooks", access.ManageWebhooks, a.addWebhook, nil},
 		{"GET /v1/webhooks", access.ManageWebhooks, a.listWebhooks, nil},

@@ -22,6 +22,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
@@ -111,6 +112,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 		Jobs:          &job.Registry{Store: db, Keys: keys, Now: h.now, Logger: logger},
 		Webhooks:      &webhook.Registry{Store: db, Keys: keys, Now: h.now, Sender: &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: "test", Now: h.now, Logger: logger}},
 		Clock:         &clock.Guard{Store: db, Server: "test", Now: h.now, Logger: logger},
+		Backup:        &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Now: h.now, Files: func() (map[string][]byte, error) { return map[string][]byte{"ca.pem": []byte("pem")}, nil }},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger,
 	}))(t)
 	h.public = httptest.NewServer(h.Public())

@@ -88,6 +88,14 @@ const (
 	DonorEarlier        Code = "DONOR_EXPIRES_EARLIER"
 )
 
+// Backups and their way back.
+const (
+	BackupFormat  Code = "BACKUP_BAD_FORMAT"        // no backup, damaged or cut short
+	BackupKey     Code = "BACKUP_WRONG_KEY"         // does not open with what was given
+	BackupForeign Code = "BACKUP_NOT_OURS"          // sealed by somebody who does not have the deployment's keys
+	RestoreTarget Code = "RESTORE_TARGET_NOT_EMPTY" // there is something where it would go
+)
+
 // Resynchronisation of a token's clock.
 const (
 	ResyncNoMatch       Code = "RESYNC_NO_MATCH"

@@ -153,6 +153,26 @@ func OpenKeyring(ctx context.Context, master Master, store KeyStore, now func() 
 	return nil, fault.New(fault.Unavailable, "the key table keeps changing: start again")
 }
 
+// OpenCopy opens the keyring of a copy of a deployment from what the copy holds: its data keys, and its secrets by name.
+// It hashes as the deployment does and opens what that has sealed. Refused with [fault.MasterKey] if the copy was sealed
+// under another master key, or not by one at all.
+func OpenCopy(master Master, rows []DataKey, secrets map[string]Sealed) (*Keyring, error) {
+	k := &Keyring{master: master}
+	if err := k.adopt(rows); err != nil {
+		return nil, err
+	}
+	kept, there := secrets[hashSecret]
+	if !there || k.keys[kept.KeyID] == nil {
+		return nil, fault.New(fault.MasterKey, "the copy does not hold what its keys are made of")
+	}
+	var err error
+	k.hashes, err = k.keys[kept.KeyID].Decrypt(kept.Blob, []byte(Named(hashSecret)))
+	if err != nil {
+		return nil, fault.New(fault.MasterKey, "the copy does not open with this master key")
+	}
+	return k, nil
+}
+
 // begin loads the keys and the hash secret and makes what is missing.
 func (k *Keyring) begin(ctx context.Context) error {
 	if err := k.Refresh(ctx); err != nil {
@@ -172,12 +192,20 @@ func (k *Keyring) begin(ctx context.Context) error {
 	return err
 }
 
+// MasterID tells the master key of the deployment from others. It is no secret.
+func (k *Keyring) MasterID() string { return k.master.ID() }
+
 // Refresh reads the data keys again: another server may have rotated them.
 func (k *Keyring) Refresh(ctx context.Context) error {
 	rows, err := k.store.DataKeys(ctx)
 	if err != nil {
 		return err
 	}
+	return k.adopt(rows)
+}
+
+// adopt takes data keys in use, and no others.
+func (k *Keyring) adopt(rows []DataKey) error {
 	keys, created := map[int64]*subtle.AESGCM{}, map[int64]time.Time{}
 	var newest int64
 	for _, row := range rows {

@@ -54,9 +54,15 @@ func MasterFromFile(path string) (Master, error) {
 		return nil, err
 	}
 	defer clear(text)
+	m, err := MasterFromText(text)
+	return m, fault.Wrap(err, "%s", path)
+}
+
+// MasterFromText reads the master key from what such a file holds.
+func MasterFromText(text []byte) (Master, error) {
 	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(key) != 32 {
-		return nil, fault.New(fault.MasterKey, "%s holds no master key: it takes 64 hexadecimal digits", path)
+		return nil, fault.New(fault.MasterKey, "there is no master key in this: it takes 64 hexadecimal digits")
 	}
 	defer clear(key)
 	aead, err := subtle.NewAESGCM(key)

@@ -18,6 +18,7 @@ import (
 	"github.com/tallystick/tallystick/internal/api"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
@@ -102,6 +103,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		Jobs:     h.jobs,
 		Webhooks: &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks},
 		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
+		Backup: &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Files: c.secretFiles, Now: c.Now},
 	})
 	if err != nil {
 		return nil, err
@@ -193,7 +195,7 @@ func (c *Config) auditLog(ctx context.Context, db *store.DB, keys *seed.Keyring)
 		return nil, "", err
 	}
 	return &audit.Log{
-		Store: db, Signer: signer, Verifier: verifier, Outside: c.file("audit-checkpoints"), Now: c.Now, Logger: c.Log,
+		Store: db, Signer: signer, Verifier: verifier, Outside: c.file(checkpointsFile), Now: c.Now, Logger: c.Log,
 	}, vkey, nil
 }
 

@@ -44,7 +44,7 @@ func Run(ctx context.Context, c Config) error {
 	defer unlock()
 	database := c.Database
 	if database == "" {
-		database = c.file("tallystick.db")
+		database = c.file(databaseFile)
 	}
 	db, err := store.Open(ctx, store.Options{URL: database})
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) 
 	if c.MasterKey != "" {
 		return seed.MasterFromFile(c.MasterKey)
 	}
-	path := c.file("master.key")
+	path := c.masterFile()
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		used, err := db.DataKeys(ctx)
 		if err != nil {

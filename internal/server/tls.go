@@ -103,14 +103,14 @@ type authority struct {
 
 // openCA reads the authority from ca.pem and ca.key, or makes it at the first start and tells its fingerprint.
 func (c *Config) openCA() (*authority, error) {
-	certPEM, err := os.ReadFile(c.file("ca.pem"))
+	certPEM, err := os.ReadFile(c.file(caFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return c.makeCA()
 	}
 	if err != nil {
 		return nil, err
 	}
-	keyPEM, err := os.ReadFile(c.file("ca.key"))
+	keyPEM, err := os.ReadFile(c.file(caKeyFile))
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (c *Config) openCA() (*authority, error) {
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("the key in %s is not the one this server made", c.file("ca.key"))
+		return nil, fmt.Errorf("the key in %s is not the one this server made", c.file(caKeyFile))
 	}
 	return &authority{pair.Leaf, key}, nil
 }
@@ -144,14 +144,14 @@ func (c *Config) makeCA() (*authority, error) {
 		return nil, err
 	}
 	// The key goes first: a crash in between leaves no certificate, and the next start makes both anew.
-	if err := writeFile(c.file("ca.key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+	if err := writeFile(c.file(caKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 		return nil, err
 	}
-	if err := writeFile(c.file("ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), 0o644); err != nil {
+	if err := writeFile(c.file(caFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), 0o644); err != nil {
 		return nil, err
 	}
 	c.Printf("This server made its own certification authority: %s\n  SHA-256 %s\n  Apps and API clients must be told to trust it (tally --ca %[1]s), or give the server a certificate with --tls-cert.\n",
-		c.file("ca.pem"), fingerprint(cert))
+		c.file(caFile), fingerprint(cert))
 	return &authority{cert, key}, nil
 }
 

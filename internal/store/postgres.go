@@ -19,6 +19,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -121,6 +122,35 @@ func (e postgresEngine) look(ctx context.Context, looks []look) error {
 	var b pgx.Batch
 	queueLooks(&b, looks)
 	return e.pool.SendBatch(ctx, &b).Close()
+}
+
+// freeze reads whole tables, for which no index is of use.
+func (e postgresEngine) freeze(ctx context.Context, do func(read func(context.Context, look) error) error) error {
+	return pgx.BeginTxFunc(ctx, e.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SET LOCAL enable_seqscan = on"); err != nil {
+			return err
+		}
+		return do(func(ctx context.Context, l look) error {
+			rows, err := tx.Query(ctx, l.query, l.args...)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				if err := l.each(postgresRow{rows}); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		})
+	})
+}
+
+func (postgresEngine) catalogue() (string, string) {
+	return "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT), CAST(data_type AS TEXT) FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name) " +
+			"WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' ORDER BY table_name, ordinal_position",
+		"SELECT CAST(f.relname AS TEXT), CAST(t.relname AS TEXT) FROM pg_constraint AS c JOIN pg_class AS f ON f.oid = c.conrelid JOIN pg_class AS t ON t.oid = c.confrelid " +
+			"WHERE c.contype = 'f' AND f.relnamespace = CAST(current_schema() AS regnamespace)"
 }
 
 func queueLooks(b *pgx.Batch, looks []look) {
@@ -231,6 +261,37 @@ func (t postgresTransaction) end() {
 		_, _ = t.Exec(ctx, "rollback") // if it fails, Release closes the connection
 	}
 	t.Release()
+}
+
+func (t postgresTransaction) fill(ctx context.Context, table backup.Table, next func() ([]any, error)) error {
+	truth := map[string]bool{}
+	b := t.message()
+	queueLooks(b, []look{{"SELECT CAST(column_name AS TEXT) FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1 AND data_type = 'boolean'",
+		[]any{table.Name}, func(r row) error {
+			name, err := text(r)
+			truth[name] = true
+			return err
+		}}})
+	if err := t.send(ctx, b); err != nil {
+		return err
+	}
+	names := make([]string, len(table.Columns))
+	for i, c := range table.Columns {
+		names[i] = c.Name
+	}
+	_, err := t.CopyFrom(ctx, pgx.Identifier{table.Name}, names, pgx.CopyFromFunc(func() ([]any, error) {
+		values, err := next()
+		if errors.Is(err, io.EOF) {
+			return nil, nil
+		}
+		for i, v := range values {
+			if n, is := v.(int64); is && truth[names[i]] {
+				values[i] = n != 0
+			}
+		}
+		return values, err
+	}))
+	return err
 }
 
 // arrays are the rows of a bulk as an array for each field.

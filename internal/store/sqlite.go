@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -164,6 +166,25 @@ func eachRow(rows *sql.Rows, err error, do func(row) error) error {
 	return rows.Err()
 }
 
+func (e *sqliteEngine) freeze(ctx context.Context, do func(read func(context.Context, look) error) error) error {
+	tx, err := e.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // it only read
+	return do(func(ctx context.Context, l look) error {
+		rows, err := tx.QueryContext(ctx, l.query, l.args...)
+		return eachRow(rows, err, l.each)
+	})
+}
+
+func (*sqliteEngine) catalogue() (string, string) {
+	const tables = " FROM sqlite_schema AS t JOIN "
+	const ours = " WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite@_%' ESCAPE '@'"
+	return "SELECT t.name, c.name, c.type" + tables + "pragma_table_info(t.name) AS c" + ours + " ORDER BY t.name, c.cid",
+		"SELECT t.name, r.\"table\"" + tables + "pragma_foreign_key_list(t.name) AS r" + ours
+}
+
 // A sqliteTransaction has the writer for itself.
 type sqliteTransaction struct {
 	*sqliteEngine
@@ -269,6 +290,27 @@ func (t *sqliteTransaction) write(ctx context.Context, changes []bulk, commit bo
 	_, err = t.do(ctx, "COMMIT")
 	t.open = err != nil
 	return true, err
+}
+
+func (t *sqliteTransaction) fill(ctx context.Context, table backup.Table, next func() ([]any, error)) error {
+	if _, err := t.do(ctx, "PRAGMA defer_foreign_keys = ON"); err != nil {
+		return err
+	}
+	insert := "INSERT INTO " + quote(table.Name) + " (" + quoted(table) + ") VALUES (" + places(len(table.Columns)) + ")"
+	without := context.WithoutCancel(ctx) // the driver would start a goroutine for each row
+	for ctx.Err() == nil {
+		values, err := next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			_, err = t.do(without, insert, values...)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
 func (t *sqliteTransaction) end() {

@@ -32,6 +32,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -68,6 +69,10 @@ type engine interface {
 	sort(err error) failure
 	// folds are statements that keep the tallies of statistics short.
 	folds() []string
+	// freeze lets do read the database as it is at one moment.
+	freeze(ctx context.Context, do func(read func(context.Context, look) error) error) error
+	// catalogue are SELECTs of all columns (table, column, type; in their order) and of all references (from table, to table).
+	catalogue() (columns, references string)
 	// migrations are the history of the tables, and a handle to run them by.
 	migrations() (handle *sql.DB, dialect goose.Dialect, folder string, options []goose.ProviderOption, err error)
 	// close ends all connections.
@@ -83,6 +88,8 @@ type connection interface {
 	// write runs what changes many rows, and with commit ends the transaction in the same message; sent tells that COMMIT may
 	// have been obeyed although there is an error.
 	write(ctx context.Context, changes []bulk, commit bool) (sent bool, err error)
+	// fill writes rows into a table until next says io.EOF. Rows of a table may refer to each other in any order.
+	fill(ctx context.Context, t backup.Table, next func() ([]any, error)) error
 	// end undoes what was not committed and gives the connection back.
 	end()
 }
@@ -101,8 +108,18 @@ const (
 // Open opens a database and brings its tables up to date. A database that a
 // newer release has changed is refused with [fault.SchemaNewer] and left as it is.
 func Open(ctx context.Context, o Options) (*DB, error) {
-	var db *DB
-	var err error
+	db, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.migrate(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// open opens a database as it is.
+func open(ctx context.Context, o Options) (db *DB, err error) {
 	switch scheme, _, isURL := strings.Cut(o.URL, "://"); {
 	case scheme == "postgres", scheme == "postgresql":
 		db, err = openPostgres(ctx, o.URL)
@@ -111,13 +128,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	default:
 		db, err = openSQLite(ctx, o.URL)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := db.migrate(ctx); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
+	return db, err
 }
 
 // Close ends all connections, once the transactions that run have come to their end.

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/backup"
+	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/server"
+)
+
+func (p *program) backupCommand() *cobra.Command {
+	var to []string
+	var out string
+	var keys bool
+	cmd := p.command("backup", "Take a sealed copy of everything while the server runs", 0, nil)
+	cmd.Long = `Take a sealed copy of everything while the server runs: all that its database holds at one moment, in an age file
+that one password or private key opens.
+
+The master key is not inside unless asked for. Keep a copy of it elsewhere: without it nothing in a backup opens.
+'tallystick restore' brings a backup back, into either kind of database.`
+	password := p.SecretFlag(cmd, "password-file", "password to seal the backup with", "TALLYSTICK_PASSWORD")
+	cmd.Flags().StringArrayVar(&to, "to", nil, "public `key` of age to seal it for instead; may be given several times ('tallystick backup keygen' makes one)")
+	cmd.Flags().StringVar(&out, "out", "", "`file` to write")
+	cmd.Flags().BoolVar(&keys, "include-keys", false, "put the master key and the server's certification authority inside: whoever opens the backup then has every seed")
+	p.does(cmd, func(r run) error {
+		if out == "" {
+			return cli.Usagef("say where the backup goes: --out FILE")
+		}
+		in := client.BackupRequest{To: to, IncludeKeys: keys}
+		if len(to) == 0 {
+			secret, err := p.ask(password, "Password for the backup: ")
+			if err != nil {
+				return err
+			}
+			if secret == "" {
+				return cli.Usagef("say for whom the backup is sealed: --password-file FILE or --to KEY")
+			}
+			in.Password = client.Secret(secret)
+		}
+		if keys {
+			p.Note("the master key is inside: whoever opens this file has every seed of the deployment. Keep it as you would keep them")
+		}
+		size, err := p.writeBackup(r, in, out)
+		if err != nil {
+			return err
+		}
+		return p.result(map[string]any{"file": out, "bytes": size, "with_keys": keys}, "wrote %s, %d bytes; 'tallystick backup verify' reads it to the end", out, size)
+	})
+	cmd.AddCommand(p.backupVerify(), p.backupKeygen())
+	return cmd
+}
+
+// writeBackup writes a backup under another name first: what has its name is whole.
+func (p *program) writeBackup(r run, in client.BackupRequest, out string) (size int64, err error) {
+	f, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*") // only its owner may read it
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(f.Name())
+	buffered := bufio.NewWriterSize(f, 1<<20)
+	err = r.server.Backup(r.ctx, in, buffered)
+	if err == nil {
+		err = errors.Join(buffered.Flush(), f.Sync())
+	}
+	if info, statErr := f.Stat(); statErr == nil {
+		size = info.Size()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return 0, err
+	}
+	return size, os.Rename(f.Name(), out)
+}
+
+// A backupKey is how a command opens a backup.
+type backupKey struct {
+	*program
+	password *cli.Secret
+	identity string
+}
+
+func (p *program) backupKeyFlags(cmd *cobra.Command) *backupKey {
+	k := &backupKey{program: p, password: p.SecretFlag(cmd, "password-file", "password of the backup", "TALLYSTICK_PASSWORD")}
+	cmd.Flags().StringVar(&k.identity, "identity", "", "`file` with the private key of a backup that was sealed to a public key")
+	return k
+}
+
+func (k *backupKey) identities() ([]age.Identity, error) {
+	if k.identity != "" {
+		file, err := os.ReadFile(k.identity)
+		if err != nil {
+			return nil, err
+		}
+		defer clear(file)
+		return backup.ByKeys(file)
+	}
+	secret, err := k.ask(k.password, "Password of the backup: ")
+	if err != nil {
+		return nil, err
+	}
+	if secret == "" {
+		return nil, cli.Usagef("say what opens the backup: --password-file FILE or --identity FILE")
+	}
+	i, err := backup.ByPassword(secret)
+	return []age.Identity{i}, err
+}
+
+func (p *program) backupVerify() *cobra.Command {
+	var master string
+	cmd := &cobra.Command{Use: "verify FILE", Short: "Read a backup to its end and say what is in it", Args: cli.Exactly(1)}
+	key := p.backupKeyFlags(cmd)
+	cmd.Flags().StringVar(&master, "master-key", "", "`file` with the deployment's master key, to prove that the deployment made the backup and that it opens")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		identities, err := key.identities()
+		if err != nil {
+			return err
+		}
+		f, err := os.Open(args[0])
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		r, err := backup.NewReader(f, identities...)
+		if err != nil {
+			return err
+		}
+		var m seed.Master
+		if master != "" {
+			if m, err = seed.MasterFromFile(master); err != nil {
+				return err
+			}
+		}
+		known, err := backup.Check(r, m)
+		if err != nil {
+			return err
+		}
+		return p.showBackup(r, known)
+	}
+	return cmd
+}
+
+// backupDocument is the JSON document about a backup.
+func backupDocument(h backup.Header, c backup.Contents) map[string]any {
+	rows := map[string]int64{}
+	for _, t := range c.Tables {
+		rows[t.Name] = t.Rows
+	}
+	return map[string]any{
+		"taken_at": h.TakenAt, "release": h.Release, "master_key": h.Master, "with_keys": len(h.Files) > 0,
+		"schema_version": newest(h.Schema.Migrations), "rows": rows,
+	}
+}
+
+func newest(migrations []int64) (n int64) {
+	for _, m := range migrations {
+		n = max(n, m)
+	}
+	return n
+}
+
+func (p *program) showBackup(r *backup.Reader, known bool) error {
+	h, c := r.Header(), r.Contents()
+	document := backupDocument(h, c)
+	document["proven"] = known
+	if p.JSON {
+		return p.PrintJSON(document)
+	}
+	p.fields("taken", date(&h.TakenAt), "by release", h.Release, "schema", strconv.FormatInt(newest(h.Schema.Migrations), 10), "master key", h.Master,
+		"keys inside", yesNo(len(h.Files) > 0))
+	for _, t := range c.Tables {
+		if t.Rows > 0 {
+			p.fields("  "+t.Name, strconv.FormatInt(t.Rows, 10))
+		}
+	}
+	if known {
+		fmt.Fprintln(p.Out, "The backup is whole, and this deployment made it.")
+		return nil
+	}
+	fmt.Fprintln(p.Out, "The backup is whole. Who made it is not known: give the master key with --master-key FILE.")
+	return nil
+}
+
+func (p *program) backupKeygen() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{Use: "keygen", Short: "Make a key pair to seal backups with; needs no server", Args: cli.Exactly(0)}
+	cmd.Flags().StringVar(&out, "out", "", "`file` to write the private key to; keep it away from the server")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if out == "" {
+			return cli.Usagef("say where the private key goes: --out FILE")
+		}
+		private, public, err := backup.NewKey()
+		if err != nil {
+			return err
+		}
+		f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // never over a key that backups may need
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(f, "# public key: %s\n%s\n", public, private)
+		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return err
+		}
+		return p.result(map[string]string{"public_key": public, "file": out}, "%s", public)
+	}
+	return cmd
+}
+
+func (p *program) restoreCommand() *cobra.Command {
+	var r server.Restore
+	var until string
+	cmd := &cobra.Command{
+		Use:   "restore FILE",
+		Short: "Bring a backup back, into a data folder or database where nothing is",
+		Long: `Bring a backup back, into the data folder --data where there is no database, or into an empty PostgreSQL database
+(--database). The whole file is checked before anything is written.
+
+The server that the backup is of must not run any more. It may have accepted codes after the backup was taken, so all codes
+up to now count as used, or up to --until: sign-ins go on a minute or two later. Open activation codes and
+dialogues are over. What was changed after the backup was taken is as it was then: see docs/backup.md.`,
+		Args: cli.Exactly(1),
+	}
+	key := p.backupKeyFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&r.Database, "database", "", "`URL` of an empty PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)")
+	f.StringVar(&r.MasterKey, "master-key", "", "`file` with the master key (default DIR/master.key, or the one in the backup)")
+	f.StringVar(&until, "until", "", "`time` (RFC 3339) up to which the old server may have accepted codes (default now)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if r.Data = p.dataFolder(); r.Data == "" {
+			return cli.Usagef("say where the server will keep its data: --data DIR")
+		}
+		if r.Database == "" {
+			r.Database = os.Getenv("TALLYSTICK_DATABASE")
+		}
+		var err error
+		if until != "" {
+			if r.Until, err = time.Parse(time.RFC3339, until); err != nil {
+				return cli.Usagef("--until takes a time such as 2026-01-31T12:00:00Z")
+			}
+		}
+		if r.Keys, err = key.identities(); err != nil {
+			return err
+		}
+		file, err := os.Open(args[0])
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		r.File = file
+		done, err := r.Run(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return p.showRestored(r, done)
+	}
+	return cmd
+}
+
+func (p *program) showRestored(r server.Restore, done server.Restored) error {
+	if p.JSON {
+		document := backupDocument(done.Header, done.Contents)
+		document["codes_count_from"], document["revoked_activation_codes"] = done.From, done.Codes
+		if done.OldCheckpoints != "" {
+			document["old_checkpoints"] = done.OldCheckpoints
+		}
+		return p.PrintJSON(document)
+	}
+	rows := int64(0)
+	for _, t := range done.Contents.Tables {
+		rows += t.Rows
+	}
+	fmt.Fprintf(p.Out, "restored %d rows of %d tables, as they were at %s\n", rows, len(done.Contents.Tables), date(&done.TakenAt))
+	fmt.Fprintf(p.Out, "codes of %s count as used up to now: those that are shown from %s on sign in\n", counted(done.Tokens, "seed"), date(&done.From))
+	if done.Codes > 0 {
+		fmt.Fprintf(p.Out, "revoked %s: offer those tokens again\n", counted(done.Codes, "open activation code"))
+	}
+	if done.OldCheckpoints != "" {
+		fmt.Fprintf(p.Out, "the signed heads of the audit log that was here are in %s now: they prove what it held\n", done.OldCheckpoints)
+	}
+	start := "tallystick serve --data " + r.Data
+	if r.Database != "" {
+		start += " --database URL"
+	}
+	if r.MasterKey != "" {
+		start += " --master-key " + r.MasterKey
+	}
+	fmt.Fprintf(p.Out, "Start it with '%s'.\n", start)
+	fmt.Fprintln(p.Out, "Go through what was changed since: API keys that were deleted, users and tokens that were disabled, seeds that were replaced.")
+	return nil
+}

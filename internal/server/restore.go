@@ -1,0 +1,262 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/backup"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+)
+
+// What a server keeps that is not in its database.
+const (
+	databaseFile    = "tallystick.db"
+	checkpointsFile = "audit-checkpoints"
+	caFile          = "ca.pem"
+	caKeyFile       = "ca.key"
+)
+
+// secretFiles are those that a backup may carry: the master key, and what the server's own certification authority is made of.
+func (c *Config) secretFiles() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for name, path := range map[string]string{
+		backup.MasterKeyFile: c.masterFile(), caFile: c.file(caFile), caKeyFile: c.file(caKeyFile),
+	} {
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) && name != backup.MasterKeyFile {
+			continue // this server has its certificate from elsewhere
+		}
+		if err != nil {
+			return nil, err
+		}
+		files[name] = data
+	}
+	return files, nil
+}
+
+// masterFile is where the master key is.
+func (c *Config) masterFile() string {
+	if c.MasterKey != "" {
+		return c.MasterKey
+	}
+	return c.file(backup.MasterKeyFile)
+}
+
+// A Restore says what to bring back, and where to.
+type Restore struct {
+	File io.ReadSeeker
+	Keys []age.Identity
+	// Data is the folder of the server to be, and Database "" for the embedded database or postgres://...
+	Data, Database string
+	// MasterKey is the file with the deployment's master key; "" is the one in the backup or in Data.
+	MasterKey string
+	// Until is the time up to which codes count as used: the server that the backup is of may have accepted them. Zero is now.
+	Until time.Time
+	Now   func() time.Time
+}
+
+// A Restored says what was brought back.
+type Restored struct {
+	backup.Header
+	backup.Contents
+	store.Restored
+	OldCheckpoints string // where the signed heads of the log that was here before are now; "" if there were none
+}
+
+// Run checks the whole backup, and then puts it where nothing is. After an error the target is as it was, but for empty
+// tables in a PostgreSQL database, into which the same can be tried again.
+//
+// The refusals are those of [backup.NewReader] and [backup.Check], [fault.RestoreTarget] and [fault.SchemaNewer].
+func (r Restore) Run(ctx context.Context) (Restored, error) {
+	c := Config{Data: r.Data, Database: r.Database, MasterKey: r.MasterKey, Now: r.Now}
+	if err := c.complete(); err != nil {
+		return Restored{}, err
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return Restored{}, err
+	}
+	unlock, err := lockFolder(c.Data)
+	if err != nil {
+		return Restored{}, err
+	}
+	defer unlock()
+	if err := c.nothingHere(); err != nil {
+		return Restored{}, err
+	}
+	whole, err := r.read(nil)
+	if err != nil {
+		return Restored{}, err
+	}
+	if now := c.Now(); now.Before(whole.Header().TakenAt) {
+		return Restored{}, fault.New(fault.Invalid, "the backup is of %s, and this machine's clock says %s: correct the clock",
+			whole.Header().TakenAt.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	return r.fill(ctx, &c, whole)
+}
+
+// nothingHere refuses a data folder with an embedded database.
+func (c *Config) nothingHere() error {
+	if c.Database != "" {
+		return nil
+	}
+	for _, companion := range []string{"", "-wal", "-shm"} {
+		if _, err := os.Stat(c.file(databaseFile) + companion); !errors.Is(err, fs.ErrNotExist) {
+			return fault.New(fault.RestoreTarget, "there is a database at %s: restore into another folder, or move it away", c.file(databaseFile)+companion)
+		}
+	}
+	return nil
+}
+
+// read opens the backup from its beginning; with visit it leaves the tables to it, else it checks everything.
+func (r Restore) read(visit func(*backup.Reader) error) (*backup.Reader, error) {
+	if _, err := r.File.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	b, err := backup.NewReader(r.File, r.Keys...)
+	if err != nil {
+		return nil, err
+	}
+	if visit != nil {
+		return b, visit(b)
+	}
+	master, err := r.master(b.Header())
+	if err != nil {
+		return nil, err
+	}
+	_, err = backup.Check(b, master)
+	return b, err
+}
+
+// master is the master key: one that was named or is in the folder, else the one in the backup, for which nil stands.
+func (r Restore) master(h backup.Header) (seed.Master, error) {
+	c := Config{Data: r.Data, MasterKey: r.MasterKey}
+	path := c.masterFile()
+	_, err := os.Stat(path)
+	switch inside := h.Files[backup.MasterKeyFile] != nil; {
+	case err == nil || r.MasterKey != "":
+		return seed.MasterFromFile(path)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	case inside:
+		return nil, nil
+	}
+	return nil, fault.New(fault.MasterKey, "the backup is without its master key (%s), and nothing in it opens without that: give it with --master-key FILE", h.Master)
+}
+
+// fill writes what was checked.
+func (r Restore) fill(ctx context.Context, c *Config, whole *backup.Reader) (Restored, error) {
+	h := whole.Header()
+	done := Restored{Header: h, Contents: whole.Contents()}
+	url, unfinished := c.Database, ""
+	if url == "" {
+		unfinished = c.file(databaseFile + ".restoring")
+		if err := removeDatabase(unfinished); err != nil { // an earlier one was killed
+			return done, err
+		}
+		defer func() { _ = removeDatabase(unfinished) }()
+		url = unfinished
+	}
+	until := r.Until
+	if until.IsZero() {
+		until = c.Now()
+	}
+	var err error
+	done.Restored, err = store.Options{URL: url}.Restore(ctx, store.Restore{
+		Schema: h.Schema, Until: until,
+		Rows: func(write func(backup.Table, func() ([]any, error)) error) error {
+			_, err := r.read(func(b *backup.Reader) error { return copyTables(b, whole, write) })
+			return err
+		},
+		Event: audit.New(ctx, c.Now(), "backup.restore", "deployment:", audit.Details{
+			"taken_at": h.TakenAt.Format(time.RFC3339), "codes_used_until": until.UTC().Format(time.RFC3339),
+		}),
+	})
+	if err != nil {
+		return done, err
+	}
+	if err := c.placeFiles(&done, h.Files); err != nil || unfinished == "" {
+		return done, err
+	}
+	return done, placeDatabase(unfinished, c.file(databaseFile))
+}
+
+// copyTables has every row written, and sees that they are the ones that were checked.
+func copyTables(b, checked *backup.Reader, write func(backup.Table, func() ([]any, error)) error) error {
+	for {
+		t, err := b.Next()
+		if errors.Is(err, io.EOF) {
+			if !b.Same(checked) {
+				return fault.New(fault.BackupFormat, "the backup was changed while it was restored: begin again")
+			}
+			return nil
+		}
+		if err == nil {
+			err = write(t, b.Row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// placeFiles puts the secret files where they are missing. Signed heads of a log that went further are evidence, and no server
+// would go on with a log that is shorter than they say: they get another name.
+func (c *Config) placeFiles(done *Restored, files map[string][]byte) error {
+	for name, data := range files {
+		path := c.file(name)
+		if name == backup.MasterKeyFile {
+			path = c.masterFile()
+		}
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := writeFile(path, data, map[bool]os.FileMode{true: 0o644, false: 0o600}[name == caFile]); err != nil {
+			return err
+		}
+	}
+	heads := c.file(checkpointsFile)
+	if _, err := os.Stat(heads); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	done.OldCheckpoints = heads + c.Now().UTC().Format(".before-20060102T150405Z")
+	return os.Rename(heads, done.OldCheckpoints)
+}
+
+// removeDatabase removes an embedded database, if there is one.
+func removeDatabase(path string) error {
+	var all error
+	for _, companion := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(path + companion); !errors.Is(err, fs.ErrNotExist) {
+			all = errors.Join(all, err)
+		}
+	}
+	return all
+}
+
+// placeDatabase gives a database that is whole and closed its name.
+func placeDatabase(from, to string) error {
+	if _, err := os.Stat(from + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is still in use", from)
+	}
+	return errors.Join(os.Rename(from, to), syncFolder(filepath.Dir(to)))
+}
+
+// syncFolder makes new names in a folder survive a crash.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,215 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/backup"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
+)
+
+// A Restore is what makes a database of a backup.
+type Restore struct {
+	// Schema is that of the backup, and Rows has each of its rows written, in the order of its tables. It is called once
+	// for each attempt at a transaction. What it returns an error about is not restored at all.
+	Schema backup.Schema
+	Rows   func(write func(t backup.Table, next func() ([]any, error)) error) error
+	// Until is the time up to which codes count as used.
+	Until time.Time
+	// Event tells the audit log of it.
+	Event audit.Event
+}
+
+// A Restored says what was ended, since it may have been used after the backup was taken.
+type Restored struct {
+	Tokens int       // generations whose earlier codes count as used now
+	From   time.Time // from then on a token whose clock is right shows codes that count
+	Codes  int       // activation codes that were revoked
+}
+
+// Restore fills an empty database with a backup, settles what must not happen twice, and brings its tables up to date.
+// [fault.RestoreTarget] if there is something in it: a server was started on it, or another restore is at work.
+// [fault.SchemaNewer] if the backup has tables of a newer release. It is all written, or nothing but empty tables.
+func (o Options) Restore(ctx context.Context, r Restore) (Restored, error) {
+	db, err := open(ctx, o)
+	if err != nil {
+		return Restored{}, err
+	}
+	done, err := db.restore(ctx, r)
+	return done, errors.Join(err, db.Close())
+}
+
+func (db *DB) restore(ctx context.Context, r Restore) (Restored, error) {
+	if err := db.makeTables(ctx, r.Schema.Migrations); err != nil {
+		return Restored{}, err
+	}
+	var done Restored
+	err := db.Transact(ctx, func(ctx context.Context) error {
+		tx := db.current(ctx)
+		if err := db.fill(ctx, tx, r); err != nil {
+			return tx.fail(err)
+		}
+		var err error
+		if done, err = db.settleRestored(ctx, r); err != nil {
+			return err
+		}
+		return db.Record(ctx, r.Event)
+	})
+	if err != nil {
+		return done, err
+	}
+	return done, db.migrate(ctx)
+}
+
+// makeTables gives a database without any the tables that migrations make.
+func (db *DB) makeTables(ctx context.Context, migrations []int64) error {
+	provider, err := db.history()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = provider.Close() }()
+	ours := map[int64]bool{}
+	for _, source := range provider.ListSources() {
+		ours[source.Version] = true
+	}
+	applied := map[int64]bool{}
+	states, err := provider.Status(ctx)
+	if err != nil {
+		return db.explain(err)
+	}
+	for _, s := range states {
+		if s.State == goose.StateApplied {
+			applied[s.Source.Version] = true
+		}
+	}
+	for _, version := range migrations {
+		if !ours[version] {
+			return fault.New(fault.SchemaNewer, "the backup has tables of a newer release (schema %d): restore it with that one, or a newer one", version)
+		}
+		if applied[version] {
+			delete(applied, version)
+			continue
+		}
+		if _, err := provider.ApplyVersion(ctx, version, true); err != nil {
+			return db.explain(fmt.Errorf("making the tables of the backup: %w", err))
+		}
+	}
+	if len(applied) > 0 {
+		return errNotEmpty
+	}
+	return nil
+}
+
+var errNotEmpty = fault.New(fault.RestoreTarget, "the database is in use, or has tables of another release: restore into a new one")
+
+// fill replaces what migrations put into the tables by the rows of a backup.
+func (db *DB) fill(ctx context.Context, tx *transaction, r Restore) error {
+	read := func(ctx context.Context, l look) error { return tx.connection.look(ctx, []look{l}) }
+	schema, err := db.schema(ctx, read)
+	if err != nil {
+		return err
+	}
+	for _, t := range schema.Tables {
+		if !slices.ContainsFunc(r.Schema.Tables, func(b backup.Table) bool { return sameTable(t, b) }) {
+			return fault.New(fault.BackupFormat, "the backup does not have table %s as its release has it: take another one", t.Name)
+		}
+	}
+	if len(schema.Tables) != len(r.Schema.Tables) {
+		return fault.New(fault.BackupFormat, "the backup has tables that its release does not have: take another one")
+	}
+	if err := db.unused(ctx, read); err != nil {
+		return err
+	}
+	for _, t := range slices.Backward(schema.Tables) {
+		if _, err := tx.connection.batch(ctx, []statement{{query: "DELETE FROM " + quote(t.Name)}}); err != nil {
+			return db.explain(err)
+		}
+	}
+	return r.Rows(func(t backup.Table, next func() ([]any, error)) error {
+		return db.explain(tx.connection.fill(ctx, t, next))
+	})
+}
+
+// sameTable tells whether two tables have the same columns, in whatever order.
+func sameTable(a, b backup.Table) bool {
+	sorted := func(t backup.Table) []backup.Column {
+		return slices.SortedFunc(slices.Values(t.Columns), func(a, b backup.Column) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return a.Name == b.Name && slices.Equal(sorted(a), sorted(b))
+}
+
+// unused refuses a database that a server was started on: it makes a data key at once.
+func (db *DB) unused(ctx context.Context, read func(context.Context, look) error) error {
+	var counts []int64
+	if err := read(ctx, into(&counts, number, "SELECT count(*) FROM data_key")); err != nil {
+		return db.explain(err)
+	}
+	if counts[0] > 0 {
+		return errNotEmpty
+	}
+	return nil
+}
+
+// settlements end what may have gone on after the backup was taken, where the tables are there.
+var settlements = []struct{ table, statement string }{
+	// Dialogues, and answers kept for a request that comes again.
+	{"attempt", "DELETE FROM attempt"},
+	{"decision", "DELETE FROM decision"},
+	{"exchange", "DELETE FROM exchange"},
+	// Serials that were given out since are in apps and must not be given out again: the server takes another range.
+	{"serial_range", "DELETE FROM serial_range"},
+}
+
+// settleRestored sees that what happened after the backup was taken does not happen again.
+func (db *DB) settleRestored(ctx context.Context, r Restore) (done Restored, err error) {
+	small, err := db.smallWindow(ctx)
+	if err != nil {
+		return done, err
+	}
+	// A code of the small window after Until may have been accepted before it, from a token whose clock is ahead.
+	const used = "$1 / interval_seconds + clock_offset + $2"
+	if done.Tokens, err = db.exec(ctx, "UPDATE token_generation SET last_interval = "+used+" WHERE last_interval < "+used, r.Until.Unix(), small); err != nil {
+		return done, err
+	}
+	done.From = r.Until.Truncate(longestInterval).Add(time.Duration(small+1) * longestInterval)
+	if done.Codes, err = db.exec(ctx, "UPDATE offer SET state = 'revoked' WHERE state = 'open'"); err != nil {
+		return done, err
+	}
+	for _, s := range settlements {
+		if !slices.ContainsFunc(r.Schema.Tables, func(t backup.Table) bool { return t.Name == s.table }) {
+			continue
+		}
+		if _, err := db.exec(ctx, s.statement); err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// longestInterval is that of a token's codes.
+const longestInterval = time.Minute
+
+// smallWindow is the widest of the token policies, in intervals. Each is a JSON object in which the default may be left out.
+func (db *DB) smallWindow(ctx context.Context) (int64, error) {
+	texts, err := list(ctx, db, text, "SELECT settings FROM policy WHERE kind = 'token'")
+	widest := int64(0)
+	for _, t := range texts {
+		p := struct {
+			Small int64 `json:"window_small"`
+		}{int64(policy.Default().Token.WindowSmall)}
+		if err := json.Unmarshal([]byte(t), &p); err != nil {
+			return 0, fmt.Errorf("store: settings of a token policy: %w", err)
+		}
+		widest = max(widest, p.Small)
+	}
+	return widest, err
+}
