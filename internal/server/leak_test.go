@@ -2,10 +2,12 @@ package server_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -15,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
+	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/storetest"
@@ -128,6 +133,7 @@ func (w *witness) live(database string, dump func() []byte) {
 	w.overHTTP()
 	w.redistributed(database)
 	w.shown()
+	w.backedUp()
 
 	w.files(w.server.data, "while the server runs")
 	w.hear("arguments of the server", arguments(w.server.cmd.Process.Pid))
@@ -149,6 +155,22 @@ func (w *witness) live(database string, dump func() []byte) {
 			w.Errorf("%s shows %v", where, found)
 		}
 	}
+}
+
+// backedUp hears a backup from outside, and opened.
+func (w *witness) backedUp() {
+	const password = "backup horse 5512"
+	out := filepath.Join(w.work, "backup")
+	w.does("tallystick", "backup", "--out", out, "--password-file", w.file("password of a backup", password))
+	w.does("tallystick", "backup", "verify", out, "--password-file", filepath.Join(w.work, "password-of-a-backup"))
+	sealed, err := os.ReadFile(out)
+	must(w, sealed, err)
+	w.hear("backup", string(sealed))
+	key, err := backup.ByPassword(password)
+	plain, err := age.Decrypt(bytes.NewReader(sealed), must(w, key, err))
+	lines, err := gzip.NewReader(must(w, plain, err))
+	text, err := io.ReadAll(must(w, lines, err))
+	w.hear("opened backup", string(must(w, text, err)))
 }
 
 // secret notes a secret.

@@ -167,6 +167,9 @@ var settlements = []struct{ table, statement string }{
 	{"exchange", "DELETE FROM exchange"},
 	// Serials that were given out since are in apps and must not be given out again: the server takes another range.
 	{"serial_range", "DELETE FROM serial_range"},
+	// What a job has done since is not known: it must not be done again by itself.
+	{"job", "UPDATE job SET state = 'cancelled', message = 'the deployment was restored from a backup that was taken meanwhile', " +
+		"ended_at = COALESCE(progressed_at, created_at), results_until = COALESCE(progressed_at, created_at) + 86400000000 WHERE state IN ('queued', 'running')"},
 }
 
 // settleRestored sees that what happened after the backup was taken does not happen again.

@@ -21,6 +21,7 @@ import (
 	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/token"
@@ -225,6 +226,10 @@ func TestBackupGoesEverywhere(t *testing.T) {
 		db := open(t, source(t))
 		populate(t, db, n)
 		before, data := contents(t, db), take(t, db)
+		counted, err := db.Statistics(t.Context(), report.Question{})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if len(before["token"]) != n {
 			t.Fatalf("%d tokens", len(before["token"]))
 		}
@@ -238,7 +243,11 @@ func TestBackupGoesEverywhere(t *testing.T) {
 				if done.Tokens != n || !done.From.Equal(time.Date(2026, 11, 24, 12, 2, 0, 0, time.UTC)) {
 					t.Errorf("settled %+v", done)
 				}
-				after := contents(t, open(t, url))
+				restored := open(t, url)
+				after := contents(t, restored)
+				if got, err := restored.Statistics(t.Context(), report.Question{}); err != nil || got != counted {
+					t.Errorf("statistics %+v, %v; before %+v", got, err, counted)
+				}
 				for name, rows := range before {
 					if !slices.Contains(settled, name) && !reflect.DeepEqual(rows, after[name]) {
 						t.Errorf("table %s: %d rows before and %d after, or not the same", name, len(rows), len(after[name]))

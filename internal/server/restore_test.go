@@ -1,0 +1,275 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/backup"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/server"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/storetest"
+)
+
+// oldBackups are backups of every schema that was released, or is about to be, made by the release that had it, with the keys
+// inside and this password. TestOldBackups keeps them restorable: add one for each release, never change one.
+const oldPassword = "correct horse"
+
+func openOld(t *testing.T) age.Identity {
+	t.Helper()
+	i, err := backup.ByPassword(oldPassword)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// A backup of each schema comes back on both databases, every token with a seed that opens.
+func TestOldBackups(t *testing.T) {
+	old, err := filepath.Glob("testdata/schema-*.backup")
+	if err != nil || len(old) == 0 {
+		t.Fatal("there are none", err)
+	}
+	for _, file := range old {
+		for name, database := range map[string]func() string{"SQLite": func() string { return "" }, "PostgreSQL": func() string { return storetest.Postgres(t) }} {
+			t.Run(filepath.Base(file)+" to "+name, func(t *testing.T) {
+				data, url := folder(t), database()
+				f, err := os.Open(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer f.Close()
+				done, err := server.Restore{File: f, Keys: []age.Identity{openOld(t)}, Data: data, Database: url, Now: later}.Run(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if url == "" {
+					url = filepath.Join(data, "tallystick.db")
+				}
+				rows := map[string]int64{}
+				for _, c := range done.Contents.Tables {
+					rows[c.Name] = c.Rows
+				}
+				opened(t, url, filepath.Join(data, "master.key"), int(rows["token"]))
+			})
+		}
+	}
+}
+
+// later is after every old backup was taken.
+func later() time.Time { return time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// opened sees that a database has so many tokens, each with a seed of its own that opens.
+func opened(t *testing.T, url, masterFile string, tokens int) {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	master, err := seed.MasterFromFile(masterFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := seed.OpenKeyring(t.Context(), master, db, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets, seeds := 0, map[string]bool{}
+	kept, err := db.SealedBefore(t.Context(), 1<<40, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range kept {
+		plain, err := keys.Open(t.Context(), k.Sealed, k.Binding)
+		if err != nil {
+			t.Error(err)
+		}
+		secrets++
+		if strings.HasPrefix(string(k.Binding), "seed/") {
+			seeds[string(plain)] = true
+		}
+	}
+	if len(seeds) != tokens || tokens == 0 || secrets <= tokens {
+		t.Errorf("%d tokens have %d seeds, among %d secrets", tokens, len(seeds), secrets)
+	}
+}
+
+// What is wrong with a backup, or with the place it is to go to, is found before anything is written.
+func TestRestoreRefuses(t *testing.T) {
+	whole, err := os.ReadFile("testdata/schema-0010.backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.Clone(whole)
+	flipped[len(flipped)/2] ^= 1
+	wrong, err := backup.ByPassword("incorrect horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		data  []byte
+		key   age.Identity
+		alter func(*testing.T, *server.Restore)
+		want  fault.Code
+	}{
+		"cut short": {data: whole[:len(whole)-100], want: fault.BackupFormat},
+		"flipped":   {data: flipped, want: fault.BackupFormat},
+		"wrong key": {key: wrong, want: fault.BackupKey},
+		"another master key": {alter: func(t *testing.T, r *server.Restore) {
+			r.MasterKey = filepath.Join(t.TempDir(), "key")
+			if err := seed.MakeMasterFile(r.MasterKey); err != nil {
+				t.Fatal(err)
+			}
+		}, want: fault.MasterKey},
+		"clock is behind": {alter: func(_ *testing.T, r *server.Restore) { r.Now = func() time.Time { return time.Unix(0, 0) } }, want: fault.Invalid},
+		"a database":      {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "tallystick.db") }, want: fault.RestoreTarget},
+		"a log":           {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "tallystick.db-wal") }, want: fault.RestoreTarget},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := server.Restore{Keys: []age.Identity{openOld(t)}, Data: folder(t), Now: later}
+			if c.data == nil {
+				c.data = whole
+			}
+			if c.key != nil {
+				r.Keys = []age.Identity{c.key}
+			}
+			if c.alter != nil {
+				c.alter(t, &r)
+			}
+			r.File = bytes.NewReader(c.data)
+			before := listing(t, r.Data)
+			if _, err := r.Run(t.Context()); !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+			if after := listing(t, r.Data); after != before {
+				t.Errorf("the folder held %q, and %q after", before, after)
+			}
+		})
+	}
+}
+
+func touch(t *testing.T, dir, name string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// listing are the files in a folder, but for the lock that whoever uses the folder makes.
+func listing(t *testing.T, dir string) string {
+	t.Helper()
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range all {
+		if e.Name() != "lock" {
+			names = append(names, e.Name())
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// Heads that another log of this folder has signed are kept as evidence, and the server goes on without tripping over them.
+func TestRestoreKeepsOldCheckpoints(t *testing.T) {
+	data := folder(t)
+	touch(t, data, "audit-checkpoints")
+	f, err := os.Open("testdata/schema-0010.backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	done, err := server.Restore{File: f, Keys: []age.Identity{openOld(t)}, Data: data, Now: later}.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(done.OldCheckpoints); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(data, "audit-checkpoints")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the old heads are where the new ones go")
+	}
+}
+
+// A restore that is killed at any moment leaves no database, or the whole; it can be done again.
+func TestRestoreIsKilled(t *testing.T) {
+	p := start(t, folder(t))
+	made := 0
+	for made < 20_000 {
+		serials, err := p.admin().CreateTokens(t.Context(), client.NewTokens{Count: 10_000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made += len(serials)
+		if testing.Short() {
+			break
+		}
+	}
+	work := folder(t)
+	file := filepath.Join(work, "backup")
+	secret := filepath.Join(work, "password")
+	if err := os.WriteFile(secret, []byte("correct horse"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var sealed bytes.Buffer
+	if err := p.admin().Backup(t.Context(), client.BackupRequest{Password: "correct horse", IncludeKeys: true}, &sealed); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, sealed.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, database := range map[string]func() string{"SQLite": func() string { return "" }, "PostgreSQL": func() string { return storetest.Postgres(t) }} {
+		t.Run(name, func(t *testing.T) {
+			data, url := folder(t), database()
+			args := []string{"restore", file, "--data", data, "--password-file", secret}
+			if url != "" {
+				args = append(args, "--database", url)
+			}
+			run := func(ctx context.Context) error {
+				cmd := exec.CommandContext(ctx, program(t, "tallystick"), args...)
+				cmd.Env = environment()
+				out, err := cmd.CombinedOutput()
+				if err != nil && ctx.Err() == nil {
+					t.Logf("%s", out)
+				}
+				return err
+			}
+			killed := 0
+			for patience := 300 * time.Millisecond; ; patience = patience * 3 / 2 {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				err := run(ctx)
+				cancel()
+				if err == nil {
+					break
+				}
+				if killed++; killed > 40 || ctx.Err() == nil {
+					t.Fatalf("it failed by itself: %v", err)
+				}
+				if _, err := os.Stat(filepath.Join(data, "tallystick.db")); err == nil {
+					break // it was killed after its work
+				}
+			}
+			if killed == 0 {
+				t.Skip("it was done before it could be killed")
+			}
+			if url == "" {
+				url = filepath.Join(data, "tallystick.db")
+			}
+			opened(t, url, filepath.Join(data, "master.key"), made)
+		})
+	}
+}
