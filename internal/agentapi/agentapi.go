@@ -36,6 +36,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 // An Engine decides: an authentication.Engine.
@@ -83,9 +84,9 @@ type Server struct {
 	Config
 	mux       *http.ServeMux
 	known     *credentialCache
-	agents    throttle
-	subjects  throttle
-	strangers throttle
+	agents    *throttle.Throttle
+	subjects  *throttle.Throttle
+	strangers *throttle.Throttle
 	instances instances
 }
 
@@ -95,12 +96,18 @@ const (
 	alias = "/mfa/v1/authn/"
 )
 
+// Limits of one agent, and of wrong keys from one source, a second and at once.
+const (
+	agentRate, agentBurst       = 20_000, 40_000 // above what a small server can decide
+	strangerRate, strangerBurst = 1, 20
+)
+
 // New makes the API.
 func New(c Config) *Server {
-	s := &Server{Config: c, mux: http.NewServeMux(), known: newCredentialCache()}
-	s.agents.limit(agentRate, agentBurst)
-	s.subjects.limit(subjectRate, subjectBurst)
-	s.strangers.limit(strangerRate, strangerBurst)
+	s := &Server{
+		Config: c, mux: http.NewServeMux(), known: newCredentialCache(), agents: throttle.New(agentRate, agentBurst),
+		subjects: throttle.New(throttle.SubjectRate, throttle.SubjectBurst), strangers: throttle.New(strangerRate, strangerBurst),
+	}
 	bases := []string{Base}
 	if c.Alias {
 		bases = append(bases, alias)

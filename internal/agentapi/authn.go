@@ -130,7 +130,7 @@ func (s *Server) verify(c *call) (reply, error) {
 // admits tells whether the message of an agent about a user or an attempt may be decided now.
 func (s *Server) admits(c *call, about string) bool {
 	now := s.Now()
-	if s.agents.allows(c.source.Agent, now) && s.subjects.allows(about, now) {
+	if s.agents.Allows(c.source.Agent, now) && s.subjects.Allows(about, now) {
 		return true
 	}
 	s.Logger.WarnContext(c.Context(), "authentication request throttled", "agent", c.agent.Name, "client", c.RemoteAddr)

@@ -16,6 +16,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 const attempt = "ABCDEFGHIJKLMNOPQRSTUVWXYI" // 128 bits, as the engine writes them
@@ -390,7 +391,7 @@ func TestPanicsAreDefectsOfOneRequest(t *testing.T) {
 func TestThrottle(t *testing.T) {
 	h := newHouse(t, atOnce)
 	ok := 0
-	for range subjectBurst + 10 {
+	for range throttle.SubjectBurst + 10 {
 		d := h.post("initialize", first("m-1"))
 		if d.text("attemptResponseCode") == "SUCCESS" {
 			ok++
@@ -398,12 +399,12 @@ func TestThrottle(t *testing.T) {
 		}
 		d.says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
 	}
-	if ok != subjectBurst || len(h.engine.begun) != subjectBurst || h.said["throttle throttled"] != 10 || !strings.Contains(h.logged.String(), "throttled") {
+	if ok != throttle.SubjectBurst || len(h.engine.begun) != throttle.SubjectBurst || h.said["throttle throttled"] != 10 || !strings.Contains(h.logged.String(), "throttled") {
 		t.Errorf("%d of one user were decided, %v", ok, h.said)
 	}
 	h.post("initialize", strings.Replace(first("m-2"), "ada", "bob", 1)).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 	h.pass(time.Second)
-	for range subjectRate {
+	for range throttle.SubjectRate {
 		h.post("initialize", first("m-3")).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 	}
 	h.post("initialize", first("m-3")).says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")

@@ -94,13 +94,13 @@ func (s *Server) holder(ctx context.Context, key string, from netip.Addr) (ident
 	who, known := s.known.get([32]byte(hash), now)
 	if !known {
 		source := network(from)
-		if s.strangers.exhausted(source, now) {
+		if s.strangers.Exhausted(source, now) {
 			return identity{}, errStranger
 		}
 		var err error
 		who.agent, who.credential, err = s.Agents.ByHash(ctx, hash)
 		if fault.CodeOf(err) == fault.NotFound {
-			s.strangers.allows(source, now)
+			s.strangers.Allows(source, now)
 			return identity{}, errStranger
 		}
 		if err != nil {

@@ -156,8 +156,8 @@ func TestConformanceEveryOutcome(t *testing.T) {
 	d.expect(d.send("cancel", encode(t, map[string]string{"authnAttemptId": attempt})), "FAIL/ATTEMPT_NOT_FOUND", "")
 }
 
-// Conformance 3: a wrong code is HTTP 200 and FAIL, and all that is denied looks alike but for the IDs.
-func TestConformanceDenialsAreIdentical(t *testing.T) {
+// Invariant 10 and conformance 3: a wrong code is HTTP 200 and FAIL, and all that is denied looks alike but for the IDs.
+func TestInvariant10DenialsAreIdentical(t *testing.T) {
 	d := deploy(t, sqlite(t), plain)
 	used := d.code(0)
 	d.expect(d.check("alice", used), "SUCCESS/CREDENTIAL_VERIFIED", "")

@@ -66,12 +66,12 @@ func (s *Server) signer(r *http.Request, body []byte, from netip.Addr) (identity
 	id, text := parts(r)
 	signature, err := base64.StdEncoding.Strict().DecodeString(text)
 	date, at, ok := dateOf(r)
-	if err != nil || len(signature) != sha256.Size || !ok || at.Sub(now).Abs() > maxSkew || s.strangers.exhausted(network(from), now) {
+	if err != nil || len(signature) != sha256.Size || !ok || at.Sub(now).Abs() > maxSkew || s.strangers.Exhausted(network(from), now) {
 		return identity{}, errStranger
 	}
 	a, c, key, err := s.Agents.BySigner(ctx, id)
 	if fault.CodeOf(err) == fault.NotFound {
-		s.strangers.allows(network(from), now)
+		s.strangers.Allows(network(from), now)
 		return identity{}, errStranger
 	}
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *Server) signer(r *http.Request, body []byte, from netip.Addr) (identity
 	}
 	defer clear(key)
 	if !signedBy(key, signature, r, date, id, body) {
-		s.strangers.allows(network(from), now)
+		s.strangers.Allows(network(from), now)
 		return identity{}, errStranger
 	}
 	// In the database, since a copy may come to another server.

@@ -30,6 +30,7 @@ import (
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/throttle"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/internal/webhook"
@@ -85,6 +86,7 @@ type API struct {
 	contract *contract
 	mux      *http.ServeMux
 	guesses  *limiter
+	subjects *throttle.Throttle // of authenticate
 }
 
 // New makes the API.
@@ -93,7 +95,7 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, contract: contract, mux: http.NewServeMux(), guesses: newLimiter(c.Now)}
+	a := &API{Config: c, contract: contract, mux: http.NewServeMux(), guesses: newLimiter(c.Now), subjects: throttle.New(throttle.SubjectRate, throttle.SubjectBurst)}
 	for _, route := range a.routes() {
 		op, err := contract.operation(route.pattern)
 		if err != nil {

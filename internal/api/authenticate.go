@@ -18,6 +18,9 @@ func (a *API) authenticate(ctx context.Context, r *request) (answer, error) {
 	if err := whole(in); err != nil {
 		return answer{}, err
 	}
+	if !a.subjects.Allows(cmp.Or(in.UserID, in.Attempt), a.Now()) {
+		return answer{}, fault.New(fault.TooMany, "too many passcodes of this user come at once: wait a second")
+	}
 	actor := audit.ActorFrom(ctx)
 	from := authentication.Source{Agent: actor.Name, Station: in.Station}
 	var key []byte

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 // asked is a new user whose fob has no PIN: a right tokencode asks for one.
@@ -88,4 +89,22 @@ func TestAHalfCheck(t *testing.T) {
 	}
 	_, err := h.admin.Check(t.Context(), client.Check{Attempt: "ABCDEFGHIJKLMNOPQRSTUVWXYI", Turn: 1})
 	refused(t, err, 404, "ATTEMPT_NOT_FOUND")
+}
+
+// One user whom somebody hammers takes the server away from nobody.
+func TestOneUserIsThrottled(t *testing.T) {
+	h := newHouse(t)
+	gate := h.as(access.AgentRole)
+	for range throttle.SubjectBurst {
+		h.subjects.Allows("alice", h.now())
+	}
+	_, err := gate.Check(t.Context(), client.Check{UserID: "alice", Passcode: "00000000"})
+	refused(t, err, 429, "TOO_MANY")
+	if other := try(gate.Check(t.Context(), client.Check{UserID: "bob", Passcode: "00000000"}))(t); other.Result != "denied" {
+		t.Errorf("%+v", other)
+	}
+	h.pass(time.Second)
+	if after := try(gate.Check(t.Context(), client.Check{UserID: "alice", Passcode: "00000000"}))(t); after.Result != "denied" {
+		t.Errorf("a second later: %+v", after)
+	}
 }

@@ -61,12 +61,12 @@ type Report struct {
 	Omitted     int       `json:"omitted"`  // problems beyond the first 1000
 }
 
-// Err is nil for an intact log, else [fault.AuditTampered] with the first problem.
+// Err is nil for an intact log, else [fault.AuditTampered] with the first problem in words, and all of them as facts.
 func (r Report) Err() error {
 	if len(r.Problems) == 0 {
 		return nil
 	}
-	err := fault.New(fault.AuditTampered, "%s", r.Problems[0].Text)
+	err := fault.New(fault.AuditTampered, "%s", r.Problems[0].Text).With("problems", r.Problems).With("omitted", r.Omitted)
 	if more := len(r.Problems) + r.Omitted - 1; more > 0 {
 		err.Message = fmt.Sprintf("%s; and %d more", err.Message, more)
 	}

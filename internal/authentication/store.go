@@ -90,7 +90,7 @@ func (s *Settlement) sort() {
 }
 
 // A Use is what passcodes did to one generation of a token. It is stored if the token is still at Version, live, and
-// its last code and its wrong passcodes are still those of Before: one conditional write.
+// its last code, its offset and its wrong passcodes are still those of Before: one conditional write.
 type Use struct {
 	Serial  string
 	Version int // of the token

@@ -113,7 +113,11 @@ func (p *Program) Exit(err error) int {
 		exit, code, text = Failed, codeFailed, err.Error()
 	}
 	if p.JSON && !p.printed {
-		p.PrintJSON(map[string]any{"error": map[string]string{"code": string(code), "message": err.Error()}})
+		document := map[string]any{"code": string(code), "message": err.Error()}
+		if refusal := new(fault.Error); errors.As(err, &refusal) && len(refusal.Details) > 0 {
+			document["details"] = refusal.Details
+		}
+		p.PrintJSON(map[string]any{"error": document})
 		return exit
 	}
 	fmt.Fprintf(p.Err, "%s: %s\n", p.Name, text)

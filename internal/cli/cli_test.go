@@ -40,9 +40,11 @@ func TestExitStatuses(t *testing.T) {
 		"unknown flag":    {nil, []string{"do", "x", "--what"}, 2, "", "unknown flag"},
 		"refusal":         {fault.New(fault.NotFound, "no such thing"), []string{"do", "x"}, 3, "", "prog: no such thing (NOT_FOUND)\nprog: hint: look elsewhere\n"},
 		"refusal as JSON": {fault.New(fault.NotFound, "no <such> thing"), []string{"--json", "do", "x"}, 3, `{"error":{"code":"NOT_FOUND","message":"no <such> thing"}}` + "\n", ""},
-		"defect as JSON":  {errors.New("disk"), []string{"do", "x", "--json"}, 1, `{"error":{"code":"FAILED","message":"disk"}}` + "\n", ""},
-		"usage as JSON":   {nil, []string{"do", "--what", "x", "--json"}, 2, `{"error":{"code":"USAGE","message":"unknown flag: --what"}}` + "\n", ""},
-		"said already":    {cli.Status(cli.Refused), []string{"do", "x"}, 3, "", ""},
+		"refusal with facts": {fault.New(fault.NotFound, "no such thing").With("things", 2), []string{"--json", "do", "x"}, 3,
+			`{"error":{"code":"NOT_FOUND","details":{"things":2},"message":"no such thing"}}` + "\n", ""},
+		"defect as JSON": {errors.New("disk"), []string{"do", "x", "--json"}, 1, `{"error":{"code":"FAILED","message":"disk"}}` + "\n", ""},
+		"usage as JSON":  {nil, []string{"do", "--what", "x", "--json"}, 2, `{"error":{"code":"USAGE","message":"unknown flag: --what"}}` + "\n", ""},
+		"said already":   {cli.Status(cli.Refused), []string{"do", "x"}, 3, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, out, errs := do(t, c.err, c.args...)

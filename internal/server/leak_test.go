@@ -36,8 +36,8 @@ type witness struct {
 	heard   map[string][]byte // by where it was
 }
 
-// Nothing that is printed or stored, on either database, shows a seed, PIN, passcode, activation code, password or key.
-func TestNothingLeaks(t *testing.T) {
+// Invariant 11: nothing that is printed or stored, on either database, shows a seed, PIN, passcode, activation code, password or key.
+func TestInvariant11NothingLeaks(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) {
 		w := newWitness(t)
 		w.live(filepath.Join(w.server.data, "tallystick.db"), func() []byte { return nil })

@@ -418,7 +418,7 @@ func (postgresEngine) sort(err error) failure {
 		return defect
 	}
 	switch e.Code {
-	case "40001", "40P01": // serialization failure, deadlock
+	case "40001", "40P01", "23505": // serialization failure, deadlock; a unique value that somebody took meanwhile, which the next run sees
 		return passing
 	case "23503": // foreign key
 		return reference

@@ -91,6 +91,21 @@ func TestImportRules(t *testing.T) {
 	}
 }
 
+// Invariant 5 (spec/software-token-lifecycle.md section 17): the same generation again is refused, whatever is asked for; a higher one may take its place.
+func TestInvariant05TheSameGenerationIsRefused(t *testing.T) {
+	a := testApp(t)
+	imported(t, a, ImportOptions{}, newToken("000000000001", 1))
+	for _, o := range []ImportOptions{{}, {Replace: true}} {
+		if _, err := a.Import([]Token{newToken("000000000001", 1)}, o); fault.CodeOf(err) != fault.DuplicateSerial || Replaceable(err) {
+			t.Errorf("the same generation: %v", err)
+		}
+	}
+	if _, err := a.Import([]Token{newToken("000000000001", 2)}, ImportOptions{}); !Replaceable(err) {
+		t.Errorf("a new one: %v", err)
+	}
+	imported(t, a, ImportOptions{Replace: true}, newToken("000000000001", 2))
+}
+
 func TestDuplicateSaysWhatToDo(t *testing.T) {
 	a := testApp(t)
 	imported(t, a, ImportOptions{}, newToken("000000000001", 1))

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
@@ -33,6 +35,7 @@ func Concurrency(t *testing.T, open func(*testing.T) [2]Store) {
 		{"each donor is consumed once", eachDonorOnce},
 		{"serials are reserved once", serialsOnce},
 		{"seeds are registered once", seedsOnce},
+		{"one gets the address", oneGetsTheAddress},
 		{"failures add up", failuresAddUp},
 		{"one appends to the log", oneAppends},
 		{"one makes the first key", oneMakesTheKey},
@@ -277,6 +280,27 @@ func seedsOnce(t *testing.T, s servers) {
 	same(t, won, 1)
 	all, err := s[0].Tokens(t.Context(), token.Filter{})
 	same(t, len(must(t, all, err)), 1)
+}
+
+// Of RADIUS clients that are given one address at once, one gets it, and the others are told that they did not.
+func oneGetsTheAddress(t *testing.T, s servers) {
+	const clients = 8
+	for n := range clients {
+		ok(t, s[0].AddRADIUSClient(t.Context(), access.RADIUSClient{Name: fmt.Sprint(n), Certificate: fmt.Sprint("gateway", n), CreatedAt: start, Version: 1}))
+	}
+	won := s.atOnce(t, clients, func(s fixture, n int) (bool, error) {
+		c, err := s.RADIUSClient(t.Context(), fmt.Sprint(n))
+		if err != nil {
+			return false, err
+		}
+		c.Address = netip.MustParsePrefix("192.0.2.7/32")
+		err = s.SaveRADIUSClient(t.Context(), c)
+		if errors.Is(err, fault.Conflict) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	same(t, won, 1)
 }
 
 // What is decided about a user is decided by one at a time.
