@@ -18,6 +18,7 @@
 //	store, api, agentapi, radius, provision                the database and the transports, strangers to one another
 //	server                                                 opens the store, wires the transports, runs, stops
 //	bench                                                  measures a server from outside, against the bare database
+//	configuration                                          reads and writes the files of tallystick apply
 //
 // Under cmd, the two programs: tallystick, the server and its command line, and tally, the token app.
 // An import goes from a later line to an earlier one only; house_test.go holds that as a test.

@@ -75,6 +75,7 @@ func (p *program) commands() []*cobra.Command {
 		p.deviceCommands(),
 		p.profileCommands(),
 		p.policyCommands(),
+		p.applyCommand(),
 		p.settingsCommands(),
 		p.tokenCommands(),
 		p.jobCommands(),

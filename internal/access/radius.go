@@ -2,8 +2,10 @@ package access
 
 import (
 	"context"
+	"crypto/subtle"
 	"encoding/hex"
 	"net/netip"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -274,7 +276,8 @@ func (r *RADIUSRegistry) Secret(ctx context.Context, c RADIUSClient) ([]byte, er
 }
 
 // Edit runs change on the client and saves it, in one transaction; the name stays. A secret that is not nil replaces the
-// one there was. If version is not 0, the client must still be at it: else [fault.Conflict].
+// one there was. If version is not 0, the client must still be at it: else [fault.Conflict]. What changes nothing leaves
+// the version as it is.
 func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, secret *string, change func(*RADIUSClient)) (RADIUSClient, error) {
 	var after RADIUSClient
 	err := r.change(ctx, func(ctx context.Context) error {
@@ -288,6 +291,9 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		after = before.clone()
 		change(&after)
 		after.Name, after.Version, after.CreatedAt, after.Secret = before.Name, before.Version, before.CreatedAt, before.Secret
+		if secret, err = r.another(ctx, before, secret); err != nil {
+			return err
+		}
 		switch {
 		case secret != nil:
 			err = r.seal(&after, *secret)
@@ -300,6 +306,12 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		if err := after.complete(); err != nil {
 			return err
 		}
+		if slices.Equal(after.Attributes, before.Attributes) {
+			after.Attributes = before.Attributes // no list and an empty one are the same
+		}
+		if reflect.DeepEqual(after, before) {
+			return nil
+		}
 		if err := r.Store.SaveRADIUSClient(ctx, after); err != nil {
 			return err
 		}
@@ -308,6 +320,22 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "radius_client.edit", "radius_client:"+name, details))
 	})
 	return after, err
+}
+
+// another is a secret, or nil if it is the one that the client has.
+func (r *RADIUSRegistry) another(ctx context.Context, c RADIUSClient, secret *string) (*string, error) {
+	if secret == nil {
+		return nil, nil
+	}
+	has, err := r.Secret(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(has)
+	if len(has) > 0 && subtle.ConstantTimeCompare(has, []byte(*secret)) == 1 {
+		return nil, nil
+	}
+	return secret, nil
 }
 
 // Delete removes a client: its packets are those of a stranger from then on.

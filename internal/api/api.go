@@ -160,6 +160,8 @@ func (a *API) routes() []route {
 		{"GET /v1/settings", access.Read, a.showSettings, nil},
 		{"PATCH /v1/settings", access.ManagePolicies, a.editSettings, nil},
 
+		{"POST /v1/configuration", access.Read, a.configure, nil},
+
 		{"POST /v1/tokens", access.ManageTokens, a.createTokens, nil},
 		{"POST /v1/tokens/import", access.ManageTokens, a.importTokens, nil},
 		{"GET /v1/tokens", access.Read, a.listTokens, nil},

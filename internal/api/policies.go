@@ -64,12 +64,9 @@ func (a *API) showLockoutPolicy(ctx context.Context, _ *request) (answer, error)
 	return versioned(http.StatusOK, set.Lockout.Version, lockoutPolicyOf(set.Lockout))
 }
 
-func (a *API) editTokenPolicy(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.TokenPolicyEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
-	p, err := a.Policies.EditToken(ctx, r.version, func(p *policy.Token) {
+// tokenPolicyEdit is an edit in the words of the domain.
+func tokenPolicyEdit(in client.TokenPolicyEdit) func(*policy.Token) {
+	return func(p *policy.Token) {
 		set(&p.IncorrectBeforeNTC, in.IncorrectBeforeNTC)
 		set(&p.NextCodeFailure, (*policy.NextCodeFailure)(in.NextCodeFailure))
 		set(&p.PINCreation, (*policy.PINCreation)(in.PINCreation))
@@ -92,11 +89,29 @@ func (a *API) editTokenPolicy(ctx context.Context, r *request) (answer, error) {
 		set(&p.WindowSmall, in.WindowSmall)
 		setSeconds(&p.WindowMedium, in.WindowMediumSeconds)
 		setSeconds(&p.WindowLarge, in.WindowLargeSeconds)
-	})
+	}
+}
+
+func (a *API) editTokenPolicy(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.TokenPolicyEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	p, err := a.Policies.EditToken(ctx, r.version, tokenPolicyEdit(in))
 	if err != nil {
 		return answer{}, err
 	}
 	return versioned(http.StatusOK, p.Version, tokenPolicyOf(p))
+}
+
+// lockoutPolicyEdit is an edit in the words of the domain.
+func lockoutPolicyEdit(in client.LockoutPolicyEdit) func(*policy.Lockout) {
+	return func(p *policy.Lockout) {
+		set(&p.Failures, in.Failures)
+		setSeconds(&p.Within, in.WithinSeconds)
+		setSeconds(&p.UnlockAfter, in.UnlockAfterSeconds)
+		set(&p.SeparateUnknownSources, in.SeparateUnknownSources)
+	}
 }
 
 func (a *API) editLockoutPolicy(ctx context.Context, r *request) (answer, error) {
@@ -104,12 +119,7 @@ func (a *API) editLockoutPolicy(ctx context.Context, r *request) (answer, error)
 	if err != nil {
 		return answer{}, err
 	}
-	p, err := a.Policies.EditLockout(ctx, r.version, func(p *policy.Lockout) {
-		set(&p.Failures, in.Failures)
-		setSeconds(&p.Within, in.WithinSeconds)
-		setSeconds(&p.UnlockAfter, in.UnlockAfterSeconds)
-		set(&p.SeparateUnknownSources, in.SeparateUnknownSources)
-	})
+	p, err := a.Policies.EditLockout(ctx, r.version, lockoutPolicyEdit(in))
 	if err != nil {
 		return answer{}, err
 	}

@@ -85,12 +85,9 @@ func (a *API) showProfile(ctx context.Context, r *request) (answer, error) {
 	return versioned(http.StatusOK, p.Version, profileOf(p))
 }
 
-func (a *API) editProfile(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.ProfileEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
-	p, err := a.Profiles.Edit(ctx, r.PathValue("profile"), r.version, func(p *profile.Profile) {
+// profileEdit is an edit in the words of the domain.
+func profileEdit(in client.ProfileEdit) func(*profile.Profile) {
+	return func(p *profile.Profile) {
 		set(&p.DeviceType, in.DeviceType)
 		set(&p.Digits, in.Digits)
 		set(&p.Interval, in.IntervalSeconds)
@@ -114,7 +111,15 @@ func (a *API) editProfile(ctx context.Context, r *request) (answer, error) {
 		if in.GraceSeconds != nil {
 			p.Grace = graceOf(in.GraceSeconds)
 		}
-	})
+	}
+}
+
+func (a *API) editProfile(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.ProfileEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	p, err := a.Profiles.Edit(ctx, r.PathValue("profile"), r.version, profileEdit(in))
 	if err != nil {
 		return answer{}, err
 	}

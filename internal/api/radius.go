@@ -73,20 +73,17 @@ func (a *API) showRADIUSClient(ctx context.Context, r *request) (answer, error) 
 	return versioned(http.StatusOK, c.Version, radiusClientOf(c))
 }
 
-func (a *API) editRADIUSClient(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.RADIUSClientEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+// radiusClientEdit is an edit in the words of the domain, but for the secret.
+func radiusClientEdit(in client.RADIUSClientEdit) (func(*access.RADIUSClient), error) {
 	var address *netip.Prefix
 	if in.Address != nil {
 		prefix, err := clientAddress(*in.Address)
 		if err != nil {
-			return answer{}, err
+			return nil, err
 		}
 		address = &prefix
 	}
-	c, err := a.RADIUS.Edit(ctx, r.PathValue("name"), r.version, (*string)(in.Secret), func(c *access.RADIUSClient) {
+	return func(c *access.RADIUSClient) {
 		set(&c.Address, address)
 		set(&c.Certificate, in.Certificate)
 		set(&c.Prompts, (*access.PromptSet)(in.PromptSet))
@@ -97,7 +94,19 @@ func (a *API) editRADIUSClient(ctx context.Context, r *request) (answer, error) 
 		if in.ReplyAttributes != nil {
 			c.Attributes = attributesOf(*in.ReplyAttributes)
 		}
-	})
+	}, nil
+}
+
+func (a *API) editRADIUSClient(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.RADIUSClientEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	change, err := radiusClientEdit(in)
+	if err != nil {
+		return answer{}, err
+	}
+	c, err := a.RADIUS.Edit(ctx, r.PathValue("name"), r.version, (*string)(in.Secret), change)
 	if err != nil {
 		return answer{}, err
 	}

@@ -37,6 +37,7 @@ func TestEveryRoute(t *testing.T) {
 		{"audit", auditRoutes}, {"changes", changeRoutes},
 		{"jobs", jobRoutes},
 		{"webhooks", webhookRoutes},
+		{"configuration", configurationRoutes}, // changes policies: the last
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
 	}

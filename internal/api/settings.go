@@ -23,12 +23,9 @@ func (a *API) showSettings(ctx context.Context, _ *request) (answer, error) {
 	return versioned(http.StatusOK, set.Settings.Version, settingsOf(set.Settings))
 }
 
-func (a *API) editSettings(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.SettingsEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
-	s, err := a.Policies.EditSettings(ctx, r.version, func(s *policy.Settings) {
+// settingsEdit is an edit in the words of the domain.
+func settingsEdit(in client.SettingsEdit) func(*policy.Settings) {
+	return func(s *policy.Settings) {
 		set(&s.MaxTokensPerUser, in.MaxTokensPerUser)
 		set(&s.MinDaysLeft, in.MinDaysLeft)
 		set(&s.WarnDays, in.WarnDays)
@@ -37,7 +34,15 @@ func (a *API) editSettings(ctx context.Context, r *request) (answer, error) {
 		set(&s.AllowUnprotectedCTF, in.AllowUnprotectedCTF)
 		set(&s.SplitDelivery, in.SplitDelivery)
 		setSeconds(&s.ResultLife, in.ResultLifeSeconds)
-	})
+	}
+}
+
+func (a *API) editSettings(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.SettingsEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	s, err := a.Policies.EditSettings(ctx, r.version, settingsEdit(in))
 	if err != nil {
 		return answer{}, err
 	}

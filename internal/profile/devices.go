@@ -23,21 +23,27 @@ type Concern struct {
 	Err     error // why the profile would not be valid any more, nil if it stays so
 }
 
-// ImportDevices takes the device definitions of a file, all or none. A definition takes the place of one with the same
-// name and a lower version, if every profile of the device type stays valid with it: else [fault.DeviceInUse], and
-// nothing is changed. [fault.DeviceDuplicate] if that version or a newer one is here.
-//
-// A dry run changes nothing and returns what would happen to each profile, without that refusal. What the file says
-// that means nothing comes back as warnings.
-func (r *Registry) ImportDevices(ctx context.Context, file []byte, dryRun bool) ([]DeviceChange, []string, error) {
+// ImportDevices takes the device definitions of a file, as [Registry.AddDevices] does. What the file says that means
+// nothing comes back as warnings.
+func (r *Registry) ImportDevices(ctx context.Context, file []byte, dryRun bool) (changes []DeviceChange, warnings []string, err error) {
 	content, err := device.Parse(file)
 	if err != nil {
 		return nil, nil, err
 	}
+	changes, err = r.AddDevices(ctx, content.Definitions, dryRun)
+	return changes, content.Warnings, err
+}
+
+// AddDevices takes device definitions, all or none. A definition takes the place of one with the same
+// name and a lower version, if every profile of the device type stays valid with it: else [fault.DeviceInUse], and
+// nothing is changed. [fault.DeviceDuplicate] if that version or a newer one is here.
+//
+// A dry run changes nothing and returns what would happen to each profile, without the refusal for their sake.
+func (r *Registry) AddDevices(ctx context.Context, definitions []device.Definition, dryRun bool) ([]DeviceChange, error) {
 	var changes []DeviceChange
-	err = r.Store.Transact(ctx, func(ctx context.Context) error {
+	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		changes = nil
-		catalog, err := r.catalog(ctx)
+		catalog, err := r.Catalog(ctx)
 		if err != nil {
 			return err
 		}
@@ -45,7 +51,7 @@ func (r *Registry) ImportDevices(ctx context.Context, file []byte, dryRun bool) 
 		if err != nil {
 			return err
 		}
-		for _, d := range content.Definitions {
+		for _, d := range definitions {
 			c, err := change(catalog, d, profiles)
 			if err != nil {
 				return err
@@ -61,7 +67,7 @@ func (r *Registry) ImportDevices(ctx context.Context, file []byte, dryRun bool) 
 	if err == nil && !dryRun {
 		r.Devices.Forget()
 	}
-	return changes, content.Warnings, err
+	return changes, err
 }
 
 func (r *Registry) saveDevices(ctx context.Context, changes []DeviceChange) error {
@@ -140,7 +146,7 @@ func inUse(what string, profiles []Concern) error {
 // [fault.DeviceInUse] if a profile would not be valid then, or if the definition is built in.
 func (r *Registry) DeleteDevice(ctx context.Context, name string) error {
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
-		catalog, err := r.catalog(ctx)
+		catalog, err := r.Catalog(ctx)
 		if err != nil {
 			return err
 		}
@@ -170,8 +176,8 @@ func (r *Registry) DeleteDevice(ctx context.Context, name string) error {
 	return err
 }
 
-// catalog is the definitions as they are, which nobody else changes until the transaction of ctx ends.
-func (r *Registry) catalog(ctx context.Context) (device.Catalog, error) {
+// Catalog is the definitions as they are, which nobody else changes until the transaction of ctx ends.
+func (r *Registry) Catalog(ctx context.Context) (device.Catalog, error) {
 	imported, err := r.Store.DevicesForChange(ctx)
 	return device.NewCatalog(imported), err
 }

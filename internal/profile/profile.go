@@ -239,7 +239,7 @@ type Registry struct {
 func (r *Registry) Add(ctx context.Context, p Profile) (Profile, error) {
 	p.CreatedAt, p.Version = r.Now().UTC(), 1
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
-		devices, err := r.catalog(ctx)
+		devices, err := r.Catalog(ctx)
 		if err != nil {
 			return err
 		}
@@ -263,11 +263,11 @@ func (r *Registry) Get(ctx context.Context, name string) (Profile, error) {
 func (r *Registry) List(ctx context.Context) ([]Profile, error) { return r.Store.Profiles(ctx) }
 
 // Edit runs change on the profile and saves it, in one transaction; the name
-// stays. If version is not 0, the profile must still be at it: else [fault.Conflict].
+// stays. If version is not 0, the profile must still be at it: else [fault.Conflict]. What changes nothing leaves the version as it is.
 func (r *Registry) Edit(ctx context.Context, name string, version int, change func(*Profile)) (Profile, error) {
 	var after Profile
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
-		devices, err := r.catalog(ctx)
+		devices, err := r.Catalog(ctx)
 		if err != nil {
 			return err
 		}
@@ -283,6 +283,9 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, change fu
 		after.Name, after.Version, after.CreatedAt = before.Name, before.Version, before.CreatedAt
 		if err := after.Complete(devices); err != nil {
 			return err
+		}
+		if after == before {
+			return nil
 		}
 		if err := r.Store.SaveProfile(ctx, after); err != nil {
 			return err

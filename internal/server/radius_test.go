@@ -5,6 +5,8 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"net"
+	"os"
+	"path/filepath"
 	"regexp"
 	"testing"
 	"time"
@@ -43,6 +45,14 @@ func (w *witness) overRADIUS() {
 	w.does("tallystick", "radius", "edit", "gateway", "--secret-file", w.file(second, "another secret of the gateway"))
 	w.does("tallystick", "radius", "show", "gateway")
 	w.does("tallystick", "radius", "list", "--json")
+	conf := filepath.Join(w.work, "configuration.yaml")
+	text := "radius_clients:\n  - {radius_client: applied, address: 192.0.2.1, secret_file: " + w.file("third shared secret", "a secret of a configuration") + "}\n"
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		w.Fatal(err)
+	}
+	w.does("tallystick", "apply", "-f", conf, "--yes")
+	w.does("tallystick", "apply", "-f", conf, "--yes", "--json")
+	w.does("tallystick", "apply", "--export")
 
 	w.does("tallystick", "user", "add", "carol")
 	serial := answer[struct{ Serial string }](w, w.does("tallystick", "token", "assign", "--user", "carol", "--json")).Serial

@@ -1,0 +1,425 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// Kinds of what a configuration holds, under the names of its members.
+const (
+	kindDevices       = "devices"
+	kindTokenPolicy   = "token_policy"
+	kindLockoutPolicy = "lockout_policy"
+	kindSettings      = "settings"
+	kindProfiles      = "profiles"
+	kindRADIUS        = "radius_clients"
+)
+
+// configure makes the deployment what a configuration says: each object by the edit that its own route would make, all in one
+// transaction, in an order in which everything that is needed is there already. An object that is so already is not touched.
+func (a *API) configure(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.Configuration](r)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := mayConfigure(access.Role(audit.ActorFrom(ctx).Role), in); err != nil {
+		return answer{}, err
+	}
+	var plan client.ConfigurationPlan
+	err = a.Store.Transact(ctx, func(ctx context.Context) error {
+		c := &configuring{API: a, in: in}
+		if err := c.run(ctx); err != nil {
+			return err
+		}
+		plan, err = c.plan()
+		if err == nil && in.Expect != "" && in.Expect != plan.Digest {
+			err = fault.New(fault.Conflict, "the server changed since this was planned: look at the plan again")
+		}
+		return err
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	// Those who keep a copy may have made it before the transaction ended.
+	a.Profiles.Devices.Forget()
+	if a.RADIUS.Changed != nil {
+		a.RADIUS.Changed()
+	}
+	return ok(plan)
+}
+
+// mayConfigure refuses a configuration with something in it that the role may not change.
+func mayConfigure(role access.Role, in client.Configuration) error {
+	prunes := func(kind string) bool { return slices.Contains(in.Prune, kind) }
+	for _, part := range []struct {
+		there bool
+		need  access.Right
+	}{
+		{len(in.Devices) > 0 || len(in.Profiles) > 0 || prunes(kindDevices) || prunes(kindProfiles), access.ManageProfiles},
+		{in.TokenPolicy != nil || in.LockoutPolicy != nil || in.Settings != nil, access.ManagePolicies},
+		{len(in.RADIUSClients) > 0 || prunes(kindRADIUS), access.ManageAgents},
+	} {
+		if part.there && !role.May(part.need) {
+			return fault.New(fault.Forbidden, "role %s may not do this: it takes the right %s", role, part.need)
+		}
+	}
+	return nil
+}
+
+// A configuring is a configuration on its way into the database.
+type configuring struct {
+	*API
+	in    client.Configuration
+	steps []client.ConfigurationStep
+	named map[string]map[string]bool // what the configuration names, by kind
+}
+
+func (c *configuring) run(ctx context.Context) error {
+	c.named = map[string]map[string]bool{kindDevices: {}, kindProfiles: {}, kindRADIUS: {}}
+	for _, do := range []func(context.Context) error{
+		c.settings, c.devices, c.profiles, c.radiusClients, c.pruneProfiles, c.pruneDevices, c.pruneRADIUSClients,
+	} {
+		if err := do(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kindWords are the kinds in words.
+var kindWords = map[string]string{
+	kindDevices: "device type", kindTokenPolicy: "token policy", kindLockoutPolicy: "lockout policy", kindSettings: "settings",
+	kindProfiles: "profile", kindRADIUS: "RADIUS client",
+}
+
+// about adds to a refusal what it is about.
+func about(err error, kind, name string) error {
+	if fault.CodeOf(err) == "" {
+		return err
+	}
+	var told *fault.Error
+	if err = fault.Wrap(err, "%s", strings.TrimSpace(kindWords[kind]+" "+name)); errors.As(err, &told) {
+		details := maps.Clone(told.Details)
+		return (&fault.Error{Code: told.Code, Message: told.Message, Details: details}).With("kind", kind).With("name", name)
+	}
+	return err
+}
+
+// names notes that the configuration names an object, which it may do once.
+func (c *configuring) names(kind, name string) error {
+	if c.named[kind][name] {
+		return about(fault.New(fault.Invalid, "it is in the configuration twice"), kind, name)
+	}
+	c.named[kind][name] = true
+	return nil
+}
+
+// settings are what there is one of.
+func (c *configuring) settings(ctx context.Context) error {
+	before, err := c.Policies.Get(ctx)
+	if err != nil {
+		return err
+	}
+	if in := c.in.TokenPolicy; in != nil {
+		after, err := c.Policies.EditToken(ctx, 0, tokenPolicyEdit(*in))
+		if err := c.step(err, kindTokenPolicy, "", tokenPolicyOf(before.Token), tokenPolicyOf(after)); err != nil {
+			return err
+		}
+	}
+	if in := c.in.LockoutPolicy; in != nil {
+		after, err := c.Policies.EditLockout(ctx, 0, lockoutPolicyEdit(*in))
+		if err := c.step(err, kindLockoutPolicy, "", lockoutPolicyOf(before.Lockout), lockoutPolicyOf(after)); err != nil {
+			return err
+		}
+	}
+	if in := c.in.Settings; in != nil {
+		var after policy.Settings
+		after, err = c.Policies.EditSettings(ctx, 0, settingsEdit(*in))
+		return c.step(err, kindSettings, "", settingsOf(before.Settings), settingsOf(after))
+	}
+	return nil
+}
+
+func (c *configuring) devices(ctx context.Context) error {
+	for n, file := range c.in.Devices {
+		content, err := device.Parse(file)
+		if err != nil {
+			return about(err, kindDevices, fmt.Sprintf("#%d", n))
+		}
+		for _, d := range content.Definitions {
+			if err := c.device(ctx, d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *configuring) device(ctx context.Context, d device.Definition) error {
+	catalog, err := c.Profiles.Catalog(ctx)
+	if err != nil {
+		return err
+	}
+	here, replaces := catalog.Exactly(d.Name)
+	if replaces {
+		d.Name = here.Name
+	}
+	if err := c.names(kindDevices, d.Name); err != nil {
+		return err
+	}
+	var before any
+	if replaces {
+		before = deviceOf(here)
+		if changes, err := differences(before, deviceOf(d)); err != nil || len(changes) == 0 {
+			return c.step(err, kindDevices, d.Name, before, before)
+		}
+	}
+	_, err = c.Profiles.AddDevices(ctx, []device.Definition{d}, false)
+	return c.step(err, kindDevices, d.Name, before, deviceOf(d))
+}
+
+func (c *configuring) profiles(ctx context.Context) error {
+	for _, in := range c.in.Profiles {
+		if err := c.names(kindProfiles, in.Profile); err != nil {
+			return err
+		}
+		var edit client.ProfileEdit
+		if in.Set != nil {
+			edit = *in.Set
+		}
+		var before any
+		var after profile.Profile
+		here, err := c.Profiles.Get(ctx, in.Profile)
+		switch {
+		case err == nil:
+			before = profileOf(here)
+			after, err = c.Profiles.Edit(ctx, in.Profile, 0, profileEdit(edit))
+		case errors.Is(err, fault.ProfileNotFound):
+			p := profile.Profile{Name: in.Profile, Grace: -1}
+			profileEdit(edit)(&p)
+			after, err = c.Profiles.Add(ctx, p)
+		}
+		if err := c.step(err, kindProfiles, in.Profile, before, profileOf(after)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *configuring) radiusClients(ctx context.Context) error {
+	for _, in := range c.in.RADIUSClients {
+		if err := c.names(kindRADIUS, in.RADIUSClient); err != nil {
+			return err
+		}
+		if err := c.radiusClient(ctx, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *configuring) radiusClient(ctx context.Context, in client.ConfiguredRADIUSClient) error {
+	var edit client.RADIUSClientEdit
+	if in.Set != nil {
+		edit = *in.Set
+	}
+	change, err := radiusClientEdit(edit)
+	if err != nil {
+		return about(err, kindRADIUS, in.RADIUSClient)
+	}
+	here, err := c.RADIUS.Get(ctx, in.RADIUSClient)
+	if errors.Is(err, fault.NotFound) {
+		n, secret := access.RADIUSClient{Name: in.RADIUSClient, Challenges: true}, ""
+		change(&n)
+		if edit.Secret != nil {
+			secret = string(*edit.Secret)
+		}
+		after, err := c.RADIUS.Add(ctx, n, secret)
+		return c.step(err, kindRADIUS, in.RADIUSClient, nil, radiusClientOf(after))
+	}
+	if err != nil {
+		return err
+	}
+	after, err := c.RADIUS.Edit(ctx, in.RADIUSClient, 0, (*string)(edit.Secret), change)
+	if err := c.step(err, kindRADIUS, in.RADIUSClient, radiusClientOf(here), radiusClientOf(after)); err != nil {
+		return err
+	}
+	if edit.Secret != nil && !bytes.Equal(here.Secret.Blob, after.Secret.Blob) { // sealed: it was replaced by another
+		last := &c.steps[len(c.steps)-1]
+		last.Action = "change"
+		last.Changes = append(last.Changes, client.ConfigurationChange{Member: "secret", From: "(hidden)", To: "(another, hidden)"})
+	}
+	return nil
+}
+
+// prunes tells whether what the configuration does not name is to go, and whether an object is such.
+func (c *configuring) prunes(kind, name string) bool {
+	return slices.Contains(c.in.Prune, kind) && !c.named[kind][name]
+}
+
+func (c *configuring) pruneProfiles(ctx context.Context) error {
+	all, err := c.Profiles.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if !c.prunes(kindProfiles, p.Name) {
+			continue
+		}
+		users, err := c.Tokens.List(ctx, token.Filter{Profile: p.Name, Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(users) > 0 {
+			c.keep(kindProfiles, p.Name)
+			continue
+		}
+		if err := c.step(c.Profiles.Delete(ctx, p.Name, ""), kindProfiles, p.Name, profileOf(p), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *configuring) pruneDevices(ctx context.Context) error {
+	catalog, err := c.Profiles.Catalog(ctx)
+	if err != nil {
+		return err
+	}
+	profiles, err := c.Profiles.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range catalog.All() {
+		if d.BuiltIn || !c.prunes(kindDevices, d.Name) {
+			continue
+		}
+		if slices.ContainsFunc(profiles, func(p profile.Profile) bool { return p.DeviceType == d.Name }) {
+			c.keep(kindDevices, d.Name)
+			continue
+		}
+		if err := c.step(c.Profiles.DeleteDevice(ctx, d.Name), kindDevices, d.Name, deviceOf(d), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *configuring) pruneRADIUSClients(ctx context.Context) error {
+	all, err := c.RADIUS.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range all {
+		if !c.prunes(kindRADIUS, r.Name) {
+			continue
+		}
+		if err := c.step(c.RADIUS.Delete(ctx, r.Name), kindRADIUS, r.Name, radiusClientOf(r), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keep notes an object that would be pruned if it were not in use.
+func (c *configuring) keep(kind, name string) {
+	c.steps = append(c.steps, client.ConfigurationStep{Kind: kind, Name: name, Action: "keep", Changes: []client.ConfigurationChange{}})
+}
+
+// step notes what became of an object, nil where there is none, or refuses with err what was to become of it.
+func (c *configuring) step(err error, kind, name string, before, after any) error {
+	if err != nil {
+		return about(err, kind, name)
+	}
+	s := client.ConfigurationStep{Kind: kind, Name: name, Action: "change", Changes: []client.ConfigurationChange{}}
+	switch {
+	case after == nil:
+		s.Action = "delete"
+	default:
+		if s.Changes, err = differences(before, after); err != nil {
+			return err
+		}
+		if before == nil {
+			s.Action = "add"
+		} else if len(s.Changes) == 0 {
+			s.Action = "none"
+		}
+	}
+	c.steps = append(c.steps, s)
+	return nil
+}
+
+// plan is what was done.
+func (c *configuring) plan() (client.ConfigurationPlan, error) {
+	p := client.ConfigurationPlan{Steps: append([]client.ConfigurationStep{}, c.steps...)}
+	text, err := json.Marshal(p.Steps)
+	if err != nil {
+		return p, err
+	}
+	sum := sha256.Sum256(text)
+	p.Digest = hex.EncodeToString(sum[:])
+	return p, nil
+}
+
+// unplanned are the members of objects that nobody sets: they name the object, or tell of its past.
+var unplanned = []string{"profile", "radius_client", "device_type", "created_at", "imported_at", "built_in", "version"}
+
+// differences are the members in which two documents of one type differ. before may be nil.
+func differences(before, after any) ([]client.ConfigurationChange, error) {
+	was, err := members(before)
+	if err != nil {
+		return nil, err
+	}
+	is, err := members(after)
+	if err != nil {
+		return nil, err
+	}
+	_, aDevice := after.(client.Device)
+	_, aProfile := after.(client.Profile)
+	changes := []client.ConfigurationChange{}
+	for _, name := range slices.Sorted(maps.Keys(is)) {
+		set := name == "version" && aDevice || name == "device_type" && aProfile
+		if was[name] != is[name] && (set || !slices.Contains(unplanned, name)) {
+			changes = append(changes, client.ConfigurationChange{Member: name, From: was[name], To: is[name]})
+		}
+	}
+	return changes, nil
+}
+
+// members are those of a document: texts as they are, anything else in JSON.
+func members(document any) (map[string]string, error) {
+	text, err := json.Marshal(document)
+	if err != nil {
+		return nil, err
+	}
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for name, value := range raw {
+		all[name] = string(value)
+		var plain string
+		if json.Unmarshal(value, &plain) == nil {
+			all[name] = plain
+		}
+	}
+	return all, nil
+}

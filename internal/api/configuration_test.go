@@ -1,0 +1,149 @@
+package api
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/access"
+)
+
+// actions are those of a plan: "add profiles phone".
+func actions(p client.ConfigurationPlan) []string {
+	var all []string
+	for _, s := range p.Steps {
+		all = append(all, strings.TrimSpace(s.Action+" "+s.Kind+" "+s.Name))
+	}
+	return all
+}
+
+const wearable = "{device_type: wearable, version: 1, digits: [6], interval_seconds: [60], pin_types: [fob], delivery_methods: [ctf]}"
+
+func configurationRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	secret := client.Secret("a secret of sixteen")
+	conf := client.Configuration{
+		Devices:       [][]byte{[]byte(wearable)},
+		TokenPolicy:   &client.TokenPolicyEdit{PINHistory: new(7)},
+		LockoutPolicy: &client.LockoutPolicyEdit{Failures: new(8)},
+		Settings:      &client.SettingsEdit{WarnDays: new(60)},
+		Profiles:      []client.ConfiguredProfile{{Profile: "wearable", Set: &client.ProfileEdit{DeviceType: new("Wearable")}}},
+		RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "applied", Set: &client.RADIUSClientEdit{
+			Address: new("198.51.100.7"), Secret: &secret, ReplyAttributes: &[]client.RADIUSAttribute{},
+		}}},
+	}
+	want := []string{"change token_policy", "change lockout_policy", "change settings", "add devices wearable", "add profiles wearable", "add radius_clients applied"}
+	plan := try(c.Configure(client.DryRun(ctx), conf))(t)
+	if got := actions(plan); !slices.Equal(got, want) {
+		t.Errorf("planned %v", got)
+	}
+	if first := plan.Steps[0].Changes; !reflect.DeepEqual(first, []client.ConfigurationChange{{Member: "pin_history", From: first[0].From, To: "7"}}) {
+		t.Errorf("planned %v", first)
+	}
+	_, err := c.Profile(ctx, "wearable")
+	refused(t, err, 404, "PROFILE_NOT_FOUND")
+
+	// Applied, it is as planned, and applied again it changes nothing, not even a version.
+	conf.Expect = plan.Digest
+	if done := try(c.Configure(ctx, conf))(t); !reflect.DeepEqual(done, plan) {
+		t.Errorf("planned %v, done %v", plan, done)
+	}
+	before := try(c.Profile(ctx, "wearable"))(t)
+	gateway := try(c.RADIUSClient(ctx, "applied"))(t)
+	conf.Expect = ""
+	for _, s := range try(c.Configure(ctx, conf))(t).Steps {
+		if s.Action != "none" || len(s.Changes) > 0 {
+			t.Errorf("the second time: %+v", s)
+		}
+	}
+	if after := try(c.Profile(ctx, "wearable"))(t); after != before || after.Digits != 6 || after.Version != 1 {
+		t.Errorf("profile %+v", after)
+	}
+	if after := try(c.RADIUSClient(ctx, "applied"))(t); after.Version != gateway.Version || after.Address != "198.51.100.7/32" {
+		t.Errorf("client %+v", after)
+	}
+
+	// Another secret is a change that is not shown.
+	another := client.Secret("another one of sixteen")
+	conf = client.Configuration{RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "applied", Set: &client.RADIUSClientEdit{Secret: &another}}}}
+	done := try(c.Configure(ctx, conf))(t)
+	if got := done.Steps[0]; got.Action != "change" || len(got.Changes) != 1 || got.Changes[0].Member != "secret" || strings.Contains(got.Changes[0].To, "sixteen") {
+		t.Errorf("another secret: %+v", done)
+	}
+	refusedConfigurations(t, h)
+	prunedConfigurations(t, h)
+}
+
+// refusedConfigurations change nothing, and tell what they are about.
+func refusedConfigurations(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	conf := client.Configuration{
+		Settings: &client.SettingsEdit{WarnDays: new(30)},
+		Profiles: []client.ConfiguredProfile{{Profile: "wearable", Set: &client.ProfileEdit{Digits: new(8)}}},
+	}
+	_, err := c.Configure(ctx, conf)
+	refused(t, err, 422, "PROFILE_OPTION_NOT_ALLOWED_BY_DEVICE")
+	var told *client.Error
+	if !errors.As(err, &told) || told.Details["kind"] != "profiles" || told.Details["name"] != "wearable" || !strings.HasPrefix(told.Message, "profile wearable: ") {
+		t.Errorf("told %v", err)
+	}
+	if s := try(c.Settings(ctx))(t); s.WarnDays != 60 {
+		t.Errorf("a refused configuration changed a setting: %+v", s)
+	}
+	conf.Profiles, conf.Expect = nil, strings.Repeat("0", 64)
+	_, err = c.Configure(ctx, conf)
+	refused(t, err, 409, "CONFLICT")
+	_, err = c.Configure(ctx, client.Configuration{Profiles: []client.ConfiguredProfile{{Profile: "x", Set: &client.ProfileEdit{DeviceType: new("ios")}}, {Profile: "x"}}})
+	refused(t, err, 400, "INVALID")
+	_, err = c.Configure(ctx, client.Configuration{Devices: [][]byte{[]byte("<x/>")}})
+	refused(t, err, 422, "DEVICE_DEF_INVALID")
+	_, err = c.Configure(ctx, client.Configuration{TokenPolicy: &client.TokenPolicyEdit{PINMin: new(12), PINMax: new(5)}})
+	refused(t, err, 422, "POLICY_INVALID")
+	_, err = c.Configure(ctx, client.Configuration{RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "nowhere"}}})
+	refused(t, err, 400, "INVALID")
+
+	auditor := h.as(access.Auditor)
+	try(auditor.Configure(ctx, client.Configuration{}))(t)
+	for _, conf := range []client.Configuration{
+		{Settings: &client.SettingsEdit{WarnDays: new(1)}}, {Profiles: []client.ConfiguredProfile{{Profile: "x"}}}, {Prune: []string{"radius_clients"}}, {Prune: []string{"devices"}},
+	} {
+		_, err := auditor.Configure(ctx, conf)
+		refused(t, err, 403, "FORBIDDEN")
+	}
+}
+
+// prunedConfigurations delete what they do not name, but for what is in use.
+func prunedConfigurations(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	tok := h.assigned("wearer")
+	try(c.Distribute(ctx, tok.Serial, client.Distribution{Profile: "wearable"}))(t)
+	for _, name := range []string{"prune 1", "prune 2"} {
+		try(c.AddProfile(ctx, client.NewProfile{Profile: name, DeviceType: "ios"}))(t)
+	}
+	var kept []client.ConfiguredProfile
+	for _, p := range try(c.Profiles(ctx))(t) {
+		if p.Profile != "prune 1" && p.Profile != "wearable" {
+			kept = append(kept, client.ConfiguredProfile{Profile: p.Profile})
+		}
+	}
+	conf := client.Configuration{Profiles: kept, Prune: []string{"profiles", "devices"}}
+	plan := try(c.Configure(client.DryRun(ctx), conf))(t)
+	got := slices.DeleteFunc(actions(plan), func(a string) bool { return strings.HasPrefix(a, "none ") || a == "keep devices watch" })
+	if !slices.Equal(got, []string{"delete profiles prune 1", "keep profiles wearable", "keep devices wearable"}) {
+		t.Errorf("planned %v", got)
+	}
+	try(c.Configure(ctx, conf))(t)
+	_, err := c.Profile(ctx, "prune 1")
+	refused(t, err, 404, "PROFILE_NOT_FOUND")
+	for _, name := range []string{"prune 2", "wearable"} {
+		try(c.Profile(ctx, name))(t)
+	}
+	try(c.RADIUSClient(ctx, "applied"))(t) // of a kind that was not to be pruned
+	done := try(c.Configure(ctx, client.Configuration{Prune: []string{"radius_clients"}}))(t)
+	if !slices.Contains(actions(done), "delete radius_clients applied") {
+		t.Errorf("done %v", actions(done))
+	}
+}
