@@ -17,7 +17,10 @@ func refused(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	status(ts, false, append([]string{"3"}, append(args[1:], "--json")...))
 	var document struct {
-		Error struct{ Code, Message string } `json:"error"`
+		Error struct {
+			Code, Message string
+			Details       map[string]any // facts for programs
+		} `json:"error"`
 	}
 	out := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
 	out.DisallowUnknownFields()
