@@ -21,11 +21,10 @@ type RADIUSClient struct {
 	Version                     int               `json:"version"`
 }
 
-// A RADIUSAttribute is returned with an accept. Those that name the profile of the token that was used take the place of those that name none.
+// A RADIUSAttribute is returned with an accept.
 type RADIUSAttribute struct {
-	Name    string `json:"name"` // Class, Filter-Id, ...
-	Value   string `json:"value"`
-	Profile string `json:"profile,omitempty"` // "" for any
+	Name  string `json:"name"` // Class, Filter-Id, ...
+	Value string `json:"value"`
 }
 
 // A NewRADIUSClient is a client to be added, with an address and a shared

@@ -2,7 +2,10 @@ package client
 
 import (
 	"context"
+	"io"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -38,4 +41,84 @@ func (c *Client) Statistics(ctx context.Context, expiringDays int) (Statistics, 
 		q.Set("expiring_days", strconv.Itoa(expiringDays))
 	}
 	return get[Statistics](ctx, c, path("statistics"), q)
+}
+
+// A ReportTemplate is a report that can be asked for.
+type ReportTemplate struct {
+	Report  string         `json:"report"` // its name
+	Title   string         `json:"title"`
+	About   string         `json:"about"`
+	Rights  []string       `json:"rights"` // that it takes
+	Columns []ReportColumn `json:"columns"`
+	Filters []ReportFilter `json:"filters"`
+	Orders  []string       `json:"orders"` // the first is the default
+}
+
+// A ReportColumn is a column of a report.
+type ReportColumn struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Kind  string `json:"kind"`  // text, number, bool, day or time
+	Shown bool   `json:"shown"` // unless other columns are asked for
+}
+
+// A ReportFilter narrows a report.
+type ReportFilter struct {
+	Name   string   `json:"name"`
+	About  string   `json:"about"`
+	Kind   string   `json:"kind"`
+	Values []string `json:"values"` // that it takes; none for any
+}
+
+// ReportTemplateList is what [Client.Reports] answers.
+type ReportTemplateList struct {
+	Reports []ReportTemplate `json:"reports"`
+}
+
+// A ReportDocument is a report as JSON.
+type ReportDocument struct {
+	Report  string            `json:"report"`
+	Title   string            `json:"title"`
+	At      time.Time         `json:"at"`
+	Order   string            `json:"order"`
+	Filters map[string]string `json:"filters"`
+	Columns []ReportHeading   `json:"columns"`
+	Rows    []map[string]any  `json:"rows"` // by the names of columns
+	Count   int               `json:"count"`
+}
+
+// A ReportHeading is a column of a report that was made.
+type ReportHeading struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Kind  string `json:"kind"` // text, number, bool, day or time
+}
+
+// A ReportQuery says what is wanted of a report; its zero value is what the report shows by itself.
+type ReportQuery struct {
+	Columns []string          // in this order
+	Filters map[string]string // by their names
+	Order   string
+}
+
+// Reports lists the reports that can be asked for.
+func (c *Client) Reports(ctx context.Context) ([]ReportTemplate, error) {
+	list, err := get[ReportTemplateList](ctx, c, path("reports"), query{})
+	return list.Reports, err
+}
+
+// Report begins to read a report as csv, json or pdf. It comes as it is made: whoever reads it to the end without an error has all of
+// it. The caller closes it.
+func (c *Client) Report(ctx context.Context, name, format string, want ReportQuery) (io.ReadCloser, error) {
+	q := url.Values{"format": {format}}
+	if len(want.Columns) > 0 {
+		q.Set("columns", strings.Join(want.Columns, ","))
+	}
+	if want.Order != "" {
+		q.Set("order", want.Order)
+	}
+	for filter, value := range want.Filters {
+		q.Add("filter", filter+"="+value)
+	}
+	return c.stream(ctx, path("reports", name)+"?"+q.Encode())
 }

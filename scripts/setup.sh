@@ -13,6 +13,7 @@ need() { # need PACKAGE TEST...: the package is missing unless the test succeeds
 need gcc command -v gcc # the race detector links with it
 need libc6-dev test -e /usr/include/stdlib.h
 need stoken command -v stoken
+need poppler-utils command -v pdftotext
 need zbar-tools command -v zbarimg
 need postgresql bash -c 'compgen -G "/usr/lib/postgresql/*/bin/initdb"'
 need freeradius test -x /usr/sbin/freeradius

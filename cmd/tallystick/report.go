@@ -1,13 +1,181 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
 )
 
 func (p *program) reportCommands() *cobra.Command {
-	return group("report", "What there is and what happened", p.reportStatistics())
+	cmd := group("report", "What there is and what happened", p.reportStatistics(), p.reportList())
+	cmd.Use = "report NAME"
+	cmd.Long = `Make a report: 'tallystick report list' names them, and with a name tells of its columns, filters and orders.
+
+  tallystick report expiring --filter within=30
+  tallystick report users --filter with_token=false --format csv --out nobody.csv
+  tallystick report authentications --filter since=-7d --format pdf --out week.pdf`
+	var want client.ReportQuery
+	var filters []string
+	var format, out string
+	s := cmd.Flags()
+	s.StringVar(&format, "format", "", "`format`: table, csv, json or pdf (default table)")
+	s.StringSliceVar(&want.Columns, "columns", nil, "`names` of columns with commas between them, in the order wanted")
+	s.StringArrayVar(&filters, "filter", nil, "`name=value`; may be given several times. Times may be days or hours from now: -30d, +90d, -2h")
+	s.StringVar(&want.Order, "order", "", "`order` of the rows, one of those of the report")
+	s.StringVar(&out, "out", "", "`file` to write to (default standard output)")
+	cmd.Args = nil
+	p.does(cmd, func(r run) error {
+		var err error
+		if want.Filters, err = reportFilters(filters); err != nil {
+			return err
+		}
+		return p.report(r, r.args[0], format, out, want)
+	})
+	do := cmd.RunE
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return cli.Usagef("report takes the name of a report or one of its subcommands; see 'tallystick report list' and '%s --help'", cmd.CommandPath())
+		}
+		return do(cmd, args)
+	}
+	return cmd
+}
+
+func reportFilters(pairs []string) (map[string]string, error) {
+	filters := map[string]string{}
+	for _, pair := range pairs {
+		name, value, whole := strings.Cut(pair, "=")
+		if _, twice := filters[name]; twice || !whole || name == "" {
+			return nil, cli.Usagef("--filter takes NAME=VALUE, each name once")
+		}
+		filters[name] = value
+	}
+	return filters, nil
+}
+
+// report makes a report and writes it as it comes.
+func (p *program) report(r run, name, format, file string, want client.ReportQuery) error {
+	if format == "" {
+		format = "table"
+		if p.JSON {
+			format = "json"
+		}
+	}
+	switch {
+	case format != "table" && format != "csv" && format != "json" && format != "pdf":
+		return cli.Usagef("--format takes table, csv, json or pdf")
+	case p.JSON && format != "json":
+		return cli.Usagef("--json and --format %s are two formats: give one", format)
+	case format == "pdf" && file == "" && p.terminal():
+		return cli.Usagef("a PDF is not for the terminal: give --out FILE")
+	}
+	wire := format
+	if format == "table" {
+		wire = "json"
+	}
+	in, err := r.server.Report(r.ctx, name, wire, want)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return p.into(file, func(w io.Writer) error {
+		if format == "table" {
+			return p.reportTable(w, in)
+		}
+		_, err := io.Copy(w, in)
+		return cutOff(err)
+	})
+}
+
+// cutOff puts into words that a report did not come whole.
+func cutOff(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the report was cut off: the server's log says why")
+	}
+	return err
+}
+
+// into writes to a file, which is there only if all of it is, or to standard output.
+func (p *program) into(file string, write func(io.Writer) error) error {
+	if file == "" || file == "-" {
+		return write(p.Out)
+	}
+	part := file + ".part"
+	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) // it holds names
+	if err != nil {
+		return err
+	}
+	err = errors.Join(write(f), f.Close())
+	if err == nil {
+		err = os.Rename(part, file)
+	}
+	if err != nil {
+		if gone := os.Remove(part); !errors.Is(gone, fs.ErrNotExist) {
+			return errors.Join(err, gone)
+		}
+		return err
+	}
+	p.Note("wrote " + file)
+	return nil
+}
+
+func (p *program) reportList() *cobra.Command {
+	cmd := &cobra.Command{Use: "list [NAME]", Short: "List the reports, or tell of one", Args: cobra.ArbitraryArgs}
+	p.does(cmd, func(r run) error {
+		if len(r.args) > 1 {
+			return cli.Usagef("list takes one name at most")
+		}
+		all, err := r.server.Reports(r.ctx)
+		if err != nil {
+			return err
+		}
+		if len(r.args) == 1 {
+			return p.reportAbout(all, r.args[0])
+		}
+		return p.table(client.ReportTemplateList{Reports: all}, []string{"REPORT", "TITLE"}, len(all), func(i int) []string { return []string{all[i].Report, all[i].Title} })
+	})
+	return cmd
+}
+
+// reportAbout tells of one report.
+func (p *program) reportAbout(all []client.ReportTemplate, name string) error {
+	for _, t := range all {
+		if t.Report != name {
+			continue
+		}
+		if p.JSON {
+			return p.PrintJSON(t)
+		}
+		fmt.Fprintf(p.Out, "%s\n%s\n\nrights   %s\norders   %s\n\ncolumns (* shown unless others are asked for)\n", t.Title, t.About, strings.Join(t.Rights, ", "), strings.Join(t.Orders, ", "))
+		for _, c := range t.Columns {
+			mark := " "
+			if c.Shown {
+				mark = "*"
+			}
+			fmt.Fprintf(p.Out, "%s %-22s %-7s %s\n", mark, c.Name, c.Kind, c.Title)
+		}
+		if len(t.Filters) > 0 {
+			fmt.Fprintln(p.Out, "\nfilters")
+		}
+		for _, f := range t.Filters {
+			values := ""
+			if len(f.Values) > 0 {
+				values = ": " + strings.Join(f.Values, ", ")
+			}
+			fmt.Fprintf(p.Out, "  %-22s %-7s %s%s\n", f.Name, f.Kind, f.About, values)
+		}
+		return nil
+	}
+	return &client.Error{Status: 404, Code: "NOT_FOUND", Message: fmt.Sprintf("there is no report %q that you may have: 'tallystick report list' shows them", name)}
 }
 
 func (p *program) reportStatistics() *cobra.Command {

@@ -17,8 +17,6 @@ import (
 type ReplyAttribute struct {
 	Name  string `json:"name"` // as in the dictionaries: Filter-Id
 	Value string `json:"value"`
-	// Profile is that of the tokens whose accepts carry it, in place of what names none; "" for any other.
-	Profile string `json:"profile,omitempty"`
 }
 
 // A valueKind is how the value of an attribute is written (RFC 2865 section 5).
@@ -98,30 +96,23 @@ func (t attributeType) value(a ReplyAttribute) ([]byte, error) {
 	return []byte(a.Value), nil
 }
 
-// Limits of what one client gets with one accept, as the packet must hold the rest too, and of what it has for all profiles.
+// Limits of what one client gets: the packet must hold the rest too.
 const (
 	maxReplyAttributes = 32
 	maxReplyBytes      = 2048
-	maxOfAllProfiles   = 512
-	longestProfile     = 128 // bytes
 )
 
 func checkAttributes(all []ReplyAttribute) error {
-	number, size := map[string]int{}, map[string]int{}
+	size := 0
 	for _, a := range all {
 		_, value, err := a.Encode()
 		if err != nil {
 			return err
 		}
-		if len(a.Profile) > longestProfile || !utf8.ValidString(a.Profile) || strings.ContainsFunc(a.Profile, unicode.IsControl) {
-			return fault.New(fault.Invalid, "no profile has the name %q", a.Profile)
-		}
-		number[a.Profile]++
-		size[a.Profile] += 2 + len(value)
-		if number[a.Profile] > maxReplyAttributes || size[a.Profile] > maxReplyBytes || len(all) > maxOfAllProfiles {
-			return fault.New(fault.Invalid, "a RADIUS client gets up to %d attributes of %d bytes together, and as many for each profile, but not above %d for all",
-				maxReplyAttributes, maxReplyBytes, maxOfAllProfiles)
-		}
+		size += 2 + len(value)
+	}
+	if len(all) > maxReplyAttributes || size > maxReplyBytes {
+		return fault.New(fault.Invalid, "a RADIUS client gets up to %d attributes of %d bytes together", maxReplyAttributes, maxReplyBytes)
 	}
 	return nil
 }

@@ -28,19 +28,12 @@ func (a *API) tokensOf(ctx context.Context, tokens ...token.Token) ([]client.Tok
 	if err != nil {
 		return nil, err
 	}
-	labels, err := a.Tokens.Labels(ctx, mapped(tokens, func(t token.Token) string { return t.Serial }))
-	if err != nil {
-		return nil, err
-	}
 	now := a.Now()
 	return mapped(tokens, func(t token.Token) client.Token {
-		out := tokenOf(t, policies.Token, token.Situation{
+		return tokenOf(t, policies.Token, token.Situation{
 			Now: now, CodeExpires: offers[t.Serial], UserLocked: guards[t.UserID].Own.Locked(policies.Lockout, now),
 			WarnDays: policies.Settings.WarnDays,
 		})
-		l := labels[t.Serial]
-		out.Notes, out.Attributes, out.Tags = l.Notes, l.Attributes, l.Tags
-		return out
 	}), nil
 }
 
@@ -72,7 +65,6 @@ func tokenOf(t token.Token, p policy.Token, s token.Situation) client.Token {
 		DistributedAt: moment(t.DistributedAt), ConfirmedAt: moment(t.ConfirmedAt), LastUsedAt: moment(t.Current.LastUsedAt),
 		IssueCount: t.IssueCount, IssuesCounted: t.IssuesCounted(), Tainted: t.Tainted, Version: t.Version,
 	}
-	out.ExtensionCount, out.ExtendedBy = t.ExtensionCount, t.ExtendedBy
 	out.LostAt, out.Replaces, out.ReplacedBy = moment(t.LostAt), t.Replaces, t.ReplacedBy
 	if e := t.Emergency; e != nil {
 		out.Emergency = &client.Emergency{Kind: string(e.Kind), Until: e.Until, Left: e.Left(), LastUsedAt: moment(e.LastUsedAt)}
@@ -184,7 +176,7 @@ func (a *API) listTokens(ctx context.Context, r *request) (answer, error) {
 	tokens, err := a.Tokens.List(ctx, token.Filter{
 		UserID: r.query("user_id"), Assigned: r.flag("assigned"), Enabled: r.flag("enabled"),
 		Distribution: token.Distribution(r.query("distribution")), Profile: r.query("profile"), ExpiresBefore: before,
-		Extendable: r.flag("extendable"), Tag: r.query("tag"), Attribute: r.query("attribute"), Value: r.query("value"), Query: r.query("query"), After: r.query("after"), Limit: r.limit() + 1,
+		Query: r.query("query"), After: r.query("after"), Limit: r.limit() + 1,
 	})
 	if err != nil {
 		return answer{}, err

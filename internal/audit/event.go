@@ -59,6 +59,9 @@ type Event struct {
 // Details are facts of an event by name.
 type Details map[string]any
 
+// serverActor acts where nobody was named.
+const serverActor = "server"
+
 type contextKey int
 
 const (
@@ -77,7 +80,7 @@ func ActorFrom(ctx context.Context) Actor {
 	if a, ok := ctx.Value(actorKey).(Actor); ok {
 		return a
 	}
-	return Actor{Name: "server"}
+	return Actor{Name: serverActor}
 }
 
 // WithCorrelation puts the ID that ties the events of one request or one

@@ -1,18 +1,58 @@
-// Package report tells what there is and what happened: live statistics, and
-// reports as tables (spec/software-token-lifecycle.md section 13).
+// Package report tells what there is and what happened: figures of the
+// moment, and reports as tables (spec/software-token-lifecycle.md section 13).
+//
+// A [Template] is a report as data: its columns, filters, orders and charts,
+// and where its rows come from. [Registry.Plan] checks what somebody wants of
+// it, [Plan.Rows] reads the rows page by page, however many they are, and
+// [Plan.Write] writes them as CSV, JSON or PDF on the way.
+//
+//	plan, err := reports.Plan(ctx, report.Wish{Report: "expiring", Filters: map[string]string{"within": "30"}})
+//	err = plan.Write(ctx, report.CSV, w)
+//
+// Reports are made of what the API shows anyway; no column holds a seed, a
+// hash, a PIN or a code. They do hold names, so each takes the right to read,
+// and those that tell of events the right to read the audit log.
 package report
 
 import (
 	"context"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // Store is what reports need of the database.
 type Store interface {
 	// Statistics counts what there is, in one look.
 	Statistics(ctx context.Context, q Question) (Statistics, error)
+	// ReportTokens lists tokens in the order of q.
+	ReportTokens(ctx context.Context, q TokenQuery) ([]token.Token, error)
+	// OpenOffers returns when the open activation codes of tokens expire, by serial; tokens without one are left out.
+	OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error)
+	// Guards returns what is remembered of the sign-ins of users, by their IDs.
+	Guards(ctx context.Context, userIDs []string) (map[string]authentication.Guard, error)
+	// Users lists users by ID.
+	Users(ctx context.Context, f user.Filter) ([]user.User, error)
+	// UsersNamed returns users by their IDs; those that are not there are left out.
+	UsersNamed(ctx context.Context, ids []string) (map[string]user.User, error)
+	// SerialsOf returns the serials of the tokens of users.
+	SerialsOf(ctx context.Context, userIDs []string) (map[string][]string, error)
+	// Offsets counts the tokens of users that were used by the seconds that their clocks are ahead, from the smallest number on.
+	Offsets(ctx context.Context) ([]token.OffsetCount, error)
+	// Extensions lists extensions, by serial and then by their number.
+	Extensions(ctx context.Context, f token.ExtensionFilter) ([]token.Extended, error)
+	// Jobs lists jobs, the newest first.
+	Jobs(ctx context.Context, f job.Filter) ([]job.Job, error)
+	// RADIUSClients lists the clients by name.
+	RADIUSClients(ctx context.Context) ([]access.RADIUSClient, error)
+	// Events lists the events that f selects.
+	Events(ctx context.Context, f audit.Filter) (audit.Page, error)
 }
 
 // Policies tells the policies that hold now: a policy.Registry.

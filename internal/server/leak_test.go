@@ -134,6 +134,7 @@ func (w *witness) live(database string, dump func() []byte) {
 	w.redistributed(database)
 	w.shown()
 	w.backedUp()
+	w.reported()
 
 	w.files(w.server.data, "while the server runs")
 	w.hear("arguments of the server", arguments(w.server.cmd.Process.Pid))

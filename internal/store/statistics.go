@@ -12,31 +12,35 @@ const (
 	offerSpan = 600_000_000
 )
 
-// selectStatistics reads tallies. Where a moment cuts a span in two, the part is counted through an index; what is rare is, too.
-const selectStatistics = `SELECT
-	CAST(COALESCE(SUM(n), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN assigned THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN enabled THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN NOT enabled THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN lost THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN replacement THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN replaced THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN issues > $1 THEN n END), 0) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN distribution NOT IN ('not_distributed', 'confirmed') THEN n END), 0) AS BIGINT),
-	CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind = 'free' AND span >= $2) AS BIGINT),
-	CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind = 'free' AND span >= $3) AS BIGINT),
-	CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind IN ('free', 'held') AND span < $2) AS BIGINT),
-	CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind IN ('free', 'held') AND span >= $2 AND span < $4) AS BIGINT),
-	CAST(COALESCE(SUM(CASE WHEN new_pin THEN n END), 0) AS BIGINT)
-		+ CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind = 'pin' AND span < $5) AS BIGINT)
-		+ (SELECT COUNT(*) FROM token WHERE pin_set_at IS NOT NULL AND pin_hash IS NOT NULL AND NOT pin_change AND pin_used AND user_id IS NOT NULL
-			AND pin_set_at >= $6 AND pin_set_at <= $7),
-	(SELECT COUNT(*) FROM token_generation AS g JOIN token AS t ON t.serial = g.serial
-		WHERE g.bad_passcodes > 0 AND g.bad_passcodes >= $8 AND g.state = 'current' AND t.user_id IS NOT NULL),
+// selectStatistics reads each tally once. Where a moment cuts a span in two, the part is counted through an index; what is rare is, too.
+const selectStatistics = `SELECT t.total, t.assigned, t.enabled, t.total - t.enabled, t.lost, t.replacement, t.replaced, t.over, t.unconfirmed,
+	m.available, m.lasting, m.expired, m.expiring,
+	t.new_pin + m.old_pins + (SELECT COUNT(*) FROM token
+		WHERE pin_set_at IS NOT NULL AND pin_hash IS NOT NULL AND NOT pin_change AND pin_used AND user_id IS NOT NULL AND pin_set_at >= $6 AND pin_set_at <= $7),
+	(SELECT COUNT(*) FROM token_generation WHERE live AND state = 'current' AND bad_passcodes > 0 AND bad_passcodes >= $8)
+		+ (SELECT COUNT(*) FROM token_generation AS g JOIN token AS t ON t.serial = g.serial
+			WHERE NOT g.live AND g.state = 'current' AND g.bad_passcodes > 0 AND g.bad_passcodes >= $8 AND t.user_id IS NOT NULL),
 	(SELECT COUNT(*) FROM user_guard WHERE own_locked_at IS NOT NULL AND own_locked_at > $9),
-	CAST((SELECT COALESCE(SUM(n), 0) FROM moment_tally WHERE kind = 'offer' AND span > $10) AS BIGINT)
-		+ (SELECT COUNT(*) FROM offer WHERE state = 'open' AND expires_at > $11 AND expires_at < $12)
-FROM token_tally`
+	m.offers + (SELECT COUNT(*) FROM offer WHERE state = 'open' AND expires_at > $11 AND expires_at < $12)
+FROM (SELECT
+		CAST(COALESCE(SUM(n), 0) AS BIGINT) AS total,
+		CAST(COALESCE(SUM(CASE WHEN assigned THEN n END), 0) AS BIGINT) AS assigned,
+		CAST(COALESCE(SUM(CASE WHEN enabled THEN n END), 0) AS BIGINT) AS enabled,
+		CAST(COALESCE(SUM(CASE WHEN lost THEN n END), 0) AS BIGINT) AS lost,
+		CAST(COALESCE(SUM(CASE WHEN replacement THEN n END), 0) AS BIGINT) AS replacement,
+		CAST(COALESCE(SUM(CASE WHEN replaced THEN n END), 0) AS BIGINT) AS replaced,
+		CAST(COALESCE(SUM(CASE WHEN issues > $1 THEN n END), 0) AS BIGINT) AS over,
+		CAST(COALESCE(SUM(CASE WHEN distribution NOT IN ('not_distributed', 'confirmed') THEN n END), 0) AS BIGINT) AS unconfirmed,
+		CAST(COALESCE(SUM(CASE WHEN new_pin THEN n END), 0) AS BIGINT) AS new_pin
+	FROM token_tally) AS t,
+	(SELECT
+		CAST(COALESCE(SUM(CASE WHEN kind = 'free' AND span >= $2 THEN n END), 0) AS BIGINT) AS available,
+		CAST(COALESCE(SUM(CASE WHEN kind = 'free' AND span >= $3 THEN n END), 0) AS BIGINT) AS lasting,
+		CAST(COALESCE(SUM(CASE WHEN kind IN ('free', 'held') AND span < $2 THEN n END), 0) AS BIGINT) AS expired,
+		CAST(COALESCE(SUM(CASE WHEN kind IN ('free', 'held') AND span >= $2 AND span < $4 THEN n END), 0) AS BIGINT) AS expiring,
+		CAST(COALESCE(SUM(CASE WHEN kind = 'pin' AND span < $5 THEN n END), 0) AS BIGINT) AS old_pins,
+		CAST(COALESCE(SUM(CASE WHEN kind = 'offer' AND span > $10 THEN n END), 0) AS BIGINT) AS offers
+	FROM moment_tally) AS m`
 
 // Statistics counts what there is, in one look.
 func (db *DB) Statistics(ctx context.Context, q report.Question) (report.Statistics, error) {
@@ -59,7 +63,7 @@ func (db *DB) FoldTallies(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return db.sweep(ctx)
 }
 
 const (
@@ -78,6 +82,28 @@ func (postgresEngine) folds() []string {
 		"DELETE FROM token_tally_sum WHERE n = 0", "DELETE FROM moment_tally_sum WHERE n = 0",
 	}
 }
+
+// swept is from how many bytes on the space of what was added up is given back: it is read with the rest.
+const swept = 4 << 20
+
+// sweep does what PostgreSQL does by itself once a minute or so, when much was added up. What others hold at the moment is left to it.
+func (e postgresEngine) sweep(ctx context.Context) error {
+	for _, table := range []string{"token_tally_new", "moment_tally_new"} {
+		var size int64
+		if err := e.pool.QueryRow(ctx, "SELECT pg_relation_size('"+table+"')").Scan(&size); err != nil {
+			return err
+		}
+		if size > swept {
+			if _, err := e.pool.Exec(ctx, "VACUUM (SKIP_LOCKED) "+table); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sweep has nothing to do where the tallies are counted at once.
+func (*sqliteEngine) sweep(context.Context) error { return nil }
 
 // folds of SQLite only drop what counts nothing any more: its triggers count at once.
 func (*sqliteEngine) folds() []string {

@@ -73,6 +73,8 @@ type engine interface {
 	freeze(ctx context.Context, do func(read func(context.Context, look) error) error) error
 	// catalogue are SELECTs of all columns (table, column, type; in their order) and of all references (from table, to table).
 	catalogue() (columns, references string)
+	// sweep gives back the room that they left.
+	sweep(ctx context.Context) error
 	// migrations are the history of the tables, and a handle to run them by.
 	migrations() (handle *sql.DB, dialect goose.Dialect, folder string, options []goose.ProviderOption, err error)
 	// close ends all connections.

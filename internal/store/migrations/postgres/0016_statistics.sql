@@ -40,8 +40,14 @@ ALTER TABLE moment_tally_new SET (autovacuum_vacuum_threshold = 5000, autovacuum
 -- own_locked_at as they were touches none of them.
 CREATE INDEX token_pin_set ON token (pin_set_at) WHERE pin_set_at IS NOT NULL AND pin_hash IS NOT NULL AND NOT pin_change AND pin_used AND user_id IS NOT NULL;
 CREATE INDEX offer_expires ON offer (expires_at) WHERE state = 'open';
-CREATE INDEX token_generation_bad ON token_generation (bad_passcodes) WHERE bad_passcodes > 0;
+CREATE INDEX token_generation_bad ON token_generation (live, state, bad_passcodes) WHERE bad_passcodes > 0;
 CREATE INDEX user_guard_locked ON user_guard (own_locked_at) WHERE own_locked_at IS NOT NULL;
+
+-- Reports list by last day, and what is rare.
+DROP INDEX token_expiry;
+CREATE INDEX token_expiry ON token (effective_expiry, serial);
+CREATE INDEX token_lost ON token (serial) WHERE lost_at IS NOT NULL;
+CREATE INDEX token_emergency ON token (serial) WHERE emergency IS NOT NULL;
 
 -- +goose StatementBegin
 CREATE FUNCTION token_tally_keep() RETURNS TRIGGER LANGUAGE plpgsql AS $$

@@ -1,0 +1,226 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/policy"
+)
+
+var now = time.Date(2026, 11, 24, 9, 14, 0, 0, time.UTC)
+
+type fixed struct{}
+
+func (fixed) Current(context.Context) (policy.Set, error) { return policy.Default(), nil }
+
+// planOf is a plan over rows that are made up.
+func planOf(t testing.TB, n int, names ...string) *Plan {
+	t.Helper()
+	template := made(Template{Name: "people", Title: "People and their tokens", About: "Everybody who holds a token, in any script. This sentence is here to see what happens with a long one.",
+		Orders: []string{"serial"}, Charts: []Chart{{Title: "By state", Column: "state", By: ByValue}, {Title: "By the month of the last day", Column: "expiry", By: ByMonth}, {Title: "By day of use", Column: "used", By: ByDay}}},
+		[]field[int]{
+			{"serial", "Serial", Text, func(i int) any { return fmt.Sprintf("%012d", i) }},
+			{"name", "Name", Text, func(i int) any { return names[i%len(names)] }},
+			{"state", "State", Text, func(i int) any { return []string{"active", "active", "issued", "new_pin", "expired", ""}[i%6] }},
+			{"issues", "Issues", Number, func(i int) any { return int64(i*37%23) - 3 }},
+			{"enabled", "Enabled", YesNo, func(i int) any { return i%3 > 0 }},
+			{"expiry", "Last day", Day, func(i int) any { return today(now).AddDate(0, 0, i*i%900) }},
+			{"used", "Used", Moment, func(i int) any {
+				if i%5 == 0 {
+					return time.Time{}
+				}
+				return now.AddDate(0, 0, -i%40)
+			}},
+		}, "serial name state issues enabled expiry used",
+		func(context.Context, *Plan) iter.Seq2[int, error] {
+			return func(yield func(int, error) bool) {
+				for i := range n {
+					if !yield(i, nil) {
+						return
+					}
+				}
+			}
+		})
+	p := &Plan{Template: template, Wish: Wish{Report: "people", Order: "serial", Filters: map[string]string{"state": "any"}}, At: now}
+	for i := range template.Columns {
+		p.chosen = append(p.chosen, i)
+	}
+	return p
+}
+
+func write(t testing.TB, p *Plan, f Format) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := p.Write(t.Context(), f, &b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestSpreadsheetsTakeNoTextForAFormula(t *testing.T) {
+	evil := []string{"=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a=1", `"quoted", and so on`}
+	lines, err := csv.NewReader(bytes.NewReader(write(t, planOf(t, len(evil), evil...), CSV))).ReadAll()
+	if err != nil || len(lines) != len(evil)+1 {
+		t.Fatal(lines, err)
+	}
+	for i, text := range evil {
+		want := text
+		if i < 6 {
+			want = "'" + text
+		}
+		if got := lines[i+1][1]; strings.ReplaceAll(got, "\n", "\r") != strings.ReplaceAll(want, "\n", "\r") {
+			t.Errorf("%q is written %q", text, got)
+		}
+	}
+	if lines[0][3] != "issues" || lines[1][3] != "-3" {
+		t.Errorf("a number is a number: %v", lines[1])
+	}
+}
+
+func TestJSONIsStable(t *testing.T) {
+	got := string(write(t, planOf(t, 2, `a "quoted" <name>`), JSON))
+	want := `{"report":"people","title":"People and their tokens","at":"2026-11-24T09:14:00Z","order":"serial","filters":{"state":"any"},"columns":[` +
+		`{"name":"serial","title":"Serial","kind":"text"},{"name":"name","title":"Name","kind":"text"},{"name":"state","title":"State","kind":"text"},` +
+		`{"name":"issues","title":"Issues","kind":"number"},{"name":"enabled","title":"Enabled","kind":"bool"},{"name":"expiry","title":"Last day","kind":"day"},{"name":"used","title":"Used","kind":"time"}],"rows":[` +
+		"\n" + `{"serial":"000000000000","name":"a \"quoted\" \u003cname\u003e","state":"active","issues":-3,"enabled":false,"expiry":"2026-11-24","used":null},` +
+		"\n" + `{"serial":"000000000001","name":"a \"quoted\" \u003cname\u003e","state":"active","issues":11,"enabled":true,"expiry":"2026-11-25","used":"2026-11-23T09:14:00Z"}],` + "\n" + `"count":2}` + "\n"
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if empty := write(t, planOf(t, 0), JSON); !json.Valid(empty) || !bytes.Contains(empty, []byte(`"rows":[],`)) {
+		t.Errorf("%s", empty)
+	}
+}
+
+// Names in any script leave a document that can be read, and it says what it does not show.
+func TestPDF(t *testing.T) {
+	names := []string{"Zoë Ångström", "Łukasz Żółć", "Ελένη Παπαδοπούλου", "Дмитрий Шостакович", "שלום כהן", "محمد علي", "王小明", "हिन्दी नाम", "emoji 🦊 fox", "Ünal, Ğülşah İ.", strings.Repeat("long name ", 20)}
+	file := filepath.Join(t.TempDir(), "report.pdf")
+	if keep := os.Getenv("TALLYSTICK_KEEP_PDF"); keep != "" {
+		file = keep
+	}
+	if err := os.WriteFile(file, write(t, planOf(t, 137, names...), PDF), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pdftotext, err := exec.LookPath("pdftotext")
+	if err != nil {
+		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
+			t.Fatal("pdftotext is missing: install the Debian package poppler-utils")
+		}
+		t.Skip("pdftotext is missing: install poppler-utils")
+	}
+	out, err := exec.Command(pdftotext, "-layout", file, "-").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(out)
+	for _, want := range []string{"People and their tokens", "137 rows", "Zoë Ångström", "Łukasz Żółć", "Ελένη Παπαδοπούλου", "Дмитрий Шостакович", "000000000136", "By state", "page 1 of", "does not have are shown as"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the document does not say %q", want)
+		}
+	}
+	if strings.Count(text, "Serial") < 2 {
+		t.Error("the heads of columns are not on each page")
+	}
+}
+
+func TestALongPDFSaysWhereItEnds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	p := planOf(t, MaxPDFRows+7, "x")
+	var b bytes.Buffer
+	rows, err := p.Write(t.Context(), PDF, &b)
+	if rows != MaxPDFRows+7 || err != nil || !bytes.HasPrefix(b.Bytes(), []byte("%PDF-")) {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+}
+
+func TestMomentsOfFilters(t *testing.T) {
+	for value, want := range map[string]string{
+		"2026-02-28": "2026-02-28T00:00:00Z", "2026-02-28T10:00:00+02:00": "2026-02-28T08:00:00Z", "-30d": "2026-10-25T00:00:00Z", "+90d": "2027-02-22T00:00:00Z",
+		"0d": "2026-11-24T00:00:00Z", "-2h": "2026-11-24T07:14:00Z",
+	} {
+		if got, err := momentOf(value, now); err != nil || got.Format(time.RFC3339) != want {
+			t.Errorf("%s is %s, %v", value, got, err)
+		}
+	}
+	for _, value := range []string{"", "d", "2026-02-30", "yesterday", "1", "--1d", "99999999999999999999d", "1000001d"} {
+		if got, err := momentOf(value, now); err == nil {
+			t.Errorf("%q is %s", value, got)
+		}
+	}
+}
+
+// Every template is whole: what its charts, orders and filters name is there, and something is shown.
+func TestTemplates(t *testing.T) {
+	r := &Registry{Policies: fixed{}, Now: func() time.Time { return now }}
+	seen := map[string]bool{}
+	for _, template := range Templates() {
+		if seen[template.Name] || template.Title == "" || template.About == "" || len(template.Orders) == 0 {
+			t.Errorf("%+v", template)
+		}
+		seen[template.Name] = true
+		for _, c := range template.Charts {
+			if template.Column(c.Column) < 0 || c.Weight != "" && template.Column(c.Weight) < 0 {
+				t.Errorf("%s has no column for its chart %+v", template.Name, c)
+			}
+		}
+		for _, order := range template.Orders {
+			if _, err := r.Plan(t.Context(), Wish{Report: template.Name, Order: order}); err != nil {
+				t.Error(err)
+			}
+		}
+		names := map[string]bool{}
+		for _, f := range template.Filters {
+			if names[f.Name] || f.About == "" {
+				t.Errorf("%s: filter %+v", template.Name, f)
+			}
+			names[f.Name] = true
+		}
+		p, err := r.Plan(t.Context(), Wish{Report: template.Name})
+		if err != nil || len(p.Chosen()) == 0 {
+			t.Errorf("%s shows nothing: %v", template.Name, err)
+		}
+		for _, w := range []Wish{{Columns: []string{"seed"}}, {Filters: map[string]string{"seed": "x"}}, {Order: "seed"}} {
+			w.Report = template.Name
+			if _, err := r.Plan(t.Context(), w); err == nil {
+				t.Errorf("%s takes %+v", template.Name, w)
+			}
+		}
+	}
+}
+
+// docs/reports.md tells of each report, with every column, filter and order.
+func TestTheManualKnowsEveryReport(t *testing.T) {
+	text, err := os.ReadFile("../../docs/reports.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, template := range Templates() {
+		_, section, found := strings.Cut(string(text), "\n### "+template.Name+"\n")
+		section, _, _ = strings.Cut(section, "\n### ")
+		if !found || !strings.Contains(section, template.About) {
+			t.Errorf("the manual does not tell of %s", template.Name)
+		}
+		names := append(columnNames(template.Columns), template.Orders...)
+		for _, f := range template.Filters {
+			names = append(names, f.Name)
+		}
+		for _, name := range names {
+			if !strings.Contains(section, "`"+name+"`") {
+				t.Errorf("the manual does not tell of %s of %s", name, template.Name)
+			}
+		}
+	}
+}

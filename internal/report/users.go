@@ -1,0 +1,89 @@
+package report
+
+import (
+	"context"
+	"iter"
+	"strings"
+
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// A holder is a user with her tokens.
+type holder struct {
+	user.User
+	serials []string
+	locked  bool
+}
+
+var holderFields = []field[holder]{
+	{"user", "User", Text, func(h holder) any { return h.ID }},
+	{"name", "Name", Text, func(h holder) any { return h.Name }},
+	{"mail", "Mail", Text, func(h holder) any { return h.Mail }},
+	{"enabled", "Enabled", YesNo, func(h holder) any { return h.Enabled }},
+	{"locked", "Locked", YesNo, func(h holder) any { return h.locked }},
+	{"tokens", "Tokens", Number, func(h holder) any { return int64(len(h.serials)) }},
+	{"serials", "Serials", Text, func(h holder) any { return strings.Join(h.serials, " ") }},
+	{"created", "Created", Moment, func(h holder) any { return h.CreatedAt }},
+}
+
+func userTemplates() []*Template {
+	return []*Template{made(Template{Name: "users", Title: "Users and their tokens", About: "Users with the tokens that they hold; with the filter with_token, those who hold some or none.",
+		Filters: []Filter{
+			{Name: "with_token", About: "holds a token", Kind: YesNo},
+			{Name: "enabled", About: "may sign in", Kind: YesNo},
+			{Name: "locked", About: "locked by wrong passcodes", Kind: YesNo},
+			{Name: "query", About: "part of user ID, name or mail", Kind: Text},
+		},
+		Orders: []string{"user"},
+		Charts: []Chart{{Title: "Users by number of tokens", Column: "tokens", By: ByValue}}},
+		holderFields, "user name mail enabled tokens serials", holders)}
+}
+
+// holders reads users.
+func holders(ctx context.Context, p *Plan) iter.Seq2[holder, error] {
+	return func(yield func(holder, error) bool) {
+		for f := (user.Filter{Query: p.text("query"), Limit: page}); ; {
+			all, err := p.registry.holding(ctx, p, f)
+			if err != nil {
+				yield(holder{}, err)
+				return
+			}
+			for _, h := range all {
+				is := func(flag string, value bool) bool { want := p.flag(flag); return want == nil || *want == value }
+				if is("with_token", len(h.serials) > 0) && is("enabled", h.Enabled) && is("locked", h.locked) && !yield(h, nil) {
+					return
+				}
+			}
+			if len(all) < f.Limit {
+				return
+			}
+			f.After = all[len(all)-1].ID
+		}
+	}
+}
+
+// holding is a page of users.
+func (r *Registry) holding(ctx context.Context, p *Plan, f user.Filter) ([]holder, error) {
+	users, err := r.Store.Users(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(users))
+	for i, u := range users {
+		ids[i] = u.ID
+	}
+	serials, err := r.Store.SerialsOf(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	guards, err := r.Store.Guards(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]holder, len(users))
+	for i, u := range users {
+		guard := guards[u.ID]
+		all[i] = holder{u, serials[u.ID], guard.Own.Locked(p.policies.Lockout, p.At)}
+	}
+	return all, nil
+}

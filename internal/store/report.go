@@ -1,0 +1,125 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/tallystick/tallystick/internal/report"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// ReportTokens lists tokens in the order of q. It locks nothing.
+func (db *DB) ReportTokens(ctx context.Context, q report.TokenQuery) ([]token.Token, error) {
+	var c conditions
+	is := func(condition string) { c.where = append(c.where, condition) }
+	if q.UserID != "" {
+		c.and("user_id = $%d", q.UserID)
+	}
+	if q.Profile != "" {
+		c.and("profile = $%d", q.Profile)
+	}
+	if q.Distribution != "" {
+		c.and("distribution = $%d", q.Distribution)
+	}
+	if q.Enabled != nil {
+		c.and("enabled = $%d", *q.Enabled)
+	}
+	for condition, want := range map[string]*bool{"user_id IS NOT NULL": q.Assigned, "lost_at IS NOT NULL": q.Lost} {
+		if want != nil && !*want {
+			condition = strings.Replace(condition, "IS NOT", "IS", 1)
+		}
+		if want != nil {
+			is(condition)
+		}
+	}
+	if !q.ExpiresFrom.IsZero() {
+		c.and("effective_expiry >= $%d", micros(q.ExpiresFrom))
+	}
+	if !q.ExpiresBefore.IsZero() {
+		c.and("effective_expiry < $%d", micros(q.ExpiresBefore))
+	}
+	if !q.DistributedBefore.IsZero() {
+		c.and("distributed_at < $%d", micros(q.DistributedBefore))
+	}
+	if q.Unused {
+		is("NOT EXISTS (SELECT 1 FROM token_generation AS x WHERE x.serial = token.serial AND x.last_used_at IS NOT NULL)")
+	}
+	if !q.UnusedSince.IsZero() {
+		c.and("NOT EXISTS (SELECT 1 FROM token_generation AS x WHERE x.serial = token.serial AND x.last_used_at >= $%d)", micros(q.UnusedSince))
+	}
+	if q.Emergency {
+		is("emergency IS NOT NULL")
+	}
+	order := tokenOrders[q.Order]
+	found, err := db.tokens(ctx, order.clause(&c, q), c.args...)
+	slices.SortFunc(found, func(a, b token.Token) int {
+		n := cmp.Or(order.compare(a, b), strings.Compare(a.Serial, b.Serial))
+		if q.Backwards {
+			return -n
+		}
+		return n
+	})
+	return found, err
+}
+
+// A tokenOrder is a way to list tokens, by a column and then by serial.
+type tokenOrder struct {
+	column  string // "" for the serial alone
+	value   func(token.Token) any
+	compare func(a, b token.Token) int
+}
+
+var tokenOrders = map[report.TokenOrder]tokenOrder{
+	"":              bySerial,
+	report.BySerial: bySerial,
+	report.ByExpiry: {"effective_expiry", func(t token.Token) any { return micros(t.EffectiveExpiry) },
+		func(a, b token.Token) int { return a.EffectiveExpiry.Compare(b.EffectiveExpiry) }},
+	report.ByUser: {"user_id", func(t token.Token) any { return t.UserID },
+		func(a, b token.Token) int { return strings.Compare(a.UserID, b.UserID) }},
+}
+
+var bySerial = tokenOrder{compare: func(token.Token, token.Token) int { return 0 }}
+
+// clause completes conditions with those of the page, and ends them.
+func (o tokenOrder) clause(c *conditions, q report.TokenQuery) string {
+	after, direction := " > ", ""
+	if q.Backwards {
+		after, direction = " < ", " DESC"
+	}
+	order, keys := "serial"+direction, "serial"
+	if o.column != "" {
+		order, keys = o.column+direction+", "+order, o.column+", serial"
+		c.where = append(c.where, o.column+" IS NOT NULL")
+	}
+	if q.After != nil {
+		values := []any{q.After.Serial}
+		if o.column != "" {
+			values = []any{o.value(*q.After), q.After.Serial}
+		}
+		c.where = append(c.where, "("+keys+")"+after+"("+placesFrom(len(c.args)+1, len(values))+")")
+		c.args = append(c.args, values...)
+	}
+	return c.clause(order, q.Limit)
+}
+
+// UsersNamed returns users by their IDs; those that are not there are left out. It locks nothing.
+func (db *DB) UsersNamed(ctx context.Context, ids []string) (map[string]user.User, error) {
+	found := make(map[string]user.User, len(ids))
+	err := eachChunk(ctx, db, scanUser, "SELECT "+string(userColumns)+" FROM user_account WHERE id", ids, "", func(u user.User) { found[u.ID] = u })
+	return found, err
+}
+
+// SerialsOf returns the serials of the tokens of users.
+func (db *DB) SerialsOf(ctx context.Context, userIDs []string) (map[string][]string, error) {
+	found := make(map[string][]string, len(userIDs))
+	scan := func(r row) (pair [2]string, err error) {
+		err = r.Scan(&pair[0], &pair[1])
+		return pair, err
+	}
+	err := eachChunk(ctx, db, scan, "SELECT user_id, serial FROM token WHERE user_id", userIDs, "ORDER BY user_id, serial",
+		func(pair [2]string) { found[pair[0]] = append(found[pair[0]], pair[1]) })
+	return found, err
+}
