@@ -53,14 +53,16 @@ type Group struct {
 	Group     string    `json:"group"`
 	Note      string    `json:"note"`
 	Members   int       `json:"members"` // how many
+	Domain    string    `json:"domain"`  // security domain
 	CreatedAt time.Time `json:"created_at"`
 	Version   int       `json:"version"`
 }
 
 // A NewGroup is what a group is made of.
 type NewGroup struct {
-	Group string `json:"group"`
-	Note  string `json:"note,omitempty"`
+	Group  string `json:"group"`
+	Note   string `json:"note,omitempty"`
+	Domain string `json:"domain,omitempty"` // security domain; the top of the caller's
 }
 
 // A GroupEdit changes what is not nil.
@@ -95,13 +97,14 @@ func (c *Client) AddGroup(ctx context.Context, g NewGroup) (Group, error) {
 type GroupFilter struct {
 	Query  string // part of name or note, in any case
 	UserID string // that the user is a member of
+	Domain string // security domain, with all below
 	After  string // only names after this one
 	Limit  int    // at most so many; the server chooses for 0
 }
 
 // Groups returns a page of the groups that f selects, by name.
 func (c *Client) Groups(ctx context.Context, f GroupFilter) (GroupPage, error) {
-	return get[GroupPage](ctx, c, path("groups"), newQuery().text("query", f.Query).text("user_id", f.UserID).text("after", f.After).limit(f.Limit))
+	return get[GroupPage](ctx, c, path("groups"), newQuery().text("query", f.Query).text("user_id", f.UserID).text("domain", f.Domain).text("after", f.After).limit(f.Limit))
 }
 
 // AllGroups goes through all pages of the groups that f selects. After an error it ends.
@@ -143,6 +146,7 @@ type UserFile struct {
 	NoHeader  bool              `json:"no_header,omitempty"`  // the first line is a user, too
 	Columns   map[string]string `json:"columns,omitempty"`    // of user_id, name, mail, enabled and groups: titles, or #1 for the first
 	AddGroups bool              `json:"add_groups,omitempty"` // groups that are not there are added
+	Domain    string            `json:"domain,omitempty"`     // security domain of those who are added; the top of the caller's
 	Partial   bool              `json:"partial,omitempty"`    // do what can be done; else all or nothing
 	DryRun    bool              `json:"dry_run,omitempty"`    // only say what would happen
 }

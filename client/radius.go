@@ -19,6 +19,7 @@ type RADIUSClient struct {
 	MaxQPS                      int               `json:"max_qps"`                       // requests a second; 0 for no limit
 	CreatedAt                   time.Time         `json:"created_at"`
 	Version                     int               `json:"version"`
+	Domain                      string            `json:"domain"` // security domain
 }
 
 // A RADIUSAttribute is returned with an accept.
@@ -40,6 +41,7 @@ type NewRADIUSClient struct {
 	ReplyAttributes             []RADIUSAttribute `json:"reply_attributes,omitempty"`
 	StripRealm                  string            `json:"strip_realm,omitempty"`
 	MaxQPS                      int               `json:"max_qps,omitempty"`
+	Domain                      string            `json:"domain,omitempty"` // security domain; the top of the caller's
 }
 
 // A RADIUSClientEdit changes a client; what is nil stays.

@@ -21,6 +21,7 @@ func (c *Client) ImportTokens(ctx context.Context, f TokenFile) (ImportedTokens,
 // A TokenFilter selects tokens; its zero value selects all.
 type TokenFilter struct {
 	UserID        string
+	Domain        string // security domain, with all below; DOMAIN_NOT_FOUND
 	Assigned      *bool
 	Enabled       *bool
 	Distribution  string // as in Token
@@ -33,7 +34,7 @@ type TokenFilter struct {
 
 // Tokens returns a page of the tokens that f selects, by serial.
 func (c *Client) Tokens(ctx context.Context, f TokenFilter) (TokenPage, error) {
-	return get[TokenPage](ctx, c, path("tokens"), newQuery().text("user_id", f.UserID).flag("assigned", f.Assigned).flag("enabled", f.Enabled).
+	return get[TokenPage](ctx, c, path("tokens"), newQuery().text("user_id", f.UserID).text("domain", f.Domain).flag("assigned", f.Assigned).flag("enabled", f.Enabled).
 		text("distribution", f.Distribution).text("profile", f.Profile).text("expires_before", f.ExpiresBefore).
 		text("query", f.Query).text("after", f.After).limit(f.Limit))
 }

@@ -10,6 +10,7 @@ type Identity struct {
 	Actor  string   `json:"actor"` // as audit events name it: "socket", "key:helpdesk-1"
 	Role   string   `json:"role"`
 	Rights []string `json:"rights"`
+	Domain string   `json:"domain,omitempty"` // security domain that the caller is limited to; "" for the whole deployment
 }
 
 // A User is a person who holds tokens.
@@ -21,6 +22,7 @@ type User struct {
 	CreatedAt time.Time `json:"created_at"`
 	Version   int       `json:"version"`
 	Lockout   Lockout   `json:"lockout"`
+	Domain    string    `json:"domain"` // security domain
 }
 
 // A Lockout says which wrong passcodes of a user count now, and whether they lock her: all of hers, or those that
@@ -64,6 +66,7 @@ type NewUser struct {
 	UserID string `json:"user_id"`
 	Name   string `json:"name,omitempty"`
 	Mail   string `json:"mail,omitempty"`
+	Domain string `json:"domain,omitempty"` // security domain; the top of the caller's
 }
 
 // A UserEdit changes a user; what is nil stays.
@@ -195,6 +198,7 @@ type Token struct {
 
 	Replaces   string `json:"replaces"`    // serial of the token that this one takes over from at its first use; "" for none
 	ReplacedBy string `json:"replaced_by"` // serial of the token that takes over from this one; "" for none
+	Domain     string `json:"domain"`      // security domain
 }
 
 // A Replacement says which token is to take over from another one.
@@ -241,6 +245,7 @@ type NewTokens struct {
 	Count  int    `json:"count"`            // 1 to 10000
 	Birth  string `json:"birth,omitempty"`  // first valid day; today
 	Expiry string `json:"expiry,omitempty"` // last valid day; five years after the first
+	Domain string `json:"domain,omitempty"` // security domain; the top of the caller's
 }
 
 // CreatedTokens are the serials of the tokens that were made.
@@ -382,6 +387,7 @@ type APIKey struct {
 	Role      string     `json:"role"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"` // nil for never
+	Domain    string     `json:"domain"`               // security domain that it is limited to; root for the whole deployment
 }
 
 // A NewAPIKey is a key to be made.
@@ -389,6 +395,7 @@ type NewAPIKey struct {
 	Name        string `json:"name"`
 	Role        string `json:"role"`
 	LifeSeconds int64  `json:"life_seconds,omitempty"` // 0 for ever
+	Domain      string `json:"domain,omitempty"`       // security domain; the top of the caller's
 }
 
 // A CreatedAPIKey is a new key with its text, which is shown this once.
@@ -413,6 +420,7 @@ type Agent struct {
 	Note        string    `json:"note"`
 	CreatedAt   time.Time `json:"created_at"`
 	Version     int       `json:"version"`
+	Domain      string    `json:"domain"` // security domain
 }
 
 // A NewAgent is an agent to be added.
@@ -423,6 +431,7 @@ type NewAgent struct {
 	HMAC        string   `json:"hmac,omitempty"` // off
 	Networks    []string `json:"networks,omitempty"`
 	Note        string   `json:"note,omitempty"`
+	Domain      string   `json:"domain,omitempty"` // security domain; the top of the caller's
 }
 
 // An AgentEdit changes an agent; what is nil stays.

@@ -30,15 +30,16 @@ func (c *Client) User(ctx context.Context, userID string) (User, error) {
 
 // A UserFilter selects users; its zero value selects all.
 type UserFilter struct {
-	Query string // part of ID, name or mail, in any case
-	Group string // only its members; GROUP_NOT_FOUND
-	After string // only IDs after this one
-	Limit int    // at most so many; the server chooses for 0
+	Query  string // part of ID, name or mail, in any case
+	Group  string // only its members; GROUP_NOT_FOUND
+	Domain string // security domain, with all below; DOMAIN_NOT_FOUND
+	After  string // only IDs after this one
+	Limit  int    // at most so many; the server chooses for 0
 }
 
 // Users returns a page of the users that f selects, by ID.
 func (c *Client) Users(ctx context.Context, f UserFilter) (UserPage, error) {
-	return get[UserPage](ctx, c, path("users"), newQuery().text("query", f.Query).text("group", f.Group).text("after", f.After).limit(f.Limit))
+	return get[UserPage](ctx, c, path("users"), newQuery().text("query", f.Query).text("group", f.Group).text("domain", f.Domain).text("after", f.After).limit(f.Limit))
 }
 
 // AllUsers goes through all pages of the users that f selects. After an error it ends.

@@ -14,7 +14,7 @@ const latest = 10
 
 // allowed is err, unless it says that whoever asks may not see this part: the rest is shown without it.
 func allowed(err error) error {
-	if refused := new(client.Error); errors.As(err, &refused) && refused.Code == string(fault.Forbidden) {
+	if refused := new(client.Error); errors.As(err, &refused) && (refused.Code == string(fault.Forbidden) || refused.Code == string(fault.OutOfScope)) {
 		return nil
 	}
 	return err

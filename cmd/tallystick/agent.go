@@ -33,15 +33,17 @@ func (f *agentFlags) on(cmd *cobra.Command) {
 
 func (p *program) agentAdd() *cobra.Command {
 	var f agentFlags
+	var domain string
 	cmd := p.command("add NAME", "Add an agent; NAME is what it gives as clientId", 1, func(r run) error {
 		added, err := r.server.AddAgent(r.ctx, client.NewAgent{
-			Agent: r.args[0], Retry: f.retry, DisplayName: f.displayName, HMAC: f.hmac, Networks: f.networks, Note: f.note,
+			Agent: r.args[0], Domain: domain, Retry: f.retry, DisplayName: f.displayName, HMAC: f.hmac, Networks: f.networks, Note: f.note,
 		})
 		if err != nil {
 			return err
 		}
 		return p.result(added, "added agent %s: 'tallystick agent credential add' makes its access ID and key", added.Agent)
 	})
+	domainFlag(cmd, &domain)
 	f.on(cmd)
 	return cmd
 }

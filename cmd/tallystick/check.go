@@ -103,6 +103,10 @@ func (p *program) whoamiCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(me, "%s, in the role %s", me.Actor, me.Role)
+		where := ""
+		if me.Domain != "" {
+			where = ", limited to the security domain " + me.Domain
+		}
+		return p.result(me, "%s, in the role %s%s", me.Actor, me.Role, where)
 	})
 }

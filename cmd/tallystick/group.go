@@ -22,6 +22,7 @@ func (p *program) groupAdd() *cobra.Command {
 		return p.result(map[string]string{"group": added.Group}, "added group %s", added.Group)
 	})
 	cmd.Flags().StringVar(&g.Note, "note", "", "`text` that says what it is for")
+	domainFlag(cmd, &g.Domain)
 	return cmd
 }
 
@@ -41,6 +42,7 @@ func (p *program) groupList() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&f.Query, "query", "", "`part` of name or note")
 	cmd.Flags().StringVar(&f.UserID, "user", "", "only those that a `user` is a member of")
+	inDomainFlag(cmd, &f.Domain)
 	return cmd
 }
 
@@ -50,7 +52,7 @@ func (p *program) groupShow() *cobra.Command {
 		if err != nil || p.JSON {
 			return p.unless(err, g)
 		}
-		p.fields("group", g.Group, "note", g.Note, "members", number(g.Members), "added", date(&g.CreatedAt), "version", number(g.Version))
+		p.fields("group", g.Group, "note", g.Note, "members", number(g.Members), "domain", unlessRoot(g.Domain), "added", date(&g.CreatedAt), "version", number(g.Version))
 		return nil
 	})
 }

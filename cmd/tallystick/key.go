@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ func (p *program) apiKeyCommands() *cobra.Command {
 		return p.result(map[string]string{"name": made.Name, "role": made.Role, "key": string(made.Key)}, "%s", string(made.Key))
 	})
 	add.Flags().StringVar(&k.Role, "role", "", "super_admin, token_admin, help_desk, privileged_help_desk, auditor, operator, agent or change_reader")
+	add.Flags().StringVar(&k.Domain, "domain", "", "security `domain` that it is limited to, with all below (default the whole deployment)")
 	add.Flags().DurationVar(&life, "life", 0, "how long the key works, such as 8760h (default for ever)")
 	add.Flags().StringVar(&out, "out", "", "`file` to write the key to, instead of showing it")
 
@@ -37,7 +39,7 @@ func (p *program) apiKeyCommands() *cobra.Command {
 			return err
 		}
 		return p.table(client.APIKeyList{APIKeys: keys}, []string{"NAME", "ROLE", "MADE", "EXPIRES"}, len(keys), func(i int) []string {
-			return []string{keys[i].Name, keys[i].Role, date(&keys[i].CreatedAt), date(keys[i].ExpiresAt)}
+			return []string{keys[i].Name, strings.TrimSuffix(keys[i].Role+" in "+unlessRoot(keys[i].Domain), " in "), date(&keys[i].CreatedAt), date(keys[i].ExpiresAt)}
 		})
 	})
 	remove := p.deletion("delete NAME", "Make an API key useless", func(r run) error { return r.server.DeleteAPIKey(r.ctx, r.args[0]) })

@@ -69,6 +69,7 @@ func (f *radiusFlags) value(p *program, wanted bool) (string, error) {
 
 func (p *program) radiusAdd() *cobra.Command {
 	var f radiusFlags
+	var domain string
 	cmd := p.command("add NAME", "Let a gateway, machine or proxy ask over RADIUS", 1, func(r run) error {
 		if f.address == "" && f.certificate == "" {
 			return cli.Usagef("say where its packets come from: --address PREFIX, or over TLS --certificate NAME")
@@ -82,6 +83,7 @@ func (p *program) radiusAdd() *cobra.Command {
 			return err
 		}
 		added, err := r.server.AddRADIUSClient(r.ctx, client.NewRADIUSClient{
+			Domain:       domain,
 			RADIUSClient: r.args[0], Address: f.address, Certificate: f.certificate, Secret: client.Secret(secret), PromptSet: f.prompts,
 			Challenges: &f.challenges, RequireMessageAuthenticator: f.authenticator, ReplyAttributes: attributes, StripRealm: f.realm, MaxQPS: f.maxQPS,
 		})
@@ -91,6 +93,7 @@ func (p *program) radiusAdd() *cobra.Command {
 		return p.result(map[string]string{"radius_client": added.RADIUSClient}, "added RADIUS client %s", added.RADIUSClient)
 	})
 	f.on(p, cmd)
+	domainFlag(cmd, &domain)
 	return cmd
 }
 

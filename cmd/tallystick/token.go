@@ -36,6 +36,7 @@ func (p *program) tokenCreate() *cobra.Command {
 	cmd.Flags().IntVar(&n.Count, "count", 1, "how many")
 	cmd.Flags().StringVar(&n.Birth, "birth", "", "first valid `day`, YYYY-MM-DD (default today)")
 	cmd.Flags().StringVar(&n.Expiry, "expiry", "", "last valid `day`, YYYY-MM-DD (default five years after the first)")
+	domainFlag(cmd, &n.Domain)
 	return cmd
 }
 
@@ -106,6 +107,7 @@ func (p *program) tokenList() *cobra.Command {
 	s.StringVar(&f.Profile, "profile", "", "only those last distributed with a `profile`")
 	s.StringVar(&f.ExpiresBefore, "expires-before", "", "only those that expire before a `day`, YYYY-MM-DD")
 	s.StringVar(&f.Query, "query", "", "`part` of serial, user ID or nickname")
+	inDomainFlag(cmd, &f.Domain)
 	s.IntVar(&most, "limit", 0, "at most so many (default all)")
 	p.does(cmd, func(r run) error {
 		f.Assigned, f.Enabled = given(cmd, "assigned", &assigned), given(cmd, "enabled", &enabled)
@@ -147,7 +149,7 @@ func (p *program) tokenShow() *cobra.Command {
 				SignIns []client.SignIn `json:"sign_ins,omitempty"`
 			}{t, signIns})
 		}
-		p.fields("serial", t.Serial, "state", t.State, "user", t.UserID, "codes", codes(t), "pin", pinWord(t), "wrong passcodes", signInWord(t),
+		p.fields("serial", t.Serial, "state", t.State, "user", t.UserID, "domain", unlessRoot(t.Domain), "codes", codes(t), "pin", pinWord(t), "wrong passcodes", signInWord(t),
 			"clock", offsetWord(t), "first day", t.Birth,
 			"last day", t.EffectiveExpiry, "distribution", t.Distribution, "profile", t.Profile, "nickname", t.Nickname, "device id", t.DeviceID,
 			"generation", number(t.Generation), "distributed", date(t.DistributedAt), "confirmed", date(t.ConfirmedAt), "last used", date(t.LastUsedAt),

@@ -27,6 +27,7 @@ func (p *program) userAdd() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&u.Name, "name", "", "`name` of the person")
 	cmd.Flags().StringVar(&u.Mail, "mail", "", "mail `address`")
+	domainFlag(cmd, &u.Domain)
 	return cmd
 }
 
@@ -47,6 +48,7 @@ func (p *program) userList() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&f.Query, "query", "", "`part` of ID, name or mail address")
 	cmd.Flags().StringVar(&f.Group, "group", "", "only the members of a `group`")
+	inDomainFlag(cmd, &f.Domain)
 	return cmd
 }
 
@@ -74,7 +76,7 @@ func (p *program) userShow() *cobra.Command {
 				Tokens  []client.Token  `json:"tokens"`
 			}{u, signIns, tokens})
 		}
-		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "enabled", yesNo(u.Enabled), "locked", lockedWord(u.Lockout),
+		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "domain", unlessRoot(u.Domain), "enabled", yesNo(u.Enabled), "locked", lockedWord(u.Lockout),
 			"failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "added", date(&u.CreatedAt))
 		for _, t := range tokens {
 			p.fields("token", t.Serial+" "+t.State)

@@ -19,6 +19,7 @@ func (p *program) userImport() *cobra.Command {
 	s.StringVar(&f.Delimiter, "delimiter", "", "`character` between fields (default what the first line has most of)")
 	s.BoolVar(&f.NoHeader, "no-header", false, "the first line is a person, too; columns go by number")
 	s.BoolVar(&f.AddGroups, "add-groups", false, "add groups that are not there")
+	domainFlag(cmd, &f.Domain)
 	s.BoolVar(&f.Partial, "partial", false, "do what can be done (default all or nothing)")
 	s.BoolVar(&f.DryRun, "dry-run", false, "only show who would be added, changed or disabled")
 	p.does(cmd, func(r run) error {

@@ -17,6 +17,7 @@ import (
 	"unicode"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -38,9 +39,10 @@ const (
 	ReadAudit      Right = "read_audit"
 	ReadChanges    Right = "read_changes" // what happened, for programs that react to it
 	ManageWebhooks Right = "manage_webhooks"
-	ManageKeys     Right = "manage_keys"   // API keys and data keys
-	Operate        Right = "operate"       // the servers: their clocks, backups
-	ManageAgents   Right = "manage_agents" // the programs and RADIUS clients that ask for authentication
+	ManageKeys     Right = "manage_keys"    // API keys and data keys
+	ManageDomains  Right = "manage_domains" // add, edit, delete security domains; move objects between them
+	Operate        Right = "operate"        // the servers: their clocks, backups
+	ManageAgents   Right = "manage_agents"  // the programs and RADIUS clients that ask for authentication
 )
 
 // A Role is a named set of rights.
@@ -59,7 +61,7 @@ const (
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageKeys, ManageAgents, Operate},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageKeys, ManageAgents, ManageDomains, Operate},
 	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute},
 	HelpDesk:           {Read, CareTokens, ViewActivity},
 	PrivilegedHelpDesk: {Read, CareTokens, ViewActivity, Redistribute},
@@ -91,6 +93,7 @@ type Key struct {
 	ID        string // 16 hexadecimal digits; the public part of the key
 	Name      string
 	Role      Role
+	Domain    string // security domain that it is limited to, with all below; domain.Root for the whole deployment
 	Hash      []byte
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero for never
@@ -142,7 +145,7 @@ func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Du
 	raw := make([]byte, 8+32)
 	rand.Read(raw)
 	id, secret := hex.EncodeToString(raw[:8]), base64.RawURLEncoding.EncodeToString(raw[8:])
-	k := Key{ID: id, Name: name, Role: role, Hash: r.Hash.MAC("api-key", []byte(id), []byte(secret)), CreatedAt: r.Now().UTC()}
+	k := Key{ID: id, Name: name, Role: role, Domain: domain.ScopeFrom(ctx).Top(), Hash: r.Hash.MAC("api-key", []byte(id), []byte(secret)), CreatedAt: r.Now().UTC()}
 	if life > 0 {
 		k.ExpiresAt = k.CreatedAt.Add(life)
 	}
@@ -150,7 +153,7 @@ func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Du
 		if err := r.Store.AddAPIKey(ctx, k); err != nil {
 			return err
 		}
-		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "admin.key_add", "api_key:"+name, audit.Details{"role": role}))
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "admin.key_add", "api_key:"+name, audit.Details{"role": role, "domain": domain.Show(k.Domain)}))
 	})
 	return k, keyPrefix + id + "_" + secret, err
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 )
@@ -34,6 +35,7 @@ type Agent struct {
 	HMAC        HMACMode
 	Networks    []netip.Prefix // that it may ask from; none for all
 	Note        string
+	Domain      string // security domain
 	CreatedAt   time.Time
 	Version     int // grows with every change
 }
@@ -43,6 +45,7 @@ type Agent struct {
 type Credential struct {
 	ID         string // the access ID: 64 characters of a-z and 0-9
 	Agent      string
+	Domain     string      // security domain of the agent
 	Hash       []byte      // keyed hash of the access key
 	Sealed     seed.Sealed // the access key itself, for checking signatures; none unless it was made while the agent's HMAC was on
 	Deprecated bool        // works, and is warned about
@@ -113,7 +116,7 @@ func (r *Agents) Add(ctx context.Context, a Agent) (Agent, error) {
 	if err := a.check(); err != nil {
 		return Agent{}, err
 	}
-	a.CreatedAt, a.Version = r.Now().UTC(), 1
+	a.CreatedAt, a.Version, a.Domain = r.Now().UTC(), 1, domain.ScopeFrom(ctx).Top()
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		if err := r.Store.AddAgent(ctx, a); err != nil {
 			return err

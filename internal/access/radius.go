@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 )
@@ -42,6 +43,7 @@ type RADIUSClient struct {
 	StripRealm Realm
 	// MaxQPS is how many requests a second are taken; what is more is dropped. 0 is no limit.
 	MaxQPS    int
+	Domain    string // security domain
 	CreatedAt time.Time
 	Version   int
 }
@@ -230,7 +232,7 @@ func (r *RADIUSRegistry) seal(c *RADIUSClient, secret string) error {
 // Add completes and stores a new client with its secret, "" for one without an address.
 func (r *RADIUSRegistry) Add(ctx context.Context, c RADIUSClient, secret string) (RADIUSClient, error) {
 	c = c.clone()
-	c.CreatedAt, c.Version = r.Now().UTC(), 1
+	c.CreatedAt, c.Version, c.Domain = r.Now().UTC(), 1, domain.ScopeFrom(ctx).Top()
 	err := r.change(ctx, func(ctx context.Context) error {
 		if c.Secret = (seed.Sealed{}); secret != "" {
 			if err := r.seal(&c, secret); err != nil {

@@ -8,12 +8,13 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
 func agentOf(a access.Agent) client.Agent {
 	return client.Agent{
-		Agent: a.Name, Retry: a.Retry, DisplayName: a.DisplayName, HMAC: string(a.HMAC), Note: a.Note, CreatedAt: a.CreatedAt, Version: a.Version,
+		Agent: a.Name, Retry: a.Retry, DisplayName: a.DisplayName, HMAC: string(a.HMAC), Note: a.Note, CreatedAt: a.CreatedAt, Version: a.Version, Domain: domain.Show(a.Domain),
 		Networks: mapped(a.Networks, func(n netip.Prefix) string { return n.String() }),
 	}
 }
@@ -38,6 +39,9 @@ func networksOf(texts []string) ([]netip.Prefix, error) {
 func (a *API) addAgent(ctx context.Context, r *request) (answer, error) {
 	in, err := decode[client.NewAgent](r)
 	if err != nil {
+		return answer{}, err
+	}
+	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	networks, err := networksOf(in.Networks)

@@ -24,6 +24,7 @@ import (
 	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
@@ -58,6 +59,7 @@ type Store interface {
 type Config struct {
 	Users         *user.Registry
 	Groups        *user.Groups
+	Domains       *domain.Registry
 	Profiles      *profile.Registry
 	Policies      *policy.Registry
 	Tokens        *token.Registry
@@ -139,6 +141,12 @@ func (a *API) routes() []route {
 		{"GET /v1/groups/{group}", access.Read, a.showGroup, nil},
 		{"PATCH /v1/groups/{group}", access.ManageUsers, a.editGroup, nil},
 		{"DELETE /v1/groups/{group}", access.ManageUsers, a.deleteGroup, nil},
+		{"POST /v1/domains", access.ManageDomains, a.addDomain, nil},
+		{"GET /v1/domains", access.Read, a.listDomains, nil},
+		{"GET /v1/domains/{domain}", access.Read, a.showDomain, nil},
+		{"PATCH /v1/domains/{domain}", access.ManageDomains, a.editDomain, nil},
+		{"DELETE /v1/domains/{domain}", access.ManageDomains, a.deleteDomain, nil},
+		{"POST /v1/domains/{domain}/objects", access.ManageDomains, a.putObjects, nil},
 		{"POST /v1/groups/{group}/members", access.ManageUsers, a.changeMembers, nil},
 
 		{"GET /v1/devices", access.Read, a.listDevices, nil},

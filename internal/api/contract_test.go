@@ -97,7 +97,7 @@ func init() {
 		client.TokenPolicy{}, client.TokenPolicyEdit{}, client.LockoutPolicy{}, client.LockoutPolicyEdit{}, client.PolicySet{}, client.Settings{}, client.SettingsEdit{}, client.Token{}, client.Pending{}, client.TokenPage{},
 		client.NewTokens{}, client.CreatedTokens{}, client.TokenFile{}, client.BackupRequest{}, client.ImportedTokens{}, client.Assignment{}, client.Distribution{},
 		client.Redistribution{}, client.Issue{}, client.Delivery{}, client.Revocation{}, client.PIN{}, client.Tokencodes{}, client.Emergency{}, client.Loss{}, client.LostToken{}, client.Replacement{}, client.Check{}, client.Decision{}, client.PINRules{},
-		client.BulkAssignment{}, client.AssignmentPair{}, client.AssignmentRow{}, client.Assignments{}, client.Group{}, client.NewGroup{}, client.GroupEdit{}, client.GroupPage{}, client.MemberChange{}, client.MembersChanged{}, client.UserFile{}, client.AppliedUsers{}, client.AppliedUser{},
+		client.BulkAssignment{}, client.AssignmentPair{}, client.AssignmentRow{}, client.Assignments{}, client.Group{}, client.NewGroup{}, client.GroupEdit{}, client.GroupPage{}, client.MemberChange{}, client.MembersChanged{}, client.Domain{}, client.ObjectCounts{}, client.NewDomain{}, client.DomainEdit{}, client.DomainList{}, client.DomainObjects{}, client.UserFile{}, client.AppliedUsers{}, client.AppliedUser{},
 		client.RADIUSClient{}, client.NewRADIUSClient{}, client.RADIUSClientEdit{}, client.RADIUSClientList{}, client.RADIUSAttribute{},
 		client.APIKey{}, client.NewAPIKey{}, client.CreatedAPIKey{}, client.APIKeyList{}, client.Agent{}, client.NewAgent{}, client.AgentEdit{},
 		client.AgentList{}, client.AgentCredential{}, client.NewAgentCredential{}, client.CreatedAgentCredential{}, client.AgentCredentialEdit{},

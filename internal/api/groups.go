@@ -5,16 +5,20 @@ import (
 	"net/http"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
 func groupOf(g user.Group) client.Group {
-	return client.Group{Group: g.Name, Note: g.Note, Members: g.Members, CreatedAt: g.CreatedAt, Version: g.Version}
+	return client.Group{Group: g.Name, Note: g.Note, Members: g.Members, Domain: domain.Show(g.Domain), CreatedAt: g.CreatedAt, Version: g.Version}
 }
 
 func (a *API) addGroup(ctx context.Context, r *request) (answer, error) {
 	in, err := decode[client.NewGroup](r)
 	if err != nil {
+		return answer{}, err
+	}
+	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	g, err := a.Groups.Add(ctx, in.Group, in.Note)
@@ -25,6 +29,10 @@ func (a *API) addGroup(ctx context.Context, r *request) (answer, error) {
 }
 
 func (a *API) listGroups(ctx context.Context, r *request) (answer, error) {
+	ctx, err := a.into(ctx, r.query("domain"))
+	if err != nil {
+		return answer{}, err
+	}
 	groups, err := a.Groups.List(ctx, user.GroupFilter{Query: r.query("query"), UserID: r.query("user_id"), After: r.query("after"), Limit: r.limit() + 1})
 	if err != nil {
 		return answer{}, err

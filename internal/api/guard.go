@@ -15,13 +15,14 @@ import (
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // Local answers requests that come over the admin socket: whoever may open it is a super administrator.
 func (a *API) Local() http.Handler {
-	return a.serve(func(*http.Request) (audit.Actor, error) {
-		return audit.Actor{Name: "socket", Role: string(access.SuperAdmin)}, nil
+	return a.serve(func(*http.Request) (audit.Actor, domain.Scope, error) {
+		return audit.Actor{Name: "socket", Role: string(access.SuperAdmin)}, domain.Scope{}, nil
 	})
 }
 
@@ -30,10 +31,10 @@ func (a *API) Public() http.Handler { return a.serve(a.holder) }
 
 // holder finds out whose API key a request carries. Refusals all look alike. A source that sends
 // wrong keys is refused before its key is looked at, right or wrong, or the limit would limit nothing.
-func (a *API) holder(r *http.Request) (audit.Actor, error) {
+func (a *API) holder(r *http.Request) (audit.Actor, domain.Scope, error) {
 	source := sourceOf(r)
 	if !a.guesses.allows(source) {
-		return audit.Actor{}, fault.New(fault.TooMany, "too many wrong API keys came from this address: wait a minute")
+		return audit.Actor{}, domain.Scope{}, fault.New(fault.TooMany, "too many wrong API keys came from this address: wait a minute")
 	}
 	// The scheme is compared without regard to case (RFC 9110 section 11.1).
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -45,9 +46,10 @@ func (a *API) holder(r *http.Request) (audit.Actor, error) {
 		a.guesses.count(source)
 	}
 	if err != nil {
-		return audit.Actor{}, err
+		return audit.Actor{}, domain.Scope{}, err
 	}
-	return audit.Actor{Name: "key:" + k.Name, Role: string(k.Role), Client: source.String()}, nil
+	scope, err := a.Domains.Scope(r.Context(), k.Domain)
+	return audit.Actor{Name: "key:" + k.Name, Role: string(k.Role), Client: source.String()}, scope, err
 }
 
 // sourceOf is the address that a request came from; the zero address if there is none.
@@ -68,7 +70,7 @@ var correlationID = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
 
 // serve gives a request its correlation ID and its actor, hands it to its route and logs that it was there:
 // the route and not the address, which holds names.
-func (a *API) serve(who func(*http.Request) (audit.Actor, error)) http.Handler {
+func (a *API) serve(who func(*http.Request) (audit.Actor, domain.Scope, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get("X-Correlation-ID")
 		if !correlationID.MatchString(id) {
@@ -86,13 +88,13 @@ func (a *API) serve(who func(*http.Request) (audit.Actor, error)) http.Handler {
 			a.Logger.InfoContext(r.Context(), "request", "route", r.Pattern, "status", seen.code, "actor", audit.ActorFrom(r.Context()).Name,
 				"client", r.RemoteAddr, "duration", a.Now().Sub(begun), "correlation_id", id)
 		}()
-		actor, err := who(r)
+		actor, scope, err := who(r)
 		if err != nil {
 			r = r.WithContext(audit.WithActor(r.Context(), audit.Actor{Name: "unknown"}))
 			a.refuse(seen, r, err)
 			return
 		}
-		r = r.WithContext(audit.WithActor(r.Context(), actor))
+		r = r.WithContext(domain.WithScope(audit.WithActor(r.Context(), actor), scope))
 		a.mux.ServeHTTP(seen, r)
 	})
 }
@@ -117,6 +119,9 @@ func (a *API) guard(t route, op *operation) http.Handler {
 		actor := audit.ActorFrom(r.Context())
 		if t.need != "" && !access.Role(actor.Role).May(t.need) {
 			return answer{}, fault.New(fault.Forbidden, "role %s may not do this: it takes the right %s", actor.Role, t.need)
+		}
+		if err := a.reach(r.Context(), t.pattern, r.PathValue); err != nil {
+			return answer{}, err
 		}
 		in, err := op.accept(w, r)
 		if err != nil {
@@ -184,7 +189,7 @@ func unknown(http.ResponseWriter, *http.Request) (answer, error) {
 // whoAmI tells the caller who it is taken for.
 func (a *API) whoAmI(ctx context.Context, _ *request) (answer, error) {
 	actor := audit.ActorFrom(ctx)
-	return ok(identity(actor))
+	return ok(identity(actor, domain.ScopeFrom(ctx)))
 }
 
 // document returns openapi.yaml.

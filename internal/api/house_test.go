@@ -26,6 +26,7 @@ import (
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
@@ -102,7 +103,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 	devices := &device.Registry{Store: db, Now: h.now}
 	policies := &policy.Registry{Store: db, Now: h.now}
 	h.API = try(New(Config{
-		Users: &user.Registry{Store: db, Now: h.now}, Groups: &user.Groups{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: h.now}, Policies: policies,
+		Users: &user.Registry{Store: db, Now: h.now}, Groups: &user.Groups{Store: db, Now: h.now}, Domains: &domain.Registry{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: h.now}, Policies: policies,
 		Tokens: &token.Registry{Store: db, Now: h.now}, Keys: &access.Registry{Store: db, Hash: keys, Now: h.now}, Records: made,
 		Agents:        &access.Agents{Store: db, Keys: keys, Now: h.now},
 		RADIUS:        &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now},

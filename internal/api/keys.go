@@ -8,21 +8,25 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 )
 
 // identity is what an actor is told of itself.
-func identity(actor audit.Actor) client.Identity {
+func identity(actor audit.Actor, scope domain.Scope) client.Identity {
 	rights := mapped(access.Role(actor.Role).Rights(), func(right access.Right) string { return string(right) })
-	return client.Identity{Actor: actor.Name, Role: actor.Role, Rights: rights}
+	return client.Identity{Actor: actor.Name, Role: actor.Role, Rights: rights, Domain: scope.Top()}
 }
 
 func keyOf(k access.Key) client.APIKey {
-	return client.APIKey{Name: k.Name, ID: k.ID, Role: string(k.Role), CreatedAt: k.CreatedAt, ExpiresAt: moment(k.ExpiresAt)}
+	return client.APIKey{Name: k.Name, ID: k.ID, Role: string(k.Role), Domain: domain.Show(k.Domain), CreatedAt: k.CreatedAt, ExpiresAt: moment(k.ExpiresAt)}
 }
 
 func (a *API) addKey(ctx context.Context, r *request) (answer, error) {
 	in, err := decode[client.NewAPIKey](r)
 	if err != nil {
+		return answer{}, err
+	}
+	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	k, text, err := a.Keys.Add(ctx, in.Name, access.Role(in.Role), time.Duration(in.LifeSeconds)*time.Second)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tallystick/tallystick/client"
@@ -123,4 +124,56 @@ func userFileRoutes(t *testing.T, h *house) {
 	refused(t, err, 422, "USER_INVALID")
 	_, err = c.User(ctx, "file-3")
 	refused(t, err, 404, "USER_NOT_FOUND")
+}
+
+func domainRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	d := try(c.AddDomain(ctx, client.NewDomain{Domain: "north sea", Note: "n"}))(t)
+	if d.Parent != "root" || d.Version != 1 || d.Note != "n" {
+		t.Errorf("added %+v", d)
+	}
+	try(c.AddDomain(ctx, client.NewDomain{Domain: "island", Parent: "north sea"}))(t)
+	for _, wrong := range []string{"root", "Root", " x", "a/b", strings.Repeat("x", 64)} {
+		_, err := c.AddDomain(ctx, client.NewDomain{Domain: wrong})
+		refused(t, err, 422, "DOMAIN_INVALID")
+	}
+	_, err := c.AddDomain(ctx, client.NewDomain{Domain: "island"})
+	refused(t, err, 409, "DOMAIN_EXISTS")
+	_, err = c.AddDomain(ctx, client.NewDomain{Domain: "x", Parent: "nowhere"})
+	refused(t, err, 404, "DOMAIN_NOT_FOUND")
+	_, err = c.AddUser(ctx, client.NewUser{UserID: "lost", Domain: "nowhere"})
+	refused(t, err, 404, "DOMAIN_NOT_FOUND")
+	island, note := "island", "north"
+	_, err = c.EditDomain(ctx, "north sea", 0, client.DomainEdit{Parent: &island})
+	refused(t, err, 422, "DOMAIN_INVALID")
+	edited := try(c.EditDomain(ctx, "north sea", 1, client.DomainEdit{Note: &note}))(t)
+	if edited.Note != note || edited.Version != 2 || edited.Parent != "root" {
+		t.Errorf("edited %+v", edited)
+	}
+	_, err = c.EditDomain(ctx, "north sea", 1, client.DomainEdit{Note: &note})
+	refused(t, err, 409, "CONFLICT")
+	try(c.AddUser(ctx, client.NewUser{UserID: "sailor", Domain: "island"}))(t)
+	if n := try(c.PutIntoDomain(ctx, "island", client.DomainObjects{Users: []string{"sailor"}}))(t); n.Users != 0 {
+		t.Errorf("moved %+v", n)
+	}
+	_, err = c.PutIntoDomain(ctx, "island", client.DomainObjects{Users: []string{"sailor", "nobody"}})
+	refused(t, err, 404, "USER_NOT_FOUND")
+	if shown := try(c.Domain(ctx, "island"))(t); shown.Objects.Users != 1 || shown.Parent != "north sea" {
+		t.Errorf("shown %+v", shown)
+	}
+	if root := try(c.Domain(ctx, "root"))(t); root.Parent != "" || root.Objects.Users == 0 {
+		t.Errorf("root %+v", root)
+	}
+	if page := try(c.Users(ctx, client.UserFilter{Domain: "north sea"}))(t); len(page.Users) != 1 || page.Users[0].Domain != "island" {
+		t.Errorf("users %+v", page)
+	}
+	refused(t, c.DeleteDomain(ctx, "north sea"), 409, "DOMAIN_IN_USE")
+	refused(t, c.DeleteDomain(ctx, "island"), 409, "DOMAIN_IN_USE")
+	must(t, c.DeleteUser(ctx, "sailor"))
+	must(t, c.DeleteDomain(ctx, "island"))
+	refused(t, c.DeleteDomain(ctx, "island"), 404, "DOMAIN_NOT_FOUND")
+	if all := try(c.Domains(ctx))(t); len(all) != 2 || all[0].Domain != "root" || all[1].Domain != "north sea" {
+		t.Errorf("listed %+v", all)
+	}
+	must(t, c.DeleteDomain(ctx, "north sea"))
 }

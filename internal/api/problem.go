@@ -18,10 +18,12 @@ var statuses = map[fault.Code]int{
 
 	fault.Unauthorized: http.StatusUnauthorized,
 	fault.Forbidden:    http.StatusForbidden,
+	fault.OutOfScope:   http.StatusForbidden,
 
 	fault.NotFound:        http.StatusNotFound,
 	fault.UserNotFound:    http.StatusNotFound,
 	fault.GroupNotFound:   http.StatusNotFound,
+	fault.DomainNotFound:  http.StatusNotFound,
 	fault.ProfileNotFound: http.StatusNotFound,
 	fault.DeviceNotFound:  http.StatusNotFound,
 	fault.DeviceDuplicate: http.StatusConflict,
@@ -34,6 +36,8 @@ var statuses = map[fault.Code]int{
 	fault.UserExists:       http.StatusConflict,
 	fault.UserInUse:        http.StatusConflict,
 	fault.GroupExists:      http.StatusConflict,
+	fault.DomainExists:     http.StatusConflict,
+	fault.DomainInUse:      http.StatusConflict,
 	fault.ProfileNameTaken: http.StatusConflict,
 	fault.ProfileInUse:     http.StatusConflict,
 	fault.TokenAssigned:    http.StatusConflict,

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/domain"
 )
 
 func radiusClientOf(c access.RADIUSClient) client.RADIUSClient {
@@ -14,7 +15,7 @@ func radiusClientOf(c access.RADIUSClient) client.RADIUSClient {
 		RADIUSClient: c.Name, Certificate: c.Certificate, PromptSet: string(c.Prompts), Challenges: c.Challenges,
 		RequireMessageAuthenticator: string(c.MessageAuthenticator), StripRealm: string(c.StripRealm), MaxQPS: c.MaxQPS,
 		ReplyAttributes: mapped(c.Attributes, func(a access.ReplyAttribute) client.RADIUSAttribute { return client.RADIUSAttribute(a) }),
-		CreatedAt:       c.CreatedAt, Version: c.Version,
+		CreatedAt:       c.CreatedAt, Version: c.Version, Domain: domain.Show(c.Domain),
 	}
 	if c.Address.IsValid() {
 		out.Address = c.Address.String()
@@ -38,6 +39,9 @@ func clientAddress(text string) (netip.Prefix, error) {
 func (a *API) addRADIUSClient(ctx context.Context, r *request) (answer, error) {
 	in, err := decode[client.NewRADIUSClient](r)
 	if err != nil {
+		return answer{}, err
+	}
+	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	address, err := clientAddress(in.Address)

@@ -12,7 +12,7 @@ import (
 // wrong with the request; with it, it never is.
 func TestRightsMatrix(t *testing.T) {
 	h := newHouse(t)
-	path := strings.NewReplacer("{user_id}", "nobody", "{profile}", "none", "{serial}", "999999999999", "{device_type}", "none", "{name}", "none", "{group}", "none")
+	path := strings.NewReplacer("{user_id}", "nobody", "{profile}", "none", "{serial}", "999999999999", "{device_type}", "none", "{name}", "none", "{group}", "none", "{domain}", "none")
 	for _, role := range access.Roles() {
 		key := h.key(role)
 		for _, route := range table() {

@@ -30,7 +30,7 @@ func TestEveryRoute(t *testing.T) {
 		walk func(*testing.T, *house)
 	}{
 		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"settings", settingsRoutes}, {"tokens", tokenRoutes},
-		{"groups", groupRoutes}, {"assignments", assignmentRoutes}, {"user files", userFileRoutes},
+		{"groups", groupRoutes}, {"assignments", assignmentRoutes}, {"user files", userFileRoutes}, {"domains", domainRoutes},
 		{"devices", deviceRoutes},
 		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"activity", activityRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes}, {"backup", backupRoutes},
 		{"reports", reportRoutes},

@@ -6,7 +6,7 @@ import (
 	"context"
 
 	"github.com/tallystick/tallystick/client"
-	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/token"
 )
@@ -17,11 +17,8 @@ func selectionOf(in client.Selection) (token.Selection, error) {
 	if err != nil {
 		return token.Selection{}, err
 	}
-	if in.Domain != "" {
-		return token.Selection{}, fault.New(fault.Invalid, "there are no security domains")
-	}
 	s := token.Selection{All: in.All, Serials: in.Serials, UserIDs: in.Users, Filter: token.Filter{
-		Group: in.Group, Profile: in.Profile, Distribution: token.Distribution(in.Distribution), Query: in.Query, ExpiresBefore: before,
+		Group: in.Group, Domain: domain.Parse(in.Domain), Profile: in.Profile, Distribution: token.Distribution(in.Distribution), Query: in.Query, ExpiresBefore: before,
 		Assigned: in.Assigned, Enabled: in.Enabled, Unconfirmed: in.Unconfirmed,
 	}}
 	if in.Undistributed {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/token"
@@ -65,6 +66,7 @@ func tokenOf(t token.Token, p policy.Token, s token.Situation) client.Token {
 		DistributedAt: moment(t.DistributedAt), ConfirmedAt: moment(t.ConfirmedAt), LastUsedAt: moment(t.Current.LastUsedAt),
 		IssueCount: t.IssueCount, IssuesCounted: t.IssuesCounted(), Tainted: t.Tainted, Version: t.Version,
 	}
+	out.Domain = domain.Show(t.Domain)
 	out.LostAt, out.Replaces, out.ReplacedBy = moment(t.LostAt), t.Replaces, t.ReplacedBy
 	if e := t.Emergency; e != nil {
 		out.Emergency = &client.Emergency{Kind: string(e.Kind), Until: e.Until, Left: e.Left(), LastUsedAt: moment(e.LastUsedAt)}
@@ -139,6 +141,9 @@ func (a *API) createTokens(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if ctx, err = a.into(ctx, in.Domain); err != nil {
+		return answer{}, err
+	}
 	birth, err := dayOf(in.Birth)
 	if err != nil {
 		return answer{}, err
@@ -171,6 +176,9 @@ func (a *API) importTokens(ctx context.Context, r *request) (answer, error) {
 func (a *API) listTokens(ctx context.Context, r *request) (answer, error) {
 	before, err := dayOf(r.query("expires_before"))
 	if err != nil {
+		return answer{}, err
+	}
+	if ctx, err = a.into(ctx, r.query("domain")); err != nil {
 		return answer{}, err
 	}
 	tokens, err := a.Tokens.List(ctx, token.Filter{

@@ -13,6 +13,9 @@ func (a *API) importUsers(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if ctx, err = a.into(ctx, in.Domain); err != nil {
+		return answer{}, err
+	}
 	l := user.Layout{Encoding: user.Encoding(in.Encoding), NoHeader: in.NoHeader, Columns: map[user.Field]string{}}
 	if in.Delimiter != "" {
 		l.Delimiter, _ = utf8.DecodeRuneInString(in.Delimiter)

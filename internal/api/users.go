@@ -7,6 +7,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -48,7 +49,7 @@ func (a *API) usersOf(ctx context.Context, users ...user.User) ([]client.User, e
 	return mapped(users, func(u user.User) client.User {
 		g := guards[u.ID]
 		return client.User{
-			UserID: u.ID, Name: u.Name, Mail: u.Mail, Enabled: u.Enabled, CreatedAt: u.CreatedAt, Version: u.Version,
+			UserID: u.ID, Name: u.Name, Mail: u.Mail, Enabled: u.Enabled, CreatedAt: u.CreatedAt, Version: u.Version, Domain: domain.Show(u.Domain),
 			Lockout: client.Lockout{Failures: failuresOf(g.Own, policies.Lockout, now), UnknownSources: failuresOf(g.Strange, policies.Lockout, now)},
 		}
 	}), nil
@@ -81,6 +82,9 @@ func (a *API) addUser(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if ctx, err = a.into(ctx, in.Domain); err != nil {
+		return answer{}, err
+	}
 	u, err := a.Users.Add(ctx, in.UserID, in.Name, in.Mail)
 	if err != nil {
 		return answer{}, err
@@ -98,6 +102,10 @@ func (a *API) listUsers(ctx context.Context, r *request) (answer, error) {
 		if _, err := a.Groups.Get(ctx, f.Group); err != nil {
 			return answer{}, err
 		}
+	}
+	ctx, err := a.into(ctx, r.query("domain"))
+	if err != nil {
+		return answer{}, err
 	}
 	users, err := a.Users.List(ctx, f)
 	if err != nil {

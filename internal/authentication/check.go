@@ -22,7 +22,7 @@ func (r *round) begin(j *job, q Request) error {
 
 // passcode decides a passcode, as the first answer of an attempt.
 func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialogue bool) error {
-	s, v, err := r.check(a.UserID, from, passcode, "")
+	s, v, err := r.check(j, a.UserID, from, passcode, "")
 	if err != nil {
 		return err
 	}
@@ -68,8 +68,8 @@ type verdict struct {
 }
 
 // check finds out whether a passcode is right. serial, if it is not "", names the only token that may have made it.
-func (r *round) check(userID string, from Source, passcode, serial string) (*subject, verdict, error) {
-	s := r.subjects[userID]
+func (r *round) check(j *job, userID string, from Source, passcode, serial string) (*subject, verdict, error) {
+	s := r.subject(j, userID)
 	var v verdict
 	switch {
 	case s == nil:

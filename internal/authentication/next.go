@@ -72,7 +72,7 @@ func (r *round) answer(j *job, in Answer) error {
 // standing is what an attempt is about, if user and token are still what they were when it began: nobody gets past a
 // lock, a disabled token or a new seed by having begun before. Else it denies and returns no token.
 func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState, error) {
-	s := r.subjects[a.UserID]
+	s := r.subject(j, a.UserID)
 	reason := ""
 	var t *tokenState
 	if s == nil {
@@ -141,7 +141,7 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 
 // reauthenticate decides the passcode with the new PIN. It has to be right at once.
 func (r *round) reauthenticate(j *job, a *Attempt, _ *subject, in Answer) error {
-	s, v, err := r.check(a.UserID, in.Source, in.Text, a.state.Serial)
+	s, v, err := r.check(j, a.UserID, in.Source, in.Text, a.state.Serial)
 	if err != nil {
 		return err
 	}

@@ -59,6 +59,7 @@ type Gathered struct {
 type Subject struct {
 	UserID  string
 	Enabled bool
+	Domain  string // security domain
 	Guard   Guard
 	Tokens  []token.Token
 }

@@ -1,6 +1,7 @@
 package authentication
 
 import (
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/token"
 )
 
@@ -17,6 +18,15 @@ func newSubject(s Subject) *subject {
 		out.tokens[i] = newTokenState(&s.Tokens[i])
 	}
 	return out
+}
+
+// subject is the user of that ID; nil if there is none, or if she is outside of the security domain that a job's caller is limited to.
+func (r *round) subject(j *job, userID string) *subject {
+	s := r.subjects[userID]
+	if s != nil && !domain.ScopeFrom(j.ctx).Covers(s.Domain) {
+		return nil
+	}
+	return s
 }
 
 // holding is the user's token with that serial, nil if there is none any more.

@@ -27,6 +27,7 @@ const (
 	Invalid       Code = "INVALID"        // the request is not well formed
 	Unauthorized  Code = "UNAUTHORIZED"   // who asks is not known
 	Forbidden     Code = "FORBIDDEN"      // who asks may not do this
+	OutOfScope    Code = "OUT_OF_SCOPE"   // who asks may do this, but not here: it is outside of the security domain
 	NotFound      Code = "NOT_FOUND"      // no such thing
 	Conflict      Code = "CONFLICT"       // changed meanwhile: read again
 	TooLarge      Code = "TOO_LARGE"      // input over a limit
@@ -49,6 +50,10 @@ const (
 	UserDisabled      Code = "USER_DISABLED" // a warning
 	GroupNotFound     Code = "GROUP_NOT_FOUND"
 	GroupExists       Code = "GROUP_EXISTS"
+	DomainNotFound    Code = "DOMAIN_NOT_FOUND"
+	DomainExists      Code = "DOMAIN_EXISTS"
+	DomainInvalid     Code = "DOMAIN_INVALID"
+	DomainInUse       Code = "DOMAIN_IN_USE"
 	ProfileNotFound   Code = "PROFILE_NOT_FOUND"
 	ProfileNameTaken  Code = "PROFILE_NAME_TAKEN"
 	ProfileNameBad    Code = "PROFILE_NAME_INVALID"

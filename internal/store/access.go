@@ -4,13 +4,14 @@ import (
 	"context"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-const apiKeyColumns columns = "id, name, role, hash, created_at, expires_at"
+const apiKeyColumns columns = "id, name, role, hash, created_at, expires_at, domain"
 
 func scanAPIKey(r row) (k access.Key, err error) {
-	err = r.Scan(&k.ID, &k.Name, &k.Role, &k.Hash, moment(&k.CreatedAt), moment(&k.ExpiresAt))
+	err = r.Scan(&k.ID, &k.Name, &k.Role, &k.Hash, moment(&k.CreatedAt), moment(&k.ExpiresAt), &k.Domain)
 	return k, err
 }
 
@@ -22,17 +23,26 @@ func (db *DB) APIKey(ctx context.Context, id string) (access.Key, error) {
 
 // APIKeys lists the keys by name.
 func (db *DB) APIKeys(ctx context.Context) ([]access.Key, error) {
-	return list(ctx, db, scanAPIKey, "SELECT "+string(apiKeyColumns)+" FROM api_key ORDER BY name")
+	var c conditions
+	db.within(ctx, &c)
+	return list(ctx, db, scanAPIKey, "SELECT "+string(apiKeyColumns)+" FROM api_key"+c.clause("name", 0), c.args...)
 }
 
 // AddAPIKey stores a new key; [fault.Conflict] if the name is taken.
 func (db *DB) AddAPIKey(ctx context.Context, k access.Key) error {
 	taken := fault.New(fault.Conflict, "there is an API key %q already: take another name, or delete that one", k.Name)
-	return db.change(ctx, taken, apiKeyColumns.insert("api_key"), k.ID, k.Name, k.Role, k.Hash, micros(k.CreatedAt), micros(k.ExpiresAt))
+	return db.Transact(ctx, func(ctx context.Context) error {
+		at, err := db.placed(ctx, k.Domain)
+		if err != nil {
+			return err
+		}
+		return db.change(ctx, taken, apiKeyColumns.insert("api_key"), k.ID, k.Name, k.Role, k.Hash, micros(k.CreatedAt), micros(k.ExpiresAt), at)
+	})
 }
 
 // DeleteAPIKey removes a key by name; [fault.NotFound].
 func (db *DB) DeleteAPIKey(ctx context.Context, name string) error {
-	missing := fault.New(fault.NotFound, "there is no API key %q", name)
-	return db.change(ctx, missing, "DELETE FROM api_key WHERE name = $1", name)
+	missing := domain.Outside(ctx, fault.New(fault.NotFound, "there is no API key %q", name), "API key %q", name)
+	within, args := db.andInScope(ctx, 1)
+	return db.change(ctx, missing, "DELETE FROM api_key WHERE name = $1"+within, append([]any{name}, args...)...)
 }

@@ -6,10 +6,11 @@ import (
 	"strings"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-const agentColumns columns = "id, name, retry, display_name, hmac, networks, note, created_at, version"
+const agentColumns columns = "id, name, retry, display_name, hmac, networks, note, created_at, version, domain"
 
 // agentID is what an agent is known by, in whatever case it is named.
 func agentID(name string) string { return strings.ToLower(name) }
@@ -19,12 +20,12 @@ func agentValues(a access.Agent) []any {
 	for _, n := range a.Networks {
 		networks = append(networks, n.String())
 	}
-	return []any{agentID(a.Name), a.Name, a.Retry, a.DisplayName, a.HMAC, strings.Join(networks, " "), a.Note, micros(a.CreatedAt), a.Version}
+	return []any{agentID(a.Name), a.Name, a.Retry, a.DisplayName, a.HMAC, strings.Join(networks, " "), a.Note, micros(a.CreatedAt), a.Version, a.Domain}
 }
 
 func scanAgent(r row) (a access.Agent, err error) {
 	var id, networks string
-	err = r.Scan(&id, &a.Name, &a.Retry, &a.DisplayName, &a.HMAC, &networks, &a.Note, moment(&a.CreatedAt), &a.Version)
+	err = r.Scan(&id, &a.Name, &a.Retry, &a.DisplayName, &a.HMAC, &networks, &a.Note, moment(&a.CreatedAt), &a.Version, &a.Domain)
 	if err != nil {
 		return a, err
 	}
@@ -41,18 +42,26 @@ func scanAgent(r row) (a access.Agent, err error) {
 // Agent returns an agent by its name in any case; [fault.NotFound]. Within a transaction the row is locked for change.
 func (db *DB) Agent(ctx context.Context, name string) (access.Agent, error) {
 	missing := fault.New(fault.NotFound, "there is no agent %q", name)
-	return one(ctx, db, missing, scanAgent, "SELECT "+string(agentColumns)+" FROM agent WHERE id = $1"+db.locked(ctx), agentID(name))
+	a, err := one(ctx, db, missing, scanAgent, "SELECT "+string(agentColumns)+" FROM agent WHERE id = $1"+db.locked(ctx), agentID(name))
+	return seen(ctx, a, a.Domain, err, missing, "agent", name)
 }
 
 // Agents lists the agents by name.
 func (db *DB) Agents(ctx context.Context) ([]access.Agent, error) {
-	return list(ctx, db, scanAgent, "SELECT "+string(agentColumns)+" FROM agent ORDER BY id")
+	var c conditions
+	db.within(ctx, &c)
+	return list(ctx, db, scanAgent, "SELECT "+string(agentColumns)+" FROM agent"+c.clause("id", 0), c.args...)
 }
 
 // AddAgent stores a new agent; [fault.Conflict] if the name is taken.
 func (db *DB) AddAgent(ctx context.Context, a access.Agent) error {
 	taken := fault.New(fault.Conflict, "there is an agent %q already: take another name", a.Name)
-	return db.change(ctx, taken, agentColumns.insert("agent"), agentValues(a)...)
+	return db.Transact(ctx, func(ctx context.Context) (err error) {
+		if a.Domain, err = db.placed(ctx, a.Domain); err != nil {
+			return err
+		}
+		return db.change(ctx, taken, agentColumns.insert("agent"), agentValues(a)...)
+	})
 }
 
 // SaveAgent stores a changed agent whose Version is still a.Version, and counts it up; else [fault.Conflict].
@@ -60,23 +69,24 @@ func (db *DB) SaveAgent(ctx context.Context, a access.Agent) error {
 	stale := fault.New(fault.Conflict, "agent %s was changed meanwhile: read it again", a.Name)
 	read := a.Version
 	a.Version++
-	return db.change(ctx, stale, agentColumns.update("agent", "id = $10 AND version = $11"), append(agentValues(a), agentID(a.Name), read)...)
+	return db.change(ctx, stale, agentColumns.update("agent", "id = $11 AND version = $12"), append(agentValues(a), agentID(a.Name), read)...)
 }
 
 // DeleteAgent removes an agent with its credentials; [fault.NotFound].
 func (db *DB) DeleteAgent(ctx context.Context, name string) error {
-	missing := fault.New(fault.NotFound, "there is no agent %q", name)
-	return db.change(ctx, missing, "DELETE FROM agent WHERE id = $1", agentID(name))
+	missing := domain.Outside(ctx, fault.New(fault.NotFound, "there is no agent %q", name), "agent %q", name)
+	within, args := db.andInScope(ctx, 1)
+	return db.change(ctx, missing, "DELETE FROM agent WHERE id = $1"+within, append([]any{agentID(name)}, args...)...)
 }
 
 const credentialColumns columns = "access_id, agent_id, hash, key_id, sealed, deprecated, note, created_at, expires_at"
 
 // credentialSelect reads credentials with the name of their agent.
-var credentialSelect = "SELECT agent.name, " + credentialColumns.of("agent_credential") + " FROM agent_credential JOIN agent ON agent.id = agent_id "
+var credentialSelect = "SELECT agent.name, agent.domain, " + credentialColumns.of("agent_credential") + " FROM agent_credential JOIN agent ON agent.id = agent_id "
 
 func scanCredential(r row) (c access.Credential, err error) {
 	var id string
-	err = r.Scan(&c.Agent, &c.ID, &id, &c.Hash, orZero(&c.Sealed.KeyID), &c.Sealed.Blob, &c.Deprecated, &c.Note, moment(&c.CreatedAt), moment(&c.ExpiresAt))
+	err = r.Scan(&c.Agent, &c.Domain, &c.ID, &id, &c.Hash, orZero(&c.Sealed.KeyID), &c.Sealed.Blob, &c.Deprecated, &c.Note, moment(&c.CreatedAt), moment(&c.ExpiresAt))
 	return c, err
 }
 
@@ -84,7 +94,8 @@ func noCredential() *fault.Error { return fault.New(fault.NotFound, "there is no
 
 // Credential returns a credential by its access ID; [fault.NotFound]. Within a transaction the row is locked for change.
 func (db *DB) Credential(ctx context.Context, id string) (access.Credential, error) {
-	return one(ctx, db, noCredential(), scanCredential, credentialSelect+"WHERE access_id = $1"+db.locked(ctx), id)
+	c, err := one(ctx, db, noCredential(), scanCredential, credentialSelect+"WHERE access_id = $1"+db.locked(ctx), id)
+	return seen(ctx, c, c.Domain, err, noCredential(), "credential", id)
 }
 
 // CredentialByHash returns a credential by the hash of its key; [fault.NotFound].

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
@@ -34,7 +35,11 @@ func eachChunk[T any](ctx context.Context, db *DB, scan func(row) (T, error), qu
 func (db *DB) LockUsers(ctx context.Context, ids []string) (map[string]user.User, error) {
 	found := make(map[string]user.User, len(ids))
 	err := eachChunk(ctx, db, scanUser, "SELECT "+string(userColumns)+" FROM user_account WHERE id", ids, "ORDER BY id"+db.locked(ctx),
-		func(u user.User) { found[u.ID] = u })
+		func(u user.User) {
+			if domain.ScopeFrom(ctx).Covers(u.Domain) {
+				found[u.ID] = u
+			}
+		})
 	return found, err
 }
 
@@ -54,10 +59,10 @@ func (db *DB) TokensHeld(ctx context.Context, userIDs []string) (map[string]int,
 	return held, err
 }
 
-const candidateSelect = "SELECT serial, user_id, nickname, effective_expiry, version FROM token WHERE "
+const candidateSelect = "SELECT serial, user_id, nickname, effective_expiry, version, domain FROM token WHERE "
 
 func scanCandidate(r row) (c token.Candidate, err error) {
-	err = r.Scan(&c.Serial, orZero(&c.UserID), &c.Nickname, moment(&c.EffectiveExpiry), &c.Version)
+	err = r.Scan(&c.Serial, orZero(&c.UserID), &c.Nickname, moment(&c.EffectiveExpiry), &c.Version, &c.Domain)
 	return c, err
 }
 
@@ -65,7 +70,11 @@ func scanCandidate(r row) (c token.Candidate, err error) {
 func (db *DB) Candidates(ctx context.Context, serials []string) (map[string]token.Candidate, error) {
 	found := make(map[string]token.Candidate, len(serials))
 	err := eachChunk(ctx, db, scanCandidate, candidateSelect+"serial", serials, "ORDER BY serial"+db.locked(ctx),
-		func(c token.Candidate) { found[c.Serial] = c })
+		func(c token.Candidate) {
+			if domain.ScopeFrom(ctx).Covers(c.Domain) {
+				found[c.Serial] = c
+			}
+		})
 	return found, err
 }
 
@@ -76,8 +85,9 @@ func (db *DB) NextCandidates(ctx context.Context, n int, notBefore time.Time) ([
 	if db.current(ctx) != nil {
 		lock = db.locksFree()
 	}
-	return list(ctx, db, scanCandidate,
-		candidateSelect+"user_id IS NULL AND lost_at IS NULL AND effective_expiry >= $1 ORDER BY effective_expiry, serial LIMIT $2"+lock, notBefore.UnixMicro(), n)
+	within, args := db.andInScope(ctx, 2)
+	return list(ctx, db, scanCandidate, candidateSelect+"user_id IS NULL AND lost_at IS NULL AND effective_expiry >= $1"+within+
+		" ORDER BY effective_expiry, serial LIMIT $2"+lock, append([]any{notBefore.UnixMicro(), n}, args...)...)
 }
 
 // What assigns many tokens: what token.Assign changes, and no other column.

@@ -14,7 +14,7 @@ const guardColumns columns = "user_id, own_count, own_since, own_locked_at, stra
 
 func scanSubject(r row) (s authentication.Subject, err error) {
 	g := &s.Guard
-	err = r.Scan(&s.Enabled, &g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt),
+	err = r.Scan(&s.Enabled, &s.Domain, &g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt),
 		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Version)
 	s.UserID = g.UserID
 	return s, err
@@ -23,7 +23,7 @@ func scanSubject(r row) (s authentication.Subject, err error) {
 // What Gather reads.
 var (
 	guardLock     = "SELECT 1 FROM user_guard WHERE user_id "
-	subjectSelect = "SELECT u.enabled, " + guardColumns.of("g") + " FROM user_guard AS g JOIN user_account AS u ON u.id = g.user_id WHERE g.user_id "
+	subjectSelect = "SELECT u.enabled, u.domain, " + guardColumns.of("g") + " FROM user_guard AS g JOIN user_account AS u ON u.id = g.user_id WHERE g.user_id "
 	attemptSelect = "SELECT " + string(attemptColumns) + " FROM attempt WHERE id "
 	keptSelect    = "SELECT request_key, expires_at, key_id, sealed FROM decision WHERE request_key "
 )

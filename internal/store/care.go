@@ -46,8 +46,10 @@ func (db *DB) NextTokens(ctx context.Context, n int, notBefore time.Time) ([]tok
 	return found, err
 }
 
-const donorSelect = "SELECT serial, effective_expiry FROM token WHERE user_id IS NULL AND lost_at IS NULL AND (effective_expiry, serial) > ($1, $2) " +
-	"ORDER BY effective_expiry, serial LIMIT $3"
+var donorSelect = [2]string{
+	"SELECT serial, effective_expiry FROM token WHERE user_id IS NULL AND lost_at IS NULL AND (effective_expiry, serial) > ($1, $2)",
+	" ORDER BY effective_expiry, serial LIMIT $3",
+}
 
 // Donors returns at most n unassigned tokens that are not lost, of those that come after one by last valid day and serial.
 // Within a transaction they are locked, and those that others have locked are passed over.
@@ -60,7 +62,8 @@ func (db *DB) Donors(ctx context.Context, after token.Donor, n int) ([]token.Don
 		err = r.Scan(&d.Serial, moment(&d.Until))
 		return d, err
 	}
-	return list(ctx, db, scan, donorSelect+lock, after.Until.UnixMicro(), after.Serial, n)
+	within, args := db.andInScope(ctx, 3)
+	return list(ctx, db, scan, donorSelect[0]+within+donorSelect[1]+lock, append([]any{after.Until.UnixMicro(), after.Serial, n}, args...)...)
 }
 
 // DeleteTokens removes tokens with their seeds and activation codes; [fault.Conflict] if one is gone.

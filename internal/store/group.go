@@ -8,12 +8,12 @@ import (
 	"github.com/tallystick/tallystick/internal/user"
 )
 
-const groupColumns columns = "name, note, created_at, version, search"
+const groupColumns columns = "name, note, created_at, version, search, domain"
 
-var groupSelect = "SELECT name, note, created_at, version, (SELECT COUNT(*) FROM group_member WHERE group_name = name) FROM user_group"
+var groupSelect = "SELECT name, note, created_at, version, domain, (SELECT COUNT(*) FROM group_member WHERE group_name = name) FROM user_group"
 
 func scanGroup(r row) (g user.Group, err error) {
-	err = r.Scan(&g.Name, &g.Note, moment(&g.CreatedAt), &g.Version, &g.Members)
+	err = r.Scan(&g.Name, &g.Note, moment(&g.CreatedAt), &g.Version, &g.Domain, &g.Members)
 	return g, err
 }
 
@@ -23,7 +23,8 @@ func noGroup(name string) *fault.Error {
 
 // Group returns a group; [fault.GroupNotFound]. Within a transaction the row is locked for change.
 func (db *DB) Group(ctx context.Context, name string) (user.Group, error) {
-	return one(ctx, db, noGroup(name), scanGroup, groupSelect+" WHERE name = $1"+db.locked(ctx), name)
+	g, err := one(ctx, db, noGroup(name), scanGroup, groupSelect+" WHERE name = $1"+db.locked(ctx), name)
+	return seen(ctx, g, g.Domain, err, noGroup(name), "group", name)
 }
 
 // Groups lists groups by name.
@@ -36,13 +37,20 @@ func (db *DB) Groups(ctx context.Context, f user.GroupFilter) ([]user.Group, err
 	if f.After != "" {
 		c.and("name > $%d", f.After)
 	}
+	db.within(ctx, &c)
 	return list(ctx, db, scanGroup, groupSelect+c.clause("name", f.Limit), c.args...)
 }
 
 // AddGroup stores a new group without members; [fault.GroupExists].
 func (db *DB) AddGroup(ctx context.Context, g user.Group) error {
 	taken := fault.New(fault.GroupExists, "there is a group %q already", g.Name)
-	return db.change(ctx, taken, groupColumns.insert("user_group"), g.Name, g.Note, micros(g.CreatedAt), g.Version, searchText(g.Name, g.Note))
+	return db.Transact(ctx, func(ctx context.Context) error {
+		at, err := db.placed(ctx, g.Domain)
+		if err != nil {
+			return err
+		}
+		return db.change(ctx, taken, groupColumns.insert("user_group"), g.Name, g.Note, micros(g.CreatedAt), g.Version, searchText(g.Name, g.Note), at)
+	})
 }
 
 // SaveGroup stores a changed note of a group whose Version is still g.Version, and counts it up; else [fault.Conflict].
@@ -59,10 +67,14 @@ func (db *DB) DeleteGroup(ctx context.Context, name string) error {
 
 // MemberIDs lists the members of a group by ID, at most limit; [fault.GroupNotFound].
 func (db *DB) MemberIDs(ctx context.Context, group string, limit int) ([]string, error) {
-	if _, err := one(ctx, db, noGroup(group), text, "SELECT name FROM user_group WHERE name = $1", group); err != nil {
+	if _, err := db.Group(ctx, group); err != nil {
 		return nil, err
 	}
-	return list(ctx, db, text, "SELECT user_id FROM group_member WHERE group_name = $1 ORDER BY user_id LIMIT $2", group, limit)
+	within, args := db.andInScope(ctx, 2)
+	if within != "" {
+		within = " AND user_id IN (SELECT id FROM user_account WHERE" + within[len(" AND"):] + ")"
+	}
+	return list(ctx, db, text, "SELECT user_id FROM group_member WHERE group_name = $1"+within+" ORDER BY user_id LIMIT $2", append([]any{group, limit}, args...)...)
 }
 
 // AddMembers adds users to a group and returns how many were not in it; the group and the users must exist.

@@ -380,8 +380,10 @@ func column[T any](rows [][]any, i int, as func(any) (T, error)) ([]T, error) {
 func (postgresEngine) Writers() int { return 4 }
 
 // Keys never change, so the locks let rows be referred to meanwhile.
-func (postgresEngine) locks() string     { return " FOR NO KEY UPDATE" }
-func (postgresEngine) locksFree() string { return " FOR NO KEY UPDATE SKIP LOCKED" }
+func (postgresEngine) locks() string       { return " FOR NO KEY UPDATE" }
+func (postgresEngine) locksShared() string { return " FOR KEY SHARE" }
+func (postgresEngine) locksAll() string    { return " FOR UPDATE" }
+func (postgresEngine) locksFree() string   { return " FOR NO KEY UPDATE SKIP LOCKED" }
 
 // logLock is the advisory lock of the audit log, one for each database.
 const logLock = 0x7461_6c6c_79

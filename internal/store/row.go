@@ -162,16 +162,6 @@ func (db *DB) atLast(ctx context.Context, changes ...bulk) error {
 	})
 }
 
-// at writes rows now, so that what follows sees them and finds out if it cannot be.
-func (db *DB) at(ctx context.Context, changes ...bulk) error {
-	return db.Transact(ctx, func(ctx context.Context) error {
-		if err := db.atLast(ctx, changes...); err != nil {
-			return err
-		}
-		return db.explain(db.current(ctx).flush(ctx))
-	})
-}
-
 // write writes rows now, before what follows.
 func (db *DB) write(ctx context.Context, changes ...bulk) error {
 	return db.Transact(ctx, func(ctx context.Context) error {

@@ -125,6 +125,8 @@ func (*sqliteEngine) Writers() int { return 1 }
 
 // A write transaction is alone from its beginning.
 func (*sqliteEngine) locks() string                               { return "" }
+func (*sqliteEngine) locksShared() string                         { return "" }
+func (*sqliteEngine) locksAll() string                            { return "" }
 func (*sqliteEngine) locksFree() string                           { return "" }
 func (*sqliteEngine) lockLog(context.Context, *transaction) error { return nil }
 

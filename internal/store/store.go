@@ -57,6 +57,10 @@ type engine interface {
 	Writers() int
 	// locks ends a SELECT that locks its rows until the end of the transaction.
 	locks() string
+	// locksShared ends one that keeps its rows from being deleted.
+	locksShared() string
+	// locksAll ends one that waits for those of locksShared.
+	locksAll() string
 	// locksFree ends one that passes over rows locked by others.
 	locksFree() string
 	// among ends a condition: one of the values, whose first placeholder is the one of that number.

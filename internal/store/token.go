@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/token"
 )
@@ -14,14 +15,14 @@ import (
 const tokenColumns columns = "serial, origin, birth, expiry, effective_expiry, user_id, assigned_at, assigned_by, enabled, " +
 	"pin_hash, pin_length, pin_set_at, pending_until, last_number, tainted, distribution, profile, method, device_id, nickname, " +
 	"distributed_at, confirmed_at, issue_count, created_at, version, search, pin_change, pin_history, pin_serial, " +
-	"lost_at, emergency, replaces, replaced_by, issues_forgiven, extension_count, extended_by, pin_used"
+	"lost_at, emergency, replaces, replaced_by, issues_forgiven, extension_count, extended_by, pin_used, domain"
 
 func tokenValues(t token.Token) []any {
 	return []any{t.Serial, t.Origin, micros(t.Birth), micros(t.Expiry), micros(t.EffectiveExpiry), orNull(t.UserID), micros(t.AssignedAt), t.AssignedBy, t.Enabled,
 		bytesOrNull(t.PIN.Hash), t.PIN.Length, micros(t.PIN.SetAt), micros(t.PendingUntil), t.LastNumber, t.Tainted, t.Distribution, orNull(t.Profile), t.Method, t.DeviceID, t.Nickname,
 		micros(t.DistributedAt), micros(t.ConfirmedAt), t.IssueCount, micros(t.CreatedAt), t.Version, searchText(t.Serial, t.UserID, t.Nickname),
 		t.PIN.MustChange, bytesOrNull(t.PIN.History), t.PIN.Serial, micros(t.LostAt), jsonOrNull[token.Emergency]{t.Emergency}, t.Replaces, t.ReplacedBy, t.IssuesForgiven, t.ExtensionCount, t.ExtendedBy,
-		t.Current.Settings.PINType != device.NoPIN}
+		t.Current.Settings.PINType != device.NoPIN, t.Domain}
 }
 
 const generationColumns columns = "serial, number, state, key_id, sealed, fingerprint, digits, interval_seconds, pin_type, made_at, delivered, " +
@@ -60,7 +61,7 @@ func (x *tokenRow) scan(r row) error {
 	err := r.Scan(&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
 		&t.PIN.Hash, &t.PIN.Length, moment(&t.PIN.SetAt), moment(&t.PendingUntil), &t.LastNumber, &t.Tainted, &t.Distribution, orZero(&t.Profile), &t.Method, &t.DeviceID, &t.Nickname,
 		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &t.PIN.MustChange, &t.PIN.History, &t.PIN.Serial,
-		moment(&t.LostAt), fromJSON(&t.Emergency), &t.Replaces, &t.ReplacedBy, &t.IssuesForgiven, &t.ExtensionCount, &t.ExtendedBy,
+		moment(&t.LostAt), fromJSON(&t.Emergency), &t.Replaces, &t.ReplacedBy, &t.IssuesForgiven, &t.ExtensionCount, &t.ExtendedBy, &t.Domain,
 		&g.Number, &x.state, &g.Sealed.KeyID, &g.Sealed.Blob, &g.Fingerprint, &g.Settings.Digits, &g.Settings.Interval, &g.Settings.PINType, moment(&g.MadeAt), &g.Delivered,
 		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &g.LastAgent, &accepted)
 	g.Accepted = string(accepted)
@@ -73,7 +74,11 @@ func (db *DB) tokens(ctx context.Context, clause string, args ...any) ([]token.T
 	if err != nil {
 		return nil, err
 	}
-	return assembled(rows), nil
+	all, scope := assembled(rows), domain.ScopeFrom(ctx)
+	if scope.Limited() { // whoever asks for tokens by their serials
+		all = slices.DeleteFunc(all, func(t token.Token) bool { return !scope.Covers(t.Domain) })
+	}
+	return all, nil
 }
 
 // assembled makes tokens of their rows.
@@ -98,7 +103,7 @@ var tokenSelect = [2]string{
 // Token returns a token; [fault.TokenNotFound]. Within a transaction it is
 // locked for change, with its generations: nobody else saves it or accepts a code of it.
 func (db *DB) Token(ctx context.Context, serial string) (token.Token, error) {
-	missing := fault.New(fault.TokenNotFound, "there is no token %s", serial)
+	missing := domain.Outside(ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
 	if lock := db.locked(ctx); lock != "" {
 		// The lock comes first: a statement that had to wait for it would go on with what it saw before.
 		held, err := list(ctx, db, text, "SELECT t.serial FROM token AS t JOIN token_generation AS g ON g.serial = t.serial WHERE t.serial = $1"+lock, serial)
@@ -121,13 +126,13 @@ func (db *DB) Token(ctx context.Context, serial string) (token.Token, error) {
 
 // Tokens lists tokens by serial. It locks nothing.
 func (db *DB) Tokens(ctx context.Context, f token.Filter) ([]token.Token, error) {
-	c := db.selecting(f)
+	c := db.selecting(ctx, f)
 	return db.tokens(ctx, c.clause("serial", f.Limit), c.args...)
 }
 
 // TokenSerials lists the serials of tokens in their order.
 func (db *DB) TokenSerials(ctx context.Context, f token.Filter) ([]string, error) {
-	c := db.selecting(f)
+	c := db.selecting(ctx, f)
 	return list(ctx, db, text, "SELECT serial FROM token"+c.clause("serial", f.Limit), c.args...)
 }
 
@@ -137,7 +142,7 @@ func (db *DB) TokensOf(ctx context.Context, userIDs []string, f token.Filter) (m
 	if userIDs = possible(userIDs); len(userIDs) == 0 {
 		return of, nil
 	}
-	c := db.selecting(f)
+	c := db.selecting(ctx, f)
 	among, args := db.among(len(c.args)+1, anys(userIDs))
 	c.where, c.args = append(c.where, "user_id "+among), append(c.args, args...)
 	scan := func(r row) (struct{}, error) {
@@ -151,7 +156,8 @@ func (db *DB) TokensOf(ctx context.Context, userIDs []string, f token.Filter) (m
 }
 
 // selecting are the conditions of a filter.
-func (db *DB) selecting(f token.Filter) (c conditions) {
+func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
+	db.within(ctx, &c)
 	c.containing(f.Query)
 	if f.Query != "" { // the notes too
 		c.where[0] = "(" + c.where[0] + ` OR serial IN (SELECT serial FROM token_note WHERE search LIKE $1 ESCAPE '\'))`
@@ -162,6 +168,10 @@ func (db *DB) selecting(f token.Filter) (c conditions) {
 	}
 	if f.Group != "" {
 		c.and("user_id IN (SELECT user_id FROM group_member WHERE group_name = $%d)", f.Group)
+	}
+	if f.Domain != "" {
+		c.and("domain <> '' AND domain IN (WITH RECURSIVE below (name) AS (SELECT name FROM security_domain WHERE name = $%d UNION SELECT d.name FROM security_domain AS d "+
+			"JOIN below ON d.parent = below.name) SELECT name FROM below)", f.Domain)
 	}
 	if f.Assigned != nil {
 		c.and("(user_id IS NOT NULL) = $%d", *f.Assigned)
@@ -211,8 +221,9 @@ func (db *DB) NextToken(ctx context.Context, notBefore time.Time) (token.Token, 
 		lock = db.locksFree()
 	}
 	none := fault.New(fault.NoToken, "there is no unassigned token that is valid on %s", notBefore.Format(time.DateOnly))
-	serial, err := one(ctx, db, none, text,
-		"SELECT serial FROM token WHERE user_id IS NULL AND lost_at IS NULL AND effective_expiry >= $1 ORDER BY effective_expiry, serial LIMIT 1"+lock, notBefore.UnixMicro())
+	within, args := db.andInScope(ctx, 1)
+	serial, err := one(ctx, db, none, text, "SELECT serial FROM token WHERE user_id IS NULL AND lost_at IS NULL AND effective_expiry >= $1"+within+
+		" ORDER BY effective_expiry, serial LIMIT 1"+lock, append([]any{notBefore.UnixMicro()}, args...)...)
 	if err != nil {
 		return token.Token{}, err
 	}
@@ -238,7 +249,12 @@ func (db *DB) AddTokens(ctx context.Context, tokens []token.Token) error {
 	}
 	added := bulk{insertToken, nil, taken}
 	var made generations
+	place := placer{db: db}
 	for _, t := range tokens {
+		var err error
+		if t.Domain, err = place.at(ctx, t.Domain); err != nil {
+			return err
+		}
 		added.rows = append(added.rows, tokenValues(t))
 		_ = db.eachGeneration(t, func(g token.Generation, state string) error {
 			made.add(t, g, state)
@@ -257,16 +273,21 @@ func (db *DB) eachGeneration(t token.Token, do func(g token.Generation, state st
 	return err
 }
 
-// What records are written with.
-var (
-	tokenFields = tokenColumns.typed("boolean", "enabled, tainted, pin_change, pin_used", "bytea", "pin_hash, pin_history",
+func typedToken(c columns) fields {
+	return c.typed("boolean", "enabled, tainted, pin_change, pin_used", "bytea", "pin_hash, pin_history",
 		"bigint", "birth, expiry, effective_expiry, assigned_at, pin_length, pin_set_at, pending_until, last_number, distributed_at, confirmed_at, "+
 			"issue_count, created_at, version, lost_at, issues_forgiven, extension_count")
+}
+
+// What records are written with.
+var (
+	tokenFields = typedToken(tokenColumns)
+	savedFields = typedToken(tokenColumns.without("domain")) // that is changed by MoveObjects
 	generationFields = generationColumns.typed("boolean", "delivered, live", "bytea", "sealed, fingerprint, accepted",
 		"bigint", "number, key_id, digits, interval_seconds, made_at, last_interval, clock_offset, bad_passcodes, last_used_at, version")
 
 	insertToken       = inserting("token", tokenFields)
-	saveToken         = updating("token", tokenFields, "serial text, version bigint", "")
+	saveToken         = updating("token", savedFields, "serial text, version bigint", "")
 	insertGeneration  = inserting("token_generation", generationFields)
 	insertFingerprint = inserting("seed_fingerprint", "fingerprint bytea, serial text, number bigint")
 	saveGeneration    = updating("token_generation", "state text, digits bigint, interval_seconds bigint, pin_type text, delivered boolean, bad_passcodes bigint, version bigint, live boolean",
@@ -327,7 +348,8 @@ func (db *DB) saveTokens(ctx context.Context, tokens []token.Token) error {
 		read := t.Version
 		t.Version++
 		after[i] = t
-		saved.rows = append(saved.rows, append(tokenValues(t), t.Serial, read))
+		values := tokenValues(t)
+		saved.rows = append(saved.rows, append(values[:len(values)-1], t.Serial, read)) // the last one is the domain
 	}
 	if err := db.write(ctx, saved); err != nil {
 		return err

@@ -8,23 +8,25 @@ import (
 	"github.com/tallystick/tallystick/internal/user"
 )
 
-const userColumns columns = "id, name, mail, enabled, created_at, version, search"
+const userColumns columns = "id, name, mail, enabled, created_at, version, search, domain"
 
 func userValues(u user.User) []any {
-	return []any{u.ID, u.Name, u.Mail, u.Enabled, micros(u.CreatedAt), u.Version, searchText(u.ID, u.Name, u.Mail)}
+	return []any{u.ID, u.Name, u.Mail, u.Enabled, micros(u.CreatedAt), u.Version, searchText(u.ID, u.Name, u.Mail), u.Domain}
 }
 
 func scanUser(r row) (u user.User, err error) {
 	var search string
-	err = r.Scan(&u.ID, &u.Name, &u.Mail, &u.Enabled, moment(&u.CreatedAt), &u.Version, &search)
+	err = r.Scan(&u.ID, &u.Name, &u.Mail, &u.Enabled, moment(&u.CreatedAt), &u.Version, &search, &u.Domain)
 	return u, err
 }
 
 // User returns a user; [fault.UserNotFound]. Within a transaction the row is locked for change.
 func (db *DB) User(ctx context.Context, id string) (user.User, error) {
-	missing := fault.New(fault.UserNotFound, "there is no user %q", id)
-	return one(ctx, db, missing, scanUser, "SELECT "+string(userColumns)+" FROM user_account WHERE id = $1"+db.locked(ctx), id)
+	u, err := one(ctx, db, noUser(id), scanUser, "SELECT "+string(userColumns)+" FROM user_account WHERE id = $1"+db.locked(ctx), id)
+	return seen(ctx, u, u.Domain, err, noUser(id), "user", id)
 }
+
+func noUser(id string) *fault.Error { return fault.New(fault.UserNotFound, "there is no user %q", id) }
 
 // Users lists users by ID.
 func (db *DB) Users(ctx context.Context, f user.Filter) ([]user.User, error) {
@@ -36,6 +38,7 @@ func (db *DB) Users(ctx context.Context, f user.Filter) ([]user.User, error) {
 	if f.After != "" {
 		c.and("id > $%d", f.After)
 	}
+	db.within(ctx, &c)
 	return list(ctx, db, scanUser, "SELECT "+string(userColumns)+" FROM user_account"+c.clause("id", f.Limit), c.args...)
 }
 
@@ -51,10 +54,15 @@ func (db *DB) AddUsers(ctx context.Context, users []user.User) error {
 		taken = fault.New(fault.UserExists, "there is a user %q already", users[0].ID)
 	}
 	accounts, guards := bulk{insertUser, nil, taken}, bulk{insertGuard, nil, taken}
+	place := placer{db: db}
 	for _, u := range users {
+		var err error
+		if u.Domain, err = place.at(ctx, u.Domain); err != nil {
+			return err
+		}
 		accounts.rows, guards.rows = append(accounts.rows, userValues(u)), append(guards.rows, []any{u.ID})
 	}
-	return db.at(ctx, accounts, guards)
+	return db.write(ctx, accounts, guards)
 }
 
 // SaveUser stores a changed user whose Version is still u.Version, and counts it up; else [fault.Conflict].
@@ -72,20 +80,19 @@ func (db *DB) SaveUsers(ctx context.Context, users []user.User) error {
 	for _, u := range users {
 		changed.rows = append(changed.rows, []any{u.Name, u.Mail, u.Enabled, searchText(u.ID, u.Name, u.Mail), u.Version + 1, u.ID, u.Version})
 	}
-	return db.at(ctx, changed)
+	return db.write(ctx, changed)
 }
 
 // How users are written.
 var (
-	insertUser  = inserting("user_account", "id text, name text, mail text, enabled boolean, created_at bigint, version bigint, search text")
+	insertUser  = inserting("user_account", "id text, name text, mail text, enabled boolean, created_at bigint, version bigint, search text, domain text")
 	insertGuard = inserting("user_guard", "user_id text")
 	updateUser  = updating("user_account", "name text, mail text, enabled boolean, search text, version bigint", "id text, version bigint", "")
 )
 
 // DeleteUser removes a user; [fault.UserInUse] while tokens are assigned.
 func (db *DB) DeleteUser(ctx context.Context, id string) error {
-	missing := fault.New(fault.UserNotFound, "there is no user %q", id)
-	err := db.change(ctx, missing, "DELETE FROM user_account WHERE id = $1", id)
+	err := db.change(ctx, noUser(id), "DELETE FROM user_account WHERE id = $1", id)
 	if errors.Is(err, fault.Conflict) {
 		return fault.New(fault.UserInUse, "user %s still holds tokens", id)
 	}

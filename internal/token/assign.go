@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -54,6 +55,7 @@ type Candidate struct {
 	Serial          string
 	UserID          string // "" while unassigned
 	Nickname        string
+	Domain          string // security domain
 	EffectiveExpiry time.Time
 	Version         int
 }
@@ -149,7 +151,7 @@ func (r *Registry) pairing(ctx context.Context, b Bulk) (*pairing, error) {
 		if serials != nil {
 			p.rows[i].Serial = serials[i]
 		}
-		if p.judge(i, mayGet(known, held, id, settings.MaxTokensPerUser)) {
+		if p.judge(i, mayGet(ctx, known, held, id, settings.MaxTokensPerUser)) {
 			eligible = append(eligible, i)
 		}
 		if u, is := known[id]; is && !u.Enabled && p.rows[i].OK {
@@ -171,9 +173,9 @@ func (p *pairing) judge(i int, err *fault.Error) bool {
 	return row.OK
 }
 
-func mayGet(known map[string]user.User, held map[string]int, id string, most int) *fault.Error {
+func mayGet(ctx context.Context, known map[string]user.User, held map[string]int, id string, most int) *fault.Error {
 	if _, is := known[id]; !is {
-		return fault.New(fault.UserNotFound, "there is no user %q", id)
+		return domain.Outside(ctx, fault.New(fault.UserNotFound, "there is no user %q", id), "user %q", id)
 	}
 	if held[id] >= most {
 		return fault.New(fault.TokenLimit, "%s holds %d tokens, and the limit is %d: unassign one first", id, held[id], most)
@@ -212,7 +214,7 @@ func (r *Registry) pairChosen(ctx context.Context, p *pairing, eligible []int, s
 		row := &p.rows[i]
 		c, is := found[row.Serial]
 		if !is {
-			p.judge(i, fault.New(fault.TokenNotFound, "there is no token %s", row.Serial))
+			p.judge(i, domain.Outside(ctx, fault.New(fault.TokenNotFound, "there is no token %s", row.Serial), "token %s", row.Serial))
 			continue
 		}
 		t := Token{Serial: c.Serial, UserID: c.UserID, EffectiveExpiry: c.EffectiveExpiry}

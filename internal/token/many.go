@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 )
@@ -70,7 +71,7 @@ func (c *crowd) each(serials []string, do func(*crowd, *Token) (note string, err
 		first[serial] = i
 		t := c.tokens[serial]
 		if t == nil {
-			o.Err = fault.New(fault.TokenNotFound, "there is no token %s", serial)
+			o.Err = domain.Outside(c.ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
 			continue
 		}
 		if o.Note, o.Err = do(c, t); o.Err != nil && !refused(o.Err) {

@@ -16,6 +16,7 @@ import (
 type Filter struct {
 	UserID        string
 	Group         string // that the user is a member of
+	Domain        string // security domain that the token is in, or that is above its own
 	Assigned      *bool
 	Enabled       *bool
 	Distribution  Distribution

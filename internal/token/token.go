@@ -165,6 +165,7 @@ type Token struct {
 	// takes over from this one; "" if none.
 	Replaces, ReplacedBy string
 
+	Domain    string // security domain
 	CreatedAt time.Time
 	Version   int // grows with every change
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -177,7 +178,7 @@ func (a *application) findGroups(ctx context.Context) error {
 	}
 	slices.Sort(a.missing)
 	for _, name := range a.missing {
-		g := Group{Name: name, CreatedAt: a.Now().UTC(), Version: 1}
+		g := Group{Name: name, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: a.Now().UTC(), Version: 1}
 		if err := g.check(); err != nil {
 			return err
 		}
@@ -198,17 +199,22 @@ func (a *application) part(ctx context.Context, order []int) error {
 	for n, i := range order {
 		ids[n] = a.entries[i].ID
 	}
-	known, err := a.Store.LockUsers(ctx, ids)
+	known, err := a.Store.LockUsers(domain.WithScope(ctx, domain.Scope{}), ids) // also those that are elsewhere
 	if err != nil {
 		return err
 	}
+	scope := domain.ScopeFrom(ctx)
 	member, err := a.Store.Memberships(ctx, ids)
 	if err != nil {
 		return err
 	}
-	var added, changed []User
+	var fresh, changed []User
 	for _, i := range order {
 		e := a.entries[i]
+		if u, is := known[e.ID]; is && !scope.Covers(u.Domain) {
+			a.fail(i, fault.New(fault.OutOfScope, "the user ID %s is taken, outside of your security domain", e.ID))
+			continue
+		}
 		if g := slices.IndexFunc(e.Groups, func(g string) bool { return !a.groups[g] }); g >= 0 {
 			a.fail(i, fault.New(fault.GroupNotFound, "there is no group %q for user %s", e.Groups[g], e.ID))
 			continue
@@ -223,14 +229,14 @@ func (a *application) part(ctx context.Context, order []int) error {
 		before, is := known[e.ID]
 		u := before
 		if !is {
-			u = User{ID: e.ID, Enabled: true, CreatedAt: a.Now().UTC(), Version: 1}
+			u = User{ID: e.ID, Enabled: true, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: a.Now().UTC(), Version: 1}
 		}
 		differs := e.on(&u)
 		a.rows[i].Action = actionOf(is, before, u, differs || joins)
 		switch {
 		case !is:
-			added = append(added, u)
-			a.events = append(a.events, audit.New(ctx, a.Now(), "user.add", "user:"+u.ID, audit.Details{"name": u.Name, "mail": u.Mail, "enabled": u.Enabled}))
+			fresh = append(fresh, u)
+			a.events = append(a.events, audit.New(ctx, a.Now(), "user.add", "user:"+u.ID, added(u)))
 		case differs:
 			changed = append(changed, u)
 			a.events = append(a.events, audit.New(ctx, a.Now(), "user.edit", "user:"+u.ID, audit.Details{
@@ -242,7 +248,7 @@ func (a *application) part(ctx context.Context, order []int) error {
 		a.events = nil
 		return nil
 	}
-	if err := a.Store.AddUsers(ctx, added); err != nil {
+	if err := a.Store.AddUsers(ctx, fresh); err != nil {
 		return err
 	}
 	if err := a.Store.SaveUsers(ctx, changed); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -14,7 +15,8 @@ import (
 type Group struct {
 	Name      string
 	Note      string
-	Members   int // how many
+	Members   int    // how many
+	Domain    string // security domain
 	CreatedAt time.Time
 	Version   int // grows with every change of name or note; members come and go without
 }
@@ -62,7 +64,7 @@ const MaxMembers = 100_000
 
 // Add stores a new group without members.
 func (r *Groups) Add(ctx context.Context, name, note string) (Group, error) {
-	g := Group{Name: name, Note: note, CreatedAt: r.Now().UTC(), Version: 1}
+	g := Group{Name: name, Note: note, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: r.Now().UTC(), Version: 1}
 	if err := g.check(); err != nil {
 		return Group{}, err
 	}
@@ -142,7 +144,7 @@ func (r *Groups) Change(ctx context.Context, name string, add, remove []string) 
 		}
 		for _, id := range add {
 			if _, is := known[id]; !is {
-				return fault.New(fault.UserNotFound, "there is no user %q: no member was added or removed", id)
+				return domain.Outside(ctx, fault.New(fault.UserNotFound, "there is no user %q: no member was added or removed", id), "user %q", id)
 			}
 		}
 		if added, err = r.Store.AddMembers(ctx, name, add); err != nil {

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -21,6 +22,7 @@ type User struct {
 	Name      string
 	Mail      string
 	Enabled   bool
+	Domain    string // security domain
 	CreatedAt time.Time
 	Version   int // grows with every change
 }
@@ -75,7 +77,7 @@ type Registry struct {
 
 // Add stores a new user, enabled.
 func (r *Registry) Add(ctx context.Context, id, name, mail string) (User, error) {
-	u := User{ID: id, Name: name, Mail: mail, Enabled: true, CreatedAt: r.Now().UTC(), Version: 1}
+	u := User{ID: id, Name: name, Mail: mail, Enabled: true, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: r.Now().UTC(), Version: 1}
 	if err := u.check(); err != nil {
 		return User{}, err
 	}
@@ -83,9 +85,14 @@ func (r *Registry) Add(ctx context.Context, id, name, mail string) (User, error)
 		if err := r.Store.AddUser(ctx, u); err != nil {
 			return err
 		}
-		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.add", "user:"+id, audit.Details{"name": name, "mail": mail}))
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.add", "user:"+id, added(u)))
 	})
 	return u, err
+}
+
+// added is what is told of a new user.
+func added(u User) audit.Details {
+	return audit.Details{"name": u.Name, "mail": u.Mail, "enabled": u.Enabled, "domain": domain.Show(u.Domain)}
 }
 
 // Get returns a user.

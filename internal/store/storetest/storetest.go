@@ -15,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
@@ -33,6 +34,7 @@ type Store interface {
 	seed.KeyStore
 	user.Store
 	user.GroupStore
+	domain.Store
 	profile.Store
 	device.Store
 	policy.Store
@@ -74,7 +76,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		test func(*testing.T, fixture)
 	}{
 		{"users", users}, {"user texts", userTexts},
-		{"groups", groups}, {"users are applied", applying}, {"users that cannot be applied", applyingWhatCannotBe}, {"many are assigned", assignAll}, {"many are refused", assignRefusals}, {"the next ones are assigned", assignNextOnes},
+		{"groups", groups}, {"domains are a tree", domainTree}, {"domains limit what is seen", scopes}, {"objects move between domains", moves}, {"users are applied", applying}, {"users that cannot be applied", applyingWhatCannotBe}, {"many are assigned", assignAll}, {"many are refused", assignRefusals}, {"the next ones are assigned", assignNextOnes},
 		{"profiles", profiles}, {"profiles in use", profilesInUse}, {"profiles move", profilesMove},
 		{"device definitions", deviceDefinitions},
 		{"policies", policies}, {"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/domain"
+)
+
+func domainOf(d domain.Domain) client.Domain {
+	out := client.Domain{Domain: domain.Show(d.Name), Note: d.Note, Version: d.Version, CreatedAt: moment(d.CreatedAt)}
+	if d.Name != domain.Root {
+		out.Parent = domain.Show(d.Parent)
+	}
+	return out
+}
+
+func (a *API) addDomain(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.NewDomain](r)
+	if err != nil {
+		return answer{}, err
+	}
+	parent := domain.Parse(in.Parent)
+	if in.Parent == "" {
+		parent = domain.ScopeFrom(ctx).Top()
+	}
+	d, err := a.Domains.Add(ctx, in.Domain, parent, in.Note)
+	if err != nil {
+		return answer{}, err
+	}
+	return created(at("domains", d.Name), d.Version, domainOf(d))
+}
+
+func (a *API) listDomains(ctx context.Context, _ *request) (answer, error) {
+	all, err := a.Domains.List(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	if !domain.ScopeFrom(ctx).Limited() {
+		all = append([]domain.Domain{{Version: 1}}, all...)
+	}
+	return ok(client.DomainList{Domains: mapped(all, domainOf)})
+}
+
+func (a *API) showDomain(ctx context.Context, r *request) (answer, error) {
+	d, counts, err := a.Domains.Get(ctx, domain.Parse(r.PathValue("domain")))
+	if err != nil {
+		return answer{}, err
+	}
+	out := domainOf(d)
+	out.Objects = &client.ObjectCounts{
+		Users: counts[domain.Users], Tokens: counts[domain.Tokens], Groups: counts[domain.Groups], Agents: counts[domain.Agents],
+		RADIUSClients: counts[domain.RADIUSClients], APIKeys: counts[domain.APIKeys],
+	}
+	return versioned(http.StatusOK, d.Version, out)
+}
+
+func (a *API) editDomain(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.DomainEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	d, err := a.Domains.Edit(ctx, domain.Parse(r.PathValue("domain")), r.version, func(d *domain.Domain) {
+		if in.Parent != nil {
+			d.Parent = domain.Parse(*in.Parent)
+		}
+		set(&d.Note, in.Note)
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, d.Version, domainOf(d))
+}
+
+func (a *API) deleteDomain(ctx context.Context, r *request) (answer, error) {
+	return done(a.Domains.Delete(ctx, domain.Parse(r.PathValue("domain"))))
+}
+
+func (a *API) putObjects(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.DomainObjects](r)
+	if err != nil {
+		return answer{}, err
+	}
+	moved, err := a.Domains.Put(ctx, domain.Parse(r.PathValue("domain")), map[domain.Kind][]string{
+		domain.Users: in.Users, domain.Tokens: in.Tokens, domain.Groups: in.Groups, domain.Agents: in.Agents, domain.RADIUSClients: in.RADIUSClients,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.ObjectCounts{Users: moved[domain.Users], Tokens: moved[domain.Tokens], Groups: moved[domain.Groups], Agents: moved[domain.Agents],
+		RADIUSClients: moved[domain.RADIUSClients]})
+}

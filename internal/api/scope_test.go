@@ -1,0 +1,257 @@
+package api
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/access"
+)
+
+// estate is a deployment with two domains, berlin and rome, each with one of everything; the keys of berlin's are limited to it.
+type estate struct {
+	*house
+	inside, outside map[string]string // names of what is in berlin and in rome, by the names of path values
+	key             string            // of a super administrator of berlin
+	berlin          *client.Client    // with that key
+}
+
+func newEstate(t *testing.T) *estate {
+	h := newHouse(t)
+	ctx, c := t.Context(), h.admin
+	e := &estate{house: h, inside: map[string]string{}, outside: map[string]string{}}
+	for at, names := range map[string]map[string]string{"berlin": e.inside, "rome": e.outside} {
+		try(c.AddDomain(ctx, client.NewDomain{Domain: at}))(t)
+		try(c.AddUser(ctx, client.NewUser{UserID: at + "-user", Domain: at}))(t)
+		try(c.AddGroup(ctx, client.NewGroup{Group: at + "-group", Domain: at}))(t)
+		serials := try(c.CreateTokens(ctx, client.NewTokens{Count: 2, Domain: at}))(t)
+		try(c.Assign(ctx, serials[0], at+"-user"))(t)
+		try(c.AddAgent(ctx, client.NewAgent{Agent: at + "-agent", Domain: at}))(t)
+		made := try(c.AddAgentCredential(ctx, at+"-agent", client.NewAgentCredential{}))(t)
+		try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: at + "-vpn", Certificate: at + ".example.com", Domain: at}))(t)
+		key := try(c.AddAPIKey(ctx, client.NewAPIKey{Name: at + "-vpn", Role: "super_admin", Domain: at}))(t)
+		if at == "berlin" {
+			e.key = string(key.Key)
+		}
+		maps.Copy(names, map[string]string{"user_id": at + "-user", "group": at + "-group", "serial": serials[0], "free": serials[1], "domain": at,
+			"agent": at + "-agent", "name": at + "-vpn", "access_id": made.AccessID})
+	}
+	e.berlin = try(client.New(h.public.URL, e.key, &http.Client{Transport: h}))(t)
+	return e
+}
+
+// rome is all that is to be seen of the other domain.
+func (e *estate) rome() []any {
+	ctx, t, c := e.t.Context(), e.t, e.admin
+	return []any{
+		try(c.Users(ctx, client.UserFilter{Domain: "rome"}))(t), try(c.Tokens(ctx, client.TokenFilter{Domain: "rome"}))(t), try(c.Groups(ctx, client.GroupFilter{Domain: "rome"}))(t),
+		try(c.Agent(ctx, "rome-agent"))(t), try(c.AgentCredentials(ctx, "rome-agent"))(t), try(c.RADIUSClient(ctx, "rome-vpn"))(t), try(c.Domain(ctx, "rome"))(t),
+	}
+}
+
+// aBody is what each route takes that needs a body to come as far as its handler.
+var aBody = map[string]string{
+	"PATCH /v1/groups/{group}": `{"note":"x"}`, "POST /v1/groups/{group}/members": `{"remove":["x"]}`, "PATCH /v1/domains/{domain}": `{"note":"x"}`,
+	"POST /v1/domains/{domain}/objects": `{"users":["berlin-user"]}`, "PATCH /v1/radius-clients/{name}": `{"max_qps":1}`, "PATCH /v1/agents/{agent}": `{"note":"x"}`,
+	"POST /v1/agents/{agent}/credentials": `{}`, "PATCH /v1/agent-credentials/{access_id}": `{"note":"x"}`,
+}
+
+// A key that is limited to a domain meets each route with what is in another domain: it is told the same as for what there is not,
+// and nothing changes there. Routes that are about the whole deployment are closed to it.
+func TestAScopedKeyMeetsEachRoute(t *testing.T) {
+	e := newEstate(t)
+	before := e.rome()
+	listed := map[string]bool{}
+	nothing := map[string]string{"user_id": "no-user", "group": "no-group", "serial": "999999999999", "domain": "no-domain", "agent": "no-agent", "name": "no-name",
+		"access_id": strings.Repeat("0", 64)}
+	for _, route := range table() {
+		method, pattern, _ := strings.Cut(route.pattern, " ")
+		listed[route.pattern] = true
+		send := func(names map[string]string) (int, string) {
+			path := pattern
+			for name, value := range names {
+				path = strings.ReplaceAll(path, "{"+name+"}", url.PathEscape(value))
+			}
+			path = strings.NewReplacer("{profile}", "none", "{device_type}", "none").Replace(path)
+			for strings.Contains(path, "{") { // of a route that is closed
+				path = path[:strings.Index(path, "{")] + "1" + path[strings.Index(path, "}")+1:]
+			}
+			status, _, body := e.send(e.key, method, path, aBody[route.pattern], "X-Correlation-ID", "same")
+			return status, body
+		}
+		status, body := send(e.outside)
+		named := slices.ContainsFunc(slices.Collect(maps.Keys(nothing)), func(name string) bool { return strings.Contains(pattern, "{"+name+"}") })
+		switch {
+		case !withinScope[route.pattern]:
+			if status != http.StatusForbidden || !strings.Contains(body, `"code":"OUT_OF_SCOPE"`) {
+				t.Errorf("%s is open to a key of a domain: %d %s", route.pattern, status, body)
+			}
+		case named:
+			if status != http.StatusForbidden || !strings.Contains(body, `"code":"OUT_OF_SCOPE"`) {
+				t.Errorf("%s reaches another domain: %d %s", route.pattern, status, body)
+			}
+			other, told := send(nothing)
+			for name, value := range nothing { // but for the name that was asked for
+				told = strings.ReplaceAll(told, value, e.outside[name])
+			}
+			if other != status || told != body {
+				t.Errorf("%s tells what exists elsewhere: %s, and of what there is not: %s", route.pattern, body, told)
+			}
+		case method == "GET":
+			if strings.Contains(body, "rome") || strings.Contains(body, e.outside["serial"]) || strings.Contains(body, e.outside["free"]) {
+				t.Errorf("%s shows another domain: %s", route.pattern, body)
+			}
+		}
+	}
+	for pattern := range withinScope {
+		if !listed[pattern] {
+			t.Errorf("there is no route %s", pattern)
+		}
+	}
+	if after := e.rome(); !reflect.DeepEqual(before, after) {
+		t.Errorf("what was there changed:\n%+v\n%+v", before, after)
+	}
+}
+
+// What a body names has to be in the domain, too.
+func TestAScopedKeyNamesOthers(t *testing.T) {
+	e := newEstate(t)
+	before, ctx, c := e.rome(), t.Context(), e.berlin
+	in, out := e.inside, e.outside
+	parent, note := "rome", "x"
+	for name, do := range map[string]func() error{
+		"assign to":      func() error { _, err := c.Assign(ctx, in["free"], out["user_id"]); return err },
+		"assign next to": func() error { _, err := c.AssignNext(ctx, out["user_id"]); return err },
+		"replace with": func() error {
+			_, err := c.Replace(ctx, in["serial"], client.Replacement{With: out["free"]})
+			return err
+		},
+		"assign many to": func() error {
+			_, err := c.AssignMany(ctx, client.BulkAssignment{Users: []string{out["user_id"]}, Next: true})
+			return err
+		},
+		"assign many": func() error {
+			_, err := c.AssignMany(ctx, client.BulkAssignment{Users: []string{in["user_id"]}, Serials: []string{out["free"]}})
+			return err
+		},
+		"assign to group": func() error {
+			_, err := c.AssignMany(ctx, client.BulkAssignment{Group: out["group"], Next: true})
+			return err
+		},
+		"add a member": func() error {
+			_, err := c.ChangeMembers(ctx, in["group"], client.MemberChange{Add: []string{out["user_id"]}})
+			return err
+		},
+		"list members":    func() error { _, err := c.Users(ctx, client.UserFilter{Group: out["group"]}); return err },
+		"list users":      func() error { _, err := c.Users(ctx, client.UserFilter{Domain: "rome"}); return err },
+		"list tokens":     func() error { _, err := c.Tokens(ctx, client.TokenFilter{Domain: "root"}); return err },
+		"add a user":      func() error { _, err := c.AddUser(ctx, client.NewUser{UserID: "x", Domain: "rome"}); return err },
+		"add at the root": func() error { _, err := c.AddUser(ctx, client.NewUser{UserID: "x", Domain: "root"}); return err },
+		"import a user": func() error {
+			_, err := c.ImportUsers(ctx, client.UserFile{File: []byte("user_id,name\n" + out["user_id"] + ",x\n")})
+			return err
+		},
+		"import there": func() error {
+			_, err := c.ImportUsers(ctx, client.UserFile{File: []byte("user_id\nx\n"), Domain: "rome"})
+			return err
+		},
+		"add a group":  func() error { _, err := c.AddGroup(ctx, client.NewGroup{Group: "x", Domain: "rome"}); return err },
+		"make tokens":  func() error { _, err := c.CreateTokens(ctx, client.NewTokens{Count: 1, Domain: "rome"}); return err },
+		"add an agent": func() error { _, err := c.AddAgent(ctx, client.NewAgent{Agent: "x", Domain: "rome"}); return err },
+		"make a key": func() error {
+			_, err := c.AddAPIKey(ctx, client.NewAPIKey{Name: "x", Role: "super_admin", Domain: "root"})
+			return err
+		},
+		"add a domain":   func() error { _, err := c.AddDomain(ctx, client.NewDomain{Domain: "x", Parent: "rome"}); return err },
+		"at the top":     func() error { _, err := c.AddDomain(ctx, client.NewDomain{Domain: "x", Parent: "root"}); return err },
+		"move away":      func() error { _, err := c.EditDomain(ctx, "berlin", 0, client.DomainEdit{Parent: &parent}); return err },
+		"delete the top": func() error { return c.DeleteDomain(ctx, "berlin") },
+		"take a user": func() error {
+			_, err := c.PutIntoDomain(ctx, "berlin", client.DomainObjects{Users: []string{out["user_id"]}})
+			return err
+		},
+		"give a user away": func() error {
+			_, err := c.PutIntoDomain(ctx, "rome", client.DomainObjects{Users: []string{in["user_id"]}})
+			return err
+		},
+		"edit a profile": func() error { _, err := c.EditProfile(ctx, "none", 0, client.ProfileEdit{Notes: &note}); return err },
+	} {
+		err := do()
+		if told, is := err.(*client.Error); !is || told.Status != http.StatusForbidden || told.Code != "OUT_OF_SCOPE" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A passcode of hers is one of nobody, and her failures do not count: she cannot be locked out from there.
+	for range 9 {
+		if got := try(c.Authenticate(ctx, out["user_id"], "12345678"))(t); got != "denied" {
+			t.Errorf("%s", got)
+		}
+	}
+	if after := e.rome(); !reflect.DeepEqual(before, after) {
+		t.Errorf("what was there changed:\n%+v\n%+v", before, after)
+	}
+	rows := try(c.AssignMany(ctx, client.BulkAssignment{Users: []string{out["user_id"], in["user_id"]}, Next: true, Partial: true}))(t).Rows
+	if rows[0].Code != "OUT_OF_SCOPE" || !rows[1].OK || rows[1].Serial != in["free"] {
+		t.Errorf("assigned %+v", rows)
+	}
+}
+
+// In its domain, and below, a key does all that its role may, and what it makes is placed there.
+func TestAScopedKeyInItsDomain(t *testing.T) {
+	e := newEstate(t)
+	ctx, c := t.Context(), e.berlin
+	if me := try(c.WhoAmI(ctx))(t); me.Domain != "berlin" {
+		t.Errorf("%+v", me)
+	}
+	mitte := try(c.AddDomain(ctx, client.NewDomain{Domain: "mitte"}))(t)
+	if mitte.Parent != "berlin" {
+		t.Errorf("%+v", mitte)
+	}
+	if u := try(c.AddUser(ctx, client.NewUser{UserID: "new"}))(t); u.Domain != "berlin" {
+		t.Errorf("%+v", u)
+	}
+	if g := try(c.AddGroup(ctx, client.NewGroup{Group: "deep", Domain: "mitte"}))(t); g.Domain != "mitte" {
+		t.Errorf("%+v", g)
+	}
+	if a := try(c.AddAgent(ctx, client.NewAgent{Agent: "new"}))(t); a.Domain != "berlin" {
+		t.Errorf("%+v", a)
+	}
+	if v := try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "new", Certificate: "a.example.com"}))(t); v.Domain != "berlin" {
+		t.Errorf("%+v", v)
+	}
+	if k := try(c.AddAPIKey(ctx, client.NewAPIKey{Name: "new", Role: "help_desk"}))(t); k.Domain != "berlin" {
+		t.Errorf("%+v", k)
+	}
+	serials := try(c.CreateTokens(ctx, client.NewTokens{Count: 1}))(t)
+	if tok := try(c.Assign(ctx, serials[0], "new"))(t); tok.Domain != "berlin" {
+		t.Errorf("%+v", tok)
+	}
+	if n := try(c.PutIntoDomain(ctx, "mitte", client.DomainObjects{Users: []string{"new"}, Agents: []string{"NEW"}}))(t); n != (client.ObjectCounts{Users: 1, Agents: 1}) {
+		t.Errorf("moved %+v", n)
+	}
+	if tok := try(c.Token(ctx, serials[0]))(t); tok.Domain != "mitte" {
+		t.Errorf("the token stayed in %s", tok.Domain)
+	}
+	if page := try(c.Tokens(ctx, client.TokenFilter{Domain: "mitte"}))(t); len(page.Tokens) != 1 {
+		t.Errorf("in mitte %+v", page)
+	}
+	if page := try(c.Users(ctx, client.UserFilter{}))(t); len(page.Users) != 2 {
+		t.Errorf("in berlin %+v", page)
+	}
+	must(t, c.Unlock(ctx, "new"))
+	below := try(client.New(e.public.URL, string(try(c.AddAPIKey(ctx, client.NewAPIKey{Name: "below", Role: string(access.HelpDesk), Domain: "mitte"}))(t).Key), &http.Client{Transport: e}))(t)
+	_, err := below.User(ctx, e.inside["user_id"])
+	refused(t, err, 403, "OUT_OF_SCOPE")
+	try(below.Disable(ctx, serials[0], 0))(t)
+	// What is moved away is gone at once.
+	try(e.admin.PutIntoDomain(ctx, "rome", client.DomainObjects{Users: []string{"new"}}))(t)
+	_, err = below.User(ctx, "new")
+	refused(t, err, 403, "OUT_OF_SCOPE")
+	_, err = c.Enable(ctx, serials[0], 0)
+	refused(t, err, 403, "OUT_OF_SCOPE")
+}
