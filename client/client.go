@@ -103,7 +103,8 @@ func (e *Error) Error() string { return e.Message }
 type dryRun struct{}
 
 // DryRun makes calls with that context change nothing: the server does what they ask for, undoes it, and answers as it
-// would have. Calls that delete or unassign can be made so; the server refuses others with INVALID.
+// would have. Calls that edit, delete, unassign or revoke can be made so, and [Client.Configure]; the server refuses others
+// with INVALID.
 func DryRun(ctx context.Context) context.Context { return context.WithValue(ctx, dryRun{}, true) }
 
 // A call is one request and what is expected of it.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/tallystick/tallystick/internal/cli"
@@ -39,14 +38,13 @@ func (c *program) printList(app *tokenapp.App, tokens []tokenapp.Token) error {
 	if len(tokens) == 0 {
 		c.Note("no tokens are held: 'tally import SOURCE' takes one in")
 	} else {
-		table := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "SERIAL\tNICKNAME\tCODES\tPIN\tVALID UNTIL")
-		for _, t := range tokens {
+		rows := make([][]string, len(tokens))
+		for n, t := range tokens {
 			i := t.Info()
 			pin := map[bool]string{true: "PINPad", false: "-"}[t.AddPIN]
-			fmt.Fprintf(table, "%s\t%s\t%d digits, %d s\t%s\t%s\n", i.Serial, i.Nickname, i.Digits, i.IntervalSeconds, pin, i.Expiry)
+			rows[n] = []string{i.Serial, i.Nickname, fmt.Sprintf("%d digits, %d s", i.Digits, i.IntervalSeconds), pin, i.Expiry}
 		}
-		if err := table.Flush(); err != nil {
+		if err := cli.Table(c.Out, cli.Width(c.Out), []string{"SERIAL", "NICKNAME", "CODES", "PIN", "VALID UNTIL"}, rows); err != nil {
 			return err
 		}
 	}

@@ -64,6 +64,7 @@ func (c *program) run(args []string) int {
 	flags.StringVar(&c.ca, "ca", "", "`file` with a certification authority that a provisioning server may be signed by")
 	flags.IntVar(&c.limit, "max-tokens", 0, "most tokens that the database holds (TALLY_MAX_TOKENS; 50)")
 	root.AddCommand(c.commands()...)
+	c.completion(root)
 	return c.Exit(root.Execute())
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -125,21 +124,20 @@ func (p *program) pairs(a client.Assignments, out io.Writer, most int) error {
 	if p.JSON && out == p.Out {
 		return p.PrintJSON(a)
 	}
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "USER\tTOKEN")
+	var rows [][]string
 	for i, row := range a.Rows {
 		if i == most {
 			break
 		}
-		line := row.UserID + "\t" + row.Serial
+		said := ""
 		if !row.OK {
-			line += "\tno: " + row.Message + " (" + row.Code + ")"
+			said = "no: " + row.Message + " (" + row.Code + ")"
 		} else if row.Message != "" {
-			line += "\twarning: " + row.Message
+			said = "warning: " + row.Message
 		}
-		fmt.Fprintln(w, line)
+		rows = append(rows, []string{row.UserID, row.Serial, said})
 	}
-	if err := w.Flush(); err != nil {
+	if err := cli.Table(out, cli.Width(out), []string{"USER", "TOKEN", ""}, rows); err != nil {
 		return err
 	}
 	if left := len(a.Rows) - most; left > 0 {

@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,7 +32,12 @@ func (p *program) does(cmd *cobra.Command, do func(run) error) {
 		if err != nil {
 			return err
 		}
-		return p.understood(do(run{cmd.Context(), server, args}))
+		ctx, undone := dry(cmd)
+		err = p.understood(do(run{ctx, server, args}))
+		if err == nil && undone {
+			p.Note("a dry run: nothing was changed")
+		}
+		return err
 	}
 }
 
@@ -65,21 +67,16 @@ func (p *program) table(document any, head []string, n int, row func(i int) []st
 		p.Note("there are none")
 		return nil
 	}
-	w := tabwriter.NewWriter(p.Out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, strings.Join(head, "\t"))
+	rows := make([][]string, n)
 	for i := range n {
-		fmt.Fprintln(w, strings.Join(row(i), "\t"))
+		rows[i] = row(i)
 	}
-	return w.Flush()
+	return cli.Table(p.Out, cli.Width(p.Out), head, rows)
 }
 
 // fields prints names and values for people, leaving out empty values.
 func (p *program) fields(pairs ...string) {
-	for pair := range slices.Chunk(pairs, 2) {
-		if name, value := pair[0], pair[1]; value != "" {
-			fmt.Fprintf(p.Out, "%-16s %s\n", name, value)
-		}
-	}
+	cli.Fields(p.Out, cli.Width(p.Out), 16, pairs...) // where nobody reads there is nobody to tell
 }
 
 func yesNo(b bool) string {

@@ -53,6 +53,11 @@ never from the command line.`
 
 // run runs the command that args name, and returns the exit status.
 func (p *program) run(ctx context.Context, args []string) int {
+	return p.Exit(p.root(args).ExecuteContext(ctx))
+}
+
+// root is the command that has all others below it.
+func (p *program) root(args []string) *cobra.Command {
 	root := &cobra.Command{Use: "tallystick", Long: about, Args: cli.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		return cmd.Help()
 	}}
@@ -63,7 +68,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	flags.StringVar(&p.keyFile, "api-key-file", "", "`file` with the API key for --server (TALLYSTICK_API_KEY); - is standard input")
 	flags.StringVar(&p.ca, "ca", "", "`file` with the certification authority that signed the certificate of --server")
 	root.AddCommand(p.commands()...)
-	return p.Exit(root.ExecuteContext(ctx))
+	dryRuns(root)
+	p.completion(root)
+	return root
 }
 
 // commands is the table of command groups.

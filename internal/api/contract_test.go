@@ -86,6 +86,17 @@ func TestWhatCreatesTakesAnIdempotencyKey(t *testing.T) {
 	}
 }
 
+// What deletes can be tried first.
+func TestWhatDeletesCanBeTried(t *testing.T) {
+	c := try(loadContract())(t)
+	for _, route := range table() {
+		op := try(c.operation(route.pattern))(t).Operation
+		if strings.HasPrefix(route.pattern, "DELETE ") && op.Parameters.GetByInAndName("query", "dry_run") == nil {
+			t.Errorf("%s takes no dry_run", route.pattern)
+		}
+	}
+}
+
 // goTypes are the types of package client by their names, which are those of the schemas.
 var goTypes = map[string]reflect.Type{}
 

@@ -64,7 +64,6 @@ func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 func (p *Program) Prepare(root *cobra.Command, args []string) {
 	root.SetArgs(args)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().BoolVar(&p.JSON, "json", false, "print one JSON document on standard output")
 	// Known before a wrong flag in front of it ends the parsing: the error is a document, too.
 	p.JSON = slices.Contains(args, "--json")

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/internal/cli"
+)
+
+// commands are all commands that do something.
+func commands(t *testing.T) []*cobra.Command {
+	t.Helper()
+	p := &program{Program: cli.Program{Name: "tallystick", In: os.Stdin, Out: &bytes.Buffer{}, Err: &bytes.Buffer{}}}
+	var all []*cobra.Command
+	var walk func(*cobra.Command)
+	walk = func(c *cobra.Command) {
+		if len(c.Commands()) == 0 {
+			all = append(all, c)
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(p.root(nil))
+	if len(all) < 50 {
+		t.Fatalf("%d commands", len(all))
+	}
+	return all
+}
+
+// What can lose something can be tried first.
+func TestWhatLosesSomethingHasADryRun(t *testing.T) {
+	losing := append(slices.Clone(triable), "device import", "apply")
+	for _, c := range commands(t) {
+		path := strings.TrimPrefix(c.CommandPath(), "tallystick ")
+		words := strings.Fields(path)
+		if last := words[len(words)-1]; last != "delete" && last != "unassign" && last != "prune" && !slices.Contains(losing, path) {
+			continue
+		}
+		if c.Flags().Lookup(dryRunFlag) == nil {
+			t.Errorf("%s has no --%s", path, dryRunFlag)
+		}
+		losing = slices.DeleteFunc(losing, func(l string) bool { return l == path })
+	}
+	if len(losing) > 0 {
+		t.Errorf("there are no commands %q", losing)
+	}
+}
+
+// Every command says what the shell may suggest, if only that there is nothing.
+func TestEveryCommandHasCompletions(t *testing.T) {
+	for _, c := range commands(t) {
+		if words := strings.Fields(c.Use); c.ValidArgsFunction == nil && (len(words) < 2 || words[1] != "FILE") && c.Parent().Name() != "completion" && c.Name() != "help" {
+			t.Errorf("%s has no completions", c.CommandPath())
+		}
+	}
+}

@@ -1,0 +1,21 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// CompletionCommand adds the command that writes completions for bash, zsh, fish and PowerShell. All other commands are there already.
+func CompletionCommand(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() != "completion" {
+			continue
+		}
+		c.Short = "Write the shell's part of completion: 'completion bash --help' says where it goes"
+		c.Args = NoArgs
+		c.RunE = func(cmd *cobra.Command, _ []string) error {
+			return Usagef("completion takes the name of a shell; see '%s --help'", cmd.CommandPath())
+		}
+		for _, shell := range c.Commands() {
+			shell.Args = Exactly(0)
+		}
+	}
+}
