@@ -80,7 +80,9 @@ type Selection struct {
 	Domain        string   `json:"domain,omitempty"`        // those of a security domain and of what is below it
 	Profile       string   `json:"profile,omitempty"`       // last distributed with it
 	Distribution  string   `json:"distribution,omitempty"`  // in this state, as in Token
-	Query         string   `json:"query,omitempty"`         // part of serial, user ID or nickname, in any case
+	Query         string   `json:"query,omitempty"`         // part of serial, user ID, nickname or notes, in any case
+	Tag           string   `json:"tag,omitempty"`
+	Extendable    *bool    `json:"extendable,omitempty"` // whether the lifetime can be extended
 	ExpiresBefore string   `json:"expires_before,omitempty"`
 	Assigned      *bool    `json:"assigned,omitempty"`
 	Enabled       *bool    `json:"enabled,omitempty"`

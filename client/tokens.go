@@ -27,7 +27,11 @@ type TokenFilter struct {
 	Distribution  string // as in Token
 	Profile       string // of the last distribution
 	ExpiresBefore string // a day; effective expiry, exclusive
-	Query         string // part of serial, user ID or nickname, in any case
+	Extendable    *bool  // whether the lifetime can be extended
+	Tag           string
+	Attribute     string // its name
+	Value         string // of the attribute; "" for any
+	Query         string // part of serial, user ID, nickname or notes, in any case
 	After         string // only serials after this one
 	Limit         int    // at most so many; the server chooses for 0
 }
@@ -36,6 +40,7 @@ type TokenFilter struct {
 func (c *Client) Tokens(ctx context.Context, f TokenFilter) (TokenPage, error) {
 	return get[TokenPage](ctx, c, path("tokens"), newQuery().text("user_id", f.UserID).text("domain", f.Domain).flag("assigned", f.Assigned).flag("enabled", f.Enabled).
 		text("distribution", f.Distribution).text("profile", f.Profile).text("expires_before", f.ExpiresBefore).
+		flag("extendable", f.Extendable).text("tag", f.Tag).text("attribute", f.Attribute).text("value", f.Value).
 		text("query", f.Query).text("after", f.After).limit(f.Limit))
 }
 

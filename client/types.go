@@ -160,32 +160,37 @@ type PolicySet struct {
 
 // A Token is what the server tells of a software token; never its seed.
 type Token struct {
-	Serial          string     `json:"serial"`           // 12 digits
-	Origin          string     `json:"origin"`           // generated or imported
-	Birth           string     `json:"birth"`            // first valid day; "" if not said
-	Expiry          string     `json:"expiry"`           // last valid day that the device knows
-	EffectiveExpiry string     `json:"effective_expiry"` // last valid day of the server
-	UserID          string     `json:"user_id"`          // "" while unassigned
-	Enabled         bool       `json:"enabled"`
-	State           string     `json:"state"` // in one word: unassigned, expired, disabled, lost, user_locked, pending_activation, activation_lapsed, issued, new_pin, next_tokencode, replacement, expiring, active
-	Digits          int        `json:"digits"`
-	IntervalSeconds int        `json:"interval_seconds"`
-	PINType         string     `json:"pin_type"`
-	PINSet          bool       `json:"pin_set"`
-	Generation      int        `json:"generation"` // of the seed that is valid now
-	Pending         *Pending   `json:"pending,omitempty"`
-	Distribution    string     `json:"distribution"`    // not_distributed, issued, pending_activation, activation_lapsed or confirmed
-	Profile         string     `json:"profile"`         // of the last distribution
-	DeliveryMethod  string     `json:"delivery_method"` // of the last distribution
-	DeviceID        string     `json:"device_id"`
-	Nickname        string     `json:"nickname"`
-	DistributedAt   *time.Time `json:"distributed_at,omitempty"`
-	ConfirmedAt     *time.Time `json:"confirmed_at,omitempty"`
-	LastUsedAt      *time.Time `json:"last_used_at,omitempty"`
-	IssueCount      int        `json:"issue_count"`    // ever
-	IssuesCounted   int        `json:"issues_counted"` // since the count of the issue limit was last reset
-	Tainted         bool       `json:"tainted"`        // a former user had the seed: the next distribution replaces it
-	Version         int        `json:"version"`
+	Serial          string            `json:"serial"`           // 12 digits
+	Origin          string            `json:"origin"`           // generated or imported
+	Birth           string            `json:"birth"`            // first valid day; "" if not said
+	Expiry          string            `json:"expiry"`           // last valid day that the device knows
+	EffectiveExpiry string            `json:"effective_expiry"` // last valid day of the server
+	UserID          string            `json:"user_id"`          // "" while unassigned
+	Enabled         bool              `json:"enabled"`
+	State           string            `json:"state"` // in one word: unassigned, expired, disabled, lost, user_locked, pending_activation, activation_lapsed, issued, new_pin, next_tokencode, replacement, expiring, active
+	Digits          int               `json:"digits"`
+	IntervalSeconds int               `json:"interval_seconds"`
+	PINType         string            `json:"pin_type"`
+	PINSet          bool              `json:"pin_set"`
+	Generation      int               `json:"generation"` // of the seed that is valid now
+	Pending         *Pending          `json:"pending,omitempty"`
+	Distribution    string            `json:"distribution"`    // not_distributed, issued, pending_activation, activation_lapsed or confirmed
+	Profile         string            `json:"profile"`         // of the last distribution
+	DeliveryMethod  string            `json:"delivery_method"` // of the last distribution
+	DeviceID        string            `json:"device_id"`
+	Nickname        string            `json:"nickname"`
+	DistributedAt   *time.Time        `json:"distributed_at,omitempty"`
+	ConfirmedAt     *time.Time        `json:"confirmed_at,omitempty"`
+	LastUsedAt      *time.Time        `json:"last_used_at,omitempty"`
+	IssueCount      int               `json:"issue_count"`     // ever
+	ExtensionCount  int               `json:"extension_count"` // how often the lifetime was extended
+	ExtendedBy      string            `json:"extended_by"`     // serial of the record that the last extension consumed, "" if none
+	Notes           string            `json:"notes,omitempty"`
+	Attributes      map[string]string `json:"attributes,omitempty"`
+	Tags            []string          `json:"tags,omitempty"`
+	IssuesCounted   int               `json:"issues_counted"` // since the count of the issue limit was last reset
+	Tainted         bool              `json:"tainted"`        // a former user had the seed: the next distribution replaces it
+	Version         int               `json:"version"`
 
 	// What a right passcode meets.
 	PINState           string `json:"pin_state"`            // not_used, none, set, must_change or expired

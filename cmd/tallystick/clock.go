@@ -24,7 +24,7 @@ func (p *program) clockCommands() *cobra.Command {
 		}
 		return p.clocks(c)
 	})
-	return group("clock", "The clocks that tokencodes are decided by", show, confirm)
+	return group("clock", "The clocks that tokencodes are decided by", show, confirm, p.clockOffsets(), p.clockCorrect(), p.clockCorrections(), p.clockUndo())
 }
 
 // clocks prints what the servers say of their clocks.

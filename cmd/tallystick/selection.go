@@ -11,7 +11,7 @@ import (
 )
 
 // filters are what --select takes.
-const filters = "`filter` is all, undistributed, unconfirmed, serials:FILE, user-file:FILE, group:NAME, domain:NAME, profile:NAME or search:TEXT"
+const filters = "`filter` is all, undistributed, unconfirmed, serials:FILE, user-file:FILE, group:NAME, domain:NAME, profile:NAME, tag:NAME, expires-before:DAY or search:TEXT"
 
 // selection reads a filter. Files hold one serial or user ID a line; - is standard input.
 func (p *program) selection(filter string) (client.Selection, error) {
@@ -32,6 +32,10 @@ func (p *program) selection(filter string) (client.Selection, error) {
 		s.Domain = value
 	case kind == "profile":
 		s.Profile = value
+	case kind == "tag":
+		s.Tag = value
+	case kind == "expires-before":
+		s.ExpiresBefore = value
 	case kind == "search":
 		s.Query = value
 	case kind == "serials", kind == "user-file":

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +20,8 @@ func (p *program) tokenCommands() *cobra.Command {
 	return group("token", "Software tokens, from the first record to the last",
 		p.tokenCreate(), p.tokenImport(), p.tokenList(), p.tokenShow(), p.tokenAssign(), p.tokenUnassign(), p.tokenReplace(),
 		p.tokenEnable(), p.tokenDisable(), p.tokenDistribute(), p.tokenRedistribute(), p.tokenRevoke(),
-		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenResync(), p.tokenLost(), p.tokenFound(), p.tokenResetIssueCount(), p.tokenDelete())
+		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenResync(), p.tokenClearNTC(), p.tokenLost(), p.tokenFound(), p.tokenExtend(), p.tokenExtensions(),
+		p.tokenResetIssueCount(), p.tokenEdit(), p.tokenDelete())
 }
 
 func (p *program) tokenCreate() *cobra.Command {
@@ -96,7 +99,8 @@ func (p *program) readUpTo(name string, most int64) ([]byte, error) {
 
 func (p *program) tokenList() *cobra.Command {
 	var f client.TokenFilter
-	var assigned, enabled bool
+	var assigned, enabled, extendable bool
+	var attribute string
 	var most int
 	cmd := p.command("list", "List tokens", 0, nil)
 	s := cmd.Flags()
@@ -106,11 +110,16 @@ func (p *program) tokenList() *cobra.Command {
 	s.StringVar(&f.Distribution, "distribution", "", "only those in a distribution `state`: not_distributed, issued, pending_activation, activation_lapsed or confirmed")
 	s.StringVar(&f.Profile, "profile", "", "only those last distributed with a `profile`")
 	s.StringVar(&f.ExpiresBefore, "expires-before", "", "only those that expire before a `day`, YYYY-MM-DD")
-	s.StringVar(&f.Query, "query", "", "`part` of serial, user ID or nickname")
+	s.BoolVar(&extendable, "extendable", true, "only those whose lifetime can be extended, or with --extendable=false only others")
+	s.StringVar(&f.Tag, "tag", "", "only those with a `tag`")
+	s.StringVar(&attribute, "attribute", "", "only those with a custom attribute, `NAME` or NAME=VALUE")
+	s.StringVar(&f.Query, "query", "", "`part` of serial, user ID, nickname or notes")
 	inDomainFlag(cmd, &f.Domain)
 	s.IntVar(&most, "limit", 0, "at most so many (default all)")
 	p.does(cmd, func(r run) error {
 		f.Assigned, f.Enabled = given(cmd, "assigned", &assigned), given(cmd, "enabled", &enabled)
+		f.Extendable = given(cmd, "extendable", &extendable)
+		f.Attribute, f.Value, _ = strings.Cut(attribute, "=")
 		tokens := []client.Token{}
 		for t, err := range r.server.AllTokens(r.ctx, f) {
 			if err != nil {
@@ -157,6 +166,13 @@ func (p *program) tokenShow() *cobra.Command {
 		if t.Pending != nil {
 			p.fields("new seed", "generation "+number(t.Pending.Generation)+" takes over with its first code, or on "+date(&t.Pending.Until))
 		}
+		if t.ExtensionCount > 0 {
+			p.fields("extended", fmt.Sprintf("%s; the device knows %s", times(t.ExtensionCount), t.Expiry))
+		}
+		p.fields("tags", strings.Join(t.Tags, ", "), "notes", t.Notes)
+		for _, name := range slices.Sorted(maps.Keys(t.Attributes)) {
+			p.fields(name, t.Attributes[name])
+		}
 		p.fields("replaces", t.Replaces, "replaced by", t.ReplacedBy, "lost", date(t.LostAt), "emergency codes", emergencyLine(t))
 		if t.Tainted {
 			p.fields("seed", "known to a former user: the next distribution replaces it")
@@ -167,6 +183,14 @@ func (p *program) tokenShow() *cobra.Command {
 		p.signIns(signIns)
 		return nil
 	})
+}
+
+// times is how often something was done.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return number(n) + " times"
 }
 
 func pinWord(t client.Token) string {
@@ -236,40 +260,6 @@ func (p *program) change(use, short, done string, do func(run, string, int) (cli
 	return cmd
 }
 
-func (p *program) tokenUnassign() *cobra.Command {
-	return p.change("unassign SERIAL", "Take a token from its user", "unassigned", func(r run, serial string, version int) (client.Token, error) {
-		return r.server.Unassign(r.ctx, serial, version)
-	})
-}
-
-func (p *program) tokenReplace() *cobra.Command {
-	var with client.Replacement
-	var keepPIN bool
-	cmd := p.command("replace SERIAL", "Give the user of a token another one; its first use ends the first one's", 1, func(r run) error {
-		with.NewPIN = !keepPIN
-		t, err := r.server.Replace(r.ctx, r.args[0], with)
-		if err != nil {
-			return err
-		}
-		return p.result(t, "token %s takes over from %s with its first use; distribute it to %s", t.Serial, r.args[0], t.UserID)
-	})
-	cmd.Flags().StringVar(&with.With, "with", "", "serial `number` of the new token (default the next available one)")
-	cmd.Flags().BoolVar(&keepPIN, "keep-pin", true, "the PIN comes along, if the new token can have it")
-	return cmd
-}
-
-func (p *program) tokenEnable() *cobra.Command {
-	return p.change("enable SERIAL", "Let an assigned token authenticate", "enabled", func(r run, serial string, version int) (client.Token, error) {
-		return r.server.Enable(r.ctx, serial, version)
-	})
-}
-
-func (p *program) tokenDisable() *cobra.Command {
-	return p.change("disable SERIAL", "Stop a token and keep everything else", "disabled", func(r run, serial string, version int) (client.Token, error) {
-		return r.server.Disable(r.ctx, serial, version)
-	})
-}
-
 func (p *program) tokenResetIssueCount() *cobra.Command {
 	return p.change("reset-issue-count SERIAL", "Let a token be issued again that reached the issue limit", "reset the issue count of", func(r run, serial string, version int) (client.Token, error) {
 		return r.server.ResetIssueCount(r.ctx, serial, version)
@@ -329,11 +319,5 @@ func (p *program) tokenForceNewPIN() *cobra.Command {
 			return err
 		}
 		return p.result(map[string]string{"serial": r.args[0]}, "token %s takes its PIN once more, and then a new one", r.args[0])
-	})
-}
-
-func (p *program) tokenDelete() *cobra.Command {
-	return p.deletion("delete SERIAL", "Delete a token and destroy its seed", func(r run) error {
-		return r.server.DeleteToken(r.ctx, r.args[0])
 	})
 }

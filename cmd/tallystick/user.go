@@ -170,15 +170,20 @@ func (p *program) deletion(use, short string, do func(run) error) *cobra.Command
 			}
 			return p.result(map[string]string{"would_delete": r.args[0]}, "would delete %s", r.args[0])
 		}
-		if !*yes && p.Interactive() && !p.Confirm("Delete %s?", r.args[0]) {
-			return cli.Usagef("nothing was deleted")
-		}
-		if err := do(r); err != nil {
-			return err
-		}
-		return p.result(map[string]string{"deleted": r.args[0]}, "deleted %s", r.args[0])
+		return p.deletes(r.args[0], *yes, func() error { return do(r) })
 	})
 	return cmd
+}
+
+// deletes deletes one thing, after a question unless yes says not to ask.
+func (p *program) deletes(name string, yes bool, do func() error) error {
+	if !yes && p.Interactive() && !p.Confirm("Delete %s?", name) {
+		return cli.Usagef("nothing was deleted")
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	return p.result(map[string]string{"deleted": name}, "deleted %s", name)
 }
 
 func number(n int) string { return strconv.Itoa(n) }

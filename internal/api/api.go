@@ -22,6 +22,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/backup"
+	"github.com/tallystick/tallystick/internal/care"
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/domain"
@@ -63,6 +64,7 @@ type Config struct {
 	Profiles      *profile.Registry
 	Policies      *policy.Registry
 	Tokens        *token.Registry
+	Care          *care.Jobs
 	Keys          *access.Registry
 	Agents        *access.Agents
 	RADIUS        *access.RADIUSRegistry
@@ -183,6 +185,16 @@ func (a *API) routes() []route {
 		{"POST /v1/tokens/{serial}/replace", access.ManageTokens, a.replace, nil},
 		{"POST /v1/tokens/{serial}/enable", access.CareTokens, a.enable, nil},
 		{"POST /v1/tokens/{serial}/disable", access.CareTokens, a.disable, nil},
+		{"PATCH /v1/tokens/{serial}", access.CareTokens, a.editLabel, nil},
+		{"POST /v1/tokens/{serial}/extend", access.ManageTokens, a.extend, nil},
+		{"POST /v1/tokens/enable", care.Rights[care.Enable], a.careFor(care.Enable), nil},
+		{"POST /v1/tokens/disable", care.Rights[care.Disable], a.careFor(care.Disable), nil},
+		{"POST /v1/tokens/clear-ntc", care.Rights[care.ClearNTC], a.careFor(care.ClearNTC), nil},
+		{"POST /v1/tokens/unassign", care.Rights[care.Unassign], a.careFor(care.Unassign), nil},
+		{"POST /v1/tokens/delete", care.Rights[care.Delete], a.careFor(care.Delete), nil},
+		{"POST /v1/tokens/replace", care.Rights[care.Replace], a.replaceMany, nil},
+		{"POST /v1/tokens/extend", care.Rights[care.Extend], a.extendMany, nil},
+		{"GET /v1/extensions", access.Read, a.listExtensions, nil},
 		{"POST /v1/tokens/{serial}/reset-issue-count", access.ManageTokens, a.resetIssueCount, nil},
 		{"PUT /v1/tokens/{serial}/pin", access.CareTokens, a.setPIN, nil},
 		{"DELETE /v1/tokens/{serial}/pin", access.CareTokens, a.clearPIN, nil},
@@ -228,6 +240,12 @@ func (a *API) routes() []route {
 		{"GET /v1/reports", access.Read, a.listReports, nil},
 		{"GET /v1/reports/{report}", access.Read, a.showReport, nil},
 
+		{"GET /v1/clock-offsets", access.Operate, a.clockOffsets, nil},
+		{"GET /v1/clock-offsets/tokens", access.Operate, a.offTokens, nil},
+		{"POST /v1/clock-corrections", care.Rights[care.CorrectClock], a.correctClocks, nil},
+		{"GET /v1/clock-corrections", access.Operate, a.listCorrections, nil},
+		{"GET /v1/clock-corrections/{correction}", access.Operate, a.showCorrection, nil},
+		{"POST /v1/clock-corrections/{correction}/undo", care.Rights[care.UndoClock], a.undoCorrection, nil},
 		{"GET /v1/clock", access.Operate, a.showClock, nil},
 		{"POST /v1/clock/confirm", access.Operate, a.confirmClock, nil},
 		{"POST /v1/backup", access.Operate, a.takeBackup, nil},

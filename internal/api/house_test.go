@@ -23,6 +23,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/backup"
+	"github.com/tallystick/tallystick/internal/care"
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
@@ -102,16 +103,20 @@ func furnish(t testing.TB, db *store.DB) *house {
 	must(t, made.BeginSerials(ctx))
 	devices := &device.Registry{Store: db, Now: h.now}
 	policies := &policy.Registry{Store: db, Now: h.now}
+	tokens := &token.Registry{Store: db, Now: h.now}
+	jobs := &job.Registry{Store: db, Keys: keys, Now: h.now, Logger: logger}
+	cared := &care.Jobs{Store: db, Tokens: tokens, Jobs: jobs}
+	cared.Register()
 	h.API = try(New(Config{
 		Users: &user.Registry{Store: db, Now: h.now}, Groups: &user.Groups{Store: db, Now: h.now}, Domains: &domain.Registry{Store: db, Now: h.now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: h.now}, Policies: policies,
-		Tokens: &token.Registry{Store: db, Now: h.now}, Keys: &access.Registry{Store: db, Hash: keys, Now: h.now}, Records: made,
+		Tokens: tokens, Care: cared, Keys: &access.Registry{Store: db, Hash: keys, Now: h.now}, Records: made,
 		Agents:        &access.Agents{Store: db, Keys: keys, Now: h.now},
 		RADIUS:        &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now},
 		Distributor:   &distribution.Distributor{Store: db, Devices: devices, Keys: keys, Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
 		Authenticator: &authentication.Engine{Store: db, Keys: keys, Policies: policies, Now: h.now},
 		Reports:       &report.Registry{Store: db, Policies: policies, Now: h.now},
-		Jobs:          &job.Registry{Store: db, Keys: keys, Now: h.now, Logger: logger},
 		Webhooks:      &webhook.Registry{Store: db, Keys: keys, Now: h.now, Sender: &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: "test", Now: h.now, Logger: logger}},
+		Jobs:          jobs,
 		Clock:         &clock.Guard{Store: db, Server: "test", Now: h.now, Logger: logger},
 		Backup:        &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Now: h.now, Files: func() (map[string][]byte, error) { return map[string][]byte{"ca.pem": []byte("pem")}, nil }},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger,

@@ -91,7 +91,7 @@ func jobRoutes(t *testing.T, h *house) {
 		t.Errorf("first page of jobs %+v", first)
 	}
 	var all []string
-	for found, err := range c.AllJobs(ctx, client.JobFilter{State: "done_with_errors"}) {
+	for found, err := range c.AllJobs(ctx, client.JobFilter{Kind: "test", State: "done_with_errors"}) {
 		must(t, err)
 		all = append(all, found.Job)
 	}

@@ -20,6 +20,7 @@ func selectionOf(in client.Selection) (token.Selection, error) {
 	s := token.Selection{All: in.All, Serials: in.Serials, UserIDs: in.Users, Filter: token.Filter{
 		Group: in.Group, Domain: domain.Parse(in.Domain), Profile: in.Profile, Distribution: token.Distribution(in.Distribution), Query: in.Query, ExpiresBefore: before,
 		Assigned: in.Assigned, Enabled: in.Enabled, Unconfirmed: in.Unconfirmed,
+		Tag: in.Tag, Extendable: in.Extendable,
 	}}
 	if in.Undistributed {
 		assigned := true

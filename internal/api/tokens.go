@@ -29,12 +29,19 @@ func (a *API) tokensOf(ctx context.Context, tokens ...token.Token) ([]client.Tok
 	if err != nil {
 		return nil, err
 	}
+	labels, err := a.Tokens.Labels(ctx, mapped(tokens, func(t token.Token) string { return t.Serial }))
+	if err != nil {
+		return nil, err
+	}
 	now := a.Now()
 	return mapped(tokens, func(t token.Token) client.Token {
-		return tokenOf(t, policies.Token, token.Situation{
+		out := tokenOf(t, policies.Token, token.Situation{
 			Now: now, CodeExpires: offers[t.Serial], UserLocked: guards[t.UserID].Own.Locked(policies.Lockout, now),
 			WarnDays: policies.Settings.WarnDays,
 		})
+		l := labels[t.Serial]
+		out.Notes, out.Attributes, out.Tags = l.Notes, l.Attributes, l.Tags
+		return out
 	}), nil
 }
 
@@ -67,6 +74,7 @@ func tokenOf(t token.Token, p policy.Token, s token.Situation) client.Token {
 		IssueCount: t.IssueCount, IssuesCounted: t.IssuesCounted(), Tainted: t.Tainted, Version: t.Version,
 	}
 	out.Domain = domain.Show(t.Domain)
+	out.ExtensionCount, out.ExtendedBy = t.ExtensionCount, t.ExtendedBy
 	out.LostAt, out.Replaces, out.ReplacedBy = moment(t.LostAt), t.Replaces, t.ReplacedBy
 	if e := t.Emergency; e != nil {
 		out.Emergency = &client.Emergency{Kind: string(e.Kind), Until: e.Until, Left: e.Left(), LastUsedAt: moment(e.LastUsedAt)}
@@ -184,7 +192,7 @@ func (a *API) listTokens(ctx context.Context, r *request) (answer, error) {
 	tokens, err := a.Tokens.List(ctx, token.Filter{
 		UserID: r.query("user_id"), Assigned: r.flag("assigned"), Enabled: r.flag("enabled"),
 		Distribution: token.Distribution(r.query("distribution")), Profile: r.query("profile"), ExpiresBefore: before,
-		Query: r.query("query"), After: r.query("after"), Limit: r.limit() + 1,
+		Extendable: r.flag("extendable"), Tag: r.query("tag"), Attribute: r.query("attribute"), Value: r.query("value"), Query: r.query("query"), After: r.query("after"), Limit: r.limit() + 1,
 	})
 	if err != nil {
 		return answer{}, err

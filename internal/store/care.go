@@ -135,3 +135,28 @@ func (db *DB) Extensions(ctx context.Context, f token.ExtensionFilter) ([]token.
 	}
 	return list(ctx, db, scan, "SELECT "+string(extensionColumns)+" FROM token_extension"+c.clause("serial, number", f.Limit), c.args...)
 }
+
+// WaitingElsewhere returns those of keys that wait in an open job of a kind which is older than one ("" for any), and no dry run.
+func (db *DB) WaitingElsewhere(ctx context.Context, kind, than string, keys []string) ([]string, error) {
+	var c conditions
+	c.and("state IN ('queued', 'running') AND NOT dry_run AND kind = $%d", kind)
+	if than != "" {
+		c.and("id < $%d", than)
+	}
+	open, err := list(ctx, db, text, "SELECT id FROM job"+c.clause("id", 0), c.args...)
+	if err != nil || len(open) == 0 { // nearly always
+		return nil, err
+	}
+	var waiting []string
+	for _, id := range open {
+		for some := range slices.Chunk(possible(keys), chunk) {
+			among, args := db.among(2, anys(some))
+			found, err := list(ctx, db, text, "SELECT key FROM job_item WHERE state = 'waiting' AND job_id = $1 AND key "+among, append([]any{id}, args...)...)
+			if err != nil {
+				return nil, err
+			}
+			waiting = append(waiting, found...)
+		}
+	}
+	return waiting, nil
+}

@@ -2,7 +2,6 @@ package token
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -26,8 +25,6 @@ type Extension struct {
 	Donors bool
 	// Donor is the serial of the record that is consumed in place of the next available one; for one token only.
 	Donor string
-	// DryRun only says what would be done.
-	DryRun bool
 }
 
 // An Extended is what was done to the lifetime of one token.
@@ -90,11 +87,9 @@ func (t *Token) Extend(until time.Time, donor string) {
 	t.ExtensionCount++
 }
 
-// check refuses what cannot be meant.
-func (e *Extension) check(now time.Time, tokens int) error {
+// Check refuses what cannot be meant.
+func (e *Extension) Check(now time.Time) error {
 	switch {
-	case e.Donor != "" && tokens > 1:
-		return fault.New(fault.Invalid, "one donor record extends one token: take the next available donors for %d tokens", tokens)
 	case e.Donor == "" && !e.Donors && e.Until.IsZero():
 		return fault.New(fault.Invalid, "say until when the tokens are to last, or have donor records consumed")
 	case e.Until.After(LastExpiry):
@@ -108,8 +103,11 @@ func (e *Extension) check(now time.Time, tokens int) error {
 // Extend extends the lifetime of tokens, expired ones too, and returns what came of each, with an Extended for each one
 // that was. The refusals of a token are [fault.NotExtendable], [fault.NoDonor], [fault.DonorEarlier] and [fault.TokenNotFound].
 func (r *Registry) Extend(ctx context.Context, serials []string, e Extension) ([]Outcome, []Extended, error) {
-	if err := e.check(r.Now(), len(serials)); err != nil {
+	if err := e.Check(r.Now()); err != nil {
 		return nil, nil, err
+	}
+	if e.Donor != "" && len(serials) > 1 {
+		return nil, nil, fault.New(fault.Invalid, "one donor record extends one token: take the next available donors for %d tokens", len(serials))
 	}
 	var outcomes []Outcome
 	var all []Extended
@@ -139,22 +137,10 @@ func (r *Registry) Extend(ctx context.Context, serials []string, e Extension) ([
 		if err := r.Store.DeleteTokens(ctx, donors.consumed); err != nil {
 			return err
 		}
-		if err := r.Store.AddExtensions(ctx, all); err != nil {
-			return err
-		}
-		if e.DryRun {
-			return errDryRun
-		}
-		return nil
+		return r.Store.AddExtensions(ctx, all)
 	})
-	if errors.Is(err, errDryRun) {
-		err = nil
-	}
 	return outcomes, all, err
 }
-
-// errDryRun undoes what was only tried.
-var errDryRun = errors.New("token: a dry run is undone")
 
 // words tell of an extension.
 func (x Extended) words() string {

@@ -44,13 +44,8 @@ type Moved struct {
 // NewCorrection checks and stores a correction that is to be made with [Registry.Shift].
 func (r *Registry) NewCorrection(ctx context.Context, c Correction) (Correction, error) {
 	c.ID, c.By, c.At = uuid.Must(uuid.NewV7()).String(), audit.ActorFrom(ctx).Name, r.Now().UTC()
-	switch {
-	case c.Seconds == 0 || c.Seconds < -maxShift || c.Seconds > maxShift:
-		return c, fault.New(fault.Invalid, "a correction shifts by up to seven days, forwards or back, and not by nothing")
-	case len(c.Note) > 1024 || !utf8.ValidString(c.Note):
-		return c, fault.New(fault.Invalid, "a note takes up to 1024 bytes")
-	case !c.UsedUntil.IsZero() && c.UsedUntil.Before(c.UsedSince):
-		return c, fault.New(fault.Invalid, "the time in which tokens were used ends before it begins")
+	if err := c.Check(); err != nil {
+		return c, err
 	}
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		if err := r.Store.AddCorrection(ctx, c); err != nil {
@@ -59,6 +54,19 @@ func (r *Registry) NewCorrection(ctx context.Context, c Correction) (Correction,
 		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "clock.correct", "correction:"+c.ID, audit.Details{"seconds": c.Seconds, "note": c.Note}))
 	})
 	return c, err
+}
+
+// Check refuses what cannot be meant.
+func (c *Correction) Check() error {
+	switch {
+	case c.Seconds == 0 || c.Seconds < -maxShift || c.Seconds > maxShift:
+		return fault.New(fault.Invalid, "a correction shifts by up to seven days, forwards or back, and not by nothing")
+	case len(c.Note) > 1024 || !utf8.ValidString(c.Note):
+		return fault.New(fault.Invalid, "a note takes up to 1024 bytes")
+	case !c.UsedUntil.IsZero() && c.UsedUntil.Before(c.UsedSince):
+		return fault.New(fault.Invalid, "the time in which tokens were used ends before it begins")
+	}
+	return nil
 }
 
 // Corrections lists corrections, the newest first.
@@ -208,6 +216,11 @@ func (r *Registry) Unshift(ctx context.Context, serials []string, id string) ([]
 		return r.Store.SaveMoved(ctx, id, undone)
 	})
 	return outcomes, err
+}
+
+// Moved lists the tokens with a seed that a correction shifted and nobody shifted back, by serial, after one.
+func (r *Registry) Moved(ctx context.Context, id, after string, limit int) ([]string, error) {
+	return r.Store.MovedSerials(ctx, id, after, limit)
 }
 
 // unshift restores the offsets of a token's seeds, and returns how they moved. One that was learnt since stays.
