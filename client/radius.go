@@ -22,10 +22,11 @@ type RADIUSClient struct {
 	Domain                      string            `json:"domain"` // security domain
 }
 
-// A RADIUSAttribute is returned with an accept.
+// A RADIUSAttribute is returned with an accept. Those that name the profile of the token that was used take the place of those that name none.
 type RADIUSAttribute struct {
-	Name  string `json:"name"` // Class, Filter-Id, ...
-	Value string `json:"value"`
+	Name    string `json:"name"` // Class, Filter-Id, ...
+	Value   string `json:"value"`
+	Profile string `json:"profile,omitempty"` // "" for any
 }
 
 // A NewRADIUSClient is a client to be added, with an address and a shared

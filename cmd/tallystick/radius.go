@@ -18,7 +18,7 @@ func (p *program) radiusCommands() *cobra.Command {
 // radiusFlags are the options of a RADIUS client.
 type radiusFlags struct {
 	address, certificate, prompts, authenticator, realm string
-	attributes                                          []string
+	attributes, ofProfiles                              []string
 	challenges                                          bool
 	maxQPS, version                                     int
 	secret                                              *cli.Secret
@@ -32,6 +32,7 @@ func (f *radiusFlags) on(p *program, cmd *cobra.Command) {
 	s.BoolVar(&f.challenges, "challenges", true, "whether the client can ask its user again")
 	s.StringVar(&f.authenticator, "message-authenticator", "require", "requests without one: require, warn or off")
 	s.StringArrayVar(&f.attributes, "attribute", nil, "`name=value` that is returned with every accept, such as Class=staff; may be given several times")
+	s.StringArrayVar(&f.ofProfiles, "profile-attribute", nil, "`profile:name=value` that is returned in place of those with accepts of tokens of a profile; may be given several times")
 	s.StringVar(&f.realm, "strip-realm", "none", "take a realm off user names: none, prefix (DOMAIN\\user) or suffix (user@realm)")
 	s.IntVar(&f.maxQPS, "max-qps", 0, "requests a second, what is more is dropped; 0 is no limit")
 	f.secret = p.SecretFlag(cmd, "secret-file", "shared secret", "")
@@ -45,6 +46,14 @@ func (f *radiusFlags) parsed() ([]client.RADIUSAttribute, error) {
 			return nil, cli.Usagef("--attribute is written name=value")
 		}
 		all = append(all, client.RADIUSAttribute{Name: name, Value: value})
+	}
+	for _, a := range f.ofProfiles {
+		before, value, found := strings.Cut(a, "=")
+		colon := strings.LastIndexByte(before, ':')
+		if !found || colon <= 0 {
+			return nil, cli.Usagef("--profile-attribute is written profile:name=value")
+		}
+		all = append(all, client.RADIUSAttribute{Name: before[colon+1:], Value: value, Profile: before[:colon]})
 	}
 	return all, nil
 }
@@ -122,7 +131,11 @@ func (p *program) radiusShow() *cobra.Command {
 		p.fields("RADIUS client", c.RADIUSClient, "address", c.Address, "certificate", c.Certificate, "prompts", c.PromptSet,
 			"challenges", yesNo(c.Challenges), "authenticator", c.RequireMessageAuthenticator, "strip realm", c.StripRealm)
 		for _, a := range c.ReplyAttributes {
-			p.fields("attribute", a.Name+"="+a.Value)
+			if a.Profile == "" {
+				p.fields("attribute", a.Name+"="+a.Value)
+			} else {
+				p.fields("of profile", a.Profile+":"+a.Name+"="+a.Value)
+			}
 		}
 		if c.MaxQPS > 0 {
 			p.fields("max qps", number(c.MaxQPS))
@@ -146,11 +159,15 @@ func (p *program) radiusEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		replies := given(cmd, "attribute", &attributes)
+		if replies == nil { // either flag replaces all of them
+			replies = given(cmd, "profile-attribute", &attributes)
+		}
 		c, err := r.server.EditRADIUSClient(r.ctx, r.args[0], f.version, client.RADIUSClientEdit{
 			Address: given(cmd, "address", &f.address), Certificate: given(cmd, "certificate", &f.certificate),
 			Secret: given(cmd, "secret-file", (*client.Secret)(&secret)), PromptSet: given(cmd, "prompts", &f.prompts),
 			Challenges: given(cmd, "challenges", &f.challenges), RequireMessageAuthenticator: given(cmd, "message-authenticator", &f.authenticator),
-			ReplyAttributes: given(cmd, "attribute", &attributes), StripRealm: given(cmd, "strip-realm", &f.realm), MaxQPS: given(cmd, "max-qps", &f.maxQPS),
+			ReplyAttributes: replies, StripRealm: given(cmd, "strip-realm", &f.realm), MaxQPS: given(cmd, "max-qps", &f.maxQPS),
 		})
 		if err != nil {
 			return err

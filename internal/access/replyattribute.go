@@ -17,6 +17,8 @@ import (
 type ReplyAttribute struct {
 	Name  string `json:"name"` // as in the dictionaries: Filter-Id
 	Value string `json:"value"`
+	// Profile is that of the tokens whose accepts carry it, in place of what names none; "" for any other.
+	Profile string `json:"profile,omitempty"`
 }
 
 // A valueKind is how the value of an attribute is written (RFC 2865 section 5).
@@ -96,23 +98,30 @@ func (t attributeType) value(a ReplyAttribute) ([]byte, error) {
 	return []byte(a.Value), nil
 }
 
-// Limits of what one client gets: the packet must hold the rest too.
+// Limits of what one client gets with one accept, as the packet must hold the rest too, and of what it has for all profiles.
 const (
 	maxReplyAttributes = 32
 	maxReplyBytes      = 2048
+	maxOfAllProfiles   = 512
+	longestProfile     = 128 // bytes
 )
 
 func checkAttributes(all []ReplyAttribute) error {
-	size := 0
+	number, size := map[string]int{}, map[string]int{}
 	for _, a := range all {
 		_, value, err := a.Encode()
 		if err != nil {
 			return err
 		}
-		size += 2 + len(value)
-	}
-	if len(all) > maxReplyAttributes || size > maxReplyBytes {
-		return fault.New(fault.Invalid, "a RADIUS client gets up to %d attributes of %d bytes together", maxReplyAttributes, maxReplyBytes)
+		if len(a.Profile) > longestProfile || !utf8.ValidString(a.Profile) || strings.ContainsFunc(a.Profile, unicode.IsControl) {
+			return fault.New(fault.Invalid, "no profile has the name %q", a.Profile)
+		}
+		number[a.Profile]++
+		size[a.Profile] += 2 + len(value)
+		if number[a.Profile] > maxReplyAttributes || size[a.Profile] > maxReplyBytes || len(all) > maxOfAllProfiles {
+			return fault.New(fault.Invalid, "a RADIUS client gets up to %d attributes of %d bytes together, and as many for each profile, but not above %d for all",
+				maxReplyAttributes, maxReplyBytes, maxOfAllProfiles)
+		}
 	}
 	return nil
 }

@@ -434,7 +434,7 @@ func radiusRoutes(t *testing.T, h *house) {
 	off := false
 	wide := try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{
 		RADIUSClient: "site", Address: "2001:db8::1/48", Certificate: "VPN.example.com", Secret: "another secret of 16", PromptSet: "cisco-asa", Challenges: &off,
-		RequireMessageAuthenticator: "warn", StripRealm: "suffix", MaxQPS: 7, ReplyAttributes: []client.RADIUSAttribute{{Name: "Class", Value: "staff"}, {Name: "Session-Timeout", Value: "3600"}},
+		RequireMessageAuthenticator: "warn", StripRealm: "suffix", MaxQPS: 7, ReplyAttributes: []client.RADIUSAttribute{{Name: "Class", Value: "staff"}, {Name: "Session-Timeout", Value: "3600", Profile: "phones"}},
 	}))(t)
 	if wide.Address != "2001:db8::/48" || wide.Certificate != "vpn.example.com" || wide.Challenges || wide.MaxQPS != 7 || len(wide.ReplyAttributes) != 2 {
 		t.Errorf("added %+v", wide)

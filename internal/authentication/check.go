@@ -243,7 +243,7 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 
 // accepted is the decision for a code of a token.
 func (r *round) accepted(a *Attempt, s *subject, t *tokenState) Decision {
-	return Decision{Result: Accepted, Attempt: a.ID, Turn: a.Turn + 1, Serial: t.token.Serial, UserID: s.UserID}
+	return Decision{Result: Accepted, Attempt: a.ID, Turn: a.Turn + 1, Serial: t.token.Serial, Profile: t.token.Profile, UserID: s.UserID}
 }
 
 // prove notes that the user holds the seed of a generation: a delivery is confirmed, and a pending generation

@@ -88,6 +88,8 @@ type Decision struct {
 	SystemPIN string
 	// Serial is the token that was used, once Accepted.
 	Serial string
+	// Profile is that of the token's last distribution, once Accepted; "" for none.
+	Profile string
 	// UserID is the user that the attempt is about, as kept by the server or else as given.
 	UserID string
 }

@@ -28,23 +28,25 @@ type client struct {
 	access.RADIUSClient
 	secret  []byte
 	agent   string
-	replies radius.Attributes // returned with an accept
-	limit   *rate.Limiter     // nil for none
-	macs    sync.Pool         // of HMAC-MD5 under the secret
+	replies map[string]radius.Attributes // returned with an accept, by the profile of the token; "" for any other
+	limit   *rate.Limiter                // nil for none
+	macs    sync.Pool                    // of HMAC-MD5 under the secret
 }
 
 // radSecSecret is the shared secret of everybody over TLS (RFC 6614 section 2.3).
 const radSecSecret = "radsec"
 
 func newClient(c access.RADIUSClient, secret []byte, before *client) (*client, error) {
-	n := &client{RADIUSClient: c, secret: secret, agent: c.Agent()}
+	n := &client{RADIUSClient: c, secret: secret, agent: c.Agent(), replies: map[string]radius.Attributes{}}
 	n.macs.New = func() any { return hmac.New(md5.New, secret) }
 	for _, a := range c.Attributes {
 		number, value, err := a.Encode()
 		if err != nil {
 			return nil, err
 		}
-		n.replies.Add(radius.Type(number), value)
+		of := n.replies[a.Profile]
+		of.Add(radius.Type(number), value)
+		n.replies[a.Profile] = of
 	}
 	switch {
 	case c.MaxQPS == 0:
@@ -54,6 +56,14 @@ func newClient(c access.RADIUSClient, secret []byte, before *client) (*client, e
 		n.limit = rate.NewLimiter(rate.Limit(c.MaxQPS), c.MaxQPS)
 	}
 	return n, nil
+}
+
+// repliesTo are the attributes that an accept by a token of a profile returns.
+func (c *client) repliesTo(profile string) radius.Attributes {
+	if own := c.replies[profile]; own != nil {
+		return own
+	}
+	return c.replies[""]
 }
 
 // mac is HMAC-MD5 under the client's secret of the parts of a packet.

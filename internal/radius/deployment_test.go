@@ -113,7 +113,7 @@ func (d *deployment) add(c access.RADIUSClient) {
 // its address.
 func (d *deployment) serve(db *store.DB, tls net.Listener) string {
 	d.Helper()
-	engine := &authentication.Engine{Store: db, Keys: d.keys, Policies: d, Now: d.clock}
+	engine := &authentication.Engine{Store: db, Groups: db.Writers(), Keys: d.keys, Policies: d, Now: d.clock}
 	s := radius.New(radius.Config{Engine: engine, Clients: d.clients, Hash: d.keys, Prompts: radius.Default(), Now: d.clock, Log: slog.New(slog.NewTextHandler(d.Output(), nil))})
 	d.clients.Changed = s.Changed
 	conn, err := radius.Listen("127.0.0.1:0")

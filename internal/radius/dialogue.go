@@ -233,7 +233,7 @@ func otherMethod(p *radius.Packet) bool {
 func (s *Server) tell(ctx context.Context, r *request, p *radius.Packet, d authentication.Decision) ([]byte, Outcome) {
 	switch {
 	case d.Result == authentication.Accepted:
-		if answer := r.client.answer(radius.CodeAccessAccept, p, r.client.replies); answer != nil {
+		if answer := r.client.answer(radius.CodeAccessAccept, p, r.client.repliesTo(d.Profile)); answer != nil {
 			return answer, Accepted
 		}
 		return s.reject(r, p, NoWayToAnswer)

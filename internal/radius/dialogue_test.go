@@ -180,6 +180,30 @@ func TestAcceptsCarryTheClientsAttributes(t *testing.T) {
 	}
 }
 
+// What a profile has of its own takes the place of what everybody gets.
+func TestAcceptsCarryTheAttributesOfTheProfile(t *testing.T) {
+	c := vpn("vpn1", "127.0.0.1/32")
+	c.Attributes = []access.ReplyAttribute{{Name: "Class", Value: "everybody"}, {Name: "Class", Value: "administrators", Profile: "admin phones"},
+		{Name: "Session-Timeout", Value: "600", Profile: "admin phones"}}
+	engine := always(accept)
+	gw := build(t, engine, c).run().gateway("127.0.0.1")
+	for id, of := range map[byte]struct {
+		profile string
+		want    [][]byte
+	}{
+		1: {"", [][]byte{attr(25, "everybody")}},
+		2: {"phones", [][]byte{attr(25, "everybody")}},
+		3: {"admin phones", [][]byte{attr(25, "administrators"), attr(27, number(600))}},
+	} {
+		d := accept
+		d.Profile = of.profile
+		engine.decides(d)
+		if got := gw.ask(login(id, "alice", "123456")); !bytes.Equal(got, answerTo(2, id, of.want...)) {
+			t.Errorf("%q: %q", of.profile, got)
+		}
+	}
+}
+
 func TestRealmsAreTakenOff(t *testing.T) {
 	engine := always(accept)
 	at := map[access.Realm]string{access.RealmNone: "127.0.0.2", access.RealmPrefix: "127.0.0.3", access.RealmSuffix: "127.0.0.4"}
