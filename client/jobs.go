@@ -88,6 +88,33 @@ type Selection struct {
 	Enabled       *bool    `json:"enabled,omitempty"`
 }
 
+// A BulkDistribution says which tokens one job delivers, and how. What is not there is as the profile says.
+type BulkDistribution struct {
+	Selection           Selection `json:"selection"`
+	Name                string    `json:"name,omitempty"` // of the job; that of the profile and the time if it has none
+	Profile             string    `json:"profile"`
+	Password            Secret    `json:"password,omitempty"`             // of every file or string
+	IndividualPasswords bool      `json:"individual_passwords,omitempty"` // makes one for each, for a list of its own
+	Protection          string    `json:"protection,omitempty"`
+	Nickname            string    `json:"nickname,omitempty"`
+	SwitchOver          string    `json:"switch_over,omitempty"`
+	GraceSeconds        *int64    `json:"grace_seconds,omitempty"`
+	Rate                int       `json:"rate,omitempty"`    // tokens a second at most
+	DryRun              bool      `json:"dry_run,omitempty"` // says what would happen to each token, and changes nothing
+}
+
+// A BulkRedistribution says which tokens one job delivers again, how and why.
+type BulkRedistribution struct {
+	BulkDistribution
+	Reason string `json:"reason"`
+	Note   string `json:"note,omitempty"`
+}
+
+// JobParts are what can be downloaded of a job: files (a ZIP archive), list (CSV), passwords (CSV), qr (PDF).
+type JobParts struct {
+	Parts []string `json:"parts"`
+}
+
 // A JobFilter selects jobs; its zero value selects all.
 type JobFilter struct {
 	Kind   string
@@ -191,6 +218,7 @@ func (c *Client) watch(ctx context.Context, idOrName string, seen func(Job)) (Jo
 		if !is {
 			continue
 		}
+		last = Job{}
 		if err := json.Unmarshal(data, &last); err != nil {
 			return last, errors.New("the server's event is not what it should be: is this a Tallystick server?")
 		}
@@ -200,6 +228,33 @@ func (c *Client) watch(ctx context.Context, idOrName string, seen func(Job)) (Jo
 		return last, io.ErrUnexpectedEOF
 	}
 	return last, nil
+}
+
+// DistributeMany starts the job that delivers the tokens of a selection.
+func (c *Client) DistributeMany(ctx context.Context, d BulkDistribution) (Job, error) {
+	return post[Job](ctx, c, path("tokens", "distribute"), d)
+}
+
+// RedistributeMany starts the job that delivers the tokens of a selection again, each with a new seed.
+func (c *Client) RedistributeMany(ctx context.Context, d BulkRedistribution) (Job, error) {
+	return post[Job](ctx, c, path("tokens", "redistribute"), d)
+}
+
+// JobParts lists what can be downloaded of a job that has ended; JOB_EXPIRED, CONFLICT while it runs, NOT_FOUND.
+func (c *Client) JobParts(ctx context.Context, idOrName string) ([]string, error) {
+	all, err := get[JobParts](ctx, c, path("jobs", idOrName, "parts"), query{})
+	return all.Parts, err
+}
+
+// DownloadJobPart writes one part of what a job left, as it comes. What is written is as secret as the tokens are.
+func (c *Client) DownloadJobPart(ctx context.Context, idOrName, part string, to io.Writer) error {
+	answer, err := c.stream(ctx, path("jobs", idOrName, "parts", part))
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	_, err = io.Copy(to, answer)
+	return err
 }
 
 // stream begins an answer that is read as it comes, for as long as it takes.

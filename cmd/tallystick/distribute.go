@@ -33,7 +33,7 @@ func (p *program) deliveryFlags(cmd *cobra.Command) *deliveryFlags {
 	s.StringVar(&f.d.Protection, "protection", "", "optional, none, password, user_id or user_id_password (default the profile's)")
 	s.StringVar(&f.d.SwitchOver, "switch-over", "", "immediate or on_activation (default the profile's)")
 	s.DurationVar(&f.grace, "grace", 0, "how long the old seed may live on, with on_activation (default the profile's)")
-	s.StringVar(&f.out, "out", "", "`file` to write the delivery to (default for token files USER_SERIAL.sdtid)")
+	s.StringVar(&f.out, "out", "", "`file` to write the delivery to (default for token files USER_SERIAL.sdtid); with --select a folder")
 	s.StringVar(&f.qr, "qr", "", "`file` to draw the QR code to: .png or .svg")
 	return f
 }
@@ -62,9 +62,24 @@ func (p *program) distribution(cmd *cobra.Command, f *deliveryFlags) (client.Dis
 }
 
 func (p *program) tokenDistribute() *cobra.Command {
-	cmd := p.command("distribute SERIAL", "Deliver a token to its user", 1, nil)
+	cmd := p.command("distribute [SERIAL]", "Deliver a token to its user, or many tokens by a job", 0, nil)
+	var m bulkFlags
 	f := p.deliveryFlags(cmd)
+	m.on(cmd)
+	cmd.Args = m.oneOrMany
 	p.does(cmd, func(r run) error {
+		if m.selection != "" {
+			out := f.out
+			b, err := p.bulk(cmd, f, &m)
+			if err != nil {
+				return err
+			}
+			j, err := r.server.DistributeMany(r.ctx, b)
+			if err != nil {
+				return err
+			}
+			return p.started(r, j, &m, out)
+		}
 		d, err := p.distribution(cmd, f)
 		if err != nil {
 			return err
@@ -82,19 +97,34 @@ func (p *program) tokenDistribute() *cobra.Command {
 const reasons = "COMPROMISED, LOST_DEVICE, NEW_DEVICE, CHANGE_ATTRIBUTES, NOT_RECEIVED or OTHER"
 
 func (p *program) tokenRedistribute() *cobra.Command {
-	cmd := p.command("redistribute SERIAL", "Deliver a token again, with a new seed", 1, nil)
+	cmd := p.command("redistribute [SERIAL]", "Deliver a token again, or many tokens by a job, each with a new seed", 0, nil)
+	var m bulkFlags
 	f := p.deliveryFlags(cmd)
+	m.on(cmd)
+	cmd.Args = m.oneOrMany
 	reason := cmd.Flags().String("reason", "", reasons)
 	note := cmd.Flags().String("note", "", "`text` that says why; OTHER needs it")
 	p.does(cmd, func(r run) error {
 		if *reason == "" {
 			return cli.Usagef("say why: --reason %s", reasons)
 		}
+		why := strings.ToUpper(strings.ReplaceAll(*reason, "-", "_"))
+		if m.selection != "" {
+			out := f.out
+			b, err := p.bulk(cmd, f, &m)
+			if err != nil {
+				return err
+			}
+			j, err := r.server.RedistributeMany(r.ctx, client.BulkRedistribution{BulkDistribution: b, Reason: why, Note: *note})
+			if err != nil {
+				return err
+			}
+			return p.started(r, j, &m, out)
+		}
 		d, err := p.distribution(cmd, f)
 		if err != nil {
 			return err
 		}
-		why := strings.ToUpper(strings.ReplaceAll(*reason, "-", "_"))
 		issue, err := r.server.Redistribute(r.ctx, r.args[0], client.Redistribution{Distribution: d, Reason: why, Note: *note})
 		if err != nil {
 			return err

@@ -35,6 +35,7 @@ const (
 	ViewActivity   Right = "view_activity"   // when and why users were let in or not
 	Distribute     Right = "distribute"      // first deliveries
 	Redistribute   Right = "redistribute"    // new seeds for delivered tokens
+	ViewDeliveries Right = "view_deliveries" // what jobs delivered: files, codes, passwords
 	Authenticate   Right = "authenticate"    // ask whether a passcode is right
 	ReadAudit      Right = "read_audit"
 	ReadChanges    Right = "read_changes" // what happened, for programs that react to it
@@ -61,8 +62,8 @@ const (
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageKeys, ManageAgents, ManageDomains, Operate},
-	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageKeys, ManageAgents, ManageDomains, Operate},
+	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries},
 	HelpDesk:           {Read, CareTokens, ViewActivity},
 	PrivilegedHelpDesk: {Read, CareTokens, ViewActivity, Redistribute},
 	Auditor:            {Read, ViewActivity, ReadAudit, ReadChanges},

@@ -202,6 +202,8 @@ func (a *API) routes() []route {
 		{"POST /v1/tokens/{serial}/resync", access.CareTokens, a.resync, nil},
 		{"POST /v1/tokens/{serial}/lost", access.CareTokens, a.reportLost, nil},
 		{"POST /v1/tokens/{serial}/found", access.CareTokens, a.reportFound, nil},
+		{"POST /v1/tokens/distribute", access.Distribute, a.distributeMany, nil},
+		{"POST /v1/tokens/redistribute", access.Redistribute, a.redistributeMany, nil},
 		{"POST /v1/tokens/{serial}/distribute", access.Distribute, a.distribute, prepare},
 		{"POST /v1/tokens/{serial}/redistribute", access.Redistribute, a.redistribute, prepare},
 		{"POST /v1/tokens/{serial}/revoke", access.Distribute, a.revoke, nil},
@@ -210,6 +212,8 @@ func (a *API) routes() []route {
 		{"GET /v1/jobs/{job}", access.Read, a.showJob, nil},
 		{"GET /v1/jobs/{job}/items", access.Read, a.jobItems, nil},
 		{"GET /v1/jobs/{job}/events", access.Read, a.watchJob, nil},
+		{"GET /v1/jobs/{job}/parts", access.Read, a.jobParts, nil},
+		{"GET /v1/jobs/{job}/parts/{part}", access.ViewDeliveries, a.downloadPart, nil},
 		{"POST /v1/jobs/{job}/cancel", access.Read, a.cancelJob, nil},
 		{"POST /v1/jobs/{job}/resume", access.Read, a.resumeJob, nil},
 

@@ -117,6 +117,7 @@ func init() {
 		client.Entry{}, client.EntryList{}, client.Checkpoint{}, client.CheckpointList{}, client.VerifierKey{}, client.PendingCount{}, client.Problem{},
 		client.Statistics{}, client.ReportTemplate{}, client.ReportTemplateList{}, client.ReportColumn{}, client.ReportFilter{}, client.ReportHeading{}, client.ReportDocument{},
 		client.Job{}, client.JobPage{}, client.JobItem{}, client.JobItemPage{}, client.JobResumption{}, client.Selection{},
+		client.BulkDistribution{}, client.BulkRedistribution{}, client.JobParts{},
 	} {
 		goTypes[reflect.TypeOf(v).Name()] = reflect.TypeOf(v)
 	}

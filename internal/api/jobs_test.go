@@ -1,7 +1,12 @@
 package api
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
+	"io"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,7 +103,7 @@ func jobRoutes(t *testing.T, h *house) {
 	if len(all) != 1 || all[0] != j.Job {
 		t.Errorf("jobs with errors: %v", all)
 	}
-	h.pass(job.ResultLife)
+	h.pass(24 * time.Hour)
 	_, err = c.ResumeJob(ctx, j.Job, client.JobResumption{RetryFailed: true})
 	refused(t, err, 410, "JOB_EXPIRED")
 }
@@ -116,4 +121,83 @@ func TestWatchingEnds(t *testing.T) {
 	if ctx.Err() == nil || err == nil {
 		t.Errorf("watching ended with %v", err)
 	}
+}
+
+// Many tokens are delivered by a job, what it left is downloaded by those who may, and nobody else.
+func bulkRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	for _, w := range h.Distributor.Workers() {
+		h.Jobs.Register(w)
+	}
+	h.profile("bulk file", "file")
+	tok := h.assigned("bulk-1")
+	spare := try(c.CreateTokens(ctx, client.NewTokens{Count: 1}))(t)[0]
+	order := client.BulkDistribution{Selection: client.Selection{Serials: []string{tok.Serial, spare}}, Name: "nightly", Profile: "bulk file", IndividualPasswords: true, Rate: 1000}
+	j := try(c.DistributeMany(ctx, order))(t)
+	if j.Kind != "distribute" || j.Name != "nightly" || j.Total != 2 || j.Rate != 1000 {
+		t.Errorf("started %+v", j)
+	}
+	_, err := c.JobParts(ctx, "nightly")
+	refused(t, err, 409, "CONFLICT")
+	must(t, h.Jobs.RunAll(ctx))
+	if j = try(c.Job(ctx, "nightly"))(t); j.Done != 1 || j.Failed != 1 {
+		t.Errorf("ended as %+v", j)
+	}
+	if parts := try(c.JobParts(ctx, j.Job))(t); !slices.Equal(parts, []string{"files", "list", "passwords"}) {
+		t.Errorf("parts %v", parts)
+	}
+	var archive, table bytes.Buffer
+	must(t, c.DownloadJobPart(ctx, j.Job, "files", &archive))
+	z := try(zip.NewReader(bytes.NewReader(archive.Bytes()), int64(archive.Len())))(t)
+	if len(z.File) != 1 || z.File[0].Name != "bulk-1_"+tok.Serial+".sdtid" {
+		t.Errorf("the archive holds %v", z.File)
+	}
+	must(t, h.as(access.TokenAdmin).DownloadJobPart(ctx, j.Job, "passwords", &table))
+	if rows := strings.Split(table.String(), "\n"); len(rows) != 3 || !strings.HasPrefix(rows[1], tok.Serial+",bulk-1,") {
+		t.Errorf("passwords: %d rows", len(rows))
+	}
+	for _, role := range []access.Role{access.Auditor, access.PrivilegedHelpDesk} {
+		refused(t, h.as(role).DownloadJobPart(ctx, j.Job, "files", io.Discard), 403, "FORBIDDEN")
+	}
+	refused(t, c.DownloadJobPart(ctx, j.Job, "qr", io.Discard), 404, "NOT_FOUND")
+
+	for name, x := range map[string]struct {
+		change func(*client.BulkDistribution)
+		status int
+		code   string
+	}{
+		"name":      {func(*client.BulkDistribution) {}, 409, "JOB_NAME_TAKEN"},
+		"bad name":  {func(d *client.BulkDistribution) { d.Name = "a<b" }, 422, "JOB_NAME_INVALID"},
+		"profile":   {func(d *client.BulkDistribution) { d.Profile = "none" }, 404, "PROFILE_NOT_FOUND"},
+		"nothing":   {func(d *client.BulkDistribution) { d.Name, d.Selection = "x", client.Selection{} }, 400, "INVALID"},
+		"passwords": {func(d *client.BulkDistribution) { d.Password = "correct horse" }, 400, "INVALID"},
+		"nobody": {func(d *client.BulkDistribution) {
+			d.Name, d.Selection = "y", client.Selection{Users: []string{"bulk-1", "none"}}
+		}, 409, "NOT_ASSIGNED"},
+	} {
+		d := order
+		x.change(&d)
+		_, err := c.DistributeMany(ctx, d)
+		if e, ok := err.(*client.Error); !ok || e.Status != x.status || e.Code != x.code {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	order.Name, order.Selection, order.DryRun = "", client.Selection{Users: []string{"bulk-1"}}, true
+	again := client.BulkRedistribution{BulkDistribution: order, Reason: "NEW_DEVICE"}
+	dry := try(c.RedistributeMany(ctx, again))(t)
+	if dry.Kind != "redistribute" || !dry.DryRun || dry.Total != 1 || !strings.HasPrefix(dry.Name, "bulk file 2026-") {
+		t.Errorf("dry run %+v", dry)
+	}
+	must(t, h.Jobs.RunAll(ctx))
+	if after := try(c.Token(ctx, tok.Serial))(t); after.Generation != 1 {
+		t.Errorf("the dry run made generation %d", after.Generation)
+	}
+	_, err = c.JobParts(ctx, dry.Job)
+	refused(t, err, 404, "NOT_FOUND")
+	h.pass(time.Second)
+	_, err = h.as(access.HelpDesk).RedistributeMany(ctx, again)
+	refused(t, err, 403, "FORBIDDEN")
+	h.pass(25 * time.Hour)
+	must(t, h.Jobs.CleanUp(ctx))
+	refused(t, c.DownloadJobPart(ctx, "nightly", "files", io.Discard), 410, "JOB_EXPIRED")
 }

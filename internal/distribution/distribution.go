@@ -53,6 +53,8 @@ type Request struct {
 	Nickname   string             // name of the token in the app; files only
 	SwitchOver profile.SwitchOver // "" for the profile's
 	Grace      time.Duration      // of the old seed, for a switch-over on activation; below 0 for the profile's
+
+	individual bool // a password is made for it
 }
 
 // A Delivery is what is handed to the user, who needs nothing else but the
@@ -164,22 +166,29 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 	return revoked, err
 }
 
-// An issue is one delivery in the making.
+// An issue is one delivery in the making. What it does is in memory, until [Distributor.issueAll] stores it.
 type issue struct {
 	Request
+	run
+	token   token.Token
+	user    user.User
+	lock    string // the password that the delivery is locked with
+	binding string // device ID or class GUID that it is bound to
+	seed    seed.Seed
+	offered *Offer // of a dynamic delivery
+	out     Delivery
+}
+
+// A run is what the deliveries of one transaction have in common.
+type run struct {
 	now     time.Time
 	job     string
 	reason  Reason // "" for a first delivery
 	note    string
-	token   token.Token
-	user    user.User
+	many    bool // token files go without the deployment's signature
 	profile profile.Profile
 	device  device.Definition
 	house   policy.Settings
-	lock    string // the password that the delivery is locked with
-	binding string // device ID or class GUID that it is bound to
-	seed    seed.Seed
-	out     Delivery
 }
 
 func (d *Distributor) issue(ctx context.Context, r Request, reason Reason, note string) (Delivery, error) {
@@ -189,51 +198,30 @@ func (d *Distributor) issue(ctx context.Context, r Request, reason Reason, note 
 	if err := d.Prepare(ctx); err != nil {
 		return Delivery{}, err
 	}
-	var out Delivery
-	err := d.Store.Transact(ctx, func(ctx context.Context) error {
-		i := issue{Request: r, now: d.Now().UTC(), job: job, reason: reason, note: note}
-		defer func() { i.seed.Erase() }()
-		if err := d.load(ctx, &i); err != nil {
+	var made []Made
+	err := d.Store.Transact(ctx, func(ctx context.Context) (err error) {
+		made, err = d.issueAll(ctx, run{now: d.Now().UTC(), job: job, reason: reason, note: note}, []Request{r})
+		if err != nil {
 			return err
 		}
-		if err := i.check(); err != nil {
-			return err
-		}
-		if err := d.deliver(ctx, &i); err != nil {
-			return err
-		}
-		out = i.out
-		return d.save(ctx, &i)
+		return made[0].Err
 	})
-	return out, err
+	if err != nil {
+		return Delivery{}, err
+	}
+	return made[0].Delivery, nil
 }
 
-// load reads what the delivery is about.
-func (d *Distributor) load(ctx context.Context, i *issue) error {
-	var err error
-	if i.token, err = d.Store.Token(ctx, i.Serial); err != nil {
-		return err
-	}
+// load settles who and what the delivery is about.
+func (i *issue) load() error {
 	if i.token.UserID == "" {
 		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", i.Serial)
-	}
-	if i.user, err = d.Store.User(ctx, i.token.UserID); err != nil {
-		return err
-	}
-	if i.profile, err = d.Store.Profile(ctx, i.Profile); err != nil {
-		return err
-	}
-	if i.house, err = d.Store.Settings(ctx); err != nil {
-		return err
-	}
-	if i.device, err = d.Devices.Find(ctx, i.profile.DeviceType); err != nil {
-		return err
 	}
 	i.token.SwitchOverIfDue(i.now)
 	if i.reason == "" && i.again() {
 		i.reason, i.note = Other, "distributed again"
 	}
-	return nil
+	return i.check()
 }
 
 // again tells whether the token was delivered before. An activation code that nobody used delivered nothing.
@@ -243,29 +231,29 @@ func (i *issue) again() bool {
 	return t.IssueCount > 0 && (!unanswered || i.profile.Method != device.CTKIP)
 }
 
-// deliver gives the token its seed and settings and builds what is handed out.
-func (d *Distributor) deliver(ctx context.Context, i *issue) error {
+// prepare gives the token its seed and settings.
+func (d *Distributor) prepare(ctx context.Context, i *issue) error {
 	i.out = Delivery{Serial: i.Serial, Job: i.job, Method: i.profile.Method, SwitchOver: i.switchOver(), Warnings: i.warnings(d.OwnAuthority)}
-	if _, err := d.Store.RevokeOffers(ctx, i.Serial); err != nil {
-		return err
-	}
 	if i.profile.Method == device.CTKIP {
 		return d.offer(ctx, i)
 	}
 	i.token.Expiry = i.token.EffectiveExpiry // the app learns of an extension
-	if err := d.supply(ctx, i); err != nil {
-		return err
-	}
+	i.token.Distribution = token.Issued
+	return d.supply(ctx, i)
+}
+
+// build makes what is handed out, and proves it. Several issues are built at once.
+func (d *Distributor) build(i *issue, sign *signature) error {
 	var err error
-	if i.profile.Method == device.File {
-		err = d.writeFile(ctx, i)
-	} else {
+	switch i.profile.Method {
+	case device.File:
+		err = d.writeFile(i, sign)
+	case device.CTF:
 		err = i.writeString()
 	}
 	if err != nil {
 		return err
 	}
-	i.token.Distribution = token.Issued
 	return d.prove(i)
 }
 
@@ -302,15 +290,12 @@ func (i *issue) succeed(g token.Generation) {
 	i.out.OldUntil = i.token.PendingUntil
 }
 
-// save stores the token with its new state and records what was done.
-func (d *Distributor) save(ctx context.Context, i *issue) error {
+// finish gives the token its new state and tells what was done.
+func (i *issue) finish(ctx context.Context) []audit.Event {
 	t := &i.token
 	t.Profile, t.Method, t.DeviceID, t.Nickname = i.profile.Name, i.profile.Method, i.DeviceID, i.Nickname
 	t.DistributedAt, t.ConfirmedAt = i.now, time.Time{}
 	t.IssueCount++
-	if err := d.Store.SaveToken(ctx, *t); err != nil {
-		return err
-	}
 	details := audit.Details{
 		"user": i.user.ID, "profile": i.profile.Name, "delivery": i.profile.Method, "generation": i.out.Generation,
 		"protected": i.lock != "", "bound": i.binding != "",
@@ -323,5 +308,10 @@ func (d *Distributor) save(ctx context.Context, i *issue) error {
 			details["note"] = i.note
 		}
 	}
-	return d.Store.Record(ctx, audit.New(ctx, i.now, action, "token:"+t.Serial, details).Because(string(i.reason)))
+	var events []audit.Event
+	if o := i.offered; o != nil {
+		events = append(events, audit.New(ctx, i.now, "dist.offer", "token:"+t.Serial,
+			audit.Details{"user": i.user.ID, "generation": o.Generation, "expires": o.ExpiresAt}))
+	}
+	return append(events, audit.New(ctx, i.now, action, "token:"+t.Serial, details).Because(string(i.reason)))
 }

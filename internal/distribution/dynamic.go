@@ -50,26 +50,19 @@ func (d *Distributor) offer(ctx context.Context, i *issue) error {
 	if err != nil {
 		return err
 	}
-	o := Offer{
+	i.offered = &Offer{
 		ID: uuid.Must(uuid.NewV7()).String(), Serial: t.Serial, UserID: i.user.ID, Profile: i.profile.Name,
 		CodeHash: d.hashCode(code), Generation: number, Settings: i.settings(), DeviceID: i.DeviceID,
 		CreatedAt: i.now, ExpiresAt: i.now.Add(i.profile.ActivationLife), IssuedBy: audit.ActorFrom(ctx).Name,
 		State: Open, Correlation: i.job,
 	}
 	i.out.Generation = number
-	i.out.CTKIPURL, i.out.ActivationCode, i.out.ActivationExpires = d.Endpoint, string(code), o.ExpiresAt
+	i.out.CTKIPURL, i.out.ActivationCode, i.out.ActivationExpires = d.Endpoint, string(code), i.offered.ExpiresAt
 	i.out.Link = d.linkText(i.link(), code)
 	if i.device.QR {
 		i.out.QR = i.out.Link
 	}
-	if err := d.prove(i); err != nil {
-		return err
-	}
-	if err := d.Store.AddOffer(ctx, o); err != nil {
-		return err
-	}
-	return d.Store.Record(ctx, audit.New(ctx, i.now, "dist.offer", "token:"+t.Serial,
-		audit.Details{"user": i.user.ID, "generation": number, "expires": o.ExpiresAt}))
+	return nil
 }
 
 // linkText is the link of a dynamic delivery in the form that the app wants (spec/ct-kip.md section 6.3).

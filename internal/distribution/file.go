@@ -21,11 +21,7 @@ import (
 )
 
 // writeFile makes the token file (section 7.3).
-func (d *Distributor) writeFile(ctx context.Context, i *issue) error {
-	key, cert, err := d.signer.load(ctx, d)
-	if err != nil {
-		return err
-	}
+func (d *Distributor) writeFile(i *issue, sign *signature) error {
 	origin := fit(d.Service, 32)
 	if i.lock == origin { // the format makes the same key of both
 		return fault.New(fault.PasswordTooWeak, "the password must not be the name of the service, with which anybody can open the file")
@@ -33,11 +29,28 @@ func (d *Distributor) writeFile(ctx context.Context, i *issue) error {
 	raw := i.seed.Reveal()
 	defer clear(raw)
 	i.out.FileName = fileName(i.user.ID, i.Serial)
+	var err error
 	i.out.File, err = sdtid.Encode(sdtid.Batch{
 		Origin: origin, Tokens: []sdtid.Token{i.fileToken(raw)},
-		Password: i.lock, Signer: key, Certificate: cert,
+		Password: i.lock, Signer: sign.key, Certificate: sign.cert,
 	})
 	return err
+}
+
+// A signature is what token files are signed with; its zero value leaves the place of the signature blank.
+type signature struct {
+	key  crypto.Signer
+	cert []byte // DER
+}
+
+// signature is that of the deployment. The files of a run for many go without: signing one takes longer than all the rest
+// that is done for its token, and no reader is known to check it (spec/sdtid.md section 7).
+func (d *Distributor) signature(ctx context.Context, many bool) (*signature, error) {
+	if many {
+		return &signature{}, nil
+	}
+	key, cert, err := d.signer.load(ctx, d)
+	return &signature{key, cert}, err
 }
 
 // fileToken is the token as its file tells it.

@@ -88,6 +88,16 @@ func (i *issue) protect() error {
 	if how == "" {
 		how = i.profile.Protection
 	}
+	if i.individual {
+		length := passwordLength
+		if how == profile.UserIDPassword { // the limit holds for both together
+			length = max(minPassword, min(length, i.device.MaxPassword-utf8.RuneCountInString(i.user.ID)))
+		}
+		var err error
+		if i.Password, err = newPassword(length); err != nil {
+			return err
+		}
+	}
 	switch how {
 	case profile.PasswordOptional:
 		i.lock = i.Password

@@ -18,15 +18,24 @@ type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
 	User(ctx context.Context, id string) (user.User, error)
-	Profile(ctx context.Context, name string) (profile.Profile, error)
+	// UsersByID returns those of the users that there are. It locks nothing.
+	UsersByID(ctx context.Context, ids []string) (map[string]user.User, error)
+	// ReadProfile returns a profile; fault.ProfileNotFound. It locks nothing.
+	ReadProfile(ctx context.Context, name string) (profile.Profile, error)
+	// LockTokens returns those of the tokens that there are, locked for change, in the order of serials.
+	LockTokens(ctx context.Context, serials []string) ([]token.Token, error)
+	// SaveTokens stores many changed tokens as SaveToken does one.
+	SaveTokens(ctx context.Context, tokens []token.Token) error
+	// RevokeOffersOf ends the open activation codes of tokens, and their exchanges.
+	RevokeOffersOf(ctx context.Context, serials []string) error
+	// AddOffers stores open activation codes; fault.Conflict if a hash is taken, or a token has an open one.
+	AddOffers(ctx context.Context, offers []Offer) error
 	Token(ctx context.Context, serial string) (token.Token, error)
 	// SaveToken stores a changed token whose Version is still t.Version, and counts it up.
 	SaveToken(ctx context.Context, t token.Token) error
 	// RevokeOffers ends the open activation codes of a token, and its exchanges, and returns how many there were.
 	RevokeOffers(ctx context.Context, serial string) (int, error)
 
-	// AddOffer stores an open activation code; fault.Conflict if its hash is taken.
-	AddOffer(ctx context.Context, o Offer) error
 	// OfferByCode returns the offer with that code hash, whatever its state; fault.ActivationUnknown.
 	OfferByCode(ctx context.Context, codeHash []byte) (Offer, error)
 	// Offer returns an offer by ID; fault.ActivationUnknown.
@@ -49,6 +58,8 @@ type Store interface {
 	Settings(ctx context.Context) (policy.Settings, error)
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
+	// RecordAll keeps events as Record does one.
+	RecordAll(ctx context.Context, events []audit.Event) error
 }
 
 // Devices are the device definitions: a [device.Registry].

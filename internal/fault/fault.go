@@ -120,6 +120,7 @@ const (
 	PasswordTooWeak     Code = "PASSWORD_TOO_WEAK"
 	ReasonRequired      Code = "REASON_REQUIRED"
 	NotDistributed      Code = "NOT_DISTRIBUTED"
+	TokenDisabled       Code = "DISABLED" // a warning
 	IssueLimit          Code = "ISSUE_LIMIT_REACHED"
 	ActivationRefused   Code = "ACTIVATION_REFUSED"
 	ActivationUnknown   Code = "ACTIVATION_UNKNOWN"

@@ -32,7 +32,7 @@
 //
 // A dry run is the same work in a transaction that is undone, whose outcomes are kept: no worker has to do anything for it.
 //
-// Parameters, inputs and results are sealed at rest. Results are for [ResultLife] after the end of the job.
+// Parameters, inputs and results are sealed at rest, and destroyed some time after the end of the job (policy.Settings.ResultLife).
 package job
 
 import (
@@ -60,9 +60,6 @@ const (
 
 // Over tells whether the job has ended; one that was cancelled or failed can be resumed.
 func (s State) Over() bool { return s != Queued && s != Running }
-
-// ResultLife is how long results are kept after the end of a job (section 7.3).
-const ResultLife = 24 * time.Hour
 
 // A Job is one run over many items.
 type Job struct {
@@ -136,7 +133,7 @@ type Outcome struct {
 	Err     error      // a refusal; nil if it went well
 	Code    fault.Code // of a warning, if it went well
 	Message string     // what to know of it; never a secret
-	Result  []byte     // a secret that is sealed and kept for [ResultLife]; nil for none
+	Result  []byte     // a secret that is sealed and kept until the results of the job are destroyed; nil for none
 }
 
 // A Worker does the items of one kind of job.

@@ -143,7 +143,7 @@ func TestJobDoesEveryItemOnce(t *testing.T) {
 		}
 		s.must(s.jobs.RunAll(s.ctx))
 		j = s.ended(j.ID, job.DoneWithErrors)
-		if j.Done != 29 || j.Failed != 1 || j.Waiting() != 0 || j.EndedAt.IsZero() || !j.ResultsUntil.Equal(s.clock().Add(job.ResultLife)) {
+		if j.Done != 29 || j.Failed != 1 || j.Waiting() != 0 || j.EndedAt.IsZero() || !j.ResultsUntil.Equal(s.clock().Add(24 * time.Hour)) {
 			t.Errorf("ended as %+v", j)
 		}
 		failed, err := s.jobs.Items(s.ctx, j.ID, job.ItemFilter{State: job.ItemFailed})
@@ -437,7 +437,7 @@ func TestResultsEnd(t *testing.T) {
 	s := newServer(t, databases["SQLite"](t), master(t))
 	j := s.start(job.Order{Kind: "add", Parameters: []byte("p"), Items: job.Keys(append(names(2), " bad"))})
 	s.must(s.jobs.RunAll(s.ctx))
-	now := s.clock().Add(job.ResultLife)
+	now := s.clock().Add(24 * time.Hour)
 	s.jobs.Now = func() time.Time { return now }
 	s.must(s.jobs.CleanUp(s.ctx))
 	for range s.jobs.Results(s.ctx, j.ID) {

@@ -89,7 +89,7 @@ func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
 			return err
 		}
 		if j.Total == 0 {
-			j.State, j.EndedAt, j.ResultsUntil = Done, now, now.Add(ResultLife)
+			j.State, j.EndedAt, j.ResultsUntil = Done, now, now
 		}
 		if err := r.Store.SaveJob(ctx, j, Queued); err != nil {
 			return err
@@ -97,7 +97,7 @@ func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
 		return r.record(ctx, j, "job.create", audit.Details{"kind": j.Kind, "name": j.Name, "items": j.Total, "dry_run": j.DryRun})
 	})
 	if err == nil {
-		r.wake()
+		r.wakeSoon()
 	}
 	return j, err
 }
@@ -181,24 +181,30 @@ func (r *Registry) Items(ctx context.Context, id string, f ItemFilter) ([]Row, e
 
 // Cancel ends a job: what is done stays, and no item is begun any more. [fault.JobOver] if it has ended.
 func (r *Registry) Cancel(ctx context.Context, id string) (Job, error) {
-	return r.move(ctx, id, "job.cancel", func(_ context.Context, j *Job) error {
-		if j.State.Over() {
-			return fault.New(fault.JobOver, "this job has ended already: it is %s", j.State)
-		}
-		j.State, j.EndedAt, j.ResultsUntil = Cancelled, r.Now().UTC(), r.Now().UTC().Add(ResultLife)
-		return nil
+	return r.move(ctx, id, "job.cancel", func(ctx context.Context, j *Job) error {
+		return r.stop(ctx, j, Cancelled, "")
 	})
 }
 
 // Fail ends a job that cannot go on.
 func (r *Registry) Fail(ctx context.Context, id, message string) (Job, error) {
-	return r.move(ctx, id, "job.fail", func(_ context.Context, j *Job) error {
-		if j.State.Over() {
-			return fault.New(fault.JobOver, "this job has ended already: it is %s", j.State)
-		}
-		j.State, j.Message, j.EndedAt, j.ResultsUntil = Failed, message, r.Now().UTC(), r.Now().UTC().Add(ResultLife)
-		return nil
+	return r.move(ctx, id, "job.fail", func(ctx context.Context, j *Job) error {
+		return r.stop(ctx, j, Failed, message)
 	})
+}
+
+// stop ends a job before its last item.
+func (r *Registry) stop(ctx context.Context, j *Job, state State, message string) error {
+	if j.State.Over() {
+		return fault.New(fault.JobOver, "this job has ended already: it is %s", j.State)
+	}
+	settings, err := r.Store.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	now := r.Now().UTC()
+	j.State, j.Message, j.EndedAt, j.ResultsUntil = state, message, now, now.Add(settings.ResultLife)
+	return nil
 }
 
 // Resume goes on with a job that was cancelled or failed, exactly where it stopped. With failed, the items that
@@ -228,7 +234,7 @@ func (r *Registry) Resume(ctx context.Context, id string, failed bool) (Job, err
 		return r.Store.Job(ctx, j.ID)
 	}
 	if err == nil {
-		r.wake()
+		r.wakeSoon()
 	}
 	return j, err
 }
@@ -256,6 +262,11 @@ func (r *Registry) move(ctx context.Context, idOrName, action string, change fun
 		return r.record(ctx, j, action, audit.Details{"kind": j.Kind, "name": j.Name, "done": j.Done, "failed": j.Failed, "items": j.Total})
 	})
 	return j, err
+}
+
+// Parameters are what a job was started with; nil for none, and after they are destroyed.
+func (r *Registry) Parameters(ctx context.Context, j Job) ([]byte, error) {
+	return r.opened(ctx, j.Parameters, seed.OfJob(j.ID))
 }
 
 // Results goes through the results of a job, in the order of its items, opened. Whoever uses one erases it. After an error it ends.

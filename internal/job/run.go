@@ -67,6 +67,15 @@ func (r *Registry) wake() {
 	}
 }
 
+// commitsWithin is when the transaction of a caller, that an order is part of, has most likely been committed.
+const commitsWithin = 50 * time.Millisecond
+
+// wakeSoon wakes whoever waits, now and once more: the order may be part of a transaction that nobody else sees yet.
+func (r *Registry) wakeSoon() {
+	r.wake()
+	time.AfterFunc(commitsWithin, r.wake)
+}
+
 func wait(ctx context.Context, woken <-chan struct{}, longest time.Duration) {
 	timer := time.NewTimer(longest)
 	defer timer.Stop()
@@ -365,7 +374,11 @@ func (r *Registry) finish(ctx context.Context, j Job, rows []Row, outcomes []Out
 		return err
 	}
 	// The row of the job is locked last, so that chunks of one job wait for one another as briefly as can be.
-	now, err := r.Store.CountJobItems(ctx, j.ID, done, failed, r.Now().UTC())
+	settings, err := r.Store.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := r.Store.CountJobItems(ctx, j.ID, done, failed, r.Now().UTC(), settings.ResultLife)
 	if err != nil || !now.State.Over() {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
 )
 
@@ -47,9 +48,11 @@ type Store interface {
 	ClaimJobItems(ctx context.Context, id string, from, limit int) ([]Row, error)
 	// FinishJobItems stores the outcomes of waiting items, and results; [fault.Conflict] if one is not waiting any more.
 	FinishJobItems(ctx context.Context, id string, rows []Row, results []Result) error
-	// CountJobItems adds finished items to the counters of a running job and ends it if all are finished; [fault.JobOver] if it does
-	// not run. It returns the job.
-	CountJobItems(ctx context.Context, id string, done, failed int, at time.Time) (Job, error)
+	// CountJobItems adds finished items to the counters of a running job and ends it if all are finished, which keeps its results
+	// for life; [fault.JobOver] if it does not run. It returns the job.
+	CountJobItems(ctx context.Context, id string, done, failed int, at time.Time, life time.Duration) (Job, error)
+	// Settings returns the deployment's settings; it locks nothing.
+	Settings(ctx context.Context) (policy.Settings, error)
 	// RetryJobItems makes the failed items of a job waiting ones and returns how many they were.
 	RetryJobItems(ctx context.Context, id string) (int, error)
 	// JobItems lists items by number.

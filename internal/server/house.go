@@ -96,6 +96,9 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	gateways.Changed = h.radius.Changed
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
 	h.jobs = &job.Registry{Store: db, Keys: keys, Now: c.Now, Logger: c.Log}
+	for _, w := range h.distributor.Workers() {
+		h.jobs.Register(w)
+	}
 	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log}
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}
 	cared.Register()

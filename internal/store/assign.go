@@ -43,6 +43,13 @@ func (db *DB) LockUsers(ctx context.Context, ids []string) (map[string]user.User
 	return found, err
 }
 
+// UsersByID returns those of the users that there are. It locks nothing, also within a transaction.
+func (db *DB) UsersByID(ctx context.Context, ids []string) (map[string]user.User, error) {
+	found := make(map[string]user.User, len(ids))
+	err := eachChunk(ctx, db, scanUser, "SELECT "+string(userColumns)+" FROM user_account WHERE id", ids, "", func(u user.User) { found[u.ID] = u })
+	return found, err
+}
+
 // TokensHeld counts the tokens of users; a token and its replacement count as one.
 func (db *DB) TokensHeld(ctx context.Context, userIDs []string) (map[string]int, error) {
 	type holder struct {

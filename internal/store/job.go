@@ -121,12 +121,12 @@ func (db *DB) FinishJobItems(ctx context.Context, id string, items []job.Row, re
 	return db.atLast(ctx, finished, kept)
 }
 
-// CountJobItems adds finished items to the counters of a running job and ends it if all are finished; [fault.JobOver] if it does
-// not run. It returns the job.
-func (db *DB) CountJobItems(ctx context.Context, id string, done, failed int, at time.Time) (j job.Job, err error) {
+// CountJobItems adds finished items to the counters of a running job and ends it if all are finished, which keeps its results
+// for life; [fault.JobOver] if it does not run. It returns the job.
+func (db *DB) CountJobItems(ctx context.Context, id string, done, failed int, at time.Time, life time.Duration) (j job.Job, err error) {
 	over := fault.New(fault.JobOver, "the job does not run any more")
 	err = db.Transact(ctx, func(ctx context.Context) error {
-		j, err = one(ctx, db, over, scanJob, countItems, id, int64(done), int64(failed), at.UnixMicro(), at.Add(job.ResultLife).UnixMicro())
+		j, err = one(ctx, db, over, scanJob, countItems, id, int64(done), int64(failed), at.UnixMicro(), at.Add(life).UnixMicro())
 		return err
 	})
 	return j, err

@@ -25,9 +25,20 @@ func scanOffer(r row) (o distribution.Offer, err error) {
 
 // AddOffer stores an open activation code; [fault.Conflict] if its hash is taken, or if the token has an open one.
 func (db *DB) AddOffer(ctx context.Context, o distribution.Offer) error {
-	taken := fault.New(fault.Conflict, "the activation code is taken, or token %s has an open one", o.Serial)
-	return db.change(ctx, taken, offerColumns.insert("offer"), offerValues(o)...)
+	return db.AddOffers(ctx, []distribution.Offer{o})
 }
+
+// AddOffers stores many, all or none, as AddOffer does one.
+func (db *DB) AddOffers(ctx context.Context, offers []distribution.Offer) error {
+	added := bulk{insertOffer, make([][]any, len(offers)), fault.New(fault.Conflict, "an activation code is taken, or a token has an open one")}
+	for i, o := range offers {
+		added.rows[i] = offerValues(o)
+	}
+	return db.write(ctx, added)
+}
+
+var insertOffer = inserting("offer", offerColumns.typed("bytea", "code_hash",
+	"bigint", "generation, digits, interval_seconds, created_at, expires_at, failures, abandoned"))
 
 // OfferByCode returns the offer with that code hash, whatever its state; [fault.ActivationUnknown].
 // Within a transaction the row is locked for change, as by the other readers of offers and exchanges.

@@ -34,6 +34,12 @@ func (db *DB) Profile(ctx context.Context, name string) (profile.Profile, error)
 	return one(ctx, db, missing, scanProfile, "SELECT "+string(profileColumns)+" FROM profile WHERE name = $1"+db.locked(ctx), name)
 }
 
+// ReadProfile returns a profile; [fault.ProfileNotFound]. It locks nothing, also within a transaction.
+func (db *DB) ReadProfile(ctx context.Context, name string) (profile.Profile, error) {
+	missing := fault.New(fault.ProfileNotFound, "there is no profile %q", name)
+	return one(ctx, db, missing, scanProfile, "SELECT "+string(profileColumns)+" FROM profile WHERE name = $1", name)
+}
+
 // Profiles lists all profiles by name.
 func (db *DB) Profiles(ctx context.Context) ([]profile.Profile, error) {
 	return list(ctx, db, scanProfile, "SELECT "+string(profileColumns)+" FROM profile ORDER BY name")

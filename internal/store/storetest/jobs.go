@@ -119,7 +119,7 @@ func jobItems(t *testing.T, s fixture) {
 			if err := s.FinishJobItems(ctx, "1", claimed, results); err != nil {
 				return err
 			}
-			now, err = s.CountJobItems(ctx, "1", n[job.ItemDone], n[job.ItemFailed], at)
+			now, err = s.CountJobItems(ctx, "1", n[job.ItemDone], n[job.ItemFailed], at, time.Hour)
 			return err
 		})
 		return now, err
@@ -132,12 +132,12 @@ func jobItems(t *testing.T, s fixture) {
 	refused(t, s.FinishJobItems(ctx, "1", rows[1:2], nil), fault.Conflict)
 	now, err = finish(1, 9, job.ItemFailed, day(2))
 	must(t, now, err)
-	if now.State != job.DoneWithErrors || now.Done != 2 || now.Failed != 3 || !now.EndedAt.Equal(day(2)) || !now.ResultsUntil.Equal(day(2).Add(job.ResultLife)) {
+	if now.State != job.DoneWithErrors || now.Done != 2 || now.Failed != 3 || !now.EndedAt.Equal(day(2)) || !now.ResultsUntil.Equal(day(2).Add(time.Hour)) {
 		t.Errorf("after all items: %+v", now)
 	}
 	items, err := s.JobItems(ctx, "1", job.ItemFilter{})
 	same(t, must(t, items, err), rows)
-	_, err = s.CountJobItems(ctx, "1", 0, 0, day(3))
+	_, err = s.CountJobItems(ctx, "1", 0, 0, day(3), time.Hour)
 	refused(t, err, fault.JobOver)
 
 	results, err := s.JobResults(ctx, "1", 1, 2)

@@ -52,6 +52,7 @@ type Store interface {
 	webhook.Store
 
 	AddToken(ctx context.Context, t token.Token) error
+	AddOffer(ctx context.Context, o distribution.Offer) error
 	AddUsers(ctx context.Context, users []user.User) error
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
 	KeepReply(ctx context.Context, actor, key string, request []byte, serial string, reply seed.Sealed, at time.Time) error

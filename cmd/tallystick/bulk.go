@@ -1,0 +1,232 @@
+package main
+
+import (
+	"archive/zip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
+)
+
+// bulkFlags are those of distribute and redistribute for many tokens.
+type bulkFlags struct {
+	selection  string
+	name       string
+	rate       int
+	individual bool
+	wait       bool
+	dryRun     bool
+}
+
+func (f *bulkFlags) on(cmd *cobra.Command) {
+	s := cmd.Flags()
+	s.StringVar(&f.selection, "select", "", "many tokens in place of SERIAL, as a job; the "+filters)
+	s.StringVar(&f.name, "job-name", "", "`name` of the job (default the profile and the time)")
+	s.IntVar(&f.rate, "rate", 0, "tokens a second at most (default no limit)")
+	s.BoolVar(&f.individual, "individual-passwords", false, "make a random password for each token, for a list of its own")
+	s.BoolVar(&f.wait, "wait", false, "follow the job to its end")
+	s.BoolVar(&f.dryRun, "dry-run", false, "say what would happen to each token, and change nothing")
+}
+
+// oneOrMany takes a serial, or none and --select.
+func (f *bulkFlags) oneOrMany(cmd *cobra.Command, args []string) error {
+	if f.selection == "" {
+		if f.individual || f.wait || f.dryRun || f.name != "" || f.rate != 0 {
+			return cli.Usagef("--individual-passwords, --wait, --dry-run, --job-name and --rate are for many tokens: say which with --select")
+		}
+		return cli.Exactly(1)(cmd, args)
+	}
+	if len(args) > 0 {
+		return cli.Usagef("give SERIAL or --select, not both")
+	}
+	return nil
+}
+
+// bulk is what the flags ask for.
+func (p *program) bulk(cmd *cobra.Command, f *deliveryFlags, m *bulkFlags) (client.BulkDistribution, error) {
+	b := client.BulkDistribution{Name: m.name, IndividualPasswords: m.individual, Rate: m.rate, DryRun: m.dryRun}
+	if f.qr != "" || f.d.DeviceID != "" {
+		return b, cli.Usagef("--qr and --device-id are for one token")
+	}
+	if out := f.out; out != "" && strings.EqualFold(filepath.Ext(out), ".sdtid") || out == "-" {
+		return b, cli.Usagef("--out names a folder where many tokens are delivered")
+	}
+	f.out = "" // it is not written by the same rules
+	d, err := p.distribution(cmd, f)
+	if err != nil {
+		return b, err
+	}
+	b.Profile, b.Password, b.Protection, b.Nickname, b.SwitchOver, b.GraceSeconds = d.Profile, d.Password, d.Protection, d.Nickname, d.SwitchOver, d.GraceSeconds
+	if b.IndividualPasswords && b.Password != "" {
+		return b, cli.Usagef("give one password for all or --individual-passwords, not both")
+	}
+	b.Selection, err = p.selection(m.selection)
+	return b, err
+}
+
+// started shows a job that delivers tokens, or follows it and fetches what it left. A dry run is followed, and shows its items.
+func (p *program) started(r run, j client.Job, m *bulkFlags, out string) error {
+	if !m.wait && !m.dryRun && out == "" {
+		return p.result(map[string]string{"job": j.Job}, "started job %s: 'tallystick job watch %s' follows it, 'tallystick job download %s --out DIR' fetches what it made", j.Job, j.Job, j.Job)
+	}
+	j, err := p.follow(r, j.Job)
+	if err != nil {
+		return err
+	}
+	if m.dryRun {
+		return p.foreseen(r, j)
+	}
+	if out != "" {
+		if err := p.download(r.ctx, r.server, j.Job, out, nil); err != nil {
+			return err
+		}
+	}
+	return p.endedJob(j)
+}
+
+// endedJob shows a job that was waited for. One that did not come to its end is an error.
+func (p *program) endedJob(j client.Job) error {
+	if err := p.shownJob(j); err != nil {
+		return err
+	}
+	if j.State == "failed" || j.State == "cancelled" {
+		return cli.Status(cli.Refused)
+	}
+	return nil
+}
+
+// foreseen shows what a dry run found out about each item.
+func (p *program) foreseen(r run, j client.Job) error {
+	if !p.JSON {
+		if err := p.items(r.ctx, r.server, j.Job, client.JobItemFilter{}, 0); err != nil {
+			return err
+		}
+		p.Note(fmt.Sprintf("of %s, %d would go well and %d would not; nothing was changed", counted(j.Total, "token"), j.Done, j.Failed))
+		return nil
+	}
+	items := []client.JobItem{}
+	for item, err := range r.server.AllJobItems(r.ctx, j.Job, client.JobItemFilter{Limit: 1000}) {
+		if err != nil {
+			return err
+		}
+		items = append(items, item)
+	}
+	return p.PrintJSON(struct {
+		jobDocument
+		Items []client.JobItem `json:"items"`
+	}{documentOf(j), items})
+}
+
+func (p *program) jobDownload() *cobra.Command {
+	var out string
+	var parts []string
+	cmd := p.command("download JOB", "Fetch the token files, lists and QR sheets that a job made", 1, func(r run) error {
+		if out == "" {
+			return cli.Usagef("say where: --out DIR; --out - prints one part")
+		}
+		return p.download(r.ctx, r.server, r.args[0], out, parts)
+	})
+	cmd.Flags().StringVar(&out, "out", "", "`folder` to write to, readable by you only; or FILE.zip for the token files as an archive")
+	cmd.Flags().StringSliceVar(&parts, "part", nil, "only these `parts`: files, list, passwords, qr (default all that there are)")
+	return cmd
+}
+
+// partFiles are the names that parts get.
+var partFiles = map[string]string{"files": "tokens.zip", "list": "list.csv", "passwords": "passwords.csv", "qr": "qr.pdf"}
+
+// download fetches parts of what a job left: token files each as a file of its own, unless out is an archive.
+func (p *program) download(ctx context.Context, server *client.Client, job, out string, parts []string) error {
+	if archive := strings.EqualFold(filepath.Ext(out), ".zip"); archive || out == "-" {
+		if len(parts) == 0 {
+			parts = []string{"files"}
+		}
+		if len(parts) > 1 || archive && parts[0] != "files" {
+			return cli.Usagef("an archive holds the files and standard output takes one part: give a folder for more")
+		}
+		if out == "-" {
+			return server.DownloadJobPart(ctx, job, parts[0], p.Out)
+		}
+		return p.fetch(ctx, server, job, parts[0], out)
+	}
+	there, err := server.JobParts(ctx, job)
+	if err != nil {
+		return err
+	}
+	if len(parts) == 0 {
+		parts = there
+	}
+	if err := os.MkdirAll(out, 0o700); err != nil {
+		return err
+	}
+	for _, part := range parts {
+		if partFiles[part] == "" {
+			return cli.Usagef("no part %q: take files, list, passwords or qr", part)
+		}
+		file := filepath.Join(out, partFiles[part])
+		if err := p.fetch(ctx, server, job, part, file); err != nil {
+			return err
+		}
+		if part == "files" {
+			if err := unpack(file, out); err != nil {
+				return err
+			}
+		}
+	}
+	if slices.Contains(parts, "passwords") {
+		p.Note(fmt.Sprintf("%s opens what is beside it: hand them over on different ways", filepath.Join(out, partFiles["passwords"])))
+	}
+	return nil
+}
+
+// fetch writes a part to a file that only its owner may read. A file that is not whole is removed.
+func (p *program) fetch(ctx context.Context, server *client.Client, job, part, name string) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(file.Chmod(0o600), server.DownloadJobPart(ctx, job, part, file), file.Close())
+	if err != nil {
+		return errors.Join(err, os.Remove(name))
+	}
+	return nil
+}
+
+// unpack takes the files out of an archive, which it removes.
+func unpack(archive, dir string) error {
+	z, err := zip.OpenReader(archive)
+	if err != nil {
+		return err
+	}
+	for _, f := range z.File {
+		if err := unpackFile(f, dir); err != nil {
+			return errors.Join(err, z.Close())
+		}
+	}
+	return errors.Join(z.Close(), os.Remove(archive))
+}
+
+// unpackFile writes one file, under nothing but its name.
+func unpackFile(f *zip.File, dir string) error {
+	const longest = 1 << 20 // bytes; a token file has some thousand
+	if !filepath.IsLocal(f.Name) || filepath.Base(f.Name) != f.Name {
+		return fmt.Errorf("the archive holds a file named %q: it did not come from a Tallystick server", f.Name)
+	}
+	in, err := f.Open()
+	if err != nil {
+		return err
+	}
+	content, err := io.ReadAll(io.LimitReader(in, longest))
+	if err := errors.Join(err, in.Close()); err != nil {
+		return err
+	}
+	return writeSecret(filepath.Join(dir, f.Name), content)
+}

@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/profile"
+)
+
+func (a *API) distributeMany(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.BulkDistribution](r)
+	if err != nil {
+		return answer{}, err
+	}
+	return a.deliverMany(ctx, in, "", "")
+}
+
+func (a *API) redistributeMany(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.BulkRedistribution](r)
+	if err != nil {
+		return answer{}, err
+	}
+	return a.deliverMany(ctx, in.BulkDistribution, distribution.Reason(in.Reason), in.Note)
+}
+
+// deliverMany starts the job that delivers the tokens of a selection. All of them are those that belong to somebody, and for a
+// redistribution those that were delivered before.
+func (a *API) deliverMany(ctx context.Context, in client.BulkDistribution, reason distribution.Reason, note string) (answer, error) {
+	s, err := selectionOf(in.Selection)
+	if err != nil {
+		return answer{}, err
+	}
+	if s.All {
+		assigned := true
+		s.Filter.Assigned, s.Filter.Issued = &assigned, reason != ""
+	}
+	order, err := a.Distributor.Order(ctx, distribution.Bulk{
+		Profile: in.Profile, Protection: profile.Protection(in.Protection), Password: string(in.Password), Individual: in.IndividualPasswords,
+		Nickname: in.Nickname, SwitchOver: profile.SwitchOver(in.SwitchOver), Grace: graceOf(in.GraceSeconds), Reason: reason, Note: note,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	defer clear(order.Parameters)
+	if in.Name != "" {
+		order.Name = in.Name
+	}
+	order.DryRun, order.Rate, order.Items = in.DryRun, in.Rate, a.selected(ctx, s)
+	return a.startedJob(a.Jobs.Start(ctx, order))
+}
+
+func (a *API) results() *distribution.Results {
+	return &distribution.Results{Distributor: a.Distributor, Jobs: a.Jobs}
+}
+
+func (a *API) jobParts(ctx context.Context, r *request) (answer, error) {
+	j, err := a.Jobs.Show(ctx, r.PathValue("job"))
+	if err != nil {
+		return answer{}, err
+	}
+	parts, err := a.results().Parts(ctx, j)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.JobParts{Parts: mapped(parts, func(p distribution.Part) string { return string(p) })})
+}
+
+// partTypes are the media types of what is downloaded.
+var partTypes = map[distribution.Part]string{
+	distribution.Files: "application/zip", distribution.List: "text/csv", distribution.Passwords: "text/csv", distribution.Sheets: "application/pdf",
+}
+
+func (a *API) downloadPart(ctx context.Context, r *request) (answer, error) {
+	j, err := a.Jobs.Show(ctx, r.PathValue("job"))
+	if err != nil {
+		return answer{}, err
+	}
+	part := distribution.Part(r.PathValue("part"))
+	write, err := a.results().Open(ctx, j, part)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{Status: http.StatusOK, Type: partTypes[part], stream: write}, nil
+}
