@@ -99,6 +99,7 @@ func (p *program) namesFrom(ctx context.Context, find lookup, begin string) []st
 // flagWords are the kinds of thing that flags name.
 var flagWords = map[string]string{
 	"profile": "profile", "successor": "profile", "user": "USERID", "serial": "SERIAL", "with": "SERIAL", "group": "group", "device-type": "TYPE",
+	"domain": "domain", "parent": "domain",
 }
 
 // lookups are by the words that usage lines have for arguments, and by the groups of commands that take a NAME.
@@ -124,6 +125,10 @@ var lookups = map[string]lookup{
 	"group": func(ctx context.Context, s *client.Client, begin string) ([]string, error) {
 		page, err := s.Groups(ctx, client.GroupFilter{Query: begin, Limit: suggestions})
 		return names(page.Groups, func(g client.Group) string { return g.Group }), err
+	},
+	"domain": func(ctx context.Context, s *client.Client, _ string) ([]string, error) {
+		all, err := s.Domains(ctx)
+		return names(all, func(d client.Domain) string { return described(d.Domain, d.Note) }), err
 	},
 	"radius": func(ctx context.Context, s *client.Client, _ string) ([]string, error) {
 		all, err := s.RADIUSClients(ctx)

@@ -13,7 +13,7 @@ import (
 // Commands that delete have a --dry-run of their own (deletion), and so have those that work on many things.
 var triable = []string{
 	"user edit", "user disable", "group edit", "profile edit", "policy edit token", "policy edit lockout", "settings edit",
-	"radius edit", "agent edit", "agent credential edit", "agent credential deprecate", "webhook edit", "token unassign", "token revoke", "token clear-pin",
+	"domain edit", "domain move", "radius edit", "agent edit", "agent credential edit", "agent credential deprecate", "webhook edit", "token unassign", "token revoke", "token clear-pin",
 }
 
 const dryRunFlag = "dry-run"
