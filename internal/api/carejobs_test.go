@@ -235,3 +235,32 @@ func offsetRoutes(t *testing.T, h *house) {
 	refused(t, err, 403, "FORBIDDEN")
 	must(t, h.admin.DeleteToken(ctx, tok.Serial))
 }
+
+// A key of a domain extends what is there by what is there, and finds there by notes.
+func TestCareInADomain(t *testing.T) {
+	e := newEstate(t)
+	ctx, c, in, out := t.Context(), e.berlin, e.inside, e.outside
+	e.profile("estate-file", "file")
+	notes := "lent out"
+	for _, serial := range []string{in["serial"], out["serial"]} {
+		try(e.admin.Distribute(ctx, serial, client.Distribution{Profile: "estate-file"}))(t)
+		try(e.admin.EditLabel(ctx, serial, 0, client.LabelEdit{Notes: &notes}))(t)
+		try(e.admin.Extend(ctx, serial, client.Extension{Until: "2039-01-01"}))(t)
+	}
+	later := try(e.admin.CreateTokens(ctx, client.NewTokens{Count: 1, Expiry: "2050-01-01", Domain: "rome"}))(t)[0]
+	_, err := c.Extend(ctx, in["serial"], client.Extension{Donor: later})
+	refused(t, err, 403, "OUT_OF_SCOPE")
+	_, err = c.Extend(ctx, in["serial"], client.Extension{Donors: true})
+	refused(t, err, 409, "NO_DONOR_TOKEN")
+	mine := try(c.CreateTokens(ctx, client.NewTokens{Count: 1, Expiry: "2051-01-01"}))(t)[0]
+	equal(t, try(c.Extend(ctx, in["serial"], client.Extension{Donors: true}))(t).Donor, mine)
+	for _, x := range try(c.Extensions(ctx, client.ExtensionFilter{}))(t).Extensions {
+		equal(t, x.Serial, in["serial"])
+	}
+	found := try(c.Tokens(ctx, client.TokenFilter{Query: "LENT"}))(t).Tokens
+	if len(found) != 1 || found[0].Serial != in["serial"] {
+		t.Errorf("found %+v", found)
+	}
+	_, err = c.DisableMany(ctx, client.CareOrder{Selection: client.Selection{All: true}})
+	refused(t, err, 403, "OUT_OF_SCOPE")
+}

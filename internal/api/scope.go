@@ -31,6 +31,7 @@ var withinScope = map[string]bool{
 	"POST /v1/tokens/{serial}/disable": true, "POST /v1/tokens/{serial}/reset-issue-count": true, "PUT /v1/tokens/{serial}/pin": true,
 	"DELETE /v1/tokens/{serial}/pin": true, "POST /v1/tokens/{serial}/pin/expire": true, "POST /v1/tokens/{serial}/resync": true,
 	"POST /v1/tokens/{serial}/lost": true, "POST /v1/tokens/{serial}/found": true, "POST /v1/tokens/{serial}/distribute": true,
+	"PATCH /v1/tokens/{serial}": true, "POST /v1/tokens/{serial}/extend": true, "GET /v1/extensions": true,
 	"POST /v1/tokens/{serial}/redistribute": true, "POST /v1/tokens/{serial}/revoke": true,
 
 	"POST /v1/authenticate": true,

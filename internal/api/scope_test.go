@@ -58,6 +58,7 @@ func (e *estate) rome() []any {
 var aBody = map[string]string{
 	"PATCH /v1/groups/{group}": `{"note":"x"}`, "POST /v1/groups/{group}/members": `{"remove":["x"]}`, "PATCH /v1/domains/{domain}": `{"note":"x"}`,
 	"POST /v1/domains/{domain}/objects": `{"users":["berlin-user"]}`, "PATCH /v1/radius-clients/{name}": `{"max_qps":1}`, "PATCH /v1/agents/{agent}": `{"note":"x"}`,
+	"PATCH /v1/tokens/{serial}": `{"add_tags":["x"]}`, "POST /v1/tokens/{serial}/extend": `{"donors":true}`,
 	"POST /v1/agents/{agent}/credentials": `{}`, "PATCH /v1/agent-credentials/{access_id}": `{"note":"x"}`,
 }
 

@@ -119,6 +119,9 @@ func (db *DB) AddExtensions(ctx context.Context, extended []token.Extended) erro
 // Extensions lists extensions, by serial and then by their number.
 func (db *DB) Extensions(ctx context.Context, f token.ExtensionFilter) ([]token.Extended, error) {
 	var c conditions
+	if scope, args := db.inScope(ctx, 0); scope != "" {
+		c.where, c.args = append(c.where, "serial IN (SELECT serial FROM token WHERE "+scope+")"), args
+	}
 	if f.Serial != "" {
 		c.and("serial = $%d", f.Serial)
 	}

@@ -76,6 +76,14 @@ func (db *DB) SaveLabel(ctx context.Context, serial string, l token.Label) error
 	return db.batch(ctx, all)
 }
 
+// containingOrNoted adds the condition that the search column, or a note, holds a text, in any case.
+func (c *conditions) containingOrNoted(text string) {
+	if c.containing(text); text != "" {
+		last := len(c.where) - 1
+		c.where[last] = "(" + c.where[last] + " OR serial IN (SELECT serial FROM token_note WHERE search LIKE " + placesFrom(len(c.args), 1) + ` ESCAPE '\'))`
+	}
+}
+
 // labelled adds the conditions on labels.
 func (c *conditions) labelled(f token.Filter) {
 	if f.Tag != "" {

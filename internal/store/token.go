@@ -158,10 +158,7 @@ func (db *DB) TokensOf(ctx context.Context, userIDs []string, f token.Filter) (m
 // selecting are the conditions of a filter.
 func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
 	db.within(ctx, &c)
-	c.containing(f.Query)
-	if f.Query != "" { // the notes too
-		c.where[0] = "(" + c.where[0] + ` OR serial IN (SELECT serial FROM token_note WHERE search LIKE $1 ESCAPE '\'))`
-	}
+	c.containingOrNoted(f.Query)
 	c.labelled(f)
 	if f.UserID != "" {
 		c.and("user_id = $%d", f.UserID)
@@ -281,8 +278,8 @@ func typedToken(c columns) fields {
 
 // What records are written with.
 var (
-	tokenFields = typedToken(tokenColumns)
-	savedFields = typedToken(tokenColumns.without("domain")) // that is changed by MoveObjects
+	tokenFields      = typedToken(tokenColumns)
+	savedFields      = typedToken(tokenColumns.without("domain")) // that is changed by MoveObjects
 	generationFields = generationColumns.typed("boolean", "delivered, live", "bytea", "sealed, fingerprint, accepted",
 		"bigint", "number, key_id, digits, interval_seconds, made_at, last_interval, clock_offset, bad_passcodes, last_used_at, version")
 
