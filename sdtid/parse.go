@@ -34,9 +34,12 @@ func Parse(data []byte) (*File, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(data), MaxSize)
 	}
-	doc, err := readXML(data)
-	if err != nil {
+	doc := &document{}
+	if err := doc.read(data); err != nil {
 		return nil, err
+	}
+	if doc.header.name == "" || len(doc.tokens) == 0 || !doc.trailer {
+		return nil, malformed("header, token or trailer is missing")
 	}
 	f := &File{header: doc.header, tokens: make([]record, len(doc.tokens))}
 	defaults := doc.header.fields()
@@ -90,25 +93,26 @@ type document struct {
 
 	open     []element // the elements around the place where we are, root first
 	elements int
+
+	each func(*element) error // takes each token in place of tokens; nil to gather them
 }
 
-// readXML reads the document in data.
-func readXML(data []byte) (*document, error) {
+// read reads the document in data.
+func (d *document) read(data []byte) error {
 	start := bytes.Index(data, []byte("<?xml "))
 	if start < 0 {
-		return nil, malformed("no XML declaration")
+		return malformed("no XML declaration")
 	}
 	in := &bounded{Reader: bytes.NewReader(data[start:])}
 	decoder := xml.NewDecoder(in)
-	d := new(document)
 	for {
 		in.left = maxMarkup
 		token, err := decoder.Token()
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
 		}
 		if err != nil {
-			return nil, notWellFormed(err, decoder)
+			return notWellFormed(err, decoder)
 		}
 		switch token := token.(type) {
 		case xml.Directive:
@@ -118,16 +122,12 @@ func readXML(data []byte) (*document, error) {
 		case xml.CharData:
 			err = d.text(token)
 		case xml.EndElement:
-			d.end()
+			err = d.end()
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if d.header.name == "" || len(d.tokens) == 0 || !d.trailer {
-		return nil, malformed("header, token or trailer is missing")
-	}
-	return d, nil
 }
 
 func (d *document) start(name string) error {
@@ -153,7 +153,7 @@ func (d *document) text(text []byte) error {
 }
 
 // end closes the innermost element. The decoder has checked that there is one.
-func (d *document) end() {
+func (d *document) end() error {
 	n := len(d.open) - 1
 	e := d.open[n]
 	d.open = d.open[:n]
@@ -164,6 +164,9 @@ func (d *document) end() {
 	case n > 1:
 		d.open[n-1].children = append(d.open[n-1].children, e)
 	case n == 0: // the root, whose children are known
+	case e.name == "TKN" && d.each != nil:
+		d.elements = 1 // they are not kept
+		return d.each(&e)
 	case e.name == "TKN":
 		d.tokens = append(d.tokens, e)
 	case e.name == "TKNHeader" && d.header.name == "":
@@ -171,6 +174,7 @@ func (d *document) end() {
 	case e.name == "TKNTrailer":
 		d.trailer = true
 	}
+	return nil
 }
 
 // notWellFormed names the line only: the parser's own words may quote the seed.

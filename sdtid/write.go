@@ -94,8 +94,8 @@ func Encode(b Batch) ([]byte, error) {
 		return nil, err
 	}
 	file := render(header, tokens, trailer)
-	if len(file) > MaxSize {
-		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(file), MaxSize)
+	if len(file) > MaxBatch {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(file), MaxBatch)
 	}
 	return file, nil
 }

@@ -24,52 +24,6 @@ func (p *program) tokenCommands() *cobra.Command {
 		p.tokenResetIssueCount(), p.tokenEdit(), p.tokenDelete())
 }
 
-func (p *program) tokenCreate() *cobra.Command {
-	var n client.NewTokens
-	cmd := p.command("create", "Make tokens with random seeds, to be assigned later", 0, func(r run) error {
-		serials, err := r.server.CreateTokens(r.ctx, n)
-		if err != nil {
-			return err
-		}
-		if len(serials) == 1 {
-			return p.result(client.CreatedTokens{Serials: serials}, "made token %s", serials[0])
-		}
-		return p.result(client.CreatedTokens{Serials: serials}, "made %d tokens, %s to %s", len(serials), serials[0], serials[len(serials)-1])
-	})
-	cmd.Flags().IntVar(&n.Count, "count", 1, "how many")
-	cmd.Flags().StringVar(&n.Birth, "birth", "", "first valid `day`, YYYY-MM-DD (default today)")
-	cmd.Flags().StringVar(&n.Expiry, "expiry", "", "last valid `day`, YYYY-MM-DD (default five years after the first)")
-	domainFlag(cmd, &n.Domain)
-	return cmd
-}
-
-// maxFile is the largest token file that is sent.
-const maxFile = 16 << 20
-
-func (p *program) tokenImport() *cobra.Command {
-	cmd := p.command("import FILE", "Take the tokens of a token file (.sdtid), all or none", 1, nil)
-	password := p.SecretFlag(cmd, "password-file", "password of the file", "TALLYSTICK_PASSWORD")
-	p.does(cmd, func(r run) error {
-		if err := cli.OnlyOneStdin(r.args[0], password); err != nil {
-			return err
-		}
-		data, err := p.readFile(r.args[0])
-		if err != nil {
-			return err
-		}
-		secret, err := password.Value()
-		if err != nil {
-			return err
-		}
-		done, err := r.server.ImportTokens(r.ctx, client.TokenFile{File: data, Password: client.Secret(secret)})
-		if err != nil {
-			return err
-		}
-		return p.result(done, "imported %s; %d were here already and left alone", counted(len(done.Imported), "token"), len(done.Ignored))
-	})
-	return cmd
-}
-
 // readFile reads a token file, or standard input for "-".
 func (p *program) readFile(name string) ([]byte, error) {
 	data, err := p.readUpTo(name, maxFile)

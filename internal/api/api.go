@@ -174,6 +174,8 @@ func (a *API) routes() []route {
 
 		{"POST /v1/tokens", access.ManageTokens, a.createTokens, nil},
 		{"POST /v1/tokens/import", access.ManageTokens, a.importTokens, nil},
+		{"POST /v1/tokens/create", access.ManageTokens, a.startCreate, nil},
+		{"POST /v1/imports", access.ManageTokens, a.startImport, nil},
 		{"GET /v1/tokens", access.Read, a.listTokens, nil},
 		{"GET /v1/tokens/{serial}", access.Read, a.showToken, nil},
 		{"GET /v1/tokens/{serial}/activity", access.ViewActivity, a.tokenActivity, nil},

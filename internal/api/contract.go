@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -75,6 +76,9 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	if err := op.promises(r); err != nil {
 		return nil, err
 	}
+	if r.ContentLength > bodyLimit {
+		op.allowTime(w)
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, op.limit))
 	var large *http.MaxBytesError
 	switch {
@@ -96,6 +100,17 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	in := &request{Request: r, body: body}
 	in.version, _ = strconv.Atoi(strings.Trim(r.Header.Get("If-Match"), `"`)) // 0 for "*" and for none
 	return in, nil
+}
+
+// uploadWithin is how long a long body may take to arrive and to be answered.
+const uploadWithin = 10 * time.Minute
+
+// allowTime gives a request with a long body more time than others have.
+func (op *operation) allowTime(w http.ResponseWriter) {
+	control, until := http.NewResponseController(w), time.Now().Add(uploadWithin)
+	// Some writers, such as those of tests, know no deadline: their requests have all the time there is.
+	_ = control.SetReadDeadline(until)
+	_ = control.SetWriteDeadline(until)
 }
 
 // promises refuses parameters that the operation does not take. A condition or a filter that is

@@ -106,7 +106,7 @@ func init() {
 		client.Configuration{}, client.ConfiguredProfile{}, client.ConfiguredRADIUSClient{}, client.ConfigurationPlan{}, client.ConfigurationStep{}, client.ConfigurationChange{},
 		client.Profile{}, client.NewProfile{}, client.ProfileEdit{}, client.ProfileList{},
 		client.TokenPolicy{}, client.TokenPolicyEdit{}, client.LockoutPolicy{}, client.LockoutPolicyEdit{}, client.PolicySet{}, client.Settings{}, client.SettingsEdit{}, client.Token{}, client.Pending{}, client.TokenPage{},
-		client.NewTokens{}, client.CreatedTokens{}, client.TokenFile{}, client.BackupRequest{}, client.ImportedTokens{}, client.Assignment{}, client.Distribution{},
+		client.NewTokens{}, client.CreatedTokens{}, client.TokenFile{}, client.BackupRequest{}, client.Import{}, client.TokenCreation{}, client.ImportedTokens{}, client.Assignment{}, client.Distribution{},
 		client.Redistribution{}, client.Issue{}, client.Delivery{}, client.Revocation{}, client.PIN{}, client.Tokencodes{}, client.Emergency{}, client.Loss{}, client.LostToken{}, client.Replacement{}, client.Check{}, client.Decision{}, client.PINRules{},
 		client.BulkAssignment{}, client.AssignmentPair{}, client.AssignmentRow{}, client.Assignments{}, client.Group{}, client.NewGroup{}, client.GroupEdit{}, client.GroupPage{}, client.MemberChange{}, client.MembersChanged{}, client.Domain{}, client.ObjectCounts{}, client.NewDomain{}, client.DomainEdit{}, client.DomainList{}, client.DomainObjects{}, client.UserFile{}, client.AppliedUsers{}, client.AppliedUser{},
 		client.RADIUSClient{}, client.NewRADIUSClient{}, client.RADIUSClientEdit{}, client.RADIUSClientList{}, client.RADIUSAttribute{},

@@ -83,6 +83,7 @@ const (
 	ImportMAC        Code = "IMPORT_MAC_MISMATCH"
 	ImportRecord     Code = "IMPORT_RECORD_INVALID"
 	ImportDuplicate  Code = "IMPORT_DUPLICATE"
+	ImportCancelled  Code = "IMPORT_CANCELLED"
 	PINInvalid       Code = "PIN_INVALID"
 	LifetimeTooLong  Code = "LIFETIME_TOO_LONG"
 

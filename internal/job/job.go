@@ -143,6 +143,8 @@ type Worker struct {
 	Chunk int    // items in one transaction; 0 for [DefaultChunk]
 	// Alone says that one chunk of such a job at a time is enough, or all that it can bear.
 	Alone bool
+	// Forget destroys the input of an item that went well with its outcome, and not with the results of the job.
+	Forget bool
 	// Prepare runs before chunks, outside their transaction; it may be nil.
 	Prepare func(ctx context.Context) error
 	// Do does items and returns the outcome of each, in their order. An error undoes all that was done for them.

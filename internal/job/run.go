@@ -361,6 +361,9 @@ func (r *Registry) finish(ctx context.Context, j Job, rows []Row, outcomes []Out
 			continue
 		}
 		done++
+		if r.workers[j.Kind].Forget && !j.DryRun {
+			row.Input = seed.Sealed{}
+		}
 		if o.Result != nil {
 			sealed, err := r.Keys.Seal(o.Result, seed.OfJobResult(j.ID, row.Number))
 			clear(o.Result)

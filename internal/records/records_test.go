@@ -8,6 +8,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
@@ -38,7 +39,9 @@ func open(t *testing.T, url string) (*records.Registry, *store.DB, *seed.Keyring
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &records.Registry{Store: db, Keys: keys, Now: clock}
+	r := &records.Registry{Store: db, Keys: keys, Now: clock, Jobs: &job.Registry{Store: db, Keys: keys, Now: clock}}
+	r.Jobs.Register(r.ImportWorker())
+	r.Jobs.Register(r.CreateWorker())
 	if err := r.BeginSerials(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,14 @@ import (
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
-	// Token returns a token; [fault.TokenNotFound].
-	Token(ctx context.Context, serial string) (token.Token, error)
+	// LockTokens returns those of the tokens that there are, locked for change.
+	LockTokens(ctx context.Context, serials []string) ([]token.Token, error)
+	// KnownSeeds tells of seeds, by their fingerprints, the serial of the token that has or had each; those that are new are left out.
+	KnownSeeds(ctx context.Context, fingerprints [][]byte) (map[string]string, error)
+	// SaveToken stores a changed token with the generations that it has now; [fault.Conflict] if it was changed meanwhile.
+	SaveToken(ctx context.Context, t token.Token) error
+	// RevokeOffersOf ends the open activation codes of tokens.
+	RevokeOffersOf(ctx context.Context, serials []string) error
 	// AddTokens stores new records, all or none. fault.ImportDuplicate if a serial is taken, fault.SeedInUse if
 	// any generation of any token, living or destroyed, ever had the fingerprint.
 	AddTokens(ctx context.Context, tokens []token.Token) error

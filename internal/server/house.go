@@ -99,6 +99,9 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	for _, w := range h.distributor.Workers() {
 		h.jobs.Register(w)
 	}
+	record.Jobs, record.Domains = h.jobs, &domain.Registry{Store: db, Now: c.Now}
+	h.jobs.Register(record.ImportWorker())
+	h.jobs.Register(record.CreateWorker())
 	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log}
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}
 	cared.Register()

@@ -135,6 +135,7 @@ func (w *witness) live(database string, dump func() []byte) {
 	w.shown()
 	w.backedUp()
 	w.reported()
+	w.imported()
 
 	w.files(w.server.data, "while the server runs")
 	w.hear("arguments of the server", arguments(w.server.cmd.Process.Pid))
@@ -156,6 +157,16 @@ func (w *witness) live(database string, dump func() []byte) {
 			w.Errorf("%s shows %v", where, found)
 		}
 	}
+}
+
+// imported takes in a CSV file with a seed in the clear.
+func (w *witness) imported() {
+	raw := anySeed()
+	w.secret("seed of a CSV file", string(raw))
+	file := filepath.Join(w.work, "records.csv")
+	must(w, 0, os.WriteFile(file, fmt.Appendf(nil, "serial,seed\n777,%x\n778,%x00\n", raw, raw), 0o600))
+	w.does("tallystick", "token", "import", file, "--wait")
+	w.does("tallystick", "token", "import", file, "--wait", "--duplicates", "overwrite", "--json")
 }
 
 // backedUp hears a backup from outside, and opened.

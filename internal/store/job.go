@@ -39,7 +39,7 @@ const itemFields fields = "job_id text, number bigint, key text, state text, cod
 var (
 	insertItem   = inserting("job_item", itemFields)
 	insertResult = inserting("job_result", "job_id text, number bigint, serial text, key_id bigint, sealed bytea")
-	finishItem   = updating("job_item", "state text, code text, message text", "job_id text, number bigint", "state = 'waiting'")
+	finishItem   = updating("job_item", "state text, code text, message text, key_id bigint, sealed bytea", "job_id text, number bigint", "state = 'waiting'")
 )
 
 // AddJobItems stores items of a job.
@@ -108,11 +108,11 @@ func (db *DB) ClaimJobItems(ctx context.Context, id string, from, limit int) ([]
 	return list(ctx, db, scanItem, itemSelect+" WHERE job_id = $1 AND state = 'waiting' AND number >= $2 ORDER BY number LIMIT $3"+db.locksFree(), id, from, limit)
 }
 
-// FinishJobItems stores the outcomes of waiting items, and results; [fault.Conflict] if one is not waiting any more.
+// FinishJobItems stores the outcomes of waiting items, with what is left of their inputs, and results; [fault.Conflict] if one is not waiting any more.
 func (db *DB) FinishJobItems(ctx context.Context, id string, items []job.Row, results []job.Result) error {
 	finished := bulk{finishItem, make([][]any, len(items)), fault.New(fault.Conflict, "an item of the job was finished meanwhile")}
 	for i, item := range items {
-		finished.rows[i] = []any{string(item.State), string(item.Code), item.Message, id, item.Number}
+		finished.rows[i] = []any{string(item.State), string(item.Code), item.Message, orNull(item.Input.KeyID), bytesOrNull(item.Input.Blob), id, item.Number}
 	}
 	kept := bulk{insertResult, make([][]any, len(results)), finished.other}
 	for i, r := range results {

@@ -232,6 +232,24 @@ func (db *DB) SwitchOversDue(ctx context.Context, now time.Time) ([]string, erro
 	return list(ctx, db, text, "SELECT serial FROM token WHERE pending_until <= $1 ORDER BY pending_until, serial", now.UnixMicro())
 }
 
+// KnownSeeds tells of seeds, by their fingerprints, the serial of the token that has or had each; those that are new are left out.
+func (db *DB) KnownSeeds(ctx context.Context, fingerprints [][]byte) (map[string]string, error) {
+	known := map[string]string{}
+	scan := func(r row) (serial string, err error) {
+		var print []byte
+		err = r.Scan(&print, &serial)
+		known[string(print)] = serial
+		return serial, err
+	}
+	for some := range slices.Chunk(fingerprints, chunk) {
+		among, args := db.among(1, anys(some))
+		if _, err := list(ctx, db, scan, "SELECT fingerprint, serial FROM seed_fingerprint WHERE fingerprint "+among, args...); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
 // AddToken stores a new record. [fault.ImportDuplicate] if the serial is taken, [fault.SeedInUse] if
 // any generation of any token, living or destroyed, ever had the fingerprint.
 func (db *DB) AddToken(ctx context.Context, t token.Token) error {

@@ -1,0 +1,51 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/records"
+)
+
+// startImport reads and checks the whole file before any transaction begins: a large one takes seconds, in which others shall not
+// wait. That is why there is no idempotency key; the name of the job keeps an import from being started twice.
+func (a *API) startImport(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.Import](r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer clear(in.File)
+	if ctx, err = a.into(ctx, in.Domain); err != nil {
+		return answer{}, err
+	}
+	j, err := a.Records.StartImport(ctx, records.Import{
+		File: in.File, Format: records.Format(in.Format), Password: string(in.Password), Mapping: in.Mapping,
+		Duplicates: records.Duplicates(in.Duplicates), Name: in.Name, DryRun: in.DryRun,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	out, err := reply(http.StatusAccepted, a.jobOf(j))
+	out.Location = at("jobs", j.ID)
+	return out, err
+}
+
+func (a *API) startCreate(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.TokenCreation](r)
+	if err != nil {
+		return answer{}, err
+	}
+	if ctx, err = a.into(ctx, in.Domain); err != nil {
+		return answer{}, err
+	}
+	birth, err := dayOf(in.Birth)
+	if err != nil {
+		return answer{}, err
+	}
+	expiry, err := dayOf(in.Expiry)
+	if err != nil {
+		return answer{}, err
+	}
+	return a.startedJob(a.Records.StartCreate(ctx, in.Count, birth, expiry, in.Name, in.DryRun))
+}

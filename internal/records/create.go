@@ -1,0 +1,72 @@
+package records
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/job"
+)
+
+// MaxTokens is how many tokens one job makes: a deployment's range of serials.
+const MaxTokens = 10_000_000
+
+const createKind = "create"
+
+// createChunk is how many tokens one transaction makes.
+const createChunk = 1000
+
+// CreateWorker does the jobs that [Registry.StartCreate] starts.
+func (r *Registry) CreateWorker() job.Worker {
+	return job.Worker{Kind: createKind, Right: "manage_tokens", Chunk: createChunk, Do: r.createItems}
+}
+
+// createParameters are those of a job that makes tokens.
+type createParameters struct {
+	Birth, Expiry time.Time
+	Domain        string // that the tokens are placed in
+}
+
+// StartCreate starts the job that makes any number of tokens, as [Registry.Create] makes a few; its items are their serials. With dryRun
+// the serials are given out to nobody else all the same.
+func (r *Registry) StartCreate(ctx context.Context, count int, birth, expiry time.Time, name string, dryRun bool) (job.Job, error) {
+	if count < 1 || count > MaxTokens {
+		return job.Job{}, fault.New(fault.Invalid, "between 1 and %d tokens can be made, not %d", MaxTokens, count)
+	}
+	birth, expiry, err := r.validity(birth, expiry)
+	if err != nil {
+		return job.Job{}, err
+	}
+	parameters, err := json.Marshal(createParameters{birth, expiry, domain.ScopeFrom(ctx).Top()})
+	if err != nil {
+		return job.Job{}, err
+	}
+	var started job.Job
+	err = r.Store.Transact(ctx, func(ctx context.Context) error {
+		serials, err := r.reserve(ctx, count)
+		if err != nil {
+			return err
+		}
+		started, err = r.Jobs.Start(ctx, job.Order{Kind: createKind, Name: name, DryRun: dryRun, Parameters: parameters, Items: job.Keys(serials)})
+		return err
+	})
+	return started, err
+}
+
+func (r *Registry) createItems(ctx context.Context, c job.Chunk) ([]job.Outcome, error) {
+	var p createParameters
+	if err := json.Unmarshal(c.Parameters, &p); err != nil {
+		return nil, err
+	}
+	ctx, err := r.within(ctx, p.Domain)
+	if err != nil {
+		return nil, err
+	}
+	serials := make([]string, len(c.Items))
+	for i, item := range c.Items {
+		serials[i] = item.Key
+	}
+	return make([]job.Outcome, len(c.Items)), r.create(ctx, serials, p.Birth, p.Expiry)
+}
