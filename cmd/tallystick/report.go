@@ -15,7 +15,8 @@ import (
 )
 
 func (p *program) reportCommands() *cobra.Command {
-	cmd := group("report", "What there is and what happened", p.reportStatistics(), p.reportList())
+	cmd := group("report", "What there is and what happened", p.reportStatistics(), p.reportList(),
+		p.reportRun(), p.reportRuns(), p.reportDownload(), p.reportDelete(), p.reportSchedule())
 	cmd.Use = "report NAME"
 	cmd.Long = `Make a report: 'tallystick report list' names them, and with a name tells of its columns, filters and orders.
 

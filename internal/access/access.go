@@ -40,6 +40,7 @@ const (
 	ReadAudit      Right = "read_audit"
 	ReadChanges    Right = "read_changes" // what happened, for programs that react to it
 	ManageWebhooks Right = "manage_webhooks"
+	ManageReports  Right = "manage_reports" // have reports made beside requests and by schedules, and delete them
 	ManageKeys     Right = "manage_keys"    // API keys and data keys
 	ManageDomains  Right = "manage_domains" // add, edit, delete security domains; move objects between them
 	Operate        Right = "operate"        // the servers: their clocks, backups
@@ -62,11 +63,11 @@ const (
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageKeys, ManageAgents, ManageDomains, Operate},
-	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageReports, ManageKeys, ManageAgents, ManageDomains, Operate},
+	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, ManageReports},
 	HelpDesk:           {Read, CareTokens, ViewActivity},
 	PrivilegedHelpDesk: {Read, CareTokens, ViewActivity, Redistribute},
-	Auditor:            {Read, ViewActivity, ReadAudit, ReadChanges},
+	Auditor:            {Read, ViewActivity, ReadAudit, ReadChanges, ManageReports},
 	Operator:           {ManageKeys, Operate},
 	AgentRole:          {Authenticate},
 	ChangeReader:       {ReadChanges},

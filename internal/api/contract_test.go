@@ -116,6 +116,7 @@ func init() {
 		client.Webhook{}, client.NewWebhook{}, client.CreatedWebhook{}, client.WebhookEdit{}, client.WebhookList{}, client.WebhookTest{},
 		client.Entry{}, client.EntryList{}, client.Checkpoint{}, client.CheckpointList{}, client.VerifierKey{}, client.PendingCount{}, client.Problem{},
 		client.Statistics{}, client.ReportTemplate{}, client.ReportTemplateList{}, client.ReportColumn{}, client.ReportFilter{}, client.ReportHeading{}, client.ReportDocument{},
+		client.ReportOrder{}, client.ReportRun{}, client.ReportRunPage{}, client.NewReportSchedule{}, client.ReportSchedule{}, client.ReportScheduleList{},
 		client.Job{}, client.JobPage{}, client.JobItem{}, client.JobItemPage{}, client.JobResumption{}, client.Selection{},
 		client.BulkDistribution{}, client.BulkRedistribution{}, client.JobParts{},
 	} {

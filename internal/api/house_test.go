@@ -114,7 +114,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 		RADIUS:        &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now},
 		Distributor:   &distribution.Distributor{Store: db, Devices: devices, Keys: keys, Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
 		Authenticator: &authentication.Engine{Store: db, Keys: keys, Policies: policies, Now: h.now},
-		Reports:       &report.Registry{Store: db, Policies: policies, Now: h.now},
+		Reports:       &report.Registry{Store: db, Runs: db, Policies: policies, Now: h.now},
 		Webhooks:      &webhook.Registry{Store: db, Keys: keys, Now: h.now, Sender: &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: "test", Now: h.now, Logger: logger}},
 		Jobs:          jobs,
 		Clock:         &clock.Guard{Store: db, Server: "test", Now: h.now, Logger: logger},

@@ -93,3 +93,80 @@ func reportRoutes(t *testing.T, h *house) {
 		}
 	}
 }
+
+func reportRunRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	order := client.ReportOrder{Report: "users", Format: "csv", Columns: []string{"user"}, Filters: map[string]string{"enabled": "true"}, Order: "user", KeepDays: 3}
+	run := try(c.AddReportRun(ctx, order))(t)
+	if run.State != "queued" || run.KeptUntil != nil || run.ReportOrder.Report != "users" || run.KeepDays != 3 {
+		t.Errorf("started %+v", run)
+	}
+	_, err := c.DownloadReport(ctx, run.Run)
+	refused(t, err, 409, "CONFLICT")
+	must(t, h.API.Reports.Work(ctx))
+	run = try(c.ReportRun(ctx, run.Run))(t)
+	if run.State != "done" || run.Rows == 0 || run.KeptUntil == nil || !run.KeptUntil.Equal(h.now().AddDate(0, 0, 3)) {
+		t.Errorf("made %+v", run)
+	}
+	content := try(c.DownloadReport(ctx, run.Run))(t)
+	data := try(io.ReadAll(content))(t)
+	content.Close()
+	if !bytes.HasPrefix(data, []byte("user\n")) || int64(len(data)) != run.Bytes {
+		t.Errorf("downloaded %q", data)
+	}
+	for _, action := range []string{"report.start", "report.done", "export.report"} {
+		page := try(c.AuditEvents(ctx, client.EventFilter{Action: action, Object: "report_run:" + run.Run}))(t)
+		if len(page.Events) != 1 {
+			t.Errorf("%d events %s", len(page.Events), action)
+		}
+	}
+
+	secret := try(c.AddReportRun(ctx, client.ReportOrder{Report: "administration", Format: "json"}))(t)
+	must(t, h.API.Reports.Work(ctx))
+	desk := h.as(access.HelpDesk)
+	if seen := try(desk.ReportRuns(ctx, client.ReportRunFilter{}))(t); len(seen.Runs) != 1 || seen.Runs[0].Run != run.Run {
+		t.Errorf("the help desk sees %+v", seen)
+	}
+	_, err = desk.DownloadReport(ctx, secret.Run)
+	refused(t, err, 403, "FORBIDDEN")
+	_, err = h.as(access.TokenAdmin).AddReportRun(ctx, client.ReportOrder{Report: "administration", Format: "json"})
+	refused(t, err, 403, "FORBIDDEN")
+	_, err = c.AddReportRun(ctx, client.ReportOrder{Report: "toasters", Format: "json"})
+	refused(t, err, 404, "NOT_FOUND")
+	_, err = c.AddReportRun(ctx, client.ReportOrder{Report: "users", Format: "json", Columns: []string{"seed"}})
+	refused(t, err, 400, "INVALID")
+	page := try(c.ReportRuns(ctx, client.ReportRunFilter{Limit: 1}))(t)
+	if len(page.Runs) != 1 || page.Runs[0].Run != secret.Run || page.Next != secret.Run {
+		t.Errorf("page %+v", page)
+	}
+	must(t, c.DeleteReportRun(ctx, secret.Run))
+	refused(t, c.DeleteReportRun(ctx, secret.Run), 404, "NOT_FOUND")
+	_, err = c.ReportRun(ctx, secret.Run)
+	refused(t, err, 404, "NOT_FOUND")
+
+	wish := client.NewReportSchedule{Schedule: "Montags", ReportOrder: client.ReportOrder{Report: "expiring", Format: "pdf"}, Every: "week", At: "07:30", Weekday: "monday"}
+	s := try(c.AddReportSchedule(ctx, wish))(t)
+	if s.At != "07:30" || s.Weekday != "monday" || s.NextAt.Weekday() != time.Monday || !s.NextAt.After(h.now()) || s.KeepDays != 30 {
+		t.Errorf("kept %+v", s)
+	}
+	_, err = c.AddReportSchedule(ctx, wish)
+	refused(t, err, 409, "CONFLICT")
+	for _, wrong := range []client.NewReportSchedule{{Every: "day", At: "07:30", Weekday: "monday"}, {Every: "week", At: "07:30"}, {Every: "month", At: "07:30"}, {Every: "week", At: "07:30", Weekday: "monday", Day: 3}, {Every: "day", At: "24:00"}} {
+		wrong.Schedule, wrong.ReportOrder = "wrong", wish.ReportOrder
+		_, err = c.AddReportSchedule(ctx, wrong)
+		refused(t, err, 400, "INVALID")
+	}
+	h.pass(8 * 24 * time.Hour)
+	if n := try(h.API.Reports.Due(ctx))(t); n != 1 {
+		t.Errorf("%d runs are due", n)
+	}
+	all := try(c.ReportSchedules(ctx))(t)
+	if len(all) != 1 || all[0].LastRun == "" || !all[0].NextAt.After(h.now()) {
+		t.Errorf("schedules %+v", all)
+	}
+	if runs := try(c.ReportRuns(ctx, client.ReportRunFilter{Schedule: "Montags"}))(t); len(runs.Runs) != 1 || runs.Runs[0].Run != all[0].LastRun {
+		t.Errorf("runs of the schedule %+v", runs)
+	}
+	must(t, c.DeleteReportSchedule(ctx, "Montags"))
+	refused(t, c.DeleteReportSchedule(ctx, "Montags"), 404, "NOT_FOUND")
+}

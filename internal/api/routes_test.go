@@ -33,7 +33,7 @@ func TestEveryRoute(t *testing.T) {
 		{"groups", groupRoutes}, {"assignments", assignmentRoutes}, {"user files", userFileRoutes}, {"domains", domainRoutes},
 		{"devices", deviceRoutes},
 		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"activity", activityRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes}, {"backup", backupRoutes},
-		{"reports", reportRoutes},
+		{"reports", reportRoutes}, {"report runs", reportRunRoutes},
 		{"audit", auditRoutes}, {"changes", changeRoutes},
 		{"jobs", jobRoutes}, {"bulk", bulkRoutes}, {"imports", importRoutes},
 		{"webhooks", webhookRoutes},
@@ -52,7 +52,7 @@ func TestEveryRoute(t *testing.T) {
 func aboutRoutes(t *testing.T, h *house) {
 	ctx := t.Context()
 	me := try(h.as(access.Auditor).WhoAmI(ctx))(t)
-	if !strings.HasPrefix(me.Actor, "key:auditor-") || me.Role != "auditor" || !slices.Equal(me.Rights, []string{"read", "view_activity", "read_audit", "read_changes"}) {
+	if !strings.HasPrefix(me.Actor, "key:auditor-") || me.Role != "auditor" || !slices.Equal(me.Rights, []string{"read", "view_activity", "read_audit", "read_changes", "manage_reports"}) {
 		t.Errorf("auditor is %+v", me)
 	}
 	if document := try(h.admin.OpenAPI(ctx))(t); !bytes.Equal(document, openAPI) {

@@ -9,6 +9,8 @@
 //	plan, err := reports.Plan(ctx, report.Wish{Report: "expiring", Filters: map[string]string{"within": "30"}})
 //	err = plan.Write(ctx, report.CSV, w)
 //
+// A report is sent to who asks for it, or made beside requests as a [Run] and kept; a [Schedule] has that done again and again.
+//
 // Reports are made of what the API shows anyway; no column holds a seed, a
 // hash, a PIN or a code. They do hold names, so each takes the right to read,
 // and those that tell of events the right to read the audit log.
@@ -63,6 +65,7 @@ type Policies interface {
 // A Registry makes reports. It is safe for concurrent use.
 type Registry struct {
 	Store    Store
+	Runs     RunStore
 	Policies Policies
 	Now      func() time.Time
 }

@@ -48,6 +48,7 @@ type house struct {
 	policies    *policy.Registry
 	engine      *authentication.Engine
 	clock       *clock.Guard
+	reports     *report.Registry
 	radius      *radius.Server
 	jobs        *job.Registry
 	audit       *audit.Log
@@ -90,6 +91,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	}
 	h.note(ctx, "comparing clocks", h.clock.Beat(ctx))
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
+	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Now: c.Now}
 	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)
@@ -109,7 +111,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Domains: &domain.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens, Care: cared,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, Records: record, Distributor: h.distributor,
-		Authenticator: h.engine, Clock: h.clock, Reports: &report.Registry{Store: db, Policies: h.policies, Now: c.Now},
+		Authenticator: h.engine, Clock: h.clock, Reports: h.reports,
 		Jobs:     h.jobs,
 		Webhooks: &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks},
 		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
@@ -214,6 +216,7 @@ const (
 	refreshEvery = 10 * time.Second // other servers' data keys
 	beatEvery    = 2 * time.Second  // comparing clocks
 	tidyEvery    = time.Minute
+	reportEvery  = 2 * time.Second  // a report that waits is begun
 	foldEvery    = 10 * time.Second // what changes left for the statistics
 	replyLife    = 24 * time.Hour   // of answers kept for idempotency keys
 	resealChunk  = 200
@@ -246,6 +249,14 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		return nil
 	})
 	g.Go(func() error {
+		every(ctx, reportEvery, func() {
+			_, err := h.reports.Due(ctx)
+			h.note(ctx, "beginning reports whose time has come", err)
+			h.note(ctx, "making reports", h.reports.Work(ctx))
+		})
+		return nil
+	})
+	g.Go(func() error {
 		every(ctx, tidyEvery, func() {
 			_, err := h.tokens.SwitchOverDue(ctx)
 			h.note(ctx, "switching over tokens whose grace has ended", err)
@@ -259,6 +270,8 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 			_, err = h.db.DropSignatures(ctx, now().Add(-agentapi.SignatureLife))
 			h.note(ctx, "clearing signatures of agents", err)
 			h.note(ctx, "destroying results of jobs", h.jobs.CleanUp(ctx))
+			_, err = h.db.DropRuns(ctx, now())
+			h.note(ctx, "clearing reports that were kept for their time", err)
 			h.note(ctx, "moving secrets to the newest data key", h.reseal(ctx))
 		})
 		return nil

@@ -40,6 +40,7 @@ func Concurrency(t *testing.T, open func(*testing.T) [2]Store) {
 		{"one appends to the log", oneAppends},
 		{"one makes the first key", oneMakesTheKey},
 		{"statistics agree to the last token", statisticsAgree},
+		{"reports are made once", reportsMadeOnce},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			both := open(t)

@@ -48,6 +48,7 @@ type Store interface {
 	authentication.Store
 	clock.Store
 	report.Store
+	report.RunStore
 	job.Store
 	webhook.Store
 
@@ -92,7 +93,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials},
 		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"webhooks", webhooks}, {"one server delivers", webhookLeases}, {"kept replies", replies}, {"kept replies with seeds", repliesWithSeeds},
 		{"jobs", jobs}, {"items of jobs", jobItems}, {"results of jobs end", jobResultsEnd}, {"claimed items are passed over", claimedItemsAreFree},
-		{"tokens in reports", reportedTokens},
+		{"tokens in reports", reportedTokens}, {"runs of reports", reportRuns}, {"schedules of reports", reportSchedules},
 		{"health", health},
 		{"an error undoes everything", errorUndoes}, {"a panic undoes everything", panicUndoes},
 		{"the end of the context undoes everything", cancelUndoes}, {"transactions join", transactionsJoin},

@@ -1,0 +1,241 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/report"
+)
+
+func reportRun(id string) report.Run {
+	return report.Run{
+		ID: id, Schedule: "weekly", State: report.RunQueued, By: audit.Actor{Name: "key:auditor", Role: "auditor"}, MadeAt: start,
+		Order: report.RunOrder{Wish: report.Wish{Report: "tokens", Columns: []string{"serial", "user"}, Filters: map[string]string{"user": `"ö"`}, Order: "user"}, Format: report.CSV, KeepDays: 7},
+	}
+}
+
+// reportRuns walks a run from order to end.
+func reportRuns(t *testing.T, s fixture) {
+	ctx := t.Context()
+	want := reportRun("run-1")
+	ok(t, s.AddRun(ctx, want))
+	refused(t, s.AddRun(ctx, want), fault.Conflict)
+	got, err := s.Run(ctx, "run-1")
+	same(t, must(t, got, err), want)
+	_, err = s.Run(ctx, "run-0")
+	refused(t, err, fault.NotFound)
+
+	lease := start.Add(time.Minute)
+	mine, err := s.ClaimRun(ctx, "claim-1", start, lease)
+	want.State, want.Claim, want.Started, want.Tries = report.RunRunning, "claim-1", start, 1
+	same(t, must(t, mine, err), want)
+	_, err = s.ClaimRun(ctx, "claim-2", lease, lease.Add(time.Minute)) // the lease has not ended
+	refused(t, err, fault.NotFound)
+	ok(t, s.AddRunPart(ctx, mine, 0, []byte("lost")))
+	ok(t, s.HoldRun(ctx, mine, lease.Add(time.Minute)))
+	_, err = s.ClaimRun(ctx, "claim-2", lease.Add(time.Second), lease.Add(2*time.Minute))
+	refused(t, err, fault.NotFound)
+
+	// Whoever held it died: it begins anew, and the first one has nothing to say any more.
+	later := lease.Add(time.Minute + time.Microsecond)
+	second, err := s.ClaimRun(ctx, "claim-2", later, later.Add(time.Minute))
+	if ok(t, err); second.Tries != 2 {
+		t.Errorf("tried %d times", second.Tries)
+	}
+	_, err = s.RunPart(ctx, "run-1", 0)
+	refused(t, err, fault.NotFound)
+	refused(t, s.HoldRun(ctx, mine, later.Add(time.Hour)), fault.Conflict)
+	refused(t, s.AddRunPart(ctx, mine, 1, []byte("x")), fault.Conflict)
+	refused(t, s.FinishRun(ctx, mine), fault.Conflict)
+	for n := range 3 {
+		ok(t, s.AddRunPart(ctx, second, n, []byte{byte(n)}))
+	}
+	second.State, second.Rows, second.Size, second.Ended, second.Until = report.RunDone, 3, 3, later, day(9)
+	ok(t, s.FinishRun(ctx, second))
+	refused(t, s.FinishRun(ctx, second), fault.Conflict)
+	got, err = s.Run(ctx, "run-1")
+	same(t, must(t, got, err), second)
+	part, err := s.RunPart(ctx, "run-1", 2)
+	if ok(t, err); !bytes.Equal(part, []byte{2}) {
+		t.Errorf("part %v", part)
+	}
+
+	for n := 2; n <= 4; n++ {
+		r := reportRun(fmt.Sprint("run-", n))
+		r.Schedule = ""
+		ok(t, s.AddRun(ctx, r))
+	}
+	for name, c := range map[string]struct {
+		filter report.RunFilter
+		want   string
+	}{
+		"all":      {report.RunFilter{}, "run-4 run-3 run-2 run-1 "},
+		"page":     {report.RunFilter{Before: "run-4", Limit: 2}, "run-3 run-2 "},
+		"schedule": {report.RunFilter{Schedule: "weekly"}, "run-1 "},
+		"report":   {report.RunFilter{Report: "users"}, ""},
+	} {
+		all, err := s.ListRuns(ctx, c.filter)
+		ids := ""
+		for _, r := range must(t, all, err) {
+			ids += r.ID + " "
+		}
+		if ids != c.want {
+			t.Errorf("%s: %q, want %q", name, ids, c.want)
+		}
+	}
+	ok(t, s.DeleteRun(ctx, "run-4"))
+	refused(t, s.DeleteRun(ctx, "run-4"), fault.NotFound)
+	if n, err := s.DropRuns(ctx, day(9).Add(-time.Microsecond)); n != 0 || err != nil {
+		t.Errorf("dropped %d, %v", n, err)
+	}
+	if n, err := s.DropRuns(ctx, day(9)); n != 1 || err != nil { // those that wait stay
+		t.Errorf("dropped %d, %v", n, err)
+	}
+	_, err = s.RunPart(ctx, "run-1", 0)
+	refused(t, err, fault.NotFound)
+}
+
+// reportSchedules keeps schedules.
+func reportSchedules(t *testing.T, s fixture) {
+	ctx := t.Context()
+	want := report.Schedule{Name: "Monats-Übersicht", Order: reportRun("").Order, Every: report.Monthly, Minute: 1439, Weekday: time.Saturday, Day: 31,
+		By: audit.Actor{Name: "key:auditor", Role: "auditor"}, MadeAt: start, NextAt: day(3)}
+	ok(t, s.AddSchedule(ctx, want))
+	refused(t, s.AddSchedule(ctx, want), fault.Conflict)
+	all, err := s.Schedules(ctx)
+	same(t, must(t, all, err), []report.Schedule{want})
+	if due, err := s.DueSchedules(ctx, day(3).Add(-time.Microsecond)); len(due) > 0 || err != nil {
+		t.Errorf("due %v, %v", due, err)
+	}
+	due, err := s.DueSchedules(ctx, day(3))
+	same(t, must(t, due, err), []report.Schedule{want})
+	want.NextAt, want.LastRun = day(4), "run-1"
+	ok(t, s.MoveSchedule(ctx, want, day(3)))
+	refused(t, s.MoveSchedule(ctx, want, day(3)), fault.Conflict)
+	all, err = s.Schedules(ctx)
+	same(t, must(t, all, err), []report.Schedule{want})
+	ok(t, s.DeleteSchedule(ctx, want.Name))
+	refused(t, s.DeleteSchedule(ctx, want.Name), fault.NotFound)
+}
+
+// always are the policies that hold unless they are edited.
+type always struct{}
+
+func (always) Current(context.Context) (policy.Set, error) { return policy.Default(), nil }
+
+func (s fixture) reports(now func() time.Time) *report.Registry {
+	return &report.Registry{Store: s, Runs: s, Policies: always{}, Now: now}
+}
+
+// reportsMadeOnce has two servers make what is due: each run is made once, whole, and a schedule that was missed for days is made up for once.
+func reportsMadeOnce(t *testing.T, s servers) {
+	ctx := audit.WithActor(t.Context(), audit.Actor{Name: "socket", Role: string(access.SuperAdmin)})
+	for n := range 30 {
+		s[0].add(t, made(n))
+	}
+	var now atomic.Int64
+	now.Store(start.UnixMicro())
+	clock := func() time.Time { return time.UnixMicro(now.Load()).UTC() }
+	both := [2]*report.Registry{s[0].reports(clock), s[1].reports(clock)}
+	order := report.RunOrder{Wish: report.Wish{Report: "tokens", Columns: []string{"serial"}}, Format: report.CSV}
+	for n := range 5 {
+		_, err := both[0].AddSchedule(ctx, report.Schedule{Name: fmt.Sprint("schedule-", n), Order: order, Every: report.Daily, Minute: 6 * 60})
+		ok(t, err)
+	}
+	started := func() int {
+		var all sync.WaitGroup
+		var n atomic.Int64
+		for _, r := range both {
+			for range 3 {
+				all.Go(func() {
+					due, err := r.Due(ctx)
+					if err == nil {
+						err = r.Work(ctx)
+					}
+					if err != nil {
+						t.Error(err)
+					}
+					n.Add(int64(due))
+				})
+			}
+		}
+		all.Wait()
+		return int(n.Load())
+	}
+	if n := started(); n != 0 {
+		t.Errorf("%d runs before the time", n)
+	}
+	now.Store(start.Add(100 * time.Hour).UnixMicro()) // no server ran for four days
+	if n := started(); n != 5 {
+		t.Errorf("%d runs for 5 schedules", n)
+	}
+	if n := started(); n != 0 {
+		t.Errorf("%d runs more", n)
+	}
+	all, err := s[0].ListRuns(ctx, report.RunFilter{})
+	ok(t, err)
+	if len(all) != 5 {
+		t.Fatalf("%d runs", len(all))
+	}
+	for _, r := range all {
+		var b bytes.Buffer
+		err := both[1].Content(ctx, r, &b)
+		if err != nil || r.State != report.RunDone || r.Rows != 30 || r.Tries != 1 || int64(b.Len()) != r.Size || bytes.Count(b.Bytes(), []byte("\n")) != 31 || r.Until != r.Ended.AddDate(0, 0, report.KeepDays) {
+			t.Errorf("%+v, %v: %q", r, err, b.String())
+		}
+	}
+	schedules, err := s[0].Schedules(ctx)
+	for _, x := range must(t, schedules, err) {
+		if !x.NextAt.After(clock()) || x.NextAt.After(clock().Add(24*time.Hour)) || x.LastRun == "" {
+			t.Errorf("the next time of %s is %s", x.Name, x.NextAt)
+		}
+	}
+
+	// A run whose server stops in the middle is there to be made again; one that can never be made has failed.
+	stopped, stop := context.WithCancel(ctx)
+	run, err := both[0].Start(ctx, order)
+	ok(t, err)
+	stopping := *both[0]
+	stopping.Store = stopAt{s[0], stop}
+	if err := stopping.Work(stopped); !errors.Is(err, context.Canceled) {
+		t.Errorf("a server that stops: %v", err)
+	}
+	r, err := s[0].Run(ctx, run.ID)
+	if ok(t, err); r.State != report.RunQueued {
+		t.Errorf("after its server stopped the run is %s", r.State)
+	}
+	ok(t, both[1].Work(ctx))
+	r, err = s[0].Run(ctx, run.ID)
+	if ok(t, err); r.State != report.RunDone || r.Rows != 30 {
+		t.Errorf("%+v", r)
+	}
+	gone := run
+	gone.ID, gone.Order.Report, gone.State = "a report of an older release", "toasters", report.RunQueued
+	ok(t, s[0].AddRun(ctx, gone))
+	ok(t, both[1].Work(ctx))
+	r, err = s[0].Run(ctx, gone.ID)
+	if ok(t, err); r.State != report.RunFailed || r.Message == "" || r.Until.IsZero() {
+		t.Errorf("%+v", r)
+	}
+}
+
+// stopAt is a store of a server that is stopped when it reads tokens.
+type stopAt struct {
+	report.Store
+	stop func()
+}
+
+func (s stopAt) OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error) {
+	s.stop()
+	return s.Store.OpenOffers(ctx, serials)
+}
