@@ -292,6 +292,8 @@ type Distribution struct {
 	Nickname     string `json:"nickname,omitempty"`      // name of the token in the app; files only
 	SwitchOver   string `json:"switch_over,omitempty"`   // as in Profile
 	GraceSeconds *int64 `json:"grace_seconds,omitempty"` // as in Profile
+	Mail         bool   `json:"mail,omitempty"`          // to the user's address
+	SecretBy     string `json:"secret_by,omitempty"`     // how the password or activation code goes then: hand or mail; "" is hand
 }
 
 // A Redistribution says how and why a token is to be delivered again, with a new seed.
@@ -310,6 +312,7 @@ type Issue struct {
 	SwitchOver string     `json:"switch_over"`
 	OldUntil   *time.Time `json:"old_until,omitempty"` // when a still valid old seed stops at the latest
 	Warnings   []string   `json:"warnings"`            // for the administrator
+	Mails      []string   `json:"mails,omitempty"`     // IDs of the messages to the user; what they hold is not in the delivery
 }
 
 // A Delivery is what is handed to the user: only the fields of its method are

@@ -72,6 +72,7 @@ const (
 	itemBinding     = "job-item"
 	resultBinding   = "job-result"
 	webhookBinding  = "webhook"
+	mailBinding     = "mail"
 )
 
 // sealed are the columns that hold secrets: which bindings they have, the table, what of a row the binding is made of, and how.
@@ -120,6 +121,12 @@ var sealed = []struct {
 		var name string
 		err := r.Scan(&name, &k.Sealed.KeyID, &k.Sealed.Blob)
 		k.Binding = seed.OfWebhook(name)
+		return err
+	}},
+	{mailBinding, "mail_message", "id", func(r row, k *seed.Kept) error {
+		var id string
+		err := r.Scan(&id, &k.Sealed.KeyID, &k.Sealed.Blob)
+		k.Binding = seed.OfMail(id)
 		return err
 	}},
 	{jobBinding, "job", "id", func(r row, k *seed.Kept) error {
@@ -197,6 +204,8 @@ func whereSealed(b seed.Binding) (table, where string, args []any, err error) {
 		id, number, _ := strings.Cut(name, "/")
 		n, err := strconv.Atoi(number)
 		return map[string]string{itemBinding: "job_item", resultBinding: "job_result"}[kind], "job_id = $5 AND number = $6", []any{id, n}, err
+	case mailBinding:
+		return "mail_message", "id = $5", []any{name}, nil
 	case webhookBinding:
 		return "webhook", "name = $5", []any{name}, nil
 	}
