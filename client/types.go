@@ -179,6 +179,12 @@ type Token struct {
 	DeliveryMethod  string            `json:"delivery_method"` // of the last distribution
 	DeviceID        string            `json:"device_id"`
 	Nickname        string            `json:"nickname"`
+	Type            string            `json:"type"`                  // software
+	Algorithm       string            `json:"algorithm"`             // securid-aes128
+	CreatedAt       time.Time         `json:"created_at"`            // made or imported
+	AssignedAt      *time.Time        `json:"assigned_at,omitempty"` // to the present user
+	AssignedBy      string            `json:"assigned_by,omitempty"` // who did it
+	PINSetAt        *time.Time        `json:"pin_set_at,omitempty"`
 	DistributedAt   *time.Time        `json:"distributed_at,omitempty"`
 	ConfirmedAt     *time.Time        `json:"confirmed_at,omitempty"`
 	LastUsedAt      *time.Time        `json:"last_used_at,omitempty"`
