@@ -8,9 +8,10 @@ type Configuration struct {
 	TokenPolicy   *TokenPolicyEdit         `json:"token_policy,omitempty"`
 	LockoutPolicy *LockoutPolicyEdit       `json:"lockout_policy,omitempty"`
 	Settings      *SettingsEdit            `json:"settings,omitempty"`
+	Domains       []ConfiguredDomain       `json:"domains,omitempty"`
 	Profiles      []ConfiguredProfile      `json:"profiles,omitempty"`
 	RADIUSClients []ConfiguredRADIUSClient `json:"radius_clients,omitempty"`
-	// Prune names kinds (profiles, devices, radius_clients) of which what is not in the configuration is deleted, but for what is in use.
+	// Prune names kinds (profiles, devices, radius_clients, domains) of which what is not in the configuration is deleted, but for what is in use.
 	Prune []string `json:"prune,omitempty"`
 	// Expect is the digest of the plan that was agreed to; CONFLICT if it is another one by now. "" for any.
 	Expect string `json:"expect,omitempty"`
@@ -25,7 +26,14 @@ type ConfiguredProfile struct {
 // A ConfiguredRADIUSClient is a RADIUS client that is added, or changed where it differs.
 type ConfiguredRADIUSClient struct {
 	RADIUSClient string            `json:"radius_client"`
+	Domain       string            `json:"domain,omitempty"` // security domain that it belongs to; "" leaves it where it is
 	Set          *RADIUSClientEdit `json:"set,omitempty"`
+}
+
+// A ConfiguredDomain is a security domain that is added, below the root unless it says otherwise, or changed where it differs.
+type ConfiguredDomain struct {
+	Domain string      `json:"domain"`
+	Set    *DomainEdit `json:"set,omitempty"`
 }
 
 // A ConfigurationPlan is what a configuration changed, or would change, in the order in which it is done.
@@ -36,7 +44,7 @@ type ConfigurationPlan struct {
 
 // A ConfigurationStep is about one object.
 type ConfigurationStep struct {
-	Kind    string                `json:"kind"`   // devices, token_policy, lockout_policy, settings, profiles or radius_clients
+	Kind    string                `json:"kind"`   // devices, token_policy, lockout_policy, settings, domains, profiles or radius_clients
 	Name    string                `json:"name"`   // "" where there is only one of the kind
 	Action  string                `json:"action"` // add, change, delete, none, or keep: it would be pruned, but is in use
 	Changes []ConfigurationChange `json:"changes"`

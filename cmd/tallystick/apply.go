@@ -25,7 +25,7 @@ func (p *program) applyCommand() *cobra.Command {
 	s.StringVarP(&f.file, "file", "f", "", "`file` or folder with configuration in YAML or JSON; - is standard input")
 	s.BoolVar(&f.yes, "yes", false, "do not ask")
 	s.BoolVar(&f.dryRun, "dry-run", false, "change nothing, and show the plan")
-	s.StringSliceVar(&f.prune, "prune", nil, "delete what the configuration does not have, of these `kinds`: profiles, devices, radius_clients; what is in use is kept")
+	s.StringSliceVar(&f.prune, "prune", nil, "delete what the configuration does not have, of these `kinds`: profiles, devices, radius_clients, domains; what is in use is kept")
 	s.BoolVar(&f.export, "export", false, "write what the server is like as a configuration, and change nothing")
 	s.StringVar(&f.out, "out", "-", "`file` for --export; - is standard output")
 	p.does(cmd, func(r run) error {
@@ -92,7 +92,7 @@ func (p *program) printPlan(plan client.ConfigurationPlan, applied bool) error {
 // kindWords are the kinds of a configuration for people.
 var kindWords = map[string]string{
 	"devices": "device type", "token_policy": "token policy", "lockout_policy": "lockout policy", "settings": "settings",
-	"profiles": "profile", "radius_clients": "RADIUS client",
+	"profiles": "profile", "radius_clients": "RADIUS client", "domains": "security domain",
 }
 
 // describe shows a plan to people.

@@ -19,8 +19,8 @@ import (
 // wrong, there is nothing to suggest.
 
 const (
-	suggestions = 100             // at most
-	patience    = 2 * time.Second // with the server
+	suggestions = 100              // at most
+	patience    = 10 * time.Second // with the server
 )
 
 // A lookup asks a server for names that begin with a text; a tab stands before what is said of one.
@@ -32,8 +32,12 @@ func (p *program) complete(cmd *cobra.Command) {
 		p.complete(sub)
 	}
 	if cmd.ValidArgsFunction == nil {
-		if kind := argumentOf(cmd); kind != "FILE" {
-			cmd.ValidArgsFunction = p.suggestions(kind, 1)
+		kind, most := argumentOf(cmd), 1
+		if name, many := strings.CutSuffix(kind, "..."); many {
+			kind, most = name, 0
+		}
+		if kind != "FILE" {
+			cmd.ValidArgsFunction = p.suggestions(kind, most)
 		}
 	}
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
@@ -53,7 +57,7 @@ func (p *program) complete(cmd *cobra.Command) {
 
 // argumentOf is what a command takes as its first argument: the word in its usage line, or its group where that is NAME.
 func argumentOf(cmd *cobra.Command) string {
-	words := strings.Fields(cmd.Use)
+	words := strings.Fields(strings.NewReplacer("[", "", "]", "").Replace(cmd.Use))
 	switch {
 	case len(words) < 2 || words[0] == "add" && words[1] != "AGENT":
 		return "nothing"
@@ -63,7 +67,7 @@ func argumentOf(cmd *cobra.Command) string {
 	return words[1]
 }
 
-// suggestions are those for a kind of thing, of which a command takes so many arguments (0: any, it is a flag's value).
+// suggestions are those for a kind of thing, of which a command takes so many arguments (0: any, as the value of a flag does).
 func (p *program) suggestions(kind string, arguments int) cobra.CompletionFunc {
 	find := lookups[kind]
 	return func(cmd *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
@@ -182,7 +186,7 @@ var choices = map[string][]string{
 	"pin-creation": {"user", "system", "either"}, "next-code-failure": {"fail", "lock"}, "pin-characters": {"digits", "alphanumeric"},
 	"emergency-characters": {"digits", "alphanumeric"}, "emergency-if-found": {"deny", "accept_and_end", "accept_after"},
 	"prompts": {"securid", "cisco-asa", "plain"}, "message-authenticator": {"require", "warn", "off"}, "strip-realm": {"none", "prefix", "suffix"},
-	"hmac": {"off", "allowed", "required"}, "prune": {"profiles", "devices", "radius_clients"}, "format": {"table", "csv", "json"},
+	"hmac": {"off", "allowed", "required"}, "prune": {"profiles", "devices", "radius_clients", "domains"}, "format": {"table", "csv", "json"},
 	"protocol": {"radius", "rest"}, "log-level": {"debug", "info", "warn", "error"}, "select": {"all", "undistributed", "group:", "serials:"},
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
@@ -30,6 +31,7 @@ const (
 	kindSettings      = "settings"
 	kindProfiles      = "profiles"
 	kindRADIUS        = "radius_clients"
+	kindDomains       = "domains"
 )
 
 // configure makes the deployment what a configuration says: each object by the edit that its own route would make, all in one
@@ -75,6 +77,7 @@ func mayConfigure(role access.Role, in client.Configuration) error {
 		{len(in.Devices) > 0 || len(in.Profiles) > 0 || prunes(kindDevices) || prunes(kindProfiles), access.ManageProfiles},
 		{in.TokenPolicy != nil || in.LockoutPolicy != nil || in.Settings != nil, access.ManagePolicies},
 		{len(in.RADIUSClients) > 0 || prunes(kindRADIUS), access.ManageAgents},
+		{len(in.Domains) > 0 || prunes(kindDomains) || slices.ContainsFunc(in.RADIUSClients, placed), access.ManageDomains},
 	} {
 		if part.there && !role.May(part.need) {
 			return fault.New(fault.Forbidden, "role %s may not do this: it takes the right %s", role, part.need)
@@ -82,6 +85,9 @@ func mayConfigure(role access.Role, in client.Configuration) error {
 	}
 	return nil
 }
+
+// placed tells whether a RADIUS client is to be in a certain domain.
+func placed(c client.ConfiguredRADIUSClient) bool { return c.Domain != "" }
 
 // A configuring is a configuration on its way into the database.
 type configuring struct {
@@ -92,9 +98,9 @@ type configuring struct {
 }
 
 func (c *configuring) run(ctx context.Context) error {
-	c.named = map[string]map[string]bool{kindDevices: {}, kindProfiles: {}, kindRADIUS: {}}
+	c.named = map[string]map[string]bool{kindDevices: {}, kindProfiles: {}, kindRADIUS: {}, kindDomains: {}}
 	for _, do := range []func(context.Context) error{
-		c.settings, c.devices, c.profiles, c.radiusClients, c.pruneProfiles, c.pruneDevices, c.pruneRADIUSClients,
+		c.settings, c.devices, c.profiles, c.domains, c.radiusClients, c.pruneProfiles, c.pruneDevices, c.pruneRADIUSClients, c.pruneDomains,
 	} {
 		if err := do(ctx); err != nil {
 			return err
@@ -106,7 +112,7 @@ func (c *configuring) run(ctx context.Context) error {
 // kindWords are the kinds in words.
 var kindWords = map[string]string{
 	kindDevices: "device type", kindTokenPolicy: "token policy", kindLockoutPolicy: "lockout policy", kindSettings: "settings",
-	kindProfiles: "profile", kindRADIUS: "RADIUS client",
+	kindProfiles: "profile", kindRADIUS: "RADIUS client", kindDomains: "security domain",
 }
 
 // about adds to a refusal what it is about.
@@ -251,6 +257,9 @@ func (c *configuring) radiusClient(ctx context.Context, in client.ConfiguredRADI
 		if edit.Secret != nil {
 			secret = string(*edit.Secret)
 		}
+		if ctx, err = c.into(ctx, in.Domain); err != nil {
+			return about(err, kindRADIUS, in.RADIUSClient)
+		}
 		after, err := c.RADIUS.Add(ctx, n, secret)
 		return c.step(err, kindRADIUS, in.RADIUSClient, nil, radiusClientOf(after))
 	}
@@ -258,6 +267,10 @@ func (c *configuring) radiusClient(ctx context.Context, in client.ConfiguredRADI
 		return err
 	}
 	after, err := c.RADIUS.Edit(ctx, in.RADIUSClient, 0, (*string)(edit.Secret), change)
+	if to := domain.Parse(in.Domain); err == nil && in.Domain != "" && to != here.Domain {
+		_, err = c.Domains.Put(ctx, to, map[domain.Kind][]string{domain.RADIUSClients: {in.RADIUSClient}})
+		after.Domain = to
+	}
 	if err := c.step(err, kindRADIUS, in.RADIUSClient, radiusClientOf(here), radiusClientOf(after)); err != nil {
 		return err
 	}
@@ -267,6 +280,47 @@ func (c *configuring) radiusClient(ctx context.Context, in client.ConfiguredRADI
 		last.Changes = append(last.Changes, client.ConfigurationChange{Member: "secret", From: "(hidden)", To: "(another, hidden)"})
 	}
 	return nil
+}
+
+// domains come parents first, in whatever order the configuration has them.
+func (c *configuring) domains(ctx context.Context) error {
+	todo := slices.Clone(c.in.Domains)
+	for _, in := range todo {
+		if err := c.names(kindDomains, in.Domain); err != nil {
+			return err
+		}
+	}
+	waits := func(in client.ConfiguredDomain) bool { // for its parent, which is among those that are still to be made
+		return in.Set != nil && in.Set.Parent != nil && slices.ContainsFunc(todo, func(d client.ConfiguredDomain) bool { return d.Domain == *in.Set.Parent })
+	}
+	for len(todo) > 0 {
+		next := max(0, slices.IndexFunc(todo, func(d client.ConfiguredDomain) bool { return !waits(d) })) // a ring is refused where it begins
+		in := todo[next]
+		todo = slices.Delete(todo, next, next+1)
+		if err := c.domain(ctx, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *configuring) domain(ctx context.Context, in client.ConfiguredDomain) error {
+	var edit client.DomainEdit
+	if in.Set != nil {
+		edit = *in.Set
+	}
+	here, _, err := c.Domains.Get(ctx, domain.Parse(in.Domain))
+	if errors.Is(err, fault.DomainNotFound) {
+		var d domain.Domain
+		domainEdit(edit)(&d)
+		after, err := c.Domains.Add(ctx, in.Domain, d.Parent, d.Note)
+		return c.step(err, kindDomains, in.Domain, nil, domainOf(after))
+	}
+	if err != nil {
+		return err
+	}
+	after, err := c.Domains.Edit(ctx, here.Name, 0, domainEdit(edit))
+	return c.step(err, kindDomains, in.Domain, domainOf(here), domainOf(after))
 }
 
 // prunes tells whether what the configuration does not name is to go, and whether an object is such.
@@ -338,6 +392,40 @@ func (c *configuring) pruneRADIUSClients(ctx context.Context) error {
 	return nil
 }
 
+func (c *configuring) pruneDomains(ctx context.Context) error {
+	all, err := c.Domains.List(ctx)
+	if err != nil {
+		return err
+	}
+	parents := map[string]int{} // how many domains are right below
+	for _, d := range all {
+		parents[d.Parent]++
+	}
+	all = slices.DeleteFunc(all, func(d domain.Domain) bool { return !c.prunes(kindDomains, d.Name) })
+	for len(all) > 0 { // what is below goes before what is above
+		next := max(0, slices.IndexFunc(all, func(d domain.Domain) bool { return parents[d.Name] == 0 }))
+		d := all[next]
+		all = slices.Delete(all, next, next+1)
+		_, counts, err := c.Domains.Get(ctx, d.Name)
+		if err != nil {
+			return err
+		}
+		held := parents[d.Name]
+		for _, n := range counts {
+			held += n
+		}
+		if held > 0 {
+			c.keep(kindDomains, d.Name)
+			continue
+		}
+		parents[d.Parent]--
+		if err := c.step(c.Domains.Delete(ctx, d.Name), kindDomains, d.Name, domainOf(d), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // keep notes an object that would be pruned if it were not in use.
 func (c *configuring) keep(kind, name string) {
 	c.steps = append(c.steps, client.ConfigurationStep{Kind: kind, Name: name, Action: "keep", Changes: []client.ConfigurationChange{}})
@@ -379,7 +467,7 @@ func (c *configuring) plan() (client.ConfigurationPlan, error) {
 }
 
 // unplanned are the members of objects that nobody sets: they name the object, or tell of its past.
-var unplanned = []string{"profile", "radius_client", "device_type", "created_at", "imported_at", "built_in", "version"}
+var unplanned = []string{"profile", "radius_client", "device_type", "domain", "created_at", "imported_at", "built_in", "version"}
 
 // differences are the members in which two documents of one type differ. before may be nil.
 func differences(before, after any) ([]client.ConfigurationChange, error) {
@@ -393,9 +481,10 @@ func differences(before, after any) ([]client.ConfigurationChange, error) {
 	}
 	_, aDevice := after.(client.Device)
 	_, aProfile := after.(client.Profile)
+	_, aRADIUSClient := after.(client.RADIUSClient)
 	changes := []client.ConfigurationChange{}
 	for _, name := range slices.Sorted(maps.Keys(is)) {
-		set := name == "version" && aDevice || name == "device_type" && aProfile
+		set := name == "version" && aDevice || name == "device_type" && aProfile || name == "domain" && aRADIUSClient
 		if was[name] != is[name] && (set || !slices.Contains(unplanned, name)) {
 			changes = append(changes, client.ConfigurationChange{Member: name, From: was[name], To: is[name]})
 		}

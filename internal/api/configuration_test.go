@@ -73,8 +73,52 @@ func configurationRoutes(t *testing.T, h *house) {
 	if got := done.Steps[0]; got.Action != "change" || len(got.Changes) != 1 || got.Changes[0].Member != "secret" || strings.Contains(got.Changes[0].To, "sixteen") {
 		t.Errorf("another secret: %+v", done)
 	}
+	domainConfigurations(t, h)
 	refusedConfigurations(t, h)
 	prunedConfigurations(t, h)
+}
+
+// domainConfigurations make a tree in whatever order it is written, and move a RADIUS client in it.
+func domainConfigurations(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	conf := client.Configuration{
+		Domains: []client.ConfiguredDomain{
+			{Domain: "floor", Set: &client.DomainEdit{Parent: new("tower")}}, {Domain: "tower"}, {Domain: "room", Set: &client.DomainEdit{Parent: new("floor"), Note: new("3.14")}},
+		},
+		RADIUSClients: []client.ConfiguredRADIUSClient{
+			{RADIUSClient: "applied", Domain: "room"}, {RADIUSClient: "placed", Domain: "floor", Set: &client.RADIUSClientEdit{Certificate: new("placed.example.com")}},
+		},
+	}
+	want := []string{"add domains tower", "add domains floor", "add domains room", "change radius_clients applied", "add radius_clients placed"}
+	if got := actions(try(c.Configure(ctx, conf))(t)); !slices.Equal(got, want) {
+		t.Errorf("done %v", got)
+	}
+	for name, want := range map[string]string{"applied": "room", "placed": "floor"} {
+		if got := try(c.RADIUSClient(ctx, name))(t); got.Domain != want {
+			t.Errorf("%s is in %s", name, got.Domain)
+		}
+	}
+	for _, s := range try(c.Configure(ctx, conf))(t).Steps {
+		if s.Action != "none" {
+			t.Errorf("the second time: %+v", s)
+		}
+	}
+	_, err := c.Configure(ctx, client.Configuration{Domains: []client.ConfiguredDomain{{Domain: "tower", Set: &client.DomainEdit{Parent: new("room")}}, {Domain: "room", Set: &client.DomainEdit{Parent: new("tower")}}}})
+	refused(t, err, 422, "DOMAIN_INVALID")
+	_, err = c.Configure(ctx, client.Configuration{Domains: []client.ConfiguredDomain{{Domain: "x", Set: &client.DomainEdit{Parent: new("nowhere")}}}})
+	refused(t, err, 404, "DOMAIN_NOT_FOUND")
+
+	must(t, c.DeleteRADIUSClient(ctx, "placed"))
+	try(c.Configure(ctx, client.Configuration{RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "applied", Domain: "tower"}}}))(t)
+	got := actions(try(c.Configure(client.DryRun(ctx), client.Configuration{Prune: []string{"domains"}}))(t))
+	for _, want := range []string{"delete domains room", "delete domains floor", "keep domains tower"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("planned %v, which has no %s", got, want)
+		}
+	}
+	if slices.Index(got, "delete domains room") > slices.Index(got, "delete domains floor") {
+		t.Errorf("planned %v", got)
+	}
 }
 
 // refusedConfigurations change nothing, and tell what they are about.

@@ -56,17 +56,22 @@ func (a *API) showDomain(ctx context.Context, r *request) (answer, error) {
 	return versioned(http.StatusOK, d.Version, out)
 }
 
+// domainEdit is an edit in the words of the domain.
+func domainEdit(in client.DomainEdit) func(*domain.Domain) {
+	return func(d *domain.Domain) {
+		if in.Parent != nil {
+			d.Parent = domain.Parse(*in.Parent)
+		}
+		set(&d.Note, in.Note)
+	}
+}
+
 func (a *API) editDomain(ctx context.Context, r *request) (answer, error) {
 	in, err := decode[client.DomainEdit](r)
 	if err != nil {
 		return answer{}, err
 	}
-	d, err := a.Domains.Edit(ctx, domain.Parse(r.PathValue("domain")), r.version, func(d *domain.Domain) {
-		if in.Parent != nil {
-			d.Parent = domain.Parse(*in.Parent)
-		}
-		set(&d.Note, in.Note)
-	})
+	d, err := a.Domains.Edit(ctx, domain.Parse(r.PathValue("domain")), r.version, domainEdit(in))
 	if err != nil {
 		return answer{}, err
 	}

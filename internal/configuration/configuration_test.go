@@ -46,9 +46,13 @@ profiles:
     activation_life: 90m
     self_service: false
   - profile: as it is
+domains:
+  - domain: berlin
+  - {domain: office, parent: berlin, note: 3rd floor}
 radius_clients:
   - radius_client: vpn
     secret_file: vpn.secret
+    domain: office
     reply_attributes: [{name: Class, value: 7}]
 `
 
@@ -67,7 +71,8 @@ func TestLoad(t *testing.T) {
 			{Profile: "phone", Set: &client.ProfileEdit{DeviceType: new("android"), IntervalSeconds: new(30), ActivationLifeSeconds: new(int64(5400)), SelfService: new(false)}},
 			{Profile: "as it is"},
 		},
-		RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "vpn", Set: &client.RADIUSClientEdit{
+		Domains: []client.ConfiguredDomain{{Domain: "berlin"}, {Domain: "office", Set: &client.DomainEdit{Parent: new("berlin"), Note: new("3rd floor")}}},
+		RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "vpn", Domain: "office", Set: &client.RADIUSClientEdit{
 			Secret: &secret, ReplyAttributes: &[]client.RADIUSAttribute{{Name: "Class", Value: "7"}},
 		}}},
 	}
@@ -102,8 +107,9 @@ func TestExplain(t *testing.T) {
 		"a.yaml:10":   {"kind": "devices", "name": "#0", "line": 10.0},
 		"other.xml:7": {"kind": "devices", "name": "#1", "line": 7.0},
 		"a.yaml:13":   {"kind": "profiles", "name": "phone"},
+		"a.yaml:21":   {"member": "domains/1/set/note"},
 		"a.yaml:16":   {"member": "profiles/0/set/activation_life_seconds"},
-		"a.yaml:22":   {"member": "radius_clients/0/set/reply_attributes/0/value"},
+		"a.yaml:26":   {"member": "radius_clients/0/set/reply_attributes/0/value"},
 	} {
 		err := f.Explain(&client.Error{Code: "X", Message: "words", Details: details})
 		if !strings.HasSuffix(strings.TrimSuffix(err.Error(), ": words"), line) {

@@ -39,6 +39,11 @@ func Export(ctx context.Context, server *client.Client) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	domains, err := server.Domains(ctx)
+	if err != nil {
+		return nil, err
+	}
+	domains = slices.DeleteFunc(domains, func(d client.Domain) bool { return d.Parent == "" }) // the root is always there
 	root := object()
 	policy := object()
 	put(policy, "token", written(policies.Token, reflect.TypeFor[client.TokenPolicyEdit](), ""))
@@ -47,11 +52,18 @@ func Export(ctx context.Context, server *client.Client) ([]byte, error) {
 	put(root, "settings", written(settings, reflect.TypeFor[client.SettingsEdit](), ""))
 	imported := slices.DeleteFunc(devices, func(d client.Device) bool { return d.BuiltIn })
 	put(root, "devices", list(imported, func(d client.Device) *yaml.Node { return definition(d) }))
+	put(root, "domains", list(domains, func(d client.Domain) *yaml.Node {
+		return written(d, reflect.TypeFor[client.DomainEdit](), "domain")
+	}))
 	put(root, "profiles", list(profiles, func(p client.Profile) *yaml.Node {
 		return written(p, reflect.TypeFor[client.ProfileEdit](), "profile")
 	}))
 	put(root, "radius_clients", list(clients, func(c client.RADIUSClient) *yaml.Node {
-		return written(c, reflect.TypeFor[client.RADIUSClientEdit](), "radius_client")
+		n := written(c, reflect.TypeFor[client.RADIUSClientEdit](), "radius_client")
+		if c.Domain != "root" {
+			put(n, "domain", scalar(c.Domain))
+		}
+		return n
 	}))
 	return text(root)
 }

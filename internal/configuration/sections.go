@@ -14,7 +14,8 @@ import (
 // sections reads the members of a document.
 func (f *File) sections(file string, root *yaml.Node) error {
 	sections := map[string]func(string, *yaml.Node) error{
-		"policies": f.policies, "settings": f.settings, "devices": f.devices, "profiles": f.profiles, "radius_clients": f.radiusClients,
+		"policies": f.policies, "settings": f.settings, "devices": f.devices, "domains": f.domains, "profiles": f.profiles,
+		"radius_clients": f.radiusClients,
 	}
 	return members(file, root, "a configuration", func(name string, at place, value *yaml.Node) error {
 		read := sections[name]
@@ -119,6 +120,24 @@ func (f *File) profiles(file string, n *yaml.Node) error {
 	})
 }
 
+func (f *File) domains(file string, n *yaml.Node) error {
+	return items(file, n, "domains", func(at place, item *yaml.Node) error {
+		member := fmt.Sprintf("domains/%d", len(f.Domains))
+		name, rest, err := f.named(at, item, "domains", "domain")
+		if err != nil {
+			return err
+		}
+		d := client.ConfiguredDomain{Domain: name}
+		if len(rest.Content) > 0 {
+			d.Set = new(client.DomainEdit)
+			err = f.decode(file, rest, d.Set, pointer(member, "set"))
+		}
+		f.places[pointer(member, "domain")] = at
+		f.Domains = append(f.Domains, d)
+		return err
+	})
+}
+
 func (f *File) radiusClients(file string, n *yaml.Node) error {
 	return items(file, n, "radius_clients", func(at place, item *yaml.Node) error {
 		member := fmt.Sprintf("radius_clients/%d", len(f.RADIUSClients))
@@ -130,7 +149,11 @@ func (f *File) radiusClients(file string, n *yaml.Node) error {
 		if err != nil {
 			return err
 		}
-		c := client.ConfiguredRADIUSClient{RADIUSClient: name}
+		domain, _, rest, err := take(file, rest, "domain")
+		if err != nil {
+			return err
+		}
+		c := client.ConfiguredRADIUSClient{RADIUSClient: name, Domain: domain}
 		if len(rest.Content) > 0 || secret != nil {
 			c.Set = new(client.RADIUSClientEdit)
 		}

@@ -256,6 +256,9 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, change fu
 				return err
 			}
 		}
+		if after == before {
+			return nil // nothing is changed, the version neither
+		}
 		if err := r.Store.SaveDomain(ctx, after); err != nil {
 			return err
 		}
