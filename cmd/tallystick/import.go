@@ -25,7 +25,10 @@ func (p *program) tokenCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.startedJob(r, j, wait)
+			if n.Name != "" || n.DryRun || wait {
+				return p.startedJob(r, j, wait)
+			}
+			return p.madeByJob(r, j)
 		}
 		serials, err := r.server.CreateTokens(r.ctx, client.NewTokens{Count: n.Count, Birth: n.Birth, Expiry: n.Expiry, Domain: n.Domain})
 		if err != nil {
@@ -45,6 +48,25 @@ func (p *program) tokenCreate() *cobra.Command {
 	f.BoolVar(&n.DryRun, "dry-run", false, "make none, and see whether they could be made")
 	f.BoolVar(&wait, "wait", false, "follow the job to its end")
 	return cmd
+}
+
+// madeByJob follows the job that makes tokens, and answers as if they had been made at once: scripts ask for their serials.
+func (p *program) madeByJob(r run, j client.Job) error {
+	j, err := p.follow(r, j.Job)
+	if err != nil {
+		return err
+	}
+	if j.State != "done" {
+		return p.endedJob(j)
+	}
+	serials := make([]string, 0, j.Total)
+	for item, err := range r.server.AllJobItems(r.ctx, j.Job, client.JobItemFilter{Limit: 1000}) {
+		if err != nil {
+			return err
+		}
+		serials = append(serials, item.Key)
+	}
+	return p.result(client.CreatedTokens{Serials: serials}, "made %d tokens, %s to %s", len(serials), serials[0], serials[len(serials)-1])
 }
 
 // startedJob shows a job that was started, or follows it to its end.
