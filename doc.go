@@ -13,9 +13,8 @@
 //	fault, throttle, audit, domain, seed, clock, user, device, policy, cli
 //	                                                       the words every layer shares
 //	profile, token, pin, emergency, access, job, webhook   the nouns with rules
-//	distribution, authentication, records, backup, care, tokenapp
+//	distribution, directory, authentication, records, backup, care, tokenapp
 //	                                                       the verbs
-//	mail                                                   what users are written
 //	report                                                 what there is and what happened, as figures and tables
 //	store, api, agentapi, radius, provision                the database and the transports, strangers to one another
 //	server                                                 opens the store, wires the transports, runs, stops

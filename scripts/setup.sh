@@ -20,6 +20,7 @@ need freeradius test -x /usr/sbin/freeradius
 need freeradius-utils command -v radclient
 need libpam-radius-auth bash -c 'compgen -G "/lib/*/security/pam_radius_auth.so"'
 need pamtester command -v pamtester
+need slapd test -x /usr/sbin/slapd
 need radsecproxy test -x /usr/sbin/radsecproxy
 
 [ ${#missing[@]} -eq 0 ] && exit 0
@@ -35,7 +36,7 @@ if [ "$sudo" != none ] && command -v apt-get >/dev/null; then
 	$sudo apt-get update -qq
 	$sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 	# Tests run these with files of their own. The services that Debian starts would only hold ports.
-	for service in freeradius radsecproxy; do
+	for service in freeradius radsecproxy slapd; do
 		case " ${missing[*]} " in
 		*" $service "*) $sudo systemctl disable --now "$service" >/dev/null 2>&1 || true ;; # where there is no systemd, nothing was started
 		esac
@@ -47,6 +48,6 @@ fi
 	echo "Install them as root: apt-get install ${missing[*]}"
 	echo "Without stoken the tests against real token apps are left out, without zbar-tools those of QR pictures,"
 	echo "without postgresql those against PostgreSQL, without freeradius, freeradius-utils, libpam-radius-auth, pamtester"
-	echo "and radsecproxy those against RADIUS clients and proxies, and without gcc nothing can be tested under the race detector."
+	echo "and radsecproxy those against RADIUS clients and proxies, without slapd those against an LDAP directory, and without gcc nothing can be tested under the race detector."
 } >&2
 [ -z "${CI:-}" ] || exit 1

@@ -40,12 +40,12 @@ const (
 	ReadAudit      Right = "read_audit"
 	ReadChanges    Right = "read_changes" // what happened, for programs that react to it
 	ManageWebhooks Right = "manage_webhooks"
-	ManageReports  Right = "manage_reports" // have reports made beside requests and by schedules, and delete them
-	ManageMail     Right = "manage_mail"    // how mail is sent, and what it says
-	ManageKeys     Right = "manage_keys"    // API keys and data keys
-	ManageDomains  Right = "manage_domains" // add, edit, delete security domains; move objects between them
-	Operate        Right = "operate"        // the servers: their clocks, backups
-	ManageAgents   Right = "manage_agents"  // the programs and RADIUS clients that ask for authentication
+	ManageReports  Right = "manage_reports"     // have reports made beside requests and by schedules, and delete them
+	ManageKeys     Right = "manage_keys"        // API keys and data keys
+	ManageSources  Right = "manage_directories" // that people come from, with their passwords
+	ManageDomains  Right = "manage_domains"     // add, edit, delete security domains; move objects between them
+	Operate        Right = "operate"            // the servers: their clocks, backups
+	ManageAgents   Right = "manage_agents"      // the programs and RADIUS clients that ask for authentication
 )
 
 // A Role is a named set of rights.
@@ -64,7 +64,7 @@ const (
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageMail, ManageReports, ManageKeys, ManageAgents, ManageDomains, Operate},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageReports, ManageKeys, ManageAgents, ManageDomains, ManageSources, Operate},
 	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, ManageReports},
 	HelpDesk:           {Read, CareTokens, ViewActivity},
 	PrivilegedHelpDesk: {Read, CareTokens, ViewActivity, Redistribute},

@@ -24,10 +24,10 @@ import (
 	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/care"
 	"github.com/tallystick/tallystick/internal/clock"
+	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/job"
-	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
@@ -62,6 +62,7 @@ type Config struct {
 	Users         *user.Registry
 	Groups        *user.Groups
 	Domains       *domain.Registry
+	Directories   *directory.Registry
 	Profiles      *profile.Registry
 	Policies      *policy.Registry
 	Tokens        *token.Registry
@@ -76,8 +77,6 @@ type Config struct {
 	Clock         *clock.Guard
 	Jobs          *job.Registry
 	Webhooks      *webhook.Registry
-	Mail          *mail.Outbox
-	Mailer        *mail.Sender
 	Backup        *backup.Taker
 	Keyring       *seed.Keyring
 	Log           *audit.Log
@@ -146,6 +145,13 @@ func (a *API) routes() []route {
 		{"GET /v1/groups/{group}", access.Read, a.showGroup, nil},
 		{"PATCH /v1/groups/{group}", access.ManageUsers, a.editGroup, nil},
 		{"DELETE /v1/groups/{group}", access.ManageUsers, a.deleteGroup, nil},
+		{"POST /v1/directories", access.ManageSources, a.addDirectory, nil},
+		{"GET /v1/directories", access.Read, a.listDirectories, nil},
+		{"GET /v1/directories/{name}", access.Read, a.showDirectory, nil},
+		{"PATCH /v1/directories/{name}", access.ManageSources, a.editDirectory, nil},
+		{"DELETE /v1/directories/{name}", access.ManageSources, a.deleteDirectory, nil},
+		{"POST /v1/directories/{name}/test", access.ManageSources, a.testDirectory, nil},
+		{"POST /v1/directories/{name}/sync", access.ManageSources, a.syncDirectory, nil},
 		{"POST /v1/domains", access.ManageDomains, a.addDomain, nil},
 		{"GET /v1/domains", access.Read, a.listDomains, nil},
 		{"GET /v1/domains/{domain}", access.Read, a.showDomain, nil},
@@ -266,20 +272,6 @@ func (a *API) routes() []route {
 		{"GET /v1/clock", access.Operate, a.showClock, nil},
 		{"POST /v1/clock/confirm", access.Operate, a.confirmClock, nil},
 		{"POST /v1/backup", access.Operate, a.takeBackup, nil},
-
-		{"GET /v1/mail/settings", access.Read, a.showMailSettings, nil},
-		{"PATCH /v1/mail/settings", access.ManageMail, a.editMailSettings, nil},
-		{"POST /v1/mail/settings/test", access.ManageMail, a.testMail, nil},
-		{"GET /v1/mail/templates", access.Read, a.listMailTemplates, nil},
-		{"GET /v1/mail/templates/{event}", access.Read, a.showMailTemplate, nil},
-		{"PUT /v1/mail/templates/{event}", access.ManageMail, a.saveMailTemplate, nil},
-		{"DELETE /v1/mail/templates/{event}", access.ManageMail, a.resetMailTemplate, nil},
-		{"POST /v1/mail/templates/{event}/preview", access.Read, a.previewMailTemplate, nil},
-		{"GET /v1/mail/messages", access.Read, a.listMail, nil},
-		{"GET /v1/mail/messages/{message}", access.Read, a.showMail, nil},
-		{"POST /v1/mail/messages/{message}/resend", access.Distribute, a.resendMail, nil},
-		{"POST /v1/mail/messages/{message}/cancel", access.Distribute, a.cancelMail, nil},
-		{"POST /v1/mail/reminders", access.Distribute, a.remind, nil},
 
 		{"POST /v1/webhooks", access.ManageWebhooks, a.addWebhook, nil},
 		{"GET /v1/webhooks", access.ManageWebhooks, a.listWebhooks, nil},

@@ -30,7 +30,7 @@ func TestEveryRoute(t *testing.T) {
 		walk func(*testing.T, *house)
 	}{
 		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"settings", settingsRoutes}, {"care of many", manyRoutes}, {"labels", labelRoutes}, {"clock offsets", offsetRoutes}, {"tokens", tokenRoutes},
-		{"groups", groupRoutes}, {"assignments", assignmentRoutes}, {"user files", userFileRoutes}, {"domains", domainRoutes},
+		{"groups", groupRoutes}, {"assignments", assignmentRoutes}, {"user files", userFileRoutes}, {"domains", domainRoutes}, {"directories", directoryRoutes},
 		{"devices", deviceRoutes},
 		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"activity", activityRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes}, {"backup", backupRoutes},
 		{"reports", reportRoutes}, {"report runs", reportRunRoutes},
@@ -38,7 +38,6 @@ func TestEveryRoute(t *testing.T) {
 		{"jobs", jobRoutes}, {"bulk", bulkRoutes}, {"imports", importRoutes},
 		{"webhooks", webhookRoutes},
 		{"configuration", configurationRoutes}, // changes policies: the last
-		{"mail", mailRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
 	}

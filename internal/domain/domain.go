@@ -58,10 +58,11 @@ const (
 	Groups        Kind = "group"
 	Agents        Kind = "agent"
 	RADIUSClients Kind = "radius_client"
-	APIKeys       Kind = "api_key" // limited to the domain
+	APIKeys       Kind = "api_key"   // limited to the domain
+	Directories   Kind = "directory" // whose people are placed in the domain
 )
 
-// Kinds are those of objects that are moved; what an API key is limited to stays.
+// Kinds are those of objects that are moved.
 var Kinds = []Kind{Users, Tokens, Groups, Agents, RADIUSClients}
 
 // Store is what the registry needs of the database.

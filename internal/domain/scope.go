@@ -14,6 +14,9 @@ type Scope struct {
 	covered map[string]bool // names; nil for the whole deployment
 }
 
+// At is ctx in which all can be seen, and what is made is placed in a domain.
+func At(ctx context.Context, name string) context.Context { return WithScope(ctx, Scope{top: name}) }
+
 // Limited tells whether the scope is less than the whole deployment.
 func (s Scope) Limited() bool { return s.covered != nil }
 

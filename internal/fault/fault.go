@@ -41,38 +41,35 @@ const (
 	WebhookFailed Code = "WEBHOOK_FAILED" // the receiver did not take a test
 )
 
-// Messages to users.
-const (
-	MailOff         Code = "MAIL_OFF"         // mail is not set up, or switched off
-	MailMissing     Code = "MAIL_MISSING"     // the user has no address
-	MailFailed      Code = "MAIL_FAILED"      // a test was not sent
-	TemplateInvalid Code = "TEMPLATE_INVALID" // of a mail
-)
-
 // Users, profiles, devices and policies.
 const (
-	UserNotFound      Code = "USER_NOT_FOUND"
-	UserExists        Code = "USER_EXISTS"
-	UserInvalid       Code = "USER_INVALID"
-	UserInUse         Code = "USER_IN_USE"
-	UserDisabled      Code = "USER_DISABLED" // a warning
-	GroupNotFound     Code = "GROUP_NOT_FOUND"
-	GroupExists       Code = "GROUP_EXISTS"
-	DomainNotFound    Code = "DOMAIN_NOT_FOUND"
-	DomainExists      Code = "DOMAIN_EXISTS"
-	DomainInvalid     Code = "DOMAIN_INVALID"
-	DomainInUse       Code = "DOMAIN_IN_USE"
-	ProfileNotFound   Code = "PROFILE_NOT_FOUND"
-	ProfileNameTaken  Code = "PROFILE_NAME_TAKEN"
-	ProfileNameBad    Code = "PROFILE_NAME_INVALID"
-	ProfileNotAllowed Code = "PROFILE_OPTION_NOT_ALLOWED_BY_DEVICE"
-	ProfileInUse      Code = "PROFILE_IN_USE"
-	DeviceNotFound    Code = "DEVICE_DEF_NOT_FOUND"
-	DeviceInvalid     Code = "DEVICE_DEF_INVALID"     // the file cannot be read; the message has the line
-	DeviceUnsupported Code = "DEVICE_DEF_UNSUPPORTED" // it asks for what the server cannot do
-	DeviceDuplicate   Code = "DEVICE_DEF_DUPLICATE"   // that version, or a newer one, is here already
-	DeviceInUse       Code = "DEVICE_DEF_IN_USE"      // profiles would not be valid without it
-	PolicyInvalid     Code = "POLICY_INVALID"
+	UserNotFound   Code = "USER_NOT_FOUND"
+	UserExists     Code = "USER_EXISTS"
+	UserInvalid    Code = "USER_INVALID"
+	UserInUse      Code = "USER_IN_USE"
+	UserDisabled   Code = "USER_DISABLED" // a warning
+	GroupNotFound  Code = "GROUP_NOT_FOUND"
+	GroupExists    Code = "GROUP_EXISTS"
+	DomainNotFound Code = "DOMAIN_NOT_FOUND"
+	DomainExists   Code = "DOMAIN_EXISTS"
+	DomainInvalid  Code = "DOMAIN_INVALID"
+	DomainInUse    Code = "DOMAIN_IN_USE"
+
+	DirectoryInvalid     Code = "DIRECTORY_INVALID"
+	DirectoryUnreachable Code = "DIRECTORY_UNREACHABLE" // no connection, no trust in its certificate, or it broke off
+	DirectoryRefused     Code = "DIRECTORY_REFUSED"     // it does not let us in, or does not find where to look
+	DirectorySuspicious  Code = "DIRECTORY_SUSPICIOUS"  // too few people are there: nothing was changed
+	ProfileNotFound      Code = "PROFILE_NOT_FOUND"
+	ProfileNameTaken     Code = "PROFILE_NAME_TAKEN"
+	ProfileNameBad       Code = "PROFILE_NAME_INVALID"
+	ProfileNotAllowed    Code = "PROFILE_OPTION_NOT_ALLOWED_BY_DEVICE"
+	ProfileInUse         Code = "PROFILE_IN_USE"
+	DeviceNotFound       Code = "DEVICE_DEF_NOT_FOUND"
+	DeviceInvalid        Code = "DEVICE_DEF_INVALID"     // the file cannot be read; the message has the line
+	DeviceUnsupported    Code = "DEVICE_DEF_UNSUPPORTED" // it asks for what the server cannot do
+	DeviceDuplicate      Code = "DEVICE_DEF_DUPLICATE"   // that version, or a newer one, is here already
+	DeviceInUse          Code = "DEVICE_DEF_IN_USE"      // profiles would not be valid without it
+	PolicyInvalid        Code = "POLICY_INVALID"
 )
 
 // Token records: made, imported, assigned.

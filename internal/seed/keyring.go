@@ -57,6 +57,9 @@ func OfCredential(id string) Binding { return Binding("credential/" + id) }
 // OfRADIUSClient binds a shared secret to the RADIUS client of that name.
 func OfRADIUSClient(name string) Binding { return Binding("radius/" + name) }
 
+// OfDirectory binds the password for an LDAP directory to its name here.
+func OfDirectory(name string) Binding { return Binding("directory/" + name) }
+
 // OfJob binds the parameters of a job to its ID.
 func OfJob(id string) Binding { return Binding("job/" + id) }
 
@@ -72,9 +75,6 @@ func OfJobResult(id string, number int) Binding {
 
 // OfWebhook binds the secret that signs to the webhook of that name.
 func OfWebhook(name string) Binding { return Binding("webhook/" + name) }
-
-// OfMail binds the body of a mail to its ID.
-func OfMail(id string) Binding { return Binding("mail/" + id) }
 
 // A DataKey is a key of the keyring as the database keeps it: wrapped by the
 // master key that MasterID names.

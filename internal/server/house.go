@@ -22,11 +22,11 @@ import (
 	"github.com/tallystick/tallystick/internal/care"
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
-	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/provision"
@@ -46,6 +46,7 @@ type house struct {
 	keys        *seed.Keyring
 	tokens      *token.Registry
 	distributor *distribution.Distributor
+	directories *directory.Registry
 	policies    *policy.Registry
 	engine      *authentication.Engine
 	clock       *clock.Guard
@@ -54,8 +55,6 @@ type house struct {
 	jobs        *job.Registry
 	audit       *audit.Log
 	webhooks    *webhook.Sender
-	outbox      *mail.Outbox
-	mailer      *mail.Sender
 	log         *slog.Logger
 
 	public  http.Handler // TLS: API with keys, provisioning, health
@@ -98,6 +97,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)
+	h.directories = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: c.Now}, Keys: keys, Now: c.Now}
 	gateways.Changed = h.radius.Changed
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
 	h.jobs = &job.Registry{Store: db, Keys: keys, Now: c.Now, Logger: c.Log}
@@ -110,17 +110,12 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log}
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}
 	cared.Register()
-	h.outbox = &mail.Outbox{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Service: c.Service}
-	h.mailer = &mail.Sender{Outbox: h.outbox, Server: hostName() + ":" + c.Data, Logger: c.Log}
-	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))
-	h.jobs.Ended = h.outbox.JobFinished
 	a, err := api.New(api.Config{
-		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Domains: &domain.Registry{Store: db, Now: c.Now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
+		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Domains: &domain.Registry{Store: db, Now: c.Now}, Directories: h.directories, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens, Care: cared,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine, Clock: h.clock, Reports: h.reports,
-		Jobs: h.jobs,
-		Mail: h.outbox, Mailer: h.mailer,
+		Jobs:     h.jobs,
 		Webhooks: &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks},
 		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 		Backup: &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Files: c.secretFiles, Now: c.Now},
@@ -245,10 +240,6 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		return nil
 	})
 	g.Go(func() error {
-		h.mailer.Run(ctx)
-		return nil
-	})
-	g.Go(func() error {
 		every(ctx, refreshEvery, func() { h.note(ctx, "refreshing data keys", h.keys.Refresh(ctx)) })
 		return nil
 	})
@@ -258,6 +249,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 	})
 	g.Go(func() error {
 		every(ctx, foldEvery, func() { h.note(ctx, "adding up tallies", h.db.FoldTallies(ctx)) })
+		return nil
+	})
+	g.Go(func() error {
+		every(ctx, tidyEvery, func() { h.note(ctx, "taking people from directories", h.directories.SyncDue(ctx)) })
 		return nil
 	})
 	g.Go(func() error {
@@ -284,8 +279,6 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 			h.note(ctx, "destroying results of jobs", h.jobs.CleanUp(ctx))
 			_, err = h.db.DropRuns(ctx, now())
 			h.note(ctx, "clearing reports that were kept for their time", err)
-			h.note(ctx, "telling users of tokens that end soon", h.outbox.NoticeExpiring(ctx))
-			h.note(ctx, "forgetting old mail", h.outbox.Forget(ctx))
 			h.note(ctx, "moving secrets to the newest data key", h.reseal(ctx))
 		})
 		return nil

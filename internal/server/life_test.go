@@ -44,6 +44,11 @@ func (w *witness) people() {
 	w.does("tallystick", "profile", "add", "phone", "--device-type", "generic", "--delivery", "ctkip", "--pin-type", "none")
 	w.does("tallystick", "token", "create", "--count", "2")
 	w.hooked()
+	// Nobody answers there; what is said of that, and kept, shows no password.
+	w.does("tallystick", "directory", "add", "hq", "--url", "ldaps://127.0.0.1:1", "--bind-dn", "cn=reader", "--base-dn", "dc=example", "--password-file", w.file("LDAP password", rand.Text()))
+	w.refused("tallystick", "directory", "sync", "hq")
+	w.does("tallystick", "directory", "show", "hq", "--json")
+	w.does("tallystick", "directory", "edit", "hq", "--password-file", w.file("next LDAP password", rand.Text()))
 
 	b := sdtid.Batch{Password: w.secret("import password", rand.Text())}
 	for _, serial := range []string{byFile, byString, byPhone, forgotten} {

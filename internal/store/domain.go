@@ -114,6 +114,7 @@ func (db *DB) SaveDomain(ctx context.Context, d domain.Domain) error {
 var homes = map[domain.Kind]struct{ table, name string }{
 	domain.Users: {"user_account", "id"}, domain.Tokens: {"token", "serial"}, domain.Groups: {"user_group", "name"},
 	domain.Agents: {"agent", "id"}, domain.RADIUSClients: {"radius_client", "name"}, domain.APIKeys: {"api_key", "name"},
+	domain.Directories: {"directory", "name"},
 }
 
 // DeleteDomain removes a domain that holds nothing; else [fault.DomainInUse].

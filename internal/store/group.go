@@ -88,13 +88,19 @@ func (db *DB) RemoveMembers(ctx context.Context, group string, userIDs []string)
 }
 
 func (db *DB) members(ctx context.Context, statement, after, group string, userIDs []string) (int, error) {
+	return db.touched(ctx, statement, after, []any{group}, userIDs)
+}
+
+// touched runs a statement that ends in a condition on keys, and after, for some of the keys at a time, and tells how many rows it
+// touched; args come before the keys.
+func (db *DB) touched(ctx context.Context, statement, after string, args []any, keys []string) (int, error) {
 	n := 0
-	userIDs = slices.Sorted(slices.Values(possible(userIDs)))
+	keys = slices.Sorted(slices.Values(possible(keys)))
 	err := db.Transact(ctx, func(ctx context.Context) error {
 		n = 0
-		for some := range slices.Chunk(userIDs, lookChunk) {
-			among, args := db.among(2, anys(some))
-			done, err := db.exec(ctx, statement+" "+among+after, append([]any{group}, args...)...)
+		for some := range slices.Chunk(keys, lookChunk) {
+			among, more := db.among(len(args)+1, anys(some))
+			done, err := db.exec(ctx, statement+" "+among+after, append(slices.Clone(args), more...)...)
 			if err != nil {
 				return err
 			}

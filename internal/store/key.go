@@ -62,17 +62,17 @@ func (db *DB) DropSecret(ctx context.Context, name string) error {
 
 // Bindings as they begin, before the slash; package seed makes them.
 const (
-	seedBinding     = "seed"
-	secretBinding   = "secret"
-	replyBinding    = "reply"
-	exchangeBinding = "exchange"
-	accessBinding   = "credential"
-	radiusBinding   = "radius"
-	jobBinding      = "job"
-	itemBinding     = "job-item"
-	resultBinding   = "job-result"
-	webhookBinding  = "webhook"
-	mailBinding     = "mail"
+	seedBinding      = "seed"
+	secretBinding    = "secret"
+	replyBinding     = "reply"
+	exchangeBinding  = "exchange"
+	accessBinding    = "credential"
+	radiusBinding    = "radius"
+	jobBinding       = "job"
+	itemBinding      = "job-item"
+	resultBinding    = "job-result"
+	webhookBinding   = "webhook"
+	directoryBinding = "directory"
 )
 
 // sealed are the columns that hold secrets: which bindings they have, the table, what of a row the binding is made of, and how.
@@ -123,10 +123,10 @@ var sealed = []struct {
 		k.Binding = seed.OfWebhook(name)
 		return err
 	}},
-	{mailBinding, "mail_message", "id", func(r row, k *seed.Kept) error {
-		var id string
-		err := r.Scan(&id, &k.Sealed.KeyID, &k.Sealed.Blob)
-		k.Binding = seed.OfMail(id)
+	{directoryBinding, "directory", "name", func(r row, k *seed.Kept) error {
+		var name string
+		err := r.Scan(&name, &k.Sealed.KeyID, &k.Sealed.Blob)
+		k.Binding = seed.OfDirectory(name)
 		return err
 	}},
 	{jobBinding, "job", "id", func(r row, k *seed.Kept) error {
@@ -204,8 +204,8 @@ func whereSealed(b seed.Binding) (table, where string, args []any, err error) {
 		id, number, _ := strings.Cut(name, "/")
 		n, err := strconv.Atoi(number)
 		return map[string]string{itemBinding: "job_item", resultBinding: "job_result"}[kind], "job_id = $5 AND number = $6", []any{id, n}, err
-	case mailBinding:
-		return "mail_message", "id = $5", []any{name}, nil
+	case directoryBinding:
+		return "directory", "name = $5", []any{name}, nil
 	case webhookBinding:
 		return "webhook", "name = $5", []any{name}, nil
 	}

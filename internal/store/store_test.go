@@ -7,7 +7,9 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/report"
@@ -22,6 +24,8 @@ var (
 	_ seed.KeyStore        = (*store.DB)(nil)
 	_ user.Store           = (*store.DB)(nil)
 	_ user.GroupStore      = (*store.DB)(nil)
+	_ domain.Store         = (*store.DB)(nil)
+	_ directory.Store      = (*store.DB)(nil)
 	_ profile.Store        = (*store.DB)(nil)
 	_ token.Store          = (*store.DB)(nil)
 	_ access.Store         = (*store.DB)(nil)

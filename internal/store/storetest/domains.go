@@ -141,7 +141,7 @@ func scopes(t *testing.T, s fixture) {
 	refused(t, s.DeleteAgent(north, "asouth"), fault.OutOfScope)
 	refused(t, s.DeleteRADIUSClient(north, "rsouth"), fault.OutOfScope)
 	counts, err := s.CountObjects(t.Context(), "island")
-	same(t, must(t, counts, err), map[domain.Kind]int{domain.Users: 1, domain.Tokens: 1, domain.Groups: 1, domain.Agents: 1, domain.RADIUSClients: 1, domain.APIKeys: 1})
+	same(t, must(t, counts, err), map[domain.Kind]int{domain.Users: 1, domain.Tokens: 1, domain.Groups: 1, domain.Agents: 1, domain.RADIUSClients: 1, domain.APIKeys: 1, domain.Directories: 0})
 }
 
 func moves(t *testing.T, s fixture) {

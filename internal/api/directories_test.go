@@ -1,0 +1,107 @@
+package api
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jimlambrt/gldap"
+
+	"github.com/tallystick/tallystick/client"
+)
+
+// ldapServer is a small directory with one person; package directory is tested with a real one.
+func ldapServer(t *testing.T) (url, ca string) {
+	key := try(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	der := try(x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key))(t)
+	mux := try(gldap.NewMux())(t)
+	must(t, mux.Bind(func(w *gldap.ResponseWriter, r *gldap.Request) {
+		answer := r.NewBindResponse(gldap.WithResponseCode(gldap.ResultInvalidCredentials))
+		if m, err := r.GetSimpleBindMessage(); err == nil && string(m.Password) == "ldap password" {
+			answer.SetResultCode(gldap.ResultSuccess)
+		}
+		_ = w.Write(answer)
+	}))
+	must(t, mux.Search(func(w *gldap.ResponseWriter, r *gldap.Request) {
+		_ = w.Write(r.NewSearchResponseEntry("uid=ldap-1,dc=example,dc=com", gldap.WithAttributes(map[string][]string{"uid": {"ldap-1"}, "cn": {"From there"}})))
+		_ = w.Write(r.NewSearchDoneResponse(gldap.WithResponseCode(gldap.ResultSuccess)))
+	}))
+	server := try(gldap.NewServer())(t)
+	must(t, server.Router(mux))
+	l := try(net.Listen("tcp", "127.0.0.1:0"))(t)
+	address := l.Addr().String()
+	must(t, l.Close())
+	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	go func() { _ = server.Run(address, gldap.WithTLSConfig(config)) }()
+	t.Cleanup(func() { _ = server.Stop() })
+	for !server.Ready() {
+		time.Sleep(time.Millisecond) // there is nothing that tells
+	}
+	return "ldaps://" + address, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func directoryRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	url, ca := ldapServer(t)
+	bind, base, password, none := "cn=reader,dc=example,dc=com", "dc=example,dc=com", client.Secret("ldap password"), "none"
+	every := int64(3600)
+	d := try(c.AddDirectory(ctx, client.NewDirectory{Directory: "hq", Kind: "openldap", DirectoryEdit: client.DirectoryEdit{
+		URL: &url, CA: &ca, BindDN: &bind, Password: &password, BaseDN: &base, Groups: &none, EverySeconds: &every,
+	}}))(t)
+	if d.UserID != "uid" || d.Filter != "(objectClass=inetOrgPerson)" || d.PageSize != 500 || d.MaxLost != 10 || d.GroupBase != base || d.EverySeconds != 3600 || d.Last != nil || d.Domain != "root" {
+		t.Errorf("added %+v", d)
+	}
+	_, err := c.AddDirectory(ctx, client.NewDirectory{Directory: "hq", Kind: "openldap", DirectoryEdit: client.DirectoryEdit{URL: &url, BaseDN: &base}})
+	refused(t, err, 409, "CONFLICT")
+	_, err = c.AddDirectory(ctx, client.NewDirectory{Directory: "other", Kind: "openldap", DirectoryEdit: client.DirectoryEdit{BaseDN: &base}})
+	refused(t, err, 422, "DIRECTORY_INVALID")
+	if found := try(c.TestDirectory(ctx, "hq"))(t); found.Found != 1 {
+		t.Errorf("found %+v", found)
+	}
+	if shown := try(c.SyncDirectory(ctx, "hq", client.SyncWish{DryRun: true}))(t); !shown.Users.DryRun || shown.Users.Added != 1 || shown.Users.Rows[0].UserID != "ldap-1" {
+		t.Errorf("shown %+v", shown)
+	}
+	_, err = c.User(ctx, "ldap-1")
+	refused(t, err, 404, "USER_NOT_FOUND")
+	if done := try(c.SyncDirectory(ctx, "hq", client.SyncWish{}))(t); done.Found != 1 || done.Users.Added != 1 {
+		t.Errorf("done %+v", done)
+	}
+	if u := try(c.User(ctx, "ldap-1"))(t); u.Name != "From there" {
+		t.Errorf("%+v", u)
+	}
+	if all := try(c.Directories(ctx))(t); len(all) != 1 || all[0].Last == nil || all[0].Last.Code != "" || all[0].Last.Message == "" {
+		t.Errorf("listed %+v", all)
+	}
+	wrong, lost := client.Secret("wrong password"), 50
+	edited := try(c.EditDirectory(ctx, "hq", d.Version, client.DirectoryEdit{Password: &wrong, MaxLost: &lost}))(t)
+	if edited.Version != 2 || edited.MaxLost != 50 || edited.URL != url {
+		t.Errorf("edited %+v", edited)
+	}
+	_, err = c.EditDirectory(ctx, "hq", d.Version, client.DirectoryEdit{MaxLost: &lost})
+	refused(t, err, 409, "CONFLICT")
+	_, err = c.TestDirectory(ctx, "hq")
+	refused(t, err, 422, "DIRECTORY_REFUSED")
+	_, err = c.SyncDirectory(ctx, "hq", client.SyncWish{})
+	refused(t, err, 422, "DIRECTORY_REFUSED")
+	if got := try(c.Directory(ctx, "hq"))(t); got.Last.Code != "DIRECTORY_REFUSED" {
+		t.Errorf("%+v", got.Last)
+	}
+	must(t, c.DeleteDirectory(ctx, "hq"))
+	refused(t, c.DeleteDirectory(ctx, "hq"), 404, "NOT_FOUND")
+	_, err = c.Directory(ctx, "hq")
+	refused(t, err, 404, "NOT_FOUND")
+	try(c.User(ctx, "ldap-1"))(t)
+	if told := h.logged.String() + strings.Join(h.texts, ""); strings.Contains(told, string(password)) || strings.Contains(told, string(wrong)) {
+		t.Error("a password was shown")
+	}
+}

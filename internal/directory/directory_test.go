@@ -1,0 +1,405 @@
+package directory_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/tallystick/tallystick/internal/directory"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+func tlsFor(pool *x509.CertPool) *tls.Config {
+	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}
+}
+
+// An office is a deployment whose people come from a directory.
+type office struct {
+	*directory.Registry
+	t   *testing.T
+	db  *store.DB
+	now time.Time
+}
+
+func newOffice(t *testing.T, url string) *office {
+	db, err := store.Open(t.Context(), store.Options{URL: url})
+	must(t, err)
+	t.Cleanup(func() { db.Close() })
+	o := &office{t: t, db: db, now: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
+	now := func() time.Time { return o.now }
+	master := filepath.Join(t.TempDir(), "master.key")
+	must(t, seed.MakeMasterFile(master))
+	key, err := seed.MasterFromFile(master)
+	must(t, err)
+	keys, err := seed.OpenKeyring(t.Context(), key, db, now)
+	must(t, err)
+	o.Registry = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: now}, Keys: keys, Now: now}
+	return o
+}
+
+func file(t *testing.T) string { return filepath.Join(t.TempDir(), "tallystick.db") }
+
+// directory adds the directory that a slapd is, as changed.
+func (o *office) directory(s *slapd, change func(*directory.Directory)) {
+	o.t.Helper()
+	d := directory.Directory{Name: "hq", Kind: directory.OpenLDAP, Settings: directory.Settings{
+		URL: "ldaps://" + s.tls, CA: s.ca, BindDN: reader, BaseDN: "ou=people," + base, GroupBase: "ou=groups," + base, PageSize: 100,
+	}}
+	if change != nil {
+		change(&d)
+	}
+	_, err := o.Add(o.t.Context(), d, password)
+	must(o.t, err)
+}
+
+func (o *office) sync(force bool) directory.Result {
+	o.t.Helper()
+	r, err := o.Sync(o.t.Context(), "hq", false, force)
+	must(o.t, err)
+	return r
+}
+
+// refuses tests that a synchronisation is refused and changes nothing.
+func (o *office) refuses(code fault.Code, force bool) {
+	o.t.Helper()
+	before := o.users()
+	_, err := o.Sync(o.t.Context(), "hq", false, force)
+	if !errors.Is(err, code) {
+		o.t.Errorf("got %v, want %s", err, code)
+	}
+	if after := o.users(); !reflect.DeepEqual(before, after) {
+		o.t.Errorf("%d users before, %d after, or others", len(before), len(after))
+	}
+	d, err := o.Get(o.t.Context(), "hq")
+	must(o.t, err)
+	if d.Last.Code != string(code) || d.Last.Message == "" || strings.Contains(d.Last.Message, password) {
+		o.t.Errorf("kept %+v", d.Last)
+	}
+}
+
+func (o *office) users() []user.User {
+	o.t.Helper()
+	all, err := o.db.Users(o.t.Context(), user.Filter{})
+	must(o.t, err)
+	return all
+}
+
+// enabled are the IDs of users who are.
+func (o *office) enabled() (ids []string) {
+	for _, u := range o.users() {
+		if u.Enabled {
+			ids = append(ids, u.ID)
+		}
+	}
+	return ids
+}
+
+func became(r directory.Result) (all []string) {
+	for _, row := range r.Rows {
+		if row.Action != user.Unchanged {
+			all = append(all, fmt.Sprint(row.ID, " ", row.Action))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+func same(t *testing.T, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func modify(id, attribute string, values ...string) func(*ldap.Conn) error {
+	return func(c *ldap.Conn) error {
+		m := ldap.NewModifyRequest("uid="+id+",ou=people,"+base, nil)
+		m.Replace(attribute, values)
+		return c.Modify(m)
+	}
+}
+
+func remove(id string) func(*ldap.Conn) error {
+	return func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest("uid="+id+",ou=people,"+base, nil)) }
+}
+
+func people(ids ...string) string {
+	var b strings.Builder
+	for _, id := range ids {
+		b.WriteString(person(id, ""))
+	}
+	return b.String()
+}
+
+// The life of people in a directory, on both databases: they come, change, are disabled, go, and come back.
+func TestSync(t *testing.T) {
+	for name, url := range map[string]func(*testing.T) string{"SQLite": file, "PostgreSQL": func(t *testing.T) string { return storetest.Postgres(t) }} {
+		t.Run(name, func(t *testing.T) {
+			group := "dn: cn=sales,ou=groups," + base + "\nobjectClass: groupOfNames\ncn: sales\nmember: uid=ann,ou=people," + base + "\nmember: UID=bob, ou=people," + base + "\n\n" +
+				"dn: cn=works,ou=groups," + base + "\nobjectClass: posixGroup\ncn: works\ngidNumber: 7\nmemberUid: cid\nmemberUid: nobody\n\n"
+			s := start(t, people("ann", "bob", "cid", "dan", "eve", "flo", "gil", "hal", "ian")+person("joe", "nsAccountLock: TRUE\n")+group)
+			o := newOffice(t, url(t))
+			ctx := t.Context()
+			must(t, o.db.AddUser(ctx, user.User{ID: "hand", Enabled: true, CreatedAt: o.now, Version: 1}))
+			must(t, o.db.AddUser(ctx, user.User{ID: "ian", Name: "made by hand", Enabled: true, CreatedAt: o.now, Version: 1}))
+			o.directory(s, nil)
+
+			found, err := o.Test(ctx, "hq")
+			must(t, err)
+			same(t, found.Found, 10)
+			want := []string{"ann added", "bob added", "cid added", "dan added", "eve added", "flo added", "gil added", "hal added", "ian failed", "joe added"}
+			shown, err := o.Sync(ctx, "hq", true, false)
+			must(t, err)
+			same(t, became(shown), want)
+			same(t, shown.Joined, 3)
+			same(t, len(o.users()), 2)
+			first := o.sync(false)
+			same(t, became(first), want)
+			same(t, o.enabled(), []string{"ann", "bob", "cid", "dan", "eve", "flo", "gil", "hal", "hand", "ian"})
+			ann, err := o.db.User(ctx, "ann")
+			must(t, err)
+			same(t, ann, user.User{ID: "ann", Name: "Name of ann", Mail: "ann@example.com", Enabled: true, CreatedAt: o.now, Version: 1})
+			members, err := o.db.MemberIDs(ctx, "sales", 9)
+			must(t, err)
+			same(t, members, []string{"ann", "bob"})
+			same(t, became(o.sync(false)), []string{"ian failed"})
+
+			// An administrator's own work stays: who was made, disabled or put into a group by hand.
+			_, err = o.Users.Edit(ctx, "bob", 0, func(u *user.User) { u.Enabled = false })
+			must(t, err)
+			_, err = o.db.AddMembers(ctx, "works", []string{"hand", "ann"})
+			must(t, err)
+			s.change(modify("ann", "cn", "Ann A."))
+			s.change(modify("joe", "nsAccountLock"))
+			s.change(remove("dan"))
+			s.change(func(c *ldap.Conn) error {
+				m := ldap.NewModifyRequest("cn=sales,ou=groups,"+base, nil)
+				m.Delete("member", []string{"uid=bob,ou=people," + base})
+				return c.Modify(m)
+			})
+			next := o.sync(false)
+			same(t, became(next), []string{"ann changed", "dan disabled", "ian failed", "joe enabled"})
+			same(t, []int{next.Missing, next.Joined, next.Left}, []int{1, 0, 1})
+			same(t, o.enabled(), []string{"ann", "cid", "eve", "flo", "gil", "hal", "hand", "ian", "joe"})
+			members, err = o.db.MemberIDs(ctx, "sales", 9)
+			must(t, err)
+			same(t, members, []string{"ann"})
+			members, err = o.db.MemberIDs(ctx, "works", 9)
+			must(t, err)
+			same(t, members, []string{"ann", "cid", "hand"})
+			same(t, became(o.sync(false)), []string{"ian failed"})
+
+			// Who comes back is enabled again.
+			s.change(func(c *ldap.Conn) error {
+				a := ldap.NewAddRequest("uid=dan,ou=people,"+base, nil)
+				for name, value := range map[string]string{"objectClass": "inetOrgPerson", "cn": "Dan", "sn": "dan"} {
+					a.Attribute(name, []string{value})
+				}
+				return c.Add(a)
+			})
+			same(t, became(o.sync(false)), []string{"dan enabled", "ian failed"})
+
+			// One that adopts takes over who was made by hand.
+			_, err = o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.Adopt = true })
+			must(t, err)
+			same(t, became(o.sync(false)), []string{"ian changed"})
+			must(t, o.Delete(ctx, "hq"))
+			same(t, len(o.users()), 11)
+		})
+	}
+}
+
+// More people than the directory gives at once come in pages; a connection, or the server, that dies between two of them changes
+// nothing, whatever came before.
+func TestPagesThatBreakOff(t *testing.T) {
+	const n = 1500
+	s := start(t, crowd(n))
+	o := newOffice(t, file(t))
+	whole := newWire(t, s.tls, 0, nil)
+	o.directory(s, func(d *directory.Directory) { d.URL = "ldaps://" + whole.address })
+	same(t, len(became(o.sync(false))), n)
+	half := whole.passed.Load() / 2
+
+	edit := func(url string, change func(*directory.Directory)) {
+		t.Helper()
+		again := password
+		_, err := o.Edit(t.Context(), "hq", 0, &again, func(d *directory.Directory) {
+			d.URL = url
+			if change != nil {
+				change(d)
+			}
+		})
+		must(t, err)
+	}
+	edit("ldaps://"+newWire(t, s.tls, half, func() {}).address, nil)
+	o.refuses(fault.DirectoryUnreachable, true)
+	edit("ldap://"+newWire(t, s.plain, half, func() {}).address, func(d *directory.Directory) { d.StartTLS = true })
+	o.refuses(fault.DirectoryUnreachable, true)
+	edit("ldap://"+s.plain, nil) // all of it over StartTLS
+	same(t, o.sync(false).Found, n)
+	// Without pages it gives 100 and says that there is more.
+	edit("ldaps://"+s.tls, func(d *directory.Directory) { d.StartTLS, d.PageSize = false, 10_000 })
+	if _, err := o.Test(t.Context(), "hq"); err != nil && !errors.Is(err, fault.DirectoryRefused) {
+		t.Errorf("%v", err)
+	}
+	edit("ldaps://"+newWire(t, s.tls, half, s.kill).address, func(d *directory.Directory) { d.PageSize = 100 })
+	o.refuses(fault.DirectoryUnreachable, true)
+	o.refuses(fault.DirectoryUnreachable, false) // and now nobody is there
+}
+
+// A directory that suddenly has nobody, or few people, disables nobody.
+func TestSuspiciousDirectories(t *testing.T) {
+	s := start(t, crowd(40)+"dn: ou=empty,"+base+"\nobjectClass: organizationalUnit\nou: empty\n\n")
+	o := newOffice(t, file(t))
+	o.directory(s, nil)
+	o.sync(false)
+	change := func(do func(*directory.Directory)) {
+		t.Helper()
+		_, err := o.Edit(t.Context(), "hq", 0, nil, do)
+		must(t, err)
+	}
+	change(func(d *directory.Directory) { d.BaseDN = "ou=empty," + base })
+	o.refuses(fault.DirectorySuspicious, false)
+	o.refuses(fault.DirectorySuspicious, true) // not even if it is forced
+	change(func(d *directory.Directory) { d.BaseDN = "ou=nowhere," + base })
+	o.refuses(fault.DirectoryRefused, true)
+	change(func(d *directory.Directory) { d.BaseDN, d.Filter = "ou=people,"+base, "(!(uid=p000*))" }) // ten of forty are missing
+	o.refuses(fault.DirectorySuspicious, false)
+	change(func(d *directory.Directory) { d.Filter = "(&(objectClass=inetOrgPerson)(!(uid=p000[0-4])))" })
+	same(t, o.sync(false).Missing, 0)
+	change(func(d *directory.Directory) {
+		d.Filter = "(&(objectClass=inetOrgPerson)(!(|(uid=p0000)(uid=p0001)(uid=p0002)(uid=p0003))))"
+	}) // four: ten percent
+	same(t, o.sync(false).Counts[user.Disabled], 4)
+	change(func(d *directory.Directory) { d.Filter = "(&(objectClass=inetOrgPerson)(uid=p003*))" })
+	o.refuses(fault.DirectorySuspicious, false)
+	same(t, o.sync(true).Counts[user.Disabled], 26)
+	same(t, len(o.users()), 40)
+	// Being disabled there counts as being missing does.
+	change(func(d *directory.Directory) { d.Filter = "" })
+	same(t, o.sync(false).Counts[user.Enabled], 30)
+	for i := range 9 {
+		s.change(modify(fmt.Sprintf("p%04d", i), "nsAccountLock", "true"))
+	}
+	o.refuses(fault.DirectorySuspicious, false)
+	change(func(d *directory.Directory) { d.MaxLost = 25 })
+	same(t, o.sync(false).Counts[user.Disabled], 9)
+}
+
+// Active Directory has its own attributes.
+func TestActiveDirectory(t *testing.T) {
+	ad := func(id, more string) string {
+		return person(id, "sAMAccountName: "+strings.ToUpper(id)+"\nobjectCategory: person\ndisplayName: Shown "+id+"\n"+more)
+	}
+	s := start(t, ad("ann", "userAccountControl: 512\nmemberOf: CN=Sales\\, South,ou=groups,"+base+"\nmemberOf: cn=else,dc=other\n")+ad("bob", "userAccountControl: 514\n")+
+		ad("cid", "")+person("printer", ""))
+	o := newOffice(t, file(t))
+	o.directory(s, func(d *directory.Directory) { d.Kind, d.LowerCase = directory.ActiveDirectory, true })
+	r := o.sync(false)
+	same(t, became(r), []string{"ann added", "bob added", "cid added"})
+	same(t, o.enabled(), []string{"ann", "cid"})
+	ann, err := o.db.User(t.Context(), "ann")
+	must(t, err)
+	same(t, ann.Name, "Shown ann")
+	groups, err := o.db.Groups(t.Context(), user.GroupFilter{UserID: "ann"})
+	must(t, err)
+	same(t, []any{len(groups), groups[0].Name}, []any{1, "Sales  South"})
+}
+
+// Who cannot be trusted, or does not let us in, is told apart.
+func TestDirectoriesThatDoNotLetUsIn(t *testing.T) {
+	s := start(t, people("ann"))
+	o := newOffice(t, file(t))
+	ctx := t.Context()
+	o.directory(s, nil)
+	o.sync(false)
+	wrong := "another password"
+	_, err := o.Edit(ctx, "hq", 0, &wrong, func(*directory.Directory) {})
+	must(t, err)
+	o.refuses(fault.DirectoryRefused, false)
+	_, err = o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.CA = "" })
+	must(t, err)
+	o.refuses(fault.DirectoryUnreachable, false)
+	if d, err := o.Get(ctx, "hq"); err != nil || !strings.Contains(d.Last.Message, "certificate") {
+		t.Errorf("%+v, %v", d.Last, err)
+	}
+	// Whoever may change the URL must not be sent the password.
+	if _, err := o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.URL = "ldaps://elsewhere" }); !errors.Is(err, fault.DirectoryInvalid) {
+		t.Errorf("%v", err)
+	}
+	right := password
+	_, err = o.Edit(ctx, "hq", 0, &right, func(d *directory.Directory) { d.URL, d.CA = "ldaps://localhost:"+strings.Split(s.tls, ":")[1], s.ca }) // not the name in the certificate
+	must(t, err)
+	o.refuses(fault.DirectoryUnreachable, false)
+}
+
+// Of two servers one synchronises, when the time has come.
+func TestDueOnOneServer(t *testing.T) {
+	s := start(t, people("ann", "bob"))
+	o := newOffice(t, file(t))
+	ctx := t.Context()
+	o.directory(s, func(d *directory.Directory) { d.Every = time.Hour })
+	ours, err := o.db.ClaimDirectory(ctx, "hq", o.now, o.now.Add(time.Minute), true)
+	must(t, err)
+	if !ours {
+		t.Fatal("not due at first")
+	}
+	must(t, o.SyncDue(ctx))
+	same(t, len(o.users()), 0)
+	if _, err := o.Sync(ctx, "hq", false, false); !errors.Is(err, fault.Conflict) {
+		t.Errorf("%v", err)
+	}
+	o.now = o.now.Add(time.Minute) // the other one died
+	must(t, o.SyncDue(ctx))
+	same(t, len(o.users()), 2)
+	s.change(modify("ann", "cn", "Ann A."))
+	o.now = o.now.Add(59 * time.Minute)
+	must(t, o.SyncDue(ctx))
+	if ann, _ := o.db.User(ctx, "ann"); ann.Name != "Name of ann" {
+		t.Error("synchronised before the time")
+	}
+	o.now = o.now.Add(time.Minute)
+	must(t, o.SyncDue(ctx))
+	if ann, _ := o.db.User(ctx, "ann"); ann.Name != "Ann A." {
+		t.Error("not synchronised in time")
+	}
+	s.kill()
+	o.now = o.now.Add(time.Hour)
+	must(t, o.SyncDue(ctx)) // what a directory refuses is kept with it
+	if d, err := o.Get(ctx, "hq"); err != nil || d.Last.Code != "DIRECTORY_UNREACHABLE" {
+		t.Errorf("%+v, %v", d.Last, err)
+	}
+}
+
+func TestDirectoriesThatCannotBe(t *testing.T) {
+	o := newOffice(t, file(t))
+	for name, change := range map[string]func(*directory.Directory){
+		"kind": func(d *directory.Directory) { d.Kind = "novell" }, "name": func(d *directory.Directory) { d.Name = "a/b" }, "no URL": func(d *directory.Directory) { d.URL = "" },
+		"plain": func(d *directory.Directory) { d.URL = "ldap://x" }, "both": func(d *directory.Directory) { d.StartTLS = true },
+		"user in URL": func(d *directory.Directory) { d.URL = "ldaps://u:p@x" }, "no base": func(d *directory.Directory) { d.BaseDN = "" },
+		"base": func(d *directory.Directory) { d.BaseDN = "people" }, "filter": func(d *directory.Directory) { d.Filter = "(uid=" },
+		"authority": func(d *directory.Directory) { d.CA = "x" }, "disabled by": func(d *directory.Directory) { d.DisabledBy = []string{"title"} },
+		"groups": func(d *directory.Directory) { d.Groups = "some" }, "page": func(d *directory.Directory) { d.PageSize = -1 }, "lost": func(d *directory.Directory) { d.MaxLost = 101 },
+		"every": func(d *directory.Directory) { d.Every = time.Second }, "no password": func(d *directory.Directory) { d.BindDN = "" },
+	} {
+		d := directory.Directory{Name: "hq", Kind: directory.OpenLDAP, Settings: directory.Settings{URL: "ldaps://ldap.example.com", BindDN: reader, BaseDN: base}}
+		change(&d)
+		if _, err := o.Add(context.Background(), d, password); !errors.Is(err, fault.DirectoryInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,298 @@
+package directory
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// claimed is how long one server has a directory for itself at most: one that dies in the middle is waited for so long.
+const claimed = 15 * time.Minute
+
+// A Result is what a synchronisation did, or would.
+type Result struct {
+	user.Result
+	Found   int // people in the directory
+	Skipped int // entries there that have no user ID
+	Missing int // people of before who are not there any more; they are disabled
+	Joined  int // memberships of groups that were added, and
+	Left    int // taken away
+}
+
+// Test connects to a directory and reads it, and tells how many people are there.
+func (r *Registry) Test(ctx context.Context, name string) (Result, error) {
+	d, err := r.Store.Directory(ctx, name)
+	if err != nil {
+		return Result{}, err
+	}
+	found, err := r.read(ctx, d)
+	return Result{Found: len(found.people), Skipped: found.skipped}, err
+}
+
+// read reads a directory.
+func (r *Registry) read(ctx context.Context, d Directory) (reading, error) {
+	d, err := d.Completed()
+	if err != nil {
+		return reading{}, err
+	}
+	var password []byte
+	if d.Password.KeyID != 0 {
+		if password, err = r.Keys.Open(ctx, d.Password, seedOf(d)); err != nil {
+			return reading{}, err
+		}
+		defer clear(password)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l, err := dial(ctx, d, password)
+	if err != nil {
+		return reading{}, err
+	}
+	defer l.Close()
+	return l.read()
+}
+
+// Sync takes the people of a directory. dryRun only says what would happen; force disables more people than MaxLost says, but never
+// everybody: a directory in which nobody is found changes nothing. [fault.Conflict] while another one synchronises it.
+func (r *Registry) Sync(ctx context.Context, name string, dryRun, force bool) (Result, error) {
+	return r.sync(ctx, name, dryRun, force, false)
+}
+
+// SyncDue synchronises the directories whose time has come, unless another server does.
+func (r *Registry) SyncDue(ctx context.Context) error {
+	due, err := r.Store.DueDirectories(ctx, r.Now())
+	if err != nil {
+		return err
+	}
+	for _, name := range due {
+		// What a directory refuses is kept with it and in the audit log.
+		if _, err := r.sync(ctx, name, false, false, true); err != nil && fault.CodeOf(err) == "" {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Registry) sync(ctx context.Context, name string, dryRun, force, due bool) (Result, error) {
+	d, err := r.Store.Directory(ctx, name)
+	if err != nil {
+		return Result{}, err
+	}
+	if dryRun {
+		found, err := r.read(ctx, d)
+		if err != nil {
+			return Result{}, err
+		}
+		return r.apply(ctx, d, found, true, force)
+	}
+	now := r.Now()
+	ours, err := r.Store.ClaimDirectory(ctx, name, now, now.Add(claimed), due)
+	if err != nil {
+		return Result{}, err
+	}
+	if !ours {
+		return Result{}, fault.New(fault.Conflict, "directory %s is being synchronised already", name)
+	}
+	result, err := r.claimedSync(ctx, d, force)
+	last := Last{At: r.Now().UTC(), Message: result.String()}
+	if err != nil {
+		last.Code, last.Message = string(fault.CodeOf(err)), "something broke: the server's log says what"
+		if last.Code != "" {
+			last.Message = messageOf(err)
+		} else {
+			last.Code = "INTERNAL"
+		}
+	}
+	var next time.Time
+	if d.Every > 0 {
+		next = r.Now().Add(d.Every)
+	}
+	ctx = context.WithoutCancel(ctx) // also if the caller has left, the next one must not wait
+	return result, join(err, r.Store.ReleaseDirectory(ctx, name, last, next))
+}
+
+// claimedSync reads a directory, and then changes users in one transaction.
+func (r *Registry) claimedSync(ctx context.Context, d Directory, force bool) (result Result, err error) {
+	found, err := r.read(ctx, d)
+	if err == nil {
+		err = r.Store.Transact(ctx, func(ctx context.Context) error {
+			result, err = r.apply(ctx, d, found, false, force)
+			if err != nil {
+				return err
+			}
+			return r.Store.Record(ctx, audit.New(ctx, r.Now(), "directory.sync", "directory:"+d.Name, result.details()))
+		})
+	}
+	if code := fault.CodeOf(err); code != "" {
+		failed := audit.New(ctx, r.Now(), "directory.sync", "directory:"+d.Name, audit.Details{"message": messageOf(err)}).Failed(string(code))
+		return Result{}, join(err, r.Store.Record(ctx, failed))
+	}
+	return result, err
+}
+
+// apply changes users to what was found.
+func (r *Registry) apply(ctx context.Context, d Directory, found reading, dryRun, force bool) (Result, error) {
+	if len(found.people) == 0 {
+		return Result{}, fault.New(fault.DirectorySuspicious, "directory %s shows nobody below %s: that is never believed; nothing was changed", d.Name, d.BaseDN)
+	}
+	d, err := d.Completed()
+	if err != nil {
+		return Result{}, err
+	}
+	before, err := r.Store.People(ctx, d.Name)
+	if err != nil {
+		return Result{}, err
+	}
+	p, err := r.plan(ctx, d, found, before)
+	if err != nil {
+		return Result{}, err
+	}
+	if most := max(1, p.enabled*d.MaxLost/100); p.lost > most && !force {
+		return Result{}, fault.New(fault.DirectorySuspicious,
+			"directory %s would have %d of %d people disabled, and %d are the most (%d %%): look there, and at a dry run with --force; nothing was changed",
+			d.Name, p.lost, p.enabled, most, d.MaxLost).With("disabled", p.lost).With("people", p.enabled)
+	}
+	applied, err := r.Users.Apply(domain.At(ctx, d.Domain), p.entries, user.Wish{Partial: true, DryRun: dryRun, AddGroups: true})
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Result: applied, Found: len(found.people), Skipped: found.skipped, Missing: p.missing}
+	for _, row := range p.refused {
+		result.Rows = append(result.Rows, row)
+		result.Counts[user.Failed]++
+	}
+	failed := map[string]bool{}
+	for _, row := range result.Rows {
+		failed[row.ID] = failed[row.ID] || row.Action == user.Failed
+	}
+	p.people = slices.DeleteFunc(p.people, func(p Person) bool { return failed[p.UserID] })
+	if !dryRun {
+		if err := r.Store.SavePeople(ctx, d.Name, p.people); err != nil {
+			return Result{}, err
+		}
+	}
+	return result, r.members(ctx, d, found, failed, dryRun, &result)
+}
+
+// A plan is what is to become of users.
+type plan struct {
+	entries []user.Entry
+	people  []Person   // to be kept as the directory's
+	refused []user.Row // who are somebody else's
+	missing int
+	lost    int // who would be disabled
+	enabled int // of the directory's people before
+}
+
+// plan compares what was found with what was there before.
+func (r *Registry) plan(ctx context.Context, d Directory, found reading, before []Person) (plan, error) {
+	ours := map[string]Person{}
+	for _, p := range before {
+		ours[p.UserID] = p
+	}
+	ids := slices.Collect(maps.Keys(ours))
+	for _, e := range found.people {
+		ids = append(ids, e.id)
+	}
+	users, err := r.Store.LockUsers(ctx, ids)
+	if err != nil {
+		return plan{}, err
+	}
+	var p plan
+	for id := range ours {
+		if users[id].Enabled {
+			p.enabled++
+		}
+	}
+	seen := map[string]bool{}
+	for _, e := range found.people {
+		u, exists := users[e.id]
+		was, known := ours[e.id]
+		if exists && !known && !d.Adopt && !seen[e.id] {
+			p.refused = append(p.refused, user.Row{ID: e.id, Action: user.Failed, Code: fault.UserExists,
+				Message: "user " + e.id + " was not made by this directory, and stays as she is; a directory that adopts takes her over"})
+			seen[e.id] = true
+			continue
+		}
+		next := Person{UserID: e.id, DN: e.dn, Disabled: was.Disabled}
+		entry := user.Entry{ID: e.id, Name: e.name, Mail: e.mail, Groups: e.groups}
+		switch off, on := false, true; {
+		case e.disabled && (!exists || u.Enabled):
+			entry.Enabled, next.Disabled = &off, true
+			if exists && known {
+				p.lost++
+			}
+		case !e.disabled && was.Disabled: // not one whom an administrator disabled
+			entry.Enabled, next.Disabled = &on, false
+		}
+		p.entries = append(p.entries, entry)
+		if !seen[e.id] && (!known || next != was) {
+			p.people = append(p.people, next)
+		}
+		seen[e.id] = true
+	}
+	for _, was := range before {
+		if seen[was.UserID] {
+			continue
+		}
+		p.missing++
+		if off := false; users[was.UserID].Enabled {
+			p.lost++
+			p.entries = append(p.entries, user.Entry{ID: was.UserID, Enabled: &off})
+			was.Disabled = true
+			p.people = append(p.people, was)
+		}
+	}
+	return p, nil
+}
+
+// members takes people from groups that the directory brought them into and that they are not in there any more. Apply has added them
+// to theirs.
+func (r *Registry) members(ctx context.Context, d Directory, found reading, failed map[string]bool, dryRun bool, result *Result) error {
+	before, err := r.Store.DirectoryMembers(ctx, d.Name)
+	if err != nil {
+		return err
+	}
+	was, is := map[Member]bool{}, map[Member]bool{}
+	for _, m := range before {
+		was[m] = true
+	}
+	var add, remove []Member
+	for _, e := range found.people {
+		for _, g := range e.groups {
+			m := Member{g, e.id}
+			if !is[m] && !was[m] && !failed[e.id] {
+				add = append(add, m)
+			}
+			is[m] = true
+		}
+	}
+	leaving := map[string][]string{}
+	for _, m := range before {
+		if !is[m] {
+			remove = append(remove, m)
+			leaving[m.Group] = append(leaving[m.Group], m.UserID)
+		}
+	}
+	result.Joined, result.Left = len(add), len(remove)
+	if dryRun {
+		return nil
+	}
+	for _, group := range slices.Sorted(maps.Keys(leaving)) {
+		n, err := r.Store.RemoveMembers(ctx, group, leaving[group])
+		if err != nil {
+			return err
+		}
+		event := audit.New(ctx, r.Now(), "group.members", "group:"+group, audit.Details{"removed": n, "remove": leaving[group][:min(100, len(leaving[group]))], "directory": d.Name})
+		if err := r.Store.Record(ctx, event); err != nil {
+			return err
+		}
+	}
+	return r.Store.SaveDirectoryMembers(ctx, d.Name, add, remove)
+}

@@ -1,0 +1,163 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/directory"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+const directoryColumns columns = "name, kind, settings, key_id, sealed, domain, every, created_at, version, last"
+
+func scanDirectory(r row) (d directory.Directory, err error) {
+	var settings, last string
+	err = r.Scan(&d.Name, &d.Kind, &settings, orZero(&d.Password.KeyID), &d.Password.Blob, &d.Domain, span(&d.Every), moment(&d.CreatedAt), &d.Version, &last)
+	if err != nil {
+		return d, err
+	}
+	return d, errors.Join(json.Unmarshal([]byte(settings), &d.Settings), json.Unmarshal([]byte(last), &d.Last))
+}
+
+func noDirectory(name string) *fault.Error {
+	return fault.New(fault.NotFound, "there is no directory %q", name)
+}
+
+// Directory returns a directory; [fault.NotFound]. Within a transaction the row is locked for change.
+func (db *DB) Directory(ctx context.Context, name string) (directory.Directory, error) {
+	return one(ctx, db, noDirectory(name), scanDirectory, "SELECT "+string(directoryColumns)+" FROM directory WHERE name = $1"+db.locked(ctx), name)
+}
+
+// Directories lists the directories by name.
+func (db *DB) Directories(ctx context.Context) ([]directory.Directory, error) {
+	return list(ctx, db, scanDirectory, "SELECT "+string(directoryColumns)+" FROM directory ORDER BY name")
+}
+
+// nextAt is when a directory is due for the first time: at once.
+func nextAt(d directory.Directory, now time.Time) any {
+	if d.Every == 0 {
+		return nil
+	}
+	return now.UnixMicro()
+}
+
+// AddDirectory stores a new directory; [fault.Conflict] if the name is taken.
+func (db *DB) AddDirectory(ctx context.Context, d directory.Directory) error {
+	settings, err := json.Marshal(d.Settings)
+	if err != nil {
+		return err
+	}
+	taken := fault.New(fault.Conflict, "there is a directory %s already", d.Name)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		at, err := db.placed(ctx, d.Domain)
+		if err != nil {
+			return err
+		}
+		return db.change(ctx, taken, "INSERT INTO directory (name, kind, settings, key_id, sealed, domain, every, next_at, claimed_until, last, created_at, version) "+
+			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, '{}', $9, $10) ON CONFLICT DO NOTHING",
+			d.Name, d.Kind, string(settings), orNull(d.Password.KeyID), bytesOrNull(d.Password.Blob), at, d.Every.Microseconds(), nextAt(d, d.CreatedAt), micros(d.CreatedAt), d.Version)
+	})
+}
+
+// SaveDirectory stores a changed directory whose Version is still d.Version, and counts it up; else [fault.Conflict]. What came of the
+// last synchronisation stays; the next one is due at once.
+func (db *DB) SaveDirectory(ctx context.Context, d directory.Directory) error {
+	settings, err := json.Marshal(d.Settings)
+	if err != nil {
+		return err
+	}
+	stale := fault.New(fault.Conflict, "directory %s was changed meanwhile: read it again", d.Name)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		at, err := db.placed(ctx, d.Domain)
+		if err != nil {
+			return err
+		}
+		return db.change(ctx, stale, "UPDATE directory SET settings = $1, key_id = $2, sealed = $3, domain = $4, every = $5, next_at = $6, version = version + 1 "+
+			"WHERE name = $7 AND version = $8",
+			string(settings), orNull(d.Password.KeyID), bytesOrNull(d.Password.Blob), at, d.Every.Microseconds(), nextAt(d, d.CreatedAt), d.Name, d.Version)
+	})
+}
+
+// DeleteDirectory removes a directory, and not its people; [fault.NotFound].
+func (db *DB) DeleteDirectory(ctx context.Context, name string) error {
+	return db.change(ctx, noDirectory(name), "DELETE FROM directory WHERE name = $1", name)
+}
+
+// ClaimDirectory makes the caller the only one who synchronises a directory until a time, and tells whether it did: not while another
+// one has it, nor, if due is true, before the next time has come.
+func (db *DB) ClaimDirectory(ctx context.Context, name string, now, until time.Time, due bool) (bool, error) {
+	n, err := db.exec(ctx, "UPDATE directory SET claimed_until = $1 WHERE name = $2 AND claimed_until <= $3 AND (NOT $4 OR next_at <= $3)",
+		until.UnixMicro(), name, now.UnixMicro(), due)
+	return n == 1, err
+}
+
+// ReleaseDirectory ends that, and keeps what came of it and when the next time is; zero for never.
+func (db *DB) ReleaseDirectory(ctx context.Context, name string, last directory.Last, next time.Time) error {
+	text, err := json.Marshal(last)
+	if err != nil {
+		return err
+	}
+	_, err = db.exec(ctx, "UPDATE directory SET claimed_until = 0, last = $1, next_at = $2 WHERE name = $3", string(text), micros(next), name)
+	return err
+}
+
+// DueDirectories lists the names of directories whose next time is not after now.
+func (db *DB) DueDirectories(ctx context.Context, now time.Time) ([]string, error) {
+	return list(ctx, db, text, "SELECT name FROM directory WHERE next_at <= $1 AND claimed_until <= $1 ORDER BY name", now.UnixMicro())
+}
+
+// People lists the users whom a directory has brought, by ID.
+func (db *DB) People(ctx context.Context, name string) ([]directory.Person, error) {
+	scan := func(r row) (p directory.Person, err error) {
+		err = r.Scan(&p.UserID, &p.DN, &p.Disabled)
+		return p, err
+	}
+	return list(ctx, db, scan, "SELECT user_id, dn, disabled FROM directory_user WHERE directory = $1 ORDER BY user_id", name)
+}
+
+// How a directory's people are written.
+var (
+	insertPerson = inserting("directory_user", "user_id text, directory text, dn text, disabled boolean")
+	insertMember = inserting("directory_member", "directory text, group_name text, user_id text")
+	deleteMember = deleting("directory_member", "directory text, group_name text, user_id text")
+)
+
+// SavePeople keeps users as those of a directory, new ones and changed ones.
+func (db *DB) SavePeople(ctx context.Context, name string, people []directory.Person) error {
+	return db.Transact(ctx, func(ctx context.Context) error {
+		ids := make([]string, len(people))
+		saved := bulk{insertPerson, nil, fault.New(fault.Conflict, "somebody is another directory's meanwhile: synchronise again")}
+		for i, p := range people {
+			ids[i] = p.UserID
+			saved.rows = append(saved.rows, []any{p.UserID, name, p.DN, p.Disabled})
+		}
+		if _, err := db.touched(ctx, "DELETE FROM directory_user WHERE user_id", "", nil, ids); err != nil {
+			return err
+		}
+		return db.write(ctx, saved)
+	})
+}
+
+// DirectoryMembers lists the users whom a directory has brought into groups.
+func (db *DB) DirectoryMembers(ctx context.Context, name string) ([]directory.Member, error) {
+	scan := func(r row) (m directory.Member, err error) {
+		err = r.Scan(&m.Group, &m.UserID)
+		return m, err
+	}
+	return list(ctx, db, scan, "SELECT group_name, user_id FROM directory_member WHERE directory = $1 ORDER BY group_name, user_id", name)
+}
+
+// SaveDirectoryMembers adds to and takes from what a directory has brought into groups.
+func (db *DB) SaveDirectoryMembers(ctx context.Context, name string, add, remove []directory.Member) error {
+	changed := fault.New(fault.Conflict, "the groups were changed meanwhile: synchronise again")
+	added, removed := bulk{insertMember, nil, changed}, bulk{deleteMember, nil, changed}
+	for _, m := range add {
+		added.rows = append(added.rows, []any{name, m.Group, m.UserID})
+	}
+	for _, m := range remove {
+		removed.rows = append(removed.rows, []any{name, m.Group, m.UserID})
+	}
+	return db.write(ctx, removed, added)
+}
