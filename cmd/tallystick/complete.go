@@ -103,7 +103,7 @@ func (p *program) namesFrom(ctx context.Context, find lookup, begin string) []st
 // flagWords are the kinds of thing that flags name.
 var flagWords = map[string]string{
 	"profile": "profile", "successor": "profile", "user": "USERID", "serial": "SERIAL", "with": "SERIAL", "group": "group", "device-type": "TYPE",
-	"domain": "domain", "parent": "domain",
+	"domain": "domain", "parent": "domain", "report": "report", "schedule": "schedule",
 }
 
 // lookups are by the words that usage lines have for arguments, and by the groups of commands that take a NAME.
@@ -141,6 +141,18 @@ var lookups = map[string]lookup{
 	"api-key": func(ctx context.Context, s *client.Client, _ string) ([]string, error) {
 		all, err := s.APIKeys(ctx)
 		return names(all, func(k client.APIKey) string { return described(k.Name, k.Role) }), err
+	},
+	"report": func(ctx context.Context, s *client.Client, _ string) ([]string, error) {
+		all, err := s.Reports(ctx)
+		return names(all, func(t client.ReportTemplate) string { return described(t.Report, t.Title) }), err
+	},
+	"RUN": func(ctx context.Context, s *client.Client, _ string) ([]string, error) {
+		page, err := s.ReportRuns(ctx, client.ReportRunFilter{Limit: suggestions})
+		return names(page.Runs, func(r client.ReportRun) string { return described(r.Run, r.Report, r.Format, r.State) }), err
+	},
+	"schedule": func(ctx context.Context, s *client.Client, _ string) ([]string, error) {
+		all, err := s.ReportSchedules(ctx)
+		return names(all, func(r client.ReportSchedule) string { return described(r.Schedule, r.Report) }), err
 	},
 	"webhook": func(ctx context.Context, s *client.Client, _ string) ([]string, error) {
 		all, err := s.Webhooks(ctx)
@@ -186,7 +198,8 @@ var choices = map[string][]string{
 	"pin-creation": {"user", "system", "either"}, "next-code-failure": {"fail", "lock"}, "pin-characters": {"digits", "alphanumeric"},
 	"emergency-characters": {"digits", "alphanumeric"}, "emergency-if-found": {"deny", "accept_and_end", "accept_after"},
 	"prompts": {"securid", "cisco-asa", "plain"}, "message-authenticator": {"require", "warn", "off"}, "strip-realm": {"none", "prefix", "suffix"},
-	"hmac": {"off", "allowed", "required"}, "prune": {"profiles", "devices", "radius_clients", "domains"}, "format": {"table", "csv", "json"},
+	"hmac": {"off", "allowed", "required"}, "prune": {"profiles", "devices", "radius_clients", "domains"}, "format": {"table", "csv", "json", "pdf"}, "every": {"day", "week", "month"},
+	"weekday":  {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"},
 	"protocol": {"radius", "rest"}, "log-level": {"debug", "info", "warn", "error"}, "select": {"all", "undistributed", "group:", "serials:"},
 }
 

@@ -94,7 +94,7 @@ func (p *program) commands() []*cobra.Command {
 		p.apiKeyCommands(),
 		p.keyCommands(),
 		p.clockCommands(),
-		p.reportCommands(),
+		p.reportCommands(), p.monitorCommand(),
 		p.auditCommands(), p.changesCommand(), p.webhookCommands(),
 		p.backupCommand(), p.restoreCommand(),
 		p.benchCommand(),

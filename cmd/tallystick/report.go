@@ -41,7 +41,7 @@ func (p *program) reportCommands() *cobra.Command {
 		return p.report(r, r.args[0], format, out, want)
 	})
 	do := cmd.RunE
-	cmd.Args = cobra.ArbitraryArgs
+	cmd.Args, cmd.ValidArgsFunction = cobra.ArbitraryArgs, p.suggestions("report", 1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return cli.Usagef("report takes the name of a report or one of its subcommands; see 'tallystick report list' and '%s --help'", cmd.CommandPath())
@@ -130,7 +130,7 @@ func (p *program) into(file string, write func(io.Writer) error) error {
 }
 
 func (p *program) reportList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list [NAME]", Short: "List the reports, or tell of one", Args: cobra.ArbitraryArgs}
+	cmd := &cobra.Command{Use: "list [NAME]", Short: "List the reports, or tell of one", Args: cobra.ArbitraryArgs, ValidArgsFunction: p.suggestions("report", 1)}
 	p.does(cmd, func(r run) error {
 		if len(r.args) > 1 {
 			return cli.Usagef("list takes one name at most")

@@ -18,6 +18,9 @@ const (
 // Categories lists them.
 func Categories() []Category { return []Category{Authentication, Administration, System} }
 
+// SignInActions are the actions of [Authentication], as a [Choice] names them.
+func SignInActions() []string { return slices.Clone(signInActions) }
+
 // signInActions are what the actions of sign-ins begin with, whoever asked for them.
 var signInActions = []string{"authn.", "ntc.", "lockout.lock", "pin.ask", "emergency.use", "replace.done"}
 
