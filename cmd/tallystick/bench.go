@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,6 +53,7 @@ With --servers 2, two servers share a PostgreSQL database, and every passcode is
 		if plan.Database == "" {
 			plan.Database = os.Getenv("TALLYSTICK_BENCH_DATABASE")
 		}
+		debug.SetGCPercent(garbagePercent) // the generator is on the machine that is measured
 		if plan.Program, err = os.Executable(); err != nil {
 			return err
 		}

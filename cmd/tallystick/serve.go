@@ -12,9 +12,9 @@ import (
 	"github.com/tallystick/tallystick/internal/server"
 )
 
-// garbagePercent lets the heap grow to three times of what is in use: answers leave much behind
+// garbagePercent lets the heap grow to five times of what is in use: answers leave much behind
 // and keep little, and by Go's own setting (100) a quarter of the time would go into collecting it.
-const garbagePercent = 200
+const garbagePercent = 400
 
 func (p *program) serveCommand() *cobra.Command {
 	var c server.Config

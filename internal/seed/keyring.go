@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 	"sync"
 	"time"
@@ -127,7 +128,7 @@ type Keyring struct {
 	store  KeyStore
 	now    func() time.Time
 	hashes []byte   // the secret behind MAC
-	macs   sync.Map // of MAC: from purpose to key
+	macs   sync.Map // of MAC: from purpose to a *sync.Pool of hashes under its key
 
 	mu      sync.RWMutex
 	keys    map[int64]*subtle.AESGCM
@@ -414,18 +415,22 @@ func (k *Keyring) Secret(ctx context.Context, name string, fresh func() ([]byte,
 // (HMAC-SHA-256, 32 bytes), for what must be recognised and not read back:
 // PINs, activation codes, API keys, seed fingerprints. purpose keeps the uses apart.
 func (k *Keyring) MAC(purpose string, parts ...[]byte) []byte {
-	key, known := k.macs.Load(purpose)
+	pool, known := k.macs.Load(purpose)
 	if !known {
-		made, err := hkdf.Key(sha256.New, k.hashes, nil, "tallystick/"+purpose, sha256.Size)
+		key, err := hkdf.Key(sha256.New, k.hashes, nil, "tallystick/"+purpose, sha256.Size)
 		if err != nil {
 			panic(err) // only for lengths that HKDF cannot give
 		}
-		key, _ = k.macs.LoadOrStore(purpose, made)
+		pool, _ = k.macs.LoadOrStore(purpose, &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }})
 	}
-	mac := hmac.New(sha256.New, key.([]byte))
+	mac := pool.(*sync.Pool).Get().(hash.Hash)
+	defer pool.(*sync.Pool).Put(mac)
+	mac.Reset()
+	var size [4]byte
 	for _, p := range parts {
 		// The length in front makes ("ab","c") differ from ("a","bc").
-		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(p))))
+		binary.BigEndian.PutUint32(size[:], uint32(len(p)))
+		mac.Write(size[:])
 		mac.Write(p)
 	}
 	return mac.Sum(nil)

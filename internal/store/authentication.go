@@ -8,6 +8,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 const guardColumns columns = "user_id, own_count, own_since, own_locked_at, strange_count, strange_since, strange_locked_at, sources, version"
@@ -22,8 +23,10 @@ func scanSubject(r row) (s authentication.Subject, err error) {
 
 // What Gather reads.
 var (
-	guardLock     = "SELECT 1 FROM user_guard WHERE user_id "
-	subjectSelect = "SELECT u.enabled, u.domain, " + guardColumns.of("g") + " FROM user_guard AS g JOIN user_account AS u ON u.id = g.user_id WHERE g.user_id "
+	guardLock = "SELECT 1 FROM user_guard WHERE user_id "
+	// Whoever has a guard is a user. Those who are disabled, or not at the root of the domains, are in an index of their own: it is small, or as large as that of all.
+	subjectSelect = "SELECT COALESCE(u.enabled, TRUE), COALESCE(u.domain, ''), " + guardColumns.of("g") +
+		" FROM user_guard AS g LEFT JOIN user_account AS u ON u.id = g.user_id AND (NOT u.enabled OR u.domain <> '') WHERE g.user_id "
 	attemptSelect = "SELECT " + string(attemptColumns) + " FROM attempt WHERE id "
 	keptSelect    = "SELECT request_key, expires_at, key_id, sealed FROM decision WHERE request_key "
 )
@@ -72,6 +75,11 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 		i, held := slices.BinarySearchFunc(all, t.UserID, func(s authentication.Subject, id string) int { return cmp.Compare(s.UserID, id) })
 		if held {
 			all[i].Tokens = append(all[i].Tokens, t)
+		}
+	}
+	for i := range all { // a database takes longer to sort, since it moves whole rows
+		if t := all[i].Tokens; len(t) > 1 {
+			slices.SortFunc(t, func(a, b token.Token) int { return cmp.Compare(a.Serial, b.Serial) })
 		}
 	}
 	return found, nil

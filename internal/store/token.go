@@ -70,7 +70,7 @@ func (x *tokenRow) scan(r row) error {
 
 // tokens reads the tokens that a clause of conditions, order and limit selects, with their generations, in one look.
 func (db *DB) tokens(ctx context.Context, clause string, args ...any) ([]token.Token, error) {
-	rows, err := list(ctx, db, scanToken, tokenSelect[0]+clause+tokenSelect[1], args...)
+	rows, err := list(ctx, db, scanToken, tokenSelect[0]+clause+tokenSelect[1]+" ORDER BY t.serial, g.state", args...)
 	if err != nil {
 		return nil, err
 	}
@@ -81,15 +81,25 @@ func (db *DB) tokens(ctx context.Context, clause string, args ...any) ([]token.T
 	return all, nil
 }
 
-// assembled makes tokens of their rows.
+// assembled makes tokens of their rows, in the order of their current generations.
 func assembled(rows []tokenRow) []token.Token {
 	all := make([]token.Token, 0, len(rows))
-	for i := range rows { // of each token, the current generation comes first
+	for i := range rows {
 		if r := &rows[i]; r.state == current {
 			r.token.Current = r.generation
 			all = append(all, r.token)
-		} else {
-			all[len(all)-1].Pending = &r.generation
+		}
+	}
+	if len(all) == len(rows) {
+		return all
+	}
+	place := map[string]int{}
+	for i := range all {
+		place[all[i].Serial] = i
+	}
+	for i := range rows {
+		if r := &rows[i]; r.state == pending {
+			all[place[r.token.Serial]].Pending = &r.generation
 		}
 	}
 	return all
@@ -97,7 +107,7 @@ func assembled(rows []tokenRow) []token.Token {
 
 var tokenSelect = [2]string{
 	"SELECT " + tokenColumns.without("search", "pin_used").of("t") + ", " + generationColumns.without("serial", "version", "live").of("g") + " FROM (SELECT * FROM token",
-	") AS t JOIN token_generation AS g ON g.serial = t.serial ORDER BY t.serial, g.state",
+	") AS t JOIN token_generation AS g ON g.serial = t.serial",
 }
 
 // Token returns a token; [fault.TokenNotFound]. Within a transaction it is
