@@ -166,6 +166,17 @@ func (p *program) deviceDelete() *cobra.Command {
 	})
 }
 
+// askDevice asks for the device ID of a delivery whose profile says so, if there is somebody to ask.
+func (p *program) askDevice(r run, d *client.Distribution) {
+	if d.DeviceID != "" || !p.Interactive() || p.JSON {
+		return
+	}
+	profile, err := r.server.Profile(r.ctx, d.Profile)
+	if err == nil && profile.Binding == "ask" { // what is wrong with the profile, the delivery will tell
+		d.DeviceID = p.AskText("Device ID, as the app of the user shows it (nothing: any device of the type): ")
+	}
+}
+
 // readText reads a file of at most so many bytes; - is standard input.
 func (p *program) readText(name string, limit int) ([]byte, error) {
 	var in io.Reader = p.In

@@ -84,6 +84,7 @@ func (p *program) tokenDistribute() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		p.askDevice(r, &d)
 		issue, err := r.server.Distribute(r.ctx, r.args[0], d)
 		if err != nil {
 			return err
@@ -125,6 +126,7 @@ func (p *program) tokenRedistribute() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		p.askDevice(r, &d)
 		issue, err := r.server.Redistribute(r.ctx, r.args[0], client.Redistribution{Distribution: d, Reason: why, Note: *note})
 		if err != nil {
 			return err

@@ -183,6 +183,13 @@ func (p *Program) Confirm(format string, args ...any) bool {
 	return false
 }
 
+// AskText asks for a line of text, "" without an answer.
+func (p *Program) AskText(prompt string) string {
+	fmt.Fprint(p.Err, prompt)
+	answer, _ := bufio.NewReader(p.In).ReadString('\n')
+	return strings.TrimSpace(answer)
+}
+
 // maxSecret bounds the file that a secret is read from.
 const maxSecret = 4 << 10
 
