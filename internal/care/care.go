@@ -54,6 +54,8 @@ type Jobs struct {
 	Store  Store
 	Tokens *token.Registry
 	Jobs   *job.Registry
+
+	promises promises
 }
 
 // Register makes the workers known.
@@ -64,8 +66,8 @@ func (c *Jobs) Register() {
 		ClearNTC: each(c.Tokens.ClearNTCAll),
 		Unassign: each(c.Tokens.UnassignAll),
 		Delete:   each(c.Tokens.DeleteAll),
-		Replace: with(func(ctx context.Context, _ job.Chunk, serials []string, p replacing) ([]token.Outcome, error) {
-			return c.Tokens.ReplaceAll(ctx, serials, p.KeepPIN)
+		Replace: with(func(ctx context.Context, some job.Chunk, serials []string, p replacing) ([]token.Outcome, error) {
+			return c.Tokens.ReplaceAll(ctx, serials, p.KeepPIN, c.promised(some.Job, serials))
 		}),
 		Extend:       with(c.extend),
 		CorrectClock: with(c.shift),
@@ -82,6 +84,7 @@ func (c *Jobs) Register() {
 			if err != nil {
 				return nil, err
 			}
+			c.promise(some.Job, found)
 			outcomes := make([]job.Outcome, len(found))
 			for i, o := range found {
 				outcomes[i] = job.Outcome{Err: o.Err, Message: o.Note}
@@ -165,7 +168,7 @@ func (c *Jobs) extend(ctx context.Context, some job.Chunk, serials []string, p e
 	if err != nil {
 		return nil, err
 	}
-	done, _, err := c.Tokens.Extend(ctx, mine, token.Extension{Until: p.Until, Donors: p.Donors})
+	done, _, err := c.Tokens.Extend(ctx, mine, token.Extension{Until: p.Until, Donors: p.Donors, Except: c.promised(some.Job, serials)})
 	if err != nil {
 		return nil, err
 	}

@@ -318,3 +318,38 @@ func BenchmarkCare(b *testing.B) {
 		}
 	}
 }
+
+// A dry run of many chunks takes no record for two tokens, and says which tokens there is none for.
+func TestADryRunPromisesEachRecordOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		s := newServer(t, t.Context(), url, master(t))
+		const n, spares = 1300, 900
+		serials := s.stock(n, spares)
+		for name, start := range map[string]func(care.Order) (job.Job, error){
+			"extend":  func(o care.Order) (job.Job, error) { return s.care.Extend(s.ctx, o, token.Extension{Donors: true}) },
+			"replace": func(o care.Order) (job.Job, error) { return s.care.Replace(s.ctx, o, true) },
+		} {
+			o := named(name, serials)
+			o.DryRun = true
+			j := s.ended(start(o))
+			if j.Done != spares || j.Failed != n-spares {
+				t.Errorf("%s: %+v", name, j)
+			}
+			rows, err := s.care.Jobs.Items(s.ctx, j.ID, job.ItemFilter{State: job.ItemDone})
+			s.must(err)
+			said := map[string]bool{}
+			for _, row := range rows {
+				record := row.Message[len(row.Message)-12:]
+				if said[record] {
+					t.Fatalf("%s: %s is taken twice", name, record)
+				}
+				said[record] = true
+			}
+		}
+		no := false
+		left, err := s.tokens.List(s.ctx, token.Filter{Assigned: &no})
+		if s.must(err); len(left) != spares {
+			t.Errorf("%d records left", len(left))
+		}
+	})
+}

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/token"
@@ -29,21 +28,6 @@ func (db *DB) LockTokens(ctx context.Context, serials []string) ([]token.Token, 
 		all = append(all, found...)
 	}
 	return all, nil
-}
-
-// NextTokens returns and locks at most n tokens that NextToken would, in that order.
-func (db *DB) NextTokens(ctx context.Context, n int, notBefore time.Time) ([]token.Token, error) {
-	free, err := db.Donors(ctx, token.Donor{Until: notBefore}, n)
-	if err != nil {
-		return nil, err
-	}
-	serials := make([]string, len(free))
-	for i, d := range free {
-		serials[i] = d.Serial
-	}
-	found, err := db.LockTokens(ctx, serials)
-	slices.SortStableFunc(found, func(a, b token.Token) int { return a.EffectiveExpiry.Compare(b.EffectiveExpiry) })
-	return found, err
 }
 
 var donorSelect = [2]string{

@@ -81,20 +81,21 @@ func (r *Registry) DeleteAll(ctx context.Context, serials []string) ([]Outcome, 
 	})
 }
 
-// ReplaceAll assigns the next available token to the user of each token, as Replace does it.
-func (r *Registry) ReplaceAll(ctx context.Context, serials []string, keepPIN bool) ([]Outcome, error) {
+// ReplaceAll assigns the next available token, but for those of except, to the user of each token, as Replace does it.
+func (r *Registry) ReplaceAll(ctx context.Context, serials []string, keepPIN bool, except map[string]bool) ([]Outcome, error) {
 	by := audit.ActorFrom(ctx).Name
 	return r.together(ctx, serials, func(c *crowd, t *Token) (string, error) {
 		if err := t.replaceable(); err != nil {
 			return "", err
 		}
-		next, err := c.next(len(serials))
+		next, err := c.next(len(serials), except)
 		if err != nil {
 			return "", err
 		}
 		if err := next.TakeOver(t, keepPIN, by, c.now); err != nil {
 			return "", err
 		}
+		c.took[t.Serial] = next.Serial
 		c.change(t, "replace.assign", audit.Details{"user": t.UserID, "replacement": next.Serial, "pin_kept": next.PIN.IsSet()})
 		c.change(next, "token.assign", audit.Details{"user": t.UserID, "replaces": t.Serial})
 		return "replaced by " + next.Serial, nil

@@ -25,6 +25,8 @@ type Extension struct {
 	Donors bool
 	// Donor is the serial of the record that is consumed in place of the next available one; for one token only.
 	Donor string
+	// Except are the serials of records that are not consumed as next available ones; nil for none.
+	Except map[string]bool
 }
 
 // An Extended is what was done to the lifetime of one token.
@@ -113,7 +115,7 @@ func (r *Registry) Extend(ctx context.Context, serials []string, e Extension) ([
 	var all []Extended
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		all = nil
-		donors := &donors{store: r.Store, chosen: e.Donor, need: len(serials)}
+		donors := &donors{spares: spares{store: r.Store, need: len(serials), except: e.Except}, chosen: e.Donor}
 		c, err := r.gather(ctx, serials)
 		if err != nil {
 			return err
@@ -191,6 +193,7 @@ func (r *Registry) extend(c *crowd, t *Token, e Extension, d *donors) (Extended,
 			return x, err
 		}
 		x.Donor, x.Until = donor.Serial, donor.Until
+		c.took[t.Serial] = donor.Serial
 	case t.Origin == Imported:
 		return x, notExtendable(t, DonorRequired, "was imported: have a donor record consumed")
 	case !e.Until.After(t.EffectiveExpiry):
@@ -206,14 +209,10 @@ func (r *Registry) extend(c *crowd, t *Token, e Extension, d *donors) (Extended,
 	return x, nil
 }
 
-// donors are the records that extensions consume, from those that end first.
+// donors are the records that extensions consume.
 type donors struct {
-	store    Store
+	spares
 	chosen   string // the one to take, "" for the next ones
-	need     int    // how many may still be taken: no more are kept from others
-	page     []Donor
-	last     Donor // of the pages that were read
-	end      bool
 	consumed []string
 }
 
@@ -224,30 +223,14 @@ func (d *donors) take(c *crowd, t *Token, until time.Time) (Donor, error) {
 	if d.chosen != "" {
 		return d.takeChosen(c, t, least)
 	}
-	if d.last.Until.Before(least) { // what ends before is too early for the tokens that come after this one, too
-		d.last, d.page = Donor{Until: least}, nil
+	o, found, err := d.spares.take(c.ctx, least)
+	if err == nil && !found {
+		err = fault.New(fault.NoDonor, "there is no unassigned token that lasts until %s or longer: make or import some", least.Format(time.DateOnly))
 	}
-	for {
-		for len(d.page) > 0 {
-			o := d.page[0]
-			d.page = d.page[1:]
-			if !o.Until.Before(least) {
-				d.consumed = append(d.consumed, o.Serial)
-				d.need--
-				return o, nil
-			}
-		}
-		if d.end {
-			return Donor{}, fault.New(fault.NoDonor, "there is no unassigned token that lasts until %s or longer: make or import some", least.Format(time.DateOnly))
-		}
-		var err error
-		if d.page, err = d.store.Donors(c.ctx, d.last, d.need); err != nil {
-			return Donor{}, err
-		}
-		if d.end = len(d.page) < d.need; len(d.page) > 0 {
-			d.last = d.page[len(d.page)-1]
-		}
+	if err == nil {
+		d.consumed = append(d.consumed, o.Serial)
 	}
+	return o, err
 }
 
 // takeChosen consumes the record that was chosen.
@@ -258,8 +241,8 @@ func (d *donors) takeChosen(c *crowd, t *Token, least time.Time) (Donor, error) 
 		return Donor{}, err
 	case o.UserID != "":
 		return Donor{}, fault.New(fault.TokenAssigned, "token %s belongs to %s: a donor belongs to nobody", o.Serial, o.UserID)
-	case o.Lost() || o.Serial <= lastEvaluationSerial:
-		return Donor{}, fault.New(fault.NoDonor, "token %s is lost or an evaluation token: it gives no lifetime", o.Serial)
+	case o.Lost():
+		return Donor{}, fault.New(fault.NoDonor, "token %s is lost: it gives no lifetime", o.Serial)
 	case o.EffectiveExpiry.Before(least):
 		return Donor{}, fault.New(fault.DonorEarlier, "token %s lasts until %s, and a donor for token %s until %s or longer", o.Serial, o.EffectiveExpiry.Format(time.DateOnly), t.Serial, least.Format(time.DateOnly))
 	}

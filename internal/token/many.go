@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -15,6 +16,7 @@ type Outcome struct {
 	Serial string
 	Err    error  // the refusal, which left the token as it was; nil if it went well
 	Note   string // what to know of it, in words
+	Took   string // serial of the record that it took: a donor, or its replacement; "" for none
 }
 
 // A crowd is tokens that are changed together, in one transaction: all are locked and read at once, changed in memory, and
@@ -32,6 +34,7 @@ type crowd struct {
 	events   []audit.Event
 	offsets  []Moved // clock offsets, which saving a token leaves alone
 
+	took     map[string]string // by serial, the record that the token took
 	settings policy.Settings
 	spare    []Token // the next available ones
 	asked    bool    // whether they were asked for
@@ -77,6 +80,7 @@ func (c *crowd) each(serials []string, do func(*crowd, *Token) (note string, err
 		if o.Note, o.Err = do(c, t); o.Err != nil && !refused(o.Err) {
 			return nil, o.Err
 		}
+		o.Took = c.took[serial]
 	}
 	return outcomes, nil
 }
@@ -86,7 +90,7 @@ func (r *Registry) gather(ctx context.Context, serials []string) (*crowd, error)
 	if len(serials) > MaxTogether {
 		return nil, fault.New(fault.TooLarge, "%d tokens are the most that are changed at once: start a job for more", MaxTogether)
 	}
-	c := &crowd{registry: r, ctx: ctx, now: r.Now().UTC(), tokens: map[string]*Token{}, seeds: map[string][2]int{}, marked: map[*Token]bool{}}
+	c := &crowd{registry: r, ctx: ctx, now: r.Now().UTC(), tokens: map[string]*Token{}, seeds: map[string][2]int{}, marked: map[*Token]bool{}, took: map[string]string{}}
 	if err := c.read(serials); err != nil {
 		return nil, err
 	}
@@ -144,17 +148,13 @@ func (c *crowd) remove(t *Token, details audit.Details) {
 	delete(c.tokens, t.Serial)
 }
 
-// next is the next available token; for up to n of them, all are read at once.
-func (c *crowd) next(n int) (*Token, error) {
+// next is the next available token, but for those of except; for up to n of them, all are read at once.
+func (c *crowd) next(n int, except map[string]bool) (*Token, error) {
 	if !c.asked {
-		var err error
-		if c.settings, err = c.registry.Store.Settings(c.ctx); err != nil {
-			return nil, err
-		}
-		if c.spare, err = c.registry.Store.NextTokens(c.ctx, n, c.now.AddDate(0, 0, c.settings.MinDaysLeft)); err != nil {
-			return nil, err
-		}
 		c.asked = true
+		if err := c.stock(n, except); err != nil {
+			return nil, err
+		}
 	}
 	if len(c.spare) == 0 {
 		return nil, noToken(c.settings)
@@ -163,6 +163,30 @@ func (c *crowd) next(n int) (*Token, error) {
 	c.spare = c.spare[1:]
 	c.tokens[t.Serial], c.seeds[t.Serial] = t, numbers(t)
 	return t, nil
+}
+
+// stock locks and reads the next n available tokens.
+func (c *crowd) stock(n int, except map[string]bool) error {
+	store := c.registry.Store
+	var err error
+	if c.settings, err = store.Settings(c.ctx); err != nil {
+		return err
+	}
+	free := &spares{store: store, need: n, except: except}
+	var serials []string
+	for len(serials) < n {
+		o, found, err := free.take(c.ctx, c.now.AddDate(0, 0, c.settings.MinDaysLeft))
+		if err != nil {
+			return err
+		}
+		if !found {
+			break
+		}
+		serials = append(serials, o.Serial)
+	}
+	c.spare, err = store.LockTokens(c.ctx, serials)
+	slices.SortStableFunc(c.spare, func(a, b Token) int { return a.EffectiveExpiry.Compare(b.EffectiveExpiry) })
+	return err
 }
 
 // endReplacement ends the one that a token takes part in which is its user's no more: its partner stays what it is.

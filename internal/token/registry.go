@@ -52,8 +52,6 @@ type Store interface {
 	NextToken(ctx context.Context, notBefore time.Time) (Token, error)
 	// LockTokens returns those of the tokens that there are, locked for change, in the order of serials.
 	LockTokens(ctx context.Context, serials []string) ([]Token, error)
-	// NextTokens returns and locks at most n tokens that NextToken would, in that order.
-	NextTokens(ctx context.Context, n int, notBefore time.Time) ([]Token, error)
 	// Donors returns and locks at most n unassigned tokens that NextToken could, of those that come after one in that order.
 	Donors(ctx context.Context, after Donor, n int) ([]Donor, error)
 	// SaveTokens stores many changed tokens as SaveToken does one; their generations are those that were read.

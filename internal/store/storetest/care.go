@@ -414,13 +414,13 @@ func manyReplacements(t *testing.T, s fixture) {
 	free := s.spare(t, 9, 400)
 	s.spare(t, 4, 29) // too few days left
 	late, early := s.spare(t, 5, 300), s.spare(t, 6, 100)
-	outcomes, err := registry(s).ReplaceAll(t.Context(), []string{a.Serial, b.Serial, a.Serial, free}, true)
+	outcomes, err := registry(s).ReplaceAll(t.Context(), []string{a.Serial, b.Serial, a.Serial, free}, true, nil)
 	same(t, codes(must(t, outcomes, err)), []fault.Code{"", "", "", fault.TokenNotAssigned})
 	same(t, []string{s.get(t, a.Serial).ReplacedBy, s.get(t, b.Serial).ReplacedBy}, []string{early, late})
 	same(t, []string{s.get(t, early).Replaces, s.get(t, early).UserID}, []string{a.Serial, "alice"})
-	outcomes, err = registry(s).ReplaceAll(t.Context(), []string{a.Serial, early, c.Serial, made(8).Serial}, true)
+	outcomes, err = registry(s).ReplaceAll(t.Context(), []string{a.Serial, early, c.Serial, made(8).Serial}, true, nil)
 	same(t, codes(must(t, outcomes, err)), []fault.Code{fault.InReplacement, fault.InReplacement, "", fault.TokenNotFound})
 	s.assignedTo(t, 7, "alice")
-	outcomes, err = registry(s).ReplaceAll(t.Context(), []string{made(7).Serial}, true)
+	outcomes, err = registry(s).ReplaceAll(t.Context(), []string{made(7).Serial}, true, nil)
 	same(t, codes(must(t, outcomes, err)), []fault.Code{fault.NoToken})
 }
