@@ -15,6 +15,7 @@
 //	profile, token, pin, emergency, access, job, webhook   the nouns with rules
 //	distribution, directory, authentication, records, backup, care, tokenapp
 //	                                                       the verbs
+//	mail                                                   what users are written
 //	report                                                 what there is and what happened, as figures and tables
 //	store, api, agentapi, radius, provision                the database and the transports, strangers to one another
 //	server                                                 opens the store, wires the transports, runs, stops

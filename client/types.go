@@ -179,6 +179,12 @@ type Token struct {
 	DeliveryMethod  string            `json:"delivery_method"` // of the last distribution
 	DeviceID        string            `json:"device_id"`
 	Nickname        string            `json:"nickname"`
+	Type            string            `json:"type"`                  // software
+	Algorithm       string            `json:"algorithm"`             // securid-aes128
+	CreatedAt       time.Time         `json:"created_at"`            // made or imported
+	AssignedAt      *time.Time        `json:"assigned_at,omitempty"` // to the present user
+	AssignedBy      string            `json:"assigned_by,omitempty"` // who did it
+	PINSetAt        *time.Time        `json:"pin_set_at,omitempty"`
 	DistributedAt   *time.Time        `json:"distributed_at,omitempty"`
 	ConfirmedAt     *time.Time        `json:"confirmed_at,omitempty"`
 	LastUsedAt      *time.Time        `json:"last_used_at,omitempty"`
@@ -292,6 +298,8 @@ type Distribution struct {
 	Nickname     string `json:"nickname,omitempty"`      // name of the token in the app; files only
 	SwitchOver   string `json:"switch_over,omitempty"`   // as in Profile
 	GraceSeconds *int64 `json:"grace_seconds,omitempty"` // as in Profile
+	Mail         bool   `json:"mail,omitempty"`          // to the user's address
+	SecretBy     string `json:"secret_by,omitempty"`     // how the password or activation code goes then: hand or mail; "" is hand
 }
 
 // A Redistribution says how and why a token is to be delivered again, with a new seed.
@@ -310,6 +318,7 @@ type Issue struct {
 	SwitchOver string     `json:"switch_over"`
 	OldUntil   *time.Time `json:"old_until,omitempty"` // when a still valid old seed stops at the latest
 	Warnings   []string   `json:"warnings"`            // for the administrator
+	Mails      []string   `json:"mails,omitempty"`     // IDs of the messages to the user; what they hold is not in the delivery
 }
 
 // A Delivery is what is handed to the user: only the fields of its method are

@@ -34,6 +34,8 @@ func (p *program) deliveryFlags(cmd *cobra.Command) *deliveryFlags {
 	s.StringVar(&f.d.SwitchOver, "switch-over", "", "immediate or on_activation (default the profile's)")
 	s.DurationVar(&f.grace, "grace", 0, "how long the old seed may live on, with on_activation (default the profile's)")
 	s.StringVar(&f.out, "out", "", "`file` to write the delivery to (default for token files USER_SERIAL.sdtid); with --select a folder")
+	s.BoolVar(&f.d.Mail, "mail", false, "send it to the user's address; the password or activation code is not in the same message")
+	s.StringVar(&f.d.SecretBy, "secret-by", "", "with --mail, how the password or activation code goes: hand (the default) or mail, in a message of its own")
 	s.StringVar(&f.qr, "qr", "", "`file` to draw the QR code to: .png or .svg")
 	return f
 }
@@ -45,6 +47,12 @@ func (p *program) distribution(cmd *cobra.Command, f *deliveryFlags) (client.Dis
 	}
 	if ext := strings.ToLower(filepath.Ext(f.qr)); f.qr != "" && ext != ".png" && ext != ".svg" {
 		return f.d, cli.Usagef("--qr draws to a file that ends in .png or .svg")
+	}
+	if f.d.SecretBy != "" && !f.d.Mail {
+		return f.d, cli.Usagef("--secret-by goes with --mail")
+	}
+	if f.d.Mail && (f.out != "" || f.qr != "") {
+		return f.d, cli.Usagef("what goes by --mail is not written to a file as well")
 	}
 	if f.out == "-" && p.JSON {
 		return f.d, cli.Usagef("--out - and --json both take standard output: write the delivery to a file")
@@ -165,6 +173,9 @@ func (p *program) handOut(issue client.Issue, f *deliveryFlags) error {
 	}
 	p.fields("file", file, "string", d.CTF, "link", link, "server", d.CTKIPURL, "activation code", d.ActivationCode, "good until", date(d.ActivationExpires),
 		"qr code", f.qr, "old seed until", date(issue.OldUntil))
+	if len(issue.Mails) > 0 {
+		p.fields("mail", counted(len(issue.Mails), "message")+" in the outbox")
+	}
 	if d.QR != "" && f.qr == "" && p.showsPictures() {
 		code, err := distribution.DrawQR(d.QR)
 		if err != nil {

@@ -96,6 +96,7 @@ func (p *program) commands() []*cobra.Command {
 		p.clockCommands(),
 		p.reportCommands(), p.monitorCommand(),
 		p.auditCommands(), p.changesCommand(), p.webhookCommands(),
+		p.mailCommands(),
 		p.backupCommand(), p.restoreCommand(),
 		p.benchCommand(),
 		p.whoamiCommand(),

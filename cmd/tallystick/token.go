@@ -112,7 +112,7 @@ func (p *program) tokenShow() *cobra.Command {
 				SignIns []client.SignIn `json:"sign_ins,omitempty"`
 			}{t, signIns})
 		}
-		p.fields("serial", t.Serial, "state", t.State, "user", t.UserID, "domain", unlessRoot(t.Domain), "codes", codes(t), "pin", pinWord(t), "wrong passcodes", signInWord(t),
+		p.fields("serial", t.Serial, "state", t.State, "user", t.UserID, "assigned", assignedWord(t), "domain", unlessRoot(t.Domain), "codes", codes(t), "pin", pinWord(t), "wrong passcodes", signInWord(t),
 			"clock", offsetWord(t), "first day", t.Birth,
 			"last day", t.EffectiveExpiry, "distribution", t.Distribution, "profile", t.Profile, "nickname", t.Nickname, "device id", t.DeviceID,
 			"generation", number(t.Generation), "distributed", date(t.DistributedAt), "confirmed", date(t.ConfirmedAt), "last used", date(t.LastUsedAt),
@@ -137,6 +137,14 @@ func (p *program) tokenShow() *cobra.Command {
 		p.signIns(signIns)
 		return nil
 	})
+}
+
+// assignedWord says when and by whom a token was given to its user.
+func assignedWord(t client.Token) string {
+	if t.AssignedAt == nil {
+		return ""
+	}
+	return date(t.AssignedAt) + " by " + t.AssignedBy
 }
 
 // times is how often something was done.

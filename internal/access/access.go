@@ -40,6 +40,7 @@ const (
 	ReadAudit      Right = "read_audit"
 	ReadChanges    Right = "read_changes" // what happened, for programs that react to it
 	ManageWebhooks Right = "manage_webhooks"
+	ManageMail     Right = "manage_mail"        // how mail is sent, and what it says
 	ManageReports  Right = "manage_reports"     // have reports made beside requests and by schedules, and delete them
 	ManageKeys     Right = "manage_keys"        // API keys and data keys
 	ManageSources  Right = "manage_directories" // that people come from, with their passwords
@@ -64,7 +65,7 @@ const (
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageReports, ManageKeys, ManageAgents, ManageDomains, ManageSources, Operate},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageMail, ManageReports, ManageKeys, ManageAgents, ManageDomains, ManageSources, Operate},
 	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, ManageReports},
 	HelpDesk:           {Read, CareTokens, ViewActivity},
 	PrivilegedHelpDesk: {Read, CareTokens, ViewActivity, Redistribute},

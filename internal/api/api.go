@@ -28,6 +28,7 @@ import (
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
@@ -77,6 +78,8 @@ type Config struct {
 	Clock         *clock.Guard
 	Jobs          *job.Registry
 	Webhooks      *webhook.Registry
+	Mail          *mail.Outbox
+	Mailer        *mail.Sender
 	Backup        *backup.Taker
 	Keyring       *seed.Keyring
 	Log           *audit.Log
@@ -272,6 +275,20 @@ func (a *API) routes() []route {
 		{"GET /v1/clock", access.Operate, a.showClock, nil},
 		{"POST /v1/clock/confirm", access.Operate, a.confirmClock, nil},
 		{"POST /v1/backup", access.Operate, a.takeBackup, nil},
+
+		{"GET /v1/mail/settings", access.Read, a.showMailSettings, nil},
+		{"PATCH /v1/mail/settings", access.ManageMail, a.editMailSettings, nil},
+		{"POST /v1/mail/settings/test", access.ManageMail, a.testMail, nil},
+		{"GET /v1/mail/templates", access.Read, a.listMailTemplates, nil},
+		{"GET /v1/mail/templates/{event}", access.Read, a.showMailTemplate, nil},
+		{"PUT /v1/mail/templates/{event}", access.ManageMail, a.saveMailTemplate, nil},
+		{"DELETE /v1/mail/templates/{event}", access.ManageMail, a.resetMailTemplate, nil},
+		{"POST /v1/mail/templates/{event}/preview", access.Read, a.previewMailTemplate, nil},
+		{"GET /v1/mail/messages", access.Read, a.listMail, nil},
+		{"GET /v1/mail/messages/{message}", access.Read, a.showMail, nil},
+		{"POST /v1/mail/messages/{message}/resend", access.Distribute, a.resendMail, nil},
+		{"POST /v1/mail/messages/{message}/cancel", access.Distribute, a.cancelMail, nil},
+		{"POST /v1/mail/reminders", access.Distribute, a.remind, nil},
 
 		{"POST /v1/webhooks", access.ManageWebhooks, a.addWebhook, nil},
 		{"GET /v1/webhooks", access.ManageWebhooks, a.listWebhooks, nil},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/profile"
 )
 
@@ -14,7 +15,7 @@ func (a *API) distribute(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return a.issue(ctx, r, func(ctx context.Context) (distribution.Delivery, error) {
+	return a.issue(ctx, r, in, func(ctx context.Context) (distribution.Delivery, error) {
 		return a.Distributor.Distribute(ctx, requestOf(r, in))
 	})
 }
@@ -24,7 +25,7 @@ func (a *API) redistribute(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return a.issue(ctx, r, func(ctx context.Context) (distribution.Delivery, error) {
+	return a.issue(ctx, r, in.Distribution, func(ctx context.Context) (distribution.Delivery, error) {
 		return a.Distributor.Redistribute(ctx, requestOf(r, in.Distribution), distribution.Reason(in.Reason), in.Note)
 	})
 }
@@ -37,10 +38,15 @@ func requestOf(r *request, in client.Distribution) distribution.Request {
 }
 
 // issue answers with what a distribution hands out.
-func (a *API) issue(ctx context.Context, r *request, do func(context.Context) (distribution.Delivery, error)) (answer, error) {
+func (a *API) issue(ctx context.Context, r *request, in client.Distribution, do func(context.Context) (distribution.Delivery, error)) (answer, error) {
 	var d distribution.Delivery
+	var mails []string
 	err := a.unchanged(ctx, r, func(ctx context.Context) (err error) {
-		d, err = do(ctx)
+		if in.Mail {
+			d, mails, err = a.mailed(ctx, serial(r), in, do)
+		} else {
+			d, err = do(ctx)
+		}
 		return err
 	})
 	if err != nil {
@@ -48,7 +54,7 @@ func (a *API) issue(ctx context.Context, r *request, do func(context.Context) (d
 	}
 	out, err := reply(http.StatusCreated, client.Issue{
 		Serial: d.Serial, Job: d.Job, Generation: d.Generation, SwitchOver: string(d.SwitchOver), OldUntil: moment(d.OldUntil),
-		Warnings: mapped(d.Warnings, func(w string) string { return w }),
+		Warnings: mapped(d.Warnings, func(w string) string { return w }), Mails: mails,
 		Delivery: client.Delivery{
 			Method: string(d.Method), File: d.File, FileName: d.FileName, CTF: d.CTF, CTFURL: d.CTFURL,
 			CTKIPURL: d.CTKIPURL, CTKIPLink: d.Link, ActivationCode: d.ActivationCode, ActivationExpires: moment(d.ActivationExpires), QR: d.QR,
@@ -56,6 +62,37 @@ func (a *API) issue(ctx context.Context, r *request, do func(context.Context) (d
 	})
 	out.serial = d.Serial
 	return out, err
+}
+
+// mailed distributes a token and puts what is made into the outbox, in one transaction. What goes by mail is not in the answer.
+func (a *API) mailed(ctx context.Context, serial string, in client.Distribution, do func(context.Context) (distribution.Delivery, error)) (d distribution.Delivery, mails []string, err error) {
+	err = a.Store.Transact(ctx, func(ctx context.Context) error {
+		t, err := a.Tokens.Get(ctx, serial)
+		if err != nil {
+			return err
+		}
+		if t.UserID == "" {
+			_, err := do(ctx) // which is refused in its own words
+			return err
+		}
+		u, err := a.Users.Get(ctx, t.UserID)
+		if err != nil {
+			return err
+		}
+		if err := a.Mail.Check(ctx, u, mail.Channel(in.SecretBy)); err != nil {
+			return err
+		}
+		if d, err = do(ctx); err != nil {
+			return err
+		}
+		mails, err = a.Mail.Deliver(ctx, []mail.Delivery{{Delivery: d, User: u, Password: string(in.Password), Secret: mail.Channel(in.SecretBy)}})
+		return err
+	})
+	d.File, d.FileName, d.CTF, d.CTFURL, d.QR, d.Link = nil, "", "", "", "", ""
+	if mail.Channel(in.SecretBy) == mail.ByMail {
+		d.ActivationCode = ""
+	}
+	return d, mails, err
 }
 
 func (a *API) revoke(ctx context.Context, r *request) (answer, error) {

@@ -30,6 +30,7 @@ import (
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
@@ -108,6 +109,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 	jobs := &job.Registry{Store: db, Keys: keys, Now: h.now, Logger: logger}
 	cared := &care.Jobs{Store: db, Tokens: tokens, Jobs: jobs}
 	cared.Register()
+	outbox := &mail.Outbox{Store: db, Keys: keys, Policies: policies, Now: h.now, Service: "Tallystick"}
 	h.API = try(New(Config{
 		Users: &user.Registry{Store: db, Now: h.now}, Groups: &user.Groups{Store: db, Now: h.now}, Domains: &domain.Registry{Store: db, Now: h.now},
 		Directories: &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: h.now}, Keys: keys, Now: h.now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: h.now}, Policies: policies,
@@ -117,12 +119,15 @@ func furnish(t testing.TB, db *store.DB) *house {
 		Distributor:   &distribution.Distributor{Store: db, Devices: devices, Keys: keys, Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
 		Authenticator: &authentication.Engine{Store: db, Keys: keys, Policies: policies, Now: h.now},
 		Reports:       &report.Registry{Store: db, Runs: db, Policies: policies, Now: h.now},
+		Mail:          outbox,
+		Mailer:        &mail.Sender{Outbox: outbox, Server: "test", Logger: logger},
 		Webhooks:      &webhook.Registry{Store: db, Keys: keys, Now: h.now, Sender: &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: "test", Now: h.now, Logger: logger}},
 		Jobs:          jobs,
 		Clock:         &clock.Guard{Store: db, Server: "test", Now: h.now, Logger: logger},
 		Backup:        &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Now: h.now, Files: func() (map[string][]byte, error) { return map[string][]byte{"ca.pem": []byte("pem")}, nil }},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger,
 	}))(t)
+	h.Jobs.Register(outbox.Reminders(string(access.Distribute)))
 	h.public = httptest.NewServer(h.Public())
 	t.Cleanup(h.public.Close)
 	h.admin = h.as(access.SuperAdmin)

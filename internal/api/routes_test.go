@@ -38,6 +38,7 @@ func TestEveryRoute(t *testing.T) {
 		{"jobs", jobRoutes}, {"bulk", bulkRoutes}, {"imports", importRoutes},
 		{"webhooks", webhookRoutes},
 		{"configuration", configurationRoutes}, // changes policies: the last
+		{"mail", mailRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
 	}

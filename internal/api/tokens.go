@@ -70,6 +70,7 @@ func tokenOf(t token.Token, p policy.Token, s token.Situation) client.Token {
 		ClockOffsetSeconds: t.Current.Offset * int64(t.Current.Settings.Interval), Generation: t.Current.Number,
 		Distribution: string(t.DistributionAt(now, s.CodeExpires)), Profile: t.Profile, DeliveryMethod: string(t.Method),
 		DeviceID: t.DeviceID, Nickname: t.Nickname,
+		Type: "software", Algorithm: "securid-aes128", CreatedAt: t.CreatedAt, AssignedAt: moment(t.AssignedAt), AssignedBy: t.AssignedBy, PINSetAt: moment(t.PIN.SetAt),
 		DistributedAt: moment(t.DistributedAt), ConfirmedAt: moment(t.ConfirmedAt), LastUsedAt: moment(t.Current.LastUsedAt),
 		IssueCount: t.IssueCount, IssuesCounted: t.IssuesCounted(), Tainted: t.Tainted, Version: t.Version,
 	}

@@ -78,6 +78,14 @@ type Delivery struct {
 
 	QR string // the text that a QR code of this delivery holds; "" for files, and for apps that read none
 
+	// For messages to the user.
+	Again      bool // the user has had the token before
+	Locked     bool // a password is needed, and not only the user ID
+	Profile    string
+	DeviceType string
+	Nickname   string
+	Expiry     time.Time
+
 	SwitchOver profile.SwitchOver
 	OldUntil   time.Time // when a still valid old seed stops at the latest; zero if none is left
 	Warnings   []string  // for the administrator
@@ -234,6 +242,8 @@ func (i *issue) again() bool {
 // prepare gives the token its seed and settings.
 func (d *Distributor) prepare(ctx context.Context, i *issue) error {
 	i.out = Delivery{Serial: i.Serial, Job: i.job, Method: i.profile.Method, SwitchOver: i.switchOver(), Warnings: i.warnings(d.OwnAuthority)}
+	i.out.Again, i.out.Locked = i.reason != "", i.Password != ""
+	i.out.Profile, i.out.DeviceType, i.out.Nickname, i.out.Expiry = i.profile.Name, i.device.Name, i.Nickname, i.token.EffectiveExpiry
 	if i.profile.Method == device.CTKIP {
 		return d.offer(ctx, i)
 	}

@@ -41,6 +41,14 @@ const (
 	WebhookFailed Code = "WEBHOOK_FAILED" // the receiver did not take a test
 )
 
+// Messages to users.
+const (
+	MailOff         Code = "MAIL_OFF"         // mail is not set up, or switched off
+	MailMissing     Code = "MAIL_MISSING"     // the user has no address
+	MailFailed      Code = "MAIL_FAILED"      // a test was not sent
+	TemplateInvalid Code = "TEMPLATE_INVALID" // of a mail
+)
+
 // Users, profiles, devices and policies.
 const (
 	UserNotFound   Code = "USER_NOT_FOUND"

@@ -25,6 +25,8 @@ type Registry struct {
 	Keys   Keyring
 	Now    func() time.Time
 	Logger *slog.Logger
+	// Ended, if set, is told of each job that has come to its end or cannot go on, in the transaction that ends it.
+	Ended func(ctx context.Context, j Job) error
 
 	workers map[string]Worker
 
@@ -189,7 +191,10 @@ func (r *Registry) Cancel(ctx context.Context, id string) (Job, error) {
 // Fail ends a job that cannot go on.
 func (r *Registry) Fail(ctx context.Context, id, message string) (Job, error) {
 	return r.move(ctx, id, "job.fail", func(ctx context.Context, j *Job) error {
-		return r.stop(ctx, j, Failed, message)
+		if err := r.stop(ctx, j, Failed, message); err != nil {
+			return err
+		}
+		return r.tell(ctx, *j)
 	})
 }
 

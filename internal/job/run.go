@@ -343,6 +343,14 @@ func (r *Registry) opened(ctx context.Context, s seed.Sealed, b seed.Binding) ([
 	return r.Keys.Open(ctx, s, b)
 }
 
+// tell tells of a job that is over, in its transaction.
+func (r *Registry) tell(ctx context.Context, j Job) error {
+	if r.Ended == nil || j.DryRun {
+		return nil
+	}
+	return r.Ended(ctx, j)
+}
+
 // finish stores outcomes and counts them, and ends the job after its last item.
 func (r *Registry) finish(ctx context.Context, j Job, rows []Row, outcomes []Outcome) error {
 	var results []Result
@@ -383,6 +391,9 @@ func (r *Registry) finish(ctx context.Context, j Job, rows []Row, outcomes []Out
 	}
 	now, err := r.Store.CountJobItems(ctx, j.ID, done, failed, r.Now().UTC(), settings.ResultLife)
 	if err != nil || !now.State.Over() {
+		return err
+	}
+	if err := r.tell(ctx, now); err != nil {
 		return err
 	}
 	return r.record(ctx, now, "job.end", audit.Details{

@@ -77,6 +77,9 @@ func OfJobResult(id string, number int) Binding {
 // OfWebhook binds the secret that signs to the webhook of that name.
 func OfWebhook(name string) Binding { return Binding("webhook/" + name) }
 
+// OfMail binds the body of a mail to its ID.
+func OfMail(id string) Binding { return Binding("mail/" + id) }
+
 // A DataKey is a key of the keyring as the database keeps it: wrapped by the
 // master key that MasterID names.
 type DataKey struct {

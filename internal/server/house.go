@@ -27,6 +27,7 @@ import (
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/provision"
@@ -55,6 +56,8 @@ type house struct {
 	jobs        *job.Registry
 	audit       *audit.Log
 	webhooks    *webhook.Sender
+	outbox      *mail.Outbox
+	mailer      *mail.Sender
 	log         *slog.Logger
 
 	public  http.Handler // TLS: API with keys, provisioning, health
@@ -110,12 +113,17 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log}
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}
 	cared.Register()
+	h.outbox = &mail.Outbox{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Service: c.Service}
+	h.mailer = &mail.Sender{Outbox: h.outbox, Server: hostName() + ":" + c.Data, Logger: c.Log}
+	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))
+	h.jobs.Ended = h.outbox.JobFinished
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Domains: &domain.Registry{Store: db, Now: c.Now}, Directories: h.directories, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens, Care: cared,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine, Clock: h.clock, Reports: h.reports,
-		Jobs:     h.jobs,
+		Jobs: h.jobs,
+		Mail: h.outbox, Mailer: h.mailer,
 		Webhooks: &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks},
 		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 		Backup: &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Files: c.secretFiles, Now: c.Now},
@@ -240,6 +248,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		return nil
 	})
 	g.Go(func() error {
+		h.mailer.Run(ctx)
+		return nil
+	})
+	g.Go(func() error {
 		every(ctx, refreshEvery, func() { h.note(ctx, "refreshing data keys", h.keys.Refresh(ctx)) })
 		return nil
 	})
@@ -279,6 +291,8 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 			h.note(ctx, "destroying results of jobs", h.jobs.CleanUp(ctx))
 			_, err = h.db.DropRuns(ctx, now())
 			h.note(ctx, "clearing reports that were kept for their time", err)
+			h.note(ctx, "telling users of tokens that end soon", h.outbox.NoticeExpiring(ctx))
+			h.note(ctx, "forgetting old mail", h.outbox.Forget(ctx))
 			h.note(ctx, "moving secrets to the newest data key", h.reseal(ctx))
 		})
 		return nil

@@ -132,6 +132,7 @@ func (w *witness) live(database string, dump func() []byte) {
 	w.mistaken()
 	w.overHTTP()
 	w.redistributed(database)
+	w.mailed(database)
 	w.shown()
 	w.backedUp()
 	w.reported()

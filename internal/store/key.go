@@ -73,6 +73,7 @@ const (
 	resultBinding    = "job-result"
 	webhookBinding   = "webhook"
 	directoryBinding = "directory"
+	mailBinding      = "mail"
 )
 
 // sealed are the columns that hold secrets: which bindings they have, the table, what of a row the binding is made of, and how.
@@ -127,6 +128,12 @@ var sealed = []struct {
 		var name string
 		err := r.Scan(&name, &k.Sealed.KeyID, &k.Sealed.Blob)
 		k.Binding = seed.OfDirectory(name)
+		return err
+	}},
+	{mailBinding, "mail_message", "id", func(r row, k *seed.Kept) error {
+		var id string
+		err := r.Scan(&id, &k.Sealed.KeyID, &k.Sealed.Blob)
+		k.Binding = seed.OfMail(id)
 		return err
 	}},
 	{jobBinding, "job", "id", func(r row, k *seed.Kept) error {
@@ -206,6 +213,8 @@ func whereSealed(b seed.Binding) (table, where string, args []any, err error) {
 		return map[string]string{itemBinding: "job_item", resultBinding: "job_result"}[kind], "job_id = $5 AND number = $6", []any{id, n}, err
 	case directoryBinding:
 		return "directory", "name = $5", []any{name}, nil
+	case mailBinding:
+		return "mail_message", "id = $5", []any{name}, nil
 	case webhookBinding:
 		return "webhook", "name = $5", []any{name}, nil
 	}

@@ -36,11 +36,14 @@ func (db *DB) KeepReply(ctx context.Context, actor, key string, request []byte, 
 // destroyed stands for an answer that is gone: no sealed one is as short.
 const destroyed = "-"
 
-// destroyReplies destroys the answers and the results of jobs that seeds of tokens may be in. The keys of the answers stay used.
+// destroyReplies destroys the answers, the results of jobs and the mails that seeds of tokens may be in. The keys of the answers stay used.
 func (db *DB) destroyReplies(ctx context.Context, serials ...string) error {
 	for some := range slices.Chunk(serials, chunk) {
 		among, args := db.among(1, anys(some))
 		if _, err := db.exec(ctx, "DELETE FROM job_result WHERE serial "+among, args...); err != nil {
+			return err
+		}
+		if err := db.destroyMail(ctx, some); err != nil {
 			return err
 		}
 		among, args = db.among(2, anys(some))

@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -274,6 +275,9 @@ func (s fixture) everySecret(t *testing.T) []seed.Binding {
 	ok(t, s.AddRADIUSClient(ctx, radiusClient("vpn", "192.0.2.0/24")))
 	ok(t, s.AddWebhook(ctx, subscription("hook", 1)))
 	ok(t, s.AddDirectory(ctx, directory.Directory{Name: "hq", Kind: directory.OpenLDAP, Password: under("a password"), CreatedAt: start, Version: 1}))
+	m := outgoing("m", "")
+	m.Sealed = under("a message")
+	ok(t, s.AddMessages(ctx, []mail.Message{m}))
 	ok(t, s.AddAgent(ctx, agent("vpn1")))
 	c := credential("vpn1", "id")
 	c.Sealed = under("an access key")
@@ -282,7 +286,7 @@ func (s fixture) everySecret(t *testing.T) []seed.Binding {
 	rows[1].Input = under("an input")
 	s.addJob(t, newJob("j", 2), rows)
 	ok(t, s.FinishJobItems(ctx, "j", nil, []job.Result{{Number: 1, Key: "k", Sealed: under("a result")}}))
-	return []seed.Binding{seed.OfDirectory("hq"), seed.OfJob("j"), seed.OfJobItem("j", 2), seed.OfJobResult("j", 1), seed.Of(r.Serial, 1), seed.Of(r.Serial, 2), seed.Named("a/b"), seed.ReplyTo("key:a/b/c/d"), seed.OfExchange(x.ID), seed.OfCredential(c.ID), seed.OfRADIUSClient("vpn"), seed.OfWebhook("hook")}
+	return []seed.Binding{seed.OfDirectory("hq"), seed.OfJob("j"), seed.OfJobItem("j", 2), seed.OfJobResult("j", 1), seed.Of(r.Serial, 1), seed.Of(r.Serial, 2), seed.Named("a/b"), seed.ReplyTo("key:a/b/c/d"), seed.OfExchange(x.ID), seed.OfCredential(c.ID), seed.OfRADIUSClient("vpn"), seed.OfWebhook("hook"), seed.OfMail("m")}
 }
 
 func resealing(t *testing.T, s fixture) {

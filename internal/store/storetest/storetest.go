@@ -19,6 +19,7 @@ import (
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
@@ -53,6 +54,7 @@ type Store interface {
 	report.RunStore
 	job.Store
 	webhook.Store
+	mail.Store
 
 	AddToken(ctx context.Context, t token.Token) error
 	AddOffer(ctx context.Context, o distribution.Offer) error
@@ -93,7 +95,9 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"data keys", dataKeys}, {"secrets", secrets}, {"resealing", resealing},
 		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},
 		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials},
-		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"webhooks", webhooks}, {"one server delivers", webhookLeases}, {"kept replies", replies}, {"kept replies with seeds", repliesWithSeeds},
+		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"webhooks", webhooks}, {"one server delivers", webhookLeases},
+		{"mail", mails}, {"mail is begun once", mailsAreBegunOnce}, {"mail settings", mailSettings}, {"expiry notices", expiryNotices},
+		{"kept replies", replies}, {"kept replies with seeds", repliesWithSeeds},
 		{"jobs", jobs}, {"items of jobs", jobItems}, {"results of jobs end", jobResultsEnd}, {"claimed items are passed over", claimedItemsAreFree},
 		{"tokens in reports", reportedTokens}, {"runs of reports", reportRuns}, {"schedules of reports", reportSchedules},
 		{"health", health},

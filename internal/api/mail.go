@@ -1,0 +1,179 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/mail"
+)
+
+func mailSettingsOf(s mail.Settings) client.MailSettings {
+	return client.MailSettings{
+		Enabled: s.Enabled, Host: s.Host, Port: s.Port, Security: string(s.Security), CA: s.CA, UserName: s.UserName, HasPassword: s.Password, From: s.From,
+		ReplyTo: s.ReplyTo, PerMinute: s.PerMinute, Notify: texts(s.Notify), ExpiryDays: append([]int{}, s.ExpiryDays...), Trouble: string(s.Trouble),
+		TroubleSince: moment(s.TroubleAt), Version: s.Version,
+	}
+}
+
+func (a *API) showMailSettings(ctx context.Context, _ *request) (answer, error) {
+	s, err := a.Mail.Settings(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(mailSettingsOf(s))
+}
+
+func (a *API) editMailSettings(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.MailSettingsEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	s, err := a.Mail.EditSettings(ctx, r.version, (*string)(in.Password), func(s *mail.Settings) {
+		set(&s.Enabled, in.Enabled)
+		set(&s.Host, in.Host)
+		set(&s.Port, in.Port)
+		set(&s.Security, (*mail.Security)(in.Security))
+		set(&s.CA, in.CA)
+		set(&s.UserName, in.UserName)
+		set(&s.From, in.From)
+		set(&s.ReplyTo, in.ReplyTo)
+		set(&s.PerMinute, in.PerMinute)
+		set(&s.Notify, in.Notify)
+		set(&s.ExpiryDays, in.ExpiryDays)
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, s.Version, mailSettingsOf(s))
+}
+
+func (a *API) testMail(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.MailAddress](r)
+	if err != nil {
+		return answer{}, err
+	}
+	trouble, code, err := a.Mailer.Test(ctx, in.To)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.MailTest{Sent: trouble == "", Code: code, Trouble: string(trouble)})
+}
+
+func mailTemplateOf(t mail.Template) client.MailTemplate {
+	return client.MailTemplate{Event: string(t.Event), Profile: t.Profile, Subject: t.Subject, Text: t.Text, HTML: t.HTML, BuiltIn: t.BuiltIn}
+}
+
+func (a *API) listMailTemplates(ctx context.Context, _ *request) (answer, error) {
+	all, err := a.Mail.Templates(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.MailTemplateList{Templates: mapped(all, mailTemplateOf), Variables: mail.Variables()})
+}
+
+func (a *API) showMailTemplate(ctx context.Context, r *request) (answer, error) {
+	t, err := a.Mail.Template(ctx, mail.Event(r.PathValue("event")), r.query("profile"))
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(mailTemplateOf(t))
+}
+
+func (a *API) saveMailTemplate(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.MailTexts](r)
+	if err != nil {
+		return answer{}, err
+	}
+	t := mail.Template{Event: mail.Event(r.PathValue("event")), Profile: r.query("profile"), Subject: in.Subject, Text: in.Text, HTML: in.HTML}
+	if t.Profile != "" {
+		if _, err := a.Profiles.Get(ctx, t.Profile); err != nil {
+			return answer{}, err
+		}
+	}
+	if err := a.Mail.SaveTemplate(ctx, t); err != nil {
+		return answer{}, err
+	}
+	return ok(mailTemplateOf(t))
+}
+
+func (a *API) resetMailTemplate(ctx context.Context, r *request) (answer, error) {
+	return done(a.Mail.ResetTemplate(ctx, mail.Event(r.PathValue("event")), r.query("profile")))
+}
+
+func (a *API) previewMailTemplate(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.MailTexts](r)
+	if err != nil {
+		return answer{}, err
+	}
+	out, err := a.Mail.Preview(ctx, mail.Template{Event: mail.Event(r.PathValue("event")), Profile: r.query("profile"), Subject: in.Subject, Text: in.Text, HTML: in.HTML})
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.MailTexts{Subject: out.Subject, Text: out.Text, HTML: out.HTML})
+}
+
+func mailMessageOf(m mail.Message) client.MailMessage {
+	return client.MailMessage{
+		Message: m.ID, Event: string(m.Event), UserID: m.UserID, Serial: m.Serial, To: m.Recipient, Job: m.Job, State: string(m.State), Tries: m.Tries,
+		Code: m.Code, Trouble: string(m.Trouble), CreatedAt: m.CreatedAt, NextTryAt: nextTry(m), EndedAt: moment(m.EndedAt),
+	}
+}
+
+func (a *API) listMail(ctx context.Context, r *request) (answer, error) {
+	limit := r.limit()
+	all, err := a.Mail.List(ctx, mail.Filter{
+		State: mail.State(r.query("state")), UserID: r.query("user_id"), Serial: r.query("serial"), Before: r.query("before"), Limit: limit + 1,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	some, next := page(all, limit, func(m mail.Message) string { return m.ID })
+	return ok(client.MailPage{Messages: mapped(some, mailMessageOf), Next: next})
+}
+
+func (a *API) showMail(ctx context.Context, r *request) (answer, error) {
+	return shownMail(a.Mail.Get(ctx, r.PathValue("message")))
+}
+
+func (a *API) resendMail(ctx context.Context, r *request) (answer, error) {
+	return shownMail(a.Mail.Resend(ctx, r.PathValue("message")))
+}
+
+func (a *API) cancelMail(ctx context.Context, r *request) (answer, error) {
+	return shownMail(a.Mail.Cancel(ctx, r.PathValue("message")))
+}
+
+// shownMail answers with a message, never with its body.
+func shownMail(m mail.Message, err error) (answer, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(mailMessageOf(m))
+}
+
+// remind starts a job that reminds users of tokens that they were given and have never used.
+func (a *API) remind(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.Reminders](r)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := a.Mail.Ready(ctx); err != nil {
+		return answer{}, err
+	}
+	selection, err := selectionOf(in.Select)
+	if err != nil {
+		return answer{}, err
+	}
+	return a.startedJob(a.Jobs.Start(ctx, job.Order{Kind: mail.RemindKind, Items: a.selected(ctx, selection), DryRun: in.DryRun}))
+}
+
+// nextTry is when a message that waits is tried.
+func nextTry(m mail.Message) *time.Time {
+	if m.State != mail.Waiting {
+		return nil
+	}
+	return &m.NextAt
+}

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tallystick/tallystick/client"
+)
+
+func mailRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	_, err := c.TestMail(ctx, "admin@example.com")
+	refused(t, err, 422, "MAIL_OFF")
+	_, err = c.Remind(ctx, client.Reminders{Select: client.Selection{Unconfirmed: true}})
+	refused(t, err, 422, "MAIL_OFF")
+	if s := try(c.MailSettings(ctx))(t); s.Enabled || s.Security != "starttls" || s.Version != 0 || !slices.Equal(s.ExpiryDays, []int{30, 7}) {
+		t.Errorf("settings %+v", s)
+	}
+	on, host, from, none, port, password := true, "127.0.0.1", "tokens@example.com", "none", 1, client.Secret("mail password 123")
+	edit := client.MailSettingsEdit{Enabled: &on, Host: &host, From: &from, Security: &none, Password: &password}
+	s := try(c.EditMailSettings(ctx, 0, edit))(t)
+	s = try(c.EditMailSettings(ctx, 1, client.MailSettingsEdit{Port: &port}))(t)
+	if !s.Enabled || !s.HasPassword || s.Version != 2 || s.Port != 1 {
+		t.Errorf("settings %+v", s)
+	}
+	_, err = c.EditMailSettings(ctx, 1, client.MailSettingsEdit{Port: &port})
+	refused(t, err, 409, "CONFLICT")
+	if out := try(c.TestMail(ctx, "admin@example.com"))(t); out.Sent || out.Trouble != "UNREACHABLE" {
+		t.Errorf("test %+v", out)
+	}
+
+	all := try(c.MailTemplates(ctx))(t)
+	if len(all.Templates) != 8 || !slices.Contains(all.Variables, "UserName") {
+		t.Errorf("templates %+v", all)
+	}
+	h.profile("mailed", "ctf")
+	own := try(c.SaveMailTemplate(ctx, "distribution", "mailed", client.MailTexts{Subject: "Yours", Text: "{{.Link}}"}))(t)
+	if shown := try(c.MailTemplate(ctx, "distribution", "mailed"))(t); shown != own || own.BuiltIn {
+		t.Errorf("template %+v", shown)
+	}
+	_, err = c.SaveMailTemplate(ctx, "distribution", "nobody's", client.MailTexts{Subject: "Yours", Text: "{{.Link}}"})
+	refused(t, err, 404, "PROFILE_NOT_FOUND")
+	_, err = c.SaveMailTemplate(ctx, "distribution", "", client.MailTexts{Subject: "Yours", Text: "{{.Seed}}"})
+	refused(t, err, 422, "TEMPLATE_INVALID")
+	_, err = c.PreviewMail(ctx, "distribution", "", client.MailTexts{Subject: "x", Text: "{{.Seed}}"})
+	refused(t, err, 422, "TEMPLATE_INVALID")
+	if p := try(c.PreviewMail(ctx, "distribution", "mailed", client.MailTexts{}))(t); p.Subject != "Yours" || p.Text == "" {
+		t.Errorf("preview %+v", p)
+	}
+
+	mailedDeliveries(t, h)
+	must(t, c.ResetMailTemplate(ctx, "distribution", "mailed"))
+	refused(t, c.ResetMailTemplate(ctx, "distribution", "mailed"), 404, "NOT_FOUND")
+	if strings.Contains(h.logged.String(), string(password)) {
+		t.Error("the password is in the log")
+	}
+}
+
+// What goes by mail is not in the answer, and in no list of messages.
+func mailedDeliveries(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	d := client.Distribution{Profile: "mailed", Password: "correct horse 42", Mail: true, SecretBy: "mail"}
+	serial := h.assigned("mailed").Serial
+	_, err := c.Distribute(ctx, serial, d)
+	refused(t, err, 422, "MAIL_MISSING")
+	if got := try(c.Token(ctx, serial))(t); got.IssueCount != 0 {
+		t.Errorf("a delivery that cannot be mailed was made: %+v", got)
+	}
+	address := "mailed@example.com"
+	try(c.EditUser(ctx, "mailed", 0, client.UserEdit{Mail: &address}))(t)
+	open := d
+	open.Password = ""
+	_, err = c.Distribute(ctx, serial, open)
+	refused(t, err, 422, "PASSWORD_REQUIRED")
+	issue := try(c.Distribute(ctx, serial, d))(t)
+	if len(issue.Mails) != 2 || issue.Delivery.CTF+issue.Delivery.CTFURL+issue.Delivery.QR != "" || issue.Delivery.Method != "ctf" {
+		t.Errorf("issued %+v", issue)
+	}
+	page := try(c.MailMessages(ctx, client.MailFilter{Serial: serial, UserID: "mailed", State: "waiting", Limit: 1}))(t)
+	if len(page.Messages) != 1 || page.Next == "" || page.Messages[0].To != address || page.Messages[0].Job != issue.Job || page.Messages[0].NextTryAt == nil {
+		t.Errorf("messages %+v", page)
+	}
+	m := try(c.MailMessage(ctx, issue.Mails[1]))(t)
+	if m.Event != "password" || m.State != "waiting" {
+		t.Errorf("message %+v", m)
+	}
+	_, err = c.ResendMail(ctx, m.Message)
+	refused(t, err, 409, "CONFLICT")
+	if m = try(c.CancelMail(ctx, m.Message))(t); m.State != "cancelled" {
+		t.Errorf("cancelled %+v", m)
+	}
+	_, err = c.CancelMail(ctx, m.Message)
+	refused(t, err, 409, "CONFLICT")
+	failed := try(h.Mail.Get(ctx, issue.Mails[0]))(t)
+	was := failed.State
+	failed.State, failed.Trouble = "unknown", "INTERRUPTED"
+	must(t, h.db.SaveMessage(ctx, failed, was))
+	if m = try(c.ResendMail(ctx, failed.ID))(t); m.State != "waiting" {
+		t.Errorf("sent again %+v", m)
+	}
+	_, err = c.MailMessage(ctx, "nothing")
+	refused(t, err, 404, "NOT_FOUND")
+	if j := try(c.Remind(ctx, client.Reminders{Select: client.Selection{Serials: []string{serial}}}))(t); j.Kind != "remind" || j.Total != 1 {
+		t.Errorf("reminders %+v", j)
+	}
+	again := try(c.Redistribute(ctx, serial, client.Redistribution{Distribution: d, Reason: "NOT_RECEIVED"}))(t)
+	if len(again.Mails) != 2 {
+		t.Errorf("again %+v", again)
+	}
+	if m = try(c.MailMessage(ctx, failed.ID))(t); m.State != "cancelled" || m.Trouble != "SUPERSEDED" {
+		t.Errorf("what a redistribution made useless is %+v", m)
+	}
+}

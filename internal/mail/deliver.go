@@ -1,0 +1,122 @@
+package mail
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// A Channel is how the second part of a delivery, its password or activation code, reaches the user.
+type Channel string
+
+// The channels.
+const (
+	ByHand Channel = "hand" // on paper, by telephone: whoever distributes sees to it
+	ByMail Channel = "mail" // by a message of its own
+)
+
+// A Delivery is a delivery that goes by mail.
+type Delivery struct {
+	distribution.Delivery
+	User     user.User
+	Password string  // that the file or string is locked with; "" for none
+	Secret   Channel // of the password or activation code; "" is ByHand
+}
+
+// Check refuses what could not go by mail, before a token is distributed for it: mail is off, or the user has no address.
+func (o *Outbox) Check(ctx context.Context, u user.User, secret Channel) error {
+	if secret != "" && secret != ByHand && secret != ByMail {
+		return fault.New(fault.Invalid, "a password or activation code goes by %s or by %s", ByHand, ByMail)
+	}
+	if err := o.Ready(ctx); err != nil {
+		return err
+	}
+	return CheckAddress(u.ID, u.Mail)
+}
+
+// Deliver puts the messages of deliveries into the outbox, in the transaction of ctx, which is that of the
+// distributions, and returns the IDs of the messages. What still waits about these tokens is cancelled. It is refused with
+// [fault.MailOff], [fault.MailMissing] if a user has no address, and [fault.PasswordRequired] if somebody else could use what
+// is mailed: with the setting allow_unprotected_ctf off, a file or string takes a password.
+func (o *Outbox) Deliver(ctx context.Context, all []Delivery) ([]string, error) {
+	set, err := o.Policies.Current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Ready(ctx); err != nil {
+		return nil, err
+	}
+	var letters []letter
+	var serials []string
+	for _, d := range all {
+		if err := CheckAddress(d.User.ID, d.User.Mail); err != nil {
+			return nil, err
+		}
+		if d.Method != device.CTKIP && !d.Locked && !set.Settings.AllowUnprotectedCTF {
+			return nil, fault.New(fault.PasswordRequired, "the file or string of token %s would show its seed to whoever reads the mail: give a password, or let it go without by the setting allow_unprotected_ctf", d.Serial)
+		}
+		letters = append(letters, d.letters(set.Settings.SplitDelivery)...)
+		serials = append(serials, d.Serial)
+	}
+	if err := o.Store.CancelMessages(ctx, serials, Superseded, o.Now()); err != nil {
+		return nil, err
+	}
+	return o.post(ctx, letters)
+}
+
+// appLink opens the app, or is typed into it. It never holds the code: the form that an app wants may.
+func (d Delivery) appLink() string {
+	if d.Link == "" || strings.Contains(d.Link, d.ActivationCode) || strings.Contains(d.Link, url.QueryEscape(d.ActivationCode)) {
+		return d.CTKIPURL
+	}
+	return d.Link
+}
+
+// letters are one or two messages. While split, link and code, or file and password, are never in the same one.
+func (d Delivery) letters(split bool) []letter {
+	first := letter{
+		event: Distribution, profile: d.Profile, userID: d.User.ID, serial: d.Serial, recipient: d.User.Mail, job: d.Job, expires: d.ActivationExpires,
+		data: Data{
+			UserID: d.User.ID, UserName: d.User.Name, Serial: d.Serial, Profile: d.Profile, DeviceType: d.DeviceType, Nickname: d.Nickname,
+			Expiry: day(d.Expiry), Import: importing(d.DeviceType, d.Method), OldUntil: minute(d.OldUntil),
+		},
+	}
+	if d.Again {
+		first.event, first.data.Replace = Redistribution, replacing(d.DeviceType, d.Serial)
+	}
+	switch d.Method {
+	case device.File:
+		first.data.FileName, first.fileName, first.file = d.FileName, d.FileName, slices.Clone(d.File)
+	case device.CTF:
+		first.data.Link, first.data.String = d.CTFURL, d.CTF
+	case device.CTKIP:
+		first.data.Link = d.appLink()
+	}
+	second := first
+	second.event, second.fileName, second.file = Password, "", nil
+	second.data.Link, second.data.String, second.data.FileName = "", "", ""
+	switch {
+	case d.Method == device.CTKIP:
+		second.event, second.data.Code, second.data.CodeExpires = ActivationCode, d.ActivationCode, minute(d.ActivationExpires)
+	case d.Password == "":
+		return []letter{first}
+	default:
+		second.data.Password = d.Password
+	}
+	switch {
+	case d.Secret != ByMail:
+		first.data.OtherPart = "from your administrator"
+		return []letter{first}
+	case split:
+		first.data.OtherPart = "by another message"
+		return []letter{first, second}
+	}
+	first.data.Code, first.data.CodeExpires, first.data.Password = second.data.Code, second.data.CodeExpires, second.data.Password
+	return []letter{first}
+}

@@ -1,0 +1,134 @@
+package mail
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+const (
+	noticePage = 500
+	// remindEvery is how often a user is reminded of a token at most.
+	remindEvery = 24 * time.Hour
+	// MaxReminders is how many tokens one call reminds of.
+	MaxReminders = 1000
+)
+
+// NoticeExpiring tells users of tokens that end soon: of each token once for each of the numbers of days in the settings. Any
+// number of servers may do so at once.
+func (o *Outbox) NoticeExpiring(ctx context.Context) error {
+	s, err := o.Settings(ctx)
+	if err != nil || !s.Enabled {
+		return err
+	}
+	// The fewest days first: who is told of 7 days left is not told of 30 as well.
+	days := slices.Sorted(slices.Values(s.ExpiryDays))
+	for _, n := range days {
+		for more := true; more && ctx.Err() == nil; {
+			if more, err = o.notice(ctx, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// notice tells some users that a token has so many days left, or less.
+func (o *Outbox) notice(ctx context.Context, days int) (more bool, err error) {
+	err = o.Store.Transact(ctx, func(ctx context.Context) error {
+		now := o.Now().UTC()
+		some, err := o.Store.ExpiringHolders(ctx, now, now.AddDate(0, 0, days), days, noticePage)
+		if err != nil {
+			return err
+		}
+		more = len(some) == noticePage
+		var letters []letter
+		for _, h := range some {
+			if CheckAddress(h.UserID, h.Mail) == nil {
+				l := h.letter(Expiry)
+				l.data.DaysLeft, l.expires = int(h.Expiry.Sub(now)/(24*time.Hour)), h.Expiry
+				letters = append(letters, l)
+			}
+		}
+		if len(some) == 0 {
+			return nil
+		}
+		if _, err := o.post(ctx, letters); err != nil {
+			return err
+		}
+		return o.Store.AddNotices(ctx, some, days)
+	})
+	return more, err
+}
+
+func (h Holder) letter(e Event) letter {
+	return letter{event: e, profile: h.Profile, userID: h.UserID, serial: h.Serial, recipient: h.Mail, data: Data{
+		UserID: h.UserID, UserName: h.UserName, Serial: h.Serial, Profile: h.Profile, DeviceType: h.DeviceType, Expiry: day(h.Expiry),
+	}}
+}
+
+// A Reminded says what came of reminding the user of one token.
+type Reminded struct {
+	Serial, UserID string
+	Code           fault.Code // why not; "" if there is a message
+	Message        string
+}
+
+// Remind writes to those who were given one of some tokens, or a new seed for it, and have never used it, in one transaction: at most
+// once a day about a token. It holds no secret: what was lost has to be distributed again.
+func (o *Outbox) Remind(ctx context.Context, serials []string) ([]Reminded, error) {
+	if len(serials) > MaxReminders {
+		return nil, fault.New(fault.TooLarge, "one call reminds of up to %d tokens", MaxReminders)
+	}
+	if err := o.Ready(ctx); err != nil {
+		return nil, err
+	}
+	var all []Reminded
+	err := o.Store.Transact(ctx, func(ctx context.Context) error {
+		all = nil
+		holders, err := o.Store.Holders(ctx, serials)
+		if err != nil {
+			return err
+		}
+		recent, err := o.Store.RemindedSince(ctx, serials, o.Now().Add(-remindEvery))
+		if err != nil {
+			return err
+		}
+		known := map[string]Holder{}
+		for _, h := range holders {
+			known[h.Serial] = h
+		}
+		var letters []letter
+		var events []audit.Event
+		for _, serial := range serials {
+			h, there := known[serial]
+			r := Reminded{Serial: serial, UserID: h.UserID}
+			switch err := CheckAddress(h.UserID, h.Mail); {
+			case !there:
+				r.Code, r.Message = fault.TokenNotAssigned, "there is no such token, or nobody holds it"
+			case !h.Waiting:
+				r.Code, r.Message = fault.Conflict, "the token is in use, or was never given out"
+			case slices.Contains(recent, serial):
+				r.Code, r.Message = fault.TooMany, "the user was reminded within the last day"
+			case err != nil:
+				r.Code, r.Message = fault.MailMissing, err.Error()
+			default:
+				letters = append(letters, h.letter(Reminder))
+				events = append(events, audit.New(ctx, o.Now(), "mail.remind", "token:"+serial, audit.Details{"user": h.UserID}))
+				recent = append(recent, serial) // named twice
+			}
+			all = append(all, r)
+		}
+		if len(letters) == 0 {
+			return nil
+		}
+		if _, err := o.post(ctx, letters); err != nil {
+			return err
+		}
+		return o.Store.RecordAll(ctx, events)
+	})
+	return all, err
+}

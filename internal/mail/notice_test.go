@@ -1,0 +1,206 @@
+package mail_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/mail"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// holds gives a user a token that ends in some days.
+func (s *site) holds(n, days int, userID, address string, state token.Distribution) string {
+	s.Helper()
+	ctx, serial := s.Context(), fmt.Sprintf("%012d", n)
+	if _, err := s.db.User(ctx, userID); err != nil {
+		s.ok(s.db.AddUser(ctx, user.User{ID: userID, Mail: address, Enabled: true, CreatedAt: s.clock(), Version: 1}))
+	}
+	ends := s.clock().AddDate(0, 0, days)
+	t := token.Token{Serial: serial, Origin: token.Generated, Expiry: ends, EffectiveExpiry: ends, LastNumber: 1, Distribution: token.NotDistributed, CreatedAt: s.clock(), Version: 1}
+	keys := s.outbox.Keys.(*seed.Keyring)
+	var err error
+	t.Current, err = token.NewGeneration(keys, serial, 1, seed.Generate(), token.Settings{Digits: 8, Interval: 60, PINType: "none"}, s.clock())
+	s.ok(err)
+	s.ok(t.Assign(userID, "test", s.clock()))
+	t.Distribution = state
+	s.ok(s.db.AddToken(ctx, t))
+	return serial
+}
+
+// Users are told of the end of a token once for each number of days, by however many servers; anew when the end has moved.
+func TestExpiryNotices(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		soon := s.holds(1, 5, "alice", "alice@example.com", token.Confirmed)
+		later := s.holds(2, 20, "alice", "alice@example.com", token.Confirmed)
+		s.holds(3, 60, "alice", "alice@example.com", token.Confirmed)
+		s.holds(4, 5, "bob", "", token.Confirmed)
+		told := func() []string {
+			t.Helper()
+			var servers sync.WaitGroup
+			for range 3 {
+				servers.Go(func() {
+					if err := s.outbox.NoticeExpiring(t.Context()); err != nil && !strings.Contains(err.Error(), "another server") {
+						t.Error(err)
+					}
+				})
+			}
+			servers.Wait()
+			before := len(o.mails())
+			s.sends("one")
+			var subjects []string
+			for _, m := range o.mails()[before:] {
+				if m.to != "alice@example.com" {
+					t.Errorf("told %s", m.to)
+				}
+				subjects = append(subjects, m.subject)
+			}
+			slices.Sort(subjects)
+			return subjects
+		}
+		of := func(serial string, days int) string {
+			return "Your token " + serial + " ends on " + s.clock().AddDate(0, 0, days).Format(time.DateOnly)
+		}
+		if got := told(); !slices.Equal(got, []string{of(soon, 5), of(later, 20)}) {
+			t.Errorf("told %q", got)
+		}
+		if got := told(); len(got) != 0 {
+			t.Errorf("told again %q", got)
+		}
+		s.pass(14 * 24 * time.Hour)
+		if got := told(); !slices.Equal(got, []string{of(later, 6)}) {
+			t.Errorf("with fewer days left, told %q", got)
+		}
+		got, err := s.db.Token(t.Context(), later)
+		s.ok(err)
+		got.EffectiveExpiry = s.clock().AddDate(0, 0, 25)
+		s.ok(s.db.SaveToken(t.Context(), got))
+		if got := told(); !slices.Equal(got, []string{of(later, 25)}) {
+			t.Errorf("after an extension, told %q", got)
+		}
+		s.sets(func(m *mail.Settings) { m.Enabled = false })
+		s.pass(20 * 24 * time.Hour)
+		s.ok(s.outbox.NoticeExpiring(t.Context()))
+		if waiting, err := s.outbox.List(t.Context(), mail.Filter{State: mail.Waiting}); len(waiting) != 0 || err != nil {
+			t.Errorf("while mail is off, %d wait (%v)", len(waiting), err)
+		}
+	})
+}
+
+// Who was given a token and never used it is reminded, once a day; each other token says why not.
+func TestReminders(t *testing.T) {
+	s := newSite(t, t.TempDir()+"/tallystick.db")
+	o := open(t, true)
+	s.uses(o)
+	waiting, pending := s.holds(1, 100, "alice", "alice@example.com", token.Issued), s.holds(2, 100, "alice", "", token.PendingActivation)
+	used, noAddress := s.holds(3, 100, "alice", "", token.Confirmed), s.holds(4, 100, "bob", "", token.Issued)
+	codes := func(serials ...string) string {
+		t.Helper()
+		all, err := s.outbox.Remind(t.Context(), serials)
+		s.ok(err)
+		var codes []string
+		for i, r := range all {
+			if r.Serial != serials[i] || (r.Code == "") != (r.Message == "") {
+				t.Errorf("%+v", r)
+			}
+			codes = append(codes, string(r.Code))
+		}
+		return strings.Join(codes, " ")
+	}
+	if got := codes(waiting, pending, used, noAddress, "000000000099", waiting); got != "  CONFLICT MAIL_MISSING NOT_ASSIGNED TOO_MANY" {
+		t.Errorf("codes %q", got)
+	}
+	if got := codes(waiting); got != "TOO_MANY" {
+		t.Errorf("again: %q", got)
+	}
+	s.pass(25 * time.Hour)
+	worker := s.outbox.Reminders("distribute")
+	out, err := worker.Do(t.Context(), job.Chunk{Items: []job.Item{{Key: waiting}, {Key: used}}})
+	if err != nil || len(out) != 2 || out[0].Err != nil || out[1].Err == nil {
+		t.Errorf("the worker says %+v %v", out, err)
+	}
+	s.sends("one")
+	if got := o.mails(); len(got) != 3 || got[0].subject != "Your token 000000000001 is waiting for you" {
+		t.Errorf("%+v", got)
+	}
+	if n := s.actions(); n["mail.remind"] != 3 {
+		t.Errorf("%v", n)
+	}
+}
+
+// Administrators are told of jobs that are over, in the transaction that ends them.
+func TestJobsAreTold(t *testing.T) {
+	s := newSite(t, t.TempDir()+"/tallystick.db")
+	o := open(t, true)
+	jobs := &job.Registry{Store: s.db, Keys: s.outbox.Keys.(*seed.Keyring), Now: s.clock, Ended: s.outbox.JobFinished}
+	jobs.Register(job.Worker{Kind: "test", Do: func(context.Context, job.Chunk) ([]job.Outcome, error) { return nil, nil }})
+	end := func(name string) {
+		t.Helper()
+		j, err := jobs.Start(t.Context(), job.Order{Kind: "test", Name: name, Items: job.Keys([]string{"a"})})
+		s.ok(err)
+		_, err = jobs.Fail(t.Context(), j.ID, "broken")
+		s.ok(err)
+	}
+	end("while mail is off")
+	s.uses(o)
+	end("nobody is named")
+	s.sets(func(m *mail.Settings) { m.Notify = []string{"ops@example.com", "boss@example.com"} })
+	end("Phones")
+	s.sends("one")
+	got := o.mails()
+	if len(got) != 2 || got[0].to != "ops@example.com" || got[1].to != "boss@example.com" || got[0].subject != "Job Phones is over: failed" || !strings.Contains(got[0].text, "Of 1, 0 went well") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Settings that would send secrets in the clear, or nowhere, are refused.
+func TestSettings(t *testing.T) {
+	s := newSite(t, t.TempDir()+"/tallystick.db")
+	if got, err := s.outbox.Settings(t.Context()); err != nil || got.Enabled || got.Security != mail.STARTTLS || !slices.Equal(got.ExpiryDays, []int{30, 7}) {
+		t.Errorf("defaults %+v %v", got, err)
+	}
+	for name, change := range map[string]func(*mail.Settings){
+		"no host":   func(m *mail.Settings) { m.Enabled, m.From = true, "a@example.com" },
+		"no from":   func(m *mail.Settings) { m.Enabled, m.Host = true, "mail.example.com" },
+		"clear":     func(m *mail.Settings) { m.Host, m.Security = "mail.example.com", mail.NoSecurity },
+		"host":      func(m *mail.Settings) { m.Host = "mail.example.com:25" },
+		"security":  func(m *mail.Settings) { m.Security = "some" },
+		"from":      func(m *mail.Settings) { m.From = "tokens\r\nBcc: eve@example.com" },
+		"port":      func(m *mail.Settings) { m.Port = 70000 },
+		"CA":        func(m *mail.Settings) { m.CA = "x" },
+		"rate":      func(m *mail.Settings) { m.PerMinute = 0 },
+		"notify":    func(m *mail.Settings) { m.Notify = []string{"nobody"} },
+		"days":      func(m *mail.Settings) { m.ExpiryDays = []int{0} },
+		"user name": func(m *mail.Settings) { m.UserName = "a\nb" },
+	} {
+		_, err := s.outbox.EditSettings(t.Context(), 0, nil, change)
+		if refused(t, err, "INVALID"); t.Failed() {
+			t.Fatal(name)
+		}
+	}
+	password := "a\nb"
+	_, err := s.outbox.EditSettings(t.Context(), 0, &password, func(*mail.Settings) {})
+	refused(t, err, "INVALID")
+	password = "secret"
+	got, err := s.outbox.EditSettings(t.Context(), 0, &password, func(m *mail.Settings) {
+		m.Host, m.From, m.ExpiryDays, m.Security = "mail.example.com", "Tokens <a@example.com>", []int{7, 30, 7}, mail.TLS
+	})
+	if err != nil || !got.Password || got.Port != 465 || got.Version != 1 || !slices.Equal(got.ExpiryDays, []int{30, 7}) {
+		t.Errorf("%+v %v", got, err)
+	}
+	_, err = s.outbox.EditSettings(t.Context(), 2, nil, func(*mail.Settings) {})
+	refused(t, err, "CONFLICT")
+	password = ""
+	if got, err = s.outbox.EditSettings(t.Context(), 1, &password, func(m *mail.Settings) { m.Security = mail.STARTTLS }); err != nil || got.Password || got.Port != 587 {
+		t.Errorf("%+v %v", got, err)
+	}
+}

@@ -1,0 +1,286 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+const (
+	// period is how often a server looks for messages.
+	period = 2 * time.Second
+	// abandoned is how long after its beginning a message must have ended. Sending one takes less, whatever goes wrong.
+	abandoned = 5 * time.Minute
+	// After a failure that will pass, doubled each time, and at most.
+	firstPause, longestPause = time.Minute, time.Hour
+	// The same where the mail server itself cannot be reached.
+	firstWait, longestWait = 10 * time.Second, 10 * time.Minute
+)
+
+// A Sender sends what is in the outbox, beside the senders of other servers.
+type Sender struct {
+	Outbox *Outbox
+	Server string // names this server; the same after a restart
+	Logger *slog.Logger
+
+	waits  int       // in a row, for a mail server that cannot be reached
+	nextAt time.Time // until then
+}
+
+// Run sends until ctx ends, and finishes what it has begun.
+func (s *Sender) Run(ctx context.Context) {
+	s.note(ctx, "finding out what became of mail", s.Recover(ctx, true))
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		s.note(ctx, "finding out what became of mail", s.Recover(ctx, false))
+		s.note(ctx, "sending mail", s.Once(ctx))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (s *Sender) note(ctx context.Context, doing string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.Logger.ErrorContext(ctx, doing, "error", err)
+	}
+}
+
+// Recover makes messages unknown that somebody began to send and cannot be sending any more: this server before it started, or another
+// one long ago.
+func (s *Sender) Recover(ctx context.Context, starting bool) error {
+	server := ""
+	if starting {
+		server = s.Server
+	}
+	o := s.Outbox
+	return o.Store.Transact(ctx, func(ctx context.Context) error {
+		lost, err := o.Store.ClaimedMessages(ctx, server, o.Now().Add(-abandoned))
+		if err != nil {
+			return err
+		}
+		for _, m := range lost {
+			m.end(Unknown, Interrupted, o.Now())
+			if err := o.Store.SaveMessage(ctx, m, Sending); err != nil {
+				return err
+			}
+			if err := o.Store.Record(ctx, m.event(ctx, o.Now(), "mail.unknown").Failed(string(Interrupted))); err != nil {
+				return err
+			}
+			s.Logger.WarnContext(ctx, "nobody knows whether a message arrived: an administrator has to decide", "mail", m.ID, "event", m.Event)
+		}
+		return nil
+	})
+}
+
+// Once sends what waits and whose time has come. The mail server is asked first, so that a message is only begun when it can be sent.
+func (s *Sender) Once(ctx context.Context) error {
+	o := s.Outbox
+	settings, err := o.Settings(ctx)
+	if err != nil || !settings.Enabled || o.Now().Before(s.nextAt) {
+		return err
+	}
+	if due, err := s.due(ctx); err != nil || !due {
+		return err
+	}
+	c, _, err := s.dial(ctx, settings)
+	if err != nil || c == nil {
+		return err
+	}
+	defer c.close()
+	var last *ended
+	for {
+		m, err := s.next(ctx, last, settings)
+		if err != nil && last != nil {
+			// What is known of the last one shall not be lost with the next. It may have been kept all the same.
+			if kept := s.finish(context.WithoutCancel(ctx), *last); !errors.Is(kept, fault.Conflict) {
+				err = errors.Join(err, kept)
+			}
+		}
+		if err != nil || m == nil {
+			return err
+		}
+		out, err := s.send(ctx, c, *m)
+		last = &ended{*m, out}
+		if err != nil || out.lost || ctx.Err() != nil {
+			return errors.Join(err, s.finish(context.WithoutCancel(ctx), *last))
+		}
+	}
+}
+
+// due tells whether there is something to send.
+func (s *Sender) due(ctx context.Context) (bool, error) {
+	_, err := s.Outbox.Store.DueMessage(ctx, s.Outbox.Now().UTC())
+	if errors.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// dial connects to the mail server; nil, and a trouble, if that does not work now.
+func (s *Sender) dial(ctx context.Context, settings Settings) (*connection, Trouble, error) {
+	o := s.Outbox
+	var password []byte
+	if settings.Password {
+		var err error
+		if password, err = o.Keys.Secret(ctx, passwordName, func() ([]byte, error) { return nil, errors.New("the password of the mail server is gone") }); err != nil {
+			return nil, "", err
+		}
+		defer clear(password)
+	}
+	c, trouble, err := connect(ctx, settings, password)
+	if ctx.Err() != nil {
+		c.close()
+		return nil, "", ctx.Err()
+	}
+	if err != nil {
+		s.nextAt = o.Now().Add(min(firstWait<<min(s.waits, 16), longestWait))
+		s.waits++
+		// The words of a mail server may quote what it was sent.
+		s.Logger.WarnContext(ctx, "the mail server cannot be used", "trouble", trouble, "host", settings.Host, "port", settings.Port, "next", s.nextAt)
+	} else {
+		s.waits, s.nextAt = 0, time.Time{}
+	}
+	if trouble != settings.Trouble {
+		if err := o.Store.NoteMailTrouble(ctx, trouble, o.Now().UTC()); err != nil {
+			c.close()
+			return nil, "", err
+		}
+	}
+	return c, trouble, nil
+}
+
+// An ended message is one that the mail server has had.
+type ended struct {
+	message Message
+	result
+}
+
+// next finishes the last message and begins another, in one transaction: nil if none is due, or this minute's are sent.
+func (s *Sender) next(ctx context.Context, last *ended, settings Settings) (*Message, error) {
+	o := s.Outbox
+	var begun *Message
+	err := o.Store.Transact(ctx, func(ctx context.Context) error {
+		begun = nil
+		if last != nil {
+			if err := s.finish(ctx, *last); err != nil {
+				return err
+			}
+		}
+		now := o.Now().UTC()
+		sent, err := o.Store.MessagesClaimed(ctx, now.Add(-time.Minute))
+		if err != nil || sent >= settings.PerMinute {
+			return err
+		}
+		for {
+			m, err := o.Store.DueMessage(ctx, now)
+			if errors.Is(err, fault.NotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if !now.Before(m.ExpiresAt) {
+				if err := s.tooLate(ctx, m); err != nil {
+					return err
+				}
+				continue
+			}
+			m.State, m.ClaimedBy, m.ClaimedAt = Sending, s.Server, now
+			m.Tries++
+			begun = &m
+			return o.Store.SaveMessage(ctx, m, Waiting)
+		}
+	})
+	return begun, err
+}
+
+// tooLate gives a message up that would tell what is over.
+func (s *Sender) tooLate(ctx context.Context, m Message) error {
+	m.end(Failed, TooLate, s.Outbox.Now())
+	return errors.Join(s.Outbox.Store.SaveMessage(ctx, m, Waiting), s.Outbox.Store.Record(ctx, m.event(ctx, s.Outbox.Now(), "mail.fail").Failed(string(TooLate))))
+}
+
+// send opens and sends a message that was begun.
+func (s *Sender) send(ctx context.Context, c *connection, m Message) (result, error) {
+	b, err := open(ctx, s.Outbox.Keys, m)
+	if err != nil {
+		return result{state: Failed, trouble: BadMessage}, fmt.Errorf("message %s: %w", m.ID, err)
+	}
+	defer clear(b.File)
+	return c.send(m, b), nil
+}
+
+// finish keeps what the mail server made of a message, with an event unless it is tried again.
+func (s *Sender) finish(ctx context.Context, e ended) error {
+	o, m := s.Outbox, e.message
+	m.Code = e.code
+	if e.state == Waiting {
+		m.State, m.Trouble, m.NextAt = Waiting, e.trouble, o.Now().Add(min(firstPause<<min(m.Tries-1, 16), longestPause)).UTC()
+		return o.Store.SaveMessage(ctx, m, Sending)
+	}
+	m.end(e.state, e.trouble, o.Now())
+	var event audit.Event
+	switch e.state {
+	case Sent:
+		event = m.event(ctx, o.Now(), "mail.sent")
+	case Unknown:
+		event = m.event(ctx, o.Now(), "mail.unknown").Failed(string(e.trouble))
+	default:
+		event = m.event(ctx, o.Now(), "mail.fail").Failed(string(e.trouble))
+	}
+	return o.Store.Transact(ctx, func(ctx context.Context) error {
+		return errors.Join(o.Store.SaveMessage(ctx, m, Sending), o.Store.Record(ctx, event))
+	})
+}
+
+// Test sends a message to an address now, past the outbox, and tells what came of it.
+func (s *Sender) Test(ctx context.Context, to string) (Trouble, int, error) {
+	o := s.Outbox
+	settings, err := o.Settings(ctx)
+	if err != nil {
+		return "", 0, err
+	}
+	if settings.Host == "" || settings.From == "" {
+		return "", 0, fault.New(fault.MailOff, "mail takes a mail server and an address that it comes from: 'tallystick mail settings edit --host HOST --from ADDRESS' says which")
+	}
+	if err := CheckAddress("to be written to", to); err != nil {
+		return "", 0, fault.New(fault.Invalid, "a mail address looks like name@example.com")
+	}
+	t, err := o.Template(ctx, Test, "")
+	if err != nil {
+		return "", 0, err
+	}
+	p, err := compile(t)
+	if err != nil {
+		return "", 0, err
+	}
+	m, err := o.message(letter{event: Test, recipient: to}, p)
+	if err != nil {
+		return "", 0, err
+	}
+	probe := Sender{Outbox: o, Server: s.Server, Logger: s.Logger}
+	c, trouble, err := probe.dial(ctx, settings)
+	if err != nil {
+		return "", 0, err
+	}
+	defer c.close()
+	out := result{state: Waiting, trouble: trouble}
+	if c != nil {
+		if out, err = s.send(ctx, c, m); err != nil {
+			return "", 0, err
+		}
+	}
+	event := audit.New(ctx, o.Now(), "mail.test", "mail:settings", nil)
+	if out.state != Sent {
+		event = event.Failed(string(out.trouble))
+	}
+	return out.trouble, out.code, o.Store.Record(ctx, event)
+}

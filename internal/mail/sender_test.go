@@ -1,0 +1,326 @@
+package mail_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"mime/quotedprintable"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/mail"
+)
+
+func decoded(t *testing.T, encoding string, body io.Reader) []byte {
+	switch strings.ToLower(encoding) {
+	case "base64":
+		body = base64.NewDecoder(base64.StdEncoding, body)
+	case "quoted-printable":
+		body = quotedprintable.NewReader(body)
+	}
+	content, err := io.ReadAll(body)
+	if err != nil {
+		t.Error(err)
+	}
+	return content
+}
+
+// actions counts the events of mail.
+func (s *site) actions() map[string]int {
+	s.Helper()
+	page, err := s.db.Events(s.Context(), audit.Filter{Action: "mail.*", Limit: 1000})
+	s.ok(err)
+	count := map[string]int{}
+	for _, e := range page.Entries {
+		event, err := audit.ParseRecord(e.Record)
+		s.ok(err)
+		count[strings.TrimRight(event.Action+" "+event.Reason, " ")]++
+	}
+	return count
+}
+
+// A file goes over STARTTLS, after a login, as it is; its body is erased then, and it is not sent again.
+func TestFileByMail(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		ids := s.delivers(func(*mail.Delivery) {})
+		s.sends("one")
+		s.pass(time.Hour)
+		s.sends("one")
+		got := o.mails()
+		if len(got) != 1 || len(ids) != 1 {
+			t.Fatalf("%d messages, %d sent", len(ids), len(got))
+		}
+		m := got[0]
+		if m.to != "alice@example.com" || m.from != `"Tokens" <tokens@example.com>` || m.id != "<"+ids[0]+"@tallystick>" || m.subject != "Your token 000123456789" ||
+			m.fileName != "alice_000123456789.sdtid" || string(m.file) != "<TKNBatch>the file</TKNBatch>" {
+			t.Errorf("got %+v", m)
+		}
+		if !strings.Contains(m.text, "Hello Alice <Example> & Söhne,") || !strings.Contains(m.html, "Hello Alice &lt;Example&gt; &amp; Söhne,") ||
+			!strings.Contains(m.text, "You get the password from your administrator.") || strings.Contains(m.text+m.html, "file password") || strings.Contains(m.text, "\n\n\n") {
+			t.Errorf("it says %s\n%s", m.text, m.html)
+		}
+		if sent := s.is(ids[0], mail.Sent, ""); sent.Sealed.KeyID != 0 || sent.Tries != 1 || sent.Code != 250 || sent.EndedAt.IsZero() {
+			t.Errorf("kept %+v", sent)
+		}
+		if n := s.actions(); n["mail.sent"] != 1 {
+			t.Errorf("%v", n)
+		}
+	})
+}
+
+// What the mail server refuses for good fails, what it refuses for a while is tried again, and neither holds up the others.
+func TestRefusals(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		to := func(n int, name string) string {
+			return s.delivers(func(d *mail.Delivery) { d.Serial, d.User.Mail = fmt.Sprintf("00000000000%d", n), name+"@example.com" })[0]
+		}
+		o.says(func(to string) error {
+			switch name, _, _ := strings.Cut(to, "@"); name {
+			case "never":
+				return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user"}
+			case "later":
+				return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "try later"}
+			}
+			return nil
+		}, nil)
+		never, later, now := to(1, "never"), to(2, "later"), to(3, "now")
+		for range 3 {
+			s.sends("one")
+		}
+		if m := s.is(never, mail.Failed, mail.Refused); m.Code != 550 || m.Sealed.KeyID == 0 {
+			t.Errorf("never: %+v", m)
+		}
+		if m := s.is(later, mail.Waiting, mail.NotNow); m.Code != 451 || m.Tries != 1 || !m.NextAt.Equal(s.clock().Add(time.Minute)) {
+			t.Errorf("later: %+v", m)
+		}
+		s.is(now, mail.Sent, "")
+		s.pass(time.Minute)
+		s.sends("two")
+		if m := s.message(later); m.Tries != 2 || !m.NextAt.Equal(s.clock().Add(2*time.Minute)) {
+			t.Errorf("later: %+v", m)
+		}
+		o.says(nil, nil)
+		_, err := s.outbox.Resend(t.Context(), never)
+		s.ok(err)
+		s.pass(2 * time.Minute)
+		s.sends("one")
+		s.is(never, mail.Sent, "")
+		s.is(later, mail.Sent, "")
+		if got := o.mails(); len(got) != 3 {
+			t.Errorf("%d arrived", len(got))
+		}
+		if n := s.actions(); n["mail.sent"] != 3 || n["mail.fail REFUSED"] != 1 || n["mail.resend"] != 1 {
+			t.Errorf("%v", n)
+		}
+	})
+}
+
+// A message whose end nobody knows is not sent again until an administrator says so: the connection breaks after it was sent, or the
+// server dies in the middle.
+func TestUnknown(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		broken := s.delivers(func(*mail.Delivery) {})[0]
+		o.says(nil, func() error {
+			o.server.Close() // with all its connections, before the answer
+			return nil
+		})
+		s.ok(s.sender("one").Once(t.Context()))
+		s.is(broken, mail.Unknown, mail.Interrupted)
+
+		o = open(t, true)
+		s.uses(o)
+		died := s.delivers(func(d *mail.Delivery) { d.Serial = "000000000002" })[0]
+		claim(s, died, "one")
+		for range 3 {
+			s.pass(time.Minute)
+			s.sends("two")
+			s.ok(s.sender("two").Recover(t.Context(), true))
+		}
+		s.is(died, mail.Sending, "") // the other one may still be at it
+		s.ok(s.sender("one").Recover(t.Context(), true))
+		s.is(died, mail.Unknown, mail.Interrupted)
+		abandoned := s.delivers(func(d *mail.Delivery) { d.Serial = "000000000003" })[0]
+		claim(s, abandoned, "one")
+		s.pass(6 * time.Minute)
+		s.ok(s.sender("two").Recover(t.Context(), false))
+		s.is(abandoned, mail.Unknown, mail.Interrupted)
+		s.sends("two")
+		if got := o.mails(); len(got) != 0 {
+			t.Errorf("sent again without being asked: %+v", got)
+		}
+		for _, id := range []string{broken, died} {
+			_, err := s.outbox.Resend(t.Context(), id)
+			s.ok(err)
+		}
+		_, err := s.outbox.Cancel(t.Context(), abandoned)
+		s.ok(err)
+		s.sends("two")
+		if got := o.mails(); len(got) != 2 {
+			t.Errorf("%d arrived after resending", len(got))
+		}
+		if m := s.is(abandoned, mail.Cancelled, mail.Withdrawn); m.Sealed.KeyID != 0 {
+			t.Error("the body of a cancelled message is still there")
+		}
+		if n := s.actions(); n["mail.unknown INTERRUPTED"] != 3 || n["mail.resend"] != 2 || n["mail.cancel"] != 1 {
+			t.Errorf("%v", n)
+		}
+	})
+}
+
+// claim begins a message as a server does, and goes no further: that server was killed.
+func claim(s *site, id, server string) {
+	s.Helper()
+	m := s.message(id)
+	m.State, m.ClaimedBy, m.ClaimedAt = mail.Sending, server, s.clock()
+	s.ok(s.db.SaveMessage(s.Context(), m, mail.Waiting))
+}
+
+// However many servers send at once, each message arrives once.
+func TestTwoServersSend(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		const n = 40
+		for i := range n {
+			s.delivers(func(d *mail.Delivery) { d.Serial = fmt.Sprintf("%012d", i) })
+		}
+		var servers sync.WaitGroup
+		for _, name := range []string{"one", "two", "three"} {
+			servers.Go(func() {
+				if err := s.sender(name).Once(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		servers.Wait()
+		var ids []string
+		for _, m := range o.mails() {
+			ids = append(ids, m.id)
+		}
+		if slices.Sort(ids); len(ids) != n || len(slices.Compact(ids)) != n {
+			t.Errorf("%d messages arrived, want %d", len(ids), n)
+		}
+		if n := s.actions(); n["mail.sent"] != 40 {
+			t.Errorf("%v", n)
+		}
+	})
+}
+
+// A mail server that cannot be used costs no message a try, is asked more and more seldom, and its trouble is told.
+func TestNoMailServer(t *testing.T) {
+	s := newSite(t, t.TempDir()+"/tallystick.db")
+	o, plain := open(t, true), open(t, false)
+	s.uses(o)
+	id := s.delivers(func(*mail.Delivery) {})[0]
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	s.ok(err)
+	gone.Close()
+	wrong := "another password"
+	for _, tt := range []struct {
+		want   mail.Trouble
+		change func(*mail.Settings)
+	}{
+		{mail.Unreachable, func(m *mail.Settings) { m.Port = gone.Addr().(*net.TCPAddr).Port }},
+		{mail.Untrusted, func(m *mail.Settings) { m.Port, m.CA = o.port, "" }},
+		{mail.NoTLS, func(m *mail.Settings) { m.Port, m.CA = plain.port, o.authority }},
+		{mail.BadLogin, func(m *mail.Settings) { m.Port = o.port }},
+	} {
+		if tt.want == mail.BadLogin {
+			_, err := s.outbox.EditSettings(t.Context(), 0, &wrong, func(*mail.Settings) {})
+			s.ok(err)
+		}
+		s.sets(tt.change)
+		sender := s.sender("one")
+		s.ok(sender.Once(t.Context()))
+		s.ok(sender.Once(t.Context())) // too early
+		if got, err := s.outbox.Settings(t.Context()); got.Trouble != tt.want || !got.TroubleAt.Equal(s.clock()) || err != nil {
+			t.Errorf("trouble %s %v, want %s", got.Trouble, err, tt.want)
+		}
+		if m := s.is(id, mail.Waiting, ""); m.Tries != 0 {
+			t.Errorf("after %s: %+v", tt.want, m)
+		}
+		if trouble, _, err := sender.Test(t.Context(), "admin@example.com"); trouble != tt.want || err != nil {
+			t.Errorf("the test says %s %v, want %s", trouble, err, tt.want)
+		}
+	}
+	if strings.Contains(s.logged.String(), wrong) || !strings.Contains(s.logged.String(), string(mail.BadLogin)) {
+		t.Errorf("logged %s", s.logged.String())
+	}
+	s.uses(o)
+	if trouble, code, err := s.sender("one").Test(t.Context(), "admin@example.com"); trouble != "" || code != 250 || err != nil {
+		t.Errorf("the test says %s %d %v", trouble, code, err)
+	}
+	s.sends("one")
+	s.is(id, mail.Sent, "")
+	if got, err := s.outbox.Settings(t.Context()); got.Trouble != "" || err != nil {
+		t.Errorf("trouble %s %v", got.Trouble, err)
+	}
+}
+
+// Mail that is off or limited waits; what nobody could use any more is not sent.
+func TestWaiting(t *testing.T) {
+	s := newSite(t, t.TempDir()+"/tallystick.db")
+	o := open(t, true)
+	s.uses(o)
+	s.sets(func(m *mail.Settings) { m.PerMinute = 2 })
+	var ids []string
+	for i := range 5 {
+		ids = append(ids, s.delivers(func(d *mail.Delivery) { d.Serial = fmt.Sprintf("%012d", i) })...)
+	}
+	late := s.delivers(func(d *mail.Delivery) {
+		d.Method, d.CTKIPURL, d.ActivationCode, d.ActivationExpires, d.Secret = "ctkip", "https://tokens.example.com/ctkip", "123456789012", s.clock().Add(time.Minute), mail.ByMail
+	})
+	if len(late) != 2 {
+		t.Fatalf("%d messages", len(late))
+	}
+	for n := range 3 {
+		s.sends("one")
+		s.sends("two")
+		if got := len(o.mails()); got != min(5, 2*(n+1)) {
+			t.Errorf("%d sent in minute %d", got, n+1)
+		}
+		s.pass(61 * time.Second)
+	}
+	for _, id := range late {
+		if m := s.is(id, mail.Failed, mail.TooLate); m.Sealed.KeyID != 0 {
+			t.Error("the body of a message that is too late is still there")
+		}
+	}
+	_, err := s.outbox.Resend(t.Context(), late[0])
+	refused(t, err, "CONFLICT")
+	s.sets(func(m *mail.Settings) { m.Enabled = false })
+	_, err = s.deliver(delivery())
+	refused(t, err, "MAIL_OFF")
+	s.pass(mail.Kept + time.Hour)
+	s.ok(s.outbox.Forget(t.Context()))
+	if _, err := s.outbox.Get(t.Context(), ids[0]); err == nil {
+		t.Error("what ended long ago is still there")
+	}
+}
+
+// A server that stops finishes the message that it has begun.
+func TestStopping(t *testing.T) {
+	s := newSite(t, t.TempDir()+"/tallystick.db")
+	o := open(t, true)
+	s.uses(o)
+	ids := append(s.delivers(func(*mail.Delivery) {}), s.delivers(func(d *mail.Delivery) { d.Serial = "000000000002" })...)
+	ctx, stop := context.WithCancel(t.Context())
+	o.says(nil, func() error { stop(); return nil })
+	s.sender("one").Run(ctx)
+	s.is(ids[0], mail.Sent, "")
+	s.is(ids[1], mail.Waiting, "")
+}

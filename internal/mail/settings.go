@@ -1,0 +1,182 @@
+package mail
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/mail"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// A Security is how a connection to the mail server is protected.
+type Security string
+
+// The ways. NoSecurity is for a mail server on this machine.
+const (
+	STARTTLS   Security = "starttls" // required: without it nothing is sent
+	TLS        Security = "tls"      // from the first byte
+	NoSecurity Security = "none"
+)
+
+// Settings say how mail is sent. Each field's comment gives its default.
+type Settings struct {
+	Enabled   bool     // whether anything is sent; what waits goes on waiting. Off
+	Host      string   // the mail server
+	Port      int      // 587 for starttls, 465 for tls, 25 for none
+	Security  Security // starttls
+	CA        string   // PEM of the authorities that its certificate may be signed by; "" for the system's
+	UserName  string   // to log in; "" for not at all
+	Password  bool     // whether there is one, a sealed secret of the deployment
+	From      string   // "Tokens <tokens@example.com>"
+	ReplyTo   string   // "" for none
+	PerMinute int      // messages at most, of all servers together. 600
+	Notify    []string // addresses of administrators who are told when a job is over
+	// ExpiryDays are how many days before the end of a token its user is told, each once. 30 and 7; none for not at all.
+	ExpiryDays []int
+	Version    int // 0 before the first ones
+
+	Trouble   Trouble   // what was wrong with the mail server last; "" if nothing is
+	TroubleAt time.Time // since when
+}
+
+// Bounds.
+const (
+	maxPerMinute  = 60_000
+	maxExpiryDays = 365
+	maxList       = 10
+	maxCA         = 64 << 10 // bytes
+	maxPassword   = 256      // bytes
+)
+
+// Defaults are the settings before there are any.
+func Defaults() Settings {
+	return Settings{Security: STARTTLS, PerMinute: 600, ExpiryDays: []int{30, 7}}
+}
+
+// passwordName is the secret that is the password to log in.
+const passwordName = "mail-password"
+
+var hostForm = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z.-]{0,251}[0-9A-Za-z])?$`)
+
+// complete fills in what follows from the rest, and checks.
+func (s *Settings) complete() error {
+	if s.Port == 0 {
+		s.Port = map[Security]int{STARTTLS: 587, TLS: 465, NoSecurity: 25}[s.Security]
+	}
+	ip := net.ParseIP(s.Host)
+	switch {
+	case s.Enabled && (s.Host == "" || s.From == ""):
+		return fault.New(fault.Invalid, "mail takes a mail server (host) and an address that it comes from")
+	case s.Host != "" && ip == nil && !hostForm.MatchString(s.Host):
+		return fault.New(fault.Invalid, "the mail server is a host name or an address, without port")
+	case s.Port < 1 || s.Port > 65535:
+		return fault.New(fault.Invalid, "a port lies between 1 and 65535")
+	case !slices.Contains([]Security{STARTTLS, TLS, NoSecurity}, s.Security):
+		return fault.New(fault.Invalid, "a connection is secured by starttls or tls, or by none")
+	case s.Security == NoSecurity && s.Host != "" && s.Host != "localhost" && !ip.IsLoopback():
+		return fault.New(fault.Invalid, "without TLS mail goes to a mail server on this machine only: secrets could be read on the way")
+	case len(s.CA) > maxCA || s.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(s.CA)):
+		return fault.New(fault.Invalid, "certificate authorities are certificates in PEM, up to 64 KB")
+	case s.PerMinute < 1 || s.PerMinute > maxPerMinute:
+		return fault.New(fault.Invalid, "mail is limited to 1 to %d messages a minute", maxPerMinute)
+	case len(s.UserName) > 256 || strings.ContainsAny(s.UserName, "\r\n\x00"):
+		return fault.New(fault.Invalid, "a user name takes up to 256 bytes on one line")
+	case len(s.Notify) > maxList || len(s.ExpiryDays) > maxList:
+		return fault.New(fault.Invalid, "name at most %d addresses, and %d numbers of days", maxList, maxList)
+	}
+	for _, address := range append([]string{s.From, s.ReplyTo}, s.Notify...) {
+		if _, err := mail.ParseAddress(address); address != "" && err != nil {
+			return fault.New(fault.Invalid, "a mail address looks like tokens@example.com, or Tokens <tokens@example.com>")
+		}
+	}
+	for _, days := range s.ExpiryDays {
+		if days < 1 || days > maxExpiryDays {
+			return fault.New(fault.Invalid, "users are told 1 to %d days before a token ends", maxExpiryDays)
+		}
+	}
+	slices.Sort(s.ExpiryDays)
+	s.ExpiryDays = slices.Compact(s.ExpiryDays)
+	slices.Reverse(s.ExpiryDays)
+	return nil
+}
+
+func (s *Settings) details() audit.Details {
+	return audit.Details{
+		"enabled": s.Enabled, "host": s.Host, "port": s.Port, "security": s.Security, "own_ca": s.CA != "", "user_name": s.UserName, "from": s.From,
+		"reply_to": s.ReplyTo, "per_minute": s.PerMinute, "notify": s.Notify, "expiry_days": s.ExpiryDays,
+	}
+}
+
+// Settings returns the settings, or the defaults before there are any.
+func (o *Outbox) Settings(ctx context.Context) (Settings, error) {
+	s, err := o.Store.MailSettings(ctx)
+	if errors.Is(err, fault.NotFound) {
+		return Defaults(), nil
+	}
+	return s, err
+}
+
+// EditSettings runs change on the settings and saves them, in one transaction. A password that is not nil replaces the one there was; "" is
+// none. If version is not 0, the settings must still be at it: else [fault.Conflict].
+func (o *Outbox) EditSettings(ctx context.Context, version int, password *string, change func(*Settings)) (Settings, error) {
+	var after Settings
+	err := o.Store.Transact(ctx, func(ctx context.Context) error {
+		before, err := o.Settings(ctx)
+		if err != nil {
+			return err
+		}
+		if version != 0 && before.Version != version {
+			return fault.New(fault.Conflict, "the mail settings were changed meanwhile: read them again")
+		}
+		after = before
+		if change(&after); after.Security != before.Security && after.Port == before.Port {
+			after.Port = 0 // the usual one of the new way
+		}
+		after.Version, after.Password = before.Version, before.Password
+		if password != nil {
+			after.Password = *password != ""
+			if err := o.keepPassword(ctx, *password); err != nil {
+				return err
+			}
+		}
+		if err := after.complete(); err != nil {
+			return err
+		}
+		after.Trouble, after.TroubleAt = "", time.Time{}
+		if err := o.Store.SaveMailSettings(ctx, after); err != nil {
+			return err
+		}
+		after.Version++
+		details := audit.Details{"before": before.details(), "after": after.details(), "password_changed": password != nil}
+		return o.Store.Record(ctx, audit.New(ctx, o.Now(), "mail.settings", "mail:settings", details))
+	})
+	return after, err
+}
+
+// keepPassword replaces the password to log in; "" is none.
+func (o *Outbox) keepPassword(ctx context.Context, password string) error {
+	if len(password) > maxPassword || strings.ContainsAny(password, "\r\n\x00") {
+		return fault.New(fault.Invalid, "a password takes up to %d bytes on one line", maxPassword)
+	}
+	if err := o.Keys.DropSecret(ctx, passwordName); err != nil || password == "" {
+		return err
+	}
+	_, err := o.Keys.Secret(ctx, passwordName, func() ([]byte, error) { return []byte(password), nil })
+	return err
+}
+
+// Ready refuses when mail is off.
+func (o *Outbox) Ready(ctx context.Context) error {
+	s, err := o.Settings(ctx)
+	if err == nil && !s.Enabled {
+		err = fault.New(fault.MailOff, "mail is off: 'tallystick mail settings edit --host HOST --from ADDRESS --enable' sets it up")
+	}
+	return err
+}

@@ -1,0 +1,233 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/mail"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+const (
+	mailSettingsColumns columns = "enabled, host, port, security, ca, user_name, password, mail_from, reply_to, per_minute, notify, expiry_days, version, trouble, trouble_at"
+	mailTemplateColumns columns = "event, profile, subject, text, html"
+	mailMessageColumns  columns = "id, event, user_id, serial, recipient, job, state, key_id, sealed, created_at, next_at, expires_at, tries, claimed_by, claimed_at, " +
+		"ended_at, code, trouble"
+)
+
+func scanMailSettings(r row) (s mail.Settings, err error) {
+	var notify, days string
+	err = r.Scan(&s.Enabled, &s.Host, &s.Port, &s.Security, &s.CA, &s.UserName, &s.Password, &s.From, &s.ReplyTo, &s.PerMinute, &notify, &days, &s.Version,
+		&s.Trouble, moment(&s.TroubleAt))
+	if err != nil {
+		return s, err
+	}
+	return s, errors.Join(json.Unmarshal([]byte(notify), &s.Notify), json.Unmarshal([]byte(days), &s.ExpiryDays))
+}
+
+// MailSettings returns the settings; [fault.NotFound] before the first ones. Within a transaction the row is locked for change.
+func (db *DB) MailSettings(ctx context.Context) (mail.Settings, error) {
+	missing := fault.New(fault.NotFound, "there are no mail settings yet")
+	return one(ctx, db, missing, scanMailSettings, "SELECT "+string(mailSettingsColumns)+" FROM mail_settings WHERE id = 1"+db.locked(ctx))
+}
+
+// SaveMailSettings stores settings whose Version is still s.Version, and counts it up; else [fault.Conflict].
+func (db *DB) SaveMailSettings(ctx context.Context, s mail.Settings) error {
+	stale := fault.New(fault.Conflict, "the mail settings were changed meanwhile: read them again")
+	notify, err := json.Marshal(s.Notify)
+	days, wrong := json.Marshal(s.ExpiryDays)
+	if err := errors.Join(err, wrong); err != nil {
+		return err
+	}
+	read := s.Version
+	values := []any{s.Enabled, s.Host, s.Port, s.Security, s.CA, s.UserName, s.Password, s.From, s.ReplyTo, s.PerMinute, string(notify), string(days), read + 1,
+		s.Trouble, micros(s.TroubleAt)}
+	if read == 0 {
+		return db.change(ctx, stale, "INSERT INTO mail_settings ("+string(mailSettingsColumns)+", id) VALUES ("+places(16)+") ON CONFLICT DO NOTHING", append(values, 1)...)
+	}
+	return db.change(ctx, stale, mailSettingsColumns.update("mail_settings", "version = $16"), append(values, read)...)
+}
+
+// NoteMailTrouble keeps what is wrong with the mail server, "" for nothing.
+func (db *DB) NoteMailTrouble(ctx context.Context, t mail.Trouble, at time.Time) error {
+	_, err := db.exec(ctx, "UPDATE mail_settings SET trouble = $1, trouble_at = $2", t, micros(at))
+	return err
+}
+
+// MailTemplates lists the templates that replace built-in ones.
+func (db *DB) MailTemplates(ctx context.Context) ([]mail.Template, error) {
+	scan := func(r row) (t mail.Template, err error) {
+		err = r.Scan(&t.Event, &t.Profile, &t.Subject, &t.Text, &t.HTML)
+		return t, err
+	}
+	return list(ctx, db, scan, "SELECT "+string(mailTemplateColumns)+" FROM mail_template ORDER BY event, profile")
+}
+
+// SaveMailTemplate stores a template.
+func (db *DB) SaveMailTemplate(ctx context.Context, t mail.Template) error {
+	_, err := db.exec(ctx, "INSERT INTO mail_template ("+string(mailTemplateColumns)+") VALUES ("+places(5)+") ON CONFLICT (event, profile) DO UPDATE SET"+
+		" subject = excluded.subject, text = excluded.text, html = excluded.html", t.Event, t.Profile, t.Subject, t.Text, t.HTML)
+	return err
+}
+
+// DeleteMailTemplate removes one; [fault.NotFound].
+func (db *DB) DeleteMailTemplate(ctx context.Context, e mail.Event, profile string) error {
+	missing := fault.New(fault.NotFound, "this template of event %s is the one that it would go back to", e)
+	return db.change(ctx, missing, "DELETE FROM mail_template WHERE event = $1 AND profile = $2", e, profile)
+}
+
+func messageValues(m mail.Message) []any {
+	return []any{m.ID, m.Event, orNull(m.UserID), orNull(m.Serial), m.Recipient, orNull(m.Job), m.State, orNull(m.Sealed.KeyID), bytesOrNull(m.Sealed.Blob),
+		micros(m.CreatedAt), micros(m.NextAt), micros(m.ExpiresAt), m.Tries, m.ClaimedBy, micros(m.ClaimedAt), micros(m.EndedAt), m.Code, m.Trouble}
+}
+
+func scanMessage(r row) (m mail.Message, err error) {
+	err = r.Scan(&m.ID, &m.Event, orZero(&m.UserID), orZero(&m.Serial), &m.Recipient, orZero(&m.Job), &m.State, orZero(&m.Sealed.KeyID), &m.Sealed.Blob,
+		moment(&m.CreatedAt), moment(&m.NextAt), moment(&m.ExpiresAt), &m.Tries, &m.ClaimedBy, moment(&m.ClaimedAt), moment(&m.EndedAt), &m.Code, &m.Trouble)
+	return m, err
+}
+
+const selectMessage = "SELECT " + string(mailMessageColumns) + " FROM mail_message"
+
+// AddMessages stores new messages.
+func (db *DB) AddMessages(ctx context.Context, all []mail.Message) error {
+	taken := fault.New(fault.Conflict, "there is a message with this ID already")
+	statements := make([]statement, len(all))
+	for i, m := range all {
+		statements[i] = statement{mailMessageColumns.insert("mail_message"), messageValues(m), 1, taken}
+	}
+	return db.batch(ctx, statements)
+}
+
+// Message returns a message; [fault.NotFound]. Within a transaction the row is locked for change.
+func (db *DB) Message(ctx context.Context, id string) (mail.Message, error) {
+	return one(ctx, db, fault.New(fault.NotFound, "there is no message %q", id), scanMessage, selectMessage+" WHERE id = $1"+db.locked(ctx), id)
+}
+
+// Messages lists messages, the newest first.
+func (db *DB) Messages(ctx context.Context, f mail.Filter) ([]mail.Message, error) {
+	var c conditions
+	for column, value := range map[string]string{"state": string(f.State), "user_id": f.UserID, "serial": f.Serial} {
+		if value != "" {
+			c.and(column+" = $%d", value)
+		}
+	}
+	if f.Before != "" {
+		c.and("id < $%d", f.Before)
+	}
+	return list(ctx, db, scanMessage, selectMessage+c.clause("id DESC", f.Limit), c.args...)
+}
+
+// DueMessage returns, and within a transaction locks, a waiting message whose time has come and that nobody else has locked;
+// [fault.NotFound].
+func (db *DB) DueMessage(ctx context.Context, now time.Time) (mail.Message, error) {
+	lock := ""
+	if db.current(ctx) != nil {
+		lock = db.locksFree()
+	}
+	return one(ctx, db, fault.New(fault.NotFound, "no message is due"), scanMessage,
+		selectMessage+" WHERE state = 'waiting' AND next_at <= $1 ORDER BY next_at, id LIMIT 1"+lock, micros(now))
+}
+
+// SaveMessage stores a message that was in a state; else [fault.Conflict].
+func (db *DB) SaveMessage(ctx context.Context, m mail.Message, was mail.State) error {
+	stale := fault.New(fault.Conflict, "message %s is not %s any more", m.ID, was)
+	return db.change(ctx, stale, mailMessageColumns.update("mail_message", "id = $19 AND state = $20"), append(messageValues(m), m.ID, was)...)
+}
+
+// MessagesClaimed is how many messages were begun since a moment.
+func (db *DB) MessagesClaimed(ctx context.Context, since time.Time) (int, error) {
+	n, err := one(ctx, db, nil, number, "SELECT COUNT(*) FROM mail_message WHERE claimed_at > $1", micros(since))
+	return int(n), err
+}
+
+// ClaimedMessages returns messages that are being sent: by a server, or since before a moment by anybody.
+func (db *DB) ClaimedMessages(ctx context.Context, server string, before time.Time) ([]mail.Message, error) {
+	return list(ctx, db, scanMessage, selectMessage+" WHERE state = 'sending' AND (claimed_by = $1 OR claimed_at < $2) ORDER BY id"+db.locked(ctx), server, micros(before))
+}
+
+// CancelMessages cancels what waits, failed or is unknown about tokens, for a reason, and erases the bodies.
+func (db *DB) CancelMessages(ctx context.Context, serials []string, why mail.Trouble, at time.Time) error {
+	for some := range slices.Chunk(serials, chunk) {
+		among, args := db.among(3, anys(some))
+		if _, err := db.exec(ctx, "UPDATE mail_message SET state = 'cancelled', trouble = $1, ended_at = $2, key_id = NULL, sealed = NULL"+
+			" WHERE state IN ('waiting', 'failed', 'unknown') AND serial "+among, append([]any{why, micros(at)}, args...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// destroyMail does the same to what may hold a seed that is gone. Nobody says when; such messages are forgotten by their beginning.
+func (db *DB) destroyMail(ctx context.Context, serials []string) error {
+	among, args := db.among(2, anys(serials))
+	_, err := db.exec(ctx, "UPDATE mail_message SET state = 'cancelled', trouble = $1, ended_at = created_at, key_id = NULL, sealed = NULL"+
+		" WHERE state IN ('waiting', 'failed', 'unknown') AND serial "+among, append([]any{mail.Superseded}, args...)...)
+	return err
+}
+
+// DropMessages removes what ended before a moment.
+func (db *DB) DropMessages(ctx context.Context, before time.Time) (int, error) {
+	return db.exec(ctx, "DELETE FROM mail_message WHERE ended_at < $1", micros(before))
+}
+
+// selectHolder reads tokens with their users. Who was given a token waits until the new seed is confirmed.
+const selectHolder = "SELECT t.serial, t.profile, COALESCE(p.device_type, ''), t.effective_expiry, u.id, u.name, u.mail, t.distribution" +
+	" FROM token AS t JOIN user_account AS u ON u.id = t.user_id LEFT JOIN profile AS p ON p.name = t.profile WHERE "
+
+func scanHolder(r row) (h mail.Holder, err error) {
+	var state token.Distribution
+	err = r.Scan(&h.Serial, orZero(&h.Profile), &h.DeviceType, moment(&h.Expiry), &h.UserID, &h.UserName, &h.Mail, &state)
+	h.Waiting = state != token.NotDistributed && state != token.Confirmed
+	return h, err
+}
+
+// Holders returns tokens that are assigned, with who holds them; what is not there is left out.
+func (db *DB) Holders(ctx context.Context, serials []string) ([]mail.Holder, error) {
+	var all []mail.Holder
+	for some := range slices.Chunk(serials, chunk) {
+		among, args := db.among(1, anys(some))
+		found, err := list(ctx, db, scanHolder, selectHolder+"t.serial "+among+" ORDER BY t.serial", args...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// ExpiringHolders returns up to limit tokens in use that end between two moments, of users with an address who were not told yet that
+// there are so many days left, or less.
+func (db *DB) ExpiringHolders(ctx context.Context, from, to time.Time, days, limit int) ([]mail.Holder, error) {
+	return list(ctx, db, scanHolder, selectHolder+"t.effective_expiry > $1 AND t.effective_expiry <= $2 AND t.enabled AND u.enabled AND u.mail <> ''"+
+		" AND t.distribution <> 'not_distributed' AND NOT EXISTS (SELECT 1 FROM mail_notice AS n WHERE n.serial = t.serial AND n.expiry = t.effective_expiry AND n.days <= $3)"+
+		" ORDER BY t.effective_expiry, t.serial LIMIT $4", micros(from), micros(to), days, limit)
+}
+
+// AddNotices notes that users were told of so many days left until the end of tokens; [fault.Conflict] if another server did.
+func (db *DB) AddNotices(ctx context.Context, tokens []mail.Holder, days int) error {
+	statements := make([]statement, len(tokens))
+	for i, h := range tokens {
+		statements[i] = statement{"INSERT INTO mail_notice (serial, expiry, days) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+			[]any{h.Serial, micros(h.Expiry), days}, 1, fault.New(fault.Conflict, "another server tells of token %s", h.Serial)}
+	}
+	return db.batch(ctx, statements)
+}
+
+// RemindedSince returns which of some tokens users were reminded of after a moment.
+func (db *DB) RemindedSince(ctx context.Context, serials []string, since time.Time) ([]string, error) {
+	var all []string
+	for some := range slices.Chunk(serials, chunk) {
+		among, args := db.among(2, anys(some))
+		found, err := list(ctx, db, text, "SELECT DISTINCT serial FROM mail_message WHERE event = 'reminder' AND created_at > $1 AND serial "+among, append([]any{micros(since)}, args...)...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}

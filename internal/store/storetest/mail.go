@@ -1,0 +1,196 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/mail"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+func outgoing(id, serial string) mail.Message {
+	return mail.Message{
+		ID: id, Event: mail.Distribution, UserID: "alice", Serial: serial, Recipient: "alice@example.com", Job: "j", State: mail.Waiting,
+		Sealed: seed.Sealed{KeyID: 1, Blob: []byte("body of " + id)}, CreatedAt: start, NextAt: start, ExpiresAt: start.Add(time.Hour),
+	}
+}
+
+func mails(t *testing.T, s fixture) {
+	ctx := t.Context()
+	a, b, c := outgoing("a", "1"), outgoing("b", "2"), outgoing("c", "")
+	b.NextAt, c.UserID, c.Job = start.Add(time.Minute), "", ""
+	ok(t, s.AddMessages(ctx, []mail.Message{a, b, c}))
+	refused(t, s.AddMessages(ctx, []mail.Message{outgoing("d", ""), a}), fault.Conflict)
+	got, err := s.Message(ctx, "a")
+	same(t, must(t, got, err), a)
+	_, err = s.Message(ctx, "d")
+	refused(t, err, fault.NotFound)
+	got, err = s.DueMessage(ctx, start)
+	same(t, must(t, got, err), a)
+	_, err = s.DueMessage(ctx, start.Add(-1*time.Second))
+	refused(t, err, fault.NotFound)
+
+	a.State, a.Sealed, a.Tries, a.ClaimedBy, a.ClaimedAt, a.EndedAt, a.Code = mail.Sent, seed.Sealed{}, 2, "one", start, start.Add(time.Second), 250
+	refused(t, s.SaveMessage(ctx, a, mail.Sending), fault.Conflict)
+	ok(t, s.SaveMessage(ctx, a, mail.Waiting))
+	for _, tt := range []struct {
+		filter mail.Filter
+		want   []mail.Message
+	}{
+		{mail.Filter{}, []mail.Message{c, b, a}}, {mail.Filter{Limit: 2}, []mail.Message{c, b}}, {mail.Filter{Before: "b"}, []mail.Message{a}},
+		{mail.Filter{State: mail.Sent}, []mail.Message{a}}, {mail.Filter{UserID: "alice", Limit: 1}, []mail.Message{b}}, {mail.Filter{Serial: "2"}, []mail.Message{b}},
+	} {
+		all, err := s.Messages(ctx, tt.filter)
+		same(t, must(t, all, err), tt.want)
+	}
+	n, err := s.MessagesClaimed(ctx, start.Add(-time.Second))
+	same(t, must(t, n, err), 1)
+	n, err = s.MessagesClaimed(ctx, start)
+	same(t, must(t, n, err), 0)
+
+	ok(t, s.CancelMessages(ctx, []string{"1", "2"}, mail.Superseded, start))
+	b.State, b.Trouble, b.EndedAt, b.Sealed = mail.Cancelled, mail.Superseded, start, seed.Sealed{}
+	got, err = s.Message(ctx, "b")
+	same(t, must(t, got, err), b)
+	got, err = s.Message(ctx, "a")
+	same(t, must(t, got, err), a)
+	n, err = s.DropMessages(ctx, start.Add(time.Millisecond))
+	same(t, must(t, n, err), 1)
+
+	c.State, c.ClaimedBy, c.ClaimedAt = mail.Sending, "one", start
+	ok(t, s.SaveMessage(ctx, c, mail.Waiting))
+	for _, tt := range []struct {
+		server string
+		before time.Time
+		want   int
+	}{{"one", start, 1}, {"two", start, 0}, {"", start.Add(time.Second), 1}} {
+		claimed, err := s.ClaimedMessages(ctx, tt.server, tt.before)
+		same(t, len(must(t, claimed, err)), tt.want)
+	}
+}
+
+// However many servers begin messages at once, each is begun by one.
+func mailsAreBegunOnce(t *testing.T, s fixture) {
+	ctx := t.Context()
+	const n = 20
+	for i := range n {
+		ok(t, s.AddMessages(ctx, []mail.Message{outgoing(fmt.Sprintf("%02d", i), "")}))
+	}
+	var mu sync.Mutex
+	var begun []string
+	var servers sync.WaitGroup
+	for server := range 4 {
+		servers.Go(func() {
+			for {
+				var m mail.Message
+				err := s.Transact(ctx, func(ctx context.Context) (err error) {
+					if m, err = s.DueMessage(ctx, start); err != nil {
+						return err
+					}
+					m.State, m.ClaimedBy, m.ClaimedAt = mail.Sending, fmt.Sprint(server), start
+					return s.SaveMessage(ctx, m, mail.Waiting)
+				})
+				if fault.CodeOf(err) == fault.NotFound {
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				begun = append(begun, m.ID)
+				mu.Unlock()
+			}
+		})
+	}
+	servers.Wait()
+	if slices.Sort(begun); len(begun) != n || len(slices.Compact(begun)) != n {
+		t.Errorf("begun %v", begun)
+	}
+}
+
+func mailSettings(t *testing.T, s fixture) {
+	ctx := t.Context()
+	_, err := s.MailSettings(ctx)
+	refused(t, err, fault.NotFound)
+	m := mail.Settings{
+		Enabled: true, Host: "mail.example.com", Port: 587, Security: mail.STARTTLS, CA: "pem", UserName: "tokens", Password: true, From: "a@example.com",
+		ReplyTo: "b@example.com", PerMinute: 60, Notify: []string{"c@example.com"}, ExpiryDays: []int{30, 7},
+	}
+	ok(t, s.SaveMailSettings(ctx, m))
+	refused(t, s.SaveMailSettings(ctx, m), fault.Conflict)
+	m.Version = 1
+	got, err := s.MailSettings(ctx)
+	same(t, must(t, got, err), m)
+	ok(t, s.NoteMailTrouble(ctx, mail.Unreachable, start))
+	m.Trouble, m.TroubleAt, m.Port = mail.Unreachable, start, 25
+	ok(t, s.SaveMailSettings(ctx, m))
+	m.Version = 2
+	got, err = s.MailSettings(ctx)
+	same(t, must(t, got, err), m)
+
+	one := mail.Template{Event: mail.Expiry, Subject: "s", Text: "t", HTML: "h"}
+	own := mail.Template{Event: mail.Expiry, Profile: "phone", Subject: "s", Text: "t"}
+	ok(t, s.SaveMailTemplate(ctx, own))
+	ok(t, s.SaveMailTemplate(ctx, one))
+	own.Text = "other"
+	ok(t, s.SaveMailTemplate(ctx, own))
+	all, err := s.MailTemplates(ctx)
+	same(t, must(t, all, err), []mail.Template{one, own})
+	ok(t, s.DeleteMailTemplate(ctx, mail.Expiry, "phone"))
+	refused(t, s.DeleteMailTemplate(ctx, mail.Expiry, "phone"), fault.NotFound)
+}
+
+func expiryNotices(t *testing.T, s fixture) {
+	ctx := t.Context()
+	s.addUser(t, "alice")
+	u, err := s.User(ctx, "alice")
+	ok(t, err)
+	u.Mail = "alice@example.com"
+	ok(t, s.SaveUser(ctx, u))
+	s.addUser(t, "bob") // has no address
+	hold := func(n int, user string, ends time.Time, state token.Distribution) {
+		r := made(n)
+		r.UserID, r.Enabled, r.EffectiveExpiry, r.Distribution = user, true, ends, state
+		s.add(t, r)
+	}
+	hold(1, "alice", day(5), token.Confirmed)
+	hold(2, "alice", day(3), token.Issued)
+	hold(3, "alice", day(40), token.Confirmed) // later
+	hold(4, "alice", day(-1), token.Confirmed) // over
+	hold(5, "alice", day(5), token.NotDistributed)
+	hold(6, "bob", day(5), token.Confirmed)
+	expiring := func(days int) []string {
+		t.Helper()
+		found, err := s.ExpiringHolders(ctx, day(0), day(days), days, 10)
+		var serials []string
+		for _, h := range must(t, found, err) {
+			serials = append(serials, h.Serial)
+		}
+		return serials
+	}
+	same(t, expiring(7), []string{"000000000002", "000000000001"})
+	held, err := s.Holders(ctx, []string{"000000000001", "000000000002", "000000000099"})
+	if len(must(t, held, err)) != 2 || held[0].Waiting || !held[1].Waiting || held[0].Mail != "alice@example.com" || held[0].UserID != "alice" || !held[0].Expiry.Equal(day(5)) {
+		t.Errorf("held %+v", held)
+	}
+	ok(t, s.AddNotices(ctx, held[:1], 7))
+	refused(t, s.AddNotices(ctx, held, 7), fault.Conflict)
+	same(t, expiring(7), []string{"000000000002"})
+	same(t, expiring(30), []string{"000000000002"}) // who was told of 7 days is not told of 30
+	ok(t, s.AddNotices(ctx, held[1:], 30))
+	same(t, expiring(30), []string(nil))
+	same(t, expiring(7), []string{"000000000002"}) // but the other way round
+
+	reminder := outgoing("r", "000000000002")
+	reminder.Event = mail.Reminder
+	ok(t, s.AddMessages(ctx, []mail.Message{reminder}))
+	reminded, err := s.RemindedSince(ctx, []string{"000000000001", "000000000002"}, start.Add(-time.Second))
+	same(t, must(t, reminded, err), []string{"000000000002"})
+}
