@@ -58,7 +58,7 @@ func (r *round) before(j *job) (Decision, bool) {
 		return Decision{}, false
 	}
 	for _, t := range s.tokens {
-		for _, number := range numbers(&t.token) {
+		for _, number := range numbers(t.token) {
 			if hasMark(t.generation(number).Accepted, j.key, r.now) {
 				return r.accepted(&Attempt{}, s, t), true
 			}

@@ -9,8 +9,8 @@ import (
 	"github.com/tallystick/tallystick/securid"
 )
 
-// chainsKept bounds how many tokens' key chains are remembered: about 3 KB each.
-const chainsKept = 8192
+// chainsKept bounds how many tokens' key chains are remembered: about 3 KB each, 50 MB in all.
+const chainsKept = 16384
 
 // chains remembers the key chains of tokens that were used last, so that an answer costs neither the unsealing of a seed
 // nor the keys of the hour. They are as secret as the seeds. One is found only under its seed's fingerprint, so a new seed

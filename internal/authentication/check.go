@@ -93,7 +93,7 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		if t.token.SwitchOverIfDue(r.now) {
 			r.change(t)
 		}
-		if state := unusable(&t.token, r.now); state != "" {
+		if state := unusable(t.token, r.now); state != "" {
 			if v.reason == NoToken {
 				v.reason = state
 			}
@@ -152,12 +152,12 @@ func (r *round) tryToken(t *tokenState, passcode string) (verdict, error) {
 	if v.reason == "" {
 		return v, nil
 	}
-	for _, number := range numbers(&t.token) {
+	for _, number := range numbers(t.token) {
 		m, err := r.match(t, number, passcode)
 		if err != nil {
 			return v, err
 		}
-		if m.reason == "" && r.lost(&t.token, t.generation(number)) {
+		if m.reason == "" && r.lost(t.token, t.generation(number)) {
 			m.reason = TokenLost
 		}
 		if m.reason == "" {
@@ -192,7 +192,7 @@ func (r *round) need(_ *subject, v verdict) Result {
 		return NewPIN
 	case v.emergency != nil: // there is no next tokencode to ask for
 		return Accepted
-	case v.far, NextTokencodeDue(&v.token.token, r.policy.Token):
+	case v.far, NextTokencodeDue(v.token.token, r.policy.Token):
 		return NextTokencode
 	case r.needsPIN(v):
 		return NewPIN
@@ -216,7 +216,7 @@ func (r *round) claim(j *job, v verdict) {
 
 // accept claims the code and ends the attempt well.
 func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) error {
-	t := &v.token.token
+	t := v.token.token
 	if v.emergency != nil {
 		r.useEmergency(j, v)
 		t.Current.BadPasscodes = 0
@@ -249,7 +249,7 @@ func (r *round) accepted(a *Attempt, s *subject, t *tokenState) Decision {
 // prove notes that the user holds the seed of a generation: a delivery is confirmed, and a pending generation
 // becomes the current one.
 func (r *round) prove(j *job, v verdict) {
-	t := &v.token.token
+	t := v.token.token
 	switched := t.Current.Number != v.number && t.SwitchOver()
 	if t.Current.Number == t.LastNumber && t.Distribution == token.Issued {
 		t.Distribution, t.ConfirmedAt = token.Confirmed, r.now

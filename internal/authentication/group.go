@@ -274,7 +274,7 @@ func (r *round) run(j *job) error {
 // write stores everything that the round decided.
 func (r *round) write() error {
 	for _, t := range r.changed {
-		if err := r.engine.Store.SaveToken(r.ctx, t.token); err != nil {
+		if err := r.engine.Store.SaveToken(r.ctx, *t.token); err != nil {
 			return err
 		}
 		t.saved()

@@ -165,7 +165,7 @@ func (r *round) lost(t *token.Token, g *token.Generation) bool {
 
 // turnUp notes that a token which was said to be lost, or its new seed, made a code that was accepted.
 func (r *round) turnUp(j *job, v verdict) {
-	t := &v.token.token
+	t := v.token.token
 	for _, action := range found(t) {
 		r.change(v.token)
 		r.record(j, action, "token:"+t.Serial, "", audit.Details{"user": t.UserID, "because": "the token was used"})
@@ -225,7 +225,7 @@ func (r *round) matchEmergency(t *tokenState, passcode string) verdict {
 
 // useEmergency uses a code up, if it is one of a set.
 func (r *round) useEmergency(j *job, v verdict) {
-	t := &v.token.token
+	t := v.token.token
 	e := t.Emergency
 	v.emergency.Used = e.Kind == token.CodeSet
 	e.LastUsedAt = r.now

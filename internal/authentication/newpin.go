@@ -16,7 +16,7 @@ func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
 	if v.emergency == nil {
 		r.prove(j, v)
 	}
-	t := &v.token.token
+	t := v.token.token
 	a.state.Serial, a.state.Generation, a.state.Interval = t.Serial, v.number, v.interval
 	a.state.Former = t.PIN.Hash
 	r.record(j, "pin.ask", "token:"+t.Serial, "", audit.Details{"user": s.UserID, "creation": r.policy.Token.PINCreation})
@@ -47,7 +47,7 @@ func (r *round) rulesFor(t *token.Token, g *token.Generation) pin.Rules {
 // rules are what an attempt tells of the PIN that it asks for.
 func (r *round) rules(a *Attempt) PINRules {
 	t := r.subjects[a.UserID].holding(a.state.Serial)
-	rules := r.rulesFor(&t.token, t.generation(a.state.Generation))
+	rules := r.rulesFor(t.token, t.generation(a.state.Generation))
 	p := PINRules{Alphanumeric: rules.Alphanumeric(), Creation: string(r.policy.Token.PINCreation)}
 	p.Min, p.Max = rules.Lengths()
 	return p
@@ -80,7 +80,7 @@ func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer)
 		return r.keepPIN(j, a, t)
 	}
 	g := t.generation(a.state.Generation)
-	hash, err := r.rulesFor(&t.token, g).New(in.Text)
+	hash, err := r.rulesFor(t.token, g).New(in.Text)
 	var refused *fault.Error
 	if errors.As(err, &refused) {
 		return r.rejectPIN(j, a, s, t, in.Source, refused.Message)
@@ -99,7 +99,7 @@ func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer)
 // showPIN makes a PIN for the user to see once.
 func (r *round) showPIN(j *job, a *Attempt, t *tokenState) error {
 	g := t.generation(a.state.Generation)
-	rules := r.rulesFor(&t.token, g)
+	rules := r.rulesFor(t.token, g)
 	made, err := rules.Generate()
 	if err != nil {
 		return err

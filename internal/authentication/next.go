@@ -93,8 +93,8 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 	case t.generation(a.state.Generation) == nil:
 		reason = NoToken // it has another seed meanwhile
 	default:
-		if reason = unusable(&t.token, r.now); reason == "" {
-			reason = r.stillHolds(a, &t.token, t.generation(a.state.Generation))
+		if reason = unusable(t.token, r.now); reason == "" {
+			reason = r.stillHolds(a, t.token, t.generation(a.state.Generation))
 		}
 	}
 	if reason == "" {
@@ -109,7 +109,7 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 	g := t.generation(a.state.Generation)
 	want := a.state.Interval + 1
 	right := false
-	err := r.codes(&t.token, g, func(c *securid.Chain) {
+	err := r.codes(t.token, g, func(c *securid.Chain) {
 		code := c.At(want)
 		right = sameCode(in.Text, securid.Format(code, g.Settings.Digits)) || r.engine.fits(t.as(g.Number), g.Settings, in.Text, code) == ""
 	})

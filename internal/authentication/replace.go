@@ -10,7 +10,7 @@ import (
 // takeOver ends the token that one replaces which was just accepted: it is unassigned, or deleted if the policy says so
 // (section 11.2). That is written at once, in the transaction of the acceptance.
 func (r *round) takeOver(j *job, s *subject, v verdict) error {
-	t := &v.token.token
+	t := v.token.token
 	if t.Replaces == "" {
 		return nil
 	}
@@ -45,7 +45,7 @@ func (r *round) takeOver(j *job, s *subject, v verdict) error {
 // retire takes a token from its user. What the round accepted of it before is written first: whoever gets the token next
 // must not find a code of it unused.
 func (r *round) retire(original *tokenState, deleted bool) error {
-	store, o := r.engine.Store, &original.token
+	store, o := r.engine.Store, original.token
 	if deleted {
 		return store.DeleteToken(r.ctx, o.Serial)
 	}

@@ -45,7 +45,7 @@ func (e *Engine) Resync(ctx context.Context, serial, first, second string) error
 
 func (r *round) resync(j *job, s *subject, t *tokenState, first, second string) error {
 	var refusal error
-	for _, number := range numbers(&t.token) {
+	for _, number := range numbers(t.token) {
 		at, err := r.successive(t, number, plainCode(first), plainCode(second))
 		if err == nil {
 			r.resynced(j, s, t, number, at)
@@ -77,11 +77,11 @@ func (r *round) resynced(j *job, s *subject, t *tokenState, number int, at int64
 // successive is the interval of the first of two codes of a generation, of which the second is the next.
 func (r *round) successive(t *tokenState, number int, first, second string) (at int64, err error) {
 	g := t.generation(number)
-	one, err := codeNumber(&t.token, g, first)
+	one, err := codeNumber(t.token, g, first)
 	if err != nil {
 		return 0, err
 	}
-	two, err := codeNumber(&t.token, g, second)
+	two, err := codeNumber(t.token, g, second)
 	if err != nil {
 		return 0, err
 	}
@@ -89,7 +89,7 @@ func (r *round) successive(t *tokenState, number int, first, second string) (at 
 	large, beyond := intervals(r.policy.Token.WindowLarge, g), intervals(resyncBeyond, g)
 	var near, before, after pair
 	merged := false
-	err = r.codes(&t.token, g, func(c *securid.Chain) {
+	err = r.codes(t.token, g, func(c *securid.Chain) {
 		near = findPair(c, one, two, here-large, here+large, here)
 		if near.found || near.first && near.second {
 			return

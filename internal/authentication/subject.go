@@ -41,9 +41,9 @@ func (s *subject) holding(serial string) *tokenState {
 
 // A tokenState is a token while a round decides.
 type tokenState struct {
-	token   token.Token
-	before  [2]reading // of its generations; the second may be none
-	changed bool       // more than clocks
+	token   *token.Token // of its subject, in place: the rows are large
+	before  [2]reading   // of its generations; the second may be none
+	changed bool         // more than clocks
 }
 
 // A reading is the clock of a generation as it was read; number is 0 for none.
@@ -53,7 +53,7 @@ type reading struct {
 }
 
 func newTokenState(t *token.Token) *tokenState {
-	s := &tokenState{token: *t, before: [2]reading{{t.Current.Number, t.Current.Clock}}}
+	s := &tokenState{token: t, before: [2]reading{{t.Current.Number, t.Current.Clock}}}
 	if t.Pending != nil {
 		next := *t.Pending
 		s.token.Pending = &next
@@ -64,7 +64,7 @@ func newTokenState(t *token.Token) *tokenState {
 
 // generation is the one of that number, nil if there is none any more.
 func (s *tokenState) generation(number int) *token.Generation {
-	switch t := &s.token; {
+	switch t := s.token; {
 	case t.Current.Number == number:
 		return &t.Current
 	case t.Pending != nil && t.Pending.Number == number:
@@ -76,9 +76,9 @@ func (s *tokenState) generation(number int) *token.Generation {
 // as is the token as a code of a generation would make it: of a pending one, with what its switch-over does to the PIN.
 func (s *tokenState) as(number int) *token.Token {
 	if s.token.Current.Number == number {
-		return &s.token
+		return s.token
 	}
-	next := s.token
+	next := *s.token
 	next.SwitchOver()
 	return &next
 }

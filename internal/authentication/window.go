@@ -12,7 +12,7 @@ import (
 func (r *round) match(t *tokenState, number int, passcode string) (verdict, error) {
 	g := t.generation(number)
 	v := verdict{token: t, number: number}
-	err := r.codes(&t.token, g, func(c *securid.Chain) { r.search(c, t.as(number), g, passcode, &v) })
+	err := r.codes(t.token, g, func(c *securid.Chain) { r.search(c, t.as(number), g, passcode, &v) })
 	return v, err
 }
 
