@@ -16,6 +16,7 @@
 //	distribution, directory, authentication, records, backup, care, tokenapp
 //	                                                       the verbs
 //	mail                                                   what users are written
+//	transfer                                               tokens that move to another deployment
 //	report                                                 what there is and what happened, as figures and tables
 //	store, api, agentapi, radius, provision                the database and the transports, strangers to one another
 //	server                                                 opens the store, wires the transports, runs, stops

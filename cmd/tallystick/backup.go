@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -51,7 +52,7 @@ The master key is not inside unless asked for. Keep a copy of it elsewhere: with
 		if keys {
 			p.Note("the master key is inside: whoever opens this file has every seed of the deployment. Keep it as you would keep them")
 		}
-		size, err := p.writeBackup(r, in, out)
+		size, err := writeWhole(out, func(w io.Writer) error { return r.server.Backup(r.ctx, in, w) })
 		if err != nil {
 			return err
 		}
@@ -61,15 +62,15 @@ The master key is not inside unless asked for. Keep a copy of it elsewhere: with
 	return cmd
 }
 
-// writeBackup writes a backup under another name first: what has its name is whole.
-func (p *program) writeBackup(r run, in client.BackupRequest, out string) (size int64, err error) {
+// writeWhole writes a secret file under another name first: what has its name is whole.
+func writeWhole(out string, write func(io.Writer) error) (size int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*") // only its owner may read it
 	if err != nil {
 		return 0, err
 	}
 	defer os.Remove(f.Name())
 	buffered := bufio.NewWriterSize(f, 1<<20)
-	err = r.server.Backup(r.ctx, in, buffered)
+	err = write(buffered)
 	if err == nil {
 		err = errors.Join(buffered.Flush(), f.Sync())
 	}

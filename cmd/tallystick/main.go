@@ -97,7 +97,7 @@ func (p *program) commands() []*cobra.Command {
 		p.reportCommands(), p.monitorCommand(),
 		p.auditCommands(), p.changesCommand(), p.webhookCommands(),
 		p.mailCommands(),
-		p.backupCommand(), p.restoreCommand(),
+		p.backupCommand(), p.restoreCommand(), p.transferCommands(),
 		p.benchCommand(),
 		p.whoamiCommand(),
 	}

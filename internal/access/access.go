@@ -38,7 +38,8 @@ const (
 	ViewDeliveries Right = "view_deliveries" // what jobs delivered: files, codes, passwords
 	Authenticate   Right = "authenticate"    // ask whether a passcode is right
 	ReadAudit      Right = "read_audit"
-	ReadChanges    Right = "read_changes" // what happened, for programs that react to it
+	ExportTokens   Right = "export_tokens" // with their seeds, to another deployment
+	ReadChanges    Right = "read_changes"  // what happened, for programs that react to it
 	ManageWebhooks Right = "manage_webhooks"
 	ManageMail     Right = "manage_mail"        // how mail is sent, and what it says
 	ManageReports  Right = "manage_reports"     // have reports made beside requests and by schedules, and delete them
@@ -65,7 +66,7 @@ const (
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageMail, ManageReports, ManageKeys, ManageAgents, ManageDomains, ManageSources, Operate},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageMail, ManageReports, ManageKeys, ManageAgents, ManageDomains, ManageSources, ExportTokens, Operate},
 	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, ManageReports},
 	HelpDesk:           {Read, CareTokens, ViewActivity},
 	PrivilegedHelpDesk: {Read, CareTokens, ViewActivity, Redistribute},

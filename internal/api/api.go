@@ -36,6 +36,7 @@ import (
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/throttle"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/transfer"
 	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/internal/webhook"
 )
@@ -81,6 +82,7 @@ type Config struct {
 	Mail          *mail.Outbox
 	Mailer        *mail.Sender
 	Backup        *backup.Taker
+	Transfer      *transfer.Deployment
 	Keyring       *seed.Keyring
 	Log           *audit.Log
 	VerifierKey   string // of the audit log's checkpoints
@@ -188,6 +190,9 @@ func (a *API) routes() []route {
 		{"POST /v1/tokens/import", access.ManageTokens, a.importTokens, nil},
 		{"POST /v1/tokens/create", access.ManageTokens, a.startCreate, nil},
 		{"POST /v1/imports", access.ManageTokens, a.startImport, nil},
+		{"GET /v1/transfer/key", access.Read, a.transferKey, nil},
+		{"POST /v1/transfer/export", access.ExportTokens, a.exportTokens, nil},
+		{"POST /v1/transfer/import", access.ManageTokens, a.receiveTokens, nil},
 		{"GET /v1/tokens", access.Read, a.listTokens, nil},
 		{"GET /v1/tokens/{serial}", access.Read, a.showToken, nil},
 		{"GET /v1/tokens/{serial}/activity", access.ViewActivity, a.tokenActivity, nil},

@@ -38,6 +38,7 @@ import (
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/transfer"
 	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/internal/webhook"
 )
@@ -128,6 +129,9 @@ func furnish(t testing.TB, db *store.DB) *house {
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger,
 	}))(t)
 	h.Jobs.Register(outbox.Reminders(string(access.Distribute)))
+	h.Records.Jobs, h.Records.Domains = h.Jobs, h.Domains
+	h.Transfer = &transfer.Deployment{Store: db, Keys: keys, Users: h.Users, Jobs: h.Jobs, Domains: h.Domains, Now: h.now}
+	h.Jobs.Register(h.Transfer.Worker())
 	h.public = httptest.NewServer(h.Public())
 	t.Cleanup(h.public.Close)
 	h.admin = h.as(access.SuperAdmin)

@@ -10,7 +10,6 @@ import (
 
 func importRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.as(access.TokenAdmin)
-	h.Records.Jobs, h.Records.Domains = h.Jobs, h.Domains
 	h.Jobs.Register(h.Records.ImportWorker())
 	h.Jobs.Register(h.Records.CreateWorker())
 	text := "SN,Key\n801,000102030405060708090a0b0c0d0e0f\n802,zz\n"

@@ -115,6 +115,12 @@ const (
 	RestoreTarget Code = "RESTORE_TARGET_NOT_EMPTY" // there is something where it would go
 )
 
+// Transfers between deployments.
+const (
+	TransferFormat Code = "TRANSFER_BAD_FORMAT" // no transfer, damaged or cut short
+	TransferKey    Code = "TRANSFER_WRONG_KEY"  // sealed to another deployment
+)
+
 // Resynchronisation of a token's clock.
 const (
 	ResyncNoMatch       Code = "RESYNC_NO_MATCH"

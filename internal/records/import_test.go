@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/records"
@@ -350,6 +351,43 @@ func TestImportIsCancelled(t *testing.T) {
 		}
 		if j, _ = r.Jobs.Show(t.Context(), j.ID); err != nil || j.State != job.Done || len(everything(t, db, keys)) != 1200 {
 			t.Errorf("%+v, %v", j, err)
+		}
+	})
+}
+
+// What a key of a security domain imports is placed there, and what is elsewhere is left alone.
+func TestImportIntoADomain(t *testing.T) {
+	each(t, func(t *testing.T, r *records.Registry, db *store.DB, keys *seed.Keyring) {
+		domains := &domain.Registry{Store: db, Now: r.Now}
+		r.Domains = domains
+		if _, err := domains.Add(t.Context(), "lyon", domain.Root, ""); err != nil {
+			t.Fatal(err)
+		}
+		imported(t, r, records.Import{File: batch(t, "", record("000000000901", 1))})
+		ctx, err := domains.Narrow(t.Context(), "lyon")
+		if err != nil {
+			t.Fatal(err)
+		}
+		j, err := r.StartImport(ctx, records.Import{File: batch(t, "", record("000000000901", 9), record("000000000902", 2)), Duplicates: records.Overwrite, Name: "lyon"})
+		if err == nil {
+			_, err = r.StartCreate(ctx, 1, time.Time{}, time.Time{}, "made in lyon", false)
+		}
+		if err == nil {
+			err = r.Jobs.RunAll(t.Context()) // the server does them, for which nothing is out of scope
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := r.Jobs.Items(t.Context(), j.ID, job.ItemFilter{Limit: 10})
+		if err != nil || rows[0].Code != fault.OutOfScope || rows[0].State != job.ItemDone || rows[1].State != job.ItemDone {
+			t.Errorf("%+v, %v", rows, err)
+		}
+		where := map[string]int{}
+		for _, tok := range everything(t, db, keys) {
+			where[tok.Domain]++
+		}
+		if where[domain.Root] != 1 || where["lyon"] != 2 {
+			t.Errorf("placed %v", where)
 		}
 	})
 }

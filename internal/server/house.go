@@ -37,6 +37,7 @@ import (
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/transfer"
 	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/internal/webhook"
 )
@@ -110,6 +111,8 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	record.Jobs, record.Domains = h.jobs, &domain.Registry{Store: db, Now: c.Now}
 	h.jobs.Register(record.ImportWorker())
 	h.jobs.Register(record.CreateWorker())
+	moves := &transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: c.Now}, Jobs: h.jobs, Domains: record.Domains, Now: c.Now}
+	h.jobs.Register(moves.Worker())
 	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log}
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}
 	cared.Register()
@@ -126,7 +129,8 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		Mail: h.outbox, Mailer: h.mailer,
 		Webhooks: &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks},
 		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
-		Backup: &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Files: c.secretFiles, Now: c.Now},
+		Transfer: moves,
+		Backup:   &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Files: c.secretFiles, Now: c.Now},
 	})
 	if err != nil {
 		return nil, err

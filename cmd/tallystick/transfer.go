@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+func (p *program) transferCommands() *cobra.Command {
+	return group("transfer", "Tokens that move to another deployment", p.transferKey(), p.transferExport(), p.transferImport())
+}
+
+func (p *program) transferKey() *cobra.Command {
+	return p.command("key", "Show the public key that tokens for this deployment are sealed to", 0, func(r run) error {
+		key, err := r.server.TransferKey(r.ctx)
+		if err != nil {
+			return err
+		}
+		return p.result(key, "%s", key.PublicKey)
+	})
+}
+
+func (p *program) transferExport() *cobra.Command {
+	var e client.TokenExport
+	var filter, out, then string
+	cmd := p.command("export", "Seal tokens with their seeds for another deployment", 0, nil)
+	cmd.Long = `Seal tokens with their seeds for another deployment, to the key that 'tallystick transfer key' shows there.
+
+With their users they stay assigned and go on working there; PINs do not go along: users set a new one. As long as a token is
+enabled in both deployments, each of them accepts its codes: --then disable stops it here once the file is written.`
+	f := cmd.Flags()
+	f.StringVar(&filter, "select", "", filters)
+	f.StringVar(&e.To, "to", "", "public `key` of the other deployment, or a file that holds it")
+	f.BoolVar(&e.WithUsers, "with-users", false, "with the users that they are assigned to")
+	f.StringVar(&out, "out", "", "`file` to write")
+	f.StringVar(&then, "then", "", "what becomes of the tokens here once the file is written: disable or delete (default nothing)")
+	p.does(cmd, func(r run) error {
+		begin := map[string]func(context.Context, client.CareOrder) (client.Job, error){"": nil, "disable": r.server.DisableMany, "delete": r.server.DeleteMany}
+		end, known := begin[then]
+		if !known {
+			return cli.Usagef("--then takes disable or delete")
+		}
+		if out == "" || e.To == "" || filter == "" {
+			return cli.Usagef("say which tokens, where they go and into which file: --select FILTER --to KEY --out FILE")
+		}
+		var err error
+		if e.To, err = p.publicKey(e.To); err != nil {
+			return err
+		}
+		if e.Selection, err = p.selection(filter); err != nil {
+			return err
+		}
+		if end != nil { // what is disabled afterwards is what was written, whatever comes to be selected meanwhile
+			if e.Selection.Serials, err = p.selected(r, e.Selection); err != nil {
+				return err
+			}
+			e.Selection = client.Selection{Serials: e.Selection.Serials}
+		}
+		size, err := writeWhole(out, func(w io.Writer) error { return r.server.ExportTokens(r.ctx, e, w) })
+		if err != nil {
+			return err
+		}
+		document := map[string]any{"file": out, "bytes": size}
+		if end != nil {
+			j, err := end(r.ctx, client.CareOrder{Selection: e.Selection})
+			if err != nil {
+				return err
+			}
+			document["job"] = j.Job
+			return p.result(document, "wrote %s, %d bytes; job %s goes on with '%s' for these tokens", out, size, j.Job, then)
+		}
+		return p.result(document, "wrote %s, %d bytes; the tokens go on working here as well", out, size)
+	})
+	return cmd
+}
+
+// publicKey is a key that was given, or that a file holds.
+func (p *program) publicKey(key string) (string, error) {
+	if strings.HasPrefix(key, "age1") {
+		return key, nil
+	}
+	text, err := os.ReadFile(key)
+	return strings.TrimSpace(string(text)), err
+}
+
+// selected are the serials of a selection, as they are now.
+func (p *program) selected(r run, s client.Selection) ([]string, error) {
+	j, err := r.server.DisableMany(r.ctx, client.CareOrder{Selection: s, DryRun: true})
+	if err != nil {
+		return nil, err
+	}
+	var serials []string
+	for item, err := range r.server.AllJobItems(r.ctx, j.Job, client.JobItemFilter{Limit: 1000}) {
+		if err != nil {
+			return nil, err
+		}
+		serials = append(serials, item.Key)
+	}
+	if len(serials) == 0 {
+		return nil, fault.New(fault.Invalid, "nothing is selected")
+	}
+	return serials, nil
+}
+
+func (p *program) transferImport() *cobra.Command {
+	var f client.TransferFile
+	var wait bool
+	cmd := p.command("import FILE", "Take in tokens that another deployment has exported to this one's key", 1, nil)
+	s := cmd.Flags()
+	s.StringVar(&f.Name, "name", "", "`name` of the job")
+	s.BoolVar(&f.DryRun, "dry-run", false, "change nothing, and see what would become of each token")
+	s.BoolVar(&wait, "wait", false, "follow the job to its end")
+	domainFlag(cmd, &f.Domain)
+	p.does(cmd, func(r run) error {
+		var err error
+		if f.File, err = p.readFile(r.args[0]); err != nil {
+			return err
+		}
+		j, err := r.server.ReceiveTokens(r.ctx, f)
+		if err != nil {
+			return err
+		}
+		return p.startedJob(r, j, wait)
+	})
+	return cmd
+}

@@ -1,0 +1,242 @@
+package transfer
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+
+	"filippo.io/age"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/backup"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/token"
+)
+
+// An Export says which tokens leave, and for whom.
+type Export struct {
+	Serials iter.Seq2[string, error]
+	To      string // public key of the target
+	Users   bool   // the tokens go with their users
+}
+
+// together is how many tokens are read at once.
+const together = 500
+
+// Export checks that every token may leave, tells the audit log of each, and returns what writes the file. Refused, whatever the
+// token: [fault.TokenNotFound], [fault.InReplacement] if a token was selected without the one that it replaces or that replaces it, and
+// [fault.Conflict] while a redistribution waits for its switch-over.
+func (d *Deployment) Export(ctx context.Context, e Export) (func(context.Context, io.Writer) error, error) {
+	to, err := backup.ForKey(strings.TrimSpace(e.To))
+	if err != nil {
+		return nil, err
+	}
+	selected := map[string]bool{}
+	var serials []string
+	for serial, err := range e.Serials {
+		if err != nil {
+			return nil, err
+		}
+		if selected[serial] {
+			continue
+		}
+		selected[serial] = true
+		serials = append(serials, serial)
+		if len(serials) > MaxTokens {
+			return nil, fault.New(fault.TooLarge, "one file carries up to %d tokens: select fewer", MaxTokens)
+		}
+	}
+	slices.Sort(serials)
+	groups, err := d.leave(ctx, serials, selected, e)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, w io.Writer) error { return d.write(ctx, w, to, groups, e.Users) }, nil
+}
+
+// leave checks the tokens and records that they leave, in one transaction. It returns what goes together.
+func (d *Deployment) leave(ctx context.Context, serials []string, selected map[string]bool, e Export) ([][]string, error) {
+	var groups [][]string
+	err := d.Store.Transact(ctx, func(ctx context.Context) error {
+		groups = nil
+		for some := range slices.Chunk(serials, together) {
+			found, err := d.read(ctx, some)
+			if err != nil {
+				return err
+			}
+			var events []audit.Event
+			for i := range found {
+				group, err := mayLeave(&found[i], selected)
+				if err != nil {
+					return err
+				}
+				if group != nil {
+					groups = append(groups, group)
+				}
+				events = append(events, audit.New(ctx, d.Now(), "export.token", "token:"+found[i].Serial, audit.Details{
+					"to": short(e.To), "with_user": e.Users, "generation": found[i].Current.Number,
+				}))
+			}
+			if err := d.Store.RecordAll(ctx, events); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return groups, err
+}
+
+// short is enough of a public key to know it by.
+func short(key string) string {
+	key = strings.TrimSpace(key)
+	return key[:min(len(key), 24)]
+}
+
+// read reads tokens, all of them.
+func (d *Deployment) read(ctx context.Context, serials []string) ([]token.Token, error) {
+	found, err := d.Store.LockTokens(ctx, serials)
+	if err != nil || len(found) == len(serials) {
+		return found, err
+	}
+	for i, serial := range serials {
+		if i >= len(found) || found[i].Serial != serial {
+			return nil, fault.New(fault.TokenNotFound, "there is no token %s", serial)
+		}
+	}
+	return nil, fault.New(fault.Conflict, "the tokens change at the moment: try again")
+}
+
+// mayLeave refuses tokens that cannot be carried, and returns the serials that go together with this one; nil if it goes with the one
+// that it replaces.
+func mayLeave(t *token.Token, selected map[string]bool) ([]string, error) {
+	if t.Pending != nil {
+		return nil, fault.New(fault.Conflict, "token %s has two seeds until the new one is used: wait for that, or redistribute it with an immediate switch-over", t.Serial)
+	}
+	for _, other := range []string{t.Replaces, t.ReplacedBy} {
+		if other != "" && !selected[other] {
+			return nil, fault.New(fault.InReplacement, "token %s takes part in a replacement with %s: export both, or neither", t.Serial, other)
+		}
+	}
+	switch {
+	case t.ReplacedBy != "":
+		return []string{t.Serial, t.ReplacedBy}, nil
+	case t.Replaces != "":
+		return nil, nil
+	}
+	return []string{t.Serial}, nil
+}
+
+// write writes the file.
+func (d *Deployment) write(ctx context.Context, to io.Writer, target age.Recipient, groups [][]string, users bool) error {
+	sealed, err := age.Encrypt(to, target)
+	if err != nil {
+		return err
+	}
+	packed := gzip.NewWriter(sealed)
+	out := bufio.NewWriterSize(packed, 64<<10)
+	lines := json.NewEncoder(out)
+	if err := lines.Encode(header{formatName, formatVersion, d.Now().UTC(), users}); err != nil {
+		return err
+	}
+	for some := range slices.Chunk(groups, together) {
+		if err := d.writeSome(ctx, lines, some, users); err != nil {
+			return err
+		}
+	}
+	n := len(groups)
+	return errors.Join(lines.Encode(line{End: &n}), out.Flush(), packed.Close(), sealed.Close())
+}
+
+func (d *Deployment) writeSome(ctx context.Context, lines *json.Encoder, groups [][]string, users bool) error {
+	serials := slices.Concat(groups...)
+	slices.Sort(serials)
+	found, err := d.read(ctx, serials)
+	if err != nil {
+		return err
+	}
+	people := map[string]*person{}
+	if users {
+		if people, err = d.people(ctx, found); err != nil {
+			return err
+		}
+	}
+	bySerial := map[string]*token.Token{}
+	for i := range found {
+		bySerial[found[i].Serial] = &found[i]
+	}
+	for _, group := range groups {
+		var l line
+		for _, serial := range group {
+			c, err := d.pack(ctx, bySerial[serial], people)
+			if err != nil {
+				return err
+			}
+			l.Tokens = append(l.Tokens, c)
+		}
+		err := lines.Encode(l)
+		for _, c := range l.Tokens {
+			clear(c.Seed)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// people are the users of tokens, by ID.
+func (d *Deployment) people(ctx context.Context, tokens []token.Token) (map[string]*person, error) {
+	var ids []string
+	for i := range tokens {
+		if id := tokens[i].UserID; id != "" {
+			ids = append(ids, id)
+		}
+	}
+	found, err := d.Store.LockUsers(ctx, ids)
+	people := map[string]*person{}
+	for id, u := range found {
+		people[id] = &person{u.ID, u.Name, u.Mail, u.Enabled}
+	}
+	return people, err
+}
+
+// pack makes a token ready to go. One that goes without its user is taken from her on the way: at the source it stays hers.
+func (d *Deployment) pack(ctx context.Context, t *token.Token, people map[string]*person) (carried, error) {
+	who := people[t.UserID]
+	if t.UserID != "" && who == nil {
+		if err := t.Unassign(); err != nil {
+			return carried{}, err
+		}
+	}
+	g := &t.Current
+	s, err := d.Keys.OpenSeed(ctx, g.Sealed, t.Serial, g.Number)
+	if err != nil {
+		return carried{}, err
+	}
+	defer s.Erase()
+	c := carried{
+		Serial: t.Serial, Origin: t.Origin, Seed: s.Reveal(), Generation: g.Number,
+		Digits: g.Settings.Digits, Interval: g.Settings.Interval, PINType: g.Settings.PINType,
+		Birth: t.Birth, Expiry: t.Expiry, Effective: t.EffectiveExpiry,
+		LastInterval: g.LastInterval, Offset: g.Offset, Delivered: g.Delivered, Tainted: t.Tainted, LostAt: t.LostAt, Issues: t.IssueCount,
+	}
+	if who == nil {
+		return c, nil
+	}
+	c.User, c.Enabled, c.Distribution, c.Method, c.DeviceID, c.Nickname = who, t.Enabled, t.Distribution, t.Method, t.DeviceID, t.Nickname
+	c.DistributedAt, c.ConfirmedAt, c.Replaces, c.ReplacedBy = t.DistributedAt, t.ConfirmedAt, t.Replaces, t.ReplacedBy
+	if t.Profile != "" {
+		p, err := d.Store.Profile(ctx, t.Profile)
+		if err != nil {
+			return c, err
+		}
+		c.Profile, c.ProfileHash = t.Profile, hashOf(p)
+	}
+	return c, nil
+}

@@ -1,0 +1,61 @@
+package transfer
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"testing"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+func pack(t testing.TB, lines []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err := w.Write(lines)
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+const good = `{"format":"tallystick-transfer","version":1,"users":true}
+{"tokens":[{"serial":"000000000001","seed":"AAECAwQFBgcICQoLDA0ODw==","user":{"id":"alice"}}]}
+{"end":1}
+`
+
+// Whatever was sealed: no panic, a refusal or whole lines; and a token is checked before it becomes one.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(good))
+	f.Add([]byte(`{"format":"tallystick-transfer","version":2}` + "\n"))
+	f.Fuzz(func(t *testing.T, lines []byte) {
+		_, all, err := read(bytes.NewReader(pack(t, lines)))
+		if err != nil {
+			if !errors.Is(err, fault.TransferFormat) && !errors.Is(err, fault.SchemaNewer) {
+				t.Errorf("refused with %v", err)
+			}
+			return
+		}
+		for _, p := range all {
+			if len(p.text) == 0 {
+				t.Error("a token without a line")
+			}
+		}
+	})
+}
+
+func TestWhatIsNoTransfer(t *testing.T) {
+	if _, all, err := read(bytes.NewReader(pack(t, []byte(good)))); err != nil || len(all) != 1 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	for name, lines := range map[string]string{
+		"empty": "", "no header": "{}\n", "no end": good[:len(good)-11], "another count": good[:len(good)-10] + `{"end":2}` + "\n", "more": good + "{}\n", "no JSON": good[:60] + "x\n",
+		"no tokens":                `{"format":"tallystick-transfer","version":1}` + "\n{}\n" + `{"end":1}` + "\n",
+		"users that were not said": `{"format":"tallystick-transfer","version":1}` + good[57:],
+	} {
+		if _, _, err := read(bytes.NewReader(pack(t, []byte(lines)))); !errors.Is(err, fault.TransferFormat) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

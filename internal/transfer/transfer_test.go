@@ -1,0 +1,396 @@
+package transfer_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/transfer"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// A place is a deployment with what a test does there.
+type place struct {
+	*transfer.Deployment
+	db      *store.DB
+	keys    *seed.Keyring
+	records *records.Registry
+	tokens  *token.Registry
+}
+
+func open(t *testing.T, url string) *place {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	file := filepath.Join(t.TempDir(), "key")
+	if err := seed.MakeMasterFile(file); err != nil {
+		t.Fatal(err)
+	}
+	master, err := seed.MasterFromFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := func() time.Time { return now }
+	keys, err := seed.OpenKeyring(t.Context(), master, db, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs := &job.Registry{Store: db, Keys: keys, Now: clock}
+	p := &place{
+		&transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: clock}, Jobs: jobs, Domains: &domain.Registry{Store: db, Now: clock}, Now: clock},
+		db, keys, &records.Registry{Store: db, Keys: keys, Now: clock}, &token.Registry{Store: db, Now: clock},
+	}
+	jobs.Register(p.Worker())
+	if err := p.records.BeginSerials(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// pairs runs a test between two deployments, on different databases.
+func pairs(t *testing.T, test func(t *testing.T, from, to *place)) {
+	lite, post := func() string { return filepath.Join(t.TempDir(), "test.db") }, func() string { return storetest.Postgres(t) }
+	t.Run("SQLite to PostgreSQL", func(t *testing.T) { test(t, open(t, lite()), open(t, post())) })
+	t.Run("PostgreSQL to SQLite", func(t *testing.T) { test(t, open(t, post()), open(t, lite())) })
+}
+
+func (p *place) user(t *testing.T, id string) {
+	t.Helper()
+	if _, err := p.Users.Add(t.Context(), id, "Name of "+id, id+"@example.com"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *place) profile(t *testing.T, change func(*profile.Profile)) {
+	t.Helper()
+	x := profile.Profile{Name: "laptop", DeviceType: "generic", Digits: 6, Interval: 30, PINType: device.Fob, Method: device.File, SwitchOver: profile.Immediate, CreatedAt: now, Version: 1}
+	if change != nil {
+		change(&x)
+	}
+	if err := p.db.AddProfile(t.Context(), x); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *place) make(t *testing.T, n int) []string {
+	t.Helper()
+	serials, err := p.records.Create(t.Context(), n, time.Time{}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serials
+}
+
+func (p *place) get(t *testing.T, serial string) token.Token {
+	t.Helper()
+	x, err := p.db.Token(t.Context(), serial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func (p *place) seed(t *testing.T, serial string) string {
+	t.Helper()
+	x := p.get(t, serial)
+	s, err := p.keys.OpenSeed(t.Context(), x.Current.Sealed, serial, x.Current.Number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(s.Reveal())
+}
+
+// distribute leaves a token as a distribution and some use leave it.
+func (p *place) distribute(t *testing.T, serial string) {
+	t.Helper()
+	x := p.get(t, serial)
+	x.Profile, x.Method, x.Distribution, x.Nickname, x.DistributedAt, x.IssueCount = "laptop", device.File, token.Confirmed, "mine", now, 1
+	x.Shape(token.Settings{Digits: 6, Interval: 30, PINType: device.Fob})
+	x.Current.Delivered = true
+	x.PIN = token.PIN{Hash: []byte("hash"), Length: 4, SetAt: now}
+	if err := p.db.SaveToken(t.Context(), x); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sent is what goes from one deployment to another.
+func sent(t *testing.T, from, to *place, users bool, serials ...string) []byte {
+	t.Helper()
+	data, err := export(t, from, to, users, serials...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func export(t *testing.T, from, to *place, users bool, serials ...string) ([]byte, error) {
+	t.Helper()
+	key, err := to.PublicKey(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write, err := from.Export(t.Context(), transfer.Export{To: key, Users: users, Serials: func(yield func(string, error) bool) {
+		for _, s := range serials {
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}})
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	err = write(t.Context(), &out)
+	return out.Bytes(), err
+}
+
+// received takes a file in and returns what became of its tokens, by their serials.
+func received(t *testing.T, to *place, in transfer.Import) map[string]job.Row {
+	t.Helper()
+	all, err := to.Jobs.List(t.Context(), job.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Users, in.Name = true, fmt.Sprint("transfer ", len(all))
+	j, err := to.Import(t.Context(), in)
+	if err == nil {
+		err = to.Jobs.RunAll(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := to.Jobs.Items(t.Context(), j.ID, job.ItemFilter{Limit: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]job.Row{}
+	for _, r := range rows {
+		if len(r.Input.Blob) > 0 && r.State == job.ItemDone && !in.DryRun {
+			t.Error("a seed is kept with an item that is done")
+		}
+		found[r.Key] = r
+	}
+	return found
+}
+
+func TestTransferWithUsers(t *testing.T) {
+	pairs(t, func(t *testing.T, from, to *place) {
+		serials := from.make(t, 4)
+		for i, id := range []string{"alice", "bob"} {
+			from.user(t, id)
+			if _, err := from.tokens.Assign(t.Context(), serials[i], id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		from.profile(t, nil)
+		to.profile(t, func(p *profile.Profile) { p.Notes = "words do not matter" })
+		from.distribute(t, serials[0])
+		to.user(t, "bob")
+		before := from.get(t, serials[0])
+		file := sent(t, from, to, true, serials[0], serials[1], serials[2], serials[0])
+		if !reflect.DeepEqual(from.get(t, serials[0]), before) {
+			t.Error("an export changed the token")
+		}
+		page, err := from.db.Events(t.Context(), audit.Filter{Action: "export.token"})
+		if err != nil || len(page.Entries) != 3 {
+			t.Errorf("%d events, %v", len(page.Entries), err)
+		}
+		if rows := received(t, to, transfer.Import{File: file, DryRun: true}); len(rows) != 3 || rows[serials[0]].State != job.ItemDone {
+			t.Errorf("dry run: %+v", rows)
+		}
+		if _, err := to.db.Token(t.Context(), serials[0]); !errors.Is(err, fault.TokenNotFound) {
+			t.Error("a dry run took a token in")
+		}
+		received(t, to, transfer.Import{File: file})
+		a := to.get(t, serials[0])
+		if a.UserID != "alice" || !a.Enabled || a.PIN.IsSet() || a.Profile != "laptop" || a.Distribution != token.Confirmed || a.Nickname != "mine" || a.IssueCount != 1 ||
+			a.Current.Settings != before.Current.Settings || a.Current.Number != before.Current.Number || !a.Current.Delivered || !a.Expiry.Equal(before.Expiry) {
+			t.Errorf("arrived %+v", a)
+		}
+		for _, s := range serials[:3] {
+			if from.seed(t, s) != to.seed(t, s) {
+				t.Errorf("token %s has another seed", s)
+			}
+		}
+		if u, err := to.Users.Get(t.Context(), "alice"); err != nil || u.Mail != "alice@example.com" {
+			t.Errorf("user %+v, %v", u, err)
+		}
+		if b, c := to.get(t, serials[1]), to.get(t, serials[2]); b.UserID != "bob" || c.UserID != "" || c.Enabled {
+			t.Errorf("arrived %+v, %+v", b, c)
+		}
+		// Again: what is here stays.
+		was := to.get(t, serials[0])
+		rows := received(t, to, transfer.Import{File: file})
+		if rows[serials[0]].Code != fault.ImportDuplicate || rows[serials[0]].State != job.ItemDone || !reflect.DeepEqual(to.get(t, serials[0]), was) {
+			t.Errorf("a second time: %+v", rows)
+		}
+		// Invariant 1: a seed that was here does not come back under any serial.
+		if err := to.db.DeleteToken(t.Context(), serials[2]); err != nil {
+			t.Fatal(err)
+		}
+		if rows := received(t, to, transfer.Import{File: file}); rows[serials[2]].Code != fault.SeedInUse {
+			t.Errorf("a seed that was destroyed: %+v", rows[serials[2]])
+		}
+		// Who may not add users does not do so by this way.
+		if _, err := to.Import(t.Context(), transfer.Import{File: file}); !errors.Is(err, fault.Forbidden) {
+			t.Errorf("without the right: %v", err)
+		}
+	})
+}
+
+func TestTransferWithoutUsers(t *testing.T) {
+	pairs(t, func(t *testing.T, from, to *place) {
+		serials := from.make(t, 2)
+		from.user(t, "alice")
+		from.profile(t, nil)
+		if _, err := from.tokens.Assign(t.Context(), serials[0], "alice"); err != nil {
+			t.Fatal(err)
+		}
+		from.distribute(t, serials[0])
+		received(t, to, transfer.Import{File: sent(t, from, to, false, serials...)})
+		a, b := to.get(t, serials[0]), to.get(t, serials[1])
+		if a.UserID != "" || a.Enabled || !a.Tainted || a.Profile != "" || a.Distribution != token.NotDistributed { // alice may hold the seed
+			t.Errorf("arrived %+v", a)
+		}
+		if b.Tainted || b.Enabled || b.Origin != token.Generated {
+			t.Errorf("arrived %+v", b)
+		}
+		if x := from.get(t, serials[0]); x.UserID != "alice" || !x.Enabled {
+			t.Errorf("at home %+v", x)
+		}
+	})
+}
+
+// What codes were used up at home is used up at the target, whose guard begins there.
+func TestUsedCodesStayUsed(t *testing.T) {
+	pairs(t, func(t *testing.T, from, to *place) {
+		serial := from.make(t, 1)[0]
+		x := from.get(t, serial)
+		if err := from.db.DeleteToken(t.Context(), serial); err != nil {
+			t.Fatal(err)
+		}
+		s := seed.Generate()
+		g, err := token.NewGeneration(from.keys, serial, 3, s, token.Factory, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.LastInterval, g.Offset = 123456, -4
+		x.Current, x.LastNumber = g, 3
+		if err := from.db.AddToken(t.Context(), x); err != nil {
+			t.Fatal(err)
+		}
+		received(t, to, transfer.Import{File: sent(t, from, to, true, serial)})
+		if got := to.get(t, serial).Current; got.LastInterval != 123456 || got.Offset != -4 || got.Number != 3 {
+			t.Errorf("arrived %+v", got.Clock)
+		}
+	})
+}
+
+// The profile stays only if the target has an identical one.
+func TestProfileOfTheTarget(t *testing.T) {
+	pairs(t, func(t *testing.T, from, to *place) {
+		serial := from.make(t, 1)[0]
+		from.user(t, "alice")
+		from.profile(t, nil)
+		to.profile(t, func(p *profile.Profile) { p.Digits = 8 })
+		if _, err := from.tokens.Assign(t.Context(), serial, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		from.distribute(t, serial)
+		rows := received(t, to, transfer.Import{File: sent(t, from, to, true, serial)})
+		if x := to.get(t, serial); x.Profile != "" || x.Method != device.File || !strings.Contains(rows[serial].Message, "laptop") {
+			t.Errorf("arrived %+v, %+v", x, rows)
+		}
+	})
+}
+
+// A token and the one that replaces it go together, or not at all.
+func TestReplacementsGoTogether(t *testing.T) {
+	pairs(t, func(t *testing.T, from, to *place) {
+		serials := from.make(t, 2)
+		from.user(t, "alice")
+		if _, err := from.tokens.Assign(t.Context(), serials[0], "alice"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := from.tokens.Replace(t.Context(), serials[0], 0, serials[1], false); err != nil {
+			t.Fatal(err)
+		}
+		for _, alone := range serials {
+			if _, err := export(t, from, to, true, alone); !errors.Is(err, fault.InReplacement) {
+				t.Errorf("%s alone: %v", alone, err)
+			}
+		}
+		if page, err := from.db.Events(t.Context(), audit.Filter{Action: "export.*"}); err != nil || len(page.Entries) != 0 {
+			t.Errorf("what was refused is in the log: %v, %v", page.Entries, err)
+		}
+		received(t, to, transfer.Import{File: sent(t, from, to, true, serials...)})
+		if a, b := to.get(t, serials[0]), to.get(t, serials[1]); a.ReplacedBy != b.Serial || b.Replaces != a.Serial || b.UserID != "alice" {
+			t.Errorf("arrived %+v, %+v", a, b)
+		}
+	})
+}
+
+func TestWhatIsRefused(t *testing.T) {
+	pairs(t, func(t *testing.T, from, to *place) {
+		serials := from.make(t, 3)
+		file := sent(t, from, to, true, serials...)
+		for n := 0; n < len(file); n += 1 + len(file)/23 {
+			flipped := bytes.Clone(file)
+			flipped[n] ^= 1
+			for how, data := range map[string][]byte{"cut": file[:n], "flipped": flipped} {
+				if _, err := to.Import(t.Context(), transfer.Import{File: data}); !errors.Is(err, fault.TransferFormat) && !errors.Is(err, fault.TransferKey) {
+					t.Errorf("%s at %d: %v", how, n, err)
+				}
+			}
+		}
+		if _, err := from.Import(t.Context(), transfer.Import{File: file, Users: true}); !errors.Is(err, fault.TransferKey) {
+			t.Errorf("at another deployment: %v", err)
+		}
+		if _, err := export(t, from, to, true, "000000000000"); !errors.Is(err, fault.TokenNotFound) {
+			t.Errorf("a token that is not there: %v", err)
+		}
+		x := from.get(t, serials[0])
+		s := seed.Generate()
+		g, err := token.NewGeneration(from.keys, serials[0], 2, s, token.Factory, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Await(g, now.Add(time.Hour))
+		if err := from.db.SaveToken(t.Context(), x); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := export(t, from, to, true, serials...); !errors.Is(err, fault.Conflict) {
+			t.Errorf("two seeds: %v", err)
+		}
+		if all, err := to.db.Tokens(t.Context(), token.Filter{}); err != nil || len(all) != 0 {
+			t.Errorf("%d tokens, %v", len(all), err)
+		}
+		for _, s := range serials {
+			if bytes.Contains(file, []byte(from.seed(t, serials[1]))) || slices.Contains([]string{"", s}, string(file)) {
+				t.Error("a seed is in the file")
+			}
+		}
+	})
+}
