@@ -259,6 +259,10 @@ func (p *program) tokenExtend() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if s := &o.Selection; len(s.Serials) == 0 && len(s.Users) == 0 { // of what nobody listed, only what can be
+			extendable := true
+			s.Extendable = &extendable
+		}
 		j, err := r.server.ExtendMany(r.ctx, client.ExtensionOrder{Selection: o.Selection, Until: e.Until, Donors: e.Donors, Name: o.Name, DryRun: o.DryRun, Rate: o.Rate})
 		return m.begun(p, r, j, err)
 	})
