@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/client"
-	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/report"
@@ -65,7 +64,7 @@ func (a *API) addReportRun(ctx context.Context, r *request) (answer, error) {
 // mayHave tells whether the caller may have a report.
 func mayHave(ctx context.Context, name string) bool {
 	t, err := report.Find(name)
-	return err == nil && t.MayBy(access.Role(audit.ActorFrom(ctx).Role))
+	return err == nil && t.Refuse(ctx) == nil
 }
 
 // listReportRuns lists the runs of reports that the caller may have. A page may be short and yet have a next one.

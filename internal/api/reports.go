@@ -31,8 +31,7 @@ func (a *API) statistics(ctx context.Context, r *request) (answer, error) {
 
 // listReports lists the reports that the caller may have.
 func (a *API) listReports(ctx context.Context, _ *request) (answer, error) {
-	role := access.Role(audit.ActorFrom(ctx).Role)
-	may := slices.DeleteFunc(report.Templates(), func(t *report.Template) bool { return !t.MayBy(role) })
+	may := slices.DeleteFunc(report.Templates(), func(t *report.Template) bool { return t.Refuse(ctx) != nil })
 	return ok(client.ReportTemplateList{Reports: mapped(may, templateOf)})
 }
 
@@ -63,14 +62,6 @@ func filtersOf(pairs []string) (map[string]string, error) {
 	return filters, nil
 }
 
-// allowedReport refuses a report that the role of the caller may not have.
-func allowedReport(ctx context.Context, t *report.Template) error {
-	if role := access.Role(audit.ActorFrom(ctx).Role); !t.MayBy(role) {
-		return fault.New(fault.Forbidden, "role %s may not have the report %s: it takes the right %s", role, t.Name, t.Right)
-	}
-	return nil
-}
-
 // showReport sends a report while it is made. That somebody had it is in the audit log before its first byte leaves.
 func (a *API) showReport(ctx context.Context, r *request) (answer, error) {
 	wish := report.Wish{Report: r.PathValue("report"), Order: r.query("order")}
@@ -85,7 +76,7 @@ func (a *API) showReport(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := allowedReport(ctx, plan.Template); err != nil {
+	if err := plan.Template.Refuse(ctx); err != nil {
 		return answer{}, err
 	}
 	format := report.Format(r.query("format"))

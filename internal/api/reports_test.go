@@ -170,3 +170,32 @@ func reportRunRoutes(t *testing.T, h *house) {
 	must(t, c.DeleteReportSchedule(ctx, "Montags"))
 	refused(t, c.DeleteReportSchedule(ctx, "Montags"), 404, "NOT_FOUND")
 }
+
+// Whoever is limited to a domain is told figures and reports of it, and of nothing else.
+func TestReportsOfADomain(t *testing.T) {
+	e := newEstate(t)
+	ctx := t.Context()
+	all, part := try(e.admin.Statistics(ctx, -1))(t), try(e.berlin.Statistics(ctx, -1))(t)
+	if part.SoftwareTotal != 2 || part.Assigned != 1 || all.SoftwareTotal <= part.SoftwareTotal {
+		t.Errorf("of the domain %+v, of all %+v", part, all)
+	}
+	for _, r := range try(e.berlin.Reports(ctx))(t) {
+		data := try(e.report(e.berlin, r.Report, "csv", client.ReportQuery{}))(t)
+		if bytes.Contains(data, []byte("rome")) || bytes.Contains(data, []byte(e.outside["serial"])) || bytes.Contains(data, []byte(e.outside["free"])) {
+			t.Errorf("%s tells of another domain: %s", r.Report, data)
+		}
+	}
+	mine := try(e.report(e.berlin, "tokens", "csv", client.ReportQuery{Columns: []string{"serial", "domain"}}))(t)
+	narrowed := try(e.report(e.admin, "tokens", "csv", client.ReportQuery{Columns: []string{"serial", "domain"}, Filters: map[string]string{"domain": "berlin"}}))(t)
+	if want := "serial,domain\n" + e.inside["serial"] + ",berlin\n" + e.inside["free"] + ",berlin\n"; string(mine) != want || string(narrowed) != want {
+		t.Errorf("the domain's own key gets %q, the filter %q, want %q", mine, narrowed, want)
+	}
+	for _, name := range []string{"authentications", "administration", "jobs", "extensions", "offsets"} {
+		_, err := e.report(e.berlin, name, "json", client.ReportQuery{})
+		refused(t, err, 403, "OUT_OF_SCOPE")
+	}
+	_, err := e.report(e.berlin, "tokens", "json", client.ReportQuery{Filters: map[string]string{"domain": "rome"}})
+	refused(t, err, 403, "OUT_OF_SCOPE")
+	_, err = e.report(e.admin, "tokens", "json", client.ReportQuery{Filters: map[string]string{"domain": "atlantis"}})
+	refused(t, err, 404, "DOMAIN_NOT_FOUND")
+}

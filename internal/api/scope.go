@@ -36,6 +36,8 @@ var withinScope = map[string]bool{
 
 	"POST /v1/authenticate": true,
 
+	"GET /v1/statistics": true, "GET /v1/reports": true, "GET /v1/reports/{report}": true,
+
 	"POST /v1/radius-clients": true, "GET /v1/radius-clients": true, "GET /v1/radius-clients/{name}": true, "PATCH /v1/radius-clients/{name}": true,
 	"DELETE /v1/radius-clients/{name}": true,
 

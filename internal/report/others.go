@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/token"
 )
@@ -21,9 +22,9 @@ type count struct {
 
 func otherTemplates() []*Template {
 	return []*Template{
-		made(Template{Name: "token-counts", Title: "Tokens by state, profile and more", About: "How many tokens there are of each state, profile, distribution state, way of delivery, or month of their last day (filter by).",
+		made(Template{Name: "token-counts", Title: "Tokens by state, profile and more", About: "How many tokens there are of each state, profile, distribution state, security domain, way of delivery, PIN, or month of their last day (filter by).",
 			Filters: slices.Concat([]Filter{{Name: "by", About: "what is counted by; state unless said", Kind: Text, Values: slices.Sorted(maps.Keys(countedBy))}}, tokenFilters),
-			Orders:  []string{"-tokens", "group"}, Charts: []Chart{{Title: "Tokens", Column: "group", By: ByValue, Weight: "tokens"}}},
+			Orders:  []string{"-tokens", "group"}, Parts: true, Charts: []Chart{{Title: "Tokens", Column: "group", By: ByValue, Weight: "tokens"}}},
 			[]field[count]{
 				{"group", "Of", Text, func(c count) any { return c.group }},
 				{"tokens", "Tokens", Number, func(c count) any { return int64(c.tokens) }},
@@ -72,7 +73,7 @@ func otherTemplates() []*Template {
 				{"ended", "Ended", Moment, func(j job.Job) any { return j.EndedAt }},
 			}, "created name kind state total done failed by ended", jobs),
 		made(Template{Name: "radius-clients", Title: "RADIUS clients", About: "Who may ask over RADIUS, and how. Shared secrets are not shown.",
-			Orders: []string{"name"}},
+			Filters: []Filter{domainFilter}, Orders: []string{"name"}, Parts: true},
 			[]field[access.RADIUSClient]{
 				{"name", "Name", Text, func(c access.RADIUSClient) any { return c.Name }},
 				{"address", "Address", Text, func(c access.RADIUSClient) any {
@@ -81,6 +82,7 @@ func otherTemplates() []*Template {
 					}
 					return c.Address.String()
 				}},
+				{"domain", "Domain", Text, func(c access.RADIUSClient) any { return domain.Show(c.Domain) }},
 				{"certificate", "Certificate", Text, func(c access.RADIUSClient) any { return c.Certificate }},
 				{"prompts", "Prompts", Text, func(c access.RADIUSClient) any { return string(c.Prompts) }},
 				{"challenges", "Challenges", YesNo, func(c access.RADIUSClient) any { return c.Challenges }},
@@ -116,6 +118,7 @@ func each[T any](all []T, err error) iter.Seq2[T, error] {
 var countedBy = map[string]func(subject) string{
 	"state":        func(s subject) string { return s.state },
 	"profile":      func(s subject) string { return s.Profile },
+	"domain":       func(s subject) string { return domain.Show(s.Domain) },
 	"distribution": func(s subject) string { return string(s.distribution) },
 	"delivery":     func(s subject) string { return string(s.Method) },
 	"pin":          func(s subject) string { return string(s.pin) },

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 )
@@ -69,6 +70,11 @@ func (r *Registry) Plan(ctx context.Context, w Wish) (*Plan, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.Filters)) {
 		if err := p.check(name, w.Filters[name]); err != nil {
+			return nil, err
+		}
+	}
+	if name, given := w.Filters[domainFilter.Name]; given {
+		if _, err := r.Domains.Narrow(ctx, domain.Parse(name)); err != nil {
 			return nil, err
 		}
 	}
@@ -206,4 +212,16 @@ func (p *Plan) Of(row Row) []any {
 }
 
 // Rows reads the report, page by page: what is in memory at a time does not grow with it. Rows are as they were when their page was read.
-func (p *Plan) Rows(ctx context.Context) iter.Seq2[Row, error] { return p.Template.rows(ctx, p) }
+func (p *Plan) Rows(ctx context.Context) iter.Seq2[Row, error] {
+	if name, given := p.Filters[domainFilter.Name]; given {
+		narrow, err := p.registry.Domains.Narrow(ctx, domain.Parse(name))
+		if err != nil {
+			return func(yield func(Row, error) bool) { yield(nil, err) }
+		}
+		ctx = narrow
+	}
+	return p.Template.rows(ctx, p)
+}
+
+// domainFilter narrows the reports that can be made of a part.
+var domainFilter = Filter{Name: "domain", About: "in this security domain or below it", Kind: Text}

@@ -11,6 +11,9 @@
 //
 // A report is sent to who asks for it, or made beside requests as a [Run] and kept; a [Schedule] has that done again and again.
 //
+// Somebody whose key is limited to a security domain gets figures and reports of what is there and below, of those reports that
+// can be told for a part; the others are refused.
+//
 // Reports are made of what the API shows anyway; no column holds a seed, a
 // hash, a PIN or a code. They do hold names, so each takes the right to read,
 // and those that tell of events the right to read the audit log.
@@ -57,6 +60,12 @@ type Store interface {
 	Events(ctx context.Context, f audit.Filter) (audit.Page, error)
 }
 
+// Domains finds security domains: a domain.Registry.
+type Domains interface {
+	// Narrow is ctx with the scope of a domain; [fault.OutOfScope], [fault.DomainNotFound].
+	Narrow(ctx context.Context, top string) (context.Context, error)
+}
+
 // Policies tells the policies that hold now: a policy.Registry.
 type Policies interface {
 	Current(ctx context.Context) (policy.Set, error)
@@ -67,5 +76,6 @@ type Registry struct {
 	Store    Store
 	Runs     RunStore
 	Policies Policies
+	Domains  Domains
 	Now      func() time.Time
 }

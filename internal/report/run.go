@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -112,8 +111,8 @@ func (r *Registry) orderable(ctx context.Context, o *RunOrder) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if role := access.Role(audit.ActorFrom(ctx).Role); !p.Template.MayBy(role) {
-		return nil, fault.New(fault.Forbidden, "role %s may not have the report %s: it takes the right %s", role, o.Report, p.Template.Right)
+	if err := p.Template.Refuse(ctx); err != nil {
+		return nil, err
 	}
 	o.KeepDays = cmp.Or(o.KeepDays, KeepDays)
 	if o.KeepDays < 1 || o.KeepDays > MaxKeepDays {

@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // A Kind says what the values of a column or filter are.
@@ -65,7 +68,9 @@ type Template struct {
 	Title string
 	About string // a sentence or two
 	// Right is what it takes beside [access.Read]; "" for nothing.
-	Right   access.Right
+	Right access.Right
+	// Parts says that the report can be made of a part of the deployment: of a security domain with all below it.
+	Parts   bool
 	Columns []Column
 	Filters []Filter
 	Orders  []string // the first is the default; those that begin with - are the other way round
@@ -77,6 +82,18 @@ type Template struct {
 // Column is the place of a column, -1 if there is none of that name.
 func (t *Template) Column(name string) int {
 	return slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == name })
+}
+
+// Refuse refuses the report to who acts in ctx: [fault.Forbidden] without its right, [fault.OutOfScope] where it tells of more than
+// the caller may see.
+func (t *Template) Refuse(ctx context.Context) error {
+	if role := access.Role(audit.ActorFrom(ctx).Role); !t.MayBy(role) {
+		return fault.New(fault.Forbidden, "role %s may not have the report %s: it takes the right %s", role, t.Name, t.Right)
+	}
+	if scope := domain.ScopeFrom(ctx); scope.Limited() && !t.Parts {
+		return fault.New(fault.OutOfScope, "the report %s is about the whole deployment, and your API key is limited to the security domain %s", t.Name, scope.Top())
+	}
+	return nil
 }
 
 // MayBy tells whether somebody in a role may have the report.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -138,6 +139,7 @@ var tokenFields = []field[subject]{
 	{"user", "User", Text, func(s subject) any { return s.UserID }},
 	{"name", "Name", Text, func(s subject) any { return s.user.Name }},
 	{"mail", "Mail", Text, func(s subject) any { return s.user.Mail }},
+	{"domain", "Domain", Text, func(s subject) any { return domain.Show(s.Domain) }},
 	{"state", "State", Text, func(s subject) any { return s.state }},
 	{"enabled", "Enabled", YesNo, func(s subject) any { return s.Enabled }},
 	{"profile", "Profile", Text, func(s subject) any { return s.Profile }},
@@ -183,6 +185,7 @@ var (
 		{Name: "state", About: "the one word for a token", Kind: Text, Values: states},
 		{Name: "profile", About: "of the last distribution", Kind: Text},
 		{Name: "user", About: "user ID", Kind: Text},
+		domainFilter,
 		{Name: "distribution", About: "how far its delivery has come", Kind: Text, Values: distributions},
 		{Name: "assigned", About: "belongs to a user", Kind: YesNo},
 		{Name: "enabled", About: "may authenticate", Kind: YesNo},
@@ -237,7 +240,7 @@ func (p *Plan) kept(s *subject) bool {
 
 // tokenTemplate makes a report of tokens. narrow adds to what the filters ask of the database and keep to what is kept; both may be nil.
 func tokenTemplate(t Template, shown string, narrow func(*Plan, *TokenQuery), keep func(*Plan, *subject) bool) *Template {
-	t.Filters = slices.Concat(tokenFilters, t.Filters)
+	t.Filters, t.Parts = slices.Concat(tokenFilters, t.Filters), true
 	if t.Orders == nil {
 		t.Orders = tokenOrders
 	}
@@ -262,8 +265,8 @@ func tokenTemplates() []*Template {
 	usedChart := Chart{Title: "Tokens by the month of their last use", Column: "last_used", By: ByMonth}
 	yes := true
 	return []*Template{
-		tokenTemplate(Template{Name: "tokens", Title: "Tokens", About: "All tokens, or those of a state, profile or user.",
-			Charts: []Chart{stateChart, {Title: "Tokens by profile", Column: "profile", By: ByValue}, expiryChart}},
+		tokenTemplate(Template{Name: "tokens", Title: "Tokens", About: "All tokens, or those of a state, profile, user or security domain.",
+			Charts: []Chart{stateChart, {Title: "Tokens by profile", Column: "profile", By: ByValue}, {Title: "Tokens by security domain", Column: "domain", By: ByValue}, expiryChart}},
 			"serial user name state profile distribution last_used expiry", nil, nil),
 		tokenTemplate(Template{Name: "never-used", Title: "Distributed but never used", About: "Tokens that were delivered and of whose present seed no code was ever accepted.",
 			Filters: []Filter{{Name: "distributed_before", About: "only those that were distributed before this time", Kind: Moment}},

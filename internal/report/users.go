@@ -5,6 +5,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -19,6 +20,7 @@ var holderFields = []field[holder]{
 	{"user", "User", Text, func(h holder) any { return h.ID }},
 	{"name", "Name", Text, func(h holder) any { return h.Name }},
 	{"mail", "Mail", Text, func(h holder) any { return h.Mail }},
+	{"domain", "Domain", Text, func(h holder) any { return domain.Show(h.Domain) }},
 	{"enabled", "Enabled", YesNo, func(h holder) any { return h.Enabled }},
 	{"locked", "Locked", YesNo, func(h holder) any { return h.locked }},
 	{"tokens", "Tokens", Number, func(h holder) any { return int64(len(h.serials)) }},
@@ -32,9 +34,10 @@ func userTemplates() []*Template {
 			{Name: "with_token", About: "holds a token", Kind: YesNo},
 			{Name: "enabled", About: "may sign in", Kind: YesNo},
 			{Name: "locked", About: "locked by wrong passcodes", Kind: YesNo},
+			domainFilter,
 			{Name: "query", About: "part of user ID, name or mail", Kind: Text},
 		},
-		Orders: []string{"user"},
+		Orders: []string{"user"}, Parts: true,
 		Charts: []Chart{{Title: "Users by number of tokens", Column: "tokens", By: ByValue}}},
 		holderFields, "user name mail enabled tokens serials", holders)}
 }

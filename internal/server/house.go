@@ -97,7 +97,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	}
 	h.note(ctx, "comparing clocks", h.clock.Beat(ctx))
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
-	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Now: c.Now}
+	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: &domain.Registry{Store: db, Now: c.Now}, Now: c.Now}
 	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)

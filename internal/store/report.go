@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
@@ -53,6 +54,7 @@ func (db *DB) ReportTokens(ctx context.Context, q report.TokenQuery) ([]token.To
 	if q.Emergency {
 		is("emergency IS NOT NULL")
 	}
+	db.within(ctx, &c)
 	order := tokenOrders[q.Order]
 	found, err := db.tokens(ctx, order.clause(&c, q), c.args...)
 	slices.SortFunc(found, func(a, b token.Token) int {
@@ -108,18 +110,27 @@ func (o tokenOrder) clause(c *conditions, q report.TokenQuery) string {
 // UsersNamed returns users by their IDs; those that are not there are left out. It locks nothing.
 func (db *DB) UsersNamed(ctx context.Context, ids []string) (map[string]user.User, error) {
 	found := make(map[string]user.User, len(ids))
-	err := eachChunk(ctx, db, scanUser, "SELECT "+string(userColumns)+" FROM user_account WHERE id", ids, "", func(u user.User) { found[u.ID] = u })
+	scope := domain.ScopeFrom(ctx)
+	err := eachChunk(ctx, db, scanUser, "SELECT "+string(userColumns)+" FROM user_account WHERE id", ids, "", func(u user.User) {
+		if scope.Covers(u.Domain) {
+			found[u.ID] = u
+		}
+	})
 	return found, err
 }
 
 // SerialsOf returns the serials of the tokens of users.
 func (db *DB) SerialsOf(ctx context.Context, userIDs []string) (map[string][]string, error) {
 	found := make(map[string][]string, len(userIDs))
-	scan := func(r row) (pair [2]string, err error) {
-		err = r.Scan(&pair[0], &pair[1])
-		return pair, err
+	scan := func(r row) (held [3]string, err error) {
+		err = r.Scan(&held[0], &held[1], &held[2])
+		return held, err
 	}
-	err := eachChunk(ctx, db, scan, "SELECT user_id, serial FROM token WHERE user_id", userIDs, "ORDER BY user_id, serial",
-		func(pair [2]string) { found[pair[0]] = append(found[pair[0]], pair[1]) })
+	scope := domain.ScopeFrom(ctx)
+	err := eachChunk(ctx, db, scan, "SELECT user_id, serial, domain FROM token WHERE user_id", userIDs, "ORDER BY user_id, serial", func(held [3]string) {
+		if scope.Covers(held[2]) {
+			found[held[0]] = append(found[held[0]], held[1])
+		}
+	})
 	return found, err
 }

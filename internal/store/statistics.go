@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/tallystick/tallystick/internal/report"
 )
@@ -42,12 +43,38 @@ FROM (SELECT
 		CAST(COALESCE(SUM(CASE WHEN kind = 'offer' AND span > $10 THEN n END), 0) AS BIGINT) AS offers
 	FROM moment_tally) AS m`
 
-// Statistics counts what there is, in one look.
+// selectPart counts the tokens of a part of the deployment, by looking at each of them: %[1]s is the condition that they are in the scope.
+const selectPart = `SELECT t.total, t.assigned, t.enabled, t.total - t.enabled, t.lost, t.replacement, t.replaced, t.over, t.unconfirmed,
+	t.available, t.lasting, t.expired, t.expiring, t.new_pin,
+	(SELECT COUNT(*) FROM token AS n JOIN token_generation AS g ON g.serial = n.serial WHERE %[1]s AND n.user_id IS NOT NULL AND g.state = 'current' AND g.bad_passcodes >= $6),
+	(SELECT COUNT(*) FROM user_account AS u JOIN user_guard AS g ON g.user_id = u.id WHERE %[1]s AND g.own_locked_at > $7),
+	(SELECT COUNT(*) FROM token AS n JOIN offer AS o ON o.serial = n.serial WHERE %[1]s AND o.state = 'open' AND o.expires_at > $8)
+FROM (SELECT
+		COUNT(*) AS total,
+		CAST(COALESCE(SUM(CASE WHEN user_id IS NOT NULL THEN 1 END), 0) AS BIGINT) AS assigned,
+		CAST(COALESCE(SUM(CASE WHEN enabled THEN 1 END), 0) AS BIGINT) AS enabled,
+		CAST(COALESCE(SUM(CASE WHEN lost_at IS NOT NULL THEN 1 END), 0) AS BIGINT) AS lost,
+		CAST(COALESCE(SUM(CASE WHEN replaces <> '' THEN 1 END), 0) AS BIGINT) AS replacement,
+		CAST(COALESCE(SUM(CASE WHEN replaced_by <> '' THEN 1 END), 0) AS BIGINT) AS replaced,
+		CAST(COALESCE(SUM(CASE WHEN issue_count - issues_forgiven > $1 THEN 1 END), 0) AS BIGINT) AS over,
+		CAST(COALESCE(SUM(CASE WHEN distribution NOT IN ('not_distributed', 'confirmed') THEN 1 END), 0) AS BIGINT) AS unconfirmed,
+		CAST(COALESCE(SUM(CASE WHEN user_id IS NULL AND lost_at IS NULL AND effective_expiry >= $2 THEN 1 END), 0) AS BIGINT) AS available,
+		CAST(COALESCE(SUM(CASE WHEN user_id IS NULL AND lost_at IS NULL AND effective_expiry >= $3 THEN 1 END), 0) AS BIGINT) AS lasting,
+		CAST(COALESCE(SUM(CASE WHEN effective_expiry < $2 THEN 1 END), 0) AS BIGINT) AS expired,
+		CAST(COALESCE(SUM(CASE WHEN effective_expiry >= $2 AND effective_expiry < $4 THEN 1 END), 0) AS BIGINT) AS expiring,
+		CAST(COALESCE(SUM(CASE WHEN user_id IS NOT NULL AND pin_used AND (pin_hash IS NULL OR pin_change OR pin_set_at <= $5) THEN 1 END), 0) AS BIGINT) AS new_pin
+	FROM token WHERE %[1]s) AS t`
+
+// Statistics counts what there is, in one look: of a limited scope by looking at each token, else from the tallies.
 func (db *DB) Statistics(ctx context.Context, q report.Question) (report.Statistics, error) {
 	scan := func(r row) (s report.Statistics, err error) {
 		err = r.Scan(&s.Total, &s.Assigned, &s.Enabled, &s.Disabled, &s.Lost, &s.Replacement, &s.Replaced, &s.OverLimit, &s.NeverConfirmed,
 			&s.Available, &s.AvailableNext, &s.Expired, &s.Expiring, &s.NewPIN, &s.NextTokencode, &s.LockedUsers, &s.PendingActivations)
 		return s, err
+	}
+	args := []any{q.IssueLimit, q.Today, q.LastsUntil, q.ExpiringUntil, q.PINsSetUntil, q.BadPasscodes, q.LocksSinceThen, q.Now}
+	if condition, names := db.inScope(ctx, len(args)); condition != "" {
+		return one(ctx, db, nil, scan, fmt.Sprintf(selectPart, condition), append(args, names...)...)
 	}
 	oldPINs, offers := q.PINsSetUntil/daySpan, q.Now/offerSpan
 	// A last day is a whole one: the first that is not before a moment is the one that begins at it or after.

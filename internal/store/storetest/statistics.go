@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/report"
@@ -22,10 +23,11 @@ import (
 // statisticsAgree lives many lives of tokens at once, and then counts by hand.
 func statisticsAgree(t *testing.T, s servers) {
 	const lives, steps, users = 8, 120, 20
-	for n := range users {
-		s[0].addUser(t, fmt.Sprint("user-", n))
-	}
 	s[0].addProfile(t, "phones")
+	ok(t, s[0].AddDomain(t.Context(), domain.Domain{Name: "north", CreatedAt: start, Version: 1}))
+	for n := range users {
+		ok(t, s[0].AddUser(t.Context(), user.User{ID: fmt.Sprint("user-", n), Enabled: true, Domain: []string{"", "north"}[n%2], CreatedAt: start, Version: 1}))
+	}
 	for round := range 2 {
 		var all sync.WaitGroup
 		for i := range lives {
@@ -45,14 +47,17 @@ func statisticsAgree(t *testing.T, s servers) {
 			})
 		}
 		all.Wait()
-		s.agree(t)
+		s.agree(t, t.Context())
 		ok(t, s[1].FoldTallies(t.Context()))
-		s.agree(t)
+		s.agree(t, t.Context())
+		north, err := (&domain.Registry{Store: s[0]}).Narrow(t.Context(), "north")
+		ok(t, err)
+		s.agree(t, north)
 	}
 }
 
 // agree holds statistics against a count by hand, at some times and under some policies.
-func (s servers) agree(t *testing.T) {
+func (s servers) agree(t *testing.T, ctx context.Context) {
 	t.Helper()
 	none, strict := policy.Default(), policy.Default()
 	none.Token.IncorrectBeforeNTC = 0
@@ -63,9 +68,9 @@ func (s servers) agree(t *testing.T) {
 		for _, now := range []time.Time{start, day(1), day(3).Add(time.Hour + 7*time.Minute), day(10).Add(-time.Microsecond), day(40)} {
 			for _, days := range []int{0, 1, 90} {
 				q := report.NewQuestion(now, p, days)
-				got, err := s[1].Statistics(t.Context(), q)
+				got, err := s[1].Statistics(ctx, q)
 				ok(t, err)
-				if want := s[0].recount(t, now, p, days); got != want {
+				if want := s[0].recount(t, ctx, now, p, days); got != want {
 					t.Errorf("under %s policies at %s, %d days ahead:\ngot  %+v\nwant %+v", name, now, days, got, want)
 				}
 				counted += got.Expired + got.Lost + got.NewPIN + got.NextTokencode + got.LockedUsers + got.PendingActivations
@@ -78,9 +83,8 @@ func (s servers) agree(t *testing.T) {
 }
 
 // recount is what the statistics have to be.
-func (s fixture) recount(t *testing.T, now time.Time, p policy.Set, days int) (c report.Statistics) {
+func (s fixture) recount(t *testing.T, ctx context.Context, now time.Time, p policy.Set, days int) (c report.Statistics) {
 	t.Helper()
-	ctx := t.Context()
 	tokens, err := s.Tokens(ctx, token.Filter{})
 	ok(t, err)
 	people, err := s.Users(ctx, user.Filter{})
@@ -150,6 +154,7 @@ func (l *life) step(ctx context.Context) error {
 		r := made(l.first + l.made%30)
 		l.made++
 		r.EffectiveExpiry = day(l.r.IntN(100) - 20)
+		r.Domain = []string{"", "north"}[l.r.IntN(2)]
 		r.Current.Settings.PINType = []device.PINType{device.PINPad, device.Fob, device.NoPIN}[l.r.IntN(3)]
 		err := l.AddToken(ctx, r)
 		if errors.Is(err, fault.ImportDuplicate) || errors.Is(err, fault.SeedInUse) { // a seed is never used again
