@@ -101,6 +101,8 @@ type BulkDistribution struct {
 	GraceSeconds        *int64    `json:"grace_seconds,omitempty"`
 	Rate                int       `json:"rate,omitempty"`    // tokens a second at most
 	DryRun              bool      `json:"dry_run,omitempty"` // says what would happen to each token, and changes nothing
+	Mail                bool      `json:"mail,omitempty"`    // to the address of each user
+	SecretBy            string    `json:"secret_by,omitempty"`
 }
 
 // A BulkRedistribution says which tokens one job delivers again, how and why.

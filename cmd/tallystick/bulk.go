@@ -66,6 +66,7 @@ func (p *program) bulk(cmd *cobra.Command, f *deliveryFlags, m *bulkFlags) (clie
 		return b, err
 	}
 	b.Profile, b.Password, b.Protection, b.Nickname, b.SwitchOver, b.GraceSeconds = d.Profile, d.Password, d.Protection, d.Nickname, d.SwitchOver, d.GraceSeconds
+	b.Mail, b.SecretBy = d.Mail, d.SecretBy
 	if b.IndividualPasswords && b.Password != "" {
 		return b, cli.Usagef("give one password for all or --individual-passwords, not both")
 	}

@@ -38,7 +38,7 @@ func (a *API) deliverMany(ctx context.Context, in client.BulkDistribution, reaso
 	}
 	order, err := a.Distributor.Order(ctx, distribution.Bulk{
 		Profile: in.Profile, Protection: profile.Protection(in.Protection), Password: string(in.Password), Individual: in.IndividualPasswords,
-		Nickname: in.Nickname, SwitchOver: profile.SwitchOver(in.SwitchOver), Grace: graceOf(in.GraceSeconds), Reason: reason, Note: note,
+		Nickname: in.Nickname, SwitchOver: profile.SwitchOver(in.SwitchOver), Grace: graceOf(in.GraceSeconds), Reason: reason, Note: note, Mail: in.Mail, SecretBy: in.SecretBy,
 	})
 	if err != nil {
 		return answer{}, err

@@ -79,13 +79,16 @@ func (a *API) mailed(ctx context.Context, serial string, in client.Distribution,
 		if err != nil {
 			return err
 		}
-		if err := a.Mail.Check(ctx, u, mail.Channel(in.SecretBy)); err != nil {
+		if err := a.Mail.Ready(ctx, in.SecretBy); err != nil {
+			return err
+		}
+		if err := a.Mail.Reaches(u); err != nil {
 			return err
 		}
 		if d, err = do(ctx); err != nil {
 			return err
 		}
-		mails, err = a.Mail.Deliver(ctx, []mail.Delivery{{Delivery: d, User: u, Password: string(in.Password), Secret: mail.Channel(in.SecretBy)}})
+		mails, err = a.Mail.Deliver(ctx, []distribution.Posted{{Delivery: d, User: u, Password: string(in.Password)}}, in.SecretBy)
 		return err
 	})
 	d.File, d.FileName, d.CTF, d.CTFURL, d.QR, d.Link = nil, "", "", "", "", ""

@@ -128,6 +128,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 		Backup:        &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Now: h.now, Files: func() (map[string][]byte, error) { return map[string][]byte{"ca.pem": []byte("pem")}, nil }},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger,
 	}))(t)
+	h.Distributor.Post, h.Jobs.Ended = outbox, outbox.JobFinished
 	h.Jobs.Register(outbox.Reminders(string(access.Distribute)))
 	h.Records.Jobs, h.Records.Domains = h.Jobs, h.Domains
 	h.Transfer = &transfer.Deployment{Store: db, Keys: keys, Users: h.Users, Jobs: h.Jobs, Domains: h.Domains, Now: h.now}

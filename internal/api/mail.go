@@ -160,7 +160,7 @@ func (a *API) remind(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := a.Mail.Ready(ctx); err != nil {
+	if err := a.Mail.Ready(ctx, ""); err != nil {
 		return answer{}, err
 	}
 	selection, err := selectionOf(in.Select)

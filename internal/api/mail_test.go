@@ -1,6 +1,7 @@
 package api
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -110,5 +111,75 @@ func mailedDeliveries(t *testing.T, h *house) {
 	}
 	if m = try(c.MailMessage(ctx, failed.ID))(t); m.State != "cancelled" || m.Trouble != "SUPERSEDED" {
 		t.Errorf("what a redistribution made useless is %+v", m)
+	}
+}
+
+// A job sends each delivery to its user and keeps of it what does not go by mail; who has no address gets nothing.
+func TestBulkDeliveriesByMail(t *testing.T) {
+	h := newHouse(t)
+	ctx, c := t.Context(), h.admin
+	for _, w := range h.Distributor.Workers() {
+		h.Jobs.Register(w)
+	}
+	h.profile("bulk file", "file")
+	h.profile("bulk phone", "ctkip")
+	var serials []string
+	for _, id := range []string{"anna", "boris", "nobody"} {
+		serials = append(serials, h.assigned(id).Serial)
+		if address := id + "@example.com"; id != "nobody" {
+			try(c.EditUser(ctx, id, 0, client.UserEdit{Mail: &address}))(t)
+		}
+	}
+	order := client.BulkDistribution{Selection: client.Selection{Serials: serials}, Name: "files", Profile: "bulk file", IndividualPasswords: true, Mail: true}
+	_, err := c.DistributeMany(ctx, order)
+	refused(t, err, 422, "MAIL_OFF")
+	on, host, from, none := true, "127.0.0.1", "tokens@example.com", "none"
+	try(c.EditMailSettings(ctx, 0, client.MailSettingsEdit{Enabled: &on, Host: &host, From: &from, Security: &none, Notify: &[]string{"ops@example.com"}}))(t)
+	open := order
+	open.IndividualPasswords = false
+	_, err = c.DistributeMany(ctx, open)
+	refused(t, err, 422, "PASSWORD_REQUIRED")
+
+	dry := order
+	dry.DryRun = true
+	try(c.DistributeMany(ctx, dry))(t)
+	must(t, h.Jobs.RunAll(ctx))
+	if page := try(c.MailMessages(ctx, client.MailFilter{}))(t); len(page.Messages) != 0 {
+		t.Errorf("a dry run wrote %+v", page)
+	}
+	order.Name = "for good"
+	j := try(c.DistributeMany(ctx, order))(t)
+	must(t, h.Jobs.RunAll(ctx))
+	items := try(c.JobItems(ctx, j.Job, client.JobItemFilter{}))(t).Items
+	if len(items) != 3 || !items[0].OK || !items[1].OK || items[2].Code != "MAIL_MISSING" {
+		t.Errorf("items %+v", items)
+	}
+	var events []string
+	for _, m := range try(c.MailMessages(ctx, client.MailFilter{}))(t).Messages {
+		events = append(events, m.Event+" "+m.UserID)
+	}
+	slices.Sort(events)
+	if !slices.Equal(events, []string{"distribution anna", "distribution boris", "job_finished "}) {
+		t.Errorf("messages %q", events)
+	}
+	if parts := try(c.JobParts(ctx, j.Job))(t); !slices.Equal(parts, []string{"list", "passwords"}) {
+		t.Errorf("parts %v", parts)
+	}
+	var table strings.Builder
+	must(t, c.DownloadJobPart(ctx, j.Job, "passwords", &table))
+	if strings.Count(table.String(), "\n") != 3 {
+		t.Errorf("passwords: %d lines", strings.Count(table.String(), "\n"))
+	}
+
+	order.Name, order.Profile, order.IndividualPasswords, order.SecretBy = "phones", "bulk phone", false, "mail"
+	j = try(c.DistributeMany(ctx, order))(t)
+	must(t, h.Jobs.RunAll(ctx))
+	if sent := try(c.MailMessages(ctx, client.MailFilter{UserID: "anna", State: "waiting"}))(t).Messages; len(sent) != 2 || sent[0].Event != "activation_code" || sent[1].Event != "redistribution" {
+		t.Errorf("messages %+v", sent)
+	}
+	table.Reset()
+	must(t, c.DownloadJobPart(ctx, j.Job, "list", &table))
+	if code := regexp.MustCompile(`,[0-9]{12}(,|\n)`); code.MatchString(table.String()) || !strings.Contains(table.String(), serials[0]) {
+		t.Errorf("the list shows codes that were mailed: %s", table.String())
 	}
 }

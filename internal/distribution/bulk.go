@@ -35,6 +35,8 @@ type Bulk struct {
 	Grace      time.Duration      `json:"grace"`            // below 0 for the profile's
 	Reason     Reason             `json:"reason,omitempty"` // of a redistribution
 	Note       string             `json:"note,omitempty"`
+	Mail       bool               `json:"mail,omitempty"`      // to the address of each user
+	SecretBy   string             `json:"secret_by,omitempty"` // how passwords and activation codes go then: by hand, or by mail in messages of their own
 }
 
 // bulkChunk is how many tokens one transaction delivers: the database is held for some hundredths of a second.
@@ -79,6 +81,9 @@ func (d *Distributor) Order(ctx context.Context, b Bulk) (job.Order, error) {
 	case b.Password != "" && utf8.RuneCountInString(b.Password) < minPassword:
 		return job.Order{}, fault.New(fault.PasswordTooWeak, "a delivery password takes at least %d characters", minPassword)
 	}
+	if err := d.checkPost(ctx, b); err != nil {
+		return job.Order{}, err
+	}
 	o.Parameters, err = json.Marshal(b)
 	return o, err
 }
@@ -93,12 +98,17 @@ func (d *Distributor) deliverChunk(ctx context.Context, c job.Chunk) ([]job.Outc
 	for i, item := range c.Items {
 		requests[i] = Request{
 			Serial: item.Key, Profile: b.Profile, Password: b.Password, Protection: b.Protection, Nickname: b.Nickname,
-			SwitchOver: b.SwitchOver, Grace: b.Grace, individual: b.Individual,
+			SwitchOver: b.SwitchOver, Grace: b.Grace, individual: b.Individual, mailed: b.Mail,
 		}
 	}
 	made, err := d.issueAll(ctx, run{now: d.Now().UTC(), job: c.Job.ID, reason: b.Reason, note: b.Note, many: true}, requests)
 	if err != nil {
 		return nil, err
+	}
+	if b.Mail {
+		if err := d.send(ctx, b, made); err != nil {
+			return nil, err
+		}
 	}
 	outcomes := make([]job.Outcome, len(made))
 	for i, m := range made {

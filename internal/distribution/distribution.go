@@ -55,6 +55,7 @@ type Request struct {
 	Grace      time.Duration      // of the old seed, for a switch-over on activation; below 0 for the profile's
 
 	individual bool // a password is made for it
+	mailed     bool // it goes to the user's address
 }
 
 // A Delivery is what is handed to the user, who needs nothing else but the
@@ -111,6 +112,8 @@ type Distributor struct {
 	Endpoint string
 	// OwnAuthority says that nobody but the server vouches for the certificate of Endpoint.
 	OwnAuthority bool
+	// Post takes the deliveries of jobs that go by mail.
+	Post Post
 	// Service is the name under which apps show who issued the token.
 	Service string
 

@@ -9,6 +9,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // A Made is what became of one request of many.
@@ -19,6 +20,9 @@ type Made struct {
 	Password string
 	Err      error      // the refusal, which left the token as it was; nil if it was delivered
 	Warning  fault.Code // what the administrator should know first; the words are in Warnings
+
+	user   user.User
+	locked string // the password, if it has one
 }
 
 // issueAll delivers tokens within the transaction of ctx, all by the profile of the first request, and says what became of each.
@@ -66,6 +70,7 @@ func (d *Distributor) issueAll(ctx context.Context, r run, requests []Request) (
 		}
 		m := &made[n]
 		m.Delivery, m.UserID, m.UserName = i.out, i.user.ID, i.user.Name
+		m.user, m.locked = i.user, i.Password
 		if i.individual {
 			m.Password = i.Password
 		}
@@ -120,7 +125,10 @@ func (d *Distributor) begin(ctx context.Context, r run, requests []Request) ([]*
 		}
 		delete(tokens, q.Serial) // once
 		i := &issue{Request: q, run: r, token: t, user: users[t.UserID]}
-		if made[n].Err = i.load(); made[n].Err == nil {
+		if made[n].Err = i.load(); made[n].Err == nil && q.mailed {
+			made[n].Err = d.Post.Reaches(i.user)
+		}
+		if made[n].Err == nil {
 			issues[n] = i
 		}
 	}

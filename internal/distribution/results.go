@@ -32,6 +32,12 @@ const (
 // parts are what jobs of each method leave.
 func (b Bulk) parts() []Part {
 	all := []Part{List}
+	if b.Mail {
+		if b.Individual && b.SecretBy != secretByMail {
+			all = append(all, Passwords)
+		}
+		return all
+	}
 	if b.Method == device.File {
 		all = []Part{Files, List}
 	} else {

@@ -21,47 +21,49 @@ const (
 	ByMail Channel = "mail" // by a message of its own
 )
 
-// A Delivery is a delivery that goes by mail.
-type Delivery struct {
-	distribution.Delivery
-	User     user.User
-	Password string  // that the file or string is locked with; "" for none
-	Secret   Channel // of the password or activation code; "" is ByHand
-}
-
-// Check refuses what could not go by mail, before a token is distributed for it: mail is off, or the user has no address.
-func (o *Outbox) Check(ctx context.Context, u user.User, secret Channel) error {
-	if secret != "" && secret != ByHand && secret != ByMail {
+// Ready refuses while mail is off, or a channel that there is not.
+func (o *Outbox) Ready(ctx context.Context, secretBy string) error {
+	if c := Channel(secretBy); c != "" && c != ByHand && c != ByMail {
 		return fault.New(fault.Invalid, "a password or activation code goes by %s or by %s", ByHand, ByMail)
 	}
-	if err := o.Ready(ctx); err != nil {
-		return err
+	s, err := o.Settings(ctx)
+	if err == nil && !s.Enabled {
+		err = fault.New(fault.MailOff, "mail is off: 'tallystick mail settings edit --host HOST --from ADDRESS --enable' sets it up")
 	}
-	return CheckAddress(u.ID, u.Mail)
+	return err
+}
+
+// Reaches refuses a user who cannot be written to.
+func (o *Outbox) Reaches(u user.User) error { return CheckAddress(u.ID, u.Mail) }
+
+// Send is Deliver for whoever does not care for the IDs.
+func (o *Outbox) Send(ctx context.Context, all []distribution.Posted, secretBy string) error {
+	_, err := o.Deliver(ctx, all, secretBy)
+	return err
 }
 
 // Deliver puts the messages of deliveries into the outbox, in the transaction of ctx, which is that of the
 // distributions, and returns the IDs of the messages. What still waits about these tokens is cancelled. It is refused with
 // [fault.MailOff], [fault.MailMissing] if a user has no address, and [fault.PasswordRequired] if somebody else could use what
 // is mailed: with the setting allow_unprotected_ctf off, a file or string takes a password.
-func (o *Outbox) Deliver(ctx context.Context, all []Delivery) ([]string, error) {
+func (o *Outbox) Deliver(ctx context.Context, all []distribution.Posted, secretBy string) ([]string, error) {
 	set, err := o.Policies.Current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Ready(ctx); err != nil {
+	if err := o.Ready(ctx, secretBy); err != nil {
 		return nil, err
 	}
 	var letters []letter
 	var serials []string
 	for _, d := range all {
-		if err := CheckAddress(d.User.ID, d.User.Mail); err != nil {
+		if err := o.Reaches(d.User); err != nil {
 			return nil, err
 		}
 		if d.Method != device.CTKIP && !d.Locked && !set.Settings.AllowUnprotectedCTF {
 			return nil, fault.New(fault.PasswordRequired, "the file or string of token %s would show its seed to whoever reads the mail: give a password, or let it go without by the setting allow_unprotected_ctf", d.Serial)
 		}
-		letters = append(letters, d.letters(set.Settings.SplitDelivery)...)
+		letters = append(letters, lettersOf(d, Channel(secretBy), set.Settings.SplitDelivery)...)
 		serials = append(serials, d.Serial)
 	}
 	if err := o.Store.CancelMessages(ctx, serials, Superseded, o.Now()); err != nil {
@@ -71,15 +73,15 @@ func (o *Outbox) Deliver(ctx context.Context, all []Delivery) ([]string, error) 
 }
 
 // appLink opens the app, or is typed into it. It never holds the code: the form that an app wants may.
-func (d Delivery) appLink() string {
+func appLink(d distribution.Posted) string {
 	if d.Link == "" || strings.Contains(d.Link, d.ActivationCode) || strings.Contains(d.Link, url.QueryEscape(d.ActivationCode)) {
 		return d.CTKIPURL
 	}
 	return d.Link
 }
 
-// letters are one or two messages. While split, link and code, or file and password, are never in the same one.
-func (d Delivery) letters(split bool) []letter {
+// lettersOf are one or two messages. While split, link and code, or file and password, are never in the same one.
+func lettersOf(d distribution.Posted, secret Channel, split bool) []letter {
 	first := letter{
 		event: Distribution, profile: d.Profile, userID: d.User.ID, serial: d.Serial, recipient: d.User.Mail, job: d.Job, expires: d.ActivationExpires,
 		data: Data{
@@ -96,7 +98,7 @@ func (d Delivery) letters(split bool) []letter {
 	case device.CTF:
 		first.data.Link, first.data.String = d.CTFURL, d.CTF
 	case device.CTKIP:
-		first.data.Link = d.appLink()
+		first.data.Link = appLink(d)
 	}
 	second := first
 	second.event, second.fileName, second.file = Password, "", nil
@@ -110,7 +112,7 @@ func (d Delivery) letters(split bool) []letter {
 		second.data.Password = d.Password
 	}
 	switch {
-	case d.Secret != ByMail:
+	case secret != ByMail:
 		first.data.OtherPart = "from your administrator"
 		return []letter{first}
 	case split:

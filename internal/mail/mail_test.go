@@ -292,7 +292,7 @@ func (s *site) sets(change func(*mail.Settings)) {
 }
 
 // delivers puts a delivery to alice into the outbox.
-func (s *site) delivers(change func(*mail.Delivery)) []string {
+func (s *site) delivers(change func(*parcel)) []string {
 	s.Helper()
 	d := delivery()
 	change(&d)
@@ -301,22 +301,28 @@ func (s *site) delivers(change func(*mail.Delivery)) []string {
 	return ids
 }
 
-func (s *site) deliver(d mail.Delivery) (ids []string, err error) {
+func (s *site) deliver(d parcel) (ids []string, err error) {
 	err = s.db.Transact(s.Context(), func(ctx context.Context) error {
-		ids, err = s.outbox.Deliver(ctx, []mail.Delivery{d})
+		ids, err = s.outbox.Deliver(ctx, []distribution.Posted{d.Posted}, string(d.Secret))
 		return err
 	})
 	return ids, err
 }
 
-func delivery() mail.Delivery {
-	return mail.Delivery{
+// A parcel is a delivery, and how its second part goes.
+type parcel struct {
+	distribution.Posted
+	Secret mail.Channel
+}
+
+func delivery() parcel {
+	return parcel{Posted: distribution.Posted{
 		Delivery: distribution.Delivery{
 			Serial: "000123456789", Job: "job", Method: device.File, FileName: "alice_000123456789.sdtid", File: []byte("<TKNBatch>the file</TKNBatch>"), Locked: true,
 			Profile: "phone", DeviceType: "android", Expiry: time.Date(2031, 11, 28, 0, 0, 0, 0, time.UTC),
 		},
 		User: user.User{ID: "alice", Name: "Alice <Example> & Söhne", Mail: "alice@example.com"}, Password: "file password",
-	}
+	}}
 }
 
 func (s *site) message(id string) mail.Message {

@@ -83,7 +83,7 @@ func (o *Outbox) Remind(ctx context.Context, serials []string) ([]Reminded, erro
 	if len(serials) > MaxReminders {
 		return nil, fault.New(fault.TooLarge, "one call reminds of up to %d tokens", MaxReminders)
 	}
-	if err := o.Ready(ctx); err != nil {
+	if err := o.Ready(ctx, ""); err != nil {
 		return nil, err
 	}
 	var all []Reminded

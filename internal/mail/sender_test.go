@@ -52,7 +52,7 @@ func TestFileByMail(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		o := open(t, true)
 		s.uses(o)
-		ids := s.delivers(func(*mail.Delivery) {})
+		ids := s.delivers(func(*parcel) {})
 		s.sends("one")
 		s.pass(time.Hour)
 		s.sends("one")
@@ -84,7 +84,7 @@ func TestRefusals(t *testing.T) {
 		o := open(t, true)
 		s.uses(o)
 		to := func(n int, name string) string {
-			return s.delivers(func(d *mail.Delivery) { d.Serial, d.User.Mail = fmt.Sprintf("00000000000%d", n), name+"@example.com" })[0]
+			return s.delivers(func(d *parcel) { d.Serial, d.User.Mail = fmt.Sprintf("00000000000%d", n), name+"@example.com" })[0]
 		}
 		o.says(func(to string) error {
 			switch name, _, _ := strings.Cut(to, "@"); name {
@@ -133,7 +133,7 @@ func TestUnknown(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		o := open(t, true)
 		s.uses(o)
-		broken := s.delivers(func(*mail.Delivery) {})[0]
+		broken := s.delivers(func(*parcel) {})[0]
 		o.says(nil, func() error {
 			o.server.Close() // with all its connections, before the answer
 			return nil
@@ -143,7 +143,7 @@ func TestUnknown(t *testing.T) {
 
 		o = open(t, true)
 		s.uses(o)
-		died := s.delivers(func(d *mail.Delivery) { d.Serial = "000000000002" })[0]
+		died := s.delivers(func(d *parcel) { d.Serial = "000000000002" })[0]
 		claim(s, died, "one")
 		for range 3 {
 			s.pass(time.Minute)
@@ -153,7 +153,7 @@ func TestUnknown(t *testing.T) {
 		s.is(died, mail.Sending, "") // the other one may still be at it
 		s.ok(s.sender("one").Recover(t.Context(), true))
 		s.is(died, mail.Unknown, mail.Interrupted)
-		abandoned := s.delivers(func(d *mail.Delivery) { d.Serial = "000000000003" })[0]
+		abandoned := s.delivers(func(d *parcel) { d.Serial = "000000000003" })[0]
 		claim(s, abandoned, "one")
 		s.pass(6 * time.Minute)
 		s.ok(s.sender("two").Recover(t.Context(), false))
@@ -196,7 +196,7 @@ func TestTwoServersSend(t *testing.T) {
 		s.uses(o)
 		const n = 40
 		for i := range n {
-			s.delivers(func(d *mail.Delivery) { d.Serial = fmt.Sprintf("%012d", i) })
+			s.delivers(func(d *parcel) { d.Serial = fmt.Sprintf("%012d", i) })
 		}
 		var servers sync.WaitGroup
 		for _, name := range []string{"one", "two", "three"} {
@@ -225,7 +225,7 @@ func TestNoMailServer(t *testing.T) {
 	s := newSite(t, t.TempDir()+"/tallystick.db")
 	o, plain := open(t, true), open(t, false)
 	s.uses(o)
-	id := s.delivers(func(*mail.Delivery) {})[0]
+	id := s.delivers(func(*parcel) {})[0]
 	gone, err := net.Listen("tcp", "127.0.0.1:0")
 	s.ok(err)
 	gone.Close()
@@ -279,9 +279,9 @@ func TestWaiting(t *testing.T) {
 	s.sets(func(m *mail.Settings) { m.PerMinute = 2 })
 	var ids []string
 	for i := range 5 {
-		ids = append(ids, s.delivers(func(d *mail.Delivery) { d.Serial = fmt.Sprintf("%012d", i) })...)
+		ids = append(ids, s.delivers(func(d *parcel) { d.Serial = fmt.Sprintf("%012d", i) })...)
 	}
-	late := s.delivers(func(d *mail.Delivery) {
+	late := s.delivers(func(d *parcel) {
 		d.Method, d.CTKIPURL, d.ActivationCode, d.ActivationExpires, d.Secret = "ctkip", "https://tokens.example.com/ctkip", "123456789012", s.clock().Add(time.Minute), mail.ByMail
 	})
 	if len(late) != 2 {
@@ -317,7 +317,7 @@ func TestStopping(t *testing.T) {
 	s := newSite(t, t.TempDir()+"/tallystick.db")
 	o := open(t, true)
 	s.uses(o)
-	ids := append(s.delivers(func(*mail.Delivery) {}), s.delivers(func(d *mail.Delivery) { d.Serial = "000000000002" })...)
+	ids := append(s.delivers(func(*parcel) {}), s.delivers(func(d *parcel) { d.Serial = "000000000002" })...)
 	ctx, stop := context.WithCancel(t.Context())
 	o.says(nil, func() error { stop(); return nil })
 	s.sender("one").Run(ctx)

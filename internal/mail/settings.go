@@ -171,12 +171,3 @@ func (o *Outbox) keepPassword(ctx context.Context, password string) error {
 	_, err := o.Keys.Secret(ctx, passwordName, func() ([]byte, error) { return []byte(password), nil })
 	return err
 }
-
-// Ready refuses when mail is off.
-func (o *Outbox) Ready(ctx context.Context) error {
-	s, err := o.Settings(ctx)
-	if err == nil && !s.Enabled {
-		err = fault.New(fault.MailOff, "mail is off: 'tallystick mail settings edit --host HOST --from ADDRESS --enable' sets it up")
-	}
-	return err
-}

@@ -65,9 +65,9 @@ func TestOwnTemplates(t *testing.T) {
 	s.uses(o)
 	s.ok(s.outbox.SaveTemplate(t.Context(), mail.Template{Event: mail.Distribution, Subject: "{{.Service}}:\n {{.UserName}}", Text: "text for {{if eq .Profile \"phone\"}}phones{{else}}others{{end}}"}))
 	s.ok(s.outbox.SaveTemplate(t.Context(), mail.Template{Event: mail.Distribution, Profile: "desk", Subject: "desk", Text: "t", HTML: `<a href="{{.Link}}" title="{{.UserName}}">{{.UserName}}</a>`}))
-	s.delivers(func(d *mail.Delivery) { d.User.Name = "Eve" })
+	s.delivers(func(d *parcel) { d.User.Name = "Eve" })
 	s.sends("one")
-	s.delivers(func(d *mail.Delivery) {
+	s.delivers(func(d *parcel) {
 		d.Profile, d.Method, d.CTFURL, d.User.Name = "desk", device.CTF, "com.rsa.securid://ctf?ctfData=2&x=1", `"><script>alert(1)</script>`
 	})
 	s.sends("one")
@@ -94,21 +94,21 @@ func TestSplitDelivery(t *testing.T) {
 	o := open(t, true)
 	s.uses(o)
 	const code, password, link = "736455120098", "file password", "com.rsa.securid://ctf?ctfData=200"
-	dynamic := func(d *mail.Delivery) {
+	dynamic := func(d *parcel) {
 		d.Method, d.CTKIPURL, d.ActivationCode, d.ActivationExpires, d.Password, d.Locked = device.CTKIP, "https://tokens.example.com/ctkip", code, s.clock().Add(time.Hour), "", false
 		d.Link, d.QR = "com.rsa.securid://ctkip?url=x&activationCode="+code, "com.rsa.securid://ctkip?url=x&activationCode="+code
 	}
-	str := func(d *mail.Delivery) { d.Method, d.CTFURL, d.CTF = device.CTF, link, "200" }
+	str := func(d *parcel) { d.Method, d.CTFURL, d.CTF = device.CTF, link, "200" }
 	for name, tt := range map[string]struct {
-		change func(*mail.Delivery)
+		change func(*parcel)
 		secret mail.Channel
 		split  bool
 		first  []string // what each message holds
 		second []string
 	}{
-		"file by hand":    {func(*mail.Delivery) {}, mail.ByHand, true, []string{"FILE"}, nil},
-		"file by mail":    {func(*mail.Delivery) {}, mail.ByMail, true, []string{"FILE"}, []string{password}},
-		"file together":   {func(*mail.Delivery) {}, mail.ByMail, false, []string{"FILE", password}, nil},
+		"file by hand":    {func(*parcel) {}, mail.ByHand, true, []string{"FILE"}, nil},
+		"file by mail":    {func(*parcel) {}, mail.ByMail, true, []string{"FILE"}, []string{password}},
+		"file together":   {func(*parcel) {}, mail.ByMail, false, []string{"FILE", password}, nil},
 		"string by hand":  {str, "", true, []string{link}, nil},
 		"string by mail":  {str, mail.ByMail, true, []string{link}, []string{password}},
 		"dynamic by hand": {dynamic, mail.ByHand, true, []string{"https://tokens.example.com/ctkip"}, nil},
@@ -120,7 +120,7 @@ func TestSplitDelivery(t *testing.T) {
 		s.ok(err)
 		s.pass(2 * time.Second) // what is remembered of the settings
 		before := len(o.mails())
-		s.delivers(func(d *mail.Delivery) { tt.change(d); d.Secret = tt.secret })
+		s.delivers(func(d *parcel) { tt.change(d); d.Secret = tt.secret })
 		s.sends("one")
 		got := o.mails()[before:]
 		want := [][]string{tt.first}
@@ -167,7 +167,7 @@ func TestDeliveriesThatAreRefused(t *testing.T) {
 		_, err = s.deliver(d)
 		refused(t, err, fault.MailMissing)
 	}
-	refused(t, s.outbox.Check(t.Context(), delivery().User, "pigeon"), fault.Invalid)
+	refused(t, s.outbox.Ready(t.Context(), "pigeon"), fault.Invalid)
 }
 
 // Another delivery of a token cancels what waits about the one before.
@@ -175,9 +175,9 @@ func TestSupersededMail(t *testing.T) {
 	s := newSite(t, t.TempDir()+"/tallystick.db")
 	o := open(t, true)
 	s.uses(o)
-	old := s.delivers(func(*mail.Delivery) {})[0]
-	other := s.delivers(func(d *mail.Delivery) { d.Serial = "000000000002" })[0]
-	anew := s.delivers(func(d *mail.Delivery) { d.Again = true })[0]
+	old := s.delivers(func(*parcel) {})[0]
+	other := s.delivers(func(d *parcel) { d.Serial = "000000000002" })[0]
+	anew := s.delivers(func(d *parcel) { d.Again = true })[0]
 	s.sends("one")
 	if m := s.is(old, mail.Cancelled, mail.Superseded); m.Sealed.KeyID != 0 {
 		t.Error("the body is still there")

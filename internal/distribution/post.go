@@ -1,0 +1,70 @@
+package distribution
+
+import (
+	"context"
+
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// A Post takes deliveries to users: a mail.Outbox.
+type Post interface {
+	// Ready refuses while nothing can be sent, or secretBy is no way that a password or activation code can go.
+	Ready(ctx context.Context, secretBy string) error
+	// Reaches refuses a user who cannot be written to.
+	Reaches(u user.User) error
+	// Send takes deliveries, in the transaction of ctx.
+	Send(ctx context.Context, all []Posted, secretBy string) error
+}
+
+// A Posted delivery goes to its user by mail.
+type Posted struct {
+	Delivery
+	User     user.User
+	Password string // that it is locked with; "" for none
+}
+
+// checkPost refuses at once what could be mailed for no token of a job.
+func (d *Distributor) checkPost(ctx context.Context, b Bulk) error {
+	if b.SecretBy != "" && !b.Mail {
+		return fault.New(fault.Invalid, "how a password or activation code goes is said for deliveries by mail")
+	}
+	if !b.Mail {
+		return nil
+	}
+	if err := d.Post.Ready(ctx, b.SecretBy); err != nil {
+		return err
+	}
+	house, err := d.Store.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	if b.Method != device.CTKIP && b.Password == "" && !b.Individual && !house.AllowUnprotectedCTF {
+		return fault.New(fault.PasswordRequired, "files and strings without password would show their seeds to whoever reads the mail: give one, ask for individual ones, or let them go without by the setting allow_unprotected_ctf")
+	}
+	return nil
+}
+
+// send has the deliveries that were made go by mail, and keeps of them what does not.
+func (d *Distributor) send(ctx context.Context, b Bulk, made []Made) error {
+	var all []Posted
+	for i := range made {
+		m := &made[i]
+		if m.Err != nil {
+			continue
+		}
+		all = append(all, Posted{m.Delivery, m.user, m.locked})
+		m.File, m.FileName, m.CTF, m.CTFURL, m.Link, m.QR = nil, "", "", "", "", ""
+		if b.SecretBy == secretByMail {
+			m.ActivationCode, m.Password = "", ""
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return d.Post.Send(ctx, all, b.SecretBy)
+}
+
+// secretByMail has a password or activation code go by a message of its own.
+const secretByMail = "mail"
