@@ -42,6 +42,7 @@ var short = []string{"users", "tokens", "file"}
 //	sql STATEMENT          change the database behind the server's back; one row, no more and no less
 //	get URL [NAME:VALUE]   fetch a page; unix:PATH/PAGE from a socket, https from a server that ca.pem in the data folder vouches for
 //	post URL BODY [NAME:VALUE]  send it a JSON document, with headers
+//	ldap LDIF              start an LDAP directory with the entries of a file: $LDAP is its URL, $LDAP_READER who may read it with ldap.password, ldap.pem its authority
 //	certificate CERT KEY   make a certificate for 127.0.0.1 that is its own authority
 //
 // and the condition [without:PROGRAM], for leaving out what needs a program that is not here. Where TALLYSTICK_REQUIRE
@@ -74,6 +75,7 @@ func TestScripts(t *testing.T) {
 			"get":         get,
 			"post":        post,
 			"certificate": certificate,
+			"ldap":        ldap,
 		},
 	}
 	scripts, err := filepath.Glob("testdata/*.txtar")
@@ -123,7 +125,7 @@ func buildTally(t *testing.T) string {
 }
 
 // packages are the Debian packages of the programs that scripts use.
-var packages = map[string]string{"stoken": "stoken", "zbarimg": "zbar-tools", "radclient": "freeradius-utils"}
+var packages = map[string]string{"stoken": "stoken", "zbarimg": "zbar-tools", "radclient": "freeradius-utils", "slapd": "slapd"}
 
 // without is the condition [without:PROGRAM].
 func without(condition string) (bool, error) {

@@ -59,16 +59,19 @@ func (p *program) appliedUsers(a client.AppliedUsers) error {
 		}
 	}
 	if len(shown) > 0 {
-		err := p.table(nil, []string{"LINE", "USER", "ACTION"}, len(shown), func(i int) []string {
+		head, lines := []string{"LINE", "USER", "ACTION"}, shown[0].Line > 0
+		if !lines { // they come from no file
+			head = head[1:]
+		}
+		err := p.table(nil, head, len(shown), func(i int) (cells []string) {
 			row := shown[i]
-			line := ""
-			if row.Line > 0 {
-				line = number(row.Line)
+			if lines {
+				cells = append(cells, number(row.Line))
 			}
-			if row.Message == "" {
-				return []string{line, row.UserID, row.Action}
+			if cells = append(cells, row.UserID, row.Action); row.Message != "" {
+				cells = append(cells, row.Message+" ("+row.Code+")")
 			}
-			return []string{line, row.UserID, row.Action, row.Message + " (" + row.Code + ")"}
+			return cells
 		})
 		if err != nil {
 			return err

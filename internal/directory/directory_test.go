@@ -2,10 +2,9 @@ package directory_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/tallystick/tallystick/internal/directory"
+	"github.com/tallystick/tallystick/internal/directory/directorytest"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
@@ -23,8 +23,52 @@ import (
 	"github.com/tallystick/tallystick/internal/user"
 )
 
-func tlsFor(pool *x509.CertPool) *tls.Config {
-	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}
+const (
+	base     = directorytest.Base
+	reader   = directorytest.Reader
+	password = directorytest.Password
+)
+
+var person = directorytest.Person
+
+// A slapd is a real OpenLDAP server.
+type slapd struct {
+	*directorytest.Server
+	t *testing.T
+}
+
+// start runs one with entries.
+func start(t *testing.T, entries string) *slapd {
+	t.Helper()
+	s, err := directorytest.Start(t.TempDir(), entries)
+	if errors.Is(err, directorytest.ErrNotInstalled) && os.Getenv("CI") == "" && os.Getenv("TALLYSTICK_REQUIRE") == "" {
+		t.Skip(err)
+	}
+	must(t, err)
+	t.Cleanup(s.Kill)
+	return &slapd{s, t}
+}
+
+// change does something there.
+func (s *slapd) change(do func(*ldap.Conn) error) {
+	s.t.Helper()
+	must(s.t, s.Change(do))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// crowd is many people: p0000, p0001 and so on.
+func crowd(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(person(fmt.Sprintf("p%04d", i), ""))
+	}
+	return b.String()
 }
 
 // An office is a deployment whose people come from a directory.
@@ -57,7 +101,7 @@ func file(t *testing.T) string { return filepath.Join(t.TempDir(), "tallystick.d
 func (o *office) directory(s *slapd, change func(*directory.Directory)) {
 	o.t.Helper()
 	d := directory.Directory{Name: "hq", Kind: directory.OpenLDAP, Settings: directory.Settings{
-		URL: "ldaps://" + s.tls, CA: s.ca, BindDN: reader, BaseDN: "ou=people," + base, GroupBase: "ou=groups," + base, PageSize: 100,
+		URL: "ldaps://" + s.TLS, CA: s.CA, BindDN: reader, BaseDN: "ou=people," + base, GroupBase: "ou=groups," + base, PageSize: 100,
 	}}
 	if change != nil {
 		change(&d)
@@ -229,7 +273,7 @@ func TestPagesThatBreakOff(t *testing.T) {
 	const n = 1500
 	s := start(t, crowd(n))
 	o := newOffice(t, file(t))
-	whole := newWire(t, s.tls, 0, nil)
+	whole := newWire(t, s.TLS, 0, nil)
 	o.directory(s, func(d *directory.Directory) { d.URL = "ldaps://" + whole.address })
 	same(t, len(became(o.sync(false))), n)
 	half := whole.passed.Load() / 2
@@ -245,18 +289,18 @@ func TestPagesThatBreakOff(t *testing.T) {
 		})
 		must(t, err)
 	}
-	edit("ldaps://"+newWire(t, s.tls, half, func() {}).address, nil)
+	edit("ldaps://"+newWire(t, s.TLS, half, func() {}).address, nil)
 	o.refuses(fault.DirectoryUnreachable, true)
-	edit("ldap://"+newWire(t, s.plain, half, func() {}).address, func(d *directory.Directory) { d.StartTLS = true })
+	edit("ldap://"+newWire(t, s.Plain, half, func() {}).address, func(d *directory.Directory) { d.StartTLS = true })
 	o.refuses(fault.DirectoryUnreachable, true)
-	edit("ldap://"+s.plain, nil) // all of it over StartTLS
+	edit("ldap://"+s.Plain, nil) // all of it over StartTLS
 	same(t, o.sync(false).Found, n)
-	// Without pages it gives 100 and says that there is more.
-	edit("ldaps://"+s.tls, func(d *directory.Directory) { d.StartTLS, d.PageSize = false, 10_000 })
-	if _, err := o.Test(t.Context(), "hq"); err != nil && !errors.Is(err, fault.DirectoryRefused) {
+	// Pages that are larger than it gives are refused.
+	edit("ldaps://"+s.TLS, func(d *directory.Directory) { d.StartTLS, d.PageSize = false, 10_000 })
+	if _, err := o.Test(t.Context(), "hq"); !errors.Is(err, fault.DirectoryRefused) || !strings.Contains(err.Error(), "page size") {
 		t.Errorf("%v", err)
 	}
-	edit("ldaps://"+newWire(t, s.tls, half, s.kill).address, func(d *directory.Directory) { d.PageSize = 100 })
+	edit("ldaps://"+newWire(t, s.TLS, half, s.Kill).address, func(d *directory.Directory) { d.PageSize = 100 })
 	o.refuses(fault.DirectoryUnreachable, true)
 	o.refuses(fault.DirectoryUnreachable, false) // and now nobody is there
 }
@@ -342,7 +386,7 @@ func TestDirectoriesThatDoNotLetUsIn(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	right := password
-	_, err = o.Edit(ctx, "hq", 0, &right, func(d *directory.Directory) { d.URL, d.CA = "ldaps://localhost:"+strings.Split(s.tls, ":")[1], s.ca }) // not the name in the certificate
+	_, err = o.Edit(ctx, "hq", 0, &right, func(d *directory.Directory) { d.URL, d.CA = "ldaps://localhost:"+strings.Split(s.TLS, ":")[1], s.CA }) // not the name in the certificate
 	must(t, err)
 	o.refuses(fault.DirectoryUnreachable, false)
 }
@@ -377,7 +421,7 @@ func TestDueOnOneServer(t *testing.T) {
 	if ann, _ := o.db.User(ctx, "ann"); ann.Name != "Ann A." {
 		t.Error("not synchronised in time")
 	}
-	s.kill()
+	s.Kill()
 	o.now = o.now.Add(time.Hour)
 	must(t, o.SyncDue(ctx)) // what a directory refuses is kept with it
 	if d, err := o.Get(ctx, "hq"); err != nil || d.Last.Code != "DIRECTORY_UNREACHABLE" {

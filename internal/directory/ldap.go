@@ -115,6 +115,9 @@ func (l *line) refusal(err error, doing string) error {
 	if !errors.As(err, &told) || told.ResultCode == ldap.ErrorNetwork || told.ResultCode >= 200 {
 		return unreachable(l.d, err)
 	}
+	if told.ResultCode == ldap.LDAPResultAdminLimitExceeded {
+		doing += ", as it may with a smaller page size"
+	}
 	return fault.New(fault.DirectoryRefused, "directory %s: %s (LDAP result %d, %s); nothing was changed", l.d.Name, doing, told.ResultCode, ldap.LDAPResultCodeMap[told.ResultCode])
 }
 
