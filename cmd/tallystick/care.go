@@ -162,7 +162,7 @@ func (p *program) tokenDelete() *cobra.Command {
 			return err
 		}
 		if !m.dryRun && !*yes {
-			if err := p.countedFirst(r, o); err != nil {
+			if n, err := p.countedFirst(r, o); err != nil || n == 0 {
 				return err
 			}
 		}
@@ -173,22 +173,25 @@ func (p *program) tokenDelete() *cobra.Command {
 }
 
 // countedFirst asks whether as many tokens are to be deleted as there are, which a dry run counts.
-func (p *program) countedFirst(r run, o client.CareOrder) error {
+func (p *program) countedFirst(r run, o client.CareOrder) (int, error) {
 	if !p.Interactive() {
-		return cli.Usagef("deleting many tokens takes --yes where nobody can be asked; --dry-run counts them")
+		return 0, cli.Usagef("deleting many tokens takes --yes where nobody can be asked; --dry-run counts them")
 	}
 	o.DryRun, o.Name = true, ""
 	j, err := r.server.DeleteMany(r.ctx, o)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if j, err = p.follow(r, j.Job); err != nil {
-		return err
+		return 0, err
 	}
-	if !p.Confirm("Delete %s and destroy their seeds?", counted(j.Done, "token")) {
-		return cli.Usagef("nothing was deleted")
+	switch {
+	case j.Done == 0:
+		p.Note("there are none to delete")
+	case !p.Confirm("Delete %s and destroy their seeds?", counted(j.Done, "token")):
+		return 0, cli.Usagef("nothing was deleted")
 	}
-	return nil
+	return j.Done, nil
 }
 
 func (p *program) tokenReplace() *cobra.Command {
