@@ -12,12 +12,23 @@ import (
 )
 
 // A Catalog is all definitions: those that were imported, and the built-in ones that none of them replaces.
-type Catalog struct{ all []Definition }
+type Catalog struct {
+	all   []Definition
+	index map[string]int // by spelled name
+}
+
+func catalogOf(all []Definition) Catalog {
+	c := Catalog{all, make(map[string]int, len(all))}
+	for i, d := range all {
+		c.index[spelled(d.Name)] = i
+	}
+	return c
+}
 
 // NewCatalog makes the catalog of the definitions that were imported. They come after the built-in ones, but for those that
 // replace one, which take its place.
 func NewCatalog(imported []Definition) Catalog {
-	c := Catalog{slices.Clone(builtin)}
+	c := catalogOf(slices.Clone(builtin))
 	for _, d := range imported {
 		c = c.With(d)
 	}
@@ -35,7 +46,7 @@ func (c Catalog) With(d Definition) Catalog {
 	} else {
 		all = append(all, d)
 	}
-	return Catalog{all}
+	return catalogOf(all)
 }
 
 // Without is a catalog without an imported definition: the built-in one of its name, if there is one, is back.
@@ -48,10 +59,10 @@ func (c Catalog) Without(name string) Catalog {
 	for _, d := range builtin {
 		if spelled(d.Name) == spelled(name) {
 			all[i] = d
-			return Catalog{all}
+			return catalogOf(all)
 		}
 	}
-	return Catalog{slices.Delete(all, i, i+1)}
+	return catalogOf(slices.Delete(all, i, i+1))
 }
 
 // aliases are other spellings of built-in names that people try.
@@ -72,8 +83,10 @@ func spelled(name string) string {
 
 // at is the place of the definition of that very name, -1 if there is none.
 func (c Catalog) at(name string) int {
-	key := spelled(name)
-	return slices.IndexFunc(c.all, func(d Definition) bool { return spelled(d.Name) == key })
+	if i, ok := c.index[spelled(name)]; ok {
+		return i
+	}
+	return -1
 }
 
 // Exactly returns the definition of that name, in any case and with or without separators, but under no other name.
