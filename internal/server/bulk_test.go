@@ -213,3 +213,45 @@ func fileCode(t *testing.T, content []byte, serial, password string) string {
 	code, err := securid.Code(tokens[0].Seed, serial, tokens[0].Digits, tokens[0].Interval, time.Now())
 	return must(t, code, err)
 }
+
+// many has tokens delivered by jobs, with passwords of their own and with activation codes, and fetches all of it.
+func (w *witness) many(database string) {
+	w.does("tallystick", "profile", "add", "bulk-file", "--device-type", "generic", "--delivery", "file", "--pin-type", "none")
+	w.does("tallystick", "profile", "add", "bulk-code", "--device-type", "generic", "--delivery", "ctkip", "--pin-type", "none")
+	w.does("tallystick", "token", "create", "--count", "6")
+	for i := range 3 {
+		id := fmt.Sprintf("bulk-%d", i)
+		w.does("tallystick", "user", "add", id)
+		w.does("tallystick", "token", "assign", "--user", id)
+	}
+	users := filepath.Join(w.work, "bulk-users")
+	must(w, 0, os.WriteFile(users, []byte("bulk-0\nbulk-1\nbulk-2\n"), 0o600))
+	one := w.file("password of many", "common delivery 91")
+	for name, args := range map[string][]string{
+		"individual": {"--profile", "bulk-file", "--individual-passwords"}, "common": {"--profile", "bulk-file", "--password-file", one}, "codes": {"--profile", "bulk-code"},
+	} {
+		out := filepath.Join(w.work, "out-"+name)
+		w.does("tallystick", append([]string{"token", "distribute", "--select", "user-file:" + users, "--job-name", name, "--out", out}, args...)...)
+		w.seeds(database)
+		for _, table := range []string{"list.csv", "passwords.csv"} {
+			text, err := os.ReadFile(filepath.Join(out, table))
+			if os.IsNotExist(err) {
+				continue
+			}
+			rows, err := csv.NewReader(bytes.NewReader(must(w, text, err))).ReadAll()
+			for _, row := range must(w, rows, err)[1:] {
+				if column := slices.Index(rows[0], "password"); column >= 0 {
+					w.secret("password of "+row[0]+" in "+name, row[column])
+				}
+				if column := slices.Index(rows[0], "activation_code"); column >= 0 && row[column] != "" {
+					w.secret("activation code of "+row[0]+" in "+name, row[column])
+				}
+			}
+		}
+		w.does("tallystick", "job", "show", name, "--json")
+		w.does("tallystick", "job", "items", name, "--json")
+		w.does("tallystick", "job", "watch", name)
+	}
+	w.does("tallystick", "job", "list", "--json")
+	w.refused("tallystick", "token", "distribute", "--select", "user-file:"+users, "--profile", "bulk-file", "--individual-passwords", "--password-file", one)
+}

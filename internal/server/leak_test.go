@@ -133,6 +133,7 @@ func (w *witness) live(database string, dump func() []byte) {
 	w.overHTTP()
 	w.redistributed(database)
 	w.mailed(database)
+	w.many(database)
 	w.shown()
 	w.backedUp()
 	w.reported()
