@@ -74,6 +74,7 @@ type Selection struct {
 	All           bool     `json:"all,omitempty"`           // every token
 	Undistributed bool     `json:"undistributed,omitempty"` // those of users that were never delivered
 	Unconfirmed   bool     `json:"unconfirmed,omitempty"`   // those that were delivered and not seen since
+	NotMoved      string   `json:"not_moved,omitempty"`     // those that a job, by ID or name, delivered, and that were not seen since
 	Serials       []string `json:"serials,omitempty"`       // in this order
 	Users         []string `json:"users,omitempty"`         // tokens of these users
 	Group         string   `json:"group,omitempty"`         // tokens of its members
@@ -110,6 +111,26 @@ type BulkRedistribution struct {
 	BulkDistribution
 	Reason string `json:"reason"`
 	Note   string `json:"note,omitempty"`
+}
+
+// A Campaign is how far the tokens have come that a job delivered; each counts once.
+type Campaign struct {
+	Job            string     `json:"job"`
+	Moved          int        `json:"moved"`           // the new seed was used, or its exchange is done
+	OldSeedLives   int        `json:"old_seed_lives"`  // not moved: the old seed works until the new one is used, or its grace is over
+	NotMoved       int        `json:"not_moved"`       // not moved, and nothing works but the new seed
+	DeliveredAgain int        `json:"delivered_again"` // something else was delivered since
+	Gone           int        `json:"gone"`            // deleted, or taken from the user
+	FirstEnd       *time.Time `json:"first_end,omitempty"`
+	LastEnd        *time.Time `json:"last_end,omitempty"` // of the graces of old seeds that live
+}
+
+// A CutOff says whose old seeds end before their grace is over.
+type CutOff struct {
+	Selection Selection `json:"selection"`
+	Name      string    `json:"name,omitempty"` // of the job
+	Note      string    `json:"note,omitempty"` // why
+	DryRun    bool      `json:"dry_run,omitempty"`
 }
 
 // JobParts are what can be downloaded of a job: files (a ZIP archive), list (CSV), passwords (CSV), qr (PDF).
@@ -240,6 +261,23 @@ func (c *Client) DistributeMany(ctx context.Context, d BulkDistribution) (Job, e
 // RedistributeMany starts the job that delivers the tokens of a selection again, each with a new seed.
 func (c *Client) RedistributeMany(ctx context.Context, d BulkRedistribution) (Job, error) {
 	return post[Job](ctx, c, path("tokens", "redistribute"), d)
+}
+
+// Campaign tells how far the tokens have come that a job delivered; NOT_FOUND for a job that delivers nothing.
+func (c *Client) Campaign(ctx context.Context, idOrName string) (Campaign, error) {
+	return get[Campaign](ctx, c, path("jobs", idOrName, "campaign"), query{})
+}
+
+// OfferAgain starts the job that delivers again, in the same way, to those who have not moved to what a job delivered; JOB_EXPIRED.
+func (c *Client) OfferAgain(ctx context.Context, idOrName string) (Job, error) {
+	var j Job
+	err := c.do(ctx, call{method: http.MethodPost, path: path("jobs", idOrName, "offer-again"), once: true, result: &j})
+	return j, err
+}
+
+// CutOff starts the job that ends old seeds before their grace is over.
+func (c *Client) CutOff(ctx context.Context, cut CutOff) (Job, error) {
+	return post[Job](ctx, c, path("tokens", "cut-off"), cut)
 }
 
 // JobParts lists what can be downloaded of a job that has ended; JOB_EXPIRED, CONFLICT while it runs, NOT_FOUND.

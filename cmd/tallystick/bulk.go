@@ -231,3 +231,67 @@ func unpackFile(f *zip.File, dir string) error {
 	}
 	return writeSecret(filepath.Join(dir, f.Name), content)
 }
+
+func (p *program) jobCampaign() *cobra.Command {
+	return p.command("campaign JOB", "Show how far the tokens have come that a job delivered: who has moved, whose old seed still lives", 1, func(r run) error {
+		c, err := r.server.Campaign(r.ctx, r.args[0])
+		if err != nil {
+			return err
+		}
+		if p.JSON {
+			return p.PrintJSON(c)
+		}
+		p.fields("moved", number(c.Moved), "not moved", number(c.NotMoved), "old seed lives", number(c.OldSeedLives), "first end", date(c.FirstEnd), "last end", date(c.LastEnd),
+			"delivered again", number(c.DeliveredAgain), "gone", number(c.Gone))
+		if c.NotMoved+c.OldSeedLives > 0 {
+			p.Note(fmt.Sprintf("'tallystick job offer-again %[1]s' delivers to those who have not moved again; 'tallystick token cut-off --select not-moved:%[1]s' ends old seeds now", c.Job))
+		}
+		return nil
+	})
+}
+
+func (p *program) jobOfferAgain() *cobra.Command {
+	var m bulkFlags
+	cmd := p.command("offer-again JOB", "Deliver again, in the same way, to those who have not moved to what a job delivered", 1, nil)
+	out := cmd.Flags().String("out", "", "`folder` to write to")
+	cmd.Flags().BoolVar(&m.wait, "wait", false, "follow the job to its end")
+	p.does(cmd, func(r run) error {
+		j, err := r.server.OfferAgain(r.ctx, r.args[0])
+		if err != nil {
+			return err
+		}
+		return p.started(r, j, &m, *out)
+	})
+	return cmd
+}
+
+func (p *program) tokenCutOff() *cobra.Command {
+	var m bulkFlags
+	var cut client.CutOff
+	cmd := p.command("cut-off", "End the old seeds of redistributed tokens before their grace is over", 0, nil)
+	s := cmd.Flags()
+	s.StringVar(&m.selection, "select", "", "whose; the "+filters)
+	s.StringVar(&cut.Note, "note", "", "`text` that says why")
+	s.StringVar(&cut.Name, "job-name", "", "`name` of the job")
+	s.BoolVar(&m.wait, "wait", false, "follow the job to its end")
+	s.BoolVar(&m.dryRun, "dry-run", false, "say what would happen to each token, and change nothing")
+	yes := s.Bool("yes", false, "do not ask")
+	p.does(cmd, func(r run) error {
+		if m.selection == "" {
+			return cli.Usagef("say whose old seeds end: --select FILTER")
+		}
+		var err error
+		if cut.Selection, err = p.selection(m.selection); err != nil {
+			return err
+		}
+		if cut.DryRun = m.dryRun; !m.dryRun && !*yes && !p.Confirm("Whoever has not moved to the new seed cannot sign in until then. End the old seeds of %s?", m.selection) {
+			return cli.Usagef("nothing was changed; --yes ends them without asking")
+		}
+		j, err := r.server.CutOff(r.ctx, cut)
+		if err != nil {
+			return err
+		}
+		return p.started(r, j, &m, "")
+	})
+	return cmd
+}

@@ -15,7 +15,7 @@ import (
 
 func (p *program) jobCommands() *cobra.Command {
 	return group("job", "Work on many things that goes on by itself",
-		p.jobList(), p.jobShow(), p.jobItems(), p.jobWatch(), p.jobDownload(), p.jobResume(), p.jobCancel())
+		p.jobList(), p.jobShow(), p.jobItems(), p.jobWatch(), p.jobDownload(), p.jobCampaign(), p.jobOfferAgain(), p.jobResume(), p.jobCancel())
 }
 
 // A jobDocument is a job as spec/cli.md shows it: its state is one of four words, and what it is in full is beside it.

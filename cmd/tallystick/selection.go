@@ -11,7 +11,7 @@ import (
 )
 
 // filters are what --select takes.
-const filters = "`filter` is all, undistributed, unconfirmed, serials:FILE, user-file:FILE, group:NAME, domain:NAME, profile:NAME, tag:NAME, expires-before:DAY or search:TEXT"
+const filters = "`filter` is all, undistributed, unconfirmed, not-moved:JOB, serials:FILE, user-file:FILE, group:NAME, domain:NAME, profile:NAME, tag:NAME, expires-before:DAY or search:TEXT"
 
 // selection reads a filter. Files hold one serial or user ID a line; - is standard input.
 func (p *program) selection(filter string) (client.Selection, error) {
@@ -26,6 +26,8 @@ func (p *program) selection(filter string) (client.Selection, error) {
 		s.Unconfirmed = true
 	case value == "":
 		return s, cli.Usagef("--select: the %s", strings.ReplaceAll(filters, "`", ""))
+	case kind == "not-moved":
+		s.NotMoved = value
 	case kind == "group":
 		s.Group = value
 	case kind == "domain":

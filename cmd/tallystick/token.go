@@ -19,7 +19,7 @@ import (
 func (p *program) tokenCommands() *cobra.Command {
 	return group("token", "Software tokens, from the first record to the last",
 		p.tokenCreate(), p.tokenImport(), p.tokenList(), p.tokenShow(), p.tokenAssign(), p.tokenUnassign(), p.tokenReplace(),
-		p.tokenEnable(), p.tokenDisable(), p.tokenDistribute(), p.tokenRedistribute(), p.tokenRevoke(),
+		p.tokenEnable(), p.tokenDisable(), p.tokenDistribute(), p.tokenRedistribute(), p.tokenCutOff(), p.tokenRevoke(),
 		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenResync(), p.tokenClearNTC(), p.tokenLost(), p.tokenFound(), p.tokenExtend(), p.tokenExtensions(),
 		p.tokenResetIssueCount(), p.tokenEdit(), p.tokenDelete())
 }

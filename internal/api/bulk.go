@@ -7,6 +7,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 func (a *API) distributeMany(ctx context.Context, r *request) (answer, error) {
@@ -28,7 +29,7 @@ func (a *API) redistributeMany(ctx context.Context, r *request) (answer, error) 
 // deliverMany starts the job that delivers the tokens of a selection. All of them are those that belong to somebody, and for a
 // redistribution those that were delivered before.
 func (a *API) deliverMany(ctx context.Context, in client.BulkDistribution, reason distribution.Reason, note string) (answer, error) {
-	s, err := selectionOf(in.Selection)
+	s, err := a.chosen(ctx, in.Selection)
 	if err != nil {
 		return answer{}, err
 	}
@@ -83,4 +84,54 @@ func (a *API) downloadPart(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	return answer{Status: http.StatusOK, Type: partTypes[part], stream: write}, nil
+}
+
+func (a *API) campaign(ctx context.Context, r *request) (answer, error) {
+	j, err := a.Jobs.Show(ctx, r.PathValue("job"))
+	if err != nil {
+		return answer{}, err
+	}
+	c, err := a.results().Campaign(ctx, j)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.Campaign{
+		Job: j.ID, Moved: c.Moved, OldSeedLives: c.OldSeedLives, NotMoved: c.NotMoved, DeliveredAgain: c.DeliveredAgain, Gone: c.Gone,
+		FirstEnd: moment(c.FirstEnd), LastEnd: moment(c.LastEnd),
+	})
+}
+
+func (a *API) offerAgain(ctx context.Context, r *request) (answer, error) {
+	j, err := a.Jobs.Show(ctx, r.PathValue("job"))
+	if err != nil {
+		return answer{}, err
+	}
+	order, err := a.results().OfferAgain(ctx, j)
+	if err != nil {
+		return answer{}, err
+	}
+	defer clear(order.Parameters)
+	order.Items = a.selected(ctx, token.Selection{Filter: token.Filter{NotMoved: j.ID}})
+	return a.startedJob(a.Jobs.Start(ctx, order))
+}
+
+func (a *API) cutOff(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.CutOff](r)
+	if err != nil {
+		return answer{}, err
+	}
+	s, err := a.chosen(ctx, in.Selection)
+	if err != nil {
+		return answer{}, err
+	}
+	s.Filter.Waiting = s.Filter.Waiting || len(s.Serials) == 0
+	order, err := a.Distributor.CutOff(in.Note)
+	if err != nil {
+		return answer{}, err
+	}
+	if in.Name != "" {
+		order.Name = in.Name
+	}
+	order.DryRun, order.Items = in.DryRun, a.selected(ctx, s)
+	return a.startedJob(a.Jobs.Start(ctx, order))
 }

@@ -201,3 +201,52 @@ func bulkRoutes(t *testing.T, h *house) {
 	must(t, h.Jobs.CleanUp(ctx))
 	refused(t, c.DownloadJobPart(ctx, "nightly", "files", io.Discard), 410, "JOB_EXPIRED")
 }
+
+// A campaign is looked at, goes to those who have not moved again, and ends.
+func campaignRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	for _, w := range h.Distributor.Workers() {
+		h.Jobs.Register(w)
+	}
+	h.profile("campaign", "file")
+	tok := h.assigned("camp-1")
+	deliver := func(d client.BulkDistribution, reason string) client.Job {
+		t.Helper()
+		h.pass(time.Second)
+		j := try(c.RedistributeMany(ctx, client.BulkRedistribution{BulkDistribution: d, Reason: reason}))(t)
+		must(t, h.Jobs.RunAll(ctx))
+		return try(c.Job(ctx, j.Job))(t)
+	}
+	bulk := client.BulkDistribution{Selection: client.Selection{Serials: []string{tok.Serial}}, Profile: "campaign", SwitchOver: "on_activation"}
+	deliver(bulk, "NEW_DEVICE")
+	j := deliver(bulk, "CHANGE_ATTRIBUTES")
+	if seen := try(c.Campaign(ctx, j.Name))(t); seen.Job != j.Job || seen.OldSeedLives != 1 || seen.FirstEnd == nil {
+		t.Errorf("the campaign is at %+v", seen)
+	}
+	h.pass(time.Second)
+	again := try(c.OfferAgain(ctx, j.Job))(t)
+	must(t, h.Jobs.RunAll(ctx))
+	if again.Kind != "redistribute" || again.Total != 1 {
+		t.Errorf("offered again: %+v", again)
+	}
+	if seen := try(c.Campaign(ctx, j.Job))(t); seen.DeliveredAgain != 1 || seen.OldSeedLives != 0 {
+		t.Errorf("the campaign is at %+v", seen)
+	}
+	cut := try(c.CutOff(ctx, client.CutOff{Selection: client.Selection{NotMoved: again.Job}, Name: "the end", Note: "why"}))(t)
+	must(t, h.Jobs.RunAll(ctx))
+	if cut.Kind != "cut_off" || cut.Total != 1 {
+		t.Errorf("cut off: %+v", cut)
+	}
+	if after := try(c.Token(ctx, tok.Serial))(t); after.Pending != nil {
+		t.Errorf("after the cut: %+v", after)
+	}
+	if seen := try(c.Campaign(ctx, again.Job))(t); seen.NotMoved != 1 {
+		t.Errorf("the campaign is at %+v", seen)
+	}
+	_, err := c.CutOff(ctx, client.CutOff{Selection: client.Selection{NotMoved: "none"}})
+	refused(t, err, 404, "JOB_NOT_FOUND")
+	_, err = c.Campaign(ctx, cut.Job)
+	refused(t, err, 404, "NOT_FOUND")
+	_, err = c.OfferAgain(ctx, cut.Job)
+	refused(t, err, 404, "NOT_FOUND")
+}

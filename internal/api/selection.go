@@ -1,9 +1,8 @@
 package api
 
 import (
-	"iter"
-
 	"context"
+	"iter"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/domain"
@@ -19,7 +18,7 @@ func selectionOf(in client.Selection) (token.Selection, error) {
 	}
 	s := token.Selection{All: in.All, Serials: in.Serials, UserIDs: in.Users, Filter: token.Filter{
 		Group: in.Group, Domain: domain.Parse(in.Domain), Profile: in.Profile, Distribution: token.Distribution(in.Distribution), Query: in.Query, ExpiresBefore: before,
-		Assigned: in.Assigned, Enabled: in.Enabled, Unconfirmed: in.Unconfirmed,
+		Assigned: in.Assigned, Enabled: in.Enabled, Unconfirmed: in.Unconfirmed, NotMoved: in.NotMoved,
 		Tag: in.Tag, Extendable: in.Extendable,
 	}}
 	if in.Undistributed {
@@ -27,6 +26,16 @@ func selectionOf(in client.Selection) (token.Selection, error) {
 		s.Filter.Distribution, s.Filter.Assigned = token.NotDistributed, &assigned
 	}
 	return s, nil
+}
+
+// chosen reads a selection; [fault.JobNotFound] if it names a job that does not exist.
+func (a *API) chosen(ctx context.Context, in client.Selection) (token.Selection, error) {
+	if in.NotMoved != "" {
+		if _, err := a.Jobs.Show(ctx, in.NotMoved); err != nil {
+			return token.Selection{}, err
+		}
+	}
+	return selectionOf(in)
 }
 
 // selected are the items of a job about tokens.

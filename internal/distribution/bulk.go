@@ -47,6 +47,7 @@ func (d *Distributor) Workers() []job.Worker {
 	return []job.Worker{
 		{Kind: DistributeJob, Right: "distribute", Chunk: bulkChunk, Prepare: d.Prepare, Do: d.deliverChunk},
 		{Kind: RedistributeJob, Right: "redistribute", Chunk: bulkChunk, Prepare: d.Prepare, Do: d.deliverChunk},
+		{Kind: CutOffJob, Right: "redistribute", Chunk: bulkChunk, Do: d.cutOffChunk},
 	}
 }
 

@@ -58,8 +58,8 @@ type Results struct {
 // Parts lists what can be downloaded of a job. [fault.JobNotFound], [fault.JobExpired], [fault.Conflict] while it runs,
 // [fault.NotFound] if its kind leaves nothing.
 func (r *Results) Parts(ctx context.Context, j job.Job) ([]Part, error) {
-	if j.Kind != DistributeJob && j.Kind != RedistributeJob || j.DryRun {
-		return nil, fault.New(fault.NotFound, "this job leaves nothing to be downloaded")
+	if err := delivers(j); err != nil {
+		return nil, err
 	}
 	if !j.State.Over() {
 		return nil, fault.New(fault.Conflict, "the job is not at its end: wait for it, or cancel it")

@@ -54,6 +54,8 @@ type Store interface {
 	// DropExchanges removes those begun before a moment, and returns how many.
 	DropExchanges(ctx context.Context, before time.Time) (int, error)
 
+	// Campaign tells how far the tokens have come that a job delivered.
+	Campaign(ctx context.Context, jobID string, now time.Time) (Campaign, error)
 	// Settings returns the deployment's settings; it locks nothing.
 	Settings(ctx context.Context) (policy.Settings, error)
 	// Record keeps an event, in the transaction of ctx.

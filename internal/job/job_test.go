@@ -143,7 +143,7 @@ func TestJobDoesEveryItemOnce(t *testing.T) {
 		}
 		s.must(s.jobs.RunAll(s.ctx))
 		j = s.ended(j.ID, job.DoneWithErrors)
-		if j.Done != 29 || j.Failed != 1 || j.Waiting() != 0 || j.EndedAt.IsZero() || !j.ResultsUntil.Equal(s.clock().Add(24 * time.Hour)) {
+		if j.Done != 29 || j.Failed != 1 || j.Waiting() != 0 || j.EndedAt.IsZero() || !j.ResultsUntil.Equal(s.clock().Add(24*time.Hour)) {
 			t.Errorf("ended as %+v", j)
 		}
 		failed, err := s.jobs.Items(s.ctx, j.ID, job.ItemFilter{State: job.ItemFailed})

@@ -165,6 +165,10 @@ func (db *DB) TokensOf(ctx context.Context, userIDs []string, f token.Filter) (m
 	return of, err
 }
 
+// notMoved are the tokens that a job delivered, and nothing after it, and that were not seen since.
+const notMoved = "distribution IN ('issued', 'pending_activation', 'activation_lapsed') AND serial IN (SELECT i.key FROM job_item AS i JOIN job AS j ON j.id = i.job_id " +
+	"WHERE (j.id = $%[1]d OR j.name = $%[1]d) AND i.state = 'done' AND NOT j.dry_run AND token.distributed_at BETWEEN j.created_at AND COALESCE(j.ended_at, token.distributed_at))"
+
 // selecting are the conditions of a filter.
 func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
 	db.within(ctx, &c)
@@ -203,6 +207,9 @@ func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
 	}
 	if f.Unconfirmed {
 		c.where = append(c.where, "distribution IN ('issued', 'pending_activation', 'activation_lapsed')")
+	}
+	if f.NotMoved != "" {
+		c.and(notMoved, f.NotMoved)
 	}
 	if f.Waiting {
 		c.where = append(c.where, "pending_until IS NOT NULL")

@@ -30,6 +30,7 @@ type Filter struct {
 	Issued        bool     // only those that were delivered at least once
 	Unconfirmed   bool     // only those that were delivered, or offered, and not seen since
 	Waiting       bool     // only those whose old seed lives until the new one is used
+	NotMoved      string   // only those that the job of this ID or name delivered, and that were not seen since
 	Serials       []string // only these; at most 1000, nil for any
 	After         string   // only serials after this one: the next page
 	Limit         int      // at most so many; 0 for all

@@ -21,7 +21,7 @@ type Selection struct {
 func (f Filter) narrow() bool {
 	f.After, f.Limit = "", 0
 	return f.UserID != "" || f.Group != "" || f.Domain != "" || f.Query != "" || f.Profile != "" || f.Distribution != "" || f.Assigned != nil || f.Enabled != nil ||
-		f.Unconfirmed || f.Issued || f.Waiting || !f.ExpiresBefore.IsZero() ||
+		f.Unconfirmed || f.Issued || f.Waiting || f.NotMoved != "" || !f.ExpiresBefore.IsZero() ||
 		f.Extendable != nil || f.Tag != "" || f.Attribute != ""
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -216,4 +217,47 @@ func claimedItemsAreFree(t *testing.T, s fixture) {
 			return err
 		})
 	}))
+}
+
+// How far the tokens of a job have come, each once.
+func campaigns(t *testing.T, s fixture) {
+	ctx := t.Context()
+	j := newJob("1", 7)
+	j.State, j.CreatedAt, j.EndedAt = job.Done, day(1), day(2)
+	rows := waiting(7)
+	rows[6].Key = "gone"
+	for i := range rows[1:] {
+		rows[i+1].State = job.ItemDone
+	}
+	s.addJob(t, j, rows)
+	s.addUser(t, "alice")
+	for n, change := range []func(*token.Token){
+		0: func(*token.Token) {}, // whose item is waiting
+		1: func(r *token.Token) { r.Distribution = token.Confirmed },
+		2: func(r *token.Token) {
+			g := generation(r.Serial, 2)
+			r.Pending, r.PendingUntil, r.LastNumber = &g, day(9), 2
+		},
+		3: func(r *token.Token) {
+			g := generation(r.Serial, 2)
+			r.Pending, r.PendingUntil, r.LastNumber = &g, day(2), 2
+		}, // is due
+		4: func(r *token.Token) { r.DistributedAt = day(3) },
+		5: func(r *token.Token) { r.UserID = "" },
+	} {
+		r := made(n + 1)
+		r.UserID, r.Distribution, r.DistributedAt = "alice", token.Issued, day(1).Add(time.Hour)
+		change(&r)
+		s.add(t, r)
+	}
+	got, err := s.Campaign(ctx, "1", day(4))
+	same(t, must(t, got, err), distribution.Campaign{Moved: 1, OldSeedLives: 1, NotMoved: 1, DeliveredAgain: 1, Gone: 2, FirstEnd: day(9), LastEnd: day(9)})
+	got, err = s.Campaign(ctx, "none", day(4))
+	same(t, must(t, got, err), distribution.Campaign{})
+	for _, name := range []string{j.ID, j.Name} {
+		left, err := s.TokenSerials(ctx, token.Filter{NotMoved: name, UserID: "alice"})
+		same(t, must(t, left, err), []string{rows[2].Key, rows[3].Key})
+	}
+	left, err := s.TokenSerials(ctx, token.Filter{NotMoved: "none"})
+	same(t, len(must(t, left, err)), 0)
 }

@@ -98,7 +98,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"webhooks", webhooks}, {"one server delivers", webhookLeases},
 		{"mail", mails}, {"mail is begun once", mailsAreBegunOnce}, {"mail settings", mailSettings}, {"expiry notices", expiryNotices},
 		{"kept replies", replies}, {"kept replies with seeds", repliesWithSeeds},
-		{"jobs", jobs}, {"items of jobs", jobItems}, {"results of jobs end", jobResultsEnd}, {"claimed items are passed over", claimedItemsAreFree},
+		{"jobs", jobs}, {"items of jobs", jobItems}, {"results of jobs end", jobResultsEnd}, {"campaigns", campaigns}, {"claimed items are passed over", claimedItemsAreFree},
 		{"tokens in reports", reportedTokens}, {"runs of reports", reportRuns}, {"schedules of reports", reportSchedules},
 		{"health", health},
 		{"an error undoes everything", errorUndoes}, {"a panic undoes everything", panicUndoes},
