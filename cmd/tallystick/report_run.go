@@ -155,7 +155,7 @@ func (p *program) reportScheduleAdd() *cobra.Command {
 	f.StringVar(&s.At, "at", "06:00", "`time` of day in UTC, HH:MM")
 	f.StringVar(&s.Weekday, "weekday", "", "`day` of weeks, such as monday")
 	f.IntVar(&s.Day, "day", 0, "`day` of months, 1 to 31; a month that is shorter has its last one taken")
-	cmd.Long = "Have a report made every day, week or month, by one of the servers. What was missed while no server ran is made up for once.\nIt is made with the rights that you have now. Its end is the event report.done, which webhooks and 'tallystick changes' tell."
+	cmd.Long = "Have a report made every day, week or month, by one of the servers. What was missed while no server ran is made up for once.\nIt is made with the rights that you have now. Its end is the event report.done, which webhooks and 'tallystick changes' tell, and is mailed to whom the mail settings name."
 	p.does(cmd, func(r run) error {
 		if report == "" {
 			return cli.Usagef("say what to make: --report NAME; 'tallystick report list' shows the reports")

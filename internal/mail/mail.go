@@ -39,12 +39,13 @@ const (
 	Expiry         Event = "expiry"          // a token ends soon
 	Reminder       Event = "reminder"        // a token that was given out was never used
 	JobFinished    Event = "job_finished"    // to administrators
+	ReportFinished Event = "report_finished" // of a schedule; to administrators
 	Test           Event = "test"            // to whoever tries the settings
 )
 
 // Events lists the events.
 func Events() []Event {
-	return []Event{Distribution, Redistribution, ActivationCode, Password, Expiry, Reminder, JobFinished, Test}
+	return []Event{Distribution, Redistribution, ActivationCode, Password, Expiry, Reminder, JobFinished, ReportFinished, Test}
 }
 
 // A State says what has become of a message.

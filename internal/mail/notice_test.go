@@ -162,6 +162,27 @@ func TestJobsAreTold(t *testing.T) {
 	}
 }
 
+// So they are of reports that schedules have made.
+func TestReportsAreTold(t *testing.T) {
+	s := newSite(t, t.TempDir()+"/tallystick.db")
+	o := open(t, true)
+	tell := func(state string) {
+		t.Helper()
+		s.ok(s.db.Transact(t.Context(), func(ctx context.Context) error {
+			return s.outbox.ReportFinished(ctx, "run-1", "mondays", "expiring", state, 12)
+		}))
+	}
+	tell("done") // mail is off
+	s.uses(o)
+	s.sets(func(m *mail.Settings) { m.Notify = []string{"ops@example.com"} })
+	tell("done")
+	s.sends("one")
+	got := o.mails()
+	if len(got) != 1 || got[0].to != "ops@example.com" || got[0].subject != "Report expiring is done" || !strings.Contains(got[0].text, "with 12 rows") || !strings.Contains(got[0].text, "tallystick report download run-1") {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Settings that would send secrets in the clear, or nowhere, are refused.
 func TestSettings(t *testing.T) {
 	s := newSite(t, t.TempDir()+"/tallystick.db")

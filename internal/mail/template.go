@@ -256,6 +256,8 @@ func example(e Event) Data {
 		d.Code, d.CodeExpires = "000000000000", "2026-11-29 09:00 UTC"
 	case Password:
 		d.Password = "a password"
+	case ReportFinished:
+		d.Job, d.JobName, d.JobKind, d.JobState, d.Total = "01a22370-6678-76cd-8000-038fe2ecf7fa", "mondays", "expiring", "done", 100
 	case JobFinished:
 		d.Job, d.JobName, d.JobKind, d.JobState, d.Total, d.Done, d.Failed = "01a22370-6678-76cd-8000-038fe2ecf7fa", "Phones", "distribute", "done_with_errors", 100, 98, 2
 	}

@@ -78,4 +78,6 @@ type Registry struct {
 	Policies Policies
 	Domains  Domains
 	Now      func() time.Time
+	// Ended is told of a run that is done or has failed, in the transaction that ends it; nil for nobody.
+	Ended func(ctx context.Context, r Run) error
 }

@@ -259,6 +259,11 @@ func (r *Registry) finish(ctx context.Context, run Run, why error) error {
 		if err := r.Runs.FinishRun(ctx, run); err != nil {
 			return err
 		}
+		if r.Ended != nil {
+			if err := r.Ended(ctx, run); err != nil {
+				return err
+			}
+		}
 		return r.Runs.Record(ctx, e)
 	})
 	if told == nil && why != nil {

@@ -121,6 +121,12 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.mailer = &mail.Sender{Outbox: h.outbox, Server: hostName() + ":" + c.Data, Logger: c.Log}
 	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))
 	h.jobs.Ended = h.outbox.JobFinished
+	h.reports.Ended = func(ctx context.Context, r report.Run) error {
+		if r.Schedule == "" { // whoever asked for it looks for it
+			return nil
+		}
+		return h.outbox.ReportFinished(ctx, r.ID, r.Schedule, r.Order.Report, string(r.State), r.Rows)
+	}
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Domains: &domain.Registry{Store: db, Now: c.Now}, Directories: h.directories, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens, Care: cared,

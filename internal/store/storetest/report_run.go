@@ -147,6 +147,10 @@ func reportsMadeOnce(t *testing.T, s servers) {
 	now.Store(start.UnixMicro())
 	clock := func() time.Time { return time.UnixMicro(now.Load()).UTC() }
 	both := [2]*report.Registry{s[0].reports(clock), s[1].reports(clock)}
+	var ended atomic.Int64
+	for _, r := range both {
+		r.Ended = func(context.Context, report.Run) error { ended.Add(1); return nil }
+	}
 	order := report.RunOrder{Wish: report.Wish{Report: "tokens", Columns: []string{"serial"}}, Format: report.CSV}
 	for n := range 5 {
 		_, err := both[0].AddSchedule(ctx, report.Schedule{Name: fmt.Sprint("schedule-", n), Order: order, Every: report.Daily, Minute: 6 * 60})
@@ -181,6 +185,9 @@ func reportsMadeOnce(t *testing.T, s servers) {
 	}
 	if n := started(); n != 0 {
 		t.Errorf("%d runs more", n)
+	}
+	if ended.Load() < 5 {
+		t.Errorf("told of %d runs", ended.Load())
 	}
 	all, err := s[0].ListRuns(ctx, report.RunFilter{})
 	ok(t, err)
