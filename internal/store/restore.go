@@ -159,19 +159,22 @@ func (db *DB) unused(ctx context.Context, read func(context.Context, look) error
 	return nil
 }
 
-// settlements end what may have gone on after the backup was taken, where the tables are there.
-var settlements = []struct{ table, statement string }{
+// settlements end what may have gone on after the backup was taken, where its release has the column.
+var settlements = []struct{ table, column, statement string }{
 	// Dialogues, and answers kept for a request that comes again.
-	{"attempt", "DELETE FROM attempt"},
-	{"decision", "DELETE FROM decision"},
-	{"exchange", "DELETE FROM exchange"},
+	{"attempt", "id", "DELETE FROM attempt"},
+	{"decision", "request_key", "DELETE FROM decision"},
+	{"exchange", "id", "DELETE FROM exchange"},
+	{"token_generation", "accepted", "UPDATE token_generation SET accepted = NULL WHERE accepted IS NOT NULL"},
+	// Emergency codes that work once each: which of them were used since is not known.
+	{"token", "emergency", `UPDATE token SET emergency = NULL WHERE emergency LIKE '%"kind":"set"%'`},
 	// Serials that were given out since are in apps and must not be given out again: the server takes another range.
-	{"serial_range", "DELETE FROM serial_range"},
+	{"serial_range", "id", "DELETE FROM serial_range"},
 	// What a job has done since is not known: it must not be done again by itself.
-	{"job", "UPDATE job SET state = 'cancelled', message = 'the deployment was restored from a backup that was taken meanwhile', " +
+	{"job", "id", "UPDATE job SET state = 'cancelled', message = 'the deployment was restored from a backup that was taken meanwhile', " +
 		"ended_at = COALESCE(progressed_at, created_at), results_until = COALESCE(progressed_at, created_at) + 86400000000 WHERE state IN ('queued', 'running')"},
 	// What waited to be mailed may have been sent since: an administrator decides.
-	{"mail_message", "UPDATE mail_message SET state = 'unknown', trouble = 'INTERRUPTED', ended_at = COALESCE(claimed_at, created_at) WHERE state IN ('waiting', 'sending')"},
+	{"mail_message", "id", "UPDATE mail_message SET state = 'unknown', trouble = 'INTERRUPTED', ended_at = COALESCE(claimed_at, created_at) WHERE state IN ('waiting', 'sending')"},
 }
 
 // settleRestored sees that what happened after the backup was taken does not happen again.
@@ -190,7 +193,10 @@ func (db *DB) settleRestored(ctx context.Context, r Restore) (done Restored, err
 		return done, err
 	}
 	for _, s := range settlements {
-		if !slices.ContainsFunc(r.Schema.Tables, func(t backup.Table) bool { return t.Name == s.table }) {
+		there := slices.ContainsFunc(r.Schema.Tables, func(t backup.Table) bool {
+			return t.Name == s.table && slices.ContainsFunc(t.Columns, func(c backup.Column) bool { return c.Name == s.column })
+		})
+		if !there {
 			continue
 		}
 		if _, err := db.exec(ctx, s.statement); err != nil {

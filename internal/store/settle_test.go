@@ -1,0 +1,114 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tallystick/tallystick/internal/backup"
+	"github.com/tallystick/tallystick/internal/store"
+)
+
+// What may have been used, or gone on, after a backup was taken is over once it is restored.
+func TestRestoreSettles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "source.db")
+	db := open(t, path)
+	populate(t, db, 5)
+	raw, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	for _, statement := range []string{
+		"INSERT INTO attempt (id, agent, user_id, turn, expires_at, key_id, sealed) VALUES ('a', 'x', 'alice', 1, 1, 1, x'00')",
+		"INSERT INTO decision (request_key, expires_at, key_id, sealed) VALUES (x'01', 1, 1, x'00')",
+		"INSERT INTO offer SELECT 'open', min(serial), 'alice', 'p', x'01', 1, 8, 60, 'none', '', 1, 2, 'x', 'open', 0, 0, 'c' FROM token",
+		"INSERT INTO offer SELECT 'used', max(serial), 'alice', 'p', x'02', 1, 8, 60, 'none', '', 1, 2, 'x', 'used', 0, 0, 'c' FROM token",
+		"INSERT INTO exchange (id, offer_id, dialect, nonce, server_key_id, device_id, begun_at) VALUES (x'01', 'open', 'd', x'00', 'k', '', 1)",
+		`UPDATE token SET lost_at = 1, emergency = '{"kind":"set","length":8,"until":"2030-01-01T00:00:00Z","codes":[]}' WHERE serial = (SELECT min(serial) FROM token)`,
+		`UPDATE token SET lost_at = 1, emergency = '{"kind":"fixed","length":8,"until":"2030-01-01T00:00:00Z","codes":[]}' WHERE serial = (SELECT max(serial) FROM token)`,
+		"UPDATE token_generation SET accepted = x'01', clock_offset = 7",
+		"UPDATE token_generation SET last_interval = 99999999999 WHERE serial = (SELECT max(serial) FROM token)",
+		"UPDATE policy SET settings = '{\"window_small\":3}' WHERE kind = 'token'",
+		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ('j', 'j', 'import', 'running', 0, 0, 1, 0, 0, '', '{}', 1)",
+		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ('k', 'k', 'import', 'done', 0, 0, 0, 0, 0, '', '{}', 1)",
+	} {
+		if _, err := raw.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	data := take(t, db)
+	for name, target := range databases {
+		t.Run(name, func(t *testing.T) {
+			url := target(t)
+			done, err := restore(t.Context(), url, data, takenAt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if done.Codes != 1 || done.Tokens != 4 {
+				t.Errorf("settled %+v", done)
+			}
+			after := open(t, url)
+			for _, table := range []string{"attempt", "decision", "exchange", "serial_range"} {
+				if rows := rowsOf(t, after, table); len(rows) != 0 {
+					t.Errorf("table %s: %v", table, rows)
+				}
+			}
+			kinds := ""
+			for _, r := range rowsOf(t, after, "token") {
+				if text, is := r["emergency"].(string); is {
+					kinds += text
+				}
+			}
+			if strings.Contains(kinds, `"set"`) || !strings.Contains(kinds, `"fixed"`) {
+				t.Errorf("emergency access %s", kinds)
+			}
+			guards := map[int64]int{}
+			for _, r := range rowsOf(t, after, "token_generation") {
+				guards[r["last_interval"].(int64)]++
+				if r["accepted"] != nil {
+					t.Error("an answer is remembered")
+				}
+			}
+			// The time of the restore, by the token's clock, and the small window.
+			if want := takenAt.Unix()/60 + 7 + 3; guards[want] != 4 || guards[99999999999] != 1 {
+				t.Errorf("guards %v, want %d", guards, want)
+			}
+			states := map[any]any{}
+			for _, table := range []string{"offer", "job"} {
+				for _, r := range rowsOf(t, after, table) {
+					states[r["id"]] = r["state"]
+				}
+			}
+			for id, want := range map[string]string{"open": "revoked", "used": "used", "j": "cancelled", "k": "done"} {
+				if states[id] != want {
+					t.Errorf("%s is %v, want %s", id, states[id], want)
+				}
+			}
+		})
+	}
+}
+
+// rowsOf are the rows of a table.
+func rowsOf(t *testing.T, db *store.DB, table string) (all []map[string]any) {
+	t.Helper()
+	err := db.Snapshot(t.Context(), func(ctx context.Context, s backup.Snapshot) error {
+		tables := s.Schema().Tables
+		at := slices.IndexFunc(tables, func(x backup.Table) bool { return x.Name == table })
+		return s.Rows(ctx, tables[at], func(values []any) error {
+			named := map[string]any{}
+			for i, c := range tables[at].Columns {
+				named[c.Name] = values[i]
+			}
+			all = append(all, named)
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
