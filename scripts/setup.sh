@@ -21,6 +21,7 @@ need freeradius-utils command -v radclient
 need libpam-radius-auth bash -c 'compgen -G "/lib/*/security/pam_radius_auth.so"'
 need pamtester command -v pamtester
 need slapd test -x /usr/sbin/slapd
+need python3-aiosmtpd test -x /usr/bin/aiosmtpd
 need radsecproxy test -x /usr/sbin/radsecproxy
 
 [ ${#missing[@]} -eq 0 ] && exit 0
@@ -48,6 +49,6 @@ fi
 	echo "Install them as root: apt-get install ${missing[*]}"
 	echo "Without stoken the tests against real token apps are left out, without zbar-tools those of QR pictures,"
 	echo "without postgresql those against PostgreSQL, without freeradius, freeradius-utils, libpam-radius-auth, pamtester"
-	echo "and radsecproxy those against RADIUS clients and proxies, without slapd those against an LDAP directory, and without gcc nothing can be tested under the race detector."
+	echo "and radsecproxy those against RADIUS clients and proxies, without slapd those against an LDAP directory, without python3-aiosmtpd one against a mail server, and without gcc nothing can be tested under the race detector."
 } >&2
 [ -z "${CI:-}" ] || exit 1

@@ -1,0 +1,43 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/mail"
+	"github.com/tallystick/tallystick/internal/seed"
+)
+
+// What waited to be mailed when a backup was taken may have been sent since: restored, it waits for an administrator and not for a mail server.
+func TestRestoredMailIsNotSentAgain(t *testing.T) {
+	db := open(t, databases["SQLite"](t))
+	populate(t, db, 10)
+	states := map[string]mail.State{"a": mail.Waiting, "b": mail.Sending, "c": mail.Sent, "d": mail.Failed}
+	for id, state := range states {
+		m := mail.Message{
+			ID: id, Event: mail.Password, Recipient: "alice@example.com", State: state, Sealed: seed.Sealed{KeyID: 1, Blob: []byte("the body")},
+			CreatedAt: takenAt, NextAt: takenAt, ExpiresAt: takenAt,
+		}
+		if err := db.AddMessages(t.Context(), []mail.Message{m}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, url := take(t, db), databases["SQLite"](t)
+	if _, err := restore(t.Context(), url, data, takenAt); err != nil {
+		t.Fatal(err)
+	}
+	restored := open(t, url)
+	if m, err := restored.DueMessage(t.Context(), takenAt.AddDate(1, 0, 0)); !errors.Is(err, fault.NotFound) {
+		t.Errorf("message %s would be sent (%v)", m.ID, err)
+	}
+	for id, was := range states {
+		want := was
+		if was == mail.Waiting || was == mail.Sending {
+			want = mail.Unknown
+		}
+		if m, err := restored.Message(t.Context(), id); m.State != want || err != nil {
+			t.Errorf("%s was %s and is %s (%v), want %s", id, was, m.State, err, want)
+		}
+	}
+}
