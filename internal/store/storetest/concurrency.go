@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,7 +32,7 @@ func Concurrency(t *testing.T, open func(*testing.T) [2]Store) {
 		{"one of many saves", oneSaves},
 		{"one of many changes a policy", oneChangesThePolicy},
 		{"nobody exceeds the limit", nobodyExceeds},
-		{"each gets another token", eachGetsAnother},
+		{"each gets another token", eachGetsAnother}, {"many users get other tokens", manyGetOthers},
 		{"each donor is consumed once", eachDonorOnce},
 		{"serials are reserved once", serialsOnce},
 		{"seeds are registered once", seedsOnce},
@@ -250,6 +251,42 @@ func eachGetsAnother(t *testing.T, s servers) {
 		return err == nil, err
 	})
 	same(t, won, crowd)
+}
+
+// Many assignments at once, of users that each names in another order: nobody gets more than the limit, and no token goes to two.
+func manyGetOthers(t *testing.T, s servers) {
+	const each = 4
+	var users []string
+	for n := range crowd * each {
+		users = append(users, fmt.Sprint("user", n))
+		s[0].addUser(t, users[n])
+		s[0].add(t, made(n))
+	}
+	now := func() time.Time { return start }
+	won := s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
+		r := token.Registry{Store: s, Now: now}
+		mine := slices.Clone(users[i*each : (i+1)*each])
+		mine = append(mine, users[(i+1)%crowd*each]) // whom the next one names, too
+		if i%2 == 0 {
+			slices.Reverse(mine)
+		}
+		_, err := r.AssignAll(t.Context(), token.Bulk{Users: mine, Next: true, Partial: true})
+		return err == nil, err
+	})
+	same(t, won, crowd)
+	held, err := s[0].TokensHeld(t.Context(), users)
+	ok(t, err)
+	n := 0
+	for id, count := range held {
+		if n += count; count > 2 {
+			t.Errorf("%s was named twice and holds %d", id, count)
+		}
+	}
+	assigned := true
+	tokens, err := s[0].Tokens(t.Context(), token.Filter{Assigned: &assigned})
+	same(t, len(must(t, tokens, err)), n)
+	events, err := s[0].Pending(t.Context())
+	same(t, must(t, events, err), n)
 }
 
 func serialsOnce(t *testing.T, s servers) {
