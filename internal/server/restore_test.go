@@ -273,3 +273,77 @@ func TestRestoreIsKilled(t *testing.T) {
 		})
 	}
 }
+
+// A restored backup authenticates, whichever database it came from and goes to. A code that was accepted after the backup was taken
+// is not accepted again.
+func TestARestoredBackupAuthenticates(t *testing.T) {
+	for name, databases := range map[string]func() (from, to string){
+		"SQLite to PostgreSQL": func() (string, string) { return "", storetest.Postgres(t) },
+		"PostgreSQL to SQLite": func() (string, string) { return storetest.Postgres(t), "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, to := databases()
+			on := func(url string) []string {
+				if url == "" {
+					return nil
+				}
+				return []string{"--database", url}
+			}
+			work, app := folder(t), newPhone(t, folder(t))
+			file := func(name, content string) string {
+				path := filepath.Join(work, name)
+				if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return path
+			}
+			source := start(t, folder(t), on(from)...)
+			does := func(data string, args ...string) string {
+				t.Helper()
+				r := run(t.Context(), t, []string{"TALLYSTICK_DATA=" + data}, "", "tallystick", args...)
+				if r.status != 0 {
+					t.Fatalf("tallystick %v: %s", args, r.both())
+				}
+				return r.stdout
+			}
+			password, backupFile, tokenFile := file("password", "correct horse"), filepath.Join(work, "backup"), filepath.Join(work, "token.sdtid")
+			does(source.data, "user", "add", "alice")
+			does(source.data, "profile", "add", "laptop", "--device-type", "generic", "--delivery", "file", "--pin-type", "none")
+			serials, err := source.admin().CreateTokens(t.Context(), client.NewTokens{Count: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			does(source.data, "token", "assign", "--user", "alice", "--serial", serials[0])
+			does(source.data, "token", "distribute", serials[0], "--profile", "laptop", "--password-file", password, "--out", tokenFile)
+			if r := app.run(t.Context(), "import", tokenFile, "--password-file", password); r.status != 0 {
+				t.Fatal(r.both())
+			}
+			does(source.data, "backup", "--out", backupFile, "--password-file", password)
+			used := file("code", app.code(serials[0], time.Now()))
+			does(source.data, "check", "alice", "--passcode-file", used)
+			source.terminate()
+			source.exit()
+
+			master := filepath.Join(source.data, "master.key")
+			begin := func(until ...string) *process {
+				t.Helper()
+				data := folder(t)
+				does(data, append(append([]string{"restore", backupFile, "--password-file", password, "--master-key", master}, on(to)...), until...)...)
+				return start(t, data, append(on(to), "--master-key", master)...)
+			}
+			target := begin()
+			if r := run(t.Context(), t, []string{"TALLYSTICK_DATA=" + target.data}, "", "tallystick", "check", "alice", "--passcode-file", used); r.status != 3 || !strings.Contains(r.stdout, "denied") {
+				t.Errorf("a code that was used after the backup was taken: %s", r.both())
+			}
+			target.terminate()
+			target.exit()
+			// Where the old server is known to have accepted nothing since, the token works at once.
+			if to != "" {
+				to = storetest.Postgres(t)
+			}
+			target = begin("--until", "2026-01-01T00:00:00Z")
+			does(target.data, "check", "alice", "--passcode-file", file("code", app.code(serials[0], time.Now())))
+			does(target.data, "audit", "verify")
+		})
+	}
+}
