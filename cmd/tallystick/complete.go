@@ -154,6 +154,10 @@ var lookups = map[string]lookup{
 		all, err := s.ReportSchedules(ctx)
 		return names(all, func(r client.ReportSchedule) string { return described(r.Schedule, r.Report) }), err
 	},
+	"directory": func(ctx context.Context, s *client.Client, _ string) ([]string, error) {
+		all, err := s.Directories(ctx)
+		return names(all, func(d client.Directory) string { return described(d.Directory, d.URL) }), err
+	},
 	"webhook": func(ctx context.Context, s *client.Client, _ string) ([]string, error) {
 		all, err := s.Webhooks(ctx)
 		return names(all, func(w client.Webhook) string { return w.Webhook }), err
