@@ -103,6 +103,14 @@ func webhookState(w client.Webhook) string {
 	return "ok"
 }
 
+// answerOf is the status of the receiver's last answer, "" for none.
+func answerOf(w client.Webhook) string {
+	if w.Status == 0 {
+		return ""
+	}
+	return number(w.Status)
+}
+
 func (p *program) webhookList() *cobra.Command {
 	return p.command("list", "List the webhooks and how they do", 0, func(r run) error {
 		all, err := r.server.Webhooks(r.ctx)
@@ -111,7 +119,7 @@ func (p *program) webhookList() *cobra.Command {
 		}
 		return p.table(client.WebhookList{Webhooks: all}, []string{"NAME", "STATE", "BEHIND", "STATUS", "DELIVERED", "URL"}, len(all), func(i int) []string {
 			w := all[i]
-			return []string{w.Webhook, webhookState(w), fmt.Sprint(w.Behind), number(w.Status), date(w.DeliveredAt), w.URL}
+			return []string{w.Webhook, webhookState(w), fmt.Sprint(w.Behind), answerOf(w), date(w.DeliveredAt), w.URL}
 		})
 	})
 }
@@ -126,7 +134,7 @@ func (p *program) webhookShow() *cobra.Command {
 			return p.PrintJSON(w)
 		}
 		p.fields("webhook", w.Webhook, "url", w.URL, "state", webhookState(w), "actions", strings.Join(w.Actions, " "), "kinds", strings.Join(w.Kinds, " "),
-			"place", fmt.Sprint(w.Place), "behind", fmt.Sprint(w.Behind), "delivered", date(w.DeliveredAt), "tried", date(w.TriedAt), "status", number(w.Status),
+			"place", fmt.Sprint(w.Place), "behind", fmt.Sprint(w.Behind), "delivered", date(w.DeliveredAt), "tried", date(w.TriedAt), "status", answerOf(w),
 			"failing since", date(w.FailingSince), "next try", date(w.NextTryAt), "gives up after", number(w.GiveUpHours)+" h", "version", number(w.Version))
 		return nil
 	})
