@@ -159,7 +159,7 @@ func (p *program) exportConfiguration(r run, out string) error {
 	case err != nil:
 		return err
 	case out != "-":
-		if err := os.WriteFile(out, text, 0o644); err != nil {
+		if err := os.WriteFile(out, text, 0o644); err != nil { //nolint:gosec // others may read a configuration: there is no secret in it
 			return err
 		}
 		return p.result(map[string]string{"file": out}, "wrote %s", out)

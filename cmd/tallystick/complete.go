@@ -41,7 +41,7 @@ func (p *program) complete(cmd *cobra.Command) {
 		}
 	}
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		suggest := cobra.CompletionFunc(cobra.NoFileCompletions)
+		suggest := cobra.NoFileCompletions
 		kind, _ := pflag.UnquoteUsage(f)
 		switch {
 		case choices[f.Name] != nil:

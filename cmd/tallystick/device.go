@@ -152,7 +152,7 @@ func (p *program) deviceExport() *cobra.Command {
 			_, err = p.Out.Write(text)
 			return err
 		}
-		if err := os.WriteFile(*out, text, 0o644); err != nil {
+		if err := os.WriteFile(*out, text, 0o644); err != nil { //nolint:gosec // others may read what an app can take
 			return err
 		}
 		return p.result(map[string]string{"device_type": d.DeviceType, "file": *out}, "wrote device type %s, version %d, to %s", d.DeviceType, d.Version, *out)

@@ -165,7 +165,7 @@ func (a *API) undone(ctx context.Context, r *request, do handler) (answer, error
 func (a *API) show(do func(http.ResponseWriter, *http.Request) (answer, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p == http.ErrAbortHandler {
+			if p := recover(); p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it in the same way
 				panic(p) // an answer that is on its way cannot be refused any more
 			} else if p != nil {
 				// What a panic says may quote data. Its stack shows addresses and no contents.

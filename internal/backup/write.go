@@ -105,7 +105,8 @@ func (w *writer) table(ctx context.Context, s Snapshot, t Table) (Count, error) 
 }
 
 func (w *writer) row(t Table, values []any) error {
-	b := append(w.line[:0], '[')
+	b := w.line[:0]
+	b = append(b, '[')
 	for i, v := range values {
 		if i > 0 {
 			b = append(b, ',')

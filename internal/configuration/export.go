@@ -51,7 +51,7 @@ func Export(ctx context.Context, server *client.Client) ([]byte, error) {
 	put(root, "policies", policy)
 	put(root, "settings", written(settings, reflect.TypeFor[client.SettingsEdit](), ""))
 	imported := slices.DeleteFunc(devices, func(d client.Device) bool { return d.BuiltIn })
-	put(root, "devices", list(imported, func(d client.Device) *yaml.Node { return definition(d) }))
+	put(root, "devices", list(imported, definition))
 	put(root, "domains", list(domains, func(d client.Domain) *yaml.Node {
 		return written(d, reflect.TypeFor[client.DomainEdit](), "domain")
 	}))

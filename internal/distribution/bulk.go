@@ -85,7 +85,7 @@ func (d *Distributor) Order(ctx context.Context, b Bulk) (job.Order, error) {
 	if err := d.checkPost(ctx, b); err != nil {
 		return job.Order{}, err
 	}
-	o.Parameters, err = json.Marshal(b)
+	o.Parameters, err = json.Marshal(b) //nolint:gosec // parameters of jobs are sealed
 	return o, err
 }
 
@@ -178,7 +178,7 @@ type Delivered struct {
 
 // result is what is kept of a delivery: a line of JSON, and after it the file as it is.
 func (m Made) result(profile string) ([]byte, error) {
-	line, err := json.Marshal(Delivered{
+	line, err := json.Marshal(Delivered{ //nolint:gosec // results of jobs are sealed
 		Serial: m.Serial, UserID: m.UserID, UserName: m.UserName, Profile: profile, Method: m.Method, Generation: m.Generation, Password: m.Password,
 		FileName: m.FileName, CTF: m.CTF, CTFURL: m.CTFURL, CTKIPURL: m.CTKIPURL, Link: m.Link,
 		ActivationCode: m.ActivationCode, ActivationExpires: m.ActivationExpires, QR: m.QR,

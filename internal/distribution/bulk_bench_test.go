@@ -233,6 +233,7 @@ func (p *plant) insert(delivery []byte) {
 		p.must(err)
 		insert, err := tx.PrepareContext(ctx, "INSERT INTO bare VALUES (?, ?)")
 		p.must(err)
+		defer insert.Close()
 		for i := range p.n {
 			_, err := insert.ExecContext(context.WithoutCancel(ctx), strconv.Itoa(i), delivery)
 			p.must(err)

@@ -145,8 +145,12 @@ func winText(text string, most int) string {
 func (s *sheetWriter) endPage() {
 	var packed bytes.Buffer
 	z := zlib.NewWriter(&packed)
-	z.Write(s.page.Bytes()) // a Buffer takes all
-	z.Close()
+	if _, err := z.Write(s.page.Bytes()); s.err == nil {
+		s.err = err
+	}
+	if err := z.Close(); s.err == nil {
+		s.err = err
+	}
 	content := s.object(0)
 	s.print("<</Length %d /Filter /FlateDecode>> stream\n", packed.Len())
 	s.print("%s", packed.String())

@@ -69,8 +69,6 @@ func TestImportJob(t *testing.T) {
 	each(t, func(t *testing.T, r *records.Registry, db *store.DB, keys *seed.Keyring) {
 		old := record("000000000203", 3)
 		old.Expiry = now.AddDate(-1, 0, 0).Truncate(24 * time.Hour)
-		odd := record("000000000204", 4)
-		odd.Digits = 7
 		file := batch(t, "open sesame", record("000000000201", 1), record("000000000202", 2), old)
 		j, rows := imported(t, r, records.Import{File: file, Password: "open sesame", Name: "first batch"})
 		if j.State != job.Done || j.Total != 3 || j.Name != "first batch" {

@@ -106,22 +106,22 @@ type RunStore interface {
 }
 
 // orderable checks an order, completes it, and refuses one that the caller may not have.
-func (r *Registry) orderable(ctx context.Context, o *RunOrder) (*Plan, error) {
+func (r *Registry) orderable(ctx context.Context, o *RunOrder) error {
 	p, err := r.Plan(ctx, o.Wish)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.Template.Refuse(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	o.KeepDays = cmp.Or(o.KeepDays, KeepDays)
 	if o.KeepDays < 1 || o.KeepDays > MaxKeepDays {
-		return nil, fault.New(fault.Invalid, "a report is kept 1 to %d days", MaxKeepDays)
+		return fault.New(fault.Invalid, "a report is kept 1 to %d days", MaxKeepDays)
 	}
 	if o.Format != CSV && o.Format != JSON && o.Format != PDF {
-		return nil, fault.New(fault.Invalid, "a report is written as csv, json or pdf, not as %q", o.Format)
+		return fault.New(fault.Invalid, "a report is written as csv, json or pdf, not as %q", o.Format)
 	}
-	return p, nil
+	return nil
 }
 
 func (o RunOrder) run(by audit.Actor, now time.Time) Run {
@@ -134,7 +134,7 @@ func (o RunOrder) details() audit.Details {
 
 // Start has a report made beside requests.
 func (r *Registry) Start(ctx context.Context, o RunOrder) (Run, error) {
-	if _, err := r.orderable(ctx, &o); err != nil {
+	if err := r.orderable(ctx, &o); err != nil {
 		return Run{}, err
 	}
 	run := o.run(audit.ActorFrom(ctx), r.Now())

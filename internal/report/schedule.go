@@ -89,7 +89,7 @@ func (r *Registry) AddSchedule(ctx context.Context, s Schedule) (Schedule, error
 	if err := s.check(); err != nil {
 		return Schedule{}, err
 	}
-	if _, err := r.orderable(ctx, &s.Order); err != nil {
+	if err := r.orderable(ctx, &s.Order); err != nil {
 		return Schedule{}, err
 	}
 	s.By, s.MadeAt = audit.ActorFrom(ctx), r.Now().UTC()

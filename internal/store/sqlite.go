@@ -173,7 +173,7 @@ func (e *sqliteEngine) freeze(ctx context.Context, do func(read func(context.Con
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // it only read
+	defer tx.Rollback() // it only read
 	return do(func(ctx context.Context, l look) error {
 		rows, err := tx.QueryContext(ctx, l.query, l.args...)
 		return eachRow(rows, err, l.each)

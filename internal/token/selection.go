@@ -19,7 +19,6 @@ type Selection struct {
 
 // narrow tells whether the filter says anything.
 func (f Filter) narrow() bool {
-	f.After, f.Limit = "", 0
 	return f.UserID != "" || f.Group != "" || f.Domain != "" || f.Query != "" || f.Profile != "" || f.Distribution != "" || f.Assigned != nil || f.Enabled != nil ||
 		f.Unconfirmed || f.Issued || f.Waiting || f.NotMoved != "" || !f.ExpiresBefore.IsZero() ||
 		f.Extendable != nil || f.Tag != "" || f.Attribute != ""

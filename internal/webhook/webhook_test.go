@@ -111,7 +111,6 @@ type site struct {
 	hooks *webhook.Registry
 	keys  *seed.Keyring
 	clock *clock
-	said  *strings.Builder
 }
 
 // A clock stands still unless it is told otherwise.
