@@ -272,9 +272,45 @@ func TestOneOfManyWins(t *testing.T) {
 	s.check(s.code(<-won), authentication.Accepted)
 }
 
-func TestFailedExchangesLockTheCode(t *testing.T) {
-	s := newService(t)
-	code := s.offer()
+// Invariant 4 of spec/software-token-lifecycle.md: an activation code works at most once and never after expiry, revocation
+// or lock, nor does an exchange that had begun before. That many requests at once have one winner is TestOneOfManyWins, that
+// all refusals look alike TestRefusedCodesLookAlike.
+func TestInvariant04AnActivationCodeWorksOnce(t *testing.T) {
+	for name, end := range map[string]func(s *service, code string){
+		"used":       func(s *service, code string) { _, err := s.provision(code); s.must(err) },
+		"expired":    func(s *service, _ string) { s.pass(24 * time.Hour) },
+		"revoked":    func(s *service, _ string) { _, err := s.dist.Revoke(s.ctx, s.serial); s.must(err) },
+		"offered":    func(s *service, _ string) { s.offer() },
+		"unassigned": func(s *service, _ string) { _, err := s.tokens.Unassign(s.ctx, s.serial, 0); s.must(err) },
+		"locked":     func(s *service, code string) { s.lock(code) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t)
+			code := s.offer()
+			c := &ctkip.Client{Code: ctkip.Code(code)}
+			start, err := c.Start()
+			s.must(err)
+			begun, err := c.Answer(s.post(start))
+			s.must(err)
+			end(s, code)
+			before, err := s.tokens.Get(s.ctx, s.serial)
+			s.must(err)
+			if _, err := c.Finish(s.post(begun)); err == nil {
+				t.Error("an exchange that had begun succeeded")
+			}
+			s.refused(code)
+			after, err := s.tokens.Get(s.ctx, s.serial)
+			s.must(err)
+			if after.Version != before.Version || after.Distribution != before.Distribution {
+				t.Errorf("the token was %s and is %s", before.Distribution, after.Distribution)
+			}
+		})
+	}
+}
+
+// lock fails as many exchanges of a code as end it.
+func (s *service) lock(code string) {
+	s.Helper()
 	for range 5 {
 		c := &ctkip.Client{Code: ctkip.Code(code)}
 		start, err := c.Start()
@@ -282,15 +318,21 @@ func TestFailedExchangesLockTheCode(t *testing.T) {
 		nonce, err := c.Answer(s.post(start))
 		s.must(err)
 		// The server's own nonce comes back altered: the echo is the last base64 of the inner message.
-		nonce.Body = withInner(t, nonce.Body, func(inner string) string {
+		nonce.Body = withInner(s.T, nonce.Body, func(inner string) string {
 			i := strings.LastIndex(inner, "<Data>") + len("<Data>")
 			return inner[:i] + flip(inner[i:i+1]) + inner[i+1:]
 		})
 		var status *ctkip.StatusError
 		if _, err := c.Finish(s.post(nonce)); !errors.As(err, &status) || status.Status != ctkip.Abort {
-			t.Fatalf("got %v", err)
+			s.Fatalf("got %v", err)
 		}
 	}
+}
+
+func TestFailedExchangesLockTheCode(t *testing.T) {
+	s := newService(t)
+	code := s.offer()
+	s.lock(code)
 	s.refused(code)
 	tok, err := s.provision(s.offer())
 	s.must(err)
