@@ -184,9 +184,9 @@ func (r *record) check() {
 	case r.Expiry.IsZero(), r.Expiry.Before(r.Birth), r.Expiry.After(token.LastExpiry):
 		r.Invalid = "its last valid day is missing, before its first one or after " + token.LastExpiry.Format(time.DateOnly)
 	}
-	if r.Invalid != "" {
+	if r.Invalid != "" { // its days may be none that JSON holds
 		clear(r.Seed)
-		r.Seed = nil
+		*r = record{Serial: r.Serial, Invalid: r.Invalid}
 	}
 }
 

@@ -222,18 +222,19 @@ func TestImportCSV(t *testing.T) {
 	r, db, keys := open(t, t.TempDir()+"/test.db")
 	one, two := make([]byte, 16), make([]byte, 16)
 	one[0], two[0] = 1, 2
-	text := "\ufeffSN;Key;Type;Until;Note\r\n" +
-		"501;" + hex.EncodeToString(one) + ";PINPAD;2031-05-06;\"a;b\"\r\n" +
-		"000000000502;" + strings.ToLower(base32.StdEncoding.EncodeToString(two)) + ";none;2031/05/06;\r\n" +
-		"503;zz;fob;2031-05-06;\r\n" + "504;" + hex.EncodeToString(one) + ";smartcard;2031-05-06;\r\n" +
-		"x;" + hex.EncodeToString(one) + ";fob;2031-05-06;\r\n" + "501;" + hex.EncodeToString(two) + ";fob;2031-05-06;\r\n" +
-		"505;" + hex.EncodeToString(append([]byte{5}, make([]byte, 15)...)) + ";fob;31.12.2031;\r\n"
-	mapping := map[string]string{"serial": "sn", "seed": "Key", "pin_type": "Type", "expiry": "Until", "digits": "=6", "interval": "=30"}
+	text := "\ufeffSN;Key;Type;Until;Note;From\r\n" +
+		"501;" + hex.EncodeToString(one) + ";PINPAD;2031-05-06;\"a;b\";\r\n" +
+		"000000000502;" + strings.ToLower(base32.StdEncoding.EncodeToString(two)) + ";none;2031/05/06;;\r\n" +
+		"503;zz;fob;2031-05-06;;\r\n" + "504;" + hex.EncodeToString(one) + ";smartcard;2031-05-06;;\r\n" +
+		"x;" + hex.EncodeToString(one) + ";fob;2031-05-06;;\r\n" + "501;" + hex.EncodeToString(two) + ";fob;2031-05-06;;\r\n" +
+		"505;" + hex.EncodeToString(append([]byte{5}, make([]byte, 15)...)) + ";fob;31.12.2031;;\r\n" +
+		"506;" + hex.EncodeToString(append([]byte{6}, make([]byte, 15)...)) + ";fob;;;9999-01-01\r\n"
+	mapping := map[string]string{"serial": "sn", "seed": "Key", "pin_type": "Type", "expiry": "Until", "birth": "From", "digits": "=6", "interval": "=30"}
 	j, rows := imported(t, r, records.Import{Format: records.CSV, File: []byte(text), Mapping: mapping})
-	if j.Done != 2 || j.Failed != 5 || j.State != job.DoneWithErrors {
+	if j.Done != 2 || j.Failed != 6 || j.State != job.DoneWithErrors {
 		t.Fatalf("%+v %+v", j, rows)
 	}
-	for i, want := range []string{"", "", "seed is not 16 bytes", "pin_type", "serial is not", "already (line 7)", "expiry is not a day"} {
+	for i, want := range []string{"", "", "seed is not 16 bytes", "pin_type", "serial is not", "already (line 7)", "expiry is not a day", "last valid day"} {
 		if !strings.Contains(rows[i].Message, want) || (want != "") != (rows[i].Code == fault.ImportRecord) {
 			t.Errorf("row %d: %s %q, want %q", i, rows[i].Code, rows[i].Message, want)
 		}
