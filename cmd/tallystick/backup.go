@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -226,7 +227,8 @@ func (p *program) restoreCommand() *cobra.Command {
 (--database). The whole file is checked before anything is written.
 
 The server that the backup is of must not run any more. It may have accepted codes after the backup was taken, so all codes
-up to now count as used, or up to --until: sign-ins go on a minute or two later. Open activation codes and
+up to now count as used, or up to --until: sign-ins go on a minute or two later. If it accepted none since, as it was
+stopped or cut off before, or this is a trial, --until backup lets tokens sign in at once. Open activation codes and
 dialogues are over. What was changed after the backup was taken is as it was then: see docs/backup.md.`,
 		Args: cli.Exactly(1),
 	}
@@ -234,7 +236,7 @@ dialogues are over. What was changed after the backup was taken is as it was the
 	f := cmd.Flags()
 	f.StringVar(&r.Database, "database", "", "`URL` of an empty PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)")
 	f.StringVar(&r.MasterKey, "master-key", "", "`file` with the master key (default DIR/master.key, or the one in the backup)")
-	f.StringVar(&until, "until", "", "`time` (RFC 3339) up to which the old server may have accepted codes (default now)")
+	f.StringVar(&until, "until", "", "`time` (RFC 3339) up to which the old server may have accepted codes (default now), or backup: none after the backup was taken")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if r.Data = p.dataFolder(); r.Data == "" {
 			return cli.Usagef("say where the server will keep its data: --data DIR")
@@ -243,9 +245,9 @@ dialogues are over. What was changed after the backup was taken is as it was the
 			r.Database = os.Getenv("TALLYSTICK_DATABASE")
 		}
 		var err error
-		if until != "" {
+		if r.Unused = until == "backup"; until != "" && !r.Unused {
 			if r.Until, err = time.Parse(time.RFC3339, until); err != nil {
-				return cli.Usagef("--until takes a time such as 2026-01-31T12:00:00Z")
+				return cli.Usagef("--until takes a time such as 2026-01-31T12:00:00Z, or the word backup")
 			}
 		}
 		if r.Keys, err = key.identities(); err != nil {
@@ -267,6 +269,9 @@ dialogues are over. What was changed after the backup was taken is as it was the
 }
 
 func (p *program) showRestored(r server.Restore, done server.Restored) error {
+	if wait := time.Until(done.From); wait > 0 {
+		p.Note(fmt.Sprintf("codes that apps show now are refused for %.0f seconds, as they may have been used: have nobody sign in before", math.Ceil(wait.Seconds())))
+	}
 	if p.JSON {
 		document := backupDocument(done.Header, done.Contents)
 		document["codes_count_from"], document["revoked_activation_codes"] = done.From, done.Codes
@@ -280,7 +285,11 @@ func (p *program) showRestored(r server.Restore, done server.Restored) error {
 		rows += t.Rows
 	}
 	fmt.Fprintf(p.Out, "restored %d rows of %d tables, as they were at %s\n", rows, len(done.Contents.Tables), date(&done.TakenAt))
-	fmt.Fprintf(p.Out, "codes of %s count as used up to now: those that are shown from %s on sign in\n", counted(done.Tokens, "seed"), date(&done.From))
+	if r.Unused {
+		fmt.Fprintln(p.Out, "codes count as used as they did then: tokens sign in at once")
+	} else {
+		fmt.Fprintf(p.Out, "codes of %s count as used up to now: those that are shown from %s on sign in\n", counted(done.Tokens, "seed"), date(&done.From))
+	}
 	if done.Codes > 0 {
 		fmt.Fprintf(p.Out, "revoked %s: offer those tokens again\n", counted(done.Codes, "open activation code"))
 	}

@@ -63,7 +63,9 @@ type Restore struct {
 	MasterKey string
 	// Until is the time up to which codes count as used: the server that the backup is of may have accepted them. Zero is now.
 	Until time.Time
-	Now   func() time.Time
+	// Unused says that no code was accepted after the backup was taken: codes count as they did then, and Until is not looked at.
+	Unused bool
+	Now    func() time.Time
 }
 
 // A Restored says what was brought back.
@@ -168,12 +170,15 @@ func (r Restore) fill(ctx context.Context, c *Config, whole *backup.Reader) (Res
 		url = unfinished
 	}
 	until := r.Until
-	if until.IsZero() {
+	switch {
+	case r.Unused:
+		until = h.TakenAt
+	case until.IsZero():
 		until = c.Now()
 	}
 	var err error
 	done.Restored, err = store.Options{URL: url}.Restore(ctx, store.Restore{
-		Schema: h.Schema, Until: until,
+		Schema: h.Schema, Until: until, Unused: r.Unused,
 		Rows: func(write func(backup.Table, func() ([]any, error)) error) error {
 			_, err := r.read(func(b *backup.Reader) error { return copyTables(b, whole, write) })
 			return err

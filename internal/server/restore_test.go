@@ -341,7 +341,7 @@ func TestARestoredBackupAuthenticates(t *testing.T) {
 			if to != "" {
 				to = storetest.Postgres(t)
 			}
-			target = begin("--until", "2026-01-01T00:00:00Z")
+			target = begin("--until", "backup")
 			does(target.data, "check", "alice", "--passcode-file", file("code", app.code(serials[0], time.Now())))
 			does(target.data, "audit", "verify")
 		})

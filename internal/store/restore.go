@@ -25,6 +25,8 @@ type Restore struct {
 	Rows   func(write func(t backup.Table, next func() ([]any, error)) error) error
 	// Until is the time up to which codes count as used.
 	Until time.Time
+	// Unused says that what the backup says of used codes is all there is: Until is the time at which it was taken.
+	Unused bool
 	// Event tells the audit log of it.
 	Event audit.Event
 }
@@ -179,16 +181,11 @@ var settlements = []struct{ table, column, statement string }{
 
 // settleRestored sees that what happened after the backup was taken does not happen again.
 func (db *DB) settleRestored(ctx context.Context, r Restore) (done Restored, err error) {
-	small, err := db.smallWindow(ctx)
-	if err != nil {
-		return done, err
+	if done.From = r.Until; !r.Unused {
+		if err := db.useUp(ctx, r.Until, &done); err != nil {
+			return done, err
+		}
 	}
-	// A code of the small window after Until may have been accepted before it, from a token whose clock is ahead.
-	const used = "$1 / interval_seconds + clock_offset + $2"
-	if done.Tokens, err = db.exec(ctx, "UPDATE token_generation SET last_interval = "+used+" WHERE last_interval < "+used, r.Until.Unix(), small); err != nil {
-		return done, err
-	}
-	done.From = r.Until.Truncate(longestInterval).Add(time.Duration(small+1) * longestInterval)
 	if done.Codes, err = db.exec(ctx, "UPDATE offer SET state = 'revoked' WHERE state = 'open'"); err != nil {
 		return done, err
 	}
@@ -204,6 +201,19 @@ func (db *DB) settleRestored(ctx context.Context, r Restore) (done Restored, err
 		}
 	}
 	return done, nil
+}
+
+// useUp counts the codes up to a time as used.
+func (db *DB) useUp(ctx context.Context, until time.Time, done *Restored) error {
+	small, err := db.smallWindow(ctx)
+	if err != nil {
+		return err
+	}
+	// A code of the small window after the time may have been accepted before it, from a token whose clock is ahead.
+	const used = "$1 / interval_seconds + clock_offset + $2"
+	done.Tokens, err = db.exec(ctx, "UPDATE token_generation SET last_interval = "+used+" WHERE last_interval < "+used, until.Unix(), small)
+	done.From = until.Truncate(longestInterval).Add(time.Duration(small+1) * longestInterval)
+	return err
 }
 
 // longestInterval is that of a token's codes.
