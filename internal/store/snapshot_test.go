@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -217,8 +218,11 @@ func populate(t *testing.T, db *store.DB, n int) {
 
 // A backup of either database is restored into either: every row of every table is what it was, but for what a restore settles.
 func TestBackupGoesEverywhere(t *testing.T) {
-	n := 100_000
-	if testing.Short() {
+	n := 10_000
+	switch {
+	case os.Getenv("TALLYSTICK_FULL") != "":
+		n = 100_000
+	case testing.Short():
 		n = 2000
 	}
 	settled := []string{"serial_range", "attempt", "decision", "exchange", "audit_batch", "audit_waiting", "schema_release"}
