@@ -2,7 +2,10 @@ package records_test
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -103,6 +106,29 @@ func TestCreate(t *testing.T) {
 		}
 		if _, err := r.Create(t.Context(), 1, day("2020-01-01"), day("2026-11-24")); err != nil {
 			t.Errorf("a token whose last day is today: %v", err)
+		}
+	})
+}
+
+// Serials of the deployment's own range that came with a file are passed by.
+func TestCreateBesideImportedSerials(t *testing.T) {
+	each(t, func(t *testing.T, r *records.Registry, _ *store.DB, _ *seed.Keyring) {
+		first, err := r.Create(t.Context(), 1, time.Time{}, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := strconv.Atoi(first[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := func(n int) string { return fmt.Sprintf("%012d", at+n) }
+		if _, err := r.Import(t.Context(), batch(t, "", record(after(2), 1), record(after(4), 2), record(after(9_000), 3)), ""); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range [][]string{{after(1)}, {after(9_001), after(9_002)}, {after(9_003)}} {
+			if got, err := r.Create(t.Context(), len(want), time.Time{}, time.Time{}); err != nil || !slices.Equal(got, want) {
+				t.Errorf("made %v, %v, want %v", got, err, want)
+			}
 		}
 	})
 }

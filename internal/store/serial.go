@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -17,10 +18,36 @@ func (db *DB) BeginSerials(ctx context.Context, first, last int64) error {
 func (db *DB) ReserveSerials(ctx context.Context, count int) (first int64, err error) {
 	exhausted := fault.New(fault.SerialsExhausted, "the deployment's range has no %d serials left", count)
 	err = db.Transact(ctx, func(ctx context.Context) error {
-		next, err := one(ctx, db, exhausted, number,
-			"UPDATE serial_range SET next_serial = next_serial + $1 WHERE next_serial + $1 <= last_serial + 1 RETURNING next_serial", int64(count))
-		first = next - int64(count)
-		return err
+		for {
+			next, err := one(ctx, db, exhausted, number,
+				"UPDATE serial_range SET next_serial = next_serial + $1 WHERE next_serial + $1 <= last_serial + 1 RETURNING next_serial", int64(count))
+			if err != nil {
+				return err
+			}
+			first = next - int64(count)
+			// Tokens that were imported may have serials of our range: those are passed by, and what lies among them.
+			taken, err := db.lastSerial(ctx, first, next)
+			if err != nil || taken == 0 {
+				return err
+			}
+			if further, err := db.lastSerial(ctx, next, next+strideOverTaken); err != nil {
+				return err
+			} else if further != 0 {
+				taken = further
+			}
+			if err := db.change(ctx, exhausted, "UPDATE serial_range SET next_serial = $1 WHERE last_serial >= $1", taken+1); err != nil {
+				return err
+			}
+		}
 	})
 	return first, err
+}
+
+// strideOverTaken is how many serials more are looked at once one of them is taken: files hold rows of serials.
+const strideOverTaken = 10_000
+
+// lastSerial is the highest serial of a token from first on and before end; 0 if there is none.
+func (db *DB) lastSerial(ctx context.Context, first, end int64) (int64, error) {
+	return one(ctx, db, nil, number, "SELECT CAST(COALESCE(MAX(serial), '0') AS BIGINT) FROM token WHERE serial >= $1 AND serial < $2",
+		fmt.Sprintf("%012d", first), fmt.Sprintf("%012d", end))
 }
