@@ -433,6 +433,22 @@ func TestRateIsKept(t *testing.T) {
 	}
 }
 
+// The limit is that of the job, however many servers share it.
+func TestRateIsThatOfAllServers(t *testing.T) {
+	onEach(t, func(t *testing.T, url string) {
+		m := master(t)
+		s, other := newServer(t, url, m), newServer(t, url, m)
+		j := s.start(job.Order{Kind: "add", Rate: 3, Items: job.Keys(names(10))})
+		s.jobs.Register(job.Worker{Kind: "add", Chunk: 7, Do: s.add, Prepare: func(context.Context) error {
+			return other.jobs.RunAll(other.ctx) // after this one found out what it may do
+		}})
+		s.must(s.jobs.RunAll(s.ctx))
+		if j := s.ended(j.ID, job.Running); j.Done != 3 {
+			t.Errorf("%d items in no time, with a limit of 3 a second", j.Done)
+		}
+	})
+}
+
 func TestResultsEnd(t *testing.T) {
 	s := newServer(t, databases["SQLite"](t), master(t))
 	j := s.start(job.Order{Kind: "add", Parameters: []byte("p"), Items: job.Keys(append(names(2), " bad"))})

@@ -259,7 +259,18 @@ var errUndo = errors.New("job: a dry run is undone")
 func (r *Registry) do(ctx context.Context, w Worker, j Job, from, limit int) (claimed []Row, err error) {
 	var outcomes []Outcome
 	err = r.Store.Transact(ctx, func(ctx context.Context) error {
-		claimed, err = r.Store.ClaimJobItems(ctx, j.ID, from, limit)
+		most := limit
+		claimed = nil
+		if j.Rate > 0 { // what others did meanwhile counts, too: one at a time sees what is left of the limit
+			now, err := r.Store.Job(ctx, j.ID)
+			if err != nil {
+				return err
+			}
+			if most = min(limit, r.allowed(now)); most == 0 {
+				return nil
+			}
+		}
+		claimed, err = r.Store.ClaimJobItems(ctx, j.ID, from, most)
 		if err != nil || len(claimed) == 0 {
 			return err
 		}
