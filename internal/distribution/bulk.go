@@ -102,6 +102,15 @@ func (d *Distributor) deliverChunk(ctx context.Context, c job.Chunk) ([]job.Outc
 			SwitchOver: b.SwitchOver, Grace: b.Grace, individual: b.Individual, mailed: b.Mail,
 		}
 	}
+	if changed, err := d.changed(ctx, b); err != nil {
+		return nil, err
+	} else if changed != nil {
+		outcomes := make([]job.Outcome, len(c.Items))
+		for i := range outcomes {
+			outcomes[i].Err = changed
+		}
+		return outcomes, nil
+	}
 	made, err := d.issueAll(ctx, run{now: d.Now().UTC(), job: c.Job.ID, reason: b.Reason, note: b.Note, many: true}, requests)
 	if err != nil {
 		return nil, err
@@ -125,6 +134,16 @@ func (d *Distributor) deliverChunk(ctx context.Context, c job.Chunk) ([]job.Outc
 		}
 	}
 	return outcomes, nil
+}
+
+// changed is the refusal of what a job would deliver by another method than it began with: what it leaves is of one method, and so is what was
+// checked when it was started. nil while the profile is as it was.
+func (d *Distributor) changed(ctx context.Context, b Bulk) (refusal, err error) {
+	p, err := d.Store.ReadProfile(ctx, b.Profile)
+	if err == nil && p.Method != b.Method {
+		refusal = fault.New(fault.Conflict, "profile %s delivers by %s since the job was started, and not by %s any more: start another job", b.Profile, p.Method, b.Method)
+	}
+	return refusal, err
 }
 
 func readBulk(parameters []byte) (b Bulk, err error) {

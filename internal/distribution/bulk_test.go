@@ -368,6 +368,34 @@ func TestEachTokenFailsAlone(t *testing.T) {
 	}
 }
 
+// A job goes on by the method that it began with, or not at all: what it leaves can be fetched.
+func TestProfileThatChangesDuringAJob(t *testing.T) {
+	c := newCrew(t, 2)
+	c.profile("file", device.File, nil)
+	all := c.serials()
+	o, err := c.dist.Order(c.ctx, distribution.Bulk{Profile: "file", Individual: true, Grace: -1})
+	c.must(err)
+	o.Items, o.Rate = job.Keys(all), 1
+	j, err := c.jobs.Start(c.ctx, o)
+	c.must(err)
+	c.must(c.jobs.RunAll(c.ctx))
+	_, err = c.profiles.Edit(c.ctx, "file", 0, func(p *profile.Profile) { p.Method = device.CTF })
+	c.must(err)
+	c.now = c.now.Add(time.Second)
+	c.must(c.jobs.RunAll(c.ctx))
+	j, err = c.jobs.Show(c.ctx, j.ID)
+	c.must(err)
+	if got := c.outcomes(j); got[all[0]] != "done" || got[all[1]] != "failed CONFLICT" {
+		t.Errorf("outcomes %v", got)
+	}
+	if tok := c.token(all[1]); tok.Distribution != token.NotDistributed {
+		t.Errorf("the other token is %s", tok.Distribution)
+	}
+	if files := c.files(c.part(j, distribution.Files)); len(files) != 1 {
+		t.Errorf("%d files", len(files))
+	}
+}
+
 // Orders that would be refused for every token are refused at once.
 func TestOrdersAreRefusedAtOnce(t *testing.T) {
 	c := newCrew(t, 1)

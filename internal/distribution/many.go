@@ -2,7 +2,9 @@ package distribution
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -55,7 +57,7 @@ func (d *Distributor) issueAll(ctx context.Context, r run, requests []Request) (
 	}
 	atOnce(len(issues), func(n int) {
 		if issues[n] != nil && made[n].Err == nil {
-			made[n].Err = d.build(issues[n], sign)
+			made[n].Err = survived(func() error { return d.build(issues[n], sign) })
 		}
 	})
 	for n, i := range issues {
@@ -161,6 +163,17 @@ func (d *Distributor) store(ctx context.Context, issues []*issue) error {
 		return err
 	}
 	return d.Store.RecordAll(ctx, events)
+}
+
+// survived calls do, and makes an error of a panic: nobody above a goroutine of its own would catch it, and the server would end, now and
+// whenever it goes on with the job. What a panic says may quote data; its stack shows addresses and no contents.
+func survived(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("distribution: panic of type %T at:\n%s", p, debug.Stack())
+		}
+	}()
+	return do()
 }
 
 // atOnce calls do for each number below n, on all processors.
