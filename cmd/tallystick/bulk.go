@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -57,9 +58,10 @@ func (p *program) bulk(cmd *cobra.Command, f *deliveryFlags, m *bulkFlags) (clie
 	if f.qr != "" || f.d.DeviceID != "" {
 		return b, cli.Usagef("--qr and --device-id are for one token")
 	}
-	if out := f.out; out != "" && strings.EqualFold(filepath.Ext(out), ".sdtid") || out == "-" {
+	if out := f.out; strings.EqualFold(filepath.Ext(out), ".sdtid") || out == "-" {
 		return b, cli.Usagef("--out names a folder where many tokens are delivered")
 	}
+	out := f.out
 	f.out = "" // it is not written by the same rules
 	d, err := p.distribution(cmd, f)
 	if err != nil {
@@ -70,7 +72,9 @@ func (p *program) bulk(cmd *cobra.Command, f *deliveryFlags, m *bulkFlags) (clie
 	if b.IndividualPasswords && b.Password != "" {
 		return b, cli.Usagef("give one password for all or --individual-passwords, not both")
 	}
-	b.Selection, err = p.selection(m.selection)
+	if b.Selection, err = p.selection(m.selection); err == nil && out != "" && !m.dryRun {
+		err = canWrite(out)
+	}
 	return b, err
 }
 
@@ -88,6 +92,7 @@ func (p *program) started(r run, j client.Job, m *bulkFlags, out string) error {
 	}
 	if out != "" {
 		if err := p.download(r.ctx, r.server, j.Job, out, nil); err != nil {
+			p.Note(fmt.Sprintf("the job is over all the same: 'tallystick job download %s --out DIR' fetches what it made", j.Job))
 			return err
 		}
 	}
@@ -188,17 +193,68 @@ func (p *program) download(ctx context.Context, server *client.Client, job, out 
 	return nil
 }
 
-// fetch writes a part to a file that only its owner may read. A file that is not whole is removed.
+// fetch writes a part to a file that only its owner may read, once it is whole. What another job left under that name is kept beside it: its
+// passwords may be nowhere else any more.
 func (p *program) fetch(ctx context.Context, server *client.Client, job, part, name string) error {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := os.CreateTemp(filepath.Dir(name), ".tallystick-*")
 	if err != nil {
 		return err
 	}
-	err = errors.Join(file.Chmod(0o600), server.DownloadJobPart(ctx, job, part, file), file.Close())
+	err = errors.Join(server.DownloadJobPart(ctx, job, part, file), file.Close())
+	if err == nil {
+		err = p.keepOther(name, file.Name())
+	}
+	if err == nil {
+		err = os.Rename(file.Name(), name)
+	}
 	if err != nil {
-		return errors.Join(err, os.Remove(name))
+		return errors.Join(err, os.Remove(file.Name()))
 	}
 	return nil
+}
+
+// keepOther gives a file another name if there is one that is not the same as a newer one.
+func (p *program) keepOther(name, newer string) error {
+	there, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(newer)
+	if err != nil || bytes.Equal(there, content) {
+		return err
+	}
+	for n := 1; ; n++ {
+		other := fmt.Sprintf("%s.~%d~", name, n)
+		if _, err := os.Lstat(other); !errors.Is(err, os.ErrNotExist) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := os.Rename(name, other); err != nil {
+			return err
+		}
+		p.Note(fmt.Sprintf("the %s that was there is now %s", name, other))
+		return nil
+	}
+}
+
+// canWrite makes the folder that results go to, and refuses one that cannot be written to: before the job, whose seeds nobody could take in.
+func canWrite(out string) error {
+	dir := out
+	if strings.EqualFold(filepath.Ext(out), ".zip") {
+		dir = filepath.Dir(out)
+	} else if err := os.MkdirAll(out, 0o700); err != nil {
+		return err
+	}
+	probe, err := os.CreateTemp(dir, ".tallystick-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // unpack takes the files out of an archive, which it removes.
@@ -256,6 +312,11 @@ func (p *program) jobOfferAgain() *cobra.Command {
 	out := cmd.Flags().String("out", "", "`folder` to write to")
 	cmd.Flags().BoolVar(&m.wait, "wait", false, "follow the job to its end")
 	p.does(cmd, func(r run) error {
+		if *out != "" {
+			if err := canWrite(*out); err != nil {
+				return err
+			}
+		}
 		j, err := r.server.OfferAgain(r.ctx, r.args[0])
 		if err != nil {
 			return err

@@ -16,7 +16,7 @@ import (
 
 // orderOf reads what all jobs about tokens have in common.
 func (a *API) orderOf(ctx context.Context, in client.Selection, name string, dryRun bool, rate int) (care.Order, error) {
-	s, err := selectionOf(in)
+	s, err := a.chosen(ctx, in)
 	return care.Order{Name: name, DryRun: dryRun, Rate: rate, Tokens: a.selected(ctx, s)}, err
 }
 

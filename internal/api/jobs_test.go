@@ -245,6 +245,14 @@ func campaignRoutes(t *testing.T, h *house) {
 	}
 	_, err := c.CutOff(ctx, client.CutOff{Selection: client.Selection{NotMoved: "none"}})
 	refused(t, err, 404, "JOB_NOT_FOUND")
+	for code, selection := range map[string]client.Selection{
+		"JOB_NOT_FOUND": {NotMoved: "none"}, "GROUP_NOT_FOUND": {Group: "none"}, "PROFILE_NOT_FOUND": {Profile: "none"}, "DOMAIN_NOT_FOUND": {Domain: "none"},
+	} {
+		_, err := c.DistributeMany(ctx, client.BulkDistribution{Selection: selection, Profile: "campaign"})
+		refused(t, err, 404, code)
+		_, err = c.DisableMany(ctx, client.CareOrder{Selection: selection})
+		refused(t, err, 404, code)
+	}
 	_, err = c.Campaign(ctx, cut.Job)
 	refused(t, err, 404, "NOT_FOUND")
 	_, err = c.OfferAgain(ctx, cut.Job)

@@ -163,7 +163,7 @@ func (a *API) remind(ctx context.Context, r *request) (answer, error) {
 	if err := a.Mail.Ready(ctx, ""); err != nil {
 		return answer{}, err
 	}
-	selection, err := selectionOf(in.Select)
+	selection, err := a.chosen(ctx, in.Select)
 	if err != nil {
 		return answer{}, err
 	}

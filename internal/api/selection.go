@@ -28,10 +28,26 @@ func selectionOf(in client.Selection) (token.Selection, error) {
 	return s, nil
 }
 
-// chosen reads a selection; [fault.JobNotFound] if it names a job that does not exist.
+// chosen reads a selection. What it names has to be there, such as a group: a name that is written wrong would select nothing, and look as if
+// all was done.
 func (a *API) chosen(ctx context.Context, in client.Selection) (token.Selection, error) {
 	if in.NotMoved != "" {
 		if _, err := a.Jobs.Show(ctx, in.NotMoved); err != nil {
+			return token.Selection{}, err
+		}
+	}
+	if in.Group != "" {
+		if _, err := a.Groups.Get(ctx, in.Group); err != nil {
+			return token.Selection{}, err
+		}
+	}
+	if in.Domain != "" {
+		if _, _, err := a.Domains.Get(ctx, domain.Parse(in.Domain)); err != nil {
+			return token.Selection{}, err
+		}
+	}
+	if in.Profile != "" {
+		if _, err := a.Profiles.Get(ctx, in.Profile); err != nil {
 			return token.Selection{}, err
 		}
 	}

@@ -26,7 +26,7 @@ func (a *API) exportTokens(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	s, err := selectionOf(in.Selection)
+	s, err := a.chosen(ctx, in.Selection)
 	if err != nil {
 		return answer{}, err
 	}
