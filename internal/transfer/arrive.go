@@ -154,6 +154,8 @@ func (c *carried) check(group []carried) error {
 		}
 	}
 	switch {
+	case other == c.Serial:
+		return bad("serial is there twice")
 	case len(c.Seed) != seed.Size:
 		return bad("seed has another length than 16 bytes")
 	case c.Digits != 6 && c.Digits != 8, c.Interval != 30 && c.Interval != 60:

@@ -5,8 +5,11 @@ import (
 	"compress/gzip"
 	"errors"
 	"testing"
+	"time"
 
+	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 func pack(t testing.TB, lines []byte) []byte {
@@ -57,5 +60,19 @@ func TestWhatIsNoTransfer(t *testing.T) {
 		if _, _, err := read(bytes.NewReader(pack(t, []byte(lines)))); !errors.Is(err, fault.TransferFormat) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// One line with a token twice would fail all that are taken in with it, so it is refused alone.
+func TestATokenComesOnce(t *testing.T) {
+	day := time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC)
+	c := carried{Serial: "000000000001", Origin: token.Generated, Seed: make([]byte, 16), Generation: 1, Digits: 8, Interval: 60, PINType: device.NoPIN, Expiry: day, Effective: day}
+	other := c
+	other.Serial = "000000000002"
+	if err := c.check([]carried{c, other}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.check([]carried{c, c}); !errors.Is(err, fault.ImportRecord) {
+		t.Errorf("twice: %v", err)
 	}
 }
