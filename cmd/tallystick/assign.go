@@ -56,6 +56,7 @@ func (p *program) tokenAssign() *cobra.Command {
 			if b.Serials, err = p.lines(serials); err != nil {
 				return err
 			}
+			b.Serials = fullSerials(b.Serials)
 		}
 		return p.assignMany(r, b, yes, users == "-" || serials == "-")
 	})

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
@@ -32,6 +35,17 @@ func (p *program) does(cmd *cobra.Command, do func(run) error) {
 		if err != nil {
 			return err
 		}
+		if strings.Contains(cmd.Use, "SERIAL") {
+			args = fullSerials(args)
+		}
+		cmd.Flags().Visit(func(f *pflag.Flag) {
+			if flagWords[f.Name] == "SERIAL" && f.Value.Type() == "string" {
+				err = errors.Join(err, f.Value.Set(fullSerial(f.Value.String())))
+			}
+		})
+		if err != nil {
+			return err
+		}
 		ctx, undone := dry(cmd)
 		err = p.understood(do(run{ctx, server, args}))
 		if err == nil && undone {
@@ -39,6 +53,22 @@ func (p *program) does(cmd *cobra.Command, do func(run) error) {
 		}
 		return err
 	}
+}
+
+// fullSerial is a serial number with the zeros in front that people and spreadsheets leave out; what is none stays.
+func fullSerial(text string) string {
+	if len(text) == 0 || len(text) >= 12 || strings.Trim(text, "0123456789") != "" {
+		return text
+	}
+	return strings.Repeat("0", 12-len(text)) + text
+}
+
+func fullSerials(all []string) []string {
+	full := make([]string, len(all))
+	for i, text := range all {
+		full[i] = fullSerial(text)
+	}
+	return full
 }
 
 // given is a flag's value if the flag was given, else nil.

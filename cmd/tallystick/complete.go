@@ -102,7 +102,7 @@ func (p *program) namesFrom(ctx context.Context, find lookup, begin string) []st
 
 // flagWords are the kinds of thing that flags name.
 var flagWords = map[string]string{
-	"profile": "profile", "successor": "profile", "user": "USERID", "serial": "SERIAL", "with": "SERIAL", "group": "group", "device-type": "TYPE",
+	"profile": "profile", "successor": "profile", "user": "USERID", "serial": "SERIAL", "with": "SERIAL", "donor": "SERIAL", "group": "group", "device-type": "TYPE",
 	"domain": "domain", "parent": "domain", "report": "report", "schedule": "schedule",
 }
 

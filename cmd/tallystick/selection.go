@@ -1,8 +1,7 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/tallystick/tallystick/client"
@@ -46,7 +45,7 @@ func (p *program) selection(filter string) (client.Selection, error) {
 			return s, err
 		}
 		if kind == "serials" {
-			s.Serials = lines
+			s.Serials = fullSerials(lines)
 		} else {
 			s.Users = lines
 		}
@@ -56,20 +55,15 @@ func (p *program) selection(filter string) (client.Selection, error) {
 	return s, nil
 }
 
-// readLines reads a file with one thing a line, without blanks around it and without empty lines and those that begin with #.
+// readLines reads a file as lines does, and leaves out what begins with #.
 func (p *program) readLines(name string) ([]string, error) {
-	data, err := p.readFile(name)
+	all, err := p.lines(name)
 	if err != nil {
 		return nil, err
 	}
-	var lines []string
-	for text := bufio.NewScanner(bytes.NewReader(data)); text.Scan(); {
-		if line := strings.TrimSpace(text.Text()); line != "" && !strings.HasPrefix(line, "#") {
-			lines = append(lines, line)
-		}
-	}
-	if len(lines) == 0 {
+	all = slices.DeleteFunc(all, func(line string) bool { return strings.HasPrefix(line, "#") })
+	if len(all) == 0 {
 		return nil, fault.New(fault.Invalid, "%s names nothing: it takes one a line", name)
 	}
-	return lines, nil
+	return all, nil
 }
