@@ -14,9 +14,10 @@ import (
 )
 
 const (
-	pollEvery = time.Second // for jobs that another server was asked for
-	outage    = time.Second // between tries while the database cannot be reached
-	patience  = 4           // tries of a chunk that meets others
+	pollEvery = time.Second            // for jobs that another server was asked for
+	holdFor   = 100 * time.Millisecond // while a job's rate leaves nothing to do: the parts of a second add up to its rate
+	outage    = time.Second            // between tries while the database cannot be reached
+	patience  = 4                      // tries of a chunk that meets others
 )
 
 // Run does the chunks of open jobs until ctx ends: as many at a time as the database has use for, of each job in turn. Any number of
@@ -27,7 +28,9 @@ func (r *Registry) Run(ctx context.Context) {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				woken := r.waken()
-				if did, err := r.next(ctx); err != nil {
+				if did, err := r.next(ctx); errors.Is(err, errHeld) {
+					wait(ctx, woken, holdFor)
+				} else if err != nil {
 					r.note(ctx, "doing jobs", err)
 					wait(ctx, nil, outage)
 				} else if !did {
@@ -42,7 +45,9 @@ func (r *Registry) Run(ctx context.Context) {
 // RunAll does the chunks of open jobs until none is left that can be done now.
 func (r *Registry) RunAll(ctx context.Context) error {
 	for {
-		if did, err := r.next(ctx); err != nil || !did {
+		if did, err := r.next(ctx); errors.Is(err, errHeld) {
+			return nil
+		} else if err != nil || !did {
 			return err
 		}
 	}
@@ -92,6 +97,9 @@ func (r *Registry) note(ctx context.Context, doing string, err error) {
 	}
 }
 
+// errHeld says that there is something to do, but that the rate of its job leaves nothing now.
+var errHeld = errors.New("job: held by its rate")
+
 // next does one chunk of the open job whose turn it is, or of the one after it, and tells whether there was one.
 func (r *Registry) next(ctx context.Context) (bool, error) {
 	open, err := r.Store.OpenJobs(ctx)
@@ -102,14 +110,19 @@ func (r *Registry) next(ctx context.Context) (bool, error) {
 	r.turn++
 	turn := r.turn
 	r.mu.Unlock()
+	var held error
 	for i := range open {
 		j := open[(turn+i)%len(open)]
 		did, err := r.step(ctx, j)
+		if errors.Is(err, errHeld) {
+			held = err
+			continue
+		}
 		if did || err != nil && !errors.Is(err, fault.JobOver) {
 			return did, err
 		}
 	}
-	return false, nil
+	return false, held
 }
 
 // step does one chunk of a job and tells whether it did anything.
@@ -123,9 +136,11 @@ func (r *Registry) step(ctx context.Context, j Job) (bool, error) {
 		limit = DefaultChunk
 	}
 	if j.Rate > 0 {
-		limit = min(limit, r.allowed(j))
+		if limit = min(limit, r.allowed(j)); limit == 0 {
+			return false, errHeld
+		}
 	}
-	if limit == 0 || w.Alone && !r.begin(j.ID) {
+	if w.Alone && !r.begin(j.ID) {
 		return false, nil
 	}
 	if w.Alone {
@@ -171,7 +186,11 @@ func (r *Registry) allowed(j Job) int {
 	if since.IsZero() {
 		return j.Rate
 	}
-	return int(min(r.Now().Sub(since).Seconds(), 1) * float64(j.Rate))
+	n := int(min(r.Now().Sub(since).Seconds(), 1) * float64(j.Rate))
+	if n < int(holdFor.Seconds()*float64(j.Rate)) { // chunks of a few items would cost more than they do, and lose the fractions
+		return 0
+	}
+	return n
 }
 
 // start marks a queued job as running.
