@@ -111,10 +111,11 @@ func (r *Registry) Shift(ctx context.Context, serials []string, id string) ([]Ou
 	return outcomes, err
 }
 
-// shift changes the offsets of a token's seeds and returns those that changed.
+// shift changes the offsets of a token's seeds and returns those that changed. A seed of which no code was ever accepted was used at
+// no time: one that names a time does not mean it.
 func (c *Correction) shift(t *Token) (moved []Moved) {
 	t.eachSeed(func(g *Generation) {
-		if g.LastInterval == Unused || g.LastUsedAt.Before(c.UsedSince) || !c.UsedUntil.IsZero() && g.LastUsedAt.After(c.UsedUntil) {
+		if g.LastInterval == Unused || g.LastUsedAt.Before(c.UsedSince) || !c.UsedUntil.IsZero() && (g.LastUsedAt.IsZero() || g.LastUsedAt.After(c.UsedUntil)) {
 			return
 		}
 		m := Moved{Serial: t.Serial, Number: g.Number, Was: g.Offset, Is: g.Offset + nearest(c.Seconds, g.Settings.Interval)}
