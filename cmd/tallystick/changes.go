@@ -51,6 +51,7 @@ Whoever keeps the place of the last line, and gives it with --after the next tim
 Sign-ins are left out unless they are asked for: --action 'authn.*', or --action '*' for everything.`
 	s := cmd.Flags()
 	s.Int64Var(&f.After, "after", -1, "`place` that was read last (default from the beginning)")
+	s.Lookup("after").DefValue = "0" // its own words say the default
 	s.BoolVar(&fresh, "new", false, "only what happens from now on; with --follow")
 	s.BoolVar(&follow, "follow", false, "go on as things happen, until interrupted")
 	s.StringArrayVar(&f.Actions, "action", nil, "only this `action`, such as token.assign or 'token.*'; may be given several times")

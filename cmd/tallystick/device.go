@@ -13,6 +13,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 func (p *program) deviceCommands() *cobra.Command {
@@ -190,7 +191,7 @@ func (p *program) readText(name string, limit int) ([]byte, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(in, int64(limit)+1))
 	if err == nil && len(text) > limit {
-		err = cli.Usagef("%s is larger than %d KiB", name, limit>>10)
+		err = fault.New(fault.TooLarge, "the file is larger than %d KiB", limit>>10)
 	}
 	return text, err
 }

@@ -28,6 +28,7 @@ func (p *program) monitorCommand() *cobra.Command {
   system           what the servers do and notice by themselves
 It takes the right read_changes. With --json each line is a JSON document.`
 	cmd.Flags().Int64Var(&after, "after", -1, "begin after this `place` in the audit log (default with what happens from now on)")
+	cmd.Flags().Lookup("after").DefValue = "0" // its own words say the default
 	cmd.Flags().IntVar(&count, "count", 0, "end after so many `events`")
 	p.does(cmd, func(r run) error {
 		wanted, err := category(r.args)

@@ -28,7 +28,8 @@ type webhookFlags struct {
 	secret         *cli.Secret
 }
 
-func (f *webhookFlags) on(p *program, cmd *cobra.Command) {
+// on declares them; begins is where a webhook goes on if nobody says.
+func (f *webhookFlags) on(p *program, cmd *cobra.Command, begins string) {
 	s := cmd.Flags()
 	s.StringVar(&f.url, "url", "", "`URL` that events are posted to: https, or http on this machine")
 	s.BoolVar(&f.allowHTTP, "allow-http", false, "take http to other machines too: what is sent can be read on the way")
@@ -36,7 +37,8 @@ func (f *webhookFlags) on(p *program, cmd *cobra.Command) {
 	s.StringSliceVar(&f.actions, "actions", nil, "only these `actions`, such as token.assign or 'token.*,dist.*' (default all but authn.*)")
 	s.StringSliceVar(&f.kinds, "kinds", nil, "only events about these `kinds` of objects, such as token,user")
 	s.IntVar(&f.giveUp, "give-up", 5*24, "`hours` that an event is tried before the webhook is disabled")
-	s.Int64Var(&f.after, "after", -1, "go on after this `place` in the log, -1 for its beginning (default from now on)")
+	s.Int64Var(&f.after, "after", -1, "go on after this `place` in the log, -1 for its beginning (default "+begins+")")
+	s.Lookup("after").DefValue = "0" // its own words say the default
 	f.secret = p.SecretFlag(cmd, "secret-file", "secret that calls are signed with", "")
 }
 
@@ -53,7 +55,7 @@ func (p *program) webhookAdd() *cobra.Command {
 	var f webhookFlags
 	var out string
 	cmd := p.command("add NAME", "Have a program called when something happens; its secret is shown this once", 1, nil)
-	f.on(p, cmd)
+	f.on(p, cmd, "from now on")
 	cmd.Flags().StringVar(&out, "out", "", "`file` to write the secret to, instead of showing it")
 	p.does(cmd, func(r run) error {
 		if f.url == "" {
@@ -145,7 +147,7 @@ func (p *program) webhookEdit() *cobra.Command {
 	var enable, disable, skip bool
 	version := 0
 	cmd := p.command("edit NAME", "Change a webhook, or enable it again; what failed is tried at once", 1, nil)
-	f.on(p, cmd)
+	f.on(p, cmd, "where it is")
 	cmd.Flags().BoolVar(&enable, "enable", false, "call it again, from where it stopped")
 	cmd.Flags().BoolVar(&disable, "disable", false, "do not call it")
 	cmd.Flags().BoolVar(&skip, "skip", false, "leave out what is waiting")
