@@ -39,11 +39,7 @@ func (a *API) startCreate(ctx context.Context, r *request) (answer, error) {
 	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
-	birth, err := dayOf(in.Birth)
-	if err != nil {
-		return answer{}, err
-	}
-	expiry, err := dayOf(in.Expiry)
+	birth, expiry, err := daysOf(in.Birth, in.Expiry)
 	if err != nil {
 		return answer{}, err
 	}

@@ -106,6 +106,14 @@ func dayOf(text string) (time.Time, error) {
 	return day, nil
 }
 
+// daysOf reads the first and the last valid day of tokens that are to be made.
+func daysOf(birth, expiry string) (first, last time.Time, err error) {
+	if first, err = dayOf(birth); err == nil {
+		last, err = dayOf(expiry)
+	}
+	return first, last, err
+}
+
 // moment is a time that may not have come.
 func moment(t time.Time) *time.Time {
 	if t.IsZero() {
@@ -153,11 +161,7 @@ func (a *API) createTokens(ctx context.Context, r *request) (answer, error) {
 	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
-	birth, err := dayOf(in.Birth)
-	if err != nil {
-		return answer{}, err
-	}
-	expiry, err := dayOf(in.Expiry)
+	birth, expiry, err := daysOf(in.Birth, in.Expiry)
 	if err != nil {
 		return answer{}, err
 	}
