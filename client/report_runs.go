@@ -15,6 +15,8 @@ type ReportOrder struct {
 	Filters  map[string]string `json:"filters,omitempty"`
 	Order    string            `json:"order,omitempty"`
 	KeepDays int               `json:"keep_days,omitempty"` // 1 to 3650; 30 unless said
+	MailTo   []string          `json:"mail_to,omitempty"`   // addresses that it is mailed to
+	Webhook  string            `json:"webhook,omitempty"`   // name of the webhook that it is posted to
 }
 
 // A ReportRun is a report that is, or was, made beside requests.
@@ -25,7 +27,8 @@ type ReportRun struct {
 	State     string     `json:"state"` // queued, running, done or failed
 	Rows      int        `json:"rows"`
 	Bytes     int64      `json:"bytes"`
-	Message   string     `json:"message"` // why it failed
+	SHA256    string     `json:"sha256,omitempty"` // of what was made, in hex
+	Message   string     `json:"message"`          // why it failed
 	By        string     `json:"by"`
 	CreatedAt time.Time  `json:"created_at"`
 	EndedAt   *time.Time `json:"ended_at,omitempty"`

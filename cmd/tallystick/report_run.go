@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ func reportOrder(cmd *cobra.Command) (order func(report string) (client.ReportOr
 	s.StringArrayVar(&filters, "filter", nil, "`name=value`; may be given several times. Times may be days or hours from the run: -30d, +90d, -2h")
 	s.StringVar(&o.Order, "order", "", "`order` of the rows, one of those of the report")
 	s.IntVar(&o.KeepDays, "keep-days", 30, "for how many `days` it is kept")
+	s.StringSliceVar(&o.MailTo, "mail-to", nil, "`addresses` that it is mailed to, with commas between them; attached up to 5 MB")
+	s.StringVar(&o.Webhook, "webhook", "", "`name` of a webhook that it is posted to, with the event report.done")
 	return func(report string) (client.ReportOrder, error) {
 		o.Report = report
 		var err error
@@ -122,15 +125,24 @@ func (p *program) reportSchedule() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(client.ReportScheduleList{Schedules: all}, []string{"SCHEDULE", "REPORT", "FORMAT", "WHEN (UTC)", "NEXT", "LAST RUN", "BY"}, len(all), func(i int) []string {
+		return p.table(client.ReportScheduleList{Schedules: all}, []string{"SCHEDULE", "REPORT", "FORMAT", "WHEN (UTC)", "NEXT", "LAST RUN", "BY", "TO"}, len(all), func(i int) []string {
 			s := all[i]
-			return []string{s.Schedule, s.Report, s.Format, when(s), date(&s.NextAt), s.LastRun, s.By}
+			return []string{s.Schedule, s.Report, s.Format, when(s), date(&s.NextAt), s.LastRun, s.By, strings.Join(sentTo(s.ReportOrder), ", ")}
 		})
 	})
 	end := p.deletion("delete NAME", "End a schedule; what it had made stays as long as it is kept", func(r run) error {
 		return r.server.DeleteReportSchedule(r.ctx, r.args[0])
 	})
 	return group("schedule", "Have reports made again and again", p.reportScheduleAdd(), list, end)
+}
+
+// sentTo are those who are sent what is made.
+func sentTo(o client.ReportOrder) []string {
+	to := o.MailTo
+	if o.Webhook != "" {
+		to = append(slices.Clone(to), "webhook "+o.Webhook)
+	}
+	return to
 }
 
 // when says when a schedule has its report made.
@@ -155,7 +167,7 @@ func (p *program) reportScheduleAdd() *cobra.Command {
 	f.StringVar(&s.At, "at", "06:00", "`time` of day in UTC, HH:MM")
 	f.StringVar(&s.Weekday, "weekday", "", "`day` of weeks, such as monday")
 	f.IntVar(&s.Day, "day", 0, "`day` of months, 1 to 31; a month that is shorter has its last one taken")
-	cmd.Long = "Have a report made every day, week or month, by one of the servers. What was missed while no server ran is made up for once.\nIt is made with the rights that you have now. Its end is the event report.done, which webhooks and 'tallystick changes' tell, and is mailed to whom the mail settings name."
+	cmd.Long = "Have a report made every day, week or month, by one of the servers. What was missed while no server ran is made up for once.\nIt is made with the rights that you have now. Its end is the event report.done, which webhooks and 'tallystick changes' tell, and is mailed to whom the mail settings name.\nWith --mail-to the report itself is mailed, with --webhook it is posted."
 	p.does(cmd, func(r run) error {
 		if report == "" {
 			return cli.Usagef("say what to make: --report NAME; 'tallystick report list' shows the reports")

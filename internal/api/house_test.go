@@ -119,7 +119,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 		RADIUS:        &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now},
 		Distributor:   &distribution.Distributor{Store: db, Devices: devices, Keys: keys, Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
 		Authenticator: &authentication.Engine{Store: db, Keys: keys, Policies: policies, Now: h.now},
-		Reports:       &report.Registry{Store: db, Runs: db, Policies: policies, Domains: &domain.Registry{Store: db, Now: h.now}, Now: h.now},
+		Reports:       &report.Registry{Store: db, Runs: db, Policies: policies, Domains: &domain.Registry{Store: db, Now: h.now}, Now: h.now, Posts: h.posts},
 		Mail:          outbox,
 		Mailer:        &mail.Sender{Outbox: outbox, Server: "test", Logger: logger},
 		Webhooks:      &webhook.Registry{Store: db, Keys: keys, Now: h.now, Sender: &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: "test", Now: h.now, Logger: logger}},

@@ -18,17 +18,17 @@ import (
 
 func orderOf(o client.ReportOrder) report.RunOrder {
 	return report.RunOrder{
-		Wish: report.Wish{Report: o.Report, Columns: o.Columns, Filters: o.Filters, Order: o.Order}, Format: report.Format(o.Format), KeepDays: o.KeepDays,
+		Wish: report.Wish{Report: o.Report, Columns: o.Columns, Filters: o.Filters, Order: o.Order}, Format: report.Format(o.Format), KeepDays: o.KeepDays, MailTo: o.MailTo, Webhook: o.Webhook,
 	}
 }
 
 func shownOrder(o report.RunOrder) client.ReportOrder {
-	return client.ReportOrder{Report: o.Report, Format: string(o.Format), Columns: o.Columns, Filters: o.Filters, Order: o.Order, KeepDays: o.KeepDays}
+	return client.ReportOrder{Report: o.Report, Format: string(o.Format), Columns: o.Columns, Filters: o.Filters, Order: o.Order, KeepDays: o.KeepDays, MailTo: o.MailTo, Webhook: o.Webhook}
 }
 
 func runOf(r report.Run) client.ReportRun {
 	return client.ReportRun{
-		Run: r.ID, Schedule: r.Schedule, ReportOrder: shownOrder(r.Order), State: string(r.State), Rows: r.Rows, Bytes: r.Size, Message: r.Message, By: r.By.Name,
+		Run: r.ID, Schedule: r.Schedule, ReportOrder: shownOrder(r.Order), State: string(r.State), Rows: r.Rows, Bytes: r.Size, SHA256: r.Digest, Message: r.Message, By: r.By.Name,
 		CreatedAt: r.MadeAt, EndedAt: moment(r.Ended), KeptUntil: moment(r.Until),
 	}
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/report"
 )
 
@@ -167,8 +169,27 @@ func reportRunRoutes(t *testing.T, h *house) {
 	if runs := try(c.ReportRuns(ctx, client.ReportRunFilter{Schedule: "Montags"}))(t); len(runs.Runs) != 1 || runs.Runs[0].Run != all[0].LastRun {
 		t.Errorf("runs of the schedule %+v", runs)
 	}
+	wish.Schedule, wish.MailTo, wish.Webhook = "Dienstags", []string{"boss@example.com"}, "hears"
+	if sent := try(c.AddReportSchedule(ctx, wish))(t); !slices.Equal(sent.MailTo, wish.MailTo) || sent.Webhook != "hears" {
+		t.Errorf("kept %+v", sent)
+	}
+	must(t, c.DeleteReportSchedule(ctx, "Dienstags"))
+	wish.Webhook = "deaf"
+	_, err = c.AddReportSchedule(ctx, wish)
+	refused(t, err, 404, "NOT_FOUND")
+	wish.Webhook, wish.MailTo = "", []string{"Boss <boss@example.com>"}
+	_, err = c.AddReportSchedule(ctx, wish)
+	refused(t, err, 400, "INVALID")
 	must(t, c.DeleteReportSchedule(ctx, "Montags"))
 	refused(t, c.DeleteReportSchedule(ctx, "Montags"), 404, "NOT_FOUND")
+}
+
+// posts stands for webhooks of which one hears that reports are made.
+func (h *house) posts(_ context.Context, webhook string) error {
+	if webhook != "hears" {
+		return fault.New(fault.NotFound, "there is no webhook %q", webhook)
+	}
+	return nil
 }
 
 // Whoever is limited to a domain is told figures and reports of it, and of nothing else.

@@ -110,6 +110,7 @@ type body struct {
 	HTML     string `json:"html,omitempty"`
 	FileName string `json:"file_name,omitempty"`
 	File     []byte `json:"file,omitempty"`
+	Report   string `json:"report,omitempty"` // the run of a report whose content is the file, which is read when it is sent
 }
 
 // A Filter selects messages; its zero value selects all.

@@ -2,6 +2,7 @@ package mail_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -168,9 +170,7 @@ func TestReportsAreTold(t *testing.T) {
 	o := open(t, true)
 	tell := func(state string) {
 		t.Helper()
-		s.ok(s.db.Transact(t.Context(), func(ctx context.Context) error {
-			return s.outbox.ReportFinished(ctx, "run-1", "mondays", "expiring", state, 12)
-		}))
+		s.reports(mail.Report{Run: "run-1", Schedule: "mondays", Name: "expiring", State: state, Rows: 12})
 	}
 	tell("done") // mail is off
 	s.uses(o)
@@ -181,6 +181,75 @@ func TestReportsAreTold(t *testing.T) {
 	if len(got) != 1 || got[0].to != "ops@example.com" || got[0].subject != "Report expiring is done" || !strings.Contains(got[0].text, "with 12 rows") || !strings.Contains(got[0].text, "tallystick report download run-1") {
 		t.Errorf("%+v", got)
 	}
+}
+
+func (s *site) reports(r mail.Report) {
+	s.Helper()
+	s.ok(s.db.Transact(s.Context(), func(ctx context.Context) error { return s.outbox.ReportFinished(ctx, r) }))
+}
+
+// Whom an order names is sent the report itself, read when it is sent: while it is there, and not too large.
+func TestReportsAreAttached(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		var broken error
+		s.outbox.Report = func(_ context.Context, run string) ([]byte, error) {
+			if run != "run-1" {
+				return nil, fault.New(fault.NotFound, "it is gone")
+			}
+			return []byte("serial\n000123456789\n"), broken
+		}
+		r := mail.Report{
+			Run: "run-1", Schedule: "mondays", Name: "expiring", State: "done", Rows: 1, FileName: "expiring-2026-11-30.csv", Size: mail.MaxAttached,
+			Until: s.clock().AddDate(0, 0, 30), To: []string{"boss@example.com", "lists@example.com"},
+		}
+		s.reports(r) // mail is off, and it waits
+		s.uses(o)
+		s.sets(func(m *mail.Settings) { m.Notify = []string{"ops@example.com", "boss@example.com"} })
+		broken = errors.New("the database is away")
+		if err := s.sender("one").Once(t.Context()); err == nil || len(o.mails()) != 0 {
+			t.Fatalf("sent %d without the report: %v", len(o.mails()), err)
+		}
+		broken = nil
+		s.pass(time.Minute)
+		s.sends("one")
+		s.sends("two")
+		got := o.mails()
+		if len(got) != 2 {
+			t.Fatalf("%d messages", len(got))
+		}
+		for _, m := range got {
+			if m.fileName != r.FileName || string(m.file) != "serial\n000123456789\n" || !strings.Contains(m.text, "attached as "+r.FileName) {
+				t.Errorf("%+v", m)
+			}
+		}
+		// Who is named in the settings is told, and whoever has it is not told again.
+		s.reports(r)
+		s.sends("one")
+		if got = o.mails()[2:]; len(got) != 3 || got[2].to != "ops@example.com" || got[2].fileName != "" || got[0].fileName == "" {
+			t.Errorf("%+v", got)
+		}
+		s.sets(func(m *mail.Settings) { m.Notify = nil })
+		large := r
+		large.Size++
+		s.reports(large)
+		failed := r
+		failed.State = "failed"
+		s.reports(failed)
+		s.sends("one")
+		got = o.mails()[5:]
+		if len(got) != 4 || got[0].fileName != "" || !strings.Contains(got[0].text, "tallystick report download run-1") || got[2].fileName != "" || !strings.Contains(got[2].text, "is failed") {
+			t.Errorf("%+v", got)
+		}
+		gone := r
+		gone.Run, gone.To = "run-2", gone.To[:1]
+		s.reports(gone)
+		s.sends("one")
+		late, err := s.outbox.List(t.Context(), mail.Filter{State: mail.Failed})
+		if s.ok(err); len(late) != 1 || late[0].Trouble != mail.TooLate || late[0].Sealed.KeyID != 0 || len(o.mails()) != 9 {
+			t.Errorf("%+v", late)
+		}
+	})
 }
 
 // Settings that would send secrets in the clear, or nowhere, are refused.

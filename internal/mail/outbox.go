@@ -21,6 +21,8 @@ type Outbox struct {
 	Policies Policies
 	Now      func() time.Time
 	Service  string // who issues tokens, for templates
+	// Report returns what a run of a report has made, to be attached; [fault.NotFound] once it is gone.
+	Report func(ctx context.Context, run string) ([]byte, error)
 }
 
 // Policies know the deployment's settings: a policy.Registry.
@@ -40,6 +42,7 @@ type letter struct {
 	data      Data
 	fileName  string
 	file      []byte
+	report    string // instead of file: the run of a report
 }
 
 // post writes letters and puts them into the outbox, in the transaction of ctx. It returns their IDs.
@@ -79,7 +82,7 @@ func (o *Outbox) message(l letter, p *pattern) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	b.FileName, b.File = l.fileName, l.file
+	b.FileName, b.File, b.Report = l.fileName, l.file, l.report
 	now := o.Now().UTC()
 	m := Message{
 		ID: uuid.Must(uuid.NewV7()).String(), Event: l.event, UserID: l.userID, Serial: l.serial, Recipient: l.recipient, Job: l.job, State: Waiting,

@@ -214,7 +214,15 @@ func (s *Sender) send(ctx context.Context, c *connection, m Message) (result, er
 	if err != nil {
 		return result{state: Failed, trouble: BadMessage}, fmt.Errorf("message %s: %w", m.ID, err)
 	}
-	defer clear(b.File)
+	defer func() { clear(b.File) }()
+	if b.Report != "" {
+		if b.File, err = s.Outbox.Report(ctx, b.Report); errors.Is(err, fault.NotFound) {
+			return result{state: Failed, trouble: TooLate}, nil
+		}
+		if err != nil { // of the database: nothing was sent
+			return result{state: Waiting, trouble: NotNow, lost: true}, err
+		}
+	}
 	return c.send(m, b), nil
 }
 

@@ -37,7 +37,7 @@ type Data struct {
 	DaysLeft                              int    // until then
 	Link                                  string // opens the app, or is typed into it
 	String                                string // the digits of a compressed string
-	FileName                              string // of the attached token file
+	FileName                              string // of the attached token file or report
 	Code, CodeExpires                     string // activation code
 	Password                              string // of the file or string
 	OtherPart                             string // how the user gets the password or code: "by another message", "from your administrator"
@@ -257,6 +257,7 @@ func example(e Event) Data {
 	case Password:
 		d.Password = "a password"
 	case ReportFinished:
+		d.FileName = "expiring-2026-11-30.pdf"
 		d.Job, d.JobName, d.JobKind, d.JobState, d.Total = "01a22370-6678-76cd-8000-038fe2ecf7fa", "mondays", "expiring", "done", 100
 	case JobFinished:
 		d.Job, d.JobName, d.JobKind, d.JobState, d.Total, d.Done, d.Failed = "01a22370-6678-76cd-8000-038fe2ecf7fa", "Phones", "distribute", "done_with_errors", 100, 98, 2

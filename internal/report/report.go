@@ -80,4 +80,8 @@ type Registry struct {
 	Now      func() time.Time
 	// Ended is told of a run that is done or has failed, in the transaction that ends it; nil for nobody.
 	Ended func(ctx context.Context, r Run) error
+	// Posts refuses a webhook that no report can be posted to.
+	Posts func(ctx context.Context, webhook string) error
+	// Base is the URL of this server's API, where what is too large to be posted is fetched.
+	Base string
 }

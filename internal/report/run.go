@@ -4,8 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"hash"
 	"io"
+	"net/mail"
 	"sync"
 	"time"
 
@@ -30,8 +34,13 @@ const (
 type RunOrder struct {
 	Wish
 	Format   Format
-	KeepDays int // 1 to [MaxKeepDays]; 0 for [KeepDays]
+	KeepDays int      // 1 to [MaxKeepDays]; 0 for [KeepDays]
+	MailTo   []string // addresses that it is mailed to, up to [MaxMailTo]
+	Webhook  string   // name of the webhook that it is posted to; "" for none
 }
+
+// MaxMailTo is how many addresses one report is mailed to.
+const MaxMailTo = 20
 
 // How long what was made is kept, in days.
 const (
@@ -47,6 +56,7 @@ type Run struct {
 	State    RunState
 	Rows     int
 	Size     int64       // bytes
+	Digest   string      // SHA-256 of what was made, in hex; "" until then
 	Message  string      // why it failed
 	By       audit.Actor // with whose rights it is made
 	Tries    int
@@ -55,6 +65,11 @@ type Run struct {
 	Started  time.Time // by the server that made it last
 	Ended    time.Time
 	Until    time.Time // when it is destroyed; zero while it is open
+}
+
+// FileName is what a file with the report is called.
+func (r Run) FileName() string {
+	return r.Order.Report + "-" + r.MadeAt.UTC().Format(time.DateOnly) + "." + string(r.Order.Format)
 }
 
 // A RunFilter selects runs; its zero value selects all.
@@ -121,6 +136,17 @@ func (r *Registry) orderable(ctx context.Context, o *RunOrder) error {
 	if o.Format != CSV && o.Format != JSON && o.Format != PDF {
 		return fault.New(fault.Invalid, "a report is written as csv, json or pdf, not as %q", o.Format)
 	}
+	if len(o.MailTo) > MaxMailTo {
+		return fault.New(fault.Invalid, "a report is mailed to %d addresses at most: take one that leads to many", MaxMailTo)
+	}
+	for _, to := range o.MailTo {
+		if a, err := mail.ParseAddress(to); err != nil || a.Address != to || len(to) > 254 {
+			return fault.New(fault.Invalid, "a mail address looks like name@example.com")
+		}
+	}
+	if o.Webhook != "" {
+		return r.Posts(ctx, o.Webhook)
+	}
 	return nil
 }
 
@@ -129,7 +155,14 @@ func (o RunOrder) run(by audit.Actor, now time.Time) Run {
 }
 
 func (o RunOrder) details() audit.Details {
-	return audit.Details{"report": o.Report, "format": o.Format, "filters": o.Filters, "columns": o.Columns}
+	d := audit.Details{"report": o.Report, "format": o.Format, "filters": o.Filters, "columns": o.Columns}
+	if len(o.MailTo) > 0 {
+		d["mail_to"] = o.MailTo
+	}
+	if o.Webhook != "" {
+		d["webhook"] = o.Webhook
+	}
+	return d
 }
 
 // Start has a report made beside requests.
@@ -188,7 +221,7 @@ func (r *Registry) make(ctx context.Context, run Run) error {
 		return r.finish(ctx, run, errors.New("it was begun too often"))
 	}
 	held, stop := r.hold(ctx, run)
-	out := &parts{ctx: held, registry: r, run: run}
+	out := &parts{ctx: held, registry: r, run: run, digest: sha256.New()}
 	p, err := r.Plan(held, run.Order.Wish)
 	if err == nil {
 		run.Rows, err = p.Write(held, run.Order.Format, out)
@@ -196,7 +229,7 @@ func (r *Registry) make(ctx context.Context, run Run) error {
 	if err == nil {
 		err = out.flush()
 	}
-	run.Size = out.size
+	run.Size, run.Digest = out.size, hex.EncodeToString(out.digest.Sum(nil))
 	if lost := stop(); lost != nil && ctx.Err() == nil {
 		return lost
 	}
@@ -280,6 +313,7 @@ type parts struct {
 	buffer   []byte
 	number   int
 	size     int64
+	digest   hash.Hash
 }
 
 func (p *parts) Write(b []byte) (int, error) {
@@ -305,6 +339,7 @@ func (p *parts) flush() error {
 	}
 	p.number++
 	p.size += int64(len(p.buffer))
+	p.digest.Write(p.buffer)
 	p.buffer = p.buffer[:0]
 	return nil
 }

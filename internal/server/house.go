@@ -97,7 +97,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	}
 	h.note(ctx, "comparing clocks", h.clock.Beat(ctx))
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
-	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: &domain.Registry{Store: db, Now: c.Now}, Now: c.Now}
+	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: &domain.Registry{Store: db, Now: c.Now}, Now: c.Now, Base: public.String()}
 	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)
@@ -122,11 +122,23 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))
 	h.jobs.Ended = h.outbox.JobFinished
 	h.reports.Ended = func(ctx context.Context, r report.Run) error {
-		if r.Schedule == "" { // whoever asked for it looks for it
-			return nil
-		}
-		return h.outbox.ReportFinished(ctx, r.ID, r.Schedule, r.Order.Report, string(r.State), r.Rows)
+		return h.outbox.ReportFinished(ctx, mail.Report{
+			Run: r.ID, Schedule: r.Schedule, Name: r.Order.Report, State: string(r.State), Rows: r.Rows, FileName: r.FileName(), Size: r.Size, Until: r.Until,
+			To: r.Order.MailTo,
+		})
 	}
+	h.outbox.Report = func(ctx context.Context, id string) ([]byte, error) {
+		run, err := db.Run(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return h.reports.Whole(ctx, run)
+	}
+	hooks := &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks}
+	h.reports.Posts = func(ctx context.Context, name string) error {
+		return hooks.Hears(ctx, name, audit.New(ctx, c.Now(), "report.done", "report_run:", nil))
+	}
+	h.webhooks.Enclosed = h.reports.Enclosure
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Domains: &domain.Registry{Store: db, Now: c.Now}, Directories: h.directories, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens, Care: cared,
@@ -134,7 +146,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		Authenticator: h.engine, Clock: h.clock, Reports: h.reports,
 		Jobs: h.jobs,
 		Mail: h.outbox, Mailer: h.mailer,
-		Webhooks: &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks},
+		Webhooks: hooks,
 		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 		Transfer: moves,
 		Backup:   &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Files: c.secretFiles, Now: c.Now},

@@ -33,12 +33,13 @@ type postOffice struct {
 
 	mu   sync.Mutex
 	got  map[string]int // by Message-ID
-	held chan struct{}  // closed to let messages through; nil for no wait
-	here chan struct{}  // told of each message that waits
+	text map[string]string
+	held chan struct{} // closed to let messages through; nil for no wait
+	here chan struct{} // told of each message that waits
 }
 
 func openPostOffice(t *testing.T) *postOffice {
-	o := &postOffice{got: map[string]int{}, here: make(chan struct{}, 100)}
+	o := &postOffice{got: map[string]int{}, text: map[string]string{}, here: make(chan struct{}, 100)}
 	s := smtp.NewServer(o)
 	s.Domain, s.ErrorLog = "localhost", slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -68,6 +69,7 @@ func (o *postOffice) Data(r io.Reader) error {
 	}
 	o.mu.Lock()
 	o.got[string(id[1])]++
+	o.text[string(id[1])] = string(text)
 	held := o.held
 	o.mu.Unlock()
 	if held != nil {
@@ -75,6 +77,21 @@ func (o *postOffice) Data(r io.Reader) error {
 		<-held
 	}
 	return nil
+}
+
+// hold has messages wait for their answer, until free.
+func (o *postOffice) hold() chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = make(chan struct{})
+	return o.held
+}
+
+func (o *postOffice) free(held chan struct{}) {
+	o.mu.Lock()
+	o.held = nil
+	o.mu.Unlock()
+	close(held)
 }
 
 func (o *postOffice) arrived() int {
@@ -121,18 +138,12 @@ func TestMailOfKilledServers(t *testing.T) {
 			continue
 		}
 		// Both are in the middle of a message, or one is; what it was is known to nobody then.
-		o.mu.Lock()
-		o.held = make(chan struct{})
-		held := o.held
-		o.mu.Unlock()
+		held := o.hold()
 		ids = append(ids, mailed(t, second, fmt.Sprintf("held%d", n))...)
 		<-o.here
 		first.kill()
 		second.kill()
-		o.mu.Lock()
-		o.held = nil
-		o.mu.Unlock()
-		close(held)
+		o.free(held)
 		first, second = start(t, first.data, first.args...), start(t, second.data, second.args...)
 	}
 	states := map[string]int{}

@@ -2,13 +2,15 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/report"
 )
 
-const runColumns columns = "id, schedule, report, wish, format, state, row_count, size, message, made_by, role, keep_days, tries, claim, created_at, started_at, ended_at, keep_until"
+const runColumns columns = "id, schedule, report, wish, format, state, row_count, size, message, made_by, role, keep_days, tries, claim, created_at, started_at, ended_at, keep_until, mail_to, webhook, digest"
 
 // A keptWish is a wish as the database keeps it, beside the name of its report.
 type keptWish struct {
@@ -30,16 +32,31 @@ func (k *keptWish) wish(of string) report.Wish {
 
 func runValues(r report.Run) []any {
 	return []any{r.ID, r.Schedule, r.Order.Report, keptOf(r.Order.Wish), r.Order.Format, r.State, r.Rows, r.Size, r.Message, r.By.Name, r.By.Role, r.Order.KeepDays, r.Tries, r.Claim,
-		micros(r.MadeAt), micros(r.Started), micros(r.Ended), micros(r.Until)}
+		micros(r.MadeAt), micros(r.Started), micros(r.Ended), micros(r.Until), mailTo(r.Order), r.Order.Webhook, r.Digest}
 }
 
 func scanRun(row row) (r report.Run, err error) {
 	var kept *keptWish
 	var of string
 	err = row.Scan(&r.ID, &r.Schedule, &of, fromJSON(&kept), &r.Order.Format, &r.State, &r.Rows, &r.Size, &r.Message, &r.By.Name, &r.By.Role, &r.Order.KeepDays, &r.Tries, &r.Claim,
-		moment(&r.MadeAt), moment(&r.Started), moment(&r.Ended), moment(&r.Until))
+		moment(&r.MadeAt), moment(&r.Started), moment(&r.Ended), moment(&r.Until), fromLines(&r.Order.MailTo), &r.Order.Webhook, &r.Digest)
 	r.Order.Wish = kept.wish(of)
 	return r, err
+}
+
+// mailTo is how the addresses of an order are kept: one a line.
+func mailTo(o report.RunOrder) string { return strings.Join(o.MailTo, "\n") }
+
+// fromLines scans what mailTo wrote.
+func fromLines(all *[]string) sql.Scanner {
+	return scanFunc(func(v any) error {
+		var kept sql.NullString
+		err := kept.Scan(v)
+		if kept.String != "" {
+			*all = strings.Split(kept.String, "\n")
+		}
+		return err
+	})
 }
 
 // AddRun stores a new run of a report.
@@ -116,8 +133,8 @@ func (db *DB) AddRunPart(ctx context.Context, r report.Run, number int, data []b
 
 // FinishRun stores the outcome, or with state queued gives the run up; [fault.Conflict] as for HoldRun.
 func (db *DB) FinishRun(ctx context.Context, r report.Run) error {
-	return db.change(ctx, notMine(r), "UPDATE report_run SET (state, row_count, size, message, ended_at, keep_until, lease_until) = ($1, $2, $3, $4, $5, $6, NULL) WHERE id = $7 AND "+mine+"$8",
-		r.State, r.Rows, r.Size, r.Message, micros(r.Ended), micros(r.Until), r.ID, r.Claim)
+	return db.change(ctx, notMine(r), "UPDATE report_run SET (state, row_count, size, digest, message, ended_at, keep_until, lease_until) = ($1, $2, $3, $4, $5, $6, $7, NULL) WHERE id = $8 AND "+mine+"$9",
+		r.State, r.Rows, r.Size, r.Digest, r.Message, micros(r.Ended), micros(r.Until), r.ID, r.Claim)
 }
 
 // RunPart returns a part; [fault.NotFound] after the last one.
@@ -136,14 +153,14 @@ func (db *DB) DropRuns(ctx context.Context, now time.Time) (int, error) {
 	return db.exec(ctx, "DELETE FROM report_run WHERE keep_until <= $1", micros(now))
 }
 
-const scheduleColumns columns = "name, report, wish, format, every, minute, weekday, day, keep_days, made_by, role, created_at, next_at, last_run"
+const scheduleColumns columns = "name, report, wish, format, every, minute, weekday, day, keep_days, made_by, role, created_at, next_at, last_run, mail_to, webhook"
 
 func scanSchedule(row row) (s report.Schedule, err error) {
 	var kept *keptWish
 	var of string
 	var weekday int
 	err = row.Scan(&s.Name, &of, fromJSON(&kept), &s.Order.Format, &s.Every, &s.Minute, &weekday, &s.Day, &s.Order.KeepDays, &s.By.Name, &s.By.Role,
-		moment(&s.MadeAt), moment(&s.NextAt), &s.LastRun)
+		moment(&s.MadeAt), moment(&s.NextAt), &s.LastRun, fromLines(&s.Order.MailTo), &s.Order.Webhook)
 	s.Order.Wish, s.Weekday = kept.wish(of), time.Weekday(weekday)
 	return s, err
 }
@@ -152,7 +169,7 @@ func scanSchedule(row row) (s report.Schedule, err error) {
 func (db *DB) AddSchedule(ctx context.Context, s report.Schedule) error {
 	taken := fault.New(fault.Conflict, "there is a schedule %q already: take another name, or delete that one", s.Name)
 	return db.change(ctx, taken, scheduleColumns.insert("report_schedule"), s.Name, s.Order.Report, keptOf(s.Order.Wish), s.Order.Format, s.Every, s.Minute, int(s.Weekday), s.Day,
-		s.Order.KeepDays, s.By.Name, s.By.Role, micros(s.MadeAt), micros(s.NextAt), s.LastRun)
+		s.Order.KeepDays, s.By.Name, s.By.Role, micros(s.MadeAt), micros(s.NextAt), s.LastRun, mailTo(s.Order), s.Order.Webhook)
 }
 
 // Schedules lists the schedules of reports by name.

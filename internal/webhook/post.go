@@ -35,6 +35,8 @@ type caller struct {
 	key     []byte
 	http    *http.Client
 	now     func() time.Time
+	// enclosed is that of the sender.
+	enclosed func(ctx context.Context, webhook string, e audit.Event) ([]byte, error)
 }
 
 func newCaller(w Webhook, key []byte, now func() time.Time, timeout time.Duration) *caller {
@@ -43,7 +45,7 @@ func newCaller(w Webhook, key []byte, now func() time.Time, timeout time.Duratio
 		roots = x509.NewCertPool()
 		roots.AppendCertsFromPEM([]byte(w.CA))
 	}
-	return &caller{w, key, &http.Client{
+	return &caller{webhook: w, key: key, now: now, enclosed: nothing, http: &http.Client{
 		Timeout: timeout,
 		// Another address is none that an administrator has agreed to.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -52,8 +54,10 @@ func newCaller(w Webhook, key []byte, now func() time.Time, timeout time.Duratio
 			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
 			MaxResponseHeaderBytes: readAnswer, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
 		},
-	}, now}
+	}}
 }
+
+func nothing(context.Context, string, audit.Event) ([]byte, error) { return nil, nil }
 
 func (c *caller) close() {
 	if c == nil {
@@ -69,7 +73,11 @@ func (c *caller) post(ctx context.Context, entry audit.Entry) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, fmt.Errorf("the event at %d: %w", entry.Seq, err)
 	}
-	body := message(e, entry)
+	enclosed, err := c.enclosed(ctx, c.webhook.Name, e)
+	if err != nil {
+		return Outcome{}, err
+	}
+	body := message(e, entry, enclosed)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.webhook.URL, bytes.NewReader(body))
 	if err != nil {
 		return Outcome{}, err
@@ -91,10 +99,14 @@ func (c *caller) post(ctx context.Context, entry audit.Entry) (Outcome, error) {
 	return judge(answer.StatusCode, err), ctx.Err()
 }
 
-// message is the body of a request: the event as the change feed shows it, in the frame of Standard Webhooks.
-func message(e audit.Event, entry audit.Entry) []byte {
+// message is the body of a request: the event as the change feed shows it, in the frame of Standard Webhooks, and what is enclosed.
+func message(e audit.Event, entry audit.Entry, enclosed []byte) []byte {
 	b := fmt.Appendf(nil, `{"type":%q,"timestamp":%q,"data":{"seq":%d,`, e.Action, e.At.UTC().Format(time.RFC3339Nano), entry.Seq)
-	return append(append(b, entry.Record[1:]...), '}') // a record is a JSON object that is not empty
+	b = append(b, entry.Record[1:]...) // a record is a JSON object that is not empty
+	if enclosed != nil {
+		b = append(append(b, `,"report":`...), enclosed...)
+	}
+	return append(b, '}')
 }
 
 func judge(status int, cut error) Outcome {

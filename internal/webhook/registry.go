@@ -108,6 +108,20 @@ func (r *Registry) Get(ctx context.Context, name string) (Webhook, error) {
 // List returns the webhooks by name.
 func (r *Registry) List(ctx context.Context) ([]Webhook, error) { return r.Store.Webhooks(ctx) }
 
+// Hears refuses a webhook that does not hear of an event like e: [fault.NotFound] if it is not there, [fault.Invalid] if the event is not
+// among those that it wants.
+func (r *Registry) Hears(ctx context.Context, name string, e audit.Event) error {
+	w, err := r.Store.Webhook(ctx, name)
+	if err != nil {
+		return err
+	}
+	record, err := e.Record()
+	if err == nil && !w.Choice.Has(record) {
+		err = fault.New(fault.Invalid, "webhook %s does not want the event %s: 'tallystick webhook edit %s --actions ...,%s' adds it", name, e.Action, name, e.Action)
+	}
+	return err
+}
+
 // Size is the number of events in the log.
 func (r *Registry) Size(ctx context.Context) (int64, error) { return r.Store.Size(ctx) }
 

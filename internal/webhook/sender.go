@@ -40,6 +40,8 @@ type Sender struct {
 	Server string // names this server; the same after a restart
 	Now    func() time.Time
 	Logger *slog.Logger
+	// Enclosed is a JSON object that a webhook is sent beside an event, as the member "report"; nil for none.
+	Enclosed func(ctx context.Context, webhook string, e audit.Event) ([]byte, error)
 	// Timeout is how long one request may take; 0 for 15 seconds.
 	Timeout time.Duration
 }
@@ -147,7 +149,11 @@ func (s *Sender) call(ctx context.Context, w Webhook) (*caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newCaller(w, secret, s.Now, cmp.Or(s.Timeout, answerTimeout)), nil
+	c := newCaller(w, secret, s.Now, cmp.Or(s.Timeout, answerTimeout))
+	if s.Enclosed != nil {
+		c.enclosed = s.Enclosed
+	}
+	return c, nil
 }
 
 // page delivers the next events.

@@ -46,6 +46,7 @@ type message struct {
 	Timestamp time.Time   `json:"timestamp"`
 	Data      audit.Event `json:"data"`
 	Seq       int64
+	Report    json.RawMessage `json:"report"`
 }
 
 func newReceiver(t *testing.T) *receiver {

@@ -20,7 +20,8 @@ import (
 func reportRun(id string) report.Run {
 	return report.Run{
 		ID: id, Schedule: "weekly", State: report.RunQueued, By: audit.Actor{Name: "key:auditor", Role: "auditor"}, MadeAt: start,
-		Order: report.RunOrder{Wish: report.Wish{Report: "tokens", Columns: []string{"serial", "user"}, Filters: map[string]string{"user": `"ö"`}, Order: "user"}, Format: report.CSV, KeepDays: 7},
+		Order: report.RunOrder{Wish: report.Wish{Report: "tokens", Columns: []string{"serial", "user"}, Filters: map[string]string{"user": `"ö"`}, Order: "user"}, Format: report.CSV, KeepDays: 7,
+			MailTo: []string{"a@example.com", "ö@example.com"}, Webhook: "crm"},
 	}
 }
 
@@ -60,7 +61,7 @@ func reportRuns(t *testing.T, s fixture) {
 	for n := range 3 {
 		ok(t, s.AddRunPart(ctx, second, n, []byte{byte(n)}))
 	}
-	second.State, second.Rows, second.Size, second.Ended, second.Until = report.RunDone, 3, 3, later, day(9)
+	second.State, second.Rows, second.Size, second.Digest, second.Ended, second.Until = report.RunDone, 3, 3, "ab12", later, day(9)
 	ok(t, s.FinishRun(ctx, second))
 	refused(t, s.FinishRun(ctx, second), fault.Conflict)
 	got, err = s.Run(ctx, "run-1")
