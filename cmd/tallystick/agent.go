@@ -137,7 +137,7 @@ func (p *program) credentialAdd() *cobra.Command {
 			"access ID   %s\naccess key  %s", c.AccessID, string(c.AccessKey))
 	})
 	cmd.Flags().StringVar(&n.Note, "note", "", "`text` for administrators")
-	cmd.Flags().DurationVar(&life, "life", 0, "how long it works, such as 8760h (default for ever)")
+	lifeFlag(cmd.Flags(), &life, "life", 0, "how long it works, such as 365d (default for ever)")
 	cmd.Flags().StringVar(&out, "out", "", "`file` to write the access key to, instead of showing it")
 	return cmd
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/audit"
-	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -75,19 +73,6 @@ func listEvents(r run, f client.EventFilter, limit int) ([]client.Event, error) 
 			return events, nil
 		}
 	}
-}
-
-// moment reads a time or a day; "" is none.
-func moment(flag, text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, cli.Usagef("%s takes a time such as 2026-11-24T09:14:00Z or a day such as 2026-11-24", flag)
 }
 
 // eventLine is an event in words.

@@ -38,11 +38,11 @@ With --servers 2, two servers share a PostgreSQL database, and every passcode is
 	f.IntVar(&plan.Tokens, "tokens", 10_000, "how many users there are, with a token each")
 	f.IntVar(&plan.Clients, "clients", 32, "how many requests are under way at once at most")
 	f.IntVar(&plan.Servers, "servers", 1, "1, or 2 that share a PostgreSQL database")
-	f.DurationVar(&plan.Duration, "duration", 10*time.Second, "how long to ask")
+	fineLifeFlag(f, &plan.Duration, "duration", 10*time.Second, "how long to ask")
 	f.Int64Var(&plan.Requests, "requests", 0, "stop after so many exchanges instead")
 	f.Float64Var(&plan.Rate, "rate", 0, "exchanges that begin in a second, whether or not the server keeps up (default as many as it answers)")
 	f.StringVar(&mix, "mix", bench.Usual.String(), "how many of a hundred are good, wrong, replayed, or need the next tokencode")
-	f.DurationVar(&plan.Baseline, "baseline", 3*time.Second, "how long the bare database is measured, before and after; 0 for not at all")
+	fineLifeFlag(f, &plan.Baseline, "baseline", 3*time.Second, "how long the bare database is measured, before and after; 0 for not at all")
 	f.StringVar(&plot, "plot", "", "`file` for a picture of throughput and latency over time (SVG)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var err error

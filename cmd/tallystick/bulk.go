@@ -99,17 +99,6 @@ func (p *program) started(r run, j client.Job, m *bulkFlags, out string) error {
 	return p.endedJob(j)
 }
 
-// endedJob shows a job that was waited for. One that did not come to its end is an error.
-func (p *program) endedJob(j client.Job) error {
-	if err := p.shownJob(j); err != nil {
-		return err
-	}
-	if j.State == "failed" || j.State == "cancelled" {
-		return cli.Status(cli.Refused)
-	}
-	return nil
-}
-
 // foreseen shows what a dry run found out about each item.
 func (p *program) foreseen(r run, j client.Job) error {
 	if !p.JSON {
@@ -117,7 +106,7 @@ func (p *program) foreseen(r run, j client.Job) error {
 			return err
 		}
 		p.Note(fmt.Sprintf("of %s, %d would go well and %d would not; nothing was changed", counted(j.Total, "token"), j.Done, j.Failed))
-		return nil
+		return verdict(j)
 	}
 	items := []client.JobItem{}
 	for item, err := range r.server.AllJobItems(r.ctx, j.Job, client.JobItemFilter{Limit: 1000}) {
@@ -126,10 +115,14 @@ func (p *program) foreseen(r run, j client.Job) error {
 		}
 		items = append(items, item)
 	}
-	return p.PrintJSON(struct {
+	document := struct {
 		jobDocument
 		Items []client.JobItem `json:"items"`
-	}{documentOf(j), items})
+	}{documentOf(j), items}
+	if err := p.PrintJSON(document); err != nil {
+		return err
+	}
+	return verdict(j)
 }
 
 func (p *program) jobDownload() *cobra.Command {

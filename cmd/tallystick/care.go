@@ -71,7 +71,7 @@ func (m *many) begun(p *program, r run, j client.Job, err error) error {
 		}
 		fmt.Fprintln(p.Out)
 	}
-	return p.shownJob(j)
+	return p.endedJob(j)
 }
 
 // cares is a command that changes the state of the token it names, or of many as a job.
@@ -234,7 +234,7 @@ func (p *program) tokenExtend() *cobra.Command {
 	cmd := p.command("extend SERIAL... | --select FILTER", "Extend the lifetime of tokens; nothing happens on the devices", 0, nil)
 	cmd.Args = cobra.ArbitraryArgs
 	m.flags(cmd)
-	cmd.Flags().StringVar(&e.Until, "until", "", "new last valid `day`, YYYY-MM-DD; with --donors the day until which donors last at least")
+	dayFlag(cmd.Flags(), &e.Until, "until", "new last valid `day`, YYYY-MM-DD; with --donors the day until which donors last at least")
 	cmd.Flags().BoolVar(&e.Donors, "donors", false, "each token consumes the next available record that lasts longer, and gets its last valid day")
 	cmd.Flags().StringVar(&e.Donor, "donor", "", "serial `number` of the record to consume, for one token")
 	p.does(cmd, func(r run) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -68,6 +69,8 @@ func (p *program) understood(err error) error {
 	var unreachable *net.OpError
 	var untrusted *tls.CertificateVerificationError
 	switch {
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted: what the server had begun by then it may have done")
 	case errors.As(err, &refused) && (refused.Status < 500 || refused.Code == string(fault.Unavailable)):
 		return &fault.Error{Code: fault.Code(refused.Code), Message: refused.Message, Details: refused.Details}
 	case errors.As(err, &refused):

@@ -50,7 +50,7 @@ func (f *directoryFlags) on(p *program, cmd *cobra.Command) {
 	s.StringSliceVar(&f.disabledBy, "disabled-by", nil, "`attributes` that tell whether somebody is disabled: userAccountControl, nsAccountLock, pwdAccountLockedTime, loginShell")
 	s.IntVar(&f.pageSize, "page-size", 0, "entries that are asked for at once (default 500)")
 	s.IntVar(&f.maxLost, "max-lost", 0, "`percent` of people that one synchronisation disables without being forced (default 10)")
-	s.DurationVar(&f.every, "every", 0, "synchronise so often, such as 1h (default only when asked)")
+	lifeFlag(s, &f.every, "every", 0, "synchronise so often, such as 1h (default only when asked)")
 	f.password = p.SecretFlag(cmd, "password-file", "password of --bind-dn", "TALLYSTICK_PASSWORD")
 }
 
@@ -135,7 +135,7 @@ func everyWord(d client.Directory) string {
 	if d.EverySeconds == 0 {
 		return "when asked"
 	}
-	return (time.Duration(d.EverySeconds) * time.Second).String()
+	return life(d.EverySeconds)
 }
 
 // lastWord says what came of the last synchronisation.

@@ -32,7 +32,7 @@ func (p *program) deliveryFlags(cmd *cobra.Command) *deliveryFlags {
 	s.StringVar(&f.d.Nickname, "nickname", "", "`name` of the token in the app (token files)")
 	s.StringVar(&f.d.Protection, "protection", "", "optional, none, password, user_id or user_id_password (default the profile's)")
 	s.StringVar(&f.d.SwitchOver, "switch-over", "", "immediate or on_activation (default the profile's)")
-	s.DurationVar(&f.grace, "grace", 0, "how long the old seed may live on, with on_activation (default the profile's)")
+	lifeFlag(s, &f.grace, "grace", 0, "how long the old seed may live on, with on_activation (default the profile's)")
 	s.StringVar(&f.out, "out", "", "`file` to write the delivery to (default for token files USER_SERIAL.sdtid); with --select a folder")
 	s.BoolVar(&f.d.Mail, "mail", false, "send it to the user's address; the password or activation code is not in the same message")
 	s.StringVar(&f.d.SecretBy, "secret-by", "", "with --mail, how the password or activation code goes: hand (the default) or mail, in a message of its own")

@@ -41,8 +41,8 @@ func (p *program) tokenCreate() *cobra.Command {
 	})
 	f := cmd.Flags()
 	f.IntVar(&n.Count, "count", 1, fmt.Sprintf("how many; more than %d are made as a job", fewTokens))
-	f.StringVar(&n.Birth, "birth", "", "first valid `day`, YYYY-MM-DD (default today)")
-	f.StringVar(&n.Expiry, "expiry", "", "last valid `day`, YYYY-MM-DD (default five years after the first)")
+	dayFlag(f, &n.Birth, "birth", "first valid `day`, YYYY-MM-DD (default today)")
+	dayFlag(f, &n.Expiry, "expiry", "last valid `day`, YYYY-MM-DD (default five years after the first)")
 	f.StringVar(&n.Name, "name", "", "`name` of the job")
 	domainFlag(cmd, &n.Domain)
 	f.BoolVar(&n.DryRun, "dry-run", false, "make none, and see whether they could be made")
@@ -153,5 +153,5 @@ func (p *program) importMany(r run, in client.Import, wait bool) error {
 	if j.State == "cancelled" {
 		return fault.New(fault.ImportCancelled, "somebody cancelled the import: %d of %d records were done; 'tallystick job resume %s' goes on", j.Done, j.Total, j.Job)
 	}
-	return p.shownJob(j)
+	return p.endedJob(j)
 }

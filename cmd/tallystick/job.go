@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
 )
 
 func (p *program) jobCommands() *cobra.Command {
@@ -48,10 +49,32 @@ func (p *program) shownJob(j client.Job) error {
 	p.fields("job", j.Job, "name", j.Name, "kind", kind, "state", stateWords(j), "items", fmt.Sprintf("%d, %d done, %d failed", j.Total, j.Done, j.Failed),
 		"message", j.Message, "started by", j.CreatedBy, "created", date(&j.CreatedAt), "started", date(j.StartedAt), "ended", date(j.EndedAt),
 		"rate", rateWords(j), "time left", leftWords(j), "results until", date(j.ResultsUntil))
+	p.failures(j)
+	return nil
+}
+
+// failures tells how many items of a job did not go well, and how to see which.
+func (p *program) failures(j client.Job) {
 	if j.Failed > 0 {
-		p.Note(fmt.Sprintf("'tallystick job items %s --state failed' says what is wrong with which", j.Job))
+		p.Note(fmt.Sprintf("%d of %s failed: 'tallystick job items %s --state failed' says what is wrong with which", j.Failed, counted(j.Total, "item"), j.Job))
+	}
+}
+
+// verdict is the end of a command that waited for a job: nil if all of it went well, else the exit status of a refusal, also where
+// some items alone were refused. The job has been shown.
+func verdict(j client.Job) error {
+	if j.State != "done" {
+		return cli.Status(cli.Refused)
 	}
 	return nil
+}
+
+// endedJob shows a job that was waited for, and ends with its [verdict].
+func (p *program) endedJob(j client.Job) error {
+	if err := p.shownJob(j); err != nil {
+		return err
+	}
+	return verdict(j)
 }
 
 func stateWords(j client.Job) string {
@@ -152,13 +175,13 @@ func (p *program) followed(r run, job string) error {
 	return p.endedJob(j)
 }
 
-// follow follows a job to its end. It goes on when nobody follows it any more.
+// follow follows a job to its end. It goes on when nobody follows it any more, as the error of an interrupt says.
 func (p *program) follow(r run, job string) (client.Job, error) {
 	bar := p.progressBar()
 	j, err := r.server.WatchJob(r.ctx, job, bar.show)
 	bar.end()
 	if r.ctx.Err() != nil {
-		p.Note(fmt.Sprintf("the job goes on: 'tallystick job watch %s' follows it, 'tallystick job cancel %s' ends it", job, job))
+		return j, fmt.Errorf("the job goes on: 'tallystick job watch %[1]s' follows it, 'tallystick job cancel %[1]s' ends it", job)
 	}
 	return j, err
 }

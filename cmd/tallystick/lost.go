@@ -15,7 +15,7 @@ func (p *program) tokenLost() *cobra.Command {
 	cmd := p.command("lost SERIAL", "Stop a lost token, and give its user emergency codes", 1, nil)
 	cmd.Flags().StringVar(&l.Emergency, "emergency", "", "codes that stand in for the tokencode: fixed (one, until it expires) or set (each once); none unless said")
 	cmd.Flags().IntVar(&l.Count, "count", 10, "how many codes a set has, 1 to 50")
-	cmd.Flags().DurationVar(&life, "life", 0, "how long the codes work, such as 72h (default what the token policy says)")
+	lifeFlag(cmd.Flags(), &life, "life", 0, "how long the codes work, such as 3d (default what the token policy says)")
 	p.does(cmd, func(r run) error {
 		if l.Emergency != "set" && !cmd.Flags().Changed("count") {
 			l.Count = 0

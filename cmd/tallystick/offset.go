@@ -95,7 +95,7 @@ func (p *program) clockCorrect() *cobra.Command {
 	cmd := p.command("correct SERIAL... | --select FILTER", "Shift what is stored of the clocks of tokens, after the server's own was wrong; 'clock undo' takes it back", 0, nil)
 	cmd.Args = cobra.ArbitraryArgs
 	m.flags(cmd)
-	cmd.Flags().DurationVar(&by, "by", 0, "how far: 90s takes tokens to be that much further ahead of the server, -90s further behind")
+	lifeFlag(cmd.Flags(), &by, "by", 0, "how far: 90s takes tokens to be that much further ahead of the server, -90s further behind")
 	cmd.Flags().StringVar(&since, "used-since", "", "only seeds that were last used at that `time` or later (RFC 3339)")
 	cmd.Flags().StringVar(&until, "used-until", "", "only seeds that were last used at that `time` or earlier")
 	cmd.Flags().StringVar(&note, "note", "", "why, `text`")
@@ -155,19 +155,23 @@ func (p *program) corrects(m *many, r run, c client.Correction, err error) error
 		}
 		return m.begun(p, r, *c.Job, nil)
 	}
-	if m.waits(r) {
-		j, err := p.follow(r, c.Job.Job)
-		if err != nil {
+	if !m.waits(r) {
+		return p.PrintJSON(c)
+	}
+	j, err := p.follow(r, c.Job.Job)
+	if err != nil {
+		return err
+	}
+	if c.Correction != "" {
+		if c, err = r.server.Correction(r.ctx, c.Correction); err != nil {
 			return err
 		}
-		if c.Correction != "" {
-			if c, err = r.server.Correction(r.ctx, c.Correction); err != nil {
-				return err
-			}
-		}
-		c.Job = &j
 	}
-	return p.PrintJSON(c)
+	c.Job = &j
+	if err := p.PrintJSON(c); err != nil {
+		return err
+	}
+	return verdict(j)
 }
 
 func (p *program) clockCorrections() *cobra.Command {
@@ -181,7 +185,7 @@ func (p *program) clockCorrections() *cobra.Command {
 		}
 		return p.table(map[string]any{"corrections": all}, []string{"CORRECTION", "BY", "SEEDS", "TAKEN BACK", "MADE BY", "AT", "NOTE"}, len(all), func(i int) []string {
 			c := all[i]
-			return []string{c.Correction, (time.Duration(c.Seconds) * time.Second).String(), number(c.Shifted), number(c.Undone), c.By, date(&c.At), c.Note}
+			return []string{c.Correction, life(int64(c.Seconds)), number(c.Shifted), number(c.Undone), c.By, date(&c.At), c.Note}
 		})
 	})
 }

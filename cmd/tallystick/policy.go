@@ -56,9 +56,6 @@ func lockoutSettings(o client.LockoutPolicy) []setting {
 	}
 }
 
-// life is a length of time as the flags take it.
-func life(seconds int64) string { return (time.Duration(seconds) * time.Second).String() }
-
 func (p *program) policyShow() *cobra.Command {
 	return p.command("show", "Show the policies", 0, func(r run) error {
 		all, err := r.server.Policies(r.ctx)
@@ -144,18 +141,18 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 	s.IntVar(&f.minDigits, "pin-min-digits", 0, "fewest digits of an alphanumeric PIN")
 	s.BoolVar(&f.trivial, "refuse-trivial-pins", false, "refuse sequences, repeats, keypad patterns, parts of the serial and years of birth")
 	s.StringSliceVar(&f.words, "excluded-words", nil, "`words` of 4 to 16 letters and digits that are not to be part of a PIN, with commas between; \"\" for none")
-	s.DurationVar(&f.pinMaxLife, "pin-max-life", 0, "when a PIN must be changed; 0 for never")
-	s.DurationVar(&f.pinMinLife, "pin-min-life", 0, "how long a user must keep a PIN")
+	lifeFlag(s, &f.pinMaxLife, "pin-max-life", 0, "when a PIN must be changed; 0 for never")
+	lifeFlag(s, &f.pinMinLife, "pin-min-life", 0, "how long a user must keep a PIN")
 	s.IntVar(&f.history, "pin-history", 0, "how many of the last PINs may not be taken again: 0 to 20")
 	s.IntVar(&f.emergencyLength, "emergency-length", 0, "length of an emergency code: 8 to 16 characters")
 	s.StringVar(&f.emergencyCharacters, "emergency-characters", "", "what an emergency code is made of: digits or alphanumeric")
-	s.DurationVar(&f.emergencyLife, "emergency-life", 0, "how long emergency codes live, unless said")
-	s.DurationVar(&f.emergencyMaxLife, "emergency-max-life", 0, "the longest life that may be said; 0 for no limit")
+	lifeFlag(s, &f.emergencyLife, "emergency-life", 0, "how long emergency codes live, unless said")
+	lifeFlag(s, &f.emergencyMaxLife, "emergency-max-life", 0, "the longest life that may be said; 0 for no limit")
 	s.StringVar(&f.ifFound, "emergency-if-found", "", "what becomes of a lost token that turns up: deny, accept_and_end or accept_after")
 	s.BoolVar(&f.deleteReplaced, "delete-replaced", false, "delete a token that another one has replaced, instead of unassigning it")
 	s.IntVar(&f.small, "window-small", 0, "intervals to each side in which a code is accepted at once: 0 to 10")
-	s.DurationVar(&f.medium, "window-medium", 0, "time to each side in which a code is accepted with the next one: up to 2h")
-	s.DurationVar(&f.large, "window-large", 0, "time to each side which resynchronisation searches: up to 24h")
+	lifeFlag(s, &f.medium, "window-medium", 0, "time to each side in which a code is accepted with the next one: up to 2h")
+	lifeFlag(s, &f.large, "window-large", 0, "time to each side which resynchronisation searches: up to 24h")
 	versionFlag(cmd, &f.version)
 	p.does(cmd, func(r run) error {
 		before, err := r.server.TokenPolicy(r.ctx)
@@ -189,8 +186,8 @@ func (p *program) lockoutPolicyEdit() *cobra.Command {
 	cmd := p.command("lockout", "Change when wrong passcodes lock a user; what is not said stays", 0, nil)
 	s := cmd.Flags()
 	s.IntVar(&failures, "failures", 0, "wrong passcodes in a row that lock a user: 0 for never, to 100")
-	s.DurationVar(&within, "within", 0, "how long a failure counts")
-	s.DurationVar(&unlockAfter, "unlock-after", 0, "when a locked user is unlocked; 0: only by an administrator")
+	lifeFlag(s, &within, "within", 0, "how long a failure counts")
+	lifeFlag(s, &unlockAfter, "unlock-after", 0, "when a locked user is unlocked; 0: only by an administrator")
 	s.BoolVar(&separate, "separate-unknown-sources", false, "count failures from where the user never succeeded from on their own")
 	versionFlag(cmd, &version)
 	p.does(cmd, func(r run) error {

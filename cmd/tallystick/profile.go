@@ -35,9 +35,9 @@ func (f *profileFlags) on(cmd *cobra.Command) {
 	s.StringVar(&f.urlStyle, "url-style", "", "`form` of the URL of a string, or of the link of dynamic provisioning; 'device show' lists them (default the device type's)")
 	s.StringVar(&f.binding, "binding", "class", "who may import a delivery: class, ask, none or device_id; ask is class, unless a device ID is given")
 	s.StringVar(&f.protection, "protection", "optional", "what locks files and strings: optional, none, password, user_id or user_id_password")
-	s.DurationVar(&f.activationLife, "activation-life", 24*time.Hour, "how long an activation code lives: 15m to 2160h")
+	lifeFlag(s, &f.activationLife, "activation-life", 24*time.Hour, "how long an activation code lives: 15m to 90d")
 	s.StringVar(&f.switchOver, "switch-over", "", "when a redistributed token's old seed stops: immediate or on_activation (default immediate; on_activation for ctkip)")
-	s.DurationVar(&f.grace, "grace", 7*24*time.Hour, "how long an old seed may outlive a redistribution on activation: up to 720h")
+	lifeFlag(s, &f.grace, "grace", 7*24*time.Hour, "how long an old seed may outlive a redistribution on activation: up to 30d")
 	s.BoolVar(&f.selfService, "self-service", false, "users may ask for a token of this profile themselves")
 	s.StringVar(&f.displayName, "display-name", "", "`name` that users are shown (default the profile's)")
 	s.StringVar(&f.description, "description", "", "`text` that users are shown")
@@ -107,8 +107,8 @@ func (p *program) profileShow() *cobra.Command {
 		}
 		p.fields("profile", o.Profile, "device type", o.DeviceType, "delivery", o.DeliveryMethod, "digits", number(o.Digits),
 			"interval", number(o.IntervalSeconds)+" s", "pin type", o.PINType, "string version", number(o.CTFVersion), "url style", o.URLStyle, "binding", o.Binding,
-			"protection", o.Protection, "activation life", (time.Duration(o.ActivationLifeSeconds) * time.Second).String(),
-			"switch-over", o.SwitchOver, "grace", (time.Duration(o.GraceSeconds) * time.Second).String(),
+			"protection", o.Protection, "activation life", life(o.ActivationLifeSeconds),
+			"switch-over", o.SwitchOver, "grace", life(o.GraceSeconds),
 			"self-service", yesNo(o.SelfService), "display name", o.DisplayName, "description", o.Description, "image", o.ImageURL, "app", o.AppURL,
 			"help", o.HelpURL, "notes", o.Notes,
 			"version", number(o.Version))

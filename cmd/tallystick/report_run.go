@@ -51,7 +51,7 @@ func (p *program) reportRun() *cobra.Command {
 		for wait && (made.State == "queued" || made.State == "running") {
 			select {
 			case <-r.ctx.Done():
-				return r.ctx.Err()
+				return fmt.Errorf("the server goes on making it: 'tallystick report runs' shows when it is done, 'tallystick report download %s' fetches it", made.Run)
 			case <-time.After(lookAgain):
 			}
 			if made, err = r.server.ReportRun(r.ctx, made.Run); err != nil {

@@ -38,7 +38,7 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 	f.StringArrayVar(&c.RADIUS.Listen, "radius", nil, "UDP `address` for RADIUS clients, port 1812 unless said, such as 0.0.0.0; may be given several times (default none)")
 	f.StringArrayVar(&c.RADIUS.Accounting, "radius-accounting", nil, "UDP `address` where RADIUS accounting is answered, and ignored; port 1813 unless said")
 	f.StringVar(&c.RADIUS.Prompts, "radius-prompts", "", "`file` (TOML) with texts of RADIUS dialogues in place of the default ones")
-	f.DurationVar(&c.RADIUS.Life, "radius-challenge-life", 0, "how long a RADIUS challenge waits for its answer, 30s to 10m (default 3m)")
+	lifeFlag(f, &c.RADIUS.Life, "radius-challenge-life", 0, "how long a RADIUS challenge waits for its answer, 30s to 10m (default 3m)")
 	f.StringVar(&c.RADIUS.RadSec, "radsec", "", "TCP `address` for RADIUS over TLS, port 2083 unless said (default none)")
 	f.StringVar(&c.RADIUS.RadSecCA, "radsec-ca", "", "`file` with the certification authorities of RadSec clients (PEM)")
 	f.StringVar(&c.PublicURL, "public-url", "", "`URL` under which apps reach the server, if not https://this-host:port")

@@ -56,7 +56,7 @@ func (p *program) settingsEdit() *cobra.Command {
 	f.BoolVar(&noPINs, "no-pins", false, "tokens that are distributed from now on work without PIN, whatever their profile says")
 	f.BoolVar(&unprotected, "allow-unprotected-ctf", false, "a compressed string that no password protects may be mailed")
 	f.BoolVar(&split, "split-delivery", true, "a link and its activation code go in different messages")
-	f.DurationVar(&resultLife, "result-life", 0, "how long what a job made can be downloaded: 1h to 720h")
+	lifeFlag(f, &resultLife, "result-life", 0, "how long what a job made can be downloaded: 1h to 30d")
 	f.IntVar(&version, "version", 0, "refuse if the settings are not at this `version` any more")
 	p.does(cmd, func(r run) error {
 		before, err := r.server.Settings(r.ctx)

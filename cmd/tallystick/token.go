@@ -63,7 +63,7 @@ func (p *program) tokenList() *cobra.Command {
 	s.BoolVar(&enabled, "enabled", true, "only enabled ones, or with --enabled=false only disabled ones")
 	s.StringVar(&f.Distribution, "distribution", "", "only those in a distribution `state`: not_distributed, issued, pending_activation, activation_lapsed or confirmed")
 	s.StringVar(&f.Profile, "profile", "", "only those last distributed with a `profile`")
-	s.StringVar(&f.ExpiresBefore, "expires-before", "", "only those that expire before a `day`, YYYY-MM-DD")
+	dayFlag(s, &f.ExpiresBefore, "expires-before", "only those that expire before a `day`, YYYY-MM-DD")
 	s.BoolVar(&extendable, "extendable", true, "only those whose lifetime can be extended, or with --extendable=false only others")
 	s.StringVar(&f.Tag, "tag", "", "only those with a `tag`")
 	s.StringVar(&attribute, "attribute", "", "only those with a custom attribute, `NAME` or NAME=VALUE")

@@ -180,12 +180,18 @@ func ruleOf(e *openapi3.SchemaError) (rule, words string) {
 			}
 		}
 	case "type":
+		if isLife(e) {
+			return "type", "is not a whole number of seconds, such as 3600 for an hour"
+		}
 		return "type", fmt.Sprintf("is not of type %s", strings.Join(s.Type.Slice(), " or "))
 	case "nullable":
 		return "type", "must not be null"
 	case "enum":
 		return "enum", fmt.Sprintf("is none of %v", s.Enum)
 	case "minimum", "maximum":
+		if isLife(e) {
+			return e.SchemaField, fmt.Sprintf("lies outside %s seconds", bounds(s.Min, s.Max))
+		}
 		return e.SchemaField, fmt.Sprintf("lies outside %s", bounds(s.Min, s.Max))
 	case "minLength", "maxLength":
 		longest := "any number of"
@@ -195,12 +201,33 @@ func ruleOf(e *openapi3.SchemaError) (rule, words string) {
 		return e.SchemaField, fmt.Sprintf("takes %d to %s characters", s.MinLength, longest)
 	case "minProperties":
 		return "minProperties", "changes nothing"
-	case "pattern":
-		return "pattern", "does not look like " + s.Pattern
-	case "format":
-		return "format", "does not have the format " + s.Format
+	case "pattern", "format":
+		return e.SchemaField, "is not " + formOf(s)
 	}
 	return e.SchemaField, "breaks the rule " + e.SchemaField
+}
+
+// formExtension is where a schema with a pattern says in words, with an example, what it wants.
+const formExtension = "x-form"
+
+// formOf is the form that a schema wants, in words.
+func formOf(s *openapi3.Schema) string {
+	if words, is := s.Extensions[formExtension].(string); is {
+		return words
+	}
+	switch s.Format {
+	case "date-time":
+		return "a time such as 2026-11-24T09:14:00Z"
+	case "uuid":
+		return "a UUID"
+	}
+	return "of the format " + s.Format
+}
+
+// isLife tells whether a rule is about a length of time.
+func isLife(e *openapi3.SchemaError) bool {
+	where := e.JSONPointer()
+	return len(where) > 0 && strings.HasSuffix(where[len(where)-1], "_seconds") && e.Schema.Type.Is("integer")
 }
 
 // bounds shows a range of numbers.

@@ -6,6 +6,7 @@ import (
 	gotoken "go/token"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -93,6 +94,44 @@ func TestWhatDeletesCanBeTried(t *testing.T) {
 		op := try(c.operation(route.pattern))(t).Operation
 		if strings.HasPrefix(route.pattern, "DELETE ") && op.Parameters.GetByInAndName("query", "dry_run") == nil {
 			t.Errorf("%s takes no dry_run", route.pattern)
+		}
+	}
+}
+
+// A pattern says in words what it wants, since nobody reads a regular expression in a refusal.
+func TestPatternsHaveWords(t *testing.T) {
+	patterns := 0
+	for n, line := range strings.Split(string(openAPI), "\n") {
+		if !strings.Contains(line, " pattern: '") {
+			continue
+		}
+		patterns++
+		if !strings.Contains(line, formExtension+": ") {
+			t.Errorf("openapi.yaml:%d has a pattern and no %s", n+1, formExtension)
+		}
+	}
+	if patterns < 20 {
+		t.Errorf("%d patterns were found", patterns)
+	}
+}
+
+// What is refused for its form is told the form, with an example.
+func TestRefusalsNameTheForm(t *testing.T) {
+	c := try(loadContract())(t)
+	for _, test := range []struct{ route, path, body, want string }{
+		{"POST /v1/tokens", "/v1/tokens", `{"count":1,"expiry":"31.1.2031"}`, `the member "expiry" is not a day of the calendar, such as 2031-01-31`},
+		{"GET /v1/tokens", "/v1/tokens?expires_before=soon", "", "the query parameter expires_before is not a day of the calendar, such as 2031-01-31"},
+		{"GET /v1/audit/events", "/v1/audit/events?since=2026-11-24", "", "the query parameter since is not a time such as 2026-11-24T09:14:00Z"},
+		{"POST /v1/report-schedules", "/v1/report-schedules", `{"schedule":"s","report":"tokens","format":"csv","every":"day","at":"7 am"}`, `the member "at" is not a time of day in UTC, such as 07:30`},
+		{"PATCH /v1/settings", "/v1/settings", `{"result_life_seconds":"1d"}`, `the member "result_life_seconds" is not a whole number of seconds, such as 3600 for an hour`},
+		{"PATCH /v1/settings", "/v1/settings", `{"result_life_seconds":1}`, `the member "result_life_seconds" lies outside 3600 to 2592000 seconds`},
+	} {
+		method, _, _ := strings.Cut(test.route, " ")
+		r := httptest.NewRequest(method, test.path, strings.NewReader(test.body))
+		r.Header.Set("Content-Type", "application/json")
+		_, err := try(c.operation(test.route))(t).accept(httptest.NewRecorder(), r)
+		if err == nil || err.Error() != test.want {
+			t.Errorf("%s: %v, not %s", test.path, err, test.want)
 		}
 	}
 }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
+)
+
+// interrupted runs a command against a server that answers with begin and goes on for ever, and interrupts it there.
+func interrupted(t *testing.T, begin func(http.ResponseWriter), args ...string) (status int, words string) {
+	t.Helper()
+	ctx, interrupt := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin(w)
+		w.(http.Flusher).Flush()
+		interrupt()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	t.Setenv("TALLYSTICK_API_KEY", "key")
+	var out, err bytes.Buffer
+	p := &program{Program: cli.Program{Name: "tallystick", In: os.Stdin, Out: &out, Err: &err}}
+	status = p.run(ctx, append(args, "--server", server.URL))
+	return status, err.String() + out.String()
+}
+
+func TestInterruptedWaitTellsThatTheJobGoesOn(t *testing.T) {
+	running := func(w http.ResponseWriter) {
+		fmt.Fprintf(w, "data: %s\n\n", `{"job":"first","state":"running","total":10,"done":3}`)
+	}
+	status, words := interrupted(t, running, "job", "watch", "first")
+	if status != cli.Failed || strings.Contains(words, "context canceled") {
+		t.Errorf("exit status %d: %s", status, words)
+	}
+	for _, want := range []string{"the job goes on", "'tallystick job watch first'", "'tallystick job cancel first'"} {
+		if !strings.Contains(words, want) {
+			t.Errorf("%q is not in: %s", want, words)
+		}
+	}
+}
+
+func TestInterruptedCallSaysSo(t *testing.T) {
+	status, words := interrupted(t, func(http.ResponseWriter) {}, "user", "list")
+	if status != cli.Failed || !strings.Contains(words, "interrupted") || strings.Contains(words, "context canceled") {
+		t.Errorf("exit status %d: %s", status, words)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	for state, want := range map[string]error{"done": nil, "done_with_errors": cli.Status(3), "failed": cli.Status(3), "cancelled": cli.Status(3)} {
+		if got := verdict(client.Job{State: state}); got != want {
+			t.Errorf("%s: %v, not %v", state, got, want)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/configuration"
+)
+
+// Flags that take a day, a time or a length of time. Each refuses another form with an example of the one that is wanted, before anything
+// is asked of a server.
+
+// life is a length of time as flags and configurations take it.
+func life(seconds int64) string { return configuration.Life(seconds) }
+
+// A lifeValue is that of a flag for a length of time, as [configuration.ParseLife] reads it.
+type lifeValue struct {
+	to        *time.Duration
+	fractions bool // of seconds are taken, too
+}
+
+// lifeFlag gives a command such a flag.
+func lifeFlag(f *pflag.FlagSet, to *time.Duration, name string, otherwise time.Duration, usage string) {
+	*to = otherwise
+	f.Var(lifeValue{to: to}, name, usage)
+}
+
+// fineLifeFlag gives a command a flag that takes fractions of seconds, too.
+func fineLifeFlag(f *pflag.FlagSet, to *time.Duration, name string, otherwise time.Duration, usage string) {
+	*to = otherwise
+	f.Var(lifeValue{to, true}, name, usage)
+}
+
+// Set reads a length of time.
+func (l lifeValue) Set(text string) error {
+	d, err := configuration.ParseLife(text)
+	if err != nil && l.fractions {
+		d, err = time.ParseDuration(text)
+	}
+	if err != nil {
+		return errors.New("write a length of time as 90s, 15m, 24h or 7d")
+	}
+	*l.to = d
+	return nil
+}
+
+// String is the value as it may be set; "0" tells pflag that there is no default worth showing.
+func (l lifeValue) String() string {
+	if l.to == nil || *l.to == 0 {
+		return "0"
+	}
+	return life(int64(*l.to / time.Second))
+}
+
+// Type is what the help calls the value.
+func (lifeValue) Type() string { return "time" }
+
+// A dayValue is that of a flag for a day of the calendar.
+type dayValue struct{ to *string }
+
+// dayFlag gives a command such a flag.
+func dayFlag(f *pflag.FlagSet, to *string, name, usage string) { f.Var(dayValue{to}, name, usage) }
+
+// Set takes a day.
+func (d dayValue) Set(text string) error {
+	if _, err := time.Parse(time.DateOnly, text); err != nil && text != "" {
+		return errors.New("write a day of the calendar as 2031-01-31: year, month, day")
+	}
+	*d.to = text
+	return nil
+}
+
+// String is the day as it was given.
+func (d dayValue) String() string {
+	if d.to == nil {
+		return ""
+	}
+	return *d.to
+}
+
+// Type is what the help calls the value.
+func (dayValue) Type() string { return "day" }
+
+// momentForms are how a time may be written: as programs write it, as our tables show it, and as a day, for its beginning.
+var momentForms = []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", time.DateOnly}
+
+// moment reads a time or a day in UTC for a flag; "" is none.
+func moment(flag, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, form := range momentForms {
+		if t, err := time.Parse(form, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, cli.Usagef("%s takes a time such as 2026-11-24T09:14:00Z or a day such as 2026-11-24", flag)
+}
