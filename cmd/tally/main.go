@@ -37,10 +37,10 @@ type program struct {
 
 const about = `tally holds software tokens and shows their tokencodes.
 
-  tally                                        all tokens, in a full-screen view
-  tally import alice.sdtid                     take in a token: file, string, QR picture or link
-  tally code alice                             its code, now
-  tally code --from alice.sdtid                a code without storing anything
+  tally                          all tokens, in a full-screen view
+  tally import alice.sdtid       take in a token: file, string, QR code, link
+  tally code alice               its code, now
+  tally code --from alice.sdtid  a code without storing anything
 
 TOKEN is a serial number or a nickname. SOURCE is the path of a token file
 (.sdtid, or a .zip that holds some) or of a PNG or JPEG picture with a QR code,

@@ -236,7 +236,7 @@ dialogues are over. What was changed after the backup was taken is as it was the
 	f := cmd.Flags()
 	f.StringVar(&r.Database, "database", "", "`URL` of an empty PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)")
 	f.StringVar(&r.MasterKey, "master-key", "", "`file` with the master key (default DIR/master.key, or the one in the backup)")
-	f.StringVar(&until, "until", "", "`time` (RFC 3339) up to which the old server may have accepted codes (default now), or backup: none after the backup was taken")
+	f.StringVar(&until, "until", "", "`time` up to which the old server may have accepted codes (default now), or backup: none after the backup was taken")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if r.Data = p.dataFolder(); r.Data == "" {
 			return cli.Usagef("say where the server will keep its data: --data DIR")
@@ -246,7 +246,7 @@ dialogues are over. What was changed after the backup was taken is as it was the
 		}
 		var err error
 		if r.Unused = until == "backup"; until != "" && !r.Unused {
-			if r.Until, err = time.Parse(time.RFC3339, until); err != nil {
+			if r.Until, err = moment("--until", until); err != nil {
 				return cli.Usagef("--until takes a time such as 2026-01-31T12:00:00Z, or the word backup")
 			}
 		}

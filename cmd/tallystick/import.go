@@ -91,7 +91,7 @@ A token file of up to 10,000 tokens is taken in at once, all or none. With any o
 one, and CSV, it is a job that reports on each record; what is here already stays as it is, unless it is to be overwritten.
 
   tallystick token import batch.sdtid --password-file PW --wait
-  tallystick token import tokens.csv --mapping serial=SN,seed=Secret,digits==6 --dry-run --wait`
+  tallystick token import t.csv --mapping serial=SN,seed=Secret,digits==6 --wait`
 	password := p.SecretFlag(cmd, "password-file", "password of the file", "TALLYSTICK_PASSWORD")
 	f := cmd.Flags()
 	f.StringVar(&in.Format, "format", "", "sdtid or csv (default by the name of the file)")

@@ -38,13 +38,13 @@ type program struct {
 
 const about = `tallystick runs the server of software tokens, and administers it.
 
-  tallystick serve --data DIR                    start the server
-  tallystick user add alice                      the person
+  tallystick serve --data DIR              start the server
+  tallystick user add alice                the person
   tallystick profile add phone --device-type android --delivery ctkip
-  tallystick token create --count 1              the token: its seed is made here
-  tallystick token assign --user alice           the next available one
+  tallystick token create --count 1        the token: its seed is made here
+  tallystick token assign --user alice     the next available one
   tallystick token distribute SERIAL --profile phone
-  tallystick check alice                         is this passcode right?
+  tallystick check alice                   is this passcode right?
 
 The commands find a server on this machine by --data DIR or TALLYSTICK_DATA, and one elsewhere by
 --server URL with an API key from --api-key-file FILE or TALLYSTICK_API_KEY. Secrets come from a

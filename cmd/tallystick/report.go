@@ -21,8 +21,8 @@ func (p *program) reportCommands() *cobra.Command {
 	cmd.Long = `Make a report: 'tallystick report list' names them, and with a name tells of its columns, filters and orders.
 
   tallystick report expiring --filter within=30
-  tallystick report users --filter with_token=false --format csv --out nobody.csv
-  tallystick report authentications --filter since=-7d --format pdf --out week.pdf`
+  tallystick report users --filter with_token=false --format csv --out none.csv
+  tallystick report authentications --filter since=-7d --format pdf --out a.pdf`
 	var want client.ReportQuery
 	var filters []string
 	var format, out string

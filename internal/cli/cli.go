@@ -71,6 +71,7 @@ func (p *Program) Prepare(root *cobra.Command, args []string) {
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
+	help(root)
 }
 
 // Exactly is the check of a command that takes the n arguments which its usage line
