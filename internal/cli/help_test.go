@@ -27,8 +27,8 @@ func TestUsageFits(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, cmd := range []*cobra.Command{root, show, show.Parent()} {
-		for line := range strings.Lines(usage(cmd, 50)) {
-			if n := lipgloss.Width(strings.TrimRight(line, "\n")); n > 50 {
+		for line := range strings.Lines(usage(cmd, 60)) {
+			if n := lipgloss.Width(strings.TrimRight(line, "\n")); n > 60 {
 				t.Errorf("%d columns: %s", n, line)
 			}
 		}
