@@ -95,14 +95,12 @@ func (p *program) agentEdit() *cobra.Command {
 		if f.networks == nil {
 			f.networks = []string{} // --network= takes them all away
 		}
-		a, err := r.server.EditAgent(r.ctx, r.args[0], version, client.AgentEdit{
-			Retry: given(cmd, "retry", &f.retry), DisplayName: given(cmd, "display-name", &f.displayName), HMAC: given(cmd, "hmac", &f.hmac),
-			Networks: given(cmd, "network", &f.networks), Note: given(cmd, "note", &f.note),
+		return edits(p, r, "agent "+r.args[0], func() (client.Agent, error) { return r.server.Agent(r.ctx, r.args[0]) }, func() (client.Agent, error) {
+			return r.server.EditAgent(r.ctx, r.args[0], version, client.AgentEdit{
+				Retry: given(cmd, "retry", &f.retry), DisplayName: given(cmd, "display-name", &f.displayName), HMAC: given(cmd, "hmac", &f.hmac),
+				Networks: given(cmd, "network", &f.networks), Note: given(cmd, "note", &f.note),
+			})
 		})
-		if err != nil {
-			return err
-		}
-		return p.result(a, "changed agent %s", a.Agent)
 	})
 	return cmd
 }
@@ -169,7 +167,7 @@ func (p *program) credentialEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(c, "changed the credential of agent %s", c.Agent)
+		return p.result(c, "%s the credential of agent %s", r.verb("changed", "change"), c.Agent)
 	})
 	return cmd
 }
@@ -181,6 +179,6 @@ func (p *program) credentialDeprecate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(c, "the credential of agent %s works on, and each use is warned about", c.Agent)
+		return p.result(c, "%s the credential of agent %s: it works on, and each use is warned about", r.verb("deprecated", "deprecate"), c.Agent)
 	})
 }

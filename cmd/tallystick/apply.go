@@ -108,12 +108,12 @@ func (p *program) describe(plan client.ConfigurationPlan) {
 		case s.Action != "none":
 			fmt.Fprintf(p.Out, "%s%s\n", signs[s.Action], what)
 		}
+		if s.Action == "change" {
+			p.changes(s.Changes)
+			continue
+		}
 		for _, c := range s.Changes {
-			name, from, to := readable(c)
-			switch {
-			case s.Action == "change":
-				fmt.Fprintf(p.Out, "    %-29s %s -> %s\n", name, orDash(from), orDash(to))
-			case to != "":
+			if name, _, to := readable(c); to != "" {
 				fmt.Fprintf(p.Out, "    %-29s %s\n", name, to)
 			}
 		}

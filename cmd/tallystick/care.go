@@ -20,7 +20,7 @@ type many struct {
 
 func (m *many) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&m.filter, "select", "", "all tokens of a `filter`, as a job: "+filters)
+	f.StringVar(&m.filter, "select", "", "many tokens in place of SERIAL, as a job; the "+filters)
 	f.BoolVar(&m.dryRun, "dry-run", false, "say what would become of each, and change nothing")
 	f.BoolVar(&m.wait, "wait", false, "follow the job to its end")
 	f.StringVar(&m.name, "name", "", "`name` of the job (default its kind and the time)")

@@ -19,6 +19,7 @@ type run struct {
 	ctx    context.Context
 	server *client.Client
 	args   []string
+	dry    bool // --dry-run: the server undoes what it does
 }
 
 // command makes a command that talks to a server and takes n arguments; do may be given later, see does.
@@ -47,7 +48,7 @@ func (p *program) does(cmd *cobra.Command, do func(run) error) {
 			return err
 		}
 		ctx, undone := dry(cmd)
-		err = p.understood(do(run{ctx, server, args}))
+		err = p.understood(do(run{ctx, server, args, undone}))
 		if err == nil && undone {
 			p.Note("a dry run: nothing was changed")
 		}

@@ -177,11 +177,9 @@ func (p *program) directoryEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		d, err := r.server.EditDirectory(r.ctx, r.args[0], version, edit)
-		if err != nil {
-			return err
-		}
-		return p.result(d, "changed directory %s", d.Directory)
+		return edits(p, r, "directory "+r.args[0], func() (client.Directory, error) { return r.server.Directory(r.ctx, r.args[0]) }, func() (client.Directory, error) {
+			return r.server.EditDirectory(r.ctx, r.args[0], version, edit)
+		})
 	})
 	return cmd
 }

@@ -99,11 +99,9 @@ func (p *program) domainEdit() *cobra.Command {
 	cmd.Flags().StringVar(&note, "note", "", "`text` that says what it is for")
 	cmd.Flags().IntVar(&version, "version", 0, "refuse if the domain is not at this `version` any more")
 	p.does(cmd, func(r run) error {
-		d, err := r.server.EditDomain(r.ctx, r.args[0], version, client.DomainEdit{Note: given(cmd, "note", &note)})
-		if err != nil {
-			return err
-		}
-		return p.result(d, "changed domain %s", d.Domain)
+		return edits(p, r, "domain "+r.args[0], func() (client.Domain, error) { return r.server.Domain(r.ctx, r.args[0]) }, func() (client.Domain, error) {
+			return r.server.EditDomain(r.ctx, r.args[0], version, client.DomainEdit{Note: given(cmd, "note", &note)})
+		})
 	})
 	return cmd
 }
@@ -118,7 +116,7 @@ func (p *program) domainMove() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(d, "domain %s is below %s now", d.Domain, d.Parent)
+		return p.result(d, "%s domain %s below %s", r.verb("moved", "move"), d.Domain, d.Parent)
 	})
 	cmd.Flags().StringVar(&parent, "parent", "", "`domain` that it is to be below; root for the top")
 	return cmd

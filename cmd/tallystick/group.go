@@ -64,11 +64,9 @@ func (p *program) groupEdit() *cobra.Command {
 	cmd.Flags().StringVar(&note, "note", "", "`text` that says what it is for")
 	cmd.Flags().IntVar(&version, "version", 0, "refuse if the group is not at this `version` any more")
 	p.does(cmd, func(r run) error {
-		g, err := r.server.EditGroup(r.ctx, r.args[0], version, client.GroupEdit{Note: given(cmd, "note", &note)})
-		if err != nil {
-			return err
-		}
-		return p.result(g, "changed group %s", g.Group)
+		return edits(p, r, "group "+r.args[0], func() (client.Group, error) { return r.server.Group(r.ctx, r.args[0]) }, func() (client.Group, error) {
+			return r.server.EditGroup(r.ctx, r.args[0], version, client.GroupEdit{Note: given(cmd, "note", &note)})
+		})
 	})
 	return cmd
 }

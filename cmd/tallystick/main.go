@@ -69,6 +69,7 @@ func (p *program) root(args []string) *cobra.Command {
 	flags.StringVar(&p.ca, "ca", "", "`file` with the certification authority that signed the certificate of --server")
 	root.AddCommand(p.commands()...)
 	dryRuns(root)
+	withoutDefaults(root)
 	p.completion(root)
 	return root
 }

@@ -96,9 +96,9 @@ func (p *program) clockCorrect() *cobra.Command {
 	cmd.Args = cobra.ArbitraryArgs
 	m.flags(cmd)
 	lifeFlag(cmd.Flags(), &by, "by", 0, "how far: 90s takes tokens to be that much further ahead of the server, -90s further behind")
-	cmd.Flags().StringVar(&since, "used-since", "", "only seeds that were last used at that `time` or later (RFC 3339)")
+	cmd.Flags().StringVar(&since, "used-since", "", "only seeds that were last used at that `time` or later: 2026-11-24T09:14:00Z or 2026-11-24")
 	cmd.Flags().StringVar(&until, "used-until", "", "only seeds that were last used at that `time` or earlier")
-	cmd.Flags().StringVar(&note, "note", "", "why, `text`")
+	cmd.Flags().StringVar(&note, "note", "", "`text` that says why")
 	p.does(cmd, func(r run) error {
 		if _, err := m.one(r.args); err != nil {
 			return err

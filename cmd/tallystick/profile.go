@@ -123,21 +123,19 @@ func (p *program) profileEdit() *cobra.Command {
 	cmd.Flags().IntVar(&f.version, "version", 0, "refuse if the profile is not at this `version` any more")
 	p.does(cmd, func(r run) error {
 		life, grace := seconds(f.activationLife), seconds(f.grace)
-		o, err := r.server.EditProfile(r.ctx, r.args[0], f.version, client.ProfileEdit{
-			DeviceType: given(cmd, "device-type", &f.deviceType), Digits: given(cmd, "digits", &f.digits),
-			IntervalSeconds: given(cmd, "interval", &f.interval), PINType: given(cmd, "pin-type", &f.pinType),
-			DeliveryMethod: given(cmd, "delivery", &f.delivery), CTFVersion: given(cmd, "ctf-version", &f.ctfVersion),
-			Binding: given(cmd, "binding", &f.binding), Protection: given(cmd, "protection", &f.protection),
-			ActivationLifeSeconds: given(cmd, "activation-life", &life), SwitchOver: given(cmd, "switch-over", &f.switchOver),
-			GraceSeconds: given(cmd, "grace", &grace), Notes: given(cmd, "notes", &f.notes), URLStyle: given(cmd, "url-style", &f.urlStyle),
-			SelfService: given(cmd, "self-service", &f.selfService), DisplayName: given(cmd, "display-name", &f.displayName),
-			Description: given(cmd, "description", &f.description), ImageURL: given(cmd, "image-url", &f.imageURL),
-			AppURL: given(cmd, "app-url", &f.appURL), HelpURL: given(cmd, "help-url", &f.helpURL),
+		return edits(p, r, "profile "+r.args[0], func() (client.Profile, error) { return r.server.Profile(r.ctx, r.args[0]) }, func() (client.Profile, error) {
+			return r.server.EditProfile(r.ctx, r.args[0], f.version, client.ProfileEdit{
+				DeviceType: given(cmd, "device-type", &f.deviceType), Digits: given(cmd, "digits", &f.digits),
+				IntervalSeconds: given(cmd, "interval", &f.interval), PINType: given(cmd, "pin-type", &f.pinType),
+				DeliveryMethod: given(cmd, "delivery", &f.delivery), CTFVersion: given(cmd, "ctf-version", &f.ctfVersion),
+				Binding: given(cmd, "binding", &f.binding), Protection: given(cmd, "protection", &f.protection),
+				ActivationLifeSeconds: given(cmd, "activation-life", &life), SwitchOver: given(cmd, "switch-over", &f.switchOver),
+				GraceSeconds: given(cmd, "grace", &grace), Notes: given(cmd, "notes", &f.notes), URLStyle: given(cmd, "url-style", &f.urlStyle),
+				SelfService: given(cmd, "self-service", &f.selfService), DisplayName: given(cmd, "display-name", &f.displayName),
+				Description: given(cmd, "description", &f.description), ImageURL: given(cmd, "image-url", &f.imageURL),
+				AppURL: given(cmd, "app-url", &f.appURL), HelpURL: given(cmd, "help-url", &f.helpURL),
+			})
 		})
-		if err != nil {
-			return err
-		}
-		return p.result(o, "changed profile %s", o.Profile)
 	})
 	return cmd
 }

@@ -163,16 +163,14 @@ func (p *program) radiusEdit() *cobra.Command {
 		if replies == nil { // either flag replaces all of them
 			replies = given(cmd, "profile-attribute", &attributes)
 		}
-		c, err := r.server.EditRADIUSClient(r.ctx, r.args[0], f.version, client.RADIUSClientEdit{
-			Address: given(cmd, "address", &f.address), Certificate: given(cmd, "certificate", &f.certificate),
-			Secret: given(cmd, "secret-file", (*client.Secret)(&secret)), PromptSet: given(cmd, "prompts", &f.prompts),
-			Challenges: given(cmd, "challenges", &f.challenges), RequireMessageAuthenticator: given(cmd, "message-authenticator", &f.authenticator),
-			ReplyAttributes: replies, StripRealm: given(cmd, "strip-realm", &f.realm), MaxQPS: given(cmd, "max-qps", &f.maxQPS),
+		return edits(p, r, "RADIUS client "+r.args[0], func() (client.RADIUSClient, error) { return r.server.RADIUSClient(r.ctx, r.args[0]) }, func() (client.RADIUSClient, error) {
+			return r.server.EditRADIUSClient(r.ctx, r.args[0], f.version, client.RADIUSClientEdit{
+				Address: given(cmd, "address", &f.address), Certificate: given(cmd, "certificate", &f.certificate),
+				Secret: given(cmd, "secret-file", (*client.Secret)(&secret)), PromptSet: given(cmd, "prompts", &f.prompts),
+				Challenges: given(cmd, "challenges", &f.challenges), RequireMessageAuthenticator: given(cmd, "message-authenticator", &f.authenticator),
+				ReplyAttributes: replies, StripRealm: given(cmd, "strip-realm", &f.realm), MaxQPS: given(cmd, "max-qps", &f.maxQPS),
+			})
 		})
-		if err != nil {
-			return err
-		}
-		return p.result(c, "changed RADIUS client %s", c.RADIUSClient)
 	})
 	return cmd
 }

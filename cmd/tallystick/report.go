@@ -27,7 +27,7 @@ func (p *program) reportCommands() *cobra.Command {
 	var filters []string
 	var format, out string
 	s := cmd.Flags()
-	s.StringVar(&format, "format", "", "`format`: table, csv, json or pdf (default table)")
+	s.StringVar(&format, "format", "", "`form` of the report: table, csv, json or pdf (default table)")
 	s.StringSliceVar(&want.Columns, "columns", nil, "`names` of columns with commas between them, in the order wanted")
 	s.StringArrayVar(&filters, "filter", nil, "`name=value`; may be given several times. Times may be days or hours from now: -30d, +90d, -2h")
 	s.StringVar(&want.Order, "order", "", "`order` of the rows, one of those of the report")
@@ -156,27 +156,34 @@ func (p *program) reportAbout(all []client.ReportTemplate, name string) error {
 		if p.JSON {
 			return p.PrintJSON(t)
 		}
-		fmt.Fprintf(p.Out, "%s\n%s\n\nrights   %s\norders   %s\n\ncolumns (* shown unless others are asked for)\n", t.Title, t.About, strings.Join(t.Rights, ", "), strings.Join(t.Orders, ", "))
-		for _, c := range t.Columns {
-			mark := " "
-			if c.Shown {
-				mark = "*"
-			}
-			fmt.Fprintf(p.Out, "%s %-22s %-7s %s\n", mark, c.Name, c.Kind, c.Title)
-		}
-		if len(t.Filters) > 0 {
-			fmt.Fprintln(p.Out, "\nfilters")
-		}
-		for _, f := range t.Filters {
-			values := ""
-			if len(f.Values) > 0 {
-				values = ": " + strings.Join(f.Values, ", ")
-			}
-			fmt.Fprintf(p.Out, "  %-22s %-7s %s%s\n", f.Name, f.Kind, f.About, values)
-		}
-		return nil
+		return p.reportFields(t)
 	}
 	return &client.Error{Status: 404, Code: "NOT_FOUND", Message: fmt.Sprintf("there is no report %q that you may have: 'tallystick report list' shows them", name)}
+}
+
+// reportFields shows a report's template: its columns, of which some are shown unless others are asked for, and its filters.
+func (p *program) reportFields(t client.ReportTemplate) error {
+	width := cli.Width(p.Out)
+	p.fields("report", t.Title, "about", t.About, "rights", strings.Join(t.Rights, ", "), "orders", strings.Join(t.Orders, ", "))
+	var rows [][]string
+	for _, c := range t.Columns {
+		rows = append(rows, []string{c.Name, c.Kind, yesNo(c.Shown), c.Title})
+	}
+	fmt.Fprintln(p.Out)
+	err := cli.Table(p.Out, width, []string{"COLUMN", "KIND", "DEFAULT", "TITLE"}, rows)
+	if err != nil || len(t.Filters) == 0 {
+		return err
+	}
+	rows = nil
+	for _, f := range t.Filters {
+		about := f.About
+		if len(f.Values) > 0 {
+			about += ": " + strings.Join(f.Values, ", ")
+		}
+		rows = append(rows, []string{f.Name, f.Kind, about})
+	}
+	fmt.Fprintln(p.Out)
+	return cli.Table(p.Out, width, []string{"FILTER", "KIND", "ABOUT"}, rows)
 }
 
 func (p *program) reportStatistics() *cobra.Command {

@@ -19,7 +19,7 @@ func reportOrder(cmd *cobra.Command) (order func(report string) (client.ReportOr
 	var o client.ReportOrder
 	var filters []string
 	s := cmd.Flags()
-	s.StringVar(&o.Format, "format", "csv", "`format`: csv, json or pdf")
+	s.StringVar(&o.Format, "format", "csv", "`form` of the report: csv, json or pdf")
 	s.StringSliceVar(&o.Columns, "columns", nil, "`names` of columns with commas between them, in the order wanted")
 	s.StringArrayVar(&filters, "filter", nil, "`name=value`; may be given several times. Times may be days or hours from the run: -30d, +90d, -2h")
 	s.StringVar(&o.Order, "order", "", "`order` of the rows, one of those of the report")
@@ -163,10 +163,10 @@ func (p *program) reportScheduleAdd() *cobra.Command {
 	order := reportOrder(cmd)
 	f := cmd.Flags()
 	f.StringVar(&report, "report", "", "`report` to make")
-	f.StringVar(&s.Every, "every", "day", "`period`: day, week or month")
+	f.StringVar(&s.Every, "every", "day", "`period` after which it is made again: day, week or month")
 	f.StringVar(&s.At, "at", "06:00", "`time` of day in UTC, HH:MM")
-	f.StringVar(&s.Weekday, "weekday", "", "`day` of weeks, such as monday")
-	f.IntVar(&s.Day, "day", 0, "`day` of months, 1 to 31; a month that is shorter has its last one taken")
+	f.StringVar(&s.Weekday, "weekday", "", "`day` of the week, such as monday, with --every week")
+	f.IntVar(&s.Day, "day", 0, "`day` of the month, 1 to 31, with --every month; a shorter month has its last day taken")
 	cmd.Long = "Have a report made every day, week or month, by one of the servers. What was missed while no server ran is made up for once.\nIt is made with the rights that you have now. Its end is the event report.done, which webhooks and 'tallystick changes' tell, and is mailed to whom the mail settings name.\nWith --mail-to the report itself is mailed, with --webhook it is posted."
 	p.does(cmd, func(r run) error {
 		if report == "" {

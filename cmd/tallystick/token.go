@@ -83,7 +83,7 @@ func (p *program) tokenList() *cobra.Command {
 				break
 			}
 		}
-		return p.table(map[string]any{"tokens": tokens}, []string{"SERIAL", "USER", "STATE", "PROFILE", "EXPIRES", "CODES", "GENERATION"}, len(tokens), func(i int) []string {
+		return p.table(map[string]any{"tokens": tokens}, []string{"SERIAL", "USER", "STATE", "PROFILE", "EXPIRES", "CODES", "GEN"}, len(tokens), func(i int) []string {
 			t := tokens[i]
 			return []string{t.Serial, t.UserID, t.State, t.Profile, t.EffectiveExpiry, codes(t), number(t.Generation)}
 		})
@@ -93,7 +93,7 @@ func (p *program) tokenList() *cobra.Command {
 
 // codes says what the codes of a token are like.
 func codes(t client.Token) string {
-	return number(t.Digits) + " digits/" + number(t.IntervalSeconds) + " s, " + t.PINType
+	return number(t.Digits) + "/" + number(t.IntervalSeconds) + "s " + t.PINType
 }
 
 func (p *program) tokenShow() *cobra.Command {
@@ -237,7 +237,7 @@ func (p *program) tokenRevoke() *cobra.Command {
 		if n == 0 {
 			return p.result(client.Revocation{Revoked: n}, "token %s has no open activation code", r.args[0])
 		}
-		return p.result(client.Revocation{Revoked: n}, "revoked the activation code of token %s", r.args[0])
+		return p.result(client.Revocation{Revoked: n}, "%s the activation code of token %s", r.verb("revoked", "revoke"), r.args[0])
 	})
 }
 
@@ -271,7 +271,7 @@ func (p *program) tokenClearPIN() *cobra.Command {
 		if err := r.server.ClearPIN(r.ctx, r.args[0]); err != nil {
 			return err
 		}
-		return p.result(map[string]string{"serial": r.args[0]}, "token %s has no PIN now", r.args[0])
+		return p.result(map[string]string{"serial": r.args[0]}, "%s the PIN of token %s", r.verb("cleared", "clear"), r.args[0])
 	})
 }
 

@@ -96,13 +96,11 @@ func (p *program) userEdit() *cobra.Command {
 	cmd.Flags().BoolVar(&enabled, "enabled", true, "whether the person's tokens may authenticate")
 	cmd.Flags().IntVar(&version, "version", 0, "refuse if the record is not at this `version` any more")
 	p.does(cmd, func(r run) error {
-		u, err := r.server.EditUser(r.ctx, r.args[0], version, client.UserEdit{
-			Name: given(cmd, "name", &name), Mail: given(cmd, "mail", &mail), Enabled: given(cmd, "enabled", &enabled),
+		return edits(p, r, "user "+r.args[0], func() (client.User, error) { return r.server.User(r.ctx, r.args[0]) }, func() (client.User, error) {
+			return r.server.EditUser(r.ctx, r.args[0], version, client.UserEdit{
+				Name: given(cmd, "name", &name), Mail: given(cmd, "mail", &mail), Enabled: given(cmd, "enabled", &enabled),
+			})
 		})
-		if err != nil {
-			return err
-		}
-		return p.result(u, "changed user %s", u.UserID)
 	})
 	return cmd
 }
@@ -114,7 +112,7 @@ func (p *program) userDisable() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(u, "disabled user %s", u.UserID)
+		return p.result(u, "%s user %s", r.verb("disabled", "disable"), u.UserID)
 	})
 }
 

@@ -77,14 +77,14 @@ func (p *program) appliedUsers(a client.AppliedUsers) error {
 			return err
 		}
 	}
-	verb := ""
-	if a.DryRun {
-		verb = "would be "
-	}
 	if len(a.AddedGroups) > 0 {
 		if err := p.result(nil, "groups that %sadded: %s", map[bool]string{true: "would be ", false: "were "}[a.DryRun], strings.Join(a.AddedGroups, ", ")); err != nil {
 			return err
 		}
 	}
-	return p.result(nil, "%s%d added, %d changed, %d disabled, %d enabled, %d unchanged; %d cannot be", verb, a.Added, a.Changed, a.Disabled, a.Enabled, a.Unchanged, a.Failed)
+	verb := ""
+	if a.DryRun {
+		verb = " would be"
+	}
+	return p.result(nil, "%d%s added, %d changed, %d disabled, %d enabled, %d unchanged; %d cannot be", a.Added, verb, a.Changed, a.Disabled, a.Enabled, a.Unchanged, a.Failed)
 }

@@ -37,7 +37,7 @@ func (f *webhookFlags) on(p *program, cmd *cobra.Command, begins string) {
 	s.StringSliceVar(&f.actions, "actions", nil, "only these `actions`, such as token.assign or 'token.*,dist.*' (default all but authn.*)")
 	s.StringSliceVar(&f.kinds, "kinds", nil, "only events about these `kinds` of objects, such as token,user")
 	s.IntVar(&f.giveUp, "give-up", 5*24, "`hours` that an event is tried before the webhook is disabled")
-	s.Int64Var(&f.after, "after", -1, "go on after this `place` in the log, -1 for its beginning (default "+begins+")")
+	s.Int64Var(&f.after, "after", -1, "go on after this `place` in the log, -1 for its beginning; unless said, "+begins)
 	s.Lookup("after").DefValue = "0" // its own words say the default
 	f.secret = p.SecretFlag(cmd, "secret-file", "secret that calls are signed with", "")
 }
@@ -172,11 +172,9 @@ func (p *program) webhookEdit() *cobra.Command {
 		if enable || disable {
 			edit.Enabled = &enable
 		}
-		w, err := r.server.EditWebhook(r.ctx, r.args[0], version, edit)
-		if err != nil {
-			return err
-		}
-		return p.result(w, "changed webhook %s", w.Webhook)
+		return edits(p, r, "webhook "+r.args[0], func() (client.Webhook, error) { return r.server.Webhook(r.ctx, r.args[0]) }, func() (client.Webhook, error) {
+			return r.server.EditWebhook(r.ctx, r.args[0], version, edit)
+		})
 	})
 	return cmd
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/configuration"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // Flags that take a day, a time or a length of time. Each refuses another form with an example of the one that is wanted, before anything
@@ -56,7 +57,7 @@ func (l lifeValue) String() string {
 }
 
 // Type is what the help calls the value.
-func (lifeValue) Type() string { return "time" }
+func (lifeValue) Type() string { return "duration" }
 
 // A dayValue is that of a flag for a day of the calendar.
 type dayValue struct{ to *string }
@@ -67,7 +68,7 @@ func dayFlag(f *pflag.FlagSet, to *string, name, usage string) { f.Var(dayValue{
 // Set takes a day.
 func (d dayValue) Set(text string) error {
 	if _, err := time.Parse(time.DateOnly, text); err != nil && text != "" {
-		return errors.New("write a day of the calendar as 2031-01-31: year, month, day")
+		return fault.New(fault.Invalid, "write a day of the calendar as 2031-01-31: year, month, day")
 	}
 	*d.to = text
 	return nil

@@ -67,7 +67,12 @@ func (p *Program) Prepare(root *cobra.Command, args []string) {
 	root.PersistentFlags().BoolVar(&p.JSON, "json", false, "print one JSON document on standard output")
 	// Known before a wrong flag in front of it ends the parsing: the error is a document, too.
 	p.JSON = slices.Contains(args, "--json")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		if fault.CodeOf(err) != "" { // a refusal, which the server would have given too
+			return err
+		}
+		return usageError{err}
+	})
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
