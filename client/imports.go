@@ -12,6 +12,7 @@ type Import struct {
 	Format     string            `json:"format,omitempty"` // sdtid (the default) or csv
 	Password   Secret            `json:"password,omitempty"`
 	Mapping    map[string]string `json:"mapping,omitempty"`    // of a CSV file: from field to column, or to = and a value for all records
+	Type       string            `json:"type,omitempty"`       // of records that do not say it: software (the default) or hardware
 	Duplicates string            `json:"duplicates,omitempty"` // ignore (the default) or overwrite
 	Name       string            `json:"name,omitempty"`       // of the job; unique
 	DryRun     bool              `json:"dry_run,omitempty"`

@@ -72,7 +72,7 @@ type JobResumption struct {
 // refused, so that a forgotten condition does not mean all tokens.
 type Selection struct {
 	All           bool     `json:"all,omitempty"`           // every token
-	Undistributed bool     `json:"undistributed,omitempty"` // those of users that were never delivered
+	Undistributed bool     `json:"undistributed,omitempty"` // software tokens of users that were never delivered
 	Unconfirmed   bool     `json:"unconfirmed,omitempty"`   // those that were delivered and not seen since
 	NotMoved      string   `json:"not_moved,omitempty"`     // those that a job, by ID or name, delivered, and that were not seen since
 	Serials       []string `json:"serials,omitempty"`       // in this order
@@ -84,6 +84,7 @@ type Selection struct {
 	Query         string   `json:"query,omitempty"`         // part of serial, user ID, nickname or notes, in any case
 	Tag           string   `json:"tag,omitempty"`
 	Extendable    *bool    `json:"extendable,omitempty"` // whether the lifetime can be extended
+	Type          string   `json:"type,omitempty"`       // software or hardware
 	ExpiresBefore string   `json:"expires_before,omitempty"`
 	Assigned      *bool    `json:"assigned,omitempty"`
 	Enabled       *bool    `json:"enabled,omitempty"`

@@ -22,8 +22,9 @@ type Statistics struct {
 	Lost          int       `json:"lost"`
 	Replacement   int       `json:"replacement"` // take over from another token at their first use
 	Replaced      int       `json:"replaced"`    // give way to another token at its first use
+	HardwareTotal int       `json:"hardware_total"`
 	SoftwareTotal int       `json:"software_total"`
-	// SoftwareAvailable are available and last long enough to be taken as the next available token.
+	// SoftwareAvailable are software tokens that are available and last long enough to be taken as the next available token.
 	SoftwareAvailable  int `json:"software_available"`
 	OverIssueLimit     int `json:"over_issue_limit"` // 0 while there is no limit
 	NewPIN             int `json:"new_pin"`          // assigned, and the next right passcode begins with a new PIN

@@ -24,6 +24,7 @@ type TokenFilter struct {
 	Domain        string // security domain, with all below; DOMAIN_NOT_FOUND
 	Assigned      *bool
 	Enabled       *bool
+	Type          string // software or hardware
 	Distribution  string // as in Token
 	Profile       string // of the last distribution
 	ExpiresBefore string // a day; effective expiry, exclusive
@@ -38,7 +39,7 @@ type TokenFilter struct {
 
 // Tokens returns a page of the tokens that f selects, by serial.
 func (c *Client) Tokens(ctx context.Context, f TokenFilter) (TokenPage, error) {
-	return get[TokenPage](ctx, c, path("tokens"), newQuery().text("user_id", f.UserID).text("domain", f.Domain).flag("assigned", f.Assigned).flag("enabled", f.Enabled).
+	return get[TokenPage](ctx, c, path("tokens"), newQuery().text("user_id", f.UserID).text("domain", f.Domain).flag("assigned", f.Assigned).flag("enabled", f.Enabled).text("type", f.Type).
 		text("distribution", f.Distribution).text("profile", f.Profile).text("expires_before", f.ExpiresBefore).
 		flag("extendable", f.Extendable).text("tag", f.Tag).text("attribute", f.Attribute).text("value", f.Value).
 		text("query", f.Query).text("after", f.After).limit(f.Limit))

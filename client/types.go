@@ -158,7 +158,7 @@ type PolicySet struct {
 	Lockout LockoutPolicy `json:"lockout"`
 }
 
-// A Token is what the server tells of a software token; never its seed.
+// A Token is what the server tells of a token; never its seed.
 type Token struct {
 	Serial          string            `json:"serial"`           // 12 digits
 	Origin          string            `json:"origin"`           // generated or imported
@@ -179,7 +179,7 @@ type Token struct {
 	DeliveryMethod  string            `json:"delivery_method"` // of the last distribution
 	DeviceID        string            `json:"device_id"`
 	Nickname        string            `json:"nickname"`
-	Type            string            `json:"type"`                  // software
+	Type            string            `json:"type"`                  // software or hardware
 	Algorithm       string            `json:"algorithm"`             // securid-aes128
 	CreatedAt       time.Time         `json:"created_at"`            // made or imported
 	AssignedAt      *time.Time        `json:"assigned_at,omitempty"` // to the present user

@@ -95,7 +95,8 @@ one, and CSV, it is a job that reports on each record; what is here already stay
 	password := p.SecretFlag(cmd, "password-file", "password of the file", "TALLYSTICK_PASSWORD")
 	f := cmd.Flags()
 	f.StringVar(&in.Format, "format", "", "sdtid or csv (default by the name of the file)")
-	f.StringToStringVar(&in.Mapping, "mapping", nil, "columns of a CSV file, `FIELD=COLUMN,...`, or FIELD==VALUE for all records; the fields are serial, seed, digits, interval, pin_type, birth, expiry, algorithm")
+	f.StringToStringVar(&in.Mapping, "mapping", nil, "columns of a CSV file, `FIELD=COLUMN,...`, or FIELD==VALUE for all records; the fields are serial, seed, digits, interval, pin_type, birth, expiry, algorithm, token_type")
+	f.StringVar(&in.Type, "type", "", "`type` of tokens whose record does not say it: software (default) or hardware")
 	f.StringVar(&in.Duplicates, "duplicates", "", "what becomes of tokens that are here already: ignore (default) or overwrite, which takes them from their users")
 	f.StringVar(&in.Name, "name", "", "`name` of the job")
 	domainFlag(cmd, &in.Domain)
@@ -118,7 +119,7 @@ one, and CSV, it is a job that reports on each record; what is here already stay
 		if in.Format == "" && (in.Mapping != nil || strings.EqualFold(filepath.Ext(r.args[0]), ".csv")) {
 			in.Format = "csv"
 		}
-		if asked := in.Duplicates != "" || in.Name != "" || in.DryRun || wait || in.Format == "csv" || in.Domain != ""; !asked {
+		if asked := in.Type != "" || in.Duplicates != "" || in.Name != "" || in.DryRun || wait || in.Format == "csv" || in.Domain != ""; !asked {
 			err := p.importFew(r, in)
 			if refused := new(client.Error); !errors.As(err, &refused) || refused.Code != string(fault.TooLarge) {
 				return err

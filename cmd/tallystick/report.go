@@ -197,7 +197,7 @@ func (p *program) reportStatistics() *cobra.Command {
 			what string
 			n    int
 		}{
-			{"software tokens", s.SoftwareTotal}, {"assigned", s.Assigned}, {"available", s.Available},
+			{"software tokens", s.SoftwareTotal}, {"hardware tokens", s.HardwareTotal}, {"assigned", s.Assigned}, {"available", s.Available},
 			{"available as next", s.SoftwareAvailable}, {"enabled", s.Enabled}, {"disabled", s.Disabled},
 			{"expired", s.Expired}, {fmt.Sprintf("expiring within %d days", s.ExpiringDays), s.Expiring}, {"lost", s.Lost},
 			{"replacements", s.Replacement}, {"replaced by another", s.Replaced}, {"over the issue limit", s.OverIssueLimit},

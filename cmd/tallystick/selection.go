@@ -10,7 +10,7 @@ import (
 )
 
 // filters are what --select takes.
-const filters = "`filter` is all, undistributed, unconfirmed, not-moved:JOB, serials:FILE, user-file:FILE, group:NAME, domain:NAME, profile:NAME, tag:NAME, expires-before:DAY or search:TEXT"
+const filters = "`filter` is all, undistributed, unconfirmed, not-moved:JOB, serials:FILE, user-file:FILE, group:NAME, domain:NAME, profile:NAME, type:software, type:hardware, tag:NAME, expires-before:DAY or search:TEXT"
 
 // selection reads a filter. Files hold one serial or user ID a line; - is standard input.
 func (p *program) selection(filter string) (client.Selection, error) {
@@ -33,6 +33,8 @@ func (p *program) selection(filter string) (client.Selection, error) {
 		s.Domain = value
 	case kind == "profile":
 		s.Profile = value
+	case kind == "type" && (value == "software" || value == "hardware"):
+		s.Type = value
 	case kind == "tag":
 		s.Tag = value
 	case kind == "expires-before":

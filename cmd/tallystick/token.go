@@ -17,7 +17,7 @@ import (
 )
 
 func (p *program) tokenCommands() *cobra.Command {
-	return group("token", "Software tokens, from the first record to the last",
+	return group("token", "Tokens, from the first record to the last",
 		p.tokenCreate(), p.tokenImport(), p.tokenList(), p.tokenShow(), p.tokenAssign(), p.tokenUnassign(), p.tokenReplace(),
 		p.tokenEnable(), p.tokenDisable(), p.tokenDistribute(), p.tokenRedistribute(), p.tokenCutOff(), p.tokenRevoke(),
 		p.tokenSetPIN(), p.tokenClearPIN(), p.tokenForceNewPIN(), p.tokenResync(), p.tokenClearNTC(), p.tokenLost(), p.tokenFound(), p.tokenExtend(), p.tokenExtensions(),
@@ -61,6 +61,7 @@ func (p *program) tokenList() *cobra.Command {
 	s.StringVar(&f.UserID, "user", "", "only those of a `user`")
 	s.BoolVar(&assigned, "assigned", true, "only assigned ones, or with --assigned=false only unassigned ones")
 	s.BoolVar(&enabled, "enabled", true, "only enabled ones, or with --enabled=false only disabled ones")
+	s.StringVar(&f.Type, "type", "", "only those of a `type`: software or hardware")
 	s.StringVar(&f.Distribution, "distribution", "", "only those in a distribution `state`: not_distributed, issued, pending_activation, activation_lapsed or confirmed")
 	s.StringVar(&f.Profile, "profile", "", "only those last distributed with a `profile`")
 	dayFlag(s, &f.ExpiresBefore, "expires-before", "only those that expire before a `day`, YYYY-MM-DD")
@@ -112,7 +113,7 @@ func (p *program) tokenShow() *cobra.Command {
 				SignIns []client.SignIn `json:"sign_ins,omitempty"`
 			}{t, signIns})
 		}
-		p.fields("serial", t.Serial, "state", t.State, "user", t.UserID, "assigned", assignedWord(t), "domain", unlessRoot(t.Domain), "codes", codes(t), "pin", pinWord(t), "wrong passcodes", signInWord(t),
+		p.fields("serial", t.Serial, "type", t.Type, "state", t.State, "user", t.UserID, "assigned", assignedWord(t), "domain", unlessRoot(t.Domain), "codes", codes(t), "pin", pinWord(t), "wrong passcodes", signInWord(t),
 			"clock", offsetWord(t), "first day", t.Birth,
 			"last day", t.EffectiveExpiry, "distribution", t.Distribution, "profile", t.Profile, "nickname", t.Nickname, "device id", t.DeviceID,
 			"generation", number(t.Generation), "distributed", date(t.DistributedAt), "confirmed", date(t.ConfirmedAt), "last used", date(t.LastUsedAt),

@@ -26,7 +26,7 @@ func (a *API) redistributeMany(ctx context.Context, r *request) (answer, error) 
 	return a.deliverMany(ctx, in.BulkDistribution, distribution.Reason(in.Reason), in.Note)
 }
 
-// deliverMany starts the job that delivers the tokens of a selection. All of them are those that belong to somebody, and for a
+// deliverMany starts the job that delivers the tokens of a selection. All of them are the software tokens that belong to somebody, and for a
 // redistribution those that were delivered before.
 func (a *API) deliverMany(ctx context.Context, in client.BulkDistribution, reason distribution.Reason, note string) (answer, error) {
 	s, err := a.chosen(ctx, in.Selection)
@@ -34,8 +34,8 @@ func (a *API) deliverMany(ctx context.Context, in client.BulkDistribution, reaso
 		return answer{}, err
 	}
 	if s.All {
-		assigned := true
-		s.Filter.Assigned, s.Filter.Issued = &assigned, reason != ""
+		assigned, hardware := true, false
+		s.Filter.Assigned, s.Filter.Hardware, s.Filter.Issued = &assigned, &hardware, reason != ""
 	}
 	order, err := a.Distributor.Order(ctx, distribution.Bulk{
 		Profile: in.Profile, Protection: profile.Protection(in.Protection), Password: string(in.Password), Individual: in.IndividualPasswords,

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 // startImport reads and checks the whole file before any transaction begins: a large one takes seconds, in which others shall not
@@ -20,7 +21,7 @@ func (a *API) startImport(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	j, err := a.Records.StartImport(ctx, records.Import{
-		File: in.File, Format: records.Format(in.Format), Password: string(in.Password), Mapping: in.Mapping,
+		File: in.File, Format: records.Format(in.Format), Password: string(in.Password), Mapping: in.Mapping, Hardware: in.Type == token.Hardware,
 		Duplicates: records.Duplicates(in.Duplicates), Name: in.Name, DryRun: in.DryRun,
 	})
 	if err != nil {

@@ -24,7 +24,7 @@ func (a *API) statistics(ctx context.Context, r *request) (answer, error) {
 	return ok(client.Statistics{
 		At: at, ExpiringDays: s.ExpiringDays, Assigned: s.Assigned, Available: s.Available, Expired: s.Expired, Expiring: s.Expiring,
 		Enabled: s.Enabled, Disabled: s.Disabled, Lost: s.Lost, Replacement: s.Replacement, Replaced: s.Replaced,
-		SoftwareTotal: s.Total, SoftwareAvailable: s.AvailableNext, OverIssueLimit: s.OverLimit, NewPIN: s.NewPIN, NextTokencode: s.NextTokencode,
+		HardwareTotal: s.Hardware, SoftwareTotal: s.Total - s.Hardware, SoftwareAvailable: s.AvailableNext, OverIssueLimit: s.OverLimit, NewPIN: s.NewPIN, NextTokencode: s.NextTokencode,
 		LockedUsers: s.LockedUsers, PendingActivations: s.PendingActivations, NeverConfirmed: s.NeverConfirmed,
 	})
 }

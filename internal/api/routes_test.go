@@ -386,6 +386,36 @@ func deliveryRefusals(t *testing.T, h *house, serial string) {
 	_, err = c.Distribute(ctx, free[0], client.Distribution{Profile: "file"})
 	refused(t, err, 409, "NOT_ASSIGNED")
 	refused(t, c.DeleteProfile(ctx, "dynamic", ""), 409, "PROFILE_IN_USE")
+	hardwareTokens(t, h)
+}
+
+// hardwareTokens are imported and assigned like others, and leave by no delivery.
+func hardwareTokens(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	file := try(sdtid.Encode(sdtid.Batch{Tokens: []sdtid.Token{{
+		Serial: "000000700001", Seed: []byte("hardware letters"), Digits: 6, Interval: 60, Birth: h.now(), Expiry: h.now().AddDate(5, 0, 0),
+	}}}))(t)
+	h.Jobs.Register(h.Records.ImportWorker())
+	try(c.StartImport(ctx, client.Import{File: file, Type: "hardware", Name: "key fobs"}))(t)
+	must(t, h.Jobs.RunAll(ctx))
+	before := try(c.Statistics(ctx, -1))(t)
+	tok := try(c.Assign(ctx, "000000700001", "alice"))(t)
+	if tok.Type != "hardware" || tok.PINType != "fob" || tok.Digits != 6 {
+		t.Errorf("imported %+v", tok)
+	}
+	if after := try(c.Statistics(ctx, -1))(t); before.HardwareTotal != 1 || before.SoftwareAvailable != after.SoftwareAvailable || before.Available != after.Available+1 {
+		t.Errorf("statistics %+v, %+v", before, after)
+	}
+	_, err := c.Distribute(ctx, tok.Serial, client.Distribution{Profile: "file"})
+	refused(t, err, 422, "NOT_SOFTWARE")
+	_, err = c.Redistribute(ctx, tok.Serial, client.Redistribution{Distribution: client.Distribution{Profile: "file"}, Reason: "NEW_DEVICE"})
+	refused(t, err, 422, "NOT_SOFTWARE")
+	for kind, want := range map[string]int{"hardware": 1, "software": 0} {
+		if page := try(c.Tokens(ctx, client.TokenFilter{UserID: "alice", Type: kind, Query: "700001"}))(t); len(page.Tokens) != want {
+			t.Errorf("%d tokens of type %s", len(page.Tokens), kind)
+		}
+	}
+	must(t, c.DeleteToken(ctx, tok.Serial))
 }
 
 // importRoute imports a file from elsewhere, and one that this deployment made.

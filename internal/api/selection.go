@@ -10,7 +10,7 @@ import (
 	"github.com/tallystick/tallystick/internal/token"
 )
 
-// selectionOf reads a selection. What undistributed means needs users: nothing is delivered to nobody.
+// selectionOf reads a selection. What undistributed means needs users: nothing is delivered to nobody, and hardware to none.
 func selectionOf(in client.Selection) (token.Selection, error) {
 	before, err := dayOf(in.ExpiresBefore)
 	if err != nil {
@@ -19,11 +19,11 @@ func selectionOf(in client.Selection) (token.Selection, error) {
 	s := token.Selection{All: in.All, Serials: in.Serials, UserIDs: in.Users, Filter: token.Filter{
 		Group: in.Group, Domain: domain.Parse(in.Domain), Profile: in.Profile, Distribution: token.Distribution(in.Distribution), Query: in.Query, ExpiresBefore: before,
 		Assigned: in.Assigned, Enabled: in.Enabled, Unconfirmed: in.Unconfirmed, NotMoved: in.NotMoved,
-		Tag: in.Tag, Extendable: in.Extendable,
+		Tag: in.Tag, Extendable: in.Extendable, Hardware: hardwareOnly(in.Type),
 	}}
 	if in.Undistributed {
-		assigned := true
-		s.Filter.Distribution, s.Filter.Assigned = token.NotDistributed, &assigned
+		assigned, hardware := true, false
+		s.Filter.Distribution, s.Filter.Assigned, s.Filter.Hardware = token.NotDistributed, &assigned, &hardware
 	}
 	return s, nil
 }

@@ -70,7 +70,7 @@ func tokenOf(t token.Token, p policy.Token, s token.Situation) client.Token {
 		ClockOffsetSeconds: t.Current.Offset * int64(t.Current.Settings.Interval), Generation: t.Current.Number,
 		Distribution: string(t.DistributionAt(now, s.CodeExpires)), Profile: t.Profile, DeliveryMethod: string(t.Method),
 		DeviceID: t.DeviceID, Nickname: t.Nickname,
-		Type: "software", Algorithm: "securid-aes128", CreatedAt: t.CreatedAt, AssignedAt: moment(t.AssignedAt), AssignedBy: t.AssignedBy, PINSetAt: moment(t.PIN.SetAt),
+		Type: t.Type(), Algorithm: "securid-aes128", CreatedAt: t.CreatedAt, AssignedAt: moment(t.AssignedAt), AssignedBy: t.AssignedBy, PINSetAt: moment(t.PIN.SetAt),
 		DistributedAt: moment(t.DistributedAt), ConfirmedAt: moment(t.ConfirmedAt), LastUsedAt: moment(t.Current.LastUsedAt),
 		IssueCount: t.IssueCount, IssuesCounted: t.IssuesCounted(), Tainted: t.Tainted, Version: t.Version,
 	}
@@ -195,7 +195,7 @@ func (a *API) listTokens(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	tokens, err := a.Tokens.List(ctx, token.Filter{
-		UserID: r.query("user_id"), Assigned: r.flag("assigned"), Enabled: r.flag("enabled"),
+		UserID: r.query("user_id"), Assigned: r.flag("assigned"), Enabled: r.flag("enabled"), Hardware: hardwareOnly(r.query("type")),
 		Distribution: token.Distribution(r.query("distribution")), Profile: r.query("profile"), ExpiresBefore: before,
 		Extendable: r.flag("extendable"), Tag: r.query("tag"), Attribute: r.query("attribute"), Value: r.query("value"), Query: r.query("query"), After: r.query("after"), Limit: r.limit() + 1,
 	})
@@ -208,6 +208,15 @@ func (a *API) listTokens(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	return ok(client.TokenPage{Tokens: shown, Next: next})
+}
+
+// hardwareOnly is what a filter says of the type of tokens; nil for any.
+func hardwareOnly(kind string) *bool {
+	if kind == "" {
+		return nil
+	}
+	hardware := kind == token.Hardware
+	return &hardware
 }
 
 func (a *API) showToken(ctx context.Context, r *request) (answer, error) {

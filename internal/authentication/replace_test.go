@@ -325,3 +325,25 @@ func TestReplacementAndOriginalAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// A hardware token signs in like another one, takes over like another one, and goes on to its next user with the seed that it has.
+func TestHardwareTokens(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	fob := d.spare("100000000002", true, plain)
+	r := fob.read()
+	r.Hardware = true
+	d.must(d.db.SaveToken(d.Context(), r))
+	fob.replaces(true)
+	d.later(1)
+	d.is(d.begin(fob.code(d.now)), authentication.Accepted, "")
+	d.is(d.begin(d.later(1)), authentication.Denied, "")
+	_, err := d.tokens().Unassign(d.Context(), fob.serial, 0)
+	d.must(err)
+	_, err = d.tokens().Assign(d.Context(), fob.serial, "alice")
+	d.must(err)
+	d.later(1)
+	if r := fob.read(); r.Tainted {
+		t.Errorf("after it was unassigned: %+v", r)
+	}
+	d.is(d.begin(fob.code(d.now)), authentication.Accepted, "")
+}

@@ -337,10 +337,17 @@ func TestEachTokenFailsAlone(t *testing.T) {
 	old := c.token(all[3])
 	old.EffectiveExpiry = c.now.AddDate(0, 0, -2)
 	c.must(c.db.SaveToken(c.ctx, old))
-	keys := append(slices.Clone(all), spare[0], "999999999999", "nonsense")
+	key, err := c.records.Create(c.ctx, 1, time.Time{}, time.Time{})
+	c.must(err)
+	hardware := c.token(key[0])
+	hardware.Hardware = true
+	c.must(c.db.SaveToken(c.ctx, hardware))
+	_, err = c.tokens.Assign(c.ctx, key[0], "user000")
+	c.must(err)
+	keys := append(slices.Clone(all), key[0], spare[0], "999999999999", "nonsense")
 	want := map[string]string{
 		all[0]: "done", all[1]: "failed PASSWORD_TOO_LONG", all[2]: "done DISABLED", all[3]: "failed EXPIRED", all[4]: "done", all[5]: "done",
-		spare[0]: "failed NOT_ASSIGNED", "999999999999": "failed TOKEN_NOT_FOUND", "nonsense": "failed TOKEN_NOT_FOUND",
+		key[0]: "failed NOT_SOFTWARE", spare[0]: "failed NOT_ASSIGNED", "999999999999": "failed TOKEN_NOT_FOUND", "nonsense": "failed TOKEN_NOT_FOUND",
 	}
 	bulk := distribution.Bulk{Profile: "file", Password: "correct horse", Grace: -1}
 	dry := c.run(bulk, true, keys...)
@@ -354,7 +361,7 @@ func TestEachTokenFailsAlone(t *testing.T) {
 	}
 	j := c.run(bulk, false, keys...)
 	for name, ran := range map[string]job.Job{"dry run": dry, "run": j} {
-		if ran.State != job.DoneWithErrors || ran.Done != 4 || ran.Failed != 5 {
+		if ran.State != job.DoneWithErrors || ran.Done != 4 || ran.Failed != 6 {
 			t.Errorf("%s: %+v", name, ran)
 		}
 		for key, got := range c.outcomes(ran) {

@@ -225,6 +225,9 @@ func (d *Distributor) issue(ctx context.Context, r Request, reason Reason, note 
 
 // load settles who and what the delivery is about.
 func (i *issue) load() error {
+	if i.token.Hardware {
+		return fault.New(fault.NotSoftware, "token %s is a hardware token, with its seed inside: hand it over as it is", i.Serial)
+	}
 	if i.token.UserID == "" {
 		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", i.Serial)
 	}

@@ -132,6 +132,7 @@ const (
 
 // Distribution and redistribution.
 const (
+	NotSoftware         Code = "NOT_SOFTWARE" // only software tokens are delivered
 	DeviceIDInvalid     Code = "DEVICE_ID_INVALID"
 	DeviceIDRequired    Code = "DEVICE_ID_REQUIRED"
 	NicknameInvalid     Code = "NICKNAME_INVALID"

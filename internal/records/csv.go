@@ -18,6 +18,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 const seedSize = seed.Size
@@ -33,10 +34,12 @@ const seedSize = seed.Size
 //	birth      first valid day, 2026-01-31 or 2026/01/31
 //	expiry     last valid day
 //	algorithm  securid-aes128, or nothing
-var Fields = []string{"serial", "seed", "digits", "interval", "pin_type", "birth", "expiry", "algorithm"}
+//	token_type software or hardware
+var Fields = []string{"serial", "seed", "digits", "interval", "pin_type", "birth", "expiry", "algorithm", "token_type"}
 
-// readCSV reads a CSV file whose first line names its columns. Commas, semicolons and tabs separate.
-func readCSV(data []byte, mapping map[string]string, now time.Time) ([]record, error) {
+// readCSV reads a CSV file whose first line names its columns. Commas, semicolons and tabs separate. hardware is the
+// type of records that do not say theirs.
+func readCSV(data []byte, mapping map[string]string, hardware bool, now time.Time) ([]record, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if !utf8.Valid(data) {
 		return nil, fault.New(fault.ImportFormat, "the CSV file is not in UTF-8: save it in that encoding")
@@ -65,7 +68,7 @@ func readCSV(data []byte, mapping map[string]string, now time.Time) ([]record, e
 			return nil, notCSV(err)
 		}
 		line, _ := in.FieldPos(0)
-		r := columns.record(row, line, now)
+		r := columns.record(row, line, hardware, now)
 		if r.Invalid == "" && seen[r.Serial] {
 			r.Invalid = fmt.Sprintf("it is in the file already (line %d)", line)
 		}
@@ -148,7 +151,7 @@ func columnsOf(head []string, mapping map[string]string) (columnSet, error) {
 }
 
 // record reads a row. What is wrong with it is kept in the record.
-func (c columnSet) record(row []string, line int, now time.Time) record {
+func (c columnSet) record(row []string, line int, hardware bool, now time.Time) record {
 	value := func(field string) string {
 		at, there := c[field]
 		switch {
@@ -159,7 +162,7 @@ func (c columnSet) record(row []string, line int, now time.Time) record {
 		}
 		return strings.TrimSpace(row[at.at])
 	}
-	r := record{Serial: fmt.Sprintf("line %d", line)}
+	r := record{Serial: fmt.Sprintf("line %d", line), Hardware: hardware}
 	serial, is := fullSerial(value("serial"))
 	if !is {
 		r.Invalid = "its serial is not 1 to 12 digits"
@@ -167,7 +170,7 @@ func (c columnSet) record(row []string, line int, now time.Time) record {
 	}
 	r.Serial = serial
 	for _, step := range []func(func(string) string) string{
-		r.readSeed, r.readNumbers, r.readPINType,
+		r.readSeed, r.readNumbers, r.readPINType, r.readType,
 		func(value func(string) string) string { return r.readDays(value, now) },
 	} {
 		if r.Invalid = step(value); r.Invalid != "" {
@@ -227,6 +230,20 @@ func (r *record) readPINType(value func(string) string) string {
 		return "its pin_type is none of " + strings.Join(words[1:], ", ")
 	}
 	r.PINType = t
+	return ""
+}
+
+// readType leaves the type as it is where the row does not say it.
+func (r *record) readType(value func(string) string) string {
+	switch strings.ToLower(value("token_type")) {
+	case "":
+	case token.Software:
+		r.Hardware = false
+	case token.Hardware:
+		r.Hardware = true
+	default:
+		return "its token_type is neither software nor hardware"
+	}
 	return ""
 }
 

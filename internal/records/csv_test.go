@@ -12,7 +12,7 @@ func FuzzCSV(f *testing.F) {
 	f.Add([]byte("a\tb\n\"1\"\t2\n"), "=5", "b")
 	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, data []byte, serial, seed string) {
-		found, err := readCSV(data, map[string]string{"serial": serial, "seed": seed}, now)
+		found, err := readCSV(data, map[string]string{"serial": serial, "seed": seed}, false, now)
 		if err != nil {
 			return
 		}

@@ -44,6 +44,7 @@ type Import struct {
 	File       []byte
 	Format     Format            // "" for TokenFile
 	Password   string            // of a token file; "" for none
+	Hardware   bool              // records that do not say their type are of hardware tokens, else of software tokens
 	Mapping    map[string]string // of a CSV file, see [Fields]; nil if its columns have the names of the fields
 	Duplicates Duplicates        // "" for Ignore
 	Name       string            // of the job; "" for one with the time
@@ -53,6 +54,7 @@ type Import struct {
 // A record is one of a file. As JSON it is the input of the item of a job.
 type record struct {
 	Serial   string         `json:"-"`
+	Hardware bool           `json:"hardware,omitempty"`
 	Seed     []byte         `json:"seed,omitempty"`
 	Birth    time.Time      `json:"birth,omitzero"`
 	Expiry   time.Time      `json:"expiry,omitzero"`
@@ -129,8 +131,11 @@ func (r *Registry) read(in Import) ([]record, error) {
 			return nil, fault.New(fault.Invalid, "a token file has no columns: leave the mapping out, or say that it is a CSV file")
 		}
 		found, err = readTokenFile(in.File, in.Password)
+		for i := range found {
+			found[i].Hardware = in.Hardware
+		}
 	case CSV:
-		found, err = readCSV(in.File, in.Mapping, r.Now())
+		found, err = readCSV(in.File, in.Mapping, in.Hardware, r.Now())
 	default:
 		return nil, fault.New(fault.Invalid, "there is no format %q: take %q or %q", in.Format, TokenFile, CSV)
 	}

@@ -253,6 +253,50 @@ func TestImportCSV(t *testing.T) {
 	}
 }
 
+// The type comes with the record, or with the import for those that do not say it, and an import that overwrites changes it.
+func TestImportSaysTheType(t *testing.T) {
+	each(t, func(t *testing.T, r *records.Registry, db *store.DB, keys *seed.Keyring) {
+		types := func(want map[string]string) {
+			t.Helper()
+			got := map[string]string{}
+			for serial, tok := range everything(t, db, keys) {
+				got[serial] = tok.Type()
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("types %v, want %v", got, want)
+			}
+		}
+		row := func(n byte, kind string) string {
+			return fmt.Sprintf("%d,%s,%s\n", n, hex.EncodeToString(append([]byte{n}, make([]byte, 15)...)), kind)
+		}
+		text := "serial,seed,token_type\n" + row(1, "") + row(2, "Software") + row(3, "hardware") + row(4, "smartcard")
+		_, rows := imported(t, r, records.Import{Format: records.CSV, File: []byte(text), Hardware: true})
+		if rows[3].Code != fault.ImportRecord || !strings.Contains(rows[3].Message, "neither software nor hardware") {
+			t.Errorf("another type: %+v", rows[3])
+		}
+		types(map[string]string{"000000000001": "hardware", "000000000002": "software", "000000000003": "hardware"})
+		imported(t, r, records.Import{File: batch(t, "", record("000000000005", 5)), Hardware: true})
+		imported(t, r, records.Import{File: batch(t, "", record("000000000003", 6)), Duplicates: records.Overwrite})
+		// A wrong type is put right: what was taken from a user as if it were an app is usable again.
+		imported(t, r, records.Import{File: batch(t, "", record("000000000007", 7))})
+		tokens := &token.Registry{Store: db, Now: r.Now}
+		if _, err := (&user.Registry{Store: db, Now: r.Now}).Add(t.Context(), "alice", "", ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tokens.Assign(t.Context(), "000000000007", "alice"); err != nil {
+			t.Fatal(err)
+		}
+		imported(t, r, records.Import{File: batch(t, "", record("000000000007", 7)), Duplicates: records.Overwrite, Hardware: true})
+		if tok := everything(t, db, keys)["000000000007"]; tok.Tainted || !tok.Hardware {
+			t.Errorf("after its type was put right: %+v", tok)
+		}
+		if err := tokens.Delete(t.Context(), "000000000007"); err != nil {
+			t.Fatal(err)
+		}
+		types(map[string]string{"000000000001": "hardware", "000000000002": "software", "000000000003": "software", "000000000005": "hardware"})
+	})
+}
+
 // Invariant 1: no two records ever hold equal seeds, whichever way they came.
 func TestInvariant01SeedsAreUnique(t *testing.T) {
 	each(t, func(t *testing.T, r *records.Registry, db *store.DB, keys *seed.Keyring) {

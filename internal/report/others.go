@@ -120,6 +120,7 @@ var countedBy = map[string]func(subject) string{
 	"profile":      func(s subject) string { return s.Profile },
 	"domain":       func(s subject) string { return domain.Show(s.Domain) },
 	"distribution": func(s subject) string { return string(s.distribution) },
+	"type":         func(s subject) string { return s.Type() },
 	"delivery":     func(s subject) string { return string(s.Method) },
 	"pin":          func(s subject) string { return string(s.pin) },
 	"expiry":       func(s subject) string { return s.EffectiveExpiry.Format("2006-01") },

@@ -11,10 +11,11 @@ import (
 
 // Statistics are how many tokens there are of each kind at a moment (section 13). A token may be counted in several of them.
 type Statistics struct {
-	Total     int // software tokens
+	Total     int
+	Hardware  int // the others are software tokens
 	Assigned  int
 	Available int // unassigned, not lost and not expired
-	// AvailableNext are those of them that may be taken as next available: they last long enough.
+	// AvailableNext are those of them that may be taken as next available: software tokens that last long enough.
 	AvailableNext int
 	Expired       int // their last valid day is over
 	Expiring      int // their last valid day comes within ExpiringDays

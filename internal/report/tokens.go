@@ -28,6 +28,7 @@ type TokenQuery struct {
 	UserID, Profile         string
 	Distribution            token.Distribution
 	Assigned, Enabled, Lost *bool
+	Hardware                *bool
 	ExpiresFrom             time.Time // the last valid day is this or a later one
 	ExpiresBefore           time.Time // it is an earlier one
 	DistributedBefore       time.Time // distributed, and before this time
@@ -166,6 +167,7 @@ var tokenFields = []field[subject]{
 	{"device_id", "Device", Text, func(s subject) any { return s.DeviceID }},
 	{"assigned", "Assigned", Moment, func(s subject) any { return s.AssignedAt }},
 	{"assigned_by", "Assigned by", Text, func(s subject) any { return s.AssignedBy }},
+	{"type", "Type", Text, func(s subject) any { return s.Type() }},
 	{"origin", "Origin", Text, func(s subject) any { return string(s.Origin) }},
 	{"created", "Created", Moment, func(s subject) any { return s.CreatedAt }},
 	{"lost", "Lost", Moment, func(s subject) any { return s.LostAt }},
@@ -189,6 +191,7 @@ var (
 		{Name: "distribution", About: "how far its delivery has come", Kind: Text, Values: distributions},
 		{Name: "assigned", About: "belongs to a user", Kind: YesNo},
 		{Name: "enabled", About: "may authenticate", Kind: YesNo},
+		{Name: "type", About: "an app, or a device of its own", Kind: Text, Values: []string{token.Software, token.Hardware}},
 		{Name: "expires_from", About: "the last valid day is this or a later one", Kind: Day},
 		{Name: "expires_before", About: "the last valid day is before this one", Kind: Day},
 	}
@@ -213,6 +216,10 @@ func (p *Plan) tokenQuery() TokenQuery {
 		q.Distribution = d
 	}
 	no, yes := false, true
+	if kind := p.text("type"); kind != "" {
+		hardware := kind == token.Hardware
+		q.Hardware = &hardware
+	}
 	switch p.text("state") {
 	case "unassigned":
 		q.Assigned = cmp.Or(q.Assigned, &no)

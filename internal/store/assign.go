@@ -85,7 +85,7 @@ func (db *DB) Candidates(ctx context.Context, serials []string) (map[string]toke
 	return found, err
 }
 
-// NextCandidates returns at most n tokens that are assigned to nobody, not lost and valid on the given day: those that expire
+// NextCandidates returns at most n software tokens that are assigned to nobody, not lost and valid on the given day: those that expire
 // first. Within a transaction it locks them, and passes over those that others have locked.
 func (db *DB) NextCandidates(ctx context.Context, n int, notBefore time.Time) ([]token.Candidate, error) {
 	lock := ""
@@ -93,7 +93,7 @@ func (db *DB) NextCandidates(ctx context.Context, n int, notBefore time.Time) ([
 		lock = db.locksFree()
 	}
 	within, args := db.andInScope(ctx, 2)
-	return list(ctx, db, scanCandidate, candidateSelect+"user_id IS NULL AND lost_at IS NULL AND effective_expiry >= $1"+within+
+	return list(ctx, db, scanCandidate, candidateSelect+"user_id IS NULL AND NOT hardware AND lost_at IS NULL AND effective_expiry >= $1"+within+
 		" ORDER BY effective_expiry, serial LIMIT $2"+lock, append([]any{notBefore.UnixMicro(), n}, args...)...)
 }
 

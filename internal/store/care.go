@@ -31,11 +31,11 @@ func (db *DB) LockTokens(ctx context.Context, serials []string) ([]token.Token, 
 }
 
 var donorSelect = [2]string{
-	"SELECT serial, effective_expiry FROM token WHERE user_id IS NULL AND lost_at IS NULL AND (effective_expiry, serial) > ($1, $2)",
+	"SELECT serial, effective_expiry FROM token WHERE user_id IS NULL AND NOT hardware AND lost_at IS NULL AND (effective_expiry, serial) > ($1, $2)",
 	" ORDER BY effective_expiry, serial LIMIT $3",
 }
 
-// Donors returns at most n unassigned tokens that are not lost, of those that come after one by last valid day and serial.
+// Donors returns at most n unassigned software tokens that are not lost, of those that come after one by last valid day and serial.
 // Within a transaction they are locked, and those that others have locked are passed over.
 func (db *DB) Donors(ctx context.Context, after token.Donor, n int) ([]token.Donor, error) {
 	lock := ""

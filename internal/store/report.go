@@ -25,6 +25,9 @@ func (db *DB) ReportTokens(ctx context.Context, q report.TokenQuery) ([]token.To
 	if q.Distribution != "" {
 		c.and("distribution = $%d", q.Distribution)
 	}
+	if q.Hardware != nil {
+		c.and("hardware = $%d", *q.Hardware)
+	}
 	if q.Enabled != nil {
 		c.and("enabled = $%d", *q.Enabled)
 	}

@@ -14,7 +14,7 @@ const (
 )
 
 // selectStatistics reads each tally once. Where a moment cuts a span in two, the part is counted through an index; what is rare is, too.
-const selectStatistics = `SELECT t.total, t.assigned, t.enabled, t.total - t.enabled, t.lost, t.replacement, t.replaced, t.over, t.unconfirmed,
+const selectStatistics = `SELECT t.total, m.hardware, t.assigned, t.enabled, t.total - t.enabled, t.lost, t.replacement, t.replaced, t.over, t.unconfirmed,
 	m.available, m.lasting, m.expired, m.expiring,
 	t.new_pin + m.old_pins + (SELECT COUNT(*) FROM token
 		WHERE pin_set_at IS NOT NULL AND pin_hash IS NOT NULL AND NOT pin_change AND pin_used AND user_id IS NOT NULL AND pin_set_at >= $6 AND pin_set_at <= $7),
@@ -36,7 +36,8 @@ FROM (SELECT
 	FROM token_tally) AS t,
 	(SELECT
 		CAST(COALESCE(SUM(CASE WHEN kind = 'free' AND span >= $2 THEN n END), 0) AS BIGINT) AS available,
-		CAST(COALESCE(SUM(CASE WHEN kind = 'free' AND span >= $3 THEN n END), 0) AS BIGINT) AS lasting,
+		CAST(COALESCE(SUM(CASE WHEN kind = 'free' AND span >= $3 THEN n WHEN kind = 'hardware free' AND span >= $3 THEN -n END), 0) AS BIGINT) AS lasting,
+		CAST(COALESCE(SUM(CASE WHEN kind IN ('hardware free', 'hardware held') THEN n END), 0) AS BIGINT) AS hardware,
 		CAST(COALESCE(SUM(CASE WHEN kind IN ('free', 'held') AND span < $2 THEN n END), 0) AS BIGINT) AS expired,
 		CAST(COALESCE(SUM(CASE WHEN kind IN ('free', 'held') AND span >= $2 AND span < $4 THEN n END), 0) AS BIGINT) AS expiring,
 		CAST(COALESCE(SUM(CASE WHEN kind = 'pin' AND span < $5 THEN n END), 0) AS BIGINT) AS old_pins,
@@ -44,13 +45,14 @@ FROM (SELECT
 	FROM moment_tally) AS m`
 
 // selectPart counts the tokens of a part of the deployment, by looking at each of them: %[1]s is the condition that they are in the scope.
-const selectPart = `SELECT t.total, t.assigned, t.enabled, t.total - t.enabled, t.lost, t.replacement, t.replaced, t.over, t.unconfirmed,
+const selectPart = `SELECT t.total, t.hardware, t.assigned, t.enabled, t.total - t.enabled, t.lost, t.replacement, t.replaced, t.over, t.unconfirmed,
 	t.available, t.lasting, t.expired, t.expiring, t.new_pin,
 	(SELECT COUNT(*) FROM token AS n JOIN token_generation AS g ON g.serial = n.serial WHERE %[1]s AND n.user_id IS NOT NULL AND g.state = 'current' AND g.bad_passcodes >= $6),
 	(SELECT COUNT(*) FROM user_account AS u JOIN user_guard AS g ON g.user_id = u.id WHERE %[1]s AND g.own_locked_at > $7),
 	(SELECT COUNT(*) FROM token AS n JOIN offer AS o ON o.serial = n.serial WHERE %[1]s AND o.state = 'open' AND o.expires_at > $8)
 FROM (SELECT
 		COUNT(*) AS total,
+		CAST(COALESCE(SUM(CASE WHEN hardware THEN 1 END), 0) AS BIGINT) AS hardware,
 		CAST(COALESCE(SUM(CASE WHEN user_id IS NOT NULL THEN 1 END), 0) AS BIGINT) AS assigned,
 		CAST(COALESCE(SUM(CASE WHEN enabled THEN 1 END), 0) AS BIGINT) AS enabled,
 		CAST(COALESCE(SUM(CASE WHEN lost_at IS NOT NULL THEN 1 END), 0) AS BIGINT) AS lost,
@@ -59,7 +61,7 @@ FROM (SELECT
 		CAST(COALESCE(SUM(CASE WHEN issue_count - issues_forgiven > $1 THEN 1 END), 0) AS BIGINT) AS over,
 		CAST(COALESCE(SUM(CASE WHEN distribution NOT IN ('not_distributed', 'confirmed') THEN 1 END), 0) AS BIGINT) AS unconfirmed,
 		CAST(COALESCE(SUM(CASE WHEN user_id IS NULL AND lost_at IS NULL AND effective_expiry >= $2 THEN 1 END), 0) AS BIGINT) AS available,
-		CAST(COALESCE(SUM(CASE WHEN user_id IS NULL AND lost_at IS NULL AND effective_expiry >= $3 THEN 1 END), 0) AS BIGINT) AS lasting,
+		CAST(COALESCE(SUM(CASE WHEN user_id IS NULL AND NOT hardware AND lost_at IS NULL AND effective_expiry >= $3 THEN 1 END), 0) AS BIGINT) AS lasting,
 		CAST(COALESCE(SUM(CASE WHEN effective_expiry < $2 THEN 1 END), 0) AS BIGINT) AS expired,
 		CAST(COALESCE(SUM(CASE WHEN effective_expiry >= $2 AND effective_expiry < $4 THEN 1 END), 0) AS BIGINT) AS expiring,
 		CAST(COALESCE(SUM(CASE WHEN user_id IS NOT NULL AND pin_used AND (pin_hash IS NULL OR pin_change OR pin_set_at <= $5) THEN 1 END), 0) AS BIGINT) AS new_pin
@@ -68,7 +70,7 @@ FROM (SELECT
 // Statistics counts what there is, in one look: of a limited scope by looking at each token, else from the tallies.
 func (db *DB) Statistics(ctx context.Context, q report.Question) (report.Statistics, error) {
 	scan := func(r row) (s report.Statistics, err error) {
-		err = r.Scan(&s.Total, &s.Assigned, &s.Enabled, &s.Disabled, &s.Lost, &s.Replacement, &s.Replaced, &s.OverLimit, &s.NeverConfirmed,
+		err = r.Scan(&s.Total, &s.Hardware, &s.Assigned, &s.Enabled, &s.Disabled, &s.Lost, &s.Replacement, &s.Replaced, &s.OverLimit, &s.NeverConfirmed,
 			&s.Available, &s.AvailableNext, &s.Expired, &s.Expiring, &s.NewPIN, &s.NextTokencode, &s.LockedUsers, &s.PendingActivations)
 		return s, err
 	}

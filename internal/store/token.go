@@ -15,13 +15,13 @@ import (
 const tokenColumns columns = "serial, origin, birth, expiry, effective_expiry, user_id, assigned_at, assigned_by, enabled, " +
 	"pin_hash, pin_length, pin_set_at, pending_until, last_number, tainted, distribution, profile, method, device_id, nickname, " +
 	"distributed_at, confirmed_at, issue_count, created_at, version, search, pin_change, pin_history, pin_serial, " +
-	"lost_at, emergency, replaces, replaced_by, issues_forgiven, extension_count, extended_by, pin_used, domain"
+	"lost_at, emergency, replaces, replaced_by, issues_forgiven, extension_count, extended_by, hardware, pin_used, domain"
 
 func tokenValues(t token.Token) []any {
 	return []any{t.Serial, t.Origin, micros(t.Birth), micros(t.Expiry), micros(t.EffectiveExpiry), orNull(t.UserID), micros(t.AssignedAt), t.AssignedBy, t.Enabled,
 		bytesOrNull(t.PIN.Hash), t.PIN.Length, micros(t.PIN.SetAt), micros(t.PendingUntil), t.LastNumber, t.Tainted, t.Distribution, orNull(t.Profile), t.Method, t.DeviceID, t.Nickname,
 		micros(t.DistributedAt), micros(t.ConfirmedAt), t.IssueCount, micros(t.CreatedAt), t.Version, searchText(t.Serial, t.UserID, t.Nickname),
-		t.PIN.MustChange, bytesOrNull(t.PIN.History), t.PIN.Serial, micros(t.LostAt), jsonOrNull[token.Emergency]{t.Emergency}, t.Replaces, t.ReplacedBy, t.IssuesForgiven, t.ExtensionCount, t.ExtendedBy,
+		t.PIN.MustChange, bytesOrNull(t.PIN.History), t.PIN.Serial, micros(t.LostAt), jsonOrNull[token.Emergency]{t.Emergency}, t.Replaces, t.ReplacedBy, t.IssuesForgiven, t.ExtensionCount, t.ExtendedBy, t.Hardware,
 		t.Current.Settings.PINType != device.NoPIN, t.Domain}
 }
 
@@ -61,7 +61,7 @@ func (x *tokenRow) scan(r row) error {
 	err := r.Scan(&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
 		&t.PIN.Hash, &t.PIN.Length, moment(&t.PIN.SetAt), moment(&t.PendingUntil), &t.LastNumber, &t.Tainted, &t.Distribution, orZero(&t.Profile), &t.Method, &t.DeviceID, &t.Nickname,
 		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &t.PIN.MustChange, &t.PIN.History, &t.PIN.Serial,
-		moment(&t.LostAt), fromJSON(&t.Emergency), &t.Replaces, &t.ReplacedBy, &t.IssuesForgiven, &t.ExtensionCount, &t.ExtendedBy, &t.Domain,
+		moment(&t.LostAt), fromJSON(&t.Emergency), &t.Replaces, &t.ReplacedBy, &t.IssuesForgiven, &t.ExtensionCount, &t.ExtendedBy, &t.Hardware, &t.Domain,
 		&g.Number, &x.state, &g.Sealed.KeyID, &g.Sealed.Blob, &g.Fingerprint, &g.Settings.Digits, &g.Settings.Interval, &g.Settings.PINType, moment(&g.MadeAt), &g.Delivered,
 		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &g.LastAgent, &accepted)
 	g.Accepted = string(accepted)
@@ -190,6 +190,9 @@ func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
 	if f.Enabled != nil {
 		c.and("enabled = $%d", *f.Enabled)
 	}
+	if f.Hardware != nil {
+		c.and("hardware = $%d", *f.Hardware)
+	}
 	if f.Distribution != "" {
 		c.and("distribution = $%d", f.Distribution)
 	}
@@ -197,7 +200,7 @@ func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
 		c.and("profile = $%d", f.Profile)
 	}
 	if f.Extendable != nil {
-		c.and("(distributed_at IS NOT NULL AND replaces = '' AND replaced_by = '' AND serial > '000000000025') = $%d", *f.Extendable)
+		c.and("(distributed_at IS NOT NULL AND replaces = '' AND replaced_by = '' AND NOT hardware AND serial > '000000000025') = $%d", *f.Extendable)
 	}
 	if !f.ExpiresBefore.IsZero() {
 		c.and("effective_expiry < $%d", micros(f.ExpiresBefore))
@@ -227,7 +230,7 @@ func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
 	return c
 }
 
-// NextToken returns and locks an unassigned token that is not lost and whose effective expiry is not before
+// NextToken returns and locks an unassigned software token that is not lost and whose effective expiry is not before
 // the given day: the one that expires first. [fault.NoToken] if there is none, or if others hold the rest.
 func (db *DB) NextToken(ctx context.Context, notBefore time.Time) (token.Token, error) {
 	lock := ""
@@ -236,7 +239,7 @@ func (db *DB) NextToken(ctx context.Context, notBefore time.Time) (token.Token, 
 	}
 	none := fault.New(fault.NoToken, "there is no unassigned token that is valid on %s", notBefore.Format(time.DateOnly))
 	within, args := db.andInScope(ctx, 1)
-	serial, err := one(ctx, db, none, text, "SELECT serial FROM token WHERE user_id IS NULL AND lost_at IS NULL AND effective_expiry >= $1"+within+
+	serial, err := one(ctx, db, none, text, "SELECT serial FROM token WHERE user_id IS NULL AND NOT hardware AND lost_at IS NULL AND effective_expiry >= $1"+within+
 		" ORDER BY effective_expiry, serial LIMIT 1"+lock, append([]any{notBefore.UnixMicro()}, args...)...)
 	if err != nil {
 		return token.Token{}, err
@@ -306,7 +309,7 @@ func (db *DB) eachGeneration(t token.Token, do func(g token.Generation, state st
 }
 
 func typedToken(c columns) fields {
-	return c.typed("boolean", "enabled, tainted, pin_change, pin_used", "bytea", "pin_hash, pin_history",
+	return c.typed("boolean", "enabled, tainted, pin_change, hardware, pin_used", "bytea", "pin_hash, pin_history",
 		"bigint", "birth, expiry, effective_expiry, assigned_at, pin_length, pin_set_at, pending_until, last_number, distributed_at, confirmed_at, "+
 			"issue_count, created_at, version, lost_at, issues_forgiven, extension_count")
 }

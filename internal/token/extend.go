@@ -58,6 +58,7 @@ type Donor struct {
 
 // The reasons why a token cannot be extended, in the details of [fault.NotExtendable].
 const (
+	IsHardware     = "hardware"
 	Undistributed  = "undistributed"
 	WithPartner    = "in_replacement"
 	Evaluation     = "evaluation"
@@ -69,6 +70,8 @@ const (
 // Extendable refuses a token whose lifetime cannot be extended, whatever the donor (section 11.3).
 func (t *Token) Extendable() error {
 	switch {
+	case t.Hardware:
+		return notExtendable(t, IsHardware, "is a hardware token, which ends by itself on its last day: replace it")
 	case t.DistributedAt.IsZero():
 		return notExtendable(t, Undistributed, "was not distributed: assign another one instead")
 	case t.InReplacement():
@@ -241,6 +244,8 @@ func (d *donors) takeChosen(c *crowd, t *Token, least time.Time) (Donor, error) 
 		return Donor{}, err
 	case o.UserID != "":
 		return Donor{}, fault.New(fault.TokenAssigned, "token %s belongs to %s: a donor belongs to nobody", o.Serial, o.UserID)
+	case o.Hardware:
+		return Donor{}, fault.New(fault.NoDonor, "token %s is a hardware token: it gives no lifetime", o.Serial)
 	case o.Lost():
 		return Donor{}, fault.New(fault.NoDonor, "token %s is lost: it gives no lifetime", o.Serial)
 	case o.EffectiveExpiry.Before(least):

@@ -18,6 +18,7 @@ type Filter struct {
 	Group         string // that the user is a member of
 	Domain        string // security domain that the token is in, or that is above its own
 	Assigned      *bool
+	Hardware      *bool // the type: true for hardware, false for software
 	Enabled       *bool
 	Distribution  Distribution
 	Profile       string
@@ -48,7 +49,7 @@ type Store interface {
 	TokenSerials(ctx context.Context, f Filter) ([]string, error)
 	// TokensOf lists the serials of the tokens of at most 1000 users that f lets pass, by user.
 	TokensOf(ctx context.Context, userIDs []string, f Filter) (map[string][]string, error)
-	// NextToken returns and locks an unassigned token whose effective expiry is not before
+	// NextToken returns and locks an unassigned software token whose effective expiry is not before
 	// the given day: the one that expires first. [fault.NoToken] if there is none.
 	NextToken(ctx context.Context, notBefore time.Time) (Token, error)
 	// LockTokens returns those of the tokens that there are, locked for change, in the order of serials.

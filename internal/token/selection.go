@@ -21,7 +21,7 @@ type Selection struct {
 func (f Filter) narrow() bool {
 	return f.UserID != "" || f.Group != "" || f.Domain != "" || f.Query != "" || f.Profile != "" || f.Distribution != "" || f.Assigned != nil || f.Enabled != nil ||
 		f.Unconfirmed || f.Issued || f.Waiting || f.NotMoved != "" || !f.ExpiresBefore.IsZero() ||
-		f.Extendable != nil || f.Tag != "" || f.Attribute != ""
+		f.Extendable != nil || f.Hardware != nil || f.Tag != "" || f.Attribute != ""
 }
 
 const (

@@ -118,12 +118,14 @@ func (p PIN) IsSet() bool { return len(p.Hash) > 0 }
 // Cleared is no PIN, with the history of the one that was.
 func (p PIN) Cleared() PIN { return PIN{History: p.History, Serial: p.Serial} }
 
-// A Token is the server's record of one software token. Times are UTC; dates
+// A Token is the server's record of one token. Times are UTC; dates
 // are their 00:00, and expiry dates are the last valid day.
 type Token struct {
 	Serial string // 12 digits
 	Origin Origin
-	Birth  time.Time // first valid day; zero if not said
+	// Hardware says that the token is a device of its own, with its seed inside: it is not distributed, redistributed or extended.
+	Hardware bool
+	Birth    time.Time // first valid day; zero if not said
 	// Expiry is the last valid day that the device knows; EffectiveExpiry is the server's.
 	Expiry, EffectiveExpiry time.Time
 
@@ -170,6 +172,20 @@ type Token struct {
 	Version   int // grows with every change
 }
 
+// The types of tokens (section 2), as they are named.
+const (
+	Software = "software"
+	Hardware = "hardware"
+)
+
+// Type is the type of the token, by its name.
+func (t *Token) Type() string {
+	if t.Hardware {
+		return Hardware
+	}
+	return Software
+}
+
 // PINSerial is the serial that the hashes of the token's PINs are bound to.
 func (t *Token) PINSerial() string { return cmp.Or(t.PIN.Serial, t.Serial) }
 
@@ -205,7 +221,7 @@ func (t *Token) Assign(userID, by string, now time.Time) error {
 }
 
 // Unassign takes the token from its user. A seed that was delivered is
-// tainted: the next distribution replaces it. One that is lost stays so. The caller revokes activation codes.
+// tainted: the next distribution replaces it; a hardware token shows its seed to nobody. One that is lost stays so. The caller revokes activation codes.
 func (t *Token) Unassign() error {
 	if t.UserID == "" {
 		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody", t.Serial)
@@ -213,7 +229,7 @@ func (t *Token) Unassign() error {
 	t.UserID, t.AssignedAt, t.AssignedBy = "", time.Time{}, ""
 	t.Enabled, t.PIN, t.Emergency = false, PIN{}, nil
 	t.Replaces, t.ReplacedBy = "", ""
-	t.Tainted = t.Tainted || t.Current.Delivered || t.Pending != nil
+	t.Tainted = t.Tainted || !t.Hardware && (t.Current.Delivered || t.Pending != nil)
 	if t.Pending != nil { // what was handed out last is what the former user may hold
 		t.SwitchOver()
 	}

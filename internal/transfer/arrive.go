@@ -192,7 +192,7 @@ func (a *arrival) unpack(ctx context.Context, c *carried) (token.Token, error) {
 	}
 	g.Delivered, g.LastInterval, g.Offset = c.Delivered, c.LastInterval, c.Offset
 	t := token.Token{
-		Serial: c.Serial, Origin: c.Origin, Birth: c.Birth, Expiry: c.Expiry, EffectiveExpiry: c.Effective,
+		Serial: c.Serial, Origin: c.Origin, Hardware: c.Hardware, Birth: c.Birth, Expiry: c.Expiry, EffectiveExpiry: c.Effective,
 		Current: g, LastNumber: g.Number, Tainted: c.Tainted, LostAt: c.LostAt, IssueCount: c.Issues,
 		Distribution: token.NotDistributed, CreatedAt: a.now, Version: 1,
 	}

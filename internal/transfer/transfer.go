@@ -131,6 +131,7 @@ type line struct {
 type carried struct {
 	Serial     string         `json:"serial"`
 	Origin     token.Origin   `json:"origin"`
+	Hardware   bool           `json:"hardware,omitempty"`
 	Seed       []byte         `json:"seed"`
 	Generation int            `json:"generation"`
 	Digits     int            `json:"digits"`

@@ -207,6 +207,11 @@ func TestTransferWithUsers(t *testing.T) {
 		from.profile(t, nil)
 		to.profile(t, func(p *profile.Profile) { p.Notes = "words do not matter" })
 		from.distribute(t, serials[0])
+		hardware := from.get(t, serials[1])
+		hardware.Hardware = true
+		if err := from.db.SaveToken(t.Context(), hardware); err != nil {
+			t.Fatal(err)
+		}
 		to.user(t, "bob")
 		before := from.get(t, serials[0])
 		file := sent(t, from, to, true, serials[0], serials[1], serials[2], serials[0])
@@ -237,7 +242,7 @@ func TestTransferWithUsers(t *testing.T) {
 		if u, err := to.Users.Get(t.Context(), "alice"); err != nil || u.Mail != "alice@example.com" {
 			t.Errorf("user %+v, %v", u, err)
 		}
-		if b, c := to.get(t, serials[1]), to.get(t, serials[2]); b.UserID != "bob" || c.UserID != "" || c.Enabled {
+		if b, c := to.get(t, serials[1]), to.get(t, serials[2]); b.UserID != "bob" || !b.Hardware || a.Hardware || c.UserID != "" || c.Enabled {
 			t.Errorf("arrived %+v, %+v", b, c)
 		}
 		// Again: what is here stays.

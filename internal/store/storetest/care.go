@@ -145,6 +145,15 @@ func codes(outcomes []token.Outcome) (all []fault.Code) {
 	return all
 }
 
+// reasonOf is why a token cannot be extended.
+func reasonOf(err error) any {
+	var refusal *fault.Error
+	if !errors.As(err, &refusal) {
+		return nil
+	}
+	return refusal.Details["reason"]
+}
+
 func extensions(t *testing.T, s fixture) {
 	ctx, r := t.Context(), registry(s)
 	s.addUser(t, "alice")
@@ -158,15 +167,20 @@ func extensions(t *testing.T, s fixture) {
 	ok(t, evaluation.Assign("alice", "test", start))
 	evaluation.DistributedAt = start
 	s.add(t, evaluation)
+	hardware, device := s.spare(t, 207, 700), s.issued(t, 104, 20)
+	for _, serial := range []string{hardware, device.Serial} {
+		s.change(t, serial, func(r *token.Token) { r.Hardware = true })
+	}
 	kept := made(301)
 	ok(t, kept.Assign("alice", "test", start))
 	s.add(t, kept)
 
 	// Each consumes the record that ends first of those that last longer, whatever the order in which they are named.
-	serials := []string{late.Serial, soon.Serial, evaluation.Serial, kept.Serial, made(999).Serial, over.Serial, soon.Serial}
+	serials := []string{late.Serial, soon.Serial, evaluation.Serial, kept.Serial, made(999).Serial, over.Serial, soon.Serial, device.Serial}
 	outcomes, all, err := r.Extend(ctx, serials, token.Extension{Donors: true})
 	ok(t, err)
-	same(t, codes(outcomes), []fault.Code{fault.NoDonor, "", fault.NotExtendable, fault.NotExtendable, fault.TokenNotFound, "", ""})
+	same(t, codes(outcomes), []fault.Code{fault.NoDonor, "", fault.NotExtendable, fault.NotExtendable, fault.TokenNotFound, "", "", fault.NotExtendable})
+	same(t, reasonOf(outcomes[7].Err), "hardware")
 	same(t, outcomes[1].Note, "2026-01-22 -> 2026-04-12, donor "+second)
 	same(t, outcomes[5].Note, "2025-12-23 -> 2026-01-12, donor "+first)
 	same(t, len(all), 2)
@@ -186,7 +200,7 @@ func extensions(t *testing.T, s fixture) {
 	_, _, err = r.Extend(ctx, []string{soon.Serial, late.Serial}, token.Extension{Donor: third})
 	refused(t, err, fault.Invalid)
 	for donor, code := range map[string]fault.Code{
-		third: fault.DonorEarlier, kept.Serial: fault.TokenAssigned, lost.Serial: fault.NoDonor, made(998).Serial: fault.TokenNotFound, soon.Serial: fault.TokenAssigned,
+		third: fault.DonorEarlier, kept.Serial: fault.TokenAssigned, lost.Serial: fault.NoDonor, hardware: fault.NoDonor, made(998).Serial: fault.TokenNotFound, soon.Serial: fault.TokenAssigned,
 	} {
 		outcomes, _, err = r.Extend(ctx, []string{soon.Serial}, token.Extension{Donor: donor})
 		ok(t, err)

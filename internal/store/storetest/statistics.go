@@ -109,9 +109,10 @@ func (s fixture) recount(t *testing.T, ctx context.Context, now time.Time, p pol
 		ok(t, err)
 		free := !assigned && !r.Lost()
 		count(&c.Total, true)
+		count(&c.Hardware, r.Hardware)
 		count(&c.Assigned, assigned)
 		count(&c.Available, free && !expired)
-		count(&c.AvailableNext, free && !r.EffectiveExpiry.Before(now.AddDate(0, 0, p.Settings.MinDaysLeft)))
+		count(&c.AvailableNext, free && !r.Hardware && !r.EffectiveExpiry.Before(now.AddDate(0, 0, p.Settings.MinDaysLeft)))
 		count(&c.Expired, expired)
 		count(&c.Expiring, !expired && r.ExpiredAt(now.AddDate(0, 0, days)))
 		count(&c.Enabled, r.Enabled)
@@ -154,6 +155,7 @@ func (l *life) step(ctx context.Context) error {
 		r := made(l.first + l.made%30)
 		l.made++
 		r.EffectiveExpiry = day(l.r.IntN(100) - 20)
+		r.Hardware = l.r.IntN(3) == 0
 		r.Domain = []string{"", "north"}[l.r.IntN(2)]
 		r.Current.Settings.PINType = []device.PINType{device.PINPad, device.Fob, device.NoPIN}[l.r.IntN(3)]
 		err := l.AddToken(ctx, r)
@@ -261,6 +263,7 @@ func (l *life) change(r *token.Token) {
 	case 10:
 		r.SwitchOver()
 		r.EffectiveExpiry = r.EffectiveExpiry.AddDate(0, 0, l.r.IntN(40))
+		r.Hardware = l.r.IntN(3) == 0 // by an import that overwrites
 		r.Replaces, r.ReplacedBy = "", r.Serial
 	}
 }

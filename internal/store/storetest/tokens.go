@@ -92,6 +92,7 @@ func drawToken(t *rapid.T, n int) token.Token {
 		return true
 	})
 	r.AssignedBy, r.DeviceID, r.Nickname = texts.Draw(t, "by"), texts.Draw(t, "device"), texts.Draw(t, "nickname")
+	r.Hardware = rapid.Bool().Draw(t, "hardware")
 	r.Enabled, r.Tainted = rapid.Bool().Draw(t, "enabled"), rapid.Bool().Draw(t, "tainted")
 	if rapid.Bool().Draw(t, "has PIN") {
 		r.PIN = token.PIN{Hash: rapid.SliceOfN(rapid.Byte(), 1, 32).Draw(t, "PIN hash"), Length: 4, SetAt: start}
@@ -123,7 +124,7 @@ func tokensAreSelected(t *testing.T, s fixture) {
 	for n, change := range []func(*token.Token){
 		func(*token.Token) {},
 		func(r *token.Token) { r.UserID, r.Enabled = "alice", true },
-		func(r *token.Token) { r.UserID, r.Nickname = "Bób%", "My_Phone" },
+		func(r *token.Token) { r.UserID, r.Nickname, r.Hardware = "Bób%", "My_Phone", true },
 		func(r *token.Token) {
 			r.UserID, r.Distribution, r.Profile, r.IssueCount, r.PendingUntil = "alice", token.Issued, "phones", 2, day(3)
 		},
@@ -147,6 +148,8 @@ func tokensAreSelected(t *testing.T, s fixture) {
 		"unassigned":    {token.Filter{Assigned: &no}, "04"},
 		"enabled":       {token.Filter{Enabled: &yes}, "1"},
 		"disabled":      {token.Filter{Enabled: &no}, "0234"},
+		"hardware":      {token.Filter{Hardware: &yes}, "2"},
+		"software":      {token.Filter{Hardware: &no}, "0134"},
 		"distribution":  {token.Filter{Distribution: token.Issued}, "3"},
 		"profile":       {token.Filter{Profile: "phones"}, "3"},
 		"expires":       {token.Filter{ExpiresBefore: day(11)}, "4"},
@@ -198,7 +201,7 @@ func tokensAreSelected(t *testing.T, s fixture) {
 
 func nextToken(t *testing.T, s fixture) {
 	s.addUser(t, "alice")
-	for n, days := range []int{30, 20, 10, 5, 5} {
+	for n, days := range []int{30, 20, 10, 5, 5, 4} {
 		r := made(n)
 		r.EffectiveExpiry = day(days)
 		switch n {
@@ -206,6 +209,8 @@ func nextToken(t *testing.T, s fixture) {
 			r.UserID = "alice"
 		case 3:
 			r.LostAt = start
+		case 5:
+			r.Hardware = true
 		}
 		s.add(t, r)
 	}
@@ -213,7 +218,11 @@ func nextToken(t *testing.T, s fixture) {
 		r, err := s.NextToken(t.Context(), day(c.days))
 		same(t, must(t, r, err).Serial, made(c.want).Serial)
 	}
-	_, err := s.NextToken(t.Context(), day(31))
+	next, err := s.NextCandidates(t.Context(), 9, day(0))
+	same(t, len(must(t, next, err)), 3)
+	donors, err := s.Donors(t.Context(), token.Donor{Until: day(0)}, 9)
+	same(t, must(t, donors, err)[0], token.Donor{Serial: made(4).Serial, Until: day(5)})
+	_, err = s.NextToken(t.Context(), day(31))
 	refused(t, err, fault.NoToken)
 }
 
