@@ -31,8 +31,10 @@ import (
 	"io"
 	"maps"
 	"mime"
+	"mime/multipart"
 	"net"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -112,11 +114,12 @@ type call struct {
 	method  string
 	path    string // escaped
 	query   url.Values
-	body    any  // sent as JSON, unless nil
-	version int  // for If-Match, unless 0
-	once    bool // with an idempotency key, which makes it safe to send again
-	again   bool // it is safe to send again by itself
-	result  any  // what the answer's JSON is read into, *[]byte for the answer as it is, an io.Writer for a long one, nil for none
+	body    any       // sent as JSON, unless nil
+	file    io.Reader // sent after the body, as it is read; nil for none
+	version int       // for If-Match, unless 0
+	once    bool      // with an idempotency key, which makes it safe to send again
+	again   bool      // it is safe to send again by itself
+	result  any       // what the answer's JSON is read into, *[]byte for the answer as it is, an io.Writer for a long one, nil for none
 }
 
 // Bounds of a call.
@@ -180,13 +183,21 @@ func (c *Client) try(ctx context.Context, w call, body []byte, key string) error
 	if len(parameters) > 0 {
 		address += "?" + parameters.Encode()
 	}
-	r, err := http.NewRequestWithContext(ctx, w.method, address, bytes.NewReader(body))
+	var content io.Reader = bytes.NewReader(body)
+	kind := "application/json"
+	if w.file != nil {
+		var err error
+		if kind, content, err = form(body, w.file); err != nil {
+			return err
+		}
+	}
+	r, err := http.NewRequestWithContext(ctx, w.method, address, content)
 	if err != nil {
 		return err
 	}
 	c.authorize(r)
 	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Type", kind)
 	}
 	if key != "" {
 		r.Header.Set("Idempotency-Key", key)
@@ -220,6 +231,27 @@ func (c *Client) try(ctx context.Context, w call, body []byte, key string) error
 		return errors.New("the server's answer is too large")
 	}
 	return w.read(answer, data)
+}
+
+// form is a body with a file, which is read as it is sent.
+func form(order []byte, file io.Reader) (contentType string, body io.Reader, err error) {
+	var head, tail bytes.Buffer
+	parts := multipart.NewWriter(&head)
+	part, err := parts.CreatePart(textproto.MIMEHeader{
+		"Content-Disposition": {`form-data; name="order"`}, "Content-Type": {"application/json"},
+	})
+	if err == nil {
+		_, err = part.Write(order)
+	}
+	if err == nil {
+		_, err = parts.CreateFormFile("file", "file")
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	end := multipart.NewWriter(&tail)
+	err = errors.Join(end.SetBoundary(parts.Boundary()), end.Close())
+	return parts.FormDataContentType(), io.MultiReader(&head, file, &tail), err
 }
 
 // read takes an answer apart.

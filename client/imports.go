@@ -2,13 +2,13 @@ package client
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 )
 
-// An Import is a file of token records that is taken in as a job.
+// An Import says how a file of token records is taken in as a job.
 type Import struct {
-	File       []byte            `json:"file"`
 	Format     string            `json:"format,omitempty"` // sdtid (the default) or csv
 	Password   Secret            `json:"password,omitempty"`
 	Mapping    map[string]string `json:"mapping,omitempty"`    // of a CSV file: from field to column, or to = and a value for all records
@@ -30,12 +30,12 @@ type TokenCreation struct {
 }
 
 // importPatience is how long the answer to an import may take: the server reads the whole file before it answers.
-const importPatience = 10 * time.Minute
+const importPatience = time.Hour
 
-// StartImport starts the job that takes a file in. The server has checked the whole file when it returns.
-func (c *Client) StartImport(ctx context.Context, in Import) (Job, error) {
+// StartImport starts the job that takes a file in, which is sent as it is read. The server has checked the whole file when it returns.
+func (c *Client) StartImport(ctx context.Context, in Import, file io.Reader) (Job, error) {
 	var j Job
-	err := c.patient(importPatience).do(ctx, call{method: http.MethodPost, path: path("imports"), body: in, result: &j})
+	err := c.patient(importPatience).do(ctx, call{method: http.MethodPost, path: path("imports"), body: in, file: file, result: &j})
 	return j, err
 }
 

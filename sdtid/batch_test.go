@@ -1,14 +1,33 @@
 package sdtid
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
-// Read is Parse and Open, of one token at a time.
+// readAll reads a file with [Check].
+func readAll(data []byte, password string) ([]Token, error) {
+	c, err := Check(func() (io.Reader, error) { return iotest.HalfReader(bytes.NewReader(data)), nil }, password)
+	if err != nil {
+		return nil, err
+	}
+	var tokens []Token
+	for t, err := range c.Tokens() {
+		if err != nil {
+			return nil, err
+		}
+		tokens = append(tokens, t)
+	}
+	return tokens, nil
+}
+
+// Check is Parse and Open, of one token at a time.
 func agree(t *testing.T, data []byte, password string) {
 	t.Helper()
 	var want []Token
@@ -16,21 +35,21 @@ func agree(t *testing.T, data []byte, password string) {
 	if wantErr == nil {
 		want, wantErr = file.Open(password)
 	}
-	got, err := Read(data, password)
+	got, err := readAll(data, password)
 	if errors.Is(wantErr, ErrTooLarge) {
-		return // Read takes more
+		return // Check takes more
 	}
 	for _, kind := range []error{ErrFormat, ErrAlgorithm, ErrPasswordRequired, ErrWrongPassword, ErrModified} {
 		if errors.Is(err, kind) != errors.Is(wantErr, kind) {
-			t.Fatalf("Read: %v; Parse and Open: %v", err, wantErr)
+			t.Fatalf("Check: %v; Parse and Open: %v", err, wantErr)
 		}
 	}
 	if (err == nil) != (wantErr == nil) || !reflect.DeepEqual(got, want) {
-		t.Fatalf("Read: %v, %v; Parse and Open: %v, %v", show(got), err, show(want), wantErr)
+		t.Fatalf("Check: %v, %v; Parse and Open: %v, %v", show(got), err, show(want), wantErr)
 	}
 }
 
-func TestReadAgreesWithOpen(t *testing.T) {
+func TestCheckAgreesWithOpen(t *testing.T) {
 	for _, v := range vectors(t) {
 		for _, password := range []string{v.Password, "", "wrong"} {
 			agree(t, []byte(v.XML), password)
@@ -41,7 +60,7 @@ func TestReadAgreesWithOpen(t *testing.T) {
 	}
 }
 
-func FuzzRead(f *testing.F) {
+func FuzzCheck(f *testing.F) {
 	for _, v := range vectors(f) {
 		f.Add([]byte(v.XML), v.Password)
 	}
@@ -52,7 +71,7 @@ func FuzzRead(f *testing.F) {
 }
 
 // A hundred thousand tokens are more than Parse takes.
-func TestReadMany(t *testing.T) {
+func TestCheckMany(t *testing.T) {
 	n := 100_000
 	if testing.Short() {
 		n = 2000
@@ -66,13 +85,54 @@ func TestReadMany(t *testing.T) {
 	}
 	data := encode(t, b)
 	begin := time.Now()
-	tokens, err := Read(data, b.Password)
+	tokens, err := readAll(data, b.Password)
 	if err != nil || len(tokens) != n || tokens[n-1].Serial != fmt.Sprintf("%012d", n-1) || string(tokens[n-1].Seed) != fmt.Sprintf("%016d", n-1) {
 		t.Fatalf("%d tokens, %v", len(tokens), err)
 	}
 	t.Logf("%d tokens, %d bytes, in %v", n, len(data), time.Since(begin))
 	data[len(data)/2] ^= 1
-	if _, err := Read(data, b.Password); !errors.Is(err, ErrModified) && !errors.Is(err, ErrFormat) {
+	if _, err := readAll(data, b.Password); !errors.Is(err, ErrModified) && !errors.Is(err, ErrFormat) {
 		t.Errorf("a changed file: %v", err)
+	}
+}
+
+// A file that cannot be read is no broken file, and one that is changed between the two readings gives no more tokens.
+func TestCheckReadsTwice(t *testing.T) {
+	data := encode(t, Batch{Tokens: thousand()[:3], Password: "open sesame"})
+	lost := errors.New("the disk is gone")
+	for after := range 3 { // readings that go well: the header, the check, the tokens
+		reading := 0
+		c, err := Check(func() (io.Reader, error) {
+			if reading++; reading > after {
+				return iotest.TimeoutReader(iotest.ErrReader(lost)), nil
+			}
+			return bytes.NewReader(data), nil
+		}, "open sesame")
+		if err == nil {
+			for _, e := range c.Tokens() {
+				err = errors.Join(err, e)
+			}
+		}
+		if !errors.Is(err, lost) || errors.Is(err, ErrFormat) {
+			t.Errorf("lost after %d readings: %v", after, err)
+		}
+	}
+	changed := bytes.Clone(data)
+	at := bytes.Index(changed, []byte("000000000001"))
+	changed[at+11] = '9'
+	file := data
+	c, err := Check(func() (io.Reader, error) { return bytes.NewReader(file), nil }, "open sesame")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = changed
+	n := 0
+	for _, err = range c.Tokens() {
+		if err == nil {
+			n++
+		}
+	}
+	if n != 1 || !errors.Is(err, ErrModified) {
+		t.Errorf("%d tokens of a file that was changed, then %v", n, err)
 	}
 }

@@ -1,6 +1,7 @@
 package sdtid
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/xml"
@@ -35,7 +36,7 @@ func Parse(data []byte) (*File, error) {
 		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(data), MaxSize)
 	}
 	doc := &document{}
-	if err := doc.read(data); err != nil {
+	if err := doc.read(bytes.NewReader(data)); err != nil {
 		return nil, err
 	}
 	if doc.header.name == "" || len(doc.tokens) == 0 || !doc.trailer {
@@ -97,21 +98,22 @@ type document struct {
 	each func(*element) error // takes each token in place of tokens; nil to gather them
 }
 
-// read reads the document in data.
-func (d *document) read(data []byte) error {
-	start := bytes.Index(data, []byte("<?xml "))
-	if start < 0 {
-		return malformed("no XML declaration")
+// read reads the document in a file.
+func (d *document) read(file io.Reader) error {
+	in := &bounded{Reader: bufio.NewReader(file)}
+	if err := in.declaration(); err != nil {
+		return err
 	}
-	in := &bounded{Reader: bytes.NewReader(data[start:])}
 	decoder := xml.NewDecoder(in)
 	for {
 		in.left = maxMarkup
 		token, err := decoder.Token()
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
+		case in.failed != nil:
+			return in.failed
+		case err != nil:
 			return notWellFormed(err, decoder)
 		}
 		switch token := token.(type) {
@@ -189,15 +191,39 @@ func notWellFormed(err error, d *xml.Decoder) error {
 // bounded stops the XML decoder, which has no limits of its own, in a tag or
 // text that takes more than left bytes.
 type bounded struct {
-	*bytes.Reader
-	left int
+	*bufio.Reader
+	left   int
+	failed error // of the file, which is no fault of the XML
 }
 
 func (b *bounded) ReadByte() (byte, error) {
 	if b.left--; b.left < 0 {
 		return 0, fmt.Errorf("%w: more than %d bytes in one tag or text", ErrTooLarge, maxMarkup)
 	}
-	return b.Reader.ReadByte()
+	c, err := b.Reader.ReadByte()
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.failed = err
+	}
+	return c, err
+}
+
+// declaration goes on to the XML declaration.
+func (b *bounded) declaration() error {
+	const begin = "<?xml "
+	for {
+		next, err := b.Peek(len(begin))
+		switch {
+		case errors.Is(err, io.EOF):
+			return malformed("no XML declaration")
+		case err != nil:
+			return err
+		case string(next) == begin:
+			return nil
+		}
+		if _, err := b.Discard(1); err != nil {
+			return err
+		}
+	}
 }
 
 // fields returns the text of the elements below e by name. Where a name occurs

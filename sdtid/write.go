@@ -48,6 +48,9 @@ type Batch struct {
 // Format prints how many tokens there are, never the password.
 func (b Batch) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "batch of %d tokens", len(b.Tokens)) }
 
+// MaxBatch is the largest file that [Encode] makes, in memory: some 150,000 tokens.
+const MaxBatch = 96 << 20 // bytes
+
 // Encode writes a token file (section 10). The header has the settings of the
 // first token; other tokens override what is different with them. The same
 // batch and the same random bytes give the same file.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -77,8 +79,8 @@ func (p *program) startedJob(r run, j client.Job, wait bool) error {
 	return p.result(map[string]string{"job": j.Job}, "started job %s: 'tallystick job watch %[1]s' follows it", j.Job)
 }
 
-// maxFile is the largest file of records that is sent.
-const maxFile = 96 << 20
+// smallFile is the largest file that is taken in at once.
+const smallFile = 16 << 20 // bytes
 
 func (p *program) tokenImport() *cobra.Command {
 	var in client.Import
@@ -106,11 +108,11 @@ one, and CSV, it is a job that reports on each record; what is here already stay
 		if err := cli.OnlyOneStdin(r.args[0], password); err != nil {
 			return err
 		}
-		var err error
-		if in.File, err = p.readFile(r.args[0]); err != nil {
+		file, done, err := p.open(r.args[0])
+		if err != nil {
 			return err
 		}
-		defer clear(in.File)
+		defer done()
 		secret, err := password.Value()
 		if err != nil {
 			return err
@@ -120,19 +122,27 @@ one, and CSV, it is a job that reports on each record; what is here already stay
 			in.Format = "csv"
 		}
 		if asked := in.Type != "" || in.Duplicates != "" || in.Name != "" || in.DryRun || wait || in.Format == "csv" || in.Domain != ""; !asked {
-			err := p.importFew(r, in)
-			if refused := new(client.Error); !errors.As(err, &refused) || refused.Code != string(fault.TooLarge) {
+			small, err := io.ReadAll(io.LimitReader(file, smallFile+1))
+			if err != nil {
 				return err
 			}
+			defer clear(small)
+			if len(small) <= smallFile {
+				err := p.importFew(r, client.TokenFile{File: small, Password: in.Password})
+				if refused := new(client.Error); !errors.As(err, &refused) || refused.Code != string(fault.TooLarge) {
+					return err
+				}
+			}
+			file = io.MultiReader(bytes.NewReader(small), file)
 		}
-		return p.importMany(r, in, wait)
+		return p.importMany(r, in, file, wait)
 	})
 	return cmd
 }
 
 // importFew imports a file at once.
-func (p *program) importFew(r run, in client.Import) error {
-	done, err := r.server.ImportTokens(r.ctx, client.TokenFile{File: in.File, Password: in.Password})
+func (p *program) importFew(r run, in client.TokenFile) error {
+	done, err := r.server.ImportTokens(r.ctx, in)
 	if err != nil {
 		return err
 	}
@@ -140,8 +150,8 @@ func (p *program) importFew(r run, in client.Import) error {
 }
 
 // importMany imports a file as a job.
-func (p *program) importMany(r run, in client.Import, wait bool) error {
-	j, err := r.server.StartImport(r.ctx, in)
+func (p *program) importMany(r run, in client.Import, file io.Reader, wait bool) error {
+	j, err := r.server.StartImport(r.ctx, in, file)
 	if err != nil || !wait {
 		if err == nil {
 			err = p.startedJob(r, j, false)

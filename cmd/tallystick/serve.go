@@ -19,6 +19,7 @@ const garbagePercent = 400
 func (p *program) serveCommand() *cobra.Command {
 	var c server.Config
 	var level string
+	var uploads int64
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Start the server; it ends at SIGTERM or ctrl-c",
@@ -49,6 +50,7 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 	f.StringVar(&c.ACMEMail, "acme-mail", "", "`address` of the ACME account")
 	f.StringVar(&c.ACMEDirectory, "acme-directory", "", "`URL` of the ACME directory (default Let's Encrypt)")
 	f.StringVar(&c.Service, "service-name", "Tallystick", "`name` under which apps show the issuer of tokens")
+	f.Int64Var(&uploads, "upload-limit", 1024, "largest `MiB` of a file of records, or of another deployment's tokens")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var lv slog.Level
@@ -58,6 +60,10 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 		if os.Getenv("GOGC") == "" {
 			debug.SetGCPercent(garbagePercent)
 		}
+		if uploads < 1 || uploads > 1<<30 {
+			return cli.Usagef("--upload-limit is a number of MiB, 1 or more")
+		}
+		c.UploadLimit = uploads << 20
 		c.Data = p.dataFolder()
 		if c.Database == "" {
 			c.Database = os.Getenv("TALLYSTICK_DATABASE")

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -24,13 +26,26 @@ func (p *program) tokenCommands() *cobra.Command {
 		p.tokenResetIssueCount(), p.tokenEdit(), p.tokenDelete())
 }
 
-// readFile reads a token file, or standard input for "-".
-func (p *program) readFile(name string) ([]byte, error) {
-	data, err := p.readUpTo(name, maxFile)
-	if err == nil && len(data) == 0 {
-		err = fault.New(fault.ImportFormat, "%s is empty", name)
+// open opens a file that is not empty, or standard input for "-", to be read as it is sent. done closes it.
+func (p *program) open(name string) (file io.Reader, done func(), err error) {
+	var in io.Reader = p.In
+	done = func() {}
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, done, err
+		}
+		in, done = f, func() { f.Close() }
 	}
-	return data, err
+	text := bufio.NewReaderSize(in, 64<<10)
+	if _, err := text.Peek(1); err != nil {
+		done()
+		if errors.Is(err, io.EOF) {
+			err = fault.New(fault.ImportFormat, "%s is empty", name)
+		}
+		return nil, done, err
+	}
+	return text, done, nil
 }
 
 // readUpTo reads a file of so many bytes at most, or standard input for "-".

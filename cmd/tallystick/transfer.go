@@ -18,13 +18,19 @@ func (p *program) transferCommands() *cobra.Command {
 }
 
 func (p *program) transferKey() *cobra.Command {
-	return p.command("key", "Show the public key that tokens for this deployment are sealed to", 0, func(r run) error {
+	var signer bool
+	cmd := p.command("key", "Show the public key that tokens for this deployment are sealed to", 0, func(r run) error {
 		key, err := r.server.TransferKey(r.ctx)
 		if err != nil {
 			return err
 		}
+		if signer {
+			return p.result(key, "%s", key.SignerKey)
+		}
 		return p.result(key, "%s", key.PublicKey)
 	})
+	cmd.Flags().BoolVar(&signer, "signer", false, "show the key that tokens from this deployment are signed with instead: for 'transfer import --from' at the target")
+	return cmd
 }
 
 func (p *program) transferExport() *cobra.Command {
@@ -81,9 +87,9 @@ enabled in both deployments, each of them accepts its codes: --then disable stop
 	return cmd
 }
 
-// publicKey is a key that was given, or that a file holds.
+// publicKey is a key that was given, or that a file holds; "" for none.
 func (p *program) publicKey(key string) (string, error) {
-	if strings.HasPrefix(key, "age1") {
+	if key == "" || strings.HasPrefix(key, "age1") || strings.HasPrefix(key, "tallystick-signer:") {
 		return key, nil
 	}
 	text, err := os.ReadFile(key)
@@ -113,17 +119,27 @@ func (p *program) transferImport() *cobra.Command {
 	var f client.TransferFile
 	var wait bool
 	cmd := p.command("import FILE", "Take in tokens that another deployment has exported to this one's key", 1, nil)
+	cmd.Long = `Take in tokens that another deployment has exported to this one's key.
+
+Every file is signed. --from names who must have made it, by the key that 'tallystick transfer key --signer' shows there: have it told on
+another way than the file came. Without it anybody may have made the file; the audit log has the key in each case.`
 	s := cmd.Flags()
+	s.StringVar(&f.From, "from", "", "signer `key` of the deployment that must have made the file, or a file that holds it")
 	s.StringVar(&f.Name, "name", "", "`name` of the job")
 	s.BoolVar(&f.DryRun, "dry-run", false, "change nothing, and see what would become of each token")
 	s.BoolVar(&wait, "wait", false, "follow the job to its end")
 	domainFlag(cmd, &f.Domain)
 	p.does(cmd, func(r run) error {
 		var err error
-		if f.File, err = p.readFile(r.args[0]); err != nil {
+		if f.From, err = p.publicKey(f.From); err != nil {
 			return err
 		}
-		j, err := r.server.ReceiveTokens(r.ctx, f)
+		file, done, err := p.open(r.args[0])
+		if err != nil {
+			return err
+		}
+		defer done()
+		j, err := r.server.ReceiveTokens(r.ctx, f, file)
 		if err != nil {
 			return err
 		}

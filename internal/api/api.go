@@ -86,6 +86,8 @@ type Config struct {
 	Keyring       *seed.Keyring
 	Log           *audit.Log
 	VerifierKey   string // of the audit log's checkpoints
+	Spool         string // folder where files are kept, sealed and without a name, while they are read
+	UploadLimit   int64  // of one such file, bytes
 	Store         Store
 	Now           func() time.Time
 	Logger        *slog.Logger

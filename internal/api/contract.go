@@ -42,7 +42,8 @@ func loadContract() (*contract, error) {
 // An operation is what the contract says of one route.
 type operation struct {
 	routers.Route
-	limit int64 // of the body, bytes
+	limit int64            // of the body, bytes
+	order *openapi3.Schema // of the first part of a body with a file; nil if it has none
 }
 
 // bodyLimit is the largest body that is read, unless the operation says x-body-limit.
@@ -58,6 +59,7 @@ func (c *contract) operation(pattern string) (*operation, error) {
 	op := &operation{limit: bodyLimit, Route: routers.Route{
 		Spec: c.document, Path: path, PathItem: item, Method: method, Operation: item.GetOperation(method),
 	}}
+	op.order = orderPart(op.Operation)
 	if limit, ok := op.Operation.Extensions["x-body-limit"].(float64); ok {
 		op.limit = int64(limit)
 	}
@@ -68,13 +70,17 @@ func (c *contract) operation(pattern string) (*operation, error) {
 type request struct {
 	*http.Request
 	body    []byte
-	version int // of If-Match; 0 for any
+	file    io.Reader // of a body with a file; it is read by [API.spool]
+	version int       // of If-Match; 0 for any
 }
 
 // accept reads a request and holds it against the contract. Refusals name the member and the rule, never the value.
 func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, error) {
 	if err := op.promises(r); err != nil {
 		return nil, err
+	}
+	if op.order != nil {
+		return op.acceptFile(w, r)
 	}
 	if r.ContentLength > bodyLimit {
 		op.allowTime(w)

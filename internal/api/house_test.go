@@ -56,6 +56,7 @@ type house struct {
 	seen  map[string]map[int]bool // statuses by route
 	texts []string                // bodies of refusals
 	clock time.Time
+	spool string // folder of uploads
 }
 
 // A journal is a log that may be written and read at once.
@@ -91,7 +92,7 @@ func newHouse(t testing.TB) *house {
 func furnish(t testing.TB, db *store.DB) *house {
 	t.Helper()
 	ctx := t.Context()
-	h := &house{t: t, db: db, logged: &journal{}, seen: map[string]map[int]bool{}, clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
+	h := &house{t: t, db: db, logged: &journal{}, seen: map[string]map[int]bool{}, clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), spool: t.TempDir()}
 	master := filepath.Join(t.TempDir(), "master.key")
 	must(t, seed.MakeMasterFile(master))
 	key := try(seed.MasterFromFile(master))(t)
@@ -126,7 +127,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 		Jobs:          jobs,
 		Clock:         &clock.Guard{Store: db, Server: "test", Now: h.now, Logger: logger},
 		Backup:        &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Now: h.now, Files: func() (map[string][]byte, error) { return map[string][]byte{"ca.pem": []byte("pem")}, nil }},
-		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger,
+		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger, Spool: h.spool, UploadLimit: 1 << 20,
 	}))(t)
 	h.Distributor.Post, h.Jobs.Ended = outbox, outbox.JobFinished
 	h.Jobs.Register(outbox.Reminders(string(access.Distribute)))

@@ -13,8 +13,8 @@ func importRoutes(t *testing.T, h *house) {
 	h.Jobs.Register(h.Records.ImportWorker())
 	h.Jobs.Register(h.Records.CreateWorker())
 	text := "SN,Key\n801,000102030405060708090a0b0c0d0e0f\n802,zz\n"
-	in := client.Import{File: []byte(text), Format: "csv", Mapping: map[string]string{"serial": "SN", "seed": "Key"}, Name: "from the vendor"}
-	j := try(c.StartImport(ctx, in))(t)
+	in := client.Import{Format: "csv", Mapping: map[string]string{"serial": "SN", "seed": "Key"}, Name: "from the vendor"}
+	j := try(c.StartImport(ctx, in, strings.NewReader(text)))(t)
 	if j.Kind != "import" || j.Total != 2 || j.Name != in.Name || j.State != "queued" {
 		t.Errorf("started %+v", j)
 	}
@@ -26,11 +26,11 @@ func importRoutes(t *testing.T, h *house) {
 	if tok := try(c.Token(ctx, "000000000801"))(t); tok.Enabled || tok.Origin != "imported" {
 		t.Errorf("imported %+v", tok)
 	}
-	_, err := c.StartImport(ctx, in)
+	_, err := c.StartImport(ctx, in, strings.NewReader(text))
 	refused(t, err, 409, "JOB_NAME_TAKEN")
-	_, err = c.StartImport(ctx, client.Import{File: []byte("x")})
+	_, err = c.StartImport(ctx, client.Import{}, strings.NewReader("x"))
 	refused(t, err, 422, "IMPORT_BAD_FORMAT")
-	_, err = h.as(access.HelpDesk).StartImport(ctx, in)
+	_, err = h.as(access.HelpDesk).StartImport(ctx, in, strings.NewReader(text))
 	refused(t, err, 403, "FORBIDDEN")
 
 	j = try(c.StartCreation(ctx, client.TokenCreation{Count: 3, Expiry: "2044-01-01"}))(t)

@@ -35,7 +35,7 @@ func TestEveryRoute(t *testing.T) {
 		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"activity", activityRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes}, {"backup", backupRoutes},
 		{"reports", reportRoutes}, {"report runs", reportRunRoutes},
 		{"audit", auditRoutes}, {"changes", changeRoutes},
-		{"jobs", jobRoutes}, {"bulk", bulkRoutes}, {"campaign", campaignRoutes}, {"imports", importRoutes}, {"transfer", transferRoutes},
+		{"jobs", jobRoutes}, {"bulk", bulkRoutes}, {"campaign", campaignRoutes}, {"imports", importRoutes}, {"uploads", uploadRoutes}, {"transfer", transferRoutes},
 		{"webhooks", webhookRoutes},
 		{"configuration", configurationRoutes}, // changes policies: the last
 		{"mail", mailRoutes},
@@ -396,7 +396,7 @@ func hardwareTokens(t *testing.T, h *house) {
 		Serial: "000000700001", Seed: []byte("hardware letters"), Digits: 6, Interval: 60, Birth: h.now(), Expiry: h.now().AddDate(5, 0, 0),
 	}}}))(t)
 	h.Jobs.Register(h.Records.ImportWorker())
-	try(c.StartImport(ctx, client.Import{File: file, Type: "hardware", Name: "key fobs"}))(t)
+	try(c.StartImport(ctx, client.Import{Type: "hardware", Name: "key fobs"}, bytes.NewReader(file)))(t)
 	must(t, h.Jobs.RunAll(ctx))
 	before := try(c.Statistics(ctx, -1))(t)
 	tok := try(c.Assign(ctx, "000000700001", "alice"))(t)

@@ -17,7 +17,11 @@ func (a *API) transferKey(ctx context.Context, _ *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(client.TransferKey{PublicKey: key})
+	signer, err := a.Transfer.SignerKey(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.TransferKey{PublicKey: key, SignerKey: signer})
 }
 
 // exportTokens streams tokens with their seeds, sealed to the deployment that they go to.
@@ -46,19 +50,12 @@ func (a *API) exportTokens(ctx context.Context, r *request) (answer, error) {
 
 // receiveTokens reads and checks the whole file before any transaction begins, as startImport does.
 func (a *API) receiveTokens(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.TransferFile](r)
-	if err != nil {
-		return answer{}, err
-	}
-	if ctx, err = a.into(ctx, in.Domain); err != nil {
-		return answer{}, err
-	}
-	role := access.Role(audit.ActorFrom(ctx).Role)
-	j, err := a.Transfer.Import(ctx, transfer.Import{File: in.File, Name: in.Name, DryRun: in.DryRun, Users: role.May(access.ManageUsers)})
-	if err != nil {
-		return answer{}, err
-	}
-	out, err := reply(http.StatusAccepted, a.jobOf(j))
-	out.Location = at("jobs", j.ID)
-	return out, err
+	return uploaded(ctx, a, r, func(ctx context.Context, in client.TransferFile, file func() (io.Reader, error)) (answer, error) {
+		ctx, err := a.into(ctx, in.Domain)
+		if err != nil {
+			return answer{}, err
+		}
+		role := access.Role(audit.ActorFrom(ctx).Role)
+		return a.acceptedJob(a.Transfer.Import(ctx, transfer.Import{File: file, From: in.From, Name: in.Name, DryRun: in.DryRun, Users: role.May(access.ManageUsers)}))
+	})
 }

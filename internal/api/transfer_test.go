@@ -34,13 +34,16 @@ func transferRoutes(t *testing.T, h *house) {
 	export.To = "nonsense"
 	refused(t, h.admin.ExportTokens(ctx, export, io.Discard), 400, "INVALID")
 
-	in := client.TransferFile{File: file.Bytes(), Name: "from there"}
-	_, err := h.admin.ReceiveTokens(ctx, in)
+	in := client.TransferFile{Name: "from there", From: try(h.admin.TransferKey(ctx))(t).SignerKey}
+	_, err := h.admin.ReceiveTokens(ctx, in, bytes.NewReader(file.Bytes()))
 	refused(t, err, 422, "TRANSFER_WRONG_KEY")
-	j := try(target.as(access.TokenAdmin).ReceiveTokens(ctx, in))(t)
+	j := try(target.as(access.TokenAdmin).ReceiveTokens(ctx, in, bytes.NewReader(file.Bytes())))(t)
 	if j.Kind != "transfer" || j.Total != 2 {
 		t.Errorf("started %+v", j)
 	}
+	in.From = try(target.admin.TransferKey(ctx))(t).SignerKey
+	_, err = target.admin.ReceiveTokens(ctx, in, bytes.NewReader(file.Bytes()))
+	refused(t, err, 422, "TRANSFER_WRONG_SIGNER")
 	must(t, target.Jobs.RunAll(ctx))
 	if tok := try(target.admin.Token(ctx, serials[0]))(t); tok.UserID != "mover" || !tok.Enabled {
 		t.Errorf("arrived %+v", tok)
@@ -49,7 +52,7 @@ func transferRoutes(t *testing.T, h *house) {
 	own := try(h.admin.TransferKey(ctx))(t)
 	file.Reset()
 	must(t, h.admin.ExportTokens(ctx, client.TokenExport{Selection: client.Selection{Serials: serials}, To: own.PublicKey}, &file))
-	j = try(h.admin.ReceiveTokens(ctx, client.TransferFile{File: file.Bytes()}))(t)
+	j = try(h.admin.ReceiveTokens(ctx, client.TransferFile{}, bytes.NewReader(file.Bytes())))(t)
 	must(t, h.Jobs.RunAll(ctx))
 	if page := try(h.admin.JobItems(ctx, j.Job, client.JobItemFilter{}))(t); page.Items[0].Code != "IMPORT_DUPLICATE" || !page.Items[0].OK {
 		t.Errorf("tokens that came back: %+v", page.Items)

@@ -117,8 +117,9 @@ const (
 
 // Transfers between deployments.
 const (
-	TransferFormat Code = "TRANSFER_BAD_FORMAT" // no transfer, damaged or cut short
-	TransferKey    Code = "TRANSFER_WRONG_KEY"  // sealed to another deployment
+	TransferFormat Code = "TRANSFER_BAD_FORMAT"   // no transfer, damaged or cut short
+	TransferKey    Code = "TRANSFER_WRONG_KEY"    // sealed to another deployment
+	TransferSigner Code = "TRANSFER_WRONG_SIGNER" // made by another deployment than was named
 )
 
 // Resynchronisation of a token's clock.

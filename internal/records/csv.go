@@ -1,6 +1,7 @@
 package records
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base32"
 	"encoding/csv"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -37,48 +39,102 @@ const seedSize = seed.Size
 //	token_type software or hardware
 var Fields = []string{"serial", "seed", "digits", "interval", "pin_type", "birth", "expiry", "algorithm", "token_type"}
 
-// readCSV reads a CSV file whose first line names its columns. Commas, semicolons and tabs separate. hardware is the
+// readCSV checks a CSV file whose first line names its columns. Commas, semicolons and tabs separate. hardware is the
 // type of records that do not say theirs.
-func readCSV(data []byte, mapping map[string]string, hardware bool, now time.Time) ([]record, error) {
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	if !utf8.Valid(data) {
-		return nil, fault.New(fault.ImportFormat, "the CSV file is not in UTF-8: save it in that encoding")
+func readCSV(file Source, mapping map[string]string, hardware bool, now time.Time) (iter.Seq2[record, error], error) {
+	rows := func(yield func(record, error) bool) {
+		if err := readRows(file, mapping, hardware, now, func(r record) bool { return yield(r, nil) }); err != nil {
+			yield(record{}, err)
+		}
 	}
-	in := csv.NewReader(bytes.NewReader(data))
-	first, _, _ := bytes.Cut(data, []byte("\n"))
+	there := false
+	for r, err := range rows {
+		if err != nil {
+			return nil, err
+		}
+		clear(r.Seed)
+		there = true
+	}
+	if !there {
+		return nil, fault.New(fault.ImportFormat, "the CSV file has no records below the line that names its columns")
+	}
+	return rows, nil
+}
+
+// longestRow is how much a row may hold, with its quoted lines; and the first line.
+const longestRow = 64 << 10 // bytes
+
+// readRows reads the records of a CSV file, until take has enough.
+func readRows(file Source, mapping map[string]string, hardware bool, now time.Time, take func(record) bool) error {
+	from, err := file()
+	if err != nil {
+		return err
+	}
+	limit := &rowLimit{from: from, left: 2 * longestRow}
+	text := bufio.NewReaderSize(limit, longestRow)
+	if mark, err := text.Peek(3); err == nil && string(mark) == "\ufeff" {
+		_, _ = text.Discard(len(mark)) // they are there
+	}
+	first, err := text.Peek(longestRow)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return notCSV(err)
+	}
+	first, _, _ = bytes.Cut(first, []byte("\n"))
+	in := csv.NewReader(text)
 	in.Comma = separator(string(first))
 	in.ReuseRecord = true
-	head, err := in.Read()
+	next := func() ([]string, error) {
+		limit.left = 2 * longestRow // it reads ahead
+		row, err := in.Read()
+		if err == nil && slices.ContainsFunc(row, func(field string) bool { return !utf8.ValidString(field) }) {
+			return nil, fault.New(fault.ImportFormat, "the CSV file is not in UTF-8: save it in that encoding")
+		}
+		return row, err
+	}
+	head, err := next()
 	if err != nil {
-		return nil, notCSV(err)
+		return notCSV(err)
 	}
 	columns, err := columnsOf(slices.Clone(head), mapping)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var found []record
-	seen := map[string]bool{}
+	seen := map[string]struct{}{}
 	for {
-		row, err := in.Read()
+		row, err := next()
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
 		}
 		if err != nil {
-			eraseAll(found)
-			return nil, notCSV(err)
+			return notCSV(err)
 		}
 		line, _ := in.FieldPos(0)
 		r := columns.record(row, line, hardware, now)
-		if r.Invalid == "" && seen[r.Serial] {
+		if _, twice := seen[r.Serial]; twice && r.Invalid == "" {
 			r.Invalid = fmt.Sprintf("it is in the file already (line %d)", line)
 		}
-		seen[r.Serial] = true
-		found = append(found, r)
+		seen[r.Serial] = struct{}{}
+		if r.check(); !take(r) {
+			return nil
+		}
 	}
-	if len(found) == 0 {
-		return nil, fault.New(fault.ImportFormat, "the CSV file has no records below the line that names its columns")
+}
+
+// A rowLimit ends the reading of a file whose rows have no end: the parser of CSV has no limit of its own.
+type rowLimit struct {
+	from io.Reader
+	left int // bytes of the row
+}
+
+var errLongRow = errors.New("records: a row is too long")
+
+func (l *rowLimit) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errLongRow
 	}
-	return found, nil
+	n, err := l.from.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	return n, err
 }
 
 // separator is the character that is most often in the line of the names.
@@ -95,10 +151,18 @@ func separator(line string) rune {
 // notCSV names the line only: the words of the parser may quote a seed.
 func notCSV(err error) error {
 	var at *csv.ParseError
-	if errors.As(err, &at) {
+	var refused *fault.Error
+	switch {
+	case errors.As(err, &refused):
+		return err
+	case errors.As(err, &at):
 		return fault.New(fault.ImportFormat, "line %d of the CSV file cannot be read: it has more or fewer fields than the first one, or stray quotes", at.Line)
+	case errors.Is(err, errLongRow):
+		return fault.New(fault.ImportFormat, "the CSV file has a row of more than %d bytes: look for a quote that is not closed", longestRow)
+	case errors.Is(err, io.EOF):
+		return fault.New(fault.ImportFormat, "the CSV file is empty: its first line names the columns")
 	}
-	return fault.New(fault.ImportFormat, "the CSV file is empty: its first line names the columns")
+	return fmt.Errorf("reading a CSV file: %w", err)
 }
 
 // A column is where the value of a field is.

@@ -1,8 +1,13 @@
 package records
 
 import (
+	"errors"
+	"io"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // Whatever a CSV file holds: no panic, and a record is whole or says what is wrong with it.
@@ -12,16 +17,40 @@ func FuzzCSV(f *testing.F) {
 	f.Add([]byte("a\tb\n\"1\"\t2\n"), "=5", "b")
 	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, data []byte, serial, seed string) {
-		found, err := readCSV(data, map[string]string{"serial": serial, "seed": seed}, false, now)
+		found, err := readCSV(Bytes(data), map[string]string{"serial": serial, "seed": seed}, false, now)
 		if err != nil {
 			return
 		}
-		for i := range found {
-			r := &found[i]
-			r.check()
+		for r, err := range found {
+			if err != nil {
+				t.Fatalf("checked, and yet %v", err)
+			}
 			if whole := len(r.Seed) == seedSize && len(r.Serial) == 12 && !r.Expiry.IsZero(); whole == (r.Invalid != "") {
 				t.Errorf("record %+v", r)
 			}
 		}
 	})
 }
+
+// A quote that is never closed does not gather the file in memory.
+func TestRowsHaveAnEnd(t *testing.T) {
+	read := 0
+	endless := func() (io.Reader, error) {
+		read = 0
+		return io.MultiReader(strings.NewReader("serial,seed\n1,\""), reader(func(p []byte) (int, error) {
+			read += len(p)
+			for i := range p {
+				p[i] = 'a'
+			}
+			return len(p), nil
+		})), nil
+	}
+	_, err := readCSV(endless, nil, false, time.Now())
+	if !errors.Is(err, fault.ImportFormat) || read > 4*longestRow {
+		t.Errorf("%v after %d bytes", err, read)
+	}
+}
+
+type reader func([]byte) (int, error)
+
+func (r reader) Read(p []byte) (int, error) { return r(p) }

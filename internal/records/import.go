@@ -1,10 +1,12 @@
 package records
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"strconv"
 	"strings"
@@ -39,9 +41,17 @@ const (
 	CSV       Format = "csv"
 )
 
-// An Import is a file of records, and what is to be done with it.
+// A Source begins to read a file, more than once: it is checked whole before its first record is taken.
+type Source func() (io.Reader, error)
+
+// Bytes is a file that is in memory.
+func Bytes(file []byte) Source {
+	return func() (io.Reader, error) { return bytes.NewReader(file), nil }
+}
+
+// An Import is a file of records, of any size, and what is to be done with it.
 type Import struct {
-	File       []byte
+	File       Source
 	Format     Format            // "" for TokenFile
 	Password   string            // of a token file; "" for none
 	Hardware   bool              // records that do not say their type are of hardware tokens, else of software tokens
@@ -97,7 +107,6 @@ func (r *Registry) StartImport(ctx context.Context, in Import) (job.Job, error) 
 	if err != nil {
 		return job.Job{}, err
 	}
-	defer eraseAll(found)
 	parameters, err := json.Marshal(importParameters{in.Duplicates, domain.ScopeFrom(ctx).Top()})
 	if err != nil {
 		return job.Job{}, err
@@ -106,65 +115,75 @@ func (r *Registry) StartImport(ctx context.Context, in Import) (job.Job, error) 
 }
 
 // items are the records as items of a job.
-func items(found []record) iter.Seq2[job.NewItem, error] {
+func items(found iter.Seq2[record, error]) iter.Seq2[job.NewItem, error] {
 	return func(yield func(job.NewItem, error) bool) {
-		for i := range found {
-			input, err := json.Marshal(&found[i])
-			if !yield(job.NewItem{Key: found[i].Serial, Input: input}, err) {
+		for r, err := range found {
+			if err != nil {
+				yield(job.NewItem{}, err)
 				return
 			}
+			input, err := json.Marshal(&r)
+			more := yield(job.NewItem{Key: r.Serial, Input: input}, err)
 			clear(input)
+			clear(r.Seed)
+			if !more {
+				return
+			}
 		}
 	}
 }
 
-// read reads and checks a file.
-func (r *Registry) read(in Import) ([]record, error) {
-	if len(in.File) > sdtid.MaxBatch {
-		return nil, fault.New(fault.TooLarge, "the file has %d bytes, and %d are the most: split it", len(in.File), sdtid.MaxBatch)
-	}
-	var found []record
-	var err error
+// read checks a whole file, and returns what reads its records.
+func (r *Registry) read(in Import) (iter.Seq2[record, error], error) {
 	switch in.Format {
 	case "", TokenFile:
 		if in.Mapping != nil {
 			return nil, fault.New(fault.Invalid, "a token file has no columns: leave the mapping out, or say that it is a CSV file")
 		}
-		found, err = readTokenFile(in.File, in.Password)
-		for i := range found {
-			found[i].Hardware = in.Hardware
-		}
+		return readTokenFile(in.File, in.Password, in.Hardware)
 	case CSV:
-		found, err = readCSV(in.File, in.Mapping, in.Hardware, r.Now())
+		return readCSV(in.File, in.Mapping, in.Hardware, r.Now())
 	default:
 		return nil, fault.New(fault.Invalid, "there is no format %q: take %q or %q", in.Format, TokenFile, CSV)
 	}
-	for i := range found {
-		found[i].check()
-	}
-	return found, err
 }
 
-// readTokenFile reads a token file and turns its refusals into those of an import.
-func readTokenFile(data []byte, password string) ([]record, error) {
-	tokens, err := sdtid.Read(data, password)
+// readTokenFile checks a token file, which does not say the type of its tokens.
+func readTokenFile(file Source, password string, hardware bool) (iter.Seq2[record, error], error) {
+	tokens, err := sdtid.Check(file, password)
+	if err != nil {
+		return nil, notTokens(err)
+	}
+	return func(yield func(record, error) bool) {
+		for t, err := range tokens.Tokens() {
+			r := record{Serial: t.Serial, Hardware: hardware, Seed: t.Seed, Birth: t.Birth, Expiry: t.Expiry, Digits: t.Digits, Interval: t.Interval, PINType: pinType(t)}
+			if err != nil {
+				err = notTokens(err)
+			} else {
+				r.check()
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}, nil
+}
+
+// notTokens turns the refusals of a token file into those of an import.
+func notTokens(err error) error {
 	switch {
 	case errors.Is(err, sdtid.ErrPasswordRequired):
-		return nil, fault.New(fault.ImportPassword, "the file is locked with a password, or was changed after it was made: give the password")
+		return fault.New(fault.ImportPassword, "the file is locked with a password, or was changed after it was made: give the password")
 	case errors.Is(err, sdtid.ErrWrongPassword):
-		return nil, fault.New(fault.ImportPassword, "this is not the password of the file, or the file is damaged")
+		return fault.New(fault.ImportPassword, "this is not the password of the file, or the file is damaged")
 	case errors.Is(err, sdtid.ErrModified):
-		return nil, fault.New(fault.ImportMAC, "the file was changed after it was made: get it again from where it came")
+		return fault.New(fault.ImportMAC, "the file was changed after it was made: get it again from where it came")
 	case errors.Is(err, sdtid.ErrAlgorithm):
-		return nil, fault.New(fault.ImportRecord, "the file holds a token that cannot be used: %v", err)
-	case err != nil:
-		return nil, fault.New(fault.ImportFormat, "this is not a token file that can be read (%v): export it again from where it came", err)
+		return fault.New(fault.ImportRecord, "the file holds a token that cannot be used: %v", err)
+	case errors.Is(err, sdtid.ErrFormat), errors.Is(err, sdtid.ErrTooLarge):
+		return fault.New(fault.ImportFormat, "this is not a token file that can be read (%v): export it again from where it came", err)
 	}
-	found := make([]record, len(tokens))
-	for i, t := range tokens {
-		found[i] = record{Serial: t.Serial, Seed: t.Seed, Birth: t.Birth, Expiry: t.Expiry, Digits: t.Digits, Interval: t.Interval, PINType: pinType(t)}
-	}
-	return found, nil
+	return fmt.Errorf("reading a token file: %w", err)
 }
 
 // pinType is the PIN type that a token file says. It does not tell a fob from a token without PIN; a fob whose PIN
@@ -199,13 +218,19 @@ func (r *record) check() {
 // All are taken or, after an error, none. Serials that exist already are
 // ignored: an import never harms a record. It is for few tokens, [StartImport] for any number.
 func (r *Registry) Import(ctx context.Context, data []byte, password string) (Result, error) {
-	found, err := r.read(Import{File: data, Password: password})
+	all, err := r.read(Import{File: Bytes(data), Password: password})
 	if err != nil {
 		return Result{}, err
 	}
-	defer eraseAll(found)
-	if len(found) > MaxAtOnce {
-		return Result{}, fault.New(fault.TooLarge, "the file holds %d tokens, and %d can be imported at once: import it as a job", len(found), MaxAtOnce)
+	var found []record
+	defer func() { eraseAll(found) }()
+	for one, err := range all {
+		if err != nil {
+			return Result{}, err
+		}
+		if found = append(found, one); len(found) > MaxAtOnce {
+			return Result{}, fault.New(fault.TooLarge, "the file holds more than %d tokens, the most that are imported at once: import it as a job", MaxAtOnce)
+		}
 	}
 	var result Result
 	err = r.Store.Transact(ctx, func(ctx context.Context) error {

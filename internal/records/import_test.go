@@ -70,7 +70,7 @@ func TestImportJob(t *testing.T) {
 		old := record("000000000203", 3)
 		old.Expiry = now.AddDate(-1, 0, 0).Truncate(24 * time.Hour)
 		file := batch(t, "open sesame", record("000000000201", 1), record("000000000202", 2), old)
-		j, rows := imported(t, r, records.Import{File: file, Password: "open sesame", Name: "first batch"})
+		j, rows := imported(t, r, records.Import{File: records.Bytes(file), Password: "open sesame", Name: "first batch"})
 		if j.State != job.Done || j.Total != 3 || j.Name != "first batch" {
 			t.Errorf("job %+v", j)
 		}
@@ -83,25 +83,25 @@ func TestImportJob(t *testing.T) {
 		}
 		// Again: what is here stays, and a name is used once.
 		before := everything(t, db, keys)
-		if _, err := r.StartImport(t.Context(), records.Import{File: file, Password: "open sesame", Name: "first batch"}); !errors.Is(err, fault.JobNameTaken) {
+		if _, err := r.StartImport(t.Context(), records.Import{File: records.Bytes(file), Password: "open sesame", Name: "first batch"}); !errors.Is(err, fault.JobNameTaken) {
 			t.Errorf("the name again: %v", err)
 		}
-		j, rows = imported(t, r, records.Import{File: file, Password: "open sesame"})
+		j, rows = imported(t, r, records.Import{File: records.Bytes(file), Password: "open sesame"})
 		if j.State != job.Done || rows[0].Code != fault.ImportDuplicate || !reflect.DeepEqual(everything(t, db, keys), before) {
 			t.Errorf("a second time: %+v, %+v", j, rows)
 		}
 		// A record that fails fails alone: a seed that is in use under another serial.
-		j, rows = imported(t, r, records.Import{File: batch(t, "", record("000000000205", 1), record("000000000206", 6), record("000000000207", 6))})
+		j, rows = imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000205", 1), record("000000000206", 6), record("000000000207", 6)))})
 		if j.State != job.DoneWithErrors || rows[0].Code != fault.SeedInUse || rows[1].State != job.ItemDone || rows[2].Code != fault.SeedInUse {
 			t.Errorf("%+v, %+v", j, rows)
 		}
 		// A dry run says the same and changes nothing.
 		before = everything(t, db, keys)
-		j, rows = imported(t, r, records.Import{File: batch(t, "", record("000000000208", 8), record("000000000201", 9)), DryRun: true})
+		j, rows = imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000208", 8), record("000000000201", 9))), DryRun: true})
 		if j.State != job.Done || rows[0].Code != "" || rows[1].Code != fault.ImportDuplicate || !reflect.DeepEqual(everything(t, db, keys), before) {
 			t.Errorf("dry run %+v, %+v", j, rows)
 		}
-		for _, in := range []records.Import{{File: file, Duplicates: "merge"}, {File: file, Format: "pskc"}, {File: file, Mapping: map[string]string{"serial": "x"}}, {Format: records.CSV, File: []byte("serial,seed\n1,2\n"), Mapping: map[string]string{"colour": "x"}}} {
+		for _, in := range []records.Import{{File: records.Bytes(file), Duplicates: "merge"}, {File: records.Bytes(file), Format: "pskc"}, {File: records.Bytes(file), Mapping: map[string]string{"serial": "x"}}, {Format: records.CSV, File: records.Bytes([]byte("serial,seed\n1,2\n")), Mapping: map[string]string{"colour": "x"}}} {
 			if _, err := r.StartImport(t.Context(), in); !errors.Is(err, fault.Invalid) {
 				t.Errorf("%q %q: %v", in.Duplicates, in.Format, err)
 			}
@@ -119,7 +119,7 @@ func TestOverwrite(t *testing.T) {
 		for i, s := range serials {
 			first = append(first, record(s, byte(i+1)))
 		}
-		imported(t, r, records.Import{File: batch(t, "", first...)})
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", first...))})
 		for i, id := range []string{"alice", "bob", "carol"} {
 			if _, err := users.Add(ctx, id, "", ""); err != nil {
 				t.Fatal(err)
@@ -135,7 +135,7 @@ func TestOverwrite(t *testing.T) {
 		// The first gets a new seed, the second the one it has, the third and the fourth are a token and its replacement.
 		again := []sdtid.Token{record(serials[0], 11), record(serials[1], 2), record(serials[2], 13), record(serials[3], 14)}
 		again[0].Interval, again[0].Digits = 60, 8
-		j, rows := imported(t, r, records.Import{File: batch(t, "", again...), Duplicates: records.Overwrite})
+		j, rows := imported(t, r, records.Import{File: records.Bytes(batch(t, "", again...)), Duplicates: records.Overwrite})
 		if j.State != job.Done || rows[2].Code != fault.InReplacement || rows[3].Code != fault.InReplacement || !strings.Contains(rows[0].Message, "alice") {
 			t.Errorf("%+v, %+v", j, rows)
 		}
@@ -157,7 +157,7 @@ func TestOverwrite(t *testing.T) {
 		}
 		// A record that cannot be used harms nothing: a seed of another token, and one that the token had before.
 		before = after
-		j, rows = imported(t, r, records.Import{File: batch(t, "", record(serials[0], 2), record(serials[1], 1)), Duplicates: records.Overwrite})
+		j, rows = imported(t, r, records.Import{File: records.Bytes(batch(t, "", record(serials[0], 2), record(serials[1], 1))), Duplicates: records.Overwrite})
 		if j.Failed != 2 || rows[0].Code != fault.SeedInUse || !reflect.DeepEqual(everything(t, db, keys), before) {
 			t.Errorf("%+v, %+v", j, rows)
 		}
@@ -168,7 +168,7 @@ func TestOverwrite(t *testing.T) {
 func TestInvariant07BrokenFileChangesNothing(t *testing.T) {
 	each(t, func(t *testing.T, r *records.Registry, db *store.DB, keys *seed.Keyring) {
 		whole := batch(t, "open sesame", record("000000000401", 1), record("000000000402", 2), record("000000000403", 3))
-		imported(t, r, records.Import{File: batch(t, "", record("000000000401", 1))})
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000401", 1)))})
 		before, jobs := everything(t, db, keys), jobsOf(t, r)
 		refused := func(how string, in records.Import) {
 			t.Helper()
@@ -186,7 +186,7 @@ func TestInvariant07BrokenFileChangesNothing(t *testing.T) {
 			}
 		}
 		for n := 1; n < len(whole); n += 97 {
-			refused(fmt.Sprintf("cut at %d", n), records.Import{File: whole[:n], Password: "open sesame"})
+			refused(fmt.Sprintf("cut at %d", n), records.Import{File: records.Bytes(whole[:n]), Password: "open sesame"})
 		}
 		// Every place that a MAC covers, and every tag; what is only between them covers nothing.
 		for _, what := range []string{"<SN>000000000402", "<Seed>=", "<DefDigits>6", "<DefDeath>", "<Secret>", "<TokenMAC>", "</TKN>", "<HeaderMAC>"} {
@@ -196,15 +196,15 @@ func TestInvariant07BrokenFileChangesNothing(t *testing.T) {
 			}
 			broken := []byte(string(whole))
 			broken[at+len(what)-1] ^= 1
-			refused("changed at "+what, records.Import{File: broken, Password: "open sesame"})
+			refused("changed at "+what, records.Import{File: records.Bytes(broken), Password: "open sesame"})
 		}
-		refused("wrong password", records.Import{File: whole, Password: "wrong"})
-		refused("no password", records.Import{File: whole})
+		refused("wrong password", records.Import{File: records.Bytes(whole), Password: "wrong"})
+		refused("no password", records.Import{File: records.Bytes(whole)})
 		for how, text := range map[string]string{
 			"empty": "", "one line": "serial,seed\n", "no seed": "serial,digits\n1,6\n", "two seeds": "serial,seed,Seed\n1,2,3\n",
 			"more fields": "serial,seed\n1,2\n1,2,3\n", "a quote": "serial,seed\n1,\"2\n", "not UTF-8": "serial,seed\n1,\xff\n",
 		} {
-			refused("CSV: "+how, records.Import{Format: records.CSV, File: []byte(text)})
+			refused("CSV: "+how, records.Import{Format: records.CSV, File: records.Bytes([]byte(text))})
 		}
 	})
 }
@@ -230,7 +230,7 @@ func TestImportCSV(t *testing.T) {
 		"505;" + hex.EncodeToString(append([]byte{5}, make([]byte, 15)...)) + ";fob;31.12.2031;;\r\n" +
 		"506;" + hex.EncodeToString(append([]byte{6}, make([]byte, 15)...)) + ";fob;;;9999-01-01\r\n"
 	mapping := map[string]string{"serial": "sn", "seed": "Key", "pin_type": "Type", "expiry": "Until", "birth": "From", "digits": "=6", "interval": "=30"}
-	j, rows := imported(t, r, records.Import{Format: records.CSV, File: []byte(text), Mapping: mapping})
+	j, rows := imported(t, r, records.Import{Format: records.CSV, File: records.Bytes([]byte(text)), Mapping: mapping})
 	if j.Done != 2 || j.Failed != 6 || j.State != job.DoneWithErrors {
 		t.Fatalf("%+v %+v", j, rows)
 	}
@@ -270,15 +270,15 @@ func TestImportSaysTheType(t *testing.T) {
 			return fmt.Sprintf("%d,%s,%s\n", n, hex.EncodeToString(append([]byte{n}, make([]byte, 15)...)), kind)
 		}
 		text := "serial,seed,token_type\n" + row(1, "") + row(2, "Software") + row(3, "hardware") + row(4, "smartcard")
-		_, rows := imported(t, r, records.Import{Format: records.CSV, File: []byte(text), Hardware: true})
+		_, rows := imported(t, r, records.Import{Format: records.CSV, File: records.Bytes([]byte(text)), Hardware: true})
 		if rows[3].Code != fault.ImportRecord || !strings.Contains(rows[3].Message, "neither software nor hardware") {
 			t.Errorf("another type: %+v", rows[3])
 		}
 		types(map[string]string{"000000000001": "hardware", "000000000002": "software", "000000000003": "hardware"})
-		imported(t, r, records.Import{File: batch(t, "", record("000000000005", 5)), Hardware: true})
-		imported(t, r, records.Import{File: batch(t, "", record("000000000003", 6)), Duplicates: records.Overwrite})
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000005", 5))), Hardware: true})
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000003", 6))), Duplicates: records.Overwrite})
 		// A wrong type is put right: what was taken from a user as if it were an app is usable again.
-		imported(t, r, records.Import{File: batch(t, "", record("000000000007", 7))})
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000007", 7)))})
 		tokens := &token.Registry{Store: db, Now: r.Now}
 		if _, err := (&user.Registry{Store: db, Now: r.Now}).Add(t.Context(), "alice", "", ""); err != nil {
 			t.Fatal(err)
@@ -286,7 +286,7 @@ func TestImportSaysTheType(t *testing.T) {
 		if _, err := tokens.Assign(t.Context(), "000000000007", "alice"); err != nil {
 			t.Fatal(err)
 		}
-		imported(t, r, records.Import{File: batch(t, "", record("000000000007", 7)), Duplicates: records.Overwrite, Hardware: true})
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000007", 7))), Duplicates: records.Overwrite, Hardware: true})
 		if tok := everything(t, db, keys)["000000000007"]; tok.Tainted || !tok.Hardware {
 			t.Errorf("after its type was put right: %+v", tok)
 		}
@@ -311,7 +311,7 @@ func TestInvariant01SeedsAreUnique(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		imported(t, r, records.Import{File: batch(t, "", record("000000000601", 1), record("000000000602", 2))})
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000601", 1), record("000000000602", 2)))})
 		// The seed of a token that was made here comes back in a file, under its own serial and under another one.
 		first, err := db.Token(t.Context(), made[0])
 		if err != nil {
@@ -323,18 +323,18 @@ func TestInvariant01SeedsAreUnique(t *testing.T) {
 		}
 		own, other := record(made[0], 0), record("000000000603", 0)
 		own.Seed, other.Seed = s.Reveal(), s.Reveal()
-		_, rows := imported(t, r, records.Import{File: batch(t, "", own), Duplicates: records.Overwrite})
+		_, rows := imported(t, r, records.Import{File: records.Bytes(batch(t, "", own)), Duplicates: records.Overwrite})
 		if rows[0].State != job.ItemDone {
 			t.Errorf("its own seed: %+v", rows[0])
 		}
-		if _, rows = imported(t, r, records.Import{File: batch(t, "", other), Duplicates: records.Overwrite}); rows[0].Code != fault.SeedInUse {
+		if _, rows = imported(t, r, records.Import{File: records.Bytes(batch(t, "", other)), Duplicates: records.Overwrite}); rows[0].Code != fault.SeedInUse {
 			t.Errorf("the seed of another: %+v", rows[0])
 		}
 		// A seed that was destroyed does not come back either.
 		if err := db.DeleteToken(t.Context(), "000000000601"); err != nil {
 			t.Fatal(err)
 		}
-		if _, rows = imported(t, r, records.Import{File: batch(t, "", record("000000000604", 1))}); rows[0].Code != fault.SeedInUse {
+		if _, rows = imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000604", 1)))}); rows[0].Code != fault.SeedInUse {
 			t.Errorf("a destroyed seed: %+v", rows[0])
 		}
 		seeds := map[string]string{}
@@ -366,7 +366,7 @@ func TestImportIsCancelled(t *testing.T) {
 			copy(x.Seed, fmt.Sprintf("%016d", i))
 			all = append(all, x)
 		}
-		j, err := r.StartImport(t.Context(), records.Import{File: batch(t, "", all...)})
+		j, err := r.StartImport(t.Context(), records.Import{File: records.Bytes(batch(t, "", all...))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -406,12 +406,12 @@ func TestImportIntoADomain(t *testing.T) {
 		if _, err := domains.Add(t.Context(), "lyon", domain.Root, ""); err != nil {
 			t.Fatal(err)
 		}
-		imported(t, r, records.Import{File: batch(t, "", record("000000000901", 1))})
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000901", 1)))})
 		ctx, err := domains.Narrow(t.Context(), "lyon")
 		if err != nil {
 			t.Fatal(err)
 		}
-		j, err := r.StartImport(ctx, records.Import{File: batch(t, "", record("000000000901", 9), record("000000000902", 2)), Duplicates: records.Overwrite, Name: "lyon"})
+		j, err := r.StartImport(ctx, records.Import{File: records.Bytes(batch(t, "", record("000000000901", 9), record("000000000902", 2))), Duplicates: records.Overwrite, Name: "lyon"})
 		if err == nil {
 			_, err = r.StartCreate(ctx, 1, time.Time{}, time.Time{}, "made in lyon", false)
 		}

@@ -48,6 +48,9 @@ type Config struct {
 	ACMEDirectory string
 	// Service is the name that apps show as the issuer of a token; "" is Tallystick.
 	Service string
+	// UploadLimit is the largest file of records, or of another deployment's tokens, that is taken in, in bytes; 0 is 1 GiB. It lies in
+	// Data, sealed, while it is read.
+	UploadLimit int64
 	// Log takes what happens; nil discards it.
 	Log *slog.Logger
 	// Now is the clock; nil is the system's.
@@ -81,6 +84,12 @@ func (c *Config) complete() error {
 	}
 	if c.Service == "" {
 		c.Service = "Tallystick"
+	}
+	if c.UploadLimit < 0 {
+		return fault.New(fault.Invalid, "--upload-limit is a number of MiB, 1 or more")
+	}
+	if c.UploadLimit == 0 {
+		c.UploadLimit = 1 << 30
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -148,8 +148,8 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		Mail: h.outbox, Mailer: h.mailer,
 		Webhooks: hooks,
 		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
-		Transfer: moves,
-		Backup:   &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Files: c.secretFiles, Now: c.Now},
+		Transfer: moves, Spool: c.Data, UploadLimit: c.UploadLimit,
+		Backup: &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Files: c.secretFiles, Now: c.Now},
 	})
 	if err != nil {
 		return nil, err

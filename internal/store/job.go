@@ -48,7 +48,8 @@ func (db *DB) AddJobItems(ctx context.Context, id string, items []job.Row) error
 	for i, item := range items {
 		rows[i] = []any{id, item.Number, item.Key, string(item.State), string(item.Code), item.Message, orNull(item.Input.KeyID), bytesOrNull(item.Input.Blob)}
 	}
-	return db.atLast(ctx, bulk{insertItem, rows, fault.New(fault.Conflict, "the job has such an item already")})
+	// Now and not with the commit: until then they would be in memory, however many they are.
+	return db.write(ctx, bulk{insertItem, rows, fault.New(fault.Conflict, "the job has such an item already")})
 }
 
 // Job returns a job; [fault.JobNotFound]. Within a transaction the row is locked for change.

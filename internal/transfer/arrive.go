@@ -21,6 +21,7 @@ import (
 type arrival struct {
 	*Deployment
 	now      time.Time
+	from     string               // who signed the file
 	here     map[string]bool      // serials
 	known    map[string]string    // seeds by fingerprint
 	users    map[string]user.User // everywhere
@@ -30,8 +31,8 @@ type arrival struct {
 }
 
 // takeIn takes tokens in, each group wholly or not at all.
-func (d *Deployment) takeIn(ctx context.Context, groups [][]carried) ([]job.Outcome, error) {
-	a := &arrival{Deployment: d, now: d.Now().UTC(), here: map[string]bool{}, profiles: map[string]string{}}
+func (d *Deployment) takeIn(ctx context.Context, groups [][]carried, from string) ([]job.Outcome, error) {
+	a := &arrival{Deployment: d, now: d.Now().UTC(), from: from, here: map[string]bool{}, profiles: map[string]string{}}
 	var serials, ids []string
 	var prints [][]byte
 	for _, c := range slices.Concat(groups...) {
@@ -115,7 +116,7 @@ func (a *arrival) group(ctx context.Context, group []carried) (job.Outcome, erro
 		}
 		a.here[made[i].Serial] = true
 		a.events = append(a.events, audit.New(ctx, a.now, "token.import", "token:"+made[i].Serial, audit.Details{
-			"transferred": true, "user": made[i].UserID, "generation": made[i].Current.Number,
+			"transferred": true, "from": a.from, "user": made[i].UserID, "generation": made[i].Current.Number,
 		}))
 	}
 	a.fresh = append(a.fresh, made...)

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"compress/gzip"
 	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"io"
@@ -57,7 +59,9 @@ func (d *Deployment) Export(ctx context.Context, e Export) (func(context.Context
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, w io.Writer) error { return d.write(ctx, w, to, groups, e.Users) }, nil
+	return func(ctx context.Context, w io.Writer) error {
+		return d.write(ctx, w, to, header{formatName, formatVersion, d.Now().UTC(), e.Users, "", strings.TrimSpace(e.To)}, groups)
+	}, nil
 }
 
 // leave checks the tokens and records that they leave, in one transaction. It returns what goes together.
@@ -133,24 +137,32 @@ func mayLeave(t *token.Token, selected map[string]bool) ([]string, error) {
 }
 
 // write writes the file.
-func (d *Deployment) write(ctx context.Context, to io.Writer, target age.Recipient, groups [][]string, users bool) error {
+func (d *Deployment) write(ctx context.Context, to io.Writer, target age.Recipient, h header, groups [][]string) error {
+	key, err := d.signer(ctx)
+	if err != nil {
+		return err
+	}
+	defer clear(key)
+	h.From = signerText(key)
 	sealed, err := age.Encrypt(to, target)
 	if err != nil {
 		return err
 	}
 	packed := gzip.NewWriter(sealed)
 	out := bufio.NewWriterSize(packed, 64<<10)
-	lines := json.NewEncoder(out)
-	if err := lines.Encode(header{formatName, formatVersion, d.Now().UTC(), users}); err != nil {
+	digest := sha256.New()
+	lines := json.NewEncoder(io.MultiWriter(out, digest))
+	if err := lines.Encode(h); err != nil {
 		return err
 	}
 	for some := range slices.Chunk(groups, together) {
-		if err := d.writeSome(ctx, lines, some, users); err != nil {
+		if err := d.writeSome(ctx, lines, some, h.Users); err != nil {
 			return err
 		}
 	}
 	n := len(groups)
-	return errors.Join(lines.Encode(line{End: &n}), out.Flush(), packed.Close(), sealed.Close())
+	last := line{End: &n, Signature: ed25519.Sign(key, signed(digest))}
+	return errors.Join(json.NewEncoder(out).Encode(last), out.Flush(), packed.Close(), sealed.Close())
 }
 
 func (d *Deployment) writeSome(ctx context.Context, lines *json.Encoder, groups [][]string, users bool) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func pack(t testing.TB, lines []byte) []byte {
 	return out.Bytes()
 }
 
-const good = `{"format":"tallystick-transfer","version":1,"users":true}
+const good = `{"format":"tallystick-transfer","version":2,"users":true}
 {"tokens":[{"serial":"000000000001","seed":"AAECAwQFBgcICQoLDA0ODw==","user":{"id":"alice"}}]}
 {"end":1}
 `
@@ -31,33 +32,35 @@ const good = `{"format":"tallystick-transfer","version":1,"users":true}
 // Whatever was sealed: no panic, a refusal or whole lines; and a token is checked before it becomes one.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(good))
-	f.Add([]byte(`{"format":"tallystick-transfer","version":2}` + "\n"))
+	f.Add([]byte(`{"format":"tallystick-transfer","version":3}` + "\n"))
 	f.Fuzz(func(t *testing.T, lines []byte) {
-		_, all, err := read(bytes.NewReader(pack(t, lines)))
+		_, _, _, err := read(bytes.NewReader(pack(t, lines)), func(p parcel) bool {
+			if len(p.text) == 0 {
+				t.Error("a token without a line")
+			}
+			return true
+		})
 		if err != nil {
 			if !errors.Is(err, fault.TransferFormat) && !errors.Is(err, fault.SchemaNewer) {
 				t.Errorf("refused with %v", err)
-			}
-			return
-		}
-		for _, p := range all {
-			if len(p.text) == 0 {
-				t.Error("a token without a line")
 			}
 		}
 	})
 }
 
 func TestWhatIsNoTransfer(t *testing.T) {
-	if _, all, err := read(bytes.NewReader(pack(t, []byte(good)))); err != nil || len(all) != 1 {
-		t.Fatalf("%v, %v", all, err)
+	n := 0
+	count := func(parcel) bool { n++; return true }
+	if _, _, _, err := read(bytes.NewReader(pack(t, []byte(good))), count); err != nil || n != 1 {
+		t.Fatalf("%d lines, %v", n, err)
 	}
 	for name, lines := range map[string]string{
 		"empty": "", "no header": "{}\n", "no end": good[:len(good)-11], "another count": good[:len(good)-10] + `{"end":2}` + "\n", "more": good + "{}\n", "no JSON": good[:60] + "x\n",
-		"no tokens":                `{"format":"tallystick-transfer","version":1}` + "\n{}\n" + `{"end":1}` + "\n",
-		"users that were not said": `{"format":"tallystick-transfer","version":1}` + good[57:],
+		"not signed":               strings.Replace(good, `"version":2`, `"version":1`, 1),
+		"no tokens":                `{"format":"tallystick-transfer","version":2}` + "\n{}\n" + `{"end":1}` + "\n",
+		"users that were not said": `{"format":"tallystick-transfer","version":2}` + good[57:],
 	} {
-		if _, _, err := read(bytes.NewReader(pack(t, []byte(lines)))); !errors.Is(err, fault.TransferFormat) {
+		if _, _, _, err := read(bytes.NewReader(pack(t, []byte(lines))), count); !errors.Is(err, fault.TransferFormat) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -2,15 +2,17 @@ package transfer
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"slices"
+	"strings"
 
 	"filippo.io/age"
 
@@ -21,8 +23,9 @@ import (
 
 // An Import is a file that was sent here.
 type Import struct {
-	File   []byte
-	Name   string // of the job; "" for one with the time
+	File   func() (io.Reader, error) // begins to read it, more than once
+	From   string                    // SignerKey of who must have made it; "" for anybody
+	Name   string                    // of the job; "" for one with the time
 	DryRun bool
 	// Users allows to add the users that tokens come with; without it such a file is refused with [fault.Forbidden].
 	Users bool
@@ -38,112 +41,146 @@ func (d *Deployment) Worker() job.Worker {
 // parameters are those of a job.
 type parameters struct {
 	Domain string `json:"domain"` // that tokens and users are placed in
+	From   string `json:"from"`   // who signed the file
 }
 
 // Import reads and checks a whole file and starts the job that takes its tokens in; its items are their serials. What is here already
-// stays as it is. [fault.TransferKey] if the file was sealed to another deployment, [fault.TransferFormat] if it is damaged.
+// stays as it is. [fault.TransferKey] if the file was sealed to another deployment, [fault.TransferSigner] if another one than said made
+// it, [fault.TransferFormat] if it is damaged.
 func (d *Deployment) Import(ctx context.Context, in Import) (job.Job, error) {
+	if in.From = strings.TrimSpace(in.From); in.From != "" {
+		if _, is := parseSigner(in.From); !is {
+			return job.Job{}, fault.New(fault.Invalid, "this is no key that transfers are signed with: 'tallystick transfer key --signer' shows it where the file comes from")
+		}
+	}
 	p, err := d.pair(ctx)
 	if err != nil {
 		return job.Job{}, err
 	}
-	keys, err := age.ParseIdentities(bytes.NewReader([]byte(p.Private)))
+	keys, err := age.ParseIdentities(strings.NewReader(p.Private))
 	if err != nil {
 		return job.Job{}, errors.New("transfer: the deployment's own key cannot be read")
 	}
-	h, lines, err := open(in.File, keys)
-	if err != nil {
+	h, err := open(in.File, keys, func(parcel) bool { return true })
+	switch {
+	case err != nil:
 		return job.Job{}, err
-	}
-	defer func() {
-		for _, l := range lines {
-			clear(l.text)
-		}
-	}()
-	if h.Users && !in.Users {
+	case h.To != p.Public:
+		return job.Job{}, fault.New(fault.TransferKey, "the file was made for another deployment, and sealed anew to this one: have it exported to the key that 'tallystick transfer key' shows here")
+	case in.From != "" && h.From != in.From:
+		return job.Job{}, fault.New(fault.TransferSigner, "the file was signed by %s and not by the deployment that you named: ask who made it", h.From)
+	case h.Users && !in.Users:
 		return job.Job{}, fault.New(fault.Forbidden, "the tokens come with their users, and you may not add users")
 	}
-	about, err := json.Marshal(parameters{domain.ScopeFrom(ctx).Top()})
+	about, err := json.Marshal(parameters{domain.ScopeFrom(ctx).Top(), h.From})
 	if err != nil {
 		return job.Job{}, err
 	}
-	return d.Jobs.Start(ctx, job.Order{Kind: importKind, Name: in.Name, DryRun: in.DryRun, Parameters: about, Items: items(lines)})
+	return d.Jobs.Start(ctx, job.Order{Kind: importKind, Name: in.Name, DryRun: in.DryRun, Parameters: about, Items: items(in.File, keys)})
 }
 
-// A parcel is a line that was checked.
+// A parcel is a line of tokens. Its text is good until the next one is read.
 type parcel struct {
 	serial string
 	text   []byte
 }
 
-func items(all []parcel) iter.Seq2[job.NewItem, error] {
+// items are the lines of a file that was checked.
+func items(file func() (io.Reader, error), keys []age.Identity) iter.Seq2[job.NewItem, error] {
 	return func(yield func(job.NewItem, error) bool) {
-		for _, l := range all {
-			if !yield(job.NewItem{Key: l.serial, Input: l.text}, nil) {
-				return
-			}
+		more := true
+		_, err := open(file, keys, func(l parcel) bool {
+			more = yield(job.NewItem{Key: l.serial, Input: l.text}, nil)
+			return more
+		})
+		if err != nil && more {
+			yield(job.NewItem{}, err)
 		}
 	}
 }
 
 // open decrypts a file and reads it to its end.
-func open(file []byte, keys []age.Identity) (header, []parcel, error) {
-	plain, err := age.Decrypt(bytes.NewReader(file), keys...)
+func open(file func() (io.Reader, error), keys []age.Identity, each func(parcel) bool) (header, error) {
+	sealed, err := file()
+	if err != nil {
+		return header{}, err
+	}
+	plain, err := age.Decrypt(sealed, keys...)
 	var none *age.NoIdentityMatchError
 	switch {
 	case errors.As(err, &none):
-		return header{}, nil, fault.New(fault.TransferKey, "the file was sealed to another deployment: have it exported to the key that 'tallystick transfer key' shows here")
+		return header{}, fault.New(fault.TransferKey, "the file was sealed to another deployment: have it exported to the key that 'tallystick transfer key' shows here")
 	case err != nil:
-		return header{}, nil, fault.New(fault.TransferFormat, "this is no transfer, or its beginning is damaged: export it again")
+		return header{}, fault.New(fault.TransferFormat, "this is no transfer, or its beginning is damaged: export it again")
 	}
-	return read(plain)
+	h, last, digest, err := read(plain, each)
+	if err != nil {
+		return h, err
+	}
+	if key, is := parseSigner(h.From); !is || !ed25519.Verify(key, digest, last.Signature) {
+		return h, errDamaged
+	}
+	return h, nil
 }
 
 var errDamaged = fault.New(fault.TransferFormat, "the transfer is damaged or cut short: export it again")
 
-// read reads what was sealed.
-func read(plain io.Reader) (h header, all []parcel, err error) {
+// read reads what was sealed and hands each line of tokens on; it ends where each returns false. It returns the first line, the last one,
+// and what the signature has to be of.
+func read(plain io.Reader, each func(parcel) bool) (h header, last line, digest []byte, err error) {
 	source := bufio.NewReader(plain)
 	packed, err := gzip.NewReader(source)
 	if err != nil {
-		return h, nil, errDamaged
+		return h, last, nil, errDamaged
 	}
 	packed.Multistream(false)
 	in := bufio.NewScanner(packed)
 	in.Buffer(make([]byte, 0, longestLine), longestLine)
 	if !in.Scan() || json.Unmarshal(in.Bytes(), &h) != nil || h.Format != formatName {
-		return h, nil, errDamaged
+		return h, last, nil, errDamaged
 	}
-	if h.Version != formatVersion {
-		return h, nil, fault.New(fault.SchemaNewer, "the transfer was made by a newer release: take it in with that one")
+	switch {
+	case h.Version > formatVersion:
+		return h, last, nil, fault.New(fault.SchemaNewer, "the transfer was made by a newer release: take it in with that one")
+	case h.Version < formatVersion:
+		return h, last, nil, fault.New(fault.TransferFormat, "the transfer was made by a release that did not sign: export it again with the one of here")
 	}
-	for in.Scan() {
+	lines := sha256.New()
+	for n := 0; ; n++ {
+		lines.Write(in.Bytes())
+		lines.Write([]byte("\n"))
+		if !in.Scan() {
+			return h, last, nil, errDamaged
+		}
 		var l line
 		if json.Unmarshal(in.Bytes(), &l) != nil {
-			return h, nil, errDamaged
+			return h, last, nil, errDamaged
 		}
 		if l.End != nil {
-			if *l.End != len(all) || in.Scan() || in.Err() != nil {
-				return h, nil, errDamaged
+			if *l.End != n || len(l.Tokens) > 0 || in.Scan() || in.Err() != nil {
+				return h, last, nil, errDamaged
 			}
 			if n, err := io.Copy(io.Discard, source); n > 0 || err != nil { // what age has at its end
-				return h, nil, errDamaged
+				return h, last, nil, errDamaged
 			}
-			return h, all, nil
+			return h, l, signed(lines), nil
 		}
-		if len(l.Tokens) < 1 || len(l.Tokens) > 2 || len(all) == MaxTokens {
-			return h, nil, errDamaged
+		if len(l.Tokens) < 1 || len(l.Tokens) > 2 || n == MaxTokens {
+			return h, last, nil, errDamaged
 		}
 		if !h.Users && slices.ContainsFunc(l.Tokens, func(c carried) bool { return c.User != nil }) {
-			return h, nil, errDamaged
+			return h, last, nil, errDamaged
 		}
 		for i := range l.Tokens {
 			clear(l.Tokens[i].Seed)
 		}
-		all = append(all, parcel{l.Tokens[0].Serial, bytes.Clone(in.Bytes())})
+		if !each(parcel{l.Tokens[0].Serial, in.Bytes()}) {
+			return h, last, nil, errEnough
+		}
 	}
-	return h, nil, errDamaged
 }
+
+var errEnough = errors.New("transfer: enough is read")
 
 // receive takes the tokens of a chunk in.
 func (d *Deployment) receive(ctx context.Context, c job.Chunk) ([]job.Outcome, error) {
@@ -174,5 +211,5 @@ func (d *Deployment) receive(ctx context.Context, c job.Chunk) ([]job.Outcome, e
 		}
 		groups[i] = l.Tokens
 	}
-	return d.takeIn(ctx, groups)
+	return d.takeIn(ctx, groups, p.From)
 }

@@ -4,7 +4,8 @@
 // A transfer is an age file (age-encryption.org/v1) to the public key of the
 // target deployment ([Deployment.PublicKey]), of gzip of lines of JSON: a
 // header, a line for each token (or for a token and its replacement, which go
-// together), and a last line that says how many there were. Seeds are in the
+// together), and a last line that says how many there were and has the source's
+// signature (Ed25519) of all lines before it. Seeds are in the
 // clear inside: only the target opens it.
 //
 // Carried: serial, seed and its generation, settings, dates, what is known of
@@ -110,11 +111,13 @@ type header struct {
 	Version int       `json:"version"`
 	MadeAt  time.Time `json:"made_at"`
 	Users   bool      `json:"users"` // whether the tokens come with them
+	From    string    `json:"from"`  // the source's SignerKey
+	To      string    `json:"to"`    // the target's PublicKey
 }
 
 const (
 	formatName    = "tallystick-transfer"
-	formatVersion = 1
+	formatVersion = 2 // 1 was not signed
 	// MaxTokens is how many tokens one file carries.
 	MaxTokens = 200_000
 	// longestLine is that of a token with its replacement, and then some.
@@ -125,6 +128,8 @@ const (
 type line struct {
 	Tokens []carried `json:"tokens,omitempty"` // one, or one with its replacement
 	End    *int      `json:"end,omitempty"`    // of all: how many lines with tokens there were
+	// Signature is that of the source, in the last line.
+	Signature []byte `json:"signature,omitempty"`
 }
 
 // A carried is a token on its way.

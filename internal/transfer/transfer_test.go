@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -166,6 +167,10 @@ func export(t *testing.T, from, to *place, users bool, serials ...string) ([]byt
 	return out.Bytes(), err
 }
 
+func held(file []byte) func() (io.Reader, error) {
+	return func() (io.Reader, error) { return bytes.NewReader(file), nil }
+}
+
 // received takes a file in and returns what became of its tokens, by their serials.
 func received(t *testing.T, to *place, in transfer.Import) map[string]job.Row {
 	t.Helper()
@@ -222,13 +227,13 @@ func TestTransferWithUsers(t *testing.T) {
 		if err != nil || len(page.Entries) != 3 {
 			t.Errorf("%d events, %v", len(page.Entries), err)
 		}
-		if rows := received(t, to, transfer.Import{File: file, DryRun: true}); len(rows) != 3 || rows[serials[0]].State != job.ItemDone {
+		if rows := received(t, to, transfer.Import{File: held(file), DryRun: true}); len(rows) != 3 || rows[serials[0]].State != job.ItemDone {
 			t.Errorf("dry run: %+v", rows)
 		}
 		if _, err := to.db.Token(t.Context(), serials[0]); !errors.Is(err, fault.TokenNotFound) {
 			t.Error("a dry run took a token in")
 		}
-		received(t, to, transfer.Import{File: file})
+		received(t, to, transfer.Import{File: held(file)})
 		a := to.get(t, serials[0])
 		if a.UserID != "alice" || !a.Enabled || a.PIN.IsSet() || a.Profile != "laptop" || a.Distribution != token.Confirmed || a.Nickname != "mine" || a.IssueCount != 1 ||
 			a.Current.Settings != before.Current.Settings || a.Current.Number != before.Current.Number || !a.Current.Delivered || !a.Expiry.Equal(before.Expiry) {
@@ -247,7 +252,7 @@ func TestTransferWithUsers(t *testing.T) {
 		}
 		// Again: what is here stays.
 		was := to.get(t, serials[0])
-		rows := received(t, to, transfer.Import{File: file})
+		rows := received(t, to, transfer.Import{File: held(file)})
 		if rows[serials[0]].Code != fault.ImportDuplicate || rows[serials[0]].State != job.ItemDone || !reflect.DeepEqual(to.get(t, serials[0]), was) {
 			t.Errorf("a second time: %+v", rows)
 		}
@@ -255,11 +260,11 @@ func TestTransferWithUsers(t *testing.T) {
 		if err := to.db.DeleteToken(t.Context(), serials[2]); err != nil {
 			t.Fatal(err)
 		}
-		if rows := received(t, to, transfer.Import{File: file}); rows[serials[2]].Code != fault.SeedInUse {
+		if rows := received(t, to, transfer.Import{File: held(file)}); rows[serials[2]].Code != fault.SeedInUse {
 			t.Errorf("a seed that was destroyed: %+v", rows[serials[2]])
 		}
 		// Who may not add users does not do so by this way.
-		if _, err := to.Import(t.Context(), transfer.Import{File: file}); !errors.Is(err, fault.Forbidden) {
+		if _, err := to.Import(t.Context(), transfer.Import{File: held(file)}); !errors.Is(err, fault.Forbidden) {
 			t.Errorf("without the right: %v", err)
 		}
 	})
@@ -274,7 +279,7 @@ func TestTransferWithoutUsers(t *testing.T) {
 			t.Fatal(err)
 		}
 		from.distribute(t, serials[0])
-		received(t, to, transfer.Import{File: sent(t, from, to, false, serials...)})
+		received(t, to, transfer.Import{File: held(sent(t, from, to, false, serials...))})
 		a, b := to.get(t, serials[0]), to.get(t, serials[1])
 		if a.UserID != "" || a.Enabled || !a.Tainted || a.Profile != "" || a.Distribution != token.NotDistributed { // alice may hold the seed
 			t.Errorf("arrived %+v", a)
@@ -306,7 +311,7 @@ func TestUsedCodesStayUsed(t *testing.T) {
 		if err := from.db.AddToken(t.Context(), x); err != nil {
 			t.Fatal(err)
 		}
-		received(t, to, transfer.Import{File: sent(t, from, to, true, serial)})
+		received(t, to, transfer.Import{File: held(sent(t, from, to, true, serial))})
 		if got := to.get(t, serial).Current; got.LastInterval != 123456 || got.Offset != -4 || got.Number != 3 {
 			t.Errorf("arrived %+v", got.Clock)
 		}
@@ -324,7 +329,7 @@ func TestProfileOfTheTarget(t *testing.T) {
 			t.Fatal(err)
 		}
 		from.distribute(t, serial)
-		rows := received(t, to, transfer.Import{File: sent(t, from, to, true, serial)})
+		rows := received(t, to, transfer.Import{File: held(sent(t, from, to, true, serial))})
 		if x := to.get(t, serial); x.Profile != "" || x.Method != device.File || !strings.Contains(rows[serial].Message, "laptop") {
 			t.Errorf("arrived %+v, %+v", x, rows)
 		}
@@ -350,7 +355,7 @@ func TestReplacementsGoTogether(t *testing.T) {
 		if page, err := from.db.Events(t.Context(), audit.Filter{Action: "export.*"}); err != nil || len(page.Entries) != 0 {
 			t.Errorf("what was refused is in the log: %v, %v", page.Entries, err)
 		}
-		received(t, to, transfer.Import{File: sent(t, from, to, true, serials...)})
+		received(t, to, transfer.Import{File: held(sent(t, from, to, true, serials...))})
 		if a, b := to.get(t, serials[0]), to.get(t, serials[1]); a.ReplacedBy != b.Serial || b.Replaces != a.Serial || b.UserID != "alice" {
 			t.Errorf("arrived %+v, %+v", a, b)
 		}
@@ -365,12 +370,12 @@ func TestWhatIsRefused(t *testing.T) {
 			flipped := bytes.Clone(file)
 			flipped[n] ^= 1
 			for how, data := range map[string][]byte{"cut": file[:n], "flipped": flipped} {
-				if _, err := to.Import(t.Context(), transfer.Import{File: data}); !errors.Is(err, fault.TransferFormat) && !errors.Is(err, fault.TransferKey) {
+				if _, err := to.Import(t.Context(), transfer.Import{File: held(data)}); !errors.Is(err, fault.TransferFormat) && !errors.Is(err, fault.TransferKey) {
 					t.Errorf("%s at %d: %v", how, n, err)
 				}
 			}
 		}
-		if _, err := from.Import(t.Context(), transfer.Import{File: file, Users: true}); !errors.Is(err, fault.TransferKey) {
+		if _, err := from.Import(t.Context(), transfer.Import{File: held(file), Users: true}); !errors.Is(err, fault.TransferKey) {
 			t.Errorf("at another deployment: %v", err)
 		}
 		if _, err := export(t, from, to, true, "000000000000"); !errors.Is(err, fault.TokenNotFound) {
@@ -398,4 +403,46 @@ func TestWhatIsRefused(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Who made a file is proven, to whoever asks for it: another deployment's signature is refused, and a file that was made for one target is not
+// taken by another, though somebody who could open it seals it anew.
+func TestTransfersAreSigned(t *testing.T) {
+	lite := func() string { return filepath.Join(t.TempDir(), "test.db") }
+	from, to, third := open(t, lite()), open(t, lite()), open(t, lite())
+	source, err := from.SignerKey(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := from.SignerKey(t.Context()); err != nil || again != source {
+		t.Fatalf("the key changes: %v", err)
+	}
+	other, err := third.SignerKey(t.Context())
+	if err != nil || other == source {
+		t.Fatalf("two deployments have one key: %v", err)
+	}
+	file := sent(t, from, to, false, from.make(t, 2)...)
+	if _, err := to.Import(t.Context(), transfer.Import{File: held(file), From: other}); !errors.Is(err, fault.TransferSigner) {
+		t.Errorf("signed by another: %v", err)
+	}
+	if _, err := to.Import(t.Context(), transfer.Import{File: held(file), From: source[1:]}); !errors.Is(err, fault.Invalid) {
+		t.Errorf("no key: %v", err)
+	}
+	received(t, to, transfer.Import{File: held(file), From: source + "\n"})
+	page, err := to.db.Events(t.Context(), audit.Filter{Action: "token.import"})
+	if err != nil || len(page.Entries) != 2 || !strings.Contains(string(page.Entries[0].Record), source) {
+		t.Errorf("the log does not say who made the file: %v", err)
+	}
+
+	lines := transfer.Opened(t, to.Deployment, file)
+	if _, err := third.Import(t.Context(), transfer.Import{File: held(transfer.Sealed(t, third.Deployment, lines))}); !errors.Is(err, fault.TransferKey) {
+		t.Errorf("a file for another target, sealed anew: %v", err)
+	}
+	changed := bytes.Replace(lines, []byte(`"issues":0`), []byte(`"issues":7`), 1)
+	if bytes.Equal(changed, lines) {
+		t.Fatal("nothing was changed")
+	}
+	if _, err := to.Import(t.Context(), transfer.Import{File: held(transfer.Sealed(t, to.Deployment, changed))}); !errors.Is(err, fault.TransferFormat) {
+		t.Errorf("a changed line: %v", err)
+	}
 }
