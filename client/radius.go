@@ -17,9 +17,14 @@ type RADIUSClient struct {
 	ReplyAttributes             []RADIUSAttribute `json:"reply_attributes"`              // returned with every accept
 	StripRealm                  string            `json:"strip_realm"`                   // none, prefix or suffix
 	MaxQPS                      int               `json:"max_qps"`                       // requests a second; 0 for no limit
-	CreatedAt                   time.Time         `json:"created_at"`
-	Version                     int               `json:"version"`
-	Domain                      string            `json:"domain"` // security domain
+	// Whom it may ask about: one of the users or a member of one of the groups, where either is named, who is in the security domain
+	// or below. Whoever is not is denied like somebody with a wrong passcode.
+	AllowedUsers  []string  `json:"allowed_users"`  // IDs
+	AllowedGroups []string  `json:"allowed_groups"` // names
+	AllowedDomain string    `json:"allowed_domain"` // "" for everywhere
+	CreatedAt     time.Time `json:"created_at"`
+	Version       int       `json:"version"`
+	Domain        string    `json:"domain"` // security domain
 }
 
 // A RADIUSAttribute is returned with an accept. Those that name the profile of the token that was used take the place of those that name none.
@@ -42,6 +47,9 @@ type NewRADIUSClient struct {
 	ReplyAttributes             []RADIUSAttribute `json:"reply_attributes,omitempty"`
 	StripRealm                  string            `json:"strip_realm,omitempty"`
 	MaxQPS                      int               `json:"max_qps,omitempty"`
+	AllowedUsers                []string          `json:"allowed_users,omitempty"`
+	AllowedGroups               []string          `json:"allowed_groups,omitempty"`
+	AllowedDomain               string            `json:"allowed_domain,omitempty"`
 	Domain                      string            `json:"domain,omitempty"` // security domain; the top of the caller's
 }
 
@@ -56,6 +64,9 @@ type RADIUSClientEdit struct {
 	ReplyAttributes             *[]RADIUSAttribute `json:"reply_attributes,omitempty"`
 	StripRealm                  *string            `json:"strip_realm,omitempty"`
 	MaxQPS                      *int               `json:"max_qps,omitempty"`
+	AllowedUsers                *[]string          `json:"allowed_users,omitempty"`
+	AllowedGroups               *[]string          `json:"allowed_groups,omitempty"`
+	AllowedDomain               *string            `json:"allowed_domain,omitempty"`
 }
 
 // A RADIUSClientList is all clients.

@@ -426,35 +426,49 @@ type APIKeyList struct {
 // An Agent is a program, such as a VPN gateway, that asks for its users
 // through the SecurID Authentication API.
 type Agent struct {
-	Agent       string    `json:"agent"`        // its name, which it gives as clientId; unique whatever the case
-	Retry       bool      `json:"retry"`        // a wrong passcode leaves the attempt open for another one
-	DisplayName string    `json:"display_name"` // of the method SECURID; "" sends null, which every known agent takes
-	HMAC        string    `json:"hmac"`         // off, allowed or required: requests are signed
-	Networks    []string  `json:"networks"`     // that it may ask from; none for all
-	Note        string    `json:"note"`
-	CreatedAt   time.Time `json:"created_at"`
-	Version     int       `json:"version"`
-	Domain      string    `json:"domain"` // security domain
+	Agent       string   `json:"agent"`        // its name, which it gives as clientId; unique whatever the case
+	Retry       bool     `json:"retry"`        // a wrong passcode leaves the attempt open for another one
+	DisplayName string   `json:"display_name"` // of the method SECURID; "" sends null, which every known agent takes
+	HMAC        string   `json:"hmac"`         // off, allowed or required: requests are signed
+	Networks    []string `json:"networks"`     // that it may ask from; none for all
+	Methods     []string `json:"methods"`      // that it may send passcodes by: SECURID, TOKEN, EMERGENCY_TOKENCODE
+	// Whom it may ask about: one of the users or a member of one of the groups, where either is named, who is in the security domain
+	// or below. Whoever is not is denied like somebody with a wrong passcode.
+	AllowedUsers  []string  `json:"allowed_users"`  // IDs
+	AllowedGroups []string  `json:"allowed_groups"` // names
+	AllowedDomain string    `json:"allowed_domain"` // "" for everywhere
+	Note          string    `json:"note"`
+	CreatedAt     time.Time `json:"created_at"`
+	Version       int       `json:"version"`
+	Domain        string    `json:"domain"` // security domain
 }
 
 // A NewAgent is an agent to be added.
 type NewAgent struct {
-	Agent       string   `json:"agent"`
-	Retry       bool     `json:"retry,omitempty"`
-	DisplayName string   `json:"display_name,omitempty"`
-	HMAC        string   `json:"hmac,omitempty"` // off
-	Networks    []string `json:"networks,omitempty"`
-	Note        string   `json:"note,omitempty"`
-	Domain      string   `json:"domain,omitempty"` // security domain; the top of the caller's
+	Agent         string   `json:"agent"`
+	Retry         bool     `json:"retry,omitempty"`
+	DisplayName   string   `json:"display_name,omitempty"`
+	HMAC          string   `json:"hmac,omitempty"` // off
+	Networks      []string `json:"networks,omitempty"`
+	Methods       []string `json:"methods,omitempty"` // SECURID
+	AllowedUsers  []string `json:"allowed_users,omitempty"`
+	AllowedGroups []string `json:"allowed_groups,omitempty"`
+	AllowedDomain string   `json:"allowed_domain,omitempty"`
+	Note          string   `json:"note,omitempty"`
+	Domain        string   `json:"domain,omitempty"` // security domain; the top of the caller's
 }
 
 // An AgentEdit changes an agent; what is nil stays.
 type AgentEdit struct {
-	Retry       *bool     `json:"retry,omitempty"`
-	DisplayName *string   `json:"display_name,omitempty"`
-	HMAC        *string   `json:"hmac,omitempty"`
-	Networks    *[]string `json:"networks,omitempty"`
-	Note        *string   `json:"note,omitempty"`
+	Retry         *bool     `json:"retry,omitempty"`
+	DisplayName   *string   `json:"display_name,omitempty"`
+	HMAC          *string   `json:"hmac,omitempty"`
+	Networks      *[]string `json:"networks,omitempty"`
+	Methods       *[]string `json:"methods,omitempty"`
+	AllowedUsers  *[]string `json:"allowed_users,omitempty"`
+	AllowedGroups *[]string `json:"allowed_groups,omitempty"`
+	AllowedDomain *string   `json:"allowed_domain,omitempty"`
+	Note          *string   `json:"note,omitempty"`
 }
 
 // An AgentList is all agents.

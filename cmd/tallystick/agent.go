@@ -19,7 +19,34 @@ func (p *program) agentCommands() *cobra.Command {
 type agentFlags struct {
 	retry                   bool
 	displayName, hmac, note string
-	networks                []string
+	networks, methods       []string
+	allowed                 allowedFlags
+}
+
+// allowedFlags are whom an agent or a RADIUS client may ask about.
+type allowedFlags struct {
+	users, groups []string
+	domain        string
+}
+
+func (f *allowedFlags) on(cmd *cobra.Command) {
+	s := cmd.Flags()
+	s.StringSliceVar(&f.users, "allow-user", nil, "`ID` of a user that it may ask about; may be given several times (default all users)")
+	s.StringSliceVar(&f.groups, "allow-group", nil, "`group` whose members it may ask about; may be given several times")
+	s.StringVar(&f.domain, "allow-domain", "", "security `domain` that the users must be in, or below (default everywhere)")
+}
+
+// lines are the restriction for people.
+func (f allowedFlags) lines() []string {
+	return []string{"allowed users", strings.Join(f.users, " "), "allowed groups", strings.Join(f.groups, ", "), "allowed domain", f.domain}
+}
+
+// listed is what of a list is to be changed: an empty flag takes all away.
+func listed(cmd *cobra.Command, name string, values []string) *[]string {
+	if values == nil {
+		values = []string{}
+	}
+	return given(cmd, name, &values)
 }
 
 func (f *agentFlags) on(cmd *cobra.Command) {
@@ -28,6 +55,8 @@ func (f *agentFlags) on(cmd *cobra.Command) {
 	s.StringVar(&f.displayName, "display-name", "", "`name` of the method SECURID, for agents that show it (default none)")
 	s.StringVar(&f.hmac, "hmac", "off", "signed requests: off, allowed or required")
 	s.StringSliceVar(&f.networks, "network", nil, "`network` that it may ask from, such as 192.0.2.0/24; may be given several times (default all)")
+	s.StringSliceVar(&f.methods, "passcode-method", []string{"SECURID"}, "`method` that it may send passcodes by: SECURID, TOKEN or EMERGENCY_TOKENCODE; may be given several times")
+	f.allowed.on(cmd)
 	s.StringVar(&f.note, "note", "", "`text` for administrators")
 }
 
@@ -36,7 +65,8 @@ func (p *program) agentAdd() *cobra.Command {
 	var domain string
 	cmd := p.command("add NAME", "Add an agent; NAME is what it gives as clientId", 1, func(r run) error {
 		added, err := r.server.AddAgent(r.ctx, client.NewAgent{
-			Agent: r.args[0], Domain: domain, Retry: f.retry, DisplayName: f.displayName, HMAC: f.hmac, Networks: f.networks, Note: f.note,
+			Agent: r.args[0], Domain: domain, Retry: f.retry, DisplayName: f.displayName, HMAC: f.hmac, Networks: f.networks, Methods: f.methods, Note: f.note,
+			AllowedUsers: f.allowed.users, AllowedGroups: f.allowed.groups, AllowedDomain: f.allowed.domain,
 		})
 		if err != nil {
 			return err
@@ -77,7 +107,9 @@ func (p *program) agentShow() *cobra.Command {
 			}{a, credentials})
 		}
 		p.fields("agent", a.Agent, "display name", a.DisplayName, "retry", yesNo(a.Retry), "hmac", a.HMAC, "networks", strings.Join(a.Networks, " "),
-			"note", a.Note, "added", date(&a.CreatedAt))
+			"methods", strings.Join(a.Methods, " "))
+		p.fields(allowedFlags{a.AllowedUsers, a.AllowedGroups, a.AllowedDomain}.lines()...)
+		p.fields("note", a.Note, "added", date(&a.CreatedAt))
 		for _, c := range credentials {
 			p.fields("access id", c.AccessID)
 		}
@@ -92,13 +124,12 @@ func (p *program) agentEdit() *cobra.Command {
 	f.on(cmd)
 	cmd.Flags().IntVar(&version, "version", 0, "refuse if the agent is not at this `version` any more")
 	p.does(cmd, func(r run) error {
-		if f.networks == nil {
-			f.networks = []string{} // --network= takes them all away
-		}
 		return edits(p, r, "agent "+r.args[0], func() (client.Agent, error) { return r.server.Agent(r.ctx, r.args[0]) }, func() (client.Agent, error) {
 			return r.server.EditAgent(r.ctx, r.args[0], version, client.AgentEdit{
 				Retry: given(cmd, "retry", &f.retry), DisplayName: given(cmd, "display-name", &f.displayName), HMAC: given(cmd, "hmac", &f.hmac),
-				Networks: given(cmd, "network", &f.networks), Note: given(cmd, "note", &f.note),
+				Networks: listed(cmd, "network", f.networks), Methods: given(cmd, "passcode-method", &f.methods),
+				AllowedUsers: listed(cmd, "allow-user", f.allowed.users), AllowedGroups: listed(cmd, "allow-group", f.allowed.groups),
+				AllowedDomain: given(cmd, "allow-domain", &f.allowed.domain), Note: given(cmd, "note", &f.note),
 			})
 		})
 	})

@@ -103,7 +103,7 @@ func (p *program) namesFrom(ctx context.Context, find lookup, begin string) []st
 // flagWords are the kinds of thing that flags name.
 var flagWords = map[string]string{
 	"profile": "profile", "successor": "profile", "user": "USERID", "serial": "SERIAL", "with": "SERIAL", "donor": "SERIAL", "group": "group", "device-type": "TYPE",
-	"domain": "domain", "parent": "domain", "report": "report", "schedule": "schedule",
+	"allow-user": "USERID", "allow-group": "group", "allow-domain": "domain", "domain": "domain", "parent": "domain", "report": "report", "schedule": "schedule",
 }
 
 // lookups are by the words that usage lines have for arguments, and by the groups of commands that take a NAME.
@@ -202,7 +202,7 @@ var choices = map[string][]string{
 	"pin-creation": {"user", "system", "either"}, "next-code-failure": {"fail", "lock"}, "pin-characters": {"digits", "alphanumeric"},
 	"emergency-characters": {"digits", "alphanumeric"}, "emergency-if-found": {"deny", "accept_and_end", "accept_after"},
 	"prompts": {"securid", "cisco-asa", "plain"}, "message-authenticator": {"require", "warn", "off"}, "strip-realm": {"none", "prefix", "suffix"},
-	"hmac": {"off", "allowed", "required"}, "prune": {"profiles", "devices", "radius_clients", "domains"}, "format": {"table", "csv", "json", "pdf"}, "every": {"day", "week", "month"},
+	"passcode-method": access.PasscodeMethods, "hmac": {"off", "allowed", "required"}, "prune": {"profiles", "devices", "radius_clients", "domains"}, "format": {"table", "csv", "json", "pdf"}, "every": {"day", "week", "month"},
 	"weekday":  {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"},
 	"protocol": {"radius", "rest"}, "log-level": {"debug", "info", "warn", "error"}, "select": {"all", "undistributed", "group:", "serials:"},
 }

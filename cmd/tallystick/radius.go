@@ -21,6 +21,7 @@ type radiusFlags struct {
 	attributes, ofProfiles                              []string
 	challenges                                          bool
 	maxQPS, version                                     int
+	allowed                                             allowedFlags
 	secret                                              *cli.Secret
 }
 
@@ -35,6 +36,7 @@ func (f *radiusFlags) on(p *program, cmd *cobra.Command) {
 	s.StringArrayVar(&f.ofProfiles, "profile-attribute", nil, "`profile:name=value` that is returned in place of those with accepts of tokens of a profile; may be given several times")
 	s.StringVar(&f.realm, "strip-realm", "none", "take a realm off user names: none, prefix (DOMAIN\\user) or suffix (user@realm)")
 	s.IntVar(&f.maxQPS, "max-qps", 0, "requests a second, what is more is dropped; 0 is no limit")
+	f.allowed.on(cmd)
 	f.secret = p.SecretFlag(cmd, "secret-file", "shared secret", "")
 }
 
@@ -95,6 +97,7 @@ func (p *program) radiusAdd() *cobra.Command {
 			Domain:       domain,
 			RADIUSClient: r.args[0], Address: f.address, Certificate: f.certificate, Secret: client.Secret(secret), PromptSet: f.prompts,
 			Challenges: &f.challenges, RequireMessageAuthenticator: f.authenticator, ReplyAttributes: attributes, StripRealm: f.realm, MaxQPS: f.maxQPS,
+			AllowedUsers: f.allowed.users, AllowedGroups: f.allowed.groups, AllowedDomain: f.allowed.domain,
 		})
 		if err != nil {
 			return err
@@ -140,6 +143,7 @@ func (p *program) radiusShow() *cobra.Command {
 		if c.MaxQPS > 0 {
 			p.fields("max qps", number(c.MaxQPS))
 		}
+		p.fields(allowedFlags{c.AllowedUsers, c.AllowedGroups, c.AllowedDomain}.lines()...)
 		p.fields("version", number(c.Version))
 		return nil
 	})
@@ -169,6 +173,8 @@ func (p *program) radiusEdit() *cobra.Command {
 				Secret: given(cmd, "secret-file", (*client.Secret)(&secret)), PromptSet: given(cmd, "prompts", &f.prompts),
 				Challenges: given(cmd, "challenges", &f.challenges), RequireMessageAuthenticator: given(cmd, "message-authenticator", &f.authenticator),
 				ReplyAttributes: replies, StripRealm: given(cmd, "strip-realm", &f.realm), MaxQPS: given(cmd, "max-qps", &f.maxQPS),
+				AllowedUsers: listed(cmd, "allow-user", f.allowed.users), AllowedGroups: listed(cmd, "allow-group", f.allowed.groups),
+				AllowedDomain: given(cmd, "allow-domain", &f.allowed.domain),
 			})
 		})
 	})

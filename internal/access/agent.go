@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -34,11 +35,17 @@ type Agent struct {
 	DisplayName string // of the method SECURID; "" sends null, which every known client takes
 	HMAC        HMACMode
 	Networks    []netip.Prefix // that it may ask from; none for all
+	Restriction Restriction    // whom it may ask about
+	Methods     []string       // that it may send passcodes by, some of [PasscodeMethods]
 	Note        string
 	Domain      string // security domain
 	CreatedAt   time.Time
 	Version     int // grows with every change
 }
+
+// PasscodeMethods are the methods of the SecurID Authentication API that passcodes may be sent by (spec/rest-authn-api.md section 4). All of
+// them take any passcode; agents differ in which one they know.
+var PasscodeMethods = []string{"SECURID", "TOKEN", "EMERGENCY_TOKENCODE"}
 
 // A Credential is an access ID and an access key of one agent. An agent may
 // have several, so that keys can be replaced without a gap.
@@ -64,6 +71,7 @@ func (c Credential) ExpiredAt(t time.Time) bool {
 
 // AgentStore is what the agents' registry needs of the database.
 type AgentStore interface {
+	restrictionStore
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
 	// Agent returns an agent by its name in any case; [fault.NotFound]. Within a transaction the row is locked for change.
@@ -110,14 +118,18 @@ type Agents struct {
 
 // Add stores a new agent.
 func (r *Agents) Add(ctx context.Context, a Agent) (Agent, error) {
-	if a.HMAC == "" {
-		a.HMAC = HMACOff
+	orElse(&a.HMAC, HMACOff)
+	if len(a.Methods) == 0 {
+		a.Methods = PasscodeMethods[:1]
 	}
 	if err := a.check(); err != nil {
 		return Agent{}, err
 	}
 	a.CreatedAt, a.Version, a.Domain = r.Now().UTC(), 1, domain.ScopeFrom(ctx).Top()
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		if err := a.Restriction.check(ctx, r.Store, Restriction{}); err != nil {
+			return err
+		}
 		if err := r.Store.AddAgent(ctx, a); err != nil {
 			return err
 		}
@@ -151,6 +163,9 @@ func (r *Agents) Edit(ctx context.Context, name string, version int, change func
 		change(&after)
 		after.Name = before.Name
 		if err := after.check(); err != nil {
+			return err
+		}
+		if err := after.Restriction.check(ctx, r.Store, before.Restriction); err != nil {
 			return err
 		}
 		if err := r.Store.SaveAgent(ctx, after); err != nil {
@@ -330,12 +345,27 @@ func (a Agent) check() error {
 	case len(a.Networks) > 64:
 		return fault.New(fault.Invalid, "an agent takes up to 64 networks")
 	}
+	if err := checkMethods(a.Methods); err != nil {
+		return err
+	}
 	for _, n := range a.Networks {
 		if !n.IsValid() || n != n.Masked() {
 			return fault.New(fault.Invalid, "%s is no network: write 192.0.2.0/24, and the first address of the network", n)
 		}
 	}
 	return checkNote(a.Note)
+}
+
+func checkMethods(methods []string) error {
+	for i, m := range methods {
+		if !slices.Contains(PasscodeMethods, m) || slices.Contains(methods[:i], m) {
+			return fault.New(fault.Invalid, "an agent's methods are some of %s, each once, and not %q", strings.Join(PasscodeMethods, ", "), m)
+		}
+	}
+	if len(methods) == 0 {
+		return fault.New(fault.Invalid, "an agent needs a method: SECURID for most of them")
+	}
+	return nil
 }
 
 // Admits tells whether the agent may ask from an address.
@@ -349,7 +379,7 @@ func (a Agent) Admits(from netip.Addr) bool {
 }
 
 func (a Agent) details() audit.Details {
-	return audit.Details{"retry": a.Retry, "display_name": a.DisplayName, "hmac": a.HMAC, "networks": a.Networks, "note": a.Note}
+	return audit.Details{"retry": a.Retry, "display_name": a.DisplayName, "hmac": a.HMAC, "networks": a.Networks, "restriction": a.Restriction, "methods": a.Methods, "note": a.Note}
 }
 
 // shown tells whether a text has so many characters, all of them printable, and no blanks at its ends.

@@ -42,10 +42,12 @@ type RADIUSClient struct {
 	// StripRealm takes a realm off user names.
 	StripRealm Realm
 	// MaxQPS is how many requests a second are taken; what is more is dropped. 0 is no limit.
-	MaxQPS    int
-	Domain    string // security domain
-	CreatedAt time.Time
-	Version   int
+	MaxQPS int
+	// Restriction is whom it may ask about.
+	Restriction Restriction
+	Domain      string // security domain
+	CreatedAt   time.Time
+	Version     int
 }
 
 // A PromptSet names the texts of dialogues: clients recognise some (spec/radius.md section 4).
@@ -177,6 +179,7 @@ func (c *RADIUSClient) Agent() string { return "radius:" + c.Name }
 // clone is a copy that shares nothing.
 func (c RADIUSClient) clone() RADIUSClient {
 	c.Attributes = slices.Clone(c.Attributes)
+	c.Restriction.Users, c.Restriction.Groups = slices.Clone(c.Restriction.Users), slices.Clone(c.Restriction.Groups)
 	return c
 }
 
@@ -187,12 +190,13 @@ func (c *RADIUSClient) details() audit.Details {
 	}
 	return audit.Details{
 		"address": address, "certificate": c.Certificate, "prompt_set": c.Prompts, "challenges": c.Challenges,
-		"message_authenticator": c.MessageAuthenticator, "reply_attributes": c.Attributes, "strip_realm": c.StripRealm, "max_qps": c.MaxQPS,
+		"message_authenticator": c.MessageAuthenticator, "reply_attributes": c.Attributes, "strip_realm": c.StripRealm, "max_qps": c.MaxQPS, "restriction": c.Restriction,
 	}
 }
 
 // RADIUSStore is what the registry of RADIUS clients needs of the database.
 type RADIUSStore interface {
+	restrictionStore
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
 	// RADIUSClient returns a client; [fault.NotFound]. Within a transaction the row is locked for change.
@@ -240,6 +244,9 @@ func (r *RADIUSRegistry) Add(ctx context.Context, c RADIUSClient, secret string)
 			}
 		}
 		if err := c.complete(); err != nil {
+			return err
+		}
+		if err := c.Restriction.check(ctx, r.Store, Restriction{}); err != nil {
 			return err
 		}
 		if err := r.Store.AddRADIUSClient(ctx, c); err != nil {
@@ -308,8 +315,14 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		if err := after.complete(); err != nil {
 			return err
 		}
+		if err := after.Restriction.check(ctx, r.Store, before.Restriction); err != nil {
+			return err
+		}
 		if slices.Equal(after.Attributes, before.Attributes) {
 			after.Attributes = before.Attributes // no list and an empty one are the same
+		}
+		if after.Restriction.equal(before.Restriction) {
+			after.Restriction = before.Restriction
 		}
 		if reflect.DeepEqual(after, before) {
 			return nil

@@ -35,6 +35,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/throttle"
 )
@@ -68,9 +69,11 @@ type Store interface {
 type Config struct {
 	Engine Engine
 	Agents *access.Agents
-	Store  Store
-	Now    func() time.Time
-	Logger *slog.Logger
+	// Domains are what agents may be limited to; nil if none is.
+	Domains *domain.Registry
+	Store   Store
+	Now     func() time.Time
+	Logger  *slog.Logger
 	// RequireHMAC refuses requests that are not signed, whatever the agent's setting.
 	RequireHMAC bool
 	// Alias answers under /mfa/v1 as well.

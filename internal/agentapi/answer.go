@@ -2,6 +2,7 @@ package agentapi
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
@@ -57,18 +58,20 @@ type inquiry struct {
 	sent     []credential
 	outcomes []outcome // of each credential sent
 	chosen   int       // the credential that is decided, -1 if none
+	asked    string    // the only method that the agent wants its user asked for a passcode by; "" for all that it has
 }
 
-// inquire looks at the credentials of a message, of which one is to be decided: the first of a method that dialogues have.
-func inquire(x exchange, sent []credential) *inquiry {
+// inquire looks at the credentials of an agent's message, of which one is to be decided: the first of a method that dialogues have, and
+// that the agent may use.
+func inquire(a access.Agent, x exchange, sent []credential) *inquiry {
 	q := &inquiry{exchange: x, sent: sent, outcomes: make([]outcome, len(sent)), chosen: -1}
 	for i, c := range sent {
 		q.outcomes[i] = notRequested
-		switch _, asked := steps[c.MethodID]; {
+		switch step, asked := steps[c.MethodID]; {
+		case foreign[c.MethodID], step == authentication.StepPasscode && !slices.Contains(a.Methods, c.MethodID):
+			q.outcomes[i] = notSupported
 		case asked && q.chosen < 0:
 			q.chosen = i
-		case foreign[c.MethodID]:
-			q.outcomes[i] = notSupported
 		}
 	}
 	return q
@@ -124,5 +127,5 @@ func (s *Server) decided(c *call, q *inquiry, d authentication.Decision) reply {
 	case d.Step == authentication.StepNewPIN && d.Rejected != "":
 		whole, credential = pinRejected, pinNotTaken
 	}
-	return s.respond(q, whole, credential, nil, id, []methodSet{{"set1", []method{challenge(c.agent, d)}}})
+	return s.respond(q, whole, credential, nil, id, challenge(c.agent, d, q.asked))
 }

@@ -3,6 +3,7 @@ package agentapi
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,8 +24,8 @@ func (s *Server) initialize(c *call) (reply, error) {
 		return malformed(http.StatusBadRequest), nil
 	}
 	begun := messageContext{MessageID: m.Context.MessageID}
-	q := inquire(s.begin(c, "initialize", begun), m.Credentials)
-	q.kept = bool(m.KeepAttempt)
+	q := inquire(c.agent, s.begin(c, "initialize", begun), m.Credentials)
+	q.kept, q.asked = bool(m.KeepAttempt), m.AuthMethodID
 	life := time.Duration(m.Timeout) * time.Second
 	switch {
 	case m.ClientID != "" && !strings.EqualFold(m.ClientID, c.agent.Name):
@@ -34,7 +35,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 		return s.refuse(q, outOfSequence), nil
 	case life < 0 || life > authentication.MaxLife:
 		return s.refuse(q, invalid), nil
-	case m.AuthMethodID != "" && m.AuthMethodID != methodPasscode:
+	case m.AuthMethodID != "" && !slices.Contains(c.agent.Methods, m.AuthMethodID):
 		return s.refuse(q, notSupported), nil
 	}
 	r := authentication.Request{
@@ -46,7 +47,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 			return s.refuse(q, q.outcomes[0]), nil
 		}
 		sent := m.Credentials[q.chosen]
-		if sent.MethodID != methodPasscode {
+		if steps[sent.MethodID] != authentication.StepPasscode {
 			return s.refuse(q, notRequested), nil
 		}
 		var ok bool
@@ -89,7 +90,7 @@ func (s *Server) verify(c *call) (reply, error) {
 	if m.Context == nil || m.Context.AttemptID == "" || len(m.Credentials) == 0 || len(m.Credentials) > maxCredentials {
 		return malformed(http.StatusBadRequest), nil
 	}
-	q := inquire(s.begin(c, "verify", *m.Context), m.Credentials)
+	q := inquire(c.agent, s.begin(c, "verify", *m.Context), m.Credentials)
 	q.attempt = strings.ToLower(q.attempt)
 	q.place = s.placeOf(q.attempt, m.Context.InResponseTo)
 	if q.chosen < 0 {
@@ -98,9 +99,9 @@ func (s *Server) verify(c *call) (reply, error) {
 	sent := m.Credentials[q.chosen]
 	answer := authentication.Answer{
 		Attempt: attemptID(q.attempt), Turn: q.turn, Step: steps[sent.MethodID], Key: q.key,
-		Source: authentication.Source{Agent: c.source.Agent}, // where the user is, the attempt knows
+		Source: authentication.Source{Agent: c.source.Agent, Only: c.source.Only}, // where the user is, the attempt knows
 	}
-	if sent.MethodID == methodPasscode && q.step == authentication.StepReauthenticate {
+	if answer.Step == authentication.StepPasscode && q.step == authentication.StepReauthenticate {
 		answer.Step = authentication.StepReauthenticate
 	}
 	var ok bool

@@ -56,7 +56,7 @@ func (s *Server) caller(r *http.Request, body []byte) (*call, error) {
 	ctx := audit.WithActor(r.Context(), audit.Actor{Name: name, Role: role, Client: from.String()})
 	return &call{
 		Request: r.WithContext(ctx), body: body, agent: a, credential: c,
-		source: authentication.Source{Agent: name, Station: from.String()},
+		source: authentication.Source{Agent: name, Station: from.String(), Only: who.only},
 	}, nil
 }
 
@@ -103,6 +103,9 @@ func (s *Server) holder(ctx context.Context, key string, from netip.Addr) (ident
 			s.strangers.Allows(source, now)
 			return identity{}, errStranger
 		}
+		if err == nil {
+			who.only, err = authentication.Restrict(ctx, who.agent.Restriction, s.Domains)
+		}
 		if err != nil {
 			return identity{}, err
 		}
@@ -118,6 +121,7 @@ func (s *Server) holder(ctx context.Context, key string, from netip.Addr) (ident
 type identity struct {
 	agent      access.Agent
 	credential access.Credential
+	only       *authentication.Restriction
 }
 
 // remembered is how long a credential is believed without asking the database: a deleted one, or a changed setting,

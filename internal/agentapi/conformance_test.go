@@ -16,6 +16,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
@@ -120,7 +121,7 @@ func deploy(t testing.TB, url string, s token.Settings) *deployment {
 		}
 		d.servers[i] = New(Config{
 			Engine: &authentication.Engine{Store: db, Keys: keys, Policies: d.policies(), Now: d.now},
-			Agents: agents, Store: db, Now: d.now, Logger: slog.New(slog.DiscardHandler),
+			Agents: agents, Domains: &domain.Registry{Store: db, Now: d.now}, Store: db, Now: d.now, Logger: slog.New(slog.DiscardHandler),
 		})
 		web := httptest.NewServer(d.servers[i])
 		t.Cleanup(web.Close)

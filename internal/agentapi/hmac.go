@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -91,7 +92,8 @@ func (s *Server) signer(r *http.Request, body []byte, from netip.Addr) (identity
 		s.Logger.WarnContext(ctx, "agent refused", "agent", a.Name, "access_id", c.ID, "client", from, "because", "the signature was seen before")
 		return identity{}, errStranger
 	}
-	return identity{a, c}, nil
+	only, err := authentication.Restrict(ctx, a.Restriction, s.Domains)
+	return identity{a, c, only}, err
 }
 
 // signedBy tells whether a signature is the one of a request, in any of the forms of the hash of its body and with or

@@ -27,7 +27,11 @@ func (s *Server) keeping(c *call, q *inquiry, m *initializeMessage, out authnRes
 			k.Attributes[i].DataType = "STRING"
 		}
 	}
-	s.note(&k, methodPasscode, out)
+	method := ""
+	if q.chosen >= 0 {
+		method = q.sent[q.chosen].MethodID
+	}
+	s.note(&k, method, out)
 	return k
 }
 
@@ -123,7 +127,7 @@ func (s *Server) cancel(c *call) (reply, error) {
 		return malformed(http.StatusBadRequest), nil
 	}
 	id = strings.ToLower(id)
-	q := inquire(s.begin(c, "cancel", messageContext{AttemptID: id, MessageID: m.Context.MessageID}), nil)
+	q := inquire(c.agent, s.begin(c, "cancel", messageContext{AttemptID: id, MessageID: m.Context.MessageID}), nil)
 	ctx := audit.WithCorrelation(c.Context(), q.attempt)
 	err = fault.New(fault.AttemptNotFound, "there is no such attempt")
 	if attempt := attemptID(id); attempt != "" {

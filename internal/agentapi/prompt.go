@@ -12,14 +12,18 @@ import (
 // The methods that we ask for (section 4).
 const (
 	methodPasscode  = "SECURID"
+	methodToken     = "TOKEN"
+	methodEmergency = "EMERGENCY_TOKENCODE"
 	methodNext      = "SECURID_NEXT_TOKENCODE"
 	methodNewPIN    = "SECURID_NEWPIN"
 	methodSystemPIN = "SECURID_SYSTEM_GENERATED_PIN"
 )
 
-// steps are what an answer by a method answers, unless the message says which of two it is.
+// steps are what an answer by a method answers, unless the message says which of two it is. Passcodes have several methods.
 var steps = map[string]authentication.Step{
 	methodPasscode:  authentication.StepPasscode,
+	methodToken:     authentication.StepPasscode,
+	methodEmergency: authentication.StepPasscode,
 	methodNext:      authentication.StepNextTokencode,
 	methodNewPIN:    authentication.StepNewPIN,
 	methodSystemPIN: authentication.StepSystemPIN,
@@ -27,7 +31,7 @@ var steps = map[string]authentication.Step{
 
 // foreign are methods of the public contract that this server does not have.
 var foreign = map[string]bool{
-	"PASSWORD": true, "TOKEN": true, "EMERGENCY_TOKENCODE": true, "SMS": true, "VOICE": true,
+	"PASSWORD": true, "SMS": true, "VOICE": true,
 	"APPROVE": true, "FINGERPRINT": true, "QRCODE": true, "FIDO": true,
 }
 
@@ -35,6 +39,7 @@ var foreign = map[string]bool{
 // "next tokencode" and "wait for the tokencode to change".
 const (
 	promptPasscode    = "PROMPT.SID.PASSCODE"
+	promptEmergency   = "PROMPT.SID.EMERGENCY_TOKENCODE"
 	promptNext        = "PROMPT.SID.NEXT_TOKENCODE"
 	promptNewPIN      = "PROMPT.SID.NEWPIN"
 	promptNewPINAlnum = "PROMPT.SID.NEWPIN_ALNUM"
@@ -45,6 +50,7 @@ const (
 
 var texts = []access.NameValue{
 	text(promptPasscode, "Enter your passcode"),
+	text(promptEmergency, "Enter your passcode with an emergency code in place of the tokencode"),
 	text(promptNext, "Enter the next tokencode, the one that your token shows after the one you gave, without a PIN"),
 	text(promptNewPIN, "Choose a new PIN of {0} to {1} digits"),
 	text(promptNewPINAlnum, "Choose a new PIN of {0} to {1} letters and digits"),
@@ -93,9 +99,24 @@ func (p prompt) between(characters string, least, most int) prompt {
 	return p
 }
 
-// challenge is the one method that a decision asks for.
-func challenge(a access.Agent, d authentication.Decision) method {
-	id, attributes, required := methodPasscode, []access.NameValue{}, true
+// challenge is what a decision asks for: of the sets one, and each has one method. asked, unless it is "", is the only one that passcodes
+// are asked for by.
+func challenge(a access.Agent, d authentication.Decision, asked string) []methodSet {
+	if d.Step != authentication.StepPasscode && d.Step != authentication.StepReauthenticate {
+		return []methodSet{{"set1", []method{asks(a, d, "")}}}
+	}
+	var sets []methodSet
+	for _, id := range a.Methods {
+		if asked == "" || id == asked {
+			sets = append(sets, methodSet{"set" + strconv.Itoa(len(sets)+1), []method{asks(a, d, id)}})
+		}
+	}
+	return sets
+}
+
+// asks is the method that a decision asks for an answer by; passcode is that of a passcode.
+func asks(a access.Agent, d authentication.Decision, passcode string) method {
+	id, attributes, required := passcode, []access.NameValue{}, true
 	var p prompt
 	switch d.Step {
 	case authentication.StepNextTokencode:
@@ -108,7 +129,9 @@ func challenge(a access.Agent, d authentication.Decision) method {
 	case authentication.StepReauthenticate:
 		p = asking(promptReauth)
 	default:
-		p = asking(promptPasscode)
+		if p = asking(promptPasscode); id == methodEmergency {
+			p = asking(promptEmergency)
+		}
 	}
 	m := method{ID: id, Versions: []version{{ID: "1.0.0", Attributes: attributes, ValueRequired: required, Prompt: p}}}
 	if id == methodPasscode && a.DisplayName != "" {

@@ -15,7 +15,20 @@ import (
 func agentOf(a access.Agent) client.Agent {
 	return client.Agent{
 		Agent: a.Name, Retry: a.Retry, DisplayName: a.DisplayName, HMAC: string(a.HMAC), Note: a.Note, CreatedAt: a.CreatedAt, Version: a.Version, Domain: domain.Show(a.Domain),
+		Methods: a.Methods, AllowedUsers: allOf(a.Restriction.Users), AllowedGroups: allOf(a.Restriction.Groups), AllowedDomain: a.Restriction.UserDomain,
 		Networks: mapped(a.Networks, func(n netip.Prefix) string { return n.String() }),
+	}
+}
+
+// allOf is a list that is written as [] if there is nothing in it.
+func allOf(texts []string) []string { return append([]string{}, texts...) }
+
+// restrict changes what an edit says of a restriction.
+func restrict(r *access.Restriction, users, groups *[]string, within *string) {
+	set(&r.Users, users)
+	set(&r.Groups, groups)
+	if within != nil {
+		r.UserDomain = domain.Parse(*within)
 	}
 }
 
@@ -49,7 +62,8 @@ func (a *API) addAgent(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	added, err := a.Agents.Add(ctx, access.Agent{
-		Name: in.Agent, Retry: in.Retry, DisplayName: in.DisplayName, HMAC: access.HMACMode(in.HMAC), Networks: networks, Note: in.Note,
+		Name: in.Agent, Retry: in.Retry, DisplayName: in.DisplayName, HMAC: access.HMACMode(in.HMAC), Networks: networks, Methods: in.Methods, Note: in.Note,
+		Restriction: access.Restriction{Users: in.AllowedUsers, Groups: in.AllowedGroups, UserDomain: domain.Parse(in.AllowedDomain)},
 	})
 	if err != nil {
 		return answer{}, err
@@ -89,6 +103,8 @@ func (a *API) editAgent(ctx context.Context, r *request) (answer, error) {
 		set(&agent.DisplayName, in.DisplayName)
 		set(&agent.HMAC, (*access.HMACMode)(in.HMAC))
 		set(&agent.Note, in.Note)
+		set(&agent.Methods, in.Methods)
+		restrict(&agent.Restriction, in.AllowedUsers, in.AllowedGroups, in.AllowedDomain)
 		if in.Networks != nil {
 			agent.Networks = networks
 		}

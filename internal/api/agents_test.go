@@ -32,11 +32,13 @@ func agentRoutes(t *testing.T, h *house) {
 	refused(t, err, 409, "CONFLICT")
 	for _, bad := range []client.NewAgent{
 		{Agent: " x"}, {Agent: "x", Networks: []string{"192.0.2.1/24"}}, {Agent: "x", Networks: []string{"fe80::1%eth0"}}, {Agent: "x", HMAC: "on"}, {Agent: "x", DisplayName: "a\nb"},
+		{Agent: "x", Methods: []string{"SMS"}}, {Agent: "x", Methods: []string{"TOKEN", "TOKEN"}},
 	} {
 		_, err = c.AddAgent(ctx, bad)
 		refused(t, err, 400, "INVALID")
 	}
 	credentialRoutes(t, h)
+	restrictionRoutes(t, h)
 
 	yes, off, none := true, "off", []string{}
 	a = try(c.EditAgent(ctx, "vpn1", a.Version, client.AgentEdit{Retry: &yes, HMAC: &off, Networks: &none}))(t)
@@ -54,6 +56,45 @@ func agentRoutes(t *testing.T, h *house) {
 	refused(t, c.DeleteAgent(ctx, "vpn1"), 404, "NOT_FOUND")
 	_, err = c.AgentCredentials(ctx, "vpn1")
 	refused(t, err, 404, "NOT_FOUND")
+}
+
+func restrictionRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	for code, bad := range map[string]client.NewAgent{
+		"GROUP_NOT_FOUND": {Agent: "x", AllowedGroups: []string{"nobodies"}}, "DOMAIN_NOT_FOUND": {Agent: "x", AllowedDomain: "nowhere"},
+	} {
+		_, err := c.AddAgent(ctx, bad)
+		refused(t, err, 404, code)
+		_, err = c.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "x", Certificate: "x.example.com", AllowedGroups: bad.AllowedGroups, AllowedDomain: bad.AllowedDomain})
+		refused(t, err, 404, code)
+	}
+	try(c.AddGroup(ctx, client.NewGroup{Group: "staff"}))(t)
+	try(c.AddDomain(ctx, client.NewDomain{Domain: "north"}))(t)
+	users, groups, within := []string{"bob"}, []string{"staff"}, "north"
+	a := try(c.AddAgent(ctx, client.NewAgent{Agent: "door", Methods: []string{"TOKEN"}, AllowedUsers: users, AllowedGroups: groups, AllowedDomain: within}))(t)
+	r := try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "door", Certificate: "x.example.com", AllowedUsers: users, AllowedGroups: groups, AllowedDomain: within}))(t)
+	if !slices.Equal(a.AllowedUsers, users) || !slices.Equal(a.AllowedGroups, groups) || a.AllowedDomain != within || !slices.Equal(a.Methods, []string{"TOKEN"}) {
+		t.Errorf("added %+v", a)
+	}
+	if !slices.Equal(r.AllowedUsers, users) || !slices.Equal(r.AllowedGroups, groups) || r.AllowedDomain != within {
+		t.Errorf("added %+v", r)
+	}
+	must(t, c.DeleteGroup(ctx, "staff")) // what names it stays as it is, and can be edited
+	none, everywhere := []string{}, "root"
+	a = try(c.EditAgent(ctx, "door", 0, client.AgentEdit{AllowedUsers: &none, AllowedDomain: &everywhere}))(t)
+	r = try(c.EditRADIUSClient(ctx, "door", 0, client.RADIUSClientEdit{AllowedUsers: &none, AllowedDomain: &everywhere}))(t)
+	if len(a.AllowedUsers) > 0 || a.AllowedUsers == nil || !slices.Equal(a.AllowedGroups, groups) || a.AllowedDomain != "" {
+		t.Errorf("edited %+v", a)
+	}
+	if len(r.AllowedUsers) > 0 || r.AllowedUsers == nil || !slices.Equal(r.AllowedGroups, groups) || r.AllowedDomain != "" {
+		t.Errorf("edited %+v", r)
+	}
+	same := r.Version
+	if r = try(c.EditRADIUSClient(ctx, "door", 0, client.RADIUSClientEdit{AllowedUsers: &none}))(t); r.Version != same {
+		t.Errorf("nothing was changed, and the version is %d", r.Version)
+	}
+	must(t, c.DeleteAgent(ctx, "door"))
+	must(t, c.DeleteRADIUSClient(ctx, "door"))
 }
 
 var opaque = regexp.MustCompile(`^[a-z0-9]{64}$`)

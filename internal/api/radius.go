@@ -15,7 +15,8 @@ func radiusClientOf(c access.RADIUSClient) client.RADIUSClient {
 		RADIUSClient: c.Name, Certificate: c.Certificate, PromptSet: string(c.Prompts), Challenges: c.Challenges,
 		RequireMessageAuthenticator: string(c.MessageAuthenticator), StripRealm: string(c.StripRealm), MaxQPS: c.MaxQPS,
 		ReplyAttributes: mapped(c.Attributes, func(a access.ReplyAttribute) client.RADIUSAttribute { return client.RADIUSAttribute(a) }),
-		CreatedAt:       c.CreatedAt, Version: c.Version, Domain: domain.Show(c.Domain),
+		AllowedUsers:    allOf(c.Restriction.Users), AllowedGroups: allOf(c.Restriction.Groups), AllowedDomain: c.Restriction.UserDomain,
+		CreatedAt: c.CreatedAt, Version: c.Version, Domain: domain.Show(c.Domain),
 	}
 	if c.Address.IsValid() {
 		out.Address = c.Address.String()
@@ -54,6 +55,7 @@ func (a *API) addRADIUSClient(ctx context.Context, r *request) (answer, error) {
 		Name: in.RADIUSClient, Address: address, Certificate: in.Certificate, Prompts: access.PromptSet(in.PromptSet), Challenges: challenges,
 		MessageAuthenticator: access.Strictness(in.RequireMessageAuthenticator), Attributes: attributesOf(in.ReplyAttributes),
 		StripRealm: access.Realm(in.StripRealm), MaxQPS: in.MaxQPS,
+		Restriction: access.Restriction{Users: in.AllowedUsers, Groups: in.AllowedGroups, UserDomain: domain.Parse(in.AllowedDomain)},
 	}, string(in.Secret))
 	if err != nil {
 		return answer{}, err
@@ -95,6 +97,7 @@ func radiusClientEdit(in client.RADIUSClientEdit) (func(*access.RADIUSClient), e
 		set(&c.MessageAuthenticator, (*access.Strictness)(in.RequireMessageAuthenticator))
 		set(&c.StripRealm, (*access.Realm)(in.StripRealm))
 		set(&c.MaxQPS, in.MaxQPS)
+		restrict(&c.Restriction, in.AllowedUsers, in.AllowedGroups, in.AllowedDomain)
 		if in.ReplyAttributes != nil {
 			c.Attributes = attributesOf(*in.ReplyAttributes)
 		}

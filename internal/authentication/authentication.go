@@ -72,7 +72,7 @@ type Engine struct {
 // [fault.Unavailable] if the database cannot say so now.
 func (e *Engine) Begin(ctx context.Context, q Request) (Decision, error) {
 	q.Life, q.UserID, q.Source = life(q.Life), storable(q.UserID), q.Source.storable()
-	return e.ask(ctx, &job{user: q.UserID, key: q.Key, decide: func(r *round, j *job) error { return r.begin(j, q) }})
+	return e.ask(ctx, &job{user: q.UserID, groups: q.Source.Only.byGroup(), key: q.Key, decide: func(r *round, j *job) error { return r.begin(j, q) }})
 }
 
 // Continue goes on with an attempt. [fault.AttemptNotFound] if there is none of that name, if it is over, or if another
@@ -80,7 +80,7 @@ func (e *Engine) Begin(ctx context.Context, q Request) (Decision, error) {
 // it is to another step. None of these counts as a failure.
 func (e *Engine) Continue(ctx context.Context, a Answer) (Decision, error) {
 	a.UserID, a.Source = storable(a.UserID), a.Source.storable()
-	return e.ask(ctx, &job{attempt: a.Attempt, user: a.UserID, key: a.Key, decide: func(r *round, j *job) error { return r.answer(j, a) }})
+	return e.ask(ctx, &job{attempt: a.Attempt, user: a.UserID, groups: a.Source.Only.byGroup(), key: a.Key, decide: func(r *round, j *job) error { return r.answer(j, a) }})
 }
 
 // Cancel ends an attempt: the old PIN stays, the tokencode stays used. Errors as for Continue.
@@ -101,7 +101,8 @@ func storable(text string) string {
 }
 
 func (s Source) storable() Source {
-	return Source{Agent: storable(s.Agent), Station: storable(s.Station)}
+	s.Agent, s.Station = storable(s.Agent), storable(s.Station)
+	return s
 }
 
 func life(d time.Duration) time.Duration {

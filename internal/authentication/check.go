@@ -74,6 +74,8 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 	switch {
 	case s == nil:
 		v.reason = UnknownUser
+	case !from.Only.admits(s):
+		v.reason = AgentRestricted
 	case !s.Enabled:
 		v.reason = UserDisabled
 	case s.Guard.Own.Locked(r.policy.Lockout, r.now):

@@ -13,6 +13,8 @@ type Source struct {
 	// agent's own address. Failures from sources that the user never succeeded from have a budget of their own
 	// (spec/software-token-lifecycle.md section 10.5).
 	Station string
+	// Only is whom the agent may ask about; nil for everybody.
+	Only *Restriction
 }
 
 // A Request asks whether a passcode is right.

@@ -30,6 +30,7 @@ type job struct {
 	ctx     context.Context // of the request: its actor and correlation ID
 	user    string          // whom it is about, "" if its attempt tells
 	attempt string          // "" if it begins one
+	groups  bool            // what she is a member of matters
 	key     []byte
 	decide  func(*round, *job) error // fills in decision, or returns a refusal of this request alone
 
@@ -203,6 +204,7 @@ func (e *Engine) decide(ctx context.Context, jobs []*job, sure bool) (err error)
 func want(jobs []*job, again bool) (w Wanted) {
 	users, attempts := map[string]bool{}, map[string]bool{}
 	for _, j := range jobs {
+		w.Groups = w.Groups || j.groups
 		if again && j.key != nil {
 			w.Keys = append(w.Keys, j.key)
 		}

@@ -84,6 +84,8 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 	}
 	switch {
 	case reason != "":
+	case !from.Only.admits(s):
+		reason = AgentRestricted
 	case !s.Enabled:
 		reason = UserDisabled
 	case s.Guard.Own.Locked(r.policy.Lockout, r.now):

@@ -3,30 +3,31 @@ package authentication
 // Reasons of a denial. They are in the audit record, and shown to the help desk with what [Explain] says of them; whoever
 // asks for a decision is told none.
 const (
-	UnknownUser    = "UNKNOWN_USER"
-	UserDisabled   = "USER_DISABLED"
-	UserLocked     = "USER_LOCKED"
-	SourceLocked   = "SOURCE_LOCKED"      // too many failures from sources that the user never succeeded from
-	NoToken        = "NO_TOKEN"           // none assigned
-	TokenDisabled  = "TOKEN_DISABLED"     // those assigned are disabled ...
-	TokenExpired   = "TOKEN_EXPIRED"      // ... or expired
-	TokenNotYet    = "TOKEN_NOT_YET"      // ... or not valid yet
-	TokenTainted   = "TOKEN_TAINTED"      // ... or still have the seed of a former user
-	TokenLost      = "TOKEN_LOST"         // ... or lost
-	EmergencyOver  = "EMERGENCY_EXPIRED"  // an emergency code after its time
-	EmergencyUsed  = "EMERGENCY_USED"     // a one-time emergency code again
-	BadPasscode    = "BAD_PASSCODE"       // no tokencode of the window
-	BadPIN         = "BAD_PIN"            // the tokencode was right
-	BadTokencode   = "BAD_TOKENCODE"      // the PIN was right
-	AlreadyUsed    = "ALREADY_USED"       // this code or a later one was accepted before
-	Retransmitted  = "RETRY_AFTER_ACCEPT" // the code that the same agent has just been told is accepted: not counted
-	PINMissing     = "PIN_NOT_ENTERED"    // a fob code without its PIN
-	NextWrong      = "NEXT_TOKENCODE_WRONG"
-	NextRequired   = "NEXT_TOKENCODE_REQUIRED" // the agent cannot ask for it
-	NewPINRequired = "NEW_PIN_REQUIRED"        // the agent cannot ask for it
-	PINRefused     = "NEW_PIN_REFUSED"         // too often, or by the user
-	PINChanged     = "PIN_CHANGED_MEANWHILE"   // by an administrator or in another dialogue, while a new one was asked for
-	Cancelled      = "CANCELLED"
+	UnknownUser     = "UNKNOWN_USER"
+	AgentRestricted = "AGENT_RESTRICTED" // the agent may not ask for this user
+	UserDisabled    = "USER_DISABLED"
+	UserLocked      = "USER_LOCKED"
+	SourceLocked    = "SOURCE_LOCKED"      // too many failures from sources that the user never succeeded from
+	NoToken         = "NO_TOKEN"           // none assigned
+	TokenDisabled   = "TOKEN_DISABLED"     // those assigned are disabled ...
+	TokenExpired    = "TOKEN_EXPIRED"      // ... or expired
+	TokenNotYet     = "TOKEN_NOT_YET"      // ... or not valid yet
+	TokenTainted    = "TOKEN_TAINTED"      // ... or still have the seed of a former user
+	TokenLost       = "TOKEN_LOST"         // ... or lost
+	EmergencyOver   = "EMERGENCY_EXPIRED"  // an emergency code after its time
+	EmergencyUsed   = "EMERGENCY_USED"     // a one-time emergency code again
+	BadPasscode     = "BAD_PASSCODE"       // no tokencode of the window
+	BadPIN          = "BAD_PIN"            // the tokencode was right
+	BadTokencode    = "BAD_TOKENCODE"      // the PIN was right
+	AlreadyUsed     = "ALREADY_USED"       // this code or a later one was accepted before
+	Retransmitted   = "RETRY_AFTER_ACCEPT" // the code that the same agent has just been told is accepted: not counted
+	PINMissing      = "PIN_NOT_ENTERED"    // a fob code without its PIN
+	NextWrong       = "NEXT_TOKENCODE_WRONG"
+	NextRequired    = "NEXT_TOKENCODE_REQUIRED" // the agent cannot ask for it
+	NewPINRequired  = "NEW_PIN_REQUIRED"        // the agent cannot ask for it
+	PINRefused      = "NEW_PIN_REFUSED"         // too often, or by the user
+	PINChanged      = "PIN_CHANGED_MEANWHILE"   // by an administrator or in another dialogue, while a new one was asked for
+	Cancelled       = "CANCELLED"
 )
 
 // An Explanation says what a reason means, and what to do next: a sentence each, for the help desk.
@@ -39,6 +40,9 @@ var explanations = map[string]Explanation{
 	UnknownUser: {
 		"There is no user of this ID.",
 		"Ask what she typed: IDs differ by case; 'user list --query' finds hers."},
+	AgentRestricted: {
+		"The agent that she signs in at may not ask for her: it is limited to some users, groups or a security domain.",
+		"If she may sign in there, add her to a group that 'agent show NAME' or, for RADIUS, 'radius show NAME' names; if not, she tried the wrong door."},
 	UserDisabled: {
 		"The user is disabled, and with her all of her tokens.",
 		"If she may sign in again, enable her with 'user edit USERID --enabled'."},

@@ -46,6 +46,7 @@ type Wanted struct {
 	Attempts []string // IDs
 	Users    []string // IDs
 	Unsaid   bool     // whoever the attempts are about is wanted as well
+	Groups   bool     // the groups of users are wanted as well
 }
 
 // A Gathered is what there is of a Wanted.
@@ -59,7 +60,8 @@ type Gathered struct {
 type Subject struct {
 	UserID  string
 	Enabled bool
-	Domain  string // security domain
+	Domain  string   // security domain
+	Groups  []string // that she is a member of; nil unless they were wanted
 	Guard   Guard
 	Tokens  []token.Token
 }

@@ -141,6 +141,15 @@ func (r *Registry) Scope(ctx context.Context, top string) (Scope, error) {
 	return s, nil
 }
 
+// Below is as Scope, and covers nothing once the domain is gone.
+func (r *Registry) Below(ctx context.Context, top string) (Scope, error) {
+	s, err := r.Scope(ctx, top)
+	if fault.CodeOf(err) == fault.DomainNotFound {
+		return Scope{top: top, covered: map[string]bool{}}, nil
+	}
+	return s, err
+}
+
 // Narrow is ctx with the scope of a domain: what is listed in it is what lies there and below, and what is made in it is placed
 // there. [fault.OutOfScope] if the domain is not in the scope of ctx.
 func (r *Registry) Narrow(ctx context.Context, top string) (context.Context, error) {

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"hash"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -28,6 +30,7 @@ type client struct {
 	access.RADIUSClient
 	secret  []byte
 	agent   string
+	only    *authentication.Restriction  // whom it may ask about
 	replies map[string]radius.Attributes // returned with an accept, by the profile of the token; "" for any other
 	limit   *rate.Limiter                // nil for none
 	macs    sync.Pool                    // of HMAC-MD5 under the secret
@@ -36,8 +39,8 @@ type client struct {
 // radSecSecret is the shared secret of everybody over TLS (RFC 6614 section 2.3).
 const radSecSecret = "radsec"
 
-func newClient(c access.RADIUSClient, secret []byte, before *client) (*client, error) {
-	n := &client{RADIUSClient: c, secret: secret, agent: c.Agent(), replies: map[string]radius.Attributes{}}
+func newClient(c access.RADIUSClient, secret []byte, only *authentication.Restriction, before *client) (*client, error) {
+	n := &client{RADIUSClient: c, secret: secret, agent: c.Agent(), only: only, replies: map[string]radius.Attributes{}}
 	n.macs.New = func() any { return hmac.New(md5.New, secret) }
 	for _, a := range c.Attributes {
 		number, value, err := a.Encode()
@@ -104,6 +107,10 @@ func (s *Server) Refresh(ctx context.Context) error {
 	}
 	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}}
 	for _, c := range all {
+		only, err := authentication.Restrict(ctx, c.Restriction, s.Domains)
+		if err != nil {
+			return err
+		}
 		if c.Address.IsValid() {
 			secret, err := s.Clients.Secret(ctx, c)
 			switch {
@@ -114,7 +121,7 @@ func (s *Server) Refresh(ctx context.Context) error {
 					"client", c.Name, "error", err)
 				continue
 			}
-			n, err := s.kept(before.byName[c.Name], c, secret)
+			n, err := s.kept(before.byName[c.Name], c, secret, only)
 			if err != nil {
 				return err
 			}
@@ -122,7 +129,7 @@ func (s *Server) Refresh(ctx context.Context) error {
 			t.note(c.Address)
 		}
 		if c.Certificate != "" {
-			n, err := s.kept(before.byCertificate[c.Certificate], c, []byte(radSecSecret))
+			n, err := s.kept(before.byCertificate[c.Certificate], c, []byte(radSecSecret), only)
 			if err != nil {
 				return err
 			}
@@ -137,15 +144,16 @@ func (s *Server) Refresh(ctx context.Context) error {
 }
 
 // kept is the client as it was if nothing about it has changed, else a new one.
-func (s *Server) kept(before *client, c access.RADIUSClient, secret []byte) (*client, error) {
-	if before != nil && before.Name == c.Name && before.Version == c.Version && before.CreatedAt.Equal(c.CreatedAt) && bytes.Equal(before.secret, secret) {
+func (s *Server) kept(before *client, c access.RADIUSClient, secret []byte, only *authentication.Restriction) (*client, error) {
+	if before != nil && before.Name == c.Name && before.Version == c.Version && before.CreatedAt.Equal(c.CreatedAt) && bytes.Equal(before.secret, secret) &&
+		reflect.DeepEqual(before.only, only) { // the domains change without the client
 		clear(secret)
 		return before, nil
 	}
 	if before != nil && before.Name != c.Name {
 		before = nil
 	}
-	return newClient(c, secret, before)
+	return newClient(c, secret, only, before)
 }
 
 // note remembers that there are prefixes of this length.

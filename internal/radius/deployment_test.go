@@ -14,6 +14,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/radius"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -114,7 +115,7 @@ func (d *deployment) add(c access.RADIUSClient) {
 func (d *deployment) serve(db *store.DB, tls net.Listener) string {
 	d.Helper()
 	engine := &authentication.Engine{Store: db, Groups: db.Writers(), Keys: d.keys, Policies: d, Now: d.clock}
-	s := radius.New(radius.Config{Engine: engine, Clients: d.clients, Hash: d.keys, Prompts: radius.Default(), Now: d.clock, Log: slog.New(slog.NewTextHandler(d.Output(), nil))})
+	s := radius.New(radius.Config{Engine: engine, Clients: d.clients, Domains: &domain.Registry{Store: d.db, Now: d.clock}, Hash: d.keys, Prompts: radius.Default(), Now: d.clock, Log: slog.New(slog.NewTextHandler(d.Output(), nil))})
 	d.clients.Changed = s.Changed
 	conn, err := radius.Listen("127.0.0.1:0")
 	d.must(err)

@@ -131,7 +131,7 @@ func (s *Server) access(ctx context.Context, r *request, p *radius.Packet) ([]by
 
 // decide asks the engine.
 func (s *Server) decide(ctx context.Context, c *client, q question) (authentication.Decision, error) {
-	source := authentication.Source{Agent: c.agent, Station: q.station}
+	source := authentication.Source{Agent: c.agent, Station: q.station, Only: c.only}
 	if q.state == nil {
 		return s.Engine.Begin(ctx, authentication.Request{
 			UserID: q.user, Passcode: q.text, Source: source, Dialogue: c.Challenges, Confirm: true, Life: s.Life, Key: q.key,

@@ -32,6 +32,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
 )
 
 // An Authenticator decides passcodes: an authentication.Engine.
@@ -54,7 +55,8 @@ type Clients interface {
 type Config struct {
 	Engine  Authenticator
 	Clients Clients
-	Hash    access.Hasher // binds a State to its client
+	Domains *domain.Registry // what clients may be limited to; nil if none is
+	Hash    access.Hasher    // binds a State to its client
 	Prompts Prompts
 	Now     func() time.Time
 	Log     *slog.Logger

@@ -155,7 +155,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		return nil, err
 	}
 	h.agents = m.measured("agents", direct(agentapi.New(agentapi.Config{
-		Engine: h.engine, Agents: agents, Store: db, Now: c.Now, Logger: c.Log, Counted: m.answered,
+		Engine: h.engine, Agents: agents, Domains: &domain.Registry{Store: db, Now: c.Now}, Store: db, Now: c.Now, Logger: c.Log, Counted: m.answered,
 		RequireHMAC: c.AgentHMAC, Alias: c.AgentAlias,
 	})))
 	h.route(a, provision.New(h.distributor, c.Log, c.Now), m)

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/radius"
 )
@@ -110,7 +111,7 @@ func (r *RADIUS) listen(base *tls.Config) (l radius.Listeners, err error) {
 // radiusServer makes the server that answers RADIUS clients.
 func (c *Config) radiusServer(h *house, clients radius.Clients, m *meters) *radius.Server {
 	return radius.New(radius.Config{
-		Engine: h.engine, Clients: clients, Hash: h.keys, Prompts: c.RADIUS.texts, Now: c.Now, Log: c.Log, Life: c.RADIUS.Life, Count: m.packet,
+		Engine: h.engine, Clients: clients, Domains: &domain.Registry{Store: h.db, Now: c.Now}, Hash: h.keys, Prompts: c.RADIUS.texts, Now: c.Now, Log: c.Log, Life: c.RADIUS.Life, Count: m.packet,
 	})
 }
 

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"net/netip"
 	"strings"
 
@@ -10,25 +11,28 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-const agentColumns columns = "id, name, retry, display_name, hmac, networks, note, created_at, version, domain"
+const agentColumns columns = "id, name, retry, display_name, hmac, networks, note, created_at, version, domain, restriction, methods"
 
 // agentID is what an agent is known by, in whatever case it is named.
 func agentID(name string) string { return strings.ToLower(name) }
 
-func agentValues(a access.Agent) []any {
+func agentValues(a access.Agent) ([]any, error) {
 	var networks []string
 	for _, n := range a.Networks {
 		networks = append(networks, n.String())
 	}
-	return []any{agentID(a.Name), a.Name, a.Retry, a.DisplayName, a.HMAC, strings.Join(networks, " "), a.Note, micros(a.CreatedAt), a.Version, a.Domain}
+	restriction, err := json.Marshal(a.Restriction)
+	return []any{agentID(a.Name), a.Name, a.Retry, a.DisplayName, a.HMAC, strings.Join(networks, " "), a.Note, micros(a.CreatedAt), a.Version, a.Domain,
+		string(restriction), strings.Join(a.Methods, " ")}, err
 }
 
 func scanAgent(r row) (a access.Agent, err error) {
-	var id, networks string
-	err = r.Scan(&id, &a.Name, &a.Retry, &a.DisplayName, &a.HMAC, &networks, &a.Note, moment(&a.CreatedAt), &a.Version, &a.Domain)
+	var id, networks, restriction, methods string
+	err = r.Scan(&id, &a.Name, &a.Retry, &a.DisplayName, &a.HMAC, &networks, &a.Note, moment(&a.CreatedAt), &a.Version, &a.Domain, &restriction, &methods)
 	if err != nil {
 		return a, err
 	}
+	a.Methods = strings.Fields(methods)
 	for network := range strings.FieldsSeq(networks) {
 		n, err := netip.ParsePrefix(network)
 		if err != nil {
@@ -36,7 +40,7 @@ func scanAgent(r row) (a access.Agent, err error) {
 		}
 		a.Networks = append(a.Networks, n)
 	}
-	return a, nil
+	return a, json.Unmarshal([]byte(restriction), &a.Restriction)
 }
 
 // Agent returns an agent by its name in any case; [fault.NotFound]. Within a transaction the row is locked for change.
@@ -60,7 +64,11 @@ func (db *DB) AddAgent(ctx context.Context, a access.Agent) error {
 		if a.Domain, err = db.placed(ctx, a.Domain); err != nil {
 			return err
 		}
-		return db.change(ctx, taken, agentColumns.insert("agent"), agentValues(a)...)
+		values, err := agentValues(a)
+		if err != nil {
+			return err
+		}
+		return db.change(ctx, taken, agentColumns.insert("agent"), values...)
 	})
 }
 
@@ -69,7 +77,11 @@ func (db *DB) SaveAgent(ctx context.Context, a access.Agent) error {
 	stale := fault.New(fault.Conflict, "agent %s was changed meanwhile: read it again", a.Name)
 	read := a.Version
 	a.Version++
-	return db.change(ctx, stale, agentColumns.update("agent", "id = $11 AND version = $12"), append(agentValues(a), agentID(a.Name), read)...)
+	values, err := agentValues(a)
+	if err != nil {
+		return err
+	}
+	return db.change(ctx, stale, agentColumns.update("agent", "id = $13 AND version = $14"), append(values, agentID(a.Name), read)...)
 }
 
 // DeleteAgent removes an agent with its credentials; [fault.NotFound].

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/authentication"
@@ -14,19 +15,27 @@ import (
 const guardColumns columns = "user_id, own_count, own_since, own_locked_at, strange_count, strange_since, strange_locked_at, sources, version"
 
 func scanSubject(r row) (s authentication.Subject, err error) {
-	g := &s.Guard
-	err = r.Scan(&s.Enabled, &s.Domain, &g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt),
+	g, groups := &s.Guard, ""
+	err = r.Scan(&groups, &s.Enabled, &s.Domain, &g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt),
 		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Version)
 	s.UserID = g.UserID
+	if groups != "" {
+		s.Groups = strings.Split(groups, groupSeparator)
+	}
 	return s, err
 }
+
+// groupSeparator is a character that is in no group's name.
+const groupSeparator = ";"
 
 // What Gather reads.
 var (
 	guardLock = "SELECT 1 FROM user_guard WHERE user_id "
 	// Whoever has a guard is a user. Those who are disabled, or not at the root of the domains, are in an index of their own: it is small, or as large as that of all.
-	subjectSelect = "SELECT COALESCE(u.enabled, TRUE), COALESCE(u.domain, ''), " + guardColumns.of("g") +
+	subjectSelect = "COALESCE(u.enabled, TRUE), COALESCE(u.domain, ''), " + guardColumns.of("g") +
 		" FROM user_guard AS g LEFT JOIN user_account AS u ON u.id = g.user_id AND (NOT u.enabled OR u.domain <> '') WHERE g.user_id "
+	withoutGroups = "SELECT '', "
+	withGroups    = "SELECT COALESCE((SELECT string_agg(group_name, '" + groupSeparator + "') FROM group_member WHERE user_id = g.user_id), ''), "
 	attemptSelect = "SELECT " + string(attemptColumns) + " FROM attempt WHERE id "
 	keptSelect    = "SELECT request_key, expires_at, key_id, sealed FROM decision WHERE request_key "
 )
@@ -56,12 +65,16 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 		rows = append(rows, tokenRow{})
 		return rows[len(rows)-1].scan(r)
 	}
+	groups := withoutGroups
+	if w.Groups {
+		groups = withGroups
+	}
 	if among, args := db.amongUsers(w); len(args) > 0 {
 		if lock != "" {
 			looks = append(looks, look{guardLock + among + " ORDER BY user_id" + lock, args, func(row) error { return nil }})
 		}
 		looks = append(looks, look{tokenSelect[0] + " WHERE user_id " + among + tokenSelect[1], args, eachToken},
-			into(&found.Subjects, scanSubject, subjectSelect+among, args...))
+			into(&found.Subjects, scanSubject, groups+subjectSelect+among, args...))
 	}
 	if len(looks) == 0 {
 		return found, nil

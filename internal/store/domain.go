@@ -66,6 +66,12 @@ func (db *DB) placed(ctx context.Context, name string) (string, error) {
 	return one(ctx, db, missing, text, "SELECT name FROM security_domain WHERE name = $1"+db.locksShared(), name)
 }
 
+// HasDomain refuses a security domain that is not there, or not in the scope of ctx: [fault.DomainNotFound], [fault.OutOfScope].
+func (db *DB) HasDomain(ctx context.Context, name string) error {
+	_, err := db.placed(ctx, name)
+	return err
+}
+
 // A placer asks once for each domain that new objects go to.
 type placer struct {
 	db    *DB

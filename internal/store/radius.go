@@ -12,7 +12,7 @@ import (
 )
 
 const radiusColumns columns = "name, address, certificate, key_id, sealed, prompt_set, challenges, message_authenticator, attributes, " +
-	"strip_realm, max_qps, created_at, version, domain"
+	"strip_realm, max_qps, created_at, version, domain, restriction"
 
 func radiusValues(c access.RADIUSClient) ([]any, error) {
 	address := ""
@@ -20,21 +20,25 @@ func radiusValues(c access.RADIUSClient) ([]any, error) {
 		address = c.Address.String()
 	}
 	attributes, err := json.Marshal(c.Attributes)
+	if err != nil {
+		return nil, err
+	}
+	restriction, err := json.Marshal(c.Restriction)
 	return []any{c.Name, orNull(address), orNull(c.Certificate), orNull(c.Secret.KeyID), bytesOrNull(c.Secret.Blob), c.Prompts, c.Challenges,
-		c.MessageAuthenticator, string(attributes), c.StripRealm, c.MaxQPS, micros(c.CreatedAt), c.Version, c.Domain}, err
+		c.MessageAuthenticator, string(attributes), c.StripRealm, c.MaxQPS, micros(c.CreatedAt), c.Version, c.Domain, string(restriction)}, err
 }
 
 func scanRADIUSClient(r row) (c access.RADIUSClient, err error) {
-	var address, attributes string
+	var address, attributes, restriction string
 	err = r.Scan(&c.Name, orZero(&address), orZero(&c.Certificate), orZero(&c.Secret.KeyID), &c.Secret.Blob, &c.Prompts, &c.Challenges,
-		&c.MessageAuthenticator, &attributes, &c.StripRealm, &c.MaxQPS, moment(&c.CreatedAt), &c.Version, &c.Domain)
+		&c.MessageAuthenticator, &attributes, &c.StripRealm, &c.MaxQPS, moment(&c.CreatedAt), &c.Version, &c.Domain, &restriction)
 	if err != nil {
 		return c, err
 	}
 	if address != "" {
 		c.Address, err = netip.ParsePrefix(address)
 	}
-	return c, errors.Join(err, json.Unmarshal([]byte(attributes), &c.Attributes))
+	return c, errors.Join(err, json.Unmarshal([]byte(attributes), &c.Attributes), json.Unmarshal([]byte(restriction), &c.Restriction))
 }
 
 // RADIUSClient returns a client; [fault.NotFound]. Within a transaction the row is locked for change.
@@ -86,7 +90,7 @@ func (db *DB) SaveRADIUSClient(ctx context.Context, c access.RADIUSClient) error
 		if err != nil {
 			return err
 		}
-		return db.change(ctx, stale, radiusColumns.update("radius_client", "name = $15 AND version = $16"), append(values, c.Name, read)...)
+		return db.change(ctx, stale, radiusColumns.update("radius_client", "name = $16 AND version = $17"), append(values, c.Name, read)...)
 	})
 }
 

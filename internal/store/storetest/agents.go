@@ -12,7 +12,8 @@ import (
 
 func agent(name string) access.Agent {
 	return access.Agent{Name: name, Retry: true, DisplayName: "SecurID", HMAC: access.HMACAllowed, Note: "in the\ncellar", CreatedAt: start, Version: 1,
-		Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}}
+		Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+		Methods:  []string{"TOKEN", "SECURID"}, Restriction: access.Restriction{Users: []string{"ada", "b o b"}, Groups: []string{"g"}, UserDomain: "north"}}
 }
 
 func credential(agent, id string) access.Credential {
@@ -21,7 +22,7 @@ func credential(agent, id string) access.Credential {
 
 func agents(t *testing.T, s fixture) {
 	ctx := t.Context()
-	a, plain := agent("VPN1"), access.Agent{Name: "api", HMAC: access.HMACOff, CreatedAt: start, Version: 1}
+	a, plain := agent("VPN1"), access.Agent{Name: "api", HMAC: access.HMACOff, Methods: []string{"SECURID"}, CreatedAt: start, Version: 1}
 	ok(t, s.AddAgent(ctx, a))
 	ok(t, s.AddAgent(ctx, plain))
 	refused(t, s.AddAgent(ctx, agent("vpn1")), fault.Conflict)
@@ -31,7 +32,7 @@ func agents(t *testing.T, s fixture) {
 	same(t, must(t, got, err), plain)
 	_, err = s.Agent(ctx, "vpn2")
 	refused(t, err, fault.NotFound)
-	a.Retry, a.Networks, a.HMAC = false, nil, access.HMACRequired
+	a.Retry, a.Networks, a.HMAC, a.Methods, a.Restriction = false, nil, access.HMACRequired, []string{"SECURID"}, access.Restriction{}
 	ok(t, s.SaveAgent(ctx, a))
 	refused(t, s.SaveAgent(ctx, a), fault.Conflict)
 	a.Version++

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 func settlements(t *testing.T, s fixture) {
@@ -24,6 +26,24 @@ func settlements(t *testing.T, s fixture) {
 	same(t, got[1], authentication.Subject{UserID: "bob", Enabled: true, Guard: authentication.Guard{UserID: "bob"}})
 	got, err = subjectsOf(ctx, s, nil)
 	same(t, len(must(t, got, err)), 0)
+
+	for _, name := range []string{"h i", "g"} {
+		ok(t, s.AddGroup(ctx, user.Group{Name: name, CreatedAt: start, Version: 1}))
+		_, err := s.AddMembers(ctx, name, []string{"alice"})
+		ok(t, err)
+	}
+	for _, wanted := range []bool{true, false} {
+		found, err := s.Gather(ctx, authentication.Wanted{Users: []string{"alice", "bob"}, Groups: wanted})
+		ok(t, err)
+		groups := found.Subjects[0].Groups
+		slices.Sort(groups)
+		if wanted {
+			same(t, groups, []string{"g", "h i"})
+		} else {
+			same(t, groups, []string(nil))
+		}
+		same(t, found.Subjects[1].Groups, []string(nil))
+	}
 
 	guard := authentication.Guard{UserID: "alice", Own: authentication.Failures{Count: 2, Since: start, LockedAt: start.Add(time.Second)},
 		Strange: authentication.Failures{Count: 3, Since: start.Add(time.Minute), LockedAt: start.Add(time.Hour)}, Sources: []byte("12345678abcdefgh")}

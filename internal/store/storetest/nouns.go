@@ -190,6 +190,7 @@ func radiusClient(name, address string) access.RADIUSClient {
 		Name: name, Address: netip.MustParsePrefix(address), Certificate: name + ".example.com", Secret: seed.Sealed{KeyID: 1, Blob: []byte("sealed " + name)},
 		Prompts: access.PromptsCiscoASA, Challenges: true, MessageAuthenticator: access.Warn, Attributes: []access.ReplyAttribute{{Name: "Class", Value: `a "b" ü`}},
 		StripRealm: access.RealmSuffix, MaxQPS: 9, CreatedAt: start, Version: 1,
+		Restriction: access.Restriction{Users: []string{"ada"}, Groups: []string{"g", "h"}, UserDomain: "north"},
 	}
 }
 
@@ -209,7 +210,7 @@ func radiusClients(t *testing.T, s fixture) {
 	taken := b
 	taken.Certificate = a.Certificate
 	refused(t, s.SaveRADIUSClient(ctx, taken), fault.Conflict)
-	b.Address, b.Certificate, b.Attributes, b.Secret.KeyID = netip.MustParsePrefix("2001:db8::/32"), "", nil, 2
+	b.Address, b.Certificate, b.Attributes, b.Secret.KeyID, b.Restriction = netip.MustParsePrefix("2001:db8::/32"), "", nil, 2, access.Restriction{}
 	ok(t, s.SaveRADIUSClient(ctx, b))
 	refused(t, s.SaveRADIUSClient(ctx, b), fault.Conflict)
 	b.Version++

@@ -1,0 +1,77 @@
+package access
+
+import (
+	"context"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// A Restriction says which users an agent or a RADIUS client may ask about
+// (spec/rest-authn-api.md section 2.3). Its zero value is all of them.
+type Restriction struct {
+	// Users are IDs and Groups names: a user must be one of them, or a member of one. Without either all are.
+	Users  []string `json:"users,omitempty"`
+	Groups []string `json:"groups,omitempty"`
+	// UserDomain is a security domain: a user must be there or below. "" for everywhere.
+	UserDomain string `json:"user_domain,omitempty"`
+}
+
+// None tells whether everybody may be asked about.
+func (r Restriction) None() bool {
+	return len(r.Users) == 0 && len(r.Groups) == 0 && r.UserDomain == domain.Root
+}
+
+func (r Restriction) equal(o Restriction) bool {
+	return slices.Equal(r.Users, o.Users) && slices.Equal(r.Groups, o.Groups) && r.UserDomain == o.UserDomain
+}
+
+// Names tells whether a user is one of those that the restriction names, who is a member of groups. It does not look at domains.
+func (r Restriction) Names(userID string, groups []string) bool {
+	if len(r.Users) == 0 && len(r.Groups) == 0 || slices.Contains(r.Users, userID) {
+		return true
+	}
+	return slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(r.Groups, g) })
+}
+
+// Limits of what one restriction names.
+const (
+	maxRestrictedUsers  = 1000
+	maxRestrictedGroups = 64
+)
+
+// A restrictionStore tells what a restriction may name.
+type restrictionStore interface {
+	// Group returns a group; [fault.GroupNotFound]. Within a transaction the row is locked for change.
+	Group(ctx context.Context, name string) (user.Group, error)
+	// HasDomain refuses a security domain that is not there, or not in the scope of ctx: [fault.DomainNotFound], [fault.OutOfScope].
+	HasDomain(ctx context.Context, name string) error
+}
+
+// check holds what every restriction keeps to. Groups and a domain that before did not name must be there: one that is misspelled
+// would shut everybody out. Users may come later.
+func (r Restriction) check(ctx context.Context, s restrictionStore, before Restriction) error {
+	if len(r.Users) > maxRestrictedUsers || len(r.Groups) > maxRestrictedGroups {
+		return fault.New(fault.Invalid, "up to %d users and %d groups can be named: put more users into a group", maxRestrictedUsers, maxRestrictedGroups)
+	}
+	for _, id := range r.Users {
+		if id == "" || len(id) > 128 || !utf8.ValidString(id) {
+			return fault.New(fault.Invalid, "the users that may be asked about are named by their IDs")
+		}
+	}
+	for _, name := range r.Groups {
+		if slices.Contains(before.Groups, name) {
+			continue
+		}
+		if _, err := s.Group(ctx, name); err != nil {
+			return err
+		}
+	}
+	if r.UserDomain != domain.Root && r.UserDomain != before.UserDomain {
+		return s.HasDomain(ctx, r.UserDomain)
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package agentapi
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// limit changes whom the agent may ask about, and lets the time pass until each server knows.
+func (d *deployment) limit(r access.Restriction) {
+	d.t.Helper()
+	try(d.agents.Edit(d.t.Context(), "vpn1", 0, func(a *access.Agent) { a.Restriction = r }))(d.t)
+	d.mu.Lock()
+	d.clock = d.clock.Add(remembered)
+	d.mu.Unlock()
+}
+
+// reasons are those of the last denials, newest first, with their objects.
+func (d *deployment) reasons() (all []string) {
+	d.t.Helper()
+	page := try(d.db.Events(d.t.Context(), audit.Filter{}))(d.t)
+	for _, entry := range page.Entries {
+		if e := try(audit.ParseRecord(entry.Record))(d.t); e.Action == "authn.fail" {
+			all = append(all, e.Object+" "+e.Reason)
+		}
+	}
+	slices.Reverse(all)
+	return all
+}
+
+// A user beyond what an agent is limited to is answered as one with a wrong passcode, and only the log tells of it. A right code is
+// neither used up nor counted as a failure.
+func TestAgentsAskOnlyForTheirUsers(t *testing.T) {
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, url(t), plain)
+			now := func() time.Time { return d.now() }
+			groups, domains := &user.Groups{Store: d.db, Now: now}, &domain.Registry{Store: d.db, Now: now}
+			try(groups.Add(t.Context(), "staff", ""))(t)
+			try(domains.Add(t.Context(), "north", domain.Root, ""))(t)
+			try(domains.Add(t.Context(), "coast", "north", ""))(t)
+			want := d.expect(d.check("alice", "00000000"), "FAIL/VERIFY_ERROR", "").anonymous()
+			put := func(into string) {
+				try(domains.Put(t.Context(), into, map[domain.Kind][]string{domain.Users: {"alice"}}))(t)
+			}
+			member := func(add, remove []string) {
+				_, _, err := groups.Change(t.Context(), "staff", add, remove)
+				must(t, err)
+			}
+			nothing := func() {}
+			for _, c := range []struct {
+				only    access.Restriction
+				prepare func()
+				admits  bool
+			}{
+				{access.Restriction{Users: []string{"bob"}}, nothing, false},
+				{access.Restriction{Users: []string{"bob", "alice"}}, nothing, true},
+				{access.Restriction{Groups: []string{"staff"}}, nothing, false},
+				{access.Restriction{Groups: []string{"staff"}}, func() { member([]string{"alice"}, nil) }, true},
+				{access.Restriction{Users: []string{"bob"}, Groups: []string{"staff"}}, nothing, true},
+				{access.Restriction{Groups: []string{"staff"}, UserDomain: "north"}, nothing, false},
+				{access.Restriction{Groups: []string{"staff"}, UserDomain: "north"}, func() { put("coast") }, true},
+				{access.Restriction{UserDomain: "coast"}, func() { put("north") }, false},
+				{access.Restriction{UserDomain: "north"}, nothing, true},
+				{access.Restriction{Groups: []string{"staff"}, UserDomain: "north"}, func() { member(nil, []string{"alice"}) }, false},
+				{access.Restriction{}, func() { put(domain.Root) }, true},
+			} {
+				c.prepare()
+				d.limit(c.only)
+				d.at = 1 - d.at // the other server
+				code := d.later(1)
+				got := d.check("alice", code)
+				if c.admits {
+					d.expect(got, "SUCCESS/CREDENTIAL_VERIFIED", "")
+					continue
+				}
+				if got.anonymous() != want {
+					t.Errorf("%+v: %s, want %s", c.only, got.raw, want)
+				}
+				if why := d.reasons()[0]; why != "user:alice "+authentication.AgentRestricted {
+					t.Errorf("%+v: the log says %s", c.only, why)
+				}
+				d.limit(access.Restriction{})
+				d.expect(d.check("alice", code), "SUCCESS/CREDENTIAL_VERIFIED", "") // it was not used up
+			}
+			d.limit(access.Restriction{Users: []string{"bob"}})
+			for range 9 {
+				d.check("alice", "00000000")
+			}
+			d.limit(access.Restriction{})
+			d.expect(d.check("alice", d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "") // and nobody is locked
+		})
+	}
+}
+
+// A dialogue ends as well, at its next answer.
+func TestARestrictionEndsDialogues(t *testing.T) {
+	d := deploy(t, sqlite(t), plain)
+	for name, begin := range map[string]func(){
+		"before the passcode": func() { d.expect(d.begin("alice"), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID") },
+		"at the next tokencode": func() {
+			d.expect(d.check("alice", d.code(5)), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID_NEXT_TOKENCODE")
+		},
+	} {
+		begin()
+		d.limit(access.Restriction{Users: []string{"bob"}})
+		method := "SECURID"
+		if name != "before the passcode" {
+			method = "SECURID_NEXT_TOKENCODE"
+		}
+		d.expect(d.verify(method, d.code(6)), "FAIL/VERIFY_ERROR", "")
+		if why := d.reasons()[0]; why != "user:alice "+authentication.AgentRestricted {
+			t.Errorf("%s: %s", name, why)
+		}
+		d.limit(access.Restriction{})
+		d.later(20)
+	}
+}
+
+// A domain that is gone holds nobody.
+func TestARestrictionToADomainThatIsGone(t *testing.T) {
+	d := deploy(t, sqlite(t), plain)
+	domains := &domain.Registry{Store: d.db, Now: d.now}
+	try(domains.Add(t.Context(), "north", domain.Root, ""))(t)
+	d.limit(access.Restriction{UserDomain: "north"})
+	must(t, domains.Delete(t.Context(), "north"))
+	d.expect(d.check("alice", d.later(1)), "FAIL/VERIFY_ERROR", "")
+}

@@ -1,0 +1,33 @@
+package authentication
+
+import (
+	"context"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/domain"
+)
+
+// A Restriction says whom an agent may ask about. A user beyond it is denied like one with a wrong passcode, and the audit
+// record says why.
+type Restriction struct {
+	access.Restriction
+	// Scope is the domain of the restriction with all below it.
+	Scope domain.Scope
+}
+
+// Restrict is what a restriction says now, nil if it says nothing. What becomes of the domains after that it does not see.
+func Restrict(ctx context.Context, r access.Restriction, domains *domain.Registry) (*Restriction, error) {
+	if r.None() {
+		return nil, nil
+	}
+	scope, err := domains.Below(ctx, r.UserDomain)
+	return &Restriction{r, scope}, err
+}
+
+// admits tells whether a user may be asked about. nil admits everybody.
+func (r *Restriction) admits(s *subject) bool {
+	return r == nil || r.Scope.Covers(s.Domain) && r.Names(s.UserID, s.Groups)
+}
+
+// byGroup tells whether the groups of a user decide.
+func (r *Restriction) byGroup() bool { return r != nil && len(r.Groups) > 0 }
