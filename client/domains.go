@@ -8,12 +8,14 @@ import (
 
 // A Domain is a security domain: a place in the tree that users, tokens, groups, agents and RADIUS clients belong to.
 type Domain struct {
-	Domain    string        `json:"domain"` // "root" for the root of the tree
-	Parent    string        `json:"parent"` // "" for the root
-	Note      string        `json:"note"`
-	CreatedAt *time.Time    `json:"created_at,omitempty"` // nil for the root
-	Version   int           `json:"version"`
-	Objects   *ObjectCounts `json:"objects,omitempty"` // in the domain itself; of a single domain only
+	Domain    string     `json:"domain"` // "root" for the root of the tree
+	Parent    string     `json:"parent"` // "" for the root
+	Note      string     `json:"note"`
+	CreatedAt *time.Time `json:"created_at,omitempty"` // nil for the root
+	Version   int        `json:"version"`
+	// OwnPolicies are those that the domain has of its own: "token", "lockout". What it lacks it inherits.
+	OwnPolicies []string      `json:"own_policies,omitempty"`
+	Objects     *ObjectCounts `json:"objects,omitempty"` // in the domain itself; of a single domain only
 }
 
 // ObjectCounts are how many objects of each kind there are, or were moved.

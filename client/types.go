@@ -23,6 +23,9 @@ type User struct {
 	Version   int       `json:"version"`
 	Lockout   Lockout   `json:"lockout"`
 	Domain    string    `json:"domain"` // security domain
+	// TokenPolicy and LockoutPolicy are the domains whose policies hold for her: "root", or a security domain; "" for one above what the caller sees.
+	TokenPolicy   string `json:"token_policy,omitempty"`
+	LockoutPolicy string `json:"lockout_policy,omitempty"`
 }
 
 // A Lockout says which wrong passcodes of a user count now, and whether they lock her: all of hers, or those that
@@ -106,10 +109,11 @@ type TokenPolicy struct {
 	WindowSmall             int      `json:"window_small"`               // intervals to each side in which a code is accepted at once
 	WindowMediumSeconds     int64    `json:"window_medium_seconds"`      // to each side, in which it is accepted with the next one
 	WindowLargeSeconds      int64    `json:"window_large_seconds"`       // to each side, which resynchronisation searches
+	Domain                  string   `json:"domain,omitempty"`           // whose policy it is: "root", or a security domain; "" for one above what the caller sees
 	Version                 int      `json:"version"`
 }
 
-// A TokenPolicyEdit changes the token policy; what is nil stays.
+// A TokenPolicyEdit changes a token policy; what is nil stays.
 type TokenPolicyEdit struct {
 	IncorrectBeforeNTC      *int      `json:"incorrect_before_ntc,omitempty"`
 	NextCodeFailure         *string   `json:"next_code_failure,omitempty"`
@@ -137,14 +141,15 @@ type TokenPolicyEdit struct {
 
 // A LockoutPolicy says when wrong passcodes lock a user.
 type LockoutPolicy struct {
-	Failures               int   `json:"failures"`                 // in a row that lock a user; 0 for never
-	WithinSeconds          int64 `json:"within_seconds"`           // how long a failure counts
-	UnlockAfterSeconds     int64 `json:"unlock_after_seconds"`     // 0: only an administrator unlocks
-	SeparateUnknownSources bool  `json:"separate_unknown_sources"` // count failures from where the user never succeeded from on their own
-	Version                int   `json:"version"`
+	Failures               int    `json:"failures"`                 // in a row that lock a user; 0 for never
+	WithinSeconds          int64  `json:"within_seconds"`           // how long a failure counts
+	UnlockAfterSeconds     int64  `json:"unlock_after_seconds"`     // 0: only an administrator unlocks
+	SeparateUnknownSources bool   `json:"separate_unknown_sources"` // count failures from where the user never succeeded from on their own
+	Domain                 string `json:"domain,omitempty"`         // whose policy it is: "root", or a security domain; "" for one above what the caller sees
+	Version                int    `json:"version"`
 }
 
-// A LockoutPolicyEdit changes the lockout policy; what is nil stays.
+// A LockoutPolicyEdit changes a lockout policy; what is nil stays.
 type LockoutPolicyEdit struct {
 	Failures               *int   `json:"failures,omitempty"`
 	WithinSeconds          *int64 `json:"within_seconds,omitempty"`
@@ -152,7 +157,7 @@ type LockoutPolicyEdit struct {
 	SeparateUnknownSources *bool  `json:"separate_unknown_sources,omitempty"`
 }
 
-// A PolicySet is all policies of the deployment.
+// A PolicySet is the policies of the deployment, or those that hold in a security domain.
 type PolicySet struct {
 	Token   TokenPolicy   `json:"token"`
 	Lockout LockoutPolicy `json:"lockout"`

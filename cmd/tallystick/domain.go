@@ -55,7 +55,7 @@ func (p *program) domainList() *cobra.Command {
 			return err
 		}
 		rows := treeOf(domains)
-		return p.table(map[string]any{"domains": domains}, []string{"DOMAIN", "NOTE"}, len(rows), func(i int) []string { return rows[i] })
+		return p.table(map[string]any{"domains": domains}, []string{"DOMAIN", "OWN POLICIES", "NOTE"}, len(rows), func(i int) []string { return rows[i] })
 	})
 }
 
@@ -70,13 +70,21 @@ func treeOf(domains []client.Domain) (rows [][]string) {
 		for _, d := range domains {
 			top := depth == 0 && !here[d.Parent]
 			if top || depth > 0 && d.Parent == parent {
-				rows = append(rows, []string{strings.Repeat("  ", depth) + d.Domain, d.Note})
+				rows = append(rows, []string{strings.Repeat("  ", depth) + d.Domain, ownPolicies(d), d.Note})
 				grow(d.Domain, depth+1)
 			}
 		}
 	}
 	grow("", 0)
 	return rows
+}
+
+// ownPolicies are the policies that a domain has of its own; the root, which has them all, needs no word.
+func ownPolicies(d client.Domain) string {
+	if d.Domain == "root" {
+		return ""
+	}
+	return strings.Join(d.OwnPolicies, " ")
 }
 
 func (p *program) domainShow() *cobra.Command {
@@ -86,7 +94,7 @@ func (p *program) domainShow() *cobra.Command {
 			return p.unless(err, d)
 		}
 		o := d.Objects
-		p.fields("domain", d.Domain, "below", d.Parent, "note", d.Note, "users", number(o.Users), "tokens", number(o.Tokens), "groups", number(o.Groups),
+		p.fields("domain", d.Domain, "below", d.Parent, "note", d.Note, "own policies", ownPolicies(d), "users", number(o.Users), "tokens", number(o.Tokens), "groups", number(o.Groups),
 			"agents", number(o.Agents), "RADIUS clients", number(o.RADIUSClients), "API keys", number(o.APIKeys), "added", date(d.CreatedAt))
 		return nil
 	})

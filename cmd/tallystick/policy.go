@@ -8,11 +8,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
 )
 
 func (p *program) policyCommands() *cobra.Command {
 	edit := group("edit", "Change a policy; other servers go by it within a second", p.tokenPolicyEdit(), p.lockoutPolicyEdit())
-	return group("policy", "The rules for tokens, PINs and lockout", p.policyShow(), edit)
+	inherit := group("inherit", "Take a security domain's own policy away: what holds above it holds there again",
+		p.inherit("token", p.inheritToken), p.inherit("lockout", p.inheritLockout))
+	return group("policy", "The rules for tokens, PINs and lockout, of the deployment and of security domains", p.policyShow(), edit, inherit)
+}
+
+// policyDomainFlag is whose policies a command is about.
+func policyDomainFlag(cmd *cobra.Command, to *string, about string) {
+	cmd.Flags().StringVar(to, "domain", "", about)
 }
 
 // A setting is one line of a policy. Its name is that of its flag.
@@ -57,8 +65,9 @@ func lockoutSettings(o client.LockoutPolicy) []setting {
 }
 
 func (p *program) policyShow() *cobra.Command {
-	return p.command("show", "Show the policies", 0, func(r run) error {
-		all, err := r.server.Policies(r.ctx)
+	var domain string
+	cmd := p.command("show", "Show the policies of the deployment, or those that hold in a security domain", 0, func(r run) error {
+		all, err := r.server.PoliciesOf(r.ctx, domain)
 		if err != nil {
 			return err
 		}
@@ -66,16 +75,40 @@ func (p *program) policyShow() *cobra.Command {
 			return p.PrintJSON(all)
 		}
 		for _, part := range []struct {
-			title    string
-			settings []setting
-		}{{"token", tokenSettings(all.Token)}, {"lockout", lockoutSettings(all.Lockout)}} {
-			fmt.Fprintf(p.Out, "%s policy\n", part.title)
+			title, from string
+			settings    []setting
+		}{{"token", all.Token.Domain, tokenSettings(all.Token)}, {"lockout", all.Lockout.Domain, lockoutSettings(all.Lockout)}} {
+			fmt.Fprintf(p.Out, "%s policy%s\n", part.title, whose(domain, part.from))
 			for _, s := range part.settings {
 				fmt.Fprintf(p.Out, "  %-26s %s\n", s.name, orDash(s.value))
 			}
 		}
 		return nil
 	})
+	policyDomainFlag(cmd, &domain, "what holds for the people of a security `domain`")
+	return cmd
+}
+
+// whose says where a policy of a domain comes from.
+func whose(domain, from string) string {
+	switch {
+	case domain == "" || domain == "root":
+		return ""
+	case domain == from:
+		return " of " + domain
+	}
+	return " of " + domain + ", inherited from " + above(from)
+}
+
+// above is the domain that something is inherited from, whose name may not be for who asks.
+func above(from string) string {
+	switch from {
+	case "":
+		return "a domain above"
+	case "root":
+		return "the deployment"
+	}
+	return from
 }
 
 func orDash(value string) string {
@@ -121,9 +154,51 @@ func from(given, read int) int {
 	return read
 }
 
+// editedDomain describes the flag of an edit.
+const editedDomain = "the policy of a security `domain`, which gets one of its own if it has none: a copy of what holds there, with the change"
+
+// inherit is the command that takes a policy of a kind away.
+func (p *program) inherit(kind string, do func(r run, domain string, version int) error) *cobra.Command {
+	var domain string
+	var version int
+	cmd := p.command(kind, "Take a security domain's own "+kind+" policy away", 0, func(r run) error {
+		if domain == "" {
+			return cli.Usagef("say which domain: --domain NAME")
+		}
+		return do(r, domain, version)
+	})
+	policyDomainFlag(cmd, &domain, "the security `domain` that inherits again")
+	versionFlag(cmd, &version)
+	return cmd
+}
+
+func (p *program) inheritToken(r run, domain string, version int) error {
+	before, err := r.server.TokenPolicyOf(r.ctx, domain)
+	if err != nil {
+		return err
+	}
+	after, err := r.server.InheritTokenPolicy(r.ctx, domain, from(version, before.Version))
+	if err != nil {
+		return err
+	}
+	return p.changed(edited[client.TokenPolicy]{before, after}, tokenSettings(before), tokenSettings(after))
+}
+
+func (p *program) inheritLockout(r run, domain string, version int) error {
+	before, err := r.server.LockoutPolicyOf(r.ctx, domain)
+	if err != nil {
+		return err
+	}
+	after, err := r.server.InheritLockoutPolicy(r.ctx, domain, from(version, before.Version))
+	if err != nil {
+		return err
+	}
+	return p.changed(edited[client.LockoutPolicy]{before, after}, lockoutSettings(before), lockoutSettings(after))
+}
+
 func (p *program) tokenPolicyEdit() *cobra.Command {
 	var f struct {
-		nextCode, creation, characters, emergencyCharacters, ifFound                         string
+		domain, nextCode, creation, characters, emergencyCharacters, ifFound                 string
 		ntc, pinMin, pinMax, minLetters, minDigits, history, emergencyLength, small, version int
 		trivial, deleteReplaced                                                              bool
 		words                                                                                []string
@@ -154,12 +229,13 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 	lifeFlag(s, &f.medium, "window-medium", 0, "time to each side in which a code is accepted with the next one: up to 2h")
 	lifeFlag(s, &f.large, "window-large", 0, "time to each side which resynchronisation searches: up to 24h")
 	versionFlag(cmd, &f.version)
+	policyDomainFlag(cmd, &f.domain, editedDomain)
 	p.does(cmd, func(r run) error {
-		before, err := r.server.TokenPolicy(r.ctx)
+		before, err := r.server.TokenPolicyOf(r.ctx, f.domain)
 		if err != nil {
 			return err
 		}
-		after, err := r.server.EditTokenPolicy(r.ctx, from(f.version, before.Version), client.TokenPolicyEdit{
+		after, err := r.server.EditTokenPolicyOf(r.ctx, f.domain, from(f.version, before.Version), client.TokenPolicyEdit{
 			IncorrectBeforeNTC: given(cmd, "incorrect-before-ntc", &f.ntc), NextCodeFailure: given(cmd, "next-code-failure", &f.nextCode),
 			PINCreation: given(cmd, "pin-creation", &f.creation), PINMin: given(cmd, "pin-min", &f.pinMin), PINMax: given(cmd, "pin-max", &f.pinMax),
 			PINCharacters: given(cmd, "pin-characters", &f.characters), PINMinLetters: given(cmd, "pin-min-letters", &f.minLetters),
@@ -180,6 +256,7 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 }
 
 func (p *program) lockoutPolicyEdit() *cobra.Command {
+	var domain string
 	var failures, version int
 	var within, unlockAfter time.Duration
 	var separate bool
@@ -190,12 +267,13 @@ func (p *program) lockoutPolicyEdit() *cobra.Command {
 	lifeFlag(s, &unlockAfter, "unlock-after", 0, "when a locked user is unlocked; 0: only by an administrator")
 	s.BoolVar(&separate, "separate-unknown-sources", false, "count failures from where the user never succeeded from on their own")
 	versionFlag(cmd, &version)
+	policyDomainFlag(cmd, &domain, editedDomain)
 	p.does(cmd, func(r run) error {
-		before, err := r.server.LockoutPolicy(r.ctx)
+		before, err := r.server.LockoutPolicyOf(r.ctx, domain)
 		if err != nil {
 			return err
 		}
-		after, err := r.server.EditLockoutPolicy(r.ctx, from(version, before.Version), client.LockoutPolicyEdit{
+		after, err := r.server.EditLockoutPolicyOf(r.ctx, domain, from(version, before.Version), client.LockoutPolicyEdit{
 			Failures: given(cmd, "failures", &failures), WithinSeconds: givenSeconds(cmd, "within", within),
 			UnlockAfterSeconds: givenSeconds(cmd, "unlock-after", unlockAfter), SeparateUnknownSources: given(cmd, "separate-unknown-sources", &separate),
 		})

@@ -76,8 +76,8 @@ func (p *program) userShow() *cobra.Command {
 				Tokens  []client.Token  `json:"tokens"`
 			}{u, signIns, tokens})
 		}
-		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "domain", unlessRoot(u.Domain), "enabled", yesNo(u.Enabled), "locked", lockedWord(u.Lockout),
-			"failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "added", date(&u.CreatedAt))
+		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "domain", unlessRoot(u.Domain), "enabled", yesNo(u.Enabled), "token policy", policyLine(u.Domain, u.TokenPolicy),
+			"lockout policy", policyLine(u.Domain, u.LockoutPolicy), "locked", lockedWord(u.Lockout), "failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "added", date(&u.CreatedAt))
 		for _, t := range tokens {
 			p.fields("token", t.Serial+" "+t.State)
 		}
@@ -114,6 +114,17 @@ func (p *program) userDisable() *cobra.Command {
 		}
 		return p.result(u, "%s user %s", r.verb("disabled", "disable"), u.UserID)
 	})
+}
+
+// policyLine says whose policy holds for a user of a domain; "" for the deployment's, which needs no word where nobody has another one.
+func policyLine(domain, from string) string {
+	switch {
+	case domain == "root":
+		return ""
+	case from == domain:
+		return "of " + domain
+	}
+	return "of " + above(from)
 }
 
 // lockedWord says whether a user is locked, and where.

@@ -79,7 +79,7 @@ func (d *deployment) policies() policiesFunc {
 // policiesFunc are policies that a test may change.
 type policiesFunc func() policy.Set
 
-func (f policiesFunc) Current(context.Context) (policy.Set, error) { return f(), nil }
+func (f policiesFunc) Current(context.Context) (*policy.Tree, error) { return policy.Alone(f()), nil }
 
 var plain = token.Settings{Digits: 8, Interval: 60, PINType: device.NoPIN}
 var fob = token.Settings{Digits: 6, Interval: 60, PINType: device.Fob}

@@ -51,6 +51,8 @@ type Store interface {
 	OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error)
 	// Guards returns what is remembered of the sign-ins of users, by their IDs.
 	Guards(ctx context.Context, userIDs []string) (map[string]authentication.Guard, error)
+	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx.
+	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
 	// KeptReply returns the request and the sealed answer that were kept for an actor's key; fault.NotFound. An answer
 	// that was destroyed with a seed has no blob.
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
@@ -182,6 +184,14 @@ func (a *API) routes() []route {
 		{"PATCH /v1/policies/token", access.ManagePolicies, a.editTokenPolicy, nil},
 		{"GET /v1/policies/lockout", access.Read, a.showLockoutPolicy, nil},
 		{"PATCH /v1/policies/lockout", access.ManagePolicies, a.editLockoutPolicy, nil},
+
+		{"GET /v1/domains/{domain}/policies", access.Read, a.listPolicies, nil},
+		{"GET /v1/domains/{domain}/policies/token", access.Read, a.showTokenPolicy, nil},
+		{"PATCH /v1/domains/{domain}/policies/token", access.ManagePolicies, a.editTokenPolicy, nil},
+		{"DELETE /v1/domains/{domain}/policies/token", access.ManagePolicies, a.inheritTokenPolicy, nil},
+		{"GET /v1/domains/{domain}/policies/lockout", access.Read, a.showLockoutPolicy, nil},
+		{"PATCH /v1/domains/{domain}/policies/lockout", access.ManagePolicies, a.editLockoutPolicy, nil},
+		{"DELETE /v1/domains/{domain}/policies/lockout", access.ManagePolicies, a.inheritLockoutPolicy, nil},
 
 		{"GET /v1/settings", access.Read, a.showSettings, nil},
 		{"PATCH /v1/settings", access.ManagePolicies, a.editSettings, nil},

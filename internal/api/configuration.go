@@ -61,6 +61,7 @@ func (a *API) configure(ctx context.Context, r *request) (answer, error) {
 	}
 	// Those who keep a copy may have made it before the transaction ended.
 	a.Profiles.Devices.Forget()
+	a.Policies.Forget()
 	if a.RADIUS.Changed != nil {
 		a.RADIUS.Changed()
 	}
@@ -145,13 +146,13 @@ func (c *configuring) settings(ctx context.Context) error {
 	}
 	if in := c.in.TokenPolicy; in != nil {
 		after, err := c.Policies.EditToken(ctx, 0, tokenPolicyEdit(*in))
-		if err := c.step(err, kindTokenPolicy, "", tokenPolicyOf(before.Token), tokenPolicyOf(after)); err != nil {
+		if err := c.step(err, kindTokenPolicy, "", tokenPolicyOf(ctx, before.Token(domain.Root)), tokenPolicyOf(ctx, after)); err != nil {
 			return err
 		}
 	}
 	if in := c.in.LockoutPolicy; in != nil {
 		after, err := c.Policies.EditLockout(ctx, 0, lockoutPolicyEdit(*in))
-		if err := c.step(err, kindLockoutPolicy, "", lockoutPolicyOf(before.Lockout), lockoutPolicyOf(after)); err != nil {
+		if err := c.step(err, kindLockoutPolicy, "", lockoutPolicyOf(ctx, before.Lockout(domain.Root)), lockoutPolicyOf(ctx, after)); err != nil {
 			return err
 		}
 	}

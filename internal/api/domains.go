@@ -37,10 +37,18 @@ func (a *API) listDomains(ctx context.Context, _ *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	policies, err := a.Policies.Get(ctx)
+	if err != nil {
+		return answer{}, err
+	}
 	if !domain.ScopeFrom(ctx).Limited() {
 		all = append([]domain.Domain{{Version: 1}}, all...)
 	}
-	return ok(client.DomainList{Domains: mapped(all, domainOf)})
+	return ok(client.DomainList{Domains: mapped(all, func(d domain.Domain) client.Domain {
+		out := domainOf(d)
+		out.OwnPolicies = policies.Own(d.Name)
+		return out
+	})})
 }
 
 func (a *API) showDomain(ctx context.Context, r *request) (answer, error) {
@@ -48,7 +56,12 @@ func (a *API) showDomain(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	policies, err := a.Policies.Get(ctx)
+	if err != nil {
+		return answer{}, err
+	}
 	out := domainOf(d)
+	out.OwnPolicies = policies.Own(d.Name)
 	out.Objects = &client.ObjectCounts{
 		Users: counts[domain.Users], Tokens: counts[domain.Tokens], Groups: counts[domain.Groups], Agents: counts[domain.Agents],
 		RADIUSClients: counts[domain.RADIUSClients], APIKeys: counts[domain.APIKeys],

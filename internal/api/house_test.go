@@ -113,7 +113,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 	cared.Register()
 	outbox := &mail.Outbox{Store: db, Keys: keys, Policies: policies, Now: h.now, Service: "Tallystick"}
 	h.API = try(New(Config{
-		Users: &user.Registry{Store: db, Now: h.now}, Groups: &user.Groups{Store: db, Now: h.now}, Domains: &domain.Registry{Store: db, Now: h.now},
+		Users: &user.Registry{Store: db, Now: h.now}, Groups: &user.Groups{Store: db, Now: h.now}, Domains: &domain.Registry{Store: db, Now: h.now, Changed: policies.Forget},
 		Directories: &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: h.now}, Keys: keys, Now: h.now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: h.now}, Policies: policies,
 		Tokens: tokens, Care: cared, Keys: &access.Registry{Store: db, Hash: keys, Now: h.now}, Records: made,
 		Agents:        &access.Agents{Store: db, Keys: keys, Now: h.now},

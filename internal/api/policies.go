@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/policy"
 )
 
@@ -18,7 +19,15 @@ func setSeconds(to *time.Duration, given *int64) {
 	}
 }
 
-func tokenPolicyOf(p policy.Token) client.TokenPolicy {
+// whose is the domain whose policy it is, as the caller may know it: "" for one above what she sees.
+func whose(ctx context.Context, name string) string {
+	if name != domain.Root && !domain.ScopeFrom(ctx).Covers(name) {
+		return ""
+	}
+	return domain.Show(name)
+}
+
+func tokenPolicyOf(ctx context.Context, p policy.Token) client.TokenPolicy {
 	return client.TokenPolicy{
 		IncorrectBeforeNTC: p.IncorrectBeforeNTC, NextCodeFailure: string(p.NextCodeFailure),
 		PINCreation: string(p.PINCreation), PINMin: p.PINMin, PINMax: p.PINMax, PINCharacters: string(p.PINCharacters),
@@ -29,39 +38,70 @@ func tokenPolicyOf(p policy.Token) client.TokenPolicy {
 		EmergencyLifeSeconds: seconds(p.EmergencyLife), EmergencyMaxLifeSeconds: seconds(p.EmergencyMaxLife),
 		EmergencyIfFound: string(p.EmergencyIfFound), DeleteReplaced: p.DeleteReplaced,
 		WindowSmall: p.WindowSmall, WindowMediumSeconds: seconds(p.WindowMedium), WindowLargeSeconds: seconds(p.WindowLarge),
-		Version: p.Version,
+		Domain: whose(ctx, p.Domain), Version: p.Version,
 	}
 }
 
-func lockoutPolicyOf(p policy.Lockout) client.LockoutPolicy {
+func lockoutPolicyOf(ctx context.Context, p policy.Lockout) client.LockoutPolicy {
 	return client.LockoutPolicy{
 		Failures: p.Failures, WithinSeconds: seconds(p.Within), UnlockAfterSeconds: seconds(p.UnlockAfter),
-		SeparateUnknownSources: p.SeparateUnknownSources, Version: p.Version,
+		SeparateUnknownSources: p.SeparateUnknownSources, Domain: whose(ctx, p.Domain), Version: p.Version,
 	}
 }
 
-func (a *API) listPolicies(ctx context.Context, _ *request) (answer, error) {
-	set, err := a.Policies.Get(ctx)
-	if err != nil {
-		return answer{}, err
+// policyDomain is the domain that a request for policies names; the root, which is the deployment, where it names none.
+func policyDomain(r *request) string { return domain.Parse(r.PathValue("domain")) }
+
+// policiesIn reads what holds in the domain of a request. The deployment's policies are no secret of the root.
+func (a *API) policiesIn(ctx context.Context, r *request) (policy.Token, policy.Lockout, error) {
+	if r.PathValue("domain") == "" {
+		ctx = domain.WithScope(ctx, domain.Scope{})
 	}
-	return ok(client.PolicySet{Token: tokenPolicyOf(set.Token), Lockout: lockoutPolicyOf(set.Lockout)})
+	return a.Policies.In(ctx, policyDomain(r))
 }
 
-func (a *API) showTokenPolicy(ctx context.Context, _ *request) (answer, error) {
-	set, err := a.Policies.Get(ctx)
+func (a *API) listPolicies(ctx context.Context, r *request) (answer, error) {
+	token, lockout, err := a.policiesIn(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}
-	return versioned(http.StatusOK, set.Token.Version, tokenPolicyOf(set.Token))
+	return ok(client.PolicySet{Token: tokenPolicyOf(ctx, token), Lockout: lockoutPolicyOf(ctx, lockout)})
 }
 
-func (a *API) showLockoutPolicy(ctx context.Context, _ *request) (answer, error) {
-	set, err := a.Policies.Get(ctx)
+// shownTokenPolicy answers with a token policy.
+func shownTokenPolicy(ctx context.Context, p policy.Token, err error) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return versioned(http.StatusOK, set.Lockout.Version, lockoutPolicyOf(set.Lockout))
+	return versioned(http.StatusOK, p.Version, tokenPolicyOf(ctx, p))
+}
+
+// shownLockoutPolicy answers with a lockout policy.
+func shownLockoutPolicy(ctx context.Context, p policy.Lockout, err error) (answer, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, p.Version, lockoutPolicyOf(ctx, p))
+}
+
+func (a *API) showTokenPolicy(ctx context.Context, r *request) (answer, error) {
+	p, _, err := a.policiesIn(ctx, r)
+	return shownTokenPolicy(ctx, p, err)
+}
+
+func (a *API) showLockoutPolicy(ctx context.Context, r *request) (answer, error) {
+	_, p, err := a.policiesIn(ctx, r)
+	return shownLockoutPolicy(ctx, p, err)
+}
+
+func (a *API) inheritTokenPolicy(ctx context.Context, r *request) (answer, error) {
+	p, err := a.Policies.InheritToken(ctx, policyDomain(r), r.version)
+	return shownTokenPolicy(ctx, p, err)
+}
+
+func (a *API) inheritLockoutPolicy(ctx context.Context, r *request) (answer, error) {
+	p, err := a.Policies.InheritLockout(ctx, policyDomain(r), r.version)
+	return shownLockoutPolicy(ctx, p, err)
 }
 
 // tokenPolicyEdit is an edit in the words of the domain.
@@ -97,11 +137,8 @@ func (a *API) editTokenPolicy(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	p, err := a.Policies.EditToken(ctx, r.version, tokenPolicyEdit(in))
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, p.Version, tokenPolicyOf(p))
+	p, err := a.Policies.EditTokenOf(ctx, policyDomain(r), r.version, tokenPolicyEdit(in))
+	return shownTokenPolicy(ctx, p, err)
 }
 
 // lockoutPolicyEdit is an edit in the words of the domain.
@@ -119,9 +156,6 @@ func (a *API) editLockoutPolicy(ctx context.Context, r *request) (answer, error)
 	if err != nil {
 		return answer{}, err
 	}
-	p, err := a.Policies.EditLockout(ctx, r.version, lockoutPolicyEdit(in))
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, p.Version, lockoutPolicyOf(p))
+	p, err := a.Policies.EditLockoutOf(ctx, policyDomain(r), r.version, lockoutPolicyEdit(in))
+	return shownLockoutPolicy(ctx, p, err)
 }

@@ -30,7 +30,7 @@ func TestEveryRoute(t *testing.T) {
 		walk func(*testing.T, *house)
 	}{
 		{"about", aboutRoutes}, {"users", userRoutes}, {"profiles", profileRoutes}, {"policies", policyRoutes}, {"settings", settingsRoutes}, {"care of many", manyRoutes}, {"labels", labelRoutes}, {"clock offsets", offsetRoutes}, {"tokens", tokenRoutes},
-		{"groups", groupRoutes}, {"assignments", assignmentRoutes}, {"user files", userFileRoutes}, {"domains", domainRoutes}, {"directories", directoryRoutes},
+		{"groups", groupRoutes}, {"assignments", assignmentRoutes}, {"user files", userFileRoutes}, {"domains", domainRoutes}, {"policies of domains", domainPolicyRoutes}, {"directories", directoryRoutes},
 		{"devices", deviceRoutes},
 		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"activity", activityRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes}, {"backup", backupRoutes},
 		{"reports", reportRoutes}, {"report runs", reportRunRoutes},
@@ -167,9 +167,9 @@ func policyRoutes(t *testing.T, h *house) {
 		Token: client.TokenPolicy{
 			IncorrectBeforeNTC: 3, NextCodeFailure: "fail", PINCreation: "user", PINMin: 4, PINMax: 8, PINCharacters: "digits", RefuseTrivialPINs: true,
 			ExcludedWords: []string{}, PINHistory: 5, EmergencyLength: 8, EmergencyCharacters: "alphanumeric", EmergencyLifeSeconds: 7 * 86400,
-			EmergencyIfFound: "accept_and_end", WindowSmall: 1, WindowMediumSeconds: 600, WindowLargeSeconds: 43200, Version: 1,
+			EmergencyIfFound: "accept_and_end", WindowSmall: 1, WindowMediumSeconds: 600, WindowLargeSeconds: 43200, Domain: "root", Version: 1,
 		},
-		Lockout: client.LockoutPolicy{Failures: 5, WithinSeconds: 86400, SeparateUnknownSources: true, Version: 1},
+		Lockout: client.LockoutPolicy{Failures: 5, WithinSeconds: 86400, SeparateUnknownSources: true, Domain: "root", Version: 1},
 	}
 	if !reflect.DeepEqual(set, want) {
 		t.Errorf("defaults %+v", set)
@@ -180,7 +180,7 @@ func policyRoutes(t *testing.T, h *house) {
 		IncorrectBeforeNTC: 20, NextCodeFailure: "lock", PINCreation: "either", PINMin: 6, PINMax: 16, PINCharacters: "alphanumeric", PINMinLetters: 2,
 		PINMinDigits: 3, ExcludedWords: []string{"acme", "2026"}, PINMaxLifeSeconds: 90 * 86400, PINMinLifeSeconds: 86400, PINHistory: 20,
 		EmergencyLength: 12, EmergencyCharacters: "digits", EmergencyLifeSeconds: 3600, EmergencyMaxLifeSeconds: 7200, EmergencyIfFound: "deny", DeleteReplaced: true,
-		WindowSmall: 2, WindowMediumSeconds: 1200, WindowLargeSeconds: 3600, Version: 2,
+		WindowSmall: 2, WindowMediumSeconds: 1200, WindowLargeSeconds: 3600, Domain: "root", Version: 2,
 	}
 	p := want.Token
 	edited := try(c.EditTokenPolicy(ctx, 1, client.TokenPolicyEdit{
@@ -194,7 +194,7 @@ func policyRoutes(t *testing.T, h *house) {
 	if got := try(c.TokenPolicy(ctx))(t); !reflect.DeepEqual(edited, want.Token) || !reflect.DeepEqual(got, want.Token) {
 		t.Errorf("edited %+v, read %+v", edited, got)
 	}
-	l := client.LockoutPolicy{Failures: 0, WithinSeconds: 3600, UnlockAfterSeconds: 900, Version: 2}
+	l := client.LockoutPolicy{Failures: 0, WithinSeconds: 3600, UnlockAfterSeconds: 900, Domain: "root", Version: 2}
 	locked := try(c.EditLockoutPolicy(ctx, 1, client.LockoutPolicyEdit{
 		Failures: &l.Failures, WithinSeconds: &l.WithinSeconds, UnlockAfterSeconds: &l.UnlockAfterSeconds, SeparateUnknownSources: &l.SeparateUnknownSources,
 	}))(t)

@@ -9,7 +9,7 @@ import (
 
 // withinScope are the routes that a key limited to a security domain may use, where its role has the right. What they read and
 // write of objects the store holds against the scope of the request; what they show of the whole deployment (devices, profiles,
-// policies, settings) is nobody's secret. Whatever is not here is refused: it is about the whole deployment, or may be.
+// its policies, settings) is nobody's secret. Whatever is not here is refused: it is about the whole deployment, or may be.
 var withinScope = map[string]bool{
 	"GET /v1/whoami": true, "GET /v1/openapi.yaml": true,
 
@@ -24,6 +24,9 @@ var withinScope = map[string]bool{
 
 	"GET /v1/devices": true, "GET /v1/devices/{device_type}": true, "GET /v1/profiles": true, "GET /v1/profiles/{profile}": true,
 	"GET /v1/policies": true, "GET /v1/policies/token": true, "GET /v1/policies/lockout": true, "GET /v1/settings": true,
+	"GET /v1/domains/{domain}/policies": true, "GET /v1/domains/{domain}/policies/token": true, "PATCH /v1/domains/{domain}/policies/token": true,
+	"DELETE /v1/domains/{domain}/policies/token": true, "GET /v1/domains/{domain}/policies/lockout": true,
+	"PATCH /v1/domains/{domain}/policies/lockout": true, "DELETE /v1/domains/{domain}/policies/lockout": true,
 
 	"POST /v1/tokens": true, "GET /v1/tokens": true, "GET /v1/tokens/{serial}": true, "DELETE /v1/tokens/{serial}": true,
 	"GET /v1/tokens/{serial}/activity": true, "POST /v1/tokens/assign": true, "POST /v1/tokens/assign-next": true, "POST /v1/tokens/{serial}/assign": true,

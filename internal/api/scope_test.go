@@ -51,12 +51,14 @@ func (e *estate) rome() []any {
 	return []any{
 		try(c.Users(ctx, client.UserFilter{Domain: "rome"}))(t), try(c.Tokens(ctx, client.TokenFilter{Domain: "rome"}))(t), try(c.Groups(ctx, client.GroupFilter{Domain: "rome"}))(t),
 		try(c.Agent(ctx, "rome-agent"))(t), try(c.AgentCredentials(ctx, "rome-agent"))(t), try(c.RADIUSClient(ctx, "rome-vpn"))(t), try(c.Domain(ctx, "rome"))(t),
+		try(c.PoliciesOf(ctx, "rome"))(t),
 	}
 }
 
 // aBody is what each route takes that needs a body to come as far as its handler.
 var aBody = map[string]string{
 	"PATCH /v1/groups/{group}": `{"note":"x"}`, "POST /v1/groups/{group}/members": `{"remove":["x"]}`, "PATCH /v1/domains/{domain}": `{"note":"x"}`,
+	"PATCH /v1/domains/{domain}/policies/token": `{"pin_min":5}`, "PATCH /v1/domains/{domain}/policies/lockout": `{"failures":4}`,
 	"POST /v1/domains/{domain}/objects": `{"users":["berlin-user"]}`, "PATCH /v1/radius-clients/{name}": `{"max_qps":1}`, "PATCH /v1/agents/{agent}": `{"note":"x"}`,
 	"PATCH /v1/tokens/{serial}": `{"add_tags":["x"]}`, "POST /v1/tokens/{serial}/extend": `{"donors":true}`,
 	"POST /v1/agents/{agent}/credentials": `{}`, "PATCH /v1/agent-credentials/{access_id}": `{"note":"x"}`,

@@ -29,14 +29,19 @@ func (a *API) tokensOf(ctx context.Context, tokens ...token.Token) ([]client.Tok
 	if err != nil {
 		return nil, err
 	}
+	domains, err := a.Store.UserDomains(ctx, holders(tokens))
+	if err != nil {
+		return nil, err
+	}
 	labels, err := a.Tokens.Labels(ctx, mapped(tokens, func(t token.Token) string { return t.Serial }))
 	if err != nil {
 		return nil, err
 	}
 	now := a.Now()
 	return mapped(tokens, func(t token.Token) client.Token {
-		out := tokenOf(t, policies.Token, token.Situation{
-			Now: now, CodeExpires: offers[t.Serial], UserLocked: guards[t.UserID].Own.Locked(policies.Lockout, now),
+		p := policies.Of(domains[t.UserID])
+		out := tokenOf(t, p.Token, token.Situation{
+			Now: now, CodeExpires: offers[t.Serial], UserLocked: guards[t.UserID].Own.Locked(p.Lockout, now),
 			WarnDays: policies.Settings.WarnDays,
 		})
 		l := labels[t.Serial]

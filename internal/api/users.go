@@ -47,10 +47,11 @@ func (a *API) usersOf(ctx context.Context, users ...user.User) ([]client.User, e
 	}
 	now := a.Now()
 	return mapped(users, func(u user.User) client.User {
-		g := guards[u.ID]
+		g, p := guards[u.ID], policies.Of(u.Domain)
 		return client.User{
 			UserID: u.ID, Name: u.Name, Mail: u.Mail, Enabled: u.Enabled, CreatedAt: u.CreatedAt, Version: u.Version, Domain: domain.Show(u.Domain),
-			Lockout: client.Lockout{Failures: failuresOf(g.Own, policies.Lockout, now), UnknownSources: failuresOf(g.Strange, policies.Lockout, now)},
+			Lockout:     client.Lockout{Failures: failuresOf(g.Own, p.Lockout, now), UnknownSources: failuresOf(g.Strange, p.Lockout, now)},
+			TokenPolicy: whose(ctx, p.Token.Domain), LockoutPolicy: whose(ctx, p.Lockout.Domain),
 		}
 	}), nil
 }

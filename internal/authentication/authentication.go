@@ -26,6 +26,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 // A Result is the public answer.
@@ -145,12 +146,20 @@ func (e *Engine) now() (time.Time, error) {
 	return now, nil
 }
 
+var byDefault = policy.Alone(policy.Default())
+
 // policies are those that hold now.
-func (e *Engine) policies(ctx context.Context) (policy.Set, error) {
+func (e *Engine) policies(ctx context.Context) (*policy.Tree, error) {
 	if e.Policies == nil {
-		return policy.Default(), nil
+		return byDefault, nil
 	}
 	return e.Policies.Current(ctx)
+}
+
+// policyOf is the one of all token policies that holds for the user of a token.
+func (e *Engine) policyOf(ctx context.Context, all *policy.Tree, t *token.Token) (policy.Token, error) {
+	domains, err := e.Store.UserDomains(ctx, []string{t.UserID})
+	return all.Of(domains[t.UserID]).Token, err
 }
 
 // mark is the short keyed hash that a source of a user is remembered by: the database does not tell where she was.

@@ -24,9 +24,17 @@ import (
 const serial = "100000000001"
 
 // policies are those that a test sets.
-type policies struct{ policy.Set }
+type policies struct {
+	policy.Set
+	tree *policy.Tree // in place of the set, if there is one
+}
 
-func (p *policies) Current(context.Context) (policy.Set, error) { return p.Set, nil }
+func (p *policies) Current(context.Context) (*policy.Tree, error) {
+	if p.tree != nil {
+		return p.tree, nil
+	}
+	return policy.Alone(p.Set), nil
+}
 
 // A deployment has one user, alice, with one token of the test's settings.
 type deployment struct {

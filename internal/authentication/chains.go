@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"sync"
 
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/securid"
@@ -144,6 +145,6 @@ func (r *round) decoy(passcode string) error {
 	t := token.Token{Serial: serial, Current: token.Generation{Settings: token.Factory, Clock: token.Clock{LastInterval: token.Unused}}}
 	d.chain.mu.Lock()
 	defer d.chain.mu.Unlock()
-	r.search(d.chain.codes, &t, &t.Current, passcode, &verdict{})
+	r.search(d.chain.codes, &tokenState{token: &t, policy: r.policies.Of(domain.Root)}, &t.Current, passcode, &verdict{})
 	return nil
 }

@@ -78,9 +78,9 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		v.reason = AgentRestricted
 	case !s.Enabled:
 		v.reason = UserDisabled
-	case s.Guard.Own.Locked(r.policy.Lockout, r.now):
+	case s.Guard.Own.Locked(s.policy.Lockout, r.now):
 		v.reason = UserLocked
-	case r.engine.failuresOf(s, r.policy.Lockout, from).Locked(r.policy.Lockout, r.now):
+	case r.engine.failuresOf(s, from).Locked(s.policy.Lockout, r.now):
 		v.reason = SourceLocked
 	}
 	if v.reason != "" {
@@ -159,7 +159,7 @@ func (r *round) tryToken(t *tokenState, passcode string) (verdict, error) {
 		if err != nil {
 			return v, err
 		}
-		if m.reason == "" && r.lost(t.token, t.generation(number)) {
+		if m.reason == "" && r.lost(t, t.generation(number)) {
 			m.reason = TokenLost
 		}
 		if m.reason == "" {
@@ -194,7 +194,7 @@ func (r *round) need(_ *subject, v verdict) Result {
 		return NewPIN
 	case v.emergency != nil: // there is no next tokencode to ask for
 		return Accepted
-	case v.far, NextTokencodeDue(v.token.token, r.policy.Token):
+	case v.far, NextTokencodeDue(v.token.token, v.token.policy.Token):
 		return NextTokencode
 	case r.needsPIN(v):
 		return NewPIN
@@ -204,7 +204,7 @@ func (r *round) need(_ *subject, v verdict) Result {
 
 // needsPIN tells whether the token is in new-PIN mode.
 func (r *round) needsPIN(v verdict) bool {
-	return PINStateOf(v.token.as(v.number), r.policy.Token, r.now).NewPINDue()
+	return PINStateOf(v.token.as(v.number), v.token.policy.Token, r.now).NewPINDue()
 }
 
 // claim uses the code up: whoever comes with it again is refused, whatever becomes of the dialogue.
@@ -289,8 +289,8 @@ func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) err
 // count counts a failure of a user, which may lock her.
 func (r *round) count(j *job, s *subject, from Source) {
 	s.guardChanged = true
-	f := r.engine.failuresOf(s, r.policy.Lockout, from)
-	if f.add(r.policy.Lockout, r.now) {
+	f := r.engine.failuresOf(s, from)
+	if f.add(s.policy.Lockout, r.now) {
 		r.locked(j, s, f, "failures")
 	}
 }

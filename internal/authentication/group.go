@@ -181,7 +181,7 @@ func (e *Engine) decide(ctx context.Context, jobs []*job, sure bool) (err error)
 			}
 		}
 		r := &round{
-			engine: e, ctx: ctx, now: now, policy: policies, sure: sure,
+			engine: e, ctx: ctx, now: now, policies: policies, sure: sure,
 			subjects: map[string]*subject{}, attempts: map[string]*Attempt{}, decided: map[string]Decision{},
 		}
 		if err := r.load(found); err != nil {
@@ -226,9 +226,9 @@ type round struct {
 	engine *Engine
 	ctx    context.Context
 	now    time.Time
-	policy policy.Set
 	sure   bool // what it looks at is locked, and the requests that came before are among it
 
+	policies *policy.Tree
 	subjects map[string]*subject // by user ID
 	attempts map[string]*Attempt // by ID
 	decided  map[string]Decision // by key of the request
@@ -249,7 +249,7 @@ func (r *round) load(found Gathered) error {
 		r.attempts[a.ID] = a
 	}
 	for _, s := range found.Subjects {
-		r.subjects[s.UserID] = newSubject(s)
+		r.subjects[s.UserID] = newSubject(s, r.policies.Of(s.Domain))
 	}
 	return r.recall(found.Decided)
 }

@@ -93,6 +93,6 @@ func (g *Guard) succeed(mark []byte) bool {
 }
 
 // failuresOf are those that a failure of a user from a source is counted among.
-func (e *Engine) failuresOf(s *subject, p policy.Lockout, from Source) *Failures {
-	return s.Guard.failures(p, e.mark(s.UserID, from))
+func (e *Engine) failuresOf(s *subject, from Source) *Failures {
+	return s.Guard.failures(s.policy.Lockout, e.mark(s.UserID, from))
 }

@@ -54,7 +54,11 @@ func (e *Engine) ReportLost(ctx context.Context, serial string, version int, wis
 			note("emergency.end", audit.Details{"user": t.UserID, "because": "new codes or none were asked for"})
 		}
 		if wish.Kind != "" {
-			if codes, err = e.issueEmergency(&t, wish, policies.Token); err != nil {
+			p, err := e.policyOf(ctx, policies, &t)
+			if err != nil {
+				return err
+			}
+			if codes, err = e.issueEmergency(&t, wish, p); err != nil {
 				return err
 			}
 			note("emergency.issue", audit.Details{"user": t.UserID, "kind": wish.Kind, "codes": len(codes), "until": t.Emergency.Until})
@@ -147,14 +151,15 @@ func found(t *token.Token) (actions []string) {
 }
 
 // lost tells whether codes of a generation are refused because it was lost.
-func (r *round) lost(t *token.Token, g *token.Generation) bool {
+func (r *round) lost(state *tokenState, g *token.Generation) bool {
+	t := state.token
 	if !t.LostWith(g) {
 		return false
 	}
 	if t.Emergency == nil {
 		return true
 	}
-	switch r.policy.Token.EmergencyIfFound {
+	switch state.policy.Token.EmergencyIfFound {
 	case policy.AcceptAndEnd:
 		return false
 	case policy.AcceptAfter:
@@ -174,13 +179,14 @@ func (r *round) turnUp(j *job, v verdict) {
 
 // stillHolds is why an attempt may not go on: the token was lost since it began, emergency access is over, or somebody else
 // changed the PIN that it is to change. "" if it may.
-func (r *round) stillHolds(a *Attempt, t *token.Token, g *token.Generation) string {
+func (r *round) stillHolds(a *Attempt, state *tokenState, g *token.Generation) string {
+	t := state.token
 	switch {
 	case a.state.Step.makesPIN() && !bytes.Equal(a.state.Former, t.PIN.Hash):
 		return PINChanged
 	case a.state.Emergency && (t.Emergency == nil || t.Emergency.OverAt(r.now)):
 		return EmergencyOver
-	case !a.state.Emergency && r.lost(t, g):
+	case !a.state.Emergency && r.lost(state, g):
 		return TokenLost
 	}
 	return ""

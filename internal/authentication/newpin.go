@@ -19,9 +19,9 @@ func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
 	t := v.token.token
 	a.state.Serial, a.state.Generation, a.state.Interval = t.Serial, v.number, v.interval
 	a.state.Former = t.PIN.Hash
-	r.record(j, "pin.ask", "token:"+t.Serial, "", audit.Details{"user": s.UserID, "creation": r.policy.Token.PINCreation})
+	r.record(j, "pin.ask", "token:"+t.Serial, "", audit.Details{"user": s.UserID, "creation": s.policy.Token.PINCreation})
 	step := StepNewPIN
-	switch r.policy.Token.PINCreation {
+	switch s.policy.Token.PINCreation {
 	case policy.BySystem:
 		if !a.state.Confirm {
 			return r.showPIN(j, a, v.token)
@@ -37,18 +37,19 @@ func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
 }
 
 // rulesFor are what the new PIN of a token must obey.
-func (r *round) rulesFor(t *token.Token, g *token.Generation) pin.Rules {
+func (r *round) rulesFor(state *tokenState, g *token.Generation) pin.Rules {
+	t := state.token
 	return pin.Rules{
 		Keys: r.engine.Keys, Token: pin.Token{Serial: t.Serial, Bound: t.PINSerial(), Type: g.Settings.PINType, Digits: g.Settings.Digits},
-		Policy: r.policy.Token, Past: pin.History(t.PIN.History), Now: r.now,
+		Policy: state.policy.Token, Past: pin.History(t.PIN.History), Now: r.now,
 	}
 }
 
 // rules are what an attempt tells of the PIN that it asks for.
 func (r *round) rules(a *Attempt) PINRules {
 	t := r.subjects[a.UserID].holding(a.state.Serial)
-	rules := r.rulesFor(t.token, t.generation(a.state.Generation))
-	p := PINRules{Alphanumeric: rules.Alphanumeric(), Creation: string(r.policy.Token.PINCreation)}
+	rules := r.rulesFor(t, t.generation(a.state.Generation))
+	p := PINRules{Alphanumeric: rules.Alphanumeric(), Creation: string(t.policy.Token.PINCreation)}
 	p.Min, p.Max = rules.Lengths()
 	return p
 }
@@ -80,7 +81,7 @@ func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer)
 		return r.keepPIN(j, a, t)
 	}
 	g := t.generation(a.state.Generation)
-	hash, err := r.rulesFor(t.token, g).New(in.Text)
+	hash, err := r.rulesFor(t, g).New(in.Text)
 	var refused *fault.Error
 	if errors.As(err, &refused) {
 		return r.rejectPIN(j, a, s, t, in.Source, refused.Message)
@@ -99,7 +100,7 @@ func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer)
 // showPIN makes a PIN for the user to see once.
 func (r *round) showPIN(j *job, a *Attempt, t *tokenState) error {
 	g := t.generation(a.state.Generation)
-	rules := r.rulesFor(t.token, g)
+	rules := r.rulesFor(t, g)
 	made, err := rules.Generate()
 	if err != nil {
 		return err
@@ -135,7 +136,7 @@ func (r *round) refusePIN(j *job, a *Attempt, s *subject, t *tokenState, from So
 func (r *round) keepPIN(j *job, a *Attempt, t *tokenState) error {
 	past := pin.History(t.token.PIN.History)
 	t.token.PIN = token.PIN{
-		Hash: a.state.PIN, Length: a.state.PINLength, SetAt: r.now, History: past.With(a.state.PIN, r.policy.Token), Serial: t.token.PIN.Serial,
+		Hash: a.state.PIN, Length: a.state.PINLength, SetAt: r.now, History: past.With(a.state.PIN, t.policy.Token), Serial: t.token.PIN.Serial,
 	}
 	r.change(t)
 	r.record(j, "pin.set", "token:"+t.token.Serial, "", audit.Details{"by": "user:" + a.UserID})

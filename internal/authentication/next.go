@@ -88,15 +88,15 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 		reason = AgentRestricted
 	case !s.Enabled:
 		reason = UserDisabled
-	case s.Guard.Own.Locked(r.policy.Lockout, r.now):
+	case s.Guard.Own.Locked(s.policy.Lockout, r.now):
 		reason = UserLocked
-	case r.engine.failuresOf(s, r.policy.Lockout, from).Locked(r.policy.Lockout, r.now):
+	case r.engine.failuresOf(s, from).Locked(s.policy.Lockout, r.now):
 		reason = SourceLocked
 	case t.generation(a.state.Generation) == nil:
 		reason = NoToken // it has another seed meanwhile
 	default:
 		if reason = unusable(t.token, r.now); reason == "" {
-			reason = r.stillHolds(a, t.token, t.generation(a.state.Generation))
+			reason = r.stillHolds(a, t, t.generation(a.state.Generation))
 		}
 	}
 	if reason == "" {
@@ -125,7 +125,7 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 		if err := r.deny(j, a, s, in.Source, v); err != nil {
 			return err
 		}
-		if r.policy.Token.NextCodeFailure == policy.NextCodeLocks && s.Guard.Own.LockedAt.IsZero() {
+		if s.policy.Token.NextCodeFailure == policy.NextCodeLocks && s.Guard.Own.LockedAt.IsZero() {
 			s.Guard.Own.LockedAt, s.guardChanged = r.now, true
 			r.locked(j, s, &s.Guard.Own, "next tokencode "+strconv.Quote(string(policy.NextCodeLocks)))
 		}

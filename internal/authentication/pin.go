@@ -15,16 +15,20 @@ func (e *Engine) SetPIN(ctx context.Context, serial, newPIN string, temporary bo
 	if err != nil {
 		return err
 	}
-	return e.changePIN(ctx, serial, "pin.set", audit.Details{"temporary": temporary}, func(t *token.Token) error {
+	return e.changePIN(ctx, serial, "pin.set", audit.Details{"temporary": temporary}, func(ctx context.Context, t *token.Token) error {
+		p, err := e.policyOf(ctx, policies, t)
+		if err != nil {
+			return err
+		}
 		s, past, now := t.Current.Settings, pin.History(t.PIN.History), e.Now().UTC()
 		hash, err := pin.Rules{
-			Keys: e.Keys, Token: pin.Token{Serial: t.Serial, Bound: t.PINSerial(), Type: s.PINType, Digits: s.Digits}, Policy: policies.Token, Past: past, Now: now,
+			Keys: e.Keys, Token: pin.Token{Serial: t.Serial, Bound: t.PINSerial(), Type: s.PINType, Digits: s.Digits}, Policy: p, Past: past, Now: now,
 		}.New(newPIN)
 		if err != nil {
 			return err
 		}
 		t.PIN = token.PIN{
-			Hash: hash, Length: len(newPIN), SetAt: now, MustChange: temporary, History: past.With(hash, policies.Token), Serial: t.PIN.Serial,
+			Hash: hash, Length: len(newPIN), SetAt: now, MustChange: temporary, History: past.With(hash, p), Serial: t.PIN.Serial,
 		}
 		return nil
 	})
@@ -32,7 +36,7 @@ func (e *Engine) SetPIN(ctx context.Context, serial, newPIN string, temporary bo
 
 // ClearPIN takes a token's PIN away: the next right tokencode begins with a new PIN.
 func (e *Engine) ClearPIN(ctx context.Context, serial string) error {
-	return e.changePIN(ctx, serial, "pin.clear", nil, func(t *token.Token) error {
+	return e.changePIN(ctx, serial, "pin.clear", nil, func(_ context.Context, t *token.Token) error {
 		t.PIN = t.PIN.Cleared()
 		return nil
 	})
@@ -40,7 +44,7 @@ func (e *Engine) ClearPIN(ctx context.Context, serial string) error {
 
 // ForceNewPIN asks for a new PIN after the next right passcode, with the old one.
 func (e *Engine) ForceNewPIN(ctx context.Context, serial string) error {
-	return e.changePIN(ctx, serial, "pin.expire", nil, func(t *token.Token) error {
+	return e.changePIN(ctx, serial, "pin.expire", nil, func(_ context.Context, t *token.Token) error {
 		if !t.PIN.IsSet() {
 			return fault.New(fault.PINInvalid, "token %s has no PIN: the next right tokencode asks for one anyway", serial)
 		}
@@ -49,7 +53,7 @@ func (e *Engine) ForceNewPIN(ctx context.Context, serial string) error {
 	})
 }
 
-func (e *Engine) changePIN(ctx context.Context, serial, action string, details audit.Details, change func(*token.Token) error) error {
+func (e *Engine) changePIN(ctx context.Context, serial, action string, details audit.Details, change func(context.Context, *token.Token) error) error {
 	return e.Store.Transact(ctx, func(ctx context.Context) error {
 		t, err := e.Store.Token(ctx, serial)
 		if err != nil {
@@ -58,7 +62,7 @@ func (e *Engine) changePIN(ctx context.Context, serial, action string, details a
 		if t.UserID == "" {
 			return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", serial)
 		}
-		if err := change(&t); err != nil {
+		if err := change(ctx, &t); err != nil {
 			return err
 		}
 		if err := e.Store.SaveToken(ctx, t); err != nil {

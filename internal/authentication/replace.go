@@ -20,7 +20,7 @@ func (r *round) takeOver(j *job, s *subject, v verdict) error {
 	serial := t.Replaces
 	t.Replaces = ""
 	r.change(v.token)
-	deleted := r.policy.Token.DeleteReplaced
+	deleted := s.policy.Token.DeleteReplaced
 	r.record(j, "replace.done", "token:"+t.Serial, "", audit.Details{"user": s.UserID, "replaced": serial, "deleted": deleted})
 	original := s.holding(serial)
 	if original == nil {

@@ -86,7 +86,7 @@ func (r *round) successive(t *tokenState, number int, first, second string) (at 
 		return 0, err
 	}
 	here := securid.Interval(r.now, g.Settings.Interval)
-	large, beyond := intervals(r.policy.Token.WindowLarge, g), intervals(resyncBeyond, g)
+	large, beyond := intervals(t.policy.Token.WindowLarge, g), intervals(resyncBeyond, g)
 	var near, before, after pair
 	merged := false
 	err = r.codes(t.token, g, func(c *securid.Chain) {
@@ -118,7 +118,7 @@ func (r *round) successive(t *tokenState, number int, first, second string) (at 
 	case after.found:
 		return 0, outOfRange(after.at-here, "ahead", g)
 	}
-	return 0, fault.New(fault.ResyncNoMatch, "these are no tokencodes of token %s within %s of now: compare the serial number in the app, and enter the codes without the PIN", t.token.Serial, r.policy.Token.WindowLarge)
+	return 0, fault.New(fault.ResyncNoMatch, "these are no tokencodes of token %s within %s of now: compare the serial number in the app, and enter the codes without the PIN", t.token.Serial, t.policy.Token.WindowLarge)
 }
 
 var errPasscode = fault.New(fault.ResyncPasscode, "this is more than a tokencode: leave the PIN out; an app that asks for the PIN shows the tokencode when the PIN is left empty")

@@ -26,6 +26,8 @@ type Store interface {
 	Settle(ctx context.Context, s Settlement) error
 	// DropAttempts removes attempts and kept decisions that expired before a time.
 	DropAttempts(ctx context.Context, before time.Time) error
+	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx. It locks nothing.
+	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
 	// Token returns a token; within a transaction the row is locked for change.
 	Token(ctx context.Context, serial string) (token.Token, error)
 	// SaveToken stores a changed token whose Version is still t.Version, and counts it up; else [fault.Conflict].
@@ -104,5 +106,5 @@ type Use struct {
 
 // Policies tells the policies that hold now: a policy.Registry.
 type Policies interface {
-	Current(ctx context.Context) (policy.Set, error)
+	Current(ctx context.Context) (*policy.Tree, error)
 }

@@ -2,20 +2,22 @@ package authentication
 
 import (
 	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/token"
 )
 
 // A subject is a user while a round decides about her: what one job changes, the next one sees.
 type subject struct {
 	Subject
+	policy       *policy.Set // of her security domain
 	guardChanged bool
 	tokens       []*tokenState
 }
 
-func newSubject(s Subject) *subject {
-	out := &subject{Subject: s, tokens: make([]*tokenState, len(s.Tokens))}
+func newSubject(s Subject, p *policy.Set) *subject {
+	out := &subject{Subject: s, policy: p, tokens: make([]*tokenState, len(s.Tokens))}
 	for i := range s.Tokens {
-		out.tokens[i] = newTokenState(&s.Tokens[i])
+		out.tokens[i] = newTokenState(&s.Tokens[i], p)
 	}
 	return out
 }
@@ -42,6 +44,7 @@ func (s *subject) holding(serial string) *tokenState {
 // A tokenState is a token while a round decides.
 type tokenState struct {
 	token   *token.Token // of its subject, in place: the rows are large
+	policy  *policy.Set  // of its user
 	before  [2]reading   // of its generations; the second may be none
 	changed bool         // more than clocks
 }
@@ -52,8 +55,8 @@ type reading struct {
 	clock  token.Clock
 }
 
-func newTokenState(t *token.Token) *tokenState {
-	s := &tokenState{token: t, before: [2]reading{{t.Current.Number, t.Current.Clock}}}
+func newTokenState(t *token.Token, p *policy.Set) *tokenState {
+	s := &tokenState{token: t, policy: p, before: [2]reading{{t.Current.Number, t.Current.Clock}}}
 	if t.Pending != nil {
 		next := *t.Pending
 		s.token.Pending = &next

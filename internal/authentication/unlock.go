@@ -39,8 +39,8 @@ func (e *Engine) Unlock(ctx context.Context, userID string) error {
 			return nil
 		}
 		r.record(j, "lockout.unlock", "user:"+userID, "", audit.Details{
-			"failures": g.Own.Count, "was_locked": g.Own.Locked(r.policy.Lockout, r.now),
-			"unknown_source_failures": g.Strange.Count, "unknown_sources_were_locked": g.Strange.Locked(r.policy.Lockout, r.now),
+			"failures": g.Own.Count, "was_locked": g.Own.Locked(s.policy.Lockout, r.now),
+			"unknown_source_failures": g.Strange.Count, "unknown_sources_were_locked": g.Strange.Locked(s.policy.Lockout, r.now),
 		})
 		g.Own, g.Strange, s.guardChanged = Failures{}, Failures{}, true
 		return nil

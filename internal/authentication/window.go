@@ -12,17 +12,17 @@ import (
 func (r *round) match(t *tokenState, number int, passcode string) (verdict, error) {
 	g := t.generation(number)
 	v := verdict{token: t, number: number}
-	err := r.codes(t.token, g, func(c *securid.Chain) { r.search(c, t.as(number), g, passcode, &v) })
+	err := r.codes(t.token, g, func(c *securid.Chain) { r.search(c, t, g, passcode, &v) })
 	return v, err
 }
 
 // search fills in where the passcode was found, or why it is not right.
-func (r *round) search(c *securid.Chain, t *token.Token, g *token.Generation, passcode string, v *verdict) {
+func (r *round) search(c *securid.Chain, t *tokenState, g *token.Generation, passcode string, v *verdict) {
 	here := securid.Interval(r.now, g.Settings.Interval)
 	from := here + g.Offset
-	small := int64(r.policy.Token.WindowSmall)
-	medium := max(small, int64(r.policy.Token.WindowMedium.Seconds())/int64(g.Settings.Interval))
-	probe := r.engine.probe(t, g.Settings, passcode)
+	small := int64(t.policy.Token.WindowSmall)
+	medium := max(small, int64(t.policy.Token.WindowMedium.Seconds())/int64(g.Settings.Interval))
+	probe := r.engine.probe(t.as(g.Number), g.Settings, passcode)
 	found := func(interval int64) { v.interval, v.offset = interval, interval-here }
 
 	unused := g.LastInterval + 1

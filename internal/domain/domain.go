@@ -5,7 +5,8 @@
 // A key that is limited to a domain sees and changes what is there and below.
 // Its [Scope] travels in the context of its requests, and the store holds each
 // query against it: no other layer has to think of it. Profiles, device
-// definitions, policies and settings belong to the whole deployment.
+// definitions and settings belong to the whole deployment; a domain may have
+// policies of its own (package policy).
 package domain
 
 import (
@@ -92,6 +93,17 @@ type Store interface {
 type Registry struct {
 	Store Store
 	Now   func() time.Time
+	// Changed, if set, is told that the tree was changed.
+	Changed func()
+}
+
+// change runs a change of the tree in one transaction.
+func (r *Registry) change(ctx context.Context, do func(context.Context) error) error {
+	err := r.Store.Transact(ctx, do)
+	if err == nil && r.Changed != nil {
+		r.Changed()
+	}
+	return err
 }
 
 // A Tree is all domains by name.
@@ -130,7 +142,7 @@ func (r *Registry) Scope(ctx context.Context, top string) (Scope, error) {
 	}
 	tree := treeOf(all)
 	if _, is := tree[top]; !is {
-		return Scope{}, notFound(ctx, top)
+		return Scope{}, NotFound(ctx, top)
 	}
 	s := Scope{top: top, covered: map[string]bool{}}
 	for name := range tree {
@@ -154,7 +166,7 @@ func (r *Registry) Below(ctx context.Context, top string) (Scope, error) {
 // there. [fault.OutOfScope] if the domain is not in the scope of ctx.
 func (r *Registry) Narrow(ctx context.Context, top string) (context.Context, error) {
 	if !ScopeFrom(ctx).Covers(top) {
-		return ctx, notFound(ctx, top)
+		return ctx, NotFound(ctx, top)
 	}
 	s, err := r.Scope(ctx, top)
 	if err != nil {
@@ -163,7 +175,8 @@ func (r *Registry) Narrow(ctx context.Context, top string) (context.Context, err
 	return WithScope(ctx, s), nil
 }
 
-func notFound(ctx context.Context, name string) *fault.Error {
+// NotFound is the refusal for a domain that is not there, or not in the scope of ctx.
+func NotFound(ctx context.Context, name string) *fault.Error {
 	return Outside(ctx, fault.New(fault.DomainNotFound, "there is no security domain %q", Show(name)), "domain %q", Show(name))
 }
 
@@ -202,7 +215,7 @@ func (r *Registry) Get(ctx context.Context, name string) (Domain, map[Kind]int, 
 func find(ctx context.Context, tree Tree, name string) (Domain, error) {
 	d, is := tree[name]
 	if !is || !ScopeFrom(ctx).Covers(name) {
-		return d, notFound(ctx, name)
+		return d, NotFound(ctx, name)
 	}
 	return d, nil
 }
@@ -213,7 +226,7 @@ func (r *Registry) Add(ctx context.Context, name, parent, note string) (Domain, 
 	if err := d.check(); err != nil {
 		return d, err
 	}
-	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+	err := r.change(ctx, func(ctx context.Context) error {
 		all, err := r.Store.Domains(ctx)
 		if err != nil {
 			return err
@@ -242,7 +255,7 @@ func place(ctx context.Context, tree Tree, parent string) error {
 // be at it: else [fault.Conflict]. [fault.DomainInvalid] for a parent that is below the domain.
 func (r *Registry) Edit(ctx context.Context, name string, version int, change func(*Domain)) (Domain, error) {
 	var after Domain
-	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+	err := r.change(ctx, func(ctx context.Context) error {
 		all, err := r.Store.Domains(ctx)
 		if err != nil {
 			return err
@@ -300,7 +313,7 @@ func moves(ctx context.Context, tree Tree, d Domain, parent string) error {
 
 // Delete removes a domain that holds nothing.
 func (r *Registry) Delete(ctx context.Context, name string) error {
-	return r.Store.Transact(ctx, func(ctx context.Context) error {
+	return r.change(ctx, func(ctx context.Context) error {
 		all, err := r.Store.Domains(ctx)
 		if err != nil {
 			return err

@@ -27,7 +27,7 @@ type Outbox struct {
 
 // Policies know the deployment's settings: a policy.Registry.
 type Policies interface {
-	Current(ctx context.Context) (policy.Set, error)
+	Current(ctx context.Context) (*policy.Tree, error)
 }
 
 // A letter is a message in the making.

@@ -4,11 +4,12 @@
 // (spec/software-token-lifecycle.md sections 10.2, 10.4, 10.5 and 11.1); and
 // about the life of tokens: the deployment's [Settings].
 //
-// There is one policy of each kind for the whole deployment, named "default".
-// Authentications are decided by them, so they are read together, as a [Set]:
-// [Registry.Current] gives it from memory, at most a second old. What is said
-// when a policy is edited holds for what happens from then on; a PIN that was
-// taken stays.
+// The deployment has one policy of each kind, and a security domain may have
+// its own: users and their tokens are under that of their domain, else of the
+// nearest domain above that has one, else the deployment's. Authentications are
+// decided by them, so all are read together, as a [Tree]: [Registry.Current]
+// gives it from memory, at most a second old. What is said when a policy is
+// edited holds for what happens from then on; a PIN that was taken stays.
 package policy
 
 import "time"
@@ -27,7 +28,8 @@ type Lockout struct {
 	// stranger cannot lock a user out where the user signs in. On.
 	SeparateUnknownSources bool `json:"separate_unknown_sources"`
 
-	Version int `json:"-"` // grows with every change
+	Domain  string `json:"-"` // whose policy it is; "" for the deployment's
+	Version int    `json:"-"` // grows with every change
 }
 
 // Limits of the settings of a lockout policy.
@@ -45,7 +47,7 @@ func (l Lockout) Validate() error {
 	)
 }
 
-// A Set is the policies that an authentication is decided by, and the settings.
+// A Set is the policies that hold for a user, and the settings.
 type Set struct {
 	Token    Token    `json:"token"`
 	Lockout  Lockout  `json:"lockout"`

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/store"
@@ -24,13 +25,13 @@ type counted struct {
 	broken error
 }
 
-func (c *counted) Policies(ctx context.Context) (policy.Set, error) {
+func (c *counted) Policies(ctx context.Context) (*policy.Tree, error) {
 	c.mu.Lock()
 	c.asked++
 	err := c.broken
 	c.mu.Unlock()
 	if err != nil {
-		return policy.Set{}, err
+		return nil, err
 	}
 	return c.DB.Policies(ctx)
 }
@@ -62,7 +63,7 @@ func TestEdit(t *testing.T) {
 		t.Fatalf("%+v, %v", after, err)
 	}
 	set, err := r.Get(ctx)
-	if err != nil || !reflect.DeepEqual(set.Token, after) || set.Lockout.Version != 1 {
+	if err != nil || !reflect.DeepEqual(set.Token(domain.Root), after) || set.Lockout(domain.Root).Version != 1 {
 		t.Errorf("kept %+v, %v", set, err)
 	}
 	if len(db.events) != 1 {
@@ -114,8 +115,10 @@ func TestCurrent(t *testing.T) {
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
-				if s, err := r.Current(t.Context()); err != nil || s.Lockout.Failures != failures {
-					t.Errorf("%d failures, want %d: %v", s.Lockout.Failures, failures, err)
+				if s, err := r.Current(t.Context()); err != nil {
+					t.Error(err)
+				} else if got := s.Lockout(domain.Root).Failures; got != failures {
+					t.Errorf("%d failures, want %d", got, failures)
 				}
 			})
 		}

@@ -100,7 +100,8 @@ type Token struct {
 	// WindowLarge is how far to each side resynchronisation searches. WindowMedium to 24 hours; 12 hours.
 	WindowLarge time.Duration `json:"window_large"`
 
-	Version int `json:"-"` // grows with every change
+	Domain  string `json:"-"` // whose policy it is; "" for the deployment's
+	Version int    `json:"-"` // grows with every change
 }
 
 // Limits of the settings of a token policy.

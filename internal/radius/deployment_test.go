@@ -43,10 +43,10 @@ type deployment struct {
 }
 
 // Current are the policies.
-func (d *deployment) Current(context.Context) (policy.Set, error) {
+func (d *deployment) Current(context.Context) (*policy.Tree, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.policy, nil
+	return policy.Alone(d.policy), nil
 }
 
 func (d *deployment) clock() time.Time {

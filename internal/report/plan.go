@@ -29,7 +29,7 @@ type Plan struct {
 	At time.Time // when it was made; what is relative counts from here
 
 	registry *Registry
-	policies policy.Set
+	policies *policy.Tree
 	chosen   []int // columns
 }
 

@@ -46,6 +46,8 @@ type Store interface {
 	Users(ctx context.Context, f user.Filter) ([]user.User, error)
 	// UsersNamed returns users by their IDs; those that are not there are left out.
 	UsersNamed(ctx context.Context, ids []string) (map[string]user.User, error)
+	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx.
+	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
 	// SerialsOf returns the serials of the tokens of users.
 	SerialsOf(ctx context.Context, userIDs []string) (map[string][]string, error)
 	// Offsets counts the tokens of users that were used by the seconds that their clocks are ahead, from the smallest number on.
@@ -68,7 +70,7 @@ type Domains interface {
 
 // Policies tells the policies that hold now: a policy.Registry.
 type Policies interface {
-	Current(ctx context.Context) (policy.Set, error)
+	Current(ctx context.Context) (*policy.Tree, error)
 }
 
 // A Registry makes reports. It is safe for concurrent use.

@@ -21,7 +21,9 @@ var now = time.Date(2026, 11, 24, 9, 14, 0, 0, time.UTC)
 
 type fixed struct{}
 
-func (fixed) Current(context.Context) (policy.Set, error) { return policy.Default(), nil }
+func (fixed) Current(context.Context) (*policy.Tree, error) {
+	return policy.Alone(policy.Default()), nil
+}
 
 // planOf is a plan over rows that are made up.
 func planOf(t testing.TB, n int, names ...string) *Plan {

@@ -1,10 +1,13 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"math"
+	"slices"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 )
@@ -38,14 +41,27 @@ type Statistics struct {
 
 // A Question says what statistics depend on beside the records. Times are microseconds since 1970.
 type Question struct {
-	Now            int64
-	Today          int64 // 00:00; a token that expires before it is expired
-	ExpiringUntil  int64 // 00:00 of the day before which an expiring token's last one is
-	LastsUntil     int64 // the next available token lasts to here at least
-	IssueLimit     int64
+	Now           int64
+	Today         int64 // 00:00; a token that expires before it is expired
+	ExpiringUntil int64 // 00:00 of the day before which an expiring token's last one is
+	LastsUntil    int64 // the next available token lasts to here at least
+	IssueLimit    int64
+	Limits
+	// Exceptions are the security domains whose users have other limits, each domain once.
+	Exceptions []Exception
+}
+
+// Limits are what of a Question the policies of a user say.
+type Limits struct {
 	PINsSetUntil   int64 // PINs that were set then or earlier are too old
 	BadPasscodes   int64 // so many in a row take the next tokencode
 	LocksSinceThen int64 // a user who was locked then or earlier is free again
+}
+
+// An Exception is domains with other limits than the deployment's.
+type Exception struct {
+	Limits
+	Domains []string
 }
 
 // MaxExpiringDays is how far ahead statistics look for expiring tokens.
@@ -73,25 +89,41 @@ func (r *Registry) Statistics(ctx context.Context, expiringDays int) (Statistics
 }
 
 // NewQuestion asks for the statistics of a moment under policies.
-func NewQuestion(now time.Time, p policy.Set, expiringDays int) Question {
+func NewQuestion(now time.Time, p *policy.Tree, expiringDays int) Question {
 	now = now.UTC()
 	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
 	q := Question{
 		Now: now.UnixMicro(), Today: today.UnixMicro(), ExpiringUntil: today.AddDate(0, 0, expiringDays).UnixMicro(),
 		LastsUntil: now.AddDate(0, 0, p.Settings.MinDaysLeft).UnixMicro(),
-		IssueLimit: never, PINsSetUntil: -1, BadPasscodes: never, LocksSinceThen: -1,
+		IssueLimit: never, Limits: limitsOf(now, p.Of(domain.Root)),
 	}
 	if p.Settings.IssueLimit > 0 {
 		q.IssueLimit = int64(p.Settings.IssueLimit)
 	}
+	others := map[Limits][]string{}
+	for set, domains := range p.Domains() {
+		if l := limitsOf(now, set); l != q.Limits {
+			others[l] = append(others[l], domains...)
+		}
+	}
+	for l, domains := range others {
+		slices.Sort(domains)
+		q.Exceptions = append(q.Exceptions, Exception{l, domains})
+	}
+	slices.SortFunc(q.Exceptions, func(a, b Exception) int { return cmp.Compare(a.Domains[0], b.Domains[0]) })
+	return q
+}
+
+func limitsOf(now time.Time, p *policy.Set) Limits {
+	l := Limits{PINsSetUntil: -1, BadPasscodes: never, LocksSinceThen: -1}
 	if p.Token.PINMaxLife > 0 {
-		q.PINsSetUntil = now.Add(-p.Token.PINMaxLife).UnixMicro()
+		l.PINsSetUntil = now.Add(-p.Token.PINMaxLife).UnixMicro()
 	}
 	if p.Token.IncorrectBeforeNTC > 0 {
-		q.BadPasscodes = int64(p.Token.IncorrectBeforeNTC)
+		l.BadPasscodes = int64(p.Token.IncorrectBeforeNTC)
 	}
 	if p.Lockout.UnlockAfter > 0 {
-		q.LocksSinceThen = now.Add(-p.Lockout.UnlockAfter).UnixMicro()
+		l.LocksSinceThen = now.Add(-p.Lockout.UnlockAfter).UnixMicro()
 	}
-	return q
+	return l
 }

@@ -104,14 +104,19 @@ func (p *Plan) seen(ctx context.Context, tokens []token.Token) ([]subject, error
 	if err != nil {
 		return nil, err
 	}
+	domains, err := store.UserDomains(ctx, ids) // also of users whom the reader does not see
+	if err != nil {
+		return nil, err
+	}
 	all := make([]subject, len(tokens))
 	for i, t := range tokens {
 		t.SwitchOverIfDue(now)
-		s := subject{Token: t, user: users[t.UserID], pin: authentication.PINStateOf(&t, policies.Token, now), next: authentication.NextTokencodeDue(&t, policies.Token)}
+		p := policies.Of(domains[t.UserID])
+		s := subject{Token: t, user: users[t.UserID], pin: authentication.PINStateOf(&t, p.Token, now), next: authentication.NextTokencodeDue(&t, p.Token)}
 		s.distribution = t.DistributionAt(now, offers[t.Serial])
 		guard := guards[t.UserID]
 		s.state = t.Summary(token.Situation{
-			Now: now, CodeExpires: offers[t.Serial], UserLocked: guard.Own.Locked(policies.Lockout, now),
+			Now: now, CodeExpires: offers[t.Serial], UserLocked: guard.Own.Locked(p.Lockout, now),
 			NewPIN: s.pin.NewPINDue(), NextTokencode: s.next, WarnDays: policies.Settings.WarnDays,
 		})
 		all[i] = s

@@ -86,7 +86,7 @@ func (r *Registry) holding(ctx context.Context, p *Plan, f user.Filter) ([]holde
 	all := make([]holder, len(users))
 	for i, u := range users {
 		guard := guards[u.ID]
-		all[i] = holder{u, serials[u.ID], guard.Own.Locked(p.policies.Lockout, p.At)}
+		all[i] = holder{u, serials[u.ID], guard.Own.Locked(p.policies.Of(u.Domain).Lockout, p.At)}
 	}
 	return all, nil
 }

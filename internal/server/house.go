@@ -97,7 +97,8 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	}
 	h.note(ctx, "comparing clocks", h.clock.Beat(ctx))
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
-	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: &domain.Registry{Store: db, Now: c.Now}, Now: c.Now, Base: public.String()}
+	domains := &domain.Registry{Store: db, Now: c.Now, Changed: h.policies.Forget}
+	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: domains, Now: c.Now, Base: public.String()}
 	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)
@@ -108,7 +109,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	for _, w := range h.distributor.Workers() {
 		h.jobs.Register(w)
 	}
-	record.Jobs, record.Domains = h.jobs, &domain.Registry{Store: db, Now: c.Now}
+	record.Jobs, record.Domains = h.jobs, domains
 	h.jobs.Register(record.ImportWorker())
 	h.jobs.Register(record.CreateWorker())
 	moves := &transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: c.Now}, Jobs: h.jobs, Domains: record.Domains, Now: c.Now}
@@ -140,7 +141,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	}
 	h.webhooks.Enclosed = h.reports.Enclosure
 	a, err := api.New(api.Config{
-		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Domains: &domain.Registry{Store: db, Now: c.Now}, Directories: h.directories, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
+		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Domains: domains, Directories: h.directories, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens, Care: cared,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine, Clock: h.clock, Reports: h.reports,

@@ -56,14 +56,21 @@ func (db *DB) placed(ctx context.Context, name string) (string, error) {
 	if name == domain.Root {
 		name = scope.Top()
 	}
-	missing := fault.New(fault.DomainNotFound, "there is no security domain %q", domain.Show(name))
-	if !scope.Covers(name) {
-		return "", domain.Outside(ctx, missing, "domain %q", domain.Show(name))
+	return name, db.HoldDomain(ctx, name)
+}
+
+// HoldDomain keeps a domain from being deleted until the transaction of ctx ends. [fault.DomainNotFound], or [fault.OutOfScope] for
+// one that is not in the scope of ctx.
+func (db *DB) HoldDomain(ctx context.Context, name string) error {
+	missing := domain.NotFound(ctx, name)
+	if !domain.ScopeFrom(ctx).Covers(name) {
+		return missing
 	}
 	if name == domain.Root {
-		return name, nil
+		return nil
 	}
-	return one(ctx, db, missing, text, "SELECT name FROM security_domain WHERE name = $1"+db.locksShared(), name)
+	_, err := one(ctx, db, missing, text, "SELECT name FROM security_domain WHERE name = $1"+db.locksShared(), name)
+	return err
 }
 
 // HasDomain refuses a security domain that is not there, or not in the scope of ctx: [fault.DomainNotFound], [fault.OutOfScope].
@@ -123,7 +130,7 @@ var homes = map[domain.Kind]struct{ table, name string }{
 	domain.Directories: {"directory", "name"},
 }
 
-// DeleteDomain removes a domain that holds nothing; else [fault.DomainInUse].
+// DeleteDomain removes a domain that holds nothing, with its policies; else [fault.DomainInUse].
 func (db *DB) DeleteDomain(ctx context.Context, name string) error {
 	return db.Transact(ctx, func(ctx context.Context) error {
 		// Whoever places something there has the row locked, or finds that it is gone.
@@ -145,6 +152,9 @@ func (db *DB) DeleteDomain(ctx context.Context, name string) error {
 		}
 		if n > 0 {
 			return fault.New(fault.DomainInUse, "domain %s holds %d domains and objects: move them first", name, n)
+		}
+		if _, err := db.exec(ctx, "DELETE FROM policy WHERE domain = $1 AND domain <> ''", name); err != nil {
+			return err
 		}
 		return db.change(ctx, missing, "DELETE FROM security_domain WHERE name = $1", name)
 	})

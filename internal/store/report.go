@@ -122,6 +122,18 @@ func (db *DB) UsersNamed(ctx context.Context, ids []string) (map[string]user.Use
 	return found, err
 }
 
+// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx; those who are not there, or at the root,
+// are left out. It locks nothing.
+func (db *DB) UserDomains(ctx context.Context, userIDs []string) (map[string]string, error) {
+	found := map[string]string{}
+	scan := func(r row) (of [2]string, err error) {
+		err = r.Scan(&of[0], &of[1])
+		return of, err
+	}
+	err := eachChunk(ctx, db, scan, "SELECT id, domain FROM user_account WHERE domain <> '' AND id", userIDs, "", func(of [2]string) { found[of[0]] = of[1] })
+	return found, err
+}
+
 // SerialsOf returns the serials of the tokens of users.
 func (db *DB) SerialsOf(ctx context.Context, userIDs []string) (map[string][]string, error) {
 	found := make(map[string][]string, len(userIDs))

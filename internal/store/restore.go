@@ -221,7 +221,7 @@ const longestInterval = time.Minute
 
 // smallWindow is the widest of the token policies, in intervals. Each is a JSON object in which the default may be left out.
 func (db *DB) smallWindow(ctx context.Context) (int64, error) {
-	texts, err := list(ctx, db, text, "SELECT settings FROM policy WHERE kind = 'token'")
+	texts, err := list(ctx, db, text, "SELECT settings FROM policy WHERE kind = 'token' AND settings IS NOT NULL")
 	widest := int64(0)
 	for _, t := range texts {
 		p := struct {

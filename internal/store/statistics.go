@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/report"
 )
 
@@ -14,14 +16,15 @@ const (
 )
 
 // selectStatistics reads each tally once. Where a moment cuts a span in two, the part is counted through an index; what is rare is, too.
+// What security domains with policies of their own change about new PINs, next tokencodes and locked users is at %[1]s, %[2]s and %[3]s.
 const selectStatistics = `SELECT t.total, m.hardware, t.assigned, t.enabled, t.total - t.enabled, t.lost, t.replacement, t.replaced, t.over, t.unconfirmed,
 	m.available, m.lasting, m.expired, m.expiring,
 	t.new_pin + m.old_pins + (SELECT COUNT(*) FROM token
-		WHERE pin_set_at IS NOT NULL AND pin_hash IS NOT NULL AND NOT pin_change AND pin_used AND user_id IS NOT NULL AND pin_set_at >= $6 AND pin_set_at <= $7),
+		WHERE pin_set_at IS NOT NULL AND pin_hash IS NOT NULL AND NOT pin_change AND pin_used AND user_id IS NOT NULL AND pin_set_at >= $6 AND pin_set_at <= $7)%[1]s,
 	(SELECT COUNT(*) FROM token_generation WHERE live AND state = 'current' AND bad_passcodes > 0 AND bad_passcodes >= $8)
 		+ (SELECT COUNT(*) FROM token_generation AS g JOIN token AS t ON t.serial = g.serial
-			WHERE NOT g.live AND g.state = 'current' AND g.bad_passcodes > 0 AND g.bad_passcodes >= $8 AND t.user_id IS NOT NULL),
-	(SELECT COUNT(*) FROM user_guard WHERE own_locked_at IS NOT NULL AND own_locked_at > $9),
+			WHERE NOT g.live AND g.state = 'current' AND g.bad_passcodes > 0 AND g.bad_passcodes >= $8 AND t.user_id IS NOT NULL)%[2]s,
+	(SELECT COUNT(*) FROM user_guard WHERE own_locked_at IS NOT NULL AND own_locked_at > $9)%[3]s,
 	m.offers + (SELECT COUNT(*) FROM offer WHERE state = 'open' AND expires_at > $11 AND expires_at < $12)
 FROM (SELECT
 		CAST(COALESCE(SUM(n), 0) AS BIGINT) AS total,
@@ -44,11 +47,12 @@ FROM (SELECT
 		CAST(COALESCE(SUM(CASE WHEN kind = 'offer' AND span > $10 THEN n END), 0) AS BIGINT) AS offers
 	FROM moment_tally) AS m`
 
-// selectPart counts the tokens of a part of the deployment, by looking at each of them: %[1]s is the condition that they are in the scope.
+// selectPart counts the tokens of a part of the deployment, by looking at each of them: %[1]s is the condition that they are in the scope,
+// and the others are those of selectStatistics.
 const selectPart = `SELECT t.total, t.hardware, t.assigned, t.enabled, t.total - t.enabled, t.lost, t.replacement, t.replaced, t.over, t.unconfirmed,
-	t.available, t.lasting, t.expired, t.expiring, t.new_pin,
-	(SELECT COUNT(*) FROM token AS n JOIN token_generation AS g ON g.serial = n.serial WHERE %[1]s AND n.user_id IS NOT NULL AND g.state = 'current' AND g.bad_passcodes >= $6),
-	(SELECT COUNT(*) FROM user_account AS u JOIN user_guard AS g ON g.user_id = u.id WHERE %[1]s AND g.own_locked_at > $7),
+	t.available, t.lasting, t.expired, t.expiring, t.new_pin%[2]s,
+	(SELECT COUNT(*) FROM token AS n JOIN token_generation AS g ON g.serial = n.serial WHERE %[1]s AND n.user_id IS NOT NULL AND g.state = 'current' AND g.bad_passcodes >= $6)%[3]s,
+	(SELECT COUNT(*) FROM user_account AS u JOIN user_guard AS g ON g.user_id = u.id WHERE %[1]s AND g.own_locked_at > $7)%[4]s,
 	(SELECT COUNT(*) FROM token AS n JOIN offer AS o ON o.serial = n.serial WHERE %[1]s AND o.state = 'open' AND o.expires_at > $8)
 FROM (SELECT
 		COUNT(*) AS total,
@@ -76,12 +80,61 @@ func (db *DB) Statistics(ctx context.Context, q report.Question) (report.Statist
 	}
 	args := []any{q.IssueLimit, q.Today, q.LastsUntil, q.ExpiringUntil, q.PINsSetUntil, q.BadPasscodes, q.LocksSinceThen, q.Now}
 	if condition, names := db.inScope(ctx, len(args)); condition != "" {
-		return one(ctx, db, nil, scan, fmt.Sprintf(selectPart, condition), append(args, names...)...)
+		args = append(args, names...)
+		x := db.exceptions(ctx, q, condition, args)
+		return one(ctx, db, nil, scan, fmt.Sprintf(selectPart, condition, x.pins, x.next, x.locked), x.args...)
 	}
 	oldPINs, offers := q.PINsSetUntil/daySpan, q.Now/offerSpan
 	// A last day is a whole one: the first that is not before a moment is the one that begins at it or after.
-	return one(ctx, db, nil, scan, selectStatistics, q.IssueLimit, q.Today/daySpan, (q.LastsUntil+daySpan-1)/daySpan, q.ExpiringUntil/daySpan,
-		oldPINs, oldPINs*daySpan, q.PINsSetUntil, q.BadPasscodes, q.LocksSinceThen, offers, q.Now, (offers+1)*offerSpan)
+	x := db.exceptions(ctx, q, "", []any{q.IssueLimit, q.Today / daySpan, (q.LastsUntil + daySpan - 1) / daySpan, q.ExpiringUntil / daySpan,
+		oldPINs, oldPINs * daySpan, q.PINsSetUntil, q.BadPasscodes, q.LocksSinceThen, offers, q.Now, (offers + 1) * offerSpan})
+	return one(ctx, db, nil, scan, fmt.Sprintf(selectStatistics, x.pins, x.next, x.locked), x.args...)
+}
+
+// exceptions are terms that correct counts which were made by the deployment's limits.
+type exceptions struct {
+	pins, next, locked string
+	args               []any
+}
+
+// exceptions looks at what lies between the limits of the deployment and those of domains: rare things, through their indexes. The
+// condition is the one that tokens are in the scope of ctx, "" for all, and args are those of the query that the terms go into.
+func (db *DB) exceptions(ctx context.Context, q report.Question, condition string, args []any) exceptions {
+	x := exceptions{args: args}
+	scope := domain.ScopeFrom(ctx)
+	here := ""
+	if condition != "" {
+		here = " AND n.serial IN (SELECT serial FROM token WHERE " + condition + ")"
+	}
+	// term counts what lies over one limit and up to another: as more where that is what the exception adds.
+	term := func(more bool, from string, low, high int64) string {
+		sign := " - "
+		if more {
+			sign = " + "
+		}
+		x.args = append(x.args, low, high)
+		return sign + fmt.Sprintf("(SELECT COUNT(*) FROM "+from+")", fmt.Sprintf("> $%d", len(x.args)-1), fmt.Sprintf("<= $%d", len(x.args)))
+	}
+	for _, e := range q.Exceptions {
+		people := func(of []string) string {
+			among, more := db.among(len(x.args)+1, anys(of))
+			x.args = append(x.args, more...)
+			return "IN (SELECT id FROM user_account WHERE domain <> '' AND domain " + among + ")"
+		}
+		if a, b := q.PINsSetUntil, e.PINsSetUntil; a != b {
+			x.pins += term(b > a, "token AS n WHERE n.pin_set_at IS NOT NULL AND n.pin_hash IS NOT NULL AND NOT n.pin_change AND n.pin_used AND n.user_id IS NOT NULL"+
+				" AND n.pin_set_at %s AND n.pin_set_at %s AND n.user_id "+people(e.Domains)+here, min(a, b), max(a, b))
+		}
+		if a, b := q.BadPasscodes, e.BadPasscodes; a != b {
+			x.next += term(b < a, "token_generation AS g JOIN token AS n ON n.serial = g.serial WHERE g.state = 'current' AND g.bad_passcodes > 0"+
+				" AND g.bad_passcodes %s AND g.bad_passcodes %s AND n.user_id "+people(e.Domains)+here, min(a, b)-1, max(a, b)-1)
+		}
+		seen := slices.DeleteFunc(slices.Clone(e.Domains), func(name string) bool { return !scope.Covers(name) })
+		if a, b := q.LocksSinceThen, e.LocksSinceThen; a != b && len(seen) > 0 {
+			x.locked += term(b < a, "user_guard AS g WHERE g.own_locked_at IS NOT NULL AND g.own_locked_at %s AND g.own_locked_at %s AND g.user_id "+people(seen), min(a, b), max(a, b))
+		}
+	}
+	return x
 }
 
 // FoldTallies adds up what transactions left to be added to the tallies, so that few rows tell the statistics.

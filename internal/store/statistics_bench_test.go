@@ -78,7 +78,7 @@ func blobOf(db *DB, text string) string {
 func BenchmarkStatistics(b *testing.B) {
 	p := policy.Default()
 	p.Token.PINMaxLife, p.Lockout.UnlockAfter = 365*24*time.Hour, 24*time.Hour
-	q := report.NewQuestion(benchTime, p, 90)
+	q := report.NewQuestion(benchTime, policy.Alone(p), 90)
 	q.IssueLimit = 2
 	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
 		b.Run(name, func(b *testing.B) {

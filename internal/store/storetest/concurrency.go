@@ -31,6 +31,7 @@ func Concurrency(t *testing.T, open func(*testing.T) [2]Store) {
 		{"no acceptance is taken back", noAcceptanceTakenBack},
 		{"one of many saves", oneSaves},
 		{"one of many changes a policy", oneChangesThePolicy},
+		{"a policy goes with its domain", policiesAndTheirDomain},
 		{"nobody exceeds the limit", nobodyExceeds},
 		{"each gets another token", eachGetsAnother}, {"many users get other tokens", manyGetOthers},
 		{"each donor is consumed once", eachDonorOnce},
@@ -194,7 +195,7 @@ func oneChangesThePolicy(t *testing.T, s servers) {
 	var saved atomic.Int64
 	for _, r := range policies {
 		got, err := r.Current(t.Context())
-		same(t, must(t, got, err).Lockout.Failures, 5)
+		same(t, must(t, got, err).Lockout("").Failures, 5)
 	}
 	won := s.atOnce(t, crowd, func(_ fixture, i int) (bool, error) {
 		after, err := policies[i%2].EditLockout(t.Context(), 1, func(l *policy.Lockout) { l.Failures = 10 + i })
@@ -210,8 +211,8 @@ func oneChangesThePolicy(t *testing.T, s servers) {
 	clock = clock.Add(time.Second)
 	for i, r := range policies {
 		got, err := r.Current(t.Context())
-		if must(t, got, err); got.Lockout.Failures != int(saved.Load()) || got.Lockout.Version != 2 {
-			t.Errorf("server %d goes by %+v, saved %d", i, got.Lockout, saved.Load())
+		if got := must(t, got, err).Lockout(""); got.Failures != int(saved.Load()) || got.Version != 2 {
+			t.Errorf("server %d goes by %+v, saved %d", i, got, saved.Load())
 		}
 	}
 }

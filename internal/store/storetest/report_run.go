@@ -132,7 +132,9 @@ func reportSchedules(t *testing.T, s fixture) {
 // always are the policies that hold unless they are edited.
 type always struct{}
 
-func (always) Current(context.Context) (policy.Set, error) { return policy.Default(), nil }
+func (always) Current(context.Context) (*policy.Tree, error) {
+	return policy.Alone(policy.Default()), nil
+}
 
 func (s fixture) reports(now func() time.Time) *report.Registry {
 	return &report.Registry{Store: s, Runs: s, Policies: always{}, Now: now}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -60,11 +61,24 @@ func statisticsAgree(t *testing.T, s servers) {
 func (s servers) agree(t *testing.T, ctx context.Context) {
 	t.Helper()
 	none, strict := policy.Default(), policy.Default()
+	trees := map[string]*policy.Tree{}
 	none.Token.IncorrectBeforeNTC = 0
 	strict.Token.IncorrectBeforeNTC, strict.Token.PINMaxLife, strict.Lockout.UnlockAfter = 2, 10*24*time.Hour, 24*time.Hour
 	strict.Settings.IssueLimit, strict.Settings.MinDaysLeft = 2, 7
+	sets := map[string]policy.Set{"default": policy.Default(), "no limits": none, "strict": strict}
+	for name, p := range sets {
+		trees[name] = policy.Alone(p)
+		for other, own := range sets { // half of the users are in a domain with policies of its own
+			if other != name {
+				trees[name+", in the north "+other] = policy.NewTree(p.Settings, []policy.Record{
+					{Kind: "token", Token: &p.Token}, {Kind: "lockout", Lockout: &p.Lockout},
+					{Kind: "token", Domain: "north", Token: &own.Token}, {Kind: "lockout", Domain: "north", Lockout: &own.Lockout},
+				}, map[string]string{"north": domain.Root})
+			}
+		}
+	}
 	counted := 0
-	for name, p := range map[string]policy.Set{"default": policy.Default(), "no limits": none, "strict": strict} {
+	for name, p := range trees {
 		for _, now := range []time.Time{start, day(1), day(3).Add(time.Hour + 7*time.Minute), day(10).Add(-time.Microsecond), day(40)} {
 			for _, days := range []int{0, 1, 90} {
 				q := report.NewQuestion(now, p, days)
@@ -83,7 +97,7 @@ func (s servers) agree(t *testing.T, ctx context.Context) {
 }
 
 // recount is what the statistics have to be.
-func (s fixture) recount(t *testing.T, ctx context.Context, now time.Time, p policy.Set, days int) (c report.Statistics) {
+func (s fixture) recount(t *testing.T, ctx context.Context, now time.Time, p *policy.Tree, days int) (c report.Statistics) {
 	t.Helper()
 	tokens, err := s.Tokens(ctx, token.Filter{})
 	ok(t, err)
@@ -94,7 +108,7 @@ func (s fixture) recount(t *testing.T, ctx context.Context, now time.Time, p pol
 		found, err := s.Guards(ctx, []string{u.ID})
 		ok(t, err)
 		guards[u.ID] = found[u.ID]
-		if found[u.ID].Own.Locked(p.Lockout, now) {
+		if found[u.ID].Own.Locked(p.Of(u.Domain).Lockout, now) {
 			c.LockedUsers++
 		}
 	}
@@ -103,7 +117,10 @@ func (s fixture) recount(t *testing.T, ctx context.Context, now time.Time, p pol
 			*n++
 		}
 	}
+	where, err := s.UsersNamed(domain.WithScope(ctx, domain.Scope{}), userIDs(tokens))
+	ok(t, err)
 	for _, r := range tokens {
+		policies := p.Of(where[r.UserID].Domain)
 		assigned, expired := r.UserID != "", r.ExpiredAt(now)
 		open, err := s.OpenOffers(ctx, []string{r.Serial})
 		ok(t, err)
@@ -121,12 +138,22 @@ func (s fixture) recount(t *testing.T, ctx context.Context, now time.Time, p pol
 		count(&c.Replacement, r.Replaces != "")
 		count(&c.Replaced, r.ReplacedBy != "")
 		count(&c.OverLimit, p.Settings.IssueLimit > 0 && r.IssuesCounted() > p.Settings.IssueLimit)
-		count(&c.NewPIN, assigned && authentication.PINStateOf(&r, p.Token, now).NewPINDue())
-		count(&c.NextTokencode, assigned && authentication.NextTokencodeDue(&r, p.Token))
+		count(&c.NewPIN, assigned && authentication.PINStateOf(&r, policies.Token, now).NewPINDue())
+		count(&c.NextTokencode, assigned && authentication.NextTokencodeDue(&r, policies.Token))
 		count(&c.PendingActivations, now.Before(open[r.Serial]))
 		count(&c.NeverConfirmed, r.Distribution != token.NotDistributed && r.Distribution != token.Confirmed)
 	}
 	return c
+}
+
+// userIDs are the users of tokens.
+func userIDs(tokens []token.Token) (ids []string) {
+	for _, t := range tokens {
+		if t.UserID != "" && !slices.Contains(ids, t.UserID) {
+			ids = append(ids, t.UserID)
+		}
+	}
+	return ids
 }
 
 // A life is one of several that go on at once. Half of its tokens are its own.

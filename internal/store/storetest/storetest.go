@@ -85,7 +85,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"groups", groups}, {"domains are a tree", domainTree}, {"domains limit what is seen", scopes}, {"objects move between domains", moves}, {"users are applied", applying}, {"users that cannot be applied", applyingWhatCannotBe}, {"many are assigned", assignAll}, {"many are refused", assignRefusals}, {"the next ones are assigned", assignNextOnes},
 		{"profiles", profiles}, {"profiles in use", profilesInUse}, {"profiles move", profilesMove},
 		{"device definitions", deviceDefinitions},
-		{"policies", policies}, {"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},
+		{"policies", policies}, {"policies of domains", policiesOfDomains}, {"policies in a scope", policiesInScope}, {"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},
 		{"the next token expires first", nextToken}, {"a stale token is not saved", staleToken},
 		{"seeds are unique for ever", seedsAreUnique}, {"many records are stored at once", manyAtOnce}, {"many records are saved at once", manySaved}, {"generations follow the token", generationsFollow},
 		{"deleted tokens leave nothing", deletedTokens}, {"due switch-overs", switchOvers},
