@@ -36,6 +36,8 @@ type service struct {
 	ctx    context.Context
 	mu     sync.Mutex
 	at     time.Time
+	db     *store.DB
+	keys   *seed.Keyring
 	tokens *token.Registry
 	dist   *distribution.Distributor
 	auth   *authentication.Engine
@@ -68,6 +70,7 @@ func newService(t *testing.T) *service {
 	s.must(err)
 	keys, err := seed.OpenKeyring(s.ctx, master, db, s.now)
 	s.must(err)
+	s.db, s.keys = db, keys
 	s.tokens = &token.Registry{Store: db, Now: s.now}
 	devices := &device.Registry{Store: db, Now: s.now}
 	s.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: keys, Now: s.now, Endpoint: "https://tokens.test" + provision.Path, Service: "Test"}
