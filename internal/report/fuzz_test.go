@@ -1,0 +1,45 @@
+package report
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// Whatever somebody wants of a report: no panic, and it is refused or a plan whose filters can be read.
+func FuzzPlan(f *testing.F) {
+	for _, t := range Templates() {
+		for _, filter := range t.Filters {
+			for _, value := range append([]string{"-30d", "true", "12", "2026-11-24T09:14:00Z"}, filter.Values...) {
+				f.Add(t.Name, filter.Name, value, t.Columns[0].Name, t.Orders[0])
+			}
+		}
+	}
+	f.Add("tokens", "within", "999999999999999999999d", "", "")
+	r := &Registry{Policies: fixed{}, Now: func() time.Time { return now }}
+	f.Fuzz(func(t *testing.T, report, filter, value, column, order string) {
+		if filter == domainFilter.Name {
+			return // the database knows those
+		}
+		w := Wish{Report: report, Filters: map[string]string{filter: value}, Order: order}
+		if column != "" {
+			w.Columns = []string{column}
+		}
+		p, err := r.Plan(t.Context(), w)
+		if err != nil {
+			if !errors.Is(err, fault.Invalid) && !errors.Is(err, fault.NotFound) {
+				t.Errorf("refused with %v", err)
+			}
+			return
+		}
+		if n := p.number(filter, 0); n < 0 || n > mostNumber && p.check(filter, "1") == nil {
+			t.Errorf("the number %d", n)
+		}
+		p.flag(filter)
+		if at := p.moment(filter); at.Year() > 9999 || at.Year() < 0 {
+			t.Errorf("the time %s", at)
+		}
+	})
+}
