@@ -30,17 +30,18 @@ import (
 )
 
 // BenchmarkBulk makes, assigns and distributes tokens, as many as TALLYSTICK_BENCH_TOKENS says (20,000), as files and strings that a
-// password locks, and prints tokens a second for each step and for all of them together. Beside them is the bare limit of the parts,
+// password locks and as activation codes, and prints tokens a second for each step and for all of them together. Beside them is the bare limit of the parts,
 // measured in the same run: sealing seeds and encoding deliveries on one processor, and inserting rows of a delivery's size by the driver's
 // fastest way. cpu-µs/token is the processor time of this program, without that of a PostgreSQL server. PostgreSQL is that of TALLYSTICK_BENCH_DATABASE
-// (scripts/postgres.sh; empty), or else a private one that does not wait for the disk.
+// (scripts/postgres.sh; empty), or else a private one that does not wait for the disk. job-peak-MB is how far the heap went up while the job was
+// started and done, in the samples taken of it: it stays where it is when there are more tokens.
 func BenchmarkBulk(b *testing.B) {
 	n := 20_000
 	if given, err := strconv.Atoi(os.Getenv("TALLYSTICK_BENCH_TOKENS")); err == nil {
 		n = given
 	}
 	for _, database := range []string{"SQLite", "PostgreSQL"} {
-		for _, method := range []device.Method{device.File, device.CTF} {
+		for _, method := range []device.Method{device.File, device.CTF, device.CTKIP} {
 			b.Run(fmt.Sprintf("%s/%s", database, method), func(b *testing.B) {
 				for b.Loop() {
 					b.StopTimer()
@@ -161,12 +162,22 @@ func (p *plant) distribute(ctx context.Context, tokens *token.Registry) {
 	for _, w := range p.dist.Workers() {
 		jobs.Register(w)
 	}
-	o, err := p.dist.Order(ctx, distribution.Bulk{Profile: "p", Password: "correct horse", Grace: -1})
+	bulk := distribution.Bulk{Profile: "p", Grace: -1}
+	if p.method != device.CTKIP {
+		bulk.Password = "correct horse"
+	}
+	o, err := p.dist.Order(ctx, bulk)
 	p.must(err)
+	runtime.GC()
+	before, peak := heap(), uint64(0)
+	sampled := 0
 	o.Items = func(yield func(job.NewItem, error) bool) {
 		for serial, err := range tokens.Select(ctx, token.Selection{All: true}) {
 			if !yield(job.NewItem{Key: serial}, err) {
 				return
+			}
+			if sampled++; sampled%1000 == 0 {
+				peak = max(peak, heap())
 			}
 		}
 	}
@@ -180,14 +191,23 @@ func (p *plant) distribute(ctx context.Context, tokens *token.Registry) {
 	}()
 	for !j.State.Over() {
 		time.Sleep(20 * time.Millisecond)
+		peak = max(peak, heap())
 		j, err = jobs.Show(ctx, j.ID)
 		p.must(err)
 	}
 	stop()
 	<-done
+	p.ReportMetric(float64(max(peak, before)-before)/(1<<20), "job-peak-MB")
 	if j.Done != p.n {
 		p.Fatalf("%d of %d were distributed", j.Done, p.n)
 	}
+}
+
+// heap is what is on the heap, in bytes.
+func heap() uint64 {
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	return memory.HeapAlloc
 }
 
 // parts measures what the work is made of, one by one.
@@ -204,7 +224,11 @@ func (p *plant) parts() {
 	var size int
 	p.measured("bare-encoded", func() {
 		for range p.n {
-			if p.method == device.File {
+			switch p.method {
+			case device.CTKIP:
+				size = len(p.keys.MAC("bare", []byte("123456789012")))
+				continue
+			case device.File:
 				t := sdtid.Token{Serial: "000000000001", Seed: raw, Expiry: expiry, Digits: 8, Interval: 60, Login: "user-000001", LastName: "Name of user-000001"}
 				file, err := sdtid.Encode(sdtid.Batch{Origin: "Test", Tokens: []sdtid.Token{t}, Password: "correct horse"})
 				p.must(err)
