@@ -25,7 +25,7 @@ func (p *program) applyCommand() *cobra.Command {
 	s.StringVarP(&f.file, "file", "f", "", "`file` or folder with configuration in YAML or JSON; - is standard input")
 	s.BoolVar(&f.yes, "yes", false, "do not ask")
 	s.BoolVar(&f.dryRun, "dry-run", false, "change nothing, and show the plan")
-	s.StringSliceVar(&f.prune, "prune", nil, "delete what the configuration does not have, of these `kinds`: profiles, devices, radius_clients, domains; what is in use is kept")
+	s.StringSliceVar(&f.prune, "prune", nil, "delete what the configuration does not have, of these `kinds`: "+strings.Join(choices["prune"], ", ")+"; what is in use is kept")
 	s.BoolVar(&f.export, "export", false, "write what the server is like as a configuration, and change nothing")
 	s.StringVar(&f.out, "out", "-", "`file` for --export; - is standard output")
 	p.does(cmd, func(r run) error {
@@ -92,7 +92,8 @@ func (p *program) printPlan(plan client.ConfigurationPlan, applied bool) error {
 // kindWords are the kinds of a configuration for people.
 var kindWords = map[string]string{
 	"devices": "device type", "token_policy": "token policy", "lockout_policy": "lockout policy", "settings": "settings",
-	"profiles": "profile", "radius_clients": "RADIUS client", "domains": "security domain",
+	"profiles": "profile", "radius_clients": "RADIUS client", "domains": "security domain", "groups": "group", "agents": "agent", "directories": "directory",
+	"mail_settings": "mail settings", "mail_templates": "mail template", "webhooks": "webhook", "report_schedules": "report schedule",
 }
 
 // describe shows a plan to people.
@@ -125,7 +126,7 @@ func (p *program) describe(plan client.ConfigurationPlan) {
 func readable(c client.ConfigurationChange) (name, from, to string) {
 	name, isTime := strings.CutSuffix(c.Member, "_seconds")
 	if !isTime || name == "interval" {
-		return c.Member, plainList(c.From), plainList(c.To)
+		return c.Member, plainList(folded(c.From)), plainList(folded(c.To))
 	}
 	life := func(text string) string {
 		var n int64
@@ -135,6 +136,14 @@ func readable(c client.ConfigurationChange) (name, from, to string) {
 		return configuration.Life(n)
 	}
 	return name, life(c.From), life(c.To)
+}
+
+// folded is a text of several lines, such as that of a mail, in the one that a plan has for it.
+func folded(text string) string {
+	if lines := strings.Count(strings.TrimSpace(text), "\n"); lines > 0 {
+		return fmt.Sprintf("(%d lines)", lines+1)
+	}
+	return strings.TrimSpace(text)
 }
 
 // plainList is a list of values as people write it; any other text stays.

@@ -87,28 +87,38 @@ func (a *API) showAgent(ctx context.Context, r *request) (answer, error) {
 	return versioned(http.StatusOK, found.Version, agentOf(found))
 }
 
+// agentEdit is an edit in the words of the domain.
+func agentEdit(in client.AgentEdit) (func(*access.Agent), error) {
+	var networks []netip.Prefix
+	if in.Networks != nil {
+		var err error
+		if networks, err = networksOf(*in.Networks); err != nil {
+			return nil, err
+		}
+	}
+	return func(a *access.Agent) {
+		set(&a.Retry, in.Retry)
+		set(&a.DisplayName, in.DisplayName)
+		set(&a.HMAC, (*access.HMACMode)(in.HMAC))
+		set(&a.Note, in.Note)
+		set(&a.Methods, in.Methods)
+		restrict(&a.Restriction, in.AllowedUsers, in.AllowedGroups, in.AllowedDomain)
+		if in.Networks != nil {
+			a.Networks = networks
+		}
+	}, nil
+}
+
 func (a *API) editAgent(ctx context.Context, r *request) (answer, error) {
 	in, err := decode[client.AgentEdit](r)
 	if err != nil {
 		return answer{}, err
 	}
-	var networks []netip.Prefix
-	if in.Networks != nil {
-		if networks, err = networksOf(*in.Networks); err != nil {
-			return answer{}, err
-		}
+	change, err := agentEdit(in)
+	if err != nil {
+		return answer{}, err
 	}
-	edited, err := a.Agents.Edit(ctx, r.PathValue("agent"), r.version, func(agent *access.Agent) {
-		set(&agent.Retry, in.Retry)
-		set(&agent.DisplayName, in.DisplayName)
-		set(&agent.HMAC, (*access.HMACMode)(in.HMAC))
-		set(&agent.Note, in.Note)
-		set(&agent.Methods, in.Methods)
-		restrict(&agent.Restriction, in.AllowedUsers, in.AllowedGroups, in.AllowedDomain)
-		if in.Networks != nil {
-			agent.Networks = networks
-		}
-	})
+	edited, err := a.Agents.Edit(ctx, r.PathValue("agent"), r.version, change)
 	if err != nil {
 		return answer{}, err
 	}

@@ -20,7 +20,6 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
-	"github.com/tallystick/tallystick/internal/token"
 )
 
 // Kinds of what a configuration holds, under the names of its members.
@@ -32,6 +31,14 @@ const (
 	kindProfiles      = "profiles"
 	kindRADIUS        = "radius_clients"
 	kindDomains       = "domains"
+
+	kindGroups          = "groups"
+	kindAgents          = "agents"
+	kindDirectories     = "directories"
+	kindMailSettings    = "mail_settings"
+	kindMailTemplates   = "mail_templates"
+	kindWebhooks        = "webhooks"
+	kindReportSchedules = "report_schedules"
 )
 
 // configure makes the deployment what a configuration says: each object by the edit that its own route would make, all in one
@@ -77,8 +84,13 @@ func mayConfigure(role access.Role, in client.Configuration) error {
 	}{
 		{len(in.Devices) > 0 || len(in.Profiles) > 0 || prunes(kindDevices) || prunes(kindProfiles), access.ManageProfiles},
 		{in.TokenPolicy != nil || in.LockoutPolicy != nil || in.Settings != nil, access.ManagePolicies},
-		{len(in.RADIUSClients) > 0 || prunes(kindRADIUS), access.ManageAgents},
-		{len(in.Domains) > 0 || prunes(kindDomains) || slices.ContainsFunc(in.RADIUSClients, placed), access.ManageDomains},
+		{len(in.RADIUSClients) > 0 || prunes(kindRADIUS) || len(in.Agents) > 0 || prunes(kindAgents), access.ManageAgents},
+		{len(in.Domains) > 0 || prunes(kindDomains) || placed(in), access.ManageDomains},
+		{len(in.Groups) > 0 || prunes(kindGroups), access.ManageUsers},
+		{len(in.Directories) > 0 || prunes(kindDirectories), access.ManageSources},
+		{in.MailSettings != nil || len(in.MailTemplates) > 0 || prunes(kindMailTemplates), access.ManageMail},
+		{len(in.Webhooks) > 0 || prunes(kindWebhooks), access.ManageWebhooks},
+		{len(in.ReportSchedules) > 0 || prunes(kindReportSchedules), access.ManageReports},
 	} {
 		if part.there && !role.May(part.need) {
 			return fault.New(fault.Forbidden, "role %s may not do this: it takes the right %s", role, part.need)
@@ -87,8 +99,12 @@ func mayConfigure(role access.Role, in client.Configuration) error {
 	return nil
 }
 
-// placed tells whether a RADIUS client is to be in a certain domain.
-func placed(c client.ConfiguredRADIUSClient) bool { return c.Domain != "" }
+// placed tells whether something is to be in a certain domain.
+func placed(in client.Configuration) bool {
+	return slices.ContainsFunc(in.RADIUSClients, func(c client.ConfiguredRADIUSClient) bool { return c.Domain != "" }) ||
+		slices.ContainsFunc(in.Agents, func(a client.ConfiguredAgent) bool { return a.Domain != "" }) ||
+		slices.ContainsFunc(in.Groups, func(g client.ConfiguredGroup) bool { return g.Domain != "" })
+}
 
 // A configuring is a configuration on its way into the database.
 type configuring struct {
@@ -99,9 +115,11 @@ type configuring struct {
 }
 
 func (c *configuring) run(ctx context.Context) error {
-	c.named = map[string]map[string]bool{kindDevices: {}, kindProfiles: {}, kindRADIUS: {}, kindDomains: {}}
+	c.named = map[string]map[string]bool{}
 	for _, do := range []func(context.Context) error{
-		c.settings, c.devices, c.profiles, c.domains, c.radiusClients, c.pruneProfiles, c.pruneDevices, c.pruneRADIUSClients, c.pruneDomains,
+		c.settings, c.devices, c.profiles, c.domains, c.groups, c.radiusClients, c.agents, c.directories, c.mailSettings, c.mailTemplates, c.webhooks, c.reportSchedules,
+		c.pruneReportSchedules, c.pruneWebhooks, c.pruneMailTemplates, c.pruneDirectories, c.pruneAgents, c.pruneGroups,
+		c.pruneProfiles, c.pruneDevices, c.pruneRADIUSClients, c.pruneDomains,
 	} {
 		if err := do(ctx); err != nil {
 			return err
@@ -113,7 +131,8 @@ func (c *configuring) run(ctx context.Context) error {
 // kindWords are the kinds in words.
 var kindWords = map[string]string{
 	kindDevices: "device type", kindTokenPolicy: "token policy", kindLockoutPolicy: "lockout policy", kindSettings: "settings",
-	kindProfiles: "profile", kindRADIUS: "RADIUS client", kindDomains: "security domain",
+	kindProfiles: "profile", kindRADIUS: "RADIUS client", kindDomains: "security domain", kindGroups: "group", kindAgents: "agent",
+	kindDirectories: "directory", kindMailSettings: "mail settings", kindMailTemplates: "mail template", kindWebhooks: "webhook", kindReportSchedules: "report schedule",
 }
 
 // about adds to a refusal what it is about.
@@ -133,6 +152,9 @@ func about(err error, kind, name string) error {
 func (c *configuring) names(kind, name string) error {
 	if c.named[kind][name] {
 		return about(fault.New(fault.Invalid, "it is in the configuration twice"), kind, name)
+	}
+	if c.named[kind] == nil {
+		c.named[kind] = map[string]bool{}
 	}
 	c.named[kind][name] = true
 	return nil
@@ -276,9 +298,7 @@ func (c *configuring) radiusClient(ctx context.Context, in client.ConfiguredRADI
 		return err
 	}
 	if edit.Secret != nil && !bytes.Equal(here.Secret.Blob, after.Secret.Blob) { // sealed: it was replaced by another
-		last := &c.steps[len(c.steps)-1]
-		last.Action = "change"
-		last.Changes = append(last.Changes, client.ConfigurationChange{Member: "secret", From: "(hidden)", To: "(another, hidden)"})
+		c.hidden("secret")
 	}
 	return nil
 }
@@ -322,114 +342,6 @@ func (c *configuring) domain(ctx context.Context, in client.ConfiguredDomain) er
 	}
 	after, err := c.Domains.Edit(ctx, here.Name, 0, domainEdit(edit))
 	return c.step(err, kindDomains, in.Domain, domainOf(here), domainOf(after))
-}
-
-// prunes tells whether what the configuration does not name is to go, and whether an object is such.
-func (c *configuring) prunes(kind, name string) bool {
-	return slices.Contains(c.in.Prune, kind) && !c.named[kind][name]
-}
-
-func (c *configuring) pruneProfiles(ctx context.Context) error {
-	all, err := c.Profiles.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, p := range all {
-		if !c.prunes(kindProfiles, p.Name) {
-			continue
-		}
-		users, err := c.Tokens.List(ctx, token.Filter{Profile: p.Name, Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(users) > 0 {
-			c.keep(kindProfiles, p.Name)
-			continue
-		}
-		if err := c.step(c.Profiles.Delete(ctx, p.Name, ""), kindProfiles, p.Name, profileOf(p), nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *configuring) pruneDevices(ctx context.Context) error {
-	catalog, err := c.Profiles.Catalog(ctx)
-	if err != nil {
-		return err
-	}
-	profiles, err := c.Profiles.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, d := range catalog.All() {
-		if d.BuiltIn || !c.prunes(kindDevices, d.Name) {
-			continue
-		}
-		if slices.ContainsFunc(profiles, func(p profile.Profile) bool { return p.DeviceType == d.Name }) {
-			c.keep(kindDevices, d.Name)
-			continue
-		}
-		if err := c.step(c.Profiles.DeleteDevice(ctx, d.Name), kindDevices, d.Name, deviceOf(d), nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *configuring) pruneRADIUSClients(ctx context.Context) error {
-	all, err := c.RADIUS.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, r := range all {
-		if !c.prunes(kindRADIUS, r.Name) {
-			continue
-		}
-		if err := c.step(c.RADIUS.Delete(ctx, r.Name), kindRADIUS, r.Name, radiusClientOf(r), nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *configuring) pruneDomains(ctx context.Context) error {
-	all, err := c.Domains.List(ctx)
-	if err != nil {
-		return err
-	}
-	parents := map[string]int{} // how many domains are right below
-	for _, d := range all {
-		parents[d.Parent]++
-	}
-	all = slices.DeleteFunc(all, func(d domain.Domain) bool { return !c.prunes(kindDomains, d.Name) })
-	for len(all) > 0 { // what is below goes before what is above
-		next := max(0, slices.IndexFunc(all, func(d domain.Domain) bool { return parents[d.Name] == 0 }))
-		d := all[next]
-		all = slices.Delete(all, next, next+1)
-		_, counts, err := c.Domains.Get(ctx, d.Name)
-		if err != nil {
-			return err
-		}
-		held := parents[d.Name]
-		for _, n := range counts {
-			held += n
-		}
-		if held > 0 {
-			c.keep(kindDomains, d.Name)
-			continue
-		}
-		parents[d.Parent]--
-		if err := c.step(c.Domains.Delete(ctx, d.Name), kindDomains, d.Name, domainOf(d), nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// keep notes an object that would be pruned if it were not in use.
-func (c *configuring) keep(kind, name string) {
-	c.steps = append(c.steps, client.ConfigurationStep{Kind: kind, Name: name, Action: "keep", Changes: []client.ConfigurationChange{}})
 }
 
 // step notes what became of an object, nil where there is none, or refuses with err what was to become of it.
@@ -483,9 +395,15 @@ func differences(before, after any) ([]client.ConfigurationChange, error) {
 	_, aDevice := after.(client.Device)
 	_, aProfile := after.(client.Profile)
 	_, aRADIUSClient := after.(client.RADIUSClient)
+	_, all := after.(settable)
+	if all { // one of them may leave out what is empty
+		for name := range was {
+			is[name] += ""
+		}
+	}
 	changes := []client.ConfigurationChange{}
 	for _, name := range slices.Sorted(maps.Keys(is)) {
-		set := name == "version" && aDevice || name == "device_type" && aProfile || name == "domain" && aRADIUSClient
+		set := all || name == "version" && aDevice || name == "device_type" && aProfile || name == "domain" && aRADIUSClient
 		if was[name] != is[name] && (set || !slices.Contains(unplanned, name)) {
 			changes = append(changes, client.ConfigurationChange{Member: name, From: was[name], To: is[name]})
 		}

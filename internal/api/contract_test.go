@@ -142,7 +142,8 @@ var goTypes = map[string]reflect.Type{}
 func init() {
 	for _, v := range []any{
 		client.Identity{}, client.User{}, client.NewUser{}, client.UserEdit{}, client.UserPage{}, client.Lockout{}, client.Failures{}, client.Activity{}, client.SignIn{}, client.Device{}, client.DeviceList{}, client.DeviceFile{}, client.DeviceImport{}, client.DeviceChange{}, client.ProfileConcern{},
-		client.Configuration{}, client.ConfiguredProfile{}, client.ConfiguredRADIUSClient{}, client.ConfiguredDomain{}, client.ConfigurationPlan{}, client.ConfigurationStep{}, client.ConfigurationChange{},
+		client.Configuration{}, client.ConfiguredProfile{}, client.ConfiguredRADIUSClient{}, client.ConfiguredDomain{}, client.ConfiguredGroup{}, client.ConfiguredAgent{}, client.ConfiguredDirectory{}, client.ConfiguredMailTemplate{}, client.MailTemplateEdit{},
+		client.ConfiguredWebhook{}, client.ConfiguredReportSchedule{}, client.ReportScheduleEdit{}, client.ConfigurationPlan{}, client.ConfigurationStep{}, client.ConfigurationChange{},
 		client.Profile{}, client.NewProfile{}, client.ProfileEdit{}, client.ProfileList{},
 		client.TokenPolicy{}, client.TokenPolicyEdit{}, client.LockoutPolicy{}, client.LockoutPolicyEdit{}, client.PolicySet{}, client.Settings{}, client.SettingsEdit{}, client.Token{}, client.Pending{}, client.TokenPage{},
 		client.NewTokens{}, client.CreatedTokens{}, client.TokenFile{}, client.BackupRequest{}, client.Import{}, client.TransferKey{}, client.TokenExport{}, client.TransferFile{}, client.TokenCreation{}, client.ImportedTokens{}, client.Assignment{}, client.Distribution{},

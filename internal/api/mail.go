@@ -26,12 +26,9 @@ func (a *API) showMailSettings(ctx context.Context, _ *request) (answer, error) 
 	return ok(mailSettingsOf(s))
 }
 
-func (a *API) editMailSettings(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.MailSettingsEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
-	s, err := a.Mail.EditSettings(ctx, r.version, (*string)(in.Password), func(s *mail.Settings) {
+// mailSettingsEdit is an edit in the words of the domain, but for the password.
+func mailSettingsEdit(in client.MailSettingsEdit) func(*mail.Settings) {
+	return func(s *mail.Settings) {
 		set(&s.Enabled, in.Enabled)
 		set(&s.Host, in.Host)
 		set(&s.Port, in.Port)
@@ -43,7 +40,15 @@ func (a *API) editMailSettings(ctx context.Context, r *request) (answer, error) 
 		set(&s.PerMinute, in.PerMinute)
 		set(&s.Notify, in.Notify)
 		set(&s.ExpiryDays, in.ExpiryDays)
-	})
+	}
+}
+
+func (a *API) editMailSettings(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.MailSettingsEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	s, err := a.Mail.EditSettings(ctx, r.version, (*string)(in.Password), mailSettingsEdit(in))
 	if err != nil {
 		return answer{}, err
 	}

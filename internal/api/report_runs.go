@@ -130,11 +130,8 @@ func (a *API) deleteReportRun(ctx context.Context, r *request) (answer, error) {
 	return done(a.Reports.DeleteRun(ctx, run.ID))
 }
 
-func (a *API) addReportSchedule(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewReportSchedule](r)
-	if err != nil {
-		return answer{}, err
-	}
+// scheduleFrom is a schedule in the words of the domain.
+func scheduleFrom(in client.NewReportSchedule) (report.Schedule, error) {
 	s := report.Schedule{Name: in.Schedule, Order: orderOf(in.ReportOrder), Every: report.Period(in.Every), Day: in.Day}
 	hour, minute, _ := strings.Cut(in.At, ":")
 	h, _ := strconv.Atoi(hour) // the contract has both
@@ -147,10 +144,22 @@ func (a *API) addReportSchedule(ctx context.Context, r *request) (answer, error)
 		}
 	}
 	if s.Every != report.Weekly && in.Weekday != "" || s.Every != report.Monthly && in.Day != 0 {
-		return answer{}, fault.New(fault.Invalid, "a weekday is for schedules of weeks, a day for those of months")
+		return report.Schedule{}, fault.New(fault.Invalid, "a weekday is for schedules of weeks, a day for those of months")
 	}
 	if s.Every != report.Weekly {
 		s.Weekday = time.Sunday
+	}
+	return s, nil
+}
+
+func (a *API) addReportSchedule(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.NewReportSchedule](r)
+	if err != nil {
+		return answer{}, err
+	}
+	s, err := scheduleFrom(in)
+	if err != nil {
+		return answer{}, err
 	}
 	if s, err = a.Reports.AddSchedule(ctx, s); err != nil {
 		return answer{}, err

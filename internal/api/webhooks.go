@@ -65,12 +65,9 @@ func (a *API) showsWebhook(ctx context.Context, w webhook.Webhook) (answer, erro
 	return versioned(http.StatusOK, w.Version, webhookOf(w, size))
 }
 
-func (a *API) editWebhook(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.WebhookEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
-	w, err := a.Webhooks.Edit(ctx, r.PathValue("name"), r.version, webhook.Edit{Secret: (*string)(in.Secret), After: in.After, Skip: in.Skip}, func(w *webhook.Webhook) {
+// webhookEdit is an edit in the words of the domain, but for the secret and the place.
+func webhookEdit(in client.WebhookEdit) func(*webhook.Webhook) {
+	return func(w *webhook.Webhook) {
 		set(&w.URL, in.URL)
 		set(&w.AllowHTTP, in.AllowHTTP)
 		set(&w.CA, in.CA)
@@ -80,7 +77,15 @@ func (a *API) editWebhook(ctx context.Context, r *request) (answer, error) {
 		if in.GiveUpHours != nil {
 			w.GiveUp = time.Duration(*in.GiveUpHours) * time.Hour
 		}
-	})
+	}
+}
+
+func (a *API) editWebhook(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.WebhookEdit](r)
+	if err != nil {
+		return answer{}, err
+	}
+	w, err := a.Webhooks.Edit(ctx, r.PathValue("name"), r.version, webhook.Edit{Secret: (*string)(in.Secret), After: in.After, Skip: in.Skip}, webhookEdit(in))
 	if err != nil {
 		return answer{}, err
 	}

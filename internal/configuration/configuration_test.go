@@ -93,6 +93,84 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+const notices = `
+groups:
+  - {group: sales, domain: office, note: they sell}
+agents:
+  - agent: vpn
+    networks: [192.0.2.0/24]
+directories:
+  - directory: ldap
+    kind: ad
+    url: ldaps://ldap.example.com
+    ca_file: ca.pem
+    password_env: TALLYSTICK_TEST_PASSWORD
+    every: 1h
+mail_settings:
+  host: mail.example.com
+  password_file: mail.secret
+  expiry_days: [30, 7]
+mail_templates:
+  - event: expiry
+    profile: phone
+    text_file: expiry.txt
+    html: ""
+webhooks:
+  - webhook: crm
+    url: https://hooks.example.com
+    secret_file: hook.secret
+    give_up_hours: 48
+report_schedules:
+  - schedule: mondays
+    report: expiring
+    filters: {within: 30}
+    every: week
+    weekday: monday
+    at: 07:30
+`
+
+func TestLoadPeopleAndNotices(t *testing.T) {
+	t.Setenv("TALLYSTICK_TEST_PASSWORD", "open sesame")
+	dir := folder(t, map[string]string{
+		"a.yaml": notices, "ca.pem": "PEM\n", "mail.secret": "password\n", "expiry.txt": "Soon over.\nReally.\n", "hook.secret": "two dozen bytes of secret\n",
+	})
+	f, err := configuration.Load(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := client.Configuration{
+		Groups: []client.ConfiguredGroup{{Group: "sales", Domain: "office", Set: &client.GroupEdit{Note: new("they sell")}}},
+		Agents: []client.ConfiguredAgent{{Agent: "vpn", Set: &client.AgentEdit{Networks: &[]string{"192.0.2.0/24"}}}},
+		Directories: []client.ConfiguredDirectory{{Directory: "ldap", Kind: "ad", Set: &client.DirectoryEdit{
+			URL: new("ldaps://ldap.example.com"), CA: new("PEM\n"), Password: new(client.Secret("open sesame")), EverySeconds: new(int64(3600)),
+		}}},
+		MailSettings:  &client.MailSettingsEdit{Host: new("mail.example.com"), Password: new(client.Secret("password")), ExpiryDays: &[]int{30, 7}},
+		MailTemplates: []client.ConfiguredMailTemplate{{Event: "expiry", Profile: "phone", Set: &client.MailTemplateEdit{Text: new("Soon over.\nReally.\n"), HTML: new("")}}},
+		Webhooks: []client.ConfiguredWebhook{{Webhook: "crm", Set: &client.WebhookEdit{
+			URL: new("https://hooks.example.com"), Secret: new(client.Secret("two dozen bytes of secret")), GiveUpHours: new(48),
+		}}},
+		ReportSchedules: []client.ConfiguredReportSchedule{{Schedule: "mondays", Set: &client.ReportScheduleEdit{
+			Report: new("expiring"), Filters: &map[string]string{"within": "30"}, Every: new("week"), Weekday: new("monday"), At: new("07:30"),
+		}}},
+	}
+	if !reflect.DeepEqual(f.Configuration, want) {
+		got, _ := json.Marshal(f.Configuration)
+		t.Errorf("read %s", got)
+	}
+	for line, details := range map[string]map[string]any{
+		"a.yaml:3":  {"kind": "groups", "name": "sales"},
+		"a.yaml:11": {"member": "directories/0/set/ca"},
+		"a.yaml:17": {"member": "mail_settings/expiry_days"},
+		"a.yaml:19": {"kind": "mail_templates", "name": "expiry for phone"},
+		"a.yaml:33": {"member": "report_schedules/0/set/weekday"},
+	} {
+		err := f.Explain(&client.Error{Code: "X", Message: "words", Details: details})
+		if !strings.HasSuffix(strings.TrimSuffix(err.Error(), ": words"), line) {
+			t.Errorf("%v: %v, want %s", details, err, line)
+		}
+	}
+}
+
 func TestExplain(t *testing.T) {
 	dir := folder(t, map[string]string{"a.yaml": whole, "other.xml": "<DeviceDefinition/>", "vpn.secret": "sesame"})
 	f, err := configuration.Load(filepath.Join(dir, "a.yaml"), nil)
@@ -150,6 +228,21 @@ func TestRefusals(t *testing.T) {
 		"radius_clients: [{radius_client: a, secret: b}]":                  `1: there is no "secret" here`,
 		"radius_clients:\n- radius_client: a\n  secret_file: nosuch":       "3: the file of the secret cannot be read",
 		"radius_clients:\n- radius_client: a\n  secret_file: empty":        "3: empty is empty",
+		"webhooks: [{webhook: a, secret: b}]":                              `1: there is no "secret" here`,
+		"webhooks: [{webhook: a, after: 1}]":                               `1: there is no "after" here`,
+		"webhooks: [{webhook: a, secret_file: empty}]":                     "1: empty is empty",
+		"webhooks: [{webhook: a, secret_file: a, secret_env: B}]":          "1: secret_file and secret_env are two places of one secret",
+		"webhooks: [{webhook: a, secret_env: TALLYSTICK_TEST_UNSET}]":      "1: the variable TALLYSTICK_TEST_UNSET is not set",
+		"directories: [{directory: a, password: b}]":                       `1: there is no "password" here`,
+		"mail_settings: {password: b}":                                     `1: there is no "password" here`,
+		"mail_settings: []":                                                "1: this is an object",
+		"mail_templates: [{subject: a}]":                                   "1: this takes a name: event",
+		"mail_templates: [{event: expiry, text: a, text_file: empty}]":     `1: "text" is there twice`,
+		"mail_templates: [{event: expiry, html_file: nosuch}]":             "1: the file of the html cannot be read",
+		"mail_templates: [{event: a}, {event: a}]":                         "1: the template of a is in ",
+		"report_schedules: [{schedule: a, filters: [b]}]":                  "1: this is an object",
+		"groups: [{group: a, members: [b]}]":                               `1: there is no "members" here`,
+		"agents: [{agent: a, credentials: []}]":                            `1: there is no "credentials" here`,
 		"devices: [{file: nosuch}]":                                        "1: the definition file cannot be read",
 		"devices: [{file: empty, version: 1}]":                             "1: with a file, nothing else is said of a device",
 		"devices:\n- &a {version: 1}\n- {title: *a}":                       "3: anchors and aliases are not taken here",

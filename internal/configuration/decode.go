@@ -2,6 +2,7 @@ package configuration
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,9 @@ import (
 // secondsSuffix ends the names of lengths of time in the API. In a configuration they go without, and are written as 24h or 7d.
 const secondsSuffix = "_seconds"
 
+// outside are members that a configuration does not have: secrets come from a file or the environment, and the place of a webhook moves.
+var outside = []string{"secret", "password", "after", "skip"}
+
 // nameOf is what a member of an object of the API is called in a configuration, and whether it is a length of time. "" is
 // for what a configuration does not have.
 func nameOf(field reflect.StructField) (name string, isTime bool) {
@@ -20,7 +24,7 @@ func nameOf(field reflect.StructField) (name string, isTime bool) {
 	if kind.Kind() == reflect.Pointer {
 		kind = kind.Elem()
 	}
-	if name == "secret" { // comes from a file
+	if slices.Contains(outside, name) {
 		return "", false
 	}
 	if kind.Kind() == reflect.Int64 && strings.HasSuffix(name, secondsSuffix) {
@@ -61,6 +65,9 @@ func (f *File) value(at place, n *yaml.Node, into reflect.Value, isTime bool) er
 	if into.Kind() == reflect.Slice {
 		return f.list(at, n, into)
 	}
+	if into.Kind() == reflect.Map {
+		return f.texts(at, n, into)
+	}
 	if into.Kind() == reflect.Struct {
 		return f.decode(at.file, n, into.Addr().Interface(), "")
 	}
@@ -93,6 +100,17 @@ func (f *File) value(at place, n *yaml.Node, into reflect.Value, isTime bool) er
 	}
 	into.SetInt(number)
 	return nil
+}
+
+// texts reads an object of texts by name.
+func (f *File) texts(at place, n *yaml.Node, into reflect.Value) error {
+	into.Set(reflect.MakeMap(into.Type()))
+	return members(at.file, n, "this", func(name string, at place, value *yaml.Node) error {
+		text := reflect.New(into.Type().Elem()).Elem()
+		err := f.value(at, value, text, false)
+		into.SetMapIndex(reflect.ValueOf(name), text)
+		return err
+	})
 }
 
 func (f *File) list(at place, n *yaml.Node, into reflect.Value) error {

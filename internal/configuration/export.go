@@ -5,6 +5,7 @@ import (
 	"context"
 	"reflect"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -12,8 +13,9 @@ import (
 )
 
 // head begins an exported configuration.
-const head = `# What this deployment is like, for 'tallystick apply -f'. Secrets are not in it: a RADIUS client takes a new one from
-# the file that its secret_file names, and keeps the one that it has without.
+const head = `# What this deployment is like, for 'tallystick apply -f'. Secrets are not in it: who has one keeps it, or takes another
+# from a file (secret_file, password_file) or from a variable of the environment (secret_env, password_env). Not in it are
+# members of groups, credentials of agents, and API keys.
 
 `
 
@@ -60,12 +62,114 @@ func Export(ctx context.Context, server *client.Client) ([]byte, error) {
 	}))
 	put(root, "radius_clients", list(clients, func(c client.RADIUSClient) *yaml.Node {
 		n := written(c, reflect.TypeFor[client.RADIUSClientEdit](), "radius_client")
-		if c.Domain != "root" {
-			put(n, "domain", scalar(c.Domain))
+		if c.Address != "" {
+			holds(n, "secret")
+		}
+		return inDomain(n, c.Domain)
+	}))
+	if err := exportPeople(ctx, server, root); err != nil {
+		return nil, err
+	}
+	if err := exportNotices(ctx, server, root); err != nil {
+		return nil, err
+	}
+	return text(root)
+}
+
+// exportPeople writes groups, agents and directories.
+func exportPeople(ctx context.Context, server *client.Client, root *yaml.Node) error {
+	var groups []client.Group
+	for g, err := range server.AllGroups(ctx, client.GroupFilter{}) {
+		if err != nil {
+			return err
+		}
+		groups = append(groups, g)
+	}
+	agents, err := server.Agents(ctx)
+	if err != nil {
+		return err
+	}
+	directories, err := server.Directories(ctx)
+	if err != nil {
+		return err
+	}
+	put(root, "groups", list(groups, func(g client.Group) *yaml.Node {
+		return inDomain(written(g, reflect.TypeFor[client.GroupEdit](), "group"), g.Domain)
+	}))
+	put(root, "agents", list(agents, func(a client.Agent) *yaml.Node {
+		return inDomain(written(a, reflect.TypeFor[client.AgentEdit](), "agent"), a.Domain)
+	}))
+	put(root, "directories", list(directories, func(d client.Directory) *yaml.Node {
+		n := written(d, reflect.TypeFor[client.DirectoryEdit](), "directory")
+		if d.BindDN != "" {
+			holds(n, "password")
+		}
+		put(n, "kind", scalar(d.Kind))
+		return inDomain(n, d.Domain)
+	}))
+	return nil
+}
+
+// holds notes behind the first value of an object that it has a secret on the server, which is not written.
+func holds(n *yaml.Node, secret string) *yaml.Node {
+	if len(n.Content) > 1 {
+		n.Content[1].LineComment = "# its " + secret + " is not in here: " + secret + "_file or " + secret + "_env names it"
+	}
+	return n
+}
+
+// inDomain adds the domain that an object is in, unless it is the root.
+func inDomain(n *yaml.Node, name string) *yaml.Node {
+	if name != "root" {
+		put(n, "domain", scalar(name))
+	}
+	return n
+}
+
+// exportNotices writes what tells people and programs of things: mail, webhooks and reports.
+func exportNotices(ctx context.Context, server *client.Client, root *yaml.Node) error {
+	settings, err := server.MailSettings(ctx)
+	if err != nil {
+		return err
+	}
+	templates, err := server.MailTemplates(ctx)
+	if err != nil {
+		return err
+	}
+	webhooks, err := server.Webhooks(ctx)
+	if err != nil {
+		return err
+	}
+	schedules, err := server.ReportSchedules(ctx)
+	if err != nil {
+		return err
+	}
+	if settings.Version > 0 { // somebody made some
+		n := written(settings, reflect.TypeFor[client.MailSettingsEdit](), "")
+		if settings.HasPassword {
+			holds(n, "password")
+		}
+		put(root, "mail_settings", n)
+	}
+	own := slices.DeleteFunc(templates.Templates, func(t client.MailTemplate) bool { return t.BuiltIn })
+	put(root, "mail_templates", list(own, func(t client.MailTemplate) *yaml.Node {
+		n := object()
+		put(n, "event", scalar(t.Event))
+		if t.Profile != "" {
+			put(n, "profile", scalar(t.Profile))
+		}
+		for _, part := range []struct{ name, text string }{{"subject", t.Subject}, {"text", t.Text}, {"html", t.HTML}} {
+			put(n, part.name, scalar(part.text)) // also an empty one: the built-in HTML would come back
 		}
 		return n
 	}))
-	return text(root)
+	put(root, "webhooks", list(webhooks, func(w client.Webhook) *yaml.Node {
+		return holds(written(w, reflect.TypeFor[client.WebhookEdit](), "webhook"), "secret")
+	}))
+	put(root, "report_schedules", list(schedules, func(s client.ReportSchedule) *yaml.Node {
+		return written(s, reflect.TypeFor[client.ReportScheduleEdit](), "schedule")
+	}))
+	return nil
 }
 
 func text(root *yaml.Node) ([]byte, error) {
@@ -106,15 +210,18 @@ func scalar(v any) *yaml.Node {
 	return n
 }
 
+// emptyLists are lists whose default is not empty: an empty one is said.
+var emptyLists = []string{"expiry_days", "disabled_by"}
+
 // written is a document of the API as a configuration has it: its name, if it has one, and the members that an edit of that
 // type may set. Texts and lists that are empty are left out where an edit leaves them empty.
 func written(document any, edit reflect.Type, name string) *yaml.Node {
 	n := object()
 	v := reflect.ValueOf(document)
-	byName := map[string]reflect.Value{}
-	for i := range v.NumField() {
-		called, _ := nameOf(v.Type().Field(i))
-		byName[called] = v.Field(i)
+	byName, optional := map[string]reflect.Value{}, map[string]bool{}
+	for _, field := range reflect.VisibleFields(v.Type()) {
+		called, _ := nameOf(field)
+		byName[called], optional[called] = v.FieldByIndex(field.Index), strings.HasSuffix(field.Tag.Get("json"), ",omitempty")
 	}
 	if name != "" {
 		put(n, name, scalar(byName[name].String()))
@@ -123,11 +230,15 @@ func written(document any, edit reflect.Type, name string) *yaml.Node {
 		called, isTime := nameOf(edit.Field(i))
 		value, ok := byName[called]
 		switch {
-		case !ok || called == "":
+		case !ok || called == "" || optional[called] && value.IsZero():
 		case isTime:
 			put(n, called, scalar(Life(value.Int())))
+		case value.Kind() == reflect.Slice && value.Len() == 0 && slices.Contains(emptyLists, called):
+			n.Content = append(n.Content, scalar(called), elements(value))
 		case value.Kind() == reflect.Slice:
 			put(n, called, elements(value))
+		case value.Kind() == reflect.Map:
+			put(n, called, scalar(value.Interface()))
 		case value.Kind() == reflect.String && value.Len() == 0:
 		default:
 			put(n, called, scalar(value.Interface()))

@@ -3,6 +3,7 @@ package configuration
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -15,7 +16,8 @@ import (
 func (f *File) sections(file string, root *yaml.Node) error {
 	sections := map[string]func(string, *yaml.Node) error{
 		"policies": f.policies, "settings": f.settings, "devices": f.devices, "domains": f.domains, "profiles": f.profiles,
-		"radius_clients": f.radiusClients,
+		"radius_clients": f.radiusClients, "groups": f.groups, "agents": f.agents, "directories": f.directories, "mail_settings": f.mailSettings,
+		"mail_templates": f.mailTemplates, "webhooks": f.webhooks, "report_schedules": f.reportSchedules,
 	}
 	return members(file, root, "a configuration", func(name string, at place, value *yaml.Node) error {
 		read := sections[name]
@@ -102,71 +104,199 @@ func once[T any](f *File, at place, n *yaml.Node, member string, into **T) error
 	return nil
 }
 
-func (f *File) profiles(file string, n *yaml.Node) error {
-	return items(file, n, "profiles", func(at place, item *yaml.Node) error {
-		member := fmt.Sprintf("profiles/%d", len(f.Profiles))
-		name, rest, err := f.named(at, item, "profiles", "profile")
-		if err != nil {
+func (f *File) mailSettings(file string, n *yaml.Node) error {
+	password, rest, err := reference(file, n, "password", true)
+	if err != nil {
+		return err
+	}
+	if rest, err = textFile(file, rest, "ca"); err != nil {
+		return err
+	}
+	if err := once(f, place{file, n.Line}, rest, "mail_settings", &f.MailSettings); err != nil || password == nil {
+		return err
+	}
+	if f.MailSettings == nil {
+		f.MailSettings = new(client.MailSettingsEdit)
+	}
+	f.MailSettings.Password = password
+	return nil
+}
+
+// A listed is one object of a list, with what was taken off it.
+type listed struct {
+	name  string
+	taken map[string]string // members that are no part of the edit
+	set   *yaml.Node        // those that are
+	at    place
+	where string // pointer of the edit in the configuration
+}
+
+// objects reads a list of objects, each with a name in a member of its own, and with members that an edit does not have.
+func (f *File) objects(file string, n *yaml.Node, kind, member string, beside []string, add func(listed) error) error {
+	count := 0
+	return items(file, n, kind, func(at place, item *yaml.Node) error {
+		o := listed{taken: map[string]string{}, at: at}
+		var err error
+		if o.name, o.set, err = f.named(at, item, kind, member); err != nil {
 			return err
 		}
-		p := client.ConfiguredProfile{Profile: name}
-		if len(rest.Content) > 0 {
-			p.Set = new(client.ProfileEdit)
-			err = f.decode(file, rest, p.Set, pointer(member, "set"))
+		for _, name := range beside {
+			if o.taken[name], _, o.set, err = take(file, o.set, name); err != nil {
+				return err
+			}
 		}
-		f.places[pointer(member, "profile")] = at
-		f.Profiles = append(f.Profiles, p)
+		in := fmt.Sprintf("%s/%d", kind, count)
+		count++
+		o.where = pointer(in, "set")
+		f.places[pointer(in, member)] = at
+		return add(o)
+	})
+}
+
+// edit reads the members of an object that an edit has; nil if there are none.
+func edit[T any](f *File, o listed) (*T, error) {
+	if len(o.set.Content) == 0 {
+		return nil, nil
+	}
+	e := new(T)
+	return e, f.decode(o.at.file, o.set, e, o.where)
+}
+
+func (f *File) profiles(file string, n *yaml.Node) error {
+	return f.objects(file, n, "profiles", "profile", nil, func(o listed) error {
+		set, err := edit[client.ProfileEdit](f, o)
+		f.Profiles = append(f.Profiles, client.ConfiguredProfile{Profile: o.name, Set: set})
 		return err
 	})
 }
 
 func (f *File) domains(file string, n *yaml.Node) error {
-	return items(file, n, "domains", func(at place, item *yaml.Node) error {
-		member := fmt.Sprintf("domains/%d", len(f.Domains))
-		name, rest, err := f.named(at, item, "domains", "domain")
-		if err != nil {
-			return err
-		}
-		d := client.ConfiguredDomain{Domain: name}
-		if len(rest.Content) > 0 {
-			d.Set = new(client.DomainEdit)
-			err = f.decode(file, rest, d.Set, pointer(member, "set"))
-		}
-		f.places[pointer(member, "domain")] = at
-		f.Domains = append(f.Domains, d)
+	return f.objects(file, n, "domains", "domain", nil, func(o listed) error {
+		set, err := edit[client.DomainEdit](f, o)
+		f.Domains = append(f.Domains, client.ConfiguredDomain{Domain: o.name, Set: set})
+		return err
+	})
+}
+
+func (f *File) groups(file string, n *yaml.Node) error {
+	return f.objects(file, n, "groups", "group", []string{"domain"}, func(o listed) error {
+		set, err := edit[client.GroupEdit](f, o)
+		f.Groups = append(f.Groups, client.ConfiguredGroup{Group: o.name, Domain: o.taken["domain"], Set: set})
+		return err
+	})
+}
+
+func (f *File) agents(file string, n *yaml.Node) error {
+	return f.objects(file, n, "agents", "agent", []string{"domain"}, func(o listed) error {
+		set, err := edit[client.AgentEdit](f, o)
+		f.Agents = append(f.Agents, client.ConfiguredAgent{Agent: o.name, Domain: o.taken["domain"], Set: set})
 		return err
 	})
 }
 
 func (f *File) radiusClients(file string, n *yaml.Node) error {
-	return items(file, n, "radius_clients", func(at place, item *yaml.Node) error {
-		member := fmt.Sprintf("radius_clients/%d", len(f.RADIUSClients))
-		name, rest, err := f.named(at, item, "radius_clients", "radius_client")
+	return f.objects(file, n, "radius_clients", "radius_client", []string{"domain"}, func(o listed) error {
+		secret, err := o.secret(file, "secret", false)
 		if err != nil {
 			return err
 		}
-		secret, rest, err := f.secretFile(file, rest)
-		if err != nil {
-			return err
-		}
-		domain, _, rest, err := take(file, rest, "domain")
-		if err != nil {
-			return err
-		}
-		c := client.ConfiguredRADIUSClient{RADIUSClient: name, Domain: domain}
-		if len(rest.Content) > 0 || secret != nil {
-			c.Set = new(client.RADIUSClientEdit)
-		}
-		if len(rest.Content) > 0 {
-			err = f.decode(file, rest, c.Set, pointer(member, "set"))
-		}
+		set, err := edit[client.RADIUSClientEdit](f, o)
 		if secret != nil {
-			c.Set.Secret = secret
+			set = orNew(set)
+			set.Secret = secret
 		}
-		f.places[pointer(member, "radius_client")] = at
-		f.RADIUSClients = append(f.RADIUSClients, c)
+		f.RADIUSClients = append(f.RADIUSClients, client.ConfiguredRADIUSClient{RADIUSClient: o.name, Domain: o.taken["domain"], Set: set})
 		return err
 	})
+}
+
+func (f *File) directories(file string, n *yaml.Node) error {
+	return f.objects(file, n, "directories", "directory", []string{"kind", "domain"}, func(o listed) error {
+		password, err := o.secret(file, "password", false)
+		if err != nil {
+			return err
+		}
+		if o.set, err = textFile(file, o.set, "ca"); err != nil {
+			return err
+		}
+		set, err := edit[client.DirectoryEdit](f, o)
+		if password != nil {
+			set = orNew(set)
+			set.Password = password
+		}
+		f.Directories = append(f.Directories, client.ConfiguredDirectory{Directory: o.name, Kind: o.taken["kind"], Domain: o.taken["domain"], Set: set})
+		return err
+	})
+}
+
+// mailTemplates are known by event and profile.
+func (f *File) mailTemplates(file string, n *yaml.Node) error {
+	return items(file, n, "mail_templates", func(at place, item *yaml.Node) error {
+		event, _, rest, err := take(file, item, "event")
+		if err != nil {
+			return err
+		}
+		profile, _, rest, err := take(file, rest, "profile")
+		if err != nil {
+			return err
+		}
+		if event == "" {
+			return at.refuse("this takes a name: event")
+		}
+		name := event
+		if profile != "" {
+			name += " for " + profile
+		}
+		if before, twice := f.places[pointer("mail_templates", name)]; twice {
+			return at.refuse("the template of %s is in %v already", name, before)
+		}
+		f.places[pointer("mail_templates", name)] = at
+		for _, member := range []string{"text", "html"} {
+			if rest, err = textFile(file, rest, member); err != nil {
+				return err
+			}
+		}
+		in := fmt.Sprintf("mail_templates/%d", len(f.MailTemplates))
+		f.places[pointer(in, "event")], f.places[pointer(in, "profile")] = at, at
+		set, err := edit[client.MailTemplateEdit](f, listed{set: rest, at: at, where: pointer(in, "set")})
+		f.MailTemplates = append(f.MailTemplates, client.ConfiguredMailTemplate{Event: event, Profile: profile, Set: set})
+		return err
+	})
+}
+
+func (f *File) webhooks(file string, n *yaml.Node) error {
+	return f.objects(file, n, "webhooks", "webhook", nil, func(o listed) error {
+		secret, err := o.secret(file, "secret", false)
+		if err != nil {
+			return err
+		}
+		if o.set, err = textFile(file, o.set, "ca"); err != nil {
+			return err
+		}
+		set, err := edit[client.WebhookEdit](f, o)
+		if secret != nil {
+			set = orNew(set)
+			set.Secret = secret
+		}
+		f.Webhooks = append(f.Webhooks, client.ConfiguredWebhook{Webhook: o.name, Set: set})
+		return err
+	})
+}
+
+func (f *File) reportSchedules(file string, n *yaml.Node) error {
+	return f.objects(file, n, "report_schedules", "schedule", nil, func(o listed) error {
+		set, err := edit[client.ReportScheduleEdit](f, o)
+		f.ReportSchedules = append(f.ReportSchedules, client.ConfiguredReportSchedule{Schedule: o.name, Set: set})
+		return err
+	})
+}
+
+// orNew is what is given, or else a new one.
+func orNew[T any](given *T) *T {
+	if given == nil {
+		return new(T)
+	}
+	return given
 }
 
 // named takes the name off an object and notes where it is.
@@ -203,21 +333,65 @@ func take(file string, n *yaml.Node, member string) (text string, at place, rest
 	return text, at, &left, err
 }
 
-// secretFile reads the secret that a RADIUS client's secret_file names. One newline at its end is dropped.
-func (f *File) secretFile(file string, n *yaml.Node) (*client.Secret, *yaml.Node, error) {
-	name, at, rest, err := take(file, n, "secret_file")
-	if err != nil || name == "" {
+// secret takes the reference to a secret off an object; nil if there is none.
+func (o *listed) secret(file, member string, mayBeEmpty bool) (secret *client.Secret, err error) {
+	secret, o.set, err = reference(file, o.set, member, mayBeEmpty)
+	return secret, err
+}
+
+// reference takes what names a secret off an object, and reads it: a file (secret_file), of which one newline at the end is dropped, or a
+// variable of the environment (secret_env). nil if neither is there.
+func reference(file string, n *yaml.Node, member string, mayBeEmpty bool) (*client.Secret, *yaml.Node, error) {
+	if n.Kind != yaml.MappingNode { // is refused where it is read
+		return nil, n, nil
+	}
+	name, at, rest, err := take(file, n, member+"_file")
+	if err != nil {
+		return nil, nil, err
+	}
+	variable, where, rest, err := take(file, rest, member+"_env")
+	if err != nil || name == "" && variable == "" {
 		return nil, rest, err
+	}
+	var text string
+	switch {
+	case name != "" && variable != "":
+		return nil, nil, where.refuse("%s_file and %s_env are two places of one secret: name one", member, member)
+	case variable != "":
+		at, name = where, variable
+		var set bool
+		if text, set = os.LookupEnv(variable); !set {
+			return nil, nil, at.refuse("the variable %s is not set", variable)
+		}
+	default:
+		content, err := beside(file, name)
+		if err != nil {
+			return nil, nil, at.refuse("the file of the %s cannot be read: %v", member, err)
+		}
+		text = strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
+	}
+	if text == "" && !mayBeEmpty {
+		return nil, nil, at.refuse("%s is empty", name)
+	}
+	secret := client.Secret(text)
+	return &secret, rest, nil
+}
+
+// textFile puts the text of a file that a member names (text_file) where the text itself may stand (text).
+func textFile(file string, n *yaml.Node, member string) (*yaml.Node, error) {
+	if n.Kind != yaml.MappingNode {
+		return n, nil
+	}
+	name, at, rest, err := take(file, n, member+"_file")
+	if err != nil || name == "" {
+		return rest, err
 	}
 	text, err := beside(file, name)
 	if err != nil {
-		return nil, nil, at.refuse("the file of the secret cannot be read: %v", err)
+		return nil, at.refuse("the file of the %s cannot be read: %v", member, err)
 	}
-	secret := client.Secret(strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"))
-	if secret == "" {
-		return nil, nil, at.refuse("%s is empty", name)
-	}
-	return &secret, rest, nil
+	rest.Content = append(rest.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: member, Line: at.line}, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: string(text), Line: at.line})
+	return rest, nil
 }
 
 // beside reads a file that a configuration file names, relative to its own folder.

@@ -12,6 +12,7 @@ package directory
 
 import (
 	"context"
+	"crypto/subtle"
 	"crypto/x509"
 	"net/url"
 	"regexp"
@@ -304,6 +305,25 @@ func (r *Registry) seal(d *Directory, password string) (err error) {
 		d.Password, err = r.Keys.Seal([]byte(password), seed.OfDirectory(d.Name))
 	}
 	return err
+}
+
+// HasPassword tells whether a password is the one that a directory is read with; "" is none.
+func (r *Registry) HasPassword(ctx context.Context, d Directory, password string) (bool, error) {
+	if d.Password.KeyID == 0 {
+		return password == "", nil
+	}
+	has, err := r.Keys.Open(ctx, d.Password, seedOf(d))
+	if err != nil {
+		return false, err
+	}
+	defer clear(has)
+	return subtle.ConstantTimeCompare(has, []byte(password)) == 1, nil
+}
+
+// Brought is how many users a directory has brought.
+func (r *Registry) Brought(ctx context.Context, name string) (int, error) {
+	people, err := r.Store.People(ctx, name)
+	return len(people), err
 }
 
 // Get returns a directory.

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"crypto/subtle"
 	"crypto/x509"
 	"errors"
 	"net"
@@ -65,6 +66,13 @@ const passwordName = "mail-password"
 
 var hostForm = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z.-]{0,251}[0-9A-Za-z])?$`)
 
+// Completed are the settings with the defaults of what is not said; [fault.Invalid] if they cannot be.
+func (s Settings) Completed() (Settings, error) {
+	s.ExpiryDays = slices.Clone(s.ExpiryDays)
+	err := s.complete()
+	return s, err
+}
+
 // complete fills in what follows from the rest, and checks.
 func (s *Settings) complete() error {
 	if s.Port == 0 {
@@ -121,6 +129,19 @@ func (o *Outbox) Settings(ctx context.Context) (Settings, error) {
 		return Defaults(), nil
 	}
 	return s, err
+}
+
+// HasPassword tells whether a password is the one that settings log in with; "" is none.
+func (o *Outbox) HasPassword(ctx context.Context, s Settings, password string) (bool, error) {
+	if !s.Password {
+		return password == "", nil
+	}
+	has, err := o.Keys.Secret(ctx, passwordName, func() ([]byte, error) { return nil, errors.New("the password of the mail server is gone") })
+	if err != nil {
+		return false, err
+	}
+	defer clear(has)
+	return subtle.ConstantTimeCompare(has, []byte(password)) == 1, nil
 }
 
 // EditSettings runs change on the settings and saves them, in one transaction. A password that is not nil replaces the one there was; "" is

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"crypto/subtle"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -98,6 +99,21 @@ func (r *Registry) seal(name, secret string) (seed.Sealed, error) {
 	}
 	defer clear(k)
 	return r.Keys.Seal(k, seed.OfWebhook(name))
+}
+
+// HasSecret tells whether a secret, as [Registry.Add] takes it, is the one that a webhook's calls are signed with.
+func (r *Registry) HasSecret(ctx context.Context, w Webhook, secret string) (bool, error) {
+	given, err := key(secret)
+	if err != nil {
+		return false, err
+	}
+	defer clear(given)
+	has, err := r.Keys.Open(ctx, w.Secret, seed.OfWebhook(w.Name))
+	if err != nil {
+		return false, err
+	}
+	defer clear(has)
+	return subtle.ConstantTimeCompare(has, given) == 1, nil
 }
 
 // Get returns a webhook; [fault.NotFound].

@@ -85,6 +85,12 @@ const (
 
 var nameForm = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
 
+// Completed is the webhook with the defaults of what is not said; [fault.Invalid] if it cannot be.
+func (w Webhook) Completed() (Webhook, error) {
+	err := w.complete()
+	return w, err
+}
+
 // complete fills in what is not said and checks the rest.
 func (w *Webhook) complete() error {
 	if w.GiveUp == 0 {
