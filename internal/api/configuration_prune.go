@@ -219,7 +219,7 @@ func (c *configuring) pruneAgents(ctx context.Context) error {
 	return c.prune(kindAgents, some)
 }
 
-// pruneGroups keeps those with members.
+// pruneGroups keeps those with members, and those that agents or RADIUS clients are limited to.
 func (c *configuring) pruneGroups(ctx context.Context) error {
 	if !slices.Contains(c.in.Prune, kindGroups) {
 		return nil
@@ -228,7 +228,29 @@ func (c *configuring) pruneGroups(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	limited := map[string]bool{}
+	agents, err := c.Agents.List(ctx)
+	if err != nil {
+		return err
+	}
+	clients, err := c.RADIUS.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range agents {
+		mark(limited, a.Restriction.Groups)
+	}
+	for _, r := range clients {
+		mark(limited, r.Restriction.Groups)
+	}
 	return c.prune(kindGroups, mapped(all, func(g user.Group) found {
-		return found{name: g.Name, shown: groupOf(g), inUse: g.Members > 0, delete: func() error { return c.Groups.Delete(ctx, g.Name) }}
+		return found{name: g.Name, shown: groupOf(g), inUse: g.Members > 0 || limited[g.Name], delete: func() error { return c.Groups.Delete(ctx, g.Name) }}
 	}))
+}
+
+// mark puts names into a set.
+func mark(set map[string]bool, names []string) {
+	for _, name := range names {
+		set[name] = true
+	}
 }

@@ -246,12 +246,14 @@ func prunedNotices(t *testing.T, h *house) {
 	try(c.ChangeMembers(ctx, "sales", client.MemberChange{Add: []string{"alice"}}))(t)
 	try(c.AddAgent(ctx, client.NewAgent{Agent: "used"}))(t)
 	try(c.AddAgentCredential(ctx, "used", client.NewAgentCredential{}))(t)
+	try(c.AddGroup(ctx, client.NewGroup{Group: "allowed"}))(t)
+	try(c.EditAgent(ctx, "used", 0, client.AgentEdit{AllowedGroups: &[]string{"allowed"}}))(t)
 	try(c.Configure(ctx, client.Configuration{ReportSchedules: []client.ConfiguredReportSchedule{{Schedule: "mondays", Set: &client.ReportScheduleEdit{Webhook: new("hears")}}}}))(t)
 	conf := client.Configuration{Prune: []string{"groups", "agents", "directories", "mail_templates", "webhooks"}, Webhooks: []client.ConfiguredWebhook{}}
 	got := changing(try(c.Configure(ctx, conf))(t))
 	want := []string{
 		"keep webhooks hears", "delete webhooks off", "delete mail_templates expiry", "delete mail_templates expiry for desk", "delete directories ldap",
-		"keep agents used", "delete agents VPN1", "delete groups plain", "keep groups sales",
+		"keep agents used", "delete agents VPN1", "delete groups plain", "keep groups sales", "keep groups allowed",
 	}
 	slices.Sort(got)
 	slices.Sort(want)
