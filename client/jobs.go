@@ -90,21 +90,29 @@ type Selection struct {
 	Enabled       *bool    `json:"enabled,omitempty"`
 }
 
+// A DeviceOf says which device a token goes to, or all that a selection takes of a user's tokens.
+type DeviceOf struct {
+	Serial   string `json:"serial,omitempty"`  // one of both
+	UserID   string `json:"user_id,omitempty"` // one of both
+	DeviceID string `json:"device_id"`         // as the app shows it; "" for the one that is known
+}
+
 // A BulkDistribution says which tokens one job delivers, and how. What is not there is as the profile says.
 type BulkDistribution struct {
-	Selection           Selection `json:"selection"`
-	Name                string    `json:"name,omitempty"` // of the job; that of the profile and the time if it has none
-	Profile             string    `json:"profile"`
-	Password            Secret    `json:"password,omitempty"`             // of every file or string
-	IndividualPasswords bool      `json:"individual_passwords,omitempty"` // makes one for each, for a list of its own
-	Protection          string    `json:"protection,omitempty"`
-	Nickname            string    `json:"nickname,omitempty"`
-	SwitchOver          string    `json:"switch_over,omitempty"`
-	GraceSeconds        *int64    `json:"grace_seconds,omitempty"`
-	Rate                int       `json:"rate,omitempty"`    // tokens a second at most
-	DryRun              bool      `json:"dry_run,omitempty"` // says what would happen to each token, and changes nothing
-	Mail                bool      `json:"mail,omitempty"`    // to the address of each user
-	SecretBy            string    `json:"secret_by,omitempty"`
+	Selection           Selection  `json:"selection"`
+	Devices             []DeviceOf `json:"devices,omitempty"` // the list of the selection, with the device IDs that the deliveries are bound to
+	Name                string     `json:"name,omitempty"`    // of the job; that of the profile and the time if it has none
+	Profile             string     `json:"profile"`
+	Password            Secret     `json:"password,omitempty"`             // of every file or string
+	IndividualPasswords bool       `json:"individual_passwords,omitempty"` // makes one for each, for a list of its own
+	Protection          string     `json:"protection,omitempty"`
+	Nickname            string     `json:"nickname,omitempty"`
+	SwitchOver          string     `json:"switch_over,omitempty"`
+	GraceSeconds        *int64     `json:"grace_seconds,omitempty"`
+	Rate                int        `json:"rate,omitempty"`    // tokens a second at most
+	DryRun              bool       `json:"dry_run,omitempty"` // says what would happen to each token, and changes nothing
+	Mail                bool       `json:"mail,omitempty"`    // to the address of each user
+	SecretBy            string     `json:"secret_by,omitempty"`
 }
 
 // A BulkRedistribution says which tokens one job delivers again, how and why.

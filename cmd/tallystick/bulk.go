@@ -30,7 +30,7 @@ type bulkFlags struct {
 
 func (f *bulkFlags) on(cmd *cobra.Command) {
 	s := cmd.Flags()
-	s.StringVar(&f.selection, "select", "", "many tokens in place of SERIAL, as a job; the "+filters)
+	s.StringVar(&f.selection, "select", "", "many tokens in place of SERIAL, as a job; the "+filters+", or devices:FILE.csv")
 	s.StringVar(&f.name, "job-name", "", "`name` of the job (default the profile and the time)")
 	s.IntVar(&f.rate, "rate", 0, "tokens a second at most (default no limit)")
 	s.BoolVar(&f.individual, "individual-passwords", false, "make a random password for each token, for a list of its own")
@@ -56,7 +56,7 @@ func (f *bulkFlags) oneOrMany(cmd *cobra.Command, args []string) error {
 func (p *program) bulk(cmd *cobra.Command, f *deliveryFlags, m *bulkFlags) (client.BulkDistribution, error) {
 	b := client.BulkDistribution{Name: m.name, IndividualPasswords: m.individual, Rate: m.rate, DryRun: m.dryRun}
 	if f.qr != "" || f.d.DeviceID != "" {
-		return b, cli.Usagef("--qr and --device-id are for one token")
+		return b, cli.Usagef("--qr and --device-id are for one token; --select devices:FILE.csv has a device ID for each of many")
 	}
 	if out := f.out; strings.EqualFold(filepath.Ext(out), ".sdtid") || out == "-" {
 		return b, cli.Usagef("--out names a folder where many tokens are delivered")
@@ -72,7 +72,12 @@ func (p *program) bulk(cmd *cobra.Command, f *deliveryFlags, m *bulkFlags) (clie
 	if b.IndividualPasswords && b.Password != "" {
 		return b, cli.Usagef("give one password for all or --individual-passwords, not both")
 	}
-	if b.Selection, err = p.selection(m.selection); err == nil && out != "" && !m.dryRun {
+	if file, is := strings.CutPrefix(m.selection, "devices:"); is {
+		b.Devices, err = p.readDevices(file)
+	} else {
+		b.Selection, err = p.selection(m.selection)
+	}
+	if err == nil && out != "" && !m.dryRun {
 		err = canWrite(out)
 	}
 	return b, err

@@ -37,6 +37,10 @@ func (a *API) deliverMany(ctx context.Context, in client.BulkDistribution, reaso
 		assigned, hardware := true, false
 		s.Filter.Assigned, s.Filter.Hardware, s.Filter.Issued = &assigned, &hardware, reason != ""
 	}
+	devices, err := deviceList(&s, in.Devices)
+	if err != nil {
+		return answer{}, err
+	}
 	order, err := a.Distributor.Order(ctx, distribution.Bulk{
 		Profile: in.Profile, Protection: profile.Protection(in.Protection), Password: string(in.Password), Individual: in.IndividualPasswords,
 		Nickname: in.Nickname, SwitchOver: profile.SwitchOver(in.SwitchOver), Grace: graceOf(in.GraceSeconds), Reason: reason, Note: note, Mail: in.Mail, SecretBy: in.SecretBy,
@@ -48,7 +52,7 @@ func (a *API) deliverMany(ctx context.Context, in client.BulkDistribution, reaso
 	if in.Name != "" {
 		order.Name = in.Name
 	}
-	order.DryRun, order.Rate, order.Items = in.DryRun, in.Rate, a.selected(ctx, s)
+	order.DryRun, order.Rate, order.Items = in.DryRun, in.Rate, a.bound(ctx, s, devices)
 	return a.startedJob(a.Jobs.Start(ctx, order))
 }
 

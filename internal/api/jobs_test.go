@@ -182,6 +182,36 @@ func bulkRoutes(t *testing.T, h *house) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	try(c.AddProfile(ctx, client.NewProfile{Profile: "bulk bound", DeviceType: "android", DeliveryMethod: "ctf", Binding: "device_id", PINType: "none"}))(t)
+	bound := client.BulkDistribution{Profile: "bulk bound", Devices: []client.DeviceOf{{UserID: "bulk-1", DeviceID: "d82c467c56fb2058edf8add6"}}, DryRun: true}
+	dryRun := try(c.DistributeMany(ctx, bound))(t)
+	h.pass(time.Second)
+	bound.Devices = []client.DeviceOf{{Serial: tok.Serial, DeviceID: "?"}}
+	wrong := try(c.DistributeMany(ctx, bound))(t)
+	must(t, h.Jobs.RunAll(ctx))
+	for id, code := range map[string]string{dryRun.Job: "", wrong.Job: "DEVICE_ID_INVALID"} {
+		if items := try(c.JobItems(ctx, id, client.JobItemFilter{}))(t).Items; len(items) != 1 || items[0].Key != tok.Serial || items[0].Code != code {
+			t.Errorf("with the list of devices: %+v, want %q", items, code)
+		}
+	}
+	h.pass(time.Second)
+	for name, change := range map[string]func(*client.BulkDistribution){
+		"two lists": func(d *client.BulkDistribution) { d.Selection.Serials = []string{tok.Serial} },
+		"nobody's":  func(d *client.BulkDistribution) { d.Devices = []client.DeviceOf{{DeviceID: "x"}} },
+		"both": func(d *client.BulkDistribution) {
+			d.Devices = []client.DeviceOf{{Serial: tok.Serial, UserID: "bulk-1"}}
+		},
+		"mixed": func(d *client.BulkDistribution) {
+			d.Devices = []client.DeviceOf{{Serial: tok.Serial}, {UserID: "bulk-1"}}
+		},
+		"contradicted": func(d *client.BulkDistribution) { d.Devices = append(d.Devices, client.DeviceOf{Serial: tok.Serial}) },
+	} {
+		d := bound
+		change(&d)
+		if _, err := c.DistributeMany(ctx, d); err == nil || err.(*client.Error).Code != "INVALID" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	order.Name, order.Selection, order.DryRun = "", client.Selection{Users: []string{"bulk-1"}}, true
 	again := client.BulkRedistribution{BulkDistribution: order, Reason: "NEW_DEVICE"}
 	dry := try(c.RedistributeMany(ctx, again))(t)

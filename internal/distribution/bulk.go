@@ -35,8 +35,9 @@ type Bulk struct {
 	Grace      time.Duration      `json:"grace"`            // below 0 for the profile's
 	Reason     Reason             `json:"reason,omitempty"` // of a redistribution
 	Note       string             `json:"note,omitempty"`
-	Mail       bool               `json:"mail,omitempty"`      // to the address of each user
-	SecretBy   string             `json:"secret_by,omitempty"` // how passwords and activation codes go then: by hand, or by mail in messages of their own
+	SameDevice bool               `json:"same_device,omitempty"` // device IDs that are known hold, whatever the reason
+	Mail       bool               `json:"mail,omitempty"`        // to the address of each user
+	SecretBy   string             `json:"secret_by,omitempty"`   // how passwords and activation codes go then: by hand, or by mail in messages of their own
 }
 
 // bulkChunk is how many tokens one transaction delivers: the database is held for some hundredths of a second.
@@ -52,7 +53,7 @@ func (d *Distributor) Workers() []job.Worker {
 }
 
 // Order is the order of a job that delivers tokens; it refuses at once what would be refused for every one of them. The job is a
-// redistribution if it has a reason. Its items are still to be given: serials.
+// redistribution if it has a reason. Its items are still to be given: serials, with the device ID as the input of those that have one.
 func (d *Distributor) Order(ctx context.Context, b Bulk) (job.Order, error) {
 	p, err := d.Store.ReadProfile(ctx, b.Profile)
 	if err != nil {
@@ -100,6 +101,7 @@ func (d *Distributor) deliverChunk(ctx context.Context, c job.Chunk) ([]job.Outc
 		requests[i] = Request{
 			Serial: item.Key, Profile: b.Profile, Password: b.Password, Protection: b.Protection, Nickname: b.Nickname,
 			SwitchOver: b.SwitchOver, Grace: b.Grace, individual: b.Individual, mailed: b.Mail,
+			DeviceID: string(item.Input), sameDevice: b.SameDevice,
 		}
 	}
 	if changed, err := d.changed(ctx, b); err != nil {

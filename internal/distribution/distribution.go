@@ -49,13 +49,14 @@ type Request struct {
 	Profile    string
 	Password   string             // of a file or string; "" for none
 	Protection profile.Protection // "" for the profile's
-	DeviceID   string             // binds the delivery to one device; "" for the profile's binding
+	DeviceID   string             // binds the delivery to one device; "" for the profile's binding, and where that wants an ID the one that is known
 	Nickname   string             // name of the token in the app; files only
 	SwitchOver profile.SwitchOver // "" for the profile's
 	Grace      time.Duration      // of the old seed, for a switch-over on activation; below 0 for the profile's
 
 	individual bool // a password is made for it
 	mailed     bool // it goes to the user's address
+	sameDevice bool // the device ID that is known holds, whatever the reason
 }
 
 // A Delivery is what is handed to the user, who needs nothing else but the
@@ -224,7 +225,7 @@ func (d *Distributor) issue(ctx context.Context, r Request, reason Reason, note 
 }
 
 // load settles who and what the delivery is about.
-func (i *issue) load() error {
+func (i *issue) load(of holdings) error {
 	if i.token.Hardware {
 		return fault.New(fault.NotSoftware, "token %s is a hardware token, with its seed inside: hand it over as it is", i.Serial)
 	}
@@ -235,7 +236,7 @@ func (i *issue) load() error {
 	if i.reason == "" && i.again() {
 		i.reason, i.note = Other, "distributed again"
 	}
-	return i.check()
+	return i.check(of)
 }
 
 // again tells whether the token was delivered before. An activation code that nobody used delivered nothing.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -118,6 +119,10 @@ func (d *Distributor) begin(ctx context.Context, r run, requests []Request) ([]*
 	if err != nil {
 		return nil, nil, err
 	}
+	of, err := d.held(ctx, r, requests, slices.Compact(slices.Sorted(slices.Values(holders))))
+	if err != nil {
+		return nil, nil, err
+	}
 	issues, made := make([]*issue, len(requests)), make([]Made, len(requests))
 	for n, q := range requests {
 		t, known := tokens[q.Serial]
@@ -127,8 +132,11 @@ func (d *Distributor) begin(ctx context.Context, r run, requests []Request) ([]*
 		}
 		delete(tokens, q.Serial) // once
 		i := &issue{Request: q, run: r, token: t, user: users[t.UserID]}
-		if made[n].Err = i.load(); made[n].Err == nil && q.mailed {
+		if made[n].Err = i.load(of); made[n].Err == nil && q.mailed {
 			made[n].Err = d.Post.Reaches(i.user)
+		}
+		if made[n].Err == nil {
+			made[n].Err = i.room(of)
 		}
 		if made[n].Err == nil {
 			issues[n] = i

@@ -18,7 +18,7 @@ const minPassword = 8
 
 // check holds the request against token, user, profile and device (section 7.2) and settles
 // what the delivery is locked with and bound to.
-func (i *issue) check() error {
+func (i *issue) check(of holdings) error {
 	if i.token.ExpiredAt(i.now) {
 		return fault.New(fault.Expired, "token %s expired on %s: extend it first, or assign another", i.Serial, i.token.EffectiveExpiry.Format(time.DateOnly))
 	}
@@ -26,7 +26,7 @@ func (i *issue) check() error {
 		return fault.New(fault.IssueLimit, "token %s was issued %d times, and the limit is %d: reset its count, or give the user another token", i.Serial, i.token.IssuesCounted(), limit)
 	}
 	if i.house.NoPINs && !slices.Contains(i.device.PINTypes, device.NoPIN) {
-		return fault.New(fault.ProfileNotAllowed, "tokens of this deployment take no PIN, and those of device type %s must: take a profile of another device type", i.device.Name)
+		return fault.New(fault.ProfileMismatch, "tokens of this deployment take no PIN, and those of device type %s must: take a profile of another device type", i.device.Name)
 	}
 	if i.SwitchOver != "" && i.SwitchOver != profile.Immediate && i.SwitchOver != profile.OnActivation {
 		return fault.New(fault.Invalid, "the switch-over is %s or %s", profile.Immediate, profile.OnActivation)
@@ -35,6 +35,9 @@ func (i *issue) check() error {
 		return fault.New(fault.Invalid, "the grace of an old seed is at most 30 days, not %s", i.Grace)
 	}
 	if err := i.checkNickname(); err != nil {
+		return err
+	}
+	if err := i.recall(of); err != nil {
 		return err
 	}
 	if err := i.bind(); err != nil {
@@ -57,9 +60,6 @@ func printable(s string) bool {
 // bind settles the device that the delivery is for.
 func (i *issue) bind() error {
 	if i.DeviceID == "" {
-		if i.profile.Binding == profile.BindDeviceID {
-			return fault.New(fault.DeviceIDRequired, "profile %s binds tokens to one device: give its ID, as the user's app shows it", i.profile.Name)
-		}
 		class := i.profile.Binding == profile.BindClass || i.profile.Binding == profile.BindAsk
 		if class && i.profile.Method != device.CTKIP {
 			i.binding = i.device.ClassGUID

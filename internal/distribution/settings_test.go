@@ -47,6 +47,19 @@ func TestTheIssueLimit(t *testing.T) {
 }
 
 // Where the deployment uses no PINs, what is delivered takes none, whatever its profile says; what was delivered before stays.
+// A device type whose tokens must take a PIN has none for a deployment without.
+func TestNoPINsOnADeviceThatTakesOne(t *testing.T) {
+	w := newWorld(t)
+	content, err := device.Parse([]byte(`{"device_type": "pins", "version": 1, "digits": [8], "interval_seconds": [60], "pin_types": ["pinpad"], "delivery_methods": ["file"]}`))
+	w.must(err)
+	_, err = w.profiles.AddDevices(w.ctx, content.Definitions, false)
+	w.must(err)
+	w.profile("pins", device.File, func(p *profile.Profile) { p.DeviceType, p.PINType = "pins", device.PINPad })
+	w.settle(func(s *policy.Settings) { s.NoPINs = true })
+	_, err = w.dist.Distribute(w.ctx, distribution.Request{Serial: w.assigned(), Profile: "pins", Grace: -1})
+	w.refused(err, fault.ProfileMismatch)
+}
+
 func TestNoPINs(t *testing.T) {
 	w := newWorld(t)
 	w.profile("pinpad", device.File, func(p *profile.Profile) { p.PINType = device.PINPad })

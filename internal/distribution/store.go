@@ -20,6 +20,10 @@ type Store interface {
 	User(ctx context.Context, id string) (user.User, error)
 	// UsersByID returns those of the users that there are. It locks nothing.
 	UsersByID(ctx context.Context, ids []string) (map[string]user.User, error)
+	// LockUsers returns those of the users that there are, by ID. Within a transaction their rows are locked, in the order of IDs.
+	LockUsers(ctx context.Context, ids []string) (map[string]user.User, error)
+	// Holdings tells of the tokens of users that were delivered, or offered. It locks nothing.
+	Holdings(ctx context.Context, userIDs []string) ([]Holding, error)
 	// ReadProfile returns a profile; fault.ProfileNotFound. It locks nothing.
 	ReadProfile(ctx context.Context, name string) (profile.Profile, error)
 	// LockTokens returns those of the tokens that there are, locked for change, in the order of serials.

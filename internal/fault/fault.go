@@ -133,7 +133,8 @@ const (
 
 // Distribution and redistribution.
 const (
-	NotSoftware         Code = "NOT_SOFTWARE" // only software tokens are delivered
+	NotSoftware         Code = "NOT_SOFTWARE"            // only software tokens are delivered
+	ProfileMismatch     Code = "PROFILE_DEVICE_MISMATCH" // the profile is not for the device of the token
 	DeviceIDInvalid     Code = "DEVICE_ID_INVALID"
 	DeviceIDRequired    Code = "DEVICE_ID_REQUIRED"
 	NicknameInvalid     Code = "NICKNAME_INVALID"

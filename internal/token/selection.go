@@ -29,10 +29,24 @@ const (
 	keysAtOnce    = 1000   // of a list that it reads about
 )
 
-// Select goes through the serials of a selection: in the order of its list, else by serial. It reads some at a time, so that it may be
-// large. After an error it ends. [fault.Invalid] if nothing is selected.
+// A Chosen is a token of a selection, and the entry of its list that chose it: a serial or a user ID, "" without a list.
+type Chosen struct{ Serial, Entry string }
+
+// Select goes through the serials of a selection, as Choose does.
 func (r *Registry) Select(ctx context.Context, s Selection) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
+		for c, err := range r.Choose(ctx, s) {
+			if !yield(c.Serial, err) {
+				return
+			}
+		}
+	}
+}
+
+// Choose goes through the tokens of a selection: in the order of its list, else by serial. It reads some at a time, so that it may be
+// large. After an error it ends. [fault.Invalid] if nothing is selected.
+func (r *Registry) Choose(ctx context.Context, s Selection) iter.Seq2[Chosen, error] {
+	return func(yield func(Chosen, error) bool) {
 		var err error
 		switch {
 		case len(s.Serials) > 0 && len(s.UserIDs) > 0:
@@ -47,13 +61,13 @@ func (r *Registry) Select(ctx context.Context, s Selection) iter.Seq2[string, er
 			err = fault.New(fault.Invalid, "nothing is selected: say which tokens, or all of them")
 		}
 		if err != nil {
-			yield("", err)
+			yield(Chosen{}, err)
 		}
 	}
 }
 
 // filtered yields the serials of the tokens that a filter lets pass.
-func (r *Registry) filtered(ctx context.Context, f Filter, yield func(string, error) bool) error {
+func (r *Registry) filtered(ctx context.Context, f Filter, yield func(Chosen, error) bool) error {
 	f.After, f.Limit = "", serialsAtOnce
 	for {
 		some, err := r.Store.TokenSerials(ctx, f)
@@ -61,7 +75,7 @@ func (r *Registry) filtered(ctx context.Context, f Filter, yield func(string, er
 			return err
 		}
 		for _, serial := range some {
-			if !yield(serial, nil) {
+			if !yield(Chosen{Serial: serial}, nil) {
 				return nil
 			}
 		}
@@ -73,7 +87,7 @@ func (r *Registry) filtered(ctx context.Context, f Filter, yield func(string, er
 }
 
 // listed yields serials of a list, each once; those that a filter lets pass, if there is one.
-func (r *Registry) listed(ctx context.Context, s Selection, yield func(string, error) bool) error {
+func (r *Registry) listed(ctx context.Context, s Selection, yield func(Chosen, error) bool) error {
 	seen := make(map[string]bool, len(s.Serials))
 	for some := range slices.Chunk(s.Serials, keysAtOnce) {
 		pass := map[string]bool{}
@@ -93,7 +107,7 @@ func (r *Registry) listed(ctx context.Context, s Selection, yield func(string, e
 				continue
 			}
 			seen[serial] = true
-			if !yield(serial, nil) {
+			if !yield(Chosen{serial, serial}, nil) {
 				return nil
 			}
 		}
@@ -103,7 +117,7 @@ func (r *Registry) listed(ctx context.Context, s Selection, yield func(string, e
 
 // held yields the serials of the tokens of users, user by user. A user who holds none is refused: whoever lists her expects
 // that she gets something.
-func (r *Registry) held(ctx context.Context, s Selection, yield func(string, error) bool) error {
+func (r *Registry) held(ctx context.Context, s Selection, yield func(Chosen, error) bool) error {
 	seen := make(map[string]bool, len(s.UserIDs))
 	for some := range slices.Chunk(s.UserIDs, keysAtOnce) {
 		found, err := r.Store.TokensOf(ctx, some, s.Filter)
@@ -119,7 +133,7 @@ func (r *Registry) held(ctx context.Context, s Selection, yield func(string, err
 				return fault.New(fault.TokenNotAssigned, "user %q does not exist, or holds no token that is asked for", id).With("user_id", id)
 			}
 			for _, serial := range found[id] {
-				if !yield(serial, nil) {
+				if !yield(Chosen{serial, id}, nil) {
 					return nil
 				}
 			}

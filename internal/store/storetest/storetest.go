@@ -88,7 +88,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"policies", policies}, {"policies of domains", policiesOfDomains}, {"policies in a scope", policiesInScope}, {"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},
 		{"the next token expires first", nextToken}, {"a stale token is not saved", staleToken},
 		{"seeds are unique for ever", seedsAreUnique}, {"many records are stored at once", manyAtOnce}, {"many records are saved at once", manySaved}, {"generations follow the token", generationsFollow},
-		{"deleted tokens leave nothing", deletedTokens}, {"due switch-overs", switchOvers},
+		{"deleted tokens leave nothing", deletedTokens}, {"due switch-overs", switchOvers}, {"what is on devices", holdings},
 		{"many tokens are changed as one is", manyTokens}, {"extensions", extensions}, {"extensions without donors", extensionsWithoutDonors},
 		{"corrections", corrections}, {"labels", labels}, {"wrong passcodes are cleared", wrongPasscodesCleared}, {"many replacements", manyReplacements},
 		{"codes are accepted once", acceptsOnce}, {"settlements", settlements}, {"settlements that come too late", lateSettlements}, {"attempts", attempts}, {"clocks", clocks},

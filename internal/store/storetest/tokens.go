@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
@@ -450,4 +451,34 @@ func acceptsOnce(t *testing.T, s fixture) {
 		}
 		s.change(t, r.Serial, func(r *token.Token) { r.Enabled, r.UserID = true, "alice" })
 	}
+}
+
+func holdings(t *testing.T, s fixture) {
+	s.addUser(t, "alice")
+	s.addUser(t, "bob")
+	s.addProfile(t, "phones")
+	profile, err := s.Profile(t.Context(), "phones")
+	ok(t, err)
+	for n, change := range []func(*token.Token){
+		func(r *token.Token) { r.UserID = "alice" },
+		func(r *token.Token) {
+			r.UserID, r.Distribution, r.Profile, r.DeviceID = "alice", token.Issued, "phones", "a phone"
+		},
+		func(r *token.Token) { r.UserID, r.Distribution, r.LostAt = "alice", token.Confirmed, start },
+		func(r *token.Token) { r.UserID, r.Distribution = "bob", token.PendingActivation },
+	} {
+		r := made(n)
+		r.EffectiveExpiry = day(n)
+		change(&r)
+		s.add(t, r)
+	}
+	all, err := s.Holdings(t.Context(), []string{"alice", "nobody"})
+	same(t, must(t, all, err), []distribution.Holding{
+		{Serial: made(1).Serial, UserID: "alice", DeviceID: "a phone", DeviceType: profile.DeviceType, Until: day(1)},
+		{Serial: made(2).Serial, UserID: "alice", Until: day(2), Lost: true},
+	})
+	all, err = s.Holdings(t.Context(), []string{"bob"})
+	same(t, len(must(t, all, err)), 1)
+	all, err = s.Holdings(t.Context(), nil)
+	same(t, len(must(t, all, err)), 0)
 }
