@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -42,7 +43,7 @@ func (p *program) signIns(all []client.SignIn) {
 		fmt.Fprintf(p.Out, "  %s  %s  (%s)\n", date(&s.At), word, strings.Join(from, ", "))
 		for _, sentence := range []string{s.Meaning, s.NextStep} {
 			if sentence != "" {
-				fmt.Fprintf(p.Out, "    %s\n", sentence)
+				cli.Paragraph(p.Out, cli.Width(p.Out), "    ", sentence) // where nobody reads there is nobody to tell
 			}
 		}
 	}

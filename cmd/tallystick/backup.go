@@ -179,11 +179,13 @@ func (p *program) showBackup(r *backup.Reader, known bool) error {
 	}
 	p.fields("taken", date(&h.TakenAt), "by release", h.Release, "schema", strconv.FormatInt(newest(h.Schema.Migrations), 10), "master key", h.Master,
 		"keys inside", yesNo(len(h.Files) > 0))
+	var tables []string
 	for _, t := range c.Tables {
 		if t.Rows > 0 {
-			p.fields("  "+t.Name, strconv.FormatInt(t.Rows, 10))
+			tables = append(tables, "  "+t.Name, strconv.FormatInt(t.Rows, 10))
 		}
 	}
+	p.fields(tables...)
 	if known {
 		fmt.Fprintln(p.Out, "The backup is whole, and this deployment made it.")
 		return nil

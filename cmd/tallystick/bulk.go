@@ -86,7 +86,11 @@ func (p *program) bulk(cmd *cobra.Command, f *deliveryFlags, m *bulkFlags) (clie
 // started shows a job that delivers tokens, or follows it and fetches what it left. A dry run is followed, and shows its items.
 func (p *program) started(r run, j client.Job, m *bulkFlags, out string) error {
 	if !m.wait && !m.dryRun && out == "" {
-		return p.result(map[string]string{"job": j.Job}, "started job %s: 'tallystick job watch %s' follows it, 'tallystick job download %s --out DIR' fetches what it made", j.Job, j.Job, j.Job)
+		words := fmt.Sprintf("started job %s: 'tallystick job watch %[1]s' follows it", j.Job)
+		if delivers(j) {
+			words += fmt.Sprintf(", 'tallystick job download %s --out DIR' fetches what it made", j.Job)
+		}
+		return p.result(map[string]string{"job": j.Job}, "%s", words)
 	}
 	j, err := p.follow(r, j.Job)
 	if err != nil {
@@ -100,9 +104,14 @@ func (p *program) started(r run, j client.Job, m *bulkFlags, out string) error {
 			p.Note(fmt.Sprintf("the job is over all the same: 'tallystick job download %s --out DIR' fetches what it made", j.Job))
 			return err
 		}
+	} else if delivers(j) && j.Done > 0 && !p.JSON {
+		p.Note(fmt.Sprintf("'tallystick job download %s --out DIR' fetches what it made, until %s", j.Job, date(j.ResultsUntil)))
 	}
 	return p.endedJob(j)
 }
+
+// delivers tells whether a job leaves something to be fetched.
+func delivers(j client.Job) bool { return j.Kind == "distribute" || j.Kind == "redistribute" }
 
 // foreseen shows what a dry run found out about each item.
 func (p *program) foreseen(r run, j client.Job) error {
@@ -297,8 +306,11 @@ func (p *program) jobCampaign() *cobra.Command {
 		}
 		p.fields("moved", number(c.Moved), "not moved", number(c.NotMoved), "old seed lives", number(c.OldSeedLives), "first end", date(c.FirstEnd), "last end", date(c.LastEnd),
 			"delivered again", number(c.DeliveredAgain), "gone", number(c.Gone))
-		if c.NotMoved+c.OldSeedLives > 0 {
-			p.Note(fmt.Sprintf("'tallystick job offer-again %[1]s' delivers to those who have not moved again; 'tallystick token cut-off --select not-moved:%[1]s' ends old seeds now", c.Job))
+		if c.NotMoved > 0 {
+			p.Note(fmt.Sprintf("'tallystick job offer-again %s' delivers again to those who have not moved", c.Job))
+		}
+		if c.OldSeedLives > 0 {
+			p.Note(fmt.Sprintf("'tallystick token cut-off --select not-moved:%s' ends old seeds now", c.Job))
 		}
 		return nil
 	})

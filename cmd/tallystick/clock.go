@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +33,6 @@ func (p *program) clocks(c client.Clock) error {
 	}
 	return p.table(c, []string{"SERVER", "LATEST", "AHEAD OF DATABASE", "SAID AT"}, len(c.Servers), func(i int) []string {
 		s := c.Servers[i]
-		return []string{s.Server, s.Latest.Format(time.DateTime), fmt.Sprintf("%+.3f s", s.AheadSeconds), s.At.Format(time.DateTime)}
+		return []string{s.Server, date(&s.Latest), fmt.Sprintf("%+.3f s", s.AheadSeconds), date(&s.At)}
 	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // A run is what a command works with.
@@ -48,12 +49,27 @@ func (p *program) does(cmd *cobra.Command, do func(run) error) {
 			return err
 		}
 		ctx, undone := dry(cmd)
-		err = p.understood(do(run{ctx, server, args, undone}))
+		err = inFlags(cmd, p.understood(do(run{ctx, server, args, undone})))
 		if err == nil && undone {
 			p.Note("a dry run: nothing was changed")
 		}
 		return err
 	}
+}
+
+// inFlags puts the flag into a refusal that names a member of the API, where the command has one of that name.
+func inFlags(cmd *cobra.Command, err error) error {
+	var refused *fault.Error
+	if !errors.As(err, &refused) || refused.Code != fault.Invalid {
+		return err
+	}
+	member, _ := refused.Details["member"].(string)
+	flag := strings.ReplaceAll(strings.TrimSuffix(member, "_seconds"), "_", "-")
+	words, is := strings.CutPrefix(refused.Message, fmt.Sprintf("the member %q ", member))
+	if !is || cmd.Flags().Lookup(flag) == nil {
+		return err
+	}
+	return &fault.Error{Code: refused.Code, Message: "--" + flag + " " + words, Details: refused.Details}
 }
 
 // fullSerial is a serial number with the zeros in front that people and spreadsheets leave out; what is none stays.

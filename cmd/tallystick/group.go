@@ -97,7 +97,7 @@ func (p *program) groupMembers() *cobra.Command {
 			*more.to = append(*more.to, names...)
 		}
 		if len(add)+len(remove) == 0 {
-			return cli.Usagef("say who comes or goes: --add, --add-file, --remove or --remove-file")
+			return cli.Usagef("say who comes or goes: --add, --add-file, --remove or --remove-file; 'tallystick user list --group %s' lists the members", r.args[0])
 		}
 		done, err := r.server.ChangeMembers(r.ctx, r.args[0], client.MemberChange{Add: add, Remove: remove})
 		if err != nil {

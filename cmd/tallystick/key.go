@@ -26,6 +26,9 @@ func (p *program) apiKeyCommands() *cobra.Command {
 			}
 			return p.result(made.APIKey, "made API key %s in the role %s, in %s", made.Name, made.Role, out)
 		}
+		if !p.JSON && p.terminal() {
+			p.Note("this is the key, which is shown this once:")
+		}
 		return p.result(map[string]string{"name": made.Name, "role": made.Role, "key": string(made.Key)}, "%s", string(made.Key))
 	})
 	add.Flags().StringVar(&k.Role, "role", "", "super_admin, token_admin, help_desk, privileged_help_desk, auditor, operator, agent or change_reader")

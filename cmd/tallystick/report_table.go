@@ -33,6 +33,9 @@ func (p *program) terminalWidth() int {
 	return 0
 }
 
+// identifiers are columns that are of no use if a part is missing: other commands take what stands there.
+var identifiers = []string{"serial", "user", "run", "job", "replaces", "replaced_by"}
+
 // sampled is how many rows the widths of a table go by: it does not wait for the others.
 const sampled = 500
 
@@ -48,6 +51,7 @@ func (p *program) reportTable(w io.Writer, in io.Reader) error {
 	for _, c := range columns {
 		heads = append(heads, strings.ToUpper(c.Title))
 		t.right = append(t.right, c.Kind == "number")
+		t.firm = append(t.firm, c.Kind != "text" || slices.Contains(identifiers, c.Name))
 	}
 	t.add(heads)
 	count := 0
@@ -132,8 +136,9 @@ func printable(r rune) rune {
 // A table goes by the widths of its first rows, and no further than the terminal.
 type table struct {
 	w     *bufio.Writer
-	most  int // columns of the terminal, 0 for no bound
-	right []bool
+	most  int    // columns of the terminal, 0 for no bound
+	right []bool // numbers
+	firm  []bool // cut last
 	kept  [][]string
 	wide  []int
 }
@@ -161,8 +166,8 @@ func (t *table) begin() {
 		sum += n
 	}
 	for t.most > 0 && sum > t.most { // the widest gives
-		widest := slices.Index(t.wide, slices.Max(t.wide))
-		if t.wide[widest] <= 4 {
+		widest := t.widest()
+		if widest < 0 {
 			break
 		}
 		t.wide[widest]--
@@ -172,6 +177,18 @@ func (t *table) begin() {
 		t.print(cells)
 	}
 	t.kept = nil
+}
+
+// widest is the widest column that may be cut: one of free text, and if there is none, any; -1 where all are narrow.
+func (t *table) widest() int {
+	const narrow = 4
+	best := -1
+	for i, n := range t.wide {
+		if n > narrow && (best < 0 || t.firm[best] && !t.firm[i] || t.firm[best] == t.firm[i] && n > t.wide[best]) {
+			best = i
+		}
+	}
+	return best
 }
 
 func (t *table) print(cells []string) {

@@ -61,3 +61,36 @@ func TestVerdict(t *testing.T) {
 		}
 	}
 }
+
+func TestRefusalsNameFlags(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"status":400,"code":"INVALID","message":"the member \"count\" lies outside 1 to 10000","details":{"member":"count","rule":"maximum"},"correlation_id":"x"}`)
+	}))
+	defer server.Close()
+	t.Setenv("TALLYSTICK_API_KEY", "key")
+	for command, want := range map[string]string{"token create": "tallystick: --count lies outside 1 to 10000", "user list": `the member "count" lies`} {
+		var out, err bytes.Buffer
+		p := &program{Program: cli.Program{Name: "tallystick", In: os.Stdin, Out: &out, Err: &err}}
+		if status := p.run(t.Context(), append(strings.Fields(command), "--server", server.URL)); status != cli.Refused || !strings.Contains(err.String(), want) {
+			t.Errorf("%s: exit status %d: %s", command, status, err.String())
+		}
+	}
+}
+
+func TestReportTablesCutTextsFirst(t *testing.T) {
+	report := &table{firm: []bool{true, false, true, false}, wide: []int{12, 30, 10, 4}}
+	for report.wide[1] > 4 {
+		if got := report.widest(); got != 1 {
+			t.Fatalf("column %d of %v would be cut", got, report.wide)
+		}
+		report.wide[1]--
+	}
+	if got := report.widest(); got != 0 {
+		t.Errorf("where no text is left to cut, column %d of %v would be", got, report.wide)
+	}
+	if got := (&table{wide: []int{4, 3}, firm: []bool{true, false}}).widest(); got != -1 {
+		t.Errorf("column %d of two narrow ones would be cut", got)
+	}
+}

@@ -138,6 +138,16 @@ func wrap(text string, columns int) []string {
 	return append(lines, line)
 }
 
+// Paragraph prints a text on lines that begin with an indent and are at most so many columns wide (0: one line), unless a word is longer.
+func Paragraph(out io.Writer, columns int, indent, text string) error {
+	var b strings.Builder
+	for _, line := range wrap(oneLine(text), columns-lipgloss.Width(indent)) {
+		b.WriteString(indent + line + "\n")
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
 // blocks prints each row as lines of head and cell, with an empty line between two rows.
 func blocks(out io.Writer, columns int, rows [][]string) error {
 	head := rows[0]

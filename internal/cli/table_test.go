@@ -99,3 +99,12 @@ func TestWidthOfWhatIsNoTerminal(t *testing.T) {
 		t.Errorf("%d columns", n)
 	}
 }
+
+func TestParagraph(t *testing.T) {
+	for columns, want := range map[int]string{16: "    one two\n    three four\n", 0: "    one two three four\n"} {
+		var out strings.Builder
+		if err := cli.Paragraph(&out, columns, "    ", "one two three four"); err != nil || out.String() != want {
+			t.Errorf("%d columns: %q, %v", columns, out.String(), err)
+		}
+	}
+}
