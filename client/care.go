@@ -118,6 +118,7 @@ type UndoOrder struct {
 // A Correction is what an administrator did about the server's clock. A dry run has no ID.
 type Correction struct {
 	Correction string     `json:"correction"` // its ID
+	Domain     string     `json:"domain"`     // security domain that who made it was limited to; "root" for the whole deployment
 	Seconds    int        `json:"seconds"`
 	UsedSince  *time.Time `json:"used_since,omitempty"`
 	UsedUntil  *time.Time `json:"used_until,omitempty"`

@@ -17,8 +17,9 @@ import (
 type Job struct {
 	Job    string `json:"job"` // its ID
 	Name   string `json:"name"`
-	Kind   string `json:"kind"`  // distribute, ...
-	State  string `json:"state"` // queued, running, done, done_with_errors, failed or cancelled
+	Kind   string `json:"kind"`   // distribute, ...
+	Domain string `json:"domain"` // security domain that who started it was limited to, and that it is limited to; "root" for the whole deployment
+	State  string `json:"state"`  // queued, running, done, done_with_errors, failed or cancelled
 	DryRun bool   `json:"dry_run"`
 	Rate   int    `json:"rate"` // items a second at most; 0 for no limit
 

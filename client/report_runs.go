@@ -30,6 +30,7 @@ type ReportRun struct {
 	SHA256    string     `json:"sha256,omitempty"` // of what was made, in hex
 	Message   string     `json:"message"`          // why it failed
 	By        string     `json:"by"`
+	Domain    string     `json:"domain"` // security domain that it is about; "root" for the whole deployment
 	CreatedAt time.Time  `json:"created_at"`
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
 	KeptUntil *time.Time `json:"kept_until,omitempty"`
@@ -59,7 +60,8 @@ type ReportSchedule struct {
 	At        string    `json:"at"`
 	Weekday   string    `json:"weekday,omitempty"`
 	Day       int       `json:"day,omitempty"`
-	By        string    `json:"by"` // with whose rights it is made
+	By        string    `json:"by"`     // with whose rights it is made
+	Domain    string    `json:"domain"` // as of its runs
 	CreatedAt time.Time `json:"created_at"`
 	NextAt    time.Time `json:"next_at"`
 	LastRun   string    `json:"last_run"` // ID of the newest run, "" before the first

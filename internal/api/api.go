@@ -240,16 +240,16 @@ func (a *API) routes() []route {
 		{"POST /v1/tokens/{serial}/redistribute", access.Redistribute, a.redistribute, prepare},
 		{"POST /v1/tokens/{serial}/revoke", access.Distribute, a.revoke, nil},
 
-		{"GET /v1/jobs", access.Read, a.listJobs, nil},
-		{"GET /v1/jobs/{job}", access.Read, a.showJob, nil},
-		{"GET /v1/jobs/{job}/items", access.Read, a.jobItems, nil},
-		{"GET /v1/jobs/{job}/events", access.Read, a.watchJob, nil},
+		{"GET /v1/jobs", "", a.listJobs, nil},
+		{"GET /v1/jobs/{job}", "", a.showJob, nil},
+		{"GET /v1/jobs/{job}/items", "", a.jobItems, nil},
+		{"GET /v1/jobs/{job}/events", "", a.watchJob, nil},
 		{"GET /v1/jobs/{job}/campaign", access.Read, a.campaign, nil},
 		{"POST /v1/jobs/{job}/offer-again", access.Redistribute, a.offerAgain, nil},
 		{"GET /v1/jobs/{job}/parts", access.Read, a.jobParts, nil},
 		{"GET /v1/jobs/{job}/parts/{part}", access.ViewDeliveries, a.downloadPart, nil},
-		{"POST /v1/jobs/{job}/cancel", access.Read, a.cancelJob, nil},
-		{"POST /v1/jobs/{job}/resume", access.Read, a.resumeJob, nil},
+		{"POST /v1/jobs/{job}/cancel", "", a.cancelJob, nil},
+		{"POST /v1/jobs/{job}/resume", "", a.resumeJob, nil},
 
 		{"POST /v1/authenticate", access.Authenticate, a.authenticate, nil},
 

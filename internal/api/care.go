@@ -11,6 +11,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/care"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/token"
 )
 
@@ -143,7 +144,7 @@ func (a *API) offTokens(ctx context.Context, r *request) (answer, error) {
 
 func correctionOf(c token.Correction) client.Correction {
 	return client.Correction{
-		Correction: c.ID, Seconds: c.Seconds, UsedSince: moment(c.UsedSince), UsedUntil: moment(c.UsedUntil), Note: c.Note, By: c.By, At: c.At,
+		Correction: c.ID, Domain: domain.Show(c.Domain), Seconds: c.Seconds, UsedSince: moment(c.UsedSince), UsedUntil: moment(c.UsedUntil), Note: c.Note, By: c.By, At: c.At,
 		UndoneBy: c.UndoneBy, UndoneAt: moment(c.UndoneAt), Shifted: c.Shifted, Undone: c.Undone,
 	}
 }

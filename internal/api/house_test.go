@@ -108,7 +108,7 @@ func furnish(t testing.TB, db *store.DB) *house {
 	devices := &device.Registry{Store: db, Now: h.now}
 	policies := &policy.Registry{Store: db, Now: h.now}
 	tokens := &token.Registry{Store: db, Now: h.now}
-	jobs := &job.Registry{Store: db, Keys: keys, Now: h.now, Logger: logger}
+	jobs := &job.Registry{Store: db, Keys: keys, Domains: &domain.Registry{Store: db, Now: h.now}, Now: h.now, Logger: logger}
 	cared := &care.Jobs{Store: db, Tokens: tokens, Jobs: jobs}
 	cared.Register()
 	outbox := &mail.Outbox{Store: db, Keys: keys, Policies: policies, Now: h.now, Service: "Tallystick"}
@@ -131,9 +131,11 @@ func furnish(t testing.TB, db *store.DB) *house {
 	}))(t)
 	h.Distributor.Post, h.Jobs.Ended = outbox, outbox.JobFinished
 	h.Jobs.Register(outbox.Reminders(string(access.Distribute)))
-	h.Records.Jobs, h.Records.Domains = h.Jobs, h.Domains
-	h.Transfer = &transfer.Deployment{Store: db, Keys: keys, Users: h.Users, Jobs: h.Jobs, Domains: h.Domains, Now: h.now}
-	h.Jobs.Register(h.Transfer.Worker())
+	h.Records.Jobs = h.Jobs
+	h.Transfer = &transfer.Deployment{Store: db, Keys: keys, Users: h.Users, Jobs: h.Jobs, Now: h.now}
+	for _, w := range append(h.Distributor.Workers(), h.Records.ImportWorker(), h.Records.CreateWorker(), h.Transfer.Worker()) {
+		h.Jobs.Register(w)
+	}
 	h.public = httptest.NewServer(h.Public())
 	t.Cleanup(h.public.Close)
 	h.admin = h.as(access.SuperAdmin)

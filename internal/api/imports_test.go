@@ -10,8 +10,6 @@ import (
 
 func importRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.as(access.TokenAdmin)
-	h.Jobs.Register(h.Records.ImportWorker())
-	h.Jobs.Register(h.Records.CreateWorker())
 	text := "SN,Key\n801,000102030405060708090a0b0c0d0e0f\n802,zz\n"
 	in := client.Import{Format: "csv", Mapping: map[string]string{"serial": "SN", "seed": "Key"}, Name: "from the vendor"}
 	j := try(c.StartImport(ctx, in, strings.NewReader(text)))(t)

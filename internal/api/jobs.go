@@ -11,6 +11,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 )
@@ -18,7 +19,7 @@ import (
 // jobOf shows a job.
 func (a *API) jobOf(j job.Job) client.Job {
 	out := client.Job{
-		Job: j.ID, Name: j.Name, Kind: j.Kind, State: string(j.State), DryRun: j.DryRun, Rate: j.Rate,
+		Job: j.ID, Name: j.Name, Kind: j.Kind, Domain: domain.Show(j.Domain), State: string(j.State), DryRun: j.DryRun, Rate: j.Rate,
 		Total: j.Total, Done: j.Done, Failed: j.Failed, Message: j.Message, CreatedBy: j.By.Name, CreatedAt: j.CreatedAt,
 		StartedAt: moment(j.StartedAt), ProgressedAt: moment(j.ProgressedAt), EndedAt: moment(j.EndedAt), ResultsUntil: moment(j.ResultsUntil),
 	}
@@ -52,7 +53,11 @@ func (a *API) startedJob(j job.Job, err error) (answer, error) {
 
 func (a *API) listJobs(ctx context.Context, r *request) (answer, error) {
 	limit := int(r.number("limit", 100))
-	found, err := a.Jobs.List(ctx, job.Filter{Kind: r.query("kind"), State: job.State(r.query("state")), Before: r.query("before"), Limit: limit + 1})
+	var kinds []string
+	if role := access.Role(audit.ActorFrom(ctx).Role); !role.May(access.Read) {
+		kinds = a.Jobs.Kinds(func(right string) bool { return role.May(access.Right(right)) })
+	}
+	found, err := a.Jobs.List(ctx, job.Filter{Kinds: kinds, Kind: r.query("kind"), State: job.State(r.query("state")), Before: r.query("before"), Limit: limit + 1})
 	if err != nil {
 		return answer{}, err
 	}
@@ -66,11 +71,19 @@ func (a *API) listJobs(ctx context.Context, r *request) (answer, error) {
 }
 
 func (a *API) showJob(ctx context.Context, r *request) (answer, error) {
-	return a.shownJob(a.Jobs.Show(ctx, r.PathValue("job")))
+	return a.shownJob(a.seenJob(ctx, r))
+}
+
+// seenJob returns a job that the caller may see: that takes the right to read, or the right that starting it took.
+func (a *API) seenJob(ctx context.Context, r *request) (job.Job, error) {
+	if access.Role(audit.ActorFrom(ctx).Role).May(access.Read) {
+		return a.Jobs.Show(ctx, r.PathValue("job"))
+	}
+	return a.ownJob(ctx, r)
 }
 
 func (a *API) jobItems(ctx context.Context, r *request) (answer, error) {
-	j, err := a.Jobs.Show(ctx, r.PathValue("job"))
+	j, err := a.seenJob(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -131,7 +144,7 @@ const (
 
 // watchJob sends the job as events of the HTML standard (text/event-stream): now, whenever it has come further, and at its end.
 func (a *API) watchJob(ctx context.Context, r *request) (answer, error) {
-	j, err := a.Jobs.Show(ctx, r.PathValue("job"))
+	j, err := a.seenJob(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}

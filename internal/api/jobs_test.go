@@ -126,9 +126,6 @@ func TestWatchingEnds(t *testing.T) {
 // Many tokens are delivered by a job, what it left is downloaded by those who may, and nobody else.
 func bulkRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
-	for _, w := range h.Distributor.Workers() {
-		h.Jobs.Register(w)
-	}
 	h.profile("bulk file", "file")
 	tok := h.assigned("bulk-1")
 	spare := try(c.CreateTokens(ctx, client.NewTokens{Count: 1}))(t)[0]
@@ -235,9 +232,6 @@ func bulkRoutes(t *testing.T, h *house) {
 // A campaign is looked at, goes to those who have not moved again, and ends.
 func campaignRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
-	for _, w := range h.Distributor.Workers() {
-		h.Jobs.Register(w)
-	}
 	h.profile("campaign", "file")
 	tok := h.assigned("camp-1")
 	deliver := func(d client.BulkDistribution, reason string) client.Job {

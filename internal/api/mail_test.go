@@ -118,9 +118,6 @@ func mailedDeliveries(t *testing.T, h *house) {
 func TestBulkDeliveriesByMail(t *testing.T) {
 	h := newHouse(t)
 	ctx, c := t.Context(), h.admin
-	for _, w := range h.Distributor.Workers() {
-		h.Jobs.Register(w)
-	}
 	h.profile("bulk file", "file")
 	h.profile("bulk phone", "ctkip")
 	var serials []string

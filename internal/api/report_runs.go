@@ -12,6 +12,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/report"
 )
@@ -28,14 +29,14 @@ func shownOrder(o report.RunOrder) client.ReportOrder {
 
 func runOf(r report.Run) client.ReportRun {
 	return client.ReportRun{
-		Run: r.ID, Schedule: r.Schedule, ReportOrder: shownOrder(r.Order), State: string(r.State), Rows: r.Rows, Bytes: r.Size, SHA256: r.Digest, Message: r.Message, By: r.By.Name,
+		Run: r.ID, Schedule: r.Schedule, ReportOrder: shownOrder(r.Order), State: string(r.State), Rows: r.Rows, Bytes: r.Size, SHA256: r.Digest, Message: r.Message, By: r.By.Name, Domain: domain.Show(r.Domain),
 		CreatedAt: r.MadeAt, EndedAt: moment(r.Ended), KeptUntil: moment(r.Until),
 	}
 }
 
 func scheduleOf(s report.Schedule) client.ReportSchedule {
 	out := client.ReportSchedule{
-		Schedule: s.Name, ReportOrder: shownOrder(s.Order), Every: string(s.Every), At: fmt.Sprintf("%02d:%02d", s.Minute/60, s.Minute%60), By: s.By.Name,
+		Schedule: s.Name, ReportOrder: shownOrder(s.Order), Every: string(s.Every), At: fmt.Sprintf("%02d:%02d", s.Minute/60, s.Minute%60), By: s.By.Name, Domain: domain.Show(s.Domain),
 		CreatedAt: s.MadeAt, NextAt: s.NextAt, LastRun: s.LastRun,
 	}
 	switch s.Every {

@@ -28,7 +28,7 @@ var withinScope = map[string]bool{
 	"DELETE /v1/domains/{domain}/policies/token": true, "GET /v1/domains/{domain}/policies/lockout": true,
 	"PATCH /v1/domains/{domain}/policies/lockout": true, "DELETE /v1/domains/{domain}/policies/lockout": true,
 
-	"POST /v1/tokens": true, "GET /v1/tokens": true, "GET /v1/tokens/{serial}": true, "DELETE /v1/tokens/{serial}": true,
+	"POST /v1/tokens": true, "POST /v1/tokens/import": true, "POST /v1/tokens/create": true, "POST /v1/imports": true, "GET /v1/tokens": true, "GET /v1/tokens/{serial}": true, "DELETE /v1/tokens/{serial}": true,
 	"GET /v1/tokens/{serial}/activity": true, "POST /v1/tokens/assign": true, "POST /v1/tokens/assign-next": true, "POST /v1/tokens/{serial}/assign": true,
 	"POST /v1/tokens/{serial}/unassign": true, "POST /v1/tokens/{serial}/replace": true, "POST /v1/tokens/{serial}/enable": true,
 	"POST /v1/tokens/{serial}/disable": true, "POST /v1/tokens/{serial}/reset-issue-count": true, "PUT /v1/tokens/{serial}/pin": true,
@@ -37,9 +37,26 @@ var withinScope = map[string]bool{
 	"PATCH /v1/tokens/{serial}": true, "POST /v1/tokens/{serial}/extend": true, "GET /v1/extensions": true,
 	"POST /v1/tokens/{serial}/redistribute": true, "POST /v1/tokens/{serial}/revoke": true,
 
+	"POST /v1/tokens/enable": true, "POST /v1/tokens/disable": true, "POST /v1/tokens/clear-ntc": true, "POST /v1/tokens/unassign": true,
+	"POST /v1/tokens/delete": true, "POST /v1/tokens/replace": true, "POST /v1/tokens/extend": true,
+	"POST /v1/tokens/distribute": true, "POST /v1/tokens/redistribute": true, "POST /v1/tokens/cut-off": true,
+	"GET /v1/clock-offsets": true, "GET /v1/clock-offsets/tokens": true, "POST /v1/clock-corrections": true, "GET /v1/clock-corrections": true,
+	"GET /v1/clock-corrections/{correction}": true, "POST /v1/clock-corrections/{correction}/undo": true,
+	"GET /v1/transfer/key": true, "POST /v1/transfer/export": true, "POST /v1/transfer/import": true,
+
+	"GET /v1/jobs": true, "GET /v1/jobs/{job}": true, "GET /v1/jobs/{job}/items": true, "GET /v1/jobs/{job}/events": true,
+	"GET /v1/jobs/{job}/campaign": true, "POST /v1/jobs/{job}/offer-again": true, "GET /v1/jobs/{job}/parts": true,
+	"GET /v1/jobs/{job}/parts/{part}": true, "POST /v1/jobs/{job}/cancel": true, "POST /v1/jobs/{job}/resume": true,
+
+	"GET /v1/mail/messages": true, "GET /v1/mail/messages/{message}": true, "POST /v1/mail/messages/{message}/resend": true,
+	"POST /v1/mail/messages/{message}/cancel": true, "POST /v1/mail/reminders": true,
+
 	"POST /v1/authenticate": true,
 
 	"GET /v1/statistics": true, "GET /v1/reports": true, "GET /v1/reports/{report}": true,
+	"POST /v1/report-runs": true, "GET /v1/report-runs": true, "GET /v1/report-runs/{run}": true, "GET /v1/report-runs/{run}/content": true,
+	"DELETE /v1/report-runs/{run}": true, "POST /v1/report-schedules": true, "GET /v1/report-schedules": true,
+	"DELETE /v1/report-schedules/{schedule}": true,
 
 	"POST /v1/radius-clients": true, "GET /v1/radius-clients": true, "GET /v1/radius-clients/{name}": true, "PATCH /v1/radius-clients/{name}": true,
 	"DELETE /v1/radius-clients/{name}": true,

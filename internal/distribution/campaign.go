@@ -7,6 +7,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/token"
@@ -18,7 +19,7 @@ type Campaign struct {
 	OldSeedLives   int // not moved yet: the old seed works until the new one is used, or until its grace is over
 	NotMoved       int // not moved yet, and nothing works but the new seed
 	DeliveredAgain int // something else was delivered since
-	Gone           int // deleted, or taken from the user
+	Gone           int // deleted, or taken from the user, or moved out of the security domain of who asks
 	// FirstEnd and LastEnd are when the grace of the old seeds ends that still live; zero if none does.
 	FirstEnd, LastEnd time.Time
 }
@@ -97,7 +98,7 @@ func (d *Distributor) cutOffChunk(ctx context.Context, c job.Chunk) ([]job.Outco
 		t, known := found[serial]
 		switch {
 		case !known:
-			outcomes[i].Err = fault.New(fault.TokenNotFound, "there is no token %s", serial)
+			outcomes[i].Err = domain.Outside(ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
 		case !t.SwitchOver():
 			outcomes[i].Message = "there was no old seed any more"
 		default:

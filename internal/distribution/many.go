@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
@@ -127,7 +128,7 @@ func (d *Distributor) begin(ctx context.Context, r run, requests []Request) ([]*
 	for n, q := range requests {
 		t, known := tokens[q.Serial]
 		if !known {
-			made[n].Err = fault.New(fault.TokenNotFound, "there is no token %s", q.Serial)
+			made[n].Err = domain.Outside(ctx, fault.New(fault.TokenNotFound, "there is no token %s", q.Serial), "token %s", q.Serial)
 			continue
 		}
 		delete(tokens, q.Serial) // once

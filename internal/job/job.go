@@ -10,7 +10,7 @@
 //	jobs.Register(job.Worker{Kind: "disable", Right: "care_tokens", Do: disable})
 //
 //	func disable(ctx context.Context, c job.Chunk) ([]job.Outcome, error) {
-//		// ctx carries the transaction, the actor who started the job, and its ID as correlation ID.
+//		// ctx carries the transaction, the actor who started the job with the scope that he had, and the job's ID as correlation ID.
 //		done := make([]job.Outcome, len(c.Items))
 //		for i, item := range c.Items {
 //			_, err := tokens.Disable(ctx, item.Key, 0)
@@ -31,6 +31,10 @@
 // [fault.Unavailable] until it passes. A worker keeps nothing in memory that an undone transaction would make untrue.
 //
 // A dry run is the same work in a transaction that is undone, whose outcomes are kept: no worker has to do anything for it.
+//
+// A job is limited to the security domain that whoever started it was limited to: its worker finds nothing elsewhere, whatever became of
+// the key that started it, and what has been moved out of the domain meanwhile fails with [fault.OutOfScope]. Whoever is limited to a domain
+// sees the jobs of that domain and of those below.
 //
 // Parameters, inputs and results are sealed at rest, and destroyed some time after the end of the job (policy.Settings.ResultLife).
 package job
@@ -63,9 +67,12 @@ func (s State) Over() bool { return s != Queued && s != Running }
 
 // A Job is one run over many items.
 type Job struct {
-	ID     string // UUIDv7; the correlation ID of its events
-	Name   string // unique in the deployment
-	Kind   string // of its worker
+	ID   string // UUIDv7; the correlation ID of its events
+	Name string // unique in the deployment
+	Kind string // of its worker
+	// Domain is the security domain that who started it was limited to, and that the job is limited to with all below; domain.Root for
+	// the whole deployment.
+	Domain string
 	State  State
 	DryRun bool // nothing is changed but the job itself
 	Rate   int  // items a second at most; 0 for as many as there can be

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 )
@@ -25,6 +27,8 @@ type Registry struct {
 	Keys   Keyring
 	Now    func() time.Time
 	Logger *slog.Logger
+	// Domains finds what belongs to the security domain of a job: a domain.Registry.
+	Domains Domains
 	// Ended, if set, is told of each job that has come to its end or cannot go on, in the transaction that ends it.
 	Ended func(ctx context.Context, j Job) error
 
@@ -34,6 +38,12 @@ type Registry struct {
 	woken chan struct{} // closed when there may be something to do
 	turn  int           // which job's it is
 	alone map[string]bool
+}
+
+// Domains are the security domains of the deployment.
+type Domains interface {
+	// Scope is that of a domain and all below it; [fault.DomainNotFound].
+	Scope(ctx context.Context, top string) (domain.Scope, error)
 }
 
 // Register adds a worker, before the first job of its kind.
@@ -46,6 +56,18 @@ func (r *Registry) Register(w Worker) {
 
 // Right is what cancelling and resuming a job takes, "" if no worker knows its kind.
 func (r *Registry) Right(j Job) string { return r.workers[j.Kind].Right }
+
+// Kinds are those of jobs whose right somebody has.
+func (r *Registry) Kinds(may func(right string) bool) []string {
+	kinds := []string{}
+	for kind, w := range r.workers {
+		if may(w.Right) {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
 
 // An Order asks for a job.
 type Order struct {
@@ -60,7 +82,7 @@ type Order struct {
 // itemsAtOnce is how many items of a new job are stored by one statement.
 const itemsAtOnce = 5000
 
-// Start stores a job, in the transaction of ctx if there is one. One without items is done at once.
+// Start stores a job, in the transaction of ctx if there is one. It is limited to the scope of ctx, and one without items is done at once.
 func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
 	if _, known := r.workers[o.Kind]; !known {
 		return Job{}, fmt.Errorf("job: nobody does %q", o.Kind)
@@ -78,6 +100,9 @@ func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
 	j := Job{
 		ID: uuid.Must(uuid.NewV7()).String(), Name: o.Name, Kind: o.Kind, State: Queued, DryRun: o.DryRun, Rate: o.Rate,
 		By: audit.ActorFrom(ctx), CreatedAt: now,
+	}
+	if scope := domain.ScopeFrom(ctx); scope.Limited() {
+		j.Domain = scope.Top()
 	}
 	var err error
 	if j.Parameters, err = r.seal(o.Parameters, seed.OfJob(j.ID)); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 )
@@ -146,7 +147,10 @@ func (r *Registry) step(ctx context.Context, j Job) (bool, error) {
 	if w.Alone {
 		defer r.finished(j.ID)
 	}
-	ctx = audit.WithCorrelation(audit.WithActor(ctx, j.By), j.ID)
+	ctx, err := r.onBehalf(ctx, j)
+	if err != nil {
+		return false, err
+	}
 	if w.Prepare != nil {
 		if err := w.Prepare(ctx); err != nil {
 			return false, err
@@ -158,6 +162,17 @@ func (r *Registry) step(ctx context.Context, j Job) (bool, error) {
 		}
 	}
 	return r.chunk(ctx, w, j, limit)
+}
+
+// onBehalf is ctx with who started a job, and with the scope of its domain as the tree is now.
+func (r *Registry) onBehalf(ctx context.Context, j Job) (context.Context, error) {
+	ctx = audit.WithCorrelation(audit.WithActor(ctx, j.By), j.ID)
+	var scope domain.Scope
+	var err error
+	if j.Domain != domain.Root {
+		scope, err = r.Domains.Scope(ctx, j.Domain)
+	}
+	return domain.WithScope(ctx, scope), err
 }
 
 // begin takes a job for this server's only chunk of it; false if there is one already.

@@ -12,6 +12,7 @@ import (
 // A Filter selects jobs; its zero value selects all.
 type Filter struct {
 	Kind   string
+	Kinds  []string // only these; nil for all
 	State  State
 	Before string // only jobs before the one with this ID: the next page
 	Limit  int    // at most so many; 0 for all
@@ -30,15 +31,15 @@ type Store interface {
 	Transact(ctx context.Context, do func(context.Context) error) error
 	// Writers is how many transactions can write at the same time to some use.
 	Writers() int
-	// AddJob stores a new job; [fault.JobNameTaken].
+	// AddJob stores a new job; [fault.JobNameTaken], and [fault.DomainNotFound] if its security domain was deleted meanwhile.
 	AddJob(ctx context.Context, j Job) error
 	// AddJobItems stores items of a job.
 	AddJobItems(ctx context.Context, id string, rows []Row) error
-	// Job returns a job; [fault.JobNotFound]. Within a transaction the row is locked for change.
+	// Job returns a job; [fault.JobNotFound], or [fault.OutOfScope] where the scope of ctx is limited. Within a transaction the row is locked for change.
 	Job(ctx context.Context, id string) (Job, error)
-	// JobNamed returns the job of a name; [fault.JobNotFound].
+	// JobNamed returns the job of a name; errors as for Job.
 	JobNamed(ctx context.Context, name string) (Job, error)
-	// Jobs lists jobs, the newest first.
+	// Jobs lists the jobs of the scope of ctx, the newest first.
 	Jobs(ctx context.Context, f Filter) ([]Job, error)
 	// OpenJobs lists the jobs that are queued or running, the oldest first. It locks nothing.
 	OpenJobs(ctx context.Context) ([]Job, error)
@@ -57,7 +58,7 @@ type Store interface {
 	RetryJobItems(ctx context.Context, id string) (int, error)
 	// JobItems lists items by number.
 	JobItems(ctx context.Context, id string, f ItemFilter) ([]Row, error)
-	// JobResults lists up to limit results with numbers above after.
+	// JobResults lists up to limit results with numbers above after, of tokens that are in the scope of ctx now.
 	JobResults(ctx context.Context, id string, after, limit int) ([]Result, error)
 	// DropJobResults destroys the results, inputs and parameters of jobs whose ResultsUntil is not after now, and returns how
 	// many jobs there were.

@@ -154,9 +154,10 @@ type Store interface {
 	DeleteMailTemplate(ctx context.Context, e Event, profile string) error
 	// AddMessages stores new messages.
 	AddMessages(ctx context.Context, all []Message) error
-	// Message returns a message; [fault.NotFound]. Within a transaction the row is locked for change.
+	// Message returns a message to a user in the scope of ctx; [fault.NotFound], [fault.OutOfScope]. Within a transaction the row is locked
+	// for change.
 	Message(ctx context.Context, id string) (Message, error)
-	// Messages lists messages, the newest first.
+	// Messages lists the messages to users in the scope of ctx, all if that is not limited, the newest first.
 	Messages(ctx context.Context, f Filter) ([]Message, error)
 	// DueMessage returns, and locks, a waiting message whose time has come and that nobody else has locked; [fault.NotFound].
 	DueMessage(ctx context.Context, now time.Time) (Message, error)
@@ -170,7 +171,7 @@ type Store interface {
 	CancelMessages(ctx context.Context, serials []string, why Trouble, at time.Time) error
 	// DropMessages removes what ended before a moment.
 	DropMessages(ctx context.Context, before time.Time) (int, error)
-	// Holders returns tokens that are assigned, with who holds them; what is not there is left out.
+	// Holders returns tokens that are assigned, with who holds them; what is not there, or not in the scope of ctx, is left out.
 	Holders(ctx context.Context, serials []string) ([]Holder, error)
 	// ExpiringHolders returns up to limit tokens in use that end between two moments, of users with an address who were not told yet that
 	// there are so many days left, or less.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -108,7 +109,8 @@ func (o *Outbox) Remind(ctx context.Context, serials []string) ([]Reminded, erro
 			r := Reminded{Serial: serial, UserID: h.UserID}
 			switch err := CheckAddress(h.UserID, h.Mail); {
 			case !there:
-				r.Code, r.Message = fault.TokenNotAssigned, "there is no such token, or nobody holds it"
+				missing := domain.Outside(ctx, fault.New(fault.TokenNotAssigned, "there is no such token, or nobody holds it"), "token %s that somebody holds", serial)
+				r.Code, r.Message = missing.Code, missing.Message
 			case !h.Waiting:
 				r.Code, r.Message = fault.Conflict, "the token is in use, or was never given out"
 			case slices.Contains(recent, serial):

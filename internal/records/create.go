@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 )
@@ -26,7 +25,6 @@ func (r *Registry) CreateWorker() job.Worker {
 // createParameters are those of a job that makes tokens.
 type createParameters struct {
 	Birth, Expiry time.Time
-	Domain        string // that the tokens are placed in
 }
 
 // StartCreate starts the job that makes any number of tokens, as [Registry.Create] makes a few; its items are their serials. With dryRun
@@ -39,7 +37,7 @@ func (r *Registry) StartCreate(ctx context.Context, count int, birth, expiry tim
 	if err != nil {
 		return job.Job{}, err
 	}
-	parameters, err := json.Marshal(createParameters{birth, expiry, domain.ScopeFrom(ctx).Top()})
+	parameters, err := json.Marshal(createParameters{birth, expiry})
 	if err != nil {
 		return job.Job{}, err
 	}
@@ -58,10 +56,6 @@ func (r *Registry) StartCreate(ctx context.Context, count int, birth, expiry tim
 func (r *Registry) createItems(ctx context.Context, c job.Chunk) ([]job.Outcome, error) {
 	var p createParameters
 	if err := json.Unmarshal(c.Parameters, &p); err != nil {
-		return nil, err
-	}
-	ctx, err := r.within(ctx, p.Domain)
-	if err != nil {
 		return nil, err
 	}
 	serials := make([]string, len(c.Items))

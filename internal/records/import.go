@@ -14,7 +14,6 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
-	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/token"
@@ -88,7 +87,6 @@ func (r *Registry) ImportWorker() job.Worker {
 // importParameters are those of an import job.
 type importParameters struct {
 	Duplicates Duplicates `json:"duplicates"`
-	Domain     string     `json:"domain"` // that the tokens are placed in; others are left alone
 }
 
 // StartImport reads and checks a whole file and starts the job that takes its records in, each of which is an item. A file that is broken,
@@ -107,7 +105,7 @@ func (r *Registry) StartImport(ctx context.Context, in Import) (job.Job, error) 
 	if err != nil {
 		return job.Job{}, err
 	}
-	parameters, err := json.Marshal(importParameters{in.Duplicates, domain.ScopeFrom(ctx).Top()})
+	parameters, err := json.Marshal(importParameters{in.Duplicates})
 	if err != nil {
 		return job.Job{}, err
 	}
@@ -270,10 +268,6 @@ func eraseAll(found []record) {
 func (r *Registry) importItems(ctx context.Context, c job.Chunk) ([]job.Outcome, error) {
 	var p importParameters
 	if err := json.Unmarshal(c.Parameters, &p); err != nil {
-		return nil, err
-	}
-	ctx, err := r.within(ctx, p.Domain)
-	if err != nil {
 		return nil, err
 	}
 	found := make([]record, len(c.Items))

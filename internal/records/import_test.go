@@ -402,7 +402,7 @@ func TestImportIsCancelled(t *testing.T) {
 func TestImportIntoADomain(t *testing.T) {
 	each(t, func(t *testing.T, r *records.Registry, db *store.DB, keys *seed.Keyring) {
 		domains := &domain.Registry{Store: db, Now: r.Now}
-		r.Domains = domains
+		r.Jobs.Domains = domains
 		if _, err := domains.Add(t.Context(), "lyon", domain.Root, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -416,7 +416,7 @@ func TestImportIntoADomain(t *testing.T) {
 			_, err = r.StartCreate(ctx, 1, time.Time{}, time.Time{}, "made in lyon", false)
 		}
 		if err == nil {
-			err = r.Jobs.RunAll(t.Context()) // the server does them, for which nothing is out of scope
+			err = r.Jobs.RunAll(t.Context()) // the server does them, itself limited to nothing
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
-	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -22,19 +21,7 @@ type Registry struct {
 	Store Store
 	Keys  token.Keyring
 	Jobs  *job.Registry
-	// Domains narrow what a job does to the security domain of who started it; a domain.Registry.
-	Domains interface {
-		Narrow(ctx context.Context, top string) (context.Context, error)
-	}
-	Now func() time.Time
-}
-
-// within is ctx with the scope of the domain that a job was started in.
-func (r *Registry) within(ctx context.Context, top string) (context.Context, error) {
-	if top == domain.Root {
-		return ctx, nil
-	}
-	return r.Domains.Narrow(ctx, top)
+	Now   func() time.Time
 }
 
 // MaxAtOnce is how many records one call makes or imports: they are one transaction.

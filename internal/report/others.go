@@ -30,7 +30,7 @@ func otherTemplates() []*Template {
 				{"tokens", "Tokens", Number, func(c count) any { return int64(c.tokens) }},
 			}, "group tokens", counts),
 		made(Template{Name: "offsets", Title: "Clock offsets", About: "How far the clocks of tokens that were used are from the server's, and of how many.",
-			Orders: []string{"seconds"}, Charts: []Chart{{Title: "Tokens by seconds ahead of the server", Column: "seconds", By: ByValue, Weight: "tokens"}}},
+			Filters: []Filter{domainFilter}, Orders: []string{"seconds"}, Parts: true, Charts: []Chart{{Title: "Tokens by seconds ahead of the server", Column: "seconds", By: ByValue, Weight: "tokens"}}},
 			[]field[token.OffsetCount]{
 				{"seconds", "Seconds ahead", Number, func(o token.OffsetCount) any { return o.Seconds }},
 				{"tokens", "Tokens", Number, func(o token.OffsetCount) any { return int64(o.Tokens) }},
@@ -41,9 +41,9 @@ func otherTemplates() []*Template {
 		made(Template{Name: "extensions", Title: "Software tokens and their extension", About: "Whose lifetime was extended: the last day that the device knows, the old and the new one of the server, the donor, by whom and when.",
 			Filters: []Filter{
 				{Name: "serial", About: "serial number of a token", Kind: Text}, {Name: "job", About: "correlation ID of the request or job", Kind: Text},
-				{Name: "since", About: "extended at this time or later", Kind: Moment},
+				{Name: "since", About: "extended at this time or later", Kind: Moment}, domainFilter,
 			},
-			Orders: []string{"serial"}, Charts: []Chart{{Title: "Extensions by month", Column: "extended", By: ByMonth}, {Title: "Extensions by who made them", Column: "by", By: ByValue}}},
+			Orders: []string{"serial"}, Parts: true, Charts: []Chart{{Title: "Extensions by month", Column: "extended", By: ByMonth}, {Title: "Extensions by who made them", Column: "by", By: ByValue}}},
 			[]field[token.Extended]{
 				{"serial", "Serial", Text, func(x token.Extended) any { return x.Serial }},
 				{"number", "Extension", Number, func(x token.Extended) any { return int64(x.Number) }},
@@ -56,12 +56,13 @@ func otherTemplates() []*Template {
 				{"job", "Job", Text, func(x token.Extended) any { return x.Job }},
 			}, "serial device_expiry was expiry donor by extended", extensions),
 		made(Template{Name: "jobs", Title: "Distribution and other jobs", About: "Jobs over many tokens or users: what they were to do, how far they came, who started them.",
-			Filters: []Filter{{Name: "kind", About: "such as distribute", Kind: Text}, {Name: "since", About: "started at this time or later", Kind: Moment}},
-			Orders:  []string{"-created"}, Charts: []Chart{{Title: "Jobs by kind", Column: "kind", By: ByValue}, {Title: "Jobs by month", Column: "created", By: ByMonth}}},
+			Filters: []Filter{{Name: "kind", About: "such as distribute", Kind: Text}, {Name: "since", About: "started at this time or later", Kind: Moment}, domainFilter},
+			Orders:  []string{"-created"}, Parts: true, Charts: []Chart{{Title: "Jobs by kind", Column: "kind", By: ByValue}, {Title: "Jobs by month", Column: "created", By: ByMonth}}},
 			[]field[job.Job]{
 				{"job", "Job", Text, func(j job.Job) any { return j.ID }},
 				{"name", "Name", Text, func(j job.Job) any { return j.Name }},
 				{"kind", "Kind", Text, func(j job.Job) any { return j.Kind }},
+				{"domain", "Domain", Text, func(j job.Job) any { return domain.Show(j.Domain) }},
 				{"state", "State", Text, func(j job.Job) any { return string(j.State) }},
 				{"dry_run", "Dry run", YesNo, func(j job.Job) any { return j.DryRun }},
 				{"total", "Total", Number, func(j job.Job) any { return int64(j.Total) }},

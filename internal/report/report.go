@@ -12,7 +12,7 @@
 // A report is sent to who asks for it, or made beside requests as a [Run] and kept; a [Schedule] has that done again and again.
 //
 // Somebody whose key is limited to a security domain gets figures and reports of what is there and below, of those reports that
-// can be told for a part; the others are refused.
+// can be told for a part; the others are refused. The same holds for runs and schedules: they keep the domain of who asked for them.
 //
 // Reports are made of what the API shows anyway; no column holds a seed, a
 // hash, a PIN or a code. They do hold names, so each takes the right to read,
@@ -26,6 +26,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/token"
@@ -50,11 +51,11 @@ type Store interface {
 	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
 	// SerialsOf returns the serials of the tokens of users.
 	SerialsOf(ctx context.Context, userIDs []string) (map[string][]string, error)
-	// Offsets counts the tokens of users that were used by the seconds that their clocks are ahead, from the smallest number on.
+	// Offsets counts the tokens of the scope of ctx, of users that were used by the seconds that their clocks are ahead, from the smallest number on.
 	Offsets(ctx context.Context) ([]token.OffsetCount, error)
 	// Extensions lists extensions, by serial and then by their number.
 	Extensions(ctx context.Context, f token.ExtensionFilter) ([]token.Extended, error)
-	// Jobs lists jobs, the newest first.
+	// Jobs lists the jobs of the scope of ctx, the newest first.
 	Jobs(ctx context.Context, f job.Filter) ([]job.Job, error)
 	// RADIUSClients lists the clients by name.
 	RADIUSClients(ctx context.Context) ([]access.RADIUSClient, error)
@@ -64,6 +65,8 @@ type Store interface {
 
 // Domains finds security domains: a domain.Registry.
 type Domains interface {
+	// Scope is that of a domain and all below it; [fault.DomainNotFound].
+	Scope(ctx context.Context, top string) (domain.Scope, error)
 	// Narrow is ctx with the scope of a domain; [fault.OutOfScope], [fault.DomainNotFound].
 	Narrow(ctx context.Context, top string) (context.Context, error)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -59,6 +60,7 @@ type Run struct {
 	Digest   string      // SHA-256 of what was made, in hex; "" until then
 	Message  string      // why it failed
 	By       audit.Actor // with whose rights it is made
+	Domain   string      // security domain that it is about, with all below; domain.Root for the whole deployment
 	Tries    int
 	Claim    string // of the server that makes it
 	MadeAt   time.Time
@@ -86,11 +88,11 @@ type RunStore interface {
 	Transact(ctx context.Context, do func(context.Context) error) error
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
-	// AddRun stores a new run.
+	// AddRun stores a new run; [fault.DomainNotFound] if its security domain was deleted meanwhile.
 	AddRun(ctx context.Context, r Run) error
-	// Run returns a run by ID; [fault.NotFound].
+	// Run returns a run of the scope of ctx by ID; [fault.NotFound], [fault.OutOfScope].
 	Run(ctx context.Context, id string) (Run, error)
-	// ListRuns lists runs, the newest first.
+	// ListRuns lists the runs of the scope of ctx, the newest first.
 	ListRuns(ctx context.Context, f RunFilter) ([]Run, error)
 	// ClaimRun takes the oldest run that nobody makes: it is queued, or whoever made it let its lease end before now. What was made of
 	// it is gone. [fault.NotFound] if there is none.
@@ -103,20 +105,20 @@ type RunStore interface {
 	FinishRun(ctx context.Context, r Run) error
 	// RunPart returns a part; [fault.NotFound] after the last one.
 	RunPart(ctx context.Context, id string, number int) ([]byte, error)
-	// DeleteRun removes a run with what was made; [fault.NotFound].
+	// DeleteRun removes a run of the scope of ctx with what was made; [fault.NotFound], [fault.OutOfScope].
 	DeleteRun(ctx context.Context, id string) error
 	// DropRuns removes the runs that are not kept any more.
 	DropRuns(ctx context.Context, now time.Time) (int, error)
 
-	// AddSchedule stores a new schedule; [fault.Conflict] if the name is taken.
+	// AddSchedule stores a new schedule; [fault.Conflict] if the name is taken, [fault.DomainNotFound] as for AddRun.
 	AddSchedule(ctx context.Context, s Schedule) error
-	// Schedules lists the schedules by name.
+	// Schedules lists the schedules of the scope of ctx by name.
 	Schedules(ctx context.Context) ([]Schedule, error)
 	// DueSchedules lists those whose time is not after now.
 	DueSchedules(ctx context.Context, now time.Time) ([]Schedule, error)
 	// MoveSchedule stores when a schedule is due next and its newest run; [fault.Conflict] if it is not due at was any more.
 	MoveSchedule(ctx context.Context, s Schedule, was time.Time) error
-	// DeleteSchedule removes a schedule; [fault.NotFound].
+	// DeleteSchedule removes a schedule of the scope of ctx; [fault.NotFound], [fault.OutOfScope].
 	DeleteSchedule(ctx context.Context, name string) error
 }
 
@@ -145,13 +147,24 @@ func (r *Registry) orderable(ctx context.Context, o *RunOrder) error {
 		}
 	}
 	if o.Webhook != "" {
+		if scope := domain.ScopeFrom(ctx); scope.Limited() {
+			return fault.New(fault.OutOfScope, "webhooks are about the whole deployment, and your API key is limited to the security domain %s: have the report mailed", scope.Top())
+		}
 		return r.Posts(ctx, o.Webhook)
 	}
 	return nil
 }
 
-func (o RunOrder) run(by audit.Actor, now time.Time) Run {
-	return Run{ID: uuid.Must(uuid.NewV7()).String(), Order: o, State: RunQueued, By: by, MadeAt: now.UTC()}
+func (o RunOrder) run(by audit.Actor, at string, now time.Time) Run {
+	return Run{ID: uuid.Must(uuid.NewV7()).String(), Order: o, State: RunQueued, By: by, Domain: at, MadeAt: now.UTC()}
+}
+
+// domainOf is the domain that who acts in ctx is limited to.
+func domainOf(ctx context.Context) string {
+	if scope := domain.ScopeFrom(ctx); scope.Limited() {
+		return scope.Top()
+	}
+	return domain.Root
 }
 
 func (o RunOrder) details() audit.Details {
@@ -165,12 +178,12 @@ func (o RunOrder) details() audit.Details {
 	return d
 }
 
-// Start has a report made beside requests.
+// Start has a report made beside requests, of what is in the scope of ctx.
 func (r *Registry) Start(ctx context.Context, o RunOrder) (Run, error) {
 	if err := r.orderable(ctx, &o); err != nil {
 		return Run{}, err
 	}
-	run := o.run(audit.ActorFrom(ctx), r.Now())
+	run := o.run(audit.ActorFrom(ctx), domainOf(ctx), r.Now())
 	err := r.Runs.Transact(ctx, func(ctx context.Context) error {
 		if err := r.Runs.AddRun(ctx, run); err != nil {
 			return err
@@ -222,9 +235,14 @@ func (r *Registry) make(ctx context.Context, run Run) error {
 	}
 	held, stop := r.hold(ctx, run)
 	out := &parts{ctx: held, registry: r, run: run, digest: sha256.New()}
-	p, err := r.Plan(held, run.Order.Wish)
+	scope, err := r.Domains.Scope(held, run.Domain)
+	about := domain.WithScope(held, scope)
+	var p *Plan
 	if err == nil {
-		run.Rows, err = p.Write(held, run.Order.Format, out)
+		p, err = r.Plan(about, run.Order.Wish)
+	}
+	if err == nil {
+		run.Rows, err = p.Write(about, run.Order.Format, out)
 	}
 	if err == nil {
 		err = out.flush()

@@ -31,6 +31,7 @@ type Schedule struct {
 	Weekday time.Weekday // of weeks
 	Day     int          // of months, 1 to 31; in a month that is shorter, the last one
 	By      audit.Actor  // with whose rights it is made
+	Domain  string       // as that of its runs
 	MadeAt  time.Time
 	NextAt  time.Time
 	LastRun string // ID of the newest run; "" before the first
@@ -83,8 +84,8 @@ func (s *Schedule) check() error {
 	return nil
 }
 
-// AddSchedule keeps a schedule; [fault.Conflict] if there is one of that name. Its reports are made with the rights that the caller
-// has now.
+// AddSchedule keeps a schedule; [fault.Conflict] if there is one of that name. Its reports are made with the rights, and of the security
+// domain, that the caller has now.
 func (r *Registry) AddSchedule(ctx context.Context, s Schedule) (Schedule, error) {
 	if err := s.check(); err != nil {
 		return Schedule{}, err
@@ -92,7 +93,7 @@ func (r *Registry) AddSchedule(ctx context.Context, s Schedule) (Schedule, error
 	if err := r.orderable(ctx, &s.Order); err != nil {
 		return Schedule{}, err
 	}
-	s.By, s.MadeAt = audit.ActorFrom(ctx), r.Now().UTC()
+	s.By, s.Domain, s.MadeAt = audit.ActorFrom(ctx), domainOf(ctx), r.Now().UTC()
 	s.NextAt = s.Next(s.MadeAt)
 	err := r.Runs.Transact(ctx, func(ctx context.Context) error {
 		if err := r.Runs.AddSchedule(ctx, s); err != nil {
@@ -133,7 +134,7 @@ func (r *Registry) Due(ctx context.Context) (int, error) {
 	}
 	for _, s := range due {
 		was := s.NextAt
-		run := s.Order.run(s.By, now)
+		run := s.Order.run(s.By, s.Domain, now)
 		run.Schedule, s.LastRun, s.NextAt = s.Name, run.ID, s.Next(now)
 		err := r.Runs.Transact(ctx, func(ctx context.Context) error {
 			if err := r.Runs.MoveSchedule(ctx, s, was); err != nil {

@@ -105,14 +105,14 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.directories = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: c.Now}, Keys: keys, Now: c.Now}
 	gateways.Changed = h.radius.Changed
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
-	h.jobs = &job.Registry{Store: db, Keys: keys, Now: c.Now, Logger: c.Log}
+	h.jobs = &job.Registry{Store: db, Keys: keys, Domains: domains, Now: c.Now, Logger: c.Log}
 	for _, w := range h.distributor.Workers() {
 		h.jobs.Register(w)
 	}
-	record.Jobs, record.Domains = h.jobs, domains
+	record.Jobs = h.jobs
 	h.jobs.Register(record.ImportWorker())
 	h.jobs.Register(record.CreateWorker())
-	moves := &transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: c.Now}, Jobs: h.jobs, Domains: record.Domains, Now: c.Now}
+	moves := &transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: c.Now}, Jobs: h.jobs, Now: c.Now}
 	h.jobs.Register(moves.Worker())
 	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log}
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}

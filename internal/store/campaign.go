@@ -8,18 +8,22 @@ import (
 )
 
 // The tokens of a job, by how far they have come; the first case that fits counts.
-const selectCampaign = `SELECT stage, COUNT(*), MIN(pending_until), MAX(pending_until) FROM (
+var selectCampaign = [2]string{`SELECT stage, COUNT(*), MIN(pending_until), MAX(pending_until) FROM (
 	SELECT CASE WHEN t.serial IS NULL OR t.user_id IS NULL THEN 'gone'
 		WHEN t.distributed_at NOT BETWEEN j.created_at AND COALESCE(j.ended_at, t.distributed_at) OR t.distributed_at IS NULL THEN 'delivered_again'
 		WHEN t.distribution NOT IN ('issued', 'pending_activation', 'activation_lapsed') THEN 'moved'
 		WHEN t.pending_until > $2 THEN 'old_seed_lives'
 		ELSE 'not_moved' END AS stage, CASE WHEN t.pending_until > $2 THEN t.pending_until END AS pending_until
-	FROM job AS j JOIN job_item AS i ON i.job_id = j.id AND i.state = 'done' LEFT JOIN token AS t ON t.serial = i.key
-	WHERE j.id = $1) AS stages GROUP BY stage`
+	FROM job AS j JOIN job_item AS i ON i.job_id = j.id AND i.state = 'done' LEFT JOIN (SELECT * FROM token`, `) AS t ON t.serial = i.key
+	WHERE j.id = $1) AS stages GROUP BY stage`}
 
 // Campaign tells how far the tokens have come that a job delivered.
 func (db *DB) Campaign(ctx context.Context, id string, now time.Time) (c distribution.Campaign, err error) {
-	err = db.look(ctx, look{selectCampaign, []any{id, now.UnixMicro()}, func(r row) error {
+	within, args := db.inScope(ctx, 2)
+	if within != "" {
+		within = " WHERE " + within
+	}
+	err = db.look(ctx, look{selectCampaign[0] + within + selectCampaign[1], append([]any{id, now.UnixMicro()}, args...), func(r row) error {
 		var stage string
 		var n int
 		var first, last time.Time

@@ -35,6 +35,15 @@ func (db *DB) andInScope(ctx context.Context, n int) (condition string, args []a
 	return condition, args
 }
 
+// ofScope is the condition, behind others, that a column names an object of a kind that is in the scope of ctx.
+func (db *DB) ofScope(ctx context.Context, column string, kind domain.Kind, n int) (condition string, args []any) {
+	condition, args = db.inScope(ctx, n)
+	if condition != "" {
+		condition = " AND " + column + " IN (SELECT " + homes[kind].name + " FROM " + homes[kind].table + " WHERE " + condition + ")"
+	}
+	return condition, args
+}
+
 // seen is an object that was read, if it lies in the scope of ctx, and else a refusal that does not tell whether it exists:
 // missing for the whole deployment. Kind is what people call such an object.
 func seen[T any](ctx context.Context, v T, where string, err error, missing *fault.Error, kind, name string) (T, error) {
@@ -142,6 +151,9 @@ func (db *DB) DeleteDomain(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
+		if err := db.handUp(ctx, name); err != nil {
+			return err
+		}
 		children, err := one(ctx, db, missing, number, "SELECT COUNT(*) FROM security_domain WHERE parent = $1", name)
 		if err != nil {
 			return err
@@ -158,6 +170,32 @@ func (db *DB) DeleteDomain(ctx context.Context, name string) error {
 		}
 		return db.change(ctx, missing, "DELETE FROM security_domain WHERE name = $1", name)
 	})
+}
+
+// handUp gives what was done in a domain that is to be deleted to the one above. It is refused with [fault.DomainInUse] while something of it
+// is still to be done: with the scope of the domain above, that would reach further.
+func (db *DB) handUp(ctx context.Context, name string) error {
+	const above = "(SELECT parent FROM security_domain WHERE name = $1)"
+	for _, move := range []string{
+		"UPDATE job SET domain = " + above + " WHERE domain = $1 AND domain <> '' AND state NOT IN ('queued', 'running')",
+		"UPDATE report_run SET domain = " + above + " WHERE domain = $1 AND domain <> '' AND state NOT IN ('queued', 'running')",
+		"UPDATE clock_correction SET domain = " + above + " WHERE domain = $1",
+	} {
+		if _, err := db.exec(ctx, move, name); err != nil {
+			return err
+		}
+	}
+	for _, left := range [][2]string{{"job", "jobs of it run: wait for them, or cancel them"}, {"report_run", "reports of it are made: wait for them"},
+		{"report_schedule", "reports of it are made again and again: end those schedules"}} {
+		n, err := one(ctx, db, nil, number, "SELECT COUNT(*) FROM "+left[0]+" WHERE domain = $1", name)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return fault.New(fault.DomainInUse, "domain %s is in use, %d %s", name, n, left[1])
+		}
+	}
+	return nil
 }
 
 // CountObjects tells how many objects of each kind have their place in a domain itself.

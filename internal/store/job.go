@@ -6,21 +6,22 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 )
 
-const jobColumns columns = "id, name, kind, state, dry_run, rate, total, done, failed, message, actor, key_id, sealed, " +
+const jobColumns columns = "id, name, kind, domain, state, dry_run, rate, total, done, failed, message, actor, key_id, sealed, " +
 	"created_at, started_at, progressed_at, ended_at, results_until"
 
 func jobValues(j job.Job) []any {
-	return []any{j.ID, j.Name, j.Kind, j.State, j.DryRun, j.Rate, j.Total, j.Done, j.Failed, j.Message, jsonOrNull[audit.Actor]{&j.By}, orNull(j.Parameters.KeyID), bytesOrNull(j.Parameters.Blob),
+	return []any{j.ID, j.Name, j.Kind, j.Domain, j.State, j.DryRun, j.Rate, j.Total, j.Done, j.Failed, j.Message, jsonOrNull[audit.Actor]{&j.By}, orNull(j.Parameters.KeyID), bytesOrNull(j.Parameters.Blob),
 		micros(j.CreatedAt), micros(j.StartedAt), micros(j.ProgressedAt), micros(j.EndedAt), micros(j.ResultsUntil)}
 }
 
 func scanJob(r row) (j job.Job, err error) {
 	var by *audit.Actor
-	err = r.Scan(&j.ID, &j.Name, &j.Kind, &j.State, &j.DryRun, &j.Rate, &j.Total, &j.Done, &j.Failed, &j.Message, fromJSON(&by), orZero(&j.Parameters.KeyID), &j.Parameters.Blob,
+	err = r.Scan(&j.ID, &j.Name, &j.Kind, &j.Domain, &j.State, &j.DryRun, &j.Rate, &j.Total, &j.Done, &j.Failed, &j.Message, fromJSON(&by), orZero(&j.Parameters.KeyID), &j.Parameters.Blob,
 		moment(&j.CreatedAt), moment(&j.StartedAt), moment(&j.ProgressedAt), moment(&j.EndedAt), moment(&j.ResultsUntil))
 	if err == nil {
 		j.By = *by // every job was started by somebody
@@ -28,10 +29,17 @@ func scanJob(r row) (j job.Job, err error) {
 	return j, err
 }
 
-// AddJob stores a new job; [fault.JobNameTaken].
+// AddJob stores a new job; [fault.JobNameTaken], and [fault.DomainNotFound] if its security domain was deleted meanwhile.
 func (db *DB) AddJob(ctx context.Context, j job.Job) error {
 	taken := fault.New(fault.JobNameTaken, "there is a job %q already: give this one another name", j.Name)
-	return db.change(ctx, taken, jobColumns.insert("job"), jobValues(j)...)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		at, err := db.placed(ctx, j.Domain)
+		if err != nil {
+			return err
+		}
+		j.Domain = at
+		return db.change(ctx, taken, jobColumns.insert("job"), jobValues(j)...)
+	})
 }
 
 const itemFields fields = "job_id text, number bigint, key text, state text, code text, message text, key_id bigint, sealed bytea"
@@ -52,26 +60,35 @@ func (db *DB) AddJobItems(ctx context.Context, id string, items []job.Row) error
 	return db.write(ctx, bulk{insertItem, rows, fault.New(fault.Conflict, "the job has such an item already")})
 }
 
-// Job returns a job; [fault.JobNotFound]. Within a transaction the row is locked for change.
+// Job returns a job; [fault.JobNotFound], or [fault.OutOfScope] where the scope of ctx is limited. Within a transaction the row is locked for change.
 func (db *DB) Job(ctx context.Context, id string) (job.Job, error) {
-	return db.job(ctx, "id = $1", id)
+	return db.job(ctx, "id", id)
 }
 
-// JobNamed returns the job of a name; [fault.JobNotFound].
+// JobNamed returns the job of a name; errors as for Job.
 func (db *DB) JobNamed(ctx context.Context, name string) (job.Job, error) {
-	return db.job(ctx, "name = $1", name)
+	return db.job(ctx, "name", name)
 }
 
-func (db *DB) job(ctx context.Context, where, arg string) (job.Job, error) {
+func (db *DB) job(ctx context.Context, column, is string) (job.Job, error) {
 	missing := fault.New(fault.JobNotFound, "there is no such job")
-	return one(ctx, db, missing, scanJob, "SELECT "+string(jobColumns)+" FROM job WHERE "+where+db.locked(ctx), arg)
+	j, err := one(ctx, db, missing, scanJob, "SELECT "+string(jobColumns)+" FROM job WHERE "+column+" = $1"+db.locked(ctx), is)
+	return seen(ctx, j, j.Domain, err, missing, "job", is)
 }
 
-// Jobs lists jobs, the newest first.
+// Jobs lists the jobs of the scope of ctx, the newest first.
 func (db *DB) Jobs(ctx context.Context, f job.Filter) ([]job.Job, error) {
 	var c conditions
+	db.within(ctx, &c)
 	if f.Kind != "" {
 		c.and("kind = $%d", f.Kind)
+	}
+	if f.Kinds != nil && len(f.Kinds) == 0 {
+		return nil, nil
+	}
+	if f.Kinds != nil {
+		among, args := db.among(len(c.args)+1, anys(f.Kinds))
+		c.where, c.args = append(c.where, "kind "+among), append(c.args, args...)
 	}
 	if f.State != "" {
 		c.and("state = $%d", f.State)
@@ -158,13 +175,15 @@ func (db *DB) JobItems(ctx context.Context, id string, f job.ItemFilter) ([]job.
 	return list(ctx, db, scanItem, itemSelect+c.clause("number", f.Limit), c.args...)
 }
 
-// JobResults lists up to limit results with numbers above after.
+// JobResults lists up to limit results with numbers above after, of tokens that are in the scope of ctx now: others may have moved away since.
 func (db *DB) JobResults(ctx context.Context, id string, after, limit int) ([]job.Result, error) {
 	scan := func(r row) (x job.Result, err error) {
 		err = r.Scan(&x.Number, &x.Key, &x.Sealed.KeyID, &x.Sealed.Blob)
 		return x, err
 	}
-	return list(ctx, db, scan, "SELECT number, serial, key_id, sealed FROM job_result WHERE job_id = $1 AND number > $2 ORDER BY number LIMIT $3", id, after, limit)
+	within, args := db.ofScope(ctx, "serial", domain.Tokens, 3)
+	return list(ctx, db, scan, "SELECT number, serial, key_id, sealed FROM job_result WHERE job_id = $1 AND number > $2"+within+" ORDER BY number LIMIT $3",
+		append([]any{id, after, limit}, args...)...)
 }
 
 // resultsAtOnce is how many results are destroyed by one transaction.

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/token"
@@ -103,12 +105,15 @@ func (db *DB) AddMessages(ctx context.Context, all []mail.Message) error {
 	return db.batch(ctx, statements)
 }
 
-// Message returns a message; [fault.NotFound]. Within a transaction the row is locked for change.
+// Message returns a message to a user in the scope of ctx, or any if that is not limited; [fault.NotFound], [fault.OutOfScope]. Within a
+// transaction the row is locked for change.
 func (db *DB) Message(ctx context.Context, id string) (mail.Message, error) {
-	return one(ctx, db, fault.New(fault.NotFound, "there is no message %q", id), scanMessage, selectMessage+" WHERE id = $1"+db.locked(ctx), id)
+	missing := domain.Outside(ctx, fault.New(fault.NotFound, "there is no message %q", id), "message %q", id)
+	within, args := db.ofScope(ctx, "user_id", domain.Users, 1)
+	return one(ctx, db, missing, scanMessage, selectMessage+" WHERE id = $1"+within+db.locked(ctx), append([]any{id}, args...)...)
 }
 
-// Messages lists messages, the newest first.
+// Messages lists messages, the newest first; those to users in the scope of ctx if that is limited.
 func (db *DB) Messages(ctx context.Context, f mail.Filter) ([]mail.Message, error) {
 	var c conditions
 	for column, value := range map[string]string{"state": string(f.State), "user_id": f.UserID, "serial": f.Serial} {
@@ -118,6 +123,9 @@ func (db *DB) Messages(ctx context.Context, f mail.Filter) ([]mail.Message, erro
 	}
 	if f.Before != "" {
 		c.and("id < $%d", f.Before)
+	}
+	if within, args := db.ofScope(ctx, "user_id", domain.Users, len(c.args)); within != "" {
+		c.where, c.args = append(c.where, strings.TrimPrefix(within, " AND ")), append(c.args, args...)
 	}
 	return list(ctx, db, scanMessage, selectMessage+c.clause("id DESC", f.Limit), c.args...)
 }
@@ -186,12 +194,13 @@ func scanHolder(r row) (h mail.Holder, err error) {
 	return h, err
 }
 
-// Holders returns tokens that are assigned, with who holds them; what is not there is left out.
+// Holders returns tokens that are assigned, with who holds them; what is not there, or not in the scope of ctx, is left out.
 func (db *DB) Holders(ctx context.Context, serials []string) ([]mail.Holder, error) {
 	var all []mail.Holder
 	for some := range slices.Chunk(serials, chunk) {
 		among, args := db.among(1, anys(some))
-		found, err := list(ctx, db, scanHolder, selectHolder+"t.serial "+among+" ORDER BY t.serial", args...)
+		within, scope := db.ofScope(ctx, "t.serial", domain.Tokens, len(args))
+		found, err := list(ctx, db, scanHolder, selectHolder+"t.serial "+among+within+" ORDER BY t.serial", append(args, scope...)...)
 		if err != nil {
 			return nil, err
 		}

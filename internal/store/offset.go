@@ -18,7 +18,7 @@ func (db *DB) SaveOffsets(ctx context.Context, moved []token.Moved) error {
 	return db.batch(ctx, all)
 }
 
-const correctionColumns columns = "id, seconds, used_since, used_until, note, made_by, made_at, undone_by, undone_at"
+const correctionColumns columns = "id, domain, seconds, used_since, used_until, note, made_by, made_at, undone_by, undone_at"
 
 var insertCorrection = correctionColumns.insert("clock_correction")
 
@@ -26,25 +26,27 @@ const correctionSelect = "SELECT " + string(correctionColumns) + ", " +
 	"(SELECT COUNT(*) FROM clock_moved AS m WHERE m.correction = c.id), (SELECT COUNT(*) FROM clock_moved AS m WHERE m.correction = c.id AND m.undone) FROM clock_correction AS c"
 
 func scanCorrection(r row) (c token.Correction, err error) {
-	err = r.Scan(&c.ID, &c.Seconds, moment(&c.UsedSince), moment(&c.UsedUntil), &c.Note, &c.By, moment(&c.At), &c.UndoneBy, moment(&c.UndoneAt), &c.Shifted, &c.Undone)
+	err = r.Scan(&c.ID, &c.Domain, &c.Seconds, moment(&c.UsedSince), moment(&c.UsedUntil), &c.Note, &c.By, moment(&c.At), &c.UndoneBy, moment(&c.UndoneAt), &c.Shifted, &c.Undone)
 	return c, err
 }
 
 // AddCorrection stores a new correction.
 func (db *DB) AddCorrection(ctx context.Context, c token.Correction) error {
 	taken := fault.New(fault.Conflict, "there is a correction %s already", c.ID)
-	return db.change(ctx, taken, insertCorrection, c.ID, c.Seconds, micros(c.UsedSince), micros(c.UsedUntil), c.Note, c.By, micros(c.At), c.UndoneBy, micros(c.UndoneAt))
+	return db.change(ctx, taken, insertCorrection, c.ID, c.Domain, c.Seconds, micros(c.UsedSince), micros(c.UsedUntil), c.Note, c.By, micros(c.At), c.UndoneBy, micros(c.UndoneAt))
 }
 
-// Correction returns a correction with its counts; [fault.NotFound].
+// Correction returns a correction of the scope of ctx with its counts; [fault.NotFound], [fault.OutOfScope].
 func (db *DB) Correction(ctx context.Context, id string) (token.Correction, error) {
 	missing := fault.New(fault.NotFound, "there is no correction %q: list the corrections", id)
-	return one(ctx, db, missing, scanCorrection, correctionSelect+" WHERE id = $1", id)
+	c, err := one(ctx, db, missing, scanCorrection, correctionSelect+" WHERE id = $1", id)
+	return seen(ctx, c, c.Domain, err, missing, "correction", id)
 }
 
-// Corrections lists at most limit corrections with their counts, the newest first; those before one, "" for all.
+// Corrections lists at most limit corrections of the scope of ctx with their counts, the newest first; those before one, "" for all.
 func (db *DB) Corrections(ctx context.Context, before string, limit int) ([]token.Correction, error) {
 	var c conditions
+	db.within(ctx, &c)
 	if before != "" {
 		c.and("id < $%d", before)
 	}
@@ -109,8 +111,9 @@ func (db *DB) Offsets(ctx context.Context) ([]token.OffsetCount, error) {
 		err = r.Scan(&o.Seconds, &o.Tokens)
 		return o, err
 	}
-	return list(ctx, db, scan, "SELECT g.clock_offset * g.interval_seconds AS ahead, COUNT(*) FROM token_generation AS g JOIN token AS t ON t.serial = g.serial WHERE "+used+
-		" GROUP BY g.clock_offset * g.interval_seconds ORDER BY ahead")
+	within, args := db.andInScope(ctx, 0)
+	return list(ctx, db, scan, "SELECT g.clock_offset * g.interval_seconds AS ahead, COUNT(*) FROM token_generation AS g JOIN token AS t ON t.serial = g.serial WHERE "+used+within+
+		" GROUP BY g.clock_offset * g.interval_seconds ORDER BY ahead", args...)
 }
 
 // FarOff lists at most limit tokens of users whose clocks are off by more than so many intervals, by serial, after one.
@@ -119,6 +122,7 @@ func (db *DB) FarOff(ctx context.Context, beyond int, after string, limit int) (
 		err = r.Scan(&o.Serial, &o.UserID, &o.Intervals, &o.Interval, moment(&o.LastUsedAt))
 		return o, err
 	}
+	within, args := db.andInScope(ctx, 4)
 	return list(ctx, db, scan, "SELECT t.serial, t.user_id, g.clock_offset, g.interval_seconds, g.last_used_at FROM token_generation AS g JOIN token AS t ON t.serial = g.serial WHERE "+
-		used+" AND (g.clock_offset > $1 OR g.clock_offset < $2) AND t.serial > $3 ORDER BY t.serial LIMIT $4", beyond, -beyond, after, limit)
+		used+" AND (g.clock_offset > $1 OR g.clock_offset < $2) AND t.serial > $3"+within+" ORDER BY t.serial LIMIT $4", append([]any{beyond, -beyond, after, limit}, args...)...)
 }

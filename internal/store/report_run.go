@@ -6,11 +6,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/report"
 )
 
-const runColumns columns = "id, schedule, report, wish, format, state, row_count, size, message, made_by, role, keep_days, tries, claim, created_at, started_at, ended_at, keep_until, mail_to, webhook, digest"
+const runColumns columns = "id, schedule, report, wish, format, state, row_count, size, message, made_by, role, domain, keep_days, tries, claim, created_at, started_at, ended_at, keep_until, mail_to, webhook, digest"
 
 // A keptWish is a wish as the database keeps it, beside the name of its report.
 type keptWish struct {
@@ -31,14 +32,14 @@ func (k *keptWish) wish(of string) report.Wish {
 }
 
 func runValues(r report.Run) []any {
-	return []any{r.ID, r.Schedule, r.Order.Report, keptOf(r.Order.Wish), r.Order.Format, r.State, r.Rows, r.Size, r.Message, r.By.Name, r.By.Role, r.Order.KeepDays, r.Tries, r.Claim,
+	return []any{r.ID, r.Schedule, r.Order.Report, keptOf(r.Order.Wish), r.Order.Format, r.State, r.Rows, r.Size, r.Message, r.By.Name, r.By.Role, r.Domain, r.Order.KeepDays, r.Tries, r.Claim,
 		micros(r.MadeAt), micros(r.Started), micros(r.Ended), micros(r.Until), mailTo(r.Order), r.Order.Webhook, r.Digest}
 }
 
 func scanRun(row row) (r report.Run, err error) {
 	var kept *keptWish
 	var of string
-	err = row.Scan(&r.ID, &r.Schedule, &of, fromJSON(&kept), &r.Order.Format, &r.State, &r.Rows, &r.Size, &r.Message, &r.By.Name, &r.By.Role, &r.Order.KeepDays, &r.Tries, &r.Claim,
+	err = row.Scan(&r.ID, &r.Schedule, &of, fromJSON(&kept), &r.Order.Format, &r.State, &r.Rows, &r.Size, &r.Message, &r.By.Name, &r.By.Role, &r.Domain, &r.Order.KeepDays, &r.Tries, &r.Claim,
 		moment(&r.MadeAt), moment(&r.Started), moment(&r.Ended), moment(&r.Until), fromLines(&r.Order.MailTo), &r.Order.Webhook, &r.Digest)
 	r.Order.Wish = kept.wish(of)
 	return r, err
@@ -62,18 +63,27 @@ func fromLines(all *[]string) sql.Scanner {
 // AddRun stores a new run of a report.
 func (db *DB) AddRun(ctx context.Context, r report.Run) error {
 	taken := fault.New(fault.Conflict, "there is a run %s already", r.ID)
-	return db.change(ctx, taken, runColumns.insert("report_run"), runValues(r)...)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		at, err := db.placed(ctx, r.Domain)
+		if err != nil {
+			return err
+		}
+		r.Domain = at
+		return db.change(ctx, taken, runColumns.insert("report_run"), runValues(r)...)
+	})
 }
 
-// Run returns a run by ID; [fault.NotFound].
+// Run returns a run of the scope of ctx by ID; [fault.NotFound], [fault.OutOfScope].
 func (db *DB) Run(ctx context.Context, id string) (report.Run, error) {
 	missing := fault.New(fault.NotFound, "there is no run %q of a report: it may have been kept for its time", id)
-	return one(ctx, db, missing, scanRun, "SELECT "+string(runColumns)+" FROM report_run WHERE id = $1"+db.locked(ctx), id)
+	r, err := one(ctx, db, missing, scanRun, "SELECT "+string(runColumns)+" FROM report_run WHERE id = $1"+db.locked(ctx), id)
+	return seen(ctx, r, r.Domain, err, missing, "run", id)
 }
 
-// ListRuns lists runs, the newest first.
+// ListRuns lists the runs of the scope of ctx, the newest first.
 func (db *DB) ListRuns(ctx context.Context, f report.RunFilter) ([]report.Run, error) {
 	var c conditions
+	db.within(ctx, &c)
 	if f.Report != "" {
 		c.and("report = $%d", f.Report)
 	}
@@ -143,9 +153,11 @@ func (db *DB) RunPart(ctx context.Context, id string, number int) ([]byte, error
 		"SELECT data FROM report_run_part WHERE run = $1 AND number = $2", id, number)
 }
 
-// DeleteRun removes a run with what was made; [fault.NotFound].
+// DeleteRun removes a run of the scope of ctx with what was made; [fault.NotFound], [fault.OutOfScope].
 func (db *DB) DeleteRun(ctx context.Context, id string) error {
-	return db.change(ctx, fault.New(fault.NotFound, "there is no run %q of a report", id), "DELETE FROM report_run WHERE id = $1", id)
+	missing := domain.Outside(ctx, fault.New(fault.NotFound, "there is no run %q of a report", id), "run %q", id)
+	within, args := db.andInScope(ctx, 1)
+	return db.change(ctx, missing, "DELETE FROM report_run WHERE id = $1"+within, append([]any{id}, args...)...)
 }
 
 // DropRuns removes the runs that are not kept any more.
@@ -153,28 +165,36 @@ func (db *DB) DropRuns(ctx context.Context, now time.Time) (int, error) {
 	return db.exec(ctx, "DELETE FROM report_run WHERE keep_until <= $1", micros(now))
 }
 
-const scheduleColumns columns = "name, report, wish, format, every, minute, weekday, day, keep_days, made_by, role, created_at, next_at, last_run, mail_to, webhook"
+const scheduleColumns columns = "name, report, wish, format, every, minute, weekday, day, keep_days, made_by, role, domain, created_at, next_at, last_run, mail_to, webhook"
 
 func scanSchedule(row row) (s report.Schedule, err error) {
 	var kept *keptWish
 	var of string
 	var weekday int
-	err = row.Scan(&s.Name, &of, fromJSON(&kept), &s.Order.Format, &s.Every, &s.Minute, &weekday, &s.Day, &s.Order.KeepDays, &s.By.Name, &s.By.Role,
+	err = row.Scan(&s.Name, &of, fromJSON(&kept), &s.Order.Format, &s.Every, &s.Minute, &weekday, &s.Day, &s.Order.KeepDays, &s.By.Name, &s.By.Role, &s.Domain,
 		moment(&s.MadeAt), moment(&s.NextAt), &s.LastRun, fromLines(&s.Order.MailTo), &s.Order.Webhook)
 	s.Order.Wish, s.Weekday = kept.wish(of), time.Weekday(weekday)
 	return s, err
 }
 
-// AddSchedule stores a new schedule of a report; [fault.Conflict] if the name is taken.
+// AddSchedule stores a new schedule of a report; [fault.Conflict] if the name is taken, [fault.DomainNotFound] as for AddRun.
 func (db *DB) AddSchedule(ctx context.Context, s report.Schedule) error {
 	taken := fault.New(fault.Conflict, "there is a schedule %q already: take another name, or delete that one", s.Name)
-	return db.change(ctx, taken, scheduleColumns.insert("report_schedule"), s.Name, s.Order.Report, keptOf(s.Order.Wish), s.Order.Format, s.Every, s.Minute, int(s.Weekday), s.Day,
-		s.Order.KeepDays, s.By.Name, s.By.Role, micros(s.MadeAt), micros(s.NextAt), s.LastRun, mailTo(s.Order), s.Order.Webhook)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		at, err := db.placed(ctx, s.Domain)
+		if err != nil {
+			return err
+		}
+		return db.change(ctx, taken, scheduleColumns.insert("report_schedule"), s.Name, s.Order.Report, keptOf(s.Order.Wish), s.Order.Format, s.Every, s.Minute, int(s.Weekday), s.Day,
+			s.Order.KeepDays, s.By.Name, s.By.Role, at, micros(s.MadeAt), micros(s.NextAt), s.LastRun, mailTo(s.Order), s.Order.Webhook)
+	})
 }
 
-// Schedules lists the schedules of reports by name.
+// Schedules lists the schedules of reports of the scope of ctx by name.
 func (db *DB) Schedules(ctx context.Context) ([]report.Schedule, error) {
-	return list(ctx, db, scanSchedule, "SELECT "+string(scheduleColumns)+" FROM report_schedule ORDER BY name")
+	var c conditions
+	db.within(ctx, &c)
+	return list(ctx, db, scanSchedule, "SELECT "+string(scheduleColumns)+" FROM report_schedule"+c.clause("name", 0), c.args...)
 }
 
 // DueSchedules lists those whose time is not after now.
@@ -188,7 +208,9 @@ func (db *DB) MoveSchedule(ctx context.Context, s report.Schedule, was time.Time
 	return db.change(ctx, moved, "UPDATE report_schedule SET next_at = $1, last_run = $2 WHERE name = $3 AND next_at = $4", micros(s.NextAt), s.LastRun, s.Name, micros(was))
 }
 
-// DeleteSchedule removes a schedule; [fault.NotFound].
+// DeleteSchedule removes a schedule of the scope of ctx; [fault.NotFound], [fault.OutOfScope].
 func (db *DB) DeleteSchedule(ctx context.Context, name string) error {
-	return db.change(ctx, fault.New(fault.NotFound, "there is no schedule %q", name), "DELETE FROM report_schedule WHERE name = $1", name)
+	missing := domain.Outside(ctx, fault.New(fault.NotFound, "there is no schedule %q", name), "schedule %q", name)
+	within, args := db.andInScope(ctx, 1)
+	return db.change(ctx, missing, "DELETE FROM report_schedule WHERE name = $1"+within, append([]any{name}, args...)...)
 }

@@ -9,13 +9,15 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // A Correction shifts what is stored of the clocks of many tokens, after the server's own clock was wrong (section 11): tokens
 // that were used meanwhile had learnt offsets from that. It can be undone.
 type Correction struct {
-	ID string // UUIDv7
+	ID     string // UUIDv7
+	Domain string // security domain that who made it was limited to; domain.Root for the whole deployment
 	// Seconds are added to each offset: above 0, tokens are taken to be further ahead of the server. What is no whole interval of
 	// a token is rounded to the nearest. -7 days to 7 days, not 0.
 	Seconds int
@@ -44,6 +46,9 @@ type Moved struct {
 // NewCorrection checks and stores a correction that is to be made with [Registry.Shift].
 func (r *Registry) NewCorrection(ctx context.Context, c Correction) (Correction, error) {
 	c.ID, c.By, c.At = uuid.Must(uuid.NewV7()).String(), audit.ActorFrom(ctx).Name, r.Now().UTC()
+	if scope := domain.ScopeFrom(ctx); scope.Limited() {
+		c.Domain = scope.Top()
+	}
 	if err := c.Check(); err != nil {
 		return c, err
 	}
@@ -69,12 +74,12 @@ func (c *Correction) Check() error {
 	return nil
 }
 
-// Corrections lists corrections, the newest first.
+// Corrections lists the corrections of the scope of ctx, the newest first.
 func (r *Registry) Corrections(ctx context.Context, before string, limit int) ([]Correction, error) {
 	return r.Store.Corrections(ctx, before, limit)
 }
 
-// Correction returns a correction; [fault.NotFound].
+// Correction returns a correction of the scope of ctx; [fault.NotFound], [fault.OutOfScope].
 func (r *Registry) Correction(ctx context.Context, id string) (Correction, error) {
 	return r.Store.Correction(ctx, id)
 }

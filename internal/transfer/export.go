@@ -17,6 +17,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/backup"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/token"
 )
@@ -74,6 +75,11 @@ func (d *Deployment) leave(ctx context.Context, serials []string, selected map[s
 			if err != nil {
 				return err
 			}
+			if e.Users {
+				if err := d.mayGo(ctx, found); err != nil {
+					return err
+				}
+			}
 			var events []audit.Event
 			for i := range found {
 				group, err := mayLeave(&found[i], selected)
@@ -96,6 +102,23 @@ func (d *Deployment) leave(ctx context.Context, serials []string, selected map[s
 	return groups, err
 }
 
+// mayGo refuses users who are not in the scope of ctx: they would leave with their tokens.
+func (d *Deployment) mayGo(ctx context.Context, tokens []token.Token) error {
+	if !domain.ScopeFrom(ctx).Limited() {
+		return nil
+	}
+	people, err := d.people(ctx, tokens)
+	if err != nil {
+		return err
+	}
+	for i := range tokens {
+		if id := tokens[i].UserID; id != "" && people[id] == nil {
+			return fault.New(fault.OutOfScope, "the user of token %s is not in your security domain: export it without the user", tokens[i].Serial)
+		}
+	}
+	return nil
+}
+
 // short is enough of a public key to know it by.
 func short(key string) string {
 	key = strings.TrimSpace(key)
@@ -110,7 +133,7 @@ func (d *Deployment) read(ctx context.Context, serials []string) ([]token.Token,
 	}
 	for i, serial := range serials {
 		if i >= len(found) || found[i].Serial != serial {
-			return nil, fault.New(fault.TokenNotFound, "there is no token %s", serial)
+			return nil, domain.Outside(ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
 		}
 	}
 	return nil, fault.New(fault.Conflict, "the tokens change at the moment: try again")

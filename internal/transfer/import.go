@@ -16,7 +16,6 @@ import (
 
 	"filippo.io/age"
 
-	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 )
@@ -40,12 +39,11 @@ func (d *Deployment) Worker() job.Worker {
 
 // parameters are those of a job.
 type parameters struct {
-	Domain string `json:"domain"` // that tokens and users are placed in
-	From   string `json:"from"`   // who signed the file
+	From string `json:"from"` // who signed the file
 }
 
-// Import reads and checks a whole file and starts the job that takes its tokens in; its items are their serials. What is here already
-// stays as it is. [fault.TransferKey] if the file was sealed to another deployment, [fault.TransferSigner] if another one than said made
+// Import reads and checks a whole file and starts the job that takes its tokens in; its items are their serials. They, and the users whom
+// they come with, are placed at the top of the scope of ctx. What is here already stays as it is. [fault.TransferKey] if the file was sealed to another deployment, [fault.TransferSigner] if another one than said made
 // it, [fault.TransferFormat] if it is damaged.
 func (d *Deployment) Import(ctx context.Context, in Import) (job.Job, error) {
 	if in.From = strings.TrimSpace(in.From); in.From != "" {
@@ -72,7 +70,7 @@ func (d *Deployment) Import(ctx context.Context, in Import) (job.Job, error) {
 	case h.Users && !in.Users:
 		return job.Job{}, fault.New(fault.Forbidden, "the tokens come with their users, and you may not add users")
 	}
-	about, err := json.Marshal(parameters{domain.ScopeFrom(ctx).Top(), h.From})
+	about, err := json.Marshal(parameters{h.From})
 	if err != nil {
 		return job.Job{}, err
 	}
@@ -187,12 +185,6 @@ func (d *Deployment) receive(ctx context.Context, c job.Chunk) ([]job.Outcome, e
 	var p parameters
 	if err := json.Unmarshal(c.Parameters, &p); err != nil {
 		return nil, err
-	}
-	if p.Domain != domain.Root {
-		var err error
-		if ctx, err = d.Domains.Narrow(ctx, p.Domain); err != nil {
-			return nil, err
-		}
 	}
 	groups := make([][]carried, len(c.Items))
 	defer func() {

@@ -68,11 +68,7 @@ type Deployment struct {
 	Keys  Keyring
 	Users *user.Registry
 	Jobs  *job.Registry
-	// Domains narrow what a job does to the security domain of who started it; a domain.Registry.
-	Domains interface {
-		Narrow(ctx context.Context, top string) (context.Context, error)
-	}
-	Now func() time.Time
+	Now   func() time.Time
 }
 
 // secretName is the name of the secret that opens what is sent here.

@@ -58,9 +58,9 @@ func open(t *testing.T, url string) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	jobs := &job.Registry{Store: db, Keys: keys, Now: clock}
+	jobs := &job.Registry{Store: db, Keys: keys, Domains: &domain.Registry{Store: db, Now: clock}, Now: clock}
 	p := &place{
-		&transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: clock}, Jobs: jobs, Domains: &domain.Registry{Store: db, Now: clock}, Now: clock},
+		&transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: clock}, Jobs: jobs, Now: clock},
 		db, keys, &records.Registry{Store: db, Keys: keys, Now: clock}, &token.Registry{Store: db, Now: clock},
 	}
 	jobs.Register(p.Worker())

@@ -137,7 +137,7 @@ func (always) Current(context.Context) (*policy.Tree, error) {
 }
 
 func (s fixture) reports(now func() time.Time) *report.Registry {
-	return &report.Registry{Store: s, Runs: s, Policies: always{}, Now: now}
+	return &report.Registry{Store: s, Runs: s, Policies: always{}, Domains: s.domains(), Now: now}
 }
 
 // reportsMadeOnce has two servers make what is due: each run is made once, whole, and a schedule that was missed for days is made up for once.
