@@ -11,6 +11,9 @@ import (
 	"image"
 	"image/color"
 	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -500,5 +503,56 @@ func TestTablesHoldNoFormulas(t *testing.T) {
 	row := c.table(c.run(distribution.Bulk{Profile: "string", Grace: -1}, false, serial), distribution.List)[serial]
 	if row["user_id"] != "'@evil" || !strings.HasPrefix(row["user_name"], "'=") {
 		t.Errorf("the row is %v", row)
+	}
+}
+
+// Sheets have names as people write them; one that the font cannot write is left out, and what cannot be left out is written with numbers.
+func TestNamesOnSheets(t *testing.T) {
+	c := newCrew(t, 1)
+	c.profile("string", device.CTF, nil)
+	users := &user.Registry{Store: c.db, Now: c.dist.Now}
+	people := []struct{ id, name, shown string }{
+		{"lukasz", "Łukasz Żółćińska", "Łukasz Żółćińska"},
+		{"giorgos", "Γιώργος Παπαδόπουλος", "Γιώργος Παπαδόπουλος"},
+		{"sergej", "Сергей Щербаков", "Сергей Щербаков"},
+		{"taro", "山田 太郎", ""},
+		{"zoe", "Zoe\u0308 Nova\u0301k", "Zoë Novák"},
+		{"山田", "(Yamada)", "(Yamada)"},
+		{"jürgen", "Jürgen Größe", "Jürgen Größe"},
+	}
+	serials, err := c.records.Create(c.ctx, len(people), time.Time{}, time.Time{})
+	c.must(err)
+	for i, p := range people {
+		_, err := users.Add(c.ctx, p.id, p.name, "")
+		c.must(err)
+		_, err = c.tokens.Assign(c.ctx, serials[i], p.id)
+		c.must(err)
+	}
+	sheets := c.part(c.run(distribution.Bulk{Profile: "string", Grace: -1}, false, serials...), distribution.Sheets)
+	if codes, _ := c.sheets(sheets); len(codes) != len(people) {
+		t.Errorf("%d codes", len(codes))
+	}
+	if _, err := exec.LookPath("pdftotext"); err != nil {
+		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
+			t.Fatal("pdftotext is missing: install the Debian package poppler-utils")
+		}
+		t.Skip("install the Debian package poppler-utils")
+	}
+	path := filepath.Join(t.TempDir(), "sheets.pdf")
+	c.must(os.WriteFile(path, sheets, 0o600))
+	out, err := exec.CommandContext(c.ctx, "pdftotext", "-enc", "UTF-8", path, "-").CombinedOutput()
+	if err != nil || strings.Contains(string(out), "rror") {
+		t.Fatalf("pdftotext: %v: %s", err, out)
+	}
+	for i, p := range people {
+		id := strings.ReplaceAll(p.id, "山田", "[5C71][7530]")
+		for _, want := range []string{serials[i], id, p.shown} {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("the sheet of %s does not say %q:\n%s", p.id, want, out)
+			}
+		}
+	}
+	if text := string(out); strings.ContainsAny(text, "?山") || strings.Contains(text, "[592A]") {
+		t.Errorf("a name that cannot be written is on a sheet:\n%s", text)
 	}
 }

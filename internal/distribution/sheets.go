@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"strings"
+
+	"github.com/tallystick/tallystick/internal/typeface"
 )
 
 // The sheets are A4, in points: cells of two columns and four rows, to be cut apart. In each, the code, and beside it whose it is.
@@ -21,8 +22,8 @@ const (
 	cellMargin            = 12
 )
 
-// A sheetWriter writes a PDF document (ISO 32000) page by page: what it remembers is where the pages begin. Its text is in
-// Helvetica, which every reader has and which takes the characters of Western Europe.
+// A sheetWriter writes a PDF document (ISO 32000) page by page: what it remembers is where the pages begin, and which characters it has
+// used. Lines of Western Europe are in Helvetica, which every reader has; others are in a font that becomes part of the document.
 type sheetWriter struct {
 	w       io.Writer
 	at      int
@@ -30,6 +31,8 @@ type sheetWriter struct {
 	pages   []int // numbers of objects
 	page    bytes.Buffer
 	cells   int // on the page
+	font    *typeface.Font
+	used    map[rune]bool // of the font
 	err     error
 }
 
@@ -37,11 +40,16 @@ type sheetWriter struct {
 const (
 	catalogObject = 1 + iota
 	pagesObject
+	resourcesObject
 	fontObject
 )
 
 func writeSheets(w io.Writer, all iter.Seq2[Delivered, error]) error {
-	s := &sheetWriter{w: w, objects: make([]int, fontObject)}
+	font, err := typeface.Load()
+	if err != nil {
+		return err
+	}
+	s := &sheetWriter{w: w, objects: make([]int, fontObject), font: font, used: map[rune]bool{}}
 	s.print("%%PDF-1.4\n%%\xe2\xe3\xcf\xd3\n")
 	for d, err := range all {
 		if err != nil {
@@ -86,17 +94,17 @@ func (s *sheetWriter) cell(d Delivered) error {
 	fmt.Fprintf(&s.page, "q 0.7 G 0.5 w [2 3] 0 d %d %d %d %d re S Q\n", x, y, cellWidth, cellHeight)
 	fmt.Fprintf(&s.page, "q %d 0 0 %d %d %d cm BI /W %d /H %d /BPC 1 /CS /G /F /AHx ID\n%s>\nEI Q\n",
 		codeSize, codeSize, x+cellMargin, y+(cellHeight-codeSize)/2, code.side(), code.side(), hex.EncodeToString(code.bits()))
-	lines := []string{d.UserName, d.UserID, d.Serial, d.Profile}
+	lines := []string{s.name(d.UserName), d.UserID, d.Serial, d.Profile}
 	if !d.ActivationExpires.IsZero() {
 		lines = append(lines, "good until", d.ActivationExpires.UTC().Format("2006-01-02 15:04 UTC"))
 	} else if d.Password != "" {
 		lines = append(lines, "with your password")
 	}
 	left, down := x+cellMargin+codeSize+4, y+cellHeight/2+30
-	fmt.Fprintf(&s.page, "BT /F 9 Tf 13 TL %d %d Td\n", left, down)
+	fmt.Fprintf(&s.page, "BT 13 TL %d %d Td\n", left, down)
 	for _, line := range lines {
 		if line != "" {
-			fmt.Fprintf(&s.page, "(%s) Tj T*\n", winText(line, 26))
+			fmt.Fprintf(&s.page, "%s Tj T*\n", s.text(line))
 		}
 	}
 	s.page.WriteString("ET\n")
@@ -120,44 +128,28 @@ func (q QRCode) bits() []byte {
 	return all
 }
 
-// winText is a text of at most so many characters in WinAnsiEncoding, as a PDF string holds it.
-func winText(text string, most int) string {
-	var b strings.Builder
-	for n, r := range []rune(text) {
-		switch {
-		case n == most:
-			b.WriteString("...")
-			return b.String()
-		case r == '(' || r == ')' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteByte(byte(r))
-		case r >= ' ' && r < 0x7f:
-			b.WriteByte(byte(r))
-		case r >= 0xa0 && r <= 0xff:
-			fmt.Fprintf(&b, `\%03o`, r)
-		default:
-			b.WriteByte('?')
-		}
-	}
-	return b.String()
-}
-
-func (s *sheetWriter) endPage() {
+// stream writes bytes as an object of their own, with what else its dictionary says, and returns its number.
+func (s *sheetWriter) stream(content []byte, also string) int {
 	var packed bytes.Buffer
 	z := zlib.NewWriter(&packed)
-	if _, err := z.Write(s.page.Bytes()); s.err == nil {
+	if _, err := z.Write(content); s.err == nil {
 		s.err = err
 	}
 	if err := z.Close(); s.err == nil {
 		s.err = err
 	}
-	content := s.object(0)
-	s.print("<</Length %d /Filter /FlateDecode>> stream\n", packed.Len())
+	number := s.object(0)
+	s.print("<</Length %d%s /Filter /FlateDecode>> stream\n", packed.Len(), also)
 	s.print("%s", packed.String())
 	s.print("\nendstream endobj\n")
+	return number
+}
+
+func (s *sheetWriter) endPage() {
+	content := s.stream(s.page.Bytes(), "")
 	s.pages = append(s.pages, s.object(0))
-	s.print("<</Type /Page /Parent %d 0 R /MediaBox [0 0 %d %d] /Contents %d 0 R /Resources <</Font <</F %d 0 R>>>>>> endobj\n",
-		pagesObject, pageWidth, pageHeight, content, fontObject)
+	s.print("<</Type /Page /Parent %d 0 R /MediaBox [0 0 %d %d] /Contents %d 0 R /Resources %d 0 R>> endobj\n",
+		pagesObject, pageWidth, pageHeight, content, resourcesObject)
 	s.page.Reset()
 	s.cells = 0
 }
@@ -169,6 +161,16 @@ func (s *sheetWriter) end() error {
 	}
 	s.object(fontObject)
 	s.print("<</Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding>> endobj\n")
+	embedded := ""
+	if len(s.used) > 0 {
+		number, err := s.embed()
+		if err != nil {
+			return err
+		}
+		embedded = fmt.Sprintf(" /U %d 0 R", number)
+	}
+	s.object(resourcesObject)
+	s.print("<</Font <</F %d 0 R%s>>>> endobj\n", fontObject, embedded)
 	s.object(pagesObject)
 	s.print("<</Type /Pages /Count %d /Kids [", len(s.pages))
 	for _, page := range s.pages {

@@ -5,14 +5,11 @@ import (
 	"unicode"
 
 	"codeberg.org/go-pdf/fpdf"
-	"github.com/go-fonts/dejavu/dejavusanscondensed"
-	"github.com/go-fonts/dejavu/dejavusanscondensedbold"
-	"golang.org/x/image/font/sfnt"
-	"golang.org/x/text/unicode/bidi"
+
+	"github.com/tallystick/tallystick/internal/typeface"
 )
 
-// DejaVu Sans Condensed is part of each document, as far as it is used: Latin, Greek, Cyrillic, Armenian, Georgian, Hebrew, Arabic and
-// more, but not the scripts of East and South Asia, whose fonts are larger than this program.
+// The typeface is part of each document, as far as it is used.
 const (
 	family = "dejavu"
 	bold   = "B"
@@ -23,31 +20,18 @@ const replacement = '\uFFFD'
 
 // letters are what a document can show.
 type letters struct {
-	font    *sfnt.Font
-	buffer  sfnt.Buffer
-	known   map[rune]bool
+	font    *typeface.Font
 	missing bool // some text has one that it does not have
 }
 
 func loadLetters() (*letters, error) {
-	font, err := sfnt.Parse(dejavusanscondensed.TTF)
-	return &letters{font: font, known: map[rune]bool{}}, err
+	font, err := typeface.Load()
+	return &letters{font: font}, err
 }
 
 func (l *letters) embed(f *fpdf.Fpdf) {
-	f.AddUTF8FontFromBytes(family, "", dejavusanscondensed.TTF)
-	f.AddUTF8FontFromBytes(family, bold, dejavusanscondensedbold.TTF)
-}
-
-// has tells whether the font has a character.
-func (l *letters) has(r rune) bool {
-	has, asked := l.known[r]
-	if !asked {
-		glyph, err := l.font.GlyphIndex(&l.buffer, r)
-		has = err == nil && glyph != 0 && r <= 0xFFFF // what is beyond, the library does not write
-		l.known[r] = has
-	}
-	return has
+	f.AddUTF8FontFromBytes(family, "", typeface.Regular)
+	f.AddUTF8FontFromBytes(family, bold, typeface.Bold)
 }
 
 // shown is a text as it is drawn: in the order in which it is seen, without what cannot be.
@@ -64,7 +48,7 @@ func (l *letters) shown(text string) string {
 			return -1
 		}
 		plain = false
-		if l.has(r) {
+		if l.font.Has(r) {
 			return r
 		}
 		l.missing = true
@@ -73,27 +57,5 @@ func (l *letters) shown(text string) string {
 	if plain {
 		return text
 	}
-	return inSight(text)
-}
-
-// inSight puts parts that are written from right to left into the order in which they are drawn.
-func inSight(text string) string {
-	var p bidi.Paragraph
-	if _, err := p.SetString(text); err != nil {
-		return text
-	}
-	order, err := p.Order()
-	if err != nil || order.NumRuns() == 0 {
-		return text
-	}
-	var b strings.Builder
-	for i := range order.NumRuns() {
-		run := order.Run(i)
-		if run.Direction() == bidi.RightToLeft {
-			b.WriteString(bidi.ReverseString(run.String()))
-		} else {
-			b.WriteString(run.String())
-		}
-	}
-	return b.String()
+	return typeface.InSight(text)
 }
