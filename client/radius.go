@@ -34,6 +34,11 @@ type RADIUSAttribute struct {
 	Profile string `json:"profile,omitempty"` // "" for any
 }
 
+// A UserReply is the RADIUS attributes of a user, which clients get with an accept in place of their own; they name no profile.
+type UserReply struct {
+	ReplyAttributes []RADIUSAttribute `json:"reply_attributes"`
+}
+
 // A NewRADIUSClient is a client to be added, with an address and a shared
 // secret, with a certificate, or with all of them.
 type NewRADIUSClient struct {
@@ -100,4 +105,17 @@ func (c *Client) EditRADIUSClient(ctx context.Context, name string, version int,
 // DeleteRADIUSClient removes a client.
 func (c *Client) DeleteRADIUSClient(ctx context.Context, name string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: path("radius-clients", name)})
+}
+
+// UserReply returns the RADIUS attributes of a user; USER_NOT_FOUND.
+func (c *Client) UserReply(ctx context.Context, userID string) ([]RADIUSAttribute, error) {
+	r, err := get[UserReply](ctx, c, path("users", userID, "reply-attributes"), query{})
+	return r.ReplyAttributes, err
+}
+
+// SetUserReply replaces the RADIUS attributes of a user; none takes them away. USER_NOT_FOUND.
+func (c *Client) SetUserReply(ctx context.Context, userID string, attributes []RADIUSAttribute) ([]RADIUSAttribute, error) {
+	var r UserReply
+	err := c.do(ctx, call{method: http.MethodPut, path: path("users", userID, "reply-attributes"), body: UserReply{append([]RADIUSAttribute{}, attributes...)}, result: &r})
+	return r.ReplyAttributes, err
 }

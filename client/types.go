@@ -431,12 +431,13 @@ type APIKeyList struct {
 // An Agent is a program, such as a VPN gateway, that asks for its users
 // through the SecurID Authentication API.
 type Agent struct {
-	Agent       string   `json:"agent"`        // its name, which it gives as clientId; unique whatever the case
-	Retry       bool     `json:"retry"`        // a wrong passcode leaves the attempt open for another one
-	DisplayName string   `json:"display_name"` // of the method SECURID; "" sends null, which every known agent takes
-	HMAC        string   `json:"hmac"`         // off, allowed or required: requests are signed
-	Networks    []string `json:"networks"`     // that it may ask from; none for all
-	Methods     []string `json:"methods"`      // that it may send passcodes by: SECURID, TOKEN, EMERGENCY_TOKENCODE
+	Agent       string   `json:"agent"`         // its name, which it gives as clientId; unique whatever the case
+	Retry       bool     `json:"retry"`         // a wrong passcode leaves the attempt open for another one
+	DisplayName string   `json:"display_name"`  // of the method SECURID; "" sends null, which every known agent takes
+	HMAC        string   `json:"hmac"`          // off, allowed or required: requests are signed
+	Networks    []string `json:"networks"`      // that it may ask from; none for all
+	Methods     []string `json:"methods"`       // that it may send passcodes by: SECURID, TOKEN, EMERGENCY_TOKENCODE
+	AlsoNamedBy []string `json:"also_named_by"` // what users may be named by beside their IDs: mail
 	// Whom it may ask about: one of the users or a member of one of the groups, where either is named, who is in the security domain
 	// or below. Whoever is not is denied like somebody with a wrong passcode.
 	AllowedUsers  []string  `json:"allowed_users"`  // IDs
@@ -456,6 +457,7 @@ type NewAgent struct {
 	HMAC          string   `json:"hmac,omitempty"` // off
 	Networks      []string `json:"networks,omitempty"`
 	Methods       []string `json:"methods,omitempty"` // SECURID
+	AlsoNamedBy   []string `json:"also_named_by,omitempty"`
 	AllowedUsers  []string `json:"allowed_users,omitempty"`
 	AllowedGroups []string `json:"allowed_groups,omitempty"`
 	AllowedDomain string   `json:"allowed_domain,omitempty"`
@@ -470,6 +472,7 @@ type AgentEdit struct {
 	HMAC          *string   `json:"hmac,omitempty"`
 	Networks      *[]string `json:"networks,omitempty"`
 	Methods       *[]string `json:"methods,omitempty"`
+	AlsoNamedBy   *[]string `json:"also_named_by,omitempty"`
 	AllowedUsers  *[]string `json:"allowed_users,omitempty"`
 	AllowedGroups *[]string `json:"allowed_groups,omitempty"`
 	AllowedDomain *string   `json:"allowed_domain,omitempty"`

@@ -19,7 +19,7 @@ func (p *program) agentCommands() *cobra.Command {
 type agentFlags struct {
 	retry                   bool
 	displayName, hmac, note string
-	networks, methods       []string
+	networks, methods, also []string
 	allowed                 allowedFlags
 }
 
@@ -56,6 +56,7 @@ func (f *agentFlags) on(cmd *cobra.Command) {
 	s.StringVar(&f.hmac, "hmac", "off", "signed requests: off, allowed or required")
 	s.StringSliceVar(&f.networks, "network", nil, "`network` that it may ask from, such as 192.0.2.0/24; may be given several times (default all)")
 	s.StringSliceVar(&f.methods, "passcode-method", []string{"SECURID"}, "`method` that it may send passcodes by: SECURID, TOKEN or EMERGENCY_TOKENCODE; may be given several times")
+	s.StringSliceVar(&f.also, "also-named-by", nil, "what users may be named by beside their IDs: `mail` (default nothing)")
 	f.allowed.on(cmd)
 	s.StringVar(&f.note, "note", "", "`text` for administrators")
 }
@@ -65,7 +66,7 @@ func (p *program) agentAdd() *cobra.Command {
 	var domain string
 	cmd := p.command("add NAME", "Add an agent; NAME is what it gives as clientId", 1, func(r run) error {
 		added, err := r.server.AddAgent(r.ctx, client.NewAgent{
-			Agent: r.args[0], Domain: domain, Retry: f.retry, DisplayName: f.displayName, HMAC: f.hmac, Networks: f.networks, Methods: f.methods, Note: f.note,
+			Agent: r.args[0], Domain: domain, Retry: f.retry, DisplayName: f.displayName, HMAC: f.hmac, Networks: f.networks, Methods: f.methods, AlsoNamedBy: f.also, Note: f.note,
 			AllowedUsers: f.allowed.users, AllowedGroups: f.allowed.groups, AllowedDomain: f.allowed.domain,
 		})
 		if err != nil {
@@ -107,7 +108,7 @@ func (p *program) agentShow() *cobra.Command {
 			}{a, credentials})
 		}
 		p.fields("agent", a.Agent, "display name", a.DisplayName, "retry", yesNo(a.Retry), "hmac", a.HMAC, "networks", strings.Join(a.Networks, " "),
-			"methods", strings.Join(a.Methods, " "))
+			"methods", strings.Join(a.Methods, " "), "also named by", strings.Join(a.AlsoNamedBy, " "))
 		p.fields(allowedFlags{a.AllowedUsers, a.AllowedGroups, a.AllowedDomain}.lines()...)
 		p.fields("note", a.Note, "added", date(&a.CreatedAt))
 		for _, c := range credentials {
@@ -127,7 +128,7 @@ func (p *program) agentEdit() *cobra.Command {
 		return edits(p, r, "agent "+r.args[0], func() (client.Agent, error) { return r.server.Agent(r.ctx, r.args[0]) }, func() (client.Agent, error) {
 			return r.server.EditAgent(r.ctx, r.args[0], version, client.AgentEdit{
 				Retry: given(cmd, "retry", &f.retry), DisplayName: given(cmd, "display-name", &f.displayName), HMAC: given(cmd, "hmac", &f.hmac),
-				Networks: listed(cmd, "network", f.networks), Methods: given(cmd, "passcode-method", &f.methods),
+				Networks: listed(cmd, "network", f.networks), Methods: given(cmd, "passcode-method", &f.methods), AlsoNamedBy: listed(cmd, "also-named-by", f.also),
 				AllowedUsers: listed(cmd, "allow-user", f.allowed.users), AllowedGroups: listed(cmd, "allow-group", f.allowed.groups),
 				AllowedDomain: given(cmd, "allow-domain", &f.allowed.domain), Note: given(cmd, "note", &f.note),
 			})

@@ -202,7 +202,7 @@ var choices = map[string][]string{
 	"pin-creation": {"user", "system", "either"}, "next-code-failure": {"fail", "lock"}, "pin-characters": {"digits", "alphanumeric"},
 	"emergency-characters": {"digits", "alphanumeric"}, "emergency-if-found": {"deny", "accept_and_end", "accept_after"},
 	"prompts": {"securid", "cisco-asa", "plain"}, "message-authenticator": {"require", "warn", "off"}, "strip-realm": {"none", "prefix", "suffix"},
-	"passcode-method": access.PasscodeMethods, "hmac": {"off", "allowed", "required"}, "prune": {"profiles", "devices", "radius_clients", "domains", "groups", "agents", "directories", "mail_templates", "webhooks", "report_schedules"}, "format": {"table", "csv", "json", "pdf"}, "every": {"day", "week", "month"},
+	"passcode-method": access.PasscodeMethods, "also-named-by": access.NameKinds, "hmac": {"off", "allowed", "required"}, "prune": {"profiles", "devices", "radius_clients", "domains", "groups", "agents", "directories", "mail_templates", "webhooks", "report_schedules"}, "format": {"table", "csv", "json", "pdf"}, "every": {"day", "week", "month"},
 	"weekday":  {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"},
 	"protocol": {"radius", "rest"}, "log-level": {"debug", "info", "warn", "error"}, "select": {"all", "undistributed", "group:", "serials:"},
 }

@@ -11,7 +11,7 @@ import (
 
 func (p *program) radiusCommands() *cobra.Command {
 	return group("radius", "The gateways, machines and proxies that may ask over RADIUS",
-		p.radiusAdd(), p.radiusList(), p.radiusShow(), p.radiusEdit(),
+		p.radiusAdd(), p.radiusList(), p.radiusShow(), p.radiusEdit(), p.radiusUser(),
 		p.deletion("delete NAME", "Delete a RADIUS client", func(r run) error { return r.server.DeleteRADIUSClient(r.ctx, r.args[0]) }))
 }
 
@@ -178,5 +178,32 @@ func (p *program) radiusEdit() *cobra.Command {
 			})
 		})
 	})
+	return cmd
+}
+
+func (p *program) radiusUser() *cobra.Command {
+	var f radiusFlags
+	var none bool
+	cmd := p.command("user USERID", "Show or replace the attributes that clients get with an accept of a user", 1, func(r run) error {
+		replies, err := f.parsed()
+		if err != nil {
+			return err
+		}
+		var all []client.RADIUSAttribute
+		switch {
+		case none && len(replies) > 0:
+			return cli.Usagef("give --attribute or --none")
+		case none || len(replies) > 0:
+			all, err = r.server.SetUserReply(r.ctx, r.args[0], replies)
+		default:
+			all, err = r.server.UserReply(r.ctx, r.args[0])
+		}
+		if err != nil {
+			return err
+		}
+		return p.table(client.UserReply{ReplyAttributes: all}, []string{"ATTRIBUTE", "VALUE"}, len(all), func(i int) []string { return []string{all[i].Name, all[i].Value} })
+	})
+	cmd.Flags().StringArrayVar(&f.attributes, "attribute", nil, "`name=value` that is returned, such as Class=admins; may be given several times, and replaces all there are")
+	cmd.Flags().BoolVar(&none, "none", false, "take all attributes of the user away")
 	return cmd
 }

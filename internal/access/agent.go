@@ -37,11 +37,16 @@ type Agent struct {
 	Networks    []netip.Prefix // that it may ask from; none for all
 	Restriction Restriction    // whom it may ask about
 	Methods     []string       // that it may send passcodes by, some of [PasscodeMethods]
+	// AlsoNamedBy is what users may be named by beside their IDs, of [NameKinds].
+	AlsoNamedBy []string
 	Note        string
 	Domain      string // security domain
 	CreatedAt   time.Time
 	Version     int // grows with every change
 }
+
+// NameKinds are what an agent may name users by beside their IDs (spec/rest-authn-api.md section 3.2).
+var NameKinds = []string{"mail"}
 
 // PasscodeMethods are the methods of the SecurID Authentication API that passcodes may be sent by (spec/rest-authn-api.md section 4). All of
 // them take any passcode; agents differ in which one they know.
@@ -348,6 +353,11 @@ func (a Agent) check() error {
 	if err := checkMethods(a.Methods); err != nil {
 		return err
 	}
+	for i, kind := range a.AlsoNamedBy {
+		if !slices.Contains(NameKinds, kind) || slices.Contains(a.AlsoNamedBy[:i], kind) {
+			return fault.New(fault.Invalid, "beside their IDs users are named by mail, and not by %q", kind)
+		}
+	}
 	for _, n := range a.Networks {
 		if !n.IsValid() || n != n.Masked() {
 			return fault.New(fault.Invalid, "%s is no network: write 192.0.2.0/24, and the first address of the network", n)
@@ -379,7 +389,7 @@ func (a Agent) Admits(from netip.Addr) bool {
 }
 
 func (a Agent) details() audit.Details {
-	return audit.Details{"retry": a.Retry, "display_name": a.DisplayName, "hmac": a.HMAC, "networks": a.Networks, "restriction": a.Restriction, "methods": a.Methods, "note": a.Note}
+	return audit.Details{"retry": a.Retry, "display_name": a.DisplayName, "hmac": a.HMAC, "networks": a.Networks, "restriction": a.Restriction, "methods": a.Methods, "also_named_by": a.AlsoNamedBy, "note": a.Note}
 }
 
 // shown tells whether a text has so many characters, all of them printable, and no blanks at its ends.

@@ -41,6 +41,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 	r := authentication.Request{
 		UserID: subject(m.SubjectName), Ask: len(m.Credentials) == 0, Source: stationOf(c.source, m.SessionAttributes), Dialogue: true,
 		Retry: c.agent.Retry, Life: life, Key: q.key,
+		ByMail: slices.Contains(c.agent.AlsoNamedBy, "mail"), Admits: func(userID string) bool { return s.unthrottled(c, s.subjects.Allows(userID, s.Now())) },
 	}
 	if !r.Ask {
 		if q.chosen < 0 {
@@ -131,7 +132,12 @@ func (s *Server) verify(c *call) (reply, error) {
 // admits tells whether the message of an agent about a user or an attempt may be decided now.
 func (s *Server) admits(c *call, about string) bool {
 	now := s.Now()
-	if s.agents.Allows(c.source.Agent, now) && s.subjects.Allows(about, now) {
+	return s.unthrottled(c, s.agents.Allows(c.source.Agent, now) && s.subjects.Allows(about, now))
+}
+
+// unthrottled notes a message that comes too fast.
+func (s *Server) unthrottled(c *call, yes bool) bool {
+	if yes {
 		return true
 	}
 	s.Logger.WarnContext(c.Context(), "authentication request throttled", "agent", c.agent.Name, "client", c.RemoteAddr)

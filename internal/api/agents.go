@@ -15,7 +15,7 @@ import (
 func agentOf(a access.Agent) client.Agent {
 	return client.Agent{
 		Agent: a.Name, Retry: a.Retry, DisplayName: a.DisplayName, HMAC: string(a.HMAC), Note: a.Note, CreatedAt: a.CreatedAt, Version: a.Version, Domain: domain.Show(a.Domain),
-		Methods: a.Methods, AllowedUsers: allOf(a.Restriction.Users), AllowedGroups: allOf(a.Restriction.Groups), AllowedDomain: a.Restriction.UserDomain,
+		Methods: a.Methods, AlsoNamedBy: allOf(a.AlsoNamedBy), AllowedUsers: allOf(a.Restriction.Users), AllowedGroups: allOf(a.Restriction.Groups), AllowedDomain: a.Restriction.UserDomain,
 		Networks: mapped(a.Networks, func(n netip.Prefix) string { return n.String() }),
 	}
 }
@@ -62,7 +62,7 @@ func (a *API) addAgent(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	added, err := a.Agents.Add(ctx, access.Agent{
-		Name: in.Agent, Retry: in.Retry, DisplayName: in.DisplayName, HMAC: access.HMACMode(in.HMAC), Networks: networks, Methods: in.Methods, Note: in.Note,
+		Name: in.Agent, Retry: in.Retry, DisplayName: in.DisplayName, HMAC: access.HMACMode(in.HMAC), Networks: networks, Methods: in.Methods, AlsoNamedBy: in.AlsoNamedBy, Note: in.Note,
 		Restriction: access.Restriction{Users: in.AllowedUsers, Groups: in.AllowedGroups, UserDomain: domain.Parse(in.AllowedDomain)},
 	})
 	if err != nil {
@@ -102,6 +102,7 @@ func agentEdit(in client.AgentEdit) (func(*access.Agent), error) {
 		set(&a.HMAC, (*access.HMACMode)(in.HMAC))
 		set(&a.Note, in.Note)
 		set(&a.Methods, in.Methods)
+		set(&a.AlsoNamedBy, in.AlsoNamedBy)
 		restrict(&a.Restriction, in.AllowedUsers, in.AllowedGroups, in.AllowedDomain)
 		if in.Networks != nil {
 			a.Networks = networks

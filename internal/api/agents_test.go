@@ -32,13 +32,14 @@ func agentRoutes(t *testing.T, h *house) {
 	refused(t, err, 409, "CONFLICT")
 	for _, bad := range []client.NewAgent{
 		{Agent: " x"}, {Agent: "x", Networks: []string{"192.0.2.1/24"}}, {Agent: "x", Networks: []string{"fe80::1%eth0"}}, {Agent: "x", HMAC: "on"}, {Agent: "x", DisplayName: "a\nb"},
-		{Agent: "x", Methods: []string{"SMS"}}, {Agent: "x", Methods: []string{"TOKEN", "TOKEN"}},
+		{Agent: "x", Methods: []string{"SMS"}}, {Agent: "x", Methods: []string{"TOKEN", "TOKEN"}}, {Agent: "x", AlsoNamedBy: []string{"shoe size"}},
 	} {
 		_, err = c.AddAgent(ctx, bad)
 		refused(t, err, 400, "INVALID")
 	}
 	credentialRoutes(t, h)
 	restrictionRoutes(t, h)
+	userReplyRoutes(t, h)
 
 	yes, off, none := true, "off", []string{}
 	a = try(c.EditAgent(ctx, "vpn1", a.Version, client.AgentEdit{Retry: &yes, HMAC: &off, Networks: &none}))(t)
@@ -56,6 +57,33 @@ func agentRoutes(t *testing.T, h *house) {
 	refused(t, c.DeleteAgent(ctx, "vpn1"), 404, "NOT_FOUND")
 	_, err = c.AgentCredentials(ctx, "vpn1")
 	refused(t, err, 404, "NOT_FOUND")
+}
+
+func userReplyRoutes(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	try(c.AddUser(ctx, client.NewUser{UserID: "vip"}))(t)
+	if all := try(c.UserReply(ctx, "vip"))(t); all == nil || len(all) > 0 {
+		t.Errorf("a new user has %v", all)
+	}
+	given := []client.RADIUSAttribute{{Name: "Class", Value: "admins"}, {Name: "Framed-IP-Address", Value: "192.0.2.9"}}
+	if all := try(c.SetUserReply(ctx, "vip", given))(t); !slices.Equal(all, given) {
+		t.Errorf("set %v", all)
+	}
+	for _, bad := range []client.RADIUSAttribute{{Name: "User-Password", Value: "x"}, {Name: "Class", Value: ""}, {Name: "Class", Value: "x", Profile: "phone"}} {
+		_, err := c.SetUserReply(ctx, "vip", []client.RADIUSAttribute{bad})
+		refused(t, err, 400, "INVALID")
+	}
+	if all := try(c.UserReply(ctx, "vip"))(t); !slices.Equal(all, given) {
+		t.Errorf("read %v", all)
+	}
+	try(c.SetUserReply(ctx, "vip", nil))(t)
+	if all := try(c.UserReply(ctx, "vip"))(t); len(all) > 0 {
+		t.Errorf("taken away, and there are %v", all)
+	}
+	_, err := c.UserReply(ctx, "nobody")
+	refused(t, err, 404, "USER_NOT_FOUND")
+	_, err = c.SetUserReply(ctx, "nobody", given)
+	refused(t, err, 404, "USER_NOT_FOUND")
 }
 
 func restrictionRoutes(t *testing.T, h *house) {

@@ -74,6 +74,7 @@ type Config struct {
 	Keys          *access.Registry
 	Agents        *access.Agents
 	RADIUS        *access.RADIUSRegistry
+	UserReplies   *access.UserReplies
 	Records       *records.Registry
 	Distributor   *distribution.Distributor
 	Authenticator *authentication.Engine
@@ -146,6 +147,8 @@ func (a *API) routes() []route {
 		{"GET /v1/users/{user_id}", access.Read, a.showUser, nil},
 		{"PATCH /v1/users/{user_id}", access.ManageUsers, a.editUser, nil},
 		{"DELETE /v1/users/{user_id}", access.ManageUsers, a.deleteUser, nil},
+		{"GET /v1/users/{user_id}/reply-attributes", access.Read, a.showUserReply, nil},
+		{"PUT /v1/users/{user_id}/reply-attributes", access.ManageUsers, a.setUserReply, nil},
 		{"GET /v1/users/{user_id}/activity", access.ViewActivity, a.userActivity, nil},
 		{"POST /v1/users/{user_id}/unlock", access.CareTokens, a.unlockUser, nil},
 

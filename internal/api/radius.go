@@ -123,3 +123,27 @@ func (a *API) editRADIUSClient(ctx context.Context, r *request) (answer, error) 
 func (a *API) deleteRADIUSClient(ctx context.Context, r *request) (answer, error) {
 	return done(a.RADIUS.Delete(ctx, r.PathValue("name")))
 }
+
+func userReplyOf(all []access.ReplyAttribute) client.UserReply {
+	return client.UserReply{ReplyAttributes: mapped(all, func(a access.ReplyAttribute) client.RADIUSAttribute { return client.RADIUSAttribute(a) })}
+}
+
+func (a *API) showUserReply(ctx context.Context, r *request) (answer, error) {
+	all, err := a.UserReplies.Get(ctx, r.PathValue("user_id"))
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(userReplyOf(all))
+}
+
+func (a *API) setUserReply(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.UserReply](r)
+	if err != nil {
+		return answer{}, err
+	}
+	all := attributesOf(in.ReplyAttributes)
+	if err := a.UserReplies.Set(ctx, r.PathValue("user_id"), all); err != nil {
+		return answer{}, err
+	}
+	return ok(userReplyOf(all))
+}

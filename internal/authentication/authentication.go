@@ -73,7 +73,7 @@ type Engine struct {
 // [fault.Unavailable] if the database cannot say so now.
 func (e *Engine) Begin(ctx context.Context, q Request) (Decision, error) {
 	q.Life, q.UserID, q.Source = life(q.Life), storable(q.UserID), q.Source.storable()
-	return e.ask(ctx, &job{user: q.UserID, groups: q.Source.Only.byGroup(), key: q.Key, decide: func(r *round, j *job) error { return r.begin(j, q) }})
+	return e.ask(ctx, &job{user: q.UserID, name: q.UserID, mail: q.mail(), groups: q.Source.Only.byGroup(), key: q.Key, decide: func(r *round, j *job) error { return r.begin(j, q) }})
 }
 
 // Continue goes on with an attempt. [fault.AttemptNotFound] if there is none of that name, if it is over, or if another

@@ -10,8 +10,11 @@ import (
 // begin decides the first request of a dialogue, in the order of section 10.1.
 func (r *round) begin(j *job, q Request) error {
 	a := &Attempt{
-		Agent: q.Source.Agent, UserID: q.UserID,
+		Agent: q.Source.Agent, UserID: j.user,
 		state: attemptState{Confirm: q.Confirm, Retry: q.Retry, Life: q.Life, Station: q.Source.Station},
+	}
+	if j.user != q.UserID && q.Admits != nil && !q.Admits(j.user) {
+		return r.deny(j, a, r.subject(j, j.user), q.Source, verdict{reason: Throttled, uncounted: true})
 	}
 	if q.Ask {
 		j.decision = r.next(a, Waiting, StepPasscode)
@@ -245,7 +248,7 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 
 // accepted is the decision for a code of a token.
 func (r *round) accepted(a *Attempt, s *subject, t *tokenState) Decision {
-	return Decision{Result: Accepted, Attempt: a.ID, Turn: a.Turn + 1, Serial: t.token.Serial, Profile: t.token.Profile, UserID: s.UserID}
+	return Decision{Result: Accepted, Attempt: a.ID, Turn: a.Turn + 1, Serial: t.token.Serial, Profile: t.token.Profile, UserID: s.UserID, Reply: s.Reply}
 }
 
 // prove notes that the user holds the seed of a generation: a delivery is confirmed, and a pending generation

@@ -20,6 +20,11 @@ type Source struct {
 // A Request asks whether a passcode is right.
 type Request struct {
 	UserID string
+	// ByMail says that UserID may be a mail address where nobody has it for an ID. An address that several users have names none.
+	ByMail bool
+	// Admits is asked whether the user that an address names may be decided about now: it counts her requests, whatever she is
+	// named by. nil admits all.
+	Admits func(userID string) bool
 	// Passcode is what the user typed. A request without one (Ask) opens an attempt that waits for it.
 	Passcode string
 	Ask      bool
@@ -94,6 +99,8 @@ type Decision struct {
 	Profile string
 	// UserID is the user that the attempt is about, as kept by the server or else as given.
 	UserID string
+	// Reply is the RADIUS attributes of the user, once Accepted, as access.ReadReply takes them.
+	Reply string
 }
 
 // PINMismatch is Decision.Rejected when the second PIN differs from the first.

@@ -29,6 +29,8 @@ const (
 type job struct {
 	ctx     context.Context // of the request: its actor and correlation ID
 	user    string          // whom it is about, "" if its attempt tells
+	name    string          // that she was named by
+	mail    string          // the name as a mail address, "" if it is none
 	attempt string          // "" if it begins one
 	groups  bool            // what she is a member of matters
 	key     []byte
@@ -213,6 +215,10 @@ func want(jobs []*job, again bool) (w Wanted) {
 			w.Attempts = append(w.Attempts, j.attempt)
 			w.Unsaid = w.Unsaid || j.user == ""
 		}
+		if j.mail != "" {
+			j.user = j.name // as long as nobody is found
+			w.Mails = append(w.Mails, j.mail)
+		}
 		if j.user != "" && !users[j.user] {
 			users[j.user] = true
 			w.Users = append(w.Users, j.user)
@@ -230,6 +236,7 @@ type round struct {
 
 	policies *policy.Tree
 	subjects map[string]*subject // by user ID
+	mails    map[string]string   // user IDs by mail address, "" for one that several have; nil unless addresses were wanted
 	attempts map[string]*Attempt // by ID
 	decided  map[string]Decision // by key of the request
 
@@ -250,6 +257,7 @@ func (r *round) load(found Gathered) error {
 	}
 	for _, s := range found.Subjects {
 		r.subjects[s.UserID] = newSubject(s, r.policies.Of(s.Domain))
+		r.addressed(s)
 	}
 	return r.recall(found.Decided)
 }
@@ -257,6 +265,7 @@ func (r *round) load(found Gathered) error {
 // run decides one job, unless its request was decided before. An error is one of the whole group.
 func (r *round) run(j *job) error {
 	j.decision, j.marked, j.err = Decision{}, false, nil
+	r.identify(j)
 	if d, again := r.before(j); again {
 		j.decision = d
 		return nil

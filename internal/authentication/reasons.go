@@ -27,6 +27,7 @@ const (
 	NewPINRequired  = "NEW_PIN_REQUIRED"        // the agent cannot ask for it
 	PINRefused      = "NEW_PIN_REFUSED"         // too often, or by the user
 	PINChanged      = "PIN_CHANGED_MEANWHILE"   // by an administrator or in another dialogue, while a new one was asked for
+	Throttled       = "THROTTLED"               // more requests about the user than can be hers
 	Cancelled       = "CANCELLED"
 )
 
@@ -109,6 +110,9 @@ var explanations = map[string]Explanation{
 	PINChanged: {
 		"While she was choosing a new PIN, an administrator or another dialogue changed it.",
 		"Have her sign in again with the PIN that holds now; if the other dialogue was not hers, 'token clear-pin SERIAL' while she is there."},
+	Throttled: {
+		"More sign-ins of this user came in a second than one person makes.",
+		"Find out at the agent who tries; nothing is counted against her, and she can sign in as soon as it ends."},
 	Cancelled: {
 		"She, or the agent for her, ended the dialogue.",
 		"Have her begin again with the next tokencode."},

@@ -47,6 +47,7 @@ type Wanted struct {
 	Keys     [][]byte // of requests that may have been decided before
 	Attempts []string // IDs
 	Users    []string // IDs
+	Mails    []string // addresses in lower case (ASCII), of users who are wanted as well
 	Unsaid   bool     // whoever the attempts are about is wanted as well
 	Groups   bool     // the groups of users are wanted as well
 }
@@ -64,6 +65,8 @@ type Subject struct {
 	Enabled bool
 	Domain  string   // security domain
 	Groups  []string // that she is a member of; nil unless they were wanted
+	Mail    string   // in lower case (ASCII); "" unless addresses were wanted
+	Reply   string   // RADIUS attributes, as access.ReadReply takes them
 	Guard   Guard
 	Tokens  []token.Token
 }

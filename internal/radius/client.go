@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"net/netip"
 	"reflect"
@@ -43,12 +44,10 @@ func newClient(c access.RADIUSClient, secret []byte, only *authentication.Restri
 	n := &client{RADIUSClient: c, secret: secret, agent: c.Agent(), only: only, replies: map[string]radius.Attributes{}}
 	n.macs.New = func() any { return hmac.New(md5.New, secret) }
 	for _, a := range c.Attributes {
-		number, value, err := a.Encode()
-		if err != nil {
+		of := n.replies[a.Profile]
+		if err := encode(&of, a); err != nil {
 			return nil, err
 		}
-		of := n.replies[a.Profile]
-		of.Add(radius.Type(number), value)
 		n.replies[a.Profile] = of
 	}
 	switch {
@@ -61,12 +60,29 @@ func newClient(c access.RADIUSClient, secret []byte, only *authentication.Restri
 	return n, nil
 }
 
-// repliesTo are the attributes that an accept by a token of a profile returns.
-func (c *client) repliesTo(profile string) radius.Attributes {
-	if own := c.replies[profile]; own != nil {
-		return own
+// encode adds an attribute as it is sent.
+func encode(to *radius.Attributes, a access.ReplyAttribute) error {
+	number, value, err := a.Encode()
+	if err == nil {
+		to.Add(radius.Type(number), value)
 	}
-	return c.replies[""]
+	return err
+}
+
+// repliesTo are the attributes that an accept returns: the user's, else the client's for the profile of the token, else the client's for all.
+func (c *client) repliesTo(d authentication.Decision) (radius.Attributes, error) {
+	if d.Reply != "" {
+		own, err := access.ReadReply(d.Reply)
+		var all radius.Attributes
+		for _, a := range own {
+			err = errors.Join(err, encode(&all, a))
+		}
+		return all, err
+	}
+	if own := c.replies[d.Profile]; own != nil {
+		return own, nil
+	}
+	return c.replies[""], nil
 }
 
 // mac is HMAC-MD5 under the client's secret of the parts of a packet.

@@ -233,7 +233,12 @@ func otherMethod(p *radius.Packet) bool {
 func (s *Server) tell(ctx context.Context, r *request, p *radius.Packet, d authentication.Decision) ([]byte, Outcome) {
 	switch {
 	case d.Result == authentication.Accepted:
-		if answer := r.client.answer(radius.CodeAccessAccept, p, r.client.repliesTo(d.Profile)); answer != nil {
+		replies, err := r.client.repliesTo(d)
+		if err != nil {
+			s.Log.ErrorContext(ctx, "radius: the attributes of a user", "error", err)
+			return s.reject(r, p, Broken)
+		}
+		if answer := r.client.answer(radius.CodeAccessAccept, p, replies); answer != nil {
 			return answer, Accepted
 		}
 		return s.reject(r, p, NoWayToAnswer)

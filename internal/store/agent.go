@@ -11,7 +11,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-const agentColumns columns = "id, name, retry, display_name, hmac, networks, note, created_at, version, domain, restriction, methods"
+const agentColumns columns = "id, name, retry, display_name, hmac, networks, note, created_at, version, domain, restriction, methods, also_named_by"
 
 // agentID is what an agent is known by, in whatever case it is named.
 func agentID(name string) string { return strings.ToLower(name) }
@@ -23,16 +23,19 @@ func agentValues(a access.Agent) ([]any, error) {
 	}
 	restriction, err := json.Marshal(a.Restriction)
 	return []any{agentID(a.Name), a.Name, a.Retry, a.DisplayName, a.HMAC, strings.Join(networks, " "), a.Note, micros(a.CreatedAt), a.Version, a.Domain,
-		string(restriction), strings.Join(a.Methods, " ")}, err
+		string(restriction), strings.Join(a.Methods, " "), strings.Join(a.AlsoNamedBy, " ")}, err
 }
 
 func scanAgent(r row) (a access.Agent, err error) {
-	var id, networks, restriction, methods string
-	err = r.Scan(&id, &a.Name, &a.Retry, &a.DisplayName, &a.HMAC, &networks, &a.Note, moment(&a.CreatedAt), &a.Version, &a.Domain, &restriction, &methods)
+	var id, networks, restriction, methods, also string
+	err = r.Scan(&id, &a.Name, &a.Retry, &a.DisplayName, &a.HMAC, &networks, &a.Note, moment(&a.CreatedAt), &a.Version, &a.Domain, &restriction, &methods, &also)
 	if err != nil {
 		return a, err
 	}
 	a.Methods = strings.Fields(methods)
+	if also != "" {
+		a.AlsoNamedBy = strings.Fields(also)
+	}
 	for network := range strings.FieldsSeq(networks) {
 		n, err := netip.ParsePrefix(network)
 		if err != nil {
@@ -81,7 +84,7 @@ func (db *DB) SaveAgent(ctx context.Context, a access.Agent) error {
 	if err != nil {
 		return err
 	}
-	return db.change(ctx, stale, agentColumns.update("agent", "id = $13 AND version = $14"), append(values, agentID(a.Name), read)...)
+	return db.change(ctx, stale, agentColumns.update("agent", "id = $14 AND version = $15"), append(values, agentID(a.Name), read)...)
 }
 
 // DeleteAgent removes an agent with its credentials; [fault.NotFound].

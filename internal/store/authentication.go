@@ -16,7 +16,7 @@ const guardColumns columns = "user_id, own_count, own_since, own_locked_at, stra
 
 func scanSubject(r row) (s authentication.Subject, err error) {
 	g, groups := &s.Guard, ""
-	err = r.Scan(&groups, &s.Enabled, &s.Domain, &g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt),
+	err = r.Scan(&groups, &s.Mail, &s.Reply, &s.Enabled, &s.Domain, &g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt),
 		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Version)
 	s.UserID = g.UserID
 	if groups != "" {
@@ -31,11 +31,13 @@ const groupSeparator = ";"
 // What Gather reads.
 var (
 	guardLock = "SELECT 1 FROM user_guard WHERE user_id "
-	// Whoever has a guard is a user. Those who are disabled, or not at the root of the domains, are in an index of their own: it is small, or as large as that of all.
-	subjectSelect = "COALESCE(u.enabled, TRUE), COALESCE(u.domain, ''), " + guardColumns.of("g") +
-		" FROM user_guard AS g LEFT JOIN user_account AS u ON u.id = g.user_id AND (NOT u.enabled OR u.domain <> '') WHERE g.user_id "
+	// Whoever has a guard is a user. Those who are disabled, or not at the root of the domains, or have RADIUS attributes, are in an index of their own: it is small, or as large as that of all.
+	subjectSelect = "COALESCE(u.reply_attributes, ''), COALESCE(u.enabled, TRUE), COALESCE(u.domain, ''), " + guardColumns.of("g") +
+		" FROM user_guard AS g LEFT JOIN user_account AS u ON u.id = g.user_id AND (NOT u.enabled OR u.domain <> '' OR u.reply_attributes <> '') WHERE g.user_id "
 	withoutGroups = "SELECT '', "
 	withGroups    = "SELECT COALESCE((SELECT string_agg(group_name, '" + groupSeparator + "') FROM group_member WHERE user_id = g.user_id), ''), "
+	withoutMail   = "'', "
+	withMail      = "(SELECT lower(mail) FROM user_account WHERE id = g.user_id), "
 	attemptSelect = "SELECT " + string(attemptColumns) + " FROM attempt WHERE id "
 	keptSelect    = "SELECT request_key, expires_at, key_id, sealed FROM decision WHERE request_key "
 )
@@ -48,7 +50,7 @@ func possible(ids []string) []string {
 // Gather returns what there is of w. Within a transaction it locks attempts, and then the guards of users, each in order, so that
 // groups do not wait for each other in a ring; users and tokens are as the transaction before has left them.
 func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authentication.Gathered, err error) {
-	w.Users, w.Attempts = possible(w.Users), possible(w.Attempts)
+	w.Users, w.Attempts, w.Mails = possible(w.Users), possible(w.Attempts), possible(w.Mails)
 	lock := db.locked(ctx)
 	var looks []look
 	if len(w.Keys) > 0 {
@@ -65,16 +67,19 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 		rows = append(rows, tokenRow{})
 		return rows[len(rows)-1].scan(r)
 	}
-	groups := withoutGroups
+	groups, mail := withoutGroups, withoutMail
 	if w.Groups {
 		groups = withGroups
+	}
+	if len(w.Mails) > 0 {
+		mail = withMail
 	}
 	if among, args := db.amongUsers(w); len(args) > 0 {
 		if lock != "" {
 			looks = append(looks, look{guardLock + among + " ORDER BY user_id" + lock, args, func(row) error { return nil }})
 		}
 		looks = append(looks, look{tokenSelect[0] + " WHERE user_id " + among + tokenSelect[1], args, eachToken},
-			into(&found.Subjects, scanSubject, groups+subjectSelect+among, args...))
+			into(&found.Subjects, scanSubject, groups+mail+subjectSelect+among, args...))
 	}
 	if len(looks) == 0 {
 		return found, nil
@@ -103,22 +108,34 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 	return found, nil
 }
 
-// amongUsers ends a condition: a user of w, or, where that is wanted, the user of one of its attempts.
+// amongUsers ends a condition: a user of w, or, where that is wanted, one with a mail address or of an attempt of it.
 func (db *DB) amongUsers(w authentication.Wanted) (condition string, args []any) {
-	if len(w.Attempts) == 0 || !w.Unsaid {
+	unsaid := w.Unsaid && len(w.Attempts) > 0
+	if !unsaid && len(w.Mails) == 0 {
 		if len(w.Users) == 0 {
 			return "", nil
 		}
 		return db.among(1, anys(w.Users))
 	}
-	attempts, args := db.among(1, anys(w.Attempts))
-	condition = "IN (SELECT user_id FROM attempt WHERE id " + attempts
-	if len(w.Users) > 0 {
-		users, more := db.among(len(args)+1, anys(w.Users))
-		condition += " UNION SELECT id FROM user_account WHERE id " + users
-		args = append(args, more...)
+	parts := []string{}
+	add := func(query string, values []string) {
+		if len(values) > 0 {
+			among, more := db.among(len(args)+1, anys(values))
+			parts, args = append(parts, query+among), append(args, more...)
+		}
 	}
-	return condition + ")", args
+	if unsaid {
+		add("SELECT user_id FROM attempt WHERE id ", w.Attempts)
+	}
+	add("SELECT id FROM user_account WHERE id ", w.Users)
+	for _, end := range []string{"MIN", "MAX"} { // of an address that several users have, two of them tell so
+		if len(w.Mails) > 0 {
+			among, more := db.among(len(args)+1, anys(w.Mails))
+			parts = append(parts, "SELECT "+end+"(id) FROM user_account WHERE mail <> '' AND lower(mail) "+among+" GROUP BY lower(mail)")
+			args = append(args, more...)
+		}
+	}
+	return "IN (" + strings.Join(parts, " UNION ") + ")", args
 }
 
 func scanGuard(r row) (g authentication.Guard, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -81,6 +82,29 @@ func (db *DB) SaveUsers(ctx context.Context, users []user.User) error {
 		changed.rows = append(changed.rows, []any{u.Name, u.Mail, u.Enabled, searchText(u.ID, u.Name, u.Mail), u.Version + 1, u.ID, u.Version})
 	}
 	return db.write(ctx, changed)
+}
+
+// UserReply returns the RADIUS attributes of a user; [fault.UserNotFound]. Within a transaction the row is locked for change.
+func (db *DB) UserReply(ctx context.Context, id string) ([]access.ReplyAttribute, error) {
+	type reply struct{ attributes, domain string }
+	scan := func(r row) (a reply, err error) {
+		err = r.Scan(&a.attributes, &a.domain)
+		return a, err
+	}
+	a, err := one(ctx, db, noUser(id), scan, "SELECT reply_attributes, domain FROM user_account WHERE id = $1"+db.locked(ctx), id)
+	if a, err = seen(ctx, a, a.domain, err, noUser(id), "user", id); err != nil {
+		return nil, err
+	}
+	return access.ReadReply(a.attributes)
+}
+
+// SaveUserReply stores the RADIUS attributes of a user who is there.
+func (db *DB) SaveUserReply(ctx context.Context, id string, attributes []access.ReplyAttribute) error {
+	text, err := access.WriteReply(attributes)
+	if err != nil {
+		return err
+	}
+	return db.change(ctx, noUser(id), "UPDATE user_account SET reply_attributes = $1 WHERE id = $2", text, id)
 }
 
 // How users are written.

@@ -13,7 +13,7 @@ import (
 func agent(name string) access.Agent {
 	return access.Agent{Name: name, Retry: true, DisplayName: "SecurID", HMAC: access.HMACAllowed, Note: "in the\ncellar", CreatedAt: start, Version: 1,
 		Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
-		Methods:  []string{"TOKEN", "SECURID"}, Restriction: access.Restriction{Users: []string{"ada", "b o b"}, Groups: []string{"g"}, UserDomain: "north"}}
+		Methods:  []string{"TOKEN", "SECURID"}, AlsoNamedBy: []string{"mail"}, Restriction: access.Restriction{Users: []string{"ada", "b o b"}, Groups: []string{"g"}, UserDomain: "north"}}
 }
 
 func credential(agent, id string) access.Credential {
@@ -32,7 +32,7 @@ func agents(t *testing.T, s fixture) {
 	same(t, must(t, got, err), plain)
 	_, err = s.Agent(ctx, "vpn2")
 	refused(t, err, fault.NotFound)
-	a.Retry, a.Networks, a.HMAC, a.Methods, a.Restriction = false, nil, access.HMACRequired, []string{"SECURID"}, access.Restriction{}
+	a.Retry, a.Networks, a.HMAC, a.Methods, a.Restriction, a.AlsoNamedBy = false, nil, access.HMACRequired, []string{"SECURID"}, access.Restriction{}, nil
 	ok(t, s.SaveAgent(ctx, a))
 	refused(t, s.SaveAgent(ctx, a), fault.Conflict)
 	a.Version++

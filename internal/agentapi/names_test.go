@@ -1,0 +1,114 @@
+package agentapi
+
+import (
+	"testing"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/throttle"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// byMail lets the agent name users by their mail addresses, once each server knows.
+func (d *deployment) byMail() {
+	d.t.Helper()
+	try(d.agents.Edit(d.t.Context(), "vpn1", 0, func(a *access.Agent) { a.AlsoNamedBy = []string{"mail"} }))(d.t)
+	d.mu.Lock()
+	d.clock = d.clock.Add(remembered)
+	d.mu.Unlock()
+}
+
+// mail gives a user a mail address, and adds her if she is not there.
+func (d *deployment) mail(id, address string) {
+	d.t.Helper()
+	r := &user.Registry{Store: d.db, Now: d.now}
+	if _, err := r.Edit(d.t.Context(), id, 0, func(u *user.User) { u.Mail = address }); err != nil {
+		try(r.Add(d.t.Context(), id, "", address))(d.t)
+	}
+}
+
+// A user is found by her ID, else by her mail address where the agent says so and nobody else has it (section 3.2).
+func TestUsersAreNamedByMail(t *testing.T) {
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, url(t), plain)
+			d.mail("alice", "Alice@Example.COM")
+			d.mail("bob", "bob@example.com")
+			want := d.expect(d.check("alice@example.com", d.later(1)), "FAIL/VERIFY_ERROR", "").anonymous() // it is off
+			d.byMail()
+			for _, as := range []string{"alice@example.com", "Alice@Example.COM", "alice"} {
+				d.at = 1 - d.at
+				d.expect(d.check(as, d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "")
+				d.at = 1 - d.at
+				if a := d.check("alice@EXAMPLE.com", d.code(0)); a.anonymous() != want { // one code, whatever she is called
+					t.Errorf("used as %s, and again by mail: %s", as, a.raw)
+				}
+				d.later(1)
+			}
+			for _, nobody := range []string{"carol@example.com", "@", "alice@example.co", " alice@example.com", "alice@example.com\x00"} {
+				if a := d.check(nobody, d.later(1)); a.anonymous() != want {
+					t.Errorf("%q: %s", nobody, a.raw)
+				}
+				if why := d.reasons()[0]; why != "user: UNKNOWN_USER" {
+					t.Errorf("%q: the log says %s", nobody, why)
+				}
+			}
+			// A dialogue goes on under the user's own ID.
+			d.expect(d.begin("alice@example.com"), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID")
+			d.expect(d.verify("SECURID", d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "")
+
+			// An address of two users, or of three, is none.
+			d.mail("bob", "alice@example.com")
+			d.expect(d.check("alice@example.com", d.later(1)), "FAIL/VERIFY_ERROR", "")
+			d.mail("aaron", "alice@example.com")
+			d.expect(d.check("alice@example.com", d.later(1)), "FAIL/VERIFY_ERROR", "")
+			if why := d.reasons()[0]; why != "user: UNKNOWN_USER" {
+				t.Errorf("the log says %s", why)
+			}
+			d.expect(d.check("alice", d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "")
+			d.mail("bob", "")
+			d.mail("aaron", "")
+			d.expect(d.check("alice@example.com", d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "")
+			// An ID goes before an address.
+			d.mail("alice@example.com", "")
+			d.expect(d.check("alice@example.com", d.later(1)), "FAIL/VERIFY_ERROR", "")
+			if why := d.reasons()[0]; why != "user:alice@example.com NO_TOKEN" {
+				t.Errorf("the log says %s", why)
+			}
+		})
+	}
+}
+
+// Failures count against the user, whatever she is called.
+func TestFailuresByMailCountAgainstTheUser(t *testing.T) {
+	d := deploy(t, sqlite(t), plain)
+	d.mail("alice", "alice@example.com")
+	d.byMail()
+	for i := range 5 {
+		d.expect(d.check([]string{"alice", "alice@example.com", "ALICE@example.com"}[i%3], "00000000"), "FAIL/VERIFY_ERROR", "")
+	}
+	d.expect(d.check("alice", d.later(1)), "FAIL/VERIFY_ERROR", "")
+	if why := d.reasons()[0]; why != "user:alice USER_LOCKED" {
+		t.Errorf("the log says %s", why)
+	}
+}
+
+// One user has one rate, whatever she is called.
+func TestNamesShareARate(t *testing.T) {
+	d := deploy(t, sqlite(t), plain)
+	d.mail("alice", "alice@example.com")
+	d.byMail()
+	s := d.servers[0]
+	for range throttle.SubjectBurst {
+		s.subjects.Allows("alice", d.now())
+	}
+	code := d.code(0)
+	want := d.expect(d.check("alice", code), "FAIL/VERIFY_ERROR", "").anonymous()
+	if a := d.check("alice@example.com", code); a.anonymous() != want {
+		t.Error(a.raw)
+	}
+	if why := d.reasons(); len(why) != 1 || why[0] != "user:alice THROTTLED" {
+		t.Errorf("the log says %v", why)
+	}
+	d.later(1)
+	d.expect(d.check("alice@example.com", code), "SUCCESS/CREDENTIAL_VERIFIED", "") // it was not used up
+}
