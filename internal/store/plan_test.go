@@ -20,7 +20,6 @@ func TestPlans(t *testing.T) {
 		"SELECT DISTINCT serial FROM clock_moved WHERE correction = 'c' AND serial > 's' AND NOT undone ORDER BY serial LIMIT 9":                                                                    "sqlite_autoindex_clock_moved_1",
 		"SELECT serial FROM token WHERE pending_until <= 1 ORDER BY pending_until, serial":                                                                                                          "token_pending",
 		"SELECT id FROM user_account WHERE id > 'x' ORDER BY id LIMIT 9":                                                                                                                            "sqlite_autoindex_user_account_1",
-		withoutGroups + withoutMail + subjectSelect + "= 'u'":                                                                                                                                       "user_exception",
 		withGroups + withMail + subjectSelect + "= 'u'":                                                                                                                                             "group_member_user",
 		"SELECT MIN(id) FROM user_account WHERE mail <> '' AND lower(mail) IN ('u') GROUP BY lower(mail)":                                                                                           "user_account_mail",
 		"SELECT id FROM offer WHERE serial = 's' AND state = 'open'":                                                                                                                                "offer_open",
