@@ -34,12 +34,18 @@ func FuzzPlan(f *testing.F) {
 			}
 			return
 		}
-		if n := p.number(filter, 0); n < 0 || n > mostNumber && p.check(filter, "1") == nil {
-			t.Errorf("the number %d", n)
-		}
-		p.flag(filter)
-		if at := p.moment(filter); at.Year() > 9999 || at.Year() < 0 {
-			t.Errorf("the time %s", at)
+		for _, f := range p.Template.Filters {
+			switch {
+			case f.Name != filter:
+			case f.Kind == Number:
+				if n := p.number(filter, -1); n < 0 || n > mostNumber {
+					t.Errorf("the number %d", n)
+				}
+			case f.Kind == Day, f.Kind == Moment:
+				if _, err := momentOf(value, now); err != nil {
+					t.Errorf("it was checked, and yet: %v", err)
+				}
+			}
 		}
 	})
 }
