@@ -43,6 +43,11 @@ type ConfiguredRADIUSClient struct {
 type ConfiguredDomain struct {
 	Domain string      `json:"domain"`
 	Set    *DomainEdit `json:"set,omitempty"`
+	// TokenPolicy and LockoutPolicy change the domain's own policies, and make them where it has none.
+	TokenPolicy   *TokenPolicyEdit   `json:"token_policy,omitempty"`
+	LockoutPolicy *LockoutPolicyEdit `json:"lockout_policy,omitempty"`
+	// Inherit names the policies that the domain is not to have of its own: token, lockout.
+	Inherit []string `json:"inherit,omitempty"`
 }
 
 // A ConfiguredGroup is a group of people that is added, or changed where it differs. Its members are not part of a configuration.
@@ -119,7 +124,7 @@ type ConfigurationPlan struct {
 // A ConfigurationStep is about one object.
 type ConfigurationStep struct {
 	Kind    string                `json:"kind"`   // the member of the configuration that it is of
-	Name    string                `json:"name"`   // "" where there is only one of the kind
+	Name    string                `json:"name"`   // "" where there is only one of the kind; of policies, the security domain
 	Action  string                `json:"action"` // add, change, delete, none, or keep: it would be pruned, but is in use
 	Changes []ConfigurationChange `json:"changes"`
 }

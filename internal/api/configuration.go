@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -83,7 +84,7 @@ func mayConfigure(role access.Role, in client.Configuration) error {
 		need  access.Right
 	}{
 		{len(in.Devices) > 0 || len(in.Profiles) > 0 || prunes(kindDevices) || prunes(kindProfiles), access.ManageProfiles},
-		{in.TokenPolicy != nil || in.LockoutPolicy != nil || in.Settings != nil, access.ManagePolicies},
+		{in.TokenPolicy != nil || in.LockoutPolicy != nil || in.Settings != nil || slices.ContainsFunc(in.Domains, governed), access.ManagePolicies},
 		{len(in.RADIUSClients) > 0 || prunes(kindRADIUS) || len(in.Agents) > 0 || prunes(kindAgents), access.ManageAgents},
 		{len(in.Domains) > 0 || prunes(kindDomains) || placed(in), access.ManageDomains},
 		{len(in.Groups) > 0 || prunes(kindGroups), access.ManageUsers},
@@ -106,6 +107,11 @@ func placed(in client.Configuration) bool {
 		slices.ContainsFunc(in.Groups, func(g client.ConfiguredGroup) bool { return g.Domain != "" })
 }
 
+// governed tells whether a domain is to have certain policies.
+func governed(d client.ConfiguredDomain) bool {
+	return d.TokenPolicy != nil || d.LockoutPolicy != nil || len(d.Inherit) > 0
+}
+
 // A configuring is a configuration on its way into the database.
 type configuring struct {
 	*API
@@ -117,7 +123,7 @@ type configuring struct {
 func (c *configuring) run(ctx context.Context) error {
 	c.named = map[string]map[string]bool{}
 	for _, do := range []func(context.Context) error{
-		c.settings, c.devices, c.profiles, c.domains, c.groups, c.radiusClients, c.agents, c.directories, c.mailSettings, c.mailTemplates, c.webhooks, c.reportSchedules,
+		c.settings, c.devices, c.profiles, c.domains, c.domainPolicies, c.groups, c.radiusClients, c.agents, c.directories, c.mailSettings, c.mailTemplates, c.webhooks, c.reportSchedules,
 		c.pruneReportSchedules, c.pruneWebhooks, c.pruneMailTemplates, c.pruneDirectories, c.pruneAgents, c.pruneGroups,
 		c.pruneProfiles, c.pruneDevices, c.pruneRADIUSClients, c.pruneDomains,
 	} {
@@ -342,6 +348,70 @@ func (c *configuring) domain(ctx context.Context, in client.ConfiguredDomain) er
 	}
 	after, err := c.Domains.Edit(ctx, here.Name, 0, domainEdit(edit))
 	return c.step(err, kindDomains, in.Domain, domainOf(here), domainOf(after))
+}
+
+// domainPolicies come after all domains are where they belong, from the top down: a domain's own policy begins as what holds there.
+func (c *configuring) domainPolicies(ctx context.Context) error {
+	todo := slices.DeleteFunc(slices.Clone(c.in.Domains), func(d client.ConfiguredDomain) bool { return !governed(d) })
+	if len(todo) == 0 {
+		return nil
+	}
+	all, err := c.Domains.List(ctx)
+	if err != nil {
+		return err
+	}
+	depth := domain.Depths(all)
+	slices.SortStableFunc(todo, func(a, b client.ConfiguredDomain) int { return cmp.Compare(depth[a.Domain], depth[b.Domain]) })
+	for _, in := range todo {
+		if err := c.governs(ctx, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// governs gives a domain the policies that a configuration says.
+func (c *configuring) governs(ctx context.Context, in client.ConfiguredDomain) error {
+	at := domain.Parse(in.Domain)
+	if in.TokenPolicy != nil && slices.Contains(in.Inherit, "token") || in.LockoutPolicy != nil && slices.Contains(in.Inherit, "lockout") {
+		return about(fault.New(fault.Invalid, "a policy is either its own or inherited"), kindDomains, in.Domain)
+	}
+	all, err := c.Policies.Get(ctx)
+	if err != nil {
+		return err
+	}
+	// shown is a policy as a step has it: nothing for one that is inherited.
+	shown := func(own bool, document any) any {
+		if own {
+			return document
+		}
+		return nil
+	}
+	token, lockout := all.Token(at), all.Lockout(at)
+	hadToken, hadLockout := shown(token.Domain == at, tokenPolicyOf(ctx, token)), shown(lockout.Domain == at, lockoutPolicyOf(ctx, lockout))
+	if in.TokenPolicy != nil {
+		after, err := c.Policies.EditTokenOf(ctx, at, 0, tokenPolicyEdit(*in.TokenPolicy))
+		if err := c.step(err, kindTokenPolicy, in.Domain, hadToken, tokenPolicyOf(ctx, after)); err != nil {
+			return err
+		}
+	}
+	if in.LockoutPolicy != nil {
+		after, err := c.Policies.EditLockoutOf(ctx, at, 0, lockoutPolicyEdit(*in.LockoutPolicy))
+		if err := c.step(err, kindLockoutPolicy, in.Domain, hadLockout, lockoutPolicyOf(ctx, after)); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(in.Inherit, "token") && hadToken != nil {
+		_, err := c.Policies.InheritToken(ctx, at, 0)
+		if err := c.step(err, kindTokenPolicy, in.Domain, hadToken, nil); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(in.Inherit, "lockout") && hadLockout != nil {
+		_, err := c.Policies.InheritLockout(ctx, at, 0)
+		return c.step(err, kindLockoutPolicy, in.Domain, hadLockout, nil)
+	}
+	return nil
 }
 
 // step notes what became of an object, nil where there is none, or refuses with err what was to become of it.

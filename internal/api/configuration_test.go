@@ -108,6 +108,7 @@ func domainConfigurations(t *testing.T, h *house) {
 	_, err = c.Configure(ctx, client.Configuration{Domains: []client.ConfiguredDomain{{Domain: "x", Set: &client.DomainEdit{Parent: new("nowhere")}}}})
 	refused(t, err, 404, "DOMAIN_NOT_FOUND")
 
+	governedConfigurations(t, h)
 	must(t, c.DeleteRADIUSClient(ctx, "placed"))
 	try(c.Configure(ctx, client.Configuration{RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "applied", Domain: "tower"}}}))(t)
 	got := actions(try(c.Configure(client.DryRun(ctx), client.Configuration{Prune: []string{"domains"}}))(t))
@@ -119,6 +120,43 @@ func domainConfigurations(t *testing.T, h *house) {
 	if slices.Index(got, "delete domains room") > slices.Index(got, "delete domains floor") {
 		t.Errorf("planned %v", got)
 	}
+}
+
+// governedConfigurations give domains policies of their own, from the top down, and take them away.
+func governedConfigurations(t *testing.T, h *house) {
+	ctx, c := t.Context(), h.admin
+	failures := try(c.LockoutPolicy(ctx))(t).Failures
+	conf := client.Configuration{Domains: []client.ConfiguredDomain{
+		{Domain: "room", LockoutPolicy: &client.LockoutPolicyEdit{WithinSeconds: new(int64(3600))}},
+		{Domain: "tower", LockoutPolicy: &client.LockoutPolicyEdit{Failures: new(failures + 1)}, TokenPolicy: &client.TokenPolicyEdit{PINHistory: new(3)}},
+	}}
+	want := []string{"none domains room", "none domains tower", "add token_policy tower", "add lockout_policy tower", "add lockout_policy room"}
+	if got := actions(try(c.Configure(client.DryRun(ctx), conf))(t)); !slices.Equal(got, want) {
+		t.Errorf("planned %v", got)
+	}
+	if got := actions(try(c.Configure(ctx, conf))(t)); !slices.Equal(got, want) {
+		t.Errorf("done %v", got)
+	}
+	if got := try(c.LockoutPolicyOf(ctx, "room"))(t); got.Failures != failures+1 || got.WithinSeconds != 3600 || got.Domain != "room" {
+		t.Errorf("room has %+v", got)
+	}
+	for _, s := range try(c.Configure(ctx, conf))(t).Steps {
+		if s.Action != "none" {
+			t.Errorf("the second time: %+v", s)
+		}
+	}
+	again := client.Configuration{Domains: []client.ConfiguredDomain{{Domain: "tower", Inherit: []string{"token", "lockout"}}, {Domain: "room", Inherit: []string{"token", "lockout"}}}}
+	want = []string{"none domains tower", "none domains room", "delete token_policy tower", "delete lockout_policy tower", "delete lockout_policy room"}
+	if got := actions(try(c.Configure(ctx, again))(t)); !slices.Equal(got, want) {
+		t.Errorf("inherited %v", got)
+	}
+	if got := actions(try(c.Configure(ctx, again))(t)); !slices.Equal(got, want[:2]) {
+		t.Errorf("the second time %v", got)
+	}
+	_, err := c.Configure(ctx, client.Configuration{Domains: []client.ConfiguredDomain{{Domain: "room", Inherit: []string{"token"}, TokenPolicy: &client.TokenPolicyEdit{PINHistory: new(3)}}}})
+	refused(t, err, 400, "INVALID")
+	_, err = c.Configure(ctx, client.Configuration{Domains: []client.ConfiguredDomain{{Domain: "room", TokenPolicy: &client.TokenPolicyEdit{PINMin: new(16)}}}})
+	refused(t, err, 422, "POLICY_INVALID")
 }
 
 // refusedConfigurations change nothing, and tell what they are about.

@@ -33,6 +33,7 @@ const (
 // A File is a configuration, out of one file or several.
 type File struct {
 	client.Configuration
+	counts map[string]int   // of the objects of each kind, over all files
 	places map[string]place // of members of the configuration, by their JSON pointers, and of objects, by kind and name
 }
 
@@ -53,7 +54,7 @@ func (p place) refuse(format string, args ...any) error {
 // .yml or .json. Files that these name are looked for beside them. What a configuration does not have is
 // fault.Invalid, with file and line.
 func Load(name string, stdin io.Reader) (*File, error) {
-	f := &File{places: map[string]place{}}
+	f := &File{counts: map[string]int{}, places: map[string]place{}}
 	if name == "-" {
 		text, err := limited(stdin, "standard input")
 		if err != nil {

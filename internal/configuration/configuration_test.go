@@ -48,7 +48,7 @@ profiles:
   - profile: as it is
 domains:
   - domain: berlin
-  - {domain: office, parent: berlin, note: 3rd floor}
+  - {domain: office, parent: berlin, note: 3rd floor, policies: {lockout: {failures: 3, within: 2h}, token: inherit}}
 radius_clients:
   - radius_client: vpn
     secret_file: vpn.secret
@@ -71,7 +71,8 @@ func TestLoad(t *testing.T) {
 			{Profile: "phone", Set: &client.ProfileEdit{DeviceType: new("android"), IntervalSeconds: new(30), ActivationLifeSeconds: new(int64(5400)), SelfService: new(false)}},
 			{Profile: "as it is"},
 		},
-		Domains: []client.ConfiguredDomain{{Domain: "berlin"}, {Domain: "office", Set: &client.DomainEdit{Parent: new("berlin"), Note: new("3rd floor")}}},
+		Domains: []client.ConfiguredDomain{{Domain: "berlin"}, {Domain: "office", Set: &client.DomainEdit{Parent: new("berlin"), Note: new("3rd floor")},
+			LockoutPolicy: &client.LockoutPolicyEdit{Failures: new(3), WithinSeconds: new(int64(7200))}, Inherit: []string{"token"}}},
 		RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "vpn", Domain: "office", Set: &client.RADIUSClientEdit{
 			Secret: &secret, ReplyAttributes: &[]client.RADIUSAttribute{{Name: "Class", Value: "7"}},
 		}}},
@@ -201,22 +202,40 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Objects are counted over all files of a folder.
+func TestExplainOfTheSecondFile(t *testing.T) {
+	f, err := configuration.Load(folder(t, map[string]string{"a.yaml": "domains: [{domain: a}]", "b.yaml": "\ndomains: [{domain: b, note: x}]"}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for member, line := range map[string]string{"domains/0/domain": "a.yaml:1", "domains/1/domain": "b.yaml:2", "domains/1/set/note": "b.yaml:2"} {
+		err := f.Explain(&client.Error{Code: "X", Message: "words", Details: map[string]any{"member": member}})
+		if !strings.HasSuffix(strings.TrimSuffix(err.Error(), ": words"), line) {
+			t.Errorf("%s: %v, want %s", member, err, line)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	for text, want := range map[string]string{
-		"a: [":                          "2: this is neither YAML nor JSON",
-		"- a":                           "1: a configuration is an object",
-		"profile: []":                   `1: a configuration has no "profile"`,
-		"settings: {}\nsettings: {}":    `2: "settings" is there twice: it is on line 1 already`,
-		"settings:\n  warn_day: 1":      `2: there is no "warn_day" here: there are allow_unprotected_ctf`,
-		"settings: {warn_days: many}":   `1: "many" is no whole number`,
-		"settings: {warn_days: 1.5}":    `1: "1.5" is no whole number`,
-		"settings: {no_pins: maybe}":    `1: "maybe" is neither true nor false`,
-		"settings: {no_pins: }":         `1: a value is expected here`,
-		"settings: {result_life: long}": `1: "long" is no length of time`,
-		"settings: {result_life: 1.5s}": `1: "1.5s" is no length of time`,
-		"settings: {result_life: -1d}":  `1: "-1d" is no length of time`,
-		"settings: []\n":                "1: this is an object",
-		"settings: {warn_days: 1}\n---\nsettings: {warn_days: 2}": "3: settings are in ",
+		"a: [": "2: this is neither YAML nor JSON",
+		"- a":  "1: a configuration is an object",
+		"domains: [{domain: a, policies: {pin: {}}}]":           `1: there is no policy "pin"`,
+		"domains: [{domain: a, policies: {token: {}}}]":         "1: the token policy of a domain is an object, or the word inherit",
+		"domains: [{domain: a, policies: {token: {pin: 4}}}]":   `1: there is no "pin" here`,
+		"domains: [{domain: a, policies: {lockout: inherits}}]": "1: the lockout policy of a domain is an object, or the word inherit",
+		"profile: []":                                                      `1: a configuration has no "profile"`,
+		"settings: {}\nsettings: {}":                                       `2: "settings" is there twice: it is on line 1 already`,
+		"settings:\n  warn_day: 1":                                         `2: there is no "warn_day" here: there are allow_unprotected_ctf`,
+		"settings: {warn_days: many}":                                      `1: "many" is no whole number`,
+		"settings: {warn_days: 1.5}":                                       `1: "1.5" is no whole number`,
+		"settings: {no_pins: maybe}":                                       `1: "maybe" is neither true nor false`,
+		"settings: {no_pins: }":                                            `1: a value is expected here`,
+		"settings: {result_life: long}":                                    `1: "long" is no length of time`,
+		"settings: {result_life: 1.5s}":                                    `1: "1.5s" is no length of time`,
+		"settings: {result_life: -1d}":                                     `1: "-1d" is no length of time`,
+		"settings: []\n":                                                   "1: this is an object",
+		"settings: {warn_days: 1}\n---\nsettings: {warn_days: 2}":          "3: settings are in ",
 		"policies: {pin: {}}":                                              `1: there is no policy "pin"`,
 		"policies: {token: {excluded_words: a}}":                           "1: this is a list",
 		"profiles: {}":                                                     "1: profiles is a list",

@@ -54,8 +54,16 @@ func Export(ctx context.Context, server *client.Client) ([]byte, error) {
 	put(root, "settings", written(settings, reflect.TypeFor[client.SettingsEdit](), ""))
 	imported := slices.DeleteFunc(devices, func(d client.Device) bool { return d.BuiltIn })
 	put(root, "devices", list(imported, definition))
+	own := map[string]*yaml.Node{}
+	for _, d := range domains {
+		if own[d.Domain], err = ownPolicies(ctx, server, d); err != nil {
+			return nil, err
+		}
+	}
 	put(root, "domains", list(domains, func(d client.Domain) *yaml.Node {
-		return written(d, reflect.TypeFor[client.DomainEdit](), "domain")
+		n := written(d, reflect.TypeFor[client.DomainEdit](), "domain")
+		put(n, "policies", own[d.Domain])
+		return n
 	}))
 	put(root, "profiles", list(profiles, func(p client.Profile) *yaml.Node {
 		return written(p, reflect.TypeFor[client.ProfileEdit](), "profile")
@@ -170,6 +178,22 @@ func exportNotices(ctx context.Context, server *client.Client, root *yaml.Node) 
 		return written(s, reflect.TypeFor[client.ReportScheduleEdit](), "schedule")
 	}))
 	return nil
+}
+
+// ownPolicies are the policies that a domain has of its own.
+func ownPolicies(ctx context.Context, server *client.Client, d client.Domain) (*yaml.Node, error) {
+	n := object()
+	if len(d.OwnPolicies) == 0 {
+		return n, nil
+	}
+	holds, err := server.PoliciesOf(ctx, d.Domain)
+	if slices.Contains(d.OwnPolicies, "token") {
+		put(n, "token", written(holds.Token, reflect.TypeFor[client.TokenPolicyEdit](), ""))
+	}
+	if slices.Contains(d.OwnPolicies, "lockout") {
+		put(n, "lockout", written(holds.Lockout, reflect.TypeFor[client.LockoutPolicyEdit](), ""))
+	}
+	return n, err
 }
 
 func text(root *yaml.Node) ([]byte, error) {

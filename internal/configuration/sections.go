@@ -133,7 +133,6 @@ type listed struct {
 
 // objects reads a list of objects, each with a name in a member of its own, and with members that an edit does not have.
 func (f *File) objects(file string, n *yaml.Node, kind, member string, beside []string, add func(listed) error) error {
-	count := 0
 	return items(file, n, kind, func(at place, item *yaml.Node) error {
 		o := listed{taken: map[string]string{}, at: at}
 		var err error
@@ -145,8 +144,8 @@ func (f *File) objects(file string, n *yaml.Node, kind, member string, beside []
 				return err
 			}
 		}
-		in := fmt.Sprintf("%s/%d", kind, count)
-		count++
+		in := fmt.Sprintf("%s/%d", kind, f.counts[kind])
+		f.counts[kind]++
 		o.where = pointer(in, "set")
 		f.places[pointer(in, member)] = at
 		return add(o)
@@ -172,10 +171,47 @@ func (f *File) profiles(file string, n *yaml.Node) error {
 
 func (f *File) domains(file string, n *yaml.Node) error {
 	return f.objects(file, n, "domains", "domain", nil, func(o listed) error {
-		set, err := edit[client.DomainEdit](f, o)
-		f.Domains = append(f.Domains, client.ConfiguredDomain{Domain: o.name, Set: set})
+		d := client.ConfiguredDomain{Domain: o.name}
+		err := f.domainPolicies(&o, &d)
+		if err == nil {
+			d.Set, err = edit[client.DomainEdit](f, o)
+		}
+		f.Domains = append(f.Domains, d)
 		return err
 	})
+}
+
+// domainPolicies takes the policies off a domain: each is an object, or the word inherit.
+func (f *File) domainPolicies(o *listed, d *client.ConfiguredDomain) error {
+	file, in := o.at.file, strings.TrimSuffix(o.where, "/set")
+	left := *o.set
+	left.Content = nil
+	err := members(file, o.set, "a security domain", func(name string, at place, value *yaml.Node) error {
+		if name != "policies" {
+			left.Content = append(left.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: name, Line: at.line}, value)
+			return nil
+		}
+		return members(file, value, "policies", func(kind string, at place, value *yaml.Node) error {
+			if kind != "token" && kind != "lockout" {
+				return at.refuse("there is no policy %q: there are token and lockout", kind)
+			}
+			f.places[pointer(kind+"_policy", d.Domain)] = at
+			switch {
+			case value.Kind == yaml.ScalarNode && value.Value == "inherit":
+				d.Inherit = append(d.Inherit, kind)
+				return nil
+			case value.Kind != yaml.MappingNode || len(value.Content) == 0:
+				return at.refuse("the %s policy of a domain is an object, or the word inherit", kind)
+			case kind == "token":
+				d.TokenPolicy = new(client.TokenPolicyEdit)
+				return f.decode(file, value, d.TokenPolicy, pointer(in, "token_policy"))
+			}
+			d.LockoutPolicy = new(client.LockoutPolicyEdit)
+			return f.decode(file, value, d.LockoutPolicy, pointer(in, "lockout_policy"))
+		})
+	})
+	o.set = &left
+	return err
 }
 
 func (f *File) groups(file string, n *yaml.Node) error {

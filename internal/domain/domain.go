@@ -117,6 +117,17 @@ func treeOf(all []Domain) Tree {
 	return t
 }
 
+// Depths are how far below the root domains are, by their names; 1 for those on top.
+func Depths(all []Domain) map[string]int {
+	tree, depths := treeOf(all), map[string]int{}
+	for name := range tree {
+		for at := name; at != Root && depths[name] <= len(tree); at = tree[at].Parent {
+			depths[name]++
+		}
+	}
+	return depths
+}
+
 // below tells whether a domain is another one, or below it.
 func (t Tree) below(name, top string) bool {
 	for range len(t) + 1 { // a ring cannot be, and must not hold anybody up
