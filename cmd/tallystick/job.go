@@ -47,7 +47,7 @@ func (p *program) shownJob(j client.Job) error {
 		kind += ", a dry run: nothing is changed"
 	}
 	p.fields("job", j.Job, "name", j.Name, "kind", kind, "state", stateWords(j), "items", fmt.Sprintf("%d, %d done, %d failed", j.Total, j.Done, j.Failed),
-		"message", j.Message, "started by", j.CreatedBy, "created", date(&j.CreatedAt), "started", date(j.StartedAt), "ended", date(j.EndedAt),
+		"message", j.Message, "started by", j.CreatedBy, "domain", below(j.Domain), "created", date(&j.CreatedAt), "started", date(j.StartedAt), "ended", date(j.EndedAt),
 		"rate", rateWords(j), "time left", leftWords(j), "results until", date(j.ResultsUntil))
 	p.failures(j)
 	return nil
@@ -82,6 +82,14 @@ func stateWords(j client.Job) string {
 		return "done, with errors"
 	}
 	return j.State
+}
+
+// below is the security domain that something is limited to, "" for the whole deployment, which goes without saying.
+func below(domain string) string {
+	if domain == "root" {
+		return ""
+	}
+	return domain
 }
 
 func rateWords(j client.Job) string {
