@@ -2,14 +2,13 @@ package access_test
 
 import (
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/fault"
-	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // plainHash hashes nothing away, so that a test sees what is kept.
@@ -24,11 +23,7 @@ func (plainHash) MAC(purpose string, parts ...[]byte) []byte {
 }
 
 func TestKeys(t *testing.T) {
-	db, err := store.Open(t.Context(), store.Options{URL: filepath.Join(t.TempDir(), "test.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := deploytest.Open(t, deploytest.SQLite(t))
 	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	r := &access.Registry{Store: db, Hash: plainHash{}, Now: func() time.Time { return now }}
 	ctx := t.Context()

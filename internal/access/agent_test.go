@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,35 +11,11 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
-	"github.com/tallystick/tallystick/internal/seed"
-	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
-// keyring is the keyring of a new database.
-func keyring(t *testing.T, db *store.DB) *seed.Keyring {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "master.key")
-	if err := seed.MakeMasterFile(path); err != nil {
-		t.Fatal(err)
-	}
-	master, err := seed.MasterFromFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := seed.OpenKeyring(t.Context(), master, db, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys
-}
-
 func TestAgents(t *testing.T) {
-	db, err := store.Open(t.Context(), store.Options{URL: filepath.Join(t.TempDir(), "test.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	keys := keyring(t, db)
+	db, keys := deploytest.New(t, deploytest.SQLite(t), time.Now)
 	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	r := &access.Agents{Store: db, Keys: keys, Now: func() time.Time { return now }}
 	ctx := t.Context()

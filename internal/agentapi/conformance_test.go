@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,7 +19,7 @@ import (
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/securid"
@@ -84,23 +83,14 @@ func (f policiesFunc) Current(context.Context) (*policy.Tree, error) { return po
 var plain = token.Settings{Digits: 8, Interval: 60, PINType: device.NoPIN}
 var fob = token.Settings{Digits: 6, Interval: 60, PINType: device.Fob}
 
-// databases are fresh databases of both kinds, by URL.
-var databases = map[string]func(testing.TB) string{
-	"SQLite":     func(t testing.TB) string { return filepath.Join(t.TempDir(), "tallystick.db") },
-	"PostgreSQL": storetest.Postgres,
-}
-
 func deploy(t testing.TB, url string, s token.Settings) *deployment {
 	t.Helper()
 	d := &deployment{secret: seed.Generate(), token: s, clock: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC), set: policy.Default()}
 	d.gateway = &gateway{t: t, name: "VPN1"}
-	file := filepath.Join(t.TempDir(), "key")
-	must(t, seed.MakeMasterFile(file))
-	master := try(seed.MasterFromFile(file))(t)
+	master := deploytest.Master(t)
 	for i := range d.servers {
-		db := try(store.Open(t.Context(), store.Options{URL: url}))(t)
-		t.Cleanup(func() { db.Close() })
-		keys := try(seed.OpenKeyring(t.Context(), master, db, d.now))(t)
+		db := deploytest.Open(t, url)
+		keys := deploytest.Keyring(t, db, master, d.now)
 		agents := &access.Agents{Store: db, Keys: keys, Now: d.now}
 		if i == 0 {
 			d.db, d.agents = db, agents
@@ -130,7 +120,10 @@ func deploy(t testing.TB, url string, s token.Settings) *deployment {
 	return d
 }
 
-func sqlite(t testing.TB) string { return databases["SQLite"](t) }
+// databases are fresh databases of both kinds, by URL.
+var databases = deploytest.Databases
+
+func sqlite(t testing.TB) string { return deploytest.SQLite(t) }
 
 // Conformance 1 and 2: the gateway reads each member of every response that there is, and conforms holds it against the schema.
 func TestConformanceEveryOutcome(t *testing.T) {

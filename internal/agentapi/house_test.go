@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,8 +15,8 @@ import (
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
-	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // A script is an engine that says what a test wants, and notes what it was asked.
@@ -113,11 +112,8 @@ func newHouse(t testing.TB, says ...any) *house {
 		t: t, engine: &script{says: says}, logged: &bytes.Buffer{}, from: "192.0.2.7:4000", said: map[string]int{},
 		clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC),
 	}
-	h.db = try(store.Open(t.Context(), store.Options{URL: filepath.Join(t.TempDir(), "tallystick.db")}))(t)
-	t.Cleanup(func() { h.db.Close() })
-	path := filepath.Join(t.TempDir(), "master.key")
-	must(t, seed.MakeMasterFile(path))
-	keys := try(seed.OpenKeyring(t.Context(), try(seed.MasterFromFile(path))(t), h.db, h.now))(t)
+	db, keys := deploytest.New(t, deploytest.SQLite(t), h.now)
+	h.db = db
 	h.Server = New(Config{
 		Engine: h.engine, Agents: &access.Agents{Store: h.db, Keys: keys, Now: h.now}, Store: h.db, Now: h.now,
 		Logger: slog.New(slog.NewTextHandler(h.logged, nil)),

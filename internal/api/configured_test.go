@@ -7,8 +7,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
-	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // people, agents, mail, webhooks and reports as a configuration has them.
@@ -42,12 +41,9 @@ func changing(p client.ConfigurationPlan) []string {
 }
 
 func TestConfigurationOfPeopleAndNotices(t *testing.T) {
-	t.Run("sqlite", func(t *testing.T) { peopleAndNotices(t, newHouse(t)) })
-	t.Run("postgres", func(t *testing.T) {
-		db := try(store.Open(t.Context(), store.Options{URL: storetest.Postgres(t)}))(t)
-		t.Cleanup(func() { db.Close() })
-		peopleAndNotices(t, furnish(t, db))
-	})
+	for name, url := range deploytest.Databases {
+		t.Run(name, func(t *testing.T) { peopleAndNotices(t, furnish(t, url(t))) })
+	}
 }
 
 func peopleAndNotices(t *testing.T, h *house) {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -35,8 +34,8 @@ import (
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/report"
-	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/transfer"
 	"github.com/tallystick/tallystick/internal/user"
@@ -79,24 +78,16 @@ func (j *journal) String() string {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	ctx := t.Context()
-	db, err := store.Open(ctx, store.Options{URL: filepath.Join(t.TempDir(), "tallystick.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return furnish(t, db)
+	return furnish(t, deploytest.SQLite(t))
 }
 
 // furnish builds the API on a database.
-func furnish(t testing.TB, db *store.DB) *house {
+func furnish(t testing.TB, url string) *house {
 	t.Helper()
 	ctx := t.Context()
-	h := &house{t: t, db: db, logged: &journal{}, seen: map[string]map[int]bool{}, clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), spool: t.TempDir()}
-	master := filepath.Join(t.TempDir(), "master.key")
-	must(t, seed.MakeMasterFile(master))
-	key := try(seed.MasterFromFile(master))(t)
-	keys := try(seed.OpenKeyring(ctx, key, db, h.now))(t)
+	h := &house{t: t, logged: &journal{}, seen: map[string]map[int]bool{}, clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), spool: t.TempDir()}
+	db, keys := deploytest.New(t, url, h.now)
+	h.db = db
 	logger := slog.New(slog.NewTextHandler(h.logged, nil))
 	skey, vkey, err := audit.GenerateKey("tallystick.example")
 	must(t, err)

@@ -9,8 +9,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/seed"
-	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 func TestTheSameKeyGivesTheSameAnswer(t *testing.T) {
@@ -100,9 +99,7 @@ func (h *house) actor(key string) string {
 func TestOneRequestManyTimesAtOnce(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) { atOnce(t, newHouse(t)) })
 	t.Run("postgres", func(t *testing.T) {
-		db := try(store.Open(t.Context(), store.Options{URL: storetest.Postgres(t)}))(t)
-		t.Cleanup(func() { db.Close() })
-		atOnce(t, furnish(t, db))
+		atOnce(t, furnish(t, deploytest.Postgres(t)))
 	})
 }
 

@@ -3,20 +3,16 @@ package api
 import (
 	"bytes"
 	"io"
-	"path/filepath"
 	"testing"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
-	"github.com/tallystick/tallystick/internal/store"
 )
 
 func transferRoutes(t *testing.T, h *house) {
 	ctx := t.Context()
-	db := try(store.Open(ctx, store.Options{URL: filepath.Join(t.TempDir(), "target.db")}))(t)
-	t.Cleanup(func() { db.Close() })
-	target := furnish(t, db)
+	target := newHouse(t)
 	key := try(target.as(access.Auditor).TransferKey(ctx))(t)
 	if again := try(target.admin.TransferKey(ctx))(t); again != key || key == try(h.admin.TransferKey(ctx))(t) {
 		t.Error("the key changes, or is that of another deployment")

@@ -3,7 +3,6 @@ package authentication_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +14,7 @@ import (
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/securid"
@@ -51,16 +50,8 @@ func newDeployment(t testing.TB, url string, s token.Settings) *deployment {
 	t.Helper()
 	d := &deployment{TB: t, now: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC), secret: seed.Generate(), token: s}
 	clock := func() time.Time { return d.now }
-	var err error
-	d.db, err = store.Open(t.Context(), store.Options{URL: url})
-	d.must(err)
-	t.Cleanup(func() { d.db.Close() })
-	file := filepath.Join(t.TempDir(), "key")
-	d.must(seed.MakeMasterFile(file))
-	master, err := seed.MasterFromFile(file)
-	d.must(err)
-	keys, err := seed.OpenKeyring(t.Context(), master, d.db, clock)
-	d.must(err)
+	var keys *seed.Keyring
+	d.db, keys = deploytest.New(t, url, clock)
 	d.addUser("alice")
 	g, err := token.NewGeneration(keys, serial, 1, d.secret, s, d.now)
 	d.must(err)
@@ -83,7 +74,7 @@ func (d *deployment) addUser(id string) {
 	d.must(err)
 }
 
-func sqlite(t *testing.T) string { return filepath.Join(t.TempDir(), "test.db") }
+func sqlite(t *testing.T) string { return deploytest.SQLite(t) }
 
 func (d *deployment) must(err error) {
 	d.Helper()
@@ -167,17 +158,13 @@ func TestAPINAsLongAsTheCode(t *testing.T) {
 
 // Of many checks of one code at once, over two engines on one database, one is accepted.
 func TestOneOfManyIsAccepted(t *testing.T) {
-	for name, url := range map[string]func(*testing.T) string{
-		"sqlite": sqlite, "postgres": func(t *testing.T) string { return storetest.Postgres(t) },
-	} {
+	for name, url := range deploytest.Databases {
 		t.Run(name, func(t *testing.T) {
 			at := url(t)
 			d := newDeployment(t, at, plain)
 			engines := []*authentication.Engine{d.engine, d.engine}
-			if name == "postgres" {
-				second, err := store.Open(t.Context(), store.Options{URL: at})
-				d.must(err)
-				t.Cleanup(func() { second.Close() })
+			if name == "PostgreSQL" {
+				second := deploytest.Open(t, at)
 				engines[1] = &authentication.Engine{Store: second, Keys: d.engine.Keys, Policies: d.engine.Policies, Now: d.engine.Now}
 			}
 			for round := range 5 {

@@ -3,7 +3,6 @@ package authentication_test
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,8 +10,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/seed"
-	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/securid"
@@ -40,15 +38,7 @@ func populate(b *testing.B, url string) *population {
 			b.Fatal(err)
 		}
 	}
-	db, err := store.Open(b.Context(), store.Options{URL: url})
-	must(err)
-	b.Cleanup(func() { db.Close() })
-	file := filepath.Join(b.TempDir(), "key")
-	must(seed.MakeMasterFile(file))
-	master, err := seed.MasterFromFile(file)
-	must(err)
-	keys, err := seed.OpenKeyring(b.Context(), master, db, clock)
-	must(err)
+	db, keys := deploytest.New(b, url, clock)
 	must(db.Transact(b.Context(), func(ctx context.Context) error {
 		for i := range crowdSize {
 			p.secrets[i] = seed.Generate()
@@ -90,10 +80,7 @@ func (p *population) check(ctx context.Context) error {
 // BenchmarkBegin decides right passcodes, each with its event and a durable commit. PostgreSQL runs as storetest starts
 // it: without waiting for the disk.
 func BenchmarkBegin(b *testing.B) {
-	for name, url := range map[string]func(testing.TB) string{
-		"SQLite":     func(t testing.TB) string { return filepath.Join(t.TempDir(), "test.db") },
-		"PostgreSQL": func(t testing.TB) string { return storetest.Postgres(t) },
-	} {
+	for name, url := range deploytest.Databases {
 		p := populate(b, url(b))
 		for _, callers := range []int{1, 32, 256} {
 			b.Run(fmt.Sprintf("%s/callers=%d", name, callers), func(b *testing.B) {

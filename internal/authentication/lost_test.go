@@ -16,8 +16,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
-	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/securid"
 )
@@ -319,19 +318,14 @@ func TestAPINThatIsBoundToAnotherSerial(t *testing.T) {
 
 // A one-time code that comes many times at once, to two servers, is accepted once; a fixed one each time.
 func TestEmergencyCodesAtOnce(t *testing.T) {
-	for name, url := range map[string]func(*testing.T) string{
-		"sqlite": sqlite, "postgres": func(t *testing.T) string { return storetest.Postgres(t) },
-	} {
+	for name, url := range deploytest.Databases {
 		t.Run(name, func(t *testing.T) {
 			at := url(t)
 			d := newDeployment(t, at, plain)
 			d.policy.Lockout.Failures = 0
 			second := d.db
-			if name == "postgres" {
-				var err error
-				second, err = store.Open(t.Context(), store.Options{URL: at})
-				d.must(err)
-				t.Cleanup(func() { second.Close() })
+			if name == "PostgreSQL" {
+				second = deploytest.Open(t, at)
 			}
 			other := &authentication.Engine{Store: second, Keys: d.engine.Keys, Policies: d.engine.Policies, Now: d.engine.Now}
 			accepted := func(code string) int {

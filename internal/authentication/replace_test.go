@@ -12,8 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
-	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/securid"
 )
@@ -265,19 +264,14 @@ func (d *deployment) redeem(serial string) {
 
 // When codes of both come at once to two servers, the replacement is accepted once, and the original not after it.
 func TestReplacementAndOriginalAtOnce(t *testing.T) {
-	for name, url := range map[string]func(*testing.T) string{
-		"sqlite": sqlite, "postgres": func(t *testing.T) string { return storetest.Postgres(t) },
-	} {
+	for name, url := range deploytest.Databases {
 		t.Run(name, func(t *testing.T) {
 			at := url(t)
 			d := newDeployment(t, at, plain)
 			d.policy.Lockout.Failures, d.policy.Token.IncorrectBeforeNTC = 0, 0
 			other := d.db
-			if name == "postgres" {
-				var err error
-				other, err = store.Open(t.Context(), store.Options{URL: at})
-				d.must(err)
-				t.Cleanup(func() { other.Close() })
+			if name == "PostgreSQL" {
+				other = deploytest.Open(t, at)
 			}
 			engines := []*authentication.Engine{d.engine, {Store: other, Keys: d.engine.Keys, Policies: d.engine.Policies, Now: d.engine.Now}}
 			next := d.spare("100000000002", true, plain)

@@ -13,7 +13,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/securid"
 )
@@ -161,9 +161,7 @@ func TestResyncIsRecorded(t *testing.T) {
 
 // A code that is used for a sign-in and for a resynchronisation at once is used once.
 func TestResyncAndSignInAtOnce(t *testing.T) {
-	for name, url := range map[string]func(*testing.T) string{
-		"sqlite": sqlite, "postgres": func(t *testing.T) string { return storetest.Postgres(t) },
-	} {
+	for name, url := range deploytest.Databases {
 		t.Run(name, func(t *testing.T) {
 			d := newDeployment(t, url(t), plain)
 			d.policy.Lockout.Failures, d.policy.Token.IncorrectBeforeNTC = 0, 0

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -15,7 +14,7 @@ import (
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -35,46 +34,12 @@ var now = time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
 // day is a day so many days after now's.
 func day(n int) time.Time { return time.Date(2026, 11, 24+n, 0, 0, 0, 0, time.UTC) }
 
-var databases = map[string]func(testing.TB) string{
-	"SQLite":     func(t testing.TB) string { return filepath.Join(t.TempDir(), "tallystick.db") },
-	"PostgreSQL": storetest.Postgres,
-}
-
-// onEach runs a test on both databases.
-func onEach(t *testing.T, do func(t *testing.T, url string)) {
-	for name, url := range databases {
-		t.Run(name, func(t *testing.T) {
-			if name == "PostgreSQL" && testing.Short() {
-				t.Skip("takes a server")
-			}
-			do(t, url(t))
-		})
-	}
-}
-
-func master(t testing.TB) seed.Master {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "master.key")
-	if err := seed.MakeMasterFile(path); err != nil {
-		t.Fatal(err)
-	}
-	m, err := seed.MasterFromFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
 func newServer(t testing.TB, ctx context.Context, url string, m seed.Master) *server {
 	t.Helper()
 	s := &server{TB: t}
 	clock := func() time.Time { return now }
-	var err error
-	s.db, err = store.Open(ctx, store.Options{URL: url})
-	s.must(err)
-	t.Cleanup(func() { s.db.Close() })
-	s.keys, err = seed.OpenKeyring(ctx, m, s.db, clock)
-	s.must(err)
+	s.db = deploytest.Open(t, url)
+	s.keys = deploytest.Keyring(t, s.db, m, clock)
 	s.ctx = audit.WithActor(ctx, audit.Actor{Name: "key:bulk", Role: "token_admin"})
 	s.tokens = &token.Registry{Store: s.db, Now: clock}
 	s.care = &care.Jobs{Store: s.db, Tokens: s.tokens, Jobs: &job.Registry{Store: s.db, Keys: s.keys, Now: clock}}
@@ -152,8 +117,8 @@ func (s *server) ended(j job.Job, err error) job.Job {
 // A job that was broken off in any chunk, and goes on, has done as much as one that was not: no donor is consumed twice, and
 // no token is extended twice.
 func TestExtensionsSurviveACrash(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		m := master(t)
+	deploytest.Each(t, func(t *testing.T, url string) {
+		m := deploytest.Master(t)
 		s := newServer(t, t.Context(), url, m)
 		const n = 1200 // more than two chunks
 		serials := s.stock(n, n-100)
@@ -203,8 +168,8 @@ func (b *breaking) AddExtensions(context.Context, []token.Extended) error {
 
 // Two servers that share a job do each token once, and what one of them corrects the other can undo.
 func TestTwoServersShareAJob(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		m := master(t)
+	deploytest.Each(t, func(t *testing.T, url string) {
+		m := deploytest.Master(t)
 		s, other := newServer(t, t.Context(), url, m), newServer(t, t.Context(), url, m)
 		const n = 1300
 		serials := s.stock(n, 0)
@@ -261,7 +226,7 @@ func TestTwoServersShareAJob(t *testing.T) {
 
 // A token that an older job waits to extend is refused by a newer one, and by what is done at once.
 func TestATokenIsInOneExtensionOnly(t *testing.T) {
-	s := newServer(t, t.Context(), databases["SQLite"](t), master(t))
+	s := newServer(t, t.Context(), deploytest.SQLite(t), deploytest.Master(t))
 	serials := s.stock(3, 0)
 	older, err := s.care.Extend(s.ctx, named("older", serials[:2]), token.Extension{Until: day(100)})
 	s.must(err)
@@ -291,12 +256,12 @@ func TestATokenIsInOneExtensionOnly(t *testing.T) {
 // BenchmarkCare does to many tokens what their care is; each is a job that one server does.
 func BenchmarkCare(b *testing.B) {
 	const n = 20_000
-	for name, url := range databases {
+	for name, url := range deploytest.Databases {
 		for _, kind := range []string{care.Disable, care.Extend, care.Unassign, care.CorrectClock, care.Delete} {
 			b.Run(name+"/"+kind, func(b *testing.B) {
 				for range b.N {
 					b.StopTimer()
-					s := newServer(b, b.Context(), url(b), master(b))
+					s := newServer(b, b.Context(), url(b), deploytest.Master(b))
 					serials := s.stock(n, n)
 					b.StartTimer()
 					var j job.Job
@@ -321,8 +286,8 @@ func BenchmarkCare(b *testing.B) {
 
 // A dry run of many chunks takes no record for two tokens, and says which tokens there is none for.
 func TestADryRunPromisesEachRecordOnce(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		s := newServer(t, t.Context(), url, master(t))
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := newServer(t, t.Context(), url, deploytest.Master(t))
 		const n, spares = 1300, 900
 		serials := s.stock(n, spares)
 		for name, start := range map[string]func(care.Order) (job.Job, error){

@@ -2,10 +2,8 @@ package clock_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
@@ -36,10 +35,7 @@ func (s *server) trusts() bool { return s.Trust(s.Now().UTC()) == nil }
 
 func open(t *testing.T) *store.DB {
 	t.Helper()
-	db, err := store.Open(context.Background(), store.Options{URL: filepath.Join(t.TempDir(), "test.db")})
-	must(t, err)
-	t.Cleanup(func() { db.Close() })
-	return db
+	return deploytest.Open(t, deploytest.SQLite(t))
 }
 
 func must(t *testing.T, err error) {

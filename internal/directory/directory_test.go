@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,9 +16,8 @@ import (
 	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/directory/directorytest"
 	"github.com/tallystick/tallystick/internal/fault"
-	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -80,22 +78,15 @@ type office struct {
 }
 
 func newOffice(t *testing.T, url string) *office {
-	db, err := store.Open(t.Context(), store.Options{URL: url})
-	must(t, err)
-	t.Cleanup(func() { db.Close() })
-	o := &office{t: t, db: db, now: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
+	o := &office{t: t, now: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)}
 	now := func() time.Time { return o.now }
-	master := filepath.Join(t.TempDir(), "master.key")
-	must(t, seed.MakeMasterFile(master))
-	key, err := seed.MasterFromFile(master)
-	must(t, err)
-	keys, err := seed.OpenKeyring(t.Context(), key, db, now)
-	must(t, err)
+	db, keys := deploytest.New(t, url, now)
+	o.db = db
 	o.Registry = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: now}, Keys: keys, Now: now}
 	return o
 }
 
-func file(t *testing.T) string { return filepath.Join(t.TempDir(), "tallystick.db") }
+func file(t *testing.T) string { return deploytest.SQLite(t) }
 
 // directory adds the directory that a slapd is, as changed.
 func (o *office) directory(s *slapd, change func(*directory.Directory)) {
@@ -191,7 +182,7 @@ func people(ids ...string) string {
 
 // The life of people in a directory, on both databases: they come, change, are disabled, go, and come back.
 func TestSync(t *testing.T) {
-	for name, url := range map[string]func(*testing.T) string{"SQLite": file, "PostgreSQL": func(t *testing.T) string { return storetest.Postgres(t) }} {
+	for name, url := range deploytest.Databases {
 		t.Run(name, func(t *testing.T) {
 			group := "dn: cn=sales,ou=groups," + base + "\nobjectClass: groupOfNames\ncn: sales\nmember: uid=ann,ou=people," + base + "\nmember: UID=bob, ou=people," + base + "\n\n" +
 				"dn: cn=works,ou=groups," + base + "\nobjectClass: posixGroup\ncn: works\ngidNumber: 7\nmemberUid: cid\nmemberUid: nobody\n\n"

@@ -3,7 +3,6 @@ package distribution_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/sdtid"
@@ -42,16 +42,8 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t, ctx: t.Context(), now: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC)}
 	clock := func() time.Time { return w.now }
-	dir := t.TempDir()
-	db, err := store.Open(w.ctx, store.Options{URL: filepath.Join(dir, "test.db")})
-	w.must(err)
-	t.Cleanup(func() { db.Close() })
-	w.must(seed.MakeMasterFile(filepath.Join(dir, "master.key")))
-	master, err := seed.MasterFromFile(filepath.Join(dir, "master.key"))
-	w.must(err)
-	w.db = db
-	w.keys, err = seed.OpenKeyring(w.ctx, master, db, clock)
-	w.must(err)
+	db, keys := deploytest.New(t, deploytest.SQLite(t), clock)
+	w.db, w.keys = db, keys
 	w.tokens = &token.Registry{Store: db, Now: clock}
 	devices := &device.Registry{Store: db, Now: clock}
 	w.profiles = &profile.Registry{Store: db, Devices: devices, Now: clock}
@@ -59,7 +51,7 @@ func newWorld(t *testing.T) *world {
 	w.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: w.keys, Now: clock, Endpoint: "https://tokens.test:8443/ctkip/services/CtkipService", Service: "Test"}
 	w.auth = &authentication.Engine{Store: db, Keys: w.keys, Now: clock}
 	w.must(w.records.BeginSerials(w.ctx))
-	_, err = (&user.Registry{Store: db, Now: clock}).Add(w.ctx, "alice", "Alice Exämple", "alice@example.com")
+	_, err := (&user.Registry{Store: db, Now: clock}).Add(w.ctx, "alice", "Alice Exämple", "alice@example.com")
 	w.must(err)
 	return w
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -31,49 +30,12 @@ type server struct {
 	clock func() time.Time
 }
 
-var databases = map[string]func(testing.TB) string{
-	"SQLite":     func(t testing.TB) string { return filepath.Join(t.TempDir(), "tallystick.db") },
-	"PostgreSQL": storetest.Postgres,
-}
-
-// onEach runs a test on both databases.
-func onEach(t *testing.T, do func(t *testing.T, url string)) {
-	for name, url := range databases {
-		t.Run(name, func(t *testing.T) {
-			if name == "PostgreSQL" && testing.Short() {
-				t.Skip("takes a server")
-			}
-			do(t, url(t))
-		})
-	}
-}
-
-func master(t *testing.T) seed.Master {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "master.key")
-	if err := seed.MakeMasterFile(path); err != nil {
-		t.Fatal(err)
-	}
-	m, err := seed.MasterFromFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
 func newServer(t *testing.T, url string, m seed.Master) *server {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := deploytest.Open(t, url)
 	now := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
 	clock := func() time.Time { return now }
-	keys, err := seed.OpenKeyring(t.Context(), m, db, clock)
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := deploytest.Keyring(t, db, m, clock)
 	s := &server{T: t, db: db, keys: keys, users: &user.Registry{Store: db, Now: clock}, clock: clock}
 	s.ctx = audit.WithActor(t.Context(), audit.Actor{Name: "key:bulk", Role: "token_admin"})
 	s.jobs = &job.Registry{Store: db, Keys: keys, Now: clock}
@@ -127,8 +89,8 @@ func names(n int) []string {
 }
 
 func TestJobDoesEveryItemOnce(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		s := newServer(t, url, master(t))
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := newServer(t, url, deploytest.Master(t))
 		keys := names(30)
 		keys[11] = " bad"
 		j := s.start(job.Order{Kind: "add", Name: "all of them", Parameters: []byte("common"), Items: func(yield func(job.NewItem, error) bool) {
@@ -206,7 +168,7 @@ func (s *server) audited(id string, actions ...string) {
 }
 
 func TestOrdersThatAreRefused(t *testing.T) {
-	s := newServer(t, databases["SQLite"](t), master(t))
+	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
 	s.start(job.Order{Kind: "add", Name: "taken", Items: job.Keys(nil)})
 	s.ended("taken", job.Done)
 	for _, x := range []struct {
@@ -241,8 +203,8 @@ func TestOrdersThatAreRefused(t *testing.T) {
 
 // A server that stops amid a chunk leaves no half of it, and a job that is cancelled goes on where it stopped.
 func TestCancelledJobGoesOnWhereItStopped(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		s := newServer(t, url, master(t))
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := newServer(t, url, deploytest.Master(t))
 		ctx, stop := context.WithCancel(s.ctx)
 		s.jobs.Register(job.Worker{Kind: "add", Chunk: 10, Do: func(ctx context.Context, c job.Chunk) ([]job.Outcome, error) {
 			done, err := s.add(ctx, c)
@@ -283,7 +245,7 @@ func TestCancelMeetsAChunk(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a database with several writers")
 	}
-	s := newServer(t, storetest.Postgres(t), master(t))
+	s := newServer(t, deploytest.Postgres(t), deploytest.Master(t))
 	var id string
 	s.jobs.Register(job.Worker{Kind: "add", Chunk: 10, Do: func(ctx context.Context, c job.Chunk) ([]job.Outcome, error) {
 		if c.Items[0].Number == 21 {
@@ -308,8 +270,8 @@ func (s *server) count() int {
 
 // A dry run says what would happen to each item and leaves nothing but that.
 func TestDryRun(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		s := newServer(t, url, master(t))
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := newServer(t, url, deploytest.Master(t))
 		keys := names(20)
 		keys[4] = " bad"
 		j := s.start(job.Order{Kind: "add", DryRun: true, Items: job.Keys(keys)})
@@ -329,8 +291,8 @@ func TestDryRun(t *testing.T) {
 
 // Two servers share one job: each item is done once, by one of them.
 func TestTwoServersShareOneJob(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		m := master(t)
+	deploytest.Each(t, func(t *testing.T, url string) {
+		m := deploytest.Master(t)
 		one, two := newServer(t, url, m), newServer(t, url, m)
 		const n = 300
 		j := one.start(job.Order{Kind: "add", Items: job.Keys(names(n))})
@@ -360,7 +322,7 @@ func TestTwoServersShareOneJob(t *testing.T) {
 
 // Jobs take turns: a short one does not wait for the end of a long one.
 func TestJobsTakeTurns(t *testing.T) {
-	s := newServer(t, databases["SQLite"](t), master(t))
+	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
 	var order []string
 	s.jobs.Register(job.Worker{Kind: "turn", Chunk: 1, Do: func(_ context.Context, c job.Chunk) ([]job.Outcome, error) {
 		order = append(order, c.Job.Name)
@@ -376,7 +338,7 @@ func TestJobsTakeTurns(t *testing.T) {
 
 // A defect of the work fails the item that it meets and none beside it; a conflict is tried again.
 func TestDefectsAndConflicts(t *testing.T) {
-	s := newServer(t, databases["SQLite"](t), master(t))
+	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
 	tries := 0
 	s.jobs.Register(job.Worker{Kind: "shaky", Chunk: 5, Do: func(_ context.Context, c job.Chunk) ([]job.Outcome, error) {
 		done := make([]job.Outcome, len(c.Items))
@@ -418,7 +380,7 @@ func TestDefectsAndConflicts(t *testing.T) {
 
 // A job with a limit does no more items in a second than that.
 func TestRateIsKept(t *testing.T) {
-	s := newServer(t, databases["SQLite"](t), master(t))
+	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
 	j := s.start(job.Order{Kind: "add", Rate: 3, Items: job.Keys(names(10))})
 	s.must(s.jobs.RunAll(s.ctx))
 	s.must(s.jobs.RunAll(s.ctx))
@@ -435,8 +397,8 @@ func TestRateIsKept(t *testing.T) {
 
 // The limit is that of the job, however many servers share it.
 func TestRateIsThatOfAllServers(t *testing.T) {
-	onEach(t, func(t *testing.T, url string) {
-		m := master(t)
+	deploytest.Each(t, func(t *testing.T, url string) {
+		m := deploytest.Master(t)
 		s, other := newServer(t, url, m), newServer(t, url, m)
 		j := s.start(job.Order{Kind: "add", Rate: 3, Items: job.Keys(names(10))})
 		s.jobs.Register(job.Worker{Kind: "add", Chunk: 7, Do: s.add, Prepare: func(context.Context) error {
@@ -450,7 +412,7 @@ func TestRateIsThatOfAllServers(t *testing.T) {
 }
 
 func TestResultsEnd(t *testing.T) {
-	s := newServer(t, databases["SQLite"](t), master(t))
+	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
 	j := s.start(job.Order{Kind: "add", Parameters: []byte("p"), Items: job.Keys(append(names(2), " bad"))})
 	s.must(s.jobs.RunAll(s.ctx))
 	now := s.clock().Add(24 * time.Hour)

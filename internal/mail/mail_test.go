@@ -17,7 +17,6 @@ import (
 	"mime/multipart"
 	"net"
 	netmail "net/mail"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -32,7 +31,7 @@ import (
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -226,16 +225,8 @@ type site struct {
 
 func newSite(t *testing.T, url string) *site {
 	s := &site{T: t, now: time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)}
-	var err error
-	s.db, err = store.Open(t.Context(), store.Options{URL: url})
-	s.ok(err)
-	t.Cleanup(func() { s.db.Close() })
-	master := filepath.Join(t.TempDir(), "master.key")
-	s.ok(seed.MakeMasterFile(master))
-	key, err := seed.MasterFromFile(master)
-	s.ok(err)
-	keys, err := seed.OpenKeyring(t.Context(), key, s.db, s.clock)
-	s.ok(err)
+	var keys *seed.Keyring
+	s.db, keys = deploytest.New(t, url, s.clock)
 	s.policy = &policy.Registry{Store: s.db, Now: s.clock}
 	s.outbox = &mail.Outbox{Store: s.db, Keys: keys, Policies: s.policy, Now: s.clock, Service: "Example"}
 	return s
@@ -347,11 +338,5 @@ func (s *site) sends(name string) {
 }
 
 func each(t *testing.T, test func(*testing.T, *site)) {
-	t.Run("SQLite", func(t *testing.T) { test(t, newSite(t, filepath.Join(t.TempDir(), "tallystick.db"))) })
-	t.Run("PostgreSQL", func(t *testing.T) {
-		if testing.Short() {
-			t.Skip("-short")
-		}
-		test(t, newSite(t, storetest.Postgres(t)))
-	})
+	deploytest.Each(t, func(t *testing.T, url string) { test(t, newSite(t, url)) })
 }

@@ -3,7 +3,6 @@ package policy_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"reflect"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // counted is a database that counts how often it is asked for the policies, and keeps the events.
@@ -44,12 +44,7 @@ func (c *counted) Record(ctx context.Context, e audit.Event) error {
 // registry is one on an empty database, with its clock.
 func registry(t *testing.T) (*policy.Registry, *counted, *time.Time) {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{URL: filepath.Join(t.TempDir(), "tallystick.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	c, now := &counted{DB: db}, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	c, now := &counted{DB: deploytest.Open(t, deploytest.SQLite(t))}, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	return &policy.Registry{Store: c, Now: func() time.Time { return now }}, c, &now
 }
 

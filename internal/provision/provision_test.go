@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +24,7 @@ import (
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/securid"
@@ -61,15 +61,7 @@ func (s *service) pass(d time.Duration) {
 func newService(t *testing.T) *service {
 	t.Helper()
 	s := &service{T: t, ctx: t.Context(), at: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC)}
-	dir := t.TempDir()
-	db, err := store.Open(s.ctx, store.Options{URL: filepath.Join(dir, "test.db")})
-	s.must(err)
-	t.Cleanup(func() { db.Close() })
-	s.must(seed.MakeMasterFile(filepath.Join(dir, "master.key")))
-	master, err := seed.MasterFromFile(filepath.Join(dir, "master.key"))
-	s.must(err)
-	keys, err := seed.OpenKeyring(s.ctx, master, db, s.now)
-	s.must(err)
+	db, keys := deploytest.New(t, deploytest.SQLite(t), s.now)
 	s.db, s.keys = db, keys
 	s.tokens = &token.Registry{Store: db, Now: s.now}
 	devices := &device.Registry{Store: db, Now: s.now}

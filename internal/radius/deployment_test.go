@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/tallystick/tallystick/internal/radius"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/securid"
@@ -72,26 +72,12 @@ func (d *deployment) must(err error) {
 func newDeployment(t *testing.T, url string) *deployment {
 	t.Helper()
 	d := &deployment{T: t, now: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC), policy: policy.Default()}
-	d.db = d.open(url)
-	file := filepath.Join(t.TempDir(), "key")
-	d.must(seed.MakeMasterFile(file))
-	master, err := seed.MasterFromFile(file)
-	d.must(err)
-	d.keys, err = seed.OpenKeyring(t.Context(), master, d.db, d.clock)
-	d.must(err)
+	d.db, d.keys = deploytest.New(t, url, d.clock)
 	d.clients = &access.RADIUSRegistry{Store: d.db, Keys: d.keys, Now: d.clock}
 	return d
 }
 
-func (d *deployment) open(url string) *store.DB {
-	d.Helper()
-	db, err := store.Open(d.Context(), store.Options{URL: url})
-	d.must(err)
-	d.Cleanup(func() { db.Close() })
-	return db
-}
-
-func sqlite(t *testing.T) string { return filepath.Join(t.TempDir(), "test.db") }
+func sqlite(t *testing.T) string { return deploytest.SQLite(t) }
 
 // client is one at the loopback interface that all tests may change.
 func client(name string) access.RADIUSClient {

@@ -13,7 +13,7 @@ import (
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2869"
 
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // A wire is a socket of a gateway at one server.
@@ -65,7 +65,7 @@ func (w wire) ask(b []byte) *codec.Packet {
 }
 
 // sites are deployments on each database.
-var sites = map[string]func(*testing.T) string{"SQLite": sqlite, "PostgreSQL": func(t *testing.T) string { return storetest.Postgres(t) }}
+var sites = deploytest.Databases
 
 // A code that is sent to two servers on one database at the same time, again and again in packets of their own, is
 // accepted once.
@@ -75,7 +75,7 @@ func TestOneCodeAtTwoServers(t *testing.T) {
 			at := url(t)
 			d := newDeployment(t, at)
 			d.add(client("gateway"))
-			servers := []string{d.serve(d.db, nil), d.serve(d.open(at), nil)}
+			servers := []string{d.serve(d.db, nil), d.serve(deploytest.Open(t, at), nil)}
 			alice := d.holder("alice", plain)
 			for range 5 {
 				d.pass(time.Minute)
@@ -114,7 +114,7 @@ func TestAPacketComesAgainElsewhere(t *testing.T) {
 			at := url(t)
 			d := newDeployment(t, at)
 			d.add(client("gateway"))
-			servers := []string{d.serve(d.db, nil), d.serve(d.open(at), nil)}
+			servers := []string{d.serve(d.db, nil), d.serve(deploytest.Open(t, at), nil)}
 			conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 			d.must(err)
 			defer conn.Close()
@@ -168,7 +168,7 @@ func TestADialogueOverTwoServers(t *testing.T) {
 			at := url(t)
 			d := newDeployment(t, at)
 			d.add(client("gateway"))
-			first, second := d.wire(d.serve(d.db, nil)), d.wire(d.serve(d.open(at), nil))
+			first, second := d.wire(d.serve(d.db, nil)), d.wire(d.serve(deploytest.Open(t, at), nil))
 			carol := d.holder("carol", fob)
 			p := first.ask(request(d, "carol", carol.code(0), nil))
 			for i, typed := range []string{"2846", "2846", "2846" + carol.code(1)} {

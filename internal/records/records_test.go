@@ -3,7 +3,6 @@ package records_test
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -15,7 +14,7 @@ import (
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/sdtid"
 )
@@ -24,24 +23,8 @@ var now = time.Date(2026, 11, 24, 23, 59, 59, 0, time.UTC)
 
 func open(t *testing.T, url string) (*records.Registry, *store.DB, *seed.Keyring) {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	file := filepath.Join(t.TempDir(), "key")
-	if err := seed.MakeMasterFile(file); err != nil {
-		t.Fatal(err)
-	}
-	master, err := seed.MasterFromFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	clock := func() time.Time { return now }
-	keys, err := seed.OpenKeyring(t.Context(), master, db, clock)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db, keys := deploytest.New(t, url, clock)
 	r := &records.Registry{Store: db, Keys: keys, Now: clock, Jobs: &job.Registry{Store: db, Keys: keys, Now: clock}}
 	r.Jobs.Register(r.ImportWorker())
 	r.Jobs.Register(r.CreateWorker())
@@ -53,12 +36,8 @@ func open(t *testing.T, url string) (*records.Registry, *store.DB, *seed.Keyring
 
 // each runs a test on both databases.
 func each(t *testing.T, test func(t *testing.T, r *records.Registry, db *store.DB, keys *seed.Keyring)) {
-	t.Run("sqlite", func(t *testing.T) {
-		r, db, keys := open(t, filepath.Join(t.TempDir(), "test.db"))
-		test(t, r, db, keys)
-	})
-	t.Run("postgres", func(t *testing.T) {
-		r, db, keys := open(t, storetest.Postgres(t))
+	deploytest.Each(t, func(t *testing.T, url string) {
+		r, db, keys := open(t, url)
 		test(t, r, db, keys)
 	})
 }

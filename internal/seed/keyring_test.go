@@ -14,6 +14,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // open opens the keyring of a database with a master key file, both of which are made if they are not there.
@@ -33,12 +34,7 @@ func open(t *testing.T, db *store.DB, keyFile string, now func() time.Time) (*se
 
 func database(t *testing.T) *store.DB {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{URL: filepath.Join(t.TempDir(), "test.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
+	return deploytest.Open(t, deploytest.SQLite(t))
 }
 
 func TestAnotherMasterKeyIsRefused(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
@@ -48,7 +49,7 @@ func TestCrash(t *testing.T) {
 	done := map[string]int{}
 	for worker := 1; worker <= 6; worker++ {
 		killed(t, url, worker, 5+17*worker, done)
-		db := open(t, url)
+		db := deploytest.Open(t, url)
 		tokens := storetest.Intact(t, db, maps.Clone(done))
 		if tokens < len(done) {
 			t.Errorf("%d tokens, but %d were made", tokens, len(done))

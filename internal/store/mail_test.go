@@ -7,11 +7,12 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // What waited to be mailed when a backup was taken may have been sent since: restored, it waits for an administrator and not for a mail server.
 func TestRestoredMailIsNotSentAgain(t *testing.T) {
-	db := open(t, databases["SQLite"](t))
+	db := deploytest.Open(t, deploytest.SQLite(t))
 	populate(t, db, 10)
 	states := map[string]mail.State{"a": mail.Waiting, "b": mail.Sending, "c": mail.Sent, "d": mail.Failed}
 	for id, state := range states {
@@ -23,11 +24,11 @@ func TestRestoredMailIsNotSentAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	data, url := take(t, db), databases["SQLite"](t)
+	data, url := take(t, db), deploytest.SQLite(t)
 	if _, err := restore(t.Context(), url, data, takenAt); err != nil {
 		t.Fatal(err)
 	}
-	restored := open(t, url)
+	restored := deploytest.Open(t, url)
 	if m, err := restored.DueMessage(t.Context(), takenAt.AddDate(1, 0, 0)); !errors.Is(err, fault.NotFound) {
 		t.Errorf("message %s would be sent (%v)", m.ID, err)
 	}

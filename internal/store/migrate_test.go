@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ func TestAuditMigration(t *testing.T) {
 			}
 			const waiting = 3
 			n := c.n
-			if testing.Short() {
+			if os.Getenv("TALLYSTICK_FULL") == "" {
 				n = 600
 			}
 			log := storetest.NewLog(t, db, "")

@@ -3,19 +3,19 @@ package store_test
 import (
 	"context"
 	"database/sql"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // What may have been used, or gone on, after a backup was taken is over once it is restored.
 func TestRestoreSettles(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "source.db")
-	db := open(t, path)
+	path := deploytest.SQLite(t)
+	db := deploytest.Open(t, path)
 	populate(t, db, 5)
 	raw, err := sql.Open("sqlite", path)
 	if err != nil {
@@ -41,7 +41,7 @@ func TestRestoreSettles(t *testing.T) {
 		}
 	}
 	data := take(t, db)
-	for name, target := range databases {
+	for name, target := range bare {
 		t.Run(name, func(t *testing.T) {
 			url := target(t)
 			done, err := restore(t.Context(), url, data, takenAt)
@@ -51,7 +51,7 @@ func TestRestoreSettles(t *testing.T) {
 			if done.Codes != 1 || done.Tokens != 4 {
 				t.Errorf("settled %+v", done)
 			}
-			after := open(t, url)
+			after := deploytest.Open(t, url)
 			for _, table := range []string{"attempt", "decision", "exchange", "serial_range"} {
 				if rows := rowsOf(t, after, table); len(rows) != 0 {
 					t.Errorf("table %s: %v", table, rows)

@@ -25,6 +25,8 @@ import (
 	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
+	"github.com/tallystick/tallystick/internal/store/storetest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -55,8 +57,8 @@ func TestBothDatabasesHaveTheSameTables(t *testing.T) {
 		slices.Sort(all)
 		return all
 	}
-	lite := schemaOf(t, open(t, databases["SQLite"](t)))
-	post := schemaOf(t, open(t, databases["PostgreSQL"](t)))
+	lite := schemaOf(t, deploytest.Open(t, deploytest.SQLite(t)))
+	post := schemaOf(t, deploytest.Open(t, deploytest.Postgres(t)))
 	a, b := byName(lite), byName(post)
 	for _, c := range a {
 		if !slices.Contains(b, c) {
@@ -173,18 +175,7 @@ func contents(t *testing.T, db *store.DB) map[string]map[string]int {
 func populate(t *testing.T, db *store.DB, n int) {
 	t.Helper()
 	ctx, now := t.Context(), func() time.Time { return takenAt }
-	file := filepath.Join(t.TempDir(), "key")
-	if err := seed.MakeMasterFile(file); err != nil {
-		t.Fatal(err)
-	}
-	master, err := seed.MasterFromFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := seed.OpenKeyring(ctx, master, db, now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	keys := deploytest.Keyring(t, db, deploytest.Master(t), now)
 	r := &records.Registry{Store: db, Keys: keys, Now: now}
 	if err := r.BeginSerials(ctx); err != nil {
 		t.Fatal(err)
@@ -216,18 +207,21 @@ func populate(t *testing.T, db *store.DB, n int) {
 	}
 }
 
+// bare are new databases of both kinds without tables, by URL, as one restores into.
+var bare = map[string]func(testing.TB) string{
+	"SQLite":     func(t testing.TB) string { return filepath.Join(t.TempDir(), "tallystick.db") },
+	"PostgreSQL": storetest.Postgres,
+}
+
 // A backup of either database is restored into either: every row of every table is what it was, but for what a restore settles.
 func TestBackupGoesEverywhere(t *testing.T) {
-	n := 10_000
-	switch {
-	case os.Getenv("TALLYSTICK_FULL") != "":
+	n := 2000
+	if os.Getenv("TALLYSTICK_FULL") != "" {
 		n = 100_000
-	case testing.Short():
-		n = 2000
 	}
 	settled := []string{"serial_range", "attempt", "decision", "exchange", "audit_batch", "audit_waiting", "schema_release"}
-	for from, source := range databases {
-		db := open(t, source(t))
+	for from, source := range deploytest.Databases {
+		db := deploytest.Open(t, source(t))
 		populate(t, db, n)
 		before, data := contents(t, db), take(t, db)
 		counted, err := db.Statistics(t.Context(), report.Question{})
@@ -237,7 +231,7 @@ func TestBackupGoesEverywhere(t *testing.T) {
 		if len(before["token"]) != n {
 			t.Fatalf("%d tokens", len(before["token"]))
 		}
-		for to, target := range databases {
+		for to, target := range bare {
 			t.Run(from+" to "+to, func(t *testing.T) {
 				url := target(t)
 				done, err := restore(t.Context(), url, data, takenAt)
@@ -247,7 +241,7 @@ func TestBackupGoesEverywhere(t *testing.T) {
 				if done.Tokens != n || !done.From.Equal(time.Date(2026, 11, 24, 12, 2, 0, 0, time.UTC)) {
 					t.Errorf("settled %+v", done)
 				}
-				restored := open(t, url)
+				restored := deploytest.Open(t, url)
 				after := contents(t, restored)
 				if got, err := restored.Statistics(t.Context(), report.Question{}); err != nil || got != counted {
 					t.Errorf("statistics %+v, %v; before %+v", got, err, counted)
@@ -268,7 +262,7 @@ func TestBackupGoesEverywhere(t *testing.T) {
 				if _, err := restore(t.Context(), url, data, takenAt); !errors.Is(err, fault.RestoreTarget) {
 					t.Errorf("a second time: %v", err)
 				}
-				if !reflect.DeepEqual(contents(t, open(t, url)), after) {
+				if !reflect.DeepEqual(contents(t, deploytest.Open(t, url)), after) {
 					t.Error("a restore that was refused changed something")
 				}
 			})
@@ -278,10 +272,10 @@ func TestBackupGoesEverywhere(t *testing.T) {
 
 // A restore that is ended in the middle leaves nothing, and can be done again.
 func TestRestoreThatIsCutShort(t *testing.T) {
-	db := open(t, databases["SQLite"](t))
+	db := deploytest.Open(t, deploytest.SQLite(t))
 	populate(t, db, 500)
 	data := take(t, db)
-	for name, target := range databases {
+	for name, target := range bare {
 		t.Run(name, func(t *testing.T) {
 			url := target(t)
 			ctx, cancel := context.WithCancel(t.Context())
@@ -314,7 +308,7 @@ func TestRestoreThatIsCutShort(t *testing.T) {
 			if _, err := restore(t.Context(), url, data, takenAt); err != nil {
 				t.Errorf("again: %v", err)
 			}
-			if got := len(contents(t, open(t, url))["token"]); got != 500 {
+			if got := len(contents(t, deploytest.Open(t, url))["token"]); got != 500 {
 				t.Errorf("%d tokens", got)
 			}
 		})
@@ -323,9 +317,9 @@ func TestRestoreThatIsCutShort(t *testing.T) {
 
 // A backup shows one moment, whatever is written while it is taken: of what one transaction wrote, all or nothing.
 func TestBackupDuringWork(t *testing.T) {
-	for name, url := range databases {
+	for name, url := range deploytest.Databases {
 		t.Run(name, func(t *testing.T) {
-			db := open(t, url(t))
+			db := deploytest.Open(t, url(t))
 			populate(t, db, 50)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/access"
@@ -15,6 +14,7 @@ import (
 	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
@@ -38,61 +38,41 @@ var (
 	_ report.Store         = (*store.DB)(nil)
 )
 
-func open(t testing.TB, url string) *store.DB {
-	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
-}
-
-// databases are fresh databases of both kinds, by URL.
-var databases = map[string]func(testing.TB) string{
-	"SQLite":     func(t testing.TB) string { return filepath.Join(t.TempDir(), "tallystick.db") },
-	"PostgreSQL": storetest.Postgres,
-}
-
 func TestAudit(t *testing.T) {
-	for name, url := range databases {
+	for name, url := range deploytest.Databases {
 		t.Run(name, func(t *testing.T) {
-			storetest.Audit(t, func(t *testing.T) storetest.AuditStore { return open(t, url(t)) })
+			storetest.Audit(t, func(t *testing.T) storetest.AuditStore { return deploytest.Open(t, url(t)) })
 		})
 	}
 }
 
 func TestStore(t *testing.T) {
-	for name, url := range databases {
+	for name, url := range deploytest.Databases {
 		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T) storetest.Store { return open(t, url(t)) })
+			storetest.Run(t, func(t *testing.T) storetest.Store { return deploytest.Open(t, url(t)) })
 		})
 	}
 }
 
 // Invariant 6 (spec/software-token-lifecycle.md section 17): N users with M≠N tokens changes nothing.
 func TestInvariant06CountMismatchChangesNothing(t *testing.T) {
-	for name, url := range databases {
-		t.Run(name, func(t *testing.T) { storetest.CountMismatch(t, open(t, url(t))) })
+	for name, url := range deploytest.Databases {
+		t.Run(name, func(t *testing.T) { storetest.CountMismatch(t, deploytest.Open(t, url(t))) })
 	}
 }
 
 func TestConcurrency(t *testing.T) {
-	for name, url := range databases {
+	for name, url := range deploytest.Databases {
 		t.Run(name, func(t *testing.T) {
 			storetest.Concurrency(t, func(t *testing.T) [2]storetest.Store {
 				same := url(t)
-				return [2]storetest.Store{open(t, same), open(t, same)}
+				return [2]storetest.Store{deploytest.Open(t, same), deploytest.Open(t, same)}
 			})
 		})
 	}
 }
 
 func TestDeadlock(t *testing.T) {
-	url := storetest.Postgres(t)
-	storetest.Deadlock(t, open(t, url), open(t, url))
+	url := deploytest.Postgres(t)
+	storetest.Deadlock(t, deploytest.Open(t, url), deploytest.Open(t, url))
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/transfer"
 	"github.com/tallystick/tallystick/internal/user"
@@ -40,24 +40,8 @@ type place struct {
 
 func open(t *testing.T, url string) *place {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Options{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	file := filepath.Join(t.TempDir(), "key")
-	if err := seed.MakeMasterFile(file); err != nil {
-		t.Fatal(err)
-	}
-	master, err := seed.MasterFromFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	clock := func() time.Time { return now }
-	keys, err := seed.OpenKeyring(t.Context(), master, db, clock)
-	if err != nil {
-		t.Fatal(err)
-	}
+	db, keys := deploytest.New(t, url, clock)
 	jobs := &job.Registry{Store: db, Keys: keys, Domains: &domain.Registry{Store: db, Now: clock}, Now: clock}
 	p := &place{
 		&transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: clock}, Jobs: jobs, Now: clock},
@@ -72,9 +56,8 @@ func open(t *testing.T, url string) *place {
 
 // pairs runs a test between two deployments, on different databases.
 func pairs(t *testing.T, test func(t *testing.T, from, to *place)) {
-	lite, post := func() string { return filepath.Join(t.TempDir(), "test.db") }, func() string { return storetest.Postgres(t) }
-	t.Run("SQLite to PostgreSQL", func(t *testing.T) { test(t, open(t, lite()), open(t, post())) })
-	t.Run("PostgreSQL to SQLite", func(t *testing.T) { test(t, open(t, post()), open(t, lite())) })
+	t.Run("SQLite to PostgreSQL", func(t *testing.T) { test(t, open(t, deploytest.SQLite(t)), open(t, deploytest.Postgres(t))) })
+	t.Run("PostgreSQL to SQLite", func(t *testing.T) { test(t, open(t, deploytest.Postgres(t)), open(t, deploytest.SQLite(t))) })
 }
 
 func (p *place) user(t *testing.T, id string) {

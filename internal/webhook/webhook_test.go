@@ -25,6 +25,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 	"github.com/tallystick/tallystick/internal/webhook"
 )
@@ -134,16 +135,7 @@ func (c *clock) pass(d time.Duration) {
 
 func newSite(t *testing.T, url string) *site {
 	s := &site{T: t, clock: &clock{now: time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)}}
-	var err error
-	s.db, err = store.Open(t.Context(), store.Options{URL: url})
-	s.ok(err)
-	t.Cleanup(func() { s.db.Close() })
-	master := filepath.Join(t.TempDir(), "master.key")
-	s.ok(seed.MakeMasterFile(master))
-	key, err := seed.MasterFromFile(master)
-	s.ok(err)
-	s.keys, err = seed.OpenKeyring(t.Context(), key, s.db, s.clock.Now)
-	s.ok(err)
+	s.db, s.keys = deploytest.New(t, url, s.clock.Now)
 	s.log = storetest.NewLog(t, s.db, "")
 	s.hooks = &webhook.Registry{Store: s.db, Keys: s.keys, Now: s.clock.Now, Sender: s.sender("test")}
 	return s
@@ -215,13 +207,7 @@ func (s *site) actions() map[string]int {
 }
 
 func each(t *testing.T, test func(*testing.T, *site)) {
-	t.Run("SQLite", func(t *testing.T) { test(t, newSite(t, filepath.Join(t.TempDir(), "tallystick.db"))) })
-	t.Run("PostgreSQL", func(t *testing.T) {
-		if testing.Short() {
-			t.Skip("-short")
-		}
-		test(t, newSite(t, storetest.Postgres(t)))
-	})
+	deploytest.Each(t, func(t *testing.T, url string) { test(t, newSite(t, url)) })
 }
 
 func tokens(from, to int) (all []string) {

@@ -30,6 +30,42 @@ import (
 // Where there is none the test is skipped, but fails under CI or TALLYSTICK_REQUIRE.
 func Postgres(t testing.TB) string {
 	t.Helper()
+	return database(t, needServer(t), "")
+}
+
+// PostgresCopy gives the URL of a new database as [Postgres] does, with what fill puts into the database at a URL. On a private
+// server that is done once, with the first fill, and copied; on one that was named each is filled, so that nothing is left there.
+func PostgresCopy(t testing.TB, fill func(url string) error) string {
+	t.Helper()
+	server := needServer(t)
+	if os.Getenv("TALLYSTICK_TEST_POSTGRES") != "" {
+		url := database(t, server, "")
+		if err := fill(url); err != nil {
+			t.Fatal(err)
+		}
+		return url
+	}
+	filled.Do(func() {
+		if filled.err = administer(server, "CREATE DATABASE "+filledName); filled.err == nil {
+			filled.err = fill(at(server, filledName))
+		}
+	})
+	if filled.err != nil {
+		t.Fatal(filled.err)
+	}
+	return database(t, server, " TEMPLATE "+filledName)
+}
+
+const filledName = "tallystick_filled"
+
+// filled is what came of making the database that others are copied from.
+var filled struct {
+	sync.Once
+	err error
+}
+
+func needServer(t testing.TB) *url.URL {
+	t.Helper()
 	server, err := server()
 	if errors.Is(err, errNotInstalled) && os.Getenv("CI") == "" && os.Getenv("TALLYSTICK_REQUIRE") == "" {
 		t.Skip(err)
@@ -37,8 +73,14 @@ func Postgres(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return server
+}
+
+// database makes a database that goes when the test ends.
+func database(t testing.TB, server *url.URL, like string) string {
+	t.Helper()
 	name := fmt.Sprintf("tallystick_%d_%d", os.Getpid(), databases.Add(1))
-	if err := administer(server, "CREATE DATABASE "+name); err != nil {
+	if err := administer(server, "CREATE DATABASE "+name+like); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -46,6 +88,11 @@ func Postgres(t testing.TB) string {
 			t.Error(err)
 		}
 	})
+	return at(server, name)
+}
+
+// at is the URL of a database on a server.
+func at(server *url.URL, name string) string {
 	database := *server
 	database.Path = "/" + name
 	return database.String()

@@ -1,0 +1,118 @@
+// Package deploytest gives tests what a deployment begins with: a database of either kind, a master key, and a keyring. The
+// tables are made once for a test program and copied for each test; how they are made is for the tests of the store itself.
+package deploytest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/storetest"
+)
+
+// Databases are new databases of both kinds, by URL.
+var Databases = map[string]func(testing.TB) string{"SQLite": SQLite, "PostgreSQL": Postgres}
+
+// Each runs a test on a new database of either kind, but with -short not on PostgreSQL.
+func Each(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
+	for name, url := range Databases {
+		t.Run(name, func(t *testing.T) {
+			if name == "PostgreSQL" && testing.Short() {
+				t.Skip("takes a server")
+			}
+			test(t, url(t))
+		})
+	}
+}
+
+// SQLite is the path of a new database with empty tables, which goes when the test ends.
+func SQLite(t testing.TB) string {
+	t.Helper()
+	content, err := sqliteFile()
+	path := filepath.Join(t.TempDir(), "tallystick.db")
+	if err == nil {
+		err = os.WriteFile(path, content, 0o600)
+	}
+	must(t, err)
+	return path
+}
+
+// sqliteFile is the content of a database with empty tables.
+var sqliteFile = sync.OnceValues(func() (content []byte, err error) {
+	dir, err := os.MkdirTemp("", "tallystick-sqlite-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "tallystick.db")
+	if err := makeTables(path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path) // all of it: closing the database moved the log into the file
+})
+
+// Postgres is the URL of a new PostgreSQL database with empty tables, as [storetest.Postgres] gives them.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	return storetest.PostgresCopy(t, makeTables)
+}
+
+func makeTables(url string) error {
+	db, err := store.Open(context.Background(), store.Options{URL: url})
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+// New opens a database until the test ends, with a keyring under a new master key. now is the keyring's clock.
+func New(t testing.TB, url string, now func() time.Time) (*store.DB, *seed.Keyring) {
+	t.Helper()
+	db := Open(t, url)
+	return db, Keyring(t, db, Master(t), now)
+}
+
+// Open opens a database until the test ends.
+func Open(t testing.TB, url string) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Options{URL: url})
+	must(t, err)
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// Master is a new master key.
+func Master(t testing.TB) seed.Master {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "master.key")
+	must(t, seed.MakeMasterFile(path))
+	m, err := seed.MasterFromFile(path)
+	must(t, err)
+	return m
+}
+
+// Keyring is that of a database, under its master key.
+func Keyring(t testing.TB, db *store.DB, m seed.Master, now func() time.Time) *seed.Keyring {
+	t.Helper()
+	keys, err := seed.OpenKeyring(t.Context(), m, db, now)
+	must(t, err)
+	return keys
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
