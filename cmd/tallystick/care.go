@@ -334,7 +334,7 @@ func (p *program) tokenEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(t, "edited token %s", t.Serial)
+		return p.result(t, "%s token %s", r.verb("edited", "edit"), t.Serial)
 	})
 	return cmd
 }

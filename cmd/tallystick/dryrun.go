@@ -14,7 +14,8 @@ import (
 var triable = []string{
 	"user edit", "user disable", "group edit", "profile edit", "policy edit token", "policy edit lockout",
 	"policy inherit token", "policy inherit lockout", "settings edit",
-	"domain edit", "domain move", "radius edit", "agent edit", "agent credential edit", "agent credential deprecate", "webhook edit", "token unassign", "token revoke", "token clear-pin",
+	"domain edit", "domain move", "radius edit", "agent edit", "agent credential edit", "agent credential deprecate", "webhook edit", "directory edit", "mail settings edit", "token edit",
+	"token unassign", "token revoke", "token clear-pin",
 }
 
 const dryRunFlag = "dry-run"

@@ -53,8 +53,11 @@ func (p *program) shownJob(j client.Job) error {
 	return nil
 }
 
-// failures tells how many items of a job did not go well, and how to see which.
+// failures tells how many items of a job did not go well, and how to see which, and how a job that stopped goes on.
 func (p *program) failures(j client.Job) {
+	if waiting := j.Total - j.Done - j.Failed; waiting > 0 && (j.State == "cancelled" || j.State == "failed") {
+		p.Note(fmt.Sprintf("%s left: 'tallystick job resume %s' goes on where it stopped", counted(waiting, "item"), j.Job))
+	}
 	if j.Failed > 0 {
 		p.Note(fmt.Sprintf("%d of %s failed: 'tallystick job items %s --state failed' says what is wrong with which", j.Failed, counted(j.Total, "item"), j.Job))
 	}
@@ -95,6 +98,9 @@ func below(domain string) string {
 func rateWords(j client.Job) string {
 	if j.PerSecond == 0 {
 		return ""
+	}
+	if j.PerSecond < 10 {
+		return fmt.Sprintf("%.1f a second", j.PerSecond)
 	}
 	return fmt.Sprintf("%.0f a second", j.PerSecond)
 }

@@ -93,11 +93,9 @@ func (p *program) mailSettingsEdit() *cobra.Command {
 		if enable || disable {
 			edit.Enabled = &enable
 		}
-		out, err := r.server.EditMailSettings(r.ctx, version, edit)
-		if err != nil {
-			return err
-		}
-		return p.result(out, "changed the mail settings")
+		return edits(p, r, "the mail settings", func() (client.MailSettings, error) { return r.server.MailSettings(r.ctx) }, func() (client.MailSettings, error) {
+			return r.server.EditMailSettings(r.ctx, version, edit)
+		})
 	})
 	return cmd
 }
