@@ -106,7 +106,7 @@ var explanations = map[string]Explanation{
 		"Have her sign in once where it can be asked for, or set one with 'token set-pin SERIAL'."},
 	PINRefused: {
 		"No new PIN came about: three were refused by the rules, or she did not want the one that was made.",
-		"Tell her the rules for PINs ('policy show') and have her sign in again; the old PIN stays until then."},
+		"Tell her the rules for PINs ('policy show', with --domain where 'user show' names one) and have her sign in again; the old PIN stays until then."},
 	PINChanged: {
 		"While she was choosing a new PIN, an administrator or another dialogue changed it.",
 		"Have her sign in again with the PIN that holds now; if the other dialogue was not hers, 'token clear-pin SERIAL' while she is there."},

@@ -10,6 +10,7 @@ package emergency
 import (
 	"crypto/rand"
 	"crypto/subtle"
+	"fmt"
 	"math/big"
 	"strings"
 	"time"
@@ -93,7 +94,19 @@ func Life(asked time.Duration, p policy.Token) (time.Duration, error) {
 	case asked < time.Minute:
 		return 0, fault.New(fault.Invalid, "emergency codes live for a minute at least")
 	case asked > longest:
-		return 0, fault.New(fault.LifetimeTooLong, "emergency codes live for %s at most: the token policy says so", longest)
+		return 0, fault.New(fault.LifetimeTooLong, "emergency codes live for %s at most: the token policy of the user says so", inWords(longest))
 	}
 	return asked, nil
+}
+
+// inWords is a length of time in whole days, if it is one of those.
+func inWords(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d == day:
+		return "a day"
+	case d%day == 0:
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return d.String()
 }

@@ -101,4 +101,7 @@ func TestLife(t *testing.T) {
 			t.Errorf("asked %s, got %s, %v", c.asked, got, err)
 		}
 	}
+	if _, err := emergency.Life(11*day, limited); err == nil || !strings.Contains(err.Error(), "live for 10 days at most") {
+		t.Errorf("too long: %v", err)
+	}
 }
