@@ -23,8 +23,8 @@ import (
 	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
-// oldBackups are backups of every schema that was released, or is about to be, made by the release that had it, with the keys
-// inside and this password. TestOldBackups keeps them restorable: add one for each release, never change one.
+// testdata/schema-*.backup are backups of schemas that were released, or were about to be, made by the program that had them, with the keys
+// inside and this password. TestOldBackups keeps them restorable: 'make fixture' adds one at each release; never change one.
 const oldPassword = "correct horse"
 
 func openOld(t *testing.T) age.Identity {
@@ -102,7 +102,7 @@ func opened(t *testing.T, url, masterFile string, tokens int) {
 			seeds[string(plain)] = true
 		}
 	}
-	if len(seeds) != tokens || tokens == 0 || secrets <= tokens {
+	if len(seeds) < tokens || tokens == 0 || secrets <= tokens {
 		t.Errorf("%d tokens have %d seeds, among %d secrets", tokens, len(seeds), secrets)
 	}
 }
