@@ -136,6 +136,13 @@ type Holder struct {
 	Waiting                     bool // it was given out and never used since
 }
 
+// A Backlog is how much mail is not sent: how many messages in each state that is not the end of the matter, and when the oldest one that
+// waits was written; zero for none.
+type Backlog struct {
+	Messages map[State]int
+	Oldest   time.Time
+}
+
 // Store is what mail needs of the database.
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
@@ -165,6 +172,8 @@ type Store interface {
 	SaveMessage(ctx context.Context, m Message, was State) error
 	// MessagesClaimed is how many messages were begun since a moment.
 	MessagesClaimed(ctx context.Context, since time.Time) (int, error)
+	// MailBacklog counts what is not sent.
+	MailBacklog(ctx context.Context) (Backlog, error)
 	// ClaimedMessages returns messages that are being sent: by a server, or since before a moment by anybody.
 	ClaimedMessages(ctx context.Context, server string, before time.Time) ([]Message, error)
 	// CancelMessages cancels what waits, failed or is unknown about tokens, for a reason, and erases the bodies.

@@ -37,13 +37,14 @@ import (
 
 // A postOffice is a mail server with STARTTLS and a login.
 type postOffice struct {
-	t         *testing.T
+	t         testing.TB
 	server    *smtp.Server
 	host      string
 	port      int
 	authority string
 
 	mu     sync.Mutex
+	opened int
 	got    []received
 	refuse func(to string) error // what it says to a recipient; nil takes everybody
 	atEnd  func() error          // what it says when it has a message; nil takes it
@@ -59,7 +60,7 @@ type received struct {
 const login, loginPassword = "tokens", "the login password"
 
 // open opens a mail server; without TLS it offers neither STARTTLS nor a login.
-func open(t *testing.T, secure bool) *postOffice {
+func open(t testing.TB, secure bool) *postOffice {
 	o := &postOffice{t: t, host: "127.0.0.1"}
 	o.server = smtp.NewServer(o)
 	o.server.Domain, o.server.ErrorLog = "localhost", slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
@@ -79,7 +80,7 @@ func open(t *testing.T, secure bool) *postOffice {
 	return o
 }
 
-func certificate(t *testing.T) (tls.Certificate, string) {
+func certificate(t testing.TB) (tls.Certificate, string) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +96,19 @@ func certificate(t *testing.T) (tls.Certificate, string) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-func (o *postOffice) NewSession(*smtp.Conn) (smtp.Session, error) { return &visit{office: o}, nil }
+func (o *postOffice) NewSession(*smtp.Conn) (smtp.Session, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.opened++
+	return &visit{office: o}, nil
+}
+
+// visits is how many connections there were; STARTTLS begins one anew.
+func (o *postOffice) visits() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.opened / 2
+}
 
 func (o *postOffice) mails() []received {
 	o.mu.Lock()
@@ -163,7 +176,7 @@ func (v *visit) Data(r io.Reader) error {
 func (*visit) Reset()        {}
 func (*visit) Logout() error { return nil }
 
-func read(t *testing.T, text string) received {
+func read(t testing.TB, text string) received {
 	m, err := netmail.ReadMessage(strings.NewReader(text))
 	if err != nil {
 		t.Error(err)
@@ -179,7 +192,7 @@ func read(t *testing.T, text string) received {
 }
 
 // part reads a part, and the parts in it.
-func (m *received) part(t *testing.T, contentType, encoding, disposition string, body io.Reader) {
+func (m *received) part(t testing.TB, contentType, encoding, disposition string, body io.Reader) {
 	kind, parameters, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		t.Error(err)
@@ -214,7 +227,7 @@ func (m *received) part(t *testing.T, contentType, encoding, disposition string,
 
 // A site is an outbox on a database, and servers that send from it.
 type site struct {
-	*testing.T
+	testing.TB
 	db     *store.DB
 	outbox *mail.Outbox
 	policy *policy.Registry
@@ -223,8 +236,8 @@ type site struct {
 	logged strings.Builder
 }
 
-func newSite(t *testing.T, url string) *site {
-	s := &site{T: t, now: time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)}
+func newSite(t testing.TB, url string) *site {
+	s := &site{TB: t, now: time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)}
 	var keys *seed.Keyring
 	s.db, keys = deploytest.New(t, url, s.clock)
 	s.policy = &policy.Registry{Store: s.db, Now: s.clock}

@@ -19,7 +19,7 @@ import (
 	"github.com/tallystick/tallystick/internal/mail"
 )
 
-func decoded(t *testing.T, encoding string, body io.Reader) []byte {
+func decoded(t testing.TB, encoding string, body io.Reader) []byte {
 	switch strings.ToLower(encoding) {
 	case "base64":
 		body = base64.NewDecoder(base64.StdEncoding, body)

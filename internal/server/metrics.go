@@ -23,9 +23,11 @@ type meters struct {
 	agents   *prometheus.CounterVec
 	packets  *prometheus.CounterVec
 	radius   *prometheus.HistogramVec
+	mails    *prometheus.CounterVec
+	posts    *prometheus.CounterVec
 }
 
-func newMeters(db *store.DB) *meters {
+func newMeters(db *store.DB, now func() time.Time) *meters {
 	m := &meters{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -45,8 +47,14 @@ func newMeters(db *store.DB) *meters {
 			Name: "tallystick_radius_request_seconds", Help: "Time from the arrival of an Access-Request to its answer by the engine, by outcome.",
 			NativeHistogramBucketFactor: 1.1, Buckets: []float64{.001, .005, .02, .1, .5, 2},
 		}, []string{"outcome"}),
+		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tallystick_mails_total", Help: "Messages given to the mail server, by outcome: sent, deferred, failed, unknown.",
+		}, []string{"outcome"}),
+		posts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tallystick_webhook_posts_total", Help: "Events sent to webhooks, by outcome: taken, failed.",
+		}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.checks, m.agents, m.packets, m.radius, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	m.registry.MustRegister(m.requests, m.checks, m.agents, m.packets, m.radius, m.mails, m.posts, &queues{db, now}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tallystick_audit_pending_events", Help: "Events that have no place in the audit log yet.",
 		}, func() float64 {

@@ -153,6 +153,20 @@ func (db *DB) MessagesClaimed(ctx context.Context, since time.Time) (int, error)
 	return int(n), err
 }
 
+// MailBacklog counts what is not sent, through an index; the oldest message has the least ID.
+func (db *DB) MailBacklog(ctx context.Context) (mail.Backlog, error) {
+	b := mail.Backlog{Messages: map[mail.State]int{mail.Waiting: 0, mail.Sending: 0, mail.Failed: 0, mail.Unknown: 0}}
+	return b, db.look(ctx,
+		look{"SELECT state, COUNT(*) FROM mail_message WHERE state IN ('waiting', 'sending', 'failed', 'unknown') GROUP BY state", nil, func(r row) error {
+			var state mail.State
+			var n int
+			err := r.Scan(&state, &n)
+			b.Messages[state] = n
+			return err
+		}},
+		look{"SELECT created_at FROM mail_message WHERE state = 'waiting' ORDER BY id LIMIT 1", nil, func(r row) error { return r.Scan(moment(&b.Oldest)) }})
+}
+
 // ClaimedMessages returns messages that are being sent: by a server, or since before a moment by anybody.
 func (db *DB) ClaimedMessages(ctx context.Context, server string, before time.Time) ([]mail.Message, error) {
 	return list(ctx, db, scanMessage, selectMessage+" WHERE state = 'sending' AND (claimed_by = $1 OR claimed_at < $2) ORDER BY id"+db.locked(ctx), server, micros(before))

@@ -42,6 +42,8 @@ type Sender struct {
 	Logger *slog.Logger
 	// Enclosed is a JSON object that a webhook is sent beside an event, as the member "report"; nil for none.
 	Enclosed func(ctx context.Context, webhook string, e audit.Event) ([]byte, error)
+	// Tried is told what became of each event that a receiver was sent; "" for taken. Nil for nobody.
+	Tried func(Trouble)
 	// Timeout is how long one request may take; 0 for 15 seconds.
 	Timeout time.Duration
 }
@@ -168,6 +170,9 @@ func (s *Sender) page(ctx context.Context, w Webhook, c *caller) (more bool, err
 			out, err := c.post(ctx, entry)
 			if err != nil {
 				return false, errors.Join(err, s.stop(ctx, &w))
+			}
+			if s.Tried != nil {
+				s.Tried(out.Trouble)
 			}
 			w.TriedAt, w.Status, w.Trouble = s.Now().UTC(), out.Status, out.Trouble
 			if out.Trouble != "" {

@@ -36,6 +36,9 @@ func mails(t *testing.T, s fixture) {
 	_, err = s.DueMessage(ctx, start.Add(-1*time.Second))
 	refused(t, err, fault.NotFound)
 
+	backlog, err := s.MailBacklog(ctx)
+	same(t, must(t, backlog, err), mail.Backlog{Messages: map[mail.State]int{mail.Waiting: 3, mail.Sending: 0, mail.Failed: 0, mail.Unknown: 0}, Oldest: start})
+
 	a.State, a.Sealed, a.Tries, a.ClaimedBy, a.ClaimedAt, a.EndedAt, a.Code = mail.Sent, seed.Sealed{}, 2, "one", start, start.Add(time.Second), 250
 	refused(t, s.SaveMessage(ctx, a, mail.Sending), fault.Conflict)
 	ok(t, s.SaveMessage(ctx, a, mail.Waiting))
