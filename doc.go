@@ -18,7 +18,7 @@
 //	mail                                                   what users are written
 //	transfer                                               tokens that move to another deployment
 //	report                                                 what there is and what happened, as figures and tables
-//	store, api, agentapi, radius, provision                the database and the transports, strangers to one another
+//	store, api, agentapi, radius, provision, release              the database and the transports, strangers to one another
 //	server                                                 opens the store, wires the transports, runs, stops
 //	bench                                                  measures a server from outside, against the bare database
 //	configuration                                          reads and writes the files of tallystick apply

@@ -84,7 +84,7 @@ type MailMessage struct {
 	Serial    string     `json:"serial"`
 	To        string     `json:"to"`
 	Job       string     `json:"job"`
-	State     string     `json:"state"` // waiting, sending, sent, failed, unknown or cancelled
+	State     string     `json:"state"` // held, waiting, sending, sent, failed, unknown or cancelled
 	Tries     int        `json:"tries"`
 	Code      int        `json:"code"`              // what the mail server answered last; 0 for nothing
 	Trouble   string     `json:"trouble,omitempty"` // why it is not sent
@@ -112,6 +112,26 @@ type MailFilter struct {
 type Reminders struct {
 	Select Selection `json:"select"`
 	DryRun bool      `json:"dry_run,omitempty"`
+}
+
+// A MailClaim is what a user says who wants the messages that are held for her: a passcode, or the password of the directory that she comes from.
+type MailClaim struct {
+	UserID   string `json:"user_id"`
+	Passcode Secret `json:"passcode,omitempty"`
+	Password Secret `json:"password,omitempty"`
+	Station  string `json:"station,omitempty"` // where she is
+}
+
+// MailReleased is what came of a claim.
+type MailReleased struct {
+	Messages int `json:"messages"` // that go to her address now; 0 whatever was wrong
+}
+
+// ReleaseMail has the messages sent that are held for a user, if she is right.
+func (c *Client) ReleaseMail(ctx context.Context, m MailClaim) (MailReleased, error) {
+	var out MailReleased
+	err := c.do(ctx, call{method: http.MethodPost, path: path("mail", "release"), body: m, result: &out})
+	return out, err
 }
 
 // MailSettings returns the settings.

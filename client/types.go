@@ -304,7 +304,7 @@ type Distribution struct {
 	SwitchOver   string `json:"switch_over,omitempty"`   // as in Profile
 	GraceSeconds *int64 `json:"grace_seconds,omitempty"` // as in Profile
 	Mail         bool   `json:"mail,omitempty"`          // to the user's address
-	SecretBy     string `json:"secret_by,omitempty"`     // how the password or activation code goes then: hand or mail; "" is hand
+	SecretBy     string `json:"secret_by,omitempty"`     // how the password or activation code goes then: hand, mail or sign_in; "" is hand
 }
 
 // A Redistribution says how and why a token is to be delivered again, with a new seed.

@@ -23,6 +23,7 @@ need pamtester command -v pamtester
 need slapd test -x /usr/sbin/slapd
 need python3-aiosmtpd test -x /usr/bin/aiosmtpd
 need radsecproxy test -x /usr/sbin/radsecproxy
+need chromium-driver test -x /usr/bin/chromedriver
 
 [ ${#missing[@]} -eq 0 ] && exit 0
 [ "${1:-}" = --complete ] && exit 1
@@ -49,6 +50,6 @@ fi
 	echo "Install them as root: apt-get install ${missing[*]}"
 	echo "Without stoken the tests against real token apps are left out, without zbar-tools those of QR pictures,"
 	echo "without postgresql those against PostgreSQL, without freeradius, freeradius-utils, libpam-radius-auth, pamtester"
-	echo "and radsecproxy those against RADIUS clients and proxies, without slapd those against an LDAP directory, without python3-aiosmtpd one against a mail server, and without gcc nothing can be tested under the race detector."
+	echo "and radsecproxy those against RADIUS clients and proxies, without slapd those against an LDAP directory, without python3-aiosmtpd one against a mail server, without chromium-driver one in a browser, and without gcc nothing can be tested under the race detector."
 } >&2
 [ -z "${CI:-}" ] || exit 1

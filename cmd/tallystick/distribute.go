@@ -35,7 +35,7 @@ func (p *program) deliveryFlags(cmd *cobra.Command) *deliveryFlags {
 	lifeFlag(s, &f.grace, "grace", 0, "how long the old seed may live on, with on_activation (default the profile's)")
 	s.StringVar(&f.out, "out", "", "`file` to write the delivery to (default for token files USER_SERIAL.sdtid); with --select a folder")
 	s.BoolVar(&f.d.Mail, "mail", false, "send it to the user's address; the password or activation code is not in the same message")
-	s.StringVar(&f.d.SecretBy, "secret-by", "", "with --mail, how the password or activation code goes: hand (the default) or mail, in a message of its own")
+	s.StringVar(&f.d.SecretBy, "secret-by", "", "with --mail, how the password or activation code goes: hand (the default), mail, in a message of its own, or sign_in, in one that is held until the user has signed in")
 	s.StringVar(&f.qr, "qr", "", "`file` to draw the QR code to: .png or .svg")
 	return f
 }

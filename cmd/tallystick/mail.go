@@ -17,7 +17,7 @@ func (p *program) mailCommands() *cobra.Command {
 	return group("mail", "What users are written, and what became of it",
 		group("settings", "How mail is sent", p.mailSettingsShow(), p.mailSettingsEdit(), p.mailSettingsTest()),
 		group("template", "What messages say", p.mailTemplateList(), p.mailTemplateShow(), p.mailTemplateEdit(), p.mailTemplateReset(), p.mailTemplatePreview()),
-		p.mailList(), p.mailShow(), p.mailResend(), p.mailCancel(), p.mailRemind())
+		p.mailList(), p.mailShow(), p.mailResend(), p.mailCancel(), p.mailRemind(), p.mailRelease())
 }
 
 func (p *program) mailSettingsShow() *cobra.Command {
@@ -318,5 +318,38 @@ func (p *program) mailRemind() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&filter, "select", "", filters)
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say who would be written to, and write to nobody")
+	return cmd
+}
+
+func (p *program) mailRelease() *cobra.Command {
+	cmd := p.command("release USER", "Have the messages sent that are held for a user, by a passcode or her directory's password", 1, nil)
+	passcode := p.SecretFlag(cmd, "passcode-file", "passcode of a token that she has", "TALLYSTICK_PASSCODE")
+	password := p.SecretFlag(cmd, "password-file", "password of the directory that she comes from", "")
+	p.does(cmd, func(r run) error {
+		if passcode.Given() == password.Given() {
+			return cli.Usagef("give --passcode-file or --password-file")
+		}
+		c := client.MailClaim{UserID: r.args[0]}
+		var secret string
+		var err error
+		if passcode.Given() {
+			secret, err = p.ask(passcode, "Passcode: ")
+			c.Passcode = client.Secret(secret)
+		} else {
+			secret, err = p.ask(password, "Password: ")
+			c.Password = client.Secret(secret)
+		}
+		if err != nil {
+			return err
+		}
+		out, err := r.server.ReleaseMail(r.ctx, c)
+		if err != nil {
+			return err
+		}
+		if err := p.result(out, "%d messages are on their way", out.Messages); err != nil || out.Messages > 0 {
+			return err
+		}
+		return cli.Status(cli.Refused)
+	})
 	return cmd
 }

@@ -84,6 +84,7 @@ type Config struct {
 	Webhooks      *webhook.Registry
 	Mail          *mail.Outbox
 	Mailer        *mail.Sender
+	SignIn        *mail.SignIn
 	Backup        *backup.Taker
 	Transfer      *transfer.Deployment
 	Keyring       *seed.Keyring
@@ -312,6 +313,7 @@ func (a *API) routes() []route {
 		{"POST /v1/mail/messages/{message}/resend", access.Distribute, a.resendMail, nil},
 		{"POST /v1/mail/messages/{message}/cancel", access.Distribute, a.cancelMail, nil},
 		{"POST /v1/mail/reminders", access.Distribute, a.remind, nil},
+		{"POST /v1/mail/release", access.Authenticate, a.releaseMail, nil},
 
 		{"POST /v1/webhooks", access.ManageWebhooks, a.addWebhook, nil},
 		{"GET /v1/webhooks", access.ManageWebhooks, a.listWebhooks, nil},

@@ -92,7 +92,7 @@ func (a *API) mailed(ctx context.Context, serial string, in client.Distribution,
 		return err
 	})
 	d.File, d.FileName, d.CTF, d.CTFURL, d.QR, d.Link = nil, "", "", "", "", ""
-	if mail.Channel(in.SecretBy) == mail.ByMail {
+	if c := mail.Channel(in.SecretBy); c == mail.ByMail || c == mail.BySignIn {
 		d.ActivationCode = ""
 	}
 	return d, mails, err

@@ -114,6 +114,7 @@ func furnish(t testing.TB, url string) *house {
 		Reports:       &report.Registry{Store: db, Runs: db, Policies: policies, Domains: &domain.Registry{Store: db, Now: h.now}, Now: h.now, Posts: h.posts},
 		Mail:          outbox,
 		Mailer:        &mail.Sender{Outbox: outbox, Server: "test", Logger: logger},
+		SignIn:        &mail.SignIn{Outbox: outbox, Passcode: func(_ context.Context, _, code, _ string) (bool, error) { return code == "12345678", nil }},
 		Webhooks:      &webhook.Registry{Store: db, Keys: keys, Now: h.now, Sender: &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: "test", Now: h.now, Logger: logger}},
 		Jobs:          jobs,
 		Clock:         &clock.Guard{Store: db, Server: "test", Now: h.now, Logger: logger},

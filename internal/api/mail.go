@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/mail"
 )
@@ -181,4 +182,20 @@ func nextTry(m mail.Message) *time.Time {
 		return nil
 	}
 	return &m.NextAt
+}
+
+// releaseMail decides for a program of the deployment, such as a portal, what the page for users decides too.
+func (a *API) releaseMail(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.MailClaim](r)
+	if err != nil {
+		return answer{}, err
+	}
+	if !a.subjects.Allows(in.UserID, a.Now()) {
+		return answer{}, fault.New(fault.TooMany, "too many claims of this user come at once: wait a second")
+	}
+	n, err := a.SignIn.Release(ctx, mail.Claim{UserID: in.UserID, Passcode: string(in.Passcode), Password: string(in.Password), Station: in.Station})
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.MailReleased{Messages: n})
 }

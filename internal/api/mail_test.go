@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/access"
 )
 
 func mailRoutes(t *testing.T, h *house) {
@@ -105,6 +106,27 @@ func mailedDeliveries(t *testing.T, h *house) {
 	if j := try(c.Remind(ctx, client.Reminders{Select: client.Selection{Serials: []string{serial}}}))(t); j.Kind != "remind" || j.Total != 1 {
 		t.Errorf("reminders %+v", j)
 	}
+	held, mine := d, h.assigned("held").Serial
+	held.SecretBy = "sign_in"
+	try(c.EditUser(ctx, "held", 0, client.UserEdit{Mail: &address}))(t)
+	issue = try(c.Distribute(ctx, mine, held))(t)
+	if m = try(c.MailMessage(ctx, issue.Mails[1]))(t); m.State != "held" || m.Event != "password" || issue.Delivery.CTF != "" {
+		t.Errorf("held %+v", m)
+	}
+	portal := h.as(access.AgentRole)
+	for n, code := range []client.Secret{"87654321", "12345678", "12345678"} {
+		if out := try(portal.ReleaseMail(ctx, client.MailClaim{UserID: "held", Passcode: code, Station: "portal"}))(t); out.Messages != n%2 {
+			t.Errorf("%d: %+v", n, out)
+		}
+	}
+	if m = try(c.MailMessage(ctx, issue.Mails[1]))(t); m.State != "waiting" {
+		t.Errorf("released %+v", m)
+	}
+	_, err = portal.ReleaseMail(ctx, client.MailClaim{UserID: "held", Passcode: "1", Password: "2"})
+	refused(t, err, 400, "INVALID")
+	_, err = h.as(access.Auditor).ReleaseMail(ctx, client.MailClaim{UserID: "held", Passcode: "1"})
+	refused(t, err, 403, "FORBIDDEN")
+
 	again := try(c.Redistribute(ctx, serial, client.Redistribution{Distribution: d, Reason: "NOT_RECEIVED"}))(t)
 	if len(again.Mails) != 2 {
 		t.Errorf("again %+v", again)

@@ -250,6 +250,12 @@ type Store interface {
 	DueDirectories(ctx context.Context, now time.Time) ([]string, error)
 	// People lists the users whom a directory has brought, by ID.
 	People(ctx context.Context, directory string) ([]Person, error)
+	// DirectoryOf names the directory that has brought a user; [fault.NotFound].
+	DirectoryOf(ctx context.Context, userID string) (string, error)
+	// TryDirectory counts a try of a user's password and tells whether it may be made: no more than most since the moment from, on all servers.
+	TryDirectory(ctx context.Context, userID string, now, from time.Time, most int) (bool, error)
+	// ForgetTries forgets all of them, or takes the last one back.
+	ForgetTries(ctx context.Context, userID string, all bool) error
 	// SavePeople keeps users as those of a directory, new ones and changed ones.
 	SavePeople(ctx context.Context, directory string, people []Person) error
 	// DirectoryMembers lists the users whom a directory has brought into groups.

@@ -37,7 +37,7 @@ type Bulk struct {
 	Note       string             `json:"note,omitempty"`
 	SameDevice bool               `json:"same_device,omitempty"` // device IDs that are known hold, whatever the reason
 	Mail       bool               `json:"mail,omitempty"`        // to the address of each user
-	SecretBy   string             `json:"secret_by,omitempty"`   // how passwords and activation codes go then: by hand, or by mail in messages of their own
+	SecretBy   string             `json:"secret_by,omitempty"`   // how passwords and activation codes go then: by hand, or by mail in messages of their own, at once or after a sign-in
 }
 
 // bulkChunk is how many tokens one transaction delivers: the database is held for some hundredths of a second.

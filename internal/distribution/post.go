@@ -56,7 +56,7 @@ func (d *Distributor) send(ctx context.Context, b Bulk, made []Made) error {
 		}
 		all = append(all, Posted{m.Delivery, m.user, m.locked})
 		m.File, m.FileName, m.CTF, m.CTFURL, m.Link, m.QR = nil, "", "", "", "", ""
-		if b.SecretBy == secretByMail {
+		if b.mailsSecrets() {
 			m.ActivationCode, m.Password = "", ""
 		}
 	}
@@ -66,5 +66,5 @@ func (d *Distributor) send(ctx context.Context, b Bulk, made []Made) error {
 	return d.Post.Send(ctx, all, b.SecretBy)
 }
 
-// secretByMail has a password or activation code go by a message of its own.
-const secretByMail = "mail"
+// mailsSecrets tells whether passwords and activation codes go by messages of their own, at once or once their users have signed in: the job keeps none.
+func (b Bulk) mailsSecrets() bool { return b.SecretBy == "mail" || b.SecretBy == "sign_in" }

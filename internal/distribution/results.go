@@ -33,7 +33,7 @@ const (
 func (b Bulk) parts() []Part {
 	all := []Part{List}
 	if b.Mail {
-		if b.Individual && b.SecretBy != secretByMail {
+		if b.Individual && !b.mailsSecrets() {
 			all = append(all, Passwords)
 		}
 		return all

@@ -17,14 +17,15 @@ type Channel string
 
 // The channels.
 const (
-	ByHand Channel = "hand" // on paper, by telephone: whoever distributes sees to it
-	ByMail Channel = "mail" // by a message of its own
+	ByHand   Channel = "hand"    // on paper, by telephone: whoever distributes sees to it
+	ByMail   Channel = "mail"    // by a message of its own
+	BySignIn Channel = "sign_in" // by a message of its own, once the user has signed in (SignIn)
 )
 
 // Ready refuses while mail is off, or a channel that there is not.
 func (o *Outbox) Ready(ctx context.Context, secretBy string) error {
-	if c := Channel(secretBy); c != "" && c != ByHand && c != ByMail {
-		return fault.New(fault.Invalid, "a password or activation code goes by %s or by %s", ByHand, ByMail)
+	if c := Channel(secretBy); c != "" && c != ByHand && c != ByMail && c != BySignIn {
+		return fault.New(fault.Invalid, "a password or activation code goes by %s, by %s or by %s", ByHand, ByMail, BySignIn)
 	}
 	s, err := o.Settings(ctx)
 	if err == nil && !s.Enabled {
@@ -63,7 +64,7 @@ func (o *Outbox) Deliver(ctx context.Context, all []distribution.Posted, secretB
 		if d.Method != device.CTKIP && !d.Locked && !set.Settings.AllowUnprotectedCTF {
 			return nil, fault.New(fault.PasswordRequired, "the file or string of token %s would show its seed to whoever reads the mail: give a password, or let it go without by the setting allow_unprotected_ctf", d.Serial)
 		}
-		letters = append(letters, lettersOf(d, Channel(secretBy), set.Settings.SplitDelivery)...)
+		letters = append(letters, o.lettersOf(d, Channel(secretBy), set.Settings.SplitDelivery)...)
 		serials = append(serials, d.Serial)
 	}
 	if err := o.Store.CancelMessages(ctx, serials, Superseded, o.Now()); err != nil {
@@ -81,7 +82,7 @@ func appLink(d distribution.Posted) string {
 }
 
 // lettersOf are one or two messages. While split, link and code, or file and password, are never in the same one.
-func lettersOf(d distribution.Posted, secret Channel, split bool) []letter {
+func (o *Outbox) lettersOf(d distribution.Posted, secret Channel, split bool) []letter {
 	first := letter{
 		event: Distribution, profile: d.Profile, userID: d.User.ID, serial: d.Serial, recipient: d.User.Mail, job: d.Job, expires: d.ActivationExpires,
 		data: Data{
@@ -112,6 +113,10 @@ func lettersOf(d distribution.Posted, secret Channel, split bool) []letter {
 		second.data.Password = d.Password
 	}
 	switch {
+	case secret == BySignIn: // never in one message
+		first.data.OtherPart = "by another message, once you have signed in at " + o.SignInURL
+		second.held = true
+		return []letter{first, second}
 	case secret != ByMail:
 		first.data.OtherPart = "from your administrator"
 		return []letter{first}

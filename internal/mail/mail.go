@@ -53,6 +53,7 @@ type State string
 
 // The states. The last four are final, but an administrator may send a message again that failed or is unknown.
 const (
+	Held      State = "held" // until the user has signed in
 	Waiting   State = "waiting"
 	Sending   State = "sending"
 	Sent      State = "sent"
@@ -62,7 +63,7 @@ const (
 )
 
 // States lists the states.
-func States() []State { return []State{Waiting, Sending, Sent, Failed, Unknown, Cancelled} }
+func States() []State { return []State{Held, Waiting, Sending, Sent, Failed, Unknown, Cancelled} }
 
 // A Message is one mail. Times are UTC.
 type Message struct {
@@ -172,11 +173,15 @@ type Store interface {
 	SaveMessage(ctx context.Context, m Message, was State) error
 	// MessagesClaimed is how many messages were begun since a moment.
 	MessagesClaimed(ctx context.Context, since time.Time) (int, error)
+	// HeldMessages returns the messages that are held for a user who is enabled, and are of use at a moment. Within a transaction their rows are locked.
+	HeldMessages(ctx context.Context, userID string, now time.Time) ([]Message, error)
+	// OverdueMessages returns up to limit messages that are held and of no use any more at a moment. Within a transaction their rows are locked.
+	OverdueMessages(ctx context.Context, now time.Time, limit int) ([]Message, error)
 	// MailBacklog counts what is not sent.
 	MailBacklog(ctx context.Context) (Backlog, error)
 	// ClaimedMessages returns messages that are being sent: by a server, or since before a moment by anybody.
 	ClaimedMessages(ctx context.Context, server string, before time.Time) ([]Message, error)
-	// CancelMessages cancels what waits, failed or is unknown about tokens, for a reason, and erases the bodies.
+	// CancelMessages cancels what is held, waits, failed or is unknown about tokens, for a reason, and erases the bodies.
 	CancelMessages(ctx context.Context, serials []string, why Trouble, at time.Time) error
 	// DropMessages removes what ended before a moment.
 	DropMessages(ctx context.Context, before time.Time) (int, error)

@@ -21,6 +21,8 @@ type Outbox struct {
 	Policies Policies
 	Now      func() time.Time
 	Service  string // who issues tokens, for templates
+	// SignInURL is the page on which users ask for what is held for them.
+	SignInURL string
 	// Report returns what a run of a report has made, to be attached; [fault.NotFound] once it is gone.
 	Report func(ctx context.Context, run string) ([]byte, error)
 }
@@ -43,6 +45,7 @@ type letter struct {
 	fileName  string
 	file      []byte
 	report    string // instead of file: the run of a report
+	held      bool   // until the user has signed in
 }
 
 // post writes letters and puts them into the outbox, in the transaction of ctx. It returns their IDs.
@@ -90,6 +93,12 @@ func (o *Outbox) message(l letter, p *pattern) (Message, error) {
 	}
 	if !l.expires.IsZero() && l.expires.Before(m.ExpiresAt) {
 		m.ExpiresAt = l.expires.UTC()
+	}
+	if l.held {
+		m.State, m.ExpiresAt = Held, now.Add(HeldFor)
+		if !l.expires.IsZero() && l.expires.Before(m.ExpiresAt) {
+			m.ExpiresAt = l.expires.UTC()
+		}
 	}
 	m.Sealed, err = o.seal(m.ID, b)
 	return m, err
@@ -144,10 +153,10 @@ func (o *Outbox) Resend(ctx context.Context, id string) (Message, error) {
 	})
 }
 
-// Cancel has a message not sent that waits, failed or is unknown, and erases its body.
+// Cancel has a message not sent that is held, waits, failed or is unknown, and erases its body.
 func (o *Outbox) Cancel(ctx context.Context, id string) (Message, error) {
 	return o.decide(ctx, id, "mail.cancel", func(m *Message) error {
-		if m.State != Waiting && m.State != Unknown && m.State != Failed {
+		if m.State != Held && m.State != Waiting && m.State != Unknown && m.State != Failed {
 			return fault.New(fault.Conflict, "message %s is %s: it cannot be called back", id, m.State)
 		}
 		m.end(Cancelled, Withdrawn, o.Now())
@@ -199,8 +208,11 @@ func (m *Message) event(ctx context.Context, at time.Time, action string) audit.
 	return audit.New(ctx, at, action, object, details)
 }
 
-// Forget removes messages that ended long ago.
+// Forget removes messages that ended long ago, and gives those up that nobody has asked for in time.
 func (o *Outbox) Forget(ctx context.Context) error {
+	if err := o.overdue(ctx); err != nil {
+		return err
+	}
 	_, err := o.Store.DropMessages(ctx, o.Now().Add(-Kept))
 	return err
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/tallystick/tallystick/internal/provision"
 	"github.com/tallystick/tallystick/internal/radius"
 	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/release"
 	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
@@ -140,13 +141,21 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		return hooks.Hears(ctx, name, audit.New(ctx, c.Now(), "report.done", "report_run:", nil))
 	}
 	h.webhooks.Enclosed = h.reports.Enclosure
+	signIn := &mail.SignIn{
+		Outbox: h.outbox, Password: h.directories.Verify, Pace: signInPace,
+		Passcode: func(ctx context.Context, userID, passcode, station string) (bool, error) {
+			d, err := h.engine.Begin(ctx, authentication.Request{UserID: userID, Passcode: passcode, Source: authentication.Source{Agent: "second-mail", Station: station}})
+			return d.Result == authentication.Accepted, err
+		},
+	}
+	h.outbox.SignInURL = public.String() + release.Path
 	a, err := api.New(api.Config{
 		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Domains: domains, Directories: h.directories, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens, Care: cared,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, UserReplies: &access.UserReplies{Store: db, Now: c.Now}, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine, Clock: h.clock, Reports: h.reports,
 		Jobs: h.jobs,
-		Mail: h.outbox, Mailer: h.mailer,
+		Mail: h.outbox, Mailer: h.mailer, SignIn: signIn,
 		Webhooks: hooks,
 		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
 		Transfer: moves, Spool: c.Data, UploadLimit: c.UploadLimit,
@@ -159,12 +168,12 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		Engine: h.engine, Agents: agents, Domains: &domain.Registry{Store: db, Now: c.Now}, Store: db, Now: c.Now, Logger: c.Log, Counted: m.answered,
 		RequireHMAC: c.AgentHMAC, Alias: c.AgentAlias,
 	})))
-	h.route(a, provision.New(h.distributor, c.Log, c.Now), m)
+	h.route(a, provision.New(h.distributor, c.Log, c.Now), release.New(signIn, c.Service, c.Now, c.Log), m)
 	return h, nil
 }
 
 // route says what is answered where.
-func (h *house) route(a *api.API, apps http.Handler, m *meters) {
+func (h *house) route(a *api.API, apps, second http.Handler, m *meters) {
 	health := func(mux *http.ServeMux) *http.ServeMux {
 		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 		mux.HandleFunc("GET /readyz", h.ready)
@@ -173,6 +182,8 @@ func (h *house) route(a *api.API, apps http.Handler, m *meters) {
 	public := health(http.NewServeMux())
 	public.Handle("/v1/", a.Public())
 	public.Handle(provision.Path, apps)
+	public.Handle(release.Path, second)
+	public.Handle("GET "+release.StylePath, release.Style())
 	h.public = m.measured("public", direct(public))
 
 	local := health(http.NewServeMux())
@@ -256,6 +267,9 @@ const (
 	replyLife    = 24 * time.Hour   // of answers kept for idempotency keys
 	resealChunk  = 200
 )
+
+// signInPace is longer than a directory usually takes.
+const signInPace = time.Second
 
 // keepHouse runs what goes on beside requests until ctx ends.
 func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() time.Time) {

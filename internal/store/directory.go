@@ -117,6 +117,29 @@ func (db *DB) People(ctx context.Context, name string) ([]directory.Person, erro
 	return list(ctx, db, scan, "SELECT user_id, dn, disabled FROM directory_user WHERE directory = $1 ORDER BY user_id", name)
 }
 
+// DirectoryOf names the directory that has brought a user; [fault.NotFound].
+func (db *DB) DirectoryOf(ctx context.Context, userID string) (string, error) {
+	missing := fault.New(fault.NotFound, "no directory has brought user %q", userID)
+	return one(ctx, db, missing, text, "SELECT directory FROM directory_user WHERE user_id = $1", userID)
+}
+
+// TryDirectory counts a try of a user's password and tells whether it may be made: no more than most since the moment from.
+func (db *DB) TryDirectory(ctx context.Context, userID string, now, from time.Time, most int) (bool, error) {
+	n, err := db.exec(ctx, "INSERT INTO directory_try AS t (user_id, tries, since) VALUES ($1, 1, $2) ON CONFLICT (user_id) DO UPDATE SET"+
+		" tries = CASE WHEN t.since <= $3 THEN 1 ELSE t.tries + 1 END, since = CASE WHEN t.since <= $3 THEN $2 ELSE t.since END WHERE t.since <= $3 OR t.tries < $4",
+		userID, micros(now), micros(from), most)
+	return n == 1, err
+}
+
+// ForgetTries forgets all of them, or takes the last one back.
+func (db *DB) ForgetTries(ctx context.Context, userID string, all bool) error {
+	_, err := db.exec(ctx, "DELETE FROM directory_try WHERE user_id = $1 AND ($2 OR tries <= 1)", userID, all)
+	if err == nil && !all {
+		_, err = db.exec(ctx, "UPDATE directory_try SET tries = tries - 1 WHERE user_id = $1", userID)
+	}
+	return err
+}
+
 // How a directory's people are written.
 var (
 	insertPerson = inserting("directory_user", "user_id text, directory text, dn text, disabled boolean")

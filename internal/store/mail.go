@@ -155,9 +155,9 @@ func (db *DB) MessagesClaimed(ctx context.Context, since time.Time) (int, error)
 
 // MailBacklog counts what is not sent, through an index; the oldest message has the least ID.
 func (db *DB) MailBacklog(ctx context.Context) (mail.Backlog, error) {
-	b := mail.Backlog{Messages: map[mail.State]int{mail.Waiting: 0, mail.Sending: 0, mail.Failed: 0, mail.Unknown: 0}}
+	b := mail.Backlog{Messages: map[mail.State]int{mail.Held: 0, mail.Waiting: 0, mail.Sending: 0, mail.Failed: 0, mail.Unknown: 0}}
 	return b, db.look(ctx,
-		look{"SELECT state, COUNT(*) FROM mail_message WHERE state IN ('waiting', 'sending', 'failed', 'unknown') GROUP BY state", nil, func(r row) error {
+		look{"SELECT state, COUNT(*) FROM mail_message WHERE state IN ('held', 'waiting', 'sending', 'failed', 'unknown') GROUP BY state", nil, func(r row) error {
 			var state mail.State
 			var n int
 			err := r.Scan(&state, &n)
@@ -172,12 +172,24 @@ func (db *DB) ClaimedMessages(ctx context.Context, server string, before time.Ti
 	return list(ctx, db, scanMessage, selectMessage+" WHERE state = 'sending' AND (claimed_by = $1 OR claimed_at < $2) ORDER BY id"+db.locked(ctx), server, micros(before))
 }
 
-// CancelMessages cancels what waits, failed or is unknown about tokens, for a reason, and erases the bodies.
+// HeldMessages returns the messages that are held for a user who is enabled, and are of use at a moment. Within a transaction their rows are
+// locked.
+func (db *DB) HeldMessages(ctx context.Context, userID string, now time.Time) ([]mail.Message, error) {
+	return list(ctx, db, scanMessage, selectMessage+" WHERE user_id = $1 AND state = 'held' AND expires_at > $2"+
+		" AND EXISTS (SELECT 1 FROM user_account AS u WHERE u.id = $1 AND u.enabled) ORDER BY id"+db.locked(ctx), userID, micros(now))
+}
+
+// OverdueMessages returns up to limit messages that are held and of no use any more at a moment. Within a transaction their rows are locked.
+func (db *DB) OverdueMessages(ctx context.Context, now time.Time, limit int) ([]mail.Message, error) {
+	return list(ctx, db, scanMessage, selectMessage+" WHERE state = 'held' AND expires_at <= $1 ORDER BY id LIMIT $2"+db.locked(ctx), micros(now), limit)
+}
+
+// CancelMessages cancels what is held, waits, failed or is unknown about tokens, for a reason, and erases the bodies.
 func (db *DB) CancelMessages(ctx context.Context, serials []string, why mail.Trouble, at time.Time) error {
 	for some := range slices.Chunk(serials, chunk) {
 		among, args := db.among(3, anys(some))
 		if _, err := db.exec(ctx, "UPDATE mail_message SET state = 'cancelled', trouble = $1, ended_at = $2, key_id = NULL, sealed = NULL"+
-			" WHERE state IN ('waiting', 'failed', 'unknown') AND serial "+among, append([]any{why, micros(at)}, args...)...); err != nil {
+			" WHERE state IN ('held', 'waiting', 'failed', 'unknown') AND serial "+among, append([]any{why, micros(at)}, args...)...); err != nil {
 			return err
 		}
 	}
@@ -188,7 +200,7 @@ func (db *DB) CancelMessages(ctx context.Context, serials []string, why mail.Tro
 func (db *DB) destroyMail(ctx context.Context, serials []string) error {
 	among, args := db.among(2, anys(serials))
 	_, err := db.exec(ctx, "UPDATE mail_message SET state = 'cancelled', trouble = $1, ended_at = created_at, key_id = NULL, sealed = NULL"+
-		" WHERE state IN ('waiting', 'failed', 'unknown') AND serial "+among, append([]any{mail.Superseded}, args...)...)
+		" WHERE state IN ('held', 'waiting', 'failed', 'unknown') AND serial "+among, append([]any{mail.Superseded}, args...)...)
 	return err
 }
 

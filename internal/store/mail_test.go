@@ -14,7 +14,7 @@ import (
 func TestRestoredMailIsNotSentAgain(t *testing.T) {
 	db := deploytest.Open(t, deploytest.SQLite(t))
 	populate(t, db, 10)
-	states := map[string]mail.State{"a": mail.Waiting, "b": mail.Sending, "c": mail.Sent, "d": mail.Failed}
+	states := map[string]mail.State{"a": mail.Waiting, "b": mail.Sending, "c": mail.Sent, "d": mail.Failed, "e": mail.Held}
 	for id, state := range states {
 		m := mail.Message{
 			ID: id, Event: mail.Password, Recipient: "alice@example.com", State: state, Sealed: seed.Sealed{KeyID: 1, Blob: []byte("the body")},
@@ -34,7 +34,7 @@ func TestRestoredMailIsNotSentAgain(t *testing.T) {
 	}
 	for id, was := range states {
 		want := was
-		if was == mail.Waiting || was == mail.Sending {
+		if was == mail.Waiting || was == mail.Sending || was == mail.Held {
 			want = mail.Unknown
 		}
 		if m, err := restored.Message(t.Context(), id); m.State != want || err != nil {

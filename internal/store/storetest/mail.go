@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 func outgoing(id, serial string) mail.Message {
@@ -37,7 +38,7 @@ func mails(t *testing.T, s fixture) {
 	refused(t, err, fault.NotFound)
 
 	backlog, err := s.MailBacklog(ctx)
-	same(t, must(t, backlog, err), mail.Backlog{Messages: map[mail.State]int{mail.Waiting: 3, mail.Sending: 0, mail.Failed: 0, mail.Unknown: 0}, Oldest: start})
+	same(t, must(t, backlog, err), mail.Backlog{Messages: map[mail.State]int{mail.Held: 0, mail.Waiting: 3, mail.Sending: 0, mail.Failed: 0, mail.Unknown: 0}, Oldest: start})
 
 	a.State, a.Sealed, a.Tries, a.ClaimedBy, a.ClaimedAt, a.EndedAt, a.Code = mail.Sent, seed.Sealed{}, 2, "one", start, start.Add(time.Second), 250
 	refused(t, s.SaveMessage(ctx, a, mail.Sending), fault.Conflict)
@@ -76,6 +77,37 @@ func mails(t *testing.T, s fixture) {
 		claimed, err := s.ClaimedMessages(ctx, tt.server, tt.before)
 		same(t, len(must(t, claimed, err)), tt.want)
 	}
+}
+
+// What is held for a user is there for her while it is of use and she is enabled, and is cancelled with the rest.
+func heldMails(t *testing.T, s fixture) {
+	ctx := t.Context()
+	ok(t, s.AddUser(ctx, user.User{ID: "alice", Enabled: true, CreatedAt: start, Version: 1}))
+	a, b, c := outgoing("a", "1"), outgoing("b", "2"), outgoing("c", "3")
+	a.State, b.State, c.UserID, c.State = mail.Held, mail.Held, "bob", mail.Held
+	b.ExpiresAt = start.Add(2 * time.Hour)
+	ok(t, s.AddMessages(ctx, []mail.Message{a, b, c, outgoing("d", "4")}))
+	for at, want := range map[time.Duration][]mail.Message{0: {a, b}, time.Hour: {b}, 2 * time.Hour: nil} {
+		held, err := s.HeldMessages(ctx, "alice", start.Add(at))
+		same(t, must(t, held, err), want)
+	}
+	nobody, err := s.HeldMessages(ctx, "bob", start) // of whom there is no record
+	same(t, must(t, nobody, err), []mail.Message(nil))
+	due, err := s.DueMessage(ctx, start)
+	same(t, must(t, due, err).ID, "d")
+	for limit, want := range map[int][]mail.Message{1: {a}, 9: {a, c}} {
+		over, err := s.OverdueMessages(ctx, start.Add(time.Hour), limit)
+		same(t, must(t, over, err), want)
+	}
+	ok(t, s.CancelMessages(ctx, []string{"2"}, mail.Superseded, start))
+	got, err := s.Message(ctx, "b")
+	same(t, must(t, got, err).State, mail.Cancelled)
+	u, err := s.User(ctx, "alice")
+	ok(t, err)
+	u.Enabled = false
+	ok(t, s.SaveUser(ctx, u))
+	held, err := s.HeldMessages(ctx, "alice", start)
+	same(t, must(t, held, err), []mail.Message(nil))
 }
 
 // However many servers begin messages at once, each is begun by one.

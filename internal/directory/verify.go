@@ -1,0 +1,99 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// How often a directory is asked about a user whose passwords are wrong, so that it does not lock her: directories lock after five or more.
+const (
+	MaxTries  = 3
+	TryWindow = time.Hour
+)
+
+// Verify tells whether a password is that of a user, by binding as her entry in the directory that she comes from, over TLS. One of whom it
+// has been asked [MaxTries] times in [TryWindow] without success is refused without asking. A user whom no directory brought, who is not
+// there any more or is disabled there, has no password. [fault.DirectoryUnreachable] and [fault.DirectoryRefused] are not her fault, and no try.
+func (r *Registry) Verify(ctx context.Context, userID, password string) (bool, error) {
+	name, err := r.Store.DirectoryOf(ctx, userID)
+	if errors.Is(err, fault.NotFound) || err == nil && password == "" { // a bind without password asks for nothing and succeeds
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	d, err := r.Store.Directory(ctx, name)
+	if err == nil {
+		d, err = d.Completed()
+	}
+	if err != nil {
+		return false, err
+	}
+	now := r.Now()
+	if may, err := r.Store.TryDirectory(ctx, userID, now, now.Add(-TryWindow), MaxTries); err != nil || !may {
+		return false, err
+	}
+	right, err := r.bind(ctx, d, userID, password)
+	if err != nil || right {
+		// Who is right begins anew; what the directory could not say counts for nobody.
+		err = errors.Join(err, r.Store.ForgetTries(context.WithoutCancel(ctx), userID, right))
+	}
+	return right, err
+}
+
+// bind finds the entry of a user as it is now, and binds as it.
+func (r *Registry) bind(ctx context.Context, d Directory, userID, password string) (bool, error) {
+	var reader []byte
+	if d.Password.KeyID != 0 {
+		var err error
+		if reader, err = r.Keys.Open(ctx, d.Password, seedOf(d)); err != nil {
+			return false, err
+		}
+		defer clear(reader)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l, err := dial(ctx, d, reader)
+	if err != nil {
+		return false, err
+	}
+	defer l.Close()
+	dn, err := l.find(userID)
+	if err != nil || dn == "" {
+		return false, err
+	}
+	err = l.Bind(dn, password)
+	var told *ldap.Error
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.As(err, &told) && told.ResultCode != ldap.ErrorNetwork && told.ResultCode < 200:
+		return false, nil // it does not let her in, for whatever reason
+	}
+	return false, unreachable(d, err)
+}
+
+// find returns the name of the only entry of a user who is not disabled; "" if there is none.
+func (l *line) find(userID string) (string, error) {
+	filter := "(&" + l.d.Filter + "(" + l.d.ID + "=" + ldap.EscapeFilter(userID) + "))"
+	found, err := l.Search(ldap.NewSearchRequest(l.d.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 2, int(requestTimeout/time.Second), false, filter,
+		append([]string{l.d.ID}, l.d.DisabledBy...), nil))
+	if ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) || ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
+		return "", nil
+	}
+	if err != nil {
+		return "", l.refusal(err, "below "+l.d.BaseDN+" it does not find a person")
+	}
+	if len(found.Entries) != 1 {
+		return "", nil
+	}
+	if p := l.entry(found.Entries[0]); p.id == userID && !p.disabled {
+		return p.dn, nil
+	}
+	return "", nil
+}

@@ -1,0 +1,122 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+// HeldFor is how long a message is held for a user who does not sign in; an activation code no longer than it lives.
+const HeldFor = 14 * 24 * time.Hour
+
+// A SignIn has the messages sent that are held for a user, once she has shown that it is she: by the password of the directory that she comes
+// from, or by a passcode of a token that she has already. She is shown no secret: it goes to the address that it was written to. Nothing is
+// asked about a user for whom nothing is held.
+type SignIn struct {
+	Outbox *Outbox
+	// Passcode decides a passcode as for any agent, which uses it up.
+	Passcode func(ctx context.Context, userID, passcode, station string) (bool, error)
+	// Password asks a directory: a directory.Registry.
+	Password func(ctx context.Context, userID, password string) (bool, error)
+	// Pace is the step of time in which answers leave, so that how long one takes tells little of what was asked; 0 for none.
+	Pace time.Duration
+}
+
+// A Claim is what somebody says who wants her messages: a passcode or a password.
+type Claim struct {
+	UserID, Passcode, Password string
+	Station                    string // where she is
+}
+
+// Release has the messages sent that are held for a user, and tells how many; 0 whatever is wrong, and the audit log has what.
+func (s *SignIn) Release(ctx context.Context, c Claim) (int, error) {
+	begin := time.Now() // not o.Now: a length of time
+	n, err := s.release(ctx, c)
+	if s.Pace > 0 {
+		wait := time.NewTimer(s.Pace - time.Since(begin)%s.Pace)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+	}
+	return n, err
+}
+
+func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
+	o := s.Outbox
+	if (c.Passcode == "") == (c.Password == "") {
+		return 0, fault.New(fault.Invalid, "give a password or a passcode")
+	}
+	held, err := o.Store.HeldMessages(ctx, c.UserID, o.Now())
+	if err != nil {
+		return 0, err
+	}
+	if len(held) == 0 {
+		// What was typed as a user ID may be anything, a password too.
+		return 0, o.Store.Record(ctx, audit.New(ctx, o.Now(), "mail.sign_in", "mail:sign_in", audit.Details{"station": c.Station}).Failed("NOTHING_HELD"))
+	}
+	by, right := "passcode", false
+	if c.Passcode != "" {
+		right, err = s.Passcode(ctx, c.UserID, c.Passcode, c.Station)
+	} else {
+		by = "directory"
+		right, err = s.Password(ctx, c.UserID, c.Password)
+	}
+	event := audit.New(ctx, o.Now(), "mail.sign_in", "user:"+c.UserID, audit.Details{"by": by, "station": c.Station})
+	if code := fault.CodeOf(err); code == fault.DirectoryUnreachable || code == fault.DirectoryRefused {
+		return 0, o.Store.Record(ctx, event.Failed(string(code))) // the same answer, or it would tell who is in a directory
+	}
+	if err != nil {
+		return 0, err
+	}
+	if !right {
+		return 0, o.Store.Record(ctx, event.Failed("NOT_ACCEPTED"))
+	}
+	n := 0
+	err = o.Store.Transact(ctx, func(ctx context.Context) error {
+		now := o.Now().UTC()
+		held, err := o.Store.HeldMessages(ctx, c.UserID, now)
+		if err != nil {
+			return err
+		}
+		ids := []string{}
+		for _, m := range held {
+			m.State, m.NextAt = Waiting, now
+			if m.Event != ActivationCode {
+				m.ExpiresAt = now.Add(longestTry)
+			}
+			if err := o.Store.SaveMessage(ctx, m, Held); err != nil {
+				return err
+			}
+			ids = append(ids, m.ID)
+		}
+		n = len(ids)
+		event.Details["mails"] = ids
+		return o.Store.Record(ctx, event)
+	})
+	return n, err
+}
+
+// overdue gives messages up that are held and of no use any more.
+func (o *Outbox) overdue(ctx context.Context) error {
+	for more := true; more && ctx.Err() == nil; {
+		err := o.Store.Transact(ctx, func(ctx context.Context) error {
+			now := o.Now()
+			all, err := o.Store.OverdueMessages(ctx, now, noticePage)
+			more = len(all) == noticePage
+			for _, m := range all {
+				m.end(Failed, TooLate, now)
+				err = errors.Join(err, o.Store.SaveMessage(ctx, m, Held), o.Store.Record(ctx, m.event(ctx, now, "mail.fail").Failed(string(TooLate))))
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package mail_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/mail"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// signIn accepts one password and one passcode of alice, and tells how often it was asked.
+func (s *site) signIn(asked *int) *mail.SignIn {
+	s.outbox.SignInURL = "https://tokens.example.com/second-mail"
+	is := func(right string) func(context.Context, string, string) (bool, error) {
+		return func(_ context.Context, userID, secret string) (bool, error) {
+			*asked++
+			if secret == "outage" {
+				return false, fault.New(fault.DirectoryUnreachable, "it does not answer")
+			}
+			return userID == "alice" && secret == right, nil
+		}
+	}
+	passcode := is("12345678")
+	return &mail.SignIn{
+		Outbox: s.outbox, Password: is("her password"),
+		Passcode: func(ctx context.Context, userID, code, _ string) (bool, error) { return passcode(ctx, userID, code) },
+	}
+}
+
+// signIns are the outcomes of sign-ins in the audit log.
+func (s *site) signIns() (all []string) {
+	s.Helper()
+	page, err := s.db.Events(s.Context(), audit.Filter{Action: "mail.sign_in", Limit: 100})
+	s.ok(err)
+	for _, e := range page.Entries {
+		if text := string(e.Record); strings.Contains(text, "her password") || strings.Contains(text, "12345678") || strings.Contains(text, "guess") {
+			s.Errorf("the audit log tells %s", text)
+		}
+		event, err := audit.ParseRecord(e.Record)
+		s.ok(err)
+		all = append(all, strings.TrimSpace(event.Object+" "+event.Reason))
+	}
+	return all
+}
+
+// The second part is held until the user has signed in, and goes once, to her address.
+func TestHeldUntilSignIn(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		asked := 0
+		in := s.signIn(&asked)
+		release := func(c mail.Claim) int {
+			t.Helper()
+			n, err := in.Release(t.Context(), c)
+			s.ok(err)
+			return n
+		}
+		s.ok(s.db.AddUser(t.Context(), user.User{ID: "alice", Mail: "alice@example.com", Enabled: true, CreatedAt: s.clock(), Version: 1}))
+		if n := release(mail.Claim{UserID: "alice", Password: "guess"}); n != 0 || asked != 0 {
+			t.Errorf("asked %d times of whom nothing is held for", asked)
+		}
+		ids := s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })
+		s.sends("one")
+		got := o.mails()
+		if len(ids) != 2 || len(got) != 1 || !strings.Contains(got[0].text, "once you have signed in at https://tokens.example.com/second-mail") || strings.Contains(got[0].text+got[0].html, "file password") {
+			t.Fatalf("%d messages, sent %+v", len(ids), got)
+		}
+		s.is(ids[1], mail.Held, "")
+		for _, wrong := range []mail.Claim{
+			{UserID: "alice", Password: "guess"}, {UserID: "alice", Passcode: "her password"}, {UserID: "bob", Password: "her password"}, {UserID: "her password", Password: "x"},
+			{UserID: "alice", Password: "outage"},
+		} {
+			if n := release(wrong); n != 0 {
+				t.Errorf("%+v releases %d", wrong, n)
+			}
+		}
+		_, err := in.Release(t.Context(), mail.Claim{UserID: "alice"})
+		refused(t, err, "INVALID")
+		s.is(ids[1], mail.Held, "")
+		s.pass(time.Hour)
+		s.ok(s.outbox.Forget(t.Context()))
+		if n := release(mail.Claim{UserID: "alice", Password: "her password"}); n != 1 {
+			t.Errorf("released %d", n)
+		}
+		if n := release(mail.Claim{UserID: "alice", Password: "her password"}); n != 0 {
+			t.Errorf("released %d again", n)
+		}
+		s.sends("one")
+		s.sends("two")
+		got = o.mails()
+		if len(got) != 2 || got[1].to != "alice@example.com" || !strings.Contains(got[1].text, "file password") || got[1].fileName != "" {
+			t.Errorf("sent %+v", got)
+		}
+		s.is(ids[1], mail.Sent, "")
+		want := "mail:sign_in NOTHING_HELD|user:alice NOT_ACCEPTED|user:alice NOT_ACCEPTED|mail:sign_in NOTHING_HELD|mail:sign_in NOTHING_HELD|user:alice DIRECTORY_UNREACHABLE|user:alice|mail:sign_in NOTHING_HELD"
+		if all := strings.Join(s.signIns(), "|"); all != want {
+			t.Errorf("the log tells %s", all)
+		}
+	})
+}
+
+// What nobody asks for in time is given up: a password after two weeks, an activation code when it has expired. Another delivery takes its place.
+func TestHeldTooLong(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		s.uses(open(t, true))
+		asked := 0
+		in := s.signIn(&asked)
+		s.ok(s.db.AddUser(t.Context(), user.User{ID: "alice", Enabled: true, CreatedAt: s.clock(), Version: 1}))
+		first := s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })[1]
+		password := s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })[1]
+		s.is(first, mail.Cancelled, mail.Superseded)
+		code := s.delivers(func(p *parcel) {
+			p.Secret, p.Serial, p.Method, p.File, p.FileName, p.Password, p.ActivationCode = mail.BySignIn, "000123456780", device.CTKIP, nil, "", "", "453358987190"
+			p.CTKIPURL, p.ActivationExpires = "https://tokens.example.com/ctkip", s.clock().Add(48*time.Hour)
+		})[1]
+		s.pass(48 * time.Hour)
+		s.ok(s.outbox.Forget(t.Context()))
+		if m := s.is(code, mail.Failed, mail.TooLate); m.Sealed.KeyID != 0 {
+			t.Error("the code is kept")
+		}
+		s.is(password, mail.Held, "")
+		_, err := s.outbox.Resend(t.Context(), code)
+		refused(t, err, "CONFLICT")
+		s.pass(mail.HeldFor)
+		if n, err := in.Release(t.Context(), mail.Claim{UserID: "alice", Password: "her password"}); n != 0 || err != nil || asked != 0 {
+			t.Errorf("released %d %v", n, err)
+		}
+		s.ok(s.outbox.Forget(t.Context()))
+		s.is(password, mail.Failed, mail.TooLate)
+		withdrawn := s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })[1]
+		_, err = s.outbox.Cancel(t.Context(), withdrawn)
+		s.ok(err)
+		s.is(withdrawn, mail.Cancelled, mail.Withdrawn)
+		in.Password = func(context.Context, string, string) (bool, error) { return false, errors.New("a defect") }
+		s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })
+		if _, err := in.Release(t.Context(), mail.Claim{UserID: "alice", Password: "x"}); err == nil {
+			t.Error("a defect is not told")
+		}
+	})
+}
