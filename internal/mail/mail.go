@@ -188,7 +188,7 @@ type Store interface {
 	// Holders returns tokens that are assigned, with who holds them; what is not there, or not in the scope of ctx, is left out.
 	Holders(ctx context.Context, serials []string) ([]Holder, error)
 	// ExpiringHolders returns up to limit tokens in use that end between two moments, of users with an address who were not told yet that
-	// there are so many days left, or less.
+	// there are so many days left, or less. In use are those that were given out, and imported ones that are assigned: their users may have them already.
 	ExpiringHolders(ctx context.Context, from, to time.Time, days, limit int) ([]Holder, error)
 	// AddNotices notes that users were told of so many days left until the end of tokens.
 	AddNotices(ctx context.Context, tokens []Holder, days int) error

@@ -195,6 +195,9 @@ func expiryNotices(t *testing.T, s fixture) {
 		r.UserID, r.Enabled, r.EffectiveExpiry, r.Distribution = user, true, ends, state
 		s.add(t, r)
 	}
+	elsewhere := made(7) // in use though nobody distributed it here
+	elsewhere.UserID, elsewhere.Enabled, elsewhere.EffectiveExpiry, elsewhere.Origin = "alice", true, day(6), token.Imported
+	s.add(t, elsewhere)
 	hold(1, "alice", day(5), token.Confirmed)
 	hold(2, "alice", day(3), token.Issued)
 	hold(3, "alice", day(40), token.Confirmed) // later
@@ -210,12 +213,13 @@ func expiryNotices(t *testing.T, s fixture) {
 		}
 		return serials
 	}
-	same(t, expiring(7), []string{"000000000002", "000000000001"})
+	same(t, expiring(7), []string{"000000000002", "000000000001", elsewhere.Serial})
 	held, err := s.Holders(ctx, []string{"000000000001", "000000000002", "000000000099"})
 	if len(must(t, held, err)) != 2 || held[0].Waiting || !held[1].Waiting || held[0].Mail != "alice@example.com" || held[0].UserID != "alice" || !held[0].Expiry.Equal(day(5)) {
 		t.Errorf("held %+v", held)
 	}
 	ok(t, s.AddNotices(ctx, held[:1], 7))
+	ok(t, s.AddNotices(ctx, []mail.Holder{{Serial: elsewhere.Serial, Expiry: day(6)}}, 7))
 	refused(t, s.AddNotices(ctx, held, 7), fault.Conflict)
 	same(t, expiring(7), []string{"000000000002"})
 	same(t, expiring(30), []string{"000000000002"}) // who was told of 7 days is not told of 30
