@@ -2,18 +2,17 @@ package mail_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/mail"
-	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // BenchmarkMail sends messages with a token file each over STARTTLS, after a login, as one server does.
 func BenchmarkMail(b *testing.B) {
 	for name, url := range map[string]func(testing.TB) string{
-		"SQLite":     func(t testing.TB) string { return filepath.Join(t.TempDir(), "tallystick.db") },
-		"PostgreSQL": storetest.Postgres,
+		"SQLite":     deploytest.SQLite,
+		"PostgreSQL": deploytest.Postgres,
 	} {
 		b.Run(name, func(b *testing.B) {
 			o := open(b, true)
