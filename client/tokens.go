@@ -28,7 +28,10 @@ type TokenFilter struct {
 	Distribution  string // as in Token
 	Profile       string // of the last distribution
 	ExpiresBefore string // a day; effective expiry, exclusive
-	Extendable    *bool  // whether the lifetime can be extended
+	Lifetime      string // as in Token
+	Replacement   string // as in Token
+	Lost          *bool
+	Extendable    *bool // whether the lifetime can be extended
 	Tag           string
 	Attribute     string // its name
 	Value         string // of the attribute; "" for any
@@ -41,6 +44,7 @@ type TokenFilter struct {
 func (c *Client) Tokens(ctx context.Context, f TokenFilter) (TokenPage, error) {
 	return get[TokenPage](ctx, c, path("tokens"), newQuery().text("user_id", f.UserID).text("domain", f.Domain).flag("assigned", f.Assigned).flag("enabled", f.Enabled).text("type", f.Type).
 		text("distribution", f.Distribution).text("profile", f.Profile).text("expires_before", f.ExpiresBefore).
+		text("lifetime", f.Lifetime).text("replacement", f.Replacement).flag("lost", f.Lost).
 		flag("extendable", f.Extendable).text("tag", f.Tag).text("attribute", f.Attribute).text("value", f.Value).
 		text("query", f.Query).text("after", f.After).limit(f.Limit))
 }

@@ -215,6 +215,12 @@ type Token struct {
 	Replaces   string `json:"replaces"`    // serial of the token that this one takes over from at its first use; "" for none
 	ReplacedBy string `json:"replaced_by"` // serial of the token that takes over from this one; "" for none
 	Domain     string `json:"domain"`      // security domain
+
+	// States that the one word of State is made of (section 3.1 of the lifecycle), beside Enabled, Distribution and PINState.
+	Lifetime    string `json:"lifetime"`    // not_yet_valid, valid, expiring or expired
+	Replacement string `json:"replacement"` // the part it takes in one: none, original or replacement
+	Sync        string `json:"sync"`        // in_sync, next_tokencode, or out_of_sync where more wrong passcodes came than take the next tokencode
+	Lost        bool   `json:"lost"`
 }
 
 // A Replacement says which token is to take over from another one.

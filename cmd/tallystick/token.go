@@ -68,7 +68,7 @@ func (p *program) readUpTo(name string, most int64) ([]byte, error) {
 
 func (p *program) tokenList() *cobra.Command {
 	var f client.TokenFilter
-	var assigned, enabled, extendable bool
+	var assigned, enabled, extendable, lost bool
 	var attribute string
 	var most int
 	cmd := p.command("list", "List tokens", 0, nil)
@@ -80,6 +80,9 @@ func (p *program) tokenList() *cobra.Command {
 	s.StringVar(&f.Distribution, "distribution", "", "only those in a distribution `state`: not_distributed, issued, pending_activation, activation_lapsed or confirmed")
 	s.StringVar(&f.Profile, "profile", "", "only those last distributed with a `profile`")
 	dayFlag(s, &f.ExpiresBefore, "expires-before", "only those that expire before a `day`, YYYY-MM-DD")
+	s.StringVar(&f.Lifetime, "lifetime", "", "only those of a `state`: not_yet_valid, valid, expiring or expired")
+	s.StringVar(&f.Replacement, "replacement", "", "only those that take a `part` in a replacement, original or replacement, or none")
+	s.BoolVar(&lost, "lost", true, "only lost ones, or with --lost=false only others")
 	s.BoolVar(&extendable, "extendable", true, "only those whose lifetime can be extended, or with --extendable=false only others")
 	s.StringVar(&f.Tag, "tag", "", "only those with a `tag`")
 	s.StringVar(&attribute, "attribute", "", "only those with a custom attribute, `NAME` or NAME=VALUE")
@@ -88,7 +91,7 @@ func (p *program) tokenList() *cobra.Command {
 	s.IntVar(&most, "limit", 0, "at most so many (default all)")
 	p.does(cmd, func(r run) error {
 		f.Assigned, f.Enabled = given(cmd, "assigned", &assigned), given(cmd, "enabled", &enabled)
-		f.Extendable = given(cmd, "extendable", &extendable)
+		f.Extendable, f.Lost = given(cmd, "extendable", &extendable), given(cmd, "lost", &lost)
 		f.Attribute, f.Value, _ = strings.Cut(attribute, "=")
 		tokens := []client.Token{}
 		for t, err := range r.server.AllTokens(r.ctx, f) {
@@ -129,7 +132,7 @@ func (p *program) tokenShow() *cobra.Command {
 			}{t, signIns})
 		}
 		p.fields("serial", t.Serial, "type", t.Type, "state", t.State, "user", t.UserID, "assigned", assignedWord(t), "domain", unlessRoot(t.Domain), "codes", codes(t), "pin", pinWord(t), "wrong passcodes", signInWord(t),
-			"clock", offsetWord(t), "first day", t.Birth,
+			"sync", t.Sync, "clock", offsetWord(t), "lifetime", t.Lifetime, "first day", t.Birth,
 			"last day", t.EffectiveExpiry, "distribution", t.Distribution, "profile", t.Profile, "nickname", t.Nickname, "device id", t.DeviceID,
 			"generation", number(t.Generation), "distributed", date(t.DistributedAt), "confirmed", date(t.ConfirmedAt), "last used", date(t.LastUsedAt),
 			"times issued", number(t.IssueCount), "version", number(t.Version))

@@ -410,6 +410,15 @@ func hardwareTokens(t *testing.T, h *house) {
 	refused(t, err, 422, "NOT_SOFTWARE")
 	_, err = c.Redistribute(ctx, tok.Serial, client.Redistribution{Distribution: client.Distribution{Profile: "file"}, Reason: "NEW_DEVICE"})
 	refused(t, err, 422, "NOT_SOFTWARE")
+	if tok.Lifetime != "valid" || tok.Replacement != "none" || tok.Sync != "in_sync" || tok.Lost {
+		t.Errorf("states %+v", tok)
+	}
+	for state, want := range map[string]int{"valid": 1, "expired": 0, "not_yet_valid": 0, "expiring": 0} {
+		no := false
+		if page := try(c.Tokens(ctx, client.TokenFilter{Query: "700001", Lifetime: state, Replacement: "none", Lost: &no}))(t); len(page.Tokens) != want {
+			t.Errorf("%d tokens are %s", len(page.Tokens), state)
+		}
+	}
 	for kind, want := range map[string]int{"hardware": 1, "software": 0} {
 		if page := try(c.Tokens(ctx, client.TokenFilter{UserID: "alice", Type: kind, Query: "700001"}))(t); len(page.Tokens) != want {
 			t.Errorf("%d tokens of type %s", len(page.Tokens), kind)

@@ -80,6 +80,7 @@ func tokenOf(t token.Token, p policy.Token, s token.Situation) client.Token {
 		IssueCount: t.IssueCount, IssuesCounted: t.IssuesCounted(), Tainted: t.Tainted, Version: t.Version,
 	}
 	out.Domain = domain.Show(t.Domain)
+	out.Lifetime, out.Replacement, out.Sync, out.Lost = string(t.LifetimeAt(now, s.WarnDays)), t.Part(), string(authentication.SyncOf(&t, p)), t.Lost()
 	out.ExtensionCount, out.ExtendedBy = t.ExtensionCount, t.ExtendedBy
 	out.LostAt, out.Replaces, out.ReplacedBy = moment(t.LostAt), t.Replaces, t.ReplacedBy
 	if e := t.Emergency; e != nil {
@@ -199,11 +200,18 @@ func (a *API) listTokens(ctx context.Context, r *request) (answer, error) {
 	if ctx, err = a.into(ctx, r.query("domain")); err != nil {
 		return answer{}, err
 	}
-	tokens, err := a.Tokens.List(ctx, token.Filter{
+	f := token.Filter{
 		UserID: r.query("user_id"), Assigned: r.flag("assigned"), Enabled: r.flag("enabled"), Hardware: hardwareOnly(r.query("type")),
 		Distribution: token.Distribution(r.query("distribution")), Profile: r.query("profile"), ExpiresBefore: before,
 		Extendable: r.flag("extendable"), Tag: r.query("tag"), Attribute: r.query("attribute"), Value: r.query("value"), Query: r.query("query"), After: r.query("after"), Limit: r.limit() + 1,
-	})
+		Lost: r.flag("lost"), Part: r.query("replacement"),
+	}
+	policies, err := a.Policies.Current(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	f.During(token.Lifetime(r.query("lifetime")), a.Now(), policies.Settings.WarnDays)
+	tokens, err := a.Tokens.List(ctx, f)
 	if err != nil {
 		return answer{}, err
 	}

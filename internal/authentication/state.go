@@ -15,6 +15,28 @@ func NextTokencodeDue(t *token.Token, p policy.Token) bool {
 	return p.IncorrectBeforeNTC > 0 && t.Current.BadPasscodes >= p.IncorrectBeforeNTC
 }
 
+// A Sync is how far the server and the token agree (section 3.1).
+type Sync string
+
+// The sync states.
+const (
+	InSync     Sync = "in_sync"
+	AwaitsNext Sync = "next_tokencode"
+	OutOfSync  Sync = "out_of_sync"
+)
+
+// SyncOf tells how far a token is from being accepted at once. It is out of sync when what came after the wrong passcodes that take the next tokencode was
+// wrong too: either her clock is further off than a sign-in finds, which takes a resynchronisation, or it is not she who guesses. The server cannot tell.
+func SyncOf(t *token.Token, p policy.Token) Sync {
+	switch {
+	case !NextTokencodeDue(t, p):
+		return InSync
+	case t.Current.BadPasscodes > p.IncorrectBeforeNTC:
+		return OutOfSync
+	}
+	return AwaitsNext
+}
+
 // A PINState is what the next right passcode of a token finds its PIN to be.
 type PINState string
 

@@ -205,6 +205,26 @@ func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
 	if !f.ExpiresBefore.IsZero() {
 		c.and("effective_expiry < $%d", micros(f.ExpiresBefore))
 	}
+	if !f.ExpiresFrom.IsZero() {
+		c.and("effective_expiry >= $%d", micros(f.ExpiresFrom))
+	}
+	if !f.BeginsAfter.IsZero() {
+		c.and("birth > $%d", micros(f.BeginsAfter))
+	}
+	if !f.BeginsUntil.IsZero() {
+		c.and("(birth IS NULL OR birth <= $%d)", micros(f.BeginsUntil))
+	}
+	if f.Lost != nil {
+		c.and("(lost_at IS NOT NULL) = $%d", *f.Lost)
+	}
+	switch f.Part {
+	case token.Original:
+		c.where = append(c.where, "replaced_by <> '' AND replaces = ''")
+	case token.Replacement:
+		c.where = append(c.where, "replaces <> ''")
+	case token.NoReplacement:
+		c.where = append(c.where, "replaces = '' AND replaced_by = ''")
+	}
 	if f.Issued {
 		c.where = append(c.where, "issue_count > 0")
 	}

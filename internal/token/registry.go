@@ -24,7 +24,12 @@ type Filter struct {
 	Profile       string
 	Extendable    *bool     // whether the lifetime can be extended (section 11.3)
 	ExpiresBefore time.Time // effective expiry, exclusive; zero for any
-	Query         string    // part of serial, user ID, nickname or notes, in any case
+	ExpiresFrom   time.Time // effective expiry, inclusive
+	BeginsAfter   time.Time // the first valid day is later than this; zero for any
+	BeginsUntil   time.Time // it is not later than this, or not said; zero for any
+	Lost          *bool
+	Part          string // in a replacement: [NoReplacement], [Original] or [Replacement]
+	Query         string // part of serial, user ID, nickname or notes, in any case
 	Tag           string
 	Attribute     string   // its name; with Value "" whatever it says
 	Value         string   // of the attribute

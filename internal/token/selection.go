@@ -20,7 +20,7 @@ type Selection struct {
 // narrow tells whether the filter says anything.
 func (f Filter) narrow() bool {
 	return f.UserID != "" || f.Group != "" || f.Domain != "" || f.Query != "" || f.Profile != "" || f.Distribution != "" || f.Assigned != nil || f.Enabled != nil ||
-		f.Unconfirmed || f.Issued || f.Waiting || f.NotMoved != "" || !f.ExpiresBefore.IsZero() ||
+		f.Unconfirmed || f.Issued || f.Waiting || f.NotMoved != "" || !f.ExpiresBefore.IsZero() || !f.ExpiresFrom.IsZero() || !f.BeginsAfter.IsZero() || !f.BeginsUntil.IsZero() || f.Lost != nil || f.Part != "" ||
 		f.Extendable != nil || f.Hardware != nil || f.Tag != "" || f.Attribute != ""
 }
 

@@ -146,3 +146,27 @@ func TestAnySequenceKeepsTheInvariants(t *testing.T) {
 		})
 	})
 }
+
+// The filter of a lifetime state selects what is in it, at the very bounds of days too.
+func TestLifetimes(t *testing.T) {
+	today := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
+	for _, now := range []time.Time{today, today.Add(13 * time.Hour), today.Add(24*time.Hour - time.Microsecond)} {
+		for first := -2; first <= 2; first++ {
+			for last := first; last <= 5; last++ {
+				r := token.Token{Birth: today.AddDate(0, 0, first), EffectiveExpiry: today.AddDate(0, 0, last)}
+				var in []token.Lifetime
+				for _, l := range []token.Lifetime{token.NotYetValid, token.Valid, token.Expiring, token.Expired} {
+					var f token.Filter
+					f.During(l, now, 3)
+					if !r.EffectiveExpiry.Before(f.ExpiresFrom) && (f.ExpiresBefore.IsZero() || r.EffectiveExpiry.Before(f.ExpiresBefore)) &&
+						(f.BeginsAfter.IsZero() || r.Birth.After(f.BeginsAfter)) && (f.BeginsUntil.IsZero() || !r.Birth.After(f.BeginsUntil)) {
+						in = append(in, l)
+					}
+				}
+				if is := r.LifetimeAt(now, 3); len(in) != 1 || in[0] != is {
+					t.Errorf("%d to %d days at %s: filters %v, want %s", first, last, now, in, is)
+				}
+			}
+		}
+	}
+}

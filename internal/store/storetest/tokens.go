@@ -124,10 +124,13 @@ func tokensAreSelected(t *testing.T, s fixture) {
 	s.addProfile(t, "phones")
 	for n, change := range []func(*token.Token){
 		func(*token.Token) {},
-		func(r *token.Token) { r.UserID, r.Enabled = "alice", true },
+		func(r *token.Token) {
+			r.UserID, r.Enabled, r.Birth, r.LostAt, r.ReplacedBy = "alice", true, day(0), start, made(3).Serial
+		},
 		func(r *token.Token) { r.UserID, r.Nickname, r.Hardware = "Bób%", "My_Phone", true },
 		func(r *token.Token) {
 			r.UserID, r.Distribution, r.Profile, r.IssueCount, r.PendingUntil = "alice", token.Issued, "phones", 2, day(3)
+			r.Replaces = made(1).Serial
 		},
 		func(r *token.Token) { r.EffectiveExpiry = day(10) },
 	} {
@@ -169,6 +172,15 @@ func tokensAreSelected(t *testing.T, s fixture) {
 		"issued":        {token.Filter{Issued: true}, "3"},
 		"unconfirmed":   {token.Filter{Unconfirmed: true}, "3"},
 		"waiting":       {token.Filter{Waiting: true}, "3"},
+		"expires from":  {token.Filter{ExpiresFrom: day(11)}, "0123"},
+		"begins after":  {token.Filter{BeginsAfter: day(0).Add(-time.Microsecond)}, "1"},
+		"begins until":  {token.Filter{BeginsUntil: day(0)}, "01234"},
+		"has begun":     {token.Filter{BeginsUntil: day(0).Add(-time.Microsecond)}, "0234"},
+		"lost":          {token.Filter{Lost: &yes}, "1"},
+		"not lost":      {token.Filter{Lost: &no}, "0234"},
+		"original":      {token.Filter{Part: token.Original}, "1"},
+		"replacement":   {token.Filter{Part: token.Replacement}, "3"},
+		"no part":       {token.Filter{Part: token.NoReplacement}, "024"},
 		"serials":       {token.Filter{Serials: []string{"000000000004", "none", "000000000001", "\x00"}}, "14"},
 		"no serials":    {token.Filter{Serials: []string{"\x00"}}, ""},
 		"serials and":   {token.Filter{Serials: []string{"000000000004", "000000000001"}, UserID: "alice", After: "000000000000"}, "1"},
