@@ -153,7 +153,7 @@ func init() {
 		client.APIKey{}, client.NewAPIKey{}, client.CreatedAPIKey{}, client.APIKeyList{}, client.Agent{}, client.NewAgent{}, client.AgentEdit{},
 		client.AgentList{}, client.AgentCredential{}, client.NewAgentCredential{}, client.CreatedAgentCredential{}, client.AgentCredentialEdit{},
 		client.AgentCredentialList{}, client.DataKey{}, client.Clock{}, client.ServerClock{}, client.Event{}, client.EventPage{}, client.Changes{},
-		client.MailSettings{}, client.MailSettingsEdit{}, client.MailAddress{}, client.MailTest{}, client.MailTexts{}, client.MailTemplate{}, client.MailTemplateList{},
+		client.MailSettings{}, client.MailSettingsEdit{}, client.MailAddress{}, client.MailClaim{}, client.MailReleased{}, client.MailTest{}, client.MailTexts{}, client.MailTemplate{}, client.MailTemplateList{},
 		client.MailMessage{}, client.MailPage{}, client.Reminders{},
 		client.Webhook{}, client.NewWebhook{}, client.CreatedWebhook{}, client.WebhookEdit{}, client.WebhookList{}, client.WebhookTest{},
 		client.Entry{}, client.EntryList{}, client.Checkpoint{}, client.CheckpointList{}, client.VerifierKey{}, client.PendingCount{}, client.Problem{},
