@@ -98,3 +98,22 @@ func (a *API) into(ctx context.Context, name string) (context.Context, error) {
 	}
 	return a.Domains.Narrow(ctx, domain.Parse(name))
 }
+
+// reaching is the domain whose users an agent or RADIUS client may ask about, as a caller names it. For a caller who is limited to a domain,
+// everywhere is where in it the client is made: it would ask about users elsewhere, and lock them out.
+func reaching(caller, made context.Context, name string) string {
+	within := domain.Parse(name)
+	if within == domain.Root && domain.ScopeFrom(caller).Limited() {
+		within = domain.ScopeFrom(made).Top()
+	}
+	return within
+}
+
+// reachingAfter is reaching for an edit; nil leaves it as it is.
+func reachingAfter(caller context.Context, name *string) *string {
+	if name == nil {
+		return nil
+	}
+	within := reaching(caller, caller, *name)
+	return &within
+}

@@ -223,6 +223,40 @@ func TestAScopedKeyNamesOthers(t *testing.T) {
 	}
 }
 
+// Agents and RADIUS clients that a key of a domain makes or edits ask about nobody elsewhere, whatever it says of whom they may.
+func TestAScopedKeyHasAgents(t *testing.T) {
+	e := newEstate(t)
+	ctx, c := t.Context(), e.berlin
+	try(c.AddDomain(ctx, client.NewDomain{Domain: "mitte", Parent: "berlin"}))(t)
+	everywhere, note := "", "x"
+	for asked, is := range map[string]string{"": "berlin", "root": "berlin", "mitte": "mitte"} {
+		name := "asked-" + asked
+		if got := try(c.AddAgent(ctx, client.NewAgent{Agent: name, AllowedDomain: asked}))(t).AllowedDomain; got != is {
+			t.Errorf("agent %q: %q", asked, got)
+		}
+		if got := try(c.EditAgent(ctx, name, 0, client.AgentEdit{AllowedDomain: &everywhere}))(t).AllowedDomain; got != "berlin" {
+			t.Errorf("edited agent %q: %q", asked, got)
+		}
+		vpn := client.NewRADIUSClient{RADIUSClient: name + "-vpn", Certificate: name + ".example.com", AllowedDomain: asked}
+		if got := try(c.AddRADIUSClient(ctx, vpn))(t).AllowedDomain; got != is {
+			t.Errorf("RADIUS client %q: %q", asked, got)
+		}
+		if got := try(c.EditRADIUSClient(ctx, vpn.RADIUSClient, 0, client.RADIUSClientEdit{AllowedDomain: &everywhere}))(t).AllowedDomain; got != "berlin" {
+			t.Errorf("edited RADIUS client %q: %q", asked, got)
+		}
+	}
+	if got := try(c.AddAgent(ctx, client.NewAgent{Agent: "below", Domain: "mitte"}))(t).AllowedDomain; got != "mitte" {
+		t.Errorf("an agent of the domain below: %q", got)
+	}
+	// What a key of the whole deployment says holds, also where others edit something else.
+	if got := try(c.EditAgent(ctx, e.inside["agent"], 0, client.AgentEdit{Note: &note}))(t).AllowedDomain; got != "" {
+		t.Errorf("an agent that was made for everywhere: %q", got)
+	}
+	if got := try(e.admin.EditAgent(ctx, "below", 0, client.AgentEdit{AllowedDomain: &everywhere}))(t).AllowedDomain; got != "" {
+		t.Errorf("edited for everywhere: %q", got)
+	}
+}
+
 // In its domain, and below, a key does all that its role may, and what it makes is placed there.
 func TestAScopedKeyInItsDomain(t *testing.T) {
 	e := newEstate(t)
