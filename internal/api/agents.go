@@ -54,8 +54,7 @@ func (a *API) addAgent(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	caller := ctx
-	if ctx, err = a.into(ctx, in.Domain); err != nil {
+	if ctx, err = a.making(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	networks, err := networksOf(in.Networks)
@@ -64,7 +63,7 @@ func (a *API) addAgent(ctx context.Context, r *request) (answer, error) {
 	}
 	added, err := a.Agents.Add(ctx, access.Agent{
 		Name: in.Agent, Retry: in.Retry, DisplayName: in.DisplayName, HMAC: access.HMACMode(in.HMAC), Networks: networks, Methods: in.Methods, AlsoNamedBy: in.AlsoNamedBy, Note: in.Note,
-		Restriction: access.Restriction{Users: in.AllowedUsers, Groups: in.AllowedGroups, UserDomain: reaching(caller, ctx, in.AllowedDomain)},
+		Restriction: access.Restriction{Users: in.AllowedUsers, Groups: in.AllowedGroups, UserDomain: reaching(ctx, in.AllowedDomain)},
 	})
 	if err != nil {
 		return answer{}, err

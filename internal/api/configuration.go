@@ -286,7 +286,7 @@ func (c *configuring) radiusClient(ctx context.Context, in client.ConfiguredRADI
 		if edit.Secret != nil {
 			secret = string(*edit.Secret)
 		}
-		if ctx, err = c.into(ctx, in.Domain); err != nil {
+		if ctx, err = c.making(ctx, in.Domain); err != nil {
 			return about(err, kindRADIUS, in.RADIUSClient)
 		}
 		after, err := c.RADIUS.Add(ctx, n, secret)

@@ -188,7 +188,7 @@ func (c *configuring) agent(ctx context.Context, in client.ConfiguredAgent) erro
 		add: func() (access.Agent, error) {
 			a := access.Agent{Name: name}
 			change(&a)
-			ctx, err := c.into(ctx, in.Domain)
+			ctx, err := c.making(ctx, in.Domain)
 			if err != nil {
 				return a, err
 			}

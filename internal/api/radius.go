@@ -42,8 +42,7 @@ func (a *API) addRADIUSClient(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	caller := ctx
-	if ctx, err = a.into(ctx, in.Domain); err != nil {
+	if ctx, err = a.making(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	address, err := clientAddress(in.Address)
@@ -56,7 +55,7 @@ func (a *API) addRADIUSClient(ctx context.Context, r *request) (answer, error) {
 		Name: in.RADIUSClient, Address: address, Certificate: in.Certificate, Prompts: access.PromptSet(in.PromptSet), Challenges: challenges,
 		MessageAuthenticator: access.Strictness(in.RequireMessageAuthenticator), Attributes: attributesOf(in.ReplyAttributes),
 		StripRealm: access.Realm(in.StripRealm), MaxQPS: in.MaxQPS,
-		Restriction: access.Restriction{Users: in.AllowedUsers, Groups: in.AllowedGroups, UserDomain: reaching(caller, ctx, in.AllowedDomain)},
+		Restriction: access.Restriction{Users: in.AllowedUsers, Groups: in.AllowedGroups, UserDomain: reaching(ctx, in.AllowedDomain)},
 	}, string(in.Secret))
 	if err != nil {
 		return answer{}, err

@@ -99,21 +99,30 @@ func (a *API) into(ctx context.Context, name string) (context.Context, error) {
 	return a.Domains.Narrow(ctx, domain.Parse(name))
 }
 
+// making is ctx for an agent or RADIUS client that is made in a domain that a caller names; "" leaves it at the caller's own scope. What it
+// refers to may be elsewhere, if the caller's scope has it.
+func (a *API) making(ctx context.Context, name string) (context.Context, error) {
+	if name != "" && !domain.ScopeFrom(ctx).Limited() {
+		return domain.At(ctx, domain.Parse(name)), nil
+	}
+	return a.into(ctx, name)
+}
+
 // reaching is the domain whose users an agent or RADIUS client may ask about, as a caller names it. For a caller who is limited to a domain,
-// everywhere is where in it the client is made: it would ask about users elsewhere, and lock them out.
-func reaching(caller, made context.Context, name string) string {
+// everywhere is that one: the client would ask about users elsewhere, and lock them out.
+func reaching(ctx context.Context, name string) string {
 	within := domain.Parse(name)
-	if within == domain.Root && domain.ScopeFrom(caller).Limited() {
-		within = domain.ScopeFrom(made).Top()
+	if scope := domain.ScopeFrom(ctx); within == domain.Root && scope.Limited() {
+		within = scope.Top()
 	}
 	return within
 }
 
 // reachingAfter is reaching for an edit; nil leaves it as it is.
-func reachingAfter(caller context.Context, name *string) *string {
+func reachingAfter(ctx context.Context, name *string) *string {
 	if name == nil {
 		return nil
 	}
-	within := reaching(caller, caller, *name)
+	within := reaching(ctx, *name)
 	return &within
 }

@@ -248,6 +248,22 @@ func TestAScopedKeyHasAgents(t *testing.T) {
 	if got := try(c.AddAgent(ctx, client.NewAgent{Agent: "below", Domain: "mitte"}))(t).AllowedDomain; got != "mitte" {
 		t.Errorf("an agent of the domain below: %q", got)
 	}
+	// A key of the whole deployment names what is elsewhere too, one of a domain does not.
+	of := client.NewAgent{Agent: "of-berlin", Domain: "berlin", AllowedDomain: "rome", AllowedGroups: []string{e.outside["group"]}}
+	vpn := client.NewRADIUSClient{RADIUSClient: "of-berlin", Certificate: "of.example.com", Domain: "berlin", AllowedDomain: "rome", AllowedGroups: of.AllowedGroups}
+	_, err := c.AddAgent(ctx, of)
+	refused(t, err, http.StatusForbidden, "OUT_OF_SCOPE")
+	_, err = c.AddRADIUSClient(ctx, vpn)
+	refused(t, err, http.StatusForbidden, "OUT_OF_SCOPE")
+	if got := try(e.admin.AddAgent(ctx, of))(t); got.Domain != "berlin" || got.AllowedDomain != "rome" {
+		t.Errorf("an agent of berlin: %+v", got)
+	}
+	if got := try(e.admin.AddRADIUSClient(ctx, vpn))(t); got.Domain != "berlin" || got.AllowedDomain != "rome" {
+		t.Errorf("a RADIUS client of berlin: %+v", got)
+	}
+	of.Agent, of.Domain = "of-nowhere", "nowhere"
+	_, err = e.admin.AddAgent(ctx, of)
+	refused(t, err, http.StatusNotFound, "DOMAIN_NOT_FOUND")
 	// What a key of the whole deployment says holds, also where others edit something else.
 	if got := try(c.EditAgent(ctx, e.inside["agent"], 0, client.AgentEdit{Note: &note}))(t).AllowedDomain; got != "" {
 		t.Errorf("an agent that was made for everywhere: %q", got)
