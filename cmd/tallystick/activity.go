@@ -43,7 +43,7 @@ func (p *program) signIns(all []client.SignIn) {
 		fmt.Fprintf(p.Out, "  %s  %s  (%s)\n", date(&s.At), word, strings.Join(from, ", "))
 		for _, sentence := range []string{s.Meaning, s.NextStep} {
 			if sentence != "" {
-				cli.Paragraph(p.Out, cli.Width(p.Out), "    ", sentence) // where nobody reads there is nobody to tell
+				_ = cli.Paragraph(p.Out, cli.Width(p.Out), "    ", sentence) // where nobody reads there is nobody to tell
 			}
 		}
 	}

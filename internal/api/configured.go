@@ -177,14 +177,15 @@ func (c *configuring) agent(ctx context.Context, in client.ConfiguredAgent) erro
 		return about(err, kindAgents, name)
 	}
 	shown := func(a access.Agent) settable { return settableOf(agentOf(a), client.AgentEdit{}, "domain") }
-	wanted := func(a access.Agent) (access.Agent, error) {
+	as := func(a access.Agent) access.Agent {
 		change(&a)
 		set(&a.Domain, parsed(in.Domain))
-		return a, nil
+		return a
 	}
 	return manage(c, managed[access.Agent]{
-		kind: kindAgents, name: name, missing: fault.NotFound, members: shown, wanted: wanted,
-		get: func() (access.Agent, error) { return c.Agents.Get(ctx, name) },
+		kind: kindAgents, name: name, missing: fault.NotFound, members: shown,
+		wanted: func(a access.Agent) (access.Agent, error) { return as(a), nil },
+		get:    func() (access.Agent, error) { return c.Agents.Get(ctx, name) },
 		add: func() (access.Agent, error) {
 			a := access.Agent{Name: name}
 			change(&a)
@@ -201,8 +202,8 @@ func (c *configuring) agent(ctx context.Context, in client.ConfiguredAgent) erro
 			}
 			moved := here
 			moved.Domain = to
-			if after, err := wanted(moved); err != nil || reflect.DeepEqual(shown(after), shown(moved)) {
-				return moved, err
+			if reflect.DeepEqual(shown(as(moved)), shown(moved)) {
+				return moved, nil
 			}
 			return c.Agents.Edit(ctx, name, 0, change)
 		},
@@ -319,13 +320,13 @@ func (c *configuring) mailTemplates(ctx context.Context) error {
 		if err := c.names(kindMailTemplates, name); err != nil {
 			return err
 		}
-		wanted := func(t mail.Template) (mail.Template, error) {
+		as := func(t mail.Template) mail.Template {
 			edit := orNone(in.Set)
 			t.Profile, t.BuiltIn = in.Profile, false
 			set(&t.Subject, edit.Subject)
 			set(&t.Text, edit.Text)
 			set(&t.HTML, edit.HTML)
-			return t, nil
+			return t
 		}
 		save := func(t mail.Template) (mail.Template, error) {
 			if in.Profile != "" {
@@ -333,12 +334,13 @@ func (c *configuring) mailTemplates(ctx context.Context) error {
 					return t, err
 				}
 			}
-			t, _ = wanted(t)
+			t = as(t)
 			return t, c.Mail.SaveTemplate(ctx, t)
 		}
 		inUse := func() (mail.Template, error) { return c.Mail.Template(ctx, mail.Event(in.Event), in.Profile) }
 		err := manage(c, managed[mail.Template]{
-			kind: kindMailTemplates, name: name, missing: fault.NotFound, wanted: wanted, edit: save,
+			kind: kindMailTemplates, name: name, missing: fault.NotFound, edit: save,
+			wanted: func(t mail.Template) (mail.Template, error) { return as(t), nil },
 			get: func() (mail.Template, error) {
 				t, err := inUse()
 				if err == nil && (t.BuiltIn || t.Profile != in.Profile) {

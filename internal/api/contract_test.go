@@ -160,7 +160,7 @@ func init() {
 		client.Statistics{}, client.ReportTemplate{}, client.ReportTemplateList{}, client.ReportColumn{}, client.ReportFilter{}, client.ReportHeading{}, client.ReportDocument{},
 		client.ReportOrder{}, client.ReportRun{}, client.ReportRunPage{}, client.NewReportSchedule{}, client.ReportSchedule{}, client.ReportScheduleList{},
 		client.Job{}, client.JobPage{}, client.JobItem{}, client.JobItemPage{}, client.JobResumption{}, client.Selection{},
-		client.BulkDistribution{}, client.DeviceOf{}, client.UserReply{}, client.BulkRedistribution{}, client.JobParts{}, client.Campaign{}, client.CutOff{},
+		client.BulkDistribution{}, client.BulkRedistribution{}, client.JobParts{}, client.Campaign{}, client.CutOff{},
 	} {
 		goTypes[reflect.TypeOf(v).Name()] = reflect.TypeOf(v)
 	}

@@ -148,7 +148,7 @@ func (s *spool) Open() (io.Reader, error) {
 // Close destroys the file.
 func (s *spool) Close() {
 	_ = s.file.Close()
-	_ = os.Remove(s.file.Name())
+	_ = os.Remove(s.file.Name()) //nolint:gosec // the name is that of os.CreateTemp
 }
 
 // uploaded decodes the order of a request, spools its file and has do work with both.

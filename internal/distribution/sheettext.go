@@ -140,7 +140,7 @@ func (s *sheetWriter) embed() (int, error) {
 	glyphs := make([]byte, 2*0x10000)
 	var widths strings.Builder
 	for _, r := range slices.Sorted(maps.Keys(s.used)) {
-		binary.BigEndian.PutUint16(glyphs[2*r:], uint16(s.font.Glyph(r))) //nolint:gosec // fonts have no more glyphs than that
+		binary.BigEndian.PutUint16(glyphs[2*r:], uint16(s.font.Glyph(r))) // fonts have no more glyphs than that
 		fmt.Fprintf(&widths, "%d [%d] ", r, s.font.Advance(r))
 	}
 	file := s.stream(typeface.Regular, fmt.Sprintf(" /Length1 %d", len(typeface.Regular)))

@@ -59,7 +59,8 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 		// What was typed as a user ID may be anything, a password too.
 		return 0, o.Store.Record(ctx, audit.New(ctx, o.Now(), "mail.sign_in", "mail:sign_in", audit.Details{"station": c.Station}).Failed("NOTHING_HELD"))
 	}
-	by, right := "passcode", false
+	by := "passcode"
+	var right bool
 	if c.Passcode != "" {
 		right, err = s.Passcode(ctx, c.UserID, c.Passcode, c.Station)
 	} else {

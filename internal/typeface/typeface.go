@@ -59,7 +59,7 @@ func (f *Font) Advance(r rune) int {
 	if glyph == 0 {
 		return 0
 	}
-	wide, err := f.font.GlyphAdvance(&f.buffer, sfnt.GlyphIndex(glyph), fixed.I(size), font.HintingNone) //nolint:gosec // it was one before
+	wide, err := f.font.GlyphAdvance(&f.buffer, sfnt.GlyphIndex(glyph), fixed.I(size), font.HintingNone)
 	if err != nil {
 		return 0
 	}
