@@ -165,9 +165,11 @@ func (db *DB) TokensOf(ctx context.Context, userIDs []string, f token.Filter) (m
 	return of, err
 }
 
-// notMoved are the tokens that a job delivered, and nothing after it, and that were not seen since.
-const notMoved = "distribution IN ('issued', 'pending_activation', 'activation_lapsed') AND serial IN (SELECT i.key FROM job_item AS i JOIN job AS j ON j.id = i.job_id " +
-	"WHERE (j.id = $%[1]d OR j.name = $%[1]d) AND i.state = 'done' AND NOT j.dry_run AND token.distributed_at BETWEEN j.created_at AND COALESCE(j.ended_at, token.distributed_at))"
+// notMoved are the tokens that a job delivered, and nothing after it, and that were not seen since. The inner query asks nothing of the outer one,
+// so that it is made once, and not for each token.
+const notMoved = "distribution IN ('issued', 'pending_activation', 'activation_lapsed') AND serial IN (SELECT t.serial FROM job AS j " +
+	"JOIN job_item AS i ON i.job_id = j.id AND i.state = 'done' JOIN token AS t ON t.serial = i.key " +
+	"WHERE (j.id = $%[1]d OR j.name = $%[1]d) AND NOT j.dry_run AND t.distributed_at BETWEEN j.created_at AND COALESCE(j.ended_at, t.distributed_at))"
 
 // selecting are the conditions of a filter.
 func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
