@@ -161,7 +161,7 @@ func (s *Server) Refresh(ctx context.Context) error {
 
 // kept is the client as it was if nothing about it has changed, else a new one.
 func (s *Server) kept(before *client, c access.RADIUSClient, secret []byte, only *authentication.Restriction) (*client, error) {
-	if before != nil && before.Name == c.Name && before.Version == c.Version && before.CreatedAt.Equal(c.CreatedAt) && bytes.Equal(before.secret, secret) &&
+	if before != nil && before.Name == c.Name && before.Version == c.Version && before.Domain == c.Domain && before.CreatedAt.Equal(c.CreatedAt) && bytes.Equal(before.secret, secret) &&
 		reflect.DeepEqual(before.only, only) { // the domains change without the client
 		clear(secret)
 		return before, nil
@@ -201,16 +201,21 @@ func (t *table) at(a netip.Addr) *client {
 	return nil
 }
 
-// holding is the client whose certificate this is, nil if there is none. The fingerprint goes before the names.
+// holding is the client whose certificate this is, nil if there is none. The fingerprint goes before the names. One that is of clients in
+// several security domains is nobody's: who administers one of them could take the place of another's client, with other attributes and
+// for other users.
 func (t *table) holding(cert *x509.Certificate) *client {
 	sum := sha256.Sum256(cert.Raw)
-	if c := t.byCertificate["sha256:"+hex.EncodeToString(sum[:])]; c != nil {
-		return c
-	}
-	for _, name := range cert.DNSNames {
-		if c := t.byCertificate[strings.ToLower(name)]; c != nil {
-			return c
+	var found *client
+	for _, name := range append([]string{"sha256:" + hex.EncodeToString(sum[:])}, cert.DNSNames...) {
+		c := t.byCertificate[strings.ToLower(name)]
+		switch {
+		case c == nil:
+		case found == nil:
+			found = c
+		case c.Domain != found.Domain:
+			return nil
 		}
 	}
-	return nil
+	return found
 }

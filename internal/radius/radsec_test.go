@@ -132,6 +132,27 @@ func TestRadSec(t *testing.T) {
 	ends(t, stranger)
 }
 
+// Who administers a security domain does not take the place of another's client by the fingerprint of its certificate.
+func TestRadSecCertificateOfTwoDomains(t *testing.T) {
+	a := NewTestAuthority(t)
+	theirs := a.Sign("vpn1.example.com")
+	sum := sha256.Sum256(theirs.Leaf.Raw)
+	rome, berlin := over("vpn1", "vpn1.example.com"), over("vpn2", "sha256:"+hex.EncodeToString(sum[:]))
+	rome.Domain, berlin.Domain = "rome", "berlin"
+	engine := always(accept)
+	h := build(t, engine, rome, berlin).secure(a).run()
+	conn := h.connect(a, theirs)
+	b, _ := tlsLogin(t, 1, true).Encode()
+	conn.Write(b)
+	h.becomes(Stranger)
+	ends(t, conn)
+	engine.mu.Lock()
+	defer engine.mu.Unlock()
+	if len(engine.begun) > 0 {
+		t.Errorf("the engine was asked %+v", engine.begun)
+	}
+}
+
 // ends fails the test unless the server ends the connection without a word.
 func ends(t testing.TB, conn net.Conn) {
 	t.Helper()
