@@ -19,7 +19,7 @@ type Job struct {
 	Name   string `json:"name"`
 	Kind   string `json:"kind"`   // distribute, ...
 	Domain string `json:"domain"` // security domain that who started it was limited to, and that it is limited to; "root" for the whole deployment
-	State  string `json:"state"`  // queued, running, done, done_with_errors, failed or cancelled
+	State  string `json:"state"`  // awaiting_approval, queued, running, done, done_with_errors, failed or cancelled
 	DryRun bool   `json:"dry_run"`
 	Rate   int    `json:"rate"` // items a second at most; 0 for no limit
 
@@ -27,7 +27,10 @@ type Job struct {
 	Done   int `json:"done"`  // those that went well
 	Failed int `json:"failed"`
 
-	Message      string     `json:"message"` // why the job itself failed
+	Message      string     `json:"message"`                 // why the job itself failed, or was not approved
+	About        string     `json:"about"`                   // what it does, for whoever is to approve it; "" if nobody was asked
+	ApprovedBy   string     `json:"approved_by"`             // "" for nobody
+	ApproveUntil *time.Time `json:"approve_until,omitempty"` // when it is cancelled if nobody approves it; nil if nobody was asked
 	CreatedBy    string     `json:"created_by"`
 	CreatedAt    time.Time  `json:"created_at"`
 	StartedAt    *time.Time `json:"started_at,omitempty"`
@@ -40,7 +43,9 @@ type Job struct {
 }
 
 // Over tells whether the job has ended.
-func (j Job) Over() bool { return j.State != "queued" && j.State != "running" }
+func (j Job) Over() bool {
+	return j.State != "awaiting_approval" && j.State != "queued" && j.State != "running"
+}
 
 // A JobPage is a part of the list of jobs.
 type JobPage struct {
@@ -67,6 +72,11 @@ type JobItemPage struct {
 // A JobResumption says how a job goes on.
 type JobResumption struct {
 	RetryFailed bool `json:"retry_failed,omitempty"` // try the items that failed again
+}
+
+// A JobRejection says why a job is not approved.
+type JobRejection struct {
+	Reason string `json:"reason"` // for whoever started it
 }
 
 // A Selection says which tokens a job is about: those for which all of what is given holds. One that is empty selects nothing and is
@@ -212,6 +222,20 @@ func (c *Client) CancelJob(ctx context.Context, idOrName string) (Job, error) {
 func (c *Client) ResumeJob(ctx context.Context, idOrName string, how JobResumption) (Job, error) {
 	var j Job
 	err := c.do(ctx, call{method: http.MethodPost, path: path("jobs", idOrName, "resume"), body: how, again: true, result: &j})
+	return j, err
+}
+
+// ApproveJob lets a job that awaits approval be done; APPROVER_IS_STARTER, NOT_AWAITING_APPROVAL.
+func (c *Client) ApproveJob(ctx context.Context, idOrName string) (Job, error) {
+	var j Job
+	err := c.do(ctx, call{method: http.MethodPost, path: path("jobs", idOrName, "approve"), result: &j})
+	return j, err
+}
+
+// RejectJob ends a job that awaits approval; NOT_AWAITING_APPROVAL.
+func (c *Client) RejectJob(ctx context.Context, idOrName string, why JobRejection) (Job, error) {
+	var j Job
+	err := c.do(ctx, call{method: http.MethodPost, path: path("jobs", idOrName, "reject"), body: why, result: &j})
 	return j, err
 }
 

@@ -15,6 +15,7 @@ type Settings struct {
 	AllowUnprotectedCTF bool  `json:"allow_unprotected_ctf"` // a string without password may be mailed
 	SplitDelivery       bool  `json:"split_delivery"`        // link and activation code go in different messages
 	ResultLifeSeconds   int64 `json:"result_life_seconds"`   // how long what a job made can be downloaded
+	BulkApproval        bool  `json:"bulk_approval"`         // a second person approves jobs that deliver tokens
 	Version             int   `json:"version"`
 }
 
@@ -28,6 +29,7 @@ type SettingsEdit struct {
 	AllowUnprotectedCTF *bool  `json:"allow_unprotected_ctf,omitempty"`
 	SplitDelivery       *bool  `json:"split_delivery,omitempty"`
 	ResultLifeSeconds   *int64 `json:"result_life_seconds,omitempty"`
+	BulkApproval        *bool  `json:"bulk_approval,omitempty"`
 }
 
 // Settings returns the deployment's settings.

@@ -410,6 +410,7 @@ type APIKey struct {
 	Name      string     `json:"name"`
 	ID        string     `json:"id"` // the public part of the key
 	Role      string     `json:"role"`
+	Origin    string     `json:"origin"` // ID of the key that it goes back to: keys of one origin count as one person
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"` // nil for never
 	Domain    string     `json:"domain"`               // security domain that it is limited to; root for the whole deployment

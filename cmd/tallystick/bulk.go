@@ -90,6 +90,9 @@ func (p *program) started(r run, j client.Job, m *bulkFlags, out string) error {
 		if delivers(j) {
 			words += fmt.Sprintf(", 'tallystick job download %s --out DIR' fetches what it made", j.Job)
 		}
+		if j.State == awaitingApproval {
+			p.Note(approvalWords(j))
+		}
 		return p.result(map[string]string{"job": j.Job}, "%s", words)
 	}
 	j, err := p.follow(r, j.Job)
@@ -98,6 +101,9 @@ func (p *program) started(r run, j client.Job, m *bulkFlags, out string) error {
 	}
 	if m.dryRun {
 		return p.foreseen(r, j)
+	}
+	if j.State == "cancelled" && j.Done == 0 { // rejected, most likely: there is nothing to fetch
+		return p.endedJob(j)
 	}
 	if out != "" {
 		if err := p.download(r.ctx, r.server, j.Job, out, nil); err != nil {

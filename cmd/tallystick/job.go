@@ -16,7 +16,8 @@ import (
 
 func (p *program) jobCommands() *cobra.Command {
 	return group("job", "Work on many things that goes on by itself",
-		p.jobList(), p.jobShow(), p.jobItems(), p.jobWatch(), p.jobDownload(), p.jobCampaign(), p.jobOfferAgain(), p.jobResume(), p.jobCancel())
+		p.jobList(), p.jobShow(), p.jobItems(), p.jobWatch(), p.jobDownload(), p.jobCampaign(), p.jobOfferAgain(), p.jobResume(), p.jobCancel(),
+		p.jobApprove(), p.jobReject())
 }
 
 // A jobDocument is a job as spec/cli.md shows it: its state is one of four words, and what it is in full is beside it.
@@ -27,7 +28,7 @@ type jobDocument struct {
 }
 
 // fourStates are the words of spec/cli.md for the states of a job; the others are their own.
-var fourStates = map[string]string{"queued": "running", "done_with_errors": "done"}
+var fourStates = map[string]string{"awaiting_approval": "running", "queued": "running", "done_with_errors": "done"}
 
 func documentOf(j client.Job) jobDocument {
 	d := jobDocument{Job: j, State: j.State, Status: j.State}
@@ -47,9 +48,12 @@ func (p *program) shownJob(j client.Job) error {
 		kind += ", a dry run: nothing is changed"
 	}
 	p.fields("job", j.Job, "name", j.Name, "kind", kind, "state", stateWords(j), "items", fmt.Sprintf("%d, %d done, %d failed", j.Total, j.Done, j.Failed),
-		"message", j.Message, "started by", j.CreatedBy, "domain", below(j.Domain), "created", date(&j.CreatedAt), "started", date(j.StartedAt), "ended", date(j.EndedAt),
+		"message", j.Message, "about", j.About, "started by", j.CreatedBy, "approved by", j.ApprovedBy, "to be approved until", approveUntil(j), "domain", below(j.Domain), "created", date(&j.CreatedAt), "started", date(j.StartedAt), "ended", date(j.EndedAt),
 		"rate", rateWords(j), "time left", leftWords(j), "results until", date(j.ResultsUntil))
 	p.failures(j)
+	if j.State == awaitingApproval {
+		p.Note(approvalWords(j))
+	}
 	return nil
 }
 
@@ -81,8 +85,11 @@ func (p *program) endedJob(j client.Job) error {
 }
 
 func stateWords(j client.Job) string {
-	if j.State == "done_with_errors" {
+	switch j.State {
+	case "done_with_errors":
 		return "done, with errors"
+	case awaitingApproval:
+		return "awaits approval"
 	}
 	return j.State
 }
@@ -132,7 +139,7 @@ func (p *program) jobList() *cobra.Command {
 	})
 	s := cmd.Flags()
 	s.StringVar(&f.Kind, "kind", "", "only those of a `kind`: distribute, ...")
-	s.StringVar(&f.State, "state", "", "only those in a `state`: queued, running, done, done_with_errors, failed or cancelled")
+	s.StringVar(&f.State, "state", "", "only those in a `state`: awaiting_approval, queued, running, done, done_with_errors, failed or cancelled")
 	s.IntVar(&most, "limit", 0, "at most so many (default all)")
 	return cmd
 }
@@ -192,7 +199,15 @@ func (p *program) followed(r run, job string) error {
 // follow follows a job to its end. It goes on when nobody follows it any more, as the error of an interrupt says.
 func (p *program) follow(r run, job string) (client.Job, error) {
 	bar := p.progressBar()
-	j, err := r.server.WatchJob(r.ctx, job, bar.show)
+	told := false
+	j, err := r.server.WatchJob(r.ctx, job, func(j client.Job) {
+		if j.State != awaitingApproval {
+			bar.show(j)
+		} else if !told {
+			told = true
+			p.Note(approvalWords(j))
+		}
+	})
 	bar.end()
 	if r.ctx.Err() != nil {
 		return j, fmt.Errorf("the job goes on: 'tallystick job watch %[1]s' follows it, 'tallystick job cancel %[1]s' ends it", job)
@@ -226,6 +241,49 @@ func (p *program) jobCancel() *cobra.Command {
 		}
 		return p.shownJob(j)
 	})
+}
+
+// awaitingApproval is the state of a job that somebody else is to approve.
+const awaitingApproval = "awaiting_approval"
+
+// approvalWords says what a job waits for, and how it goes on.
+func approvalWords(j client.Job) string {
+	return fmt.Sprintf("the job waits until another administrator approves it: 'tallystick job approve %[1]s', or 'job reject %[1]s', until %[2]s", j.Job, date(j.ApproveUntil))
+}
+
+// approveUntil is when a job that waits is cancelled.
+func approveUntil(j client.Job) string {
+	if j.State != awaitingApproval {
+		return ""
+	}
+	return date(j.ApproveUntil)
+}
+
+func (p *program) jobApprove() *cobra.Command {
+	return p.command("approve JOB", "Let a job be done that somebody else started", 1, func(r run) error {
+		j, err := r.server.ApproveJob(r.ctx, r.args[0])
+		if err != nil {
+			return err
+		}
+		return p.shownJob(j)
+	})
+}
+
+func (p *program) jobReject() *cobra.Command {
+	var why client.JobRejection
+	cmd := p.command("reject JOB", "End a job that awaits approval", 1, nil)
+	cmd.Flags().StringVar(&why.Reason, "reason", "", "why, for whoever started it")
+	p.does(cmd, func(r run) error {
+		if why.Reason == "" {
+			return cli.Usagef("say why with --reason")
+		}
+		j, err := r.server.RejectJob(r.ctx, r.args[0], why)
+		if err != nil {
+			return err
+		}
+		return p.shownJob(j)
+	})
+	return cmd
 }
 
 // A progressBar shows how far a job is: as a bar on a terminal, else as a line for each tenth.

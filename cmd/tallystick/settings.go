@@ -23,6 +23,7 @@ func deploymentSettings(s client.Settings) []setting {
 		{"allow-unprotected-ctf", yesNo(s.AllowUnprotectedCTF)},
 		{"split-delivery", yesNo(s.SplitDelivery)},
 		{"result-life", life(s.ResultLifeSeconds)},
+		{"bulk-approval", yesNo(s.BulkApproval)},
 		{"version", number(s.Version)},
 	}
 }
@@ -45,7 +46,7 @@ func (p *program) settingsShow() *cobra.Command {
 
 func (p *program) settingsEdit() *cobra.Command {
 	var maxTokens, minDays, warnDays, issueLimit, version int
-	var noPINs, unprotected, split bool
+	var noPINs, unprotected, split, approval bool
 	var resultLife time.Duration
 	cmd := p.command("edit", "Change the settings; what is not said stays", 0, nil)
 	f := cmd.Flags()
@@ -57,6 +58,7 @@ func (p *program) settingsEdit() *cobra.Command {
 	f.BoolVar(&unprotected, "allow-unprotected-ctf", false, "a compressed string that no password protects may be mailed")
 	f.BoolVar(&split, "split-delivery", true, "a link and its activation code go in different messages")
 	lifeFlag(f, &resultLife, "result-life", 0, "how long what a job made can be downloaded: 1h to 30d")
+	f.BoolVar(&approval, "bulk-approval", false, "a second administrator approves jobs that deliver tokens, with 'job approve'")
 	f.IntVar(&version, "version", 0, "refuse if the settings are not at this `version` any more")
 	p.does(cmd, func(r run) error {
 		before, err := r.server.Settings(r.ctx)
@@ -67,7 +69,7 @@ func (p *program) settingsEdit() *cobra.Command {
 			MaxTokensPerUser: given(cmd, "max-tokens-per-user", &maxTokens), MinDaysLeft: given(cmd, "min-days-left", &minDays),
 			WarnDays: given(cmd, "warn-days", &warnDays), IssueLimit: given(cmd, "issue-limit", &issueLimit), NoPINs: given(cmd, "no-pins", &noPINs),
 			AllowUnprotectedCTF: given(cmd, "allow-unprotected-ctf", &unprotected), SplitDelivery: given(cmd, "split-delivery", &split),
-			ResultLifeSeconds: givenSeconds(cmd, "result-life", resultLife),
+			ResultLifeSeconds: givenSeconds(cmd, "result-life", resultLife), BulkApproval: given(cmd, "bulk-approval", &approval),
 		})
 		if err != nil {
 			return err

@@ -46,6 +46,7 @@ const (
 	ManageKeys     Right = "manage_keys"        // API keys and data keys
 	ManageSources  Right = "manage_directories" // that people come from, with their passwords
 	ManageDomains  Right = "manage_domains"     // add, edit, delete security domains; move objects between them
+	ApproveJobs    Right = "approve_jobs"       // that others started
 	Operate        Right = "operate"            // the servers: their clocks, backups
 	ManageAgents   Right = "manage_agents"      // the programs and RADIUS clients that ask for authentication
 )
@@ -66,8 +67,8 @@ const (
 )
 
 var rights = map[Role][]Right{
-	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageMail, ManageReports, ManageKeys, ManageAgents, ManageDomains, ManageSources, ExportTokens, Operate},
-	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, ManageReports},
+	SuperAdmin:         {Read, ManageUsers, ManageProfiles, ManagePolicies, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, Authenticate, ReadAudit, ReadChanges, ManageWebhooks, ManageMail, ManageReports, ManageKeys, ManageAgents, ManageDomains, ManageSources, ExportTokens, ApproveJobs, Operate},
+	TokenAdmin:         {Read, ManageUsers, ManageTokens, CareTokens, ViewActivity, Distribute, Redistribute, ViewDeliveries, ManageReports, ApproveJobs},
 	HelpDesk:           {Read, CareTokens, ViewActivity},
 	PrivilegedHelpDesk: {Read, CareTokens, ViewActivity, Redistribute},
 	Auditor:            {Read, ViewActivity, ReadAudit, ReadChanges, ManageReports},
@@ -95,9 +96,12 @@ func (r Role) Rights() []Right { return slices.Clone(rights[r]) }
 // A Key lets a program use the API in a role. Its secret is shown once and
 // kept only as a keyed hash.
 type Key struct {
-	ID        string // 16 hexadecimal digits; the public part of the key
-	Name      string
-	Role      Role
+	ID   string // 16 hexadecimal digits; the public part of the key
+	Name string
+	Role Role
+	// Origin is the ID of the key that it goes back to: that of the key which made it, and its own if it was made over the admin socket. Keys
+	// of one origin may all be in one hand, whatever became of those between.
+	Origin    string
 	Domain    string // security domain that it is limited to, with all below; domain.Root for the whole deployment
 	Hash      []byte
 	CreatedAt time.Time
@@ -151,6 +155,9 @@ func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Du
 	rand.Read(raw)
 	id, secret := hex.EncodeToString(raw[:8]), base64.RawURLEncoding.EncodeToString(raw[8:])
 	k := Key{ID: id, Name: name, Role: role, Domain: domain.ScopeFrom(ctx).Top(), Hash: r.Hash.MAC("api-key", []byte(id), []byte(secret)), CreatedAt: r.Now().UTC()}
+	if k.Origin = audit.ActorFrom(ctx).Origin; k.Origin == "" {
+		k.Origin = id
+	}
 	if life > 0 {
 		k.ExpiresAt = k.CreatedAt.Add(life)
 	}

@@ -252,6 +252,8 @@ func (a *API) routes() []route {
 		{"POST /v1/jobs/{job}/offer-again", access.Redistribute, a.offerAgain, nil},
 		{"GET /v1/jobs/{job}/parts", access.Read, a.jobParts, nil},
 		{"GET /v1/jobs/{job}/parts/{part}", access.ViewDeliveries, a.downloadPart, nil},
+		{"POST /v1/jobs/{job}/approve", access.ApproveJobs, a.approveJob, nil},
+		{"POST /v1/jobs/{job}/reject", access.ApproveJobs, a.rejectJob, nil},
 		{"POST /v1/jobs/{job}/cancel", "", a.cancelJob, nil},
 		{"POST /v1/jobs/{job}/resume", "", a.resumeJob, nil},
 

@@ -159,7 +159,7 @@ func init() {
 		client.Entry{}, client.EntryList{}, client.Checkpoint{}, client.CheckpointList{}, client.VerifierKey{}, client.PendingCount{}, client.Problem{},
 		client.Statistics{}, client.ReportTemplate{}, client.ReportTemplateList{}, client.ReportColumn{}, client.ReportFilter{}, client.ReportHeading{}, client.ReportDocument{},
 		client.ReportOrder{}, client.ReportRun{}, client.ReportRunPage{}, client.NewReportSchedule{}, client.ReportSchedule{}, client.ReportScheduleList{},
-		client.Job{}, client.JobPage{}, client.JobItem{}, client.JobItemPage{}, client.JobResumption{}, client.Selection{},
+		client.Job{}, client.JobPage{}, client.JobItem{}, client.JobItemPage{}, client.JobResumption{}, client.JobRejection{}, client.Selection{},
 		client.BulkDistribution{}, client.BulkRedistribution{}, client.JobParts{}, client.Campaign{}, client.CutOff{},
 	} {
 		goTypes[reflect.TypeOf(v).Name()] = reflect.TypeOf(v)

@@ -21,6 +21,7 @@ func (a *API) jobOf(j job.Job) client.Job {
 	out := client.Job{
 		Job: j.ID, Name: j.Name, Kind: j.Kind, Domain: domain.Show(j.Domain), State: string(j.State), DryRun: j.DryRun, Rate: j.Rate,
 		Total: j.Total, Done: j.Done, Failed: j.Failed, Message: j.Message, CreatedBy: j.By.Name, CreatedAt: j.CreatedAt,
+		About: j.About, ApprovedBy: j.ApprovedBy, ApproveUntil: moment(j.ApproveUntil),
 		StartedAt: moment(j.StartedAt), ProgressedAt: moment(j.ProgressedAt), EndedAt: moment(j.EndedAt), ResultsUntil: moment(j.ResultsUntil),
 	}
 	finished := j.Done + j.Failed
@@ -134,6 +135,18 @@ func (a *API) resumeJob(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	return a.shownJob(a.Jobs.Resume(ctx, j.ID, in.RetryFailed))
+}
+
+func (a *API) approveJob(ctx context.Context, r *request) (answer, error) {
+	return a.shownJob(a.Jobs.Approve(ctx, r.PathValue("job")))
+}
+
+func (a *API) rejectJob(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.JobRejection](r)
+	if err != nil {
+		return answer{}, err
+	}
+	return a.shownJob(a.Jobs.Reject(ctx, r.PathValue("job"), in.Reason))
 }
 
 const (

@@ -18,7 +18,7 @@ func identity(actor audit.Actor, scope domain.Scope) client.Identity {
 }
 
 func keyOf(k access.Key) client.APIKey {
-	return client.APIKey{Name: k.Name, ID: k.ID, Role: string(k.Role), Domain: domain.Show(k.Domain), CreatedAt: k.CreatedAt, ExpiresAt: moment(k.ExpiresAt)}
+	return client.APIKey{Name: k.Name, ID: k.ID, Role: string(k.Role), Origin: k.Origin, Domain: domain.Show(k.Domain), CreatedAt: k.CreatedAt, ExpiresAt: moment(k.ExpiresAt)}
 }
 
 func (a *API) addKey(ctx context.Context, r *request) (answer, error) {

@@ -20,6 +20,8 @@ var statuses = map[fault.Code]int{
 	fault.Forbidden:    http.StatusForbidden,
 	fault.OutOfScope:   http.StatusForbidden,
 
+	fault.ApproverIsStarter: http.StatusForbidden,
+
 	fault.NotFound:        http.StatusNotFound,
 	fault.UserNotFound:    http.StatusNotFound,
 	fault.GroupNotFound:   http.StatusNotFound,
@@ -63,6 +65,7 @@ var statuses = map[fault.Code]int{
 	fault.JobNameTaken: http.StatusConflict,
 	fault.JobOver:      http.StatusConflict,
 	fault.JobExpired:   http.StatusGone,
+	fault.NotAwaiting:  http.StatusConflict,
 
 	fault.TooLarge: http.StatusRequestEntityTooLarge,
 	fault.TooMany:  http.StatusTooManyRequests,

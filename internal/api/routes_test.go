@@ -35,7 +35,7 @@ func TestEveryRoute(t *testing.T) {
 		{"deliveries", deliveryRoutes}, {"lockout", lockoutRoutes}, {"resync", resyncRoutes}, {"loss", lossRoutes}, {"replacement", replacementRoutes}, {"activity", activityRoutes}, {"agents", agentRoutes}, {"RADIUS clients", radiusRoutes}, {"keys", keyRoutes}, {"clock", clockRoutes}, {"backup", backupRoutes},
 		{"reports", reportRoutes}, {"report runs", reportRunRoutes},
 		{"audit", auditRoutes}, {"changes", changeRoutes},
-		{"jobs", jobRoutes}, {"bulk", bulkRoutes}, {"campaign", campaignRoutes}, {"imports", importRoutes}, {"uploads", uploadRoutes}, {"transfer", transferRoutes},
+		{"jobs", jobRoutes}, {"bulk", bulkRoutes}, {"approvals", approvalRoutes}, {"campaign", campaignRoutes}, {"imports", importRoutes}, {"uploads", uploadRoutes}, {"transfer", transferRoutes},
 		{"webhooks", webhookRoutes},
 		{"configuration", configurationRoutes}, // changes policies: the last
 		{"mail", mailRoutes},

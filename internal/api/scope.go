@@ -47,7 +47,7 @@ var withinScope = map[string]bool{
 
 	"GET /v1/jobs": true, "GET /v1/jobs/{job}": true, "GET /v1/jobs/{job}/items": true, "GET /v1/jobs/{job}/events": true,
 	"GET /v1/jobs/{job}/campaign": true, "POST /v1/jobs/{job}/offer-again": true, "GET /v1/jobs/{job}/parts": true,
-	"GET /v1/jobs/{job}/parts/{part}": true, "POST /v1/jobs/{job}/cancel": true, "POST /v1/jobs/{job}/resume": true,
+	"GET /v1/jobs/{job}/parts/{part}": true, "POST /v1/jobs/{job}/approve": true, "POST /v1/jobs/{job}/reject": true, "POST /v1/jobs/{job}/cancel": true, "POST /v1/jobs/{job}/resume": true,
 
 	"GET /v1/mail/messages": true, "GET /v1/mail/messages/{message}": true, "POST /v1/mail/messages/{message}/resend": true,
 	"POST /v1/mail/messages/{message}/cancel": true, "POST /v1/mail/reminders": true,

@@ -77,7 +77,7 @@ var aBody = map[string]string{
 	"PATCH /v1/domains/{domain}/policies/token": `{"pin_min":5}`, "PATCH /v1/domains/{domain}/policies/lockout": `{"failures":4}`,
 	"POST /v1/domains/{domain}/objects": `{"users":["berlin-user"]}`, "PATCH /v1/radius-clients/{name}": `{"max_qps":1}`, "PATCH /v1/agents/{agent}": `{"note":"x"}`,
 	"PATCH /v1/tokens/{serial}": `{"add_tags":["x"]}`, "POST /v1/tokens/{serial}/extend": `{"donors":true}`,
-	"POST /v1/jobs/{job}/resume": `{}`, "POST /v1/clock-corrections/{correction}/undo": `{}`,
+	"POST /v1/jobs/{job}/resume": `{}`, "POST /v1/jobs/{job}/reject": `{"reason":"x"}`, "POST /v1/clock-corrections/{correction}/undo": `{}`,
 	"POST /v1/agents/{agent}/credentials": `{}`, "PATCH /v1/agent-credentials/{access_id}": `{"note":"x"}`,
 }
 

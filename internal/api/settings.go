@@ -11,7 +11,7 @@ import (
 func settingsOf(s policy.Settings) client.Settings {
 	return client.Settings{
 		MaxTokensPerUser: s.MaxTokensPerUser, MinDaysLeft: s.MinDaysLeft, WarnDays: s.WarnDays, IssueLimit: s.IssueLimit, NoPINs: s.NoPINs,
-		AllowUnprotectedCTF: s.AllowUnprotectedCTF, SplitDelivery: s.SplitDelivery, ResultLifeSeconds: seconds(s.ResultLife), Version: s.Version,
+		AllowUnprotectedCTF: s.AllowUnprotectedCTF, SplitDelivery: s.SplitDelivery, ResultLifeSeconds: seconds(s.ResultLife), BulkApproval: s.BulkApproval, Version: s.Version,
 	}
 }
 
@@ -34,6 +34,7 @@ func settingsEdit(in client.SettingsEdit) func(*policy.Settings) {
 		set(&s.AllowUnprotectedCTF, in.AllowUnprotectedCTF)
 		set(&s.SplitDelivery, in.SplitDelivery)
 		setSeconds(&s.ResultLife, in.ResultLifeSeconds)
+		set(&s.BulkApproval, in.BulkApproval)
 	}
 }
 

@@ -15,11 +15,11 @@ func settingsRoutes(t *testing.T, h *house) {
 		t.Errorf("defaults %+v", was)
 	}
 	want := client.Settings{
-		MaxTokensPerUser: 10, MinDaysLeft: 7, WarnDays: 60, IssueLimit: 2, NoPINs: true, AllowUnprotectedCTF: true, ResultLifeSeconds: 3600, Version: 2,
+		MaxTokensPerUser: 10, MinDaysLeft: 7, WarnDays: 60, IssueLimit: 2, NoPINs: true, AllowUnprotectedCTF: true, ResultLifeSeconds: 3600, BulkApproval: true, Version: 2,
 	}
 	edited := try(c.EditSettings(ctx, 1, client.SettingsEdit{
 		MaxTokensPerUser: &want.MaxTokensPerUser, MinDaysLeft: &want.MinDaysLeft, WarnDays: &want.WarnDays, IssueLimit: &want.IssueLimit, NoPINs: &want.NoPINs,
-		AllowUnprotectedCTF: &want.AllowUnprotectedCTF, SplitDelivery: &want.SplitDelivery, ResultLifeSeconds: &want.ResultLifeSeconds,
+		AllowUnprotectedCTF: &want.AllowUnprotectedCTF, SplitDelivery: &want.SplitDelivery, ResultLifeSeconds: &want.ResultLifeSeconds, BulkApproval: &want.BulkApproval,
 	}))(t)
 	if got := try(c.Settings(ctx))(t); edited != want || got != want {
 		t.Errorf("edited %+v, read %+v", edited, got)
@@ -33,7 +33,7 @@ func settingsRoutes(t *testing.T, h *house) {
 	refused(t, err, 403, "FORBIDDEN")
 	try(c.EditSettings(ctx, 0, client.SettingsEdit{
 		MaxTokensPerUser: &was.MaxTokensPerUser, MinDaysLeft: &was.MinDaysLeft, WarnDays: &was.WarnDays, IssueLimit: &was.IssueLimit, NoPINs: &was.NoPINs,
-		AllowUnprotectedCTF: &was.AllowUnprotectedCTF, SplitDelivery: &was.SplitDelivery, ResultLifeSeconds: &was.ResultLifeSeconds,
+		AllowUnprotectedCTF: &was.AllowUnprotectedCTF, SplitDelivery: &was.SplitDelivery, ResultLifeSeconds: &was.ResultLifeSeconds, BulkApproval: &was.BulkApproval,
 	}))(t)
 
 	serial := try(c.CreateTokens(ctx, client.NewTokens{Count: 1}))(t)[0]

@@ -40,6 +40,9 @@ type Actor struct {
 	Name   string `json:"actor"`            // "socket:root", "key:helpdesk-1", "user:alice", "server"
 	Role   string `json:"role,omitempty"`   // the role it acted in
 	Client string `json:"client,omitempty"` // address the request came from; no port
+	// Origin is the API key that the one that acts goes back to (access.Key.Origin); "" if that is none, and nobody knows who acts. It is
+	// in no event.
+	Origin string `json:"-"`
 }
 
 // An Event is one thing that was done or refused.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -46,8 +47,8 @@ const bulkChunk = 250
 // Workers do the jobs that deliver tokens.
 func (d *Distributor) Workers() []job.Worker {
 	return []job.Worker{
-		{Kind: DistributeJob, Right: "distribute", Chunk: bulkChunk, Prepare: d.Prepare, Do: d.deliverChunk},
-		{Kind: RedistributeJob, Right: "redistribute", Chunk: bulkChunk, Prepare: d.Prepare, Do: d.deliverChunk},
+		{Kind: DistributeJob, Right: "distribute", FourEyes: true, Chunk: bulkChunk, Prepare: d.Prepare, Do: d.deliverChunk},
+		{Kind: RedistributeJob, Right: "redistribute", FourEyes: true, Chunk: bulkChunk, Prepare: d.Prepare, Do: d.deliverChunk},
 		{Kind: CutOffJob, Right: "redistribute", Chunk: bulkChunk, Do: d.cutOffChunk},
 	}
 }
@@ -86,8 +87,38 @@ func (d *Distributor) Order(ctx context.Context, b Bulk) (job.Order, error) {
 	if err := d.checkPost(ctx, b); err != nil {
 		return job.Order{}, err
 	}
+	o.About = b.about(p)
 	o.Parameters, err = json.Marshal(b) //nolint:gosec // parameters of jobs are sealed
 	return o, err
+}
+
+// about says what the job does, for whoever is to approve it: all but the password.
+func (b Bulk) about(p profile.Profile) string {
+	words := []string{"profile " + p.Name, "method " + string(p.Method)}
+	say := func(name, value string) {
+		if value != "" {
+			words = append(words, name+" "+value)
+		}
+	}
+	say("protection", string(b.Protection))
+	switch {
+	case b.Individual:
+		say("passwords", "individual")
+	case b.Password != "":
+		say("passwords", "one for all")
+	}
+	say("nickname", b.Nickname)
+	say("reason", string(b.Reason))
+	say("note", b.Note)
+	say("switch-over", string(b.SwitchOver))
+	if b.Grace >= 0 {
+		say("grace", b.Grace.String())
+	}
+	if b.Mail {
+		say("mail", "yes")
+		say("secret by", b.SecretBy)
+	}
+	return strings.Join(words, "; ")
 }
 
 // deliverChunk delivers the tokens of a chunk.

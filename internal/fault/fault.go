@@ -159,11 +159,13 @@ const (
 
 // Jobs (spec/software-token-lifecycle.md section 7.6).
 const (
-	JobNotFound  Code = "JOB_NOT_FOUND"
-	JobNameTaken Code = "JOB_NAME_TAKEN"
-	JobNameBad   Code = "JOB_NAME_INVALID"
-	JobOver      Code = "JOB_OVER"    // it has ended, or is not running
-	JobExpired   Code = "JOB_EXPIRED" // its results are destroyed
+	JobNotFound       Code = "JOB_NOT_FOUND"
+	JobNameTaken      Code = "JOB_NAME_TAKEN"
+	JobNameBad        Code = "JOB_NAME_INVALID"
+	JobOver           Code = "JOB_OVER"              // it has ended, or is not running
+	JobExpired        Code = "JOB_EXPIRED"           // its results are destroyed
+	NotAwaiting       Code = "NOT_AWAITING_APPROVAL" // nobody is to approve it, or not any more
+	ApproverIsStarter Code = "APPROVER_IS_STARTER"   // who approves has to be somebody else
 )
 
 // Authentication dialogues (spec/rest-authn-api.md section 5).

@@ -36,6 +36,8 @@
 // the key that started it, and what has been moved out of the domain meanwhile fails with [fault.OutOfScope]. Whoever is limited to a domain
 // sees the jobs of that domain and of those below.
 //
+// What the settings demand that a second person approves waits for that before its first item ([Worker.FourEyes], [Registry.Approve]).
+//
 // Parameters, inputs and results are sealed at rest, and destroyed some time after the end of the job (policy.Settings.ResultLife).
 package job
 
@@ -52,18 +54,19 @@ import (
 // A State says how far a job has come.
 type State string
 
-// The states. Open are the first two.
+// The states. Open are the first three.
 const (
-	Queued         State = "queued"
-	Running        State = "running"
-	Done           State = "done"
-	DoneWithErrors State = "done_with_errors" // every item was tried, and some failed
-	Failed         State = "failed"           // the job itself cannot go on
-	Cancelled      State = "cancelled"
+	AwaitingApproval State = "awaiting_approval" // nothing of it is done before somebody else approves it
+	Queued           State = "queued"
+	Running          State = "running"
+	Done             State = "done"
+	DoneWithErrors   State = "done_with_errors" // every item was tried, and some failed
+	Failed           State = "failed"           // the job itself cannot go on
+	Cancelled        State = "cancelled"
 )
 
 // Over tells whether the job has ended; one that was cancelled or failed can be resumed.
-func (s State) Over() bool { return s != Queued && s != Running }
+func (s State) Over() bool { return s != AwaitingApproval && s != Queued && s != Running }
 
 // A Job is one run over many items.
 type Job struct {
@@ -79,11 +82,15 @@ type Job struct {
 
 	Total, Done, Failed int // items: all, those that went well, those that did not
 
-	Message    string // why the job failed
+	Message    string // why the job failed, or was not approved
+	About      string // what it does, for whoever is to approve it; never a secret, and "" if nobody was asked
 	By         audit.Actor
+	Origin     string      // of By (audit.Actor.Origin); "" if nobody knows who that was
+	ApprovedBy string      // name of the actor who approved it; "" for nobody
 	Parameters seed.Sealed // of all items; no blob for none, and after the results are gone
 
 	CreatedAt    time.Time
+	ApproveUntil time.Time // zero if nobody was asked
 	StartedAt    time.Time // of the first item; zero before
 	ProgressedAt time.Time // when items were last finished
 	EndedAt      time.Time
@@ -147,7 +154,9 @@ type Outcome struct {
 type Worker struct {
 	Kind  string
 	Right string // that cancelling and resuming take; the same that starting one takes
-	Chunk int    // items in one transaction; 0 for [DefaultChunk]
+	// FourEyes says that the settings may demand that a second person approves such a job (policy.Settings.BulkApproval).
+	FourEyes bool
+	Chunk    int // items in one transaction; 0 for [DefaultChunk]
 	// Alone says that one chunk of such a job at a time is enough, or all that it can bear.
 	Alone bool
 	// Forget destroys the input of an item that went well with its outcome, and not with the results of the job.

@@ -76,6 +76,7 @@ type Order struct {
 	DryRun     bool
 	Rate       int                       // items a second at most; 0 for no limit
 	Parameters []byte                    // of all items; sealed
+	About      string                    // what the parameters say, for whoever is to approve the job; never a secret
 	Items      iter.Seq2[NewItem, error] // in the order of the job; an error ends it
 }
 
@@ -83,6 +84,7 @@ type Order struct {
 const itemsAtOnce = 5000
 
 // Start stores a job, in the transaction of ctx if there is one. It is limited to the scope of ctx, and one without items is done at once.
+// One that has to be approved waits for that.
 func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
 	if _, known := r.workers[o.Kind]; !known {
 		return Job{}, fmt.Errorf("job: nobody does %q", o.Kind)
@@ -97,9 +99,10 @@ func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
 	if o.Rate < 0 {
 		return Job{}, fault.New(fault.Invalid, "a job does at least one item a second: leave the limit out for none")
 	}
+	actor := audit.ActorFrom(ctx)
 	j := Job{
-		ID: uuid.Must(uuid.NewV7()).String(), Name: o.Name, Kind: o.Kind, State: Queued, DryRun: o.DryRun, Rate: o.Rate,
-		By: audit.ActorFrom(ctx), CreatedAt: now,
+		ID: uuid.Must(uuid.NewV7()).String(), Name: o.Name, Kind: o.Kind, DryRun: o.DryRun, Rate: o.Rate,
+		By: actor, Origin: actor.Origin, CreatedAt: now,
 	}
 	if scope := domain.ScopeFrom(ctx); scope.Limited() {
 		j.Domain = scope.Top()
@@ -109,6 +112,11 @@ func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
 		return Job{}, err
 	}
 	err = r.Store.Transact(ctx, func(ctx context.Context) error {
+		j.State = Queued
+		if err := r.demand(ctx, &j, o.About); err != nil {
+			return err
+		}
+		was := j.State
 		if err := r.Store.AddJob(ctx, j); err != nil {
 			return err
 		}
@@ -118,10 +126,13 @@ func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
 		if j.Total == 0 {
 			j.State, j.EndedAt, j.ResultsUntil = Done, now, now
 		}
-		if err := r.Store.SaveJob(ctx, j, Queued); err != nil {
+		if err := r.Store.SaveJob(ctx, j, was); err != nil {
 			return err
 		}
-		return r.record(ctx, j, "job.create", audit.Details{"kind": j.Kind, "name": j.Name, "items": j.Total, "dry_run": j.DryRun})
+		if err := r.record(ctx, j, "job.create", audit.Details{"kind": j.Kind, "name": j.Name, "items": j.Total, "dry_run": j.DryRun}); err != nil {
+			return err
+		}
+		return r.requested(ctx, j)
 	})
 	if err == nil {
 		r.wakeSoon()
@@ -239,7 +250,7 @@ func (r *Registry) stop(ctx context.Context, j *Job, state State, message string
 
 // Resume goes on with a job that was cancelled or failed, exactly where it stopped. With failed, the items that
 // failed are tried again. A job that has nothing left to do, or that runs, is returned as it is: servers go on with jobs by
-// themselves after a crash. [fault.JobExpired] if the job's results, and with them what it works with, are gone.
+// themselves after a crash. What has to be approved, and was not, waits for that again. [fault.JobExpired] if the job's results, and with them what it works with, are gone.
 func (r *Registry) Resume(ctx context.Context, id string, failed bool) (Job, error) {
 	j, err := r.move(ctx, id, "job.resume", func(ctx context.Context, j *Job) error {
 		if !j.State.Over() {
@@ -258,7 +269,10 @@ func (r *Registry) Resume(ctx context.Context, id string, failed bool) (Job, err
 			return errUnchanged
 		}
 		j.State, j.Message, j.EndedAt, j.ResultsUntil = Queued, "", time.Time{}, time.Time{}
-		return nil
+		if err := r.demand(ctx, j, j.About); err != nil {
+			return err
+		}
+		return r.requested(ctx, *j)
 	})
 	if errors.Is(err, errUnchanged) {
 		return r.Store.Job(ctx, j.ID)
@@ -289,7 +303,11 @@ func (r *Registry) move(ctx context.Context, idOrName, action string, change fun
 		if err := r.Store.SaveJob(ctx, j, was); err != nil {
 			return err
 		}
-		return r.record(ctx, j, action, audit.Details{"kind": j.Kind, "name": j.Name, "done": j.Done, "failed": j.Failed, "items": j.Total})
+		details := audit.Details{"kind": j.Kind, "name": j.Name, "done": j.Done, "failed": j.Failed, "items": j.Total}
+		if j.Message != "" {
+			details["message"] = j.Message
+		}
+		return r.record(ctx, j, action, details)
 	})
 	return j, err
 }
@@ -323,8 +341,12 @@ func (r *Registry) Results(ctx context.Context, id string) iter.Seq2[Item, error
 	}
 }
 
-// CleanUp destroys results, inputs and parameters whose time is over. It is called now and then.
+// CleanUp ends the jobs that nobody approved in time, and destroys results, inputs and parameters whose time is over. It is called
+// now and then.
 func (r *Registry) CleanUp(ctx context.Context) error {
+	if err := r.lapse(ctx); err != nil {
+		return err
+	}
 	_, err := r.Store.DropJobResults(ctx, r.Now().UTC())
 	return err
 }

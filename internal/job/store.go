@@ -43,7 +43,7 @@ type Store interface {
 	Jobs(ctx context.Context, f Filter) ([]Job, error)
 	// OpenJobs lists the jobs that are queued or running, the oldest first. It locks nothing.
 	OpenJobs(ctx context.Context) ([]Job, error)
-	// SaveJob stores the state, message, total and times of a job that is still in state was; else [fault.Conflict].
+	// SaveJob stores the state, message, total, times and approval of a job that is still in state was; else [fault.Conflict].
 	SaveJob(ctx context.Context, j Job, was State) error
 	// ClaimJobItems returns and locks up to limit waiting items from a number on, passing over those that others have locked.
 	ClaimJobItems(ctx context.Context, id string, from, limit int) ([]Row, error)

@@ -21,6 +21,8 @@ type Settings struct {
 	SplitDelivery bool `json:"split_delivery"`
 	// ResultLife is how long what a job made can be downloaded. 1 hour to 30 days; 24 hours.
 	ResultLife time.Duration `json:"result_life"`
+	// BulkApproval has jobs that deliver tokens wait until a second person approves them (section 15). Off.
+	BulkApproval bool `json:"bulk_approval"`
 
 	Version int `json:"-"` // grows with every change
 }

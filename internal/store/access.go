@@ -8,10 +8,10 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-const apiKeyColumns columns = "id, name, role, hash, created_at, expires_at, domain"
+const apiKeyColumns columns = "id, name, role, hash, created_at, expires_at, domain, origin"
 
 func scanAPIKey(r row) (k access.Key, err error) {
-	err = r.Scan(&k.ID, &k.Name, &k.Role, &k.Hash, moment(&k.CreatedAt), moment(&k.ExpiresAt), &k.Domain)
+	err = r.Scan(&k.ID, &k.Name, &k.Role, &k.Hash, moment(&k.CreatedAt), moment(&k.ExpiresAt), &k.Domain, &k.Origin)
 	return k, err
 }
 
@@ -36,7 +36,7 @@ func (db *DB) AddAPIKey(ctx context.Context, k access.Key) error {
 		if err != nil {
 			return err
 		}
-		return db.change(ctx, taken, apiKeyColumns.insert("api_key"), k.ID, k.Name, k.Role, k.Hash, micros(k.CreatedAt), micros(k.ExpiresAt), at)
+		return db.change(ctx, taken, apiKeyColumns.insert("api_key"), k.ID, k.Name, k.Role, k.Hash, micros(k.CreatedAt), micros(k.ExpiresAt), at, k.Origin)
 	})
 }
 

@@ -12,17 +12,17 @@ import (
 )
 
 const jobColumns columns = "id, name, kind, domain, state, dry_run, rate, total, done, failed, message, actor, key_id, sealed, " +
-	"created_at, started_at, progressed_at, ended_at, results_until"
+	"created_at, started_at, progressed_at, ended_at, results_until, about, origin, approve_until, approved_by"
 
 func jobValues(j job.Job) []any {
 	return []any{j.ID, j.Name, j.Kind, j.Domain, j.State, j.DryRun, j.Rate, j.Total, j.Done, j.Failed, j.Message, jsonOrNull[audit.Actor]{&j.By}, orNull(j.Parameters.KeyID), bytesOrNull(j.Parameters.Blob),
-		micros(j.CreatedAt), micros(j.StartedAt), micros(j.ProgressedAt), micros(j.EndedAt), micros(j.ResultsUntil)}
+		micros(j.CreatedAt), micros(j.StartedAt), micros(j.ProgressedAt), micros(j.EndedAt), micros(j.ResultsUntil), j.About, j.Origin, micros(j.ApproveUntil), j.ApprovedBy}
 }
 
 func scanJob(r row) (j job.Job, err error) {
 	var by *audit.Actor
 	err = r.Scan(&j.ID, &j.Name, &j.Kind, &j.Domain, &j.State, &j.DryRun, &j.Rate, &j.Total, &j.Done, &j.Failed, &j.Message, fromJSON(&by), orZero(&j.Parameters.KeyID), &j.Parameters.Blob,
-		moment(&j.CreatedAt), moment(&j.StartedAt), moment(&j.ProgressedAt), moment(&j.EndedAt), moment(&j.ResultsUntil))
+		moment(&j.CreatedAt), moment(&j.StartedAt), moment(&j.ProgressedAt), moment(&j.EndedAt), moment(&j.ResultsUntil), &j.About, &j.Origin, moment(&j.ApproveUntil), &j.ApprovedBy)
 	if err == nil {
 		j.By = *by // every job was started by somebody
 	}
@@ -104,11 +104,11 @@ func (db *DB) OpenJobs(ctx context.Context) ([]job.Job, error) {
 	return list(ctx, db, scanJob, "SELECT "+string(jobColumns)+" FROM job WHERE state IN ('queued', 'running') ORDER BY id")
 }
 
-// SaveJob stores the state, message, numbers and times of a job that is still in state was; else [fault.Conflict].
+// SaveJob stores the state, message, numbers, times and approval of a job that is still in state was; else [fault.Conflict].
 func (db *DB) SaveJob(ctx context.Context, j job.Job, was job.State) error {
 	moved := fault.New(fault.Conflict, "the job has come to another state meanwhile: look at it again")
-	return db.change(ctx, moved, "UPDATE job SET (state, message, total, failed, started_at, ended_at, results_until) = ($1, $2, $3, $4, $5, $6, $7) WHERE id = $8 AND state = $9",
-		j.State, j.Message, j.Total, j.Failed, micros(j.StartedAt), micros(j.EndedAt), micros(j.ResultsUntil), j.ID, was)
+	return db.change(ctx, moved, "UPDATE job SET (state, message, total, failed, started_at, ended_at, results_until, about, approve_until, approved_by) = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) WHERE id = $11 AND state = $12",
+		j.State, j.Message, j.Total, j.Failed, micros(j.StartedAt), micros(j.EndedAt), micros(j.ResultsUntil), j.About, micros(j.ApproveUntil), j.ApprovedBy, j.ID, was)
 }
 
 func scanItem(r row) (i job.Row, err error) {

@@ -174,7 +174,7 @@ var settlements = []struct{ table, column, statement string }{
 	{"serial_range", "id", "DELETE FROM serial_range"},
 	// What a job has done since is not known: it must not be done again by itself.
 	{"job", "id", "UPDATE job SET state = 'cancelled', message = 'the deployment was restored from a backup that was taken meanwhile', " +
-		"ended_at = COALESCE(progressed_at, created_at), results_until = COALESCE(progressed_at, created_at) + 86400000000 WHERE state IN ('queued', 'running')"},
+		"ended_at = COALESCE(progressed_at, created_at), results_until = COALESCE(progressed_at, created_at) + 86400000000 WHERE state IN ('awaiting_approval', 'queued', 'running')"},
 	// What waited to be mailed may have been sent since: an administrator decides.
 	{"mail_message", "id", "UPDATE mail_message SET state = 'unknown', trouble = 'INTERRUPTED', ended_at = COALESCE(claimed_at, created_at) WHERE state IN ('held', 'waiting', 'sending')"},
 }

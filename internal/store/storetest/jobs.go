@@ -49,6 +49,7 @@ func jobs(t *testing.T, s fixture) {
 	s.addJob(t, first, rows)
 	second.DryRun, second.Parameters, second.Kind = true, seed.Sealed{}, "other"
 	second.State, second.Message = job.Failed, "no more"
+	second.About, second.Origin, second.ApproveUntil, second.ApprovedBy = "profile phones", "00000000000000ab", day(5), "key:other"
 	second.StartedAt, second.ProgressedAt, second.EndedAt, second.ResultsUntil = day(1), day(2), day(3), day(4)
 	s.addJob(t, second, nil)
 	for _, j := range []job.Job{first, second} {
@@ -82,6 +83,20 @@ func jobs(t *testing.T, s fixture) {
 	same(t, must(t, items, err), rows[1:])
 	items, err = s.JobItems(ctx, "1", job.ItemFilter{State: job.ItemFailed})
 	same(t, len(must(t, items, err)), 0)
+
+	asked := newJob("9", 0)
+	asked.State, asked.ApproveUntil = job.AwaitingApproval, day(9)
+	s.addJob(t, asked, nil)
+	waits, err := s.Jobs(ctx, job.Filter{State: job.AwaitingApproval})
+	same(t, must(t, waits, err), []job.Job{asked})
+	open, err = s.OpenJobs(ctx) // nothing of it is to be done
+	same(t, must(t, open, err), []job.Job{first})
+	approved := asked
+	approved.State, approved.ApprovedBy = job.Queued, "key:other"
+	ok(t, s.SaveJob(ctx, approved, job.AwaitingApproval))
+	refused(t, s.SaveJob(ctx, approved, job.AwaitingApproval), fault.Conflict) // the second of two
+	answer, err := s.Job(ctx, "9")
+	same(t, must(t, answer, err), approved)
 
 	changed := first
 	changed.State, changed.Message, changed.Total, changed.Failed, changed.StartedAt = job.Running, "words", 3, 1, day(1)

@@ -159,7 +159,7 @@ func policies(t *testing.T, s fixture) {
 	refused(t, s.SaveLockoutPolicy(ctx, want.Lockout), fault.Conflict)
 	want.Lockout.Version++
 	want.Settings = policy.Settings{
-		MaxTokensPerUser: 5, MinDaysLeft: 7, WarnDays: 30, IssueLimit: 3, NoPINs: true, AllowUnprotectedCTF: true, ResultLife: time.Hour, Version: 1,
+		MaxTokensPerUser: 5, MinDaysLeft: 7, WarnDays: 30, IssueLimit: 3, NoPINs: true, AllowUnprotectedCTF: true, ResultLife: time.Hour, BulkApproval: true, Version: 1,
 	}
 	ok(t, s.SaveSettings(ctx, want.Settings))
 	refused(t, s.SaveSettings(ctx, want.Settings), fault.Conflict)
@@ -171,8 +171,8 @@ func policies(t *testing.T, s fixture) {
 
 func apiKeys(t *testing.T, s fixture) {
 	ctx := t.Context()
-	b := access.Key{ID: "00000000000000ab", Name: "b", Role: access.AgentRole, Hash: []byte{1, 0, 2}, CreatedAt: start, ExpiresAt: day(3)}
-	a := access.Key{ID: "00000000000000cd", Name: "a", Role: access.SuperAdmin, Hash: []byte{3}, CreatedAt: start}
+	b := access.Key{ID: "00000000000000ab", Name: "b", Role: access.AgentRole, Origin: "00000000000000ab", Hash: []byte{1, 0, 2}, CreatedAt: start, ExpiresAt: day(3)}
+	a := access.Key{ID: "00000000000000cd", Name: "a", Role: access.SuperAdmin, Origin: "00000000000000ab", Hash: []byte{3}, CreatedAt: start}
 	ok(t, s.AddAPIKey(ctx, b))
 	ok(t, s.AddAPIKey(ctx, a))
 	taken := a

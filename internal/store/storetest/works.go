@@ -102,6 +102,7 @@ func aDomainOfWorks(t *testing.T, s fixture) {
 	r := s.grown(t)
 	island := within(t, r, "island")
 	j := newJob("1", 1)
+	j.State = job.AwaitingApproval
 	ok(t, s.Transact(island, func(ctx context.Context) error {
 		return errors.Join(s.AddJob(ctx, j), s.AddJobItems(ctx, j.ID, waiting(1)))
 	}))
@@ -109,6 +110,9 @@ func aDomainOfWorks(t *testing.T, s fixture) {
 	ok(t, s.AddSchedule(island, report.Schedule{Name: "s", Every: report.Daily, MadeAt: start, NextAt: day(1)}))
 	ok(t, s.AddCorrection(t.Context(), token.Correction{ID: "c", Domain: "island", Seconds: 1, At: start}))
 	still := func() { refused(t, r.Delete(t.Context(), "island"), fault.DomainInUse) }
+	still()
+	j.State = job.Queued
+	ok(t, s.SaveJob(t.Context(), j, job.AwaitingApproval))
 	still()
 	j.State, j.EndedAt, j.ResultsUntil = job.Cancelled, day(1), day(2)
 	ok(t, s.SaveJob(t.Context(), j, job.Queued))
