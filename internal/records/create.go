@@ -58,6 +58,10 @@ func (r *Registry) createItems(ctx context.Context, c job.Chunk) ([]job.Outcome,
 	if err := json.Unmarshal(c.Parameters, &p); err != nil {
 		return nil, err
 	}
+	ctx, err := r.Jobs.Within(ctx, c.Parameters)
+	if err != nil {
+		return nil, err
+	}
 	serials := make([]string, len(c.Items))
 	for i, item := range c.Items {
 		serials[i] = item.Key

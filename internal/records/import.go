@@ -270,6 +270,10 @@ func (r *Registry) importItems(ctx context.Context, c job.Chunk) ([]job.Outcome,
 	if err := json.Unmarshal(c.Parameters, &p); err != nil {
 		return nil, err
 	}
+	ctx, err := r.Jobs.Within(ctx, c.Parameters)
+	if err != nil {
+		return nil, err
+	}
 	found := make([]record, len(c.Items))
 	defer eraseAll(found)
 	for i, item := range c.Items {

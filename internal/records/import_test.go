@@ -1,11 +1,14 @@
 package records_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base32"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -431,6 +434,48 @@ func TestImportIntoADomain(t *testing.T) {
 		}
 		if where[domain.Root] != 1 || where["lyon"] != 2 {
 			t.Errorf("placed %v", where)
+		}
+	})
+}
+
+// Jobs that a release started which kept their domain among the parameters, and not with the job, go on there after an upgrade.
+func TestJobsOfEarlierReleasesKeepTheirDomain(t *testing.T) {
+	each(t, func(t *testing.T, r *records.Registry, db *store.DB, _ *seed.Keyring) {
+		ctx := t.Context()
+		if _, err := r.Jobs.Domains.(*domain.Registry).Add(ctx, "lyon", domain.Root, ""); err != nil {
+			t.Fatal(err)
+		}
+		elsewhere, err := r.Create(ctx, 1, time.Time{}, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seedOf := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 16))
+		record := fmt.Sprintf(`{"seed":%q,"expiry":"2030-01-01T00:00:00Z","digits":8,"interval":60,"pin_type":"pinpad"}`, seedOf)
+		of := func(serials ...string) iter.Seq2[job.NewItem, error] {
+			return func(yield func(job.NewItem, error) bool) {
+				for _, s := range serials {
+					if !yield(job.NewItem{Key: s, Input: []byte(record)}, nil) {
+						return
+					}
+				}
+			}
+		}
+		for _, o := range []job.Order{
+			{Kind: "create", Parameters: []byte(`{"Birth":"2026-11-24T00:00:00Z","Expiry":"2030-01-01T00:00:00Z","Domain":"lyon"}`), Items: job.Keys([]string{"000000000801"})},
+			{Kind: "import", Parameters: []byte(`{"duplicates":"overwrite","domain":"lyon"}`), Items: of("000000000802", elsewhere[0])},
+		} {
+			if _, err := r.Jobs.Start(ctx, o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Jobs.RunAll(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for serial, want := range map[string]string{"000000000801": "lyon", "000000000802": "lyon", elsewhere[0]: domain.Root} {
+			got, err := db.Token(ctx, serial)
+			if err != nil || got.Domain != want || serial == elsewhere[0] && got.Origin != token.Generated {
+				t.Errorf("token %s: in %q, %s, %v", serial, got.Domain, got.Origin, err)
+			}
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/records"
@@ -25,7 +26,7 @@ func open(t *testing.T, url string) (*records.Registry, *store.DB, *seed.Keyring
 	t.Helper()
 	clock := func() time.Time { return now }
 	db, keys := deploytest.New(t, url, clock)
-	r := &records.Registry{Store: db, Keys: keys, Now: clock, Jobs: &job.Registry{Store: db, Keys: keys, Now: clock}}
+	r := &records.Registry{Store: db, Keys: keys, Now: clock, Jobs: &job.Registry{Store: db, Keys: keys, Domains: &domain.Registry{Store: db, Now: clock}, Now: clock}}
 	r.Jobs.Register(r.ImportWorker())
 	r.Jobs.Register(r.CreateWorker())
 	if err := r.BeginSerials(t.Context()); err != nil {

@@ -186,6 +186,10 @@ func (d *Deployment) receive(ctx context.Context, c job.Chunk) ([]job.Outcome, e
 	if err := json.Unmarshal(c.Parameters, &p); err != nil {
 		return nil, err
 	}
+	ctx, err := d.Jobs.Within(ctx, c.Parameters)
+	if err != nil {
+		return nil, err
+	}
 	groups := make([][]carried, len(c.Items))
 	defer func() {
 		for _, g := range groups {
