@@ -449,11 +449,11 @@ func TestJobsOfEarlierReleasesKeepTheirDomain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		seedOf := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{7}, 16))
-		record := fmt.Sprintf(`{"seed":%q,"expiry":"2030-01-01T00:00:00Z","digits":8,"interval":60,"pin_type":"pinpad"}`, seedOf)
 		of := func(serials ...string) iter.Seq2[job.NewItem, error] {
 			return func(yield func(job.NewItem, error) bool) {
-				for _, s := range serials {
+				for n, s := range serials {
+					seedOf := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{byte(n)}, 16))
+					record := fmt.Sprintf(`{"seed":%q,"expiry":"2030-01-01T00:00:00Z","digits":8,"interval":60,"pin_type":"pinpad"}`, seedOf)
 					if !yield(job.NewItem{Key: s, Input: []byte(record)}, nil) {
 						return
 					}
