@@ -173,6 +173,7 @@ func openBrowser(t *testing.T) *browser {
 	made := b.does(http.MethodPost, "/session", map[string]any{"capabilities": map[string]any{"alwaysMatch": map[string]any{"acceptInsecureCerts": true, "goog:chromeOptions": options}}})
 	b.session += "/session/" + made.(map[string]any)["sessionId"].(string)
 	t.Cleanup(func() { b.does(http.MethodDelete, "", nil) })
+	b.does(http.MethodPost, "/timeouts", map[string]int64{"implicit": patience.Milliseconds()}) // that an element may take to come
 	return b
 }
 
