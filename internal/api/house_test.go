@@ -121,7 +121,7 @@ func furnish(t testing.TB, url string) *house {
 		Backup:        &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Now: h.now, Files: func() (map[string][]byte, error) { return map[string][]byte{"ca.pem": []byte("pem")}, nil }},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger, Spool: h.spool, UploadLimit: 1 << 20,
 	}))(t)
-	h.Distributor.Post, h.Jobs.Ended = outbox, outbox.JobFinished
+	h.Distributor.Post, h.Jobs.Ended, h.Jobs.Asked = outbox, outbox.JobFinished, outbox.JobAsked
 	h.Jobs.Register(outbox.Reminders(string(access.Distribute)))
 	h.Records.Jobs = h.Jobs
 	h.Transfer = &transfer.Deployment{Store: db, Keys: keys, Users: h.Users, Jobs: h.Jobs, Now: h.now}

@@ -31,10 +31,15 @@ func (r *Registry) demand(ctx context.Context, j *Job, about string) error {
 	return nil
 }
 
-// requested records that a job waits to be approved, if it does.
+// requested records and tells that a job waits to be approved, if it does.
 func (r *Registry) requested(ctx context.Context, j Job) error {
 	if j.State != AwaitingApproval {
 		return nil
+	}
+	if r.Asked != nil {
+		if err := r.Asked(ctx, j); err != nil {
+			return err
+		}
 	}
 	return r.record(ctx, j, "job.approval_requested", audit.Details{
 		"kind": j.Kind, "name": j.Name, "items": j.Total, "about": j.About, "until": j.ApproveUntil.Format(time.RFC3339),

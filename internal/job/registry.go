@@ -31,6 +31,8 @@ type Registry struct {
 	Domains Domains
 	// Ended, if set, is told of each job that has come to its end or cannot go on, in the transaction that ends it.
 	Ended func(ctx context.Context, j Job) error
+	// Asked, if set, is told of each job that waits to be approved, in the transaction that has it wait.
+	Asked func(ctx context.Context, j Job) error
 
 	workers map[string]Worker
 

@@ -34,13 +34,22 @@ func (o *Outbox) Reminders(right string) job.Worker {
 // JobFinished writes to the administrators whom the settings name that a job is over, in the transaction of ctx; to nobody while
 // mail is off.
 func (o *Outbox) JobFinished(ctx context.Context, j job.Job) error {
+	return o.notifyOf(ctx, JobFinished, j)
+}
+
+// JobAsked writes to them that a job waits to be approved.
+func (o *Outbox) JobAsked(ctx context.Context, j job.Job) error {
+	return o.notifyOf(ctx, JobApproval, j)
+}
+
+func (o *Outbox) notifyOf(ctx context.Context, e Event, j job.Job) error {
 	s, err := o.Settings(ctx)
 	if err != nil || !s.Enabled || len(s.Notify) == 0 {
 		return err
 	}
 	var letters []letter
 	for _, address := range s.Notify {
-		letters = append(letters, letter{event: JobFinished, recipient: address, job: j.ID, data: Data{
+		letters = append(letters, letter{event: e, recipient: address, job: j.ID, data: Data{
 			Job: j.ID, JobName: j.Name, JobKind: j.Kind, JobState: string(j.State), Total: j.Total, Done: j.Done, Failed: j.Failed,
 		}})
 	}

@@ -39,13 +39,14 @@ const (
 	Expiry         Event = "expiry"          // a token ends soon
 	Reminder       Event = "reminder"        // a token that was given out was never used
 	JobFinished    Event = "job_finished"    // to administrators
+	JobApproval    Event = "job_approval"    // to administrators: one waits to be approved
 	ReportFinished Event = "report_finished" // of a schedule; to administrators
 	Test           Event = "test"            // to whoever tries the settings
 )
 
 // Events lists the events.
 func Events() []Event {
-	return []Event{Distribution, Redistribution, ActivationCode, Password, Expiry, Reminder, JobFinished, ReportFinished, Test}
+	return []Event{Distribution, Redistribution, ActivationCode, Password, Expiry, Reminder, JobFinished, JobApproval, ReportFinished, Test}
 }
 
 // A State says what has become of a message.

@@ -164,6 +164,27 @@ func TestJobsAreTold(t *testing.T) {
 	}
 }
 
+// So they are of jobs that wait to be approved.
+func TestJobsThatWaitAreTold(t *testing.T) {
+	s := newSite(t, t.TempDir()+"/tallystick.db")
+	o := open(t, true)
+	s.uses(o)
+	s.sets(func(m *mail.Settings) { m.Notify = []string{"ops@example.com"} })
+	settings, err := s.db.Settings(t.Context())
+	s.ok(err)
+	settings.BulkApproval = true
+	s.ok(s.db.SaveSettings(t.Context(), settings))
+	jobs := &job.Registry{Store: s.db, Keys: s.outbox.Keys.(*seed.Keyring), Now: s.clock, Asked: s.outbox.JobAsked}
+	jobs.Register(job.Worker{Kind: "test", FourEyes: true})
+	j, err := jobs.Start(t.Context(), job.Order{Kind: "test", Name: "Phones", Items: job.Keys([]string{"a"})})
+	s.ok(err)
+	s.sends("one")
+	got := o.mails()
+	if len(got) != 1 || got[0].subject != "Job Phones waits to be approved" || !strings.Contains(got[0].text, "(test, items: 1)") || !strings.Contains(got[0].text, "tallystick job approve "+j.ID) {
+		t.Errorf("%+v", got)
+	}
+}
+
 // So they are of reports that schedules have made.
 func TestReportsAreTold(t *testing.T) {
 	s := newSite(t, t.TempDir()+"/tallystick.db")

@@ -259,6 +259,8 @@ func example(e Event) Data {
 	case ReportFinished:
 		d.FileName = "expiring-2026-11-30.pdf"
 		d.Job, d.JobName, d.JobKind, d.JobState, d.Total = "01a22370-6678-76cd-8000-038fe2ecf7fa", "mondays", "expiring", "done", 100
+	case JobApproval:
+		d.Job, d.JobName, d.JobKind, d.JobState, d.Total = "01a22370-6678-76cd-8000-038fe2ecf7fa", "Phones", "distribute", "awaiting_approval", 100
 	case JobFinished:
 		d.Job, d.JobName, d.JobKind, d.JobState, d.Total, d.Done, d.Failed = "01a22370-6678-76cd-8000-038fe2ecf7fa", "Phones", "distribute", "done_with_errors", 100, 98, 2
 	}

@@ -122,7 +122,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.distributor.Post = h.outbox
 	h.mailer = &mail.Sender{Outbox: h.outbox, Server: hostName() + ":" + c.Data, Logger: c.Log, Tried: m.mailed}
 	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))
-	h.jobs.Ended = h.outbox.JobFinished
+	h.jobs.Ended, h.jobs.Asked = h.outbox.JobFinished, h.outbox.JobAsked
 	h.reports.Ended = func(ctx context.Context, r report.Run) error {
 		return h.outbox.ReportFinished(ctx, mail.Report{
 			Run: r.ID, Schedule: r.Schedule, Name: r.Order.Report, State: string(r.State), Rows: r.Rows, FileName: r.FileName(), Size: r.Size, Until: r.Until,
