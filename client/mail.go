@@ -18,7 +18,7 @@ type MailSettings struct {
 	From         string     `json:"from"`
 	ReplyTo      string     `json:"reply_to"`
 	PerMinute    int        `json:"per_minute"`  // messages at most
-	Notify       []string   `json:"notify"`      // addresses that are told when a job is over
+	Notify       []string   `json:"notify"`      // addresses that are told when a job is over, or waits to be approved
 	ExpiryDays   []int      `json:"expiry_days"` // before the end of a token, when its user is told
 	Trouble      string     `json:"trouble,omitempty"`
 	TroubleSince *time.Time `json:"trouble_since,omitempty"`

@@ -95,7 +95,7 @@ func (p *program) started(r run, j client.Job, m *bulkFlags, out string) error {
 		}
 		return p.result(map[string]string{"job": j.Job}, "%s", words)
 	}
-	j, err := p.follow(r, j.Job)
+	j, err := p.followOn(r, j)
 	if err != nil {
 		return err
 	}

@@ -198,8 +198,16 @@ func (p *program) followed(r run, job string) error {
 
 // follow follows a job to its end. It goes on when nobody follows it any more, as the error of an interrupt says.
 func (p *program) follow(r run, job string) (client.Job, error) {
+	return p.followOn(r, client.Job{Job: job})
+}
+
+// followOn follows a job to its end from a state that is known. Whether it waits to be approved is told once.
+func (p *program) followOn(r run, begun client.Job) (client.Job, error) {
+	job, told := begun.Job, begun.State == awaitingApproval
+	if told {
+		p.Note(approvalWords(begun))
+	}
 	bar := p.progressBar()
-	told := false
 	j, err := r.server.WatchJob(r.ctx, job, func(j client.Job) {
 		if j.State != awaitingApproval {
 			bar.show(j)

@@ -62,7 +62,7 @@ func (p *program) mailSettingsEdit() *cobra.Command {
 	s.StringVar(&from, "from", "", "`address` that mail comes from: 'Tokens <tokens@example.com>'")
 	s.StringVar(&replyTo, "reply-to", "", "`address` that answers go to")
 	s.IntVar(&perMinute, "per-minute", 0, "messages at most, of all servers together")
-	s.StringSliceVar(&notify, "notify", nil, "`addresses` of administrators who are told when a job is over")
+	s.StringSliceVar(&notify, "notify", nil, "`addresses` of administrators who are told when a job is over, or waits to be approved")
 	s.IntSliceVar(&days, "expiry-days", nil, "how many `days` before the end of a token its user is told: 30,7")
 	s.IntVar(&version, "version", 0, "refuse if the settings are not at this `version` any more")
 	secret := p.SecretFlag(cmd, "password-file", "password to log in with", "")

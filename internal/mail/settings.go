@@ -38,7 +38,7 @@ type Settings struct {
 	From      string   // "Tokens <tokens@example.com>"
 	ReplyTo   string   // "" for none
 	PerMinute int      // messages at most, of all servers together. 600
-	Notify    []string // addresses of administrators who are told when a job is over
+	Notify    []string // addresses of administrators who are told when a job is over, or waits to be approved
 	// ExpiryDays are how many days before the end of a token its user is told, each once. 30 and 7; none for not at all.
 	ExpiryDays []int
 	Version    int // 0 before the first ones
