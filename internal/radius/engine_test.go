@@ -50,12 +50,16 @@ func request(d *deployment, user, passcode string, state []byte) []byte {
 // ask sends a request and returns its answer, once it is known to be one.
 func (w wire) ask(b []byte) *codec.Packet {
 	w.d.Helper()
-	_, err := w.conn.Write(b)
-	w.d.must(err)
 	answer := make([]byte, codec.MaxPacketLength)
-	w.d.must(w.conn.SetReadDeadline(time.Now().Add(time.Minute)))
-	n, err := w.conn.Read(answer)
-	w.d.must(err)
+	n := 0
+	for tries := 1; n == 0; tries++ { // as clients do: the server may not have heard of this one yet
+		_, err := w.conn.Write(b)
+		w.d.must(err)
+		w.d.must(w.conn.SetReadDeadline(time.Now().Add(10 * time.Second)))
+		if n, err = w.conn.Read(answer); tries == 6 {
+			w.d.must(err)
+		}
+	}
 	if !codec.IsAuthenticResponse(answer[:n], b, []byte(secret)) {
 		w.d.Errorf("the answer is not authentic: % x", answer[:n])
 	}

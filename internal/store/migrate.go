@@ -16,14 +16,21 @@ import (
 //go:embed migrations
 var migrationFiles embed.FS
 
+// migrateTries is how often the tables are brought up to date before an error is believed.
+const migrateTries = 20
+
 // migrate brings the tables up to date, forward only, whoever else does so at
 // the same moment.
 func (db *DB) migrate(ctx context.Context) error {
 	var err error
-	// On SQLite, of two processes at once one may fail over what the other has just made, and finds it done the next time.
-	for range 3 {
+	// On SQLite, of two processes at once one may fail over what the other has just made, and finds it done the next time: over each
+	// of the migrations, if they keep in step.
+	for range migrateTries {
 		if err = db.up(ctx); err == nil || errors.Is(err, fault.SchemaNewer) {
 			return err
+		}
+		if ctx.Err() != nil || db.sort(err) == outage {
+			break
 		}
 	}
 	return db.explain(err)
