@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -17,61 +16,42 @@ import (
 // The audit log of a database from before migration 6 goes on: what was signed verifies, what waited gets its place, and events
 // are found as before.
 func TestAuditMigration(t *testing.T) {
-	for name, c := range map[string]struct {
-		open func(*testing.T) (*DB, error)
-		n    int64
-	}{
-		"SQLite":     {func(t *testing.T) (*DB, error) { return openSQLite(t.Context(), file(t)) }, 66_000}, // more than 256 * 256
-		"PostgreSQL": {func(t *testing.T) (*DB, error) { return openPostgres(t.Context(), storetest.Postgres(t)) }, 600},
-	} {
-		t.Run(name, func(t *testing.T) {
-			db, err := c.open(t)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { db.Close() })
-			old, err := db.history()
-			if err == nil {
-				_, err = old.UpTo(t.Context(), 5)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			const waiting = 3
-			n := c.n
-			if os.Getenv("TALLYSTICK_FULL") == "" {
-				n = 600
-			}
-			log := storetest.NewLog(t, db, "")
-			log.Now = time.Now
-			fillBefore6(t, db, log.Signer, n, waiting)
+	eachAt(t, 5, func(t *testing.T, db *DB) {
+		const waiting = 3
+		n := int64(600)
+		if _, embedded := db.engine.(*sqliteEngine); embedded {
+			n = 66_000 // more than 256 * 256
+		}
+		log := storetest.NewLog(t, db, "")
+		log.Now = time.Now
+		fillBefore6(t, db, log.Signer, n, waiting)
 
-			if err := db.migrate(t.Context()); err != nil {
+		if err := db.migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		whole := func(size int64, pending int) {
+			t.Helper()
+			r, err := audit.Verify(t.Context(), db, log.Verifier, nil)
+			if err != nil || r.Err() != nil || r.Size != size || r.Pending != pending {
+				t.Fatalf("%+v, %v", r, err)
+			}
+		}
+		whole(n, waiting)
+		if placed, err := log.Sequence(t.Context()); placed != waiting || err != nil {
+			t.Fatalf("placed %d, %v", placed, err)
+		}
+		whole(n+waiting, 0)
+		for more := true; more; {
+			var err error
+			if more, err = db.IndexObjects(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			whole := func(size int64, pending int) {
-				t.Helper()
-				r, err := audit.Verify(t.Context(), db, log.Verifier, nil)
-				if err != nil || r.Err() != nil || r.Size != size || r.Pending != pending {
-					t.Fatalf("%+v, %v", r, err)
-				}
-			}
-			whole(n, waiting)
-			if placed, err := log.Sequence(t.Context()); placed != waiting || err != nil {
-				t.Fatalf("placed %d, %v", placed, err)
-			}
-			whole(n+waiting, 0)
-			for more := true; more; {
-				if more, err = db.IndexObjects(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			page, err := db.Events(t.Context(), audit.Filter{Object: "token:5", Newest: true, Since: benchTime.Add(5 * time.Second), Until: benchTime.Add(5*time.Second + 1)})
-			if err != nil || len(page.Entries) != 1 || page.Entries[0].Seq != 5 {
-				t.Errorf("found %+v, %v", page, err)
-			}
-		})
-	}
+		}
+		page, err := db.Events(t.Context(), audit.Filter{Object: "token:5", Newest: true, Since: benchTime.Add(5 * time.Second), Until: benchTime.Add(5*time.Second + 1)})
+		if err != nil || len(page.Entries) != 1 || page.Entries[0].Seq != 5 {
+			t.Errorf("found %+v, %v", page, err)
+		}
+	})
 }
 
 // fillBefore6 writes events as releases before migration 6 did: n that are signed, and some that wait.
@@ -124,5 +104,29 @@ func fillBefore6(t *testing.T, db *DB, key note.Signer, n, waiting int64) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// eachAt runs a test on a database of each kind whose tables are those of a version.
+func eachAt(t *testing.T, version int64, test func(*testing.T, *DB)) {
+	for name, open := range map[string]func(*testing.T) (*DB, error){
+		"SQLite":     func(t *testing.T) (*DB, error) { return openSQLite(t.Context(), file(t)) },
+		"PostgreSQL": func(t *testing.T) (*DB, error) { return openPostgres(t.Context(), storetest.Postgres(t)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, err := open(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { db.Close() })
+			old, err := db.history()
+			if err == nil {
+				_, err = old.UpTo(t.Context(), version)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			test(t, db)
+		})
 	}
 }

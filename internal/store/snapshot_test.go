@@ -215,9 +215,12 @@ var bare = map[string]func(testing.TB) string{
 
 // A backup of either database is restored into either: every row of every table is what it was, but for what a restore settles.
 func TestBackupGoesEverywhere(t *testing.T) {
-	n := 2000
-	if os.Getenv("TALLYSTICK_FULL") != "" {
+	n := 10_000
+	switch {
+	case os.Getenv("TALLYSTICK_FULL") != "":
 		n = 100_000
+	case testing.Short():
+		n = 2000
 	}
 	settled := []string{"serial_range", "attempt", "decision", "exchange", "audit_batch", "audit_waiting", "schema_release"}
 	for from, source := range deploytest.Databases {
