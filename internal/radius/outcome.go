@@ -124,10 +124,11 @@ func (s *Server) note(ctx context.Context, c *client, from source, words string,
 	s.Log.LogAttrs(ctx, slog.LevelWarn, "radius: "+words, attributes...)
 }
 
-// over counts and notes what became of a packet.
+// over notes and counts what became of a packet: what the metrics have is in the log already.
 func (s *Server) over(ctx context.Context, r *request, o Outcome) {
-	s.Count(r.port, o, s.Now().Sub(r.received))
+	took := s.Now().Sub(r.received)
 	if words := notes[o]; words != "" {
 		s.note(ctx, r.client, r.from, words)
 	}
+	s.Count(r.port, o, took)
 }
