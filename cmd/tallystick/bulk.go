@@ -310,9 +310,10 @@ func (p *program) jobCampaign() *cobra.Command {
 		if p.JSON {
 			return p.PrintJSON(c)
 		}
-		p.fields("moved", number(c.Moved), "not moved", number(c.NotMoved), "old seed lives", number(c.OldSeedLives), "first end", date(c.FirstEnd), "last end", date(c.LastEnd),
+		left := c.NotMoved + c.OldSeedLives
+		p.fields("moved", number(c.Moved), "not moved", number(left), "of these, old seed lives", number(c.OldSeedLives), "first end", date(c.FirstEnd), "last end", date(c.LastEnd),
 			"delivered again", number(c.DeliveredAgain), "gone", number(c.Gone))
-		if c.NotMoved > 0 {
+		if left > 0 {
 			p.Note(fmt.Sprintf("'tallystick job offer-again %s' delivers again to those who have not moved", c.Job))
 		}
 		if c.OldSeedLives > 0 {

@@ -42,7 +42,13 @@ func (p *program) userImport() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.appliedUsers(done)
+		if err := p.appliedUsers(done); err != nil {
+			return err
+		}
+		if f.DryRun && !f.Partial && done.Failed > 0 { // it would be refused
+			return cli.Status(cli.Refused)
+		}
+		return nil
 	})
 	return cmd
 }

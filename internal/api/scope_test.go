@@ -303,7 +303,7 @@ func TestAScopedKeyInItsDomain(t *testing.T) {
 	if tok := try(c.Assign(ctx, serials[0], "new"))(t); tok.Domain != "berlin" {
 		t.Errorf("%+v", tok)
 	}
-	if n := try(c.PutIntoDomain(ctx, "mitte", client.DomainObjects{Users: []string{"new"}, Agents: []string{"NEW"}}))(t); n != (client.ObjectCounts{Users: 1, Agents: 1}) {
+	if n := try(c.PutIntoDomain(ctx, "mitte", client.DomainObjects{Users: []string{"new"}, Agents: []string{"NEW"}}))(t); n != (client.ObjectCounts{Users: 1, Tokens: 1, Agents: 1}) {
 		t.Errorf("moved %+v", n)
 	}
 	if tok := try(c.Token(ctx, serials[0]))(t); tok.Domain != "mitte" {

@@ -81,8 +81,8 @@ type Store interface {
 	// CountObjects tells how many objects of each kind have their place in a domain itself.
 	CountObjects(ctx context.Context, name string) (map[Kind]int, error)
 	// MoveObjects gives objects of a kind, all of them in the scope of ctx, another place; those that a user holds go along with her. It
-	// returns those that were elsewhere; a refusal such as [fault.UserNotFound] if one is not there or out of scope.
-	MoveObjects(ctx context.Context, kind Kind, names []string, into string) ([]string, error)
+	// returns those that were elsewhere, and how many went along; a refusal such as [fault.UserNotFound] if one is not there or out of scope.
+	MoveObjects(ctx context.Context, kind Kind, names []string, into string) (moved []string, along int, err error)
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
 	// RecordAll keeps many.
@@ -347,7 +347,7 @@ func (r *Registry) Delete(ctx context.Context, name string) error {
 const MaxMoved = 100_000
 
 // Put gives objects their place in a domain, all or, after an error, none. Both the place where they are and the new one are in the
-// scope of ctx. The tokens that a user holds go along with her. It returns how many objects of each kind were elsewhere before.
+// scope of ctx. The tokens that a user holds go along with her. It returns how many objects of each kind, these tokens among them, were elsewhere before.
 func (r *Registry) Put(ctx context.Context, into string, objects map[Kind][]string) (map[Kind]int, error) {
 	n := 0
 	for _, names := range objects {
@@ -370,11 +370,12 @@ func (r *Registry) Put(ctx context.Context, into string, objects map[Kind][]stri
 			if len(objects[kind]) == 0 {
 				continue
 			}
-			names, err := r.Store.MoveObjects(ctx, kind, objects[kind], into)
+			names, along, err := r.Store.MoveObjects(ctx, kind, objects[kind], into)
 			if err != nil {
 				return err
 			}
 			moved[kind] += len(names)
+			moved[Tokens] += along
 			events := make([]audit.Event, len(names))
 			for i, name := range names {
 				events[i] = audit.New(ctx, r.Now(), "domain.put", string(kind)+":"+name, audit.Details{"domain": Show(into)})

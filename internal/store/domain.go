@@ -231,16 +231,15 @@ func noObject(kind domain.Kind, name string) *fault.Error {
 }
 
 // MoveObjects gives objects of a kind, all of them in the scope of ctx, another place; the tokens that a user holds go along with her,
-// where they are in the scope too. It returns the objects that were elsewhere before.
-func (db *DB) MoveObjects(ctx context.Context, kind domain.Kind, names []string, into string) ([]string, error) {
+// where they are in the scope too. It returns the objects that were elsewhere before, and how many such tokens were.
+func (db *DB) MoveObjects(ctx context.Context, kind domain.Kind, names []string, into string) (moved []string, along int, err error) {
 	home := homes[kind]
 	if kind == domain.Agents {
 		for i, name := range names {
 			names[i] = agentID(name)
 		}
 	}
-	var moved []string
-	err := db.Transact(ctx, func(ctx context.Context) error {
+	err = db.Transact(ctx, func(ctx context.Context) error {
 		if _, err := db.placed(ctx, into); err != nil {
 			return err
 		}
@@ -265,26 +264,29 @@ func (db *DB) MoveObjects(ctx context.Context, kind domain.Kind, names []string,
 				moved = append(moved, name)
 			}
 		}
-		return db.setDomain(ctx, kind, "UPDATE "+home.table+" SET domain = $1 WHERE "+home.name, into, moved)
+		along, err = db.setDomain(ctx, kind, "UPDATE "+home.table+" SET domain = $1 WHERE "+home.name, into, moved)
+		return err
 	})
-	return moved, err
+	return moved, along, err
 }
 
-// setDomain runs an update of the place of objects.
-func (db *DB) setDomain(ctx context.Context, kind domain.Kind, update, into string, names []string) error {
+// setDomain runs an update of the place of objects, and returns how many tokens went along with their users.
+func (db *DB) setDomain(ctx context.Context, kind domain.Kind, update, into string, names []string) (along int, err error) {
 	for some := range slices.Chunk(slices.Sorted(slices.Values(names)), lookChunk) {
 		among, args := db.among(2, anys(some))
 		if _, err := db.exec(ctx, update+" "+among, append([]any{into}, args...)...); err != nil {
-			return err
+			return 0, err
 		}
 		if kind != domain.Users {
 			continue
 		}
 		more, scope := db.andInScope(ctx, len(args)+1)
 		args = append(append([]any{into}, args...), scope...)
-		if _, err := db.exec(ctx, "UPDATE token SET domain = $1 WHERE user_id "+among+more, args...); err != nil {
-			return err
+		n, err := db.exec(ctx, "UPDATE token SET domain = $1 WHERE domain <> $1 AND user_id "+among+more, args...)
+		if err != nil {
+			return 0, err
 		}
+		along += n
 	}
-	return nil
+	return along, nil
 }
