@@ -4,11 +4,10 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/recent"
 )
 
 // A Catalog is all definitions: those that were imported, and the built-in ones that none of them replaces.
@@ -125,49 +124,17 @@ type Registry struct {
 	Store Store
 	Now   func() time.Time
 
-	refreshing sync.Mutex
-	last       atomic.Pointer[look]
+	last recent.Value[Catalog]
 }
-
-// A look is what the definitions were when they were last read.
-type look struct {
-	catalog Catalog
-	at      time.Time // before they were read
-}
-
-// lookFor is how old a look may be: so long may a server go by a definition after another server has replaced it.
-const lookFor = time.Second
 
 // Current returns the definitions as they were at most a second ago, mostly without asking the database.
 func (r *Registry) Current(ctx context.Context) (Catalog, error) {
-	if l := r.last.Load(); r.fresh(l) {
-		return l.catalog, nil
-	}
-	r.refreshing.Lock() // one asks, the others take what it got
-	defer r.refreshing.Unlock()
-	if l := r.last.Load(); r.fresh(l) {
-		return l.catalog, nil
-	}
-	return r.read(ctx)
+	return r.last.Get(ctx, r.Now, r.read)
 }
 
 func (r *Registry) read(ctx context.Context) (Catalog, error) {
-	at := r.Now()
 	imported, err := r.Store.Devices(ctx)
-	if err != nil {
-		return Catalog{}, err
-	}
-	l := &look{NewCatalog(imported), at}
-	r.last.Store(l)
-	return l.catalog, nil
-}
-
-func (r *Registry) fresh(l *look) bool {
-	if l == nil {
-		return false
-	}
-	age := r.Now().Sub(l.at)
-	return age >= 0 && age < lookFor // a clock that went back says nothing
+	return NewCatalog(imported), err
 }
 
 // Find is [Catalog.Find] in the definitions as they are now. A name that was not there a second ago is looked up again:
@@ -180,11 +147,11 @@ func (r *Registry) Find(ctx context.Context, name string) (Definition, error) {
 	if d, err := c.Find(name); err == nil {
 		return d, nil
 	}
-	if c, err = r.read(ctx); err != nil {
+	if c, err = r.last.Read(ctx, r.Now, r.read); err != nil {
 		return Definition{}, err
 	}
 	return c.Find(name)
 }
 
 // Forget makes the next call read the database: the definitions were changed here.
-func (r *Registry) Forget() { r.last.Store(nil) }
+func (r *Registry) Forget() { r.last.Forget() }

@@ -3,13 +3,12 @@ package policy
 import (
 	"context"
 	"reflect"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/recent"
 )
 
 // Store is what the registry needs of the database.
@@ -39,19 +38,8 @@ type Registry struct {
 	Store Store
 	Now   func() time.Time
 
-	refreshing sync.Mutex
-	last       atomic.Pointer[look]
+	last recent.Value[*Tree]
 }
-
-// A look is what the policies were when they were last read.
-type look struct {
-	tree *Tree
-	at   time.Time // before they were read
-}
-
-// lookFor is how old a look may be: so long may a server go by a policy after another server has changed it, and by a domain's old
-// place in the tree.
-const lookFor = time.Second
 
 // Get reads the policies.
 func (r *Registry) Get(ctx context.Context) (*Tree, error) { return r.Store.Policies(ctx) }
@@ -70,33 +58,11 @@ func (r *Registry) In(ctx context.Context, name string) (Token, Lockout, error) 
 
 // Current returns the policies as they were at most a second ago, nearly always without asking the database.
 func (r *Registry) Current(ctx context.Context) (*Tree, error) {
-	if l := r.last.Load(); r.fresh(l) {
-		return l.tree, nil
-	}
-	r.refreshing.Lock() // one asks, the others take what it got
-	defer r.refreshing.Unlock()
-	if l := r.last.Load(); r.fresh(l) {
-		return l.tree, nil
-	}
-	l := &look{at: r.Now()}
-	var err error
-	if l.tree, err = r.Store.Policies(ctx); err != nil {
-		return nil, err
-	}
-	r.last.Store(l)
-	return l.tree, nil
+	return r.last.Get(ctx, r.Now, r.Store.Policies)
 }
 
 // Forget has the policies read again when they are needed next: something changed them, or the domains that they hold in.
-func (r *Registry) Forget() { r.last.Store(nil) }
-
-func (r *Registry) fresh(l *look) bool {
-	if l == nil {
-		return false
-	}
-	age := r.Now().Sub(l.at)
-	return age >= 0 && age < lookFor // a clock that went back says nothing
-}
+func (r *Registry) Forget() { r.last.Forget() }
 
 // EditToken is [Registry.EditTokenOf] for the deployment.
 func (r *Registry) EditToken(ctx context.Context, version int, change func(*Token)) (Token, error) {

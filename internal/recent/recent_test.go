@@ -1,0 +1,108 @@
+package recent_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/recent"
+)
+
+// A source counts how often it is read.
+type source struct {
+	at    time.Time
+	value int
+	fail  error
+}
+
+func (s *source) now() time.Time { return s.at }
+
+func (s *source) read(context.Context) (int, error) {
+	s.value++
+	return s.value, s.fail
+}
+
+func TestAValueIsReadOnceASecond(t *testing.T) {
+	s := &source{at: time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)}
+	var v recent.Value[int]
+	for _, step := range []struct {
+		name  string
+		after time.Duration
+		do    func()
+		want  int
+	}{
+		{"the first time", 0, nil, 1},
+		{"at once", 0, nil, 1},
+		{"just before a second is over", recent.For - 1, nil, 1},
+		{"when it is over", 1, nil, 2},
+		{"when the clock went back", -time.Nanosecond, nil, 3},
+		{"after a change", 0, v.Forget, 4},
+		{"after that", 0, nil, 4},
+	} {
+		s.at = s.at.Add(step.after)
+		if step.do != nil {
+			step.do()
+		}
+		if got, err := v.Get(t.Context(), s.now, s.read); err != nil || got != step.want {
+			t.Errorf("%s: %d, %v; want %d", step.name, got, err, step.want)
+		}
+	}
+	if got, err := v.Read(t.Context(), s.now, s.read); err != nil || got != 5 {
+		t.Errorf("read on demand: %d, %v", got, err)
+	}
+	if got, err := v.Get(t.Context(), s.now, s.read); err != nil || got != 5 {
+		t.Errorf("what was read on demand is remembered: %d, %v", got, err)
+	}
+}
+
+func TestAnErrorIsNotRemembered(t *testing.T) {
+	s := &source{fail: errors.New("no database")}
+	var v recent.Value[int]
+	if got, err := v.Get(t.Context(), s.now, s.read); !errors.Is(err, s.fail) || got != 0 {
+		t.Errorf("%d, %v", got, err)
+	}
+	s.fail = nil
+	if got, err := v.Get(t.Context(), s.now, s.read); err != nil || got != 2 {
+		t.Errorf("%d, %v", got, err)
+	}
+}
+
+// Whoever changes a value while somebody reads it must not get the old one afterwards.
+func TestForgottenWhileItIsRead(t *testing.T) {
+	s := &source{}
+	var v recent.Value[int]
+	slow := func(ctx context.Context) (int, error) {
+		v.Forget()
+		return s.read(ctx)
+	}
+	if got, err := v.Get(t.Context(), s.now, slow); err != nil || got != 1 {
+		t.Errorf("%d, %v", got, err)
+	}
+	if got, err := v.Get(t.Context(), s.now, s.read); err != nil || got != 2 {
+		t.Errorf("%d, %v", got, err)
+	}
+}
+
+func TestOneReadsForAll(t *testing.T) {
+	s := &source{}
+	var v recent.Value[int]
+	begun, free := make(chan struct{}), make(chan struct{})
+	slow := func(ctx context.Context) (int, error) {
+		close(begun) // a second reader panics
+		<-free
+		return s.read(ctx)
+	}
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if got, err := v.Get(t.Context(), s.now, slow); err != nil || got != 1 {
+				t.Errorf("%d, %v", got, err)
+			}
+		})
+	}
+	<-begun
+	close(free)
+	all.Wait()
+}
