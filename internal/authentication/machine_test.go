@@ -207,6 +207,8 @@ func (m *machine) answer() {
 				m.failures++
 				m.locked = m.failures >= 5
 			}
+		case m.change: // the help desk has forced another one since
+			m.expect(got, authentication.Denied, "", "reauthentication with a PIN that is to change")
 		default:
 			m.accept(got, of, "accepted with the new PIN")
 		}
