@@ -2,11 +2,13 @@
 # Runs a command beside a private PostgreSQL that waits for the disk, with an empty database that
 # TALLYSTICK_BENCH_DATABASE names:
 #   scripts/postgres.sh bin/tallystick bench --clients 256
-# PGOPTIONS_SERVER adds settings ("-c shared_buffers=1GB"). TMPDIR says on which disk it is.
+# It gets a quarter of the memory, at most 8 GB, as its documentation advises. PGOPTIONS_SERVER adds settings
+# ("-c shared_buffers=512MB"). TMPDIR says on which disk it is.
 set -euo pipefail
 
 bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -n 1 || command -v initdb)")
 [ -x "$bin/initdb" ] || { echo "PostgreSQL is not installed: scripts/setup.sh installs it" >&2; exit 1; }
+quarter=$(awk '/^MemTotal:/ { mb = int($2 / 4096); print mb < 8192 ? mb : 8192 }' /proc/meminfo)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/tsb-pg-XXXXXX")
 as=()
 if [ "$(id -u)" -eq 0 ]; then # as whom PostgreSQL does not run
@@ -22,6 +24,6 @@ trap end EXIT
 	cd "$dir"
 	"${as[@]}" "$bin/initdb" --auth=trust --username=tallystick --encoding=UTF8 --locale=C.UTF-8 --pgdata="$dir/data"
 	"${as[@]}" "$bin/pg_ctl" --wait --pgdata="$dir/data" --log="$dir/log" --options="-k '$dir' -c listen_addresses= -c max_connections=600 \
-		-c shared_buffers=512MB -c max_wal_size=4GB -c checkpoint_timeout=15min ${PGOPTIONS_SERVER:-}" start
+		-c shared_buffers=${quarter}MB -c max_wal_size=16GB -c checkpoint_timeout=15min ${PGOPTIONS_SERVER:-}" start
 ) >"$dir/start" 2>&1 || { cat "$dir/start" "$dir/log" >&2; exit 1; }
 TALLYSTICK_BENCH_DATABASE="postgres:///postgres?host=$dir&user=tallystick" "$@"
