@@ -150,7 +150,7 @@ func moves(t *testing.T, s fixture) {
 	held := s.assigned(t, 1)
 	s.add(t, made(2))
 	moved, err := r.Put(ctx, "north", map[domain.Kind][]string{domain.Users: {"alice"}, domain.Tokens: {made(2).Serial}})
-	same(t, must(t, moved, err), map[domain.Kind]int{domain.Users: 1, domain.Tokens: 1})
+	same(t, must(t, moved, err), map[domain.Kind]int{domain.Users: 1, domain.Tokens: 2}) // with the one that she holds
 	after := held
 	after.Domain = "north"
 	same(t, s.get(t, held.Serial), after)
@@ -167,7 +167,7 @@ func moves(t *testing.T, s fixture) {
 	refused(t, err, fault.TokenNotFound)
 	same(t, s.get(t, held.Serial).Domain, "north")
 	moved, err = r.Put(within(t, r, "north"), "island", map[domain.Kind][]string{domain.Users: {"alice"}})
-	same(t, must(t, moved, err), map[domain.Kind]int{domain.Users: 1})
+	same(t, must(t, moved, err), map[domain.Kind]int{domain.Users: 1, domain.Tokens: 1})
 	same(t, s.get(t, held.Serial).Domain, "island")
 	_, err = r.Put(ctx, domain.Root, map[domain.Kind][]string{domain.Users: {"alice"}})
 	ok(t, err)
