@@ -15,9 +15,6 @@ const wearable = "{device_type: wearable, version: 1, digits: [6, 8], interval_s
 // What is configured at one server holds at another on the same database: a profile for a new device type is used there at
 // once, and a definition that would break it is refused there, whoever added the profile.
 func TestConfigurationHoldsOnAllServers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts PostgreSQL")
-	}
 	ctx := t.Context()
 	database := storetest.Postgres(t)
 	first := start(t, folder(t), "--database", database)

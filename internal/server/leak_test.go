@@ -43,9 +43,6 @@ func TestInvariant11NothingLeaks(t *testing.T) {
 		w := newWitness(t)
 		w.live(filepath.Join(w.server.data, "tallystick.db"), func() []byte { return nil })
 	})
-	if testing.Short() {
-		return
-	}
 	t.Run("PostgreSQL", func(t *testing.T) {
 		database := storetest.Postgres(t)
 		newWitness(t, "--database", database).live(database, func() []byte { return storetest.Dump(t, database) })

@@ -23,9 +23,6 @@ import (
 // the other could have answered so: no code accepted twice, no answer taken back, no lock got around.
 func TestLinearizable(t *testing.T) {
 	rounds := 6
-	if testing.Short() {
-		rounds = 1
-	}
 	database := storetest.Postgres(t)
 	first, second := pair(t, database)
 	s := newSite(t, first, second)

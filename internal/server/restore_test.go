@@ -36,6 +36,9 @@ func openOld(t *testing.T) age.Identity {
 	return i
 }
 
+// targets are databases to restore into, by URL; "" is the embedded one of a data folder.
+var targets = map[string]func(testing.TB) string{"SQLite": func(testing.TB) string { return "" }, "PostgreSQL": storetest.Postgres}
+
 // A backup of each schema comes back on both databases, every token with a seed that opens.
 func TestOldBackups(t *testing.T) {
 	old, err := filepath.Glob("testdata/schema-*.backup")
@@ -43,9 +46,9 @@ func TestOldBackups(t *testing.T) {
 		t.Fatal("there are none", err)
 	}
 	for _, file := range old {
-		for name, database := range map[string]func() string{"SQLite": func() string { return "" }, "PostgreSQL": func() string { return storetest.Postgres(t) }} {
+		for name, database := range targets {
 			t.Run(filepath.Base(file)+" to "+name, func(t *testing.T) {
-				data, url := folder(t), database()
+				data, url := folder(t), database(t)
 				f, err := os.Open(file)
 				if err != nil {
 					t.Fatal(err)
@@ -207,6 +210,9 @@ func TestRestoreKeepsOldCheckpoints(t *testing.T) {
 
 // A restore that is killed at any moment leaves no database, or the whole; it can be done again.
 func TestRestoreIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short")
+	}
 	p := start(t, folder(t))
 	made := 0
 	for made < 20_000 {
@@ -215,9 +221,6 @@ func TestRestoreIsKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		made += len(serials)
-		if testing.Short() {
-			break
-		}
 	}
 	work := folder(t)
 	file := filepath.Join(work, "backup")
@@ -232,9 +235,9 @@ func TestRestoreIsKilled(t *testing.T) {
 	if err := os.WriteFile(file, sealed.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, database := range map[string]func() string{"SQLite": func() string { return "" }, "PostgreSQL": func() string { return storetest.Postgres(t) }} {
+	for name, database := range targets {
 		t.Run(name, func(t *testing.T) {
-			data, url := folder(t), database()
+			data, url := folder(t), database(t)
 			args := []string{"restore", file, "--data", data, "--password-file", secret}
 			if url != "" {
 				args = append(args, "--database", url)
@@ -277,12 +280,12 @@ func TestRestoreIsKilled(t *testing.T) {
 // A restored backup authenticates, whichever database it came from and goes to. A code that was accepted after the backup was taken
 // is not accepted again.
 func TestARestoredBackupAuthenticates(t *testing.T) {
-	for name, databases := range map[string]func() (from, to string){
-		"SQLite to PostgreSQL": func() (string, string) { return "", storetest.Postgres(t) },
-		"PostgreSQL to SQLite": func() (string, string) { return storetest.Postgres(t), "" },
+	for name, databases := range map[string]func(*testing.T) (from, to string){
+		"SQLite to PostgreSQL": func(t *testing.T) (string, string) { return "", storetest.Postgres(t) },
+		"PostgreSQL to SQLite": func(t *testing.T) (string, string) { return storetest.Postgres(t), "" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			from, to := databases()
+			from, to := databases(t)
 			on := func(url string) []string {
 				if url == "" {
 					return nil

@@ -65,6 +65,9 @@ func (o *postOffice) has(id string) bool {
 // A user signs in with the password of her directory, and when she gets another seed, with a passcode of her old one. Each time the password
 // of the file is mailed then, and not before.
 func TestSecondMail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short")
+	}
 	p, o := start(t, folder(t)), openPostOffice(t)
 	mails(t, p, o.port)
 	synced(t, p, directorytest.Person("alice", "userPassword: the password of alice\n"))

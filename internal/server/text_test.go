@@ -14,9 +14,6 @@ import (
 // Text that a database cannot hold, or that is no text, is refused or not found, and never breaks the server.
 func TestStrangeText(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) { strangeText(t, start(t, folder(t))) })
-	if testing.Short() {
-		return
-	}
 	t.Run("PostgreSQL", func(t *testing.T) { strangeText(t, start(t, folder(t), "--database", storetest.Postgres(t))) })
 }
 

@@ -19,16 +19,11 @@ import (
 // Databases are new databases of both kinds, by URL.
 var Databases = map[string]func(testing.TB) string{"SQLite": SQLite, "PostgreSQL": Postgres}
 
-// Each runs a test on a new database of either kind, but with -short not on PostgreSQL.
+// Each runs a test on a new database of either kind.
 func Each(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
 	for name, url := range Databases {
-		t.Run(name, func(t *testing.T) {
-			if name == "PostgreSQL" && testing.Short() {
-				t.Skip("takes a server")
-			}
-			test(t, url(t))
-		})
+		t.Run(name, func(t *testing.T) { test(t, url(t)) })
 	}
 }
 

@@ -27,7 +27,7 @@ import (
 // the test ends. It is made on the server that TALLYSTICK_TEST_POSTGRES names
 // (a URL whose user may create databases), or on a private one that runs as
 // long as the test program, from the programs of an installed PostgreSQL.
-// Where there is none the test is skipped, but fails under CI or TALLYSTICK_REQUIRE.
+// Where there is none the test is skipped, but fails under CI or TALLYSTICK_REQUIRE. With -short it is skipped unless a server is named.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	return database(t, needServer(t), "")
@@ -66,6 +66,9 @@ var filled struct {
 
 func needServer(t testing.TB) *url.URL {
 	t.Helper()
+	if testing.Short() && os.Getenv("TALLYSTICK_TEST_POSTGRES") == "" {
+		t.Skip("-short")
+	}
 	server, err := server()
 	if errors.Is(err, errNotInstalled) && os.Getenv("CI") == "" && os.Getenv("TALLYSTICK_REQUIRE") == "" {
 		t.Skip(err)
