@@ -83,7 +83,8 @@ func (c *Client) DeleteDomain(ctx context.Context, name string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: path("domains", name)})
 }
 
-// PutIntoDomain moves objects into a domain, all or none, and returns how many were elsewhere.
+// PutIntoDomain moves objects into a domain, all or none, and returns how many were elsewhere, the tokens that go along with their users
+// among them.
 func (c *Client) PutIntoDomain(ctx context.Context, name string, objects DomainObjects) (ObjectCounts, error) {
 	return post[ObjectCounts](ctx, c, path("domains", name, "objects"), objects)
 }

@@ -2,13 +2,13 @@
 # Runs a command beside a private PostgreSQL that waits for the disk, with an empty database that
 # TALLYSTICK_BENCH_DATABASE names:
 #   scripts/postgres.sh bin/tallystick bench --clients 256
-# It gets a quarter of the memory, at most 8 GB, as its documentation advises. PGOPTIONS_SERVER adds settings
-# ("-c shared_buffers=512MB"). TMPDIR says on which disk it is.
+# It gets a quarter of the memory, at most 8 GB, as its documentation advises, and up to 16 GB for its log.
+# PGOPTIONS_SERVER adds settings ("-c shared_buffers=512MB"). TMPDIR says on which disk it is.
 set -euo pipefail
 
 bin=$(dirname "$(ls /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -n 1 || command -v initdb)")
 [ -x "$bin/initdb" ] || { echo "PostgreSQL is not installed: scripts/setup.sh installs it" >&2; exit 1; }
-quarter=$(awk '/^MemTotal:/ { mb = int($2 / 4096); print mb < 8192 ? mb : 8192 }' /proc/meminfo)
+quarter=$(awk '/^MemTotal:/ { mb = int($2 / 4096); print mb < 8192 ? mb : 8192 }' /proc/meminfo 2>/dev/null || echo 512)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/tsb-pg-XXXXXX")
 as=()
 if [ "$(id -u)" -eq 0 ]; then # as whom PostgreSQL does not run

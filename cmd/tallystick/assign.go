@@ -86,7 +86,10 @@ func (p *program) assignMany(r run, b client.BulkAssignment, yes, stdinTaken boo
 		return err
 	}
 	if b.DryRun {
-		return p.pairs(shown, p.Out, len(shown.Rows))
+		if err := p.pairs(shown, p.Out, len(shown.Rows)); err != nil || b.Partial || shown.Failed == 0 {
+			return err
+		}
+		return cli.Status(cli.Refused) // as it would be
 	}
 	if !yes && p.Interactive() && (b.Partial || shown.Failed == 0) { // what is refused is not asked about
 		const most = 100

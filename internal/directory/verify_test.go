@@ -59,9 +59,6 @@ func TestVerify(t *testing.T) {
 		})
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		if testing.Short() {
-			t.Skip("-short")
-		}
 		testVerify(t, storetest.Postgres(t), same)
 	})
 }
@@ -69,12 +66,7 @@ func TestVerify(t *testing.T) {
 // After three wrong passwords a directory is not asked any more for an hour, however many ask at once: it would lock her. What it could
 // not say counts for nobody.
 func TestVerifyLocksNobody(t *testing.T) {
-	for name, url := range map[string]func(*testing.T) string{"SQLite": file, "PostgreSQL": func(t *testing.T) string {
-		if testing.Short() {
-			t.Skip("-short")
-		}
-		return storetest.Postgres(t)
-	}} {
+	for name, url := range map[string]func(*testing.T) string{"SQLite": file, "PostgreSQL": func(t *testing.T) string { return storetest.Postgres(t) }} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, person("alice", "userPassword: her password\n"))
 			o := newOffice(t, url(t))

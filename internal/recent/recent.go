@@ -51,7 +51,8 @@ func (v *Value[T]) Read(ctx context.Context, now func() time.Time, read func(con
 	return l.value, nil
 }
 
-// Forget has the value read again when it is needed next, also where it is being read just now: this server has changed it.
+// Forget has the value read again when it is needed next, also where it is being read just now: this server has changed it. Where that was
+// in a transaction that has not ended yet, what is read in between is kept for as long as any other value.
 func (v *Value[T]) Forget() { v.forgotten.Add(1) }
 
 // fresh is the last look, nil if it is too old.

@@ -3,7 +3,9 @@ package recent_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,21 +90,26 @@ func TestForgottenWhileItIsRead(t *testing.T) {
 func TestOneReadsForAll(t *testing.T) {
 	s := &source{}
 	var v recent.Value[int]
-	begun, free := make(chan struct{}), make(chan struct{})
+	begun, free, come := make(chan struct{}), make(chan struct{}), atomic.Int32{}
 	slow := func(ctx context.Context) (int, error) {
 		close(begun) // a second reader panics
 		<-free
 		return s.read(ctx)
 	}
 	var all sync.WaitGroup
-	for range 20 {
+	const callers = 20
+	for range callers {
 		all.Go(func() {
+			come.Add(1)
 			if got, err := v.Get(t.Context(), s.now, slow); err != nil || got != 1 {
 				t.Errorf("%d, %v", got, err)
 			}
 		})
 	}
 	<-begun
+	for come.Load() < callers { // nearly all of them find nothing
+		runtime.Gosched()
+	}
 	close(free)
 	all.Wait()
 }

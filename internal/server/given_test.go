@@ -70,7 +70,7 @@ func (w *witness) given() {
 		w.secret(fmt.Sprint("wrong code of a resynchronisation ", i), code)
 	}
 	w.refused("tallystick", "token", "resync", byFile, "--codes-file", path)
-	w.does("tallystick", "token", "set-pin", byString, "--temporary", "--pin-file", w.file("temporary PIN", digits(8)))
+	w.does("tallystick", "token", "set-pin", byString, "--temporary", "--pin-file", w.file("temporary PIN", anyPIN(w)))
 }
 
 // agents sends keys and passcodes to where no agent is answered.

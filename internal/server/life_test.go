@@ -9,9 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/tallystick/tallystick/ctf"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/pin"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/provision"
 	"github.com/tallystick/tallystick/sdtid"
 	"github.com/tallystick/tallystick/securid"
@@ -25,6 +29,15 @@ func digits(n int) string {
 		b[i] = '0' + b[i]%10
 	}
 	return string(b)
+}
+
+// anyPIN draws a PIN of eight digits that is not too easy to guess.
+func anyPIN(t testing.TB) string {
+	t.Helper()
+	p := policy.Default().Token
+	p.PINMin = 8
+	made, err := pin.Rules{Token: pin.Token{Serial: byFile, Type: device.Fob}, Policy: p, Now: time.Now()}.Generate()
+	return must(t, made, err)
 }
 
 // What the tokens of alice are: the serial numbers are those of an import, so that the test can name them.
@@ -122,7 +135,7 @@ func (w *witness) checked() {
 	w.check("tokencode", string(w.secrets["tokencode"]), "denied")
 	w.check("wrong passcode", digits(16), "denied")
 
-	pinpad, fob := w.file("PINPad PIN", digits(8)), w.file("fob PIN", digits(8))
+	pinpad, fob := w.file("PINPad PIN", anyPIN(w)), w.file("fob PIN", anyPIN(w))
 	w.does("tallystick", "token", "set-pin", byFile, "--pin-file", pinpad)
 	w.does("tallystick", "token", "set-pin", byString, "--pin-file", fob)
 	w.check("PINPad passcode", w.code(byFile, "--pin-file", pinpad), "accepted")

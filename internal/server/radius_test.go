@@ -68,7 +68,7 @@ func (w *witness) overRADIUS() {
 		}
 		return got
 	}
-	pin := digits(8)
+	pin := anyPIN(w)
 	asked("wrong passcode over RADIUS", digits(12), nil, radius.CodeAccessReject)
 	got := asked("tokencode over RADIUS", w.code(serial), nil, radius.CodeAccessChallenge)
 	got = asked("new PIN over RADIUS", pin, got.Get(rfc2865.State_Type), radius.CodeAccessChallenge)

@@ -54,8 +54,9 @@ func TestOpenRefuses(t *testing.T) {
 
 // Servers that start at once find or make the same tables.
 func TestOpenAtOnce(t *testing.T) {
-	for name, url := range map[string]string{"SQLite": file(t), "PostgreSQL": storetest.Postgres(t)} {
+	for name, open := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
 		t.Run(name, func(t *testing.T) {
+			url := open(t)
 			var all sync.WaitGroup
 			for range 4 {
 				all.Go(func() {
@@ -74,8 +75,9 @@ func TestOpenAtOnce(t *testing.T) {
 }
 
 func TestNewerSchema(t *testing.T) {
-	for name, url := range map[string]string{"SQLite": file(t), "PostgreSQL": storetest.Postgres(t)} {
+	for name, open := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
 		t.Run(name, func(t *testing.T) {
+			url := open(t)
 			db := opened(t, url)
 			for _, statement := range []string{
 				"INSERT INTO goose_db_version (version_id, is_applied) VALUES (900, TRUE)",
@@ -416,8 +418,9 @@ func TestPostgresDurability(t *testing.T) {
 
 // A statement that failed inside a transaction, and whose error was dropped, does not let it commit half.
 func TestDroppedError(t *testing.T) {
-	for name, url := range map[string]string{"SQLite": file(t), "PostgreSQL": storetest.Postgres(t)} {
+	for name, open := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
 		t.Run(name, func(t *testing.T) {
+			url := open(t)
 			db := opened(t, url)
 			err := db.Transact(t.Context(), func(ctx context.Context) error {
 				if err := db.AddUser(ctx, user.User{ID: "a", CreatedAt: time.Now(), Version: 1}); err != nil {
