@@ -39,6 +39,9 @@ type witness struct {
 // Invariant 11: nothing that is printed, posted or stored, on either database, shows a seed, PIN, passcode, activation code, password or key. A secret
 // that the system can be given in another way joins this life of some tokens.
 func TestInvariant11NothingLeaks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short")
+	}
 	t.Run("SQLite", func(t *testing.T) {
 		w := newWitness(t)
 		w.live(filepath.Join(w.server.data, "tallystick.db"), func() []byte { return nil })

@@ -226,6 +226,9 @@ func (b *browser) reads(selector string) string {
 
 // A real browser shows the page with its style, sends the form, and keeps what was typed out of its address.
 func TestSecondMailInABrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short")
+	}
 	b := openBrowser(t)
 	p, o := start(t, folder(t)), openPostOffice(t)
 	mails(t, p, o.port)
