@@ -40,7 +40,7 @@ type witness struct {
 // that the system can be given in another way joins this life of some tokens.
 func TestInvariant11NothingLeaks(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short")
+		t.Skip("-short: a life of some tokens, searched, takes 17 s")
 	}
 	t.Run("SQLite", func(t *testing.T) {
 		w := newWitness(t)

@@ -66,7 +66,7 @@ func (o *postOffice) has(id string) bool {
 // of the file is mailed then, and not before.
 func TestSecondMail(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short")
+		t.Skip("-short: waits for its mails, 10 s")
 	}
 	p, o := start(t, folder(t)), openPostOffice(t)
 	mails(t, p, o.port)
@@ -227,7 +227,7 @@ func (b *browser) reads(selector string) string {
 // A real browser shows the page with its style, sends the form, and keeps what was typed out of its address.
 func TestSecondMailInABrowser(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short")
+		t.Skip("-short: drives a browser")
 	}
 	b := openBrowser(t)
 	p, o := start(t, folder(t)), openPostOffice(t)

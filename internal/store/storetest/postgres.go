@@ -67,7 +67,7 @@ var filled struct {
 func needServer(t testing.TB) *url.URL {
 	t.Helper()
 	if testing.Short() && os.Getenv("TALLYSTICK_TEST_POSTGRES") == "" {
-		t.Skip("-short")
+		t.Skip("-short is on SQLite alone: TALLYSTICK_TEST_POSTGRES names a server for it")
 	}
 	server, err := server()
 	if errors.Is(err, errNotInstalled) && os.Getenv("CI") == "" && os.Getenv("TALLYSTICK_REQUIRE") == "" {
