@@ -72,16 +72,35 @@ type Engine struct {
 // Begin decides a passcode. An error means that it could not be decided, and that it must not count as accepted:
 // [fault.Unavailable] if the database cannot say so now.
 func (e *Engine) Begin(ctx context.Context, q Request) (Decision, error) {
-	q.Life, q.UserID, q.Source = life(q.Life), storable(q.UserID), q.Source.storable()
-	return e.ask(ctx, &job{user: q.UserID, name: q.UserID, mail: q.mail(), groups: q.Source.Only.byGroup(), key: q.Key, decide: func(r *round, j *job) error { return r.begin(j, q) }})
+	return e.ask(ctx, q.job())
 }
 
 // Continue goes on with an attempt. [fault.AttemptNotFound] if there is none of that name, if it is over, or if another
 // agent or about another user began it; [fault.OutOfSequence] if the answer is to another turn; [fault.StepNotRequested] if
 // it is to another step. None of these counts as a failure.
 func (e *Engine) Continue(ctx context.Context, a Answer) (Decision, error) {
+	return e.ask(ctx, a.job())
+}
+
+// Submit is [Engine.Begin] for those who do not wait: then is called with the decision, and must not take long, since others wait for
+// theirs. What has waited for longer than within is not decided any more: [fault.Unavailable].
+func (e *Engine) Submit(ctx context.Context, within time.Duration, q Request, then func(Decision, error)) {
+	e.submit(ctx, within, q.job(), then)
+}
+
+// SubmitAnswer is [Engine.Continue] for those who do not wait, as [Engine.Submit].
+func (e *Engine) SubmitAnswer(ctx context.Context, within time.Duration, a Answer, then func(Decision, error)) {
+	e.submit(ctx, within, a.job(), then)
+}
+
+func (q Request) job() *job {
+	q.Life, q.UserID, q.Source = life(q.Life), storable(q.UserID), q.Source.storable()
+	return &job{user: q.UserID, name: q.UserID, mail: q.mail(), groups: q.Source.Only.byGroup(), key: q.Key, decide: func(r *round, j *job) error { return r.begin(j, q) }}
+}
+
+func (a Answer) job() *job {
 	a.UserID, a.Source = storable(a.UserID), a.Source.storable()
-	return e.ask(ctx, &job{attempt: a.Attempt, user: a.UserID, groups: a.Source.Only.byGroup(), key: a.Key, decide: func(r *round, j *job) error { return r.answer(j, a) }})
+	return &job{attempt: a.Attempt, user: a.UserID, groups: a.Source.Only.byGroup(), key: a.Key, decide: func(r *round, j *job) error { return r.answer(j, a) }}
 }
 
 // Cancel ends an attempt: the old PIN stays, the tokencode stays used. Errors as for Continue.
@@ -118,21 +137,47 @@ func life(d time.Duration) time.Duration {
 // than that work, and short enough that agents which ask one after the other do not notice.
 const denialTime = 3 * time.Millisecond
 
-// ask has a job decided with others.
-func (e *Engine) ask(ctx context.Context, j *job) (Decision, error) {
-	j.ctx, j.done = ctx, make(chan struct{})
-	begin := time.Now() // not e.Now: a length of time, which no clock that is set changes
-	d, err := e.queue.wait(ctx, j, e.Groups, e.settle)
-	if err == nil && (d.Result == Denied || d.Result == Waiting) {
-		select {
-		case <-e.teller.at(begin.Add(denialTime)):
-		case <-ctx.Done():
-		}
+// ask has a job decided with others, and waits for it, or for the end of ctx: then nothing is known of it.
+func (e *Engine) ask(ctx context.Context, j *job) (d Decision, err error) {
+	done := make(chan struct{})
+	e.enqueue(ctx, j, func() { close(done) })
+	select {
+	case <-done:
+		d, err = j.decision, j.err
+	case <-ctx.Done():
+		err = errors.Join(errLate, ctx.Err())
 	}
 	if e.Decided != nil {
 		e.Decided(d.Result, err)
 	}
 	return d, err
+}
+
+var errLate = fault.New(fault.Unavailable, "the passcode was not decided in time: try again with another one")
+
+// submit has a job decided with others.
+func (e *Engine) submit(ctx context.Context, within time.Duration, j *job, then func(Decision, error)) {
+	j.until = time.Now().Add(within)
+	e.enqueue(ctx, j, func() {
+		if e.Decided != nil {
+			e.Decided(j.decision.Result, j.err)
+		}
+		then(j.decision, j.err)
+	})
+}
+
+// enqueue has a job decided, and told when the time has come for it.
+func (e *Engine) enqueue(ctx context.Context, j *job, told func()) {
+	begin := time.Now() // not e.Now: a length of time, which no clock that is set changes
+	j.ctx = ctx
+	j.tell = func() {
+		if d := j.decision; j.err == nil && (d.Result == Denied || d.Result == Waiting) {
+			e.teller.at(begin.Add(denialTime), told)
+		} else {
+			told()
+		}
+	}
+	e.queue.add(j, e.Groups, e.settle)
 }
 
 // now is the time of a decision, or why there is none that can be relied on.

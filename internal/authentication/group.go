@@ -17,6 +17,8 @@ import (
 const (
 	// groupSize bounds what one transaction decides, and so how long its locks are held.
 	groupSize = 256
+	// tellSize is how many are told one after the other.
+	tellSize = 64
 	// stalled is how long a group may take before the next one does not wait for it any more: in the time of its commit,
 	// others gather, and fewer and larger groups cost less. A commit that waits for a standby, or for a row that an administrator
 	// holds, must not keep everybody waiting.
@@ -28,6 +30,7 @@ const (
 // A job is one request that waits to be decided.
 type job struct {
 	ctx     context.Context // of the request: its actor and correlation ID
+	until   time.Time       // when nobody waits for it any more; zero for the end of ctx
 	user    string          // whom it is about, "" if its attempt tells
 	name    string          // that she was named by
 	mail    string          // the name as a mail address, "" if it is none
@@ -39,7 +42,7 @@ type job struct {
 	decision Decision
 	marked   bool // the token remembers the request
 	err      error
-	done     chan struct{}
+	tell     func() // what to do when it is decided
 }
 
 // A queue gathers jobs into groups. Nothing waits for a group to fill: a group is whoever came while the one before was decided.
@@ -50,19 +53,12 @@ type queue struct {
 	stalled int // of these
 }
 
-// wait has a job decided by run, in a group with others, and waits for it, or for the end of ctx: then nothing is known of it.
-// One group runs at a time, and up to atOnce while those before are stalled.
-func (q *queue) wait(ctx context.Context, j *job, atOnce int, run func([]*job)) (Decision, error) {
+// add has a job decided by run, in a group with others, and told. One group runs at a time, and up to atOnce while those before are stalled.
+func (q *queue) add(j *job, atOnce int, run func([]*job)) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.waiting = append(q.waiting, j)
 	q.start(atOnce, run)
-	q.mu.Unlock()
-	select {
-	case <-j.done:
-		return j.decision, j.err
-	case <-ctx.Done():
-		return Decision{}, errors.Join(fault.New(fault.Unavailable, "the passcode was not decided in time: try again with another one"), ctx.Err())
-	}
 }
 
 // start begins a group, unless one runs that is not stalled. The caller holds mu.
@@ -89,12 +85,22 @@ func (q *queue) work(atOnce int, run func([]*job)) {
 		}
 		q.mu.Unlock()
 		// Under overload most callers give up before their turn: what nobody waits for costs no time, and uses up no code.
-		if group = slices.DeleteFunc(group, func(j *job) bool { return j.ctx.Err() != nil }); len(group) > 0 {
+		if group = slices.DeleteFunc(group, (*job).late); len(group) > 0 {
 			end := q.watch(atOnce, run)
 			run(group)
 			end()
 		}
 	}
+}
+
+// late tells whether nobody waits for a job any more, and tells it so.
+func (j *job) late() bool {
+	if j.ctx.Err() == nil && (j.until.IsZero() || time.Now().Before(j.until)) {
+		return false
+	}
+	j.err = errLate
+	j.tell()
+	return true
 }
 
 // watch lets the next group begin if this one, which begins now, is stalled. The caller tells when it ends.
@@ -142,7 +148,16 @@ func (e *Engine) settle(jobs []*job) {
 		if err != nil {
 			j.decision, j.err = Decision{}, err
 		}
-		close(j.done)
+	}
+	for some := range slices.Chunk(jobs, tellSize) {
+		go tell(some)
+	}
+}
+
+// tell tells of jobs what was decided.
+func tell(jobs []*job) {
+	for _, j := range jobs {
+		j.tell()
 	}
 }
 

@@ -1,9 +1,9 @@
 package authentication
 
 import (
-	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,13 +24,12 @@ func TestStalledGroups(t *testing.T) {
 			if group[0].user == "slow" {
 				<-free
 			}
-			for _, j := range group {
-				close(j.done)
-			}
+			tell(group)
 		}
+		asked, told := 0, atomic.Int32{}
 		ask := func(user string) {
-			j := &job{ctx: t.Context(), user: user, done: make(chan struct{})}
-			go q.wait(context.WithoutCancel(t.Context()), j, 3, run)
+			asked++
+			q.add(&job{ctx: t.Context(), user: user, tell: func() { told.Add(1) }}, 3, run)
 			synctest.Wait()
 		}
 		groups := func(want ...int) {
@@ -61,6 +60,9 @@ func TestStalledGroups(t *testing.T) {
 		groups(1, 2, 1, 1)
 		ask("c")
 		groups(1, 2, 1, 1, 1)
+		if int(told.Load()) != asked {
+			t.Errorf("%d were told of %d", told.Load(), asked)
+		}
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		if q.running != 0 || q.stalled != 0 || len(q.waiting) != 0 {

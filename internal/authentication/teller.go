@@ -18,12 +18,12 @@ type teller struct {
 // A moment is when somebody is to be told.
 type moment struct {
 	at   time.Time
-	come chan struct{} // closed then
+	come func()
 }
 
-// at returns a channel that is closed at a time, or up to [denialTime] later if others wait for a later one.
-func (t *teller) at(when time.Time) <-chan struct{} {
-	m := moment{when, make(chan struct{})}
+// at calls come at a time, or up to [denialTime] later if others wait for a later one.
+func (t *teller) at(when time.Time, come func()) {
+	m := moment{when, come}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	heap.Push(&t.waiting, m)
@@ -31,7 +31,6 @@ func (t *teller) at(when time.Time) <-chan struct{} {
 		t.running = true
 		go t.run()
 	}
-	return m.come
 }
 
 // run tells until nobody waits.
@@ -44,13 +43,12 @@ func (t *teller) run() {
 			return
 		}
 		left := time.Until(t.waiting[0].at)
+		come := func() { sleep(left) }
 		if left <= 0 {
-			close(heap.Pop(&t.waiting).(moment).come)
+			come = heap.Pop(&t.waiting).(moment).come
 		}
 		t.mu.Unlock()
-		if left > 0 {
-			sleep(left)
-		}
+		come()
 	}
 }
 

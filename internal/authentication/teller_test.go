@@ -14,7 +14,9 @@ func TestTeller(t *testing.T) {
 	for i := range 200 {
 		when := begin.Add(time.Duration(i%7) * time.Millisecond)
 		wg.Go(func() {
-			<-all.at(when)
+			come := make(chan struct{})
+			all.at(when, func() { close(come) })
+			<-come
 			if early := time.Until(when); early > 0 {
 				t.Errorf("told %s too early", early)
 			}

@@ -15,7 +15,7 @@ import (
 // BenchmarkRequest is what a request costs beside the engine and the system's socket: from its octets to those of
 // its answer.
 func BenchmarkRequest(b *testing.B) {
-	h := build(b, always(accept), vpn("vpn1", "127.0.0.1/32"))
+	h := build(b, instantly{}, vpn("vpn1", "127.0.0.1/32"))
 	h.with(func(c *Config) { c.Count, c.Now = nil, time.Now })
 	if err := h.Refresh(b.Context()); err != nil {
 		b.Fatal(err)
@@ -27,8 +27,7 @@ func BenchmarkRequest(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		from.port++ // each is a new one
-		h.take(ctx, &request{data: octets, port: Authentication, from: from, received: h.Now(), respond: box})
-		h.serve(ctx, <-h.queue)
+		h.take(ctx, ctx, &request{data: octets, port: Authentication, from: from, received: h.Now(), respond: box})
 	}
 	if box.answer[0] != 2 {
 		b.Fatalf("% x", box.answer)
@@ -60,12 +59,12 @@ func BenchmarkServer(b *testing.B) {
 // instantly accepts everything.
 type instantly struct{}
 
-func (instantly) Begin(context.Context, authentication.Request) (authentication.Decision, error) {
-	return accept, nil
+func (instantly) Submit(_ context.Context, _ time.Duration, _ authentication.Request, then func(authentication.Decision, error)) {
+	then(accept, nil)
 }
 
-func (instantly) Continue(context.Context, authentication.Answer) (authentication.Decision, error) {
-	return accept, nil
+func (instantly) SubmitAnswer(_ context.Context, _ time.Duration, _ authentication.Answer, then func(authentication.Decision, error)) {
+	then(accept, nil)
 }
 
 // reseal puts a right Message-Authenticator into a packet that begins with one.

@@ -18,56 +18,89 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-// serve handles one request, and answers unless it is to be dropped.
-func (s *Server) serve(ctx context.Context, r *request) {
-	answer, outcome := s.handle(ctx, r)
-	if answer != nil {
-		r.respond.respond(r, answer)
+// serve handles one request, answers unless it is to be dropped, and then calls finished: at once, or when the engine has decided.
+func (s *Server) serve(ctx context.Context, r *request, finished func()) {
+	end := func(answer []byte, o Outcome) {
+		if answer != nil {
+			r.respond.respond(r, answer)
+		}
+		s.over(ctx, r, o)
+		finished()
 	}
-	s.over(ctx, r, outcome)
+	var p *radius.Packet
+	answer, outcome := s.shielded(ctx, func() (answer []byte, o Outcome) {
+		if p, answer, o = s.look(ctx, r); o == "" {
+			answer, o = s.copies.begin(keyOf(r, p), s.Now())
+		}
+		return answer, o
+	})
+	if outcome != "" {
+		end(answer, outcome)
+		return
+	}
+	known := func(answer []byte, o Outcome) {
+		s.copies.end(keyOf(r, p), answer)
+		end(answer, o)
+	}
+	answer, outcome = s.shielded(ctx, func() ([]byte, Outcome) {
+		q, wrong := s.question(r, p)
+		if wrong != "" {
+			return s.reject(r, p, wrong)
+		}
+		ctx := audit.WithActor(ctx, r.client.actor(r.from))
+		s.decide(ctx, r, q, func(d authentication.Decision, err error) {
+			told := func() { known(s.shielded(ctx, func() ([]byte, Outcome) { return s.decided(ctx, r, p, d, err) })) }
+			if r.port == RadSec { // whose client may not take its answers: others are not to wait for that
+				go told()
+			} else {
+				told()
+			}
+		})
+		return nil, ""
+	})
+	if outcome != "" {
+		known(answer, outcome)
+	}
 }
 
-// handle decides what becomes of a request. No answer means that it is dropped.
-func (s *Server) handle(ctx context.Context, r *request) (answer []byte, o Outcome) {
-	if s.Now().Sub(r.received) >= patience {
-		return nil, Overload
-	}
-	p, err := radius.Parse(r.data, r.client.secret)
-	if err != nil {
-		return nil, BadAttributes
-	}
-	if p.Code == radius.CodeAccountingRequest {
-		if !r.client.accountable(r.data) {
-			return nil, BadAuthenticator
-		}
-		return r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
-	}
-	if o := s.authentic(ctx, r, p); o != "" {
-		return nil, o
-	}
-	if p.Code == radius.CodeStatusServer {
-		code := radius.CodeAccessAccept
-		if r.port == Accounting {
-			code = radius.CodeAccountingResponse
-		}
-		return r.client.answer(code, p, nil), Status
-	}
-	key := keyOf(r.client.Name, r.from, p.Identifier, p.Authenticator)
-	switch seen, kept := s.copies.begin(key, s.Now()); seen {
-	case answered:
-		return kept, Repeated
-	case deciding:
-		return nil, Undecided
-	}
+// shielded does a part of what is done for a request. A panic is a defect of this request, and must not end the server.
+func (s *Server) shielded(ctx context.Context, part func() ([]byte, Outcome)) (answer []byte, o Outcome) {
 	defer func() {
 		if defect := recover(); defect != nil {
 			// What a panic says may quote data. Its stack shows addresses and no contents.
 			s.Log.ErrorContext(ctx, "radius: a request broke something", "panic", fmt.Sprintf("%T", defect), "stack", string(debug.Stack()))
 			answer, o = nil, Broken
 		}
-		s.copies.end(key, answer)
 	}()
-	return s.access(ctx, r, p)
+	return part()
+}
+
+// look decides what becomes of a packet that asks nothing of the engine; no outcome for one that does. No answer means that it is dropped.
+func (s *Server) look(ctx context.Context, r *request) (p *radius.Packet, answer []byte, o Outcome) {
+	if s.Now().Sub(r.received) >= patience {
+		return nil, nil, Overload
+	}
+	p, err := radius.Parse(r.data, r.client.secret)
+	if err != nil {
+		return nil, nil, BadAttributes
+	}
+	if p.Code == radius.CodeAccountingRequest {
+		if !r.client.accountable(r.data) {
+			return nil, nil, BadAuthenticator
+		}
+		return nil, r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
+	}
+	if o := s.authentic(ctx, r, p); o != "" {
+		return nil, nil, o
+	}
+	if p.Code == radius.CodeStatusServer {
+		code := radius.CodeAccessAccept
+		if r.port == Accounting {
+			code = radius.CodeAccountingResponse
+		}
+		return nil, r.client.answer(code, p, nil), Status
+	}
+	return p, nil, ""
 }
 
 // authentic checks the Message-Authenticator; "" if the request may be looked into. Over TLS none is needed: nobody
@@ -107,15 +140,8 @@ type question struct {
 	state   *state // nil for a first request
 }
 
-// access decides an Access-Request.
-func (s *Server) access(ctx context.Context, r *request, p *radius.Packet) ([]byte, Outcome) {
-	q, wrong := s.question(r, p)
-	if wrong != "" {
-		return s.reject(r, p, wrong)
-	}
-	ctx, cancel := context.WithTimeout(audit.WithActor(ctx, r.client.actor(r.from)), patience)
-	defer cancel()
-	d, err := s.decide(ctx, r.client, q)
+// decided makes the answer of what the engine says.
+func (s *Server) decided(ctx context.Context, r *request, p *radius.Packet, d authentication.Decision, err error) ([]byte, Outcome) {
 	switch fault.CodeOf(err) {
 	case fault.AttemptNotFound, fault.OutOfSequence, fault.StepNotRequested:
 		return s.reject(r, p, UnknownState)
@@ -130,12 +156,14 @@ func (s *Server) access(ctx context.Context, r *request, p *radius.Packet) ([]by
 }
 
 // decide asks the engine.
-func (s *Server) decide(ctx context.Context, c *client, q question) (authentication.Decision, error) {
+func (s *Server) decide(ctx context.Context, r *request, q question, then func(authentication.Decision, error)) {
+	c, within := r.client, patience-s.Now().Sub(r.received)
 	source := authentication.Source{Agent: c.agent, Station: q.station, Only: c.only}
 	if q.state == nil {
-		return s.Engine.Begin(ctx, authentication.Request{
+		s.Engine.Submit(ctx, within, authentication.Request{
 			UserID: q.user, Passcode: q.text, Source: source, Dialogue: c.Challenges, Confirm: true, Life: s.Life, Key: q.key,
-		})
+		}, then)
+		return
 	}
 	text, step := q.text, authentication.Step("")
 	if q.state.choice {
@@ -144,9 +172,9 @@ func (s *Server) decide(ctx context.Context, c *client, q question) (authenticat
 			text = inverted(text)
 		}
 	}
-	return s.Engine.Continue(ctx, authentication.Answer{
+	s.Engine.SubmitAnswer(ctx, within, authentication.Answer{
 		Attempt: q.state.attempt, Turn: q.state.turn, Step: step, UserID: q.user, Text: text, Source: source, Key: q.key,
-	})
+	}, then)
 }
 
 // inverted turns the answer to "do you want to enter your own pin" into that to "shall the system make it".

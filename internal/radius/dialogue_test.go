@@ -264,7 +264,7 @@ func TestNoAnswerWhileNothingCanBeDecided(t *testing.T) {
 
 func TestADefectIsNoAnswer(t *testing.T) {
 	engine := always(accept)
-	engine.begin = func(r authentication.Request) (authentication.Decision, error) { panic("passcode " + r.Passcode) }
+	engine.atOnce, engine.begin = true, func(r authentication.Request) (authentication.Decision, error) { panic("passcode " + r.Passcode) }
 	h := build(t, engine, vpn("vpn1", "127.0.0.1/32")).run()
 	gw := h.gateway("127.0.0.1")
 	gw.send(login(1, "alice", "493817"))

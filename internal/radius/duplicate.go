@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"layeh.com/radius"
 )
 
 // A source is where a packet came from; the port is 0 over TLS, where a client may connect again.
@@ -24,8 +26,8 @@ type copyKey struct {
 	authenticator [16]byte
 }
 
-func keyOf(client string, from source, identifier byte, authenticator [16]byte) copyKey {
-	return copyKey{client, from.address.As16(), from.port, identifier, authenticator}
+func keyOf(r *request, p *radius.Packet) copyKey {
+	return copyKey{r.client.Name, r.from.address.As16(), r.from.port, p.Identifier, p.Authenticator}
 }
 
 // key names a request for the engine, which knows it again after a restart and on every server. A client that is so poor that it repeats
@@ -64,17 +66,9 @@ func newCopies(most int, life time.Duration) *copies {
 	return &copies{life: life, most: most, known: map[copyKey]uint64{}}
 }
 
-// A seen says what is known of a request.
-type seen int
-
-const (
-	fresh    seen = iota // nothing; from now on it is being decided
-	deciding             // it is being decided
-	answered             // it was
-)
-
-// begin looks a request up, and remembers one that is new.
-func (c *copies) begin(k copyKey, now time.Time) (seen, []byte) {
+// begin looks a request up: [Repeated] with the answer that it got, [Undecided] while it is being decided. One that is new is being
+// decided from now on.
+func (c *copies) begin(k copyKey, now time.Time) ([]byte, Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.first < c.next && (c.next-c.first == uint64(c.most) || now.Sub(c.slot(c.first).at) >= c.life) {
@@ -82,9 +76,9 @@ func (c *copies) begin(k copyKey, now time.Time) (seen, []byte) {
 	}
 	if n, found := c.known[k]; found {
 		if answer := c.slot(n).answer; answer != nil {
-			return answered, answer
+			return answer, Repeated
 		}
-		return deciding, nil
+		return nil, Undecided
 	}
 	if len(c.ring) < c.most {
 		c.ring = append(c.ring, copied{})
@@ -92,7 +86,7 @@ func (c *copies) begin(k copyKey, now time.Time) (seen, []byte) {
 	*c.slot(c.next) = copied{key: k, at: now}
 	c.known[k] = c.next
 	c.next++
-	return fresh, nil
+	return nil, ""
 }
 
 // slot is where number n is. The ring grows to its size only once it is filled for the first time, so the places

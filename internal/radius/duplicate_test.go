@@ -64,25 +64,26 @@ func TestCopiesAreBounded(t *testing.T) {
 	c := newCopies(3, 30*time.Second)
 	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
 	key := func(n int) copyKey {
-		return keyOf("vpn1", source{netip.MustParseAddr("192.0.2.1"), uint16(n)}, 1, [16]byte{})
+		return copyKey{client: "vpn1", address: netip.MustParseAddr("192.0.2.1").As16(), port: uint16(n), identifier: 1}
 	}
-	is := func(n int, want seen) {
+	const fresh Outcome = ""
+	is := func(n int, want Outcome) {
 		t.Helper()
-		if got, _ := c.begin(key(n), at); got != want {
-			t.Errorf("%d is %d, not %d", n, got, want)
+		if _, got := c.begin(key(n), at); got != want {
+			t.Errorf("%d is %q, not %q", n, got, want)
 		}
 	}
 	for n := range 3 {
 		is(n, fresh)
 		c.end(key(n), []byte{byte(n)})
 	}
-	is(2, answered)
+	is(2, Repeated)
 	for n := 3; n < 1000; n++ {
 		is(n, fresh)
-		is(n, deciding)
+		is(n, Undecided)
 		if n%3 != 0 {
 			c.end(key(n), []byte{1})
-			is(n, answered)
+			is(n, Repeated)
 		}
 		if n%5 == 0 { // nothing came of it
 			c.end(key(n), nil)
@@ -107,11 +108,11 @@ func TestCopiesAreBounded(t *testing.T) {
 func TestOverloadDropsTheOldest(t *testing.T) {
 	engine, deciding, release := gate()
 	h := build(t, engine, vpn("vpn1", "127.0.0.1/32"))
-	h.with(func(c *Config) { c.Workers, c.Queue = 1, 3 })
+	h.with(func(c *Config) { c.AtOnce, c.Queue = 1, 3 })
 	h.run()
 	gw := h.gateway("127.0.0.1")
 	gw.send(login(0, "alice", "0"))
-	<-deciding // the one worker is busy
+	<-deciding // there is room for one
 	for id := byte(1); id <= 5; id++ {
 		gw.send(login(id, "alice", decimal(int(id))))
 	}
@@ -131,7 +132,7 @@ func TestOverloadDropsTheOldest(t *testing.T) {
 func TestNobodyWaitsForAnOldPacket(t *testing.T) {
 	engine, deciding, release := gate()
 	h := build(t, engine, vpn("vpn1", "127.0.0.1/32"))
-	h.with(func(c *Config) { c.Workers = 1 })
+	h.with(func(c *Config) { c.AtOnce = 1 })
 	h.run()
 	gw := h.gateway("127.0.0.1")
 	gw.send(login(0, "alice", "0"))

@@ -29,6 +29,7 @@ func FuzzPacket(f *testing.F) {
 	}
 	f.Add(request12(1))
 	engine := always(authentication.Decision{Result: authentication.NewPIN, Step: authentication.StepSystemPIN, Attempt: attempt(0), Turn: 2, SystemPIN: "2846"})
+	engine.atOnce = true
 	off := vpn("vpn1", "127.0.0.1/32")
 	off.MessageAuthenticator, off.StripRealm = access.Off, access.RealmSuffix
 	h := build(f, engine, off)
@@ -50,13 +51,7 @@ func FuzzPacket(f *testing.F) {
 func try(t *testing.T, h *house, octets []byte) {
 	for _, port := range []Port{Authentication, Accounting} {
 		box := &mailbox{}
-		h.take(context.Background(), &request{data: octets, port: port, from: source{h.table.Load().byName["vpn1"].Address.Addr(), 1}, received: h.now(), respond: box})
-		select {
-		case r := <-h.queue:
-			h.serve(context.Background(), r)
-		default:
-			continue
-		}
+		h.take(context.Background(), context.Background(), &request{data: octets, port: port, from: source{h.table.Load().byName["vpn1"].Address.Addr(), 1}, received: h.now(), respond: box})
 		if box.answer == nil {
 			continue
 		}

@@ -35,22 +35,31 @@ type script struct {
 	gone   []authentication.Answer
 	begin  func(authentication.Request) (authentication.Decision, error)
 	answer func(authentication.Answer) (authentication.Decision, error)
+	atOnce bool // in the goroutine of who asks
 }
 
-func (e *script) Begin(_ context.Context, r authentication.Request) (authentication.Decision, error) {
+func (e *script) Submit(_ context.Context, _ time.Duration, r authentication.Request, then func(authentication.Decision, error)) {
 	e.mu.Lock()
 	e.begun = append(e.begun, r)
 	do := e.begin
 	e.mu.Unlock()
-	return do(r)
+	e.call(func() { then(do(r)) })
 }
 
-func (e *script) Continue(_ context.Context, a authentication.Answer) (authentication.Decision, error) {
+func (e *script) SubmitAnswer(_ context.Context, _ time.Duration, a authentication.Answer, then func(authentication.Decision, error)) {
 	e.mu.Lock()
 	e.gone = append(e.gone, a)
 	do := e.answer
 	e.mu.Unlock()
-	return do(a)
+	e.call(func() { then(do(a)) })
+}
+
+func (e *script) call(f func()) {
+	if e.atOnce {
+		f()
+	} else {
+		go f()
+	}
 }
 
 // asked is how often the engine was asked.

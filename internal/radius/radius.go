@@ -5,12 +5,12 @@
 // A [Server] takes packets from UDP sockets and TLS connections (RadSec, RFC
 // 6614). Where a packet comes from says which client it is, and with that the
 // shared secret. What is malformed, or not from a client, is dropped without an
-// answer. The rest waits in a bounded queue; when it is full the oldest packet
-// goes, as its client has sent it again or given up. Workers check the
-// Message-Authenticator, look whether the packet was here before
-// (duplicate.go), ask the authentication engine, and answer. Everything that is
-// decided is decided by the engine; this package keeps nothing but copies of
-// answers for half a minute.
+// answer. Of the rest, the reader checks the Message-Authenticator, looks whether
+// the packet was here before (duplicate.go) and hands it to the authentication
+// engine, which calls back to have it answered. Where too many are being decided,
+// packets wait in a bounded queue; when it is full the oldest goes, as its client
+// has sent it again or given up. Everything that is decided is decided by the
+// engine; this package keeps nothing but copies of answers for half a minute.
 //
 //	s := radius.New(radius.Config{Engine: engine, Clients: registry, Hash: keyring, Prompts: radius.Default(), Now: time.Now, Log: log})
 //	err := s.Run(ctx, radius.Listeners{Authentication: sockets})
@@ -24,7 +24,6 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,11 +36,12 @@ import (
 
 // An Authenticator decides passcodes: an authentication.Engine.
 type Authenticator interface {
-	// Begin decides a passcode, or opens an attempt that asks for more.
-	Begin(ctx context.Context, r authentication.Request) (authentication.Decision, error)
-	// Continue goes on with an attempt. An answer that fits none is refused with fault.AttemptNotFound,
+	// Submit has a passcode decided, or opens an attempt that asks for more, and calls then with the decision. What still waits to be
+	// decided after the time within is not decided any more.
+	Submit(ctx context.Context, within time.Duration, r authentication.Request, then func(authentication.Decision, error))
+	// SubmitAnswer goes on with an attempt. An answer that fits none is refused with fault.AttemptNotFound,
 	// fault.OutOfSequence or fault.StepNotRequested and changes nothing.
-	Continue(ctx context.Context, a authentication.Answer) (authentication.Decision, error)
+	SubmitAnswer(ctx context.Context, within time.Duration, a authentication.Answer, then func(authentication.Decision, error))
 }
 
 // Clients are the deployment's RADIUS clients: an access.RADIUSRegistry.
@@ -63,9 +63,9 @@ type Config struct {
 
 	// Life is how long a challenge waits for its answer: [MinLife] to [MaxLife], 180 seconds.
 	Life time.Duration
-	// Workers is how many requests are decided at once: 512. Each waits for a commit that it shares with others.
-	Workers int
-	// Queue is how many packets wait for a worker: 4096.
+	// AtOnce is how many requests are decided at once: 512. Each waits for a commit that it shares with others.
+	AtOnce int
+	// Queue is how many packets wait until one of them is decided: 4096.
 	Queue int
 	// Copies is how many answers are kept for those who ask again: 131072, which is about 40 MB.
 	Copies int
@@ -79,6 +79,7 @@ type Server struct {
 	table   atomic.Pointer[table]
 	copies  *copies
 	queue   chan *request
+	room    chan struct{} // for requests that are being decided
 	changed chan struct{}
 	notices notices
 }
@@ -90,13 +91,13 @@ func New(c Config) *Server {
 			*v = other
 		}
 	}
-	orElse(&c.Workers, 512)
+	orElse(&c.AtOnce, 512)
 	orElse(&c.Queue, 4096)
 	orElse(&c.Copies, 131072)
 	if c.Count == nil {
 		c.Count = func(Port, Outcome, time.Duration) {}
 	}
-	return &Server{Config: c, copies: newCopies(c.Copies, copyLife), queue: make(chan *request, c.Queue), changed: make(chan struct{}, 1)}
+	return &Server{Config: c, copies: newCopies(c.Copies, copyLife), queue: make(chan *request, c.Queue), room: make(chan struct{}, c.AtOnce), changed: make(chan struct{}, 1)}
 }
 
 // A Port is what a packet came in by.
@@ -183,20 +184,25 @@ func (s *Server) work(ctx context.Context, l Listeners) error {
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(drainPatience, stop) })
 
-	var workers sync.WaitGroup
-	for range s.Workers {
-		workers.Go(func() {
-			for r := range s.queue {
-				s.serve(lasting, r)
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for {
+			s.room <- struct{}{} // first: what is taken out of the queue is not dropped any more
+			r, more := <-s.queue
+			if !more {
+				s.finished()
+				return
 			}
-		})
-	}
+			s.serve(lasting, r, s.finished)
+		}
+	}()
 	readers, reading := errgroup.WithContext(ctx)
 	for _, conn := range l.Authentication {
-		readers.Go(func() error { return s.read(reading, conn, Authentication) })
+		readers.Go(func() error { return s.read(reading, lasting, conn, Authentication) })
 	}
 	for _, conn := range l.Accounting {
-		readers.Go(func() error { return s.read(reading, conn, Accounting) })
+		readers.Go(func() error { return s.read(reading, lasting, conn, Accounting) })
 	}
 	if l.RadSec != nil {
 		readers.Go(func() error { return s.acceptTLS(reading, lasting, l.RadSec) })
@@ -204,9 +210,15 @@ func (s *Server) work(ctx context.Context, l Listeners) error {
 	readers.Go(func() error { s.refreshing(reading); return nil })
 	err := readers.Wait()
 	close(s.queue)
-	workers.Wait()
+	<-drained
+	for range cap(s.room) {
+		s.room <- struct{}{}
+	}
 	return err
 }
+
+// finished makes room for another request.
+func (s *Server) finished() { <-s.room }
 
 // refreshing learns of changes to the clients until ctx ends.
 func (s *Server) refreshing(ctx context.Context) {

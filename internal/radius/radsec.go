@@ -127,10 +127,8 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn) {
 			continue
 		}
 		room <- struct{}{}
-		requests.Go(func() {
-			defer func() { <-room }()
-			s.serve(work, r)
-		})
+		requests.Add(1)
+		s.serve(work, r, func() { <-room; requests.Done() })
 	}
 }
 

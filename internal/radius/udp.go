@@ -51,7 +51,7 @@ func (c socket) respond(r *request, answer []byte) {
 func why(err error) slog.Attr { return slog.String("error", err.Error()) }
 
 // read takes packets from a socket until ctx ends.
-func (s *Server) read(ctx context.Context, conn *net.UDPConn, port Port) error {
+func (s *Server) read(ctx, lasting context.Context, conn *net.UDPConn, port Port) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }) // wakes the reader
 	defer stop()
 	to := socket{conn, s}
@@ -67,15 +67,16 @@ func (s *Server) read(ctx context.Context, conn *net.UDPConn, port Port) error {
 			s.note(ctx, nil, source{}, "packets cannot be read", why(err))
 			continue
 		}
-		s.take(ctx, &request{
+		s.take(ctx, lasting, &request{
 			data: buffer[:n], port: port, received: s.Now(), respond: to, local: control[:controls],
 			from: source{from.Addr().Unmap().WithZone(""), from.Port()},
 		})
 	}
 }
 
-// take looks at a packet that has just arrived, and lets it wait for a worker. It keeps nothing of the buffers.
-func (s *Server) take(ctx context.Context, r *request) {
+// take looks at a packet that has just arrived, and serves it, or lets it wait where too many are being decided. It keeps nothing of the
+// buffers. What is begun goes on for as long as lasting.
+func (s *Server) take(ctx, lasting context.Context, r *request) {
 	data, wrong := sized(r.data)
 	if r.client = s.table.Load().at(r.from.address); r.client == nil {
 		wrong = Stranger
@@ -91,6 +92,14 @@ func (s *Server) take(ctx context.Context, r *request) {
 		return
 	}
 	r.data, r.local = bytes.Clone(data), backTo(r.local)
+	if len(s.queue) == 0 {
+		select {
+		case s.room <- struct{}{}:
+			s.serve(lasting, r, s.finished)
+			return
+		default:
+		}
+	}
 	for {
 		select {
 		case s.queue <- r:
