@@ -19,6 +19,9 @@ const (
 	groupSize = 256
 	// tellSize is how many are told one after the other.
 	tellSize = 64
+	// secondGroup is how many have to wait for a second group to begin beside one that runs: while the database does its part of one,
+	// this server does its part of the other. Smaller groups cost more than that brings.
+	secondGroup = 64
 	// stalled is how long a group may take before the next one does not wait for it any more: in the time of its commit,
 	// others gather, and fewer and larger groups cost less. A commit that waits for a standby, or for a row that an administrator
 	// holds, must not keep everybody waiting.
@@ -35,6 +38,7 @@ type job struct {
 	name    string          // that she was named by
 	mail    string          // the name as a mail address, "" if it is none
 	attempt string          // "" if it begins one
+	about   string          // the user, or the attempt where it tells who she is
 	groups  bool            // what she is a member of matters
 	key     []byte
 	decide  func(*round, *job) error // fills in decision, or returns a refusal of this request alone
@@ -43,54 +47,6 @@ type job struct {
 	marked   bool // the token remembers the request
 	err      error
 	tell     func() // what to do when it is decided
-}
-
-// A queue gathers jobs into groups. Nothing waits for a group to fill: a group is whoever came while the one before was decided.
-type queue struct {
-	mu      sync.Mutex
-	waiting []*job
-	running int // groups
-	stalled int // of these
-}
-
-// add has a job decided by run, in a group with others, and told. One group runs at a time, and up to atOnce while those before are stalled.
-func (q *queue) add(j *job, atOnce int, run func([]*job)) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.waiting = append(q.waiting, j)
-	q.start(atOnce, run)
-}
-
-// start begins a group, unless one runs that is not stalled. The caller holds mu.
-func (q *queue) start(atOnce int, run func([]*job)) {
-	if len(q.waiting) > 0 && q.running == q.stalled && q.running < max(1, atOnce) {
-		q.running++
-		go q.work(atOnce, run)
-	}
-}
-
-// work runs groups until nothing waits, or until another one runs that is not stalled.
-func (q *queue) work(atOnce int, run func([]*job)) {
-	for {
-		q.mu.Lock()
-		n := min(len(q.waiting), groupSize)
-		if n == 0 || q.running-q.stalled > 1 {
-			q.running--
-			q.mu.Unlock()
-			return
-		}
-		group := q.waiting[:n:n]
-		if q.waiting = q.waiting[n:]; len(q.waiting) == 0 {
-			q.waiting = nil
-		}
-		q.mu.Unlock()
-		// Under overload most callers give up before their turn: what nobody waits for costs no time, and uses up no code.
-		if group = slices.DeleteFunc(group, (*job).late); len(group) > 0 {
-			end := q.watch(atOnce, run)
-			run(group)
-			end()
-		}
-	}
 }
 
 // late tells whether nobody waits for a job any more, and tells it so.
@@ -103,8 +59,80 @@ func (j *job) late() bool {
 	return true
 }
 
-// watch lets the next group begin if this one, which begins now, is stalled. The caller tells when it ends.
-func (q *queue) watch(atOnce int, run func([]*job)) (end func()) {
+// A queue gathers jobs into groups. Nothing waits for a group to fill: a group is whoever came while those before were decided. No two
+// groups at a time are about the same user, of whom one would find that the other has changed her and be decided again.
+type queue struct {
+	mu      sync.Mutex
+	waiting []*job
+	held    []*job          // who wait for a group that is about the same user
+	running int             // groups
+	stalled int             // of these
+	users   map[string]bool // of these groups
+}
+
+// add has a job decided by run, in a group with others, and told. On a database with one writer atOnce is 1; otherwise it is how many
+// groups run at a time where some of them are stalled.
+func (q *queue) add(j *job, atOnce int, run func([]*job)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if j.about = j.user; j.user == "" {
+		j.about = j.attempt
+	}
+	q.waiting = append(q.waiting, j)
+	q.start(atOnce, run)
+}
+
+// start begins as many groups as may run. The caller holds mu.
+func (q *queue) start(atOnce int, run func([]*job)) {
+	for q.running < max(1, atOnce) {
+		switch n := len(q.waiting); q.running - q.stalled {
+		case 0:
+			if n == 0 {
+				return
+			}
+		case 1:
+			if n < secondGroup {
+				return
+			}
+		default:
+			return
+		}
+		group := q.pick()
+		if len(group) == 0 {
+			return
+		}
+		q.running++
+		go q.work(group, atOnce, run)
+	}
+}
+
+// pick takes the next group out of those who wait.
+func (q *queue) pick() (group []*job) {
+	n := 0
+	for _, j := range q.waiting {
+		if len(group) == groupSize {
+			break
+		}
+		if n++; q.users[j.about] {
+			q.held = append(q.held, j)
+		} else {
+			group = append(group, j)
+		}
+	}
+	if q.waiting = q.waiting[n:]; len(q.waiting) == 0 {
+		q.waiting = nil
+	}
+	if q.users == nil {
+		q.users = map[string]bool{}
+	}
+	for _, j := range group {
+		q.users[j.about] = true
+	}
+	return group
+}
+
+// work runs a group, and then begins the next. If this one turns out to be stalled, the next does not wait for it.
+func (q *queue) work(group []*job, atOnce int, run func([]*job)) {
 	late, over := false, false
 	timer := time.AfterFunc(stalled, func() {
 		q.mu.Lock()
@@ -115,14 +143,23 @@ func (q *queue) watch(atOnce int, run func([]*job)) (end func()) {
 			q.start(atOnce, run)
 		}
 	})
-	return func() {
-		timer.Stop()
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		if over = true; late {
-			q.stalled--
-		}
+	// Under overload most callers give up before their turn: what nobody waits for costs no time, and uses up no code.
+	if some := slices.DeleteFunc(slices.Clone(group), (*job).late); len(some) > 0 {
+		run(some)
 	}
+	timer.Stop()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if over = true; late {
+		q.stalled--
+	}
+	q.running--
+	for _, j := range group {
+		delete(q.users, j.about)
+	}
+	q.waiting = append(q.held, q.waiting...)
+	q.held = nil
+	q.start(atOnce, run)
 }
 
 // settle decides a group of jobs in one transaction and answers them after its commit.

@@ -1,6 +1,7 @@
 package authentication
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -9,64 +10,155 @@ import (
 	"time"
 )
 
+// A line is a queue whose groups can be kept from ending.
+type line struct {
+	t *testing.T
+	queue
+	atOnce int
+
+	mu          sync.Mutex
+	groups      [][]string      // users, in the order of their beginning
+	free        chan struct{}   // whoever is slow waits for it
+	slow        map[string]bool // users
+	asked, told atomic.Int32
+}
+
+func (l *line) run(group []*job) {
+	var users []string
+	for _, j := range group {
+		users = append(users, j.user)
+	}
+	l.mu.Lock()
+	l.groups = append(l.groups, users)
+	slow := slices.ContainsFunc(users, func(u string) bool { return l.slow[u] })
+	l.mu.Unlock()
+	if slow {
+		<-l.free
+	}
+	tell(group)
+}
+
+func (l *line) ask(users ...string) {
+	for _, user := range users {
+		l.asked.Add(1)
+		l.add(&job{ctx: l.t.Context(), user: user, tell: func() { l.told.Add(1) }}, l.atOnce, l.run)
+	}
+	synctest.Wait()
+}
+
+// began says which groups there were so far.
+func (l *line) began(sizes ...int) {
+	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var got []int
+	for _, g := range l.groups {
+		got = append(got, len(g))
+	}
+	if !slices.Equal(got, sizes) {
+		l.t.Fatalf("groups of %v, want %v", got, sizes)
+	}
+}
+
+func (l *line) atRest() {
+	l.t.Helper()
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	if l.running != 0 || l.stalled != 0 || len(l.waiting) != 0 || len(l.held) != 0 || len(l.users) != 0 {
+		l.t.Errorf("at rest: %d running, %d stalled, %d waiting, %d held, about %d users", l.running, l.stalled, len(l.waiting), len(l.held), len(l.users))
+	}
+	if l.told.Load() != l.asked.Load() {
+		l.t.Errorf("%d were told of %d", l.told.Load(), l.asked.Load())
+	}
+}
+
+func inLine(t *testing.T, atOnce int, slow []string, test func(l *line)) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &line{t: t, atOnce: atOnce, free: make(chan struct{}), slow: map[string]bool{}}
+		for _, u := range slow {
+			l.slow[u] = true
+		}
+		test(l)
+		l.atRest()
+	})
+}
+
+func users(from, to int) (all []string) {
+	for n := from; n < to; n++ {
+		all = append(all, fmt.Sprint(n))
+	}
+	return all
+}
+
 // A group that takes long does not keep those who come later waiting, up to a number of groups; one that does not, does:
 // so groups are large.
 func TestStalledGroups(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var q queue
-		free := make(chan struct{})
-		var mu sync.Mutex
-		var sizes []int
-		run := func(group []*job) {
-			mu.Lock()
-			sizes = append(sizes, len(group))
-			mu.Unlock()
-			if group[0].user == "slow" {
-				<-free
-			}
-			tell(group)
-		}
-		asked, told := 0, atomic.Int32{}
-		ask := func(user string) {
-			asked++
-			q.add(&job{ctx: t.Context(), user: user, tell: func() { told.Add(1) }}, 3, run)
-			synctest.Wait()
-		}
-		groups := func(want ...int) {
-			t.Helper()
-			mu.Lock()
-			defer mu.Unlock()
-			if !slices.Equal(sizes, want) {
-				t.Fatalf("groups of %v, want %v", sizes, want)
-			}
-		}
-		ask("slow")
-		ask("slow")
-		ask("b")
-		groups(1) // the others wait for it
+	inLine(t, 3, []string{"slow1", "slow2", "slow3", "slow4"}, func(l *line) {
+		l.ask("slow1")
+		l.ask("slow2", "b")
+		l.began(1) // the others wait for it
 		time.Sleep(stalled)
 		synctest.Wait()
-		groups(1, 2) // and then go on together
-		ask("slow")
+		l.began(1, 2) // and then go on together
+		l.ask("slow3")
 		time.Sleep(stalled)
 		synctest.Wait()
-		groups(1, 2, 1)
-		ask("slow")
+		l.began(1, 2, 1)
+		l.ask("slow4")
 		time.Sleep(10 * stalled)
 		synctest.Wait()
-		groups(1, 2, 1) // three are enough
-		close(free)
+		l.began(1, 2, 1) // three are enough
+		close(l.free)
 		synctest.Wait()
-		groups(1, 2, 1, 1)
-		ask("c")
-		groups(1, 2, 1, 1, 1)
-		if int(told.Load()) != asked {
-			t.Errorf("%d were told of %d", told.Load(), asked)
-		}
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		if q.running != 0 || q.stalled != 0 || len(q.waiting) != 0 {
-			t.Errorf("at rest: %d running, %d stalled, %d waiting", q.running, q.stalled, len(q.waiting))
+		l.began(1, 2, 1, 1)
+		l.ask("c")
+		l.began(1, 2, 1, 1, 1)
+	})
+}
+
+// Where enough wait, a second group is decided beside the first, and no third.
+func TestSecondGroup(t *testing.T) {
+	slow := users(0, 3*secondGroup)
+	inLine(t, 4, slow, func(l *line) {
+		l.ask("0")
+		l.ask(users(1, secondGroup)...)
+		l.began(1) // too few for a second
+		l.ask(fmt.Sprint(secondGroup))
+		l.began(1, secondGroup)
+		l.ask(users(secondGroup+1, 3*secondGroup)...)
+		l.began(1, secondGroup)
+		close(l.free)
+		synctest.Wait()
+		l.began(1, secondGroup, 2*secondGroup-1)
+	})
+	inLine(t, 1, slow, func(l *line) { // a database with one writer
+		l.ask("0")
+		l.ask(users(1, 3*secondGroup)...)
+		l.began(1)
+		close(l.free)
+		synctest.Wait()
+		l.began(1, 3*secondGroup-1)
+	})
+}
+
+// No two groups at a time are about the same user, whatever else they do.
+func TestOneGroupForAUser(t *testing.T) {
+	inLine(t, 4, []string{"alice"}, func(l *line) {
+		l.ask("alice")
+		l.ask(append([]string{"alice"}, users(0, secondGroup-1)...)...)
+		l.began(1, secondGroup-1) // without her
+		l.ask("alice", "bob")     // the second group is over
+		l.began(1, secondGroup-1)
+		time.Sleep(stalled)
+		synctest.Wait()
+		l.began(1, secondGroup-1, 1) // bob alone: her group is stalled, and she waits for it
+		l.ask("alice", "carol")
+		l.began(1, secondGroup-1, 1, 1)
+		close(l.free)
+		synctest.Wait()
+		l.began(1, secondGroup-1, 1, 1, 3)
+		if last := l.groups[4]; !slices.Equal(last, []string{"alice", "alice", "alice"}) {
+			l.t.Errorf("in the end %v", last)
 		}
 	})
 }
