@@ -211,8 +211,9 @@ func (db *DB) Settle(ctx context.Context, s authentication.Settlement) error {
 	for _, k := range s.Decided {
 		add(&settleKept, k.Key, micros(k.ExpiresAt), k.Sealed.KeyID, k.Sealed.Blob)
 	}
+	// In the order in which Gather locks: attempts, guards, and then what only Settle writes.
 	var all []bulk
-	for _, w := range []*way{&settleUse, &settleGuard, &settleBegun, &settleTurn, &settleEnd, &settleKept} {
+	for _, w := range []*way{&settleTurn, &settleEnd, &settleGuard, &settleUse, &settleBegun, &settleKept} {
 		all = append(all, bulk{*w, rows[w], changed})
 	}
 	return db.atLast(ctx, all...)

@@ -21,7 +21,7 @@ import (
 const benchTokens = 64
 
 // fill stores tokens that users hold.
-func fill(b *testing.B, db *DB) []string {
+func fill(b testing.TB, db *DB) []string {
 	b.Helper()
 	var serials []string
 	err := db.Transact(b.Context(), func(ctx context.Context) error {

@@ -22,6 +22,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -281,6 +282,56 @@ func TestPostgresLooksAfterTheLock(t *testing.T) {
 	}
 	if len(seen) != 1 || seen[0].Enabled {
 		t.Errorf("it saw %+v", seen)
+	}
+}
+
+// Two servers that decide about the same users at once, one of them under locks, wait for each other in one order: what waits in a ring
+// is only freed after a second, by undoing one of them.
+func TestPostgresOrderOfLocks(t *testing.T) {
+	url := storetest.Postgres(t)
+	db, admin := opened(t, url), administrator(t, url)
+	serials := fill(t, db)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	found, err := db.Gather(ctx, authentication.Wanted{Users: []string{"u"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := func(interval int64) (s authentication.Settlement) {
+		guard := found.Subjects[0].Guard
+		guard.Own.Count++
+		s.Guards = append(s.Guards, guard)
+		for _, serial := range serials {
+			s.Uses = append(s.Uses, authentication.Use{Serial: serial, Number: 1, Version: 1,
+				Before: token.Clock{LastInterval: token.Unused}, After: token.Clock{LastInterval: interval, LastUsedAt: benchTime}})
+		}
+		return s
+	}
+	var sure, other int // runs
+	waiting := make(chan error, 1)
+	err = db.Transact(ctx, func(held context.Context) error {
+		if sure++; sure > 1 {
+			return errors.New("it was undone")
+		}
+		if _, err := db.Gather(held, authentication.Wanted{Users: []string{"u"}}); err != nil {
+			return err
+		}
+		go func() {
+			waiting <- db.Transact(ctx, func(ctx context.Context) error { other++; return db.Settle(ctx, failed(8)) })
+		}()
+		for waits := false; !waits; {
+			err := admin.QueryRow(ctx, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()").Scan(&waits)
+			if err != nil {
+				return err
+			}
+		}
+		return db.Settle(held, failed(9))
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := <-waiting; fault.CodeOf(err) != fault.Conflict || other != 1 {
+		t.Errorf("the one that waited ended with %v after %d runs", err, other)
 	}
 }
 
