@@ -49,7 +49,9 @@ type Plan struct {
 	// Servers is how many servers share the database. With two, which takes PostgreSQL, every passcode is sent to both at once.
 	Servers  int
 	Duration time.Duration // of the load
-	// Requests, if it is above 0, ends the load after so many exchanges instead.
+	// Warmup is how long the servers are asked before that. What they answer then has to be right and counts in no rate and no latency.
+	Warmup time.Duration
+	// Requests, if it is above 0, ends the load after so many exchanges instead, and there is no warm-up.
 	Requests int64
 	// Rate is how many exchanges a second begin; 0 is as many as the server answers. With a rate, the time of an answer counts from
 	// when its question was due, so that a server that stands still is not asked more kindly.
@@ -82,8 +84,11 @@ func (p *Plan) complete() error {
 		return fault.New(fault.Invalid, "one server can be measured, or two on one database")
 	case p.Servers == 2 && p.Database == "":
 		return fault.New(fault.Invalid, "two servers need a PostgreSQL database: give it with --database")
-	case p.Duration <= 0 && p.Requests <= 0, p.Rate < 0, p.Baseline < 0:
+	case p.Duration <= 0 && p.Requests <= 0, p.Rate < 0, p.Baseline < 0, p.Warmup < 0:
 		return fault.New(fault.Invalid, "times, numbers of requests and rates are above 0")
+	}
+	if p.Requests > 0 {
+		p.Warmup = 0
 	}
 	if p.Progress == nil {
 		p.Progress = func(string, ...any) {}

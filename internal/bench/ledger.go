@@ -105,11 +105,3 @@ func (l *ledger) add(o *ledger) {
 		l.first = o.first
 	}
 }
-
-// answered is how many answers came.
-func (l *ledger) answered() (n int64) {
-	for k := range kinds {
-		n += l.asked[k] - l.got[k][lost]
-	}
-	return n
-}

@@ -26,8 +26,9 @@ type Report struct {
 	Clients  int     `json:"clients"`
 	Servers  int     `json:"servers"`
 	Rate     float64 `json:"rate"` // exchanges a second that were begun; 0 for as many as went
-	Seconds  float64 `json:"seconds"`
-	Answers  int64   `json:"answers"`
+	Warmup   float64 `json:"warmup_seconds"`
+	Seconds  float64 `json:"seconds"` // after the warm-up
+	Answers  int64   `json:"answers"` // in these seconds
 	P90      float64 `json:"p90_ms"`
 	P999     float64 `json:"p999_ms"`
 	Max      float64 `json:"max_ms"`
@@ -70,7 +71,7 @@ type Second struct {
 
 // tell fills in what the load came to.
 func (t *traffic) tell(r *Report) {
-	r.Seconds = t.elapsed.Seconds()
+	r.Warmup, r.Seconds = t.Warmup.Seconds(), t.elapsed.Seconds()
 	var all histogram
 	for i := range t.times.seconds {
 		h := t.times.seconds[i].Load()
@@ -84,7 +85,7 @@ func (t *traffic) tell(r *Report) {
 		r.Timeline = append(r.Timeline, Second{h.count(), h.quantile(.5), h.quantile(.99), h.quantile(1)})
 	}
 	r.P50, r.P90, r.P99, r.P999, r.Max = all.quantile(.5), all.quantile(.9), all.quantile(.99), all.quantile(.999), all.quantile(1)
-	r.Answers = t.ledger.answered()
+	r.Answers = all.count()
 	if r.Seconds > 0 {
 		r.PerSecond = float64(r.Answers) / r.Seconds
 	}
@@ -126,7 +127,7 @@ func (r *Report) Print(w io.Writer) error {
 	if !r.Durable {
 		line("", "NOT DURABLE: a commit is answered before it is on the disk, so this measures nothing")
 	}
-	line("throughput", "%.0f answers/s over %.1f s", r.PerSecond, r.Seconds)
+	line("throughput", "%.0f answers/s over %.1f s, after %.1f s to warm up", r.PerSecond, r.Seconds, r.Warmup)
 	line("latency", "p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, p99.9 %.2f ms, max %.1f ms", r.P50, r.P90, r.P99, r.P999, r.Max)
 	if r.Baseline > 0 {
 		line("bare database", "%.0f updates/s (before %.0f, after %.0f)", r.Baseline, r.Before, r.After)

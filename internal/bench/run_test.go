@@ -144,6 +144,23 @@ func TestRunOnPostgres(t *testing.T) {
 	}
 }
 
+// What is answered while the servers warm up is held against what it has to be, and is not among what is measured.
+func TestWarmup(t *testing.T) {
+	p := plan(t, bench.RADIUS)
+	p.Requests, p.Warmup, p.Duration = 0, 300*time.Millisecond, 300*time.Millisecond
+	r, err := bench.Run(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all int64
+	for _, k := range r.Kinds {
+		all += k.Accepted + k.Denied + k.Challenged
+	}
+	if r.Answers == 0 || r.Answers >= all || r.Warmup != .3 || r.Seconds < .3 || len(r.Timeline) == 0 {
+		t.Errorf("%d answers of %d in %.3f s after %.3f s, seconds %v", r.Answers, all, r.Seconds, r.Warmup, r.Timeline)
+	}
+}
+
 // A database that holds something is left as it is.
 func TestRunRefusesWhatIsNotEmpty(t *testing.T) {
 	database := storetest.Postgres(t)
@@ -175,6 +192,7 @@ func TestRunRefusesWrongPlans(t *testing.T) {
 		"three servers":          func(p *bench.Plan) { p.Servers = 3 },
 		"two servers on SQLite":  func(p *bench.Plan) { p.Servers = 2 },
 		"no end":                 func(p *bench.Plan) { p.Requests = 0 },
+		"a warm-up below 0":      func(p *bench.Plan) { p.Warmup = -1 },
 		"nothing good":           func(p *bench.Plan) { p.Mix = bench.Mix{0, 50, 50, 0} },
 		"another database":       func(p *bench.Plan) { p.Database = "mysql://x" },
 		"a database that is out": func(p *bench.Plan) { p.Database = "postgres:///x?host=/nowhere" },

@@ -81,12 +81,12 @@ type timeline struct {
 
 const mostSeconds = 2 * 3600 // what comes later is counted in the last one
 
-// add enters an answer.
-func (l *timeline) add(begun, asked, answered time.Time, got outcome) {
-	if got == lost {
+// add enters an answer, unless it came before the time from when on answers count.
+func (l *timeline) add(from, asked, answered time.Time, got outcome) {
+	if got == lost || answered.Before(from) {
 		return
 	}
-	slot := &l.seconds[min(max(0, int(answered.Sub(begun)/time.Second)), mostSeconds-1)]
+	slot := &l.seconds[min(max(0, int(answered.Sub(from)/time.Second)), mostSeconds-1)]
 	h := slot.Load()
 	if h == nil {
 		slot.CompareAndSwap(nil, new(histogram))

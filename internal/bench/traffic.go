@@ -85,8 +85,9 @@ type traffic struct {
 	connect []func() (line, error) // to each server
 
 	begun   time.Time
-	elapsed time.Duration
-	count   atomic.Int64 // exchanges begun
+	counted time.Time     // from when on it is measured: the end of the warm-up
+	elapsed time.Duration // since then
+	count   atomic.Int64  // exchanges begun
 	ledger  ledger
 	times   timeline
 }
@@ -115,6 +116,7 @@ func (t *traffic) run(ctx context.Context) error {
 		c.random.Shuffle(len(c.own), func(i, j int) { c.own[i], c.own[j] = c.own[j], c.own[i] })
 	}
 	t.begun = time.Now()
+	t.counted = t.begun.Add(t.Warmup)
 	failed := make(chan error, len(callers))
 	var all sync.WaitGroup
 	for _, c := range callers {
@@ -125,7 +127,7 @@ func (t *traffic) run(ctx context.Context) error {
 		})
 	}
 	all.Wait()
-	t.elapsed = time.Since(t.begun)
+	t.elapsed = time.Since(t.counted)
 	for _, c := range callers {
 		t.ledger.add(&c.ledger)
 	}
@@ -145,7 +147,7 @@ func (t *traffic) due(ctx context.Context) (time.Time, bool) {
 	if t.Rate > 0 {
 		at = t.begun.Add(time.Duration(float64(n) / t.Rate * float64(time.Second)))
 	}
-	if t.Requests > 0 && n >= t.Requests || t.Requests == 0 && at.Sub(t.begun) >= t.Duration || ctx.Err() != nil {
+	if t.Requests > 0 && n >= t.Requests || t.Requests == 0 && at.Sub(t.counted) >= t.Duration || ctx.Err() != nil {
 		return at, false
 	}
 	if wait := at.Sub(now); wait > 0 {
@@ -264,7 +266,7 @@ func (c *caller) exchange(due time.Time, k kind, n int32) {
 			}
 			begin := time.Now()
 			got := l.answer(user, securid.Format(codes.At(at+1), digits))
-			c.times.add(c.begun, begin, time.Now(), got)
+			c.times.add(c.counted, begin, time.Now(), got)
 			if !c.ledger.enter(k, t, at+1, accepted, []outcome{got}) {
 				return
 			}
@@ -280,7 +282,7 @@ func (c *caller) ask(due time.Time, question func(line) outcome) []outcome {
 	answers := make([]outcome, len(c.lines))
 	one := func(i int) {
 		answers[i] = question(c.lines[i])
-		c.times.add(c.begun, due, time.Now(), answers[i])
+		c.times.add(c.counted, due, time.Now(), answers[i])
 	}
 	var others sync.WaitGroup
 	for i := range c.lines[1:] {
