@@ -4,10 +4,11 @@
 // what to ask the user for, and [Engine.Continue] goes on with it
 // (spec/software-token-lifecycle.md section 10; dialogue.go has the words).
 //
-// Requests that come at the same time are decided together (group.go): one transaction locks the guards of their
-// users, reads their tokens, decides in memory and writes every outcome with its event; the answers leave after the
-// commit. So a tokencode succeeds at most once, whatever the number of servers and parallel requests, and the
-// price of a durable commit is shared.
+// Requests that come at the same time are decided together (group.go): the guards and tokens of their users are read,
+// what becomes of each is decided in memory, and one transaction writes every outcome with its event if nothing that it
+// rests on has changed meanwhile; else it is all done again under locks. The answers leave after the commit. So a
+// tokencode succeeds at most once, whatever the number of servers and parallel requests, and the price of a durable
+// commit is shared.
 //
 // The order of checks is in check.go, the search in window.go, what follows a right passcode in next.go and newpin.go,
 // failures and locks in guard.go.

@@ -1,6 +1,7 @@
 package authentication
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ func (j *job) late() bool {
 }
 
 // A queue gathers jobs into groups. Nothing waits for a group to fill: a group is whoever came while those before were decided. No two
-// groups at a time are about the same user, of whom one would find that the other has changed her and be decided again.
+// groups at a time are about the same name or attempt, of which one would find that the other has changed it, and be decided again.
 type queue struct {
 	mu      sync.Mutex
 	waiting []*job
@@ -172,10 +173,14 @@ func (e *Engine) settle(jobs []*job) {
 		err = e.decide(ctx, jobs, true)
 	}
 	switch {
+	case err != nil && ctx.Err() != nil && fault.CodeOf(err) != fault.Unavailable:
+		err = errors.Join(errLate, err)
 	case err != nil && len(jobs) > 1 && fault.CodeOf(err) != fault.Unavailable:
 		// What one request meets must not hit the others, and nothing was committed.
 		for _, j := range jobs {
-			e.settle([]*job{j})
+			if !j.late() {
+				e.settle([]*job{j})
+			}
 		}
 		return
 	case errors.Is(err, errChanged):
@@ -334,20 +339,12 @@ func (r *round) run(j *job) error {
 	return r.remember(j)
 }
 
-// write stores everything that the round decided.
+// write stores everything that the round decided, in an order that all servers keep, so that they do not wait for each other in a ring:
+// attempts, guards, tokens with their generations, and generations of tokens that have not changed otherwise.
 func (r *round) write() error {
-	for _, t := range r.changed {
-		if err := r.engine.Store.SaveToken(r.ctx, *t.token); err != nil {
-			return err
-		}
-		t.saved()
-	}
 	for _, s := range r.subjects {
 		if s.guardChanged {
 			r.out.Guards = append(r.out.Guards, s.Guard)
-		}
-		for _, t := range s.tokens {
-			r.out.Uses = append(r.out.Uses, t.uses()...)
 		}
 	}
 	for _, a := range r.attempts {
@@ -363,6 +360,23 @@ func (r *round) write() error {
 	}
 	r.out.sort()
 	if err := r.engine.Store.Settle(r.ctx, r.out); err != nil {
+		return err
+	}
+	slices.SortFunc(r.changed, func(a, b *tokenState) int { return cmp.Compare(a.token.Serial, b.token.Serial) })
+	for _, t := range r.changed {
+		if err := r.engine.Store.SaveToken(r.ctx, *t.token); err != nil {
+			return err
+		}
+		t.saved()
+	}
+	var used Settlement
+	for _, s := range r.subjects {
+		for _, t := range s.tokens {
+			used.Uses = append(used.Uses, t.uses()...)
+		}
+	}
+	used.sort()
+	if err := r.engine.Store.Settle(r.ctx, used); err != nil {
 		return err
 	}
 	return r.engine.Store.RecordAll(r.ctx, r.events)

@@ -1,6 +1,7 @@
 package authentication
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // A line is a queue whose groups can be kept from ending.
@@ -159,6 +162,35 @@ func TestOneGroupForAUser(t *testing.T) {
 		l.began(1, secondGroup-1, 1, 1, 3)
 		if last := l.groups[4]; !slices.Equal(last, []string{"alice", "alice", "alice"}) {
 			l.t.Errorf("in the end %v", last)
+		}
+	})
+}
+
+// hanging is a database that does not answer.
+type hanging struct{ Store }
+
+func (hanging) Gather(ctx context.Context, _ Wanted) (Gathered, error) {
+	<-ctx.Done()
+	return Gathered{}, ctx.Err()
+}
+
+// Where a database does not answer, everybody is told so after the time of one group, and not one after the other.
+func TestHangingDatabase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &Engine{Store: hanging{}, Groups: 4, Now: time.Now}
+		begin, told := time.Now(), atomic.Int32{}
+		for _, user := range users(0, 21) {
+			e.Submit(t.Context(), time.Second, Request{UserID: user, Passcode: "1"}, func(d Decision, err error) {
+				if d.Result != "" || fault.CodeOf(err) != fault.Unavailable {
+					t.Errorf("%q, %v", d.Result, err)
+				}
+				told.Add(1)
+			})
+		}
+		time.Sleep(patience + time.Second)
+		synctest.Wait()
+		if told.Load() != 21 {
+			t.Errorf("%d were told after %s", told.Load(), time.Since(begin))
 		}
 	})
 }

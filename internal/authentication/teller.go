@@ -33,7 +33,7 @@ func (t *teller) at(when time.Time, come func()) {
 	}
 }
 
-// run tells until nobody waits.
+// run tells until nobody waits. Whoever is told takes as long as it takes: the next do not wait for that.
 func (t *teller) run() {
 	for {
 		t.mu.Lock()
@@ -43,12 +43,20 @@ func (t *teller) run() {
 			return
 		}
 		left := time.Until(t.waiting[0].at)
-		come := func() { sleep(left) }
-		if left <= 0 {
-			come = heap.Pop(&t.waiting).(moment).come
+		var due []func()
+		for now := time.Now(); len(t.waiting) > 0 && !t.waiting[0].at.After(now); {
+			due = append(due, heap.Pop(&t.waiting).(moment).come)
 		}
 		t.mu.Unlock()
-		come()
+		if len(due) == 0 {
+			sleep(left)
+			continue
+		}
+		go func() {
+			for _, come := range due {
+				come()
+			}
+		}()
 	}
 }
 

@@ -21,11 +21,14 @@ import (
 // serve handles one request, answers unless it is to be dropped, and then calls finished: at once, or when the engine has decided.
 func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 	end := func(answer []byte, o Outcome) {
-		if answer != nil {
-			r.respond.respond(r, answer)
-		}
-		s.over(ctx, r, o)
-		finished()
+		defer finished()
+		s.shielded(ctx, func() ([]byte, Outcome) {
+			if answer != nil {
+				r.respond.respond(r, answer)
+			}
+			s.over(ctx, r, o)
+			return nil, ""
+		})
 	}
 	var p *radius.Packet
 	answer, outcome := s.shielded(ctx, func() (answer []byte, o Outcome) {

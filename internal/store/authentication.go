@@ -211,7 +211,7 @@ func (db *DB) Settle(ctx context.Context, s authentication.Settlement) error {
 	for _, k := range s.Decided {
 		add(&settleKept, k.Key, micros(k.ExpiresAt), k.Sealed.KeyID, k.Sealed.Blob)
 	}
-	// In the order in which Gather locks: attempts, guards, and then what only Settle writes.
+	// In the order in which Gather locks: attempts, guards, and then the others.
 	var all []bulk
 	for _, w := range []*way{&settleTurn, &settleEnd, &settleGuard, &settleUse, &settleBegun, &settleKept} {
 		all = append(all, bulk{*w, rows[w], changed})
