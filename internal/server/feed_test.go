@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -50,6 +51,13 @@ func (w *witness) receiver() *receiver {
 	return r
 }
 
+// sofar is what it has seen and heard up to now; more may come.
+func (r *receiver) sofar() (seen map[string]int, heard string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.seen), r.heard.String()
+}
+
 // listened has receivers hear of every event: one of all, and one for each kind of action that the lifecycle has, which must hear of these
 // and of no others. At the end each action must have reached both, and the change feed.
 func (w *witness) listened() (end func()) {
@@ -82,21 +90,25 @@ func (w *witness) listened() (end func()) {
 			}
 			feed[e.Action]++
 		}
-		for _, action := range lifecycle {
-			kind, _, _ := strings.Cut(action, ".")
-			if feed[action] == 0 || all.seen[action] < feed[action] || kinds[kind].seen[action] < feed[action] {
-				w.Errorf("%s: %d in the feed, %d reached who hears of all, %d who hears of %s.*", action, feed[action], all.seen[action], kinds[kind].seen[action], kind)
-			}
-		}
+		ofAll, text := all.sofar()
+		w.hear("webhook of all", text)
+		ofKind := map[string]map[string]int{}
 		for kind, r := range kinds {
-			for action := range r.seen {
+			seen, text := r.sofar()
+			for action := range seen {
 				if !strings.HasPrefix(action, kind+".") {
 					w.Errorf("who asked for %s.* heard of %s", kind, action)
 				}
 			}
-			w.hear("webhook of "+kind, r.heard.String())
+			ofKind[kind] = seen
+			w.hear("webhook of "+kind, text)
 		}
-		w.hear("webhook of all", all.heard.String())
+		for _, action := range lifecycle {
+			kind, _, _ := strings.Cut(action, ".")
+			if feed[action] == 0 || ofAll[action] < feed[action] || ofKind[kind][action] < feed[action] {
+				w.Errorf("%s: %d in the feed, %d reached who hears of all, %d who hears of %s.*", action, feed[action], ofAll[action], ofKind[kind][action], kind)
+			}
+		}
 	}
 }
 
