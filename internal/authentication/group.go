@@ -65,10 +65,10 @@ func (j *job) late() bool {
 type queue struct {
 	mu      sync.Mutex
 	waiting []*job
-	held    []*job          // who wait for a group that is about the same user
+	held    []*job          // who wait for a group that is about the same
 	running int             // groups
 	stalled int             // of these
-	users   map[string]bool // of these groups
+	users   map[string]bool // whom, or which attempts, these groups are about
 }
 
 // add has a job decided by run, in a group with others, and told. On a database with one writer atOnce is 1; otherwise it is how many
@@ -85,17 +85,8 @@ func (q *queue) add(j *job, atOnce int, run func([]*job)) {
 
 // start begins as many groups as may run. The caller holds mu.
 func (q *queue) start(atOnce int, run func([]*job)) {
-	for q.running < max(1, atOnce) {
-		switch n := len(q.waiting); q.running - q.stalled {
-		case 0:
-			if n == 0 {
-				return
-			}
-		case 1:
-			if n < secondGroup {
-				return
-			}
-		default:
+	for q.running < max(1, atOnce) && q.running-q.stalled < 2 {
+		if n := len(q.waiting); n == 0 || q.running > q.stalled && n < secondGroup {
 			return
 		}
 		group := q.pick()

@@ -75,6 +75,7 @@ func (l *line) atRest() {
 	}
 }
 
+// inLine has a test use a line. Time passes by synctest: whoever sleeps lets it go on when all others wait, and waits for nothing.
 func inLine(t *testing.T, atOnce int, slow []string, test func(l *line)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{t: t, atOnce: atOnce, free: make(chan struct{}), slow: map[string]bool{}}

@@ -42,16 +42,16 @@ func (t *teller) run() {
 			t.mu.Unlock()
 			return
 		}
-		left := time.Until(t.waiting[0].at)
-		var due []func()
-		for now := time.Now(); len(t.waiting) > 0 && !t.waiting[0].at.After(now); {
-			due = append(due, heap.Pop(&t.waiting).(moment).come)
-		}
-		t.mu.Unlock()
-		if len(due) == 0 {
+		if left := time.Until(t.waiting[0].at); left > 0 {
+			t.mu.Unlock()
 			sleep(left)
 			continue
 		}
+		var due []func()
+		for len(t.waiting) > 0 && time.Until(t.waiting[0].at) <= 0 {
+			due = append(due, heap.Pop(&t.waiting).(moment).come)
+		}
+		t.mu.Unlock()
 		go func() {
 			for _, come := range due {
 				come()

@@ -36,7 +36,7 @@ type Report struct {
 	After    float64 `json:"baseline_after"`
 	FirstBad string  `json:"first_error,omitempty"` // the first of the errors, in words
 
-	Kinds     map[string]Kind   `json:"kinds"`
+	Kinds     map[string]Kind   `json:"kinds"` // with those of the warm-up, as DoubleAccepts and Errors
 	Server    []Vitals          `json:"server"`
 	Generator float64           `json:"generator_processor_seconds"`
 	Settings  map[string]string `json:"settings"` // of the database, that durability and speed depend on

@@ -31,9 +31,11 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 		})
 	}
 	var p *radius.Packet
+	var key copyKey
 	answer, outcome := s.shielded(ctx, func() (answer []byte, o Outcome) {
 		if p, answer, o = s.look(ctx, r); o == "" {
-			answer, o = s.copies.begin(keyOf(r, p), s.Now())
+			key = keyOf(r, p)
+			answer, o = s.copies.begin(key, s.Now())
 		}
 		return answer, o
 	})
@@ -42,7 +44,7 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 		return
 	}
 	known := func(answer []byte, o Outcome) {
-		s.copies.end(keyOf(r, p), answer)
+		s.copies.end(key, answer)
 		end(answer, o)
 	}
 	answer, outcome = s.shielded(ctx, func() ([]byte, Outcome) {

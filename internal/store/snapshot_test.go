@@ -224,55 +224,54 @@ func TestBackupGoesEverywhere(t *testing.T) {
 	}
 	settled := []string{"serial_range", "attempt", "decision", "exchange", "audit_batch", "audit_waiting", "schema_release"}
 	for from, source := range deploytest.Databases {
-		if from == "PostgreSQL" && testing.Short() {
-			continue
-		}
-		db := deploytest.Open(t, source(t))
-		populate(t, db, n)
-		before, data := contents(t, db), take(t, db)
-		counted, err := db.Statistics(t.Context(), report.Question{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(before["token"]) != n {
-			t.Fatalf("%d tokens", len(before["token"]))
-		}
-		for to, target := range bare {
-			t.Run(from+" to "+to, func(t *testing.T) {
-				url := target(t)
-				done, err := restore(t.Context(), url, data, takenAt)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if done.Tokens != n || !done.From.Equal(time.Date(2026, 11, 24, 12, 2, 0, 0, time.UTC)) {
-					t.Errorf("settled %+v", done)
-				}
-				restored := deploytest.Open(t, url)
-				after := contents(t, restored)
-				if got, err := restored.Statistics(t.Context(), report.Question{}); err != nil || got != counted {
-					t.Errorf("statistics %+v, %v; before %+v", got, err, counted)
-				}
-				for name, rows := range before {
-					if !slices.Contains(settled, name) && !reflect.DeepEqual(rows, after[name]) {
-						t.Errorf("table %s: %d rows before and %d after, or not the same", name, len(rows), len(after[name]))
+		t.Run("from "+from, func(t *testing.T) {
+			db := deploytest.Open(t, source(t))
+			populate(t, db, n)
+			before, data := contents(t, db), take(t, db)
+			counted, err := db.Statistics(t.Context(), report.Question{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(before["token"]) != n {
+				t.Fatalf("%d tokens", len(before["token"]))
+			}
+			for to, target := range bare {
+				t.Run("to "+to, func(t *testing.T) {
+					url := target(t)
+					done, err := restore(t.Context(), url, data, takenAt)
+					if err != nil {
+						t.Fatal(err)
 					}
-				}
-				for row := range before["audit_batch"] {
-					if after["audit_batch"][row] == 0 {
-						t.Error("events are missing")
+					if done.Tokens != n || !done.From.Equal(time.Date(2026, 11, 24, 12, 2, 0, 0, time.UTC)) {
+						t.Errorf("settled %+v", done)
 					}
-				}
-				if len(after["audit_batch"]) != len(before["audit_batch"])+1 || len(after["serial_range"]) != 0 {
-					t.Error("the restore is not in the log, or serials would be given out twice")
-				}
-				if _, err := restore(t.Context(), url, data, takenAt); !errors.Is(err, fault.RestoreTarget) {
-					t.Errorf("a second time: %v", err)
-				}
-				if !reflect.DeepEqual(contents(t, deploytest.Open(t, url)), after) {
-					t.Error("a restore that was refused changed something")
-				}
-			})
-		}
+					restored := deploytest.Open(t, url)
+					after := contents(t, restored)
+					if got, err := restored.Statistics(t.Context(), report.Question{}); err != nil || got != counted {
+						t.Errorf("statistics %+v, %v; before %+v", got, err, counted)
+					}
+					for name, rows := range before {
+						if !slices.Contains(settled, name) && !reflect.DeepEqual(rows, after[name]) {
+							t.Errorf("table %s: %d rows before and %d after, or not the same", name, len(rows), len(after[name]))
+						}
+					}
+					for row := range before["audit_batch"] {
+						if after["audit_batch"][row] == 0 {
+							t.Error("events are missing")
+						}
+					}
+					if len(after["audit_batch"]) != len(before["audit_batch"])+1 || len(after["serial_range"]) != 0 {
+						t.Error("the restore is not in the log, or serials would be given out twice")
+					}
+					if _, err := restore(t.Context(), url, data, takenAt); !errors.Is(err, fault.RestoreTarget) {
+						t.Errorf("a second time: %v", err)
+					}
+					if !reflect.DeepEqual(contents(t, deploytest.Open(t, url)), after) {
+						t.Error("a restore that was refused changed something")
+					}
+				})
+			}
+		})
 	}
 }
 
