@@ -42,15 +42,15 @@ func TestADialogueOfTheAPI(t *testing.T) {
 		t.Errorf("another request: %+v", other)
 	}
 
-	_, err := h.admin.Answer(ctx, d, "8274")
+	_, err := h.admin.Answer(ctx, d, "827416")
 	refused(t, err, 404, "ATTEMPT_NOT_FOUND")
 	rejected := try(gate.Answer(ctx, d, "1234"))(t)
 	if rejected.Rejected == "" || rejected.Step != "new_pin" || rejected.Turn != 2 {
 		t.Errorf("%+v", rejected)
 	}
-	_, err = gate.Answer(ctx, d, "8274")
+	_, err = gate.Answer(ctx, d, "827416")
 	refused(t, err, 409, "OUT_OF_SEQUENCE")
-	last := try(gate.Answer(ctx, rejected, "8274"))(t)
+	last := try(gate.Answer(ctx, rejected, "827416"))(t)
 	if last.Step != "reauthenticate" || last.PIN != nil {
 		t.Errorf("%+v", last)
 	}
@@ -58,7 +58,7 @@ func TestADialogueOfTheAPI(t *testing.T) {
 	if over.Result != "denied" || over.Step != "" || over.Attempt != "" || over.Turn != 0 || over.ExpiresAt != nil {
 		t.Errorf("%+v", over)
 	}
-	_, err = gate.Answer(ctx, last, "8274")
+	_, err = gate.Answer(ctx, last, "827416")
 	refused(t, err, 404, "ATTEMPT_NOT_FOUND")
 }
 

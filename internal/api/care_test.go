@@ -158,13 +158,13 @@ func activityRoutes(t *testing.T, h *house) {
 	try(h.admin.Authenticate(ctx, "asking", "00000000"))(t)
 	h.pass(6*24*time.Hour + 23*time.Hour)
 	issue := try(h.admin.Distribute(ctx, one.Serial, client.Distribution{Profile: "with PIN", Password: "correct horse"}))(t)
-	must(t, c.SetPIN(ctx, one.Serial, client.PIN{PIN: "8093"}))
+	must(t, c.SetPIN(ctx, one.Serial, client.PIN{PIN: "809357"}))
 	try(c.Disable(ctx, two.Serial, 0))(t)
 	code := h.code(issue.Delivery, "correct horse")
 	try(h.admin.Authenticate(ctx, "asking", code))(t)
 	h.pass(time.Minute)
 	lost := try(c.ReportLost(ctx, one.Serial, client.Loss{Emergency: "fixed"}))(t)
-	if got := try(h.admin.Authenticate(ctx, "asking", "8093"+lost.Codes[0]))(t); got != client.Accepted {
+	if got := try(h.admin.Authenticate(ctx, "asking", "809357"+lost.Codes[0]))(t); got != client.Accepted {
 		t.Fatal(got)
 	}
 

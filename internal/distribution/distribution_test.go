@@ -366,7 +366,7 @@ func TestPINsAreCheckedWhereTheyAreSet(t *testing.T) {
 	w.profile("fob", device.File, func(p *profile.Profile) { p.PINType = device.Fob })
 	w.profile("pinpad", device.File, func(p *profile.Profile) { p.PINType = device.PINPad })
 	serial := w.assigned()
-	for name, pin := range map[string]string{"fob": "8093", "pinpad": "592048"} {
+	for name, pin := range map[string]string{"fob": "809357", "pinpad": "592048"} {
 		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: name, Grace: -1})
 		w.must(err)
 		w.check(w.code(out.File, ""), authentication.NewPIN)
@@ -382,7 +382,7 @@ func TestPINsAreCheckedWhereTheyAreSet(t *testing.T) {
 			return merged
 		}
 		w.check(passcode("0000")[len(passcode("0000"))-8:], authentication.Denied) // the code without the PIN
-		w.check(passcode("8094"), authentication.Denied)
+		w.check(passcode("809457"), authentication.Denied)
 		w.check(passcode(pin), authentication.Accepted)
 		w.must(w.auth.ClearPIN(w.ctx, serial))
 		w.pass(time.Minute)
