@@ -208,9 +208,10 @@ func (e *Engine) policyOf(ctx context.Context, all *policy.Tree, t *token.Token)
 	return all.Of(domains[t.UserID]).Token, err
 }
 
-// mark is the short keyed hash that a source of a user is remembered by: the database does not tell where she was.
-func (e *Engine) mark(userID string, s Source) []byte {
-	return e.Keys.MAC("source", []byte(userID), []byte(s.Agent), []byte(s.Station))[:sourceMark]
+// SourceMark is the short keyed hash that a source of a user is remembered by in [Guard.Sources]: the database does not tell where
+// she was.
+func SourceMark(keys Keyring, userID string, s Source) []byte {
+	return keys.MAC("source", []byte(userID), []byte(s.Agent), []byte(s.Station))[:sourceMark]
 }
 
 // DropExpired removes attempts and kept decisions that nobody can ask for any more.

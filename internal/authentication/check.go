@@ -237,7 +237,7 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 			return err
 		}
 	}
-	if s.Guard.succeed(r.engine.mark(s.UserID, from)) {
+	if s.Guard.succeed(SourceMark(r.engine.Keys, s.UserID, from)) {
 		s.guardChanged = true
 	}
 	r.record(j, "authn.success", "user:"+s.UserID, "", r.details(from, v))

@@ -94,5 +94,5 @@ func (g *Guard) succeed(mark []byte) bool {
 
 // failuresOf are those that a failure of a user from a source is counted among.
 func (e *Engine) failuresOf(s *subject, from Source) *Failures {
-	return s.Guard.failures(s.policy.Lockout, e.mark(s.UserID, from))
+	return s.Guard.failures(s.policy.Lockout, SourceMark(e.Keys, s.UserID, from))
 }

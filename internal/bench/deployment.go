@@ -18,6 +18,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/pin"
@@ -35,6 +36,7 @@ const (
 	interval   = 60
 	digits     = 8
 	masterFile = "master.key"
+	loopback   = "127.0.0.1" // where whoever asks is
 )
 
 // A deployment is users with tokens, who exist for one measurement.
@@ -88,11 +90,13 @@ func (d *deployment) make(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	err = d.fill(ctx, p, db)
+	if err = d.fill(ctx, p, db); err == nil {
+		err = db.FoldTallies(ctx) // as the server does in its first minute
+	}
 	if err := errors.Join(err, db.Close()); err != nil || p.Database == "" {
 		return err
 	}
-	return administer(ctx, d.database, "ANALYZE") // as a database that has lived for a minute has done by itself
+	return administer(ctx, d.database, "VACUUM ANALYZE") // as a database that has lived for some minutes has done by itself
 }
 
 // data is the data folder of a server.
@@ -158,8 +162,7 @@ func (d *deployment) fill(ctx context.Context, p *Plan, db *store.DB) error {
 	}
 	d.secret = rand.Text()
 	clients := &access.RADIUSRegistry{Store: db, Keys: keys, Now: p.Now}
-	loopback := netip.MustParsePrefix("127.0.0.1/32")
-	if _, err := clients.Add(ctx, access.RADIUSClient{Name: name, Address: loopback, Challenges: true}, d.secret); err != nil {
+	if _, err := clients.Add(ctx, access.RADIUSClient{Name: name, Address: netip.MustParsePrefix(loopback + "/32"), Challenges: true}, d.secret); err != nil {
 		return err
 	}
 	agents := &access.Agents{Store: db, Keys: keys, Now: p.Now}
@@ -177,23 +180,29 @@ const (
 	populates = 4    // transactions at the same time
 )
 
-// populate makes as many users as the plan says, each with a token in hand.
+// populate makes as many users as the plan says, each with a token in hand who has signed in from here before: what
+// the first time takes would else be taken for what many users take.
 func (d *deployment) populate(ctx context.Context, p *Plan, db *store.DB, keys *seed.Keyring) error {
 	d.tokens = make([]tokenState, p.Tokens)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(populates)
 	now := p.Now().UTC()
+	from := authentication.Source{Agent: "radius:" + name, Station: loopback}
+	if p.Protocol == REST {
+		from.Agent = "agent:" + name
+	}
 	for first := 0; first < p.Tokens && ctx.Err() == nil; first += atOnce {
 		g.Go(func() error {
 			var users []user.User
 			var tokens []token.Token
+			var guards []authentication.Guard
 			for n := first; n < min(first+atOnce, p.Tokens); n++ {
 				u := user.User{ID: userID(n), Name: "User " + fmt.Sprint(n), Enabled: true, CreatedAt: now, Version: 1}
 				t, err := made(keys, n, &d.tokens[n], now)
 				if err != nil {
 					return err
 				}
-				users, tokens = append(users, u), append(tokens, t)
+				users, tokens, guards = append(users, u), append(tokens, t), append(guards, seen(keys, u.ID, from))
 			}
 			return db.Transact(ctx, func(ctx context.Context) error {
 				if err := db.AddUsers(ctx, users); err != nil {
@@ -202,11 +211,19 @@ func (d *deployment) populate(ctx context.Context, p *Plan, db *store.DB, keys *
 				if err := db.AddTokens(ctx, tokens); err != nil {
 					return err
 				}
+				if err := db.Settle(ctx, authentication.Settlement{Guards: guards}); err != nil {
+					return err
+				}
 				return db.Record(ctx, audit.New(ctx, now, "token.create", "token:"+tokens[0].Serial, audit.Details{"count": len(tokens)}))
 			})
 		})
 	}
 	return g.Wait()
+}
+
+// seen is the guard of a new user who has signed in from one place.
+func seen(keys *seed.Keyring, userID string, from authentication.Source) authentication.Guard {
+	return authentication.Guard{UserID: userID, Sources: authentication.SourceMark(keys, userID, from)}
 }
 
 func userID(n int) string { return fmt.Sprintf("user%08d", n) }
