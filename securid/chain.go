@@ -22,9 +22,9 @@ const (
 //
 // The cache is sized for the widest automatic window, 70 intervals to each
 // side, which touches four hours; and for two days, so that a search outward
-// from midnight does not make the same key twice. It never grows.
+// from midnight does not make the same key twice. It never grows; see [Chain.Shrink].
 type Chain struct {
-	seed     cipher.Block
+	seed     key     // of which id and used mean nothing
 	serial   [4]byte // packed decimal; the algorithm ignores the first four digits
 	digits   int
 	interval int64
@@ -37,18 +37,30 @@ type Chain struct {
 	days   [2]key
 	hours  [4]key
 
-	blocks  [2]block // two, because an outward search has two ends
-	last    int      // the index in blocks that was used last
-	scratch [aes.BlockSize]byte
+	blocks [2]block // two, because an outward search has two ends
+	last   int      // the index in blocks that was used last
 }
 
-// A key is one link of the chain, as a key schedule: expanding a key costs
+// A key is one link of the chain, and its key schedule: expanding a key costs
 // eight times as much as using it.
 type key struct {
 	id       int64
-	used     uint64 // the clock of its last use
-	schedule cipher.Block
+	used     uint64 // the clock of its last use, 0 if the key was never made
+	raw      [aes.BlockSize]byte
+	schedule cipher.Block        // nil until it is used
 	template [aes.BlockSize]byte // of hours only: the first block of the hour, yet to be encrypted
+}
+
+// encrypt encrypts a block in place.
+func (k *key) encrypt(b *[aes.BlockSize]byte) {
+	if k.schedule == nil {
+		schedule, err := aes.NewCipher(k.raw[:])
+		if err != nil {
+			panic("securid: AES refuses a key of its own block size")
+		}
+		k.schedule = schedule
+	}
+	k.schedule.Encrypt(b[:], b[:])
 }
 
 // A block is the output of the last step: four consecutive codes.
@@ -75,11 +87,7 @@ func NewChain(seed []byte, serial string, digits, interval int) (*Chain, error) 
 	if interval != 30 && interval != 60 {
 		return nil, ErrInterval
 	}
-	schedule, err := aes.NewCipher(seed)
-	if err != nil {
-		return nil, ErrSeed
-	}
-	c := &Chain{seed: schedule, digits: digits, interval: int64(interval), perHour: int64(3600 / (codesPerBlock * interval)), modulus: 1}
+	c := &Chain{seed: key{raw: [SeedSize]byte(seed)}, digits: digits, interval: int64(interval), perHour: int64(3600 / (codesPerBlock * interval)), modulus: 1}
 	for range digits {
 		c.modulus *= 10
 	}
@@ -158,9 +166,28 @@ func (c *Chain) outward(first, last, from int64, yield func(int64, uint32) bool)
 	}
 }
 
-// Erase overwrites the codes the chain holds and drops its keys: the standard
-// library does not let their schedules be overwritten, so they go with the
-// next garbage collection. The chain cannot be used afterwards.
+// Shrink gives up the key schedules that the next code is not likely to need, four
+// fifths of what a chain takes: it keeps that of the hour that was used last. The
+// others are made again from their keys when they are needed.
+func (c *Chain) Shrink() {
+	c.seed.schedule, c.years[0].schedule, c.months[0].schedule = nil, nil, nil
+	for i := range c.days {
+		c.days[i].schedule = nil
+	}
+	last := uint64(0)
+	for i := range c.hours {
+		last = max(last, c.hours[i].used)
+	}
+	for i := range c.hours {
+		if c.hours[i].used != last {
+			c.hours[i].schedule = nil
+		}
+	}
+}
+
+// Erase overwrites the keys and codes the chain holds and drops its key
+// schedules: the standard library does not let those be overwritten, so they go
+// with the next garbage collection. The chain cannot be used afterwards.
 func (c *Chain) Erase() {
 	*c = Chain{}
 }
@@ -190,7 +217,7 @@ func (c *Chain) block(id int64) *[aes.BlockSize]byte {
 	k := c.hour(hour)
 	b.id, b.made, b.out = id, true, k.template
 	b.out[5] = bcd(int(id-hour*c.perHour) * 60 / int(c.perHour))
-	k.schedule.Encrypt(b.out[:], b.out[:])
+	k.encrypt(&b.out)
 	return &b.out
 }
 
@@ -205,18 +232,18 @@ func (c *Chain) hour(id int64) *key {
 	year = (year%10000 + 10000) % 10000
 	fields := [8]byte{bcd(year / 100), bcd(year % 100), bcd(int(month)), bcd(day), bcd(t.Hour())}
 
-	parent := c.seed
+	parent := &c.seed
 	for i, keys := range [][]key{c.years[:], c.months[:], c.days[:]} {
 		n := i + 2 // the year is two bytes, then one more with each step
 		var prefix [8]byte
 		copy(prefix[:], fields[:n])
 		link, cached := c.pick(keys, int64(binary.BigEndian.Uint64(prefix[:])))
 		if !cached {
-			link.schedule = c.derive(parent, fields[:n])
+			c.derive(link, parent, fields[:n])
 		}
-		parent = link.schedule
+		parent = link
 	}
-	k.schedule = c.derive(parent, fields[:5])
+	c.derive(k, parent, fields[:5])
 	k.template = c.template(fields[:])
 	return k
 }
@@ -227,7 +254,7 @@ func (c *Chain) pick(keys []key, id int64) (k *key, cached bool) {
 	c.clock++
 	k = &keys[0]
 	for i := range keys {
-		if keys[i].schedule != nil && keys[i].id == id {
+		if keys[i].used > 0 && keys[i].id == id {
 			keys[i].used = c.clock
 			return &keys[i], true
 		}
@@ -239,17 +266,11 @@ func (c *Chain) pick(keys []key, id int64) (k *key, cached bool) {
 	return k, false
 }
 
-// derive is the next key of the chain, for the period that fields say
+// derive fills in the next key of the chain, for the period that fields say
 // (section 5).
-func (c *Chain) derive(parent cipher.Block, fields []byte) cipher.Block {
-	c.scratch = c.template(fields)
-	parent.Encrypt(c.scratch[:], c.scratch[:])
-	schedule, err := aes.NewCipher(c.scratch[:])
-	clear(c.scratch[:])
-	if err != nil {
-		panic("securid: AES refuses a key of its own block size")
-	}
-	return schedule
+func (c *Chain) derive(k, parent *key, fields []byte) {
+	k.raw, k.schedule = c.template(fields), nil
+	parent.encrypt(&k.raw)
 }
 
 // template is the plaintext block for the first bytes of the time (section 4).

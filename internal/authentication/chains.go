@@ -10,7 +10,7 @@ import (
 	"github.com/tallystick/tallystick/securid"
 )
 
-// chainsKept bounds how many tokens' key chains are remembered: about 3 KB each, 50 MB in all.
+// chainsKept bounds how many tokens' key chains are remembered: about 1.5 KB each, 25 MB in all.
 const chainsKept = 16384
 
 // chains remembers the key chains of tokens that were used last, so that an answer costs neither the unsealing of a seed
@@ -58,6 +58,7 @@ func (r *round) codes(t *token.Token, g *token.Generation, do func(*securid.Chai
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	do(c.codes)
+	c.codes.Shrink()
 	return nil
 }
 

@@ -34,7 +34,7 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 	var key copyKey
 	answer, outcome := s.shielded(ctx, func() (answer []byte, o Outcome) {
 		if p, answer, o = s.look(ctx, r); o == "" {
-			key = keyOf(r, p)
+			key = s.copies.keyOf(r, p)
 			answer, o = s.copies.begin(key, s.Now())
 		}
 		return answer, o

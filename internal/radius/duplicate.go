@@ -1,8 +1,10 @@
 package radius
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
@@ -17,17 +19,18 @@ type source struct {
 }
 
 // A copyKey tells one request from another (RFC 5080 section 2.2.2). A client that asks another
-// question has to take another authenticator.
+// question has to take another authenticator. It holds no pointer, so that the collector of garbage need not look at
+// those of a hundred thousand requests each time.
 type copyKey struct {
-	client        string // over TLS, several may share an address
+	client        uint64 // a hash of its name: over TLS, several may share an address
 	address       [16]byte
 	port          uint16
 	identifier    byte
 	authenticator [16]byte
 }
 
-func keyOf(r *request, p *radius.Packet) copyKey {
-	return copyKey{r.client.Name, r.from.address.As16(), r.from.port, p.Identifier, p.Authenticator}
+func (c *copies) keyOf(r *request, p *radius.Packet) copyKey {
+	return copyKey{maphash.String(c.names, r.client.Name), r.from.address.As16(), r.from.port, p.Identifier, p.Authenticator}
 }
 
 // key names a request for the engine, which knows it again after a restart and on every server. A client that is so poor that it repeats
@@ -46,24 +49,35 @@ func (r *request) key() []byte {
 // would be right the first time and used the second. It holds a fixed number of them; the oldest is forgotten
 // first, when its time is over or when there is no more room.
 type copies struct {
-	life time.Duration
-	most int
+	life  time.Duration
+	most  int
+	names maphash.Seed
 
 	mu    sync.Mutex
-	ring  []copied
-	first uint64 // number of the oldest
-	next  uint64 // number of the next one; number n is at n % most
+	begun time.Time
+	ring  [][]copied // in parts, which are made when they are first needed
+	first uint64     // number of the oldest
+	next  uint64     // number of the next one; number n is at n % most
 	known map[copyKey]uint64
+	long  map[uint64][]byte // by number, answers that find no room in the ring
 }
 
+// ringPart is how many copies a part of the ring holds.
+const ringPart = 1024
+
+// A copied is 176 bytes, and like its key without a pointer.
 type copied struct {
 	key    copyKey
-	at     time.Time
-	answer []byte // nil while it is being decided
+	at     time.Duration // since the first request
+	size   int16         // of the answer; 0 while it is being decided
+	answer [118]byte     // of an Access-Accept, with 80 bytes of attributes
 }
 
 func newCopies(most int, life time.Duration) *copies {
-	return &copies{life: life, most: most, known: map[copyKey]uint64{}}
+	return &copies{
+		life: life, most: most, names: maphash.MakeSeed(), known: map[copyKey]uint64{}, long: map[uint64][]byte{},
+		ring: make([][]copied, (most+ringPart-1)/ringPart),
+	}
 }
 
 // begin looks a request up: [Repeated] with the answer that it got, [Undecided] while it is being decided. One that is new is being
@@ -71,27 +85,46 @@ func newCopies(most int, life time.Duration) *copies {
 func (c *copies) begin(k copyKey, now time.Time) ([]byte, Outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.first < c.next && (c.next-c.first == uint64(c.most) || now.Sub(c.slot(c.first).at) >= c.life) {
+	if c.begun.IsZero() {
+		c.begun = now
+	}
+	at := now.Sub(c.begun)
+	for c.first < c.next && at-c.slot(c.first).at >= c.life {
 		c.drop()
 	}
 	if n, found := c.known[k]; found {
-		if answer := c.slot(n).answer; answer != nil {
+		if answer := c.answer(n); answer != nil {
 			return answer, Repeated
 		}
 		return nil, Undecided
 	}
-	if len(c.ring) < c.most {
-		c.ring = append(c.ring, copied{})
+	if c.next-c.first == uint64(c.most) {
+		c.drop()
 	}
-	*c.slot(c.next) = copied{key: k, at: now}
+	*c.slot(c.next) = copied{key: k, at: at}
 	c.known[k] = c.next
 	c.next++
 	return nil, ""
 }
 
-// slot is where number n is. The ring grows to its size only once it is filled for the first time, so the places
-// of all numbers that are remembered exist.
-func (c *copies) slot(n uint64) *copied { return &c.ring[n%uint64(c.most)] }
+// slot is where number n is.
+func (c *copies) slot(n uint64) *copied {
+	at := n % uint64(c.most)
+	part := &c.ring[at/ringPart]
+	if *part == nil {
+		*part = make([]copied, min(ringPart, c.most))
+	}
+	return &(*part)[at%ringPart]
+}
+
+// answer is that of number n, nil if there is none yet.
+func (c *copies) answer(n uint64) []byte {
+	s := c.slot(n)
+	if s.size == 0 {
+		return c.long[n]
+	}
+	return bytes.Clone(s.answer[:s.size])
+}
 
 // drop forgets the oldest.
 func (c *copies) drop() {
@@ -99,6 +132,7 @@ func (c *copies) drop() {
 	if n, found := c.known[oldest.key]; found && n == c.first {
 		delete(c.known, oldest.key)
 	}
+	delete(c.long, c.first)
 	*oldest = copied{}
 	c.first++
 }
@@ -111,9 +145,13 @@ func (c *copies) end(k copyKey, answer []byte) {
 	if !found {
 		return
 	}
-	if answer == nil {
+	s := c.slot(n)
+	switch {
+	case answer == nil:
 		delete(c.known, k)
-		return
+	case len(answer) <= len(s.answer):
+		s.size = int16(copy(s.answer[:], answer))
+	default:
+		c.long[n] = answer
 	}
-	c.slot(n).answer = answer
 }

@@ -64,7 +64,7 @@ func TestCopiesAreBounded(t *testing.T) {
 	c := newCopies(3, 30*time.Second)
 	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
 	key := func(n int) copyKey {
-		return copyKey{client: "vpn1", address: netip.MustParseAddr("192.0.2.1").As16(), port: uint16(n), identifier: 1}
+		return copyKey{client: 1, address: netip.MustParseAddr("192.0.2.1").As16(), port: uint16(n), identifier: 1}
 	}
 	const fresh Outcome = ""
 	is := func(n int, want Outcome) {
@@ -90,8 +90,8 @@ func TestCopiesAreBounded(t *testing.T) {
 			is(n, fresh)
 			c.end(key(n), []byte{2})
 		}
-		if len(c.known) > 3 || len(c.ring) > 3 || c.next-c.first > 3 {
-			t.Fatalf("%d are known, %d kept, %d to %d", len(c.known), len(c.ring), c.first, c.next)
+		if len(c.known) > 3 || len(c.ring[0]) > 3 || c.next-c.first > 3 {
+			t.Fatalf("%d are known, %d kept, %d to %d", len(c.known), len(c.ring[0]), c.first, c.next)
 		}
 		if n%100 == 0 {
 			at = at.Add(time.Minute)
@@ -101,6 +101,36 @@ func TestCopiesAreBounded(t *testing.T) {
 			}
 			c.end(key(n+1), nil)
 		}
+	}
+}
+
+// Whatever its length, an answer is what was answered, and is forgotten with its request.
+func TestCopiesOfAllLengths(t *testing.T) {
+	const most = 2*ringPart + 7
+	c := newCopies(most, 30*time.Second)
+	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	answer := func(n int) []byte { return bytes.Repeat([]byte{byte(n)}, 20+n%300) }
+	for n := range 3 * most {
+		k := copyKey{port: uint16(n), client: uint64(n)}
+		if _, o := c.begin(k, at); o != "" {
+			t.Fatalf("%d is %q", n, o)
+		}
+		c.end(k, answer(n))
+		for _, earlier := range []int{n, n - ringPart, n - most + 1} {
+			k := copyKey{port: uint16(earlier), client: uint64(earlier)}
+			if earlier < 0 {
+				continue
+			}
+			if got, o := c.begin(k, at); o != Repeated || !bytes.Equal(got, answer(earlier)) {
+				t.Fatalf("after %d, %d is %q with an answer of %d bytes", n, earlier, o, len(got))
+			}
+		}
+	}
+	if len(c.known) != most || len(c.long) == 0 || len(c.long) >= most {
+		t.Errorf("%d of %d are known, with %d long answers", len(c.known), most, len(c.long))
+	}
+	if _, o := c.begin(copyKey{}, at.Add(time.Minute)); o != "" || len(c.known) != 1 || len(c.long) != 0 {
+		t.Errorf("%q; %d are known after their time, with %d long answers", o, len(c.known), len(c.long))
 	}
 }
 
