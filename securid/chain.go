@@ -47,7 +47,7 @@ type key struct {
 	id       int64
 	used     uint64 // the clock of its last use, 0 if the key was never made
 	raw      [aes.BlockSize]byte
-	schedule cipher.Block        // nil until it is used
+	schedule cipher.Block        // nil until it is needed
 	template [aes.BlockSize]byte // of hours only: the first block of the hour, yet to be encrypted
 }
 
@@ -104,7 +104,8 @@ func (c *Chain) Code(t time.Time) string {
 }
 
 // At is the code of the interval with this index (see [Interval]), as a
-// number below 10^digits. It does not allocate while the hour's key is cached.
+// number below 10^digits. It does not allocate while the key schedule of the
+// hour is cached.
 //
 // The algorithm has four digits for the year: years are taken modulo 10000.
 func (c *Chain) At(interval int64) uint32 {
@@ -166,9 +167,9 @@ func (c *Chain) outward(first, last, from int64, yield func(int64, uint32) bool)
 	}
 }
 
-// Shrink gives up the key schedules that the next code is not likely to need, four
-// fifths of what a chain takes: it keeps that of the hour that was used last. The
-// others are made again from their keys when they are needed.
+// Shrink gives up the key schedules that the next code is not likely to need, some
+// two thirds of what a chain takes: it keeps that of the hour that was used last.
+// The others are made again from their keys when they are needed.
 func (c *Chain) Shrink() {
 	c.seed.schedule, c.years[0].schedule, c.months[0].schedule = nil, nil, nil
 	for i := range c.days {

@@ -146,13 +146,32 @@ func TestShrink(t *testing.T) {
 				t.Fatalf("at %d it is %d, want %d", at, got, want)
 			}
 			used.Shrink()
-			used.blocks = [2]block{}
-			if n := testing.AllocsPerRun(20, func() { used.At(at); used.Shrink() }); n != 0 {
+			if n := used.schedules(); n != 1 {
+				t.Fatalf("%d key schedules are left", n)
+			}
+			again := func() {
+				used.blocks = [2]block{}
+				used.At(at)
+				used.Shrink()
+			}
+			if n := testing.AllocsPerRun(20, again); n != 0 {
 				t.Fatalf("a code of the same hour took %v key schedules", n)
 			}
 			at += rapid.Int64Range(-3000, 3000).Draw(t, "step")
 		}
 	})
+}
+
+// schedules is how many a chain holds.
+func (c *Chain) schedules() (n int) {
+	for _, keys := range [][]key{{c.seed}, c.years[:], c.months[:], c.days[:], c.hours[:]} {
+		for _, k := range keys {
+			if k.schedule != nil {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func TestErase(t *testing.T) {

@@ -147,5 +147,6 @@ func (r *round) decoy(passcode string) error {
 	d.chain.mu.Lock()
 	defer d.chain.mu.Unlock()
 	r.search(d.chain.codes, &tokenState{token: &t, policy: r.policies.Of(domain.Root)}, &t.Current, passcode, &verdict{})
+	d.chain.codes.Shrink() // as those of users are
 	return nil
 }

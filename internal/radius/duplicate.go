@@ -65,12 +65,12 @@ type copies struct {
 // ringPart is how many copies a part of the ring holds.
 const ringPart = 1024
 
-// A copied is 176 bytes, and like its key without a pointer.
+// A copied is 176 bytes, and like its key without a pointer. Its answer has room for an Access-Accept with 80 bytes of attributes.
 type copied struct {
 	key    copyKey
 	at     time.Duration // since the first request
-	size   int16         // of the answer; 0 while it is being decided
-	answer [118]byte     // of an Access-Accept, with 80 bytes of attributes
+	size   int16         // of the answer; 0 while it is being decided, and if it is among the long ones
+	answer [118]byte
 }
 
 func newCopies(most int, life time.Duration) *copies {
@@ -151,7 +151,8 @@ func (c *copies) end(k copyKey, answer []byte) {
 		delete(c.known, k)
 	case len(answer) <= len(s.answer):
 		s.size = int16(copy(s.answer[:], answer))
+		delete(c.long, n)
 	default:
-		c.long[n] = answer
+		s.size, c.long[n] = 0, answer
 	}
 }

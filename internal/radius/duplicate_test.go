@@ -104,6 +104,26 @@ func TestCopiesAreBounded(t *testing.T) {
 	}
 }
 
+// A request that came to nothing and comes again is another one: it does not go with the first.
+func TestCopyBegunAgainLivesOn(t *testing.T) {
+	c := newCopies(3, 25*time.Second)
+	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	k := copyKey{port: 1}
+	c.begin(k, at)
+	c.end(k, nil)
+	at = at.Add(20 * time.Second)
+	c.begin(k, at)
+	c.end(k, bytes.Repeat([]byte{1}, 300))
+	c.end(k, []byte{2}) // what the first one came to after all
+	at = at.Add(20 * time.Second)
+	if answer, o := c.begin(k, at); o != Repeated || !bytes.Equal(answer, []byte{2}) {
+		t.Errorf("%q with %v", o, answer)
+	}
+	if _, o := c.begin(k, at.Add(10*time.Second)); o != "" || len(c.known) != 1 {
+		t.Errorf("%q after its time, %d are known", o, len(c.known))
+	}
+}
+
 // Whatever its length, an answer is what was answered, and is forgotten with its request.
 func TestCopiesOfAllLengths(t *testing.T) {
 	const most = 2*ringPart + 7
