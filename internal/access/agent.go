@@ -45,6 +45,9 @@ type Agent struct {
 	Version     int // grows with every change
 }
 
+// Actor is how the engine and the audit log name the agent when it asks.
+func (a *Agent) Actor() string { return "agent:" + strings.ToLower(a.Name) }
+
 // NameKinds are what an agent may name users by beside their IDs (spec/rest-authn-api.md section 3.2).
 var NameKinds = []string{"mail"}
 

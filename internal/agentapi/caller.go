@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +51,7 @@ func (s *Server) caller(r *http.Request, body []byte) (*call, error) {
 		role += ", with a deprecated credential" // in each event of the audit log
 		s.Logger.WarnContext(r.Context(), "agent uses a deprecated credential", "agent", a.Name, "access_id", c.ID, "client", from)
 	}
-	name := "agent:" + strings.ToLower(a.Name)
+	name := a.Actor()
 	ctx := audit.WithActor(r.Context(), audit.Actor{Name: name, Role: role, Client: from.String()})
 	return &call{
 		Request: r.WithContext(ctx), body: body, agent: a, credential: c,

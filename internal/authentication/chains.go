@@ -55,11 +55,16 @@ func (r *round) codes(t *token.Token, g *token.Generation, do func(*securid.Chai
 		e.chains.put(c)
 	}
 	defer e.chains.release(c)
+	c.use(do)
+	return nil
+}
+
+// use calls do with the codes of the chain, for one caller at a time.
+func (c *chain) use(do func(*securid.Chain)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	do(c.codes)
 	c.codes.Shrink()
-	return nil
 }
 
 func newChain(slot, serial string, secret seed.Seed, s token.Settings) (*chain, error) {
@@ -144,9 +149,8 @@ func (r *round) decoy(passcode string) error {
 		return err
 	}
 	t := token.Token{Serial: serial, Current: token.Generation{Settings: token.Factory, Clock: token.Clock{LastInterval: token.Unused}}}
-	d.chain.mu.Lock()
-	defer d.chain.mu.Unlock()
-	r.search(d.chain.codes, &tokenState{token: &t, policy: r.policies.Of(domain.Root)}, &t.Current, passcode, &verdict{})
-	d.chain.codes.Shrink() // as those of users are
+	d.chain.use(func(codes *securid.Chain) {
+		r.search(codes, &tokenState{token: &t, policy: r.policies.Of(domain.Root)}, &t.Current, passcode, &verdict{})
+	})
 	return nil
 }

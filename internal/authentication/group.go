@@ -149,8 +149,9 @@ func (q *queue) work(group []*job, atOnce int, run func([]*job)) {
 	for _, j := range group {
 		delete(q.users, j.about)
 	}
-	q.waiting = append(q.held, q.waiting...)
-	q.held = nil
+	if len(q.held) > 0 { // they came before the others
+		q.waiting, q.held = append(q.held, q.waiting...), nil
+	}
 	q.start(atOnce, run)
 }
 

@@ -75,7 +75,13 @@ func (l *line) atRest() {
 	}
 }
 
-// inLine has a test use a line. Time passes by synctest: whoever sleeps lets it go on when all others wait, and waits for nothing.
+// pass lets time pass by the clock of synctest, which goes on when all in its bubble wait: nobody waits in earnest, or for somebody else.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// inLine has a test use a line.
 func inLine(t *testing.T, atOnce int, slow []string, test func(l *line)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &line{t: t, atOnce: atOnce, free: make(chan struct{}), slow: map[string]bool{}}
@@ -101,16 +107,13 @@ func TestStalledGroups(t *testing.T) {
 		l.ask("slow1")
 		l.ask("slow2", "b")
 		l.began(1) // the others wait for it
-		time.Sleep(stalled)
-		synctest.Wait()
+		pass(stalled)
 		l.began(1, 2) // and then go on together
 		l.ask("slow3")
-		time.Sleep(stalled)
-		synctest.Wait()
+		pass(stalled)
 		l.began(1, 2, 1)
 		l.ask("slow4")
-		time.Sleep(10 * stalled)
-		synctest.Wait()
+		pass(10 * stalled)
 		l.began(1, 2, 1) // three are enough
 		close(l.free)
 		synctest.Wait()
@@ -153,8 +156,7 @@ func TestOneGroupForAUser(t *testing.T) {
 		l.began(1, secondGroup-1) // without her
 		l.ask("alice", "bob")     // the second group is over
 		l.began(1, secondGroup-1)
-		time.Sleep(stalled)
-		synctest.Wait()
+		pass(stalled)
 		l.began(1, secondGroup-1, 1) // bob alone: her group is stalled, and she waits for it
 		l.ask("alice", "carol")
 		l.began(1, secondGroup-1, 1, 1)
@@ -188,8 +190,7 @@ func TestHangingDatabase(t *testing.T) {
 				told.Add(1)
 			})
 		}
-		time.Sleep(patience + time.Second)
-		synctest.Wait()
+		pass(patience + time.Second)
 		if told.Load() != 21 {
 			t.Errorf("%d were told after %s", told.Load(), time.Since(begin))
 		}

@@ -187,9 +187,9 @@ func (d *deployment) populate(ctx context.Context, p *Plan, db *store.DB, keys *
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(populates)
 	now := p.Now().UTC()
-	from := authentication.Source{Agent: "radius:" + name, Station: loopback}
+	from := authentication.Source{Agent: (&access.RADIUSClient{Name: name}).Agent(), Station: loopback}
 	if p.Protocol == REST {
-		from.Agent = "agent:" + name
+		from.Agent = (&access.Agent{Name: name}).Actor()
 	}
 	for first := 0; first < p.Tokens && ctx.Err() == nil; first += atOnce {
 		g.Go(func() error {

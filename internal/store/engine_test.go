@@ -245,6 +245,17 @@ func TestPostgresWithoutStandby(t *testing.T) {
 	}
 }
 
+// someoneWaits returns when a transaction on the database waits for a lock.
+func someoneWaits(ctx context.Context, admin *pgx.Conn) error {
+	for waits := false; !waits; {
+		err := admin.QueryRow(ctx, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()").Scan(&waits)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Whoever waits for the lock of a user sees her as she is when it gets it: disabled, here, while it waited.
 func TestPostgresLooksAfterTheLock(t *testing.T) {
 	url := storetest.Postgres(t)
@@ -268,11 +279,8 @@ func TestPostgresLooksAfterTheLock(t *testing.T) {
 		go func() {
 			waiting <- db.Transact(ctx, func(ctx context.Context) (err error) { seen, err = look(ctx); return err })
 		}()
-		for waits := false; !waits; {
-			err := admin.QueryRow(ctx, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()").Scan(&waits)
-			if err != nil {
-				return err
-			}
+		if err := someoneWaits(ctx, admin); err != nil {
+			return err
 		}
 		alice.Enabled = false
 		return db.SaveUser(held, alice)
@@ -319,11 +327,8 @@ func TestPostgresOrderOfLocks(t *testing.T) {
 		go func() {
 			waiting <- db.Transact(ctx, func(ctx context.Context) error { other++; return db.Settle(ctx, failed(8)) })
 		}()
-		for waits := false; !waits; {
-			err := admin.QueryRow(ctx, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()").Scan(&waits)
-			if err != nil {
-				return err
-			}
+		if err := someoneWaits(ctx, admin); err != nil {
+			return err
 		}
 		return db.Settle(held, failed(9))
 	})
