@@ -35,8 +35,11 @@ var lineFeed = []byte{'\n'} // no record has one: JSON escapes it
 
 // Batches makes the batches of events that are recorded together.
 func Batches(events []Event) ([]Batch, error) {
-	events = slices.Clone(events)
-	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.ID, b.ID) })
+	inOrder := func(a, b Event) int { return cmp.Compare(a.ID, b.ID) }
+	if !slices.IsSortedFunc(events, inOrder) { // they hardly ever are not
+		events = slices.Clone(events)
+		slices.SortStableFunc(events, inOrder)
+	}
 	var all []Batch
 	for len(events) > 0 {
 		n := 1

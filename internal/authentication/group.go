@@ -233,7 +233,8 @@ func (e *Engine) decide(ctx context.Context, jobs []*job, sure bool) (err error)
 		}
 		r := &round{
 			engine: e, ctx: ctx, now: now, policies: policies, sure: sure,
-			subjects: map[string]*subject{}, attempts: map[string]*Attempt{}, decided: map[string]Decision{},
+			subjects: make(map[string]*subject, len(jobs)), attempts: map[string]*Attempt{}, decided: make(map[string]Decision, len(jobs)),
+			events: make([]audit.Event, 0, len(jobs)),
 		}
 		if err := r.load(found); err != nil {
 			return err
@@ -253,7 +254,8 @@ func (e *Engine) decide(ctx context.Context, jobs []*job, sure bool) (err error)
 
 // want names all that the jobs are about.
 func want(jobs []*job, again bool) (w Wanted) {
-	users, attempts := map[string]bool{}, map[string]bool{}
+	users, attempts := make(map[string]bool, len(jobs)), map[string]bool{}
+	w.Users = make([]string, 0, len(jobs))
 	for _, j := range jobs {
 		w.Groups = w.Groups || j.groups
 		if again && j.key != nil {
@@ -361,10 +363,10 @@ func (r *round) write() error {
 		}
 		t.saved()
 	}
-	var used Settlement
+	used := Settlement{Uses: make([]Use, 0, len(r.subjects))}
 	for _, s := range r.subjects {
 		for _, t := range s.tokens {
-			used.Uses = append(used.Uses, t.uses()...)
+			used.Uses = t.appendUses(used.Uses)
 		}
 	}
 	used.sort()

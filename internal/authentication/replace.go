@@ -49,7 +49,7 @@ func (r *round) retire(original *tokenState, deleted bool) error {
 	if deleted {
 		return store.DeleteToken(r.ctx, o.Serial)
 	}
-	if err := store.Settle(r.ctx, Settlement{Uses: original.uses()}); err != nil {
+	if err := store.Settle(r.ctx, Settlement{Uses: original.appendUses(nil)}); err != nil {
 		return err
 	}
 	if err := o.Unassign(); err != nil {

@@ -96,9 +96,8 @@ func (s *tokenState) saved() {
 	}
 }
 
-// uses are the clocks that changed.
-func (s *tokenState) uses() []Use {
-	var all []Use
+// appendUses adds the clocks that changed.
+func (s *tokenState) appendUses(all []Use) []Use {
 	for _, before := range s.before {
 		if g := s.generation(before.number); before.number != 0 && g != nil && g.Clock != before.clock {
 			all = append(all, Use{Serial: s.token.Serial, Version: s.token.Version, Number: before.number, Before: before.clock, After: g.Clock})

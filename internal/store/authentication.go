@@ -14,15 +14,23 @@ import (
 
 const guardColumns columns = "user_id, own_count, own_since, own_locked_at, strange_count, strange_since, strange_locked_at, sources, version"
 
-func scanSubject(r row) (s authentication.Subject, err error) {
-	g, groups := &s.Guard, ""
-	err = r.Scan(&groups, &s.Mail, &s.Reply, &s.Enabled, &s.Domain, &g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt),
-		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Version)
-	s.UserID = g.UserID
-	if groups != "" {
-		s.Groups = strings.Split(groups, groupSeparator)
-	}
-	return s, err
+// subjects makes a look that reads users into found, each through the same places.
+func subjects(found *[]authentication.Subject, query string, args []any) look {
+	var s authentication.Subject
+	groups, g := "", &s.Guard
+	places := []any{&groups, &s.Mail, &s.Reply, &s.Enabled, &s.Domain, &g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt),
+		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Version}
+	return look{query, args, func(r row) error {
+		if err := r.Scan(places...); err != nil {
+			return err
+		}
+		s.UserID, s.Groups = g.UserID, nil
+		if groups != "" {
+			s.Groups = strings.Split(groups, groupSeparator)
+		}
+		*found = append(*found, s)
+		return nil
+	}}
 }
 
 // groupSeparator is a character that is in no group's name.
@@ -61,12 +69,8 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 		among, args := db.among(1, anys(w.Attempts))
 		looks = append(looks, into(&found.Attempts, scanAttempt, attemptSelect+among+" ORDER BY id"+lock, args...))
 	}
-	// Rows of tokens are large: each is scanned where it stays.
-	rows := make([]tokenRow, 0, len(w.Users)+len(w.Attempts))
-	eachToken := func(r row) error {
-		rows = append(rows, tokenRow{})
-		return rows[len(rows)-1].scan(r)
-	}
+	expected := len(w.Users) + len(w.Attempts)
+	held := newTokenReader(expected)
 	groups, mail := withoutGroups, withoutMail
 	if w.Groups {
 		groups = withGroups
@@ -78,8 +82,8 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 		if lock != "" {
 			looks = append(looks, look{guardLock + among + " ORDER BY user_id" + lock, args, func(row) error { return nil }})
 		}
-		looks = append(looks, look{tokenSelect[0] + " WHERE user_id " + among + tokenSelect[1], args, eachToken},
-			into(&found.Subjects, scanSubject, groups+mail+subjectSelect+among, args...))
+		found.Subjects = make([]authentication.Subject, 0, expected)
+		looks = append(looks, held.look(tokenSelect[0]+" WHERE user_id "+among+tokenSelect[1], args), subjects(&found.Subjects, groups+mail+subjectSelect+among, args))
 	}
 	if len(looks) == 0 {
 		return found, nil
@@ -87,7 +91,7 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 	if err := db.look(ctx, looks...); err != nil {
 		return authentication.Gathered{}, err
 	}
-	all, tokens := found.Subjects, assembled(rows)
+	all, tokens := found.Subjects, held.all()
 	slices.SortFunc(all, func(a, b authentication.Subject) int { return cmp.Compare(a.UserID, b.UserID) })
 	// A database takes longer to sort them, and they hardly ever are out of order.
 	slices.SortFunc(tokens, func(a, b token.Token) int {

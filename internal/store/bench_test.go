@@ -20,20 +20,22 @@ import (
 
 const benchTokens = 64
 
-// fill stores tokens that users hold.
-func fill(b testing.TB, db *DB) []string {
+// fill stores users, and tokens that they hold in turn.
+func fill(b testing.TB, db *DB, users int) []string {
 	b.Helper()
 	var serials []string
 	err := db.Transact(b.Context(), func(ctx context.Context) error {
 		if err := db.AddDataKey(ctx, seed.DataKey{ID: 1, MasterID: "m", Wrapped: []byte{1}, CreatedAt: benchTime}); err != nil {
 			return err
 		}
-		if err := db.AddUser(ctx, user.User{ID: "u", Enabled: true, CreatedAt: benchTime, Version: 1}); err != nil {
-			return err
+		for n := range users {
+			if err := db.AddUser(ctx, user.User{ID: benchUser(n), Enabled: true, CreatedAt: benchTime, Version: 1}); err != nil {
+				return err
+			}
 		}
 		for n := range benchTokens {
 			t := token.Token{Serial: fmt.Sprintf("%012d", n), Origin: token.Generated, Expiry: benchTime, EffectiveExpiry: benchTime,
-				UserID: "u", Enabled: true, LastNumber: 1, Distribution: token.Confirmed, CreatedAt: benchTime, Version: 1,
+				UserID: benchUser(n % users), Enabled: true, LastNumber: 1, Distribution: token.Confirmed, CreatedAt: benchTime, Version: 1,
 				Current: token.Generation{Number: 1, Sealed: seed.Sealed{KeyID: 1, Blob: make([]byte, 44)}, Fingerprint: fmt.Appendf(nil, "%032d", n),
 					Settings: token.Factory, MadeAt: benchTime, Clock: token.Clock{LastInterval: token.Unused}}}
 			if err := db.AddToken(ctx, t); err != nil {
@@ -47,6 +49,28 @@ func fill(b testing.TB, db *DB) []string {
 		b.Fatal(err)
 	}
 	return serials
+}
+
+func benchUser(n int) string { return fmt.Sprintf("user-%d", n) }
+
+// BenchmarkGather holds what it costs to read the users and tokens that a group of decisions is about.
+func BenchmarkGather(b *testing.B) {
+	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+		b.Run(name, func(b *testing.B) {
+			db := opened(b, url(b))
+			fill(b, db, benchTokens)
+			var wanted authentication.Wanted
+			for n := range benchTokens {
+				wanted.Users = append(wanted.Users, benchUser(n))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if found, err := db.Gather(b.Context(), wanted); err != nil || len(found.Subjects) != benchTokens {
+					b.Fatal(len(found.Subjects), err)
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkSettle holds what a group of decisions costs, with its events, against single-row updates of the same database, each
@@ -73,7 +97,7 @@ func BenchmarkSettle(b *testing.B) {
 		for _, size := range []int{1, 8, benchTokens} {
 			b.Run(fmt.Sprintf("%s/group=%d", name, size), func(b *testing.B) {
 				db := opened(b, url(b))
-				serials := fill(b, db)
+				serials := fill(b, db, benchTokens)
 				last := token.Unused
 				b.ResetTimer()
 				for n := range b.N {

@@ -298,10 +298,10 @@ func TestPostgresLooksAfterTheLock(t *testing.T) {
 func TestPostgresOrderOfLocks(t *testing.T) {
 	url := storetest.Postgres(t)
 	db, admin := opened(t, url), administrator(t, url)
-	serials := fill(t, db)
+	serials := fill(t, db, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	found, err := db.Gather(ctx, authentication.Wanted{Users: []string{"u"}})
+	found, err := db.Gather(ctx, authentication.Wanted{Users: []string{benchUser(0)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +321,7 @@ func TestPostgresOrderOfLocks(t *testing.T) {
 		if sure++; sure > 1 {
 			return errors.New("it was undone")
 		}
-		if _, err := db.Gather(held, authentication.Wanted{Users: []string{"u"}}); err != nil {
+		if _, err := db.Gather(held, authentication.Wanted{Users: []string{benchUser(0)}}); err != nil {
 			return err
 		}
 		go func() {

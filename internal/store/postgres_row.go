@@ -1,11 +1,13 @@
 package store
 
 import (
+	"database/sql"
 	"encoding/binary"
 	"fmt"
 	"reflect"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
@@ -23,41 +25,56 @@ func (r postgresRow) Scan(dest ...any) error {
 		if fields[i].Format != pgx.BinaryFormatCode && fields[i].DataTypeOID != pgtype.TextOID {
 			return r.Rows.Scan(dest...)
 		}
-		done := false
-		switch fields[i].DataTypeOID {
-		case pgtype.TextOID:
-			done = v != nil && setText(dest[i], v)
-		case pgtype.Int8OID:
-			done = setBigint(dest[i], v)
-		case pgtype.BoolOID:
-			if d, ok := dest[i].(*bool); ok && len(v) == 1 {
-				*d, done = v[0] != 0, true
-			}
-		case pgtype.ByteaOID:
-			if d, ok := dest[i].(*[]byte); ok {
-				*d, done = nil, true
-				if v != nil {
-					*d = append(make([]byte, 0, len(v)), v...)
-				}
-			}
-		}
-		if !done {
-			if err := r.Conn().TypeMap().Scan(fields[i].DataTypeOID, fields[i].Format, v, dest[i]); err != nil {
-				return fmt.Errorf("store: column %s: %w", fields[i].Name, err)
-			}
+		if err := r.set(dest[i], fields[i], v); err != nil {
+			return fmt.Errorf("store: column %s: %w", fields[i].Name, err)
 		}
 	}
 	return nil
 }
 
-// setText sets what is a text; false if it is something else.
+func (r postgresRow) set(dest any, field pgconn.FieldDescription, v []byte) error {
+	done := false
+	switch field.DataTypeOID {
+	case pgtype.TextOID:
+		done = v != nil && setText(dest, v)
+	case pgtype.Int8OID:
+		done = setBigint(dest, v)
+	case pgtype.BoolOID:
+		if d, ok := dest.(*bool); ok && len(v) == 1 {
+			*d, done = v[0] != 0, true
+		}
+	case pgtype.ByteaOID:
+		if d, ok := dest.(*[]byte); ok {
+			*d, done = nil, true
+			if v != nil {
+				*d = append(make([]byte, 0, len(v)), v...)
+			}
+		}
+	}
+	if done {
+		return nil
+	}
+	if scanner, ok := dest.(sql.Scanner); ok && v == nil {
+		return scanner.Scan(nil)
+	} else if ok && field.DataTypeOID == pgtype.TextOID {
+		return scanner.Scan(string(v))
+	}
+	return r.Conn().TypeMap().Scan(field.DataTypeOID, field.Format, v, dest)
+}
+
+// setText sets what is a text; false if it is something else. A text that is there already, from the row before, stays: most columns
+// hold one of a few words.
 func setText(dest any, v []byte) bool {
 	if d, ok := dest.(*string); ok {
-		*d = string(v)
+		if *d != string(v) {
+			*d = string(v)
+		}
 		return true
 	}
 	if d := reflect.ValueOf(dest); d.Kind() == reflect.Pointer && d.Elem().Kind() == reflect.String {
-		d.Elem().SetString(string(v))
+		if d.Elem().String() != string(v) {
+			d.Elem().SetString(string(v))
+		}
 		return true
 	}
 	return false

@@ -313,9 +313,9 @@ func (j jsonOrNull[T]) Value() (driver.Value, error) {
 // fromJSON scans what jsonOrNull wrote.
 func fromJSON[T any](v **T) sql.Scanner {
 	return scanFunc(func(text any) error {
+		*v = nil // what it points to may be another row's
 		switch text := text.(type) {
 		case nil:
-			*v = nil
 			return nil
 		case string:
 			return json.Unmarshal([]byte(text), v)

@@ -42,67 +42,76 @@ const (
 	pending = "pending"
 )
 
-// A tokenRow is a token with one of its generations.
-type tokenRow struct {
+// A tokenReader reads rows of tokens, each with one of its generations. There are fifty columns, and many rows: each is scanned into the same
+// places, and taken out of them.
+type tokenReader struct {
 	token      token.Token
 	generation token.Generation
+	accepted   []byte
 	state      string
+	places     []any // where these are scanned into
+
+	tokens  []token.Token // with their current generations, in the order of the rows
+	pending map[string]*token.Generation
 }
 
-func scanToken(r row) (tokenRow, error) {
-	var x tokenRow
-	err := x.scan(r)
-	return x, err
-}
-
-func (x *tokenRow) scan(r row) error {
+func newTokenReader(expected int) *tokenReader {
+	x := &tokenReader{tokens: make([]token.Token, 0, expected)}
 	t, g := &x.token, &x.generation
-	var accepted []byte
-	err := r.Scan(&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
+	x.places = []any{&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
 		&t.PIN.Hash, &t.PIN.Length, moment(&t.PIN.SetAt), moment(&t.PendingUntil), &t.LastNumber, &t.Tainted, &t.Distribution, orZero(&t.Profile), &t.Method, &t.DeviceID, &t.Nickname,
 		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &t.PIN.MustChange, &t.PIN.History, &t.PIN.Serial,
 		moment(&t.LostAt), fromJSON(&t.Emergency), &t.Replaces, &t.ReplacedBy, &t.IssuesForgiven, &t.ExtensionCount, &t.ExtendedBy, &t.Hardware, &t.Domain,
 		&g.Number, &x.state, &g.Sealed.KeyID, &g.Sealed.Blob, &g.Fingerprint, &g.Settings.Digits, &g.Settings.Interval, &g.Settings.PINType, moment(&g.MadeAt), &g.Delivered,
-		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &g.LastAgent, &accepted)
-	g.Accepted = string(accepted)
-	return err
+		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &g.LastAgent, &x.accepted}
+	return x
+}
+
+// look is a SELECT of tokenSelect.
+func (x *tokenReader) look(query string, args []any) look { return look{query, args, x.read} }
+
+func (x *tokenReader) read(r row) error {
+	if err := r.Scan(x.places...); err != nil {
+		return err
+	}
+	x.generation.Accepted = string(x.accepted)
+	if x.state == current {
+		x.tokens = append(x.tokens, x.token)
+		x.tokens[len(x.tokens)-1].Current = x.generation
+		return nil
+	}
+	if x.pending == nil {
+		x.pending = map[string]*token.Generation{}
+	}
+	next := x.generation
+	x.pending[x.token.Serial] = &next
+	return nil
+}
+
+// all are the tokens that were read, with both their generations.
+func (x *tokenReader) all() []token.Token {
+	if len(x.pending) > 0 {
+		for i := range x.tokens {
+			x.tokens[i].Pending = x.pending[x.tokens[i].Serial]
+		}
+	}
+	return x.tokens
 }
 
 // tokens reads the tokens that a clause of conditions, order and limit selects, with their generations, in one look.
 func (db *DB) tokens(ctx context.Context, clause string, args ...any) ([]token.Token, error) {
-	rows, err := list(ctx, db, scanToken, tokenSelect[0]+clause+tokenSelect[1]+" ORDER BY t.serial, g.state", args...)
-	if err != nil {
+	if !storable(args) {
+		return nil, nil
+	}
+	found := newTokenReader(1)
+	if err := db.look(ctx, found.look(tokenSelect[0]+clause+tokenSelect[1]+" ORDER BY t.serial", args)); err != nil {
 		return nil, err
 	}
-	all, scope := assembled(rows), domain.ScopeFrom(ctx)
+	all, scope := found.all(), domain.ScopeFrom(ctx)
 	if scope.Limited() { // whoever asks for tokens by their serials
 		all = slices.DeleteFunc(all, func(t token.Token) bool { return !scope.Covers(t.Domain) })
 	}
 	return all, nil
-}
-
-// assembled makes tokens of their rows, in the order of their current generations.
-func assembled(rows []tokenRow) []token.Token {
-	all := make([]token.Token, 0, len(rows))
-	for i := range rows {
-		if r := &rows[i]; r.state == current {
-			r.token.Current = r.generation
-			all = append(all, r.token)
-		}
-	}
-	if len(all) == len(rows) {
-		return all
-	}
-	place := map[string]int{}
-	for i := range all {
-		place[all[i].Serial] = i
-	}
-	for i := range rows {
-		if r := &rows[i]; r.state == pending {
-			all[place[r.token.Serial]].Pending = &r.generation
-		}
-	}
-	return all
 }
 
 var tokenSelect = [2]string{

@@ -17,6 +17,7 @@ func tokensKeepEveryField(t *testing.T, s fixture) {
 	s.addUser(t, "alice")
 	s.addProfile(t, "phones")
 	n := 0
+	var stored []token.Token
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
 		want := drawToken(rt, n)
@@ -32,10 +33,13 @@ func tokensKeepEveryField(t *testing.T, s fixture) {
 		ok(t, s.SaveToken(t.Context(), next))
 		next.Version++
 		same(t, s.get(t, want.Serial), next)
+		stored = append(stored, next)
 		if t.Failed() {
 			rt.FailNow()
 		}
 	})
+	all, err := s.Tokens(t.Context(), token.Filter{}) // nothing of one gets into another
+	same(t, must(t, all, err), stored)
 }
 
 // drawTime draws a time as tokens have them, at times none.
