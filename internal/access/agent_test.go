@@ -82,13 +82,13 @@ func TestAgents(t *testing.T) {
 	if _, _, err := r.ByHash(ctx, r.KeyHash(key)); !errors.Is(err, fault.NotFound) {
 		t.Errorf("of an agent that is gone: %v", err)
 	}
-	events, err := db.Waiting(ctx, audit.MaxPage)
+	page, err := db.Events(ctx, audit.Filter{Limit: audit.MaxPage})
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := ""
-	for _, b := range events {
-		log += string(b.Lines)
+	for _, e := range page.Entries {
+		log += string(e.Record)
 	}
 	for _, action := range []string{"agent.add", "agent.edit", "agent.credential_add", "agent.delete"} {
 		if !strings.Contains(log, action) {

@@ -419,11 +419,11 @@ func TestStationAndInventory(t *testing.T) {
 	if q := h.engine.begun[0]; q.Source.Station != "198.51.100.9" {
 		t.Errorf("%+v", q.Source)
 	}
-	events, err := h.db.Waiting(t.Context(), 100)
+	page, err := h.db.Events(t.Context(), audit.Filter{Limit: audit.MaxPage})
 	must(t, err)
 	log := ""
-	for _, b := range events {
-		log += string(b.Lines) + "\n"
+	for _, e := range page.Entries {
+		log += string(e.Record) + "\n"
 	}
 	if strings.Count(log, "agent.instance") != 1 || !strings.Contains(log, `"hostname":"gate-1"`) {
 		t.Errorf("%s", log)

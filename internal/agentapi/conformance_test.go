@@ -377,11 +377,11 @@ func TestSessionsAreAudited(t *testing.T) {
 		"subjectName": "alice", "subjectCredentials": credentials("SECURID", d.code(0)), "context": map[string]string{"messageId": "m"},
 		"sessionAttributes": []map[string]string{{"name": "Resource", "value": "vpn"}, {"name": "sourceIP", "value": "198.51.100.9"}},
 	}))
-	events, err := d.db.Waiting(t.Context(), audit.MaxPage)
+	page, err := d.db.Events(t.Context(), audit.Filter{Limit: audit.MaxPage})
 	must(t, err)
 	log := ""
-	for _, b := range events {
-		log += string(b.Lines) + "\n"
+	for _, e := range page.Entries {
+		log += string(e.Record) + "\n"
 	}
 	for _, want := range []string{`"session":{"Resource":"vpn","sourceIP":"198.51.100.9"}`, `"station":"198.51.100.9"`, `"actor":"agent:vpn1"`, `"action":"authn.success"`} {
 		if !strings.Contains(log, want) {

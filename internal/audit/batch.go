@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -32,6 +33,12 @@ func (b Batch) Records() [][]byte { return bytes.Split(b.Lines, lineFeed) }
 func (b Batch) Events() int { return bytes.Count(b.Lines, lineFeed) + 1 }
 
 var lineFeed = []byte{'\n'} // no record has one: JSON escapes it
+
+// Waiting is a batch that has no place in the log yet.
+type Waiting struct {
+	ID     uuid.UUID
+	Leaves []tlog.Hash // of its events, in their order
+}
 
 // Batches makes the batches of events that are recorded together.
 func Batches(events []Event) ([]Batch, error) {

@@ -29,13 +29,13 @@ type Store interface {
 	// LockLog makes this transaction the only one to append to the log: others wait or are refused with fault.Conflict.
 	LockLog(ctx context.Context) error
 	// Waiting returns batches that have no place yet, oldest first: at most MaxRound, and no more when they hold events or more.
-	Waiting(ctx context.Context, events int) ([]Batch, error)
+	Waiting(ctx context.Context, events int) ([]Waiting, error)
 	// Pending is the number of events that have no place yet.
 	Pending(ctx context.Context) (int, error)
 	// Size is the number of events that have a place.
 	Size(ctx context.Context) (int64, error)
 	// Place gives the events of batches their places, from first on, and keeps tiles; fault.Conflict if one of the batches has its places already.
-	Place(ctx context.Context, first int64, batches []Batch, tiles []Tile) error
+	Place(ctx context.Context, first int64, batches []Waiting, tiles []Tile) error
 	// Tiles returns the hashes of tiles, those that are there.
 	Tiles(ctx context.Context, at []TileAt) (map[TileAt][]byte, error)
 	// AddCheckpoint stores a signed head.

@@ -70,14 +70,21 @@ func (m *memory) LockLog(context.Context) error {
 	return nil
 }
 
-func (m *memory) Waiting(ctx context.Context, events int) ([]audit.Batch, error) {
+func (m *memory) Waiting(ctx context.Context, events int) ([]audit.Waiting, error) {
 	defer m.lock(ctx)()
-	n := 0
-	for n < min(len(m.pending), audit.MaxRound) && events > 0 {
-		events -= m.pending[n].Events()
-		n++
+	var all []audit.Waiting
+	for _, b := range m.pending[:min(len(m.pending), audit.MaxRound)] {
+		if events <= 0 {
+			break
+		}
+		events -= b.Events()
+		w := audit.Waiting{ID: b.ID}
+		for _, record := range b.Records() {
+			w.Leaves = append(w.Leaves, tlog.RecordHash(record))
+		}
+		all = append(all, w)
 	}
-	return m.pending[:n], nil
+	return all, nil
 }
 
 func (m *memory) Pending(ctx context.Context) (n int, err error) {
@@ -93,19 +100,20 @@ func (m *memory) Size(ctx context.Context) (int64, error) {
 	return int64(len(m.entries)), nil
 }
 
-func (m *memory) Place(_ context.Context, first int64, batches []audit.Batch, tiles []audit.Tile) error {
+func (m *memory) Place(_ context.Context, first int64, batches []audit.Waiting, tiles []audit.Tile) error {
 	if first != int64(len(m.entries)) {
 		return fault.New(fault.Conflict, "the place is taken")
 	}
-	for i, b := range batches {
-		if m.pending[i].ID != b.ID {
+	for i, w := range batches {
+		b := m.pending[i]
+		if b.ID != w.ID {
 			return fault.New(fault.Conflict, "not the next events")
 		}
 		for _, record := range b.Records() {
 			m.entries = append(m.entries, audit.Entry{Seq: int64(len(m.entries)), Record: record, Leaf: tlog.RecordHash(record)})
 		}
 	}
-	m.batches = append(m.batches, batches...)
+	m.batches = append(m.batches, m.pending[:len(batches)]...)
 	m.pending = m.pending[len(batches):]
 	if m.tiles = maps.Clone(m.tiles); m.tiles == nil {
 		m.tiles = map[audit.TileAt][]byte{}

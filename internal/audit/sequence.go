@@ -168,13 +168,11 @@ func (l *Log) recall() error {
 }
 
 // place gives batches the places after the newest head c, and signs the next. The tree e grows to it.
-func (l *Log) place(ctx context.Context, c Checkpoint, e *edge, batches []Batch) (next Checkpoint, placed int, err error) {
+func (l *Log) place(ctx context.Context, c Checkpoint, e *edge, batches []Waiting) (next Checkpoint, placed int, err error) {
 	first := e.size
 	var leaves []tlog.Hash
 	for _, b := range batches {
-		for _, record := range b.Records() {
-			leaves = append(leaves, tlog.RecordHash(record))
-		}
+		leaves = append(leaves, b.Leaves...)
 	}
 	tiles := e.append(leaves)
 	next, err = sign(Head{tlog.Tree{N: e.size, Hash: e.root()}, l.Now().UTC()}, l.Signer)

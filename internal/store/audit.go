@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
@@ -28,7 +29,13 @@ func (db *DB) RecordAll(ctx context.Context, events []audit.Event) error {
 		taken := fault.New(fault.Conflict, "there is an event %s already", b.ID)
 		all = append(all, bulk{insertBatch, [][]any{{b.ID[:], b.Events(), b.Lines}}, taken}, bulk{insertWaiting, [][]any{{b.ID[:], b.Events()}}, taken})
 	}
-	return db.atLast(ctx, all...)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		tx := db.current(ctx)
+		for _, b := range batches {
+			tx.recorded = append(tx.recorded, writtenBatch{b.ID, writtenEvents(b)})
+		}
+		return db.atLast(ctx, all...)
+	})
 }
 
 // How the log writes.
@@ -37,6 +44,7 @@ var (
 	insertWaiting = inserting("audit_waiting", "id bytea, events bigint")
 	deleteWaiting = deleting("audit_waiting", "id bytea")
 	insertPlace   = inserting("audit_place", "first bigint, batch bytea")
+	insertObjects = inserting("audit_object", "position bigint, entries bytea")
 )
 
 // LockLog makes this transaction the only one to append to the log;
@@ -63,29 +71,40 @@ func scanID(r row) (id uuid.UUID, err error) {
 }
 
 // Waiting returns the oldest batches that have no place yet: at most audit.MaxRound, and no more when they hold events or more.
-func (db *DB) Waiting(ctx context.Context, events int) ([]audit.Batch, error) {
-	var ids []any
-	scan := func(r row) (n int, err error) {
+func (db *DB) Waiting(ctx context.Context, events int) ([]audit.Waiting, error) {
+	scan := func(r row) (b audit.Waiting, err error) {
 		var id []byte
+		n := 0
 		err = r.Scan(&id, &n)
-		ids = append(ids, id)
-		return n, err
-	}
-	counts, err := list(ctx, db, scan, "SELECT id, events FROM audit_waiting ORDER BY id LIMIT $1", audit.MaxRound)
-	if err != nil || len(counts) == 0 {
-		return nil, err
-	}
-	last := 0
-	for n := counts[0]; n < events && last < len(counts)-1; n += counts[last] {
-		last++
-	}
-	scanBatch := func(r row) (b audit.Batch, err error) {
-		var id []byte
-		err = r.Scan(&id, &b.Lines)
 		copy(b.ID[:], id)
+		b.Leaves = make([]tlog.Hash, 0, n)
 		return b, err
 	}
-	return list(ctx, db, scanBatch, "SELECT b.id, b.records FROM audit_waiting AS w JOIN audit_batch AS b ON b.id = w.id WHERE w.id <= $1 ORDER BY w.id", ids[last])
+	oldest, err := list(ctx, db, scan, "SELECT id, events FROM audit_waiting ORDER BY id LIMIT $1", audit.MaxRound)
+	if err != nil {
+		return nil, err
+	}
+	var ids []uuid.UUID
+	for _, b := range oldest {
+		if ids = append(ids, b.ID); events <= cap(b.Leaves) {
+			break
+		}
+		events -= cap(b.Leaves)
+	}
+	known, err := db.eventsOf(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var all []audit.Waiting
+	for _, b := range oldest[:len(ids)] {
+		for _, e := range known[b.ID] {
+			b.Leaves = append(b.Leaves, e.leaf)
+		}
+		if len(b.Leaves) > 0 {
+			all = append(all, b)
+		}
+	}
+	return all, nil
 }
 
 // Size is the number of events that have a place.
@@ -96,13 +115,13 @@ func (db *DB) Size(ctx context.Context) (int64, error) {
 
 // Place gives the events of batches their places, from first on, and keeps tiles. [fault.Conflict] if one of the batches has its
 // places already.
-func (db *DB) Place(ctx context.Context, first int64, batches []audit.Batch, tiles []audit.Tile) error {
+func (db *DB) Place(ctx context.Context, first int64, batches []audit.Waiting, tiles []audit.Tile) error {
 	placed := fault.New(fault.Conflict, "some of the events got their places meanwhile")
 	waiting, places := bulk{deleteWaiting, nil, placed}, bulk{insertPlace, nil, placed}
 	for _, b := range batches {
 		waiting.rows = append(waiting.rows, []any{b.ID[:]})
 		places.rows = append(places.rows, []any{first, b.ID[:]})
-		first += int64(b.Events())
+		first += int64(len(b.Leaves))
 	}
 	var all []statement
 	for _, t := range tiles {

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"hash/fnv"
 	"slices"
 
 	"github.com/google/uuid"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // Which batches have events of an object is written down for a run of 16384 places at a time, when all of them are taken: one
@@ -21,13 +23,19 @@ const (
 	objectEntry   = 4 + len(uuid.UUID{})
 )
 
-// objectKey is the bucket of an object and what tells it from others there, or nearly: the batch is looked through anyway.
-func objectKey(written []byte) (bucket int, tag [4]byte) {
+// An objectKey is the bucket of an object and what tells it from others there, or nearly: the batch is looked through anyway.
+type objectKey struct {
+	bucket uint8
+	tag    [4]byte
+}
+
+func keyOf(written []byte) (k objectKey) {
 	h := fnv.New64a()
 	h.Write(written)
 	sum := h.Sum64()
-	binary.BigEndian.PutUint32(tag[:], uint32(sum>>32))
-	return int(sum % objectBuckets), tag
+	binary.BigEndian.PutUint32(k.tag[:], uint32(sum>>32))
+	k.bucket = uint8(sum % objectBuckets)
+	return k
 }
 
 // objectRuns is how many runs are written down.
@@ -45,25 +53,31 @@ func (db *DB) IndexObjects(ctx context.Context) (bool, error) {
 	if size, err := db.Size(ctx); err != nil || size < end {
 		return false, err
 	}
-	buckets := slices.Repeat([][]byte{{}}, objectBuckets)
-	err = db.eachFrom(ctx, run*objectRun, func(b storedBatch) (more bool) {
-		if b.first >= end {
-			return false
-		}
-		for _, record := range b.Records() {
-			n, tag := objectKey(audit.ObjectOf(record))
-			buckets[n] = addEntry(buckets[n], tag, b.ID)
-		}
-		return true
-	})
+	ids, err := list(ctx, db, scanID, "SELECT batch FROM audit_place WHERE first >= $1 AND first < $2 ORDER BY first", run*objectRun, end)
 	if err != nil {
 		return false, err
 	}
-	var all []statement
-	for n, entries := range buckets {
-		all = append(all, statement{"INSERT INTO audit_object (position, entries) VALUES ($1, $2) ON CONFLICT DO NOTHING", []any{int64(n)*objectBucket + run, entries}, anyRows, nil})
+	known, err := db.eventsOf(ctx, ids)
+	if err != nil {
+		return false, err
 	}
-	return true, db.batch(ctx, all) // all or none: the row of the first bucket tells that the others are there
+	buckets := slices.Repeat([][]byte{{}}, objectBuckets)
+	for _, id := range ids {
+		for _, e := range known[id] {
+			buckets[e.object.bucket] = addEntry(buckets[e.object.bucket], e.object.tag, id)
+		}
+	}
+	// All or none: the row of the first bucket tells that the others are there.
+	objects := bulk{insertObjects, nil, fault.New(fault.Conflict, "another server has indexed the same events")}
+	for n, entries := range buckets {
+		objects.rows = append(objects.rows, []any{int64(n)*objectBucket + run, entries})
+	}
+	if err := db.write(ctx, objects); errors.Is(err, fault.Conflict) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // addEntry adds an entry unless the bucket has it. Those of the same batch are the last that were added.
@@ -96,17 +110,17 @@ func (s *search) find(ctx context.Context) error {
 		return err
 	}
 	found = append(found, late...)
-	bucket, tag := objectKey(audit.WrittenObject(s.filter.Object))
+	object := keyOf(audit.WrittenObject(s.filter.Object))
 	scan := func(r row) (struct{}, error) {
 		entries, err := blob(r)
 		for entry := range slices.Chunk(entries, objectEntry) {
-			if id, ours := bytes.CutPrefix(entry, tag[:]); ours && len(id) == len(uuid.UUID{}) {
+			if id, ours := bytes.CutPrefix(entry, object.tag[:]); ours && len(id) == len(uuid.UUID{}) {
 				found = append(found, uuid.UUID(id))
 			}
 		}
 		return struct{}{}, err
 	}
-	begin := int64(bucket) * objectBucket
+	begin := int64(object.bucket) * objectBucket
 	if _, err := list(ctx, s.db, scan, "SELECT entries FROM audit_object WHERE position >= $1 AND position < $2", begin, begin+objectBucket); err != nil {
 		return err
 	}

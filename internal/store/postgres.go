@@ -66,7 +66,7 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{postgresEngine{pool}}, nil
+	return &DB{engine: postgresEngine{pool}}, nil
 }
 
 // insistOnDurability refuses to run where a commit is answered before it is on the disk: a crash could bring an

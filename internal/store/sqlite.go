@@ -68,7 +68,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{e}, nil
+	return &DB{engine: e}, nil
 }
 
 func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {

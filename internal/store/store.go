@@ -45,7 +45,10 @@ type Options struct {
 
 // A DB is an open database. It is safe for concurrent use, also by several
 // servers on one PostgreSQL.
-type DB struct{ engine }
+type DB struct {
+	engine
+	written written // of the audit log
+}
 
 // An engine is where the two databases differ.
 type engine interface {

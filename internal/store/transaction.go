@@ -68,8 +68,9 @@ type txKey struct{ db *DB }
 // A transaction is one that runs.
 type transaction struct {
 	connection
-	last   []bulk // not written yet: what goes along with COMMIT
-	failed error  // of a part; nothing may be committed
+	last     []bulk         // not written yet: what goes along with COMMIT
+	recorded []writtenBatch // of the audit log
+	failed   error          // of a part; nothing may be committed
 }
 
 // current is the transaction that ctx carries, nil if none.
@@ -123,7 +124,10 @@ func (db *DB) attempt(ctx context.Context, do func(context.Context) error) (sent
 		return false, err
 	}
 	undo = false
-	return tx.commit(ctx)
+	if sent, err = tx.commit(ctx); err == nil {
+		db.written.keep(tx.recorded)
+	}
+	return sent, err
 }
 
 // errDoubtful: the primary gave up waiting for its standby after it had committed.
