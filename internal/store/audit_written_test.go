@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -86,6 +87,36 @@ func TestWrittenIsWhatIsStored(t *testing.T) {
 			}
 			if read := index(other); len(read) != objectBuckets || !reflect.DeepEqual(read, remembered) {
 				t.Errorf("the index of what is remembered differs from that of what is stored")
+			}
+		})
+	}
+}
+
+// Whoever alters an event before it gets its place is found out if the server that recorded it places it.
+func TestAlteredWhileWaiting(t *testing.T) {
+	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			db := opened(t, url(t))
+			log := storetest.NewLog(t, db, "")
+			if err := db.Record(t.Context(), audit.New(t.Context(), benchTime, "authn.fail", "user:alice", nil)); err != nil {
+				t.Fatal(err)
+			}
+			lines, err := one(t.Context(), db, nil, blob, "SELECT records FROM audit_batch")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, err := db.exec(t.Context(), "UPDATE audit_batch SET records = $1", bytes.Replace(lines, []byte("alice"), []byte("carol"), 1)); err != nil || n != 1 {
+				t.Fatal(n, err)
+			}
+			if placed, err := log.Sequence(t.Context()); err != nil || placed != 1 {
+				t.Fatal(placed, err)
+			}
+			report, err := audit.Verify(t.Context(), db, log.Verifier, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if report.Err() == nil {
+				t.Error("the log is whole, and says carol")
 			}
 		})
 	}
