@@ -25,15 +25,15 @@ func (db *DB) RecordAll(ctx context.Context, events []audit.Event) error {
 		return err
 	}
 	var all []bulk
+	written := make([]writtenBatch, 0, len(batches))
 	for _, b := range batches {
+		written = append(written, writtenBatch{b.ID, writtenEvents(b)})
 		taken := fault.New(fault.Conflict, "there is an event %s already", b.ID)
 		all = append(all, bulk{insertBatch, [][]any{{b.ID[:], b.Events(), b.Lines}}, taken}, bulk{insertWaiting, [][]any{{b.ID[:], b.Events()}}, taken})
 	}
 	return db.Transact(ctx, func(ctx context.Context) error {
 		tx := db.current(ctx)
-		for _, b := range batches {
-			tx.recorded = append(tx.recorded, writtenBatch{b.ID, writtenEvents(b)})
-		}
+		tx.recorded = append(tx.recorded, written...)
 		return db.atLast(ctx, all...)
 	})
 }
@@ -44,7 +44,7 @@ var (
 	insertWaiting = inserting("audit_waiting", "id bytea, events bigint")
 	deleteWaiting = deleting("audit_waiting", "id bytea")
 	insertPlace   = inserting("audit_place", "first bigint, batch bytea")
-	insertObjects = inserting("audit_object", "position bigint, entries bytea")
+	addObjects    = adding("audit_object", "position bigint, entries bytea")
 )
 
 // LockLog makes this transaction the only one to append to the log;
@@ -72,33 +72,34 @@ func scanID(r row) (id uuid.UUID, err error) {
 
 // Waiting returns the oldest batches that have no place yet: at most audit.MaxRound, and no more when they hold events or more.
 func (db *DB) Waiting(ctx context.Context, events int) ([]audit.Waiting, error) {
-	scan := func(r row) (b audit.Waiting, err error) {
-		var id []byte
-		n := 0
-		err = r.Scan(&id, &n)
-		copy(b.ID[:], id)
-		b.Leaves = make([]tlog.Hash, 0, n)
-		return b, err
-	}
-	oldest, err := list(ctx, db, scan, "SELECT id, events FROM audit_waiting ORDER BY id LIMIT $1", audit.MaxRound)
-	if err != nil {
-		return nil, err
-	}
 	var ids []uuid.UUID
-	for _, b := range oldest {
-		if ids = append(ids, b.ID); events <= cap(b.Leaves) {
-			break
+	enough := false
+	choose := func(r row) error {
+		var b []byte
+		n := 0
+		err := r.Scan(&b, &n)
+		if !enough {
+			var id uuid.UUID
+			copy(id[:], b)
+			ids, events = append(ids, id), events-n
+			enough = events <= 0
 		}
-		events -= cap(b.Leaves)
+		return err
+	}
+	// A batch that is gone gets no place.
+	const oldest = "SELECT w.id, w.events FROM audit_waiting AS w JOIN audit_batch AS b ON b.id = w.id ORDER BY w.id LIMIT $1"
+	if err := db.look(ctx, look{oldest, []any{audit.MaxRound}, choose}); err != nil {
+		return nil, err
 	}
 	known, err := db.eventsOf(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
 	var all []audit.Waiting
-	for _, b := range oldest[:len(ids)] {
-		for _, e := range known[b.ID] {
-			b.Leaves = append(b.Leaves, e.leaf)
+	for _, id := range ids {
+		b := audit.Waiting{ID: id, Leaves: make([]tlog.Hash, len(known[id]))}
+		for i, e := range known[id] {
+			b.Leaves[i] = e.leaf
 		}
 		if len(b.Leaves) > 0 {
 			all = append(all, b)

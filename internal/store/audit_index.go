@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"hash/fnv"
 	"slices"
 
 	"github.com/google/uuid"
 
 	"github.com/tallystick/tallystick/internal/audit"
-	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // Which batches have events of an object is written down for a run of 16384 places at a time, when all of them are taken: one
@@ -67,17 +65,11 @@ func (db *DB) IndexObjects(ctx context.Context) (bool, error) {
 			buckets[e.object.bucket] = addEntry(buckets[e.object.bucket], e.object.tag, id)
 		}
 	}
-	// All or none: the row of the first bucket tells that the others are there.
-	objects := bulk{insertObjects, nil, fault.New(fault.Conflict, "another server has indexed the same events")}
+	objects := bulk{way: addObjects}
 	for n, entries := range buckets {
 		objects.rows = append(objects.rows, []any{int64(n)*objectBucket + run, entries})
 	}
-	if err := db.write(ctx, objects); errors.Is(err, fault.Conflict) {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
-	return true, nil
+	return true, db.write(ctx, objects) // all or none: the row of the first bucket tells that the others are there
 }
 
 // addEntry adds an entry unless the bucket has it. Those of the same batch are the last that were added.

@@ -31,14 +31,15 @@ func writtenEvents(b audit.Batch) []writtenEvent {
 	return all
 }
 
-// How much is remembered: 3 MB. A server places all within a second, and indexes objectRun events at a time.
+// How much is remembered: at most some 4 MB. A server places all within a second, and indexes objectRun events at a time.
 const (
 	eventsKept  = 4 * objectRun
 	batchesKept = eventsKept / 8
 )
 
 // written remembers the batches that this server committed last: to read them again, all at once, would take time from those who wait
-// to be authenticated, twice a second. What somebody changes in the database before it gets its place does not match its leaf in the tree then.
+// to be authenticated, twice a second. What somebody changes in the database before it gets its place does not match its leaf in the tree then;
+// what was committed by others, long ago, or with an unknown outcome is read.
 type written struct {
 	mu     sync.Mutex
 	events int

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
@@ -20,7 +21,7 @@ func TestWrittenIsWhatIsStored(t *testing.T) {
 	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
 		t.Run(name, func(t *testing.T) {
 			db := opened(t, url(t))
-			other := &DB{engine: db.engine}
+			other, elsewhere := &DB{engine: db.engine}, &DB{engine: db.engine}
 			log := storetest.NewLog(t, db, "")
 			events := func(n int) (all []audit.Event) {
 				for i := range n {
@@ -34,34 +35,34 @@ func TestWrittenIsWhatIsStored(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			// The same transaction run again may record less than before it was undone.
-			again := events(3)
-			record(again, errors.New("undone"))
-			record(again[:1], nil)
+			// A transaction that was undone may be run again elsewhere and record less, under the same ID; one may be refused at COMMIT.
+			again := events(6)
+			record(again[:3], errors.New("undone"))
+			record(again[3:4], nil)
+			for _, err := range []error{elsewhere.RecordAll(t.Context(), again[:1]), db.RecordAll(t.Context(), again[3:])} {
+				if err != nil && fault.CodeOf(err) != fault.Conflict {
+					t.Fatal(err)
+				}
+			}
+			if batches, n := waiting(t, db, other, 2000); batches != 2 || n != 2 {
+				t.Errorf("%d batches with %d events", batches, n)
+			}
+			for range mostBatches + 9 {
+				record(events(1), nil)
+			}
 			for n := 0; n < objectRun; n += 700 {
 				record(events(700), nil)
 			}
 			if db.written.events < objectRun || other.written.events != 0 {
 				t.Errorf("one remembers %d events, the other %d", db.written.events, other.written.events)
 			}
-			for n := 0; ; {
-				want, err := other.Waiting(t.Context(), 2000)
-				if err != nil {
+			for placed := 1; placed > 0; {
+				var err error
+				if _, n := waiting(t, db, other, 2000); n >= 2000+audit.MaxBatch {
+					t.Errorf("%d events at once", n)
+				}
+				if placed, err = log.Sequence(t.Context()); err != nil {
 					t.Fatal(err)
-				}
-				got, err := db.Waiting(t.Context(), 2000)
-				if err != nil || !reflect.DeepEqual(got, want) {
-					t.Fatalf("%d batches are remembered in another way than they are stored: %v", len(want), err)
-				}
-				if n == 0 && (len(got) == 0 || len(got[0].Leaves) != 1) {
-					t.Fatalf("%d batches", len(got))
-				}
-				placed, err := log.Sequence(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				if n += placed; placed == 0 {
-					break
 				}
 			}
 			index := func(by *DB) (rows []string) {
@@ -82,11 +83,73 @@ func TestWrittenIsWhatIsStored(t *testing.T) {
 				return rows
 			}
 			remembered := index(db)
+			if _, err := db.exec(t.Context(), "DELETE FROM audit_object WHERE position < 7"); err != nil {
+				t.Fatal(err)
+			}
+			if mended := index(db); !reflect.DeepEqual(mended, remembered) {
+				t.Error("an index of which rows were lost is not mended")
+			}
 			if _, err := db.exec(t.Context(), "DELETE FROM audit_object"); err != nil {
 				t.Fatal(err)
 			}
 			if read := index(other); len(read) != objectBuckets || !reflect.DeepEqual(read, remembered) {
 				t.Errorf("the index of what is remembered differs from that of what is stored")
+			}
+		})
+	}
+}
+
+// waiting counts the batches that wait, and their events: as db remembers them, and as other reads them.
+func waiting(t *testing.T, db, other *DB, events int) (batches, n int) {
+	t.Helper()
+	want, err := other.Waiting(t.Context(), events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := db.Waiting(t.Context(), events)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%d batches are remembered in another way than they are stored: %v", len(want), err)
+	}
+	for _, b := range got {
+		n += len(b.Leaves)
+	}
+	return len(got), n
+}
+
+// What somebody made of the counts and rows of batches that wait keeps the others from nothing.
+func TestWaitingIsAltered(t *testing.T) {
+	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+		t.Run(name, func(t *testing.T) {
+			db := opened(t, url(t))
+			other := &DB{engine: db.engine}
+			var ids []string
+			for range 3 {
+				e := audit.New(t.Context(), benchTime, "authn.fail", "user:alice", nil)
+				if err := db.Record(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, e.ID)
+			}
+			first, err := uuid.Parse(ids[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, events := range []int64{-1, 1 << 60} {
+				if _, err := db.exec(t.Context(), "UPDATE audit_waiting SET events = $1 WHERE id = $2", events, first[:]); err != nil {
+					t.Fatal(err)
+				}
+				if batches, _ := waiting(t, db, other, 2000); batches == 0 {
+					t.Errorf("none waits beside one that says it has %d events", events)
+				}
+			}
+			if _, err := db.exec(t.Context(), "UPDATE audit_waiting SET events = 1"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.exec(t.Context(), "DELETE FROM audit_batch WHERE id = $1", first[:]); err != nil {
+				t.Fatal(err)
+			}
+			if batches, n := waiting(t, db, other, 2000); batches != 2 || n != 2 {
+				t.Errorf("%d batches with %d events wait beside one that is gone", batches, n)
 			}
 		})
 	}

@@ -63,10 +63,17 @@ func counted(statement string, kinds []string) string {
 
 // inserting writes new rows; one that is there already stays, and is not touched.
 func inserting(table string, all fields) way {
+	w := adding(table, all)
+	w.many = counted(w.many, w.kinds)
+	return w
+}
+
+// adding writes new rows; that some are there already is as good, and so its bulks have no other error.
+func adding(table string, all fields) way {
 	names, kinds := all.split()
 	c := columns(strings.Join(names, ", "))
 	many := "INSERT INTO " + table + " (" + string(c) + ") SELECT * FROM " + arrays(kinds) + " ON CONFLICT DO NOTHING"
-	return way{c.insert(table), counted(many, kinds), kinds}
+	return way{c.insert(table), many, kinds}
 }
 
 // updating sets the columns of rows that have the values of where, and for which also holds.

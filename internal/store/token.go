@@ -100,12 +100,11 @@ func (x *tokenReader) all() []token.Token {
 
 // tokens reads the tokens that a clause of conditions, order and limit selects, with their generations, in one look.
 func (db *DB) tokens(ctx context.Context, clause string, args ...any) ([]token.Token, error) {
-	if !storable(args) {
-		return nil, nil
-	}
 	found := newTokenReader(1)
-	if err := db.look(ctx, found.look(tokenSelect[0]+clause+tokenSelect[1]+" ORDER BY t.serial", args)); err != nil {
-		return nil, err
+	if storable(args) {
+		if err := db.look(ctx, found.look(tokenSelect[0]+clause+tokenSelect[1]+" ORDER BY t.serial", args)); err != nil {
+			return nil, err
+		}
 	}
 	all, scope := found.all(), domain.ScopeFrom(ctx)
 	if scope.Limited() { // whoever asks for tokens by their serials
