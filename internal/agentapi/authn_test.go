@@ -419,12 +419,7 @@ func TestStationAndInventory(t *testing.T) {
 	if q := h.engine.begun[0]; q.Source.Station != "198.51.100.9" {
 		t.Errorf("%+v", q.Source)
 	}
-	page, err := h.db.Events(t.Context(), audit.Filter{Limit: audit.MaxPage})
-	must(t, err)
-	log := ""
-	for _, e := range page.Entries {
-		log += string(e.Record) + "\n"
-	}
+	log := events(t, h.db)
 	if strings.Count(log, "agent.instance") != 1 || !strings.Contains(log, `"hostname":"gate-1"`) {
 		t.Errorf("%s", log)
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
-	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/domain"
@@ -377,12 +376,7 @@ func TestSessionsAreAudited(t *testing.T) {
 		"subjectName": "alice", "subjectCredentials": credentials("SECURID", d.code(0)), "context": map[string]string{"messageId": "m"},
 		"sessionAttributes": []map[string]string{{"name": "Resource", "value": "vpn"}, {"name": "sourceIP", "value": "198.51.100.9"}},
 	}))
-	page, err := d.db.Events(t.Context(), audit.Filter{Limit: audit.MaxPage})
-	must(t, err)
-	log := ""
-	for _, e := range page.Entries {
-		log += string(e.Record) + "\n"
-	}
+	log := events(t, d.db)
 	for _, want := range []string{`"session":{"Resource":"vpn","sourceIP":"198.51.100.9"}`, `"station":"198.51.100.9"`, `"actor":"agent:vpn1"`, `"action":"authn.success"`} {
 		if !strings.Contains(log, want) {
 			t.Errorf("%s is not in %s", want, log)

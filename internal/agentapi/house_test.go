@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
@@ -87,6 +88,15 @@ func (h *house) pass(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.clock = h.clock.Add(d)
+}
+
+// events are the records of the audit log, a line each.
+func events(t *testing.T, db *store.DB) (lines string) {
+	t.Helper()
+	for _, e := range try(db.Events(t.Context(), audit.Filter{Limit: audit.MaxPage}))(t).Entries {
+		lines += string(e.Record) + "\n"
+	}
+	return lines
 }
 
 func must(t testing.TB, err error) {

@@ -73,16 +73,14 @@ func scanID(r row) (id uuid.UUID, err error) {
 // Waiting returns the oldest batches that have no place yet: at most audit.MaxRound, and no more when they hold events or more.
 func (db *DB) Waiting(ctx context.Context, events int) ([]audit.Waiting, error) {
 	var ids []uuid.UUID
-	enough := false
 	choose := func(r row) error {
 		var b []byte
 		n := 0
 		err := r.Scan(&b, &n)
-		if !enough {
+		if events > 0 {
 			var id uuid.UUID
 			copy(id[:], b)
 			ids, events = append(ids, id), events-n
-			enough = events <= 0
 		}
 		return err
 	}

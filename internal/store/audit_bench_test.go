@@ -17,7 +17,6 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/tallystick/tallystick/internal/audit"
-	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
 // BenchmarkAudit shows what an event costs: recorded with others in one transaction, and later sequenced, beside one plain
@@ -26,7 +25,7 @@ import (
 // and of all of PostgreSQL's, which other work on the machine does not change. PostgreSQL runs as storetest starts it: without
 // waiting for the disk.
 func BenchmarkAudit(b *testing.B) {
-	for name, at := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+	for name, at := range databases {
 		address := at(b)
 		db := opened(b, address)
 		if _, err := db.exec(b.Context(), "CREATE TABLE bare (id BIGINT PRIMARY KEY, at BIGINT NOT NULL)"); err != nil {

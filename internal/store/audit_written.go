@@ -86,22 +86,18 @@ func (w *written) of(ids []uuid.UUID) (known map[uuid.UUID][]writtenEvent, other
 // eventsOf returns the events of batches, as they are remembered or else stored. A batch that is gone is left out.
 func (db *DB) eventsOf(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]writtenEvent, error) {
 	known, others := db.written.of(ids)
-	each := func(r row) error {
-		var id []byte
-		var b audit.Batch
-		err := r.Scan(&id, &b.Lines)
-		copy(b.ID[:], id)
-		known[b.ID] = writtenEvents(b)
-		return err
-	}
 	for some := range slices.Chunk(others, mostBatches) {
 		stored := make([]any, len(some))
 		for i, id := range some {
 			stored[i] = id[:]
 		}
 		among, args := db.among(1, stored)
-		if err := db.look(ctx, look{"SELECT id, records FROM audit_batch WHERE id " + among, args, each}); err != nil {
+		batches, err := list(ctx, db, scanStored, selectStored+"b.id "+among, args...)
+		if err != nil {
 			return nil, err
+		}
+		for _, b := range batches {
+			known[b.ID] = writtenEvents(b.Batch)
 		}
 	}
 	return known, nil

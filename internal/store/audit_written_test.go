@@ -18,7 +18,7 @@ import (
 
 // What a server remembers of the batches that it committed is what another one reads of them, in their places and in the index.
 func TestWrittenIsWhatIsStored(t *testing.T) {
-	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+	for name, url := range databases {
 		t.Run(name, func(t *testing.T) {
 			db := opened(t, url(t))
 			other, elsewhere := &DB{engine: db.engine}, &DB{engine: db.engine}
@@ -118,7 +118,7 @@ func waiting(t *testing.T, db, other *DB, events int) (batches, n int) {
 
 // What somebody made of the counts and rows of batches that wait keeps the others from nothing.
 func TestWaitingIsAltered(t *testing.T) {
-	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+	for name, url := range databases {
 		t.Run(name, func(t *testing.T) {
 			db := opened(t, url(t))
 			other := &DB{engine: db.engine}
@@ -157,7 +157,7 @@ func TestWaitingIsAltered(t *testing.T) {
 
 // Whoever alters an event before it gets its place is found out if the server that recorded it places it.
 func TestAlteredWhileWaiting(t *testing.T) {
-	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+	for name, url := range databases {
 		t.Run(name, func(t *testing.T) {
 			db := opened(t, url(t))
 			log := storetest.NewLog(t, db, "")

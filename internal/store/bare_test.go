@@ -4,11 +4,10 @@ import (
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/fault"
-	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
 func TestBare(t *testing.T) {
-	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+	for name, url := range databases {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
 			at := url(t)

@@ -13,7 +13,6 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
-	"github.com/tallystick/tallystick/internal/store/storetest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -55,7 +54,7 @@ func benchUser(n int) string { return fmt.Sprintf("user-%d", n) }
 
 // BenchmarkGather holds what it costs to read the users and tokens that a group of decisions is about.
 func BenchmarkGather(b *testing.B) {
-	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+	for name, url := range databases {
 		b.Run(name, func(b *testing.B) {
 			db := opened(b, url(b))
 			fill(b, db, benchTokens)
@@ -76,7 +75,7 @@ func BenchmarkGather(b *testing.B) {
 // BenchmarkSettle holds what a group of decisions costs, with its events, against single-row updates of the same database, each
 // in a transaction of its own ("bare"). PostgreSQL runs as storetest starts it: without waiting for the disk.
 func BenchmarkSettle(b *testing.B) {
-	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+	for name, url := range databases {
 		b.Run(name+"/bare", func(b *testing.B) {
 			bare, err := OpenBare(b.Context(), Options{URL: url(b)}, benchTokens, 8)
 			if err != nil {

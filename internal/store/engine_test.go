@@ -36,6 +36,9 @@ func opened(t testing.TB, url string) *DB {
 	return db
 }
 
+// databases are new databases of both kinds, without tables, by URL.
+var databases = map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres}
+
 func file(t testing.TB) string { return filepath.Join(t.TempDir(), "tallystick.db") }
 
 func TestOpenRefuses(t *testing.T) {
@@ -55,7 +58,7 @@ func TestOpenRefuses(t *testing.T) {
 
 // Servers that start at once find or make the same tables.
 func TestOpenAtOnce(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+	for name, open := range databases {
 		t.Run(name, func(t *testing.T) {
 			url := open(t)
 			var all sync.WaitGroup
@@ -76,7 +79,7 @@ func TestOpenAtOnce(t *testing.T) {
 }
 
 func TestNewerSchema(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+	for name, open := range databases {
 		t.Run(name, func(t *testing.T) {
 			url := open(t)
 			db := opened(t, url)
@@ -474,7 +477,7 @@ func TestPostgresDurability(t *testing.T) {
 
 // A statement that failed inside a transaction, and whose error was dropped, does not let it commit half.
 func TestDroppedError(t *testing.T) {
-	for name, open := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+	for name, open := range databases {
 		t.Run(name, func(t *testing.T) {
 			url := open(t)
 			db := opened(t, url)

@@ -8,7 +8,6 @@ import (
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/report"
 	"github.com/tallystick/tallystick/internal/seed"
-	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
 // million are the tokens of BenchmarkStatistics.
@@ -80,7 +79,7 @@ func BenchmarkStatistics(b *testing.B) {
 	p.Token.PINMaxLife, p.Lockout.UnlockAfter = 365*24*time.Hour, 24*time.Hour
 	q := report.NewQuestion(benchTime, policy.Alone(p), 90)
 	q.IssueLimit = 2
-	for name, url := range map[string]func(testing.TB) string{"SQLite": file, "PostgreSQL": storetest.Postgres} {
+	for name, url := range databases {
 		b.Run(name, func(b *testing.B) {
 			db := opened(b, url(b))
 			fillMillion(b, db)
