@@ -22,8 +22,8 @@ type Config struct {
 	Data string
 	// Database is "" for the embedded database, or postgres://...
 	Database string
-	// MasterKey is the file that the data keys are wrapped with; "" is master.key in Data,
-	// which is made at the first start. A second server on one database needs the first one's.
+	// MasterKey is the file that the data keys are wrapped with; "" is master.key in Data.
+	// It is made at the first start. A second server on one database needs the first one's.
 	MasterKey string
 	// Listen is where apps and API clients connect over TLS; "" is :8443.
 	Listen string

@@ -71,12 +71,8 @@ func Run(ctx context.Context, c Config) error {
 	return c.serve(ctx, h, listener)
 }
 
-// master reads the master key. The file in the data folder is made at the first start, but not for a database that
-// another key has sealed already.
+// master reads the master key. Its file is made at the first start, but not for a database that another key has sealed already.
 func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) {
-	if c.MasterKey != "" {
-		return seed.MasterFromFile(c.MasterKey)
-	}
 	path := c.masterFile()
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		used, err := db.DataKeys(ctx)
