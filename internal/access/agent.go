@@ -324,7 +324,7 @@ func (r *Agents) ByHash(ctx context.Context, hash []byte) (Agent, Credential, er
 
 // BySigner returns the credential of an access ID with its agent and its
 // access key, which the caller erases; [fault.NotFound] if requests may not be
-// signed with it.
+// signed with it, of which the agent and a credential without sealed key are told all the same.
 func (r *Agents) BySigner(ctx context.Context, id string) (Agent, Credential, []byte, error) {
 	c, err := r.Store.Credential(ctx, id)
 	if err != nil {
@@ -334,8 +334,11 @@ func (r *Agents) BySigner(ctx context.Context, id string) (Agent, Credential, []
 	if err != nil {
 		return Agent{}, Credential{}, nil, err
 	}
-	if a.HMAC == HMACOff || !c.Signs() {
-		return Agent{}, Credential{}, nil, fault.New(fault.NotFound, "requests may not be signed with this credential")
+	switch {
+	case a.HMAC == HMACOff:
+		return a, c, nil, fault.New(fault.NotFound, "it may not sign its requests: 'tallystick agent edit %s --hmac allowed'", a.Name)
+	case !c.Signs():
+		return a, c, nil, fault.New(fault.NotFound, "its credential was made while HMAC was off: make a new one")
 	}
 	key, err := r.Keys.Open(ctx, c.Sealed, seed.OfCredential(c.ID))
 	return a, c, key, err

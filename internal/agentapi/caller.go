@@ -43,8 +43,7 @@ func (s *Server) caller(r *http.Request, body []byte) (*call, error) {
 		why = "its requests have to be signed"
 	}
 	if why != "" {
-		s.Logger.WarnContext(r.Context(), "agent refused", "agent", a.Name, "access_id", c.ID, "client", from, "because", why)
-		return nil, errStranger
+		return nil, s.turnAway(r.Context(), a, c, from, why)
 	}
 	role := string(access.AgentRole)
 	if c.Deprecated {
@@ -57,6 +56,14 @@ func (s *Server) caller(r *http.Request, body []byte) (*call, error) {
 		Request: r.WithContext(ctx), body: body, agent: a, credential: c,
 		source: authentication.Source{Agent: name, Station: from.String(), Only: who.only},
 	}, nil
+}
+
+// turnAway says in the log why an agent is refused, for whoever set it up. Of strangers it says nothing.
+func (s *Server) turnAway(ctx context.Context, a access.Agent, c access.Credential, from netip.Addr, why string) error {
+	if c.ID != "" {
+		s.Logger.WarnContext(ctx, "agent refused", "agent", a.Name, "access_id", c.ID, "client", from, "because", why)
+	}
+	return errStranger
 }
 
 // sourceOf is the address that a request came from; the zero address if there is none.

@@ -194,21 +194,40 @@ func TestBadSignatures(t *testing.T) {
 		return h.initialize("X-Access-ID", signID, "Date", when, "Client-Key", signature)
 	}
 	right := sign(h.initialize(), key, id, now, hash, "")
-	for name, r := range map[string]*http.Request{
-		"another date":       request(id, h.now().Add(time.Second).Format(http.TimeFormat), right),
-		"no date":            request(id, "", right),
-		"a date in prose":    request(id, "today", sign(h.initialize(), key, id, "today", hash, "")),
-		"another ID":         request(strings.Repeat("a", 64), now, right),
-		"another key":        request(id, now, sign(h.initialize(), h.key, id, now, hash, "")),
-		"another path":       request(id, now, sign(h.request("POST", Base+"verify", ""), key, id, now, hash, "")),
-		"another method":     request(id, now, sign(h.request("PUT", Base+"initialize", ""), key, id, now, hash, "")),
-		"not Base64":         request(id, now, "%%%"),
-		"cut off":            request(id, now, right[:20]),
-		"bits after the end": request(id, now, right[:42]+string(right[42]+1)+"="),
-		"the key itself":     request(id, now, key),
-		"no HMAC":            request(plainID, now, sign(h.initialize(), h.key, plainID, now, hash, "")),
+	const (
+		unlike  = "its signature is not one that its access key makes of this request"
+		undated = "the date of its request is not understood"
+	)
+	off := func(by time.Duration) *http.Request {
+		when := h.now().Add(by).Format(http.TimeFormat)
+		return request(id, when, sign(h.initialize(), key, id, when, hash, ""))
+	}
+	for name, c := range map[string]struct {
+		r *http.Request
+		// why is what the log says to whoever set the agent up.
+		why string
+	}{
+		"another date":       {request(id, h.now().Add(time.Second).Format(http.TimeFormat), right), unlike},
+		"no date":            {request(id, "", right), undated},
+		"a date in prose":    {request(id, "today", sign(h.initialize(), key, id, "today", hash, "")), undated},
+		"a clock behind":     {off(-301 * time.Second), "more than 5m0s off"},
+		"a clock ahead":      {off(330 * time.Second), "more than 5m0s off"},
+		"another ID":         {request(strings.Repeat("a", 64), now, right), ""},
+		"another key":        {request(id, now, sign(h.initialize(), h.key, id, now, hash, "")), unlike},
+		"another path":       {request(id, now, sign(h.request("POST", Base+"verify", ""), key, id, now, hash, "")), unlike},
+		"another method":     {request(id, now, sign(h.request("PUT", Base+"initialize", ""), key, id, now, hash, "")), unlike},
+		"not Base64":         {request(id, now, "%%%"), unlike},
+		"cut off":            {request(id, now, right[:20]), unlike},
+		"bits after the end": {request(id, now, right[:42]+string(right[42]+1)+"="), unlike},
+		"the key itself":     {request(id, now, key), unlike},
+		"no HMAC":            {request(plainID, now, sign(h.initialize(), h.key, plainID, now, hash, "")), "made while HMAC was off"},
 	} {
-		h.unauthorized(name, r)
+		before := h.logged.Len()
+		h.unauthorized(name, c.r)
+		if said := h.logged.String()[before:]; (c.why == "") == strings.Contains(said, "agent refused") || !strings.Contains(said, c.why) || strings.Contains(said, key) {
+			t.Errorf("%s: the log says %q, want %q", name, said, c.why)
+		}
+		h.pass(time.Second)
 	}
 	changed := request(id, now, right)
 	changed.Body = h.request("POST", "/", first("m-2")).Body

@@ -64,24 +64,31 @@ func dateOf(r *http.Request) (text string, at time.Time, ok bool) {
 // signer is who has signed a request.
 func (s *Server) signer(r *http.Request, body []byte, from netip.Addr) (identity, error) {
 	ctx, now := r.Context(), s.Now()
+	if s.strangers.Exhausted(network(from), now) {
+		return identity{}, errStranger
+	}
 	id, text := parts(r)
-	signature, err := base64.StdEncoding.Strict().DecodeString(text)
-	date, at, ok := dateOf(r)
-	if err != nil || len(signature) != sha256.Size || !ok || at.Sub(now).Abs() > maxSkew || s.strangers.Exhausted(network(from), now) {
-		return identity{}, errStranger
-	}
 	a, c, key, err := s.Agents.BySigner(ctx, id)
-	if fault.CodeOf(err) == fault.NotFound {
-		s.strangers.Allows(network(from), now)
-		return identity{}, errStranger
-	}
-	if err != nil {
+	if err != nil && fault.CodeOf(err) != fault.NotFound {
 		return identity{}, err
 	}
 	defer clear(key)
-	if !signedBy(key, signature, r, date, id, body) {
+	signature, malformed := base64.StdEncoding.Strict().DecodeString(text)
+	date, at, dated := dateOf(r)
+	why := ""
+	switch {
+	case err != nil:
+		why = err.Error()
+	case !dated:
+		why = "the date of its request is not understood"
+	case malformed != nil || !signedBy(key, signature, r, date, id, body):
+		why = "its signature is not one that its access key makes of this request"
+	case at.Sub(now).Abs() > maxSkew: // by one who has the key, so by no stranger
+		return identity{}, s.turnAway(ctx, a, c, from, "the date of its request is more than "+maxSkew.String()+" off: set its clock")
+	}
+	if why != "" {
 		s.strangers.Allows(network(from), now)
-		return identity{}, errStranger
+		return identity{}, s.turnAway(ctx, a, c, from, why)
 	}
 	// In the database, since a copy may come to another server.
 	fresh, err := s.Store.UseSignature(ctx, signature, now)
@@ -89,8 +96,7 @@ func (s *Server) signer(r *http.Request, body []byte, from netip.Addr) (identity
 		return identity{}, err
 	}
 	if !fresh {
-		s.Logger.WarnContext(ctx, "agent refused", "agent", a.Name, "access_id", c.ID, "client", from, "because", "the signature was seen before")
-		return identity{}, errStranger
+		return identity{}, s.turnAway(ctx, a, c, from, "the signature was seen before")
 	}
 	only, err := authentication.Restrict(ctx, a.Restriction, s.Domains)
 	return identity{a, c, only}, err
