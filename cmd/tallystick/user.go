@@ -156,7 +156,7 @@ func (p *program) userUnlock() *cobra.Command {
 		if err := r.server.Unlock(r.ctx, r.args[0]); err != nil {
 			return err
 		}
-		return p.result(map[string]string{"user_id": r.args[0]}, "user %s is not locked", r.args[0])
+		return p.result(map[string]string{"user_id": r.args[0]}, "user %s is unlocked", r.args[0])
 	})
 }
 

@@ -1,6 +1,8 @@
 package distribution
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -170,14 +172,14 @@ func (i *issue) settings() token.Settings {
 // switchOver is when the old seed stops: the rule that was asked for or the profile's,
 // but at once where somebody else may hold the seed (section 8 rule 5).
 func (i *issue) switchOver() profile.SwitchOver {
-	switch {
-	case i.reason == Compromised, i.reason == LostDevice, i.token.Tainted, !i.token.Current.Delivered, i.grace() == 0:
+	if i.inOtherHands() || i.token.Tainted || !i.token.Current.Delivered || i.grace() == 0 {
 		return profile.Immediate
-	case i.SwitchOver != "":
-		return i.SwitchOver
 	}
-	return i.profile.SwitchOver
+	return cmp.Or(i.SwitchOver, i.profile.SwitchOver)
 }
+
+// inOtherHands tells whether the reason says that somebody else may hold the seed.
+func (i *issue) inOtherHands() bool { return i.reason == Compromised || i.reason == LostDevice }
 
 // grace is how long the old seed may live on after a redistribution on activation.
 func (i *issue) grace() time.Duration {
@@ -195,6 +197,9 @@ func (i *issue) warnings(ownAuthority bool) []string {
 	}
 	if !i.user.Enabled {
 		w = append(w, "the user is disabled: no code is accepted until the user is enabled")
+	}
+	if i.inOtherHands() && cmp.Or(i.SwitchOver, i.profile.SwitchOver) == profile.OnActivation {
+		w = append(w, fmt.Sprintf("the old seed has ended, since somebody else may hold it (%s): no code is accepted until the user has imported this", i.reason))
 	}
 	if i.profile.Binding == profile.BindAsk && i.DeviceID == "" {
 		w = append(w, "no device ID was given: any device of the type can import this")
