@@ -116,7 +116,7 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 			found.tried = v.tried
 			return s, found, nil
 		}
-		if found.reason != BadPasscode {
+		if telling(found.reason) > telling(v.reason) {
 			found.tried = v.tried
 			v = found
 		}
@@ -168,11 +168,25 @@ func (r *round) tryToken(t *tokenState, passcode string) (verdict, error) {
 		if m.reason == "" {
 			return m, nil
 		}
-		if m.reason != BadPasscode {
+		if telling(m.reason) > telling(v.reason) {
 			v = m
 		}
 	}
 	return v, nil
+}
+
+// telling ranks the reasons why seeds refuse a passcode by how much of it was right. Of several seeds, which may share a PIN, the one that made
+// the code tells why: by its reason a failure counts or not.
+func telling(reason string) int {
+	switch reason {
+	case AlreadyUsed, TokenLost, EmergencyUsed, EmergencyOver:
+		return 3 // all of it
+	case BadPIN, PINMissing:
+		return 2 // the code
+	case BadTokencode:
+		return 1 // the PIN
+	}
+	return 0
 }
 
 // numbers are the generations that a passcode may belong to: that of the token and, while a redistribution waits for its
