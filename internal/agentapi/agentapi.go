@@ -44,7 +44,7 @@ import (
 type Engine interface {
 	Begin(ctx context.Context, q authentication.Request) (authentication.Decision, error)
 	Continue(ctx context.Context, a authentication.Answer) (authentication.Decision, error)
-	Cancel(ctx context.Context, attempt string, s authentication.Source) error
+	Cancel(ctx context.Context, attempt string, s authentication.Source, key []byte) error
 }
 
 // Store is what the API itself needs of the database.

@@ -145,7 +145,11 @@ func TestConformanceEveryOutcome(t *testing.T) {
 	d.last = "another"
 	d.expect(d.verify("SECURID", "1"), "ERROR/OUT_OF_SEQUENCE", "")
 	attempt := d.attempt
-	d.expect(d.send("cancel", encode(t, map[string]string{"authnAttemptId": attempt, "reason": "USER_ACTION"})), "FAIL/ATTEMPT_CANCELLED", "")
+	giveUp := encode(t, map[string]any{"authnAttemptId": attempt, "reason": "USER_ACTION", "context": map[string]string{"messageId": "once"}})
+	given := d.expect(d.send("cancel", giveUp), "FAIL/ATTEMPT_CANCELLED", "")
+	if again := d.send("cancel", giveUp); again.raw != given.raw {
+		t.Errorf("the same message again: %s, first %s", again.raw, given.raw)
+	}
 	d.expect(d.send("cancel", encode(t, map[string]string{"authnAttemptId": attempt})), "FAIL/ATTEMPT_NOT_FOUND", "")
 }
 

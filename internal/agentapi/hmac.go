@@ -83,7 +83,7 @@ func (s *Server) signer(r *http.Request, body []byte, from netip.Addr) (identity
 		why = "the date of its request is not understood"
 	case malformed != nil || !signedBy(key, signature, r, date, id, body):
 		why = "its signature is not one that its access key makes of this request"
-	case at.Sub(now).Abs() > maxSkew: // by one who has the key, so by no stranger
+	case at.Sub(now).Abs() > maxSkew: // a wrong clock, or a request that is sent again: neither guesses keys
 		return identity{}, s.turnAway(ctx, a, c, from, "the date of its request is more than "+maxSkew.String()+" off: set its clock")
 	}
 	if why != "" {

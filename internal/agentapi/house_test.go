@@ -54,7 +54,7 @@ func (s *script) Continue(_ context.Context, a authentication.Answer) (authentic
 	return s.next()
 }
 
-func (s *script) Cancel(_ context.Context, attempt string, _ authentication.Source) error {
+func (s *script) Cancel(_ context.Context, attempt string, _ authentication.Source, _ []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.givenUp = append(s.givenUp, attempt)

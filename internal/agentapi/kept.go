@@ -131,7 +131,7 @@ func (s *Server) cancel(c *call) (reply, error) {
 	ctx := audit.WithCorrelation(c.Context(), q.attempt)
 	err = fault.New(fault.AttemptNotFound, "there is no such attempt")
 	if attempt := attemptID(id); attempt != "" {
-		err = s.Engine.Cancel(ctx, attempt, c.source)
+		err = s.Engine.Cancel(ctx, attempt, c.source, q.key)
 	}
 	said := cancelled
 	switch {

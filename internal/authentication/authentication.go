@@ -104,9 +104,10 @@ func (a Answer) job() *job {
 	return &job{attempt: a.Attempt, user: a.UserID, groups: a.Source.Only.byGroup(), key: a.Key, decide: func(r *round, j *job) error { return r.answer(j, a) }}
 }
 
-// Cancel ends an attempt: the old PIN stays, the tokencode stays used. Errors as for Continue.
-func (e *Engine) Cancel(ctx context.Context, attempt string, s Source) error {
-	_, err := e.ask(ctx, &job{attempt: attempt, decide: func(r *round, j *job) error { return r.cancel(j, s, attempt) }})
+// Cancel ends an attempt: the old PIN stays, the tokencode stays used. Errors as for Continue. A request of the same key has cancelled it
+// again, without any further effect.
+func (e *Engine) Cancel(ctx context.Context, attempt string, s Source, key []byte) error {
+	_, err := e.ask(ctx, &job{attempt: attempt, key: key, decide: func(r *round, j *job) error { return r.cancel(j, s, attempt) }})
 	return err
 }
 

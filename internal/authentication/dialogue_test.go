@@ -1,6 +1,7 @@
 package authentication_test
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"sync"
@@ -158,6 +159,20 @@ func TestANewPINOfTheUser(t *testing.T) {
 }
 
 // The PIN is set once it was repeated, even if the agent drops the dialogue there.
+func TestANewPINObeysTheRulesOfWhenItIsSet(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	asked := d.begin(d.code(d.now))
+	again := d.is(d.answer(asked, "8093"), authentication.NewPIN, authentication.StepRepeatPIN)
+	d.policy.Token.PINMin = 6
+	asked = d.is(d.answer(again, "8093"), authentication.NewPIN, authentication.StepNewPIN)
+	if asked.Rejected == "" || asked.PIN.Min != 6 || d.read().PIN.IsSet() {
+		t.Errorf("%+v", asked)
+	}
+	again = d.is(d.answer(asked, "809361"), authentication.NewPIN, authentication.StepRepeatPIN)
+	set := d.is(d.answer(again, "809361"), authentication.NewPIN, authentication.StepReauthenticate)
+	d.is(d.answer(set, "809361"+d.later(1)), authentication.Accepted, "")
+}
+
 func TestADroppedDialogueKeepsTheNewPIN(t *testing.T) {
 	d := newDeployment(t, sqlite(t), fob)
 	d.answer(d.answer(d.begin(d.code(d.now)), "8093"), "8093")
@@ -481,7 +496,7 @@ func TestStrangeTexts(t *testing.T) {
 	if err != nil || len(found.Attempts) != 1 {
 		t.Errorf("found %d, %v", len(found.Attempts), err)
 	}
-	if err := d.engine.Cancel(t.Context(), "\x00", vpn); !errors.Is(err, fault.AttemptNotFound) {
+	if err := d.engine.Cancel(t.Context(), "\x00", vpn, nil); !errors.Is(err, fault.AttemptNotFound) {
 		t.Error(err)
 	}
 }
@@ -503,11 +518,13 @@ func TestTheSeedOfAFormerUser(t *testing.T) {
 func TestCancel(t *testing.T) {
 	d := newDeployment(t, sqlite(t), fob)
 	asked := d.begin(d.code(d.now))
-	if err := d.engine.Cancel(t.Context(), asked.Attempt, authentication.Source{Agent: "radius:other"}); !errors.Is(err, fault.AttemptNotFound) {
+	if err := d.engine.Cancel(t.Context(), asked.Attempt, authentication.Source{Agent: "radius:other"}, nil); !errors.Is(err, fault.AttemptNotFound) {
 		t.Error(err)
 	}
-	d.must(d.engine.Cancel(t.Context(), asked.Attempt, vpn))
-	if err := d.engine.Cancel(t.Context(), asked.Attempt, vpn); !errors.Is(err, fault.AttemptNotFound) {
+	key := bytes.Repeat([]byte("k"), 32)
+	d.must(d.engine.Cancel(t.Context(), asked.Attempt, vpn, key))
+	d.must(d.engine.Cancel(t.Context(), asked.Attempt, vpn, key)) // whose reply was lost
+	if err := d.engine.Cancel(t.Context(), asked.Attempt, vpn, bytes.Repeat([]byte("l"), 32)); !errors.Is(err, fault.AttemptNotFound) {
 		t.Error(err)
 	}
 	if got := d.reasons(); got != "CANCELLED" {

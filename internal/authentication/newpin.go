@@ -78,7 +78,6 @@ func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer)
 		if !pin.Check(r.engine.Keys, a.state.PIN, t.token.PINSerial(), in.Text) {
 			return r.rejectPIN(j, a, s, t, in.Source, PINMismatch)
 		}
-		return r.keepPIN(j, a, t)
 	}
 	g := t.generation(a.state.Generation)
 	hash, err := r.rulesFor(t, g).New(in.Text)
@@ -90,7 +89,7 @@ func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer)
 		return err
 	}
 	a.state.PIN, a.state.PINLength = hash, len(in.Text)
-	if a.state.Confirm {
+	if a.state.Confirm && a.state.Step != StepRepeatPIN {
 		j.decision = r.next(a, NewPIN, StepRepeatPIN)
 		return nil
 	}

@@ -50,6 +50,19 @@ func TestResyncFindsTheClock(t *testing.T) {
 	}
 }
 
+// A token that is disabled can learn its clock, and stays disabled.
+func TestResyncOfADisabledToken(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	_, err := d.tokens().Disable(t.Context(), serial, 0)
+	d.must(err)
+	d.must(d.resync(3 * time.Hour))
+	d.now = d.now.Add(2 * time.Minute)
+	d.is(d.begin(d.code(d.now.Add(3*time.Hour))), authentication.Denied, "")
+	_, err = d.tokens().Enable(t.Context(), serial, 0)
+	d.must(err)
+	d.is(d.begin(d.code(d.now.Add(3*time.Hour))), authentication.Accepted, "")
+}
+
 func TestResyncRefuses(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
 	at := func(off time.Duration) string { return d.code(d.now.Add(off)) }

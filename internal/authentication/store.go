@@ -97,14 +97,15 @@ func (s *Settlement) sort() {
 	slices.SortFunc(s.Decided, func(a, b Kept) int { return bytes.Compare(a.Key, b.Key) })
 }
 
-// A Use is what passcodes did to one generation of a token. It is stored if the token is still at Version, live, and
+// A Use is what passcodes did to one generation of a token. It is stored if the token is still at Version, a user's, and disabled or not, and
 // its last code, its offset and its wrong passcodes are still those of Before: one conditional write.
 type Use struct {
-	Serial  string
-	Version int // of the token
-	Number  int // of the generation
-	Before  token.Clock
-	After   token.Clock
+	Serial   string
+	Version  int  // of the token
+	Number   int  // of the generation
+	Disabled bool // the token, whose clock can be learnt all the same
+	Before   token.Clock
+	After    token.Clock
 }
 
 // Policies tells the policies that hold now: a policy.Registry.

@@ -100,7 +100,7 @@ func (s *tokenState) saved() {
 func (s *tokenState) appendUses(all []Use) []Use {
 	for _, before := range s.before {
 		if g := s.generation(before.number); before.number != 0 && g != nil && g.Clock != before.clock {
-			all = append(all, Use{Serial: s.token.Serial, Version: s.token.Version, Number: before.number, Before: before.clock, After: g.Clock})
+			all = append(all, Use{Serial: s.token.Serial, Version: s.token.Version, Number: before.number, Disabled: !s.token.Enabled, Before: before.clock, After: g.Clock})
 		}
 	}
 	return all

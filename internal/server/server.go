@@ -73,7 +73,7 @@ func Run(ctx context.Context, c Config) error {
 
 // master reads the master key. Its file is made at the first start, but not for a database that another key has sealed already.
 func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) {
-	path := c.masterFile()
+	path, made := c.masterFile(), ""
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		used, err := db.DataKeys(ctx)
 		if err != nil {
@@ -85,9 +85,13 @@ func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) 
 		if err := seed.MakeMasterFile(path); err != nil {
 			return nil, err
 		}
-		c.Printf("Made the master key %s. Without it nothing in the database opens: keep a copy in a safe place, apart from copies of the database.\n", path)
+		made = "Made the master key %s. Without it nothing in the database opens: keep a copy in a safe place, apart from copies of the database.\n"
 	}
-	return seed.MasterFromFile(path)
+	master, err := seed.MasterFromFile(path)
+	if err == nil && made != "" {
+		c.Printf(made, path)
+	}
+	return master, err
 }
 
 // serve runs the listeners and the housekeeping until ctx ends.

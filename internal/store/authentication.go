@@ -179,7 +179,7 @@ func scanKept(r row) (k authentication.Kept, err error) {
 // How Settle writes.
 var (
 	settleUse = updating("token_generation", "last_interval bigint, clock_offset bigint, bad_passcodes bigint, last_used_at bigint, last_agent text, accepted bytea",
-		"serial text, number bigint, version bigint, last_interval bigint, clock_offset bigint, bad_passcodes bigint", "live")
+		"serial text, number bigint, version bigint, last_interval bigint, clock_offset bigint, bad_passcodes bigint, live boolean", "")
 	settleGuard = updating("user_guard", "own_count bigint, own_since bigint, own_locked_at bigint, "+
 		"strange_count bigint, strange_since bigint, strange_locked_at bigint, sources bytea, version bigint", "user_id text, version bigint", "")
 	settleBegun = inserting("attempt", "id text, agent text, user_id text, turn bigint, expires_at bigint, key_id bigint, sealed bytea")
@@ -196,7 +196,7 @@ func (db *DB) Settle(ctx context.Context, s authentication.Settlement) error {
 	add := func(w *way, values ...any) { rows[w] = append(rows[w], values) }
 	for _, u := range s.Uses {
 		add(&settleUse, u.After.LastInterval, u.After.Offset, u.After.BadPasscodes, micros(u.After.LastUsedAt), u.After.LastAgent, bytesOrNull([]byte(u.After.Accepted)),
-			u.Serial, u.Number, u.Version, u.Before.LastInterval, u.Before.Offset, u.Before.BadPasscodes)
+			u.Serial, u.Number, u.Version, u.Before.LastInterval, u.Before.Offset, u.Before.BadPasscodes, !u.Disabled)
 	}
 	for _, g := range s.Guards {
 		add(&settleGuard, g.Own.Count, micros(g.Own.Since), micros(g.Own.LockedAt), g.Strange.Count, micros(g.Strange.Since), micros(g.Strange.LockedAt),

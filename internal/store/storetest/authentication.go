@@ -88,6 +88,7 @@ func lateSettlements(t *testing.T, s fixture) {
 		"serial":  func(u *authentication.Use) { u.Serial = made(2).Serial },
 		"guard":   func(u *authentication.Use) { u.Before.LastInterval = 4 },
 		"count":   func(u *authentication.Use) { u.Before.BadPasscodes = 1 },
+		"enabled": func(u *authentication.Use) { u.Disabled = true },
 	} {
 		late := right
 		wrong(&late)
@@ -104,6 +105,12 @@ func lateSettlements(t *testing.T, s fixture) {
 	ok(t, s.Settle(ctx, authentication.Settlement{Uses: []authentication.Use{right}}))
 	refused(t, s.Settle(ctx, authentication.Settlement{Uses: []authentication.Use{right}}), fault.Conflict)
 	refused(t, s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "nobody"}}}), fault.Conflict)
+
+	r = s.change(t, r.Serial, func(r *token.Token) { r.Enabled = false })
+	learnt := authentication.Use{Serial: r.Serial, Version: r.Version, Number: 1, Before: r.Current.Clock, After: token.Clock{LastInterval: 6, Offset: 3}}
+	refused(t, s.Settle(ctx, authentication.Settlement{Uses: []authentication.Use{learnt}}), fault.Conflict)
+	learnt.Disabled = true
+	ok(t, s.Settle(ctx, authentication.Settlement{Uses: []authentication.Use{learnt}}))
 }
 
 func attempts(t *testing.T, s fixture) {
