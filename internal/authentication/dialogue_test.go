@@ -158,7 +158,7 @@ func TestANewPINOfTheUser(t *testing.T) {
 	}
 }
 
-// The PIN is set once it was repeated, even if the agent drops the dialogue there.
+// A policy that became stricter between the two entries of a PIN holds for it.
 func TestANewPINObeysTheRulesOfWhenItIsSet(t *testing.T) {
 	d := newDeployment(t, sqlite(t), fob)
 	asked := d.begin(d.code(d.now))
@@ -173,6 +173,7 @@ func TestANewPINObeysTheRulesOfWhenItIsSet(t *testing.T) {
 	d.is(d.answer(set, "809361"+d.later(1)), authentication.Accepted, "")
 }
 
+// The PIN is set once it was repeated, even if the agent drops the dialogue there.
 func TestADroppedDialogueKeepsTheNewPIN(t *testing.T) {
 	d := newDeployment(t, sqlite(t), fob)
 	d.answer(d.answer(d.begin(d.code(d.now)), "8093"), "8093")
