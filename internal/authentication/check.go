@@ -48,6 +48,7 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 	a.state.Serial, a.state.Generation, a.state.Interval = v.token.token.Serial, v.number, v.interval
 	a.state.Emergency = v.emergency != nil
 	if need == NextTokencode {
+		a.state.Former = v.token.as(v.number).PIN.Hash
 		r.record(j, "ntc.enter", "user:"+s.UserID, "", r.details(from, v))
 		j.decision = r.next(a, NextTokencode, StepNextTokencode)
 		return nil
@@ -91,6 +92,8 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		return s, v, r.decoy(passcode)
 	}
 	v.reason = NoToken
+	var far *verdict
+	stopped := map[*tokenState]string{} // tokens whose codes do not count, and why
 	for _, t := range s.tokens {
 		if serial != "" && t.token.Serial != serial {
 			continue
@@ -102,6 +105,7 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 			if v.reason == NoToken {
 				v.reason = state
 			}
+			stopped[t] = state
 			continue
 		}
 		if len(v.tried) == 0 {
@@ -112,18 +116,36 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		if err != nil {
 			return s, v, err
 		}
-		if found.reason == "" {
-			found.tried = v.tried
+		found.tried = v.tried
+		switch {
+		case found.reason == "" && !found.far:
 			return s, found, nil
-		}
-		if telling(found.reason) > telling(v.reason) {
-			found.tried = v.tried
+		case found.reason == "" && far == nil: // unless it is a code that another token shows now
+			far = &found
+		case telling(found.reason) > telling(v.reason):
 			v = found
 		}
+	}
+	if far != nil {
+		return s, *far, nil
 	}
 	if len(v.tried) == 0 {
 		v.uncounted = true
 		return s, v, r.decoy(passcode)
+	}
+	for _, t := range s.tokens {
+		state, there := stopped[t]
+		if !there {
+			continue
+		}
+		found, err := r.tryToken(t, passcode)
+		if err != nil {
+			return s, v, err
+		}
+		if found.reason == "" || found.reason == TokenLost { // as if she had no other
+			found.reason, found.uncounted, found.tried = state, true, v.tried
+			return s, found, nil
+		}
 	}
 	if v.reason == TokenLost {
 		v.uncounted = true // or who found the token would lock its owner out of emergency access
@@ -157,6 +179,7 @@ func (r *round) tryToken(t *tokenState, passcode string) (verdict, error) {
 	if v.reason == "" {
 		return v, nil
 	}
+	var far *verdict
 	for _, number := range numbers(t.token) {
 		m, err := r.match(t, number, passcode)
 		if err != nil {
@@ -165,12 +188,17 @@ func (r *round) tryToken(t *tokenState, passcode string) (verdict, error) {
 		if m.reason == "" && r.lost(t, t.generation(number)) {
 			m.reason = TokenLost
 		}
-		if m.reason == "" {
+		switch {
+		case m.reason == "" && !m.far:
 			return m, nil
-		}
-		if telling(m.reason) > telling(v.reason) {
+		case m.reason == "" && far == nil:
+			far = &m
+		case telling(m.reason) > telling(v.reason):
 			v = m
 		}
+	}
+	if far != nil {
+		return *far, nil
 	}
 	return v, nil
 }
@@ -251,6 +279,9 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 			return err
 		}
 	}
+	for _, other := range s.tokens {
+		other.token.Current.BadPasscodes = 0 // the user is who she says, so none of them is being guessed
+	}
 	if s.Guard.succeed(SourceMark(r.engine.Keys, s.UserID, from)) {
 		s.guardChanged = true
 	}
@@ -288,7 +319,11 @@ func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) err
 	}
 	r.record(j, "authn.fail", object, v.reason, r.details(from, v))
 	if !v.uncounted {
-		for _, t := range v.tried {
+		against := v.tried
+		if telling(v.reason) > telling(BadTokencode) { // the code tells which token it was
+			against = []*tokenState{v.token}
+		}
+		for _, t := range against {
 			t.token.Current.BadPasscodes++
 		}
 		r.count(j, s, from)

@@ -22,7 +22,8 @@ type EmergencyWish struct {
 }
 
 // ReportLost marks a token lost: it is refused from now on, but for what the token policy says of one that turns up. It makes
-// the emergency codes that are wished for and returns them, which nobody can do again; those that there were end. If version
+// the emergency codes that are wished for and returns them, which nobody can do again; those that there were end. A seed that was made
+// since the token was lost is lost too if no codes are wished for: with codes, they are for whoever waits for that seed. If version
 // is not 0, the token must still be at it.
 //
 // The refusals are [fault.EmergencyNotAllowed], [fault.TokenExpired], [fault.LifetimeTooLong], [fault.Invalid].
@@ -41,8 +42,7 @@ func (e *Engine) ReportLost(ctx context.Context, serial string, version int, wis
 			return err
 		}
 		was := t.Emergency
-		newly := !t.Lost()
-		t.Lose(e.Now())
+		newly := t.Lose(e.Now(), wish.Kind == "")
 		events := []audit.Event{}
 		note := func(action string, d audit.Details) {
 			events = append(events, audit.New(ctx, e.Now(), action, "token:"+serial, d))
@@ -180,10 +180,12 @@ func (r *round) turnUp(j *job, v verdict) {
 // stillHolds is why an attempt may not go on: the token was lost since it began, emergency access is over, or somebody else
 // changed the PIN that it is to change. "" if it may.
 func (r *round) stillHolds(a *Attempt, state *tokenState, g *token.Generation) string {
-	t := state.token
+	t, as := state.token, state.as(g.Number)
 	switch {
 	case a.state.Step.makesPIN() && !bytes.Equal(a.state.Former, t.PIN.Hash):
 		return PINChanged
+	case a.state.Step == StepNextTokencode && !bytes.Equal(a.state.Former, as.PIN.Hash) && !PINStateOf(as, state.policy.Token, r.now).NewPINDue():
+		return PINChanged // one that was cleared, or has to be changed, leads to a new one
 	case a.state.Emergency && (t.Emergency == nil || t.Emergency.OverAt(r.now)):
 		return EmergencyOver
 	case !a.state.Emergency && r.lost(state, g):

@@ -125,7 +125,7 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 		if err := r.deny(j, a, s, in.Source, v); err != nil {
 			return err
 		}
-		if s.policy.Token.NextCodeFailure == policy.NextCodeLocks && s.Guard.Own.LockedAt.IsZero() {
+		if s.policy.Token.NextCodeFailure == policy.NextCodeLocks && !s.Guard.Own.Locked(s.policy.Lockout, r.now) {
 			s.Guard.Own.LockedAt, s.guardChanged = r.now, true
 			r.locked(j, s, &s.Guard.Own, "next tokencode "+strconv.Quote(string(policy.NextCodeLocks)))
 		}

@@ -62,6 +62,7 @@ func (e *Engine) changePIN(ctx context.Context, serial, action string, details a
 		if t.UserID == "" {
 			return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", serial)
 		}
+		t.SwitchOverIfDue(e.Now())
 		if err := change(ctx, &t); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package authentication
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ func (e *Engine) Resync(ctx context.Context, serial, first, second string) error
 }
 
 func (r *round) resync(j *job, s *subject, t *tokenState, first, second string) error {
+	if t.token.SwitchOverIfDue(r.now) {
+		r.change(t)
+	}
 	var refusal error
 	for _, number := range numbers(t.token) {
 		at, err := r.successive(t, number, plainCode(first), plainCode(second))
@@ -51,11 +55,24 @@ func (r *round) resync(j *job, s *subject, t *tokenState, first, second string) 
 			r.resynced(j, s, t, number, at)
 			return nil
 		}
-		if code := fault.CodeOf(refusal); refusal == nil || code == fault.ResyncNoMatch || code == fault.Invalid {
+		if refusal == nil || knowing(err) > knowing(refusal) {
 			refusal = err
 		}
 	}
 	return refusal
+}
+
+// knowing ranks the refusals of seeds by how much they know of two codes. What is too long or too short for one may be right for another.
+func knowing(refusal error) int {
+	switch code := fault.CodeOf(refusal); {
+	case errors.Is(refusal, errTooLong), code == fault.Invalid:
+		return 0
+	case code == fault.ResyncNoMatch:
+		return 1
+	case code == fault.ResyncPasscode:
+		return 2
+	}
+	return 3
 }
 
 // plainCode is a code without the blanks that people type between its groups of digits.
@@ -71,7 +88,12 @@ func (r *round) resynced(j *job, s *subject, t *tokenState, number int, at int64
 	r.record(j, "resync.done", "token:"+t.token.Serial, "", audit.Details{
 		"user": s.UserID, "generation": number, "offset": g.Offset, "was_offset": was,
 	})
-	r.prove(j, verdict{token: t, number: number, interval: at + 1})
+	v := verdict{token: t, number: number, interval: at + 1}
+	ours := !t.token.LostWith(g)
+	r.prove(j, v)
+	if ours { // a seed that was made since the token was lost has come
+		r.turnUp(j, v)
+	}
 }
 
 // successive is the interval of the first of two codes of a generation, of which the second is the next.
@@ -121,7 +143,15 @@ func (r *round) successive(t *tokenState, number int, first, second string) (at 
 	return 0, fault.New(fault.ResyncNoMatch, "these are no tokencodes of token %s within %s of now: compare the serial number in the app, and enter the codes without the PIN", t.token.Serial, t.policy.Token.WindowLarge)
 }
 
-var errPasscode = fault.New(fault.ResyncPasscode, "this is more than a tokencode: leave the PIN out; an app that asks for the PIN shows the tokencode when the PIN is left empty")
+// Two refusals with the same words: of a code that holds a PIN, and of what is too long for a code.
+var (
+	errPasscode = morePasscode()
+	errTooLong  = morePasscode()
+)
+
+func morePasscode() error {
+	return fault.New(fault.ResyncPasscode, "this is more than a tokencode: leave the PIN out; an app that asks for the PIN shows the tokencode when the PIN is left empty")
+}
 
 func outOfRange(off int64, direction string, g *token.Generation) error {
 	by := (time.Duration(off) * time.Duration(g.Settings.Interval) * time.Second).Round(time.Minute)
@@ -137,7 +167,7 @@ func intervals(d time.Duration, g *token.Generation) int64 {
 func codeNumber(t *token.Token, g *token.Generation, code string) (uint32, error) {
 	switch digits := strings.Trim(code, "0123456789") == ""; {
 	case len(code) > g.Settings.Digits, !digits:
-		return 0, errPasscode
+		return 0, errTooLong
 	case len(code) < g.Settings.Digits:
 		return 0, fault.New(fault.Invalid, "a tokencode of token %s has %d digits", t.Serial, g.Settings.Digits)
 	}

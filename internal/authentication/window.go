@@ -25,11 +25,11 @@ func (r *round) search(c *securid.Chain, t *tokenState, g *token.Generation, pas
 	probe := r.engine.probe(t.as(g.Number), g.Settings, passcode)
 	found := func(interval int64) { v.interval, v.offset = interval, interval-here }
 
-	unused := g.LastInterval + 1
-	if at, reason, ok := probe.find(c, max(from-medium, unused), from+medium, from); ok {
+	at, reason, ok := probe.find(c, max(from-medium, g.LastInterval+1), from+medium, from)
+	far := at < from-small || at > from+small
+	if ok && reason == "" {
 		found(at)
-		v.reason = reason
-		v.far = at < from-small || at > from+small
+		v.reason, v.far = "", far
 		return
 	}
 	if at, reason, ok := probe.find(c, from-medium, min(from+medium, g.LastInterval), from); ok && reason == "" {
@@ -38,6 +38,10 @@ func (r *round) search(c *securid.Chain, t *tokenState, g *token.Generation, pas
 		return
 	}
 	v.reason = probe.otherwise
+	if ok && !(probe.pinpad && far) { // a wide window has some code that differs from any passcode by what may be a PIN
+		found(at)
+		v.reason = reason
+	}
 }
 
 // A probe is a passcode taken apart for one token, ready to be compared with many codes.

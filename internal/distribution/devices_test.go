@@ -196,7 +196,7 @@ func TestFullDevices(t *testing.T) {
 	// Bound to another device of the type, one has room; and one that is lost or over takes none.
 	c.became(c.runOn(b, false, map[string]string{s[0]: "11112222", s[1]: "11112222", s[3]: "11112222"}), map[string]string{s[0]: "done", s[1]: "done", s[3]: "failed TOKEN_LIMIT_REACHED"})
 	c.became(c.runOn(b, true, map[string]string{s[3]: "33334444"}), map[string]string{s[3]: "done"})
-	for _, change := range []func(*token.Token){func(r *token.Token) { r.Lose(c.now) }, func(r *token.Token) { r.EffectiveExpiry = c.now.AddDate(0, 0, -2) }} {
+	for _, change := range []func(*token.Token){func(r *token.Token) { r.Lose(c.now, true) }, func(r *token.Token) { r.EffectiveExpiry = c.now.AddDate(0, 0, -2) }} {
 		was := c.token(s[0])
 		is := was
 		change(&is)

@@ -47,12 +47,18 @@ func (t *Token) Lost() bool { return !t.LostAt.IsZero() }
 // LostWith tells whether a generation was lost with the token: a seed that was made later is on another device.
 func (t *Token) LostWith(g *Generation) bool { return t.Lost() && !g.MadeAt.After(t.LostAt) }
 
-// Lose marks the token lost and ends the emergency access that there was.
-func (t *Token) Lose(now time.Time) {
-	if !t.Lost() {
+// Lose marks the token lost, if it was not, and ends the emergency access that there was. again marks it lost once more if it has a seed
+// that was made since. newly tells whether anything was lost that was not before.
+func (t *Token) Lose(now time.Time, again bool) (newly bool) {
+	newest := &t.Current
+	if t.Pending != nil {
+		newest = t.Pending
+	}
+	if newly = !t.LostWith(newest) && (again || !t.Lost()); newly {
 		t.LostAt = now.UTC()
 	}
 	t.Emergency = nil
+	return newly
 }
 
 // Find takes the mark and emergency access away.

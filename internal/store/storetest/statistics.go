@@ -268,7 +268,7 @@ func (l *life) change(r *token.Token) {
 	case 4:
 		r.Enabled = !r.Enabled
 	case 5:
-		r.Lose(start)
+		r.Lose(start, true)
 	case 6:
 		r.Find()
 	case 7:

@@ -1,0 +1,248 @@
+package authentication_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/securid"
+)
+
+// failures are those that count against alice where she signs in.
+func (d *deployment) failures() int {
+	d.Helper()
+	all, err := d.db.Guards(d.Context(), []string{"alice"})
+	d.must(err)
+	return all["alice"].Own.Count + all["alice"].Strange.Count
+}
+
+// renewed gives alice's token a new seed, which waits for its first code or takes the place of the old one at once.
+func (d *deployment) renewed(waits bool, s token.Settings) seed.Seed {
+	d.Helper()
+	fresh := seed.Generate()
+	g, err := token.NewGeneration(d.engine.Keys.(token.Keyring), serial, 2, fresh, s, d.now)
+	d.must(err)
+	g.Delivered = true
+	r := d.read()
+	if waits {
+		r.Await(g, d.now.Add(24*time.Hour))
+	} else {
+		r.Replace(g)
+	}
+	d.must(d.db.SaveToken(d.Context(), r))
+	return fresh
+}
+
+// The PIN of a PINPad is in its codes, of which some in a wide window differ from any passcode by what may be a PIN: a copy of an accepted
+// passcode is one all the same.
+func TestCopiesOfPINPadPasscodes(t *testing.T) {
+	for _, c := range []struct {
+		digits, interval int
+		pin              string
+	}{{8, 60, "809357"}, {8, 60, "8093574"}, {6, 30, "8093"}} {
+		d := newDeployment(t, sqlite(t), token.Settings{Digits: c.digits, Interval: c.interval, PINType: device.PINPad})
+		d.must(d.engine.SetPIN(t.Context(), serial, c.pin, false))
+		for range 20 {
+			passcode, err := securid.AddPIN(d.later(1), c.pin)
+			d.must(err)
+			d.is(d.begin(passcode), authentication.Accepted, "")
+			d.is(d.begin(passcode), authentication.Denied, "")
+		}
+		if got := d.reasons(); got != strings.TrimSpace(strings.Repeat("RETRY_AFTER_ACCEPT ", 20)) || d.failures() != 0 {
+			t.Errorf("%d digits, PIN of %d: %s", c.digits, len(c.pin), got)
+		}
+	}
+}
+
+// Codes of a token that does not count are known as such beside one that does: who found a token does not lock its owner out.
+func TestTokensThatDoNotCountBesideOneThatDoes(t *testing.T) {
+	tokenOf := func(d *deployment, change func(*token.Token)) {
+		r := d.read()
+		change(&r)
+		d.must(d.db.SaveToken(d.Context(), r))
+	}
+	for reason, stop := range map[string]func(d *deployment){
+		"TOKEN_LOST":     func(d *deployment) { d.lose("", 0) },
+		"TOKEN_DISABLED": func(d *deployment) { tokenOf(d, func(r *token.Token) { r.Enabled = false }) },
+		"TOKEN_EXPIRED":  func(d *deployment) { tokenOf(d, func(r *token.Token) { r.EffectiveExpiry = d.now.AddDate(0, 0, -1) }) },
+	} {
+		for name, other := range map[string]string{"a token before": "000000000002", "a token after": "900000000002"} {
+			d := newDeployment(t, sqlite(t), plain)
+			next := d.spare(other, true, plain)
+			_, err := d.tokens().Assign(t.Context(), other, "alice")
+			d.must(err)
+			stop(d)
+			for range 6 {
+				d.is(d.begin(d.later(1)), authentication.Denied, "")
+			}
+			if got := d.reasons(); got != strings.TrimSpace(strings.Repeat(reason+" ", 6)) || d.failures() != 0 {
+				t.Errorf("%s beside %s: %s, %d failures", reason, name, got, d.failures())
+			}
+			d.is(d.begin("00000000"), authentication.Denied, "")
+			if !strings.HasSuffix(d.reasons(), " BAD_PASSCODE") || d.failures() != 1 || next.read().Current.BadPasscodes != 1 || d.read().Current.BadPasscodes != 0 {
+				t.Errorf("%s beside %s: a wrong passcode is %s", reason, name, d.reasons())
+			}
+			d.is(d.begin(next.code(d.now)), authentication.Accepted, "")
+		}
+	}
+}
+
+// Mistakes with one token do not put the others into next-tokencode mode, and a success with any takes all out of it.
+func TestMistakesCountAgainstTheTokenThatWasMeant(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+	other := d.spare("900000000002", true, token.Settings{Digits: fob.Digits, Interval: fob.Interval, PINType: device.NoPIN})
+	_, err := d.tokens().Assign(t.Context(), other.serial, "alice")
+	d.must(err)
+	for range 2 {
+		d.is(d.begin("8094"+d.later(1)), authentication.Denied, "")
+	}
+	if here, there := d.read().Current.BadPasscodes, other.read().Current.BadPasscodes; here != 2 || there != 0 {
+		t.Errorf("wrong PINs count %d and %d", here, there)
+	}
+	d.is(d.begin("00000000"), authentication.Denied, "") // of whichever
+	if here, there := d.read().Current.BadPasscodes, other.read().Current.BadPasscodes; here != 3 || there != 1 {
+		t.Errorf("a wrong passcode counts %d and %d", here, there)
+	}
+	d.is(d.begin(other.code(d.now)), authentication.Accepted, "")
+	d.is(d.begin("8093"+d.later(1)), authentication.Accepted, "")
+}
+
+// A code that one token shows now is its own, and not one of another whose clock might be off.
+func TestACodeOfNowGoesBeforeOneOfAnotherTime(t *testing.T) {
+	short := token.Settings{Digits: 6, Interval: 30, PINType: device.NoPIN}
+	d := newDeployment(t, sqlite(t), short)
+	other := d.spare("900000000002", true, short)
+	_, err := d.tokens().Assign(t.Context(), other.serial, "alice")
+	d.must(err)
+	d.must(d.db.SaveToken(t.Context(), func() token.Token { r := d.read(); r.EffectiveExpiry = d.now.AddDate(9, 0, 0); return r }()))
+	d.must(d.db.SaveToken(t.Context(), func() token.Token { r := other.read(); r.EffectiveExpiry = d.now.AddDate(9, 0, 0); return r }()))
+	raw := [][]byte{d.secret.Reveal(), other.secret.Reveal()}
+	mine, err := securid.NewChain(raw[0], serial, 6, 30)
+	d.must(err)
+	theirs, err := securid.NewChain(raw[1], other.serial, 6, 30)
+	d.must(err)
+	for i := d.now.Unix() / 30; ; i++ {
+		if at, ok := mine.Find(theirs.At(i), i-20, i+20, i); ok && (at > i+1 || at < i-1) {
+			d.now = time.Unix(30*i+7, 0).UTC()
+			break
+		}
+	}
+	d.is(d.begin(other.code(d.now)), authentication.Accepted, "")
+	d.is(d.begin(d.code(d.now)), authentication.Accepted, "") // and nothing of this one is used up
+}
+
+func TestANewPhoneIsLostToo(t *testing.T) {
+	for name, waits := range map[string]bool{"at once": false, "waits": true} {
+		d := newDeployment(t, sqlite(t), plain)
+		d.policy.Token.EmergencyIfFound = policy.Deny
+		d.lose("", 0)
+		d.now = d.now.Add(time.Hour)
+		d.secret = d.renewed(waits, plain)
+		d.now = d.now.Add(time.Hour)
+		d.lose(token.CodeSet, 1) // for her who waits for the new seed
+		if r := d.read(); r.LostWith(&r.Current) && !waits || waits && r.LostWith(r.Pending) {
+			t.Errorf("%s: new codes refuse the new seed", name)
+		}
+		d.lose("", 0)
+		d.is(d.begin(d.later(1)), authentication.Denied, "")
+		d.lose("", 0) // nothing more to do
+		if got := strings.Join(d.actions("token:"+serial), " "); got != "token.lost emergency.issue token.lost emergency.end" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// Whoever knows the old PIN does not get past an administrator's new one by having begun before.
+func TestAPINThatIsSetDuringTheNextTokencode(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		d := newDeployment(t, sqlite(t), fob)
+		d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+		if waits {
+			d.secret = d.renewed(true, fob)
+		}
+		begun := d.is(d.begin("8093"+d.code(d.now.Add(5*time.Minute))), authentication.NextTokencode, authentication.StepNextTokencode)
+		d.must(d.engine.SetPIN(t.Context(), serial, "592048", false))
+		d.is(d.answer(begun, d.code(d.now.Add(5*time.Minute+30*time.Second))), authentication.Denied, "")
+		if got := d.reasons(); got != "PIN_CHANGED_MEANWHILE" {
+			t.Error(got)
+		}
+		begun = d.is(d.begin("592048"+d.code(d.now.Add(7*time.Minute))), authentication.NextTokencode, authentication.StepNextTokencode)
+		d.is(d.answer(begun, d.code(d.now.Add(7*time.Minute+30*time.Second))), authentication.Accepted, "")
+	}
+}
+
+// A lock that is over does not keep a failed next tokencode from locking.
+func TestAFailedNextTokencodeLocksAgain(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.NextCodeFailure, d.policy.Lockout.UnlockAfter = policy.NextCodeLocks, 30*time.Minute
+	d.is(d.begin(d.later(1)), authentication.Accepted, "")
+	for range 5 {
+		d.is(d.begin("00000000"), authentication.Denied, "")
+	}
+	d.now = d.now.Add(time.Hour)
+	stranger := authentication.Source{Agent: "radius:other", Station: "198.51.100.1"}
+	begun, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: d.code(d.now.Add(5 * time.Minute)), Source: stranger, Dialogue: true})
+	d.must(err)
+	d.is(begun, authentication.NextTokencode, authentication.StepNextTokencode)
+	_, err = d.engine.Continue(t.Context(), authentication.Answer{Attempt: begun.Attempt, Turn: begun.Turn, Text: "00000000", Source: stranger})
+	d.must(err)
+	d.is(d.begin(d.later(1)), authentication.Denied, "")
+	if got := d.reasons(); !strings.HasSuffix(got, " NEXT_TOKENCODE_WRONG USER_LOCKED") {
+		t.Error(got)
+	}
+}
+
+// Of two seeds whose codes are of different lengths, the one that knows the codes tells what is wrong with them.
+func TestResyncWithSeedsOfDifferentLengths(t *testing.T) {
+	short := token.Settings{Digits: 6, Interval: 60, PINType: device.NoPIN}
+	for _, c := range []struct{ now, next token.Settings }{{short, plain}, {plain, short}} {
+		d := newDeployment(t, sqlite(t), c.now)
+		d.secret, d.token = d.renewed(true, c.next), c.next
+		refuses := func(first, second string, want fault.Code) {
+			t.Helper()
+			if err := d.engine.Resync(t.Context(), serial, first, second); !errors.Is(err, want) {
+				t.Errorf("%v, want %s", err, want)
+			}
+		}
+		later := d.code(d.now.Add(time.Minute))
+		refuses(later, d.code(d.now), fault.ResyncNotSuccessive)
+		refuses(d.code(d.now.AddDate(0, 0, 1)), d.code(d.now.AddDate(0, 0, 1).Add(time.Minute)), fault.ResyncOutOfRange)
+		refuses(strings.Repeat("7", len(later)), strings.Repeat("8", len(later)), fault.ResyncNoMatch)
+		refuses("123456789", "987654321", fault.ResyncPasscode)
+		refuses("1", "2", fault.Invalid)
+		d.must(d.resync(0))
+	}
+}
+
+// A pair of codes is the first good code of a seed that waits: it ends loss and emergency access; the old seed has none once its grace is over.
+func TestResyncWithTheSeedThatComesAfterALoss(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	code := d.lose(token.FixedCode, 0)[0]
+	d.now = d.now.Add(time.Hour)
+	d.secret = d.renewed(true, plain)
+	d.must(d.resync(0))
+	if d.isLost() || d.read().Emergency != nil {
+		t.Error("still lost")
+	}
+	d.is(d.begin(code), authentication.Denied, "")
+
+	d = newDeployment(t, sqlite(t), plain)
+	d.lose("", 0)
+	d.must(d.resync(0)) // which does not find it
+	if !d.isLost() {
+		t.Error("found by the seed that was lost")
+	}
+	d.renewed(true, plain)
+	d.now = d.now.Add(25 * time.Hour)
+	if err := d.resync(0); !errors.Is(err, fault.ResyncNoMatch) {
+		t.Errorf("by a seed that is over: %v", err)
+	}
+}
