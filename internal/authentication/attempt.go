@@ -39,8 +39,10 @@ type attemptState struct {
 	Interval   int64  `json:"interval,omitempty"`
 	// Emergency says that it was an emergency code in place of one.
 	Emergency bool `json:"emergency,omitempty"`
-	// Former is the keyed hash of the PIN that a new one is to take the place of; nil for none.
+	// Former is the keyed hash of the PIN that a new one is to take the place of, or that there was when a next tokencode was asked for; nil for none.
 	Former []byte `json:"former,omitempty"`
+	// HasFormer is false for an attempt that a release began which knew no Former while it asked for a next tokencode.
+	HasFormer bool `json:"has_former,omitempty"`
 	// The new PIN between its steps, and how often one was refused.
 	PIN       []byte `json:"pin,omitempty"` // keyed hash
 	PINLength int    `json:"pin_length,omitempty"`

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/token"
 )
 
@@ -48,7 +49,7 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 	a.state.Serial, a.state.Generation, a.state.Interval = v.token.token.Serial, v.number, v.interval
 	a.state.Emergency = v.emergency != nil
 	if need == NextTokencode {
-		a.state.Former = v.token.as(v.number).PIN.Hash
+		a.state.Former, a.state.HasFormer = v.token.as(v.number).PIN.Hash, true
 		r.record(j, "ntc.enter", "user:"+s.UserID, "", r.details(from, v))
 		j.decision = r.next(a, NextTokencode, StepNextTokencode)
 		return nil
@@ -60,6 +61,9 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 type verdict struct {
 	reason    string // "" if it is right
 	uncounted bool   // a failure that is none of the user's
+	// unguarded is a failure that does not lock the user: a right code of a token that does not count. Her other tokens, which it was compared
+	// with too, count it: it may have been meant as a guess at them.
+	unguarded bool
 
 	token    *tokenState
 	number   int   // of the generation
@@ -140,15 +144,15 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		}
 		found, err := r.tryToken(t, passcode)
 		if err != nil {
-			return s, v, err
+			continue // a seed that cannot be opened and is not needed must not keep the failure from being counted
 		}
-		if found.reason == "" || found.reason == TokenLost { // as if she had no other
-			found.reason, found.uncounted, found.tried = state, true, v.tried
+		if found.reason == "" || found.reason == TokenLost {
+			found.reason, found.unguarded, found.tried = state, true, v.tried
 			return s, found, nil
 		}
 	}
 	if v.reason == TokenLost {
-		v.uncounted = true // or who found the token would lock its owner out of emergency access
+		v.unguarded = true // or who found the token would lock its owner out of emergency access
 	}
 	if v.reason == AlreadyUsed && retransmitted(v, from, r.now) {
 		v.reason, v.uncounted = Retransmitted, true
@@ -217,6 +221,17 @@ func telling(reason string) int {
 	return 0
 }
 
+// proven tells whether the code tells which token was meant. That of a PINPad may differ from a right one by a PIN by chance.
+func (v verdict) proven() bool {
+	switch telling(v.reason) {
+	case 3:
+		return true
+	case 2:
+		return v.token.generation(v.number).Settings.PINType != device.PINPad
+	}
+	return false
+}
+
 // numbers are the generations that a passcode may belong to: that of the token and, while a redistribution waits for its
 // first good code, the new one.
 func numbers(t *token.Token) []int {
@@ -279,8 +294,10 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 			return err
 		}
 	}
-	for _, other := range s.tokens {
-		other.token.Current.BadPasscodes = 0 // the user is who she says, so none of them is being guessed
+	for _, other := range s.tokens { // the user is who she says, so none of them is being guessed
+		if n := &other.token.Current.BadPasscodes; *n != 0 && other != v.token {
+			*n, s.guardChanged = 0, true // guards are written first, in order: two that do this at once do not wait for each other in a ring
+		}
 	}
 	if s.Guard.succeed(SourceMark(r.engine.Keys, s.UserID, from)) {
 		s.guardChanged = true
@@ -319,14 +336,15 @@ func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) err
 	}
 	r.record(j, "authn.fail", object, v.reason, r.details(from, v))
 	if !v.uncounted {
-		against := v.tried
-		if telling(v.reason) > telling(BadTokencode) { // the code tells which token it was
-			against = []*tokenState{v.token}
+		proven := v.proven()
+		for _, t := range v.tried {
+			if v.unguarded && t != v.token || !v.unguarded && (t == v.token || !proven) {
+				t.token.Current.BadPasscodes++
+			}
 		}
-		for _, t := range against {
-			t.token.Current.BadPasscodes++
+		if !v.unguarded {
+			r.count(j, s, from)
 		}
-		r.count(j, s, from)
 	}
 	if a.state.Retry && (a.state.Step == "" || a.state.Step == StepPasscode) {
 		j.decision = r.next(a, Waiting, StepPasscode)

@@ -184,8 +184,8 @@ func (r *round) stillHolds(a *Attempt, state *tokenState, g *token.Generation) s
 	switch {
 	case a.state.Step.makesPIN() && !bytes.Equal(a.state.Former, t.PIN.Hash):
 		return PINChanged
-	case a.state.Step == StepNextTokencode && !bytes.Equal(a.state.Former, as.PIN.Hash) && !PINStateOf(as, state.policy.Token, r.now).NewPINDue():
-		return PINChanged // one that was cleared, or has to be changed, leads to a new one
+	case a.state.Step == StepNextTokencode && a.state.HasFormer && as.PIN.IsSet() && !bytes.Equal(a.state.Former, as.PIN.Hash):
+		return PINChanged // one that was cleared leads to a new one
 	case a.state.Emergency && (t.Emergency == nil || t.Emergency.OverAt(r.now)):
 		return EmergencyOver
 	case !a.state.Emergency && r.lost(state, g):

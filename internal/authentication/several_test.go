@@ -1,8 +1,12 @@
 package authentication_test
 
 import (
+	"context"
+	"database/sql"
+	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/securid"
 )
@@ -85,11 +90,16 @@ func TestTokensThatDoNotCountBesideOneThatDoes(t *testing.T) {
 			if got := d.reasons(); got != strings.TrimSpace(strings.Repeat(reason+" ", 6)) || d.failures() != 0 {
 				t.Errorf("%s beside %s: %s, %d failures", reason, name, got, d.failures())
 			}
+			// They may have been meant as guesses at the other one, which is not to be had by chance.
+			if here, there := d.read().Current.BadPasscodes, next.read().Current.BadPasscodes; here != 0 || there != 6 {
+				t.Errorf("%s beside %s: they count %d and %d", reason, name, here, there)
+			}
 			d.is(d.begin("00000000"), authentication.Denied, "")
-			if !strings.HasSuffix(d.reasons(), " BAD_PASSCODE") || d.failures() != 1 || next.read().Current.BadPasscodes != 1 || d.read().Current.BadPasscodes != 0 {
+			if !strings.HasSuffix(d.reasons(), " BAD_PASSCODE") || d.failures() != 1 {
 				t.Errorf("%s beside %s: a wrong passcode is %s", reason, name, d.reasons())
 			}
-			d.is(d.begin(next.code(d.now)), authentication.Accepted, "")
+			asked := d.is(d.begin(next.code(d.now)), authentication.NextTokencode, authentication.StepNextTokencode)
+			d.is(d.answer(asked, next.code(d.now.Add(time.Minute))), authentication.Accepted, "")
 		}
 	}
 }
@@ -162,20 +172,77 @@ func TestANewPhoneIsLostToo(t *testing.T) {
 
 // Whoever knows the old PIN does not get past an administrator's new one by having begun before.
 func TestAPINThatIsSetDuringTheNextTokencode(t *testing.T) {
-	for _, waits := range []bool{false, true} {
+	for _, c := range []struct{ waits, temporary bool }{{false, false}, {true, false}, {false, true}} {
+		waits := c.waits
 		d := newDeployment(t, sqlite(t), fob)
 		d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
 		if waits {
 			d.secret = d.renewed(true, fob)
 		}
 		begun := d.is(d.begin("8093"+d.code(d.now.Add(5*time.Minute))), authentication.NextTokencode, authentication.StepNextTokencode)
-		d.must(d.engine.SetPIN(t.Context(), serial, "592048", false))
+		d.must(d.engine.SetPIN(t.Context(), serial, "592048", c.temporary))
 		d.is(d.answer(begun, d.code(d.now.Add(5*time.Minute+30*time.Second))), authentication.Denied, "")
 		if got := d.reasons(); got != "PIN_CHANGED_MEANWHILE" {
 			t.Error(got)
 		}
+		if c.temporary { // it leads to another one
+			d.is(d.begin("592048"+d.code(d.now)), authentication.Denied, "") // of an earlier time than the code that is used up
+			continue
+		}
 		begun = d.is(d.begin("592048"+d.code(d.now.Add(7*time.Minute))), authentication.NextTokencode, authentication.StepNextTokencode)
 		d.is(d.answer(begun, d.code(d.now.Add(7*time.Minute+30*time.Second))), authentication.Accepted, "")
+	}
+}
+
+// A code of a PINPad may differ from a right one by a PIN by chance, so a wrong one counts against all tokens that it may be of.
+func TestWrongPINsOfPINPads(t *testing.T) {
+	pad := token.Settings{Digits: 8, Interval: 60, PINType: device.PINPad}
+	d := newDeployment(t, sqlite(t), pad)
+	d.policy.Lockout.Failures = 0
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093574", false))
+	other := d.spare("900000000002", true, pad)
+	_, err := d.tokens().Assign(t.Context(), other.serial, "alice")
+	d.must(err)
+	d.must(d.engine.SetPIN(t.Context(), other.serial, "5920", false))
+	for range 40 {
+		d.later(1)
+		passcode, err := securid.AddPIN(other.code(d.now), "5921")
+		d.must(err)
+		d.is(d.begin(passcode), authentication.Denied, "")
+	}
+	if n := other.read().Current.BadPasscodes; n != 40 {
+		t.Errorf("%d of 40 count", n)
+	}
+}
+
+// damagedKeys do not open the seed of one token.
+type damagedKeys struct {
+	authentication.Keyring
+	damaged string // serial
+}
+
+func (k damagedKeys) OpenSeed(ctx context.Context, s seed.Sealed, serial string, generation int) (seed.Seed, error) {
+	if serial == k.damaged {
+		return seed.Seed{}, errors.New("the seed cannot be opened")
+	}
+	return k.Keyring.OpenSeed(ctx, s, serial, generation)
+}
+
+// A record that is damaged and not needed does not keep wrong passcodes from being counted.
+func TestADamagedTokenThatDoesNotCount(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	broken := d.spare("900000000002", true, plain)
+	_, err := d.tokens().Assign(t.Context(), broken.serial, "alice")
+	d.must(err)
+	_, err = d.tokens().Disable(t.Context(), broken.serial, 0)
+	d.must(err)
+	d.engine.Keys = damagedKeys{d.engine.Keys, broken.serial}
+	for range 5 {
+		d.is(d.begin("00000000"), authentication.Denied, "")
+	}
+	d.is(d.begin(d.later(1)), authentication.Denied, "")
+	if got := d.reasons(); !strings.HasSuffix(got, "BAD_PASSCODE USER_LOCKED") && !strings.HasSuffix(got, "BAD_PASSCODE SOURCE_LOCKED") {
+		t.Error(got)
 	}
 }
 
@@ -244,5 +311,107 @@ func TestResyncWithTheSeedThatComesAfterALoss(t *testing.T) {
 	d.now = d.now.Add(25 * time.Hour)
 	if err := d.resync(0); !errors.Is(err, fault.ResyncNoMatch) {
 		t.Errorf("by a seed that is over: %v", err)
+	}
+}
+
+// Codes of a lost token are no free guesses at another one: what hits it by chance leads to the next tokencode.
+func TestCodesOfALostTokenAreNoFreeGuesses(t *testing.T) {
+	short := token.Settings{Digits: 6, Interval: 30, PINType: device.NoPIN}
+	d := newDeployment(t, sqlite(t), short)
+	other := d.spare("900000000002", true, short)
+	_, err := d.tokens().Assign(t.Context(), other.serial, "alice")
+	d.must(err)
+	for _, r := range []token.Token{d.read(), other.read()} {
+		r.EffectiveExpiry = d.now.AddDate(9, 0, 0)
+		d.must(d.db.SaveToken(t.Context(), r))
+	}
+	d.lose("", 0)
+	lost, err := securid.NewChain(d.secret.Reveal(), serial, 6, 30)
+	d.must(err)
+	good, err := securid.NewChain(other.secret.Reveal(), other.serial, 6, 30)
+	d.must(err)
+	hit := d.now.Unix()/30 + 10
+	for ; ; hit++ {
+		if _, ok := good.Find(lost.At(hit), hit-1, hit+1, hit); ok {
+			break
+		}
+	}
+	d.now = time.Unix((hit-4)*30+5, 0).UTC()
+	for range 4 {
+		d.is(d.begin(d.code(d.now)), authentication.Denied, "")
+		d.now = d.now.Add(30 * time.Second)
+	}
+	d.is(d.begin(d.code(d.now)), authentication.NextTokencode, authentication.StepNextTokencode)
+	if d.failures() != 0 {
+		t.Errorf("%d failures", d.failures())
+	}
+}
+
+// An attempt that an older release began, which did not note the PIN of then, goes on.
+func TestANextTokencodeOfAnOlderRelease(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+	begun := d.is(d.begin("8093"+d.code(d.now.Add(5*time.Minute))), authentication.NextTokencode, authentication.StepNextTokencode)
+	found, err := d.db.Gather(t.Context(), authentication.Wanted{Attempts: []string{begun.Attempt}})
+	d.must(err)
+	a := found.Attempts[0]
+	raw, err := d.engine.Keys.Open(t.Context(), a.Sealed, seed.OfAttempt(a.ID, a.Turn))
+	d.must(err)
+	var state map[string]any
+	d.must(json.Unmarshal(raw, &state))
+	if state["has_former"] != true || state["former"] == nil {
+		t.Fatalf("the attempt does not note the PIN: %v", state)
+	}
+	delete(state, "has_former")
+	delete(state, "former")
+	raw, err = json.Marshal(state)
+	d.must(err)
+	a.Sealed, err = d.engine.Keys.Seal(raw, seed.OfAttempt(a.ID, a.Turn))
+	d.must(err)
+	d.must(d.db.Settle(t.Context(), authentication.Settlement{Attempts: []authentication.Attempt{a}}))
+	d.is(d.answer(begun, d.code(d.now.Add(5*time.Minute+30*time.Second))), authentication.Accepted, "")
+}
+
+// Two servers that accept codes of two tokens of one user do not wait for each other in a ring, which PostgreSQL breaks after a second.
+func TestTwoTokensAtTwoServers(t *testing.T) {
+	url := deploytest.Postgres(t)
+	d := newDeployment(t, url, plain)
+	other := d.spare("900000000002", true, plain)
+	_, err := d.tokens().Assign(t.Context(), other.serial, "alice")
+	d.must(err)
+	beside := &authentication.Engine{Store: deploytest.Open(t, url), Groups: 4, Keys: d.engine.Keys, Policies: &d.policy, Now: d.engine.Now}
+	d.is(d.begin(d.later(1)), authentication.Accepted, "")
+	d.policy.Lockout.Failures = 0
+	deadlocks := func() (n int) {
+		db, err := sql.Open("pgx", url)
+		d.must(err)
+		defer db.Close()
+		d.must(db.QueryRowContext(t.Context(), "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&n))
+		return n
+	}
+	for range 40 {
+		d.now = d.now.Add(2 * time.Minute)
+		_, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: "00000000", Source: authentication.Source{Agent: "radius:other", Station: "198.51.100.1"}})
+		d.must(err)
+		for _, s := range []string{serial, other.serial} {
+			r, err := d.db.Token(t.Context(), s)
+			d.must(err)
+			r.Distribution = token.Issued // so that its record changes
+			d.must(d.db.SaveToken(t.Context(), r))
+		}
+		codes := []string{d.code(d.now), other.code(d.now)}
+		var all sync.WaitGroup
+		for i, e := range []*authentication.Engine{d.engine, beside} {
+			all.Go(func() {
+				got, err := e.Begin(context.WithoutCancel(t.Context()), authentication.Request{UserID: "alice", Passcode: codes[i], Source: vpn, Dialogue: true})
+				if err != nil || got.Result != authentication.Accepted {
+					t.Error(got.Result, err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	if n := deadlocks(); n > 0 {
+		t.Errorf("%d deadlocks", n)
 	}
 }
