@@ -207,15 +207,16 @@ func TestAnOutageAcceptsNothing(t *testing.T) {
 	}
 }
 
-// breakingKeys have a defect.
+// breakingKeys do not open the seed of one token.
 type breakingKeys struct {
 	authentication.Keyring
 	broken string // serial
+	how    func() error
 }
 
 func (k breakingKeys) OpenSeed(ctx context.Context, s seed.Sealed, serial string, generation int) (seed.Seed, error) {
 	if serial == k.broken {
-		panic("broken")
+		return seed.Seed{}, k.how()
 	}
 	return k.Keyring.OpenSeed(ctx, s, serial, generation)
 }
@@ -224,7 +225,7 @@ func (k breakingKeys) OpenSeed(ctx context.Context, s seed.Sealed, serial string
 func TestAPanicIsAnErrorOfOneRequest(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
 	whole := d.engine.Keys
-	d.engine.Keys = breakingKeys{whole, serial}
+	d.engine.Keys = breakingKeys{whole, serial, func() error { panic("broken") }}
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {

@@ -96,20 +96,17 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		return s, v, r.decoy(passcode)
 	}
 	v.reason = NoToken
-	var far *verdict
-	stopped := map[*tokenState]string{} // tokens whose codes do not count, and why
+	var stopped []*tokenState // whose codes do not count
 	for _, t := range s.tokens {
 		if serial != "" && t.token.Serial != serial {
 			continue
 		}
-		if t.token.SwitchOverIfDue(r.now) {
-			r.change(t)
-		}
+		r.endGrace(t)
 		if state := unusable(t.token, r.now); state != "" {
 			if v.reason == NoToken {
 				v.reason = state
 			}
-			stopped[t] = state
+			stopped = append(stopped, t)
 			continue
 		}
 		if len(v.tried) == 0 {
@@ -120,34 +117,28 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		if err != nil {
 			return s, v, err
 		}
-		found.tried = v.tried
-		switch {
-		case found.reason == "" && !found.far:
-			return s, found, nil
-		case found.reason == "" && far == nil: // unless it is a code that another token shows now
-			far = &found
-		case telling(found.reason) > telling(v.reason):
+		if found.knows() > v.knows() {
+			found.tried = v.tried
 			v = found
 		}
+		if v.knows() == everything {
+			break
+		}
 	}
-	if far != nil {
-		return s, *far, nil
+	if v.reason == "" {
+		return s, v, nil
 	}
 	if len(v.tried) == 0 {
 		v.uncounted = true
 		return s, v, r.decoy(passcode)
 	}
-	for _, t := range s.tokens {
-		state, there := stopped[t]
-		if !there {
-			continue
-		}
+	for _, t := range stopped {
 		found, err := r.tryToken(t, passcode)
 		if err != nil {
 			continue // a seed that cannot be opened and is not needed must not keep the failure from being counted
 		}
 		if found.reason == "" || found.reason == TokenLost {
-			found.reason, found.unguarded, found.tried = state, true, v.tried
+			found.reason, found.unguarded, found.tried = unusable(t.token, r.now), true, v.tried
 			return s, found, nil
 		}
 	}
@@ -180,11 +171,10 @@ func unusable(t *token.Token, now time.Time) string {
 // tryToken finds out what a passcode is to one token: made with an emergency code or with a tokencode of one of its seeds.
 func (r *round) tryToken(t *tokenState, passcode string) (verdict, error) {
 	v := r.matchEmergency(t, passcode)
-	if v.reason == "" {
-		return v, nil
-	}
-	var far *verdict
 	for _, number := range numbers(t.token) {
+		if v.knows() == everything {
+			break
+		}
 		m, err := r.match(t, number, passcode)
 		if err != nil {
 			return v, err
@@ -192,44 +182,52 @@ func (r *round) tryToken(t *tokenState, passcode string) (verdict, error) {
 		if m.reason == "" && r.lost(t, t.generation(number)) {
 			m.reason = TokenLost
 		}
-		switch {
-		case m.reason == "" && !m.far:
-			return m, nil
-		case m.reason == "" && far == nil:
-			far = &m
-		case telling(m.reason) > telling(v.reason):
+		if m.knows() > v.knows() {
 			v = m
 		}
-	}
-	if far != nil {
-		return *far, nil
 	}
 	return v, nil
 }
 
-// telling ranks the reasons why seeds refuse a passcode by how much of it was right. Of several seeds, which may share a PIN, the one that made
-// the code tells why: by its reason a failure counts or not.
-func telling(reason string) int {
-	switch reason {
+// How much a seed knows of a passcode.
+const (
+	nothing = iota
+	itsPIN
+	itsCode
+	itsWhole   // and that it does not count
+	elsewhen   // it is right, by a clock that may be off
+	everything // it is right
+)
+
+// knows ranks what seeds say of a passcode. Of several, which may share a PIN, the one that knows most of it decides: it made the code, and by its
+// reason a failure counts or not; and a code that one shows now is none of another time.
+func (v verdict) knows() int {
+	switch v.reason {
+	case "":
+		if v.far {
+			return elsewhen
+		}
+		return everything
 	case AlreadyUsed, TokenLost, EmergencyUsed, EmergencyOver:
-		return 3 // all of it
+		return itsWhole
 	case BadPIN, PINMissing:
-		return 2 // the code
+		return itsCode
 	case BadTokencode:
-		return 1 // the PIN
+		return itsPIN
 	}
-	return 0
+	return nothing
 }
 
-// proven tells whether the code tells which token was meant. That of a PINPad may differ from a right one by a PIN by chance.
-func (v verdict) proven() bool {
-	switch telling(v.reason) {
-	case 3:
-		return true
-	case 2:
-		return v.token.generation(v.number).Settings.PINType != device.PINPad
+// against tells whether a failure counts against a token that was tried: against the one whose code it is, or against all if no code tells. That of a
+// PINPad does not if the PIN is wrong, since codes may differ by a PIN by chance.
+func (v verdict) against(t *tokenState) bool {
+	switch known := v.knows(); {
+	case v.unguarded:
+		return t != v.token
+	case known == itsWhole, known == itsCode && v.token.generation(v.number).Settings.PINType != device.PINPad:
+		return t == v.token
 	}
-	return false
+	return true
 }
 
 // numbers are the generations that a passcode may belong to: that of the token and, while a redistribution waits for its
@@ -336,9 +334,8 @@ func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) err
 	}
 	r.record(j, "authn.fail", object, v.reason, r.details(from, v))
 	if !v.uncounted {
-		proven := v.proven()
 		for _, t := range v.tried {
-			if v.unguarded && t != v.token || !v.unguarded && (t == v.token || !proven) {
+			if v.against(t) {
 				t.token.Current.BadPasscodes++
 			}
 		}

@@ -15,7 +15,6 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
-	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/securid"
@@ -203,12 +202,7 @@ func TestANewSeedIsNotLost(t *testing.T) {
 	code := d.lose(token.FixedCode, 0)[0]
 	old := d.secret
 	d.now = d.now.Add(time.Hour)
-	d.secret = seed.Generate()
-	g, err := token.NewGeneration(d.engine.Keys.(token.Keyring), serial, 2, d.secret, plain, d.now)
-	d.must(err)
-	r := d.read()
-	r.Await(g, d.now.Add(24*time.Hour))
-	d.must(d.db.SaveToken(t.Context(), r))
+	d.secret = d.renewed(true, plain)
 	d.is(d.begin(code), authentication.Accepted, "")
 	fresh := d.secret
 	d.secret = old

@@ -79,8 +79,8 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 		reason = UnknownUser
 	} else if t = s.holding(a.state.Serial); t == nil {
 		reason = NoToken
-	} else if t.token.SwitchOverIfDue(r.now) {
-		r.change(t)
+	} else {
+		r.endGrace(t)
 	}
 	switch {
 	case reason != "":

@@ -12,7 +12,6 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
-	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/securid"
@@ -128,12 +127,7 @@ func TestResyncKnowsAPasscode(t *testing.T) {
 // While a new seed waits for its first code, the codes of both seeds will do; those of the new one prove it.
 func TestResyncWithASeedThatWaits(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
-	next := seed.Generate()
-	r := d.read()
-	g, err := token.NewGeneration(d.engine.Keys.(token.Keyring), serial, 2, next, plain, d.now)
-	d.must(err)
-	r.Await(g, d.now.Add(24*time.Hour))
-	d.must(d.db.SaveToken(t.Context(), r))
+	next := d.renewed(true, plain)
 	d.must(d.resync(time.Hour))
 	if got := d.read(); got.Current.Number != 1 || got.Current.Offset != 61 || got.Pending == nil || got.Pending.Offset != 0 {
 		t.Errorf("after codes of the old seed: %+v", got)

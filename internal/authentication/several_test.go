@@ -28,6 +28,27 @@ func (d *deployment) failures() int {
 	return all["alice"].Own.Count + all["alice"].Strange.Count
 }
 
+// stranger is where alice never signed in from.
+var stranger = authentication.Source{Agent: "radius:other", Station: "198.51.100.1"}
+
+// another gives alice one more token.
+func (d *deployment) another(serial string, s token.Settings) spare {
+	d.Helper()
+	t := d.spare(serial, true, s)
+	_, err := d.tokens().Assign(d.Context(), serial, "alice")
+	d.must(err)
+	return t
+}
+
+// change changes the record of a token.
+func (d *deployment) change(serial string, change func(*token.Token)) {
+	d.Helper()
+	r, err := d.db.Token(d.Context(), serial)
+	d.must(err)
+	change(&r)
+	d.must(d.db.SaveToken(d.Context(), r))
+}
+
 // renewed gives alice's token a new seed, which waits for its first code or takes the place of the old one at once.
 func (d *deployment) renewed(waits bool, s token.Settings) seed.Seed {
 	d.Helper()
@@ -35,14 +56,104 @@ func (d *deployment) renewed(waits bool, s token.Settings) seed.Seed {
 	g, err := token.NewGeneration(d.engine.Keys.(token.Keyring), serial, 2, fresh, s, d.now)
 	d.must(err)
 	g.Delivered = true
-	r := d.read()
-	if waits {
-		r.Await(g, d.now.Add(24*time.Hour))
-	} else {
-		r.Replace(g)
-	}
-	d.must(d.db.SaveToken(d.Context(), r))
+	d.change(serial, func(r *token.Token) {
+		if waits {
+			r.Await(g, d.now.Add(24*time.Hour))
+		} else {
+			r.Replace(g)
+		}
+	})
 	return fresh
+}
+
+// twins gives alice two tokens of short codes that last for years, and returns the other one with the chains of both.
+func (d *deployment) twins() (other spare, mine, theirs *securid.Chain) {
+	d.Helper()
+	other = d.another("900000000002", d.token)
+	chain := func(s spare) *securid.Chain {
+		d.change(s.serial, func(r *token.Token) { r.EffectiveExpiry = d.now.AddDate(9, 0, 0) })
+		c, err := securid.NewChain(s.secret.Reveal(), s.serial, d.token.Digits, d.token.Interval)
+		d.must(err)
+		return c
+	}
+	return other, chain(spare{d, serial, d.secret}), chain(other)
+}
+
+// beside gives alice another token with the same PIN.
+func (d *deployment) beside(serial string) {
+	d.Helper()
+	d.another(serial, d.token)
+	d.must(d.engine.SetPIN(d.Context(), serial, "8093", false))
+}
+
+// sharedPINs are ways in which alice's PIN is that of a second seed.
+var sharedPINs = map[string]func(*deployment){
+	"none":            func(*deployment) {},
+	"a seed waits":    func(d *deployment) { d.renewed(true, d.token) },
+	"a replacement":   func(d *deployment) { d.spare("100000000002", true, d.token).replaces(true) },
+	"a token before":  func(d *deployment) { d.beside("000000000002") },
+	"a token after":   func(d *deployment) { d.beside("900000000002") },
+	"two and another": func(d *deployment) { d.beside("000000000002"); d.renewed(true, d.token); d.beside("900000000002") },
+}
+
+func withSharedPINs(t *testing.T, test func(t *testing.T, d *deployment)) {
+	for name, more := range sharedPINs {
+		t.Run(name, func(t *testing.T) {
+			d := newDeployment(t, sqlite(t), fob)
+			d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+			more(d)
+			test(t, d)
+		})
+	}
+}
+
+// A seed that has nothing to do with a passcode but the PIN must not hide that another one made it: a copy of what was accepted would count
+// as a failure, and lock its user.
+func TestTheSeedThatMadeTheCodeTellsWhy(t *testing.T) {
+	withSharedPINs(t, func(t *testing.T, d *deployment) {
+		passcode := "8093" + d.code(d.now)
+		d.is(d.begin(passcode), authentication.Accepted, "")
+		for range 6 {
+			d.is(d.begin(passcode), authentication.Denied, "")
+		}
+		elsewhere, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: passcode, Source: stranger})
+		d.must(err)
+		d.is(elsewhere, authentication.Denied, "")
+		d.is(d.begin("8094"+d.code(d.now.Add(time.Minute))), authentication.Denied, "")
+		d.is(d.begin(d.code(d.now.Add(time.Minute))), authentication.Denied, "")
+		d.is(d.begin("8093"+"000000"), authentication.Denied, "")
+		if got := d.reasons(); got != strings.Repeat("RETRY_AFTER_ACCEPT ", 6)+"ALREADY_USED BAD_PIN PIN_NOT_ENTERED BAD_TOKENCODE" {
+			t.Error(got)
+		}
+	})
+}
+
+func TestWhoFoundATokenLocksNobodyOut(t *testing.T) {
+	withSharedPINs(t, func(t *testing.T, d *deployment) {
+		d.policy.Token.EmergencyIfFound = policy.Deny
+		codes := d.lose(token.CodeSet, 1)
+		for range 6 {
+			d.is(d.begin("8093"+d.later(1)), authentication.Denied, "")
+		}
+		if got := d.reasons(); got != strings.TrimSpace(strings.Repeat("TOKEN_LOST ", 6)) {
+			t.Error(got)
+		}
+		d.is(d.begin("8093"+codes[0]), authentication.Accepted, "")
+	})
+}
+
+func TestAnEmergencyCodeThatIsOverIsToldFromAWrongOne(t *testing.T) {
+	withSharedPINs(t, func(t *testing.T, d *deployment) {
+		code := d.lose(token.CodeSet, 1)[0]
+		d.is(d.begin("8093"+code), authentication.Accepted, "")
+		d.is(d.begin("8093"+code), authentication.Denied, "")
+		fixed := d.lose(token.FixedCode, 0)[0]
+		d.now = d.now.Add(7 * 24 * time.Hour)
+		d.is(d.begin("8093"+fixed), authentication.Denied, "")
+		if got := d.reasons(); got != "EMERGENCY_USED EMERGENCY_EXPIRED" {
+			t.Error(got)
+		}
+	})
 }
 
 // The PIN of a PINPad is in its codes, of which some in a wide window differ from any passcode by what may be a PIN: a copy of an accepted
@@ -68,21 +179,16 @@ func TestCopiesOfPINPadPasscodes(t *testing.T) {
 
 // Codes of a token that does not count are known as such beside one that does: who found a token does not lock its owner out.
 func TestTokensThatDoNotCountBesideOneThatDoes(t *testing.T) {
-	tokenOf := func(d *deployment, change func(*token.Token)) {
-		r := d.read()
-		change(&r)
-		d.must(d.db.SaveToken(d.Context(), r))
-	}
 	for reason, stop := range map[string]func(d *deployment){
 		"TOKEN_LOST":     func(d *deployment) { d.lose("", 0) },
-		"TOKEN_DISABLED": func(d *deployment) { tokenOf(d, func(r *token.Token) { r.Enabled = false }) },
-		"TOKEN_EXPIRED":  func(d *deployment) { tokenOf(d, func(r *token.Token) { r.EffectiveExpiry = d.now.AddDate(0, 0, -1) }) },
+		"TOKEN_DISABLED": func(d *deployment) { d.change(serial, func(r *token.Token) { r.Enabled = false }) },
+		"TOKEN_EXPIRED": func(d *deployment) {
+			d.change(serial, func(r *token.Token) { r.EffectiveExpiry = d.now.AddDate(0, 0, -1) })
+		},
 	} {
 		for name, other := range map[string]string{"a token before": "000000000002", "a token after": "900000000002"} {
 			d := newDeployment(t, sqlite(t), plain)
-			next := d.spare(other, true, plain)
-			_, err := d.tokens().Assign(t.Context(), other, "alice")
-			d.must(err)
+			next := d.another(other, plain)
 			stop(d)
 			for range 6 {
 				d.is(d.begin(d.later(1)), authentication.Denied, "")
@@ -108,9 +214,7 @@ func TestTokensThatDoNotCountBesideOneThatDoes(t *testing.T) {
 func TestMistakesCountAgainstTheTokenThatWasMeant(t *testing.T) {
 	d := newDeployment(t, sqlite(t), fob)
 	d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
-	other := d.spare("900000000002", true, token.Settings{Digits: fob.Digits, Interval: fob.Interval, PINType: device.NoPIN})
-	_, err := d.tokens().Assign(t.Context(), other.serial, "alice")
-	d.must(err)
+	other := d.another("900000000002", token.Settings{Digits: fob.Digits, Interval: fob.Interval, PINType: device.NoPIN})
 	for range 2 {
 		d.is(d.begin("8094"+d.later(1)), authentication.Denied, "")
 	}
@@ -127,18 +231,8 @@ func TestMistakesCountAgainstTheTokenThatWasMeant(t *testing.T) {
 
 // A code that one token shows now is its own, and not one of another whose clock might be off.
 func TestACodeOfNowGoesBeforeOneOfAnotherTime(t *testing.T) {
-	short := token.Settings{Digits: 6, Interval: 30, PINType: device.NoPIN}
-	d := newDeployment(t, sqlite(t), short)
-	other := d.spare("900000000002", true, short)
-	_, err := d.tokens().Assign(t.Context(), other.serial, "alice")
-	d.must(err)
-	d.must(d.db.SaveToken(t.Context(), func() token.Token { r := d.read(); r.EffectiveExpiry = d.now.AddDate(9, 0, 0); return r }()))
-	d.must(d.db.SaveToken(t.Context(), func() token.Token { r := other.read(); r.EffectiveExpiry = d.now.AddDate(9, 0, 0); return r }()))
-	raw := [][]byte{d.secret.Reveal(), other.secret.Reveal()}
-	mine, err := securid.NewChain(raw[0], serial, 6, 30)
-	d.must(err)
-	theirs, err := securid.NewChain(raw[1], other.serial, 6, 30)
-	d.must(err)
+	d := newDeployment(t, sqlite(t), token.Settings{Digits: 6, Interval: 30, PINType: device.NoPIN})
+	other, mine, theirs := d.twins()
 	for i := d.now.Unix() / 30; ; i++ {
 		if at, ok := mine.Find(theirs.At(i), i-20, i+20, i); ok && (at > i+1 || at < i-1) {
 			d.now = time.Unix(30*i+7, 0).UTC()
@@ -194,15 +288,35 @@ func TestAPINThatIsSetDuringTheNextTokencode(t *testing.T) {
 	}
 }
 
+// Far from now some code differs from any passcode by what may be a PIN: that tells nothing.
+func TestWrongPINsFarFromNow(t *testing.T) {
+	d := newDeployment(t, sqlite(t), token.Settings{Digits: 8, Interval: 60, PINType: device.PINPad})
+	d.policy.Lockout.Failures = 0
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+	for _, c := range []struct {
+		off         time.Duration
+		least, most int // of 20; one in 3,000 is taken for another code by chance
+	}{{0, 20, 20}, {5 * time.Minute, 0, 2}} {
+		before := strings.Count(d.reasons(), "BAD_PIN")
+		for range 20 {
+			d.later(1)
+			passcode, err := securid.AddPIN(d.code(d.now.Add(c.off)), "8094")
+			d.must(err)
+			d.is(d.begin(passcode), authentication.Denied, "")
+		}
+		if n := strings.Count(d.reasons(), "BAD_PIN") - before; n < c.least || n > c.most {
+			t.Errorf("%s from now: %d of 20 are wrong PINs", c.off, n)
+		}
+	}
+}
+
 // A code of a PINPad may differ from a right one by a PIN by chance, so a wrong one counts against all tokens that it may be of.
 func TestWrongPINsOfPINPads(t *testing.T) {
 	pad := token.Settings{Digits: 8, Interval: 60, PINType: device.PINPad}
 	d := newDeployment(t, sqlite(t), pad)
 	d.policy.Lockout.Failures = 0
 	d.must(d.engine.SetPIN(t.Context(), serial, "8093574", false))
-	other := d.spare("900000000002", true, pad)
-	_, err := d.tokens().Assign(t.Context(), other.serial, "alice")
-	d.must(err)
+	other := d.another("900000000002", pad)
 	d.must(d.engine.SetPIN(t.Context(), other.serial, "5920", false))
 	for range 40 {
 		d.later(1)
@@ -215,28 +329,13 @@ func TestWrongPINsOfPINPads(t *testing.T) {
 	}
 }
 
-// damagedKeys do not open the seed of one token.
-type damagedKeys struct {
-	authentication.Keyring
-	damaged string // serial
-}
-
-func (k damagedKeys) OpenSeed(ctx context.Context, s seed.Sealed, serial string, generation int) (seed.Seed, error) {
-	if serial == k.damaged {
-		return seed.Seed{}, errors.New("the seed cannot be opened")
-	}
-	return k.Keyring.OpenSeed(ctx, s, serial, generation)
-}
-
 // A record that is damaged and not needed does not keep wrong passcodes from being counted.
 func TestADamagedTokenThatDoesNotCount(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
-	broken := d.spare("900000000002", true, plain)
-	_, err := d.tokens().Assign(t.Context(), broken.serial, "alice")
+	broken := d.another("900000000002", plain)
+	_, err := d.tokens().Disable(t.Context(), broken.serial, 0)
 	d.must(err)
-	_, err = d.tokens().Disable(t.Context(), broken.serial, 0)
-	d.must(err)
-	d.engine.Keys = damagedKeys{d.engine.Keys, broken.serial}
+	d.engine.Keys = breakingKeys{d.engine.Keys, broken.serial, func() error { return errors.New("the seed cannot be opened") }}
 	for range 5 {
 		d.is(d.begin("00000000"), authentication.Denied, "")
 	}
@@ -255,7 +354,6 @@ func TestAFailedNextTokencodeLocksAgain(t *testing.T) {
 		d.is(d.begin("00000000"), authentication.Denied, "")
 	}
 	d.now = d.now.Add(time.Hour)
-	stranger := authentication.Source{Agent: "radius:other", Station: "198.51.100.1"}
 	begun, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: d.code(d.now.Add(5 * time.Minute)), Source: stranger, Dialogue: true})
 	d.must(err)
 	d.is(begun, authentication.NextTokencode, authentication.StepNextTokencode)
@@ -316,20 +414,9 @@ func TestResyncWithTheSeedThatComesAfterALoss(t *testing.T) {
 
 // Codes of a lost token are no free guesses at another one: what hits it by chance leads to the next tokencode.
 func TestCodesOfALostTokenAreNoFreeGuesses(t *testing.T) {
-	short := token.Settings{Digits: 6, Interval: 30, PINType: device.NoPIN}
-	d := newDeployment(t, sqlite(t), short)
-	other := d.spare("900000000002", true, short)
-	_, err := d.tokens().Assign(t.Context(), other.serial, "alice")
-	d.must(err)
-	for _, r := range []token.Token{d.read(), other.read()} {
-		r.EffectiveExpiry = d.now.AddDate(9, 0, 0)
-		d.must(d.db.SaveToken(t.Context(), r))
-	}
+	d := newDeployment(t, sqlite(t), token.Settings{Digits: 6, Interval: 30, PINType: device.NoPIN})
+	_, lost, good := d.twins()
 	d.lose("", 0)
-	lost, err := securid.NewChain(d.secret.Reveal(), serial, 6, 30)
-	d.must(err)
-	good, err := securid.NewChain(other.secret.Reveal(), other.serial, 6, 30)
-	d.must(err)
 	hit := d.now.Unix()/30 + 10
 	for ; ; hit++ {
 		if _, ok := good.Find(lost.At(hit), hit-1, hit+1, hit); ok {
@@ -376,28 +463,16 @@ func TestANextTokencodeOfAnOlderRelease(t *testing.T) {
 func TestTwoTokensAtTwoServers(t *testing.T) {
 	url := deploytest.Postgres(t)
 	d := newDeployment(t, url, plain)
-	other := d.spare("900000000002", true, plain)
-	_, err := d.tokens().Assign(t.Context(), other.serial, "alice")
-	d.must(err)
+	other := d.another("900000000002", plain)
 	beside := &authentication.Engine{Store: deploytest.Open(t, url), Groups: 4, Keys: d.engine.Keys, Policies: &d.policy, Now: d.engine.Now}
 	d.is(d.begin(d.later(1)), authentication.Accepted, "")
 	d.policy.Lockout.Failures = 0
-	deadlocks := func() (n int) {
-		db, err := sql.Open("pgx", url)
-		d.must(err)
-		defer db.Close()
-		d.must(db.QueryRowContext(t.Context(), "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&n))
-		return n
-	}
 	for range 40 {
 		d.now = d.now.Add(2 * time.Minute)
-		_, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: "00000000", Source: authentication.Source{Agent: "radius:other", Station: "198.51.100.1"}})
+		_, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: "00000000", Source: stranger})
 		d.must(err)
 		for _, s := range []string{serial, other.serial} {
-			r, err := d.db.Token(t.Context(), s)
-			d.must(err)
-			r.Distribution = token.Issued // so that its record changes
-			d.must(d.db.SaveToken(t.Context(), r))
+			d.change(s, func(r *token.Token) { r.Distribution = token.Issued }) // so that its record changes
 		}
 		codes := []string{d.code(d.now), other.code(d.now)}
 		var all sync.WaitGroup
@@ -411,7 +486,12 @@ func TestTwoTokensAtTwoServers(t *testing.T) {
 		}
 		all.Wait()
 	}
-	if n := deadlocks(); n > 0 {
-		t.Errorf("%d deadlocks", n)
+	db, err := sql.Open("pgx", url)
+	d.must(err)
+	defer db.Close()
+	deadlocks := -1
+	d.must(db.QueryRowContext(t.Context(), "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&deadlocks))
+	if deadlocks != 0 {
+		t.Errorf("%d deadlocks", deadlocks)
 	}
 }

@@ -113,3 +113,10 @@ func (r *round) change(s *tokenState) {
 		r.changed = append(r.changed, s)
 	}
 }
+
+// endGrace has the new seed of a token take over if the old one's grace is over.
+func (r *round) endGrace(s *tokenState) {
+	if s.token.SwitchOverIfDue(r.now) {
+		r.change(s)
+	}
+}

@@ -29,7 +29,7 @@ func (r *round) search(c *securid.Chain, t *tokenState, g *token.Generation, pas
 	far := at < from-small || at > from+small
 	if ok && reason == "" {
 		found(at)
-		v.reason, v.far = "", far
+		v.far = far
 		return
 	}
 	if at, reason, ok := probe.find(c, from-medium, min(from+medium, g.LastInterval), from); ok && reason == "" {

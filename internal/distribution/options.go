@@ -175,6 +175,11 @@ func (i *issue) switchOver() profile.SwitchOver {
 	if i.inOtherHands() || i.token.Tainted || !i.token.Current.Delivered || i.grace() == 0 {
 		return profile.Immediate
 	}
+	return i.wishedSwitchOver()
+}
+
+// wishedSwitchOver is the rule that was asked for, or the profile's.
+func (i *issue) wishedSwitchOver() profile.SwitchOver {
 	return cmp.Or(i.SwitchOver, i.profile.SwitchOver)
 }
 
@@ -198,7 +203,7 @@ func (i *issue) warnings(ownAuthority bool) []string {
 	if !i.user.Enabled {
 		w = append(w, "the user is disabled: no code is accepted until the user is enabled")
 	}
-	if i.inOtherHands() && cmp.Or(i.SwitchOver, i.profile.SwitchOver) == profile.OnActivation {
+	if i.inOtherHands() && i.wishedSwitchOver() == profile.OnActivation {
 		w = append(w, fmt.Sprintf("the old seed has ended, since somebody else may hold it (%s): no code is accepted until the user has imported this", i.reason))
 	}
 	if i.profile.Binding == profile.BindAsk && i.DeviceID == "" {

@@ -73,8 +73,10 @@ func Run(ctx context.Context, c Config) error {
 
 // master reads the master key. Its file is made at the first start, but not for a database that another key has sealed already.
 func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) {
-	path, made := c.masterFile(), ""
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	path := c.masterFile()
+	_, err := os.Stat(path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing {
 		used, err := db.DataKeys(ctx)
 		if err != nil {
 			return nil, err
@@ -85,11 +87,10 @@ func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) 
 		if err := seed.MakeMasterFile(path); err != nil {
 			return nil, err
 		}
-		made = "Made the master key %s. Without it nothing in the database opens: keep a copy in a safe place, apart from copies of the database.\n"
 	}
 	master, err := seed.MasterFromFile(path)
-	if err == nil && made != "" {
-		c.Printf(made, path)
+	if err == nil && missing {
+		c.Printf("Made the master key %s. Without it nothing in the database opens: keep a copy in a safe place, apart from copies of the database.\n", path)
 	}
 	return master, err
 }
