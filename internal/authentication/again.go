@@ -10,11 +10,12 @@ import (
 
 // A request that comes again gets the decision of the first time. That a tokencode was accepted, the generation of its
 // token remembers in the row that is written anyway; all other decisions are rows of their own, which are looked
-// for only once one of the same key is found to be there.
+// for only once one of the same key is found to be there. One that was denied may be right when it comes again: the guard of its user
+// says so, which is read anyway.
 
 const (
-	requestMark   = 4 + 16 // bytes: when, in seconds since 1970, and the beginning of the key
-	requestsKept  = 4      // of a generation: as many codes as are right at one moment, and one more
+	requestMark   = 4 + 8 // bytes: when, in seconds since 1970, and the beginning of the key; two requests are taken for one with a chance of 2^-64
+	requestsKept  = 8     // of a generation or a guard; each code counts once, so that a token needs minutes of nothing but sign-ins for more
 	requestMemory = MaxLife
 )
 
@@ -32,7 +33,8 @@ func keyMark(key []byte) []byte { return key[:requestMark-4] }
 
 // recent tells whether the first of marks still counts.
 func recent(marks string, now time.Time) bool {
-	return now.Unix()-int64(binary.BigEndian.Uint32([]byte(marks[:4]))) < int64(requestMemory/time.Second)
+	age := time.Duration(now.Unix()-int64(binary.BigEndian.Uint32([]byte(marks[:4])))) * time.Second
+	return age.Abs() < requestMemory // one from far ahead is none: marks of earlier releases were longer
 }
 
 // hasMark tells whether a request is among marks that still count.
@@ -65,6 +67,11 @@ func (r *round) before(j *job) (Decision, bool) {
 		}
 	}
 	return Decision{}, false
+}
+
+// wasDenied tells whether a request has been denied before, and its decision is still to be looked for.
+func (r *round) wasDenied(j *job, s *subject) bool {
+	return !r.sure && j.key != nil && len(s.Guard.Denied) > 0 && hasMark(string(s.Guard.Denied), j.key, r.now)
 }
 
 // remember keeps the decision of a job for its request, unless its token does.

@@ -2,12 +2,16 @@ package authentication_test
 
 import (
 	"context"
+	"encoding/binary"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 // asked begins with a key.
@@ -21,6 +25,7 @@ func (d *deployment) asked(key, passcode string) authentication.Decision {
 // All codes that are right at one moment may be used one after the other; each request that comes again has its answer for ten minutes.
 func TestAcceptedRequestsComeAgain(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.IncorrectBeforeNTC = 0 // else a denial would do for the last line
 	keys := []string{"the first request", "the second request", "the third request"}
 	codes := []string{d.code(d.now.Add(-time.Minute)), d.code(d.now), d.code(d.now.Add(time.Minute))}
 	want := authentication.Decision{Result: authentication.Accepted, Turn: 1, Serial: serial, UserID: "alice"}
@@ -42,6 +47,173 @@ func TestAcceptedRequestsComeAgain(t *testing.T) {
 	}
 	// Since then they are known as denied.
 	d.is(d.asked(keys[0], d.code(d.now)), authentication.Denied, "")
+}
+
+// A token that is used all the time forgets none of its last requests.
+func TestManyAcceptedRequestsComeAgain(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	key := func(i int) string { return fmt.Sprintf("%02d of the requests", i) }
+	for i := range 9 {
+		d.is(d.asked(key(i), d.later(1)), authentication.Accepted, "")
+	}
+	for i := 1; i < 9; i++ {
+		d.is(d.asked(key(i), "00000000"), authentication.Accepted, "")
+	}
+	if got := d.reasons(); got != "" {
+		t.Errorf("recorded %s", got)
+	}
+}
+
+// What an earlier release marked is no mark: it had more bytes of the key.
+func TestMarksOfAnEarlierRelease(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	r := d.read()
+	old := string(binary.BigEndian.AppendUint32(nil, uint32(d.now.Unix()))) + "one more request"
+	after := r.Current.Clock
+	after.Accepted = strings.Repeat(old, 4)
+	d.must(d.db.Settle(t.Context(), authentication.Settlement{Uses: []authentication.Use{{Serial: serial, Version: r.Version, Number: 1, Before: r.Current.Clock, After: after}}}))
+	d.is(d.asked("another request.", d.code(d.now)), authentication.Accepted, "")
+	d.is(d.asked("another request.", d.code(d.now)), authentication.Accepted, "")
+	if kept := len(d.read().Current.Accepted); kept != 2*12 {
+		t.Errorf("%d bytes are kept", kept) // the first of the old ones looks like one
+	}
+}
+
+// What was accepted stays so when its seed has ended, however that came, and counts against nobody.
+func TestAcceptedRequestsComeAgainAfterTheirSeed(t *testing.T) {
+	for name, end := range map[string]func(d *deployment){
+		"replaced at once": func(d *deployment) { d.renewed(false, plain) },
+		"by the good code": func(d *deployment) {
+			fresh := d.renewed(true, plain)
+			d.is(d.begin((spare{d, serial, fresh}).code(d.now)), authentication.Accepted, "")
+		},
+		"by housekeeping":   func(d *deployment) { d.endGrace(); _, err := d.tokens().SwitchOverDue(d.Context()); d.must(err) },
+		"by the next look":  func(d *deployment) { d.endGrace(); d.is(d.begin("00000000"), authentication.Denied, "") },
+		"by a replacement":  func(d *deployment) { d.takenOver() },
+		"and was deleted":   func(d *deployment) { d.policy.Token.DeleteReplaced = true; d.takenOver() },
+		"twice by new ones": func(d *deployment) { d.renewed(false, plain); d.takenOver() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDeployment(t, sqlite(t), plain)
+			d.policy.Token.IncorrectBeforeNTC = 0
+			codes := []string{d.code(d.now.Add(-time.Minute)), d.code(d.now)}
+			for i, key := range []string{"one more request", "and another one.."} {
+				d.is(d.asked(key, codes[i]), authentication.Accepted, "")
+			}
+			end(d)
+			failures := d.failures()
+			for i, key := range []string{"one more request", "and another one.."} {
+				d.is(d.asked(key, codes[i]), authentication.Accepted, "")
+			}
+			d.is(d.asked("a third request.", codes[1]), authentication.Denied, "")
+			if more := d.failures() - failures; more != 1 {
+				t.Errorf("%d failures", more)
+			}
+			d.now = d.now.Add(10 * time.Minute)
+			d.is(d.asked("one more request", codes[0]), authentication.Denied, "")
+		})
+	}
+}
+
+// endGrace ends the time in which alice's old seed works beside a new one.
+func (d *deployment) endGrace() {
+	d.Helper()
+	d.renewed(true, plain)
+	d.change(serial, func(r *token.Token) { r.PendingUntil = d.now })
+}
+
+// takenOver has another token take over from alice's.
+func (d *deployment) takenOver() {
+	d.Helper()
+	next := d.spare("100000000002", true, plain)
+	next.replaces(true)
+	d.is(d.begin(next.code(d.now)), authentication.Accepted, "")
+}
+
+// What was denied stays so when its reason has ended, and its code, which still counts, is left to another request.
+func TestDeniedRequestsComeAgainAfterTheirReason(t *testing.T) {
+	disable := func(disabled bool) func(*deployment) {
+		return func(d *deployment) { d.change(serial, func(r *token.Token) { r.Enabled = !disabled }) }
+	}
+	user := func(enabled bool) func(*deployment) {
+		return func(d *deployment) {
+			u, err := d.db.User(d.Context(), "alice")
+			d.must(err)
+			u.Enabled = enabled
+			d.must(d.db.SaveUser(d.Context(), u))
+		}
+	}
+	pin := func(pin string) func(*deployment) {
+		return func(d *deployment) { d.must(d.engine.SetPIN(d.Context(), serial, pin, false)) }
+	}
+	for name, c := range map[string]struct {
+		settings     token.Settings
+		reason       string
+		begin, ended func(d *deployment)
+	}{
+		"the token is disabled": {plain, authentication.TokenDisabled, disable(true), disable(false)},
+		"she is disabled":       {plain, authentication.UserDisabled, user(false), user(true)},
+		"she is locked": {plain, authentication.UserLocked, func(d *deployment) {
+			for range 5 {
+				d.is(d.begin("00000000"), authentication.Denied, "")
+			}
+		}, func(d *deployment) { d.must(d.engine.Unlock(d.Context(), "alice")) }},
+		"her token is lost": {plain, authentication.TokenLost, func(d *deployment) { d.lose("", 0) }, (*deployment).find},
+		"a wrong PIN":       {fob, authentication.BadPIN, pin("809357"), pin("592048")},
+		"a new PIN is due":  {fob, authentication.NewPINRequired, func(*deployment) {}, pin("592048")},
+		"it is not valid yet": {plain, authentication.TokenNotYet, func(d *deployment) {
+			d.now = d.read().Birth.Add(-time.Second)
+		}, func(d *deployment) { d.now = d.now.Add(time.Second) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDeployment(t, sqlite(t), c.settings)
+			d.policy.Token.IncorrectBeforeNTC = 0
+			c.begin(d)
+			passcode := d.code(d.now)
+			if c.settings == fob {
+				passcode = "592048" + passcode
+			}
+			if c.reason == authentication.NewPINRequired {
+				passcode = d.code(d.now)
+			}
+			ask := func(key string) authentication.Decision {
+				got, err := d.engine.Begin(d.Context(), authentication.Request{UserID: "alice", Passcode: passcode, Source: vpn, Key: []byte(key)})
+				d.must(err)
+				return got
+			}
+			first := d.is(ask("one more request"), authentication.Denied, "")
+			if all := strings.Fields(d.reasons()); all[len(all)-1] != c.reason {
+				t.Errorf("denied because of %s", all)
+			}
+			c.ended(d)
+			before, failures := d.reasons(), d.failures()
+			if again := ask("one more request"); again != first {
+				t.Errorf("%+v, then %+v", first, again)
+			}
+			if d.reasons() != before || d.failures() != failures {
+				t.Error("it was denied anew")
+			}
+			want := authentication.Accepted
+			if c.reason == authentication.NewPINRequired {
+				want = authentication.Denied // the PIN is missing now
+			}
+			d.is(ask("another request."), want, "")
+			d.is(ask("another request."), want, "")
+		})
+	}
+}
+
+// A code that only began a dialogue was not accepted.
+func TestACopyOfACodeThatBeganADialogue(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.is(d.begin(d.code(d.now.Add(-time.Minute))), authentication.Accepted, "")
+	d.is(d.begin(d.code(d.now.Add(-time.Minute))), authentication.Denied, "")
+	code := d.code(d.now.Add(3 * time.Minute))
+	d.is(d.begin(code), authentication.NextTokencode, authentication.StepNextTokencode)
+	d.is(d.begin(code), authentication.Denied, "")
+	if got := d.reasons(); got != "RETRY_AFTER_ACCEPT ALREADY_USED" {
+		t.Error(got)
+	}
 }
 
 // A denial that comes again counts once, and a refusal that has a decision to it is none.

@@ -6,6 +6,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/securid"
 )
 
 // begin decides the first request of a dialogue, in the order of section 10.1.
@@ -230,6 +231,15 @@ func (v verdict) against(t *tokenState) bool {
 	return true
 }
 
+// final tells whether the same passcode cannot be right later on.
+func (v verdict) final() bool {
+	switch v.reason {
+	case AlreadyUsed, Retransmitted, EmergencyUsed, EmergencyOver:
+		return true
+	}
+	return false
+}
+
 // numbers are the generations that a passcode may belong to: that of the token and, while a redistribution waits for its
 // first good code, the new one.
 func numbers(t *token.Token) []int {
@@ -242,7 +252,8 @@ func numbers(t *token.Token) []int {
 // retransmitted tells whether a used code is the one that the same agent was told is accepted less than an interval ago (section 10.2).
 func retransmitted(v verdict, from Source, now time.Time) bool {
 	g := v.token.generation(v.number)
-	return v.interval == g.LastInterval && g.LastAgent == from.Agent && now.Sub(g.LastUsedAt) < time.Duration(g.Settings.Interval)*time.Second
+	accepted := securid.Interval(g.LastUsedAt, g.Settings.Interval) + g.Offset // a later one may have begun a dialogue
+	return v.interval == accepted && g.LastAgent == from.Agent && now.Sub(g.LastUsedAt) < time.Duration(g.Settings.Interval)*time.Second
 }
 
 // need is what a right passcode leads to: Accepted, NextTokencode or NewPIN.
@@ -277,6 +288,9 @@ func (r *round) claim(j *job, v verdict) {
 // accept claims the code and ends the attempt well.
 func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) error {
 	t := v.token.token
+	if r.wasDenied(j, s) {
+		return errChanged
+	}
 	if v.emergency != nil {
 		r.useEmergency(j, v)
 		t.Current.BadPasscodes = 0
@@ -342,6 +356,9 @@ func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) err
 		if !v.unguarded {
 			r.count(j, s, from)
 		}
+	}
+	if s != nil && j.key != nil && a.ID == "" && !v.final() {
+		s.Guard.Denied, s.guardChanged = []byte(marked(string(s.Guard.Denied), j.key, r.now)), true
 	}
 	if a.state.Retry && (a.state.Step == "" || a.state.Step == StepPasscode) {
 		j.decision = r.next(a, Waiting, StepPasscode)

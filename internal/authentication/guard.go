@@ -17,6 +17,8 @@ type Guard struct {
 	Own, Strange Failures
 	// Sources are marks of the places that the user succeeded from, sourceMark bytes each, the newest first.
 	Sources []byte
+	// Denied are marks of the requests that were denied lately for a reason that may end.
+	Denied []byte
 }
 
 // Failures are wrong passcodes in a row.

@@ -26,6 +26,9 @@ func (r *round) takeOver(j *job, s *subject, v verdict) error {
 	if original == nil {
 		return nil
 	}
+	for _, number := range numbers(original.token) { // requests that it answered stay known
+		v.token.generation(v.number).Accepted += original.generation(number).Accepted
+	}
 	if err := r.retire(original, deleted); fault.CodeOf(err) != "" && fault.CodeOf(err) != fault.Unavailable {
 		// Somebody changed the original, or removed it. Nothing of the group is written: it is looked at again, and what is left of the replacement done.
 		return errChanged

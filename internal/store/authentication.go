@@ -12,14 +12,14 @@ import (
 	"github.com/tallystick/tallystick/internal/token"
 )
 
-const guardColumns columns = "user_id, own_count, own_since, own_locked_at, strange_count, strange_since, strange_locked_at, sources, version"
+const guardColumns columns = "user_id, own_count, own_since, own_locked_at, strange_count, strange_since, strange_locked_at, sources, denied, version"
 
 // subjects makes a look that reads users into found, each through the same places.
 func subjects(found *[]authentication.Subject, query string, args []any) look {
 	var s authentication.Subject
 	groups, g := "", &s.Guard
 	places := []any{&groups, &s.Mail, &s.Reply, &s.Enabled, &s.Domain, &g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt),
-		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Version}
+		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Denied, &g.Version}
 	return look{query, args, func(r row) error {
 		if err := r.Scan(places...); err != nil {
 			return err
@@ -143,7 +143,7 @@ func (db *DB) amongUsers(w authentication.Wanted) (condition string, args []any)
 }
 
 func scanGuard(r row) (g authentication.Guard, err error) {
-	err = r.Scan(&g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt), &g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Version)
+	err = r.Scan(&g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt), &g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Denied, &g.Version)
 	return g, err
 }
 
@@ -181,7 +181,7 @@ var (
 	settleUse = updating("token_generation", "last_interval bigint, clock_offset bigint, bad_passcodes bigint, last_used_at bigint, last_agent text, accepted bytea",
 		"serial text, number bigint, version bigint, last_interval bigint, clock_offset bigint, bad_passcodes bigint, live boolean", "")
 	settleGuard = updating("user_guard", "own_count bigint, own_since bigint, own_locked_at bigint, "+
-		"strange_count bigint, strange_since bigint, strange_locked_at bigint, sources bytea, version bigint", "user_id text, version bigint", "")
+		"strange_count bigint, strange_since bigint, strange_locked_at bigint, sources bytea, denied bytea, version bigint", "user_id text, version bigint", "")
 	settleBegun = inserting("attempt", "id text, agent text, user_id text, turn bigint, expires_at bigint, key_id bigint, sealed bytea")
 	settleTurn  = updating("attempt", "turn bigint, expires_at bigint, key_id bigint, sealed bytea", "id text, turn bigint", "")
 	settleEnd   = deleting("attempt", "id text, turn bigint")
@@ -200,7 +200,7 @@ func (db *DB) Settle(ctx context.Context, s authentication.Settlement) error {
 	}
 	for _, g := range s.Guards {
 		add(&settleGuard, g.Own.Count, micros(g.Own.Since), micros(g.Own.LockedAt), g.Strange.Count, micros(g.Strange.Since), micros(g.Strange.LockedAt),
-			bytesOrNull(g.Sources), g.Version+1, g.UserID, g.Version)
+			bytesOrNull(g.Sources), bytesOrNull(g.Denied), g.Version+1, g.UserID, g.Version)
 	}
 	for _, a := range s.Attempts {
 		if a.Before == 0 {

@@ -355,10 +355,13 @@ var (
 	saveToken         = updating("token", savedFields, "serial text, version bigint", "")
 	insertGeneration  = inserting("token_generation", generationFields)
 	insertFingerprint = inserting("seed_fingerprint", "fingerprint bytea, serial text, number bigint")
-	saveGeneration    = updating("token_generation", "state text, digits bigint, interval_seconds bigint, pin_type text, delivered boolean, bad_passcodes bigint, version bigint, live boolean",
-		"serial text, number bigint", "")
+	saveGeneration    = updating("token_generation", changedGeneration, "serial text, number bigint", "")
+	switchGeneration  = updating("token_generation", "accepted bytea, "+changedGeneration, "serial text, number bigint", "")
 	destroyGeneration = deleting("token_generation", "serial text, number bigint")
 )
+
+// changedGeneration is what SaveToken changes of a generation that stays.
+const changedGeneration fields = "state text, digits bigint, interval_seconds bigint, pin_type text, delivered boolean, bad_passcodes bigint, version bigint, live boolean"
 
 // generations are new ones of some tokens.
 type generations struct {
@@ -423,19 +426,22 @@ func (db *DB) saveTokens(ctx context.Context, tokens []token.Token) error {
 	if err != nil {
 		return err
 	}
-	kept := bulk{saveGeneration, nil, stale}
+	kept, switched := bulk{saveGeneration, nil, stale}, bulk{switchGeneration, nil, stale}
 	var made generations
 	for _, t := range after {
 		_ = db.eachGeneration(t, func(g token.Generation, state string) error {
-			if there[numbered{t.Serial, g.Number}] {
+			switch was := there[numbered{t.Serial, g.Number}]; was {
+			case state:
 				kept.rows = append(kept.rows, generationChange(t, g, state))
-			} else {
+			case "":
 				made.add(t, g, state)
+			default: // codes of the one before, which is gone, are known by it now
+				switched.rows = append(switched.rows, append([]any{bytesOrNull([]byte(g.Accepted))}, generationChange(t, g, state)...))
 			}
 			return nil
 		})
 	}
-	return db.write(ctx, append([]bulk{kept}, made.bulks()...)...)
+	return db.write(ctx, append([]bulk{kept, switched}, made.bulks()...)...)
 }
 
 func generationChange(t token.Token, g token.Generation, state string) []any {
@@ -448,15 +454,16 @@ type numbered struct {
 	number int
 }
 
-// destroyOthers deletes the generations of tokens that these no longer have, and returns those that are left. Those with the same
+// destroyOthers deletes the generations of tokens that these no longer have, and returns the states of those that are left. Those with the same
 // number and another seed are others.
-func (db *DB) destroyOthers(ctx context.Context, tokens []token.Token) (map[numbered]bool, error) {
+func (db *DB) destroyOthers(ctx context.Context, tokens []token.Token) (map[numbered]string, error) {
 	type found struct {
 		numbered
+		state       string
 		fingerprint []byte
 	}
 	scan := func(r row) (f found, err error) {
-		err = r.Scan(&f.serial, &f.number, &f.fingerprint)
+		err = r.Scan(&f.serial, &f.number, &f.state, &f.fingerprint)
 		return f, err
 	}
 	kept := make(map[string]token.Token, len(tokens))
@@ -465,11 +472,11 @@ func (db *DB) destroyOthers(ctx context.Context, tokens []token.Token) (map[numb
 		kept[t.Serial], serials[i] = t, t.Serial
 	}
 	among, args := db.among(1, serials)
-	all, err := list(ctx, db, scan, "SELECT serial, number, fingerprint FROM token_generation WHERE serial "+among, args...)
+	all, err := list(ctx, db, scan, "SELECT serial, number, state, fingerprint FROM token_generation WHERE serial "+among, args...)
 	if err != nil {
 		return nil, err
 	}
-	left := make(map[numbered]bool, len(all))
+	left := make(map[numbered]string, len(all))
 	destroyed := bulk{destroyGeneration, nil, fault.New(fault.Conflict, "a token was changed meanwhile: read it again")}
 	var of []string
 	for _, f := range all {
@@ -477,7 +484,9 @@ func (db *DB) destroyOthers(ctx context.Context, tokens []token.Token) (map[numb
 		same := func(g *token.Generation) bool {
 			return g != nil && g.Number == f.number && bytes.Equal(g.Fingerprint, f.fingerprint)
 		}
-		if left[f.numbered] = same(&t.Current) || same(t.Pending); !left[f.numbered] {
+		if same(&t.Current) || same(t.Pending) {
+			left[f.numbered] = f.state
+		} else {
 			destroyed.rows = append(destroyed.rows, []any{f.serial, f.number})
 			of = append(of, f.serial)
 		}

@@ -245,8 +245,9 @@ func (t *Token) Shape(s Settings) {
 	t.Current.Settings = s
 }
 
-// Replace makes g the current generation at once; the old seed and a pending one are gone.
+// Replace makes g the current generation at once; the old seed and a pending one are gone. The requests that codes of the old one answered stay known.
 func (t *Token) Replace(g Generation) {
+	g.Accepted += t.Current.Accepted
 	t.keepPIN(g.Settings)
 	t.Current, t.Pending, t.PendingUntil, t.Tainted = g, nil, time.Time{}, false
 	t.LastNumber = max(t.LastNumber, g.Number)

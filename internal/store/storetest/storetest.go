@@ -264,7 +264,7 @@ func (s fixture) Accept(ctx context.Context, c claim) (bool, error) {
 	}
 	err = s.Settle(ctx, authentication.Settlement{Uses: []authentication.Use{{
 		Serial: c.token.Serial, Version: c.token.Version, Number: c.token.Current.Number, Before: now.Current.Clock,
-		After: token.Clock{LastInterval: c.interval, Offset: 3, LastUsedAt: start, LastAgent: "radius:vpn"},
+		After: token.Clock{LastInterval: c.interval, Offset: 3, LastUsedAt: start, LastAgent: "radius:vpn", Accepted: "marks"},
 	}}})
 	if errors.Is(err, fault.Conflict) {
 		return false, nil

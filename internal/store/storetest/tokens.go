@@ -364,6 +364,7 @@ func generationsFollow(t *testing.T, s fixture) {
 	}
 
 	got = s.change(t, r.Serial, func(r *token.Token) { r.SwitchOver() })
+	next.Accepted = "marks"
 	same(t, got.Current, next)
 	if got.Pending != nil || !accept(7) {
 		t.Errorf("after the switch-over: %+v", got)
@@ -373,6 +374,7 @@ func generationsFollow(t *testing.T, s fixture) {
 	unseen := generation(r.Serial, 2)
 	unseen.Fingerprint, unseen.Sealed.Blob = fingerprint("unseen"), []byte("sealed anew")
 	got = s.change(t, r.Serial, func(r *token.Token) { r.Replace(unseen) })
+	unseen.Accepted = "marks"
 	same(t, got.Current, unseen)
 	if !accept(7) {
 		t.Error("the new seed has the old one's guard")
@@ -452,7 +454,7 @@ func acceptsOnce(t *testing.T, s fixture) {
 		}
 	}
 	want := r.Current
-	want.Clock = token.Clock{LastInterval: 1 << 40, Offset: 3, LastUsedAt: start, LastAgent: "radius:vpn"}
+	want.Clock = token.Clock{LastInterval: 1 << 40, Offset: 3, LastUsedAt: start, LastAgent: "radius:vpn", Accepted: "marks"}
 	got := s.get(t, r.Serial)
 	same(t, got.Current, want)
 	same(t, got.Version, r.Version) // an acceptance is no change of the token
