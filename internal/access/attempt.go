@@ -14,6 +14,7 @@ type KeptAttempt struct {
 	Reason     string      // attemptReasonCode
 	Life       time.Duration
 	ExpiresAt  time.Time
+	Turn       int // of the decision that the rest is about
 }
 
 // A NameValue is a pair as the SecurID Authentication API carries it (section 3.4).

@@ -66,7 +66,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 	}
 	out := s.decided(c, q, d)
 	if q.kept {
-		err = s.Store.KeepAttempt(ctx, s.keeping(c, q, m, out.document.(authnResponse), life))
+		err = s.Store.KeepAttempt(ctx, s.keeping(c, q, m, d.Turn, out.document.(authnResponse), life))
 	}
 	if err != nil {
 		return s.undecided(c, q, err), nil
@@ -113,15 +113,16 @@ func (s *Server) verify(c *call) (reply, error) {
 		return s.refuse(q, attemptNotFound), nil
 	}
 	ctx := audit.WithCorrelation(c.Context(), q.attempt)
-	d := authentication.Decision{Result: authentication.Denied, Turn: q.turn + 1}
-	if s.admits(c, q.attempt) {
-		if d, err = s.Engine.Continue(ctx, answer); err != nil {
-			return s.undecided(c, q, err), nil
-		}
+	if !s.admits(c, q.attempt) {
+		return s.decided(c, q, authentication.Decision{Result: authentication.Denied, Turn: q.turn + 1}), nil
+	}
+	d, err := s.Engine.Continue(ctx, answer)
+	if err != nil {
+		return s.undecided(c, q, err), nil
 	}
 	out := s.decided(c, q, d)
 	if q.kept {
-		err = s.follow(ctx, q, sent.MethodID, out.document.(authnResponse))
+		err = s.follow(ctx, q, sent.MethodID, d.Turn, out.document.(authnResponse))
 	}
 	if err != nil {
 		return s.undecided(c, q, err), nil

@@ -17,7 +17,7 @@ import (
 // leave nothing.
 
 // keeping is the row of a new attempt.
-func (s *Server) keeping(c *call, q *inquiry, m *initializeMessage, out authnResponse, life time.Duration) access.KeptAttempt {
+func (s *Server) keeping(c *call, q *inquiry, m *initializeMessage, turn int, out authnResponse, life time.Duration) access.KeptAttempt {
 	if life == 0 {
 		life = authentication.DefaultLife
 	}
@@ -31,13 +31,13 @@ func (s *Server) keeping(c *call, q *inquiry, m *initializeMessage, out authnRes
 	if q.chosen >= 0 {
 		method = q.sent[q.chosen].MethodID
 	}
-	s.note(&k, method, out)
+	s.note(&k, method, turn, out)
 	return k
 }
 
-// note writes down what a response said.
-func (s *Server) note(k *access.KeptAttempt, method string, out authnResponse) {
-	k.Code, k.Reason = out.Code, out.Reason
+// note writes down what a response said, that of a decision.
+func (s *Server) note(k *access.KeptAttempt, method string, turn int, out authnResponse) {
+	k.Code, k.Reason, k.Turn = out.Code, out.Reason, turn
 	if out.Code == codeChallenge {
 		k.Code = codeInProcess
 	}
@@ -48,14 +48,14 @@ func (s *Server) note(k *access.KeptAttempt, method string, out authnResponse) {
 	k.ExpiresAt = s.Now().UTC().Add(k.Life)
 }
 
-// follow brings the row of an attempt up to date. One that has expired meanwhile is gone, and nobody asks for it.
-func (s *Server) follow(ctx context.Context, q *inquiry, method string, out authnResponse) error {
+// follow brings the row of an attempt up to date, unless the message is one that came before. A row that has expired meanwhile is gone, and nobody asks for it.
+func (s *Server) follow(ctx context.Context, q *inquiry, method string, turn int, out authnResponse) error {
 	err := s.Store.Transact(ctx, func(ctx context.Context) error {
 		k, err := s.Store.KeptAttempt(ctx, q.attempt)
-		if err != nil {
+		if err != nil || turn <= k.Turn {
 			return err
 		}
-		s.note(&k, method, out)
+		s.note(&k, method, turn, out)
 		return s.Store.SaveKeptAttempt(ctx, k)
 	})
 	if fault.CodeOf(err) == fault.AttemptNotFound {

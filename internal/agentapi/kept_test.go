@@ -25,9 +25,9 @@ const keep = `{"subjectName":"ada","keepAttempt":true,"authnAttemptTimeout":60,"
 	"sessionAttributes":[{"name":"Resource","value":"vpn"},{"name":"ClientIP","value":"198.51.100.9","dataType":"STRING"}]}`
 
 func TestStatus(t *testing.T) {
-	last := accepted
-	last.Turn = 3
-	h := newHouse(t, waiting, nextCode, last)
+	then, last := nextCode, accepted
+	then.Turn, last.Turn = 2, 3
+	h := newHouse(t, waiting, then, last, then)
 	begun := h.post("initialize", keep)
 	d := h.post("status", look(begun))
 	if d.text("attemptResponseCode") != "IN_PROCESS" || d.text("attemptReasonCode") != "AUTHENTICATION_REQUIRED" || d.text("subjectName") != "ada" ||
@@ -38,8 +38,10 @@ func TestStatus(t *testing.T) {
 		t.Errorf("%v", d.v)
 	}
 	h.pass(30 * time.Second)
-	step := h.post("verify", next(begun, "SECURID", "12345678"))
+	first := next(begun, "SECURID", "12345678")
+	step := h.post("verify", first)
 	h.post("verify", next(step, "SECURID_NEXT_TOKENCODE", "87654321")).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID_NEXT_TOKENCODE", "SUCCESS", "CREDENTIAL_VERIFIED")
+	h.post("verify", first) // a late copy, to which the engine repeats what it decided then
 	d = h.post("status", look(begun))
 	if d.text("attemptResponseCode") != "SUCCESS" || !slices.Equal(d.at("successfulMethods").([]any), []any{"SECURID", "SECURID_NEXT_TOKENCODE"}) ||
 		d.text("attemptExpires") != "2026-11-24T09:01:30Z" {

@@ -10,37 +10,57 @@ import (
 
 // A request that comes again gets the decision of the first time. That a tokencode was accepted, the generation of its
 // token remembers in the row that is written anyway; all other decisions are rows of their own, which are looked
-// for only once one of the same key is found to be there. One that was denied may be right when it comes again: the guard of its user
-// says so, which is read anyway.
+// for only once one of the same key is found to be there, or may be: a request that was denied may be right when it comes again, so
+// that the guard of its user, which is read anyway, remembers it too.
 
 const (
-	requestMark   = 4 + 8 // bytes: when, in seconds since 1970, and the beginning of the key; two requests are taken for one with a chance of 2^-64
-	requestsKept  = 8     // of a generation or a guard; each code counts once, so that a token needs minutes of nothing but sign-ins for more
+	markedKey     = 8             // bytes of a key; two requests are taken for one with a chance of 2^-64
+	requestMark   = 4 + markedKey // bytes: when, in seconds since 1970, and the beginning of the key
+	requestsKept  = 8             // of a generation or a guard; each code counts once, so that a token needs minutes of nothing but sign-ins for more
 	requestMemory = MaxLife
+
+	// anyRequest is a mark's key that stands for all requests, until blanketFor after they came.
+	anyRequest = "\x00\x00\x00\x00\x00\x00\x00\x00"
+	blanketFor = time.Minute
 )
 
-// marked puts the mark of a request before those of earlier ones, as far as they still count.
-func marked(earlier string, key []byte, now time.Time) string {
-	marks := binary.BigEndian.AppendUint32(make([]byte, 0, requestsKept*requestMark), uint32(now.Unix()))
-	marks = append(marks, keyMark(key)...)
-	for n := 1; n < requestsKept && len(earlier) >= requestMark && recent(earlier, now); n++ {
-		marks, earlier = append(marks, earlier[:requestMark]...), earlier[requestMark:]
+// marked puts the mark of a request that came at a time before those of earlier ones, as far as they still count at now.
+func marked(earlier, key string, at, now time.Time) string {
+	marks := binary.BigEndian.AppendUint32(make([]byte, 0, requestsKept*requestMark), uint32(at.Unix()))
+	marks = append(marks, key...)
+	for ; len(earlier) >= requestMark && len(marks) < requestsKept*requestMark; earlier = earlier[requestMark:] {
+		if recent(earlier, now) {
+			marks = append(marks, earlier[:requestMark]...)
+		}
 	}
 	return string(marks)
 }
 
-func keyMark(key []byte) []byte { return key[:requestMark-4] }
+func keyMark(key []byte) string { return string(key[:markedKey]) }
+
+// markedAt is when the first of marks was made, in seconds since 1970.
+func markedAt(marks string) int64 { return int64(binary.BigEndian.Uint32([]byte(marks[:4]))) }
 
 // recent tells whether the first of marks still counts.
 func recent(marks string, now time.Time) bool {
-	age := time.Duration(now.Unix()-int64(binary.BigEndian.Uint32([]byte(marks[:4])))) * time.Second
+	age := time.Duration(now.Unix()-markedAt(marks)) * time.Second
 	return age.Abs() < requestMemory // one from far ahead is none: marks of earlier releases were longer
 }
 
 // hasMark tells whether a request is among marks that still count.
-func hasMark(marks string, key []byte, now time.Time) bool {
+func hasMark(marks, key string, now time.Time) bool {
 	for ; len(marks) >= requestMark; marks = marks[requestMark:] {
-		if marks[4:requestMark] == string(keyMark(key)) && recent(marks, now) {
+		if marks[4:requestMark] == key && recent(marks, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// covered tells whether marks stand for whatever comes at now.
+func covered(marks string, now time.Time) bool {
+	for ; len(marks) >= requestMark; marks = marks[requestMark:] {
+		if marks[4:requestMark] == anyRequest && markedAt(marks) > now.Unix() && recent(marks, now) {
 			return true
 		}
 	}
@@ -61,7 +81,7 @@ func (r *round) before(j *job) (Decision, bool) {
 	}
 	for _, t := range s.tokens {
 		for _, number := range numbers(t.token) {
-			if hasMark(t.generation(number).Accepted, j.key, r.now) {
+			if hasMark(t.generation(number).Accepted, keyMark(j.key), r.now) {
 				return r.accepted(&Attempt{}, s, t), true
 			}
 		}
@@ -69,9 +89,28 @@ func (r *round) before(j *job) (Decision, bool) {
 	return Decision{}, false
 }
 
-// wasDenied tells whether a request has been denied before, and its decision is still to be looked for.
-func (r *round) wasDenied(j *job, s *subject) bool {
-	return !r.sure && j.key != nil && len(s.Guard.Denied) > 0 && hasMark(string(s.Guard.Denied), j.key, r.now)
+// markDenied has the guard of a user remember a request that is denied. One whose denial changes nothing else of the guard is marked with all that come within a
+// minute: servers that are asked about somebody who is disabled, again and again, must not change her guard under each other each time.
+func (r *round) markDenied(j *job, s *subject) {
+	denied := string(s.Guard.Denied)
+	switch {
+	case s.guardChanged:
+		denied = marked(denied, keyMark(j.key), r.now, r.now)
+	case covered(denied, r.now):
+		return
+	default:
+		denied = marked(denied, anyRequest, r.now.Add(blanketFor), r.now)
+	}
+	s.Guard.Denied, s.guardChanged = []byte(denied), true
+}
+
+// mayBeDenied tells whether a request may have been denied before, so that its decision is to be looked for.
+func (r *round) mayBeDenied(j *job, s *subject) bool {
+	if r.sure || j.key == nil || len(s.Guard.Denied) == 0 {
+		return false
+	}
+	denied := string(s.Guard.Denied)
+	return hasMark(denied, keyMark(j.key), r.now) || hasMark(denied, anyRequest, r.now)
 }
 
 // remember keeps the decision of a job for its request, unless its token does.

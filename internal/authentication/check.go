@@ -15,7 +15,7 @@ func (r *round) begin(j *job, q Request) error {
 		Agent: q.Source.Agent, UserID: j.user,
 		state: attemptState{Confirm: q.Confirm, Retry: q.Retry, Life: q.Life, Station: q.Source.Station},
 	}
-	if j.user != q.UserID && q.Admits != nil && !q.Admits(j.user) {
+	if !j.admits(q) {
 		return r.deny(j, a, r.subject(j, j.user), q.Source, verdict{reason: Throttled, uncounted: true})
 	}
 	if q.Ask {
@@ -288,7 +288,7 @@ func (r *round) claim(j *job, v verdict) {
 // accept claims the code and ends the attempt well.
 func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) error {
 	t := v.token.token
-	if r.wasDenied(j, s) {
+	if r.mayBeDenied(j, s) {
 		return errChanged
 	}
 	if v.emergency != nil {
@@ -298,7 +298,7 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 		clock := &v.token.generation(v.number).Clock
 		*clock = token.Clock{LastInterval: v.interval, Offset: v.offset, LastUsedAt: r.now, LastAgent: from.Agent, Accepted: clock.Accepted}
 		if j.key != nil && a.ID == "" {
-			clock.Accepted, j.marked = marked(clock.Accepted, j.key, r.now), true
+			clock.Accepted, j.marked = marked(clock.Accepted, keyMark(j.key), r.now, r.now), true
 		}
 		r.prove(j, v)
 		r.turnUp(j, v)
@@ -357,8 +357,8 @@ func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) err
 			r.count(j, s, from)
 		}
 	}
-	if s != nil && j.key != nil && a.ID == "" && !v.final() {
-		s.Guard.Denied, s.guardChanged = []byte(marked(string(s.Guard.Denied), j.key, r.now)), true
+	if u := r.subjects[a.UserID]; u != nil && j.key != nil && a.ID == "" && !v.final() { // also one who is outside of the caller's domain
+		r.markDenied(j, u)
 	}
 	if a.state.Retry && (a.state.Step == "" || a.state.Step == StepPasscode) {
 		j.decision = r.next(a, Waiting, StepPasscode)

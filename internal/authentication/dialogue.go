@@ -39,7 +39,7 @@ type Request struct {
 	Retry bool
 	// Life is how long an attempt waits for each answer; 0 is DefaultLife.
 	Life time.Duration
-	// Key names this very request, 16 to 64 bytes that no other request has: asked again with the same key, the
+	// Key names this very request, a hash of 16 to 64 bytes, of which no other request has the first 8: asked again with the same key, the
 	// decision of the first time is given again and nothing is evaluated or counted. nil if the agent repeats nothing.
 	Key []byte
 }

@@ -44,10 +44,21 @@ type job struct {
 	key     []byte
 	decide  func(*round, *job) error // fills in decision, or returns a refusal of this request alone
 
+	admitted *bool // what Admits said
+
 	decision Decision
 	marked   bool // the token remembers the request
 	err      error
 	tell     func() // what to do when it is decided
+}
+
+// admits asks whether the user whom an address names may be decided about: once, however often the group is decided.
+func (j *job) admits(q Request) bool {
+	if j.admitted == nil {
+		yes := j.user == q.UserID || q.Admits == nil || q.Admits(j.user)
+		j.admitted = &yes
+	}
+	return *j.admitted
 }
 
 // late tells whether nobody waits for a job any more, and tells it so.
@@ -358,6 +369,11 @@ func (r *round) write() error {
 	}
 	slices.SortFunc(r.changed, func(a, b *tokenState) int { return cmp.Compare(a.token.Serial, b.token.Serial) })
 	for _, t := range r.changed {
+		if t.ends() {
+			if err := r.hold(t); err != nil {
+				return err
+			}
+		}
 		if err := r.engine.Store.SaveToken(r.ctx, *t.token); err != nil {
 			return err
 		}
@@ -374,6 +390,22 @@ func (r *round) write() error {
 		return err
 	}
 	return r.engine.Store.RecordAll(r.ctx, r.events)
+}
+
+// hold locks a token whose seed, or that itself, is about to end, and tells whether its generations are what they were when they were read: what they accepted
+// meanwhile would be forgotten.
+func (r *round) hold(t *tokenState) error {
+	held, err := r.engine.Store.Token(r.ctx, t.token.Serial)
+	if errors.Is(err, fault.TokenNotFound) {
+		return errChanged
+	} else if err != nil {
+		return err
+	}
+	now := newTokenState(&held, t.policy)
+	if now.before[0] != t.before[0] || now.before[1] != t.before[1] {
+		return errChanged
+	}
+	return nil
 }
 
 // record adds the event of one job, by its actor.

@@ -17,7 +17,7 @@ type Guard struct {
 	Own, Strange Failures
 	// Sources are marks of the places that the user succeeded from, sourceMark bytes each, the newest first.
 	Sources []byte
-	// Denied are marks of the requests that were denied lately for a reason that may end.
+	// Denied are marks of requests that were denied lately for a reason that may end (again.go).
 	Denied []byte
 }
 

@@ -26,6 +26,9 @@ func (r *round) takeOver(j *job, s *subject, v verdict) error {
 	if original == nil {
 		return nil
 	}
+	if err := r.hold(original); err != nil {
+		return err
+	}
 	for _, number := range numbers(original.token) { // requests that it answered stay known
 		v.token.generation(v.number).Accepted += original.generation(number).Accepted
 	}

@@ -106,6 +106,16 @@ func (s *tokenState) appendUses(all []Use) []Use {
 	return all
 }
 
+// ends tells whether a generation that was read is no more.
+func (s *tokenState) ends() bool {
+	for _, before := range s.before {
+		if before.number != 0 && s.generation(before.number) == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // change notes that the record itself changed.
 func (r *round) change(s *tokenState) {
 	if !s.changed {

@@ -10,16 +10,16 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-const keptColumns columns = "id, access_id, user_id, attributes, methods, response_code, reason_code, life, expires_at"
+const keptColumns columns = "id, access_id, user_id, attributes, methods, response_code, reason_code, life, expires_at, turn"
 
 func keptValues(k access.KeptAttempt) ([]any, error) {
 	attributes, err := json.Marshal(k.Attributes)
-	return []any{k.ID, k.Credential, k.UserID, string(attributes), strings.Join(k.Methods, " "), k.Code, k.Reason, k.Life.Microseconds(), micros(k.ExpiresAt)}, err
+	return []any{k.ID, k.Credential, k.UserID, string(attributes), strings.Join(k.Methods, " "), k.Code, k.Reason, k.Life.Microseconds(), micros(k.ExpiresAt), k.Turn}, err
 }
 
 func scanKeptAttempt(r row) (k access.KeptAttempt, err error) {
 	var attributes, methods string
-	err = r.Scan(&k.ID, &k.Credential, &k.UserID, &attributes, &methods, &k.Code, &k.Reason, span(&k.Life), moment(&k.ExpiresAt))
+	err = r.Scan(&k.ID, &k.Credential, &k.UserID, &attributes, &methods, &k.Code, &k.Reason, span(&k.Life), moment(&k.ExpiresAt), &k.Turn)
 	if err != nil {
 		return k, err
 	}
@@ -52,7 +52,7 @@ func (db *DB) SaveKeptAttempt(ctx context.Context, k access.KeptAttempt) error {
 	if err != nil {
 		return err
 	}
-	return db.change(ctx, noAttempt(), keptColumns.update("kept_attempt", "id = $10"), append(values, k.ID)...)
+	return db.change(ctx, noAttempt(), keptColumns.update("kept_attempt", "id = $11"), append(values, k.ID)...)
 }
 
 // DropKeptAttempt removes one; [fault.AttemptNotFound].

@@ -61,10 +61,6 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 	w.Users, w.Attempts, w.Mails = possible(w.Users), possible(w.Attempts), possible(w.Mails)
 	lock := db.locked(ctx)
 	var looks []look
-	if len(w.Keys) > 0 {
-		among, args := db.among(1, anys(w.Keys))
-		looks = append(looks, into(&found.Decided, scanKept, keptSelect+among, args...))
-	}
 	if len(w.Attempts) > 0 {
 		among, args := db.among(1, anys(w.Attempts))
 		looks = append(looks, into(&found.Attempts, scanAttempt, attemptSelect+among+" ORDER BY id"+lock, args...))
@@ -84,6 +80,10 @@ func (db *DB) Gather(ctx context.Context, w authentication.Wanted) (found authen
 		}
 		found.Subjects = make([]authentication.Subject, 0, expected)
 		looks = append(looks, held.look(tokenSelect[0]+" WHERE user_id "+among+tokenSelect[1], args), subjects(&found.Subjects, groups+mail+subjectSelect+among, args))
+	}
+	if len(w.Keys) > 0 { // as they are once the guards are locked: who denies a request writes both
+		among, args := db.among(1, anys(w.Keys))
+		looks = append(looks, into(&found.Decided, scanKept, keptSelect+among, args...))
 	}
 	if len(looks) == 0 {
 		return found, nil

@@ -14,12 +14,8 @@ func (db *DB) LockTokens(ctx context.Context, serials []string) ([]token.Token, 
 	var all []token.Token
 	for some := range slices.Chunk(serials, chunk) {
 		among, args := db.among(1, anys(some))
-		if lock := db.locked(ctx); lock != "" { // first, as in Token
-			_, err := list(ctx, db, text, "SELECT t.serial FROM token AS t JOIN token_generation AS g ON g.serial = t.serial WHERE t.serial "+among+
-				" ORDER BY t.serial, g.number"+lock, args...)
-			if err != nil {
-				return nil, err
-			}
+		if err := db.lockTokens(ctx, " WHERE serial "+among, args...); err != nil {
+			return nil, err
 		}
 		found, err := db.tokens(ctx, " WHERE serial "+among, args...)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	neturl "net/url"
@@ -293,6 +294,50 @@ func TestPostgresLooksAfterTheLock(t *testing.T) {
 	}
 	if len(seen) != 1 || seen[0].Enabled {
 		t.Errorf("it saw %+v", seen)
+	}
+}
+
+// Whoever waits for a token that gets a new seed at once finds it with that seed.
+func TestPostgresFindsATokenWithItsNewSeed(t *testing.T) {
+	url := storetest.Postgres(t)
+	db, admin := opened(t, url), administrator(t, url)
+	serial := fill(t, db, 1)[0]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for i, look := range []func(ctx context.Context) (token.Token, error){
+		func(ctx context.Context) (token.Token, error) { return db.Token(ctx, serial) },
+		func(ctx context.Context) (token.Token, error) {
+			all, err := db.LockTokens(ctx, []string{serial})
+			if err == nil && len(all) != 1 {
+				err = fmt.Errorf("%d tokens", len(all))
+			}
+			return append(all, token.Token{})[0], err
+		},
+	} {
+		var seen token.Token
+		waiting := make(chan error, 1)
+		err := db.Transact(ctx, func(held context.Context) error {
+			r, err := db.Token(held, serial)
+			if err != nil {
+				return err
+			}
+			go func() {
+				waiting <- db.Transact(ctx, func(ctx context.Context) (err error) { seen, err = look(ctx); return err })
+			}()
+			if err := someoneWaits(ctx, admin); err != nil {
+				return err
+			}
+			next := r.Current
+			next.Number, next.Fingerprint = r.Current.Number+1, fmt.Appendf(nil, "fingerprint %d", i)
+			r.Replace(next)
+			return db.SaveToken(held, r)
+		})
+		if err := errors.Join(err, <-waiting); err != nil {
+			t.Fatal(err)
+		}
+		if seen.Current.Number != 2+i {
+			t.Errorf("it saw generation %d", seen.Current.Number)
+		}
 	}
 }
 

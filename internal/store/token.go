@@ -122,15 +122,8 @@ var tokenSelect = [2]string{
 // locked for change, with its generations: nobody else saves it or accepts a code of it.
 func (db *DB) Token(ctx context.Context, serial string) (token.Token, error) {
 	missing := domain.Outside(ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
-	if lock := db.locked(ctx); lock != "" {
-		// The lock comes first: a statement that had to wait for it would go on with what it saw before.
-		held, err := list(ctx, db, text, "SELECT t.serial FROM token AS t JOIN token_generation AS g ON g.serial = t.serial WHERE t.serial = $1"+lock, serial)
-		if err != nil {
-			return token.Token{}, err
-		}
-		if len(held) == 0 {
-			return token.Token{}, missing
-		}
+	if err := db.lockTokens(ctx, " WHERE serial = $1", serial); err != nil {
+		return token.Token{}, err
 	}
 	found, err := db.tokens(ctx, " WHERE serial = $1", serial)
 	if err != nil {
@@ -140,6 +133,19 @@ func (db *DB) Token(ctx context.Context, serial string) (token.Token, error) {
 		return token.Token{}, missing
 	}
 	return found[0], nil
+}
+
+// lockTokens locks those that a condition selects, within a transaction: the records, which whoever gives one a new seed changes first, and then
+// their generations. That comes before they are read: a statement that had to wait for a lock would go on with what it saw before.
+func (db *DB) lockTokens(ctx context.Context, where string, args ...any) error {
+	lock := db.locked(ctx)
+	if lock == "" || !storable(args) {
+		return nil
+	}
+	seen := func(row) error { return nil }
+	return db.look(ctx,
+		look{"SELECT 1 FROM token" + where + " ORDER BY serial" + lock, args, seen},
+		look{"SELECT 1 FROM token_generation" + where + " ORDER BY serial, number" + lock, args, seen})
 }
 
 // Tokens lists tokens by serial. It locks nothing.

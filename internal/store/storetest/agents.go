@@ -84,7 +84,7 @@ func credentials(t *testing.T, s fixture) {
 func keptAttempts(t *testing.T, s fixture) {
 	ctx := t.Context()
 	k := access.KeptAttempt{ID: "a", Credential: "id", UserID: "alice", Attributes: []access.NameValue{{Name: "ip", Value: "192.0.2.1", DataType: "STRING"}},
-		Methods: []string{"SECURID", "SECURID_NEWPIN"}, Code: "IN_PROCESS", Reason: "AUTHENTICATION_REQUIRED", Life: 3 * time.Minute, ExpiresAt: start}
+		Methods: []string{"SECURID", "SECURID_NEWPIN"}, Code: "IN_PROCESS", Reason: "AUTHENTICATION_REQUIRED", Life: 3 * time.Minute, ExpiresAt: start, Turn: 2}
 	ok(t, s.KeepAttempt(ctx, k))
 	other := k
 	other.UserID = "bob"
