@@ -48,11 +48,11 @@ func (s *Server) note(k *access.KeptAttempt, method string, turn int, out authnR
 	k.ExpiresAt = s.Now().UTC().Add(k.Life)
 }
 
-// follow brings the row of an attempt up to date, unless the message is one that came before. A row that has expired meanwhile is gone, and nobody asks for it.
+// follow brings the row of an attempt up to date, unless that is over or the message is one that came before. A row that has expired meanwhile is gone, and nobody asks for it.
 func (s *Server) follow(ctx context.Context, q *inquiry, method string, turn int, out authnResponse) error {
 	err := s.Store.Transact(ctx, func(ctx context.Context) error {
 		k, err := s.Store.KeptAttempt(ctx, q.attempt)
-		if err != nil || turn <= k.Turn {
+		if err != nil || k.Code != codeInProcess || turn <= k.Turn {
 			return err
 		}
 		s.note(&k, method, turn, out)

@@ -24,6 +24,19 @@ func look(d document) string {
 const keep = `{"subjectName":"ada","keepAttempt":true,"authnAttemptTimeout":60,"context":{"messageId":"m-1"},
 	"sessionAttributes":[{"name":"Resource","value":"vpn"},{"name":"ClientIP","value":"198.51.100.9","dataType":"STRING"}]}`
 
+// What was decided before an attempt was cancelled, and is told after that, does not open it again.
+func TestStatusAfterACancel(t *testing.T) {
+	then := waiting
+	then.Turn = 2
+	h := newHouse(t, waiting, waiting, then)
+	begun := h.post("initialize", keep)
+	h.post("cancel", look(begun)).says("FAIL", "ATTEMPT_CANCELLED")
+	h.post("verify", next(begun, "SECURID", "12345678"))
+	if d := h.post("status", look(begun)); d.text("attemptReasonCode") != "ATTEMPT_CANCELLED" {
+		t.Errorf("%v", d.v)
+	}
+}
+
 func TestStatus(t *testing.T) {
 	then, last := nextCode, accepted
 	then.Turn, last.Turn = 2, 3

@@ -19,17 +19,21 @@ const (
 	requestsKept  = 8             // of a generation or a guard; each code counts once, so that a token needs minutes of nothing but sign-ins for more
 	requestMemory = MaxLife
 
-	// anyRequest is a mark's key that stands for all requests, until blanketFor after they came.
+	// anyRequest is a mark's key that stands for all requests, until the time of the mark: blanketFor after it was made.
 	anyRequest = "\x00\x00\x00\x00\x00\x00\x00\x00"
 	blanketFor = time.Minute
 )
 
-// marked puts the mark of a request that came at a time before those of earlier ones, as far as they still count at now.
-func marked(earlier, key string, at, now time.Time) string {
-	marks := binary.BigEndian.AppendUint32(make([]byte, 0, requestsKept*requestMark), uint32(at.Unix()))
-	marks = append(marks, key...)
+// mark is that of a request, or of any, that came at a time.
+func mark(key string, at time.Time) string {
+	return string(append(binary.BigEndian.AppendUint32(make([]byte, 0, requestMark), uint32(at.Unix())), key...))
+}
+
+// with puts a mark before those of earlier requests, as far as they still count.
+func with(mark, earlier string, now time.Time) string {
+	marks := append(make([]byte, 0, requestsKept*requestMark), mark...)
 	for ; len(earlier) >= requestMark && len(marks) < requestsKept*requestMark; earlier = earlier[requestMark:] {
-		if recent(earlier, now) {
+		if recent(earlier, now) && earlier[4:requestMark] != anyRequest {
 			marks = append(marks, earlier[:requestMark]...)
 		}
 	}
@@ -57,14 +61,14 @@ func hasMark(marks, key string, now time.Time) bool {
 	return false
 }
 
-// covered tells whether marks stand for whatever comes at now.
-func covered(marks string, now time.Time) bool {
+// blanket is the latest mark that stands for any request and still counts, "" if there is none.
+func blanket(marks string, now time.Time) (latest string) {
 	for ; len(marks) >= requestMark; marks = marks[requestMark:] {
-		if marks[4:requestMark] == anyRequest && markedAt(marks) > now.Unix() && recent(marks, now) {
-			return true
+		if marks[4:requestMark] == anyRequest && recent(marks, now) && (latest == "" || markedAt(marks) > markedAt(latest)) {
+			latest = marks[:requestMark]
 		}
 	}
-	return false
+	return latest
 }
 
 // before is the decision of an earlier time that this job's request came, if it did.
@@ -72,36 +76,34 @@ func (r *round) before(j *job) (Decision, bool) {
 	if j.key == nil {
 		return Decision{}, false
 	}
-	if d, decided := r.decided[string(j.key)]; decided {
-		return d, true
-	}
-	s := r.subjects[j.user]
-	if s == nil || j.attempt != "" {
-		return Decision{}, false
-	}
-	for _, t := range s.tokens {
-		for _, number := range numbers(t.token) {
-			if hasMark(t.generation(number).Accepted, keyMark(j.key), r.now) {
-				return r.accepted(&Attempt{}, s, t), true
+	// Servers that were asked at the same moment may have denied it as well: that it was accepted counts.
+	if s := r.subjects[j.user]; s != nil && j.attempt == "" {
+		for _, t := range s.tokens {
+			for _, number := range numbers(t.token) {
+				if hasMark(t.generation(number).Accepted, keyMark(j.key), r.now) {
+					return r.accepted(&Attempt{}, s, t), true
+				}
 			}
 		}
 	}
-	return Decision{}, false
+	d, decided := r.decided[string(j.key)]
+	return d, decided
 }
 
-// markDenied has the guard of a user remember a request that is denied. One whose denial changes nothing else of the guard is marked with all that come within a
-// minute: servers that are asked about somebody who is disabled, again and again, must not change her guard under each other each time.
-func (r *round) markDenied(j *job, s *subject) {
+// markDenied has the guard of a user remember a request that is denied. One that changes nothing else of the guard, since it does not count, is marked with all
+// that come within a minute: servers that are asked about somebody who is disabled, again and again, must not change her guard under each other each time.
+func (r *round) markDenied(j *job, s *subject, counts bool) {
 	denied := string(s.Guard.Denied)
+	all, one := blanket(denied, r.now), ""
 	switch {
-	case s.guardChanged:
-		denied = marked(denied, keyMark(j.key), r.now, r.now)
-	case covered(denied, r.now):
+	case all != "" && markedAt(all) > r.now.Unix():
 		return
+	case counts:
+		one = mark(keyMark(j.key), r.now)
 	default:
-		denied = marked(denied, anyRequest, r.now.Add(blanketFor), r.now)
+		all = mark(anyRequest, r.now.Add(blanketFor))
 	}
-	s.Guard.Denied, s.guardChanged = []byte(denied), true
+	s.Guard.Denied, s.guardChanged = []byte(all+with(one, denied, r.now)), true
 }
 
 // mayBeDenied tells whether a request may have been denied before, so that its decision is to be looked for.

@@ -137,9 +137,6 @@ func TestASeedEndsWhileItsCodeIsAccepted(t *testing.T) {
 				d.engine = here
 			}
 			m.meddle = accept
-			if next.serial != serial { // which is looked at under locks
-				m.meddle = func() { m.meddle = accept }
-			}
 			d.is(d.asked("of the next one..", next.code(d.now)), authentication.Accepted, "")
 			d.is(d.asked("one more request", old), authentication.Accepted, "")
 			if d.read().UserID == "alice" && d.read().Current.Number != 2 || d.failures() != 0 || m.meddle != nil {
@@ -198,6 +195,28 @@ func TestDenialsThatChangeNothing(t *testing.T) {
 		ask(i)
 	}
 	d.is(d.asked("another request.", d.code(d.now)), authentication.Accepted, "")
+}
+
+// Wrong passcodes do not make the server forget what was denied for another reason, however many they are.
+func TestDenialsAmongWrongPasscodes(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.IncorrectBeforeNTC, d.policy.Lockout.Failures = 0, 0
+	disable := func(disabled bool) { d.change(serial, func(r *token.Token) { r.Enabled = !disabled }) }
+	for i, code := range []string{d.code(d.now.Add(-time.Minute)), d.code(d.now), d.code(d.now.Add(time.Minute))} {
+		disable(true)
+		key := fmt.Sprintf("%02d of the requests", i)
+		d.is(d.asked(key, code), authentication.Denied, "")
+		disable(false)
+		for i := range 9 {
+			d.now = d.now.Add(time.Second)
+			d.is(d.asked(fmt.Sprintf("%s of %02d", code, i), "00000000"), authentication.Denied, "")
+		}
+		d.now = d.now.Add(52 * time.Second)
+		d.is(d.asked(key, d.code(d.now)), authentication.Denied, "")
+	}
+	if n := len(d.read().Current.Accepted); n != 0 {
+		t.Errorf("%d bytes of accepted requests", n)
+	}
 }
 
 // endGrace ends the time in which alice's old seed works beside a new one.

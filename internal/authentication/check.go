@@ -298,13 +298,11 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 		clock := &v.token.generation(v.number).Clock
 		*clock = token.Clock{LastInterval: v.interval, Offset: v.offset, LastUsedAt: r.now, LastAgent: from.Agent, Accepted: clock.Accepted}
 		if j.key != nil && a.ID == "" {
-			clock.Accepted, j.marked = marked(clock.Accepted, keyMark(j.key), r.now, r.now), true
+			clock.Accepted, j.marked = with(mark(keyMark(j.key), r.now), clock.Accepted, r.now), true
 		}
 		r.prove(j, v)
 		r.turnUp(j, v)
-		if err := r.takeOver(j, s, v); err != nil {
-			return err
-		}
+		r.takeOver(j, s, v)
 	}
 	for _, other := range s.tokens { // the user is who she says, so none of them is being guessed
 		if n := &other.token.Current.BadPasscodes; *n != 0 && other != v.token {
@@ -358,7 +356,7 @@ func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) err
 		}
 	}
 	if u := r.subjects[a.UserID]; u != nil && j.key != nil && a.ID == "" && !v.final() { // also one who is outside of the caller's domain
-		r.markDenied(j, u)
+		r.markDenied(j, u, !v.uncounted && !v.unguarded)
 	}
 	if a.state.Retry && (a.state.Step == "" || a.state.Step == StepPasscode) {
 		j.decision = r.next(a, Waiting, StepPasscode)

@@ -303,6 +303,7 @@ type round struct {
 	decided  map[string]Decision // by key of the request
 
 	changed []*tokenState
+	retired []*tokenState // that others take over from
 	out     Settlement
 	events  []audit.Event
 }
@@ -368,12 +369,17 @@ func (r *round) write() error {
 		return err
 	}
 	slices.SortFunc(r.changed, func(a, b *tokenState) int { return cmp.Compare(a.token.Serial, b.token.Serial) })
-	for _, t := range r.changed {
-		if t.ends() {
-			if err := r.hold(t); err != nil {
-				return err
-			}
+	if err := r.hold(); err != nil {
+		return err
+	}
+	for _, original := range r.retired {
+		if err := r.retire(original); fault.CodeOf(err) != "" && fault.CodeOf(err) != fault.Unavailable {
+			return errChanged // somebody changed it, or removed it
+		} else if err != nil {
+			return err
 		}
+	}
+	for _, t := range r.changed {
 		if err := r.engine.Store.SaveToken(r.ctx, *t.token); err != nil {
 			return err
 		}
@@ -392,17 +398,33 @@ func (r *round) write() error {
 	return r.engine.Store.RecordAll(r.ctx, r.events)
 }
 
-// hold locks a token whose seed, or that itself, is about to end, and tells whether its generations are what they were when they were read: what they accepted
-// meanwhile would be forgotten.
-func (r *round) hold(t *tokenState) error {
-	held, err := r.engine.Store.Token(r.ctx, t.token.Serial)
-	if errors.Is(err, fault.TokenNotFound) {
-		return errChanged
-	} else if err != nil {
+// hold locks the tokens that are changed or taken from their users, in one order, where seeds end with that, and finds out whether these seeds are what they were
+// when they were read: what they accepted meanwhile would be forgotten.
+func (r *round) hold() error {
+	end := map[string]*tokenState{}
+	var serials []string
+	for _, t := range r.changed {
+		if serials = append(serials, t.token.Serial); t.ends() {
+			end[t.token.Serial] = t
+		}
+	}
+	for _, t := range r.retired {
+		serials, end[t.token.Serial] = append(serials, t.token.Serial), t
+	}
+	if len(end) == 0 {
+		return nil
+	}
+	held, err := r.engine.Store.LockTokens(r.ctx, serials)
+	if err != nil {
 		return err
 	}
-	now := newTokenState(&held, t.policy)
-	if now.before[0] != t.before[0] || now.before[1] != t.before[1] {
+	for i := range held {
+		now := &held[i]
+		if t := end[now.Serial]; t != nil && newTokenState(now, t.policy).before == t.before {
+			delete(end, now.Serial)
+		}
+	}
+	if len(end) > 0 {
 		return errChanged
 	}
 	return nil

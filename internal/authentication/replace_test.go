@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/securid"
@@ -321,6 +322,101 @@ func TestReplacementAndOriginalAtOnce(t *testing.T) {
 }
 
 // A hardware token signs in like another one, takes over like another one, and goes on to its next user with the seed that it has.
+// A holder does something once a round has taken a token from its user.
+type holder struct {
+	*store.DB
+	after func()
+}
+
+func (h *holder) RevokeOffers(ctx context.Context, serial string) (int, error) {
+	n, err := h.DB.RevokeOffers(ctx, serial)
+	if after := h.after; after != nil {
+		h.after = nil
+		after()
+	}
+	return n, err
+}
+
+// Whoever changes a replacement and its original while one takes over from the other waits for that, and not in a ring.
+func TestChangesDuringATakeOver(t *testing.T) {
+	const low, high = "000000000902", "900000000002"
+	for name, c := range map[string]struct {
+		with   string
+		change func(ctx context.Context, r *token.Registry) error
+	}{
+		"both": {low, func(ctx context.Context, r *token.Registry) error {
+			_, err := r.EnableAll(ctx, []string{low, serial})
+			return err
+		}},
+		"the replacement": {high, func(ctx context.Context, r *token.Registry) error {
+			_, err := r.EnableAll(ctx, []string{high})
+			return err
+		}},
+		"it is taken away": {high, func(ctx context.Context, r *token.Registry) error { _, err := r.Unassign(ctx, high, 0); return err }},
+		"it is deleted":    {high, func(ctx context.Context, r *token.Registry) error { return r.Delete(ctx, high) }},
+		"the original first": {low, func(ctx context.Context, r *token.Registry) error {
+			_, err := r.EnableAll(ctx, []string{serial})
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := deploytest.Postgres(t)
+			d := newDeployment(t, url, plain)
+			next := d.spare(c.with, true, plain)
+			next.replaces(true)
+			elsewhere := &token.Registry{Store: deploytest.Open(t, url), Now: func() time.Time { return d.now }}
+			done := make(chan error, 1)
+			d.engine.Store = &holder{d.db, func() {
+				go func() { done <- c.change(context.WithoutCancel(t.Context()), elsewhere) }()
+				d.untilSomeoneWaits(url)
+			}}
+			d.is(d.begin(next.code(d.now)), authentication.Accepted, "")
+			d.must(<-done)
+			d.noDeadlocks(url)
+		})
+		t.Run(name+", begun before it", func(t *testing.T) {
+			url := deploytest.Postgres(t)
+			d := newDeployment(t, url, plain)
+			next := d.spare(c.with, true, plain)
+			next.replaces(true)
+			var signIn sync.WaitGroup
+			elsewhere := &token.Registry{Now: func() time.Time { return d.now }, Store: &locker{deploytest.Open(t, url), func() {
+				signIn.Go(func() {
+					if _, err := d.engine.Check(context.WithoutCancel(t.Context()), "alice", next.code(d.now)); err != nil {
+						t.Error(err)
+					}
+				})
+				d.untilSomeoneWaits(url)
+			}}}
+			d.must(c.change(t.Context(), elsewhere))
+			signIn.Wait()
+			d.noDeadlocks(url)
+		})
+	}
+}
+
+// untilSomeoneWaits returns when a transaction on a PostgreSQL database waits for a lock.
+func (d *deployment) untilSomeoneWaits(url string) {
+	d.Helper()
+	for d.number(url, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()") == 0 {
+	}
+}
+
+// A locker does something once tokens are locked.
+type locker struct {
+	*store.DB
+	after func()
+}
+
+func (l *locker) LockTokens(ctx context.Context, serials []string) ([]token.Token, error) {
+	found, err := l.DB.LockTokens(ctx, serials)
+	if after := l.after; after != nil {
+		l.after = nil
+		after()
+	}
+	return found, err
+}
+
 func TestHardwareTokens(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
 	fob := d.spare("100000000002", true, plain)

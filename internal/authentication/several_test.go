@@ -486,12 +486,22 @@ func TestTwoTokensAtTwoServers(t *testing.T) {
 		}
 		all.Wait()
 	}
+	d.noDeadlocks(url)
+}
+
+// number asks a PostgreSQL database.
+func (d *deployment) number(url, query string) (n int) {
+	d.Helper()
 	db, err := sql.Open("pgx", url)
 	d.must(err)
 	defer db.Close()
-	deadlocks := -1
-	d.must(db.QueryRowContext(t.Context(), "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&deadlocks))
-	if deadlocks != 0 {
-		t.Errorf("%d deadlocks", deadlocks)
+	d.must(db.QueryRowContext(d.Context(), query).Scan(&n))
+	return n
+}
+
+func (d *deployment) noDeadlocks(url string) {
+	d.Helper()
+	if n := d.number(url, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
+		d.Errorf("%d deadlocks", n)
 	}
 }

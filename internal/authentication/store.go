@@ -30,6 +30,8 @@ type Store interface {
 	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
 	// Token returns a token; within a transaction the row is locked for change.
 	Token(ctx context.Context, serial string) (token.Token, error)
+	// LockTokens returns those of the tokens that there are, locked for change, in the order of serials.
+	LockTokens(ctx context.Context, serials []string) ([]token.Token, error)
 	// SaveToken stores a changed token whose Version is still t.Version, and counts it up; else [fault.Conflict].
 	SaveToken(ctx context.Context, t token.Token) error
 	// DeleteToken removes a token with its seeds and activation codes.

@@ -11,13 +11,26 @@ import (
 // LockTokens returns those of the tokens that there are, by serial. Within a transaction they are locked as Token does it.
 func (db *DB) LockTokens(ctx context.Context, serials []string) ([]token.Token, error) {
 	serials = slices.Compact(slices.Sorted(slices.Values(possible(serials))))
+	if err := db.lockTokens(ctx, serials); err != nil {
+		return nil, err
+	}
 	var all []token.Token
 	for some := range slices.Chunk(serials, chunk) {
 		among, args := db.among(1, anys(some))
-		if err := db.lockTokens(ctx, " WHERE serial "+among, args...); err != nil {
+		found, err := db.tokens(ctx, " WHERE serial "+among, args...)
+		if err != nil {
 			return nil, err
 		}
-		found, err := db.tokens(ctx, " WHERE serial "+among, args...)
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// Partners returns the serials of the tokens that take part in a replacement with others. It locks nothing.
+func (db *DB) Partners(ctx context.Context, serials []string) (all []string, err error) {
+	for some := range slices.Chunk(possible(serials), chunk) {
+		among, args := db.among(1, anys(some))
+		found, err := list(ctx, db, text, "SELECT replaces || replaced_by FROM token WHERE serial "+among+" AND (replaces <> '' OR replaced_by <> '')", args...)
 		if err != nil {
 			return nil, err
 		}

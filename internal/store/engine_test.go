@@ -341,6 +341,41 @@ func TestPostgresFindsATokenWithItsNewSeed(t *testing.T) {
 	}
 }
 
+// Whoever locks many tokens waits for the record of one without holding the seeds of others, which a group of sign-ins that has changed that one may want.
+func TestPostgresLocksManyTokens(t *testing.T) {
+	url := storetest.Postgres(t)
+	db, admin := opened(t, url), administrator(t, url)
+	serials := fill(t, db, 1)
+	low, high := serials[0], serials[len(serials)-1]
+	all := []string{low, high}
+	for i := range chunk { // which are not there, and between them
+		all = append(all, fmt.Sprintf("%s-%03d", low, i))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var one, many int // runs
+	waiting := make(chan error, 1)
+	err := db.Transact(ctx, func(held context.Context) error {
+		if one++; one > 1 {
+			return errors.New("it was undone")
+		}
+		if _, err := db.Token(held, high); err != nil {
+			return err
+		}
+		go func() {
+			waiting <- db.Transact(ctx, func(ctx context.Context) error { many++; _, err := db.LockTokens(ctx, all); return err })
+		}()
+		if err := someoneWaits(ctx, admin); err != nil {
+			return err
+		}
+		return db.Settle(held, authentication.Settlement{Uses: []authentication.Use{{Serial: low, Number: 1, Version: 1,
+			Before: token.Clock{LastInterval: token.Unused}, After: token.Clock{LastInterval: 1, LastUsedAt: benchTime}}}})
+	})
+	if err := errors.Join(err, <-waiting); err != nil || many != 1 {
+		t.Errorf("%v, and %d runs", err, many)
+	}
+}
+
 // Two servers that decide about the same users at once, one of them under locks, wait for each other in one order: what waits in a ring
 // is only freed after a second, by undoing one of them.
 func TestPostgresOrderOfLocks(t *testing.T) {

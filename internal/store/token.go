@@ -122,7 +122,7 @@ var tokenSelect = [2]string{
 // locked for change, with its generations: nobody else saves it or accepts a code of it.
 func (db *DB) Token(ctx context.Context, serial string) (token.Token, error) {
 	missing := domain.Outside(ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
-	if err := db.lockTokens(ctx, " WHERE serial = $1", serial); err != nil {
+	if err := db.lockTokens(ctx, []string{serial}); err != nil {
 		return token.Token{}, err
 	}
 	found, err := db.tokens(ctx, " WHERE serial = $1", serial)
@@ -135,17 +135,22 @@ func (db *DB) Token(ctx context.Context, serial string) (token.Token, error) {
 	return found[0], nil
 }
 
-// lockTokens locks those that a condition selects, within a transaction: the records, which whoever gives one a new seed changes first, and then
-// their generations. That comes before they are read: a statement that had to wait for a lock would go on with what it saw before.
-func (db *DB) lockTokens(ctx context.Context, where string, args ...any) error {
+// lockTokens locks tokens, whose serials are sorted, within a transaction: all records, of which whoever gives a token a new seed changes it first, and then
+// all generations, since a group of sign-ins that holds a record may want any of these. That comes before they are read: a statement that had to wait for a
+// lock would go on with what it saw before.
+func (db *DB) lockTokens(ctx context.Context, serials []string) error {
 	lock := db.locked(ctx)
-	if lock == "" || !storable(args) {
+	if serials = possible(serials); lock == "" || len(serials) == 0 {
 		return nil
 	}
-	seen := func(row) error { return nil }
-	return db.look(ctx,
-		look{"SELECT 1 FROM token" + where + " ORDER BY serial" + lock, args, seen},
-		look{"SELECT 1 FROM token_generation" + where + " ORDER BY serial, number" + lock, args, seen})
+	var looks []look
+	for _, of := range [][2]string{{"token", "serial"}, {"token_generation", "serial, number"}} {
+		for some := range slices.Chunk(serials, chunk) {
+			among, args := db.among(1, anys(some))
+			looks = append(looks, look{"SELECT 1 FROM " + of[0] + " WHERE serial " + among + " ORDER BY " + of[1] + lock, args, func(row) error { return nil }})
+		}
+	}
+	return db.look(ctx, looks...)
 }
 
 // Tokens lists tokens by serial. It locks nothing.

@@ -91,27 +91,11 @@ func (r *Registry) gather(ctx context.Context, serials []string) (*crowd, error)
 		return nil, fault.New(fault.TooLarge, "%d tokens are the most that are changed at once: start a job for more", MaxTogether)
 	}
 	c := &crowd{registry: r, ctx: ctx, now: r.Now().UTC(), tokens: map[string]*Token{}, seeds: map[string][2]int{}, marked: map[*Token]bool{}, took: map[string]string{}}
-	if err := c.read(serials); err != nil {
-		return nil, err
-	}
-	var partners []string
-	for _, t := range c.tokens {
-		if p := t.Replaces + t.ReplacedBy; p != "" && c.tokens[p] == nil { // one of them at most
-			partners = append(partners, p)
-		}
-	}
-	return c, c.read(partners)
-}
-
-func (c *crowd) read(serials []string) error {
-	if len(serials) == 0 {
-		return nil
-	}
-	found, err := c.registry.Store.LockTokens(c.ctx, serials)
+	found, err := r.lock(ctx, serials...)
 	for _, t := range found {
 		c.tokens[t.Serial], c.seeds[t.Serial] = &t, numbers(&t)
 	}
-	return err
+	return c, err
 }
 
 // refused tells a refusal of one token from what keeps all from being done.

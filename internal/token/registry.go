@@ -59,6 +59,8 @@ type Store interface {
 	NextToken(ctx context.Context, notBefore time.Time) (Token, error)
 	// LockTokens returns those of the tokens that there are, locked for change, in the order of serials.
 	LockTokens(ctx context.Context, serials []string) ([]Token, error)
+	// Partners returns the serials of the tokens that take part in a replacement with others. It locks nothing.
+	Partners(ctx context.Context, serials []string) ([]string, error)
 	// Donors returns and locks at most n unassigned tokens that NextToken could, of those that come after one in that order.
 	Donors(ctx context.Context, after Donor, n int) ([]Donor, error)
 	// SaveTokens stores many changed tokens as SaveToken does one; their generations are those that were read.
@@ -196,6 +198,33 @@ func (r *Registry) Change(ctx context.Context, serial string, version int, actio
 	return t, err
 }
 
+// lock locks tokens and those that take part in a replacement with them, all in one order, as the first use of a replacement does.
+func (r *Registry) lock(ctx context.Context, serials ...string) ([]Token, error) {
+	partners, err := r.Store.Partners(ctx, serials)
+	if err != nil {
+		return nil, err
+	}
+	found, err := r.Store.LockTokens(ctx, append(partners, serials...))
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[string]bool, len(found))
+	for _, t := range found {
+		held[t.Serial] = true
+	}
+	partners = nil
+	for _, t := range found {
+		if p := t.Replaces + t.ReplacedBy; p != "" && !held[p] { // the replacement began meanwhile
+			partners = append(partners, p)
+		}
+	}
+	if len(partners) == 0 {
+		return found, nil
+	}
+	more, err := r.Store.LockTokens(ctx, partners)
+	return append(found, more...), err
+}
+
 func (r *Registry) save(ctx context.Context, t *Token, action string, details audit.Details) error {
 	if err := r.Store.SaveToken(ctx, *t); err != nil {
 		return err
@@ -209,7 +238,10 @@ func (r *Registry) Unassign(ctx context.Context, serial string, version int) (To
 	var t Token
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		var partner string
-		var err error
+		_, err := r.lock(ctx, serial)
+		if err != nil {
+			return err
+		}
 		t, err = r.Change(ctx, serial, version, "token.unassign", func(t *Token) (audit.Details, error) {
 			details := audit.Details{"user": t.UserID}
 			partner = t.Replaces + t.ReplacedBy // one of them at most
@@ -253,6 +285,9 @@ func (r *Registry) ResetIssueCount(ctx context.Context, serial string, version i
 // Delete removes a token and destroys its seeds.
 func (r *Registry) Delete(ctx context.Context, serial string) error {
 	return r.Store.Transact(ctx, func(ctx context.Context) error {
+		if _, err := r.lock(ctx, serial); err != nil {
+			return err
+		}
 		t, err := r.Store.Token(ctx, serial)
 		if err != nil {
 			return err
