@@ -398,8 +398,8 @@ func (r *round) write() error {
 	return r.engine.Store.RecordAll(r.ctx, r.events)
 }
 
-// hold locks the tokens that are changed or taken from their users, in one order, where seeds end with that, and finds out whether these seeds are what they were
-// when they were read: what they accepted meanwhile would be forgotten.
+// hold locks, in one order, all tokens that are written, where more than the uses of seeds are: uses are written last, in that order too, and would wait in a ring for whoever
+// holds one of them. Where seeds end, it finds out whether they are what they were when they were read: what they accepted meanwhile would be forgotten.
 func (r *round) hold() error {
 	end := map[string]*tokenState{}
 	var serials []string
@@ -411,7 +411,17 @@ func (r *round) hold() error {
 	for _, t := range r.retired {
 		serials, end[t.token.Serial] = append(serials, t.token.Serial), t
 	}
-	if len(end) == 0 {
+	if len(serials) == 0 {
+		return nil
+	}
+	for _, u := range r.subjects {
+		for _, t := range u.tokens {
+			if !t.changed && len(t.appendUses(nil)) > 0 {
+				serials = append(serials, t.token.Serial)
+			}
+		}
+	}
+	if len(end) == 0 && len(serials) == 1 {
 		return nil
 	}
 	held, err := r.engine.Store.LockTokens(r.ctx, serials)
@@ -420,7 +430,7 @@ func (r *round) hold() error {
 	}
 	for i := range held {
 		now := &held[i]
-		if t := end[now.Serial]; t != nil && newTokenState(now, t.policy).before == t.before {
+		if t := end[now.Serial]; t != nil && now.Version == t.token.Version && newTokenState(now, t.policy).before == t.before {
 			delete(end, now.Serial)
 		}
 	}

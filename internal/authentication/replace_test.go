@@ -3,6 +3,7 @@ package authentication_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
@@ -390,6 +392,130 @@ func TestChangesDuringATakeOver(t *testing.T) {
 			}}}
 			d.must(c.change(t.Context(), elsewhere))
 			signIn.Wait()
+			d.noDeadlocks(url)
+		})
+	}
+}
+
+// An administrator of a security domain ends a replacement whose other token is elsewhere, whole.
+func TestAReplacementFromAnotherDomainIsCalledOff(t *testing.T) {
+	const elsewhere = "900000000002"
+	for name, end := range map[string]func(ctx context.Context, r *token.Registry) error{
+		"unassigned": func(ctx context.Context, r *token.Registry) error { _, err := r.Unassign(ctx, serial, 0); return err },
+		"deleted":    func(ctx context.Context, r *token.Registry) error { return r.Delete(ctx, serial) },
+		"unassigned with others": func(ctx context.Context, r *token.Registry) error {
+			all, err := r.UnassignAll(ctx, []string{serial, elsewhere})
+			return errors.Join(err, all[0].Err, outside(all[1].Err))
+		},
+		"deleted with others": func(ctx context.Context, r *token.Registry) error {
+			all, err := r.DeleteAll(ctx, []string{elsewhere, serial})
+			return errors.Join(err, all[1].Err, outside(all[0].Err))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDeployment(t, sqlite(t), plain)
+			domains := &domain.Registry{Store: d.db, Now: func() time.Time { return d.now }}
+			_, err := domains.Add(t.Context(), "north", "", "")
+			d.must(err)
+			_, err = domains.Put(t.Context(), "north", map[domain.Kind][]string{domain.Users: {"alice"}})
+			d.must(err)
+			next := d.spare(elsewhere, true, plain)
+			next.replaces(true)
+			north, err := domains.Scope(t.Context(), "north")
+			d.must(err)
+			d.must(end(domain.WithScope(t.Context(), north), d.tokens()))
+			if r := next.read(); r.UserID != "alice" || r.InReplacement() {
+				t.Errorf("%+v", r)
+			}
+			if got := strings.Join(d.actions("token:"+elsewhere), " "); got != "token.assign replace.end" {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// outside is an error unless err says that there is no such token in the security domain.
+func outside(err error) error {
+	if errors.Is(err, fault.OutOfScope) {
+		return nil
+	}
+	return fmt.Errorf("got %v", err)
+}
+
+// A token that somebody else has got since is not deleted as the original of a replacement.
+func TestTheOriginalHasAnotherUser(t *testing.T) {
+	for name, url := range deploytest.Databases {
+		t.Run(name, func(t *testing.T) {
+			d := newDeployment(t, url(t), plain)
+			d.policy.Token.DeleteReplaced = true
+			d.addUser("bob")
+			next := d.spare("900000000002", true, plain)
+			next.replaces(true)
+			d.change(serial, func(r *token.Token) { r.ReplacedBy = "" }) // so that the replacement does not change with it
+			d.engine.Store = &meddler{d.db, func() {
+				d.must(unassigned(d, serial))
+				_, err := d.tokens().Assign(t.Context(), serial, "bob")
+				d.must(err)
+			}}
+			d.is(d.begin(next.code(d.now)), authentication.Accepted, "")
+			if r := d.read(); r.UserID != "bob" {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// A saver does something once a round has saved a token.
+type saver struct {
+	*store.DB
+	after func()
+}
+
+func (s *saver) SaveToken(ctx context.Context, t token.Token) error {
+	err := s.DB.SaveToken(ctx, t)
+	if after := s.after; after != nil {
+		s.after = nil
+		after()
+	}
+	return err
+}
+
+// Of two servers, one changes a token's record, and the other only what both did to her tokens: neither waits for the other in a ring.
+func TestARecordChangesBesideOthersUse(t *testing.T) {
+	const low, disabled, high = "000000000902", "500000000002", "900000000002"
+	for name, replaced := range map[string]bool{"a delivery is confirmed": false, "a replacement takes over": true} {
+		t.Run(name, func(t *testing.T) {
+			url := deploytest.Postgres(t)
+			d := newDeployment(t, url, plain)
+			d.policy.Lockout.Failures = 0
+			d.another(low, plain)
+			stopped := d.another(disabled, plain)
+			d.is(d.begin(d.later(1)), authentication.Accepted, "") // the source is known
+			next := d.spare(high, true, plain)
+			if replaced {
+				next.replaces(true)
+			} else {
+				d.must(unassigned(d, serial))
+				_, err := d.tokens().Assign(t.Context(), high, "alice")
+				d.must(err)
+				d.change(high, func(r *token.Token) { r.Distribution = token.Issued })
+			}
+			d.change(disabled, func(r *token.Token) { r.Enabled = false })
+			d.now = d.now.Add(2 * time.Minute)
+			d.is(d.begin("00000000"), authentication.Denied, "") // the low one has it to be forgotten
+			beside := &authentication.Engine{Store: deploytest.Open(t, url), Groups: 4, Keys: d.engine.Keys, Policies: &d.policy, Now: d.engine.Now}
+			var other sync.WaitGroup
+			d.engine.Store = &saver{d.db, func() {
+				other.Go(func() { // a wrong one for her other tokens, that does not count against her
+					got, err := beside.Check(context.WithoutCancel(t.Context()), "alice", stopped.code(d.now))
+					if err != nil || got != authentication.Denied {
+						t.Error(got, err)
+					}
+				})
+				d.untilSomeoneWaits(url)
+			}}
+			d.is(d.begin(next.code(d.now)), authentication.Accepted, "")
+			other.Wait()
 			d.noDeadlocks(url)
 		})
 	}

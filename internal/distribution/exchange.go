@@ -242,6 +242,10 @@ func (d *Distributor) establish(ctx context.Context, m *ctkip.Message, x Exchang
 	var reply []byte
 	var why fault.Code
 	err = d.Store.Transact(ctx, func(ctx context.Context) error {
+		// The token is locked before its code, as whoever takes it from its user does.
+		if _, err := d.Store.Token(ctx, seen.Serial); err != nil && !errors.Is(err, fault.TokenNotFound) {
+			return err
+		}
 		o, err := d.Store.Offer(ctx, seen.ID)
 		if err != nil {
 			return err

@@ -282,6 +282,11 @@ func (db *DB) setDomain(ctx context.Context, kind domain.Kind, update, into stri
 		}
 		more, scope := db.andInScope(ctx, len(args)+1)
 		args = append(append([]any{into}, args...), scope...)
+		if lock := db.locked(ctx); lock != "" { // in the order in which sign-ins and others lock them
+			if _, err := list(ctx, db, text, "SELECT serial FROM token WHERE domain <> $1 AND user_id "+among+more+" ORDER BY serial"+lock, args...); err != nil {
+				return 0, err
+			}
+		}
 		n, err := db.exec(ctx, "UPDATE token SET domain = $1 WHERE domain <> $1 AND user_id "+among+more, args...)
 		if err != nil {
 			return 0, err

@@ -84,6 +84,14 @@ func (db *DB) DeleteProfile(ctx context.Context, name string) error {
 // MoveProfile makes everything that refers to one profile refer to another.
 func (db *DB) MoveProfile(ctx context.Context, from, to string) error {
 	return db.Transact(ctx, func(ctx context.Context) error {
+		// An update locks rows as it finds them, and sign-ins by their serials: the two would wait for each other in a ring.
+		serials, err := list(ctx, db, text, "SELECT serial FROM token WHERE profile = $1 ORDER BY serial", from)
+		if err != nil {
+			return err
+		}
+		if err := db.lockTokens(ctx, serials); err != nil {
+			return err
+		}
 		moved, err := list(ctx, db, text, "UPDATE token SET profile = $1, version = version + 1 WHERE profile = $2 RETURNING serial", to, from)
 		if err != nil {
 			return err

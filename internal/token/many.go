@@ -73,7 +73,7 @@ func (c *crowd) each(serials []string, do func(*crowd, *Token) (note string, err
 		}
 		first[serial] = i
 		t := c.tokens[serial]
-		if t == nil {
+		if t == nil || !domain.ScopeFrom(c.ctx).Covers(t.Domain) {
 			o.Err = domain.Outside(c.ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
 			continue
 		}

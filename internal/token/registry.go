@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/user"
@@ -198,8 +199,10 @@ func (r *Registry) Change(ctx context.Context, serial string, version int, actio
 	return t, err
 }
 
-// lock locks tokens and those that take part in a replacement with them, all in one order, as the first use of a replacement does.
+// lock locks tokens and those that take part in a replacement with them, all in one order, as the first use of a replacement does. It finds them in
+// whatever security domain they are: the replacement of a token of one's own may be in another.
 func (r *Registry) lock(ctx context.Context, serials ...string) ([]Token, error) {
+	ctx = domain.WithScope(ctx, domain.Scope{})
 	partners, err := r.Store.Partners(ctx, serials)
 	if err != nil {
 		return nil, err

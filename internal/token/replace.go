@@ -7,6 +7,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 )
@@ -108,11 +109,12 @@ func noToken(s policy.Settings) *fault.Error {
 	return fault.New(fault.NoToken, "no unassigned token with more than %d days left: make or import some", s.MinDaysLeft)
 }
 
-// endReplacement ends the replacement that a token took part in which is its user's no more: its partner stays what it is.
+// endReplacement ends the replacement that a token took part in which is its user's no more: its partner, in whatever security domain, stays what it is.
 func (r *Registry) endReplacement(ctx context.Context, partner, because string) error {
 	if partner == "" {
 		return nil
 	}
+	ctx = domain.WithScope(ctx, domain.Scope{})
 	t, err := r.Store.Token(ctx, partner)
 	if err != nil {
 		return err
