@@ -9,7 +9,9 @@ import (
 
 // What lists and look-ups ask goes through an index, however many tokens and events there are.
 func TestPlans(t *testing.T) {
-	db := opened(t, file(t))
+	name := file(t)
+	opened(t, name).Close()
+	db := opened(t, name) // a connection of the first one may know tables as they were half made, which EXPLAIN does not notice
 	for query, index := range map[string]string{
 		tokenSelect[0] + " WHERE serial > 'x' ORDER BY serial LIMIT 9" + tokenSelect[1]:                                                                                                             "sqlite_autoindex_token_1",
 		tokenSelect[0] + " WHERE user_id = 'u' ORDER BY serial" + tokenSelect[1]:                                                                                                                    "token_user",
