@@ -25,6 +25,9 @@ On a terminal the command goes on where a right passcode is not enough: it asks 
 			return err
 		}
 		if what.Attempt == "" {
+			if secret == "" {
+				return cli.Usagef("say which passcode: --passcode-file FILE (- is standard input), TALLYSTICK_PASSCODE, or type it at a terminal")
+			}
 			what.Passcode = client.Secret(secret)
 		} else {
 			what.UserID, what.Answer = "", client.Secret(secret)
