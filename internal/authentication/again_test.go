@@ -353,11 +353,16 @@ type meddler struct {
 
 func (m *meddler) Gather(ctx context.Context, w authentication.Wanted) (authentication.Gathered, error) {
 	found, err := m.DB.Gather(ctx, w)
-	if meddle := m.meddle; meddle != nil {
-		m.meddle = nil
-		meddle()
-	}
+	once(&m.meddle)
 	return found, err
+}
+
+// once does what is to be done, if anything is, and not again. It may set what is to be done next.
+func once(do *func()) {
+	if now := *do; now != nil {
+		*do = nil
+		now()
+	}
 }
 
 // What somebody else changes between the look of a decision and its writing is not got around.

@@ -323,7 +323,6 @@ func TestReplacementAndOriginalAtOnce(t *testing.T) {
 	}
 }
 
-// A hardware token signs in like another one, takes over like another one, and goes on to its next user with the seed that it has.
 // A holder does something once a round has taken a token from its user.
 type holder struct {
 	*store.DB
@@ -332,10 +331,7 @@ type holder struct {
 
 func (h *holder) RevokeOffers(ctx context.Context, serial string) (int, error) {
 	n, err := h.DB.RevokeOffers(ctx, serial)
-	if after := h.after; after != nil {
-		h.after = nil
-		after()
-	}
+	once(&h.after)
 	return n, err
 }
 
@@ -473,10 +469,7 @@ type saver struct {
 
 func (s *saver) SaveToken(ctx context.Context, t token.Token) error {
 	err := s.DB.SaveToken(ctx, t)
-	if after := s.after; after != nil {
-		s.after = nil
-		after()
-	}
+	once(&s.after)
 	return err
 }
 
@@ -536,13 +529,11 @@ type locker struct {
 
 func (l *locker) LockTokens(ctx context.Context, serials []string) ([]token.Token, error) {
 	found, err := l.DB.LockTokens(ctx, serials)
-	if after := l.after; after != nil {
-		l.after = nil
-		after()
-	}
+	once(&l.after)
 	return found, err
 }
 
+// A hardware token signs in like another one, takes over like another one, and goes on to its next user with the seed that it has.
 func TestHardwareTokens(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
 	fob := d.spare("100000000002", true, plain)
