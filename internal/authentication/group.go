@@ -96,17 +96,22 @@ func (q *queue) add(j *job, atOnce int, run func([]*job)) {
 
 // start begins as many groups as may run. The caller holds mu.
 func (q *queue) start(atOnce int, run func([]*job)) {
-	for q.running < max(1, atOnce) && q.running-q.stalled < 2 {
-		if n := len(q.waiting); n == 0 || q.running > q.stalled && n < secondGroup {
-			return
-		}
-		group := q.pick()
-		if len(group) == 0 {
-			return
-		}
-		q.running++
+	for group := q.next(atOnce); len(group) > 0; group = q.next(atOnce) {
 		go q.work(group, atOnce, run)
 	}
+}
+
+// next takes a group out of those who wait, if one may begin. The caller holds mu.
+func (q *queue) next(atOnce int) []*job {
+	n := len(q.waiting)
+	if n == 0 || q.running >= max(1, atOnce) || q.running-q.stalled >= 2 || q.running > q.stalled && n < secondGroup {
+		return nil
+	}
+	group := q.pick()
+	if len(group) > 0 {
+		q.running++
+	}
+	return group
 }
 
 // pick takes the next group out of those who wait.
@@ -134,9 +139,30 @@ func (q *queue) pick() (group []*job) {
 	return group
 }
 
-// work runs a group, and then begins the next. If this one turns out to be stalled, the next does not wait for it.
+// work runs a group, and then the next as long as there is one: in a goroutine of its own each would grow another stack.
 func (q *queue) work(group []*job, atOnce int, run func([]*job)) {
-	late, over := false, false
+	for len(group) > 0 {
+		late := q.watched(group, atOnce, run)
+		q.mu.Lock()
+		if late {
+			q.stalled--
+		}
+		q.running--
+		for _, j := range group {
+			delete(q.users, j.about)
+		}
+		if len(q.held) > 0 { // they came before the others
+			q.waiting, q.held = append(q.held, q.waiting...), nil
+		}
+		group = q.next(atOnce)
+		q.start(atOnce, run)
+		q.mu.Unlock()
+	}
+}
+
+// watched runs a group. If it turns out to be stalled, it is late, and the next does not wait for it.
+func (q *queue) watched(group []*job, atOnce int, run func([]*job)) (late bool) {
+	over := false
 	timer := time.AfterFunc(stalled, func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
@@ -153,17 +179,8 @@ func (q *queue) work(group []*job, atOnce int, run func([]*job)) {
 	timer.Stop()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if over = true; late {
-		q.stalled--
-	}
-	q.running--
-	for _, j := range group {
-		delete(q.users, j.about)
-	}
-	if len(q.held) > 0 { // they came before the others
-		q.waiting, q.held = append(q.held, q.waiting...), nil
-	}
-	q.start(atOnce, run)
+	over = true
+	return late
 }
 
 // settle decides a group of jobs in one transaction and answers them after its commit.

@@ -47,13 +47,14 @@ func (c columns) typed(pairs ...string) fields {
 	return fields(strings.Join(all, ", "))
 }
 
-// arrays are the placeholders of many rows: "unnest($1::text[], $2::bigint[])".
+// arrays selects many rows out of their placeholders: "SELECT unnest($1::text[]), unnest($2::bigint[])". PostgreSQL takes these apart side by side as it goes;
+// one unnest of all of them, as a table, would be written down in memory first, array by array, which takes a third of an UPDATE of sixteen rows.
 func arrays(kinds []string) string {
 	all := make([]string, len(kinds))
 	for i, kind := range kinds {
-		all[i] = fmt.Sprintf("$%d::%s[]", i+1, kind)
+		all[i] = fmt.Sprintf("unnest($%d::%s[])", i+1, kind)
 	}
-	return "unnest(" + strings.Join(all, ", ") + ")"
+	return "SELECT " + strings.Join(all, ", ")
 }
 
 // counted is a statement that fails unless it touches as many rows as its arrays are long.
@@ -72,7 +73,7 @@ func inserting(table string, all fields) way {
 func adding(table string, all fields) way {
 	names, kinds := all.split()
 	c := columns(strings.Join(names, ", "))
-	many := "INSERT INTO " + table + " (" + string(c) + ") SELECT * FROM " + arrays(kinds) + " ON CONFLICT DO NOTHING"
+	many := "INSERT INTO " + table + " (" + string(c) + ") " + arrays(kinds) + " ON CONFLICT DO NOTHING"
 	return way{c.insert(table), many, kinds}
 }
 
@@ -106,7 +107,7 @@ func update(table string, set fields, fixed string, where fields, also string) w
 		conditions, matches = append(conditions, also), append(matches, also)
 	}
 	one := "UPDATE " + table + " SET " + strings.Join(sets, ", ") + fixed + " WHERE " + strings.Join(conditions, " AND ")
-	many := "UPDATE " + table + " SET " + strings.Join(values, ", ") + fixed + " FROM " + arrays(kinds) + " AS new(" + strings.Join(numbered, ", ") + ") WHERE " +
+	many := "UPDATE " + table + " SET " + strings.Join(values, ", ") + fixed + " FROM (" + arrays(kinds) + ") AS new(" + strings.Join(numbered, ", ") + ") WHERE " +
 		strings.Join(matches, " AND ")
 	return way{one, counted(many, kinds), kinds}
 }
@@ -121,7 +122,7 @@ func deleting(table string, where fields) way {
 	begin := "DELETE FROM " + table + " WHERE "
 	one, many := begin+strings.Join(conditions, " AND "), begin+names[0]+" = ANY($1::"+kinds[0]+"[])"
 	if len(names) > 1 {
-		many = begin + "(" + strings.Join(names, ", ") + ") IN (SELECT * FROM " + arrays(kinds) + ")"
+		many = begin + "(" + strings.Join(names, ", ") + ") IN (" + arrays(kinds) + ")"
 	}
 	return way{one, counted(many, kinds), kinds}
 }
