@@ -25,7 +25,7 @@ func SignInActions() []string { return slices.Clone(signInActions) }
 var signInActions = []string{"authn.", "ntc.", "lockout.lock", "pin.ask", "emergency.use", "replace.done"}
 
 // systemActions are those of the servers, whoever made them notice.
-var systemActions = []string{"clock.skew", "agent.instance"}
+var systemActions = []string{"clock.skew", "clock.back", "agent.instance"}
 
 // Category tells which monitor shows the event.
 func (e Event) Category() Category {

@@ -11,7 +11,7 @@ func TestCategories(t *testing.T) {
 		{"radius:vpn", "ntc.enter", Authentication}, {"radius:vpn", "lockout.lock", Authentication}, {"radius:vpn", "emergency.use", Authentication},
 		{"key:desk", "lockout.unlock", Administration}, {"key:desk", "emergency.issue", Administration}, {"socket", "key.rotate", Administration},
 		{"socket", "clock.confirm", Administration}, {"app", "dist.activate", Administration},
-		{"server", "redist.complete", System}, {"server", "clock.skew", System}, {"socket", "clock.skew", System}, {"server", "key.rotate", System},
+		{"server", "redist.complete", System}, {"server", "clock.skew", System}, {"socket", "clock.skew", System}, {"server", "clock.back", System}, {"server", "key.rotate", System},
 	} {
 		e := Event{Action: c.action, Actor: Actor{Name: c.actor}}
 		if got := e.Category(); got != c.want {

@@ -22,6 +22,9 @@ type chains struct {
 	bySlot map[string]*list.Element // a token's serial has one for its current, and one for a pending generation
 }
 
+// ofPending ends the slot of a pending generation.
+const ofPending = "/pending"
+
 // A chain is the key chain of one generation.
 type chain struct {
 	slot        string
@@ -39,7 +42,7 @@ func (r *round) codes(t *token.Token, g *token.Generation, do func(*securid.Chai
 	e := r.engine
 	slot := t.Serial
 	if g != &t.Current {
-		slot += "/pending"
+		slot += ofPending
 	}
 	c := e.chains.get(slot, g)
 	if c == nil {
@@ -127,6 +130,17 @@ func (k *chains) forget(at *list.Element) {
 	c.forgotten = true
 	if c.users == 0 {
 		c.codes.Erase()
+	}
+}
+
+// drop forgets the chains of a token of which a seed ends.
+func (k *chains) drop(serial string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, slot := range []string{serial, serial + ofPending} {
+		if at := k.bySlot[slot]; at != nil {
+			k.forget(at)
+		}
 	}
 }
 

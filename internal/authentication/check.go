@@ -47,7 +47,7 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 		return r.deny(j, a, s, from, v)
 	}
 	r.claim(j, v)
-	a.state.Serial, a.state.Generation, a.state.Interval = v.token.token.Serial, v.number, v.interval
+	a.state.Serial, a.state.Generation, a.state.Interval, a.state.Offset = v.token.token.Serial, v.number, v.interval, v.offset
 	a.state.Emergency = v.emergency != nil
 	if need == NextTokencode {
 		a.state.Former, a.state.HasFormer = v.token.as(v.number).PIN.Hash, true
@@ -130,7 +130,7 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		return s, v, nil
 	}
 	if len(v.tried) == 0 {
-		v.uncounted = true
+		v.uncounted, v.tried = true, stopped
 		return s, v, r.decoy(passcode)
 	}
 	for _, t := range stopped {
@@ -211,7 +211,7 @@ func (v verdict) knows() int {
 		return everything
 	case AlreadyUsed, TokenLost, EmergencyUsed, EmergencyOver:
 		return itsWhole
-	case BadPIN, PINMissing:
+	case BadPIN, PINMissing, PINUnexpected:
 		return itsCode
 	case BadTokencode:
 		return itsPIN
@@ -252,7 +252,8 @@ func numbers(t *token.Token) []int {
 // retransmitted tells whether a used code is the one that the same agent was told is accepted less than an interval ago (section 10.2).
 func retransmitted(v verdict, from Source, now time.Time) bool {
 	g := v.token.generation(v.number)
-	accepted := securid.Interval(g.LastUsedAt, g.Settings.Interval) + g.Offset // a later one may have begun a dialogue
+	// A later one may have begun a dialogue; and a next tokencode may have come long after it was shown.
+	accepted := min(securid.Interval(g.LastUsedAt, g.Settings.Interval)+g.Offset, g.LastInterval)
 	return v.interval == accepted && g.LastAgent == from.Agent && now.Sub(g.LastUsedAt) < time.Duration(g.Settings.Interval)*time.Second
 }
 
@@ -263,7 +264,7 @@ func (r *round) need(_ *subject, v verdict) Result {
 		return NewPIN
 	case v.emergency != nil: // there is no next tokencode to ask for
 		return Accepted
-	case v.far, NextTokencodeDue(v.token.token, v.token.policy.Token):
+	case v.far, NextTokencodeDue(v.token.as(v.number), v.token.policy.Token): // a new seed begins anew
 		return NextTokencode
 	case r.needsPIN(v):
 		return NewPIN

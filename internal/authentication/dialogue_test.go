@@ -566,3 +566,53 @@ func TestAnUntrustedClock(t *testing.T) {
 	d.engine.Trust = nil
 	d.check(d.code(d.now), authentication.Accepted)
 }
+
+// How long a user takes to type the next tokencode says nothing of her clock: the first one has told that.
+func TestANextTokencodeThatComesLate(t *testing.T) {
+	short := token.Settings{Digits: 6, Interval: 30, PINType: device.Fob}
+	d := newDeployment(t, sqlite(t), short)
+	ahead := 4 * time.Minute // beyond the small window, so that the next tokencode is asked for
+	first := d.is(d.begin(d.code(d.now.Add(ahead))), authentication.NextTokencode, authentication.StepNextTokencode)
+	next := d.code(d.now.Add(ahead + 30*time.Second))
+	d.now = d.now.Add(179 * time.Second)
+	ask := d.is(d.answer(first, next), authentication.NewPIN, authentication.StepNewPIN)
+	ask = d.is(d.answer(ask, "8093"), authentication.NewPIN, authentication.StepRepeatPIN)
+	ask = d.is(d.answer(ask, "8093"), authentication.NewPIN, authentication.StepReauthenticate)
+	d.is(d.answer(ask, "8093"+d.code(d.now.Add(ahead))), authentication.Accepted, "")
+	if got := d.read(); got.Current.Offset != 8 {
+		t.Errorf("the token is %d intervals ahead", got.Current.Offset)
+	}
+
+	d = newDeployment(t, sqlite(t), plain)
+	for range 3 {
+		d.begin("00000000")
+	}
+	first = d.is(d.begin(d.code(d.now)), authentication.NextTokencode, authentication.StepNextTokencode)
+	next = d.code(d.now.Add(time.Minute))
+	d.now = d.now.Add(2 * time.Minute)
+	d.is(d.answer(first, next), authentication.Accepted, "")
+	d.is(d.begin(next), authentication.Denied, "") // a gateway that lost the answer asks again
+	if got := d.reasons(); !strings.HasSuffix(got, " "+authentication.Retransmitted) || d.failures() != 0 {
+		t.Errorf("%s; %d failures", got, d.failures())
+	}
+	if got := strings.Join(d.actions("user:alice"), " "); !strings.HasSuffix(got, "ntc.enter ntc.leave authn.success authn.fail") {
+		t.Error(got)
+	}
+}
+
+// What came as next tokencode was right, and used meanwhile: the log does not say that it was another.
+func TestANextTokencodeThatWasUsed(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.NextCodeFailure = policy.NextCodeLocks
+	for range 3 {
+		d.begin("00000000")
+	}
+	first := d.begin(d.code(d.now))
+	next := d.later(1)
+	d.is(d.begin(next), authentication.NextTokencode, authentication.StepNextTokencode)
+	d.is(d.answer(first, next), authentication.Denied, "")
+	if got := d.reasons(); !strings.HasSuffix(got, " "+authentication.AlreadyUsed) {
+		t.Error(got)
+	}
+	d.is(d.begin(d.later(1)), authentication.NextTokencode, authentication.StepNextTokencode) // and it locks nobody
+}

@@ -396,7 +396,13 @@ func (r *round) write() error {
 			return err
 		}
 	}
+	for _, t := range r.retired {
+		r.engine.chains.drop(t.token.Serial)
+	}
 	for _, t := range r.changed {
+		if t.ends() {
+			r.engine.chains.drop(t.token.Serial)
+		}
 		if err := r.engine.Store.SaveToken(r.ctx, *t.token); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package authentication
 
 import (
 	"bytes"
+	"encoding/binary"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/policy"
@@ -26,6 +27,19 @@ type Failures struct {
 	Count    int
 	Since    time.Time // of the first one that counts; zero while there is none
 	LockedAt time.Time // zero while they lock nothing
+	// Times are when the last of them came, oldest first, failureTime bytes each: seconds since 1970. Those that an earlier release counted, and
+	// those that could not lock, have none, and are taken to be as old as the first.
+	Times string
+}
+
+const failureTime = 4
+
+// timed is how many failures have a time.
+func (f Failures) timed() int { return len(f.Times) / failureTime }
+
+// first is the time of the oldest that has one.
+func (f Failures) first() time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint32([]byte(f.Times[:failureTime]))), 0).UTC()
 }
 
 const (
@@ -40,10 +54,13 @@ func (f Failures) Locked(p policy.Lockout, now time.Time) bool {
 
 // add counts one more failure and tells whether it locked.
 func (f *Failures) add(p policy.Lockout, now time.Time) bool {
-	if f.stale(p, now) {
-		*f = Failures{Since: now}
+	*f = f.At(p, now)
+	if f.Count++; f.Count == 1 {
+		f.Since = now
 	}
-	f.Count++
+	if p.Failures > 0 {
+		f.Times = string(binary.BigEndian.AppendUint32([]byte(f.Times), uint32(now.Unix())))
+	}
 	if p.Failures > 0 && f.Count >= p.Failures && f.LockedAt.IsZero() {
 		f.LockedAt = now
 		return true

@@ -96,9 +96,13 @@ func (e *Engine) issueEmergency(t *token.Token, wish EmergencyWish, p policy.Tok
 	case t.UserID == "":
 		return nil, fault.New(fault.EmergencyNotAllowed, "token %s belongs to nobody: emergency codes are for the user of a token", t.Serial)
 	case t.ExpiredAt(now):
-		return nil, fault.New(fault.TokenExpired, "token %s expired on %s: replace it first", t.Serial, t.EffectiveExpiry.Format(time.DateOnly))
+		return nil, fault.New(fault.TokenExpired, "token %s expired on %s: extend or replace it first", t.Serial, t.EffectiveExpiry.Format(time.DateOnly))
+	case !t.ValidAt(now):
+		return nil, fault.New(fault.EmergencyNotAllowed, "the first valid day of token %s is %s: until then it needs no codes in its place; give the user another token", t.Serial, t.Birth.Format(time.DateOnly))
 	case !t.Enabled:
 		return nil, fault.New(fault.EmergencyNotAllowed, "token %s is disabled: enable it first", t.Serial)
+	case t.Tainted:
+		return nil, fault.New(fault.EmergencyNotAllowed, "token %s still has the seed of its former user: deliver it first, with 'token distribute'", t.Serial)
 	case wish.Kind == token.FixedCode && wish.Count > 1:
 		return nil, fault.New(fault.Invalid, "there is one fixed code: ask for a set to get several")
 	case wish.Kind == token.FixedCode:

@@ -351,3 +351,34 @@ func TestEmergencyCodesAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// Nobody gets emergency codes that would be refused as the token's own are.
+func TestNoEmergencyCodesThatCannotWork(t *testing.T) {
+	for name, change := range map[string]func(*token.Token){
+		"the seed of a former user":  func(r *token.Token) { r.Tainted = true },
+		"before the first valid day": func(r *token.Token) { r.Birth = r.CreatedAt.AddDate(0, 1, 0) },
+	} {
+		d := newDeployment(t, sqlite(t), plain)
+		d.change(serial, change)
+		if _, _, err := d.engine.ReportLost(t.Context(), serial, 0, authentication.EmergencyWish{Kind: token.FixedCode}); !errors.Is(err, fault.EmergencyNotAllowed) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if d.isLost() {
+			t.Errorf("%s: the token is marked lost all the same", name)
+		}
+	}
+}
+
+// The record of a denial names the tokens whose codes do not count: their histories show it.
+func TestARecordNamesTheTokensThatDoNotCount(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.lose("", 0)
+	d.begin(d.later(1))
+	page, err := d.db.Events(t.Context(), audit.Filter{Object: "user:alice"})
+	d.must(err)
+	event, err := audit.ParseRecord(page.Entries[len(page.Entries)-1].Record)
+	d.must(err)
+	if got := fmt.Sprint(event.Details["tokens"]); event.Reason != authentication.TokenLost || !strings.Contains(got, serial) {
+		t.Errorf("%s of %s", event.Reason, got)
+	}
+}

@@ -41,6 +41,7 @@ type dialogue struct {
 	decision authentication.Decision
 	step     authentication.Step
 	interval int64
+	offset   int64
 	proposed string
 	refused  int
 	expires  time.Time
@@ -139,7 +140,7 @@ func (m *machine) Begin(*rapid.T) {
 	case distance > 1 || m.bad >= 3:
 		m.last, m.accepted = of, time.Time{}
 		m.goesOn(got, authentication.NextTokencode, authentication.StepNextTokencode, "next tokencode")
-		m.open.interval = of
+		m.open.interval, m.open.offset = of, of-m.here()
 	case m.newPIN():
 		m.last, m.accepted = of, time.Time{}
 		m.goesOn(got, authentication.NewPIN, authentication.StepNewPIN, "new PIN")
@@ -247,11 +248,12 @@ func (m *machine) next(got authentication.Decision, o *dialogue, right bool) {
 		m.open = nil
 		m.fail(got, "next tokencode failed")
 	case m.newPIN():
-		m.last, m.offset, m.bad = of, of-m.here(), 0
+		m.last, m.offset, m.bad = of, max(o.offset, of-m.here()), 0 // however long she took
 		m.goesOn(got, authentication.NewPIN, authentication.StepNewPIN, "new PIN after next tokencode")
 	default:
 		m.open = nil
 		m.accept(got, of, "accepted with the next tokencode")
+		m.offset = max(o.offset, m.offset)
 	}
 }
 

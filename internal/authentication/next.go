@@ -118,24 +118,27 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 	if err != nil {
 		return err
 	}
-	here := securid.Interval(r.now, g.Settings.Interval)
-	v := verdict{token: t, number: g.Number, interval: want, offset: want - here, tried: []*tokenState{t}}
-	if !right || want <= g.LastInterval {
-		v.reason = NextWrong
+	// A code may come long after it was shown, and never before: of the two, the one that came sooner tells the clock.
+	offset := max(a.state.Offset, want-securid.Interval(r.now, g.Settings.Interval))
+	v := verdict{token: t, number: g.Number, interval: want, offset: offset, tried: []*tokenState{t}}
+	if used := want <= g.LastInterval; !right || used {
+		if v.reason = NextWrong; right {
+			v.reason = AlreadyUsed
+		}
 		if err := r.deny(j, a, s, in.Source, v); err != nil {
 			return err
 		}
-		if s.policy.Token.NextCodeFailure == policy.NextCodeLocks && !s.Guard.Own.Locked(s.policy.Lockout, r.now) {
+		if v.reason == NextWrong && s.policy.Token.NextCodeFailure == policy.NextCodeLocks && !s.Guard.Own.Locked(s.policy.Lockout, r.now) {
 			s.Guard.Own.LockedAt, s.guardChanged = r.now, true
 			r.locked(j, s, &s.Guard.Own, "next tokencode "+strconv.Quote(string(policy.NextCodeLocks)))
 		}
 		return nil
 	}
+	r.record(j, "ntc.leave", "user:"+s.UserID, "", r.details(in.Source, v))
 	if r.needsPIN(v) {
 		r.claim(j, v)
-		g.Offset, t.token.Current.BadPasscodes = v.offset, 0
-		a.state.Interval = want
-		r.record(j, "ntc.leave", "user:"+s.UserID, "", r.details(in.Source, v))
+		g.Learn(v.offset, r.now)
+		t.token.Current.BadPasscodes, a.state.Interval = 0, want
 		return r.beginPIN(j, a, s, v)
 	}
 	return r.accept(j, a, s, in.Source, v)

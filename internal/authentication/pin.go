@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/pin"
 	"github.com/tallystick/tallystick/internal/token"
@@ -37,6 +38,9 @@ func (e *Engine) SetPIN(ctx context.Context, serial, newPIN string, temporary bo
 // ClearPIN takes a token's PIN away: the next right tokencode begins with a new PIN.
 func (e *Engine) ClearPIN(ctx context.Context, serial string) error {
 	return e.changePIN(ctx, serial, "pin.clear", nil, func(_ context.Context, t *token.Token) error {
+		if err := takesPIN(t); err != nil {
+			return err
+		}
 		t.PIN = t.PIN.Cleared()
 		return nil
 	})
@@ -45,12 +49,23 @@ func (e *Engine) ClearPIN(ctx context.Context, serial string) error {
 // ForceNewPIN asks for a new PIN after the next right passcode, with the old one.
 func (e *Engine) ForceNewPIN(ctx context.Context, serial string) error {
 	return e.changePIN(ctx, serial, "pin.expire", nil, func(_ context.Context, t *token.Token) error {
+		if err := takesPIN(t); err != nil {
+			return err
+		}
 		if !t.PIN.IsSet() {
 			return fault.New(fault.PINInvalid, "token %s has no PIN: the next right tokencode asks for one anyway", serial)
 		}
 		t.PIN.MustChange = true
 		return nil
 	})
+}
+
+// takesPIN refuses a token that is used without one.
+func takesPIN(t *token.Token) error {
+	if t.Current.Settings.PINType != device.NoPIN {
+		return nil
+	}
+	return fault.New(fault.PINInvalid, "token %s takes no PIN: redistribute it with a profile that does", t.Serial)
 }
 
 func (e *Engine) changePIN(ctx context.Context, serial, action string, details audit.Details, change func(context.Context, *token.Token) error) error {

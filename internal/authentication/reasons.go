@@ -22,6 +22,7 @@ const (
 	AlreadyUsed     = "ALREADY_USED"       // this code or a later one was accepted before
 	Retransmitted   = "RETRY_AFTER_ACCEPT" // the code that the same agent has just been told is accepted: not counted
 	PINMissing      = "PIN_NOT_ENTERED"    // a fob code without its PIN
+	PINUnexpected   = "PIN_NOT_EXPECTED"   // a tokencode behind something that the token does not take there
 	NextWrong       = "NEXT_TOKENCODE_WRONG"
 	NextRequired    = "NEXT_TOKENCODE_REQUIRED" // the agent cannot ask for it
 	NewPINRequired  = "NEW_PIN_REQUIRED"        // the agent cannot ask for it
@@ -48,7 +49,7 @@ var explanations = map[string]Explanation{
 		"The user is disabled, and with her all of her tokens.",
 		"If she may sign in again, enable her with 'user edit USERID --enabled'."},
 	UserLocked: {
-		"Too many wrong passcodes in a row locked the user.",
+		"Too many wrong passcodes in a row locked the user; or a wrong next tokencode, where the token policy says that it locks.",
 		"Look at the failures before the lock; if they were hers, 'user unlock USERID'; if not, have her change her PIN too."},
 	SourceLocked: {
 		"Too many wrong passcodes came from places that she never signed in from, and locked all such places.",
@@ -61,7 +62,7 @@ var explanations = map[string]Explanation{
 		"Find out why in 'token show SERIAL'; if she may use it again, 'token enable SERIAL'."},
 	TokenExpired: {
 		"Her token's last valid day is over.",
-		"Give her another one with 'token replace SERIAL'."},
+		"Give it a later last day with 'token extend SERIAL', or her another one with 'token replace SERIAL'."},
 	TokenTainted: {
 		"Her token still has the seed of its former user, who may hold it.",
 		"Deliver it to her with 'token distribute SERIAL': that makes a new seed."},
@@ -85,7 +86,7 @@ var explanations = map[string]Explanation{
 		"If she forgot the PIN, 'token clear-pin SERIAL': the next right tokencode sets a new one; if it was not her, her device is in other hands."},
 	BadTokencode: {
 		"The PIN was right and the tokencode was not.",
-		"Have her wait for the next tokencode; if that fails too, 'token resync SERIAL'; if it was not her, somebody knows her PIN."},
+		"Have her wait for the next tokencode; if that fails too, 'token resync SERIAL'; while she has emergency codes, have her compare what she typed with them; if it was not her, somebody knows her PIN."},
 	AlreadyUsed: {
 		"This tokencode, or a later one, was accepted before.",
 		"Have her wait until the app shows the next one; if she did not use it, somebody saw it: look who signed in just before."},
@@ -95,6 +96,9 @@ var explanations = map[string]Explanation{
 	PINMissing: {
 		"The tokencode was right, and the PIN before it was missing.",
 		"Have her type the PIN and the tokencode after it, as one word."},
+	PINUnexpected: {
+		"The tokencode was right, but something stood before it: her token takes no PIN there, has none any more, or has it typed in the app.",
+		"Have her type the tokencode alone, as the app shows it; if her PIN was cleared, she is asked for a new one then."},
 	NextWrong: {
 		"A next tokencode was asked for, and what came is not the one that follows the first.",
 		"Have her type the tokencode that the app shows right after the one before; 'token resync SERIAL' helps if the clock is off."},

@@ -81,7 +81,11 @@ func (r *round) resynced(j *job, s *subject, t *tokenState, number int, at int64
 	g := t.generation(number)
 	here := securid.Interval(r.now, g.Settings.Interval)
 	was := g.Offset
-	g.LastInterval, g.Offset = at+1, at+1-here
+	if NextTokencodeDue(t.token, t.policy.Token) {
+		r.record(j, "ntc.leave", "user:"+s.UserID, "", audit.Details{"token": t.token.Serial, "generation": number})
+	}
+	g.LastInterval = at + 1
+	g.Learn(at+1-here, r.now)
 	t.token.Current.BadPasscodes = 0
 	r.record(j, "resync.done", "token:"+t.token.Serial, "", audit.Details{
 		"user": s.UserID, "generation": number, "offset": g.Offset, "was_offset": was,
@@ -107,18 +111,20 @@ func (r *round) successive(t *tokenState, number int, first, second string) (at 
 	}
 	here := securid.Interval(r.now, g.Settings.Interval)
 	large, beyond := intervals(t.policy.Token.WindowLarge, g), intervals(resyncBeyond, g)
+	// Around what the clock showed before, and around now, in case that it was set right.
+	lowest, highest := here-large+min(g.Offset, 0), here+large+max(g.Offset, 0)
 	var near, before, after pair
 	merged := false
 	err = r.codes(t.token, g, func(c *securid.Chain) {
-		near = findPair(c, one, two, here-large, here+large, here)
+		near = findPair(c, one, two, lowest, highest, here+g.Offset)
 		if near.found || near.first && near.second {
 			return
 		}
-		before = findPair(c, one, two, here-beyond, here-large, here)
-		after = findPair(c, one, two, here+large, here+beyond, here)
+		before = findPair(c, one, two, here-beyond, lowest, here)
+		after = findPair(c, one, two, highest, here+beyond, here)
 		p := r.engine.probe(t.as(number), g.Settings, first)
 		if p.pinpad {
-			_, wrong, ok := p.find(c, here-large, here+large, here)
+			_, wrong, ok := p.find(c, lowest, highest, here+g.Offset)
 			merged = ok && wrong == ""
 		}
 	})

@@ -199,3 +199,36 @@ func TestResyncAndSignInAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// The large window lies around what the clock showed last; and around now, in case that it was set right.
+func TestResyncOfAClockThatWasFarOff(t *testing.T) {
+	for _, off := range []time.Duration{12*time.Hour + 20*time.Minute, 22 * time.Hour, 0, -11 * time.Hour} {
+		d := newDeployment(t, sqlite(t), plain)
+		d.must(d.resync(11 * time.Hour))
+		d.now = d.now.Add(48 * time.Hour)
+		if err := d.resync(off); err != nil {
+			t.Errorf("%s: %v", off, err)
+		}
+	}
+	d := newDeployment(t, sqlite(t), plain)
+	d.must(d.resync(11 * time.Hour))
+	d.now = d.now.Add(48 * time.Hour)
+	if err := d.resync(23*time.Hour + 10*time.Minute); !errors.Is(err, fault.ResyncOutOfRange) {
+		t.Error(err)
+	}
+}
+
+// A clock that was learnt while the server's own was wrong is corrected with the others, also if a resynchronisation told it.
+func TestACorrectionAfterAResync(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	right := d.now
+	d.now = right.Add(3 * time.Hour) // the server's clock is ahead
+	d.must(d.resync(-3 * time.Hour))
+	fault := token.Correction{Seconds: 3 * 3600, UsedSince: d.now.Add(-time.Minute), UsedUntil: d.now.Add(time.Minute)}
+	d.now = right.Add(10 * time.Minute)
+	c, err := d.tokens().NewCorrection(t.Context(), fault)
+	d.must(err)
+	_, err = d.tokens().Shift(t.Context(), []string{serial}, c.ID)
+	d.must(err)
+	d.is(d.begin(d.code(d.now)), authentication.Accepted, "")
+}

@@ -505,3 +505,66 @@ func (d *deployment) noDeadlocks(url string) {
 		d.Errorf("%d deadlocks", n)
 	}
 }
+
+// A right tokencode behind a PIN that the token does not take there is told from a wrong one: the record says what to do. So is one that was used, behind a wrong PIN.
+func TestATokencodeBehindAPIN(t *testing.T) {
+	pinpad := token.Settings{Digits: 8, Interval: 60, PINType: device.PINPad}
+	for _, c := range []struct {
+		name, pin, typed, want string
+		settings               token.Settings
+		clear                  bool
+	}{
+		{"its PIN was cleared", "8093", "8093", authentication.PINUnexpected, fob, true},
+		{"it takes none", "", "8093", authentication.PINUnexpected, plain, false},
+		{"it is typed in the app", "8093", "8093", authentication.PINUnexpected, pinpad, false},
+		{"a wrong one", "8093", "8094", authentication.BadPIN, fob, false},
+	} {
+		d := newDeployment(t, sqlite(t), c.settings)
+		if c.pin != "" {
+			d.must(d.engine.SetPIN(t.Context(), serial, c.pin, false))
+		}
+		if c.clear {
+			d.must(d.engine.ClearPIN(t.Context(), serial))
+		}
+		d.is(d.begin(c.typed+d.code(d.now)), authentication.Denied, "")
+		if got := d.reasons(); got != c.want {
+			t.Errorf("%s: %s", c.name, got)
+		}
+		d.is(d.begin(c.typed+d.code(d.now.Add(5*time.Hour))), authentication.Denied, "")
+		if got := d.reasons(); !strings.HasSuffix(got, " "+authentication.BadPasscode) {
+			t.Errorf("%s, with a code of another time: %s", c.name, got)
+		}
+	}
+	d := newDeployment(t, sqlite(t), fob)
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+	code := d.code(d.now)
+	d.is(d.begin("8093"+code), authentication.Accepted, "")
+	d.is(d.begin("8094"+code), authentication.Denied, "")
+	d.is(d.begin(code), authentication.Denied, "")
+	if got := d.reasons(); got != "BAD_PIN PIN_NOT_ENTERED" {
+		t.Error(got)
+	}
+}
+
+// A new seed begins anew: what was guessed at the old one takes no next tokencode of it.
+func TestWrongPasscodesEndWithTheirSeed(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	for range 3 {
+		d.begin("00000000")
+	}
+	next := d.renewed(true, plain)
+	raw := next.Reveal()
+	code, err := securid.Code(raw, serial, plain.Digits, plain.Interval, d.now)
+	d.must(err)
+	d.is(d.begin(code), authentication.Accepted, "")
+}
+
+// Nobody forces a PIN upon a token that takes none, or clears one.
+func TestNoPINOfATokenWithout(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	for _, err := range []error{d.engine.ClearPIN(t.Context(), serial), d.engine.ForceNewPIN(t.Context(), serial)} {
+		if !errors.Is(err, fault.PINInvalid) || !strings.Contains(err.Error(), "takes no PIN") {
+			t.Error(err)
+		}
+	}
+}

@@ -10,21 +10,27 @@ import (
 	"github.com/tallystick/tallystick/internal/policy"
 )
 
-// At is what of the failures counts at now: nothing once a lock has ended by itself or the first one is too long ago,
-// since the next failure begins anew then.
+// At is what of the failures counts at now: all of those that lock, none once their lock has ended by itself, and else those that are not too long ago.
 func (f Failures) At(p policy.Lockout, now time.Time) Failures {
-	if f.stale(p, now) {
+	if f.Locked(p, now) {
+		return f
+	}
+	if !f.LockedAt.IsZero() {
+		return Failures{}
+	}
+	if f.Count > f.timed() && now.Sub(f.Since) >= p.Within {
+		f.Count = f.timed()
+	}
+	for f.Count == f.timed() && f.Count > 0 {
+		if f.Since = f.first(); now.Sub(f.Since) < p.Within {
+			return f
+		}
+		f.Count, f.Times = f.Count-1, f.Times[failureTime:]
+	}
+	if f.Count == 0 {
 		return Failures{}
 	}
 	return f
-}
-
-// stale tells whether the next failure begins anew.
-func (f Failures) stale(p policy.Lockout, now time.Time) bool {
-	if !f.LockedAt.IsZero() {
-		return !f.Locked(p, now)
-	}
-	return f.Count == 0 || now.Sub(f.Since) >= p.Within
 }
 
 // Unlock lets a user authenticate again, from wherever, and forgets the failures that locked her. [fault.UserNotFound].

@@ -1,7 +1,9 @@
 package authentication_test
 
 import (
+	"encoding/binary"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +79,14 @@ func TestFailuresThatCount(t *testing.T) {
 	if few.At(p, d.now.Add(24*time.Hour-1)) != few || few.At(p, d.now.Add(24*time.Hour)) != (authentication.Failures{}) {
 		t.Error("failures do not end with their day")
 	}
+	// Two that an earlier release counted, and one since, of which only that is left after a day.
+	mixed := authentication.Failures{Count: 3, Since: d.now, Times: string(binary.BigEndian.AppendUint32(nil, uint32(d.now.Add(time.Hour).Unix())))}
+	if mixed.At(p, d.now.Add(24*time.Hour-1)) != mixed || mixed.At(p, d.now.Add(25*time.Hour)) != (authentication.Failures{}) {
+		t.Error("failures of an earlier release do not end with their day")
+	}
+	if got := mixed.At(p, d.now.Add(24*time.Hour)); got.Count != 1 || !got.Since.Equal(d.now.Add(time.Hour).Truncate(time.Second)) {
+		t.Errorf("%+v", got)
+	}
 	if locked.At(p, d.now.Add(48*time.Hour)) != locked {
 		t.Error("a lock ended by itself")
 	}
@@ -84,4 +94,32 @@ func TestFailuresThatCount(t *testing.T) {
 	if locked.At(p, d.now.Add(time.Minute-1)) != locked || locked.At(p, d.now.Add(time.Minute)) != (authentication.Failures{}) {
 		t.Error("a lock does not end with its time")
 	}
+}
+
+// As many failures as lock do so within any day, not within the one that the first of them began.
+func TestFailuresLockWithinAnyDay(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.IncorrectBeforeNTC = 0
+	begin := d.now
+	wrong := func(after time.Duration, n int) {
+		d.now = begin.Add(after)
+		for range n {
+			d.begin("00000000")
+		}
+	}
+	wrong(0, 1)
+	wrong(23*time.Hour+30*time.Minute, 3)
+	wrong(24*time.Hour, 1) // the fourth within a day
+	if d.failures() != 4 {
+		t.Errorf("%d failures", d.failures())
+	}
+	d.is(d.begin("00000000"), authentication.Denied, "") // the fifth
+	d.is(d.begin(d.later(1)), authentication.Denied, "")
+	if got := d.reasons(); !strings.HasSuffix(got, " "+authentication.UserLocked) {
+		t.Error(got)
+	}
+	d.must(d.engine.Unlock(t.Context(), "alice"))
+	wrong(48*time.Hour, 4)
+	wrong(72*time.Hour, 4) // the day of the first four is over
+	d.is(d.begin(d.later(1)), authentication.Accepted, "")
 }

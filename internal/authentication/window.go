@@ -32,15 +32,19 @@ func (r *round) search(c *securid.Chain, t *tokenState, g *token.Generation, pas
 		v.far = far
 		return
 	}
-	if at, reason, ok := probe.find(c, from-medium, min(from+medium, g.LastInterval), from); ok && reason == "" {
-		found(at)
+	before, wrong, used := probe.find(c, from-medium, min(from+medium, g.LastInterval), from)
+	switch {
+	case used && wrong == "":
+		found(before)
 		v.reason = AlreadyUsed
-		return
-	}
-	v.reason = probe.otherwise
-	if ok && !(probe.pinpad && far) { // a wide window has some code that differs from any passcode by what may be a PIN
+	case ok && !(probe.pinpad && far): // a wide window has some code that differs from any passcode by what may be a PIN
 		found(at)
 		v.reason = reason
+	case used && !probe.pinpad:
+		found(before)
+		v.reason = wrong
+	default:
+		v.reason = probe.otherwise
 	}
 }
 
@@ -63,8 +67,10 @@ func (e *Engine) probe(t *token.Token, s token.Settings, passcode string) probe 
 	before := len(passcode) - s.Digits // the characters before the code
 	pinned := t.PIN.IsSet() && s.PINType != device.NoPIN
 	switch {
-	case before < 0, before > 0 && (!pinned || s.PINType != device.Fob):
+	case before < 0:
 		return p
+	case before > 0 && (!pinned || s.PINType != device.Fob):
+		p.wrongPIN = PINUnexpected
 	case pinned && s.PINType == device.Fob && before == 0:
 		p.wrongPIN = PINMissing
 	case pinned && s.PINType == device.Fob && !pin.Check(e.Keys, t.PIN.Hash, t.PINSerial(), passcode[:before]):

@@ -65,6 +65,7 @@ type Guard struct {
 	latest    time.Time
 	confirmed int
 	back      bool            // the clock is behind latest by more than the tolerance
+	unsaid    time.Duration   // how far it went back, until an alarm is raised about that
 	skewed    map[string]bool // servers that an alarm was raised about
 	worst     time.Duration   // how far apart the clocks of two servers were when they were last compared
 }
@@ -96,6 +97,7 @@ func (g *Guard) Trust(now time.Time) error {
 	was := g.back
 	g.back = behind > Tolerance || was && behind > 0
 	if g.back && !was {
+		g.unsaid = behind
 		g.Logger.Error("the clock went back: no passcode is decided until it has caught up, or until 'tallystick clock confirm'",
 			"clock", now, "seen", g.latest, "behind", behind)
 	}
@@ -150,6 +152,9 @@ func (g *Guard) Beat(ctx context.Context) error {
 		}
 	}
 	_ = g.Trust(after) // it has logged what there is to say
+	if err := g.alarm(ctx, after); err != nil {
+		return err
+	}
 	g.mu.Lock()
 	mine := Reading{Server: g.Server, Latest: g.latest, Ahead: before.Add(after.Sub(before) / 2).Sub(database), At: database}
 	g.mu.Unlock()
@@ -158,6 +163,24 @@ func (g *Guard) Beat(ctx context.Context) error {
 		return err
 	}
 	return g.compare(ctx, mine, present(all, database))
+}
+
+// alarm raises the alarm about a clock that went back, once for each time that it did.
+func (g *Guard) alarm(ctx context.Context, now time.Time) error {
+	g.mu.Lock()
+	behind := g.unsaid
+	g.mu.Unlock()
+	if behind == 0 {
+		return nil
+	}
+	err := g.Store.Record(ctx, audit.New(ctx, now, "clock.back", "server:"+g.Server, audit.Details{"behind_seconds": behind.Round(time.Millisecond).Seconds()}).Failed("CLOCK_BACK"))
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.unsaid = 0
+	return nil
 }
 
 // accept takes the clock's time for right after a confirmation that this server has not heard of yet.

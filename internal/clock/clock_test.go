@@ -107,6 +107,12 @@ func TestAConfirmationReachesEveryServer(t *testing.T) {
 	if one.trusts() {
 		t.Error("one confirmation serves twice")
 	}
+	must(t, one.Beat(t.Context()))
+	events, err := db.Events(t.Context(), audit.Filter{Action: "clock.back"})
+	must(t, err)
+	if len(events.Entries) != 3 { // each time once
+		t.Errorf("%d alarms", len(events.Entries))
+	}
 	if again := newServer(t, db, "two"); !func() bool { again.ahead = two.ahead; return again.trusts() }() {
 		t.Error("a restart forgets the confirmation")
 	}

@@ -12,18 +12,19 @@ import (
 	"github.com/tallystick/tallystick/internal/token"
 )
 
-const guardColumns columns = "user_id, own_count, own_since, own_locked_at, strange_count, strange_since, strange_locked_at, sources, denied, version"
+const guardColumns columns = "user_id, own_count, own_since, own_locked_at, own_times, strange_count, strange_since, strange_locked_at, strange_times, sources, denied, version"
 
 // subjects makes a look that reads users into found, each through the same places.
 func subjects(found *[]authentication.Subject, query string, args []any) look {
 	var s authentication.Subject
 	groups, g := "", &s.Guard
-	places := []any{&groups, &s.Mail, &s.Reply, &s.Enabled, &s.Domain, &g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt),
-		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Denied, &g.Version}
+	var times [2][]byte
+	places := append([]any{&groups, &s.Mail, &s.Reply, &s.Enabled, &s.Domain}, guardPlaces(g, &times)...)
 	return look{query, args, func(r row) error {
 		if err := r.Scan(places...); err != nil {
 			return err
 		}
+		g.Own.Times, g.Strange.Times = string(times[0]), string(times[1])
 		s.UserID, s.Groups = g.UserID, nil
 		if groups != "" {
 			s.Groups = strings.Split(groups, groupSeparator)
@@ -143,8 +144,16 @@ func (db *DB) amongUsers(w authentication.Wanted) (condition string, args []any)
 }
 
 func scanGuard(r row) (g authentication.Guard, err error) {
-	err = r.Scan(&g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt), &g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &g.Sources, &g.Denied, &g.Version)
+	var times [2][]byte
+	err = r.Scan(guardPlaces(&g, &times)...)
+	g.Own.Times, g.Strange.Times = string(times[0]), string(times[1])
 	return g, err
+}
+
+// guardPlaces are where guardColumns are read into.
+func guardPlaces(g *authentication.Guard, times *[2][]byte) []any {
+	return []any{&g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt), &times[0],
+		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &times[1], &g.Sources, &g.Denied, &g.Version}
 }
 
 // Guards returns those of users by their IDs. It locks nothing.
@@ -180,8 +189,8 @@ func scanKept(r row) (k authentication.Kept, err error) {
 var (
 	settleUse = updating("token_generation", "last_interval bigint, clock_offset bigint, bad_passcodes bigint, last_used_at bigint, last_agent text, accepted bytea",
 		"serial text, number bigint, version bigint, last_interval bigint, clock_offset bigint, bad_passcodes bigint, live boolean", "")
-	settleGuard = updating("user_guard", "own_count bigint, own_since bigint, own_locked_at bigint, "+
-		"strange_count bigint, strange_since bigint, strange_locked_at bigint, sources bytea, denied bytea, version bigint", "user_id text, version bigint", "")
+	settleGuard = updating("user_guard", "own_count bigint, own_since bigint, own_locked_at bigint, own_times bytea, "+
+		"strange_count bigint, strange_since bigint, strange_locked_at bigint, strange_times bytea, sources bytea, denied bytea, version bigint", "user_id text, version bigint", "")
 	settleBegun = inserting("attempt", "id text, agent text, user_id text, turn bigint, expires_at bigint, key_id bigint, sealed bytea")
 	settleTurn  = updating("attempt", "turn bigint, expires_at bigint, key_id bigint, sealed bytea", "id text, turn bigint", "")
 	settleEnd   = deleting("attempt", "id text, turn bigint")
@@ -199,8 +208,8 @@ func (db *DB) Settle(ctx context.Context, s authentication.Settlement) error {
 			u.Serial, u.Number, u.Version, u.Before.LastInterval, u.Before.Offset, u.Before.BadPasscodes, !u.Disabled)
 	}
 	for _, g := range s.Guards {
-		add(&settleGuard, g.Own.Count, micros(g.Own.Since), micros(g.Own.LockedAt), g.Strange.Count, micros(g.Strange.Since), micros(g.Strange.LockedAt),
-			bytesOrNull(g.Sources), bytesOrNull(g.Denied), g.Version+1, g.UserID, g.Version)
+		add(&settleGuard, g.Own.Count, micros(g.Own.Since), micros(g.Own.LockedAt), bytesOrNull([]byte(g.Own.Times)),
+			g.Strange.Count, micros(g.Strange.Since), micros(g.Strange.LockedAt), bytesOrNull([]byte(g.Strange.Times)), bytesOrNull(g.Sources), bytesOrNull(g.Denied), g.Version+1, g.UserID, g.Version)
 	}
 	for _, a := range s.Attempts {
 		if a.Before == 0 {

@@ -46,9 +46,14 @@ type Clock struct {
 	LastInterval int64     // of the last code that was used; Unused before the first
 	Offset       int64     // intervals the token's clock is ahead of the server's
 	BadPasscodes int       // in a row
-	LastUsedAt   time.Time // of the last success; zero before the first
-	LastAgent    string    // who asked then; "" before the first
+	LastUsedAt   time.Time // when a right code last told the clock; zero before the first
+	LastAgent    string    // who was told then that it is accepted; "" if nobody was
 	Accepted     string    // the requests whose codes were accepted lately, as package authentication marks them
+}
+
+// Learn takes over how far the clock is off, from codes that were right and that let nobody in yet.
+func (c *Clock) Learn(offset int64, at time.Time) {
+	c.Offset, c.LastUsedAt, c.LastAgent = offset, at, ""
 }
 
 // A Keyring seals seeds and makes keyed hashes: a seed.Keyring.
