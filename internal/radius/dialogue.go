@@ -34,7 +34,7 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 	var key copyKey
 	answer, outcome := s.shielded(ctx, func() (answer []byte, o Outcome) {
 		if p, answer, o = s.look(ctx, r); o == "" {
-			key = s.copies.keyOf(r, p)
+			key = r.key()
 			answer, o = s.copies.begin(key, s.Now())
 		}
 		return answer, o
@@ -48,7 +48,7 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 		end(answer, o)
 	}
 	answer, outcome = s.shielded(ctx, func() ([]byte, Outcome) {
-		q, wrong := s.question(r, p)
+		q, wrong := s.question(r, p, key)
 		if wrong != "" {
 			return s.reject(r, p, wrong)
 		}
@@ -194,7 +194,7 @@ func inverted(answer string) string {
 var once = []radius.Type{rfc2865.UserName_Type, rfc2865.UserPassword_Type, rfc2865.CHAPPassword_Type, rfc2865.State_Type, rfc2865.CallingStationID_Type}
 
 // question reads an Access-Request, or says why it is rejected.
-func (s *Server) question(r *request, p *radius.Packet) (question, Outcome) {
+func (s *Server) question(r *request, p *radius.Packet, key copyKey) (question, Outcome) {
 	for _, t := range once {
 		n := 0
 		for _, a := range p.Attributes {
@@ -213,7 +213,7 @@ func (s *Server) question(r *request, p *radius.Packet) (question, Outcome) {
 	if !there {
 		return question{}, NoCredentials
 	}
-	q := question{key: r.key(), station: r.from.address.String()}
+	q := question{key: key[:], station: r.from.address.String()}
 	var readable bool
 	if q.text, readable = password(hidden, r.client.secret, p.Authenticator[:]); !readable {
 		return question{}, BadPassword

@@ -67,7 +67,7 @@ type Config struct {
 	AtOnce int
 	// Queue is how many packets wait until one of them is decided: 4096.
 	Queue int
-	// Copies is how many answers are kept for those who ask again: 131072, which is about 40 MB, or 80 if most of them are longer than 118 bytes.
+	// Copies is how many answers are kept for those who ask again: 131072, which is about 30 MB, or 70 if most of them are longer than 118 bytes.
 	Copies int
 	// Count, if set, is told what became of each packet, and how long that took.
 	Count func(port Port, o Outcome, took time.Duration)

@@ -37,7 +37,13 @@ func (h *house) secure(a *Authority) *house {
 // connect connects with a certificate.
 func (h *house) connect(a *Authority, certificates ...tls.Certificate) *tls.Conn {
 	h.t.Helper()
-	conn, err := tls.Dial("tcp", h.tls.Addr().String(), &tls.Config{RootCAs: a.pool(), ServerName: "server.example.com", Certificates: certificates})
+	return h.connectFrom("127.0.0.1", a, certificates...)
+}
+
+func (h *house) connectFrom(address string, a *Authority, certificates ...tls.Certificate) *tls.Conn {
+	h.t.Helper()
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := tls.DialWithDialer(from, "tcp", h.tls.Addr().String(), &tls.Config{RootCAs: a.pool(), ServerName: "server.example.com", Certificates: certificates})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -228,8 +234,8 @@ func TestRadSecBetweenPackets(t *testing.T) {
 		t.Errorf("answered %v", ids)
 	}
 
-	// The same packet over another connection: its answer was lost with the first.
-	again := h.connect(a, certificate)
+	// The same packet over another connection, from another address: its answer was lost with the first.
+	again := h.connectFrom("127.0.0.2", a, certificate)
 	if got := talk(t, again, tlsLogin(t, 0, true)); got.Code != radius.CodeAccessAccept {
 		t.Error(got.Code)
 	}
