@@ -297,8 +297,13 @@ func (h *house) gateway(from string) *gateway {
 
 func (h *house) gatewayTo(from string, to *net.UDPConn) *gateway {
 	h.t.Helper()
+	return h.gatewayAt(from, to.LocalAddr().(*net.UDPAddr))
+}
+
+func (h *house) gatewayAt(from string, to *net.UDPAddr) *gateway {
+	h.t.Helper()
 	local := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0))
-	conn, err := net.DialUDP("udp", local, to.LocalAddr().(*net.UDPAddr))
+	conn, err := net.DialUDP("udp", local, to)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -421,18 +426,3 @@ func attempt(n int) string {
 }
 
 func decimal(n int) string { return strconv.Itoa(n) }
-
-// dial opens a socket that sends to an address and takes answers from there only.
-func dial(t testing.TB, address string) *gateway {
-	t.Helper()
-	to, err := net.ResolveUDPAddr("udp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.DialUDP("udp", nil, to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return &gateway{t, conn}
-}

@@ -3,6 +3,8 @@ package radius
 import (
 	"bytes"
 	"crypto/md5"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -215,19 +217,87 @@ func TestTheLongestPrefixWins(t *testing.T) {
 	}
 }
 
-// A socket for all addresses answers from the one that was asked.
+// A socket for all addresses answers from the one that was asked. One for those of IPv4 leaves room for one for those of IPv6.
 func TestTheAnswerComesFromWhereTheRequestWent(t *testing.T) {
-	h := build(t, always(accept), vpn("four", "127.0.0.0/8"), vpn("six", "::1/128"))
-	h.at = listen(t, ":0")
-	h.run()
-	port := h.at.LocalAddr().String()
-	port = port[strings.LastIndexByte(port, ':'):]
-	for i, address := range []string{"127.0.0.5", "127.0.0.1", "[::1]"} {
-		gw := dial(t, address+port)
-		if got := gw.ask(login(byte(i), "alice", "123456")); got[0] != 2 { // a connected socket takes answers from there only
-			t.Errorf("%s: % x", address, got)
+	four, six := []string{"127.0.0.5", "127.0.0.1"}, ownIPv6(t)
+	room := 0
+	for _, test := range []struct {
+		listen string
+		asked  []string
+	}{{":0", append(four, six...)}, {"0.0.0.0:0", four}, {"[::]:", six}} {
+		h := build(t, always(accept), vpn("four", "127.0.0.0/8"), vpn("six", "::1/128"))
+		if test.listen == "[::]:" {
+			test.listen += decimal(room)
+		}
+		h.at = listen(t, test.listen)
+		h.run()
+		room = h.at.LocalAddr().(*net.UDPAddr).Port
+		for i, address := range test.asked {
+			from := "127.0.0.1"
+			if strings.Contains(address, ":") {
+				from = "::1"
+			}
+			to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), uint16(room)))
+			gw := h.gatewayAt(from, to)
+			if got := gw.ask(login(byte(i), "alice", "123456")); got[0] != 2 { // a connected socket takes answers from there only
+				t.Errorf("%s, %s: % x", test.listen, address, got)
+			}
 		}
 	}
+}
+
+// ownIPv6 are the machine's own addresses, without those that need a zone.
+func ownIPv6(t testing.TB) (all []string) {
+	t.Helper()
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range own {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && !p.Addr().IsLinkLocalUnicast() {
+			all = append(all, p.Addr().String())
+		}
+	}
+	return all
+}
+
+// A client at a link-local address is answered, and is known by its address without the zone.
+func TestALinkLocalClient(t *testing.T) {
+	at := linkLocal(t)
+	engine := always(accept)
+	h := build(t, engine, vpn("six", "fe80::/10"))
+	h.at = listen(t, "[::]:0")
+	h.run()
+	to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, uint16(h.at.LocalAddr().(*net.UDPAddr).Port)))
+	gw := h.gatewayAt(at.String(), to)
+	if got := gw.ask(login(1, "alice", "123456")); got[0] != 2 {
+		t.Errorf("% x", got)
+	}
+	if got, want := engine.lastBegun().Source.Station, at.WithZone("").String(); got != want {
+		t.Errorf("the station is %s, not %s", got, want)
+	}
+}
+
+// linkLocal is a link-local address of the machine; without one the test is skipped.
+func linkLocal(t testing.TB) netip.Addr {
+	t.Helper()
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range interfaces {
+		addresses, err := i.Addrs()
+		if err != nil || i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		for _, a := range addresses {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+				return p.Addr().WithZone(i.Name)
+			}
+		}
+	}
+	t.Skip("this machine has no link-local address")
+	return netip.Addr{}
 }
 
 func TestAccounting(t *testing.T) {

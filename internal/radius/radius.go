@@ -24,6 +24,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -149,7 +150,8 @@ type request struct {
 	from     source
 	received time.Time
 	respond  responder
-	local    []byte // control message that names the address it was sent to
+	local    []byte         // over UDP, the control message that names the address it was sent to
+	back     netip.AddrPort // over UDP, where it came from as the system says it: with the zone of a link-local address
 }
 
 // A responder takes the answer to a request.
