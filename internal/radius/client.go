@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 	"layeh.com/radius"
@@ -111,8 +112,23 @@ type table struct {
 	byCertificate map[string]*client // of TLS
 }
 
-// Refresh reads the clients again. The server does so by itself every few seconds.
+// Refresh reads the clients again. The server does so by itself every few seconds. A database that says nothing for as long as anybody
+// waits for an answer is as good as away: [fault.Unavailable].
 func (s *Server) Refresh(ctx context.Context) error {
+	reading, end := context.WithCancel(ctx)
+	defer end()
+	silence := time.AfterFunc(patience, end)
+	defer silence.Stop()
+	err := s.refresh(reading, func() { silence.Reset(patience) })
+	if err != nil && ctx.Err() == nil && reading.Err() != nil {
+		err = fault.New(fault.Unavailable, "the database does not answer")
+	}
+	s.away.Store(fault.CodeOf(err) == fault.Unavailable)
+	return err
+}
+
+// refresh tells with goesOn that the database has answered.
+func (s *Server) refresh(ctx context.Context, goesOn func()) error {
 	all, err := s.Clients.List(ctx)
 	if err != nil {
 		return err
@@ -123,6 +139,7 @@ func (s *Server) Refresh(ctx context.Context) error {
 	}
 	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}}
 	for _, c := range all {
+		goesOn()
 		only, err := authentication.Restrict(ctx, c.Restriction, s.Domains)
 		if err != nil {
 			return err

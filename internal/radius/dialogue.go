@@ -99,6 +99,9 @@ func (s *Server) look(ctx context.Context, r *request) (p *radius.Packet, answer
 		return nil, nil, o
 	}
 	if p.Code == radius.CodeStatusServer {
+		if s.away.Load() { // who asks is to take another server
+			return nil, nil, Unavailable
+		}
 		code := radius.CodeAccessAccept
 		if r.port == Accounting {
 			code = radius.CodeAccountingResponse

@@ -2,8 +2,11 @@ package radius
 
 import (
 	"bytes"
+	"context"
+	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
@@ -260,6 +263,40 @@ func TestNoAnswerWhileNothingCanBeDecided(t *testing.T) {
 		t.Errorf("after the outage: % x", got)
 	}
 	h.becomes(Accepted)
+}
+
+// A gateway that asks whether the server is alive gets no answer either, whether the database refuses or is frozen.
+func TestNoStatusWhileTheDatabaseIsAway(t *testing.T) {
+	h := build(t, always(accept), vpn("vpn1", "127.0.0.1/32"))
+	status := func(want Outcome) {
+		t.Helper()
+		from, box := source{netip.MustParseAddr("127.0.0.1"), 1}, &mailbox{}
+		h.take(t.Context(), t.Context(), &request{data: request12(1), port: Authentication, from: from, received: h.Now(), respond: box})
+		h.becomes(want)
+		if answered := box.answer != nil; answered != (want == Status) {
+			t.Errorf("%s is answered % x", want, box.answer)
+		}
+	}
+	for _, test := range []struct {
+		name string
+		list func(context.Context) error
+		want fault.Code
+		is   Outcome
+	}{
+		{"there", nil, "", Status},
+		{"away", func(context.Context) error { return fault.New(fault.Unavailable, "the database is away") }, fault.Unavailable, Unavailable},
+		{"frozen", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, fault.Unavailable, Unavailable},
+		{"there again", nil, "", Status},
+		{"a defect", func(context.Context) error { return fault.New(fault.Invalid, "a defect") }, fault.Invalid, Status},
+	} {
+		h.clients.broken = test.list
+		synctest.Test(t, func(t *testing.T) {
+			if err := h.Refresh(t.Context()); fault.CodeOf(err) != test.want {
+				t.Errorf("%s: %v", test.name, err)
+			}
+		})
+		status(test.is)
+	}
 }
 
 func TestADefectIsNoAnswer(t *testing.T) {

@@ -111,11 +111,15 @@ var (
 
 // registry are clients whose secrets are all the same.
 type registry struct {
-	mu  sync.Mutex
-	all []access.RADIUSClient
+	mu     sync.Mutex
+	all    []access.RADIUSClient
+	broken func(context.Context) error // what comes of reading them; nil if it goes well. Not to be set while a server runs
 }
 
-func (r *registry) List(context.Context) ([]access.RADIUSClient, error) {
+func (r *registry) List(ctx context.Context) ([]access.RADIUSClient, error) {
+	if r.broken != nil {
+		return nil, r.broken(ctx)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]access.RADIUSClient(nil), r.all...), nil

@@ -78,6 +78,7 @@ type Config struct {
 type Server struct {
 	Config
 	table   atomic.Pointer[table]
+	away    atomic.Bool // the database, when the clients were to be read last
 	copies  *copies
 	queue   chan *request
 	room    chan struct{} // for requests that are being decided
