@@ -18,8 +18,9 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-// serve handles one request, answers unless it is to be dropped, and then calls finished: at once, or when the engine has decided.
-func (s *Server) serve(ctx context.Context, r *request, finished func()) {
+// serve handles one request, answers unless it is to be dropped, and then calls finished: at once, or when the engine has decided. It
+// tells what became of a request that asks nothing of the engine.
+func (s *Server) serve(ctx context.Context, r *request, finished func()) Outcome {
 	end := func(answer []byte, o Outcome) {
 		defer finished()
 		s.shielded(ctx, func() ([]byte, Outcome) {
@@ -41,7 +42,7 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 	})
 	if outcome != "" {
 		end(answer, outcome)
-		return
+		return outcome
 	}
 	known := func(answer []byte, o Outcome) {
 		s.copies.end(key, answer)
@@ -66,6 +67,7 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 	if outcome != "" {
 		known(answer, outcome)
 	}
+	return outcome
 }
 
 // shielded does a part of what is done for a request. A panic is a defect of this request, and must not end the server.

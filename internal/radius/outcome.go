@@ -24,7 +24,7 @@ const (
 
 // Outcomes of packets that nobody looked into: dropped.
 const (
-	Stranger Outcome = "stranger" // not from a client
+	Stranger Outcome = "stranger" // not from a client; over TLS, a connection that is none's
 	Limited  Outcome = "limited"  // over the client's limit
 	Overload Outcome = "overload" // the oldest in a full queue, or nobody waits for it any more
 	Broken   Outcome = "broken"   // a defect of this server

@@ -59,6 +59,17 @@ func (c socket) respond(r *request, answer []byte) {
 	}
 }
 
+// pause waits a little after a failure that may come again at once, such as a lack of file descriptors.
+func pause(ctx context.Context) {
+	const little = 50 * time.Millisecond
+	timer := time.NewTimer(little)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
 // why is an error as a note tells it.
 func why(err error) slog.Attr { return slog.String("error", err.Error()) }
 
@@ -77,6 +88,7 @@ func (s *Server) read(ctx, lasting context.Context, conn *net.UDPConn, port Port
 			return err
 		case err != nil:
 			s.note(ctx, nil, source{}, "packets cannot be read", why(err))
+			pause(ctx)
 			continue
 		}
 		s.take(ctx, lasting, &request{
