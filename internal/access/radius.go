@@ -249,6 +249,9 @@ func (r *RADIUSRegistry) Add(ctx context.Context, c RADIUSClient, secret string)
 		if err := c.Restriction.check(ctx, r.Store, Restriction{}); err != nil {
 			return err
 		}
+		if err := r.apart(ctx, c); err != nil {
+			return err
+		}
 		if err := r.Store.AddRADIUSClient(ctx, c); err != nil {
 			return err
 		}
@@ -318,6 +321,11 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		if err := after.Restriction.check(ctx, r.Store, before.Restriction); err != nil {
 			return err
 		}
+		if after.Address != before.Address {
+			if err := r.apart(ctx, after); err != nil {
+				return err
+			}
+		}
 		if slices.Equal(after.Attributes, before.Attributes) {
 			after.Attributes = before.Attributes // no list and an empty one are the same
 		}
@@ -335,6 +343,26 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "radius_client.edit", "radius_client:"+name, details))
 	})
 	return after, err
+}
+
+// apart refuses an address within that of a client which who acts may not change: as the longest prefix wins, the new client would take
+// packets from that one, under a secret of its own.
+func (r *RADIUSRegistry) apart(ctx context.Context, c RADIUSClient) error {
+	scope := domain.ScopeFrom(ctx)
+	if !scope.Limited() || !c.Address.IsValid() {
+		return nil
+	}
+	all, err := r.Store.RADIUSClients(domain.At(ctx, scope.Top()))
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		if !scope.Covers(o.Domain) && o.Address.IsValid() && o.Address.Bits() <= c.Address.Bits() && o.Address.Contains(c.Address.Addr()) {
+			return fault.New(fault.Conflict, "%s belongs to a RADIUS client of another security domain, which would lose its packets: "+
+				"have an administrator of both add this one, and place it with 'tallystick domain put'", c.Address)
+		}
+	}
+	return nil
 }
 
 // another is a secret, or nil if it is the one that the client has.
