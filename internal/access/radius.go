@@ -199,6 +199,8 @@ type RADIUSStore interface {
 	restrictionStore
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
+	// AfterCommit runs do when the transaction of ctx has been committed; at once if there is none.
+	AfterCommit(ctx context.Context, do func())
 	// RADIUSClient returns a client; [fault.NotFound]. Within a transaction the row is locked for change.
 	RADIUSClient(ctx context.Context, name string) (RADIUSClient, error)
 	// RADIUSClients lists the clients by name.
@@ -219,7 +221,7 @@ type RADIUSRegistry struct {
 	Store RADIUSStore
 	Keys  Sealer
 	Now   func() time.Time
-	// Changed, if set, is told of every change that was made through this registry.
+	// Changed, if set, is told of every change that was made through this registry, once it can be read.
 	Changed func()
 }
 
@@ -260,11 +262,11 @@ func (r *RADIUSRegistry) Add(ctx context.Context, c RADIUSClient, secret string)
 	return c, err
 }
 
-// change runs do in a transaction, and tells of the change once it is made.
+// change runs do in a transaction, and tells of the change once it is made: a caller's transaction may hold it back.
 func (r *RADIUSRegistry) change(ctx context.Context, do func(context.Context) error) error {
 	err := r.Store.Transact(ctx, do)
 	if err == nil && r.Changed != nil {
-		r.Changed()
+		r.Store.AfterCommit(ctx, r.Changed)
 	}
 	return err
 }
