@@ -176,11 +176,11 @@ func (s *Server) decide(ctx context.Context, r *request, q question, then func(a
 		return
 	}
 	text, step := q.text, authentication.Step("")
-	if q.state.choice {
+	if q.state.choice != "" {
 		step = authentication.StepChoose
-		if s.Prompts[c.Prompts].ChooseOwn {
-			text = inverted(text)
-		}
+	}
+	if q.state.choice == ownMark {
+		text = inverted(text)
 	}
 	s.Engine.SubmitAnswer(ctx, within, authentication.Answer{
 		Attempt: q.state.attempt, Turn: q.state.turn, Step: step, UserID: q.user, Text: text, Source: source, Key: q.key,
