@@ -126,6 +126,7 @@ func (s *Server) authentic(ctx context.Context, r *request, p *radius.Packet) Ou
 	_, eap := p.Lookup(rfc2869.EAPMessage_Type)
 	// Status-Server and EAP take one from everybody (RFC 5997 section 3, RFC 3579 section 3.2).
 	if p.Code == radius.CodeStatusServer || eap {
+		r.note = alwaysNeeded
 		return NoAuthenticator
 	}
 	if r.port == RadSec {
@@ -312,8 +313,11 @@ func promptOf(echo bool) uint32 {
 func (s *Server) reject(r *request, p *radius.Packet, why Outcome) ([]byte, Outcome) {
 	text := split(nil, rfc2865.ReplyMessage_Type, s.Prompts[r.client.Prompts].Reject)
 	answer := r.client.answer(radius.CodeAccessReject, p, text)
-	if answer == nil { // the bare reject is shorter than any request
+	if answer == nil {
 		answer = r.client.answer(radius.CodeAccessReject, p, nil)
+	}
+	if answer == nil { // a request of Proxy-States alone, whose Message-Authenticator makes its answer longer
+		why = NoWayToAnswer
 	}
 	return answer, why
 }

@@ -182,6 +182,23 @@ func TestStrictness(t *testing.T) {
 	if !strings.Contains(said, "client=warn") || strings.Count(said, "came without") != 1 {
 		t.Errorf("the log says %s", said)
 	}
+	for line := range strings.Lines(said) {
+		if strings.Contains(line, "set it to warn") && !strings.Contains(line, "client=require") {
+			t.Errorf("what does not help is said: %s", line)
+		}
+	}
+}
+
+// A request that leaves no room for any answer gets none, and is counted as such.
+func TestARequestThatLeavesNoRoom(t *testing.T) {
+	off := vpn("off", "127.0.0.1/32")
+	off.MessageAuthenticator = access.Off
+	h := build(t, always(accept), off).run()
+	gw := h.gateway("127.0.0.1")
+	full := packet(1, 1, authenticatorOf(1), bytes.Repeat(attr(33, strings.Repeat("p", 253)), 15), attr(33, strings.Repeat("p", 249)))
+	gw.send(full)
+	h.becomes(NoWayToAnswer)
+	h.silent(gw)
 }
 
 func TestStrangersGetNoAnswer(t *testing.T) {

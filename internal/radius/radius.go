@@ -151,6 +151,7 @@ type request struct {
 	from     source
 	received time.Time
 	respond  responder
+	note     string         // for the log, in place of what its outcome says
 	local    []byte         // over UDP, the control message that names the address it was sent to
 	back     netip.AddrPort // over UDP, where it came from as the system says it: with the zone of a link-local address
 }

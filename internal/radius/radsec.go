@@ -99,7 +99,7 @@ func (d *doors) enter(ctx, work context.Context, conn *tls.Conn, from source) {
 	certificate := conn.ConnectionState().PeerCertificates[0]
 	c := d.s.table.Load().holding(certificate)
 	if c == nil {
-		d.s.over(ctx, &request{port: RadSec, from: from, received: d.s.Now()}, Stranger)
+		d.s.over(ctx, &request{port: RadSec, from: from, received: d.s.Now(), note: unknownCertificate}, Stranger)
 		return
 	}
 	if !d.clients.take(c.Name) {
@@ -179,6 +179,7 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn, from sour
 		}
 		// The client may have gone since the last packet.
 		if r.client = s.table.Load().holding(certificate); r.client == nil {
+			r.note = unknownCertificate
 			s.over(ctx, r, Stranger)
 			return
 		}

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -139,6 +140,28 @@ func TestRadSec(t *testing.T) {
 	stranger := h.connect(a, unknown)
 	h.becomes(Stranger)
 	ends(t, stranger)
+	if said := h.said.String(); !strings.Contains(said, "a certificate that no RADIUS client has") || strings.Contains(said, "from an address") {
+		t.Errorf("the log says %s", said)
+	}
+}
+
+// What a client may send a second it may send over both transports together.
+func TestALimitIsForBothTransports(t *testing.T) {
+	a := NewTestAuthority(t)
+	both := vpn("vpn1", "127.0.0.1/32")
+	both.Certificate, both.MaxQPS = "vpn1.example.com", 2
+	h := build(t, always(accept), both).secure(a).run()
+	gw := h.gateway("127.0.0.1")
+	conn := h.connect(a, a.Sign("vpn1.example.com"))
+	gw.ask(login(1, "alice", "123456"))
+	h.becomes(Accepted)
+	talk(t, conn, tlsLogin(t, 2, true))
+	h.becomes(Accepted)
+	gw.send(login(3, "alice", "123456"))
+	h.becomes(Limited)
+	b, _ := tlsLogin(t, 4, true).Encode()
+	conn.Write(b)
+	h.becomes(Limited)
 }
 
 // Connections that come to nothing take no place from clients, nor does one client from the others.
