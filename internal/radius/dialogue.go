@@ -11,6 +11,7 @@ import (
 
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2866"
 	"layeh.com/radius/rfc2869"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -95,6 +96,7 @@ func (s *Server) look(ctx context.Context, r *request) (p *radius.Packet, answer
 		if !r.client.accountable(r.data) {
 			return nil, nil, BadAuthenticator
 		}
+		s.book(ctx, r, p)
 		return nil, r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
 	}
 	if o := s.authentic(ctx, r, p); o != "" {
@@ -111,6 +113,11 @@ func (s *Server) look(ctx context.Context, r *request) (p *radius.Packet, answer
 		return nil, r.client.answer(code, p, nil), Status
 	}
 	return p, nil, ""
+}
+
+// book logs an accounting request for who looks for one: what it says of the session, and nothing of the user.
+func (s *Server) book(ctx context.Context, r *request, p *radius.Packet) {
+	s.Log.DebugContext(ctx, "radius: accounting", "client", r.client.Name, "address", r.from.address, "status", rfc2866.AcctStatusType_Get(p))
 }
 
 // authentic checks the Message-Authenticator; "" if the request may be looked into. Over TLS none is needed: nobody

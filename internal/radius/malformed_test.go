@@ -3,6 +3,7 @@ package radius
 import (
 	"bytes"
 	"crypto/md5"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -318,7 +319,11 @@ func linkLocal(t testing.TB) netip.Addr {
 }
 
 func TestAccounting(t *testing.T) {
-	h := build(t, always(accept), vpn("vpn1", "127.0.0.1/32")).run()
+	h := build(t, always(accept), vpn("vpn1", "127.0.0.1/32"))
+	h.with(func(c *Config) {
+		c.Log = slog.New(slog.NewTextHandler(h.said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	h.run()
 	books := h.gatewayTo("127.0.0.1", h.books)
 	start := packet(4, 7, make([]byte, 16), attr(40, number(1)), attr(1, "alice"), attr(44, "session"), attr(33, "proxy"))
 	sum := md5.Sum(append(bytes.Clone(start), secret...))
@@ -331,6 +336,9 @@ func TestAccounting(t *testing.T) {
 		t.Errorf("got % x, want % x", got, want)
 	}
 	h.becomes(Accounted)
+	if said := h.said.String(); !strings.Contains(said, "level=DEBUG") || !strings.Contains(said, "client=vpn1 address=127.0.0.1 status=Start") || strings.Contains(said, "alice") {
+		t.Errorf("the log says %s", said)
+	}
 	books.send(changed(start, 5, start[5]+1))
 	h.becomes(BadAuthenticator)
 	books.send(login(1, "alice", "123456"))

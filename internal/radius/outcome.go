@@ -16,7 +16,7 @@ const (
 	Rejected    Outcome = "rejected"
 	Challenged  Outcome = "challenged"
 	Status      Outcome = "status"      // Status-Server answered
-	Accounted   Outcome = "accounted"   // accounting answered, and ignored
+	Accounted   Outcome = "accounted"   // accounting answered, and nothing more
 	Unavailable Outcome = "unavailable" // it could not be decided: no answer, so that the client asks another server
 	Repeated    Outcome = "repeated"    // the answer to a copy, sent again
 	Undecided   Outcome = "undecided"   // a copy of what is being decided: dropped
