@@ -151,21 +151,26 @@ func (p *program) radiusShow() *cobra.Command {
 
 func (p *program) radiusEdit() *cobra.Command {
 	var f radiusFlags
+	var none bool
 	cmd := p.command("edit NAME", "Change a RADIUS client", 1, nil)
 	f.on(p, cmd)
+	cmd.Flags().BoolVar(&none, "no-attributes", false, "take all attributes of the client away")
 	cmd.Flags().IntVar(&f.version, "version", 0, "refuse if the client is not at this `version` any more")
 	p.does(cmd, func(r run) error {
 		attributes, err := f.parsed()
 		if err != nil {
 			return err
 		}
+		if none && len(attributes) > 0 {
+			return cli.Usagef("give --attribute and --profile-attribute, or --no-attributes")
+		}
 		secret, err := f.value(p, false)
 		if err != nil {
 			return err
 		}
-		replies := given(cmd, "attribute", &attributes)
-		if replies == nil { // either flag replaces all of them
-			replies = given(cmd, "profile-attribute", &attributes)
+		var replies *[]client.RADIUSAttribute
+		if none || len(attributes) > 0 { // either flag replaces all of them
+			replies = &attributes
 		}
 		return edits(p, r, "RADIUS client "+r.args[0], func() (client.RADIUSClient, error) { return r.server.RADIUSClient(r.ctx, r.args[0]) }, func() (client.RADIUSClient, error) {
 			return r.server.EditRADIUSClient(r.ctx, r.args[0], f.version, client.RADIUSClientEdit{

@@ -199,6 +199,8 @@ type RADIUSStore interface {
 	restrictionStore
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
+	// AfterCommit runs do when the transaction of ctx has been committed; at once if there is none.
+	AfterCommit(ctx context.Context, do func())
 	// RADIUSClient returns a client; [fault.NotFound]. Within a transaction the row is locked for change.
 	RADIUSClient(ctx context.Context, name string) (RADIUSClient, error)
 	// RADIUSClients lists the clients by name.
@@ -219,7 +221,7 @@ type RADIUSRegistry struct {
 	Store RADIUSStore
 	Keys  Sealer
 	Now   func() time.Time
-	// Changed, if set, is told of every change that was made through this registry.
+	// Changed, if set, is told of every change that was made through this registry, once it can be read.
 	Changed func()
 }
 
@@ -249,6 +251,9 @@ func (r *RADIUSRegistry) Add(ctx context.Context, c RADIUSClient, secret string)
 		if err := c.Restriction.check(ctx, r.Store, Restriction{}); err != nil {
 			return err
 		}
+		if err := r.apart(ctx, c); err != nil {
+			return err
+		}
 		if err := r.Store.AddRADIUSClient(ctx, c); err != nil {
 			return err
 		}
@@ -257,11 +262,11 @@ func (r *RADIUSRegistry) Add(ctx context.Context, c RADIUSClient, secret string)
 	return c, err
 }
 
-// change runs do in a transaction, and tells of the change once it is made.
+// change runs do in a transaction, and tells of the change once it is made: a caller's transaction may hold it back.
 func (r *RADIUSRegistry) change(ctx context.Context, do func(context.Context) error) error {
 	err := r.Store.Transact(ctx, do)
 	if err == nil && r.Changed != nil {
-		r.Changed()
+		r.Store.AfterCommit(ctx, r.Changed)
 	}
 	return err
 }
@@ -318,6 +323,11 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		if err := after.Restriction.check(ctx, r.Store, before.Restriction); err != nil {
 			return err
 		}
+		if after.Address != before.Address {
+			if err := r.apart(ctx, after); err != nil {
+				return err
+			}
+		}
 		if slices.Equal(after.Attributes, before.Attributes) {
 			after.Attributes = before.Attributes // no list and an empty one are the same
 		}
@@ -335,6 +345,26 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "radius_client.edit", "radius_client:"+name, details))
 	})
 	return after, err
+}
+
+// apart refuses an address within that of a client which who acts may not change: as the longest prefix wins, the new client would take
+// packets from that one, under a secret of its own.
+func (r *RADIUSRegistry) apart(ctx context.Context, c RADIUSClient) error {
+	scope := domain.ScopeFrom(ctx)
+	if !scope.Limited() || !c.Address.IsValid() {
+		return nil
+	}
+	all, err := r.Store.RADIUSClients(domain.At(ctx, scope.Top()))
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		if !scope.Covers(o.Domain) && o.Address.IsValid() && o.Address.Bits() <= c.Address.Bits() && o.Address.Contains(c.Address.Addr()) {
+			return fault.New(fault.Conflict, "%s belongs to a RADIUS client of another security domain, which would lose its packets: "+
+				"have an administrator of both add this one, and place it with 'tallystick domain put'", c.Address)
+		}
+	}
+	return nil
 }
 
 // another is a secret, or nil if it is the one that the client has.

@@ -70,9 +70,6 @@ func (a *API) configure(ctx context.Context, r *request) (answer, error) {
 	// Those who keep a copy may have made it before the transaction ended.
 	a.Profiles.Devices.Forget()
 	a.Policies.Forget()
-	if a.RADIUS.Changed != nil {
-		a.RADIUS.Changed()
-	}
 	return ok(plan)
 }
 

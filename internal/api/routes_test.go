@@ -467,9 +467,16 @@ func (h *house) code(d client.Delivery, password string) client.Secret {
 
 func radiusRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
+	// Who is told of a change can read it: adding has an idempotency key, and with that a transaction around it.
+	seen := make(chan int, 100)
+	h.RADIUS.Changed = func() { seen <- len(try(h.RADIUS.List(ctx))(t)) }
+	defer func() { h.RADIUS.Changed = nil }()
 	vpn := try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "vpn1", Address: "192.0.2.7", Secret: "a secret of the gateway"}))(t)
 	if vpn.Address != "192.0.2.7/32" || vpn.PromptSet != "securid" || !vpn.Challenges || vpn.RequireMessageAuthenticator != "require" || vpn.StripRealm != "none" || vpn.Version != 1 {
 		t.Errorf("added %+v", vpn)
+	}
+	if n := <-seen; n != 1 {
+		t.Errorf("of a client that was added, %d were to be seen", n)
 	}
 	off := false
 	wide := try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{

@@ -327,3 +327,31 @@ func TestAScopedKeyInItsDomain(t *testing.T) {
 	_, err = c.Enable(ctx, serials[0], 0)
 	refused(t, err, 403, "OUT_OF_SCOPE")
 }
+
+// Who administers a security domain does not take packets from a RADIUS client elsewhere by a longer prefix with a secret of his own.
+func TestScopeTakesNoPacketsFromOtherRADIUSClients(t *testing.T) {
+	e := newEstate(t)
+	ctx := t.Context()
+	at := func(name, address, in string) client.NewRADIUSClient {
+		return client.NewRADIUSClient{RADIUSClient: name, Address: address, Secret: "a secret of the gateway", Domain: in}
+	}
+	try(e.admin.AddRADIUSClient(ctx, at("all", "127.0.1.0/24", "")))(t)
+	try(e.admin.AddRADIUSClient(ctx, at("rome", "2001:db8::/32", "rome")))(t)
+	own := try(e.berlin.AddRADIUSClient(ctx, at("own", "127.0.2.0/24", "")))(t)
+	try(e.berlin.AddRADIUSClient(ctx, at("within-own", "127.0.2.7", "")))(t)
+	try(e.berlin.AddRADIUSClient(ctx, at("around", "127.0.0.0/8", "")))(t)
+	for _, address := range []string{"127.0.1.7", "127.0.1.128/25", "2001:db8:7::/48"} {
+		_, err := e.berlin.AddRADIUSClient(ctx, at("taker", address, ""))
+		refused(t, err, http.StatusConflict, "CONFLICT")
+		_, err = e.berlin.EditRADIUSClient(ctx, "own", 0, client.RADIUSClientEdit{Address: &address})
+		refused(t, err, http.StatusConflict, "CONFLICT")
+	}
+	if got := try(e.berlin.RADIUSClient(ctx, "own"))(t); !reflect.DeepEqual(got, own) {
+		t.Errorf("after all that: %+v", got)
+	}
+
+	// Who administers both may; what is there then is edited as any other.
+	try(e.admin.AddRADIUSClient(ctx, at("placed", "127.0.1.7", "berlin")))(t)
+	qps := 7
+	try(e.berlin.EditRADIUSClient(ctx, "placed", 0, client.RADIUSClientEdit{MaxQPS: &qps}))(t)
+}

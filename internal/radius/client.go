@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 	"layeh.com/radius"
@@ -40,8 +41,8 @@ type client struct {
 // radSecSecret is the shared secret of everybody over TLS (RFC 6614 section 2.3).
 const radSecSecret = "radsec"
 
-func newClient(c access.RADIUSClient, secret []byte, only *authentication.Restriction, before *client) (*client, error) {
-	n := &client{RADIUSClient: c, secret: secret, agent: c.Agent(), only: only, replies: map[string]radius.Attributes{}}
+func newClient(c access.RADIUSClient, secret []byte, only *authentication.Restriction, limit *rate.Limiter) (*client, error) {
+	n := &client{RADIUSClient: c, secret: secret, agent: c.Agent(), only: only, limit: limit, replies: map[string]radius.Attributes{}}
 	n.macs.New = func() any { return hmac.New(md5.New, secret) }
 	for _, a := range c.Attributes {
 		of := n.replies[a.Profile]
@@ -49,13 +50,6 @@ func newClient(c access.RADIUSClient, secret []byte, only *authentication.Restri
 			return nil, err
 		}
 		n.replies[a.Profile] = of
-	}
-	switch {
-	case c.MaxQPS == 0:
-	case before != nil && before.limit != nil && before.MaxQPS == c.MaxQPS:
-		n.limit = before.limit
-	default:
-		n.limit = rate.NewLimiter(rate.Limit(c.MaxQPS), c.MaxQPS)
 	}
 	return n, nil
 }
@@ -107,12 +101,28 @@ func (c *client) actor(from source) audit.Actor {
 type table struct {
 	byName        map[string]*client // of UDP
 	byPrefix      map[netip.Prefix]*client
-	lengths       [2][]int           // of the prefixes of IPv4 and IPv6, longest first
-	byCertificate map[string]*client // of TLS
+	lengths       [2][]int                 // of the prefixes of IPv4 and IPv6, longest first
+	byCertificate map[string]*client       // of TLS
+	limits        map[string]*rate.Limiter // by name
 }
 
-// Refresh reads the clients again. The server does so by itself every few seconds.
+// Refresh reads the clients again. The server does so by itself every few seconds. A database that says nothing for as long as anybody
+// waits for an answer is as good as away: [fault.Unavailable].
 func (s *Server) Refresh(ctx context.Context) error {
+	reading, end := context.WithCancel(ctx)
+	defer end()
+	silence := time.AfterFunc(patience, end)
+	defer silence.Stop()
+	err := s.refresh(reading, func() { silence.Reset(patience) })
+	if err != nil && ctx.Err() == nil && reading.Err() != nil {
+		err = fault.New(fault.Unavailable, "the database does not answer")
+	}
+	s.away.Store(fault.CodeOf(err) == fault.Unavailable)
+	return err
+}
+
+// refresh tells with goesOn that the database has answered.
+func (s *Server) refresh(ctx context.Context, goesOn func()) error {
 	all, err := s.Clients.List(ctx)
 	if err != nil {
 		return err
@@ -121,12 +131,15 @@ func (s *Server) Refresh(ctx context.Context) error {
 	if before == nil {
 		before = &table{}
 	}
-	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}}
+	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}, limits: map[string]*rate.Limiter{}}
 	for _, c := range all {
+		goesOn()
 		only, err := authentication.Restrict(ctx, c.Restriction, s.Domains)
 		if err != nil {
 			return err
 		}
+		limit := before.limit(c)
+		t.limits[c.Name] = limit
 		if c.Address.IsValid() {
 			secret, err := s.Clients.Secret(ctx, c)
 			switch {
@@ -137,7 +150,7 @@ func (s *Server) Refresh(ctx context.Context) error {
 					"client", c.Name, "error", err)
 				continue
 			}
-			n, err := s.kept(before.byName[c.Name], c, secret, only)
+			n, err := s.kept(before.byName[c.Name], c, secret, only, limit)
 			if err != nil {
 				return err
 			}
@@ -145,7 +158,7 @@ func (s *Server) Refresh(ctx context.Context) error {
 			t.note(c.Address)
 		}
 		if c.Certificate != "" {
-			n, err := s.kept(before.byCertificate[c.Certificate], c, []byte(radSecSecret), only)
+			n, err := s.kept(before.byCertificate[c.Certificate], c, []byte(radSecSecret), only, limit)
 			if err != nil {
 				return err
 			}
@@ -159,17 +172,26 @@ func (s *Server) Refresh(ctx context.Context) error {
 	return nil
 }
 
+// limit is of what a client sends over UDP and TLS together, nil for none. What it has used up stays so.
+func (t *table) limit(c access.RADIUSClient) *rate.Limiter {
+	l := t.limits[c.Name]
+	switch {
+	case c.MaxQPS == 0:
+		return nil
+	case l != nil && l.Burst() == c.MaxQPS:
+		return l
+	}
+	return rate.NewLimiter(rate.Limit(c.MaxQPS), c.MaxQPS)
+}
+
 // kept is the client as it was if nothing about it has changed, else a new one.
-func (s *Server) kept(before *client, c access.RADIUSClient, secret []byte, only *authentication.Restriction) (*client, error) {
+func (s *Server) kept(before *client, c access.RADIUSClient, secret []byte, only *authentication.Restriction, limit *rate.Limiter) (*client, error) {
 	if before != nil && before.Name == c.Name && before.Version == c.Version && before.Domain == c.Domain && before.CreatedAt.Equal(c.CreatedAt) && bytes.Equal(before.secret, secret) &&
 		reflect.DeepEqual(before.only, only) { // the domains change without the client
 		clear(secret)
 		return before, nil
 	}
-	if before != nil && before.Name != c.Name {
-		before = nil
-	}
-	return newClient(c, secret, only, before)
+	return newClient(c, secret, only, limit)
 }
 
 // note remembers that there are prefixes of this length.

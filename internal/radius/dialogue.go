@@ -11,6 +11,7 @@ import (
 
 	"layeh.com/radius"
 	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2866"
 	"layeh.com/radius/rfc2869"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -18,8 +19,9 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-// serve handles one request, answers unless it is to be dropped, and then calls finished: at once, or when the engine has decided.
-func (s *Server) serve(ctx context.Context, r *request, finished func()) {
+// serve handles one request, answers unless it is to be dropped, and then calls finished: at once, or when the engine has decided. It
+// tells what became of a request that asks nothing of the engine.
+func (s *Server) serve(ctx context.Context, r *request, finished func()) Outcome {
 	end := func(answer []byte, o Outcome) {
 		defer finished()
 		s.shielded(ctx, func() ([]byte, Outcome) {
@@ -34,21 +36,21 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 	var key copyKey
 	answer, outcome := s.shielded(ctx, func() (answer []byte, o Outcome) {
 		if p, answer, o = s.look(ctx, r); o == "" {
-			key = s.copies.keyOf(r, p)
+			key = r.key()
 			answer, o = s.copies.begin(key, s.Now())
 		}
 		return answer, o
 	})
 	if outcome != "" {
 		end(answer, outcome)
-		return
+		return outcome
 	}
 	known := func(answer []byte, o Outcome) {
 		s.copies.end(key, answer)
 		end(answer, o)
 	}
 	answer, outcome = s.shielded(ctx, func() ([]byte, Outcome) {
-		q, wrong := s.question(r, p)
+		q, wrong := s.question(r, p, key)
 		if wrong != "" {
 			return s.reject(r, p, wrong)
 		}
@@ -66,6 +68,7 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 	if outcome != "" {
 		known(answer, outcome)
 	}
+	return outcome
 }
 
 // shielded does a part of what is done for a request. A panic is a defect of this request, and must not end the server.
@@ -93,12 +96,16 @@ func (s *Server) look(ctx context.Context, r *request) (p *radius.Packet, answer
 		if !r.client.accountable(r.data) {
 			return nil, nil, BadAuthenticator
 		}
+		s.book(ctx, r, p)
 		return nil, r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
 	}
 	if o := s.authentic(ctx, r, p); o != "" {
 		return nil, nil, o
 	}
 	if p.Code == radius.CodeStatusServer {
+		if s.away.Load() { // who asks is to take another server
+			return nil, nil, Unavailable
+		}
 		code := radius.CodeAccessAccept
 		if r.port == Accounting {
 			code = radius.CodeAccountingResponse
@@ -106,6 +113,11 @@ func (s *Server) look(ctx context.Context, r *request) (p *radius.Packet, answer
 		return nil, r.client.answer(code, p, nil), Status
 	}
 	return p, nil, ""
+}
+
+// book logs an accounting request for who looks for one: what it says of the session, and nothing of the user.
+func (s *Server) book(ctx context.Context, r *request, p *radius.Packet) {
+	s.Log.DebugContext(ctx, "radius: accounting", "client", r.client.Name, "address", r.from.address, "status", rfc2866.AcctStatusType_Get(p))
 }
 
 // authentic checks the Message-Authenticator; "" if the request may be looked into. Over TLS none is needed: nobody
@@ -121,6 +133,7 @@ func (s *Server) authentic(ctx context.Context, r *request, p *radius.Packet) Ou
 	_, eap := p.Lookup(rfc2869.EAPMessage_Type)
 	// Status-Server and EAP take one from everybody (RFC 5997 section 3, RFC 3579 section 3.2).
 	if p.Code == radius.CodeStatusServer || eap {
+		r.note = alwaysNeeded
 		return NoAuthenticator
 	}
 	if r.port == RadSec {
@@ -171,11 +184,11 @@ func (s *Server) decide(ctx context.Context, r *request, q question, then func(a
 		return
 	}
 	text, step := q.text, authentication.Step("")
-	if q.state.choice {
+	if q.state.choice != "" {
 		step = authentication.StepChoose
-		if s.Prompts[c.Prompts].ChooseOwn {
-			text = inverted(text)
-		}
+	}
+	if q.state.choice == ownMark {
+		text = inverted(text)
 	}
 	s.Engine.SubmitAnswer(ctx, within, authentication.Answer{
 		Attempt: q.state.attempt, Turn: q.state.turn, Step: step, UserID: q.user, Text: text, Source: source, Key: q.key,
@@ -194,7 +207,7 @@ func inverted(answer string) string {
 var once = []radius.Type{rfc2865.UserName_Type, rfc2865.UserPassword_Type, rfc2865.CHAPPassword_Type, rfc2865.State_Type, rfc2865.CallingStationID_Type}
 
 // question reads an Access-Request, or says why it is rejected.
-func (s *Server) question(r *request, p *radius.Packet) (question, Outcome) {
+func (s *Server) question(r *request, p *radius.Packet, key copyKey) (question, Outcome) {
 	for _, t := range once {
 		n := 0
 		for _, a := range p.Attributes {
@@ -213,7 +226,7 @@ func (s *Server) question(r *request, p *radius.Packet) (question, Outcome) {
 	if !there {
 		return question{}, NoCredentials
 	}
-	q := question{key: r.key(), station: r.from.address.String()}
+	q := question{key: key[:], station: r.from.address.String()}
 	var readable bool
 	if q.text, readable = password(hidden, r.client.secret, p.Authenticator[:]); !readable {
 		return question{}, BadPassword
@@ -307,8 +320,11 @@ func promptOf(echo bool) uint32 {
 func (s *Server) reject(r *request, p *radius.Packet, why Outcome) ([]byte, Outcome) {
 	text := split(nil, rfc2865.ReplyMessage_Type, s.Prompts[r.client.Prompts].Reject)
 	answer := r.client.answer(radius.CodeAccessReject, p, text)
-	if answer == nil { // the bare reject is shorter than any request
+	if answer == nil {
 		answer = r.client.answer(radius.CodeAccessReject, p, nil)
+	}
+	if answer == nil { // a request of Proxy-States alone, whose Message-Authenticator makes its answer longer
+		why = NoWayToAnswer
 	}
 	return answer, why
 }

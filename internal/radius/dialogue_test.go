@@ -2,8 +2,11 @@ package radius
 
 import (
 	"bytes"
+	"context"
+	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
@@ -151,13 +154,45 @@ func TestCiscoAsksTheOtherWayRound(t *testing.T) {
 		if !bytes.Contains(first, []byte("Do you want to enter your own pin")) {
 			t.Fatalf("%q", first)
 		}
-		gw.ask(login(byte(2*i+1), "alice", typed, attr(24, stateFor("SECURID_NPIN", "asa", "127.0.0.1", attempt(0), "1c"))))
+		gw.ask(login(byte(2*i+1), "alice", typed, attr(24, stateFor("SECURID_NPIN", "asa", "127.0.0.1", attempt(0), "1o"))))
 		want := "n" // the user does
 		if i >= 2 {
 			want = "y" // the system does
 		}
 		if last := engine.lastGone(); last.Text != want || last.Step != authentication.StepChoose {
 			t.Errorf("%q became %+v", typed, last)
+		}
+	}
+}
+
+// What "y" stands for is what was asked, though the client has another set of texts by the time of the answer.
+func TestAChoiceIsReadAsItWasAsked(t *testing.T) {
+	choose := authentication.Decision{Result: authentication.NewPIN, Step: authentication.StepChoose, Attempt: attempt(0), Turn: 1}
+	engine := always(choose)
+	c := vpn("vpn1", "127.0.0.1/32")
+	h := build(t, engine, c).run()
+	gw := h.gateway("127.0.0.1")
+	for id, test := range []struct {
+		asked, then access.PromptSet
+		mark, want  string
+	}{{access.PromptsSecurID, access.PromptsCiscoASA, "1c", "y"}, {access.PromptsCiscoASA, access.PromptsSecurID, "1o", "n"}} {
+		put := func(set access.PromptSet) {
+			c.Prompts = set
+			c.Version++
+			h.clients.set(c)
+			if err := h.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put(test.asked)
+		state := stateFor("SECURID_NPIN", "vpn1", "127.0.0.1", attempt(0), test.mark)
+		if got := gw.ask(login(byte(2*id), "alice", "123456")); !bytes.Contains(got, []byte(state)) {
+			t.Fatalf("%q", got)
+		}
+		put(test.then)
+		gw.ask(login(byte(2*id+1), "alice", "y", attr(24, state)))
+		if last := engine.lastGone(); last.Text != test.want || last.Step != authentication.StepChoose {
+			t.Errorf("%s, then %s: %+v", test.asked, test.then, last)
 		}
 	}
 }
@@ -260,6 +295,40 @@ func TestNoAnswerWhileNothingCanBeDecided(t *testing.T) {
 		t.Errorf("after the outage: % x", got)
 	}
 	h.becomes(Accepted)
+}
+
+// A gateway that asks whether the server is alive gets no answer either, whether the database refuses or is frozen.
+func TestNoStatusWhileTheDatabaseIsAway(t *testing.T) {
+	h := build(t, always(accept), vpn("vpn1", "127.0.0.1/32"))
+	status := func(want Outcome) {
+		t.Helper()
+		from, box := source{netip.MustParseAddr("127.0.0.1"), 1}, &mailbox{}
+		h.take(t.Context(), t.Context(), &request{data: request12(1), port: Authentication, from: from, received: h.Now(), respond: box})
+		h.becomes(want)
+		if answered := box.answer != nil; answered != (want == Status) {
+			t.Errorf("%s is answered % x", want, box.answer)
+		}
+	}
+	for _, test := range []struct {
+		name string
+		list func(context.Context) error
+		want fault.Code
+		is   Outcome
+	}{
+		{"there", nil, "", Status},
+		{"away", func(context.Context) error { return fault.New(fault.Unavailable, "the database is away") }, fault.Unavailable, Unavailable},
+		{"frozen", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, fault.Unavailable, Unavailable},
+		{"there again", nil, "", Status},
+		{"a defect", func(context.Context) error { return fault.New(fault.Invalid, "a defect") }, fault.Invalid, Status},
+	} {
+		h.clients.broken = test.list
+		synctest.Test(t, func(t *testing.T) {
+			if err := h.Refresh(t.Context()); fault.CodeOf(err) != test.want {
+				t.Errorf("%s: %v", test.name, err)
+			}
+		})
+		status(test.is)
+	}
 }
 
 func TestADefectIsNoAnswer(t *testing.T) {

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
-
-	"layeh.com/radius"
 )
 
 // A source is where a packet came from; the port is 0 over TLS, where a client may connect again.
@@ -18,40 +15,34 @@ type source struct {
 	port    uint16
 }
 
-// A copyKey tells one request from another (RFC 5080 section 2.2.2). A client that asks another
-// question has to take another authenticator. It holds no pointer, so that the collector of garbage need not look at
-// those of a hundred thousand requests each time.
-type copyKey struct {
-	client        uint64 // a hash of its name: over TLS, several may share an address
-	address       [16]byte
-	port          uint16
-	identifier    byte
-	authenticator [16]byte
-}
+// A copyKey tells one request from another (RFC 5080 section 2.2.2). It holds no pointer, so that the collector of garbage need not look
+// at those of a hundred thousand requests each time.
+type copyKey [sha256.Size]byte
 
-func (c *copies) keyOf(r *request, p *radius.Packet) copyKey {
-	return copyKey{maphash.String(c.names, r.client.Name), r.from.address.As16(), r.from.port, p.Identifier, p.Authenticator}
-}
-
-// key names a request for the engine, which knows it again after a restart and on every server. A client that is so poor that it repeats
-// its authenticators does not get the answer to another question: all of the packet is in the key.
-func (r *request) key() []byte {
+// key names a request, here and for the engine, which knows it again after a restart and on every server. A client that is so poor that it
+// repeats its authenticators does not get the answer to another question: all of the packet is in the key. Over TLS the address is not,
+// as in a State: the client may connect again from another one.
+func (r *request) key() (k copyKey) {
+	var from source
+	if r.port != RadSec {
+		from = r.from
+	}
 	h := sha256.New()
-	address := r.from.address.As16()
+	address := from.address.As16()
 	h.Write(address[:])
-	h.Write(binary.BigEndian.AppendUint16(nil, r.from.port))
+	h.Write(binary.BigEndian.AppendUint16(nil, from.port))
 	h.Write(r.data)
 	h.Write([]byte(r.client.Name))
-	return h.Sum(nil)
+	h.Sum(k[:0])
+	return k
 }
 
 // copies remembers requests and their answers, so that a request that comes twice is decided once: a one-time code
 // would be right the first time and used the second. It holds a fixed number of them; the oldest is forgotten
 // first, when its time is over or when there is no more room.
 type copies struct {
-	life  time.Duration
-	most  int
-	names maphash.Seed
+	life time.Duration
+	most int
 
 	mu    sync.Mutex
 	begun time.Time
@@ -65,7 +56,7 @@ type copies struct {
 // ringPart is how many copies a part of the ring holds.
 const ringPart = 1024
 
-// A copied is 176 bytes, and like its key without a pointer. Its answer has room for an Access-Accept with 80 bytes of attributes.
+// A copied is 160 bytes, and like its key without a pointer. Its answer has room for an Access-Accept with 80 bytes of attributes.
 type copied struct {
 	key    copyKey
 	at     time.Duration // since the first request
@@ -75,7 +66,7 @@ type copied struct {
 
 func newCopies(most int, life time.Duration) *copies {
 	return &copies{
-		life: life, most: most, names: maphash.MakeSeed(), known: map[copyKey]uint64{}, long: map[uint64][]byte{},
+		life: life, most: most, known: map[copyKey]uint64{}, long: map[uint64][]byte{},
 		ring: make([][]copied, (most+ringPart-1)/ringPart),
 	}
 }

@@ -2,7 +2,7 @@ package radius
 
 import (
 	"bytes"
-	"net/netip"
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -60,35 +60,53 @@ func TestARetransmissionIsDecidedOnce(t *testing.T) {
 	h.becomes(Accepted)
 }
 
+// Another question under the identifier and authenticator of an earlier one does not get the answer to that.
+func TestAnotherQuestionUnderTheSameAuthenticator(t *testing.T) {
+	engine := always(accept)
+	h := build(t, engine, vpn("vpn1", "127.0.0.1/32")).run()
+	gw := h.gateway("127.0.0.1")
+	gw.ask(sealed(1, 7, authenticatorOf(9), attr(1, "alice"), attr(2, hidden(9, "123456"))))
+	engine.decides(deny)
+	if got := gw.ask(sealed(1, 7, authenticatorOf(9), attr(1, "mallory"), attr(2, hidden(9, "wrong")))); got[0] != 3 {
+		t.Errorf("answered % x", got)
+	}
+	if n := engine.asked(); n != 2 {
+		t.Errorf("the engine was asked %d times", n)
+	}
+}
+
+// keyNumber is one key of many.
+func keyNumber(n int) (k copyKey) {
+	binary.BigEndian.PutUint64(k[:], uint64(n))
+	return k
+}
+
 func TestCopiesAreBounded(t *testing.T) {
 	c := newCopies(3, 30*time.Second)
 	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
-	key := func(n int) copyKey {
-		return copyKey{client: 1, address: netip.MustParseAddr("192.0.2.1").As16(), port: uint16(n), identifier: 1}
-	}
 	const fresh Outcome = ""
 	is := func(n int, want Outcome) {
 		t.Helper()
-		if _, got := c.begin(key(n), at); got != want {
+		if _, got := c.begin(keyNumber(n), at); got != want {
 			t.Errorf("%d is %q, not %q", n, got, want)
 		}
 	}
 	for n := range 3 {
 		is(n, fresh)
-		c.end(key(n), []byte{byte(n)})
+		c.end(keyNumber(n), []byte{byte(n)})
 	}
 	is(2, Repeated)
 	for n := 3; n < 1000; n++ {
 		is(n, fresh)
 		is(n, Undecided)
 		if n%3 != 0 {
-			c.end(key(n), []byte{1})
+			c.end(keyNumber(n), []byte{1})
 			is(n, Repeated)
 		}
 		if n%5 == 0 { // nothing came of it
-			c.end(key(n), nil)
+			c.end(keyNumber(n), nil)
 			is(n, fresh)
-			c.end(key(n), []byte{2})
+			c.end(keyNumber(n), []byte{2})
 		}
 		if len(c.known) > 3 || len(c.ring[0]) > 3 || c.next-c.first > 3 {
 			t.Fatalf("%d are known, %d kept, %d to %d", len(c.known), len(c.ring[0]), c.first, c.next)
@@ -99,7 +117,7 @@ func TestCopiesAreBounded(t *testing.T) {
 			if len(c.known) != 1 {
 				t.Fatalf("%d are known after their time", len(c.known))
 			}
-			c.end(key(n+1), nil)
+			c.end(keyNumber(n+1), nil)
 		}
 	}
 }
@@ -108,7 +126,7 @@ func TestCopiesAreBounded(t *testing.T) {
 func TestCopyBegunAgainLivesOn(t *testing.T) {
 	c := newCopies(3, 25*time.Second)
 	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
-	k := copyKey{port: 1}
+	k := keyNumber(1)
 	c.begin(k, at)
 	c.end(k, nil)
 	at = at.Add(20 * time.Second)
@@ -131,17 +149,16 @@ func TestCopiesOfAllLengths(t *testing.T) {
 	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
 	answer := func(n int) []byte { return bytes.Repeat([]byte{byte(n)}, 20+n%300) }
 	for n := range 3 * most {
-		k := copyKey{port: uint16(n), client: uint64(n)}
+		k := keyNumber(n)
 		if _, o := c.begin(k, at); o != "" {
 			t.Fatalf("%d is %q", n, o)
 		}
 		c.end(k, answer(n))
 		for _, earlier := range []int{n, n - ringPart, n - most + 1} {
-			k := copyKey{port: uint16(earlier), client: uint64(earlier)}
 			if earlier < 0 {
 				continue
 			}
-			if got, o := c.begin(k, at); o != Repeated || !bytes.Equal(got, answer(earlier)) {
+			if got, o := c.begin(keyNumber(earlier), at); o != Repeated || !bytes.Equal(got, answer(earlier)) {
 				t.Fatalf("after %d, %d is %q with an answer of %d bytes", n, earlier, o, len(got))
 			}
 		}
@@ -149,7 +166,7 @@ func TestCopiesOfAllLengths(t *testing.T) {
 	if len(c.known) != most || len(c.long) == 0 || len(c.long) >= most {
 		t.Errorf("%d of %d are known, with %d long answers", len(c.known), most, len(c.long))
 	}
-	if _, o := c.begin(copyKey{}, at.Add(time.Minute)); o != "" || len(c.known) != 1 || len(c.long) != 0 {
+	if _, o := c.begin(keyNumber(-1), at.Add(time.Minute)); o != "" || len(c.known) != 1 || len(c.long) != 0 {
 		t.Errorf("%q; %d are known after their time, with %d long answers", o, len(c.known), len(c.long))
 	}
 }

@@ -111,11 +111,15 @@ var (
 
 // registry are clients whose secrets are all the same.
 type registry struct {
-	mu  sync.Mutex
-	all []access.RADIUSClient
+	mu     sync.Mutex
+	all    []access.RADIUSClient
+	broken func(context.Context) error // what comes of reading them; nil if it goes well. Not to be set while a server runs
 }
 
-func (r *registry) List(context.Context) ([]access.RADIUSClient, error) {
+func (r *registry) List(ctx context.Context) ([]access.RADIUSClient, error) {
+	if r.broken != nil {
+		return nil, r.broken(ctx)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]access.RADIUSClient(nil), r.all...), nil
@@ -297,8 +301,13 @@ func (h *house) gateway(from string) *gateway {
 
 func (h *house) gatewayTo(from string, to *net.UDPConn) *gateway {
 	h.t.Helper()
+	return h.gatewayAt(from, to.LocalAddr().(*net.UDPAddr))
+}
+
+func (h *house) gatewayAt(from string, to *net.UDPAddr) *gateway {
+	h.t.Helper()
 	local := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0))
-	conn, err := net.DialUDP("udp", local, to.LocalAddr().(*net.UDPAddr))
+	conn, err := net.DialUDP("udp", local, to)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -421,18 +430,3 @@ func attempt(n int) string {
 }
 
 func decimal(n int) string { return strconv.Itoa(n) }
-
-// dial opens a socket that sends to an address and takes answers from there only.
-func dial(t testing.TB, address string) *gateway {
-	t.Helper()
-	to, err := net.ResolveUDPAddr("udp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.DialUDP("udp", nil, to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return &gateway{t, conn}
-}

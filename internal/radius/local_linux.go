@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,7 +34,8 @@ const (
 )
 
 // backTo turns the control message of a packet into that of its answer. It has the same form, and names the address to
-// answer from; the way out is the system's choice, not the interface that the packet came in by.
+// answer from; the way out is the system's choice, not the interface that the packet came in by, unless the address means
+// nothing without that: a link-local one.
 func backTo(received []byte) []byte {
 	messages, err := unix.ParseSocketControlMessage(received)
 	if err != nil || len(messages) != 1 {
@@ -44,7 +46,9 @@ func backTo(received []byte) []byte {
 	case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && len(messages[0].Data) == unix.SizeofInet4Pktinfo:
 		clear(back[in4Interface : in4Interface+4])
 	case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && len(messages[0].Data) == unix.SizeofInet6Pktinfo:
-		clear(back[in6Interface : in6Interface+4])
+		if at, _ := netip.AddrFromSlice(messages[0].Data[:16]); !at.IsLinkLocalUnicast() {
+			clear(back[in6Interface : in6Interface+4])
+		}
 	default:
 		return nil
 	}

@@ -3,6 +3,9 @@ package radius
 import (
 	"bytes"
 	"crypto/md5"
+	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -180,6 +183,23 @@ func TestStrictness(t *testing.T) {
 	if !strings.Contains(said, "client=warn") || strings.Count(said, "came without") != 1 {
 		t.Errorf("the log says %s", said)
 	}
+	for line := range strings.Lines(said) {
+		if strings.Contains(line, "set it to warn") && !strings.Contains(line, "client=require") {
+			t.Errorf("what does not help is said: %s", line)
+		}
+	}
+}
+
+// A request that leaves no room for any answer gets none, and is counted as such.
+func TestARequestThatLeavesNoRoom(t *testing.T) {
+	off := vpn("off", "127.0.0.1/32")
+	off.MessageAuthenticator = access.Off
+	h := build(t, always(accept), off).run()
+	gw := h.gateway("127.0.0.1")
+	full := packet(1, 1, authenticatorOf(1), bytes.Repeat(attr(33, strings.Repeat("p", 253)), 15), attr(33, strings.Repeat("p", 249)))
+	gw.send(full)
+	h.becomes(NoWayToAnswer)
+	h.silent(gw)
 }
 
 func TestStrangersGetNoAnswer(t *testing.T) {
@@ -215,23 +235,95 @@ func TestTheLongestPrefixWins(t *testing.T) {
 	}
 }
 
-// A socket for all addresses answers from the one that was asked.
+// A socket for all addresses answers from the one that was asked. One for those of IPv4 leaves room for one for those of IPv6.
 func TestTheAnswerComesFromWhereTheRequestWent(t *testing.T) {
-	h := build(t, always(accept), vpn("four", "127.0.0.0/8"), vpn("six", "::1/128"))
-	h.at = listen(t, ":0")
-	h.run()
-	port := h.at.LocalAddr().String()
-	port = port[strings.LastIndexByte(port, ':'):]
-	for i, address := range []string{"127.0.0.5", "127.0.0.1", "[::1]"} {
-		gw := dial(t, address+port)
-		if got := gw.ask(login(byte(i), "alice", "123456")); got[0] != 2 { // a connected socket takes answers from there only
-			t.Errorf("%s: % x", address, got)
+	four, six := []string{"127.0.0.5", "127.0.0.1"}, ownIPv6(t)
+	room := 0
+	for _, test := range []struct {
+		listen string
+		asked  []string
+	}{{":0", append(four, six...)}, {"0.0.0.0:0", four}, {"[::]:", six}} {
+		h := build(t, always(accept), vpn("four", "127.0.0.0/8"), vpn("six", "::1/128"))
+		if test.listen == "[::]:" {
+			test.listen += decimal(room)
+		}
+		h.at = listen(t, test.listen)
+		h.run()
+		room = h.at.LocalAddr().(*net.UDPAddr).Port
+		for i, address := range test.asked {
+			from := "127.0.0.1"
+			if strings.Contains(address, ":") {
+				from = "::1"
+			}
+			to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), uint16(room)))
+			gw := h.gatewayAt(from, to)
+			if got := gw.ask(login(byte(i), "alice", "123456")); got[0] != 2 { // a connected socket takes answers from there only
+				t.Errorf("%s, %s: % x", test.listen, address, got)
+			}
 		}
 	}
 }
 
+// ownIPv6 are the machine's own addresses, without those that need a zone.
+func ownIPv6(t testing.TB) (all []string) {
+	t.Helper()
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range own {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && !p.Addr().IsLinkLocalUnicast() {
+			all = append(all, p.Addr().String())
+		}
+	}
+	return all
+}
+
+// A client at a link-local address is answered, and is known by its address without the zone.
+func TestALinkLocalClient(t *testing.T) {
+	at := linkLocal(t)
+	engine := always(accept)
+	h := build(t, engine, vpn("six", "fe80::/10"))
+	h.at = listen(t, "[::]:0")
+	h.run()
+	to := net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, uint16(h.at.LocalAddr().(*net.UDPAddr).Port)))
+	gw := h.gatewayAt(at.String(), to)
+	if got := gw.ask(login(1, "alice", "123456")); got[0] != 2 {
+		t.Errorf("% x", got)
+	}
+	if got, want := engine.lastBegun().Source.Station, at.WithZone("").String(); got != want {
+		t.Errorf("the station is %s, not %s", got, want)
+	}
+}
+
+// linkLocal is a link-local address of the machine; without one the test is skipped.
+func linkLocal(t testing.TB) netip.Addr {
+	t.Helper()
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range interfaces {
+		addresses, err := i.Addrs()
+		if err != nil || i.Flags&net.FlagUp == 0 {
+			continue
+		}
+		for _, a := range addresses {
+			if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+				return p.Addr().WithZone(i.Name)
+			}
+		}
+	}
+	t.Skip("this machine has no link-local address")
+	return netip.Addr{}
+}
+
 func TestAccounting(t *testing.T) {
-	h := build(t, always(accept), vpn("vpn1", "127.0.0.1/32")).run()
+	h := build(t, always(accept), vpn("vpn1", "127.0.0.1/32"))
+	h.with(func(c *Config) {
+		c.Log = slog.New(slog.NewTextHandler(h.said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	h.run()
 	books := h.gatewayTo("127.0.0.1", h.books)
 	start := packet(4, 7, make([]byte, 16), attr(40, number(1)), attr(1, "alice"), attr(44, "session"), attr(33, "proxy"))
 	sum := md5.Sum(append(bytes.Clone(start), secret...))
@@ -244,6 +336,9 @@ func TestAccounting(t *testing.T) {
 		t.Errorf("got % x, want % x", got, want)
 	}
 	h.becomes(Accounted)
+	if said := h.said.String(); !strings.Contains(said, "level=DEBUG") || !strings.Contains(said, "client=vpn1 address=127.0.0.1 status=Start") || strings.Contains(said, "alice") {
+		t.Errorf("the log says %s", said)
+	}
 	books.send(changed(start, 5, start[5]+1))
 	h.becomes(BadAuthenticator)
 	books.send(login(1, "alice", "123456"))

@@ -16,7 +16,7 @@ const (
 	Rejected    Outcome = "rejected"
 	Challenged  Outcome = "challenged"
 	Status      Outcome = "status"      // Status-Server answered
-	Accounted   Outcome = "accounted"   // accounting answered, and ignored
+	Accounted   Outcome = "accounted"   // accounting answered, and nothing more
 	Unavailable Outcome = "unavailable" // it could not be decided: no answer, so that the client asks another server
 	Repeated    Outcome = "repeated"    // the answer to a copy, sent again
 	Undecided   Outcome = "undecided"   // a copy of what is being decided: dropped
@@ -24,7 +24,7 @@ const (
 
 // Outcomes of packets that nobody looked into: dropped.
 const (
-	Stranger Outcome = "stranger" // not from a client
+	Stranger Outcome = "stranger" // not from a client; over TLS, a connection that is none's
 	Limited  Outcome = "limited"  // over the client's limit
 	Overload Outcome = "overload" // the oldest in a full queue, or nobody waits for it any more
 	Broken   Outcome = "broken"   // a defect of this server
@@ -48,7 +48,7 @@ const (
 	BadUserName   Outcome = "bad_user_name"    // missing or no text
 	TwiceTheSame  Outcome = "twice_the_same"   // two of an attribute that may be there once
 	UnknownState  Outcome = "unknown_state"    // no challenge of ours for this client, or an answered one
-	NoWayToAnswer Outcome = "no_way_to_answer" // the accept does not fit into a packet
+	NoWayToAnswer Outcome = "no_way_to_answer" // the answer does not fit into a packet: a bare reject, or nothing if not even that does
 )
 
 // notes say, for outcomes that an administrator should know of, what they mean and what to do.
@@ -63,6 +63,14 @@ var notes = map[Outcome]string{
 	BadPassword:      "a request whose password is no text is rejected: is the shared secret the same on both sides?",
 	NoCredentials:    "a request without a password is rejected",
 }
+
+// Notes of some packets in place of those of their outcomes.
+const (
+	// unknownCertificate is for a stranger over TLS.
+	unknownCertificate = "a TLS connection with a certificate that no RADIUS client has: add the client with 'tallystick radius add --certificate'"
+	// alwaysNeeded is for what is dropped whatever the client is set to.
+	alwaysNeeded = "an EAP or Status-Server request without Message-Authenticator is dropped, as each must have one: update the client"
+)
 
 // missed is what is noted of a request that was taken without Message-Authenticator.
 const missed = "a request came without Message-Authenticator (CVE-2024-3596): update the client, then require it"
@@ -127,7 +135,11 @@ func (s *Server) note(ctx context.Context, c *client, from source, words string,
 // over notes and counts what became of a packet: what the metrics have is in the log already.
 func (s *Server) over(ctx context.Context, r *request, o Outcome) {
 	took := s.Now().Sub(r.received)
-	if words := notes[o]; words != "" {
+	words := notes[o]
+	if r.note != "" {
+		words = r.note
+	}
+	if words != "" {
 		s.note(ctx, r.client, r.from, words)
 	}
 	s.Count(r.port, o, took)

@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 )
 
 // Texts are one prompt set: what users read in a dialogue (spec/radius.md section 4). {min}, {max}, {reason} and
@@ -92,18 +93,22 @@ func Default() Prompts {
 
 // required is what clients look for in the texts of a set, in any case (spec/radius.md section 4). The set plain is
 // for those that look for nothing.
-var required = map[access.PromptSet]map[string]string{
+var required = map[access.PromptSet]map[string][]string{
 	access.PromptsSecurID: {
-		"next": "next tokencode", "new_pin": "Enter a new PIN", "new_pin_fixed": "Enter a new PIN", "new_pin_alphanumeric": "alphanumeric",
-		"reenter": "Please re-enter new PIN", "wait": "PIN Accepted", "system_ask": "system-generated",
+		"next": {"Wait for token to change", "next tokencode"}, "new_pin": {"Enter a new PIN"}, "new_pin_fixed": {"Enter a new PIN"},
+		"new_pin_alphanumeric": {"Enter a new PIN", "alphanumeric"}, "reenter": {"Please re-enter new PIN"}, "wait": {"PIN Accepted"},
+		"system_ask": {"system-generated"},
 	},
 	access.PromptsCiscoASA: {
-		"next": "Enter Next PASSCODE", "system_show": "Please remember your new PIN", "choose": "Do you want to enter your own pin",
-		"new_pin": "Enter your new Alpha-Numerical PIN", "new_pin_fixed": "Enter your new Alpha-Numerical PIN",
-		"new_pin_alphanumeric": "Enter your new Alpha-Numerical PIN", "reenter": "Reenter PIN:", "wait": "new PIN with the next card code",
-		"system_ask": "ACCEPT A SYSTEM GENERATED PIN",
+		"next": {"Enter Next PASSCODE"}, "system_show": {"Please remember your new PIN"}, "choose": {"Do you want to enter your own pin"},
+		"new_pin": {"Enter your new Alpha-Numerical PIN"}, "new_pin_fixed": {"Enter your new Alpha-Numerical PIN"},
+		"new_pin_alphanumeric": {"Enter your new Alpha-Numerical PIN"}, "reenter": {"Reenter PIN:"}, "wait": {"new PIN with the next card code"},
+		"system_ask": {"ACCEPT A SYSTEM GENERATED PIN"},
 	},
 }
+
+// longest puts the longest values into a text.
+var longest = strings.NewReplacer("{min}", "16", "{max}", "16", "{pin}", strings.Repeat("0", policy.MaxPINLength), "{reason}", strings.Repeat("x", maxReason))
 
 // byKey are the texts by the names that a file gives them.
 func (t *Texts) byKey() map[string]string {
@@ -118,14 +123,17 @@ func (t *Texts) byKey() map[string]string {
 func (t *Texts) check(set access.PromptSet) error {
 	texts := t.byKey()
 	for _, key := range slices.Sorted(maps.Keys(texts)) {
-		text, part := texts[key], required[set][key]
+		text := texts[key]
+		for _, part := range required[set][key] {
+			if text != "" && !strings.Contains(strings.ToLower(text), strings.ToLower(part)) {
+				return fault.New(fault.Invalid, "prompt %s.%s must hold %q, which clients look for: put other words into the set plain", set, key, part)
+			}
+		}
 		switch {
 		case text == "":
 			return fault.New(fault.Invalid, "prompt %s.%s is empty", set, key)
-		case !strings.Contains(strings.ToLower(text), strings.ToLower(part)):
-			return fault.New(fault.Invalid, "prompt %s.%s must hold %q, which clients look for: put other words into the set plain", set, key, part)
-		case len(text) > maxPrompt || strings.Contains(text, "\x00"):
-			return fault.New(fault.Invalid, "prompt %s.%s takes up to %d bytes, none of them zero", set, key, maxPrompt)
+		case len(longest.Replace(text)) > maxPrompt || strings.Contains(text, "\x00"):
+			return fault.New(fault.Invalid, "prompt %s.%s takes up to %d bytes when it is filled in, none of them zero", set, key, maxPrompt)
 		}
 	}
 	if len(t.Reject) > maxPrompt || strings.Contains(t.Reject, "\x00") {
@@ -137,8 +145,11 @@ func (t *Texts) check(set access.PromptSet) error {
 	return nil
 }
 
-// maxPrompt is how long a text may be, in bytes: two of them fit into a packet beside all else.
-const maxPrompt = 1000
+// Lengths in bytes.
+const (
+	maxPrompt = 1000 // of a text that is filled in: two of them fit into a packet beside all else
+	maxReason = 128  // of what stands for {reason}, which package pin says
+)
 
 // Load reads texts in TOML and puts them in place of the default ones: a table for each prompt set with the texts to replace.
 func Load(file string) (Prompts, error) {

@@ -13,7 +13,10 @@ import (
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/pin"
+	"github.com/tallystick/tallystick/internal/policy"
 )
 
 // What clients look for in the texts of the set securid, and what a Cisco ASA maps to its dialogue, both as published
@@ -123,6 +126,12 @@ func TestLoadingPrompts(t *testing.T) {
 		"what clients look for": "[securid]\nnext = \"Warten\"\n", "empty": "[plain]\nwait = \"\"\n", "another set": "[german]\nnext = \"x\"\n",
 		"another prompt": "[plain]\nhello = \"x\"\n", "no text": "[plain]\nnext = 7\n", "no TOML": "[plain", "no PIN": "[plain]\nsystem_show = \"x\"\n",
 		"too long": "[plain]\nreject = \"" + strings.Repeat("x", maxPrompt+1) + "\"\n", "a zero": "[plain]\nnext = \"a\\u0000b\"\n",
+		"half of what clients look for": "[securid]\nnext = \"Enter the next tokencode: \"\n",
+		"the other half":                "[securid]\nnext = \"Wait for token to change: \"\n",
+		"no keyboard for letters":       "[securid]\nnew_pin_alphanumeric = \"Enter a new PIN: \"\n",
+		"letters without a new PIN":     "[securid]\nnew_pin_alphanumeric = \"alphanumeric: \"\n",
+		"too long once it is filled in": "[plain]\npin_bad = \"" + strings.Repeat("{reason}", 90) + "\"\n",
+		"too long with the PIN in it":   "[plain]\nsystem_show = \"" + strings.Repeat("{pin}", 90) + "\"\n",
 	} {
 		if _, err := Load(write(text)); !errors.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", name, err)
@@ -209,5 +218,13 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 	full = changed(full, 1, 4)
 	if got := h.gateway("127.0.0.2").ask(full); got[0] != 3 || !bytes.Contains(got, all[0]) {
 		t.Errorf("code %d, %d octets", got[0], len(got))
+	}
+}
+
+// No reason that a user is told is longer than what the check of prompts leaves room for: this is the longest.
+func TestReasonsFitIntoPrompts(t *testing.T) {
+	rules := pin.Rules{Policy: policy.Default().Token, Token: pin.Token{Serial: "000123456789", Type: device.Fob, Digits: 8}}
+	if _, err := rules.New("1111"); !errors.Is(err, fault.PINInvalid) || len(err.Error()) < 100 || len(err.Error()) > maxReason {
+		t.Errorf("%v", err)
 	}
 }

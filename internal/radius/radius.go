@@ -24,6 +24,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -67,7 +68,7 @@ type Config struct {
 	AtOnce int
 	// Queue is how many packets wait until one of them is decided: 4096.
 	Queue int
-	// Copies is how many answers are kept for those who ask again: 131072, which is about 40 MB, or 80 if most of them are longer than 118 bytes.
+	// Copies is how many answers are kept for those who ask again: 131072, which is about 30 MB, or 70 if most of them are longer than 118 bytes.
 	Copies int
 	// Count, if set, is told what became of each packet, and how long that took.
 	Count func(port Port, o Outcome, took time.Duration)
@@ -77,6 +78,7 @@ type Config struct {
 type Server struct {
 	Config
 	table   atomic.Pointer[table]
+	away    atomic.Bool // the database, when the clients were to be read last
 	copies  *copies
 	queue   chan *request
 	room    chan struct{} // for requests that are being decided
@@ -149,7 +151,9 @@ type request struct {
 	from     source
 	received time.Time
 	respond  responder
-	local    []byte // control message that names the address it was sent to
+	note     string         // for the log, in place of what its outcome says
+	local    []byte         // over UDP, the control message that names the address it was sent to
+	back     netip.AddrPort // over UDP, where it came from as the system says it: with the zone of a link-local address
 }
 
 // A responder takes the answer to a request.

@@ -18,10 +18,13 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-// Limits of RadSec.
+// Limits of RadSec. Who is not known yet takes no place from clients, nor one client that of the others.
 const (
-	maxConnections   = 512
-	maxAtOnce        = 64 // requests of one connection that are decided at once
+	maxConnections   = 512 // of clients
+	maxOfClient      = 64  // of them; proxies take 16 or so
+	maxHandshakes    = 256 // at once
+	maxHandshakesOf  = 16  // of them, of one address, or /64 of IPv6
+	maxAtOnce        = 64  // requests of one connection that are decided at once
 	handshakeTimeout = 10 * time.Second
 	packetTimeout    = 10 * time.Second // from the first byte of a packet to its last, and for an answer
 	idleTimeout      = 10 * time.Minute
@@ -49,7 +52,9 @@ func (s *Server) acceptTLS(ctx, work context.Context, l net.Listener) error {
 	defer stop()
 	var connections sync.WaitGroup
 	defer connections.Wait()
-	room := make(chan struct{}, maxConnections)
+	d := &doors{
+		s: s, hall: places[netip.Prefix]{most: maxHandshakes, mostOfOne: maxHandshakesOf}, clients: places[string]{most: maxConnections, mostOfOne: maxOfClient},
+	}
 	for {
 		conn, err := l.Accept()
 		if ctx.Err() != nil {
@@ -60,20 +65,89 @@ func (s *Server) acceptTLS(ctx, work context.Context, l net.Listener) error {
 		}
 		if err != nil {
 			s.note(ctx, nil, source{}, "connections cannot be taken", why(err))
+			pause(ctx)
 			continue
 		}
-		select {
-		case room <- struct{}{}:
-		default:
-			s.note(ctx, nil, sourceOf(conn), "too many connections")
+		from := sourceOf(conn)
+		if !d.hall.take(from.site()) {
+			s.note(ctx, nil, from, "too many TLS connections are being made")
 			conn.Close()
 			continue
 		}
-		connections.Go(func() {
-			defer func() { <-room }()
-			s.connection(ctx, work, conn.(*tls.Conn))
-		})
+		connections.Go(func() { d.enter(ctx, work, conn.(*tls.Conn), from) })
 	}
+}
+
+// doors lead connections in: through a hall, where they show who they are, to the places of clients.
+type doors struct {
+	s       *Server
+	hall    places[netip.Prefix] // of handshakes, by where they come from
+	clients places[string]       // of connections, by the names of clients
+}
+
+// enter has a connection that was let into the hall show its certificate, and serves it if it is a client's.
+func (d *doors) enter(ctx, work context.Context, conn *tls.Conn, from source) {
+	defer conn.Close()
+	shake, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	err := conn.HandshakeContext(shake)
+	cancel()
+	d.hall.leave(from.site())
+	if err != nil {
+		d.s.note(ctx, nil, from, "a TLS connection came to nothing", why(err))
+		return
+	}
+	certificate := conn.ConnectionState().PeerCertificates[0]
+	c := d.s.table.Load().holding(certificate)
+	if c == nil {
+		d.s.over(ctx, &request{port: RadSec, from: from, received: d.s.Now(), note: unknownCertificate}, Stranger)
+		return
+	}
+	if !d.clients.take(c.Name) {
+		d.s.note(ctx, c, from, "too many connections")
+		return
+	}
+	defer d.clients.leave(c.Name)
+	d.s.connection(ctx, work, conn, from, certificate)
+}
+
+// places are bounded, in all and of one who takes them.
+type places[K comparable] struct {
+	most, mostOfOne int
+
+	mu    sync.Mutex
+	all   int
+	taken map[K]int
+}
+
+// take takes a place; false if there is none.
+func (p *places[K]) take(of K) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all == p.most || p.taken[of] == p.mostOfOne {
+		return false
+	}
+	if p.taken == nil {
+		p.taken = map[K]int{}
+	}
+	p.all++
+	p.taken[of]++
+	return true
+}
+
+func (p *places[K]) leave(of K) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all--
+	if p.taken[of]--; p.taken[of] == 0 {
+		delete(p.taken, of)
+	}
+}
+
+// site is the address, or of IPv6 the /64, which one host may have all of.
+func (from source) site() netip.Prefix {
+	const host = 64
+	p, _ := from.address.Prefix(min(from.address.BitLen(), host)) // one of no address is its own
+	return p
 }
 
 // sourceOf is where a connection comes from.
@@ -86,23 +160,13 @@ func sourceOf(conn net.Conn) source {
 }
 
 // connection takes the packets of one connection until it or ctx ends, and lets what it began finish.
-func (s *Server) connection(ctx, work context.Context, conn *tls.Conn) {
-	defer conn.Close()
-	from := sourceOf(conn)
-	shake, cancel := context.WithTimeout(ctx, handshakeTimeout)
-	err := conn.HandshakeContext(shake)
-	cancel()
-	if err != nil {
-		s.note(ctx, nil, from, "a TLS connection came to nothing", why(err))
-		return
-	}
+func (s *Server) connection(ctx, work context.Context, conn *tls.Conn, from source, certificate *x509.Certificate) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }) // wakes the reader
 	defer stop()
 	answers := &stream{conn: conn}
 	var requests sync.WaitGroup
 	defer requests.Wait()
 	room := make(chan struct{}, maxAtOnce)
-	certificate := conn.ConnectionState().PeerCertificates[0]
 	for {
 		data, err := nextPacket(ctx, conn)
 		r := &request{data: data, port: RadSec, from: from, received: s.Now(), respond: answers}
@@ -115,6 +179,7 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn) {
 		}
 		// The client may have gone since the last packet.
 		if r.client = s.table.Load().holding(certificate); r.client == nil {
+			r.note = unknownCertificate
 			s.over(ctx, r, Stranger)
 			return
 		}
@@ -128,11 +193,14 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn) {
 		}
 		room <- struct{}{}
 		requests.Add(1)
-		s.serve(work, r, func() { <-room; requests.Done() })
+		switch s.serve(work, r, func() { <-room; requests.Done() }) {
+		case BadAttributes, BadAuthenticator: // RFC 6613 section 2.6.4
+			return
+		}
 	}
 }
 
-var errBadLength = errors.New("radius: a packet of an impossible length")
+var errBadLength = errors.New("radius: a packet of an impossible length, or shorter than it says")
 
 // nextPacket reads a packet from a connection: its length is in its header (RFC 6613 section 2.6.4).
 func nextPacket(ctx context.Context, conn net.Conn) ([]byte, error) {
@@ -149,7 +217,7 @@ func nextPacket(ctx context.Context, conn net.Conn) ([]byte, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(packetTimeout)); err != nil {
 		return nil, err
 	}
-	if _, err := io.ReadFull(conn, head[1:]); err != nil {
+	if err := rest(ctx, conn, head[1:]); err != nil {
 		return nil, err
 	}
 	n := int(binary.BigEndian.Uint16(head[2:]))
@@ -158,8 +226,19 @@ func nextPacket(ctx context.Context, conn net.Conn) ([]byte, error) {
 	}
 	data := make([]byte, n)
 	copy(data, head[:])
-	_, err := io.ReadFull(conn, data[len(head):])
-	return data, err
+	return data, rest(ctx, conn, data[len(head):])
+}
+
+// rest reads what must follow once a packet has begun.
+func rest(ctx context.Context, conn net.Conn, into []byte) error {
+	_, err := io.ReadFull(conn, into)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil: // it is not the client who ends
+		return ctx.Err()
+	}
+	return errBadLength
 }
 
 // A stream answers over TLS, one answer after the other.

@@ -2,6 +2,7 @@ package radius
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha256"
@@ -9,9 +10,13 @@ import (
 	"encoding/hex"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"layeh.com/radius"
@@ -37,7 +42,13 @@ func (h *house) secure(a *Authority) *house {
 // connect connects with a certificate.
 func (h *house) connect(a *Authority, certificates ...tls.Certificate) *tls.Conn {
 	h.t.Helper()
-	conn, err := tls.Dial("tcp", h.tls.Addr().String(), &tls.Config{RootCAs: a.pool(), ServerName: "server.example.com", Certificates: certificates})
+	return h.connectFrom("127.0.0.1", a, certificates...)
+}
+
+func (h *house) connectFrom(address string, a *Authority, certificates ...tls.Certificate) *tls.Conn {
+	h.t.Helper()
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := tls.DialWithDialer(from, "tcp", h.tls.Addr().String(), &tls.Config{RootCAs: a.pool(), ServerName: "server.example.com", Certificates: certificates})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -125,12 +136,144 @@ func TestRadSec(t *testing.T) {
 		h.becomes(Accounted)
 	}
 
+	// Whom nobody knows is not waited for.
 	stranger := h.connect(a, unknown)
-	b, _ := tlsLogin(t, 1, true).Encode()
-	stranger.Write(b)
 	h.becomes(Stranger)
 	ends(t, stranger)
+	if said := h.said.String(); !strings.Contains(said, "a certificate that no RADIUS client has") || strings.Contains(said, "from an address") {
+		t.Errorf("the log says %s", said)
+	}
 }
+
+// What a client may send a second it may send over both transports together.
+func TestALimitIsForBothTransports(t *testing.T) {
+	a := NewTestAuthority(t)
+	both := vpn("vpn1", "127.0.0.1/32")
+	both.Certificate, both.MaxQPS = "vpn1.example.com", 2
+	h := build(t, always(accept), both).secure(a).run()
+	gw := h.gateway("127.0.0.1")
+	conn := h.connect(a, a.Sign("vpn1.example.com"))
+	gw.ask(login(1, "alice", "123456"))
+	h.becomes(Accepted)
+	talk(t, conn, tlsLogin(t, 2, true))
+	h.becomes(Accepted)
+	gw.send(login(3, "alice", "123456"))
+	h.becomes(Limited)
+	b, _ := tlsLogin(t, 4, true).Encode()
+	conn.Write(b)
+	h.becomes(Limited)
+}
+
+// Connections that come to nothing take no place from clients, nor does one client from the others.
+func TestRadSecHasPlacesForAll(t *testing.T) {
+	a := NewTestAuthority(t)
+	h := build(t, always(accept), over("vpn1", "vpn1.example.com"), over("vpn2", "vpn2.example.com")).secure(a).run()
+	bare := func() net.Conn {
+		from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+		conn, err := from.Dial("tcp", h.tls.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(patienceOfTests))
+		return conn
+	}
+	for range maxHandshakesOf {
+		bare()
+	}
+	ends(t, bare())
+
+	certificate := a.Sign("vpn1.example.com")
+	for range maxOfClient {
+		if got := talk(t, h.connect(a, certificate), tlsLogin(t, 1, true)); got.Code != radius.CodeAccessAccept {
+			t.Error(got.Code)
+		}
+		h.outcome()
+	}
+	ends(t, h.connect(a, certificate))
+	if got := talk(t, h.connect(a, a.Sign("vpn2.example.com")), tlsLogin(t, 1, true)); got.Code != radius.CodeAccessAccept {
+		t.Error(got.Code)
+	}
+	h.becomes(Accepted)
+}
+
+func TestPlaces(t *testing.T) {
+	p := places[string]{most: 5, mostOfOne: 3}
+	take := func(of string, want bool) {
+		t.Helper()
+		if got := p.take(of); got != want {
+			t.Errorf("a place for %s: %v", of, got)
+		}
+	}
+	for range 2 { // what is left can be taken again
+		for _, of := range []string{"a", "a", "a", "b"} {
+			take(of, true)
+		}
+		take("a", false)
+		take("c", true)
+		take("d", false)
+		for _, of := range []string{"a", "a", "a", "b", "c"} {
+			p.leave(of)
+		}
+	}
+	if len(p.taken) > 0 || p.all > 0 {
+		t.Errorf("%d places are taken by %v", p.all, p.taken)
+	}
+	for address, want := range map[string]string{"192.0.2.7": "192.0.2.7/32", "2001:db8::1:0:0:7": "2001:db8::/64"} {
+		if got := (source{address: netip.MustParseAddr(address)}).site().String(); got != want {
+			t.Errorf("%s is at %s", address, got)
+		}
+	}
+}
+
+// After a packet that is not authentic, or whose attributes do not fit, nothing over the connection can be trusted (RFC 6613 section 2.6.4).
+func TestRadSecEndsAfterWhatIsWrong(t *testing.T) {
+	a := NewTestAuthority(t)
+	h := build(t, always(accept), over("vpn1", "vpn1.example.com")).secure(a).run()
+	good, _ := tlsLogin(t, 1, true).Encode()
+	for name, test := range map[string]struct {
+		octets []byte
+		is     Outcome
+	}{
+		"a wrong Message-Authenticator":     {changed(good, 30, good[30]+1), BadAuthenticator},
+		"accounting with a wrong one":       {packet(4, 1, authenticatorOf(1)), BadAuthenticator},
+		"an attribute beyond the end":       {packet(1, 1, authenticatorOf(1), []byte{1, 9, 'a'}), BadAttributes},
+		"an attribute of length 0":          {packet(1, 1, authenticatorOf(1), []byte{1, 0}), BadAttributes},
+		"a packet that ends in its header":  {good[:1], BadLength},
+		"a packet that ends after its head": {good[:4], BadLength},
+		"half a packet":                     {good[:40], BadLength},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := h.connect(a, a.Sign("vpn1.example.com"))
+			conn.Write(test.octets)
+			if test.is == BadLength {
+				conn.CloseWrite()
+			}
+			h.becomes(test.is)
+			ends(t, conn)
+		})
+	}
+}
+
+// A listener that cannot take connections, for want of file descriptors for one, is not asked without a pause.
+func TestRadSecPausesWhenItCannotAccept(t *testing.T) {
+	h := build(t, always(accept))
+	synctest.Test(t, func(t *testing.T) {
+		ctx, end := context.WithTimeout(t.Context(), time.Second)
+		defer end()
+		l := &exhausted{}
+		if err := h.acceptTLS(ctx, ctx, l); err != nil || l.asked < 2 || l.asked > 100 {
+			t.Errorf("asked %d times in a second, %v", l.asked, err)
+		}
+	})
+}
+
+// An exhausted listener has no connections to give.
+type exhausted struct{ asked int }
+
+func (l *exhausted) Accept() (net.Conn, error) { l.asked++; return nil, syscall.EMFILE }
+func (*exhausted) Close() error                { return nil }
+func (*exhausted) Addr() net.Addr              { return nil }
 
 // Who administers a security domain does not take the place of another's client by the fingerprint of its certificate.
 func TestRadSecCertificateOfTwoDomains(t *testing.T) {
@@ -142,8 +285,6 @@ func TestRadSecCertificateOfTwoDomains(t *testing.T) {
 	engine := always(accept)
 	h := build(t, engine, rome, berlin).secure(a).run()
 	conn := h.connect(a, theirs)
-	b, _ := tlsLogin(t, 1, true).Encode()
-	conn.Write(b)
 	h.becomes(Stranger)
 	ends(t, conn)
 	engine.mu.Lock()
@@ -228,8 +369,8 @@ func TestRadSecBetweenPackets(t *testing.T) {
 		t.Errorf("answered %v", ids)
 	}
 
-	// The same packet over another connection: its answer was lost with the first.
-	again := h.connect(a, certificate)
+	// The same packet over another connection, from another address: its answer was lost with the first.
+	again := h.connectFrom("127.0.0.2", a, certificate)
 	if got := talk(t, again, tlsLogin(t, 0, true)); got.Code != radius.CodeAccessAccept {
 		t.Error(got.Code)
 	}

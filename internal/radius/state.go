@@ -37,19 +37,27 @@ const (
 type state struct {
 	attempt string
 	turn    int
-	choice  bool // it answers who makes the PIN
+	choice  string // a mark if it answers who makes the PIN
 	bind    string
 }
 
-// choiceMark stands behind the turn that asks who makes the PIN.
-const choiceMark = "c"
+// What stands behind the turn that asks who makes the PIN: whether "y" is for the system or for the user's own. The client's texts may be
+// others by the time of the answer.
+const (
+	systemMark = "c"
+	ownMark    = "o"
+)
 
 // stateOf writes the State of a challenge: TAG|attempt|turn-binding. The binding ties it to the client and the
 // address that it is sent to; the engine ties the attempt to the user. It is printable, at most 57 bytes.
 func (s *Server) stateOf(c *client, from source, d authentication.Decision) string {
 	turn := strconv.Itoa(d.Turn)
 	if d.Step == authentication.StepChoose {
-		turn += choiceMark
+		if s.Prompts[c.Prompts].ChooseOwn {
+			turn += ownMark
+		} else {
+			turn += systemMark
+		}
 	}
 	return tagOf(d.Step) + "|" + d.Attempt + "|" + turn + "-" + s.binding(c, from, d.Attempt, turn)
 }
@@ -70,10 +78,12 @@ func parseState(text string) (state, bool) {
 	tag, rest, _ := strings.Cut(text, "|")
 	attempt, rest, _ := strings.Cut(rest, "|")
 	digits, bind, _ := strings.Cut(rest, "-")
-	digits, choice := strings.CutSuffix(digits, choiceMark)
+	marked := digits
+	digits = strings.TrimRight(marked, systemMark+ownMark)
+	choice := marked[len(digits):]
 	turn, err := strconv.Atoi(digits)
 	if tag != tagNext && tag != tagPIN && tag != tagWait || len(attempt) != attemptSize || len(bind) != bindSize ||
-		err != nil || turn < 1 || turn > maxTurn || strconv.Itoa(turn) != digits || !isBase32(attempt) || !isBase32(bind) {
+		len(choice) > 1 || err != nil || turn < 1 || turn > maxTurn || strconv.Itoa(turn) != digits || !isBase32(attempt) || !isBase32(bind) {
 		return state{}, false
 	}
 	return state{attempt, turn, choice, bind}, true
@@ -85,10 +95,6 @@ func isBase32(s string) bool {
 
 // ours tells whether we gave the State to this client at this address.
 func (s *Server) ours(st state, c *client, from source) bool {
-	turn := strconv.Itoa(st.turn)
-	if st.choice {
-		turn += choiceMark
-	}
-	want := s.binding(c, from, st.attempt, turn)
+	want := s.binding(c, from, st.attempt, strconv.Itoa(st.turn)+st.choice)
 	return hmac.Equal([]byte(want), []byte(st.bind))
 }

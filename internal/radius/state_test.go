@@ -118,13 +118,14 @@ func TestTheFormOfAState(t *testing.T) {
 		if !ours || len(text) > 64 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 			t.Errorf("%q", text)
 		}
-		if st.attempt != attempt(0) || st.turn != maxTurn || st.choice != (step == authentication.StepChoose) || !s.ours(st, c, source{}) {
+		if st.attempt != attempt(0) || st.turn != maxTurn || (st.choice == systemMark) != (step == authentication.StepChoose) || !s.ours(st, c, source{}) {
 			t.Errorf("%q became %+v", text, st)
 		}
 	}
 	for _, text := range []string{"", "|", "||", "SECURID_NEXT", "SECURID_NEXT||", "SECURID_NEXT|" + attempt(0) + "|01-AAAAAAAAAAAA", "SECURID_NEXT|" + attempt(0) + "|0-AAAAAAAAAAAA",
 		"SECURID_NEXT|" + attempt(0) + "|-1-AAAAAAAAAAAA", "SECURID_NEXT|" + attempt(0) + "|1-aaaaaaaaaaaa", "SECURID_NEXT|" + attempt(0) + "|1000-AAAAAAAAAAAA",
-		"SECURID_PREV|" + attempt(0) + "|1-AAAAAAAAAAAA", "SECURID_NEXT|" + strings.ToLower(attempt(0)) + "|1-AAAAAAAAAAAA", "SECURID_NEXT|" + attempt(0) + "|1-AAAAAAAAAAAA|"} {
+		"SECURID_PREV|" + attempt(0) + "|1-AAAAAAAAAAAA", "SECURID_NEXT|" + strings.ToLower(attempt(0)) + "|1-AAAAAAAAAAAA", "SECURID_NEXT|" + attempt(0) + "|1-AAAAAAAAAAAA|",
+		"SECURID_NPIN|" + attempt(0) + "|1co-AAAAAAAAAAAA", "SECURID_NPIN|" + attempt(0) + "|1cc-AAAAAAAAAAAA", "SECURID_NPIN|" + attempt(0) + "|o-AAAAAAAAAAAA"} {
 		if st, ours := parseState(text); ours {
 			t.Errorf("%q was taken for %+v", text, st)
 		}

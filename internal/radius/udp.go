@@ -16,13 +16,14 @@ import (
 // receiveBuffer is what the system keeps for a socket: a fifth of a second at 20,000 packets a second, where it grants that.
 const receiveBuffer = 4 << 20
 
-// Listen opens a UDP socket for a [Server]: "127.0.0.1:1812", ":1812", "[::1]:1812".
+// Listen opens a UDP socket for a [Server]: "127.0.0.1:1812", "[::1]:1812", or ":1812" for IPv4 and IPv6.
 func Listen(address string) (*net.UDPConn, error) {
-	at, err := net.ResolveUDPAddr("udp", address)
+	network := networkOf(address)
+	at, err := net.ResolveUDPAddr(network, address)
 	if err != nil {
 		return nil, fmt.Errorf("listening for RADIUS: %w", err)
 	}
-	conn, err := net.ListenUDP("udp", at)
+	conn, err := net.ListenUDP(network, at)
 	if err != nil {
 		return nil, fmt.Errorf("listening for RADIUS: %w", err)
 	}
@@ -34,6 +35,18 @@ func Listen(address string) (*net.UDPConn, error) {
 	return conn, nil
 }
 
+// networkOf is the family of the address. Go would have a socket at 0.0.0.0 take IPv6 as well, and leave no room for one at [::].
+func networkOf(address string) string {
+	at, err := netip.ParseAddrPort(address)
+	switch {
+	case err != nil: // a name, or no address at all
+		return "udp"
+	case at.Addr().Unmap().Is4():
+		return "udp4"
+	}
+	return "udp6"
+}
+
 // A socket answers by UDP, from the address that the request was sent to.
 type socket struct {
 	*net.UDPConn
@@ -41,9 +54,19 @@ type socket struct {
 }
 
 func (c socket) respond(r *request, answer []byte) {
-	to := netip.AddrPortFrom(r.from.address, r.from.port)
-	if _, _, err := c.WriteMsgUDPAddrPort(answer, r.local, to); err != nil {
+	if _, _, err := c.WriteMsgUDPAddrPort(answer, r.local, r.back); err != nil {
 		c.s.note(context.Background(), r.client, r.from, "an answer could not be sent", why(err))
+	}
+}
+
+// pause waits a little after a failure that may come again at once, such as a lack of file descriptors.
+func pause(ctx context.Context) {
+	const little = 50 * time.Millisecond
+	timer := time.NewTimer(little)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 
@@ -65,10 +88,11 @@ func (s *Server) read(ctx, lasting context.Context, conn *net.UDPConn, port Port
 			return err
 		case err != nil:
 			s.note(ctx, nil, source{}, "packets cannot be read", why(err))
+			pause(ctx)
 			continue
 		}
 		s.take(ctx, lasting, &request{
-			data: buffer[:n], port: port, received: s.Now(), respond: to, local: control[:controls],
+			data: buffer[:n], port: port, received: s.Now(), respond: to, local: control[:controls], back: from,
 			from: source{from.Addr().Unmap().WithZone(""), from.Port()},
 		})
 	}

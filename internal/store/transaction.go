@@ -71,12 +71,22 @@ type transaction struct {
 	last     []bulk         // not written yet: what goes along with COMMIT
 	recorded []writtenBatch // of the audit log
 	failed   error          // of a part; nothing may be committed
+	then     []func()       // once it is committed
 }
 
 // current is the transaction that ctx carries, nil if none.
 func (db *DB) current(ctx context.Context) *transaction {
 	tx, _ := ctx.Value(txKey{db}).(*transaction)
 	return tx
+}
+
+// AfterCommit runs do when the transaction of ctx has been committed, and not if it comes to nothing; at once if there is none.
+func (db *DB) AfterCommit(ctx context.Context, do func()) {
+	if tx := db.current(ctx); tx != nil {
+		tx.then = append(tx.then, do)
+		return
+	}
+	do()
 }
 
 // fail notes an error of the database: after it nothing of the transaction may be committed, even if nobody cares.
@@ -126,6 +136,9 @@ func (db *DB) attempt(ctx context.Context, do func(context.Context) error) (sent
 	undo = false
 	if sent, err = tx.commit(ctx); err == nil {
 		db.written.keep(tx.recorded)
+		for _, do := range tx.then {
+			do()
+		}
 	}
 	return sent, err
 }

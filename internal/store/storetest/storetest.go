@@ -102,7 +102,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"tokens in reports", reportedTokens}, {"runs of reports", reportRuns}, {"schedules of reports", reportSchedules},
 		{"health", health},
 		{"an error undoes everything", errorUndoes}, {"a panic undoes everything", panicUndoes},
-		{"the end of the context undoes everything", cancelUndoes}, {"transactions join", transactionsJoin},
+		{"the end of the context undoes everything", cancelUndoes}, {"transactions join", transactionsJoin}, {"after a commit", afterCommit},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			part.test(t, withKeys(t, open(t)))

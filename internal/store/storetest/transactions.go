@@ -33,6 +33,32 @@ func (s fixture) left(t testing.TB, want int) {
 	ok(t, s.Ping(t.Context()))
 }
 
+// What is to be done after a commit sees, from outside, what was committed; it is not done if nothing is.
+func afterCommit(t *testing.T, s fixture) {
+	seen := 0
+	look := func() {
+		users, err := s.Users(t.Context(), user.Filter{})
+		seen += len(must(t, users, err))
+	}
+	write := func(id string, end error) error {
+		return s.Transact(t.Context(), func(ctx context.Context) error {
+			ok(t, s.Transact(ctx, func(ctx context.Context) error {
+				ok(t, s.writes(ctx, id))
+				s.AfterCommit(ctx, look)
+				return nil
+			}))
+			same(t, seen, 0)
+			return end
+		})
+	}
+	refused(t, write("a", errStop), errStop)
+	same(t, seen, 0)
+	ok(t, write("b", nil))
+	same(t, seen, 1)
+	s.AfterCommit(t.Context(), look)
+	same(t, seen, 2)
+}
+
 func errorUndoes(t *testing.T, s fixture) {
 	err := s.Transact(t.Context(), func(ctx context.Context) error {
 		ok(t, s.writes(ctx, "a"))
