@@ -6,12 +6,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // initialize begins an attempt, and decides it if the passcode came along (section 3.2).
@@ -74,13 +74,20 @@ func (s *Server) initialize(c *call) (reply, error) {
 	return out, nil
 }
 
-// subject is a name as a user ID, of which the database can keep all that could be one: IDs have up to 128 bytes, and no
-// control characters.
+// nobody is a name that no user has: neither IDs nor mail addresses have control characters.
+const nobody = "\x01"
+
+// subject is a name as the engine looks for it. One that is longer than any ID or mail address is nobody's: cut, it could be
+// that of another user.
 func subject(name string) string {
-	const more = 128 + utf8.UTFMax
-	name = strings.ReplaceAll(name, "\x00", "\x01")
-	return cut(name, more)
+	if len(name) > user.MaxMail {
+		return nobody
+	}
+	return keepable(name)
 }
+
+// keepable is a name as the database can keep it: with a control character in place of one that it cannot.
+func keepable(name string) string { return strings.ReplaceAll(name, "\x00", nobody) }
 
 // verify answers what the last response asked for (section 3.5).
 func (s *Server) verify(c *call) (reply, error) {

@@ -21,7 +21,7 @@ func (s *Server) keeping(c *call, q *inquiry, m *initializeMessage, turn int, ou
 	if life == 0 {
 		life = authentication.DefaultLife
 	}
-	k := access.KeptAttempt{ID: q.attempt, Credential: c.credential.ID, UserID: subject(m.SubjectName), Attributes: m.SessionAttributes, Life: life}
+	k := access.KeptAttempt{ID: q.attempt, Credential: c.credential.ID, UserID: keepable(m.SubjectName), Attributes: m.SessionAttributes, Life: life}
 	for i := range k.Attributes {
 		if k.Attributes[i].DataType == "" {
 			k.Attributes[i].DataType = "STRING"
