@@ -86,7 +86,8 @@ type Config struct {
 type Server struct {
 	Config
 	mux       *http.ServeMux
-	known     *credentialCache
+	keys      *credentialCache
+	ids       *credentialCache
 	agents    *throttle.Throttle
 	subjects  *throttle.Throttle
 	strangers *throttle.Throttle
@@ -108,7 +109,7 @@ const (
 // New makes the API.
 func New(c Config) *Server {
 	s := &Server{
-		Config: c, mux: http.NewServeMux(), known: newCredentialCache(), agents: throttle.New(agentRate, agentBurst),
+		Config: c, mux: http.NewServeMux(), keys: newCredentialCache(), ids: newCredentialCache(), agents: throttle.New(agentRate, agentBurst),
 		subjects: throttle.New(throttle.SubjectRate, throttle.SubjectBurst), strangers: throttle.New(strangerRate, strangerBurst),
 	}
 	bases := []string{Base}
@@ -138,6 +139,7 @@ type call struct {
 	agent      access.Agent
 	credential access.Credential
 	source     authentication.Source
+	throttled  bool // the agent sends too much: nothing is to be decided or written
 }
 
 // A reply is what an endpoint has to say.

@@ -139,8 +139,7 @@ func (s *Server) verify(c *call) (reply, error) {
 
 // admits tells whether the message of an agent about a user or an attempt may be decided now.
 func (s *Server) admits(c *call, about string) bool {
-	now := s.Now()
-	return s.unthrottled(c, s.agents.Allows(c.source.Agent, now) && s.subjects.Allows(about, now))
+	return s.unthrottled(c, !c.throttled && s.subjects.Allows(about, s.Now()))
 }
 
 // unthrottled notes a message that comes too fast.
