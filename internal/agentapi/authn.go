@@ -41,7 +41,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 	r := authentication.Request{
 		UserID: subject(m.SubjectName), Ask: len(m.Credentials) == 0, Source: stationOf(c.source, m.SessionAttributes), Dialogue: true,
 		Retry: c.agent.Retry, Life: life, Key: q.key,
-		ByMail: slices.Contains(c.agent.AlsoNamedBy, "mail"), Admits: func(userID string) bool { return s.unthrottled(c, s.subjects.Allows(userID, s.Now())) },
+		ByMail: slices.Contains(c.agent.AlsoNamedBy, "mail"),
 	}
 	if !r.Ask {
 		if q.chosen < 0 {
@@ -56,15 +56,23 @@ func (s *Server) initialize(c *call) (reply, error) {
 			return malformed(http.StatusBadRequest), nil
 		}
 	}
-	s.inventory(c, m.ClientDetails)
 	ctx := withSession(audit.WithCorrelation(c.Context(), q.attempt), m.SessionAttributes)
 	d := authentication.Decision{Result: authentication.Denied, Turn: 1}
-	if s.admits(c, r.UserID) {
+	admitted := s.admits(c, r.UserID)
+	r.Admits = func(userID string) bool {
+		admitted = s.unthrottled(c, s.subjects.Allows(userID, s.Now()))
+		return admitted
+	}
+	if admitted {
 		if d, err = s.Engine.Begin(ctx, r); err != nil {
 			return s.undecided(c, q, err), nil
 		}
 	}
 	out := s.decided(c, q, d)
+	if !admitted { // what is throttled writes nothing
+		return out, nil
+	}
+	s.inventory(c, m.ClientDetails)
 	if q.kept {
 		err = s.Store.KeepAttempt(ctx, s.keeping(c, q, m, d.Turn, out.document.(authnResponse), life))
 	}

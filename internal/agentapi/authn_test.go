@@ -3,6 +3,8 @@ package agentapi
 import (
 	"compress/gzip"
 	"context"
+	"crypto/sha512"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -408,6 +410,74 @@ func TestThrottle(t *testing.T) {
 		h.post("initialize", first("m-3")).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 	}
 	h.post("initialize", first("m-3")).says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
+}
+
+// What is throttled writes nothing, and no endpoint is without a limit.
+func TestThrottledMessagesWriteNothing(t *testing.T) {
+	d := deploy(t, sqlite(t), plain)
+	d.mail("alice", "alice@example.com")
+	d.byMail()
+	s := d.servers[0]
+	kept := func(subject string) []byte {
+		return encode(t, map[string]any{
+			"subjectName": subject, "keepAttempt": true, "context": map[string]string{"messageId": message()}, "clientDetails": map[string]string{"hostname": message()},
+		})
+	}
+	attempts := func() int { return try(d.db.DropKeptAttempts(t.Context(), d.now().Add(time.Hour)))(t) }
+	looks := func() string { return fmt.Sprintf(`{"authnAttemptId":%q}`, d.attempt) }
+	d.expect(d.send("initialize", kept("alice")), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID")
+	instances := func() int { return strings.Count(events(t, d.db), "agent.instance") }
+	if instances() != 1 || attempts() != 1 {
+		t.Fatal("nothing is kept")
+	}
+	d.send("initialize", kept("alice"))
+	for _, about := range []string{"alice", "nobody", d.attempt} {
+		for s.subjects.Allows(about, d.now()) {
+		}
+	}
+	d.expect(d.send("cancel", []byte(looks())), "FAIL/VERIFY_ERROR", "")
+	if _, text := d.raw("status", []byte(looks())); !strings.Contains(text, "VERIFY_ERROR") {
+		t.Errorf("status: %s", text)
+	}
+	for _, subject := range []string{"alice", "nobody"} {
+		d.expect(d.send("initialize", kept(subject)), "FAIL/VERIFY_ERROR", "")
+	}
+	d.expect(d.send("initialize", kept("alice@example.com")), "FAIL/VERIFY_ERROR", "") // which the engine finds out
+	if instances() != 2 {
+		t.Error("an instance was recorded")
+	}
+	if n := attempts(); n != 1 {
+		t.Errorf("%d attempts are kept, want that of before", n)
+	}
+
+	for s.agents.Allows("agent:vpn1", d.now()) {
+	}
+	d.expect(d.check("bob", "1"), "FAIL/VERIFY_ERROR", "")
+	d.attempt = "00010203-0405-0607-0809-0a0b0c0d0e0f"
+	d.expect(d.send("cancel", []byte(looks())), "FAIL/VERIFY_ERROR", "")
+	if _, text := d.raw("status", []byte(looks())); !strings.Contains(text, "VERIFY_ERROR") {
+		t.Errorf("status: %s", text)
+	}
+}
+
+// The signature of a request that is throttled is not kept: it decides nothing, so a copy of it does no harm.
+func TestThrottledSignaturesAreNotKept(t *testing.T) {
+	h := newHouse(t, atOnce)
+	h.edit(func(a *access.Agent) { a.HMAC = access.HMACRequired })
+	id, key := h.credential("vpn1")
+	sum := sha512.Sum512([]byte(first("m-1")))
+	now := h.now().Format(http.TimeFormat)
+	signature := sign(h.initialize(), key, id, now, hex.EncodeToString(sum[:]), "")
+	for h.agents.Allows("agent:vpn1", h.now()) {
+	}
+	_, text := h.send(h.initialize("X-Access-ID", id, "Date", now, "Client-Key", signature))
+	parse(t, text).says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
+	if n := try(h.db.DropSignatures(t.Context(), h.now().Add(time.Hour)))(t); n != 0 {
+		t.Errorf("%d signatures were kept", n)
+	}
+	if len(h.engine.begun) > 0 {
+		t.Error("it was decided")
+	}
 }
 
 func TestStationAndInventory(t *testing.T) {

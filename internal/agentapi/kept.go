@@ -83,6 +83,9 @@ func (s *Server) status(c *call) (reply, error) {
 		return malformed(http.StatusBadRequest), nil
 	}
 	id := strings.ToLower(m.AttemptID)
+	if !s.admits(c, id) {
+		return statusRefused(http.StatusOK, wrong), nil
+	}
 	var k access.KeptAttempt
 	err = s.Store.Transact(c.Context(), func(ctx context.Context) (err error) {
 		if k, err = s.own(ctx, c, id); err != nil {
@@ -105,12 +108,15 @@ func (s *Server) status(c *call) (reply, error) {
 
 // unseen is the response of /status where there is nothing to tell.
 func (s *Server) unseen(c *call, err error) reply {
-	out, why := reply{status: http.StatusOK, said: codeError}, attemptNotFound
-	if fault.CodeOf(err) != fault.AttemptNotFound {
-		out, why = s.broken(c.Context(), err), broken
+	if fault.CodeOf(err) == fault.AttemptNotFound {
+		return statusRefused(http.StatusOK, attemptNotFound)
 	}
-	out.document = statusResponse{Code: why.code, Reason: why.reason, Attributes: []access.NameValue{}, Methods: []string{}}
-	return out
+	return statusRefused(s.broken(c.Context(), err).status, broken)
+}
+
+// statusRefused is a response of /status that tells of no attempt.
+func statusRefused(status int, why outcome) reply {
+	return reply{status, statusResponse{Code: why.code, Reason: why.reason, Attributes: []access.NameValue{}, Methods: []string{}}, why.code}
 }
 
 // cancel gives an attempt up. One that is over, or never was, is no error to the user (section 3.8).
@@ -128,6 +134,9 @@ func (s *Server) cancel(c *call) (reply, error) {
 	}
 	id = strings.ToLower(id)
 	q := inquire(c.agent, s.begin(c, "cancel", messageContext{AttemptID: id, MessageID: m.Context.MessageID}), nil)
+	if !s.admits(c, q.attempt) {
+		return s.refuse(q, wrong), nil
+	}
 	ctx := audit.WithCorrelation(c.Context(), q.attempt)
 	err = fault.New(fault.AttemptNotFound, "there is no such attempt")
 	if attempt := attemptID(id); attempt != "" {
