@@ -39,11 +39,10 @@ var (
 	broken          = outcome{codeError, "SYSTEM_ERROR"}
 )
 
-// refused are the outcomes of what the engine refuses. None of them ends an attempt.
+// refused are the outcomes of what the engine refuses, beside an answer by a method that it has not asked for. None of them ends an attempt.
 var refused = map[fault.Code]outcome{
-	fault.AttemptNotFound:  attemptNotFound,
-	fault.OutOfSequence:    outOfSequence,
-	fault.StepNotRequested: notRequested,
+	fault.AttemptNotFound: attemptNotFound,
+	fault.OutOfSequence:   outOfSequence,
 }
 
 // failed is a response that stands in no attempt.
@@ -98,7 +97,7 @@ func (s *Server) respond(q *inquiry, of outcome, credential outcome, attributes 
 // refuse is the response to a message that decides nothing.
 func (s *Server) refuse(q *inquiry, why outcome) reply {
 	id := s.errorID(q.exchange)
-	if why == notRequested && q.turn > 0 {
+	if (why == notRequested || why == notSupported) && q.turn > 0 {
 		id = s.messageID(q.attempt, q.place) // what was asked for is still asked for: the next message may answer it
 	}
 	return s.respond(q, why, why, nil, id, []methodSet{})

@@ -109,20 +109,22 @@ func (s *Server) verify(c *call) (reply, error) {
 	q := inquire(c.agent, s.begin(c, "verify", *m.Context), m.Credentials)
 	q.attempt = strings.ToLower(q.attempt)
 	q.place = s.placeOf(q.attempt, m.Context.InResponseTo)
-	if q.chosen < 0 {
-		return s.refuse(q, q.outcomes[0]), nil
-	}
-	sent := m.Credentials[q.chosen]
 	answer := authentication.Answer{
-		Attempt: attemptID(q.attempt), Turn: q.turn, Step: steps[sent.MethodID], Key: q.key,
+		Attempt: attemptID(q.attempt), Turn: q.turn, Step: stepOther, Key: q.key,
 		Source: authentication.Source{Agent: c.source.Agent, Only: c.source.Only}, // where the user is, the attempt knows
 	}
-	if answer.Step == authentication.StepPasscode && q.step == authentication.StepReauthenticate {
-		answer.Step = authentication.StepReauthenticate
-	}
-	var ok bool
-	if answer.Text, ok = sent.value(); !ok && sent.MethodID != methodSystemPIN {
-		return malformed(http.StatusBadRequest), nil
+	unasked := notRequested // what the agent reads of a method that the attempt has not asked for
+	if q.chosen < 0 {
+		q.chosen, unasked = 0, q.outcomes[0]
+	} else {
+		sent := m.Credentials[q.chosen]
+		if answer.Step = steps[sent.MethodID]; answer.Step == authentication.StepPasscode && q.step == authentication.StepReauthenticate {
+			answer.Step = authentication.StepReauthenticate
+		}
+		var ok bool
+		if answer.Text, ok = sent.value(); !ok && sent.MethodID != methodSystemPIN {
+			return malformed(http.StatusBadRequest), nil
+		}
 	}
 	if answer.Attempt == "" {
 		return s.refuse(q, attemptNotFound), nil
@@ -132,12 +134,15 @@ func (s *Server) verify(c *call) (reply, error) {
 		return s.decided(c, q, authentication.Decision{Result: authentication.Denied, Turn: q.turn + 1}), nil
 	}
 	d, err := s.Engine.Continue(ctx, answer)
+	if fault.CodeOf(err) == fault.StepNotRequested {
+		return s.refuse(q, unasked), nil
+	}
 	if err != nil {
 		return s.undecided(c, q, err), nil
 	}
 	out := s.decided(c, q, d)
 	if q.kept {
-		err = s.follow(ctx, q, sent.MethodID, d.Turn, out.document.(authnResponse))
+		err = s.follow(ctx, q, m.Credentials[q.chosen].MethodID, d.Turn, out.document.(authnResponse))
 	}
 	if err != nil {
 		return s.undecided(c, q, err), nil

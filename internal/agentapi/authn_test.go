@@ -460,7 +460,7 @@ func TestThrottledMessagesWriteNothing(t *testing.T) {
 	}
 }
 
-// The signature of a request that is throttled is not kept: it decides nothing, so a copy of it does no harm.
+// The signature of a request that is throttled is not kept: it decides nothing, and may come again.
 func TestThrottledSignaturesAreNotKept(t *testing.T) {
 	h := newHouse(t, atOnce)
 	h.edit(func(a *access.Agent) { a.HMAC = access.HMACRequired })

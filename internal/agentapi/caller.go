@@ -45,7 +45,7 @@ func (s *Server) caller(r *http.Request, body []byte) (*call, error) {
 	}
 	name := a.Actor()
 	throttled := !s.agents.Allows(name, s.Now())
-	if signature != nil && !throttled { // which decides nothing, so that a copy does not either
+	if signature != nil && !throttled { // a throttled message decides nothing, and may come again
 		if err := s.useOnce(r.Context(), who, signature, from); err != nil {
 			return nil, err
 		}
