@@ -37,6 +37,7 @@ var (
 	invalid         = outcome{codeError, "INVALID_REQUEST"}
 	unknownAgent    = outcome{codeError, "AGENT_NOT_FOUND"}
 	broken          = outcome{codeError, "SYSTEM_ERROR"}
+	stranger        = outcome{codeError, "AGENT_NOT_AUTHENTICATED"}
 )
 
 // refused are the outcomes of what the engine refuses, beside an answer by a method that it has not asked for. None of them ends an attempt.
@@ -45,9 +46,9 @@ var refused = map[fault.Code]outcome{
 	fault.OutOfSequence:   outOfSequence,
 }
 
-// failed is a response that stands in no attempt.
-func failed(code, reason string) authnResponse {
-	return authnResponse{Results: []validation{}, Code: code, Reason: reason, Challenges: challenges{[]methodSet{}}}
+// failed is a response to what could not be read as a message.
+func failed(why outcome) any {
+	return authnResponse{Results: []validation{}, Code: why.code, Reason: why.reason, Challenges: challenges{[]methodSet{}}}
 }
 
 // An inquiry is a message with the credentials that it brings, on the way to its response.
@@ -101,6 +102,13 @@ func (s *Server) refuse(q *inquiry, why outcome) reply {
 		id = s.messageID(q.attempt, q.place) // what was asked for is still asked for: the next message may answer it
 	}
 	return s.respond(q, why, why, nil, id, []methodSet{})
+}
+
+// malformed is the response to a message that lacks what it must have.
+func (s *Server) malformed(q *inquiry) reply {
+	out := s.refuse(q, invalid)
+	out.status, out.said = http.StatusBadRequest, "malformed"
+	return out
 }
 
 // decided is the response to a decision of the engine.

@@ -2,7 +2,6 @@ package agentapi
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -20,18 +19,21 @@ func (s *Server) initialize(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if m.Context == nil || m.SubjectName == "" || len(m.Credentials) > maxCredentials {
-		return malformed(http.StatusBadRequest), nil
+	in := messageContext{}
+	if m.Context != nil {
+		in = *m.Context
 	}
-	begun := messageContext{MessageID: m.Context.MessageID}
-	q := inquire(c.agent, s.begin(c, "initialize", begun), m.Credentials)
+	q := inquire(c.agent, s.begin(c, "initialize", messageContext{MessageID: in.MessageID}), m.Credentials)
+	if m.Context == nil || m.SubjectName == "" || len(m.Credentials) > maxCredentials {
+		return s.malformed(q), nil
+	}
 	q.kept, q.asked = bool(m.KeepAttempt), m.AuthMethodID
 	life := time.Duration(m.Timeout) * time.Second
 	switch {
 	case m.ClientID != "" && !strings.EqualFold(m.ClientID, c.agent.Name):
 		s.Logger.WarnContext(c.Context(), "agent calls itself by another name", "agent", c.agent.Name, "client_id", cut(m.ClientID, 64), "client", c.RemoteAddr)
 		return s.refuse(q, unknownAgent), nil
-	case m.Context.AttemptID != "":
+	case in.AttemptID != "":
 		return s.refuse(q, outOfSequence), nil
 	case life < 0 || life > authentication.MaxLife:
 		return s.refuse(q, invalid), nil
@@ -53,7 +55,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 		}
 		var ok bool
 		if r.Passcode, ok = sent.value(); !ok {
-			return malformed(http.StatusBadRequest), nil
+			return s.malformed(q), nil
 		}
 	}
 	ctx := withSession(audit.WithCorrelation(c.Context(), q.attempt), m.SessionAttributes)
@@ -103,12 +105,17 @@ func (s *Server) verify(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if m.Context == nil || m.Context.AttemptID == "" || len(m.Credentials) == 0 || len(m.Credentials) > maxCredentials {
-		return malformed(http.StatusBadRequest), nil
+	in := messageContext{}
+	if m.Context != nil {
+		in = *m.Context
 	}
-	q := inquire(c.agent, s.begin(c, "verify", *m.Context), m.Credentials)
-	q.attempt = strings.ToLower(q.attempt)
-	q.place = s.placeOf(q.attempt, m.Context.InResponseTo)
+	in.AttemptID = strings.ToLower(in.AttemptID)
+	q := inquire(c.agent, s.begin(c, "verify", in), m.Credentials)
+	q.attempt = in.AttemptID
+	if in.AttemptID == "" || len(m.Credentials) == 0 || len(m.Credentials) > maxCredentials {
+		return s.malformed(q), nil
+	}
+	q.place = s.placeOf(q.attempt, in.InResponseTo)
 	answer := authentication.Answer{
 		Attempt: attemptID(q.attempt), Turn: q.turn, Step: stepOther, Key: q.key,
 		Source: authentication.Source{Agent: c.source.Agent, Only: c.source.Only}, // where the user is, the attempt knows
@@ -123,7 +130,7 @@ func (s *Server) verify(c *call) (reply, error) {
 		}
 		var ok bool
 		if answer.Text, ok = sent.value(); !ok && sent.MethodID != methodSystemPIN {
-			return malformed(http.StatusBadRequest), nil
+			return s.malformed(q), nil
 		}
 	}
 	if answer.Attempt == "" {
@@ -172,10 +179,8 @@ func (s *Server) undecided(c *call, q *inquiry, err error) reply {
 	if why, known := refused[fault.CodeOf(err)]; known {
 		return s.refuse(q, why)
 	}
-	out := s.broken(audit.WithCorrelation(c.Context(), q.attempt), err)
-	status := out.status
-	out = s.refuse(q, broken)
-	out.status = status
+	out := s.refuse(q, broken)
+	out.status = s.broken(audit.WithCorrelation(c.Context(), q.attempt), err)
 	return out
 }
 

@@ -254,8 +254,8 @@ func TestMalformed(t *testing.T) {
 		for _, body := range bodies {
 			status, text := h.send(h.request("POST", Base+endpoint, body))
 			d := parse(t, text)
-			d.conforms("initialize")
-			if status != http.StatusBadRequest || d.text("attemptResponseCode") != "ERROR" {
+			d.conforms(endpoint)
+			if status != http.StatusBadRequest || d.text("attemptResponseCode") != "ERROR" || d.text("attemptReasonCode") != "INVALID_REQUEST" {
 				t.Errorf("%s %s: %d %s", endpoint, body, status, text)
 			}
 		}
@@ -270,6 +270,58 @@ func TestMalformed(t *testing.T) {
 	if h.said["initialize malformed"] == 0 {
 		t.Errorf("not counted: %v", h.said)
 	}
+}
+
+// A message that lacks something is answered as the message that it is, as far as it can be read (section 3.1).
+func TestMalformedMessagesAreAnswered(t *testing.T) {
+	h := newHouse(t, atOnce)
+	const attempt = "00010203-0405-0607-0809-0a0b0c0d0e0f"
+	empty := `"subjectCredentials":[{"methodId":"SECURID","collectedInputs":[]}]`
+	for name, c := range map[string]struct {
+		endpoint, body string
+		results        int
+	}{
+		"no subject":              {"initialize", `{"context":{"messageId":"m-7"}}`, 0},
+		"a credential, no value":  {"initialize", `{"subjectName":"ada",` + empty + `,"context":{"messageId":"m-7"}}`, 1},
+		"no credentials":          {"verify", `{"context":{"authnAttemptId":"` + strings.ToUpper(attempt) + `","messageId":"m-7"}}`, 0},
+		"an answer without value": {"verify", `{` + empty + `,"context":{"authnAttemptId":"` + attempt + `","messageId":"m-7"}}`, 1},
+		"no attempt":              {"verify", `{` + empty + `,"context":{"messageId":"m-7"}}`, 1},
+		"nothing to cancel":       {"cancel", `{"context":{"messageId":"m-7"}}`, 0},
+	} {
+		status, text := h.send(h.request("POST", Base+c.endpoint, c.body))
+		d := parse(t, text)
+		d.conforms(c.endpoint)
+		if status != http.StatusBadRequest || d.text("attemptReasonCode") != "INVALID_REQUEST" || d.text("context.inResponseTo") != "m-7" || d.text("context.messageId") == "" {
+			t.Errorf("%s: %d %s", name, status, text)
+		}
+		if results := d.at("credentialValidationResults").([]any); len(results) != c.results || c.results == 1 && name != "no attempt" && d.text("credentialValidationResults.0.methodReasonCode") != "INVALID_REQUEST" {
+			t.Errorf("%s: %s", name, text)
+		}
+		if _, again := h.send(h.request("POST", Base+c.endpoint, c.body)); again != text {
+			t.Errorf("%s, again: %s", name, again)
+		}
+	}
+}
+
+// Whatever goes wrong with a look at an attempt, the answer has the members of such a look.
+func TestStatusErrorsAreOfStatus(t *testing.T) {
+	h := newHouse(t, atOnce)
+	refused := func(want int, reason string, r *http.Request) {
+		t.Helper()
+		status, text := h.send(r)
+		d := parse(t, text)
+		d.conforms("status")
+		if status != want || d.text("attemptReasonCode") != reason {
+			t.Errorf("%d %s", status, text)
+		}
+	}
+	refused(400, "INVALID_REQUEST", h.request("POST", Base+"status", `{`))
+	refused(400, "INVALID_REQUEST", h.request("POST", Base+"status", `{}`))
+	refused(401, "AGENT_NOT_AUTHENTICATED", h.request("POST", Base+"status", `{}`, "Client-Key", ""))
+	refused(413, "INVALID_REQUEST", h.request("POST", Base+"status", strings.Repeat(" ", maxBody+1)))
+	h.Agents = &access.Agents{Store: away{}, Keys: h.Agents.Keys, Now: h.now}
+	h.pass(remembered)
+	refused(503, "SYSTEM_ERROR", h.request("POST", Base+"status", `{"authnAttemptId":"x"}`))
 }
 
 // Conformance 2: null, "" and an absent member are alike, and unknown ones are ignored.

@@ -80,11 +80,11 @@ func (s *Server) status(c *call) (reply, error) {
 		return reply{}, err
 	}
 	if m.AttemptID == "" {
-		return malformed(http.StatusBadRequest), nil
+		return reply{http.StatusBadRequest, untold(invalid), "malformed"}, nil
 	}
 	id := strings.ToLower(m.AttemptID)
 	if !s.admits(c, id) {
-		return statusRefused(http.StatusOK, wrong), nil
+		return reply{http.StatusOK, untold(wrong), wrong.code}, nil
 	}
 	var k access.KeptAttempt
 	err = s.Store.Transact(c.Context(), func(ctx context.Context) (err error) {
@@ -109,14 +109,14 @@ func (s *Server) status(c *call) (reply, error) {
 // unseen is the response of /status where there is nothing to tell.
 func (s *Server) unseen(c *call, err error) reply {
 	if fault.CodeOf(err) == fault.AttemptNotFound {
-		return statusRefused(http.StatusOK, attemptNotFound)
+		return reply{http.StatusOK, untold(attemptNotFound), codeError}
 	}
-	return statusRefused(s.broken(c.Context(), err).status, broken)
+	return reply{s.broken(c.Context(), err), untold(broken), "error"}
 }
 
-// statusRefused is a response of /status that tells of no attempt.
-func statusRefused(status int, why outcome) reply {
-	return reply{status, statusResponse{Code: why.code, Reason: why.reason, Attributes: []access.NameValue{}, Methods: []string{}}, why.code}
+// untold is a response of /status that tells of no attempt.
+func untold(why outcome) any {
+	return statusResponse{Code: why.code, Reason: why.reason, Attributes: []access.NameValue{}, Methods: []string{}}
 }
 
 // cancel gives an attempt up. One that is over, or never was, is no error to the user (section 3.8).
@@ -129,11 +129,12 @@ func (s *Server) cancel(c *call) (reply, error) {
 	if id == "" {
 		id = m.Context.AttemptID
 	}
-	if id == "" {
-		return malformed(http.StatusBadRequest), nil
-	}
 	id = strings.ToLower(id)
 	q := inquire(c.agent, s.begin(c, "cancel", messageContext{AttemptID: id, MessageID: m.Context.MessageID}), nil)
+	q.attempt = id
+	if id == "" {
+		return s.malformed(q), nil
+	}
 	if !s.admits(c, q.attempt) {
 		return s.refuse(q, wrong), nil
 	}
