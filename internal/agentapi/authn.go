@@ -27,7 +27,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 	if m.Context == nil || m.SubjectName == "" || len(m.Credentials) > maxCredentials {
 		return s.malformed(q), nil
 	}
-	q.kept, q.asked = bool(m.KeepAttempt), m.AuthMethodID
+	q.kept, q.asked = m.KeepAttempt.or(false), m.AuthMethodID
 	life := time.Duration(m.Timeout) * time.Second
 	switch {
 	case m.ClientID != "" && !strings.EqualFold(m.ClientID, c.agent.Name):

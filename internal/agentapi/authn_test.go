@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -352,6 +354,68 @@ func TestLeniency(t *testing.T) {
 	for header, value := range map[string]string{"Accept": "application/json", "Content-Type": "application/json; charset=utf-8"} {
 		if status, text := h.send(h.request("POST", Base+"initialize", first("m"), header, value)); status != http.StatusOK {
 			t.Errorf("%s: %d %s", header, status, text)
+		}
+	}
+}
+
+// A name is a member's if it is just that: what is only like it is unknown, and ignored as such, whatever its value.
+func TestNamesAreExact(t *testing.T) {
+	h := newHouse(t, atOnce)
+	body := `{"subjectName":"ada","context":{"messageId":"m-1"},"subjectCredentials":[{"methodId":"SECURID","collectedInputs":[{"name":"SECURID","value":"12345678"}]}],
+		"keepAttempt":false,"authnAttemptTimeout":60`
+	for _, more := range []string{
+		`,"\u017fubjectName":"eve"}`, `,"ſubjectName":"eve"}`, `,"SUBJECTNAME":"eve"}`, `,"SubjectName" : 7}`, `,"CONTEXT":"x"}`, `,"Context":{"messageId":"m-2"}}`, `,"clientID":"vpn2"}`,
+		`,"KEEPATTEMPT":true,"\u212aeepAttempt":"maybe"}`, `,"AuthnAttemptTimeout":601}`, `,"subjectcredentials":[]}`, `,"context":{"MessageID":"m-2"}}`, `,"context":{"AuthnAttemptId":"x"}}`,
+		`,"subjectCredentials":[{"methodId":"SECURID","MethodId":"FIDO","collectedInputs":[{"name":"SECURID","value":"12345678","Value":"1","DATATYPE":"BINARY"}]}]}`,
+		`,"unknown":[{"SubjectName":"eve"}],"\\":"subjectname\":"}`, `,"subject\u004eame":"ada"}`,
+	} {
+		h.post("initialize", body+more).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+		if q := h.engine.begun[len(h.engine.begun)-1]; q.UserID != "ada" || q.Passcode != "12345678" || q.Life != time.Minute {
+			t.Errorf("%s: %+v", more, q)
+		}
+	}
+	// The name may be written with escapes; of several the last one counts.
+	h.post("initialize", body+`,"subject\u004eame":"bob"}`)
+	if q := h.engine.begun[len(h.engine.begun)-1]; q.UserID != "bob" {
+		t.Errorf("%+v", q)
+	}
+	if a, b := h.engine.begun[0].Key, h.engine.begun[1].Key; string(a) == string(b) {
+		t.Error("two messages are taken for one")
+	}
+	for _, context := range []string{`"x"`, `7`, `[]`, `{"messageId":[]}`} {
+		h.post("cancel", `{"authnAttemptId":"x","reason":1,"context":`+context+`}`).says("FAIL", "ATTEMPT_NOT_FOUND")
+		h.post("status", `{"authnAttemptId":"x","context":`+context+`}`)
+	}
+}
+
+// What is read is what exact knows of, and no two members are like each other.
+func TestMembersAreKnown(t *testing.T) {
+	var names []string
+	var walk func(reflect.Type)
+	walk = func(in reflect.Type) {
+		for in.Kind() == reflect.Pointer || in.Kind() == reflect.Slice {
+			in = in.Elem()
+		}
+		if in.Kind() != reflect.Struct {
+			return
+		}
+		for i := range in.NumField() {
+			if name := in.Field(i).Tag.Get("json"); name != "" {
+				names = append(names, name)
+				walk(in.Field(i).Type)
+			}
+		}
+	}
+	for _, message := range []any{initializeMessage{}, verifyMessage{}, attemptMessage{}, messageContext{}} {
+		walk(reflect.TypeOf(message))
+	}
+	slices.Sort(names)
+	if want := slices.Sorted(slices.Values(members)); !slices.Equal(slices.Compact(names), want) {
+		t.Errorf("%v are read, %v are known", names, want)
+	}
+	for i, a := range members {
+		if slices.ContainsFunc(members[:i], func(b string) bool { return strings.EqualFold(a, b) }) {
+			t.Errorf("%s is like another one", a)
 		}
 	}
 }

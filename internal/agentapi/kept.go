@@ -91,7 +91,7 @@ func (s *Server) status(c *call) (reply, error) {
 		if k, err = s.own(ctx, c, id); err != nil {
 			return err
 		}
-		if m.Remove == nil || bool(*m.Remove) {
+		if m.Remove.or(true) {
 			return s.Store.DropKeptAttempt(ctx, k.ID)
 		}
 		return nil
@@ -150,7 +150,7 @@ func (s *Server) cancel(c *call) (reply, error) {
 	case err != nil:
 		return s.undecided(c, q, err), nil
 	}
-	if err := s.over(ctx, c, id, said == cancelled, m.Remove != nil && bool(*m.Remove)); err != nil {
+	if err := s.over(ctx, c, id, said == cancelled, m.Remove.or(false)); err != nil {
 		return s.undecided(c, q, err), nil
 	}
 	return s.respond(q, said, said, nil, s.errorID(q.exchange), []methodSet{}), nil
