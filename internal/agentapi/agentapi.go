@@ -28,6 +28,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -230,7 +231,8 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, out reply) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json;charset=UTF-8")
 	h.Set("Cache-Control", "no-store")
-	if len(body) >= leastCompressed && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	h.Set("Vary", "Accept-Encoding")
+	if len(body) >= leastCompressed && asksForGzip(r.Header.Values("Accept-Encoding")) {
 		h.Set("Content-Encoding", "gzip")
 		w.WriteHeader(out.status)
 		zip := gzip.NewWriter(w)
@@ -240,4 +242,18 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, out reply) {
 	}
 	w.WriteHeader(out.status)
 	w.Write(body)
+}
+
+// asksForGzip tells whether an agent names gzip among what it takes, and not as what it does not (RFC 9110 section 12.5.3).
+func asksForGzip(accepted []string) bool {
+	for coding := range strings.SplitSeq(strings.Join(accepted, ","), ",") {
+		name, weight, _ := strings.Cut(coding, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			continue
+		}
+		_, q, weighed := strings.Cut(weight, "=")
+		value, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
+		return !weighed || err == nil && value > 0
+	}
+	return false
 }

@@ -662,6 +662,14 @@ func TestTransport(t *testing.T) {
 	if got := readAll(t, try(gzip.NewReader(strings.NewReader(zipped)))(t)); got != text {
 		t.Errorf("compressed: %s", got)
 	}
+	for accepted, zipped := range map[string]bool{
+		"gzip": true, "GZIP;q=0.5": true, "br;q=1, gzip; q=1.0": true, "gzip;q=0": false, "gzip; q=0.000, br": false, "gzip;q=x": false, "x-gzipped": false, "*": false,
+	} {
+		header, _ := ask(long, accepted)
+		if got := header.Get("Content-Encoding") == "gzip"; got != zipped || header.Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%s: %v", accepted, header)
+		}
+	}
 	for path, want := range map[string]int{
 		"/": 404, Base: 404, Base + "nonsense": 404, "/mfa/v1/authn/initialize": 404, "/mfa/v1_1/authn": 404,
 	} {

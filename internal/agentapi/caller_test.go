@@ -262,6 +262,8 @@ func TestSignedRequests(t *testing.T) {
 		"Base64, and a line feed":     {time.RFC3339, "X-Authorization-Date", base64.StdEncoding.EncodeToString(sum[:]), "\n", "client-key"},
 		"Authorization with both":     {http.TimeFormat, "Date", lower, "", "both"},
 		"Authorization and an ID":     {http.TimeFormat, "Date", lower, "", "signature"},
+		"Authorization, no scheme":    {http.TimeFormat, "Date", lower, "", "bare"},
+		"a proxy's Authorization":     {http.TimeFormat, "Date", lower, "", "beside"},
 		"an ID only in Authorization": {http.TimeFormat, "Date", lower, "", "id"},
 	} {
 		h.pass(time.Second) // another date, so another signature
@@ -277,6 +279,13 @@ func TestSignedRequests(t *testing.T) {
 			case "signature":
 				header.Set("X-Access-ID", id)
 				header.Set("Authorization", "HMAC "+signature)
+			case "bare":
+				header.Set("X-Access-ID", id)
+				header.Set("Authorization", signature)
+			case "beside":
+				header.Set("X-Access-ID", id)
+				header.Set("Client-Key", signature)
+				header.Set("Authorization", "Basic dnBuOnNlY3JldA==")
 			case "id":
 				header.Set("Authorization", "HMAC "+id)
 				header.Set("Client-Key", signature)

@@ -30,21 +30,23 @@ func isSigned(r *http.Request) bool {
 }
 
 // parts are the access ID and the signature of a request: "Authorization: SCHEME ID:SIGNATURE", or X-Access-ID with the
-// signature in Authorization or client-key.
+// signature in Authorization or client-key. The scheme may be missing.
 func parts(r *http.Request) (id, signature string) {
 	id, signature = r.Header.Get("X-Access-ID"), r.Header.Get("client-key")
-	_, given, found := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !found {
-		return id, signature
+	given := r.Header.Get("Authorization")
+	if _, after, scheme := strings.Cut(given, " "); scheme {
+		given = strings.TrimSpace(after)
 	}
-	given = strings.TrimSpace(given)
-	if before, after, both := strings.Cut(given, ":"); both {
+	before, after, both := strings.Cut(given, ":")
+	switch {
+	case both:
 		return before, after
-	}
-	if id == "" {
+	case id == "":
 		return given, signature
+	case len(given) == base64.StdEncoding.EncodedLen(sha256.Size):
+		return id, given
 	}
-	return id, given
+	return id, signature
 }
 
 // dateOf is the date of a request as it was signed, and what it says.
