@@ -391,7 +391,7 @@ type Decision struct {
 	ExpiresAt *time.Time `json:"expires_at,omitempty"` // when the attempt stops waiting
 	PIN       *PINRules  `json:"pin,omitempty"`        // what a new PIN must be like
 	Rejected  string     `json:"rejected,omitempty"`   // why the PIN that was just given is not taken, for the user to read
-	SystemPIN Secret     `json:"system_pin,omitempty"` // the PIN that the system made; any answer but n takes it
+	SystemPIN Secret     `json:"system_pin,omitempty"` // the PIN that the system made; any answer but n, no and cancel takes it
 }
 
 // PINRules are what a new PIN must be like.

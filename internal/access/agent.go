@@ -312,7 +312,7 @@ func (r *Agents) KeyHash(key string) []byte {
 	return r.hash(key)
 }
 
-// ByHash returns the credential with that keyed hash, and its agent; [fault.NotFound].
+// ByHash returns the agent and the credential whose access key has that keyed hash; [fault.NotFound].
 func (r *Agents) ByHash(ctx context.Context, hash []byte) (Agent, Credential, error) {
 	c, err := r.Store.CredentialByHash(ctx, hash)
 	if err != nil {
@@ -322,26 +322,25 @@ func (r *Agents) ByHash(ctx context.Context, hash []byte) (Agent, Credential, er
 	return a, c, err
 }
 
-// BySigner returns the credential of an access ID with its agent and its
-// access key, which the caller erases; [fault.NotFound] if requests may not be
-// signed with it, of which the agent and a credential without sealed key are told all the same.
-func (r *Agents) BySigner(ctx context.Context, id string) (Agent, Credential, []byte, error) {
+// ByID returns the agent and the credential of an access ID; [fault.NotFound].
+func (r *Agents) ByID(ctx context.Context, id string) (Agent, Credential, error) {
 	c, err := r.Store.Credential(ctx, id)
 	if err != nil {
-		return Agent{}, Credential{}, nil, err
+		return Agent{}, Credential{}, err
 	}
 	a, err := r.Store.Agent(ctx, c.Agent)
-	if err != nil {
-		return Agent{}, Credential{}, nil, err
-	}
+	return a, c, err
+}
+
+// SigningKey is the access key of an agent's credential, which the caller erases; [fault.NotFound] if requests may not be signed with it.
+func (r *Agents) SigningKey(ctx context.Context, a Agent, c Credential) ([]byte, error) {
 	switch {
 	case a.HMAC == HMACOff:
-		return a, c, nil, fault.New(fault.NotFound, "it may not sign its requests: 'tallystick agent edit %s --hmac allowed'", a.Name)
+		return nil, fault.New(fault.NotFound, "it may not sign its requests: 'tallystick agent edit %s --hmac allowed'", a.Name)
 	case !c.Signs():
-		return a, c, nil, fault.New(fault.NotFound, "its credential was made while HMAC was off: make a new one")
+		return nil, fault.New(fault.NotFound, "its credential was made while HMAC was off: make a new one")
 	}
-	key, err := r.Keys.Open(ctx, c.Sealed, seed.OfCredential(c.ID))
-	return a, c, key, err
+	return r.Keys.Open(ctx, c.Sealed, seed.OfCredential(c.ID))
 }
 
 // check holds what every agent keeps to.

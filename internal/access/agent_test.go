@@ -35,7 +35,15 @@ func TestAgents(t *testing.T) {
 			t.Errorf("%q: %v", other, err)
 		}
 	}
-	if _, _, _, err := r.BySigner(ctx, plain.ID); !errors.Is(err, fault.NotFound) {
+	bySigner := func(id string) (access.Agent, string, error) {
+		a, c, err := r.ByID(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := r.SigningKey(ctx, a, c)
+		return a, string(key), err
+	}
+	if _, _, err := bySigner(plain.ID); !errors.Is(err, fault.NotFound) {
 		t.Errorf("signing while HMAC is off: %v", err)
 	}
 
@@ -46,14 +54,14 @@ func TestAgents(t *testing.T) {
 		}
 	}
 	turn(access.HMACAllowed)
-	if _, _, _, err := r.BySigner(ctx, plain.ID); !errors.Is(err, fault.NotFound) {
+	if _, _, err := bySigner(plain.ID); !errors.Is(err, fault.NotFound) {
 		t.Errorf("signing with a credential from before HMAC: %v", err)
 	}
 	signing, secret, err := r.AddCredential(ctx, "vpn1", "", 0)
 	if err != nil || !signing.Signs() || bytes.Contains(signing.Sealed.Blob, []byte(secret)) {
 		t.Fatalf("%+v, %v", signing, err)
 	}
-	if a, _, got, err := r.BySigner(ctx, signing.ID); err != nil || string(got) != secret || a.Name != "VPN1" {
+	if a, got, err := bySigner(signing.ID); err != nil || got != secret || a.Name != "VPN1" {
 		t.Errorf("by its access ID: %q, %v", got, err)
 	}
 	if _, err := keys.Rotate(ctx); err != nil {
@@ -65,12 +73,12 @@ func TestAgents(t *testing.T) {
 	if c, err := db.Credential(ctx, signing.ID); err != nil || c.Sealed.KeyID == signing.Sealed.KeyID {
 		t.Errorf("not resealed: %v", err)
 	}
-	if _, _, got, err := r.BySigner(ctx, signing.ID); err != nil || string(got) != secret {
+	if _, got, err := bySigner(signing.ID); err != nil || got != secret {
 		t.Errorf("after a new data key: %q, %v", got, err)
 	}
 	turn(access.HMACOff)
 	turn(access.HMACAllowed)
-	if _, _, _, err := r.BySigner(ctx, signing.ID); !errors.Is(err, fault.NotFound) {
+	if _, _, err := bySigner(signing.ID); !errors.Is(err, fault.NotFound) {
 		t.Errorf("HMAC was off, and the key was kept: %v", err)
 	}
 	if _, _, err := r.ByHash(ctx, r.KeyHash(secret)); err != nil {

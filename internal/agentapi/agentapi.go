@@ -28,6 +28,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -86,7 +87,8 @@ type Config struct {
 type Server struct {
 	Config
 	mux       *http.ServeMux
-	known     *credentialCache
+	keys      *credentialCache
+	ids       *credentialCache
 	agents    *throttle.Throttle
 	subjects  *throttle.Throttle
 	strangers *throttle.Throttle
@@ -108,7 +110,7 @@ const (
 // New makes the API.
 func New(c Config) *Server {
 	s := &Server{
-		Config: c, mux: http.NewServeMux(), known: newCredentialCache(), agents: throttle.New(agentRate, agentBurst),
+		Config: c, mux: http.NewServeMux(), keys: newCredentialCache(), ids: newCredentialCache(), agents: throttle.New(agentRate, agentBurst),
 		subjects: throttle.New(throttle.SubjectRate, throttle.SubjectBurst), strangers: throttle.New(strangerRate, strangerBurst),
 	}
 	bases := []string{Base}
@@ -116,11 +118,11 @@ func New(c Config) *Server {
 		bases = append(bases, alias)
 	}
 	for _, base := range bases {
-		s.mux.Handle("POST "+base+"initialize", s.endpoint("initialize", s.initialize))
-		s.mux.Handle("POST "+base+"verify", s.endpoint("verify", s.verify))
-		s.mux.Handle("POST "+base+"status", s.endpoint("status", s.status))
-		s.mux.Handle("POST "+base+"cancel", s.endpoint("cancel", s.cancel))
-		s.mux.Handle("GET "+base+"resources", s.endpoint("resources", s.resources))
+		s.mux.Handle("POST "+base+"initialize", s.handler(endpoint{"initialize", s.initialize, failed}))
+		s.mux.Handle("POST "+base+"verify", s.handler(endpoint{"verify", s.verify, failed}))
+		s.mux.Handle("POST "+base+"status", s.handler(endpoint{"status", s.status, untold}))
+		s.mux.Handle("POST "+base+"cancel", s.handler(endpoint{"cancel", s.cancel, failed}))
+		s.mux.Handle("GET "+base+"resources", s.handler(endpoint{"resources", s.resources, failed}))
 	}
 	return s
 }
@@ -138,6 +140,7 @@ type call struct {
 	agent      access.Agent
 	credential access.Credential
 	source     authentication.Source
+	throttled  bool // the agent sends too much: nothing is to be decided or written
 }
 
 // A reply is what an endpoint has to say.
@@ -149,8 +152,16 @@ type reply struct {
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// endpoint is what stands before all of them: the size of the body, and who asks.
-func (s *Server) endpoint(name string, do func(*call) (reply, error)) http.Handler {
+// An endpoint is one of the five.
+type endpoint struct {
+	name string
+	do   func(*call) (reply, error)
+	// failed is the document of a response that tells of no attempt.
+	failed func(outcome) any
+}
+
+// handler is what stands before all of them: the size of the body, and who asks.
+func (s *Server) handler(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		buffer := buffers.Get().(*bytes.Buffer)
 		defer func() {
@@ -158,63 +169,53 @@ func (s *Server) endpoint(name string, do func(*call) (reply, error)) http.Handl
 			buffer.Reset()
 			buffers.Put(buffer)
 		}()
-		out := s.answered(r, buffer, do)
+		out := s.answered(r, buffer, e)
 		if s.Counted != nil {
-			s.Counted(name, out.said)
+			s.Counted(e.name, out.said)
 		}
 		s.write(w, r, out)
 	})
 }
 
 // answered is the reply to a request, whatever happens. A panic is a defect of the one request.
-func (s *Server) answered(r *http.Request, buffer *bytes.Buffer, do func(*call) (reply, error)) (out reply) {
+func (s *Server) answered(r *http.Request, buffer *bytes.Buffer, e endpoint) (out reply) {
 	defer func() {
 		if p := recover(); p != nil {
 			// What a panic says may quote data. Its stack shows addresses and no contents.
-			out = s.broken(r.Context(), fmt.Errorf("panic of type %T at:\n%s", p, debug.Stack()))
+			err := fmt.Errorf("panic of type %T at:\n%s", p, debug.Stack())
+			out = reply{s.broken(r.Context(), err), e.failed(broken), "error"}
 		}
 	}()
 	if _, err := buffer.ReadFrom(io.LimitReader(r.Body, maxBody+1)); err != nil {
-		return malformed(http.StatusBadRequest)
+		return reply{http.StatusBadRequest, e.failed(invalid), "malformed"}
 	}
 	if buffer.Len() > maxBody {
-		return malformed(http.StatusRequestEntityTooLarge)
+		return reply{http.StatusRequestEntityTooLarge, e.failed(invalid), "malformed"}
 	}
 	c, err := s.caller(r, buffer.Bytes())
 	if err == nil {
-		out, err = do(c)
+		out, err = e.do(c)
 	}
-	if err != nil {
-		return s.refusal(r.Context(), err)
+	if err == nil {
+		return out
 	}
-	return out
-}
-
-// refusal is the reply to an error that no endpoint has answered itself.
-func (s *Server) refusal(ctx context.Context, err error) reply {
 	switch fault.CodeOf(err) {
 	case fault.Unauthorized:
-		return reply{http.StatusUnauthorized, failed(codeError, "AGENT_NOT_AUTHENTICATED"), "unauthorized"}
+		return reply{http.StatusUnauthorized, e.failed(stranger), "unauthorized"}
 	case fault.Invalid:
-		return malformed(http.StatusBadRequest)
+		return reply{http.StatusBadRequest, e.failed(invalid), "malformed"}
 	}
-	return s.broken(ctx, err)
+	return reply{s.broken(r.Context(), err), e.failed(broken), "error"}
 }
 
-// malformed is the reply to what is no request.
-func malformed(status int) reply {
-	return reply{status, failed(codeError, "INVALID_REQUEST"), "malformed"}
-}
-
-// broken is the reply when nothing can be decided. Without the database the whole node is of no use, and the status
+// broken is the status when nothing can be decided, and logs why. Without the database the whole node is of no use, and the status
 // tells agents to ask another one.
-func (s *Server) broken(ctx context.Context, err error) reply {
-	status := http.StatusOK
-	if fault.CodeOf(err) == fault.Unavailable || ctx.Err() != nil {
-		status = http.StatusServiceUnavailable
-	}
+func (s *Server) broken(ctx context.Context, err error) int {
 	s.Logger.ErrorContext(ctx, "authentication request failed", "error", err, "correlation_id", audit.CorrelationFrom(ctx))
-	return reply{status, failed(codeError, "SYSTEM_ERROR"), "error"}
+	if fault.CodeOf(err) == fault.Unavailable || ctx.Err() != nil {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusOK
 }
 
 // leastCompressed is the smallest body that compressing makes smaller on the wire.
@@ -230,7 +231,8 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, out reply) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json;charset=UTF-8")
 	h.Set("Cache-Control", "no-store")
-	if len(body) >= leastCompressed && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+	h.Set("Vary", "Accept-Encoding")
+	if len(body) >= leastCompressed && asksForGzip(r.Header.Values("Accept-Encoding")) {
 		h.Set("Content-Encoding", "gzip")
 		w.WriteHeader(out.status)
 		zip := gzip.NewWriter(w)
@@ -240,4 +242,18 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, out reply) {
 	}
 	w.WriteHeader(out.status)
 	w.Write(body)
+}
+
+// asksForGzip tells whether an agent names gzip among what it takes, and not as what it does not (RFC 9110 section 12.5.3).
+func asksForGzip(accepted []string) bool {
+	for coding := range strings.SplitSeq(strings.Join(accepted, ","), ",") {
+		name, weight, _ := strings.Cut(coding, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			continue
+		}
+		_, q, weighed := strings.Cut(weight, "=")
+		value, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
+		return !weighed || err == nil && value > 0
+	}
+	return false
 }

@@ -37,18 +37,18 @@ var (
 	invalid         = outcome{codeError, "INVALID_REQUEST"}
 	unknownAgent    = outcome{codeError, "AGENT_NOT_FOUND"}
 	broken          = outcome{codeError, "SYSTEM_ERROR"}
+	stranger        = outcome{codeError, "AGENT_NOT_AUTHENTICATED"}
 )
 
-// refused are the outcomes of what the engine refuses. None of them ends an attempt.
+// refused are the outcomes of what the engine refuses, beside an answer by a method that it has not asked for. None of them ends an attempt.
 var refused = map[fault.Code]outcome{
-	fault.AttemptNotFound:  attemptNotFound,
-	fault.OutOfSequence:    outOfSequence,
-	fault.StepNotRequested: notRequested,
+	fault.AttemptNotFound: attemptNotFound,
+	fault.OutOfSequence:   outOfSequence,
 }
 
-// failed is a response that stands in no attempt.
-func failed(code, reason string) authnResponse {
-	return authnResponse{Results: []validation{}, Code: code, Reason: reason, Challenges: challenges{[]methodSet{}}}
+// failed is a response to what could not be read as a message.
+func failed(why outcome) any {
+	return authnResponse{Results: []validation{}, Code: why.code, Reason: why.reason, Challenges: challenges{[]methodSet{}}}
 }
 
 // An inquiry is a message with the credentials that it brings, on the way to its response.
@@ -98,10 +98,17 @@ func (s *Server) respond(q *inquiry, of outcome, credential outcome, attributes 
 // refuse is the response to a message that decides nothing.
 func (s *Server) refuse(q *inquiry, why outcome) reply {
 	id := s.errorID(q.exchange)
-	if why == notRequested && q.turn > 0 {
+	if (why == notRequested || why == notSupported) && q.turn > 0 {
 		id = s.messageID(q.attempt, q.place) // what was asked for is still asked for: the next message may answer it
 	}
 	return s.respond(q, why, why, nil, id, []methodSet{})
+}
+
+// malformed is the response to a message that lacks what it must have.
+func (s *Server) malformed(q *inquiry) reply {
+	out := s.refuse(q, invalid)
+	out.status, out.said = http.StatusBadRequest, "malformed"
+	return out
 }
 
 // decided is the response to a decision of the engine.

@@ -2,16 +2,15 @@ package agentapi
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // initialize begins an attempt, and decides it if the passcode came along (section 3.2).
@@ -20,18 +19,21 @@ func (s *Server) initialize(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if m.Context == nil || m.SubjectName == "" || len(m.Credentials) > maxCredentials {
-		return malformed(http.StatusBadRequest), nil
+	in := messageContext{}
+	if m.Context != nil {
+		in = *m.Context
 	}
-	begun := messageContext{MessageID: m.Context.MessageID}
-	q := inquire(c.agent, s.begin(c, "initialize", begun), m.Credentials)
-	q.kept, q.asked = bool(m.KeepAttempt), m.AuthMethodID
+	q := inquire(c.agent, s.begin(c, "initialize", messageContext{MessageID: in.MessageID}), m.Credentials)
+	if m.Context == nil || m.SubjectName == "" || len(m.Credentials) > maxCredentials {
+		return s.malformed(q), nil
+	}
+	q.kept, q.asked = m.KeepAttempt.or(false), m.AuthMethodID
 	life := time.Duration(m.Timeout) * time.Second
 	switch {
 	case m.ClientID != "" && !strings.EqualFold(m.ClientID, c.agent.Name):
 		s.Logger.WarnContext(c.Context(), "agent calls itself by another name", "agent", c.agent.Name, "client_id", cut(m.ClientID, 64), "client", c.RemoteAddr)
 		return s.refuse(q, unknownAgent), nil
-	case m.Context.AttemptID != "":
+	case in.AttemptID != "":
 		return s.refuse(q, outOfSequence), nil
 	case life < 0 || life > authentication.MaxLife:
 		return s.refuse(q, invalid), nil
@@ -41,7 +43,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 	r := authentication.Request{
 		UserID: subject(m.SubjectName), Ask: len(m.Credentials) == 0, Source: stationOf(c.source, m.SessionAttributes), Dialogue: true,
 		Retry: c.agent.Retry, Life: life, Key: q.key,
-		ByMail: slices.Contains(c.agent.AlsoNamedBy, "mail"), Admits: func(userID string) bool { return s.unthrottled(c, s.subjects.Allows(userID, s.Now())) },
+		ByMail: slices.Contains(c.agent.AlsoNamedBy, "mail"),
 	}
 	if !r.Ask {
 		if q.chosen < 0 {
@@ -53,18 +55,26 @@ func (s *Server) initialize(c *call) (reply, error) {
 		}
 		var ok bool
 		if r.Passcode, ok = sent.value(); !ok {
-			return malformed(http.StatusBadRequest), nil
+			return s.malformed(q), nil
 		}
 	}
-	s.inventory(c, m.ClientDetails)
 	ctx := withSession(audit.WithCorrelation(c.Context(), q.attempt), m.SessionAttributes)
 	d := authentication.Decision{Result: authentication.Denied, Turn: 1}
-	if s.admits(c, r.UserID) {
+	admitted := s.admits(c, r.UserID)
+	r.Admits = func(userID string) bool {
+		admitted = s.unthrottled(c, s.subjects.Allows(userID, s.Now()))
+		return admitted
+	}
+	if admitted {
 		if d, err = s.Engine.Begin(ctx, r); err != nil {
 			return s.undecided(c, q, err), nil
 		}
 	}
 	out := s.decided(c, q, d)
+	if !admitted { // what is throttled writes nothing
+		return out, nil
+	}
+	s.inventory(c, m.ClientDetails)
 	if q.kept {
 		err = s.Store.KeepAttempt(ctx, s.keeping(c, q, m, d.Turn, out.document.(authnResponse), life))
 	}
@@ -74,13 +84,20 @@ func (s *Server) initialize(c *call) (reply, error) {
 	return out, nil
 }
 
-// subject is a name as a user ID, of which the database can keep all that could be one: IDs have up to 128 bytes, and no
-// control characters.
+// nobody is a name that no user has: neither IDs nor mail addresses have control characters.
+const nobody = "\x01"
+
+// subject is a name as the engine looks for it. One that is longer than any ID or mail address is nobody's: cut, it could be
+// that of another user.
 func subject(name string) string {
-	const more = 128 + utf8.UTFMax
-	name = strings.ReplaceAll(name, "\x00", "\x01")
-	return cut(name, more)
+	if len(name) > user.MaxMail {
+		return nobody
+	}
+	return keepable(name)
 }
+
+// keepable is a name as the database can keep it: with a control character in place of one that it cannot.
+func keepable(name string) string { return strings.ReplaceAll(name, "\x00", nobody) }
 
 // verify answers what the last response asked for (section 3.5).
 func (s *Server) verify(c *call) (reply, error) {
@@ -88,26 +105,33 @@ func (s *Server) verify(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if m.Context == nil || m.Context.AttemptID == "" || len(m.Credentials) == 0 || len(m.Credentials) > maxCredentials {
-		return malformed(http.StatusBadRequest), nil
+	in := messageContext{}
+	if m.Context != nil {
+		in = *m.Context
 	}
-	q := inquire(c.agent, s.begin(c, "verify", *m.Context), m.Credentials)
-	q.attempt = strings.ToLower(q.attempt)
-	q.place = s.placeOf(q.attempt, m.Context.InResponseTo)
-	if q.chosen < 0 {
-		return s.refuse(q, q.outcomes[0]), nil
+	in.AttemptID = strings.ToLower(in.AttemptID)
+	q := inquire(c.agent, s.begin(c, "verify", in), m.Credentials)
+	q.attempt = in.AttemptID
+	if in.AttemptID == "" || len(m.Credentials) == 0 || len(m.Credentials) > maxCredentials {
+		return s.malformed(q), nil
 	}
-	sent := m.Credentials[q.chosen]
+	q.place = s.placeOf(q.attempt, in.InResponseTo)
 	answer := authentication.Answer{
-		Attempt: attemptID(q.attempt), Turn: q.turn, Step: steps[sent.MethodID], Key: q.key,
+		Attempt: attemptID(q.attempt), Turn: q.turn, Step: stepOther, Key: q.key,
 		Source: authentication.Source{Agent: c.source.Agent, Only: c.source.Only}, // where the user is, the attempt knows
 	}
-	if answer.Step == authentication.StepPasscode && q.step == authentication.StepReauthenticate {
-		answer.Step = authentication.StepReauthenticate
-	}
-	var ok bool
-	if answer.Text, ok = sent.value(); !ok && sent.MethodID != methodSystemPIN {
-		return malformed(http.StatusBadRequest), nil
+	unasked := notRequested // what the agent reads of a method that the attempt has not asked for
+	if q.chosen < 0 {
+		q.chosen, unasked = 0, q.outcomes[0]
+	} else {
+		sent := m.Credentials[q.chosen]
+		if answer.Step = steps[sent.MethodID]; answer.Step == authentication.StepPasscode && q.step == authentication.StepReauthenticate {
+			answer.Step = authentication.StepReauthenticate
+		}
+		var ok bool
+		if answer.Text, ok = sent.value(); !ok && sent.MethodID != methodSystemPIN {
+			return s.malformed(q), nil
+		}
 	}
 	if answer.Attempt == "" {
 		return s.refuse(q, attemptNotFound), nil
@@ -117,12 +141,15 @@ func (s *Server) verify(c *call) (reply, error) {
 		return s.decided(c, q, authentication.Decision{Result: authentication.Denied, Turn: q.turn + 1}), nil
 	}
 	d, err := s.Engine.Continue(ctx, answer)
+	if fault.CodeOf(err) == fault.StepNotRequested {
+		return s.refuse(q, unasked), nil
+	}
 	if err != nil {
 		return s.undecided(c, q, err), nil
 	}
 	out := s.decided(c, q, d)
 	if q.kept {
-		err = s.follow(ctx, q, sent.MethodID, d.Turn, out.document.(authnResponse))
+		err = s.follow(ctx, q, m.Credentials[q.chosen].MethodID, d.Turn, out.document.(authnResponse))
 	}
 	if err != nil {
 		return s.undecided(c, q, err), nil
@@ -132,8 +159,7 @@ func (s *Server) verify(c *call) (reply, error) {
 
 // admits tells whether the message of an agent about a user or an attempt may be decided now.
 func (s *Server) admits(c *call, about string) bool {
-	now := s.Now()
-	return s.unthrottled(c, s.agents.Allows(c.source.Agent, now) && s.subjects.Allows(about, now))
+	return s.unthrottled(c, !c.throttled && s.subjects.Allows(about, s.Now()))
 }
 
 // unthrottled notes a message that comes too fast.
@@ -153,10 +179,8 @@ func (s *Server) undecided(c *call, q *inquiry, err error) reply {
 	if why, known := refused[fault.CodeOf(err)]; known {
 		return s.refuse(q, why)
 	}
-	out := s.broken(audit.WithCorrelation(c.Context(), q.attempt), err)
-	status := out.status
-	out = s.refuse(q, broken)
-	out.status = status
+	out := s.refuse(q, broken)
+	out.status = s.broken(audit.WithCorrelation(c.Context(), q.attempt), err)
 	return out
 }
 

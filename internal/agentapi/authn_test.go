@@ -3,11 +3,15 @@ package agentapi
 import (
 	"compress/gzip"
 	"context"
+	"crypto/sha512"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -252,8 +256,8 @@ func TestMalformed(t *testing.T) {
 		for _, body := range bodies {
 			status, text := h.send(h.request("POST", Base+endpoint, body))
 			d := parse(t, text)
-			d.conforms("initialize")
-			if status != http.StatusBadRequest || d.text("attemptResponseCode") != "ERROR" {
+			d.conforms(endpoint)
+			if status != http.StatusBadRequest || d.text("attemptResponseCode") != "ERROR" || d.text("attemptReasonCode") != "INVALID_REQUEST" {
 				t.Errorf("%s %s: %d %s", endpoint, body, status, text)
 			}
 		}
@@ -268,6 +272,58 @@ func TestMalformed(t *testing.T) {
 	if h.said["initialize malformed"] == 0 {
 		t.Errorf("not counted: %v", h.said)
 	}
+}
+
+// A message that lacks something is answered as the message that it is, as far as it can be read (section 3.1).
+func TestMalformedMessagesAreAnswered(t *testing.T) {
+	h := newHouse(t, atOnce)
+	const attempt = "00010203-0405-0607-0809-0a0b0c0d0e0f"
+	empty := `"subjectCredentials":[{"methodId":"SECURID","collectedInputs":[]}]`
+	for name, c := range map[string]struct {
+		endpoint, body string
+		results        int
+	}{
+		"no subject":              {"initialize", `{"context":{"messageId":"m-7"}}`, 0},
+		"a credential, no value":  {"initialize", `{"subjectName":"ada",` + empty + `,"context":{"messageId":"m-7"}}`, 1},
+		"no credentials":          {"verify", `{"context":{"authnAttemptId":"` + strings.ToUpper(attempt) + `","messageId":"m-7"}}`, 0},
+		"an answer without value": {"verify", `{` + empty + `,"context":{"authnAttemptId":"` + attempt + `","messageId":"m-7"}}`, 1},
+		"no attempt":              {"verify", `{` + empty + `,"context":{"messageId":"m-7"}}`, 1},
+		"nothing to cancel":       {"cancel", `{"context":{"messageId":"m-7"}}`, 0},
+	} {
+		status, text := h.send(h.request("POST", Base+c.endpoint, c.body))
+		d := parse(t, text)
+		d.conforms(c.endpoint)
+		if status != http.StatusBadRequest || d.text("attemptReasonCode") != "INVALID_REQUEST" || d.text("context.inResponseTo") != "m-7" || d.text("context.messageId") == "" {
+			t.Errorf("%s: %d %s", name, status, text)
+		}
+		if results := d.at("credentialValidationResults").([]any); len(results) != c.results || c.results == 1 && name != "no attempt" && d.text("credentialValidationResults.0.methodReasonCode") != "INVALID_REQUEST" {
+			t.Errorf("%s: %s", name, text)
+		}
+		if _, again := h.send(h.request("POST", Base+c.endpoint, c.body)); again != text {
+			t.Errorf("%s, again: %s", name, again)
+		}
+	}
+}
+
+// Whatever goes wrong with a look at an attempt, the answer has the members of such a look.
+func TestStatusErrorsAreOfStatus(t *testing.T) {
+	h := newHouse(t, atOnce)
+	refused := func(want int, reason string, r *http.Request) {
+		t.Helper()
+		status, text := h.send(r)
+		d := parse(t, text)
+		d.conforms("status")
+		if status != want || d.text("attemptReasonCode") != reason {
+			t.Errorf("%d %s", status, text)
+		}
+	}
+	refused(400, "INVALID_REQUEST", h.request("POST", Base+"status", `{`))
+	refused(400, "INVALID_REQUEST", h.request("POST", Base+"status", `{}`))
+	refused(401, "AGENT_NOT_AUTHENTICATED", h.request("POST", Base+"status", `{}`, "Client-Key", ""))
+	refused(413, "INVALID_REQUEST", h.request("POST", Base+"status", strings.Repeat(" ", maxBody+1)))
+	h.Agents = &access.Agents{Store: away{}, Keys: h.Agents.Keys, Now: h.now}
+	h.pass(remembered)
+	refused(503, "SYSTEM_ERROR", h.request("POST", Base+"status", `{"authnAttemptId":"x"}`))
 }
 
 // Conformance 2: null, "" and an absent member are alike, and unknown ones are ignored.
@@ -298,6 +354,68 @@ func TestLeniency(t *testing.T) {
 	for header, value := range map[string]string{"Accept": "application/json", "Content-Type": "application/json; charset=utf-8"} {
 		if status, text := h.send(h.request("POST", Base+"initialize", first("m"), header, value)); status != http.StatusOK {
 			t.Errorf("%s: %d %s", header, status, text)
+		}
+	}
+}
+
+// A name is a member's if it is just that: what is only like it is unknown, and ignored as such, whatever its value.
+func TestNamesAreExact(t *testing.T) {
+	h := newHouse(t, atOnce)
+	body := `{"subjectName":"ada","context":{"messageId":"m-1"},"subjectCredentials":[{"methodId":"SECURID","collectedInputs":[{"name":"SECURID","value":"12345678"}]}],
+		"keepAttempt":false,"authnAttemptTimeout":60`
+	for _, more := range []string{
+		`,"\u017fubjectName":"eve"}`, `,"ſubjectName":"eve"}`, `,"SUBJECTNAME":"eve"}`, `,"SubjectName" : 7}`, `,"CONTEXT":"x"}`, `,"Context":{"messageId":"m-2"}}`, `,"clientID":"vpn2"}`,
+		`,"KEEPATTEMPT":true,"\u212aeepAttempt":"maybe"}`, `,"AuthnAttemptTimeout":601}`, `,"subjectcredentials":[]}`, `,"context":{"MessageID":"m-2"}}`, `,"context":{"AuthnAttemptId":"x"}}`,
+		`,"subjectCredentials":[{"methodId":"SECURID","MethodId":"FIDO","collectedInputs":[{"name":"SECURID","value":"12345678","Value":"1","DATATYPE":"BINARY"}]}]}`,
+		`,"unknown":[{"SubjectName":"eve"}],"\\":"subjectname\":"}`, `,"subject\u004eame":"ada"}`,
+	} {
+		h.post("initialize", body+more).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+		if q := h.engine.begun[len(h.engine.begun)-1]; q.UserID != "ada" || q.Passcode != "12345678" || q.Life != time.Minute {
+			t.Errorf("%s: %+v", more, q)
+		}
+	}
+	// The name may be written with escapes; of several the last one counts.
+	h.post("initialize", body+`,"subject\u004eame":"bob"}`)
+	if q := h.engine.begun[len(h.engine.begun)-1]; q.UserID != "bob" {
+		t.Errorf("%+v", q)
+	}
+	if a, b := h.engine.begun[0].Key, h.engine.begun[1].Key; string(a) == string(b) {
+		t.Error("two messages are taken for one")
+	}
+	for _, context := range []string{`"x"`, `7`, `[]`, `{"messageId":[]}`} {
+		h.post("cancel", `{"authnAttemptId":"x","reason":1,"context":`+context+`}`).says("FAIL", "ATTEMPT_NOT_FOUND")
+		h.post("status", `{"authnAttemptId":"x","context":`+context+`}`)
+	}
+}
+
+// What is read is what exact knows of, and no two members are like each other.
+func TestMembersAreKnown(t *testing.T) {
+	var names []string
+	var walk func(reflect.Type)
+	walk = func(in reflect.Type) {
+		for in.Kind() == reflect.Pointer || in.Kind() == reflect.Slice {
+			in = in.Elem()
+		}
+		if in.Kind() != reflect.Struct {
+			return
+		}
+		for i := range in.NumField() {
+			if name := in.Field(i).Tag.Get("json"); name != "" {
+				names = append(names, name)
+				walk(in.Field(i).Type)
+			}
+		}
+	}
+	for _, message := range []any{initializeMessage{}, verifyMessage{}, attemptMessage{}, messageContext{}} {
+		walk(reflect.TypeOf(message))
+	}
+	slices.Sort(names)
+	if want := slices.Sorted(slices.Values(members)); !slices.Equal(slices.Compact(names), want) {
+		t.Errorf("%v are read, %v are known", names, want)
+	}
+	for i, a := range members {
+		if slices.ContainsFunc(members[:i], func(b string) bool { return strings.EqualFold(a, b) }) {
+			t.Errorf("%s is like another one", a)
 		}
 	}
 }
@@ -410,6 +528,74 @@ func TestThrottle(t *testing.T) {
 	h.post("initialize", first("m-3")).says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
 }
 
+// What is throttled writes nothing, and no endpoint is without a limit.
+func TestThrottledMessagesWriteNothing(t *testing.T) {
+	d := deploy(t, sqlite(t), plain)
+	d.mail("alice", "alice@example.com")
+	d.byMail()
+	s := d.servers[0]
+	kept := func(subject string) []byte {
+		return encode(t, map[string]any{
+			"subjectName": subject, "keepAttempt": true, "context": map[string]string{"messageId": message()}, "clientDetails": map[string]string{"hostname": message()},
+		})
+	}
+	attempts := func() int { return try(d.db.DropKeptAttempts(t.Context(), d.now().Add(time.Hour)))(t) }
+	looks := func() string { return fmt.Sprintf(`{"authnAttemptId":%q}`, d.attempt) }
+	d.expect(d.send("initialize", kept("alice")), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID")
+	instances := func() int { return strings.Count(events(t, d.db), "agent.instance") }
+	if instances() != 1 || attempts() != 1 {
+		t.Fatal("nothing is kept")
+	}
+	d.send("initialize", kept("alice"))
+	for _, about := range []string{"alice", "nobody", d.attempt} {
+		for s.subjects.Allows(about, d.now()) {
+		}
+	}
+	d.expect(d.send("cancel", []byte(looks())), "FAIL/VERIFY_ERROR", "")
+	if _, text := d.raw("status", []byte(looks())); !strings.Contains(text, "VERIFY_ERROR") {
+		t.Errorf("status: %s", text)
+	}
+	for _, subject := range []string{"alice", "nobody"} {
+		d.expect(d.send("initialize", kept(subject)), "FAIL/VERIFY_ERROR", "")
+	}
+	d.expect(d.send("initialize", kept("alice@example.com")), "FAIL/VERIFY_ERROR", "") // which the engine finds out
+	if instances() != 2 {
+		t.Error("an instance was recorded")
+	}
+	if n := attempts(); n != 1 {
+		t.Errorf("%d attempts are kept, want that of before", n)
+	}
+
+	for s.agents.Allows("agent:vpn1", d.now()) {
+	}
+	d.expect(d.check("bob", "1"), "FAIL/VERIFY_ERROR", "")
+	d.attempt = "00010203-0405-0607-0809-0a0b0c0d0e0f"
+	d.expect(d.send("cancel", []byte(looks())), "FAIL/VERIFY_ERROR", "")
+	if _, text := d.raw("status", []byte(looks())); !strings.Contains(text, "VERIFY_ERROR") {
+		t.Errorf("status: %s", text)
+	}
+}
+
+// The signature of a request that is throttled is not kept: it decides nothing, and may come again.
+func TestThrottledSignaturesAreNotKept(t *testing.T) {
+	h := newHouse(t, atOnce)
+	h.edit(func(a *access.Agent) { a.HMAC = access.HMACRequired })
+	id, key := h.credential("vpn1")
+	sum := sha512.Sum512([]byte(first("m-1")))
+	now := h.now().Format(http.TimeFormat)
+	signature := sign(h.initialize(), key, id, now, hex.EncodeToString(sum[:]), "")
+	for h.agents.Allows("agent:vpn1", h.now()) {
+	}
+	_, text := h.send(h.initialize("X-Access-ID", id, "Date", now, "Client-Key", signature))
+	parse(t, text).says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
+	if n := try(h.db.DropSignatures(t.Context(), h.now().Add(time.Hour)))(t); n != 0 {
+		t.Errorf("%d signatures were kept", n)
+	}
+	if len(h.engine.begun) > 0 {
+		t.Error("it was decided")
+	}
+}
+
 func TestStationAndInventory(t *testing.T) {
 	h := newHouse(t, atOnce)
 	body := `{"subjectName":"ada","context":{"messageId":"m"},"sessionAttributes":[{"name":"Resource","value":"vpn"},{"name":"sourceIP","value":"198.51.100.9"}],
@@ -475,6 +661,14 @@ func TestTransport(t *testing.T) {
 	}
 	if got := readAll(t, try(gzip.NewReader(strings.NewReader(zipped)))(t)); got != text {
 		t.Errorf("compressed: %s", got)
+	}
+	for accepted, zipped := range map[string]bool{
+		"gzip": true, "GZIP;q=0.5": true, "br;q=1, gzip; q=1.0": true, "gzip;q=0": false, "gzip; q=0.000, br": false, "gzip;q=x": false, "x-gzipped": false, "*": false,
+	} {
+		header, _ := ask(long, accepted)
+		if got := header.Get("Content-Encoding") == "gzip"; got != zipped || header.Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%s: %v", accepted, header)
+		}
 	}
 	for path, want := range map[string]int{
 		"/": 404, Base: 404, Base + "nonsense": 404, "/mfa/v1/authn/initialize": 404, "/mfa/v1_1/authn": 404,

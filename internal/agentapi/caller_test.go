@@ -1,11 +1,13 @@
 package agentapi
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -46,7 +48,7 @@ func TestStrangersLookAlike(t *testing.T) {
 	} {
 		h.unauthorized(name, h.initialize("Client-Key", key))
 	}
-	for _, endpoint := range []string{"verify", "status", "cancel"} {
+	for _, endpoint := range []string{"verify", "cancel"} {
 		h.unauthorized(endpoint, h.request("POST", Base+endpoint, `{`, "Client-Key", ""))
 	}
 	h.unauthorized("resources", h.request("GET", Base+"resources", "", "Client-Key", ""))
@@ -106,18 +108,130 @@ func TestDeprecatedCredentialsWork(t *testing.T) {
 	}
 }
 
+// counting is a store that counts the credentials which are looked up.
+type counting struct {
+	access.AgentStore
+	looks int
+}
+
+func (c *counting) CredentialByHash(ctx context.Context, hash []byte) (access.Credential, error) {
+	c.looks++
+	return c.AgentStore.CredentialByHash(ctx, hash)
+}
+
+func (c *counting) Credential(ctx context.Context, id string) (access.Credential, error) {
+	c.looks++
+	return c.AgentStore.Credential(ctx, id)
+}
+
+// counted has the looks of a house into its database counted.
+func (h *house) counted() *counting {
+	c := &counting{AgentStore: h.Agents.Store}
+	h.Agents.Store = c
+	return c
+}
+
+// wrongKey is one of many keys that nobody has.
+func wrongKey(i int) string { return fmt.Sprintf("%064d", i) }
+
 func TestASourceOfWrongKeysIsNotLookedUp(t *testing.T) {
 	h := newHouse(t, atOnce)
-	for range strangerBurst {
-		h.unauthorized("wrong", h.initialize("Client-Key", strings.Repeat("b", 64)))
+	deleted, old := h.credential("vpn1")
+	h.authorized("right", h.initialize())
+	h.authorized("one that will be deleted", h.initialize("Client-Key", old))
+	must(t, h.Agents.DeleteCredential(t.Context(), deleted))
+	_, unseen := h.credential("vpn1")
+	h.pass(remembered)
+	looked := h.counted()
+	for i := range 10 * strangerBurst {
+		h.unauthorized("wrong", h.initialize("Client-Key", wrongKey(i)))
 	}
-	h.unauthorized("right, from a source of wrong ones", h.initialize())
+	if looked.looks != strangerBurst || strings.Count(h.logged.String(), "too many wrong access keys") != 1 {
+		t.Errorf("%d wrong keys were looked up, %s", looked.looks, h.logged)
+	}
+	h.unauthorized("deleted", h.initialize("Client-Key", old))
+	h.authorized("right, from a source of wrong ones", h.initialize())
+	h.unauthorized("right, but not seen here before", h.initialize("Client-Key", unseen))
 	h.from = "192.0.2.8:4000"
-	h.authorized("from another address", h.initialize())
+	h.authorized("from another address", h.initialize("Client-Key", unseen))
 	h.from = "192.0.2.7:4000"
-	h.authorized("a key that is known already", h.initialize())
-	h.pass(time.Minute)
-	h.authorized("after a while", h.initialize())
+	h.pass(remembered)
+	h.authorized("seen since", h.initialize("Client-Key", unseen))
+	h.unauthorized("still deleted", h.initialize("Client-Key", old))
+}
+
+// A node that goes on with a deleted key exhausts nothing for those beside it.
+func TestADeletedKeyIsNoFlood(t *testing.T) {
+	h := newHouse(t, atOnce)
+	for range 1000 {
+		h.pass(100 * time.Millisecond)
+		h.unauthorized("wrong", h.initialize("Client-Key", wrongKey(1)))
+	}
+	h.authorized("right", h.initialize())
+	if strings.Contains(h.logged.String(), "too many") {
+		t.Error(h.logged)
+	}
+}
+
+// What else is in the headers takes no agent's key from it, and lets in none that has to sign.
+func TestKeysBesideOtherHeaders(t *testing.T) {
+	h := newHouse(t, atOnce)
+	_, unseen := h.credential("vpn1")
+	others := [][]string{{"Authorization", "Basic dnBuOnNlY3JldA=="}, {"X-Access-ID", h.id}, {"X-Access-ID", h.id, "Authorization", "HMAC " + h.id + ":x"}}
+	for range strangerBurst {
+		for _, o := range others {
+			h.authorized(o[0], h.initialize(o...))
+		}
+	}
+	h.authorized("nothing was counted", h.initialize("Client-Key", unseen))
+	h.edit(func(a *access.Agent) { a.HMAC = access.HMACAllowed })
+	for _, o := range others {
+		h.authorized("may sign: "+o[0], h.initialize(o...))
+	}
+	h.edit(func(a *access.Agent) { a.HMAC = access.HMACRequired })
+	id, key := h.credential("vpn1")
+	for _, o := range others {
+		h.unauthorized("must sign: "+o[0], h.initialize(o...))
+		h.unauthorized("must sign: "+o[0], h.initialize(append(o, "Client-Key", key)...))
+	}
+	sum := sha512.Sum512([]byte(first("m-1")))
+	now := h.now().Format(http.TimeFormat)
+	h.authorized("signs, and sends its key as well", h.initialize("Client-Key", key, "Date", now,
+		"Authorization", "HMAC "+id+":"+sign(h.initialize(), key, id, now, hex.EncodeToString(sum[:]), "")))
+}
+
+// A flood of wrong signatures, or of access IDs that nobody has, takes nothing from an agent that signs rightly.
+func TestAFloodOfWrongSignatures(t *testing.T) {
+	h := newHouse(t, atOnce)
+	h.edit(func(a *access.Agent) { a.HMAC = access.HMACRequired })
+	id, key := h.credential("vpn1")
+	sum := sha512.Sum512([]byte(first("m-1")))
+	request := func(id, key string) *http.Request {
+		h.pass(time.Second) // another date, so another signature
+		now := h.now().Format(http.TimeFormat)
+		return h.initialize("X-Access-ID", id, "Date", now, "Client-Key", sign(h.initialize(), key, id, now, hex.EncodeToString(sum[:]), ""))
+	}
+	wrong, right := request(id, wrongKey(1)), request(id, key)
+	h.authorized("right", request(id, key))
+	looked := h.counted()
+	for i := range 10 * strangerBurst {
+		again := wrong.Clone(t.Context())
+		again.Body = h.initialize().Body
+		h.unauthorized("a wrong signature", again)
+		again = wrong.Clone(t.Context())
+		again.Body = h.initialize().Body
+		again.Header.Set("X-Access-ID", wrongKey(i))
+		h.unauthorized("a wrong ID", again)
+	}
+	if refused := strings.Count(h.logged.String(), "agent refused"); looked.looks > strangerBurst || refused > strangerBurst {
+		t.Errorf("%d looks into the database, %d lines in the log", looked.looks, refused)
+	}
+	h.authorized("right, from a source of wrong ones", right)
+	h.pass(remembered)
+	for i := range 10 * strangerBurst {
+		h.unauthorized("a wrong key", h.initialize("Client-Key", wrongKey(-i-1)))
+	}
+	h.authorized("right, some time later", request(id, key))
 }
 
 // sign signs a request in one of the ways that agents may.
@@ -148,6 +262,8 @@ func TestSignedRequests(t *testing.T) {
 		"Base64, and a line feed":     {time.RFC3339, "X-Authorization-Date", base64.StdEncoding.EncodeToString(sum[:]), "\n", "client-key"},
 		"Authorization with both":     {http.TimeFormat, "Date", lower, "", "both"},
 		"Authorization and an ID":     {http.TimeFormat, "Date", lower, "", "signature"},
+		"Authorization, no scheme":    {http.TimeFormat, "Date", lower, "", "bare"},
+		"a proxy's Authorization":     {http.TimeFormat, "Date", lower, "", "beside"},
 		"an ID only in Authorization": {http.TimeFormat, "Date", lower, "", "id"},
 	} {
 		h.pass(time.Second) // another date, so another signature
@@ -163,6 +279,13 @@ func TestSignedRequests(t *testing.T) {
 			case "signature":
 				header.Set("X-Access-ID", id)
 				header.Set("Authorization", "HMAC "+signature)
+			case "bare":
+				header.Set("X-Access-ID", id)
+				header.Set("Authorization", signature)
+			case "beside":
+				header.Set("X-Access-ID", id)
+				header.Set("Client-Key", signature)
+				header.Set("Authorization", "Basic dnBuOnNlY3JldA==")
 			case "id":
 				header.Set("Authorization", "HMAC "+id)
 				header.Set("Client-Key", signature)
@@ -219,7 +342,6 @@ func TestBadSignatures(t *testing.T) {
 		"not Base64":         {request(id, now, "%%%"), unlike},
 		"cut off":            {request(id, now, right[:20]), unlike},
 		"bits after the end": {request(id, now, right[:42]+string(right[42]+1)+"="), unlike},
-		"the key itself":     {request(id, now, key), unlike},
 		"no HMAC":            {request(plainID, now, sign(h.initialize(), h.key, plainID, now, hash, "")), "made while HMAC was off"},
 	} {
 		before := h.logged.Len()

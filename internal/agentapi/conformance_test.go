@@ -308,7 +308,7 @@ func TestConformanceNewPIN(t *testing.T) {
 	d.expect(d.check("alice", "k7mq4x"+d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "")
 }
 
-// A PIN that the system makes is in the prompt; an answer takes it, "n" refuses it.
+// A PIN that the system makes is in the prompt; an answer takes it, unless it says no.
 func TestConformanceSystemPIN(t *testing.T) {
 	d := deploy(t, sqlite(t), fob)
 	d.set.Token.PINCreation = policy.BySystem
@@ -318,8 +318,10 @@ func TestConformanceSystemPIN(t *testing.T) {
 		text, _ := a.text()
 		return strings.TrimPrefix(text[:strings.Index(text, ". ")], "Your new PIN is ")
 	}
-	shown()
-	d.expect(d.verify("SECURID_SYSTEM_GENERATED_PIN", "n"), "FAIL/VERIFY_ERROR", "")
+	for _, no := range []string{"n", "N", " no", "Cancel"} {
+		shown()
+		d.expect(d.verify("SECURID_SYSTEM_GENERATED_PIN", no), "FAIL/VERIFY_ERROR", "")
+	}
 	pin := shown()
 	d.expect(d.verify("SECURID_SYSTEM_GENERATED_PIN", ""), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID")
 	d.expect(d.verify("SECURID", pin+d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "")

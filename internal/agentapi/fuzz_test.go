@@ -25,7 +25,7 @@ func FuzzBody(f *testing.F) {
 		name := []string{"initialize", "verify", "status", "cancel"}[endpoint%4]
 		status, text := h.send(h.request("POST", Base+name, string(body)))
 		if status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge {
-			parse(t, text).conforms("initialize")
+			parse(t, text).conforms(name)
 			return
 		}
 		if status != http.StatusOK || !json.Valid(body) {

@@ -1,6 +1,7 @@
 package agentapi
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -11,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -23,27 +24,29 @@ const maxSkew = 300 * time.Second
 // SignatureLife is how long a signature is remembered, so that it is taken once.
 const SignatureLife = 2 * maxSkew
 
-// isSigned tells whether a request carries a signature and not a key.
+// isSigned tells whether a request may carry a signature.
 func isSigned(r *http.Request) bool {
 	return r.Header.Get("X-Access-ID") != "" || r.Header.Get("Authorization") != ""
 }
 
 // parts are the access ID and the signature of a request: "Authorization: SCHEME ID:SIGNATURE", or X-Access-ID with the
-// signature in Authorization or client-key.
+// signature in Authorization or client-key. The scheme may be missing.
 func parts(r *http.Request) (id, signature string) {
 	id, signature = r.Header.Get("X-Access-ID"), r.Header.Get("client-key")
-	_, given, found := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !found {
-		return id, signature
+	given := r.Header.Get("Authorization")
+	if _, after, scheme := strings.Cut(given, " "); scheme {
+		given = strings.TrimSpace(after)
 	}
-	given = strings.TrimSpace(given)
-	if before, after, both := strings.Cut(given, ":"); both {
+	before, after, both := strings.Cut(given, ":")
+	switch {
+	case both:
 		return before, after
-	}
-	if id == "" {
+	case id == "":
 		return given, signature
+	case len(given) == base64.StdEncoding.EncodedLen(sha256.Size):
+		return id, given
 	}
-	return id, given
+	return id, signature
 }
 
 // dateOf is the date of a request as it was signed, and what it says.
@@ -61,16 +64,17 @@ func dateOf(r *http.Request) (text string, at time.Time, ok bool) {
 	return text, at, false
 }
 
-// signer is who has signed a request.
-func (s *Server) signer(r *http.Request, body []byte, from netip.Addr) (identity, error) {
-	ctx, now := r.Context(), s.Now()
-	if s.strangers.Exhausted(network(from), now) {
-		return identity{}, errStranger
-	}
+// signer is who has signed a request, and the signature. A wrong one of a known access ID costs no look into the database.
+func (s *Server) signer(r *http.Request, body []byte, from netip.Addr) (identity, []byte, error) {
+	ctx := r.Context()
 	id, text := parts(r)
-	a, c, key, err := s.Agents.BySigner(ctx, id)
+	who, err := s.identify(ctx, s.ids, sha256.Sum256([]byte(id)), from, func() (access.Agent, access.Credential, error) { return s.Agents.ByID(ctx, id) })
+	if err != nil {
+		return identity{}, nil, err
+	}
+	key, err := s.Agents.SigningKey(ctx, who.agent, who.credential)
 	if err != nil && fault.CodeOf(err) != fault.NotFound {
-		return identity{}, err
+		return identity{}, nil, err
 	}
 	defer clear(key)
 	signature, malformed := base64.StdEncoding.Strict().DecodeString(text)
@@ -83,23 +87,25 @@ func (s *Server) signer(r *http.Request, body []byte, from netip.Addr) (identity
 		why = "the date of its request is not understood"
 	case malformed != nil || !signedBy(key, signature, r, date, id, body):
 		why = "its signature is not one that its access key makes of this request"
-	case at.Sub(now).Abs() > maxSkew: // a wrong clock, or a request that is sent again: neither guesses keys
-		return identity{}, s.turnAway(ctx, a, c, from, "the date of its request is more than "+maxSkew.String()+" off: set its clock")
+	case at.Sub(s.Now()).Abs() > maxSkew: // a wrong clock, or a request that is sent again: neither guesses keys
+		return identity{}, nil, s.turnAway(ctx, who.agent, who.credential, from, "the date of its request is more than "+maxSkew.String()+" off: set its clock")
 	}
-	if why != "" {
-		s.strangers.Allows(network(from), now)
-		return identity{}, s.turnAway(ctx, a, c, from, why)
+	switch {
+	case why == "":
+		return who, signature, nil
+	case !s.guessed(ctx, from): // nor said again and again
+		return identity{}, nil, errStranger
 	}
-	// In the database, since a copy may come to another server.
-	fresh, err := s.Store.UseSignature(ctx, signature, now)
-	if err != nil {
-		return identity{}, err
+	return identity{}, nil, s.turnAway(ctx, who.agent, who.credential, from, why)
+}
+
+// useOnce refuses a signature that was seen before. It is in the database, since a copy may come to another server.
+func (s *Server) useOnce(ctx context.Context, who identity, signature []byte, from netip.Addr) error {
+	fresh, err := s.Store.UseSignature(ctx, signature, s.Now())
+	if err == nil && !fresh {
+		err = s.turnAway(ctx, who.agent, who.credential, from, "the signature was seen before")
 	}
-	if !fresh {
-		return identity{}, s.turnAway(ctx, a, c, from, "the signature was seen before")
-	}
-	only, err := authentication.Restrict(ctx, a.Restriction, s.Domains)
-	return identity{a, c, only}, err
+	return err
 }
 
 // signedBy tells whether a signature is the one of a request, in any of the forms of the hash of its body and with or

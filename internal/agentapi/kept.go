@@ -21,7 +21,7 @@ func (s *Server) keeping(c *call, q *inquiry, m *initializeMessage, turn int, ou
 	if life == 0 {
 		life = authentication.DefaultLife
 	}
-	k := access.KeptAttempt{ID: q.attempt, Credential: c.credential.ID, UserID: subject(m.SubjectName), Attributes: m.SessionAttributes, Life: life}
+	k := access.KeptAttempt{ID: q.attempt, Credential: c.credential.ID, UserID: keepable(m.SubjectName), Attributes: m.SessionAttributes, Life: life}
 	for i := range k.Attributes {
 		if k.Attributes[i].DataType == "" {
 			k.Attributes[i].DataType = "STRING"
@@ -80,15 +80,18 @@ func (s *Server) status(c *call) (reply, error) {
 		return reply{}, err
 	}
 	if m.AttemptID == "" {
-		return malformed(http.StatusBadRequest), nil
+		return reply{http.StatusBadRequest, untold(invalid), "malformed"}, nil
 	}
 	id := strings.ToLower(m.AttemptID)
+	if !s.admits(c, id) {
+		return reply{http.StatusOK, untold(wrong), wrong.code}, nil
+	}
 	var k access.KeptAttempt
 	err = s.Store.Transact(c.Context(), func(ctx context.Context) (err error) {
 		if k, err = s.own(ctx, c, id); err != nil {
 			return err
 		}
-		if m.Remove == nil || bool(*m.Remove) {
+		if m.Remove.or(true) {
 			return s.Store.DropKeptAttempt(ctx, k.ID)
 		}
 		return nil
@@ -105,12 +108,15 @@ func (s *Server) status(c *call) (reply, error) {
 
 // unseen is the response of /status where there is nothing to tell.
 func (s *Server) unseen(c *call, err error) reply {
-	out, why := reply{status: http.StatusOK, said: codeError}, attemptNotFound
-	if fault.CodeOf(err) != fault.AttemptNotFound {
-		out, why = s.broken(c.Context(), err), broken
+	if fault.CodeOf(err) == fault.AttemptNotFound {
+		return reply{http.StatusOK, untold(attemptNotFound), codeError}
 	}
-	out.document = statusResponse{Code: why.code, Reason: why.reason, Attributes: []access.NameValue{}, Methods: []string{}}
-	return out
+	return reply{s.broken(c.Context(), err), untold(broken), "error"}
+}
+
+// untold is a response of /status that tells of no attempt.
+func untold(why outcome) any {
+	return statusResponse{Code: why.code, Reason: why.reason, Attributes: []access.NameValue{}, Methods: []string{}}
 }
 
 // cancel gives an attempt up. One that is over, or never was, is no error to the user (section 3.8).
@@ -123,11 +129,15 @@ func (s *Server) cancel(c *call) (reply, error) {
 	if id == "" {
 		id = m.Context.AttemptID
 	}
-	if id == "" {
-		return malformed(http.StatusBadRequest), nil
-	}
 	id = strings.ToLower(id)
 	q := inquire(c.agent, s.begin(c, "cancel", messageContext{AttemptID: id, MessageID: m.Context.MessageID}), nil)
+	q.attempt = id
+	if id == "" {
+		return s.malformed(q), nil
+	}
+	if !s.admits(c, q.attempt) {
+		return s.refuse(q, wrong), nil
+	}
 	ctx := audit.WithCorrelation(c.Context(), q.attempt)
 	err = fault.New(fault.AttemptNotFound, "there is no such attempt")
 	if attempt := attemptID(id); attempt != "" {
@@ -140,7 +150,7 @@ func (s *Server) cancel(c *call) (reply, error) {
 	case err != nil:
 		return s.undecided(c, q, err), nil
 	}
-	if err := s.over(ctx, c, id, said == cancelled, m.Remove != nil && bool(*m.Remove)); err != nil {
+	if err := s.over(ctx, c, id, said == cancelled, m.Remove.or(false)); err != nil {
 		return s.undecided(c, q, err), nil
 	}
 	return s.respond(q, said, said, nil, s.errorID(q.exchange), []methodSet{}), nil

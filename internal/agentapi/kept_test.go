@@ -76,6 +76,19 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// What is not said is not said in three ways: the attempt is looked at once.
+func TestOneLook(t *testing.T) {
+	h := newHouse(t, waiting)
+	for _, unsaid := range []string{"", `,"removeAttemptId":""`, `,"removeAttemptId":null`, `,"removeAttemptId":"true"`} {
+		d := h.post("initialize", keep)
+		body := fmt.Sprintf(`{"authnAttemptId":%q%s}`, d.text("context.authnAttemptId"), unsaid)
+		h.post("status", body)
+		if d := h.post("status", body); d.text("attemptReasonCode") != "ATTEMPT_NOT_FOUND" {
+			t.Errorf("%s: %v", unsaid, d.v)
+		}
+	}
+}
+
 func TestStatusOfOneCall(t *testing.T) {
 	h := newHouse(t, never, atOnce)
 	one := `{"subjectName":"ada","keepAttempt":"true","context":{"messageId":%q},"subjectCredentials":[` + typed("SECURID", "1") + `]}`

@@ -1,9 +1,11 @@
 package agentapi
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,10 +50,20 @@ type verifyMessage struct {
 
 // An attemptMessage is that of /status and /cancel.
 type attemptMessage struct {
-	AttemptID string         `json:"authnAttemptId"`
-	Remove    *flag          `json:"removeAttemptId"`
-	Reason    string         `json:"reason"`
-	Context   messageContext `json:"context"`
+	AttemptID string `json:"authnAttemptId"`
+	Remove    flag   `json:"removeAttemptId"`
+	Context   hint   `json:"context"`
+}
+
+// A hint is a context in a message that need not have one: what cannot be read is ignored, as an unknown member is.
+type hint messageContext
+
+func (h *hint) UnmarshalJSON(b []byte) error {
+	var c messageContext
+	if json.Unmarshal(b, &c) == nil {
+		*h = hint(c)
+	}
+	return nil
 }
 
 // A credential is what the user typed for one method.
@@ -94,19 +106,28 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// A flag may come as a JSON string.
-type flag bool
+// A flag may come as a JSON string, and may be left open.
+type flag struct{ said, yes bool }
 
 func (f *flag) UnmarshalJSON(b []byte) error {
 	switch strings.ToLower(loose(b)) {
 	case "true":
-		*f = true
-	case "false", "":
-		*f = false
+		*f = flag{true, true}
+	case "false":
+		*f = flag{true, false}
+	case "":
 	default:
 		return fault.New(fault.Invalid, "a member is no truth value")
 	}
 	return nil
+}
+
+// or is what a flag says, or what holds if it says nothing.
+func (f flag) or(unsaid bool) bool {
+	if f.said {
+		return f.yes
+	}
+	return unsaid
 }
 
 // loose is the text of a JSON value, whether or not it is written as a string; "" for null.
@@ -121,10 +142,59 @@ func loose(b []byte) string {
 // read takes a body apart.
 func read[T any](c *call) (*T, error) {
 	m := new(T)
-	if err := json.Unmarshal(c.body, m); err != nil {
+	if err := json.Unmarshal(exact(c.body), m); err != nil {
 		return nil, fault.New(fault.Invalid, "the body is no such JSON message")
 	}
 	return m, nil
+}
+
+// members are the names of all that is read.
+var members = []string{
+	"clientId", "subjectName", "context", "authnAttemptTimeout", "subjectCredentials", "keepAttempt", "sessionAttributes", "clientDetails", "authMethodId",
+	"authnAttemptId", "messageId", "inResponseTo", "removeAttemptId", "methodId", "collectedInputs", "name", "value", "dataType",
+	"hostname", "softwareId", "version", "component", "platform",
+}
+
+// exact is a message without names that are only like those of members. encoding/json takes them in any case of letters, and with letters
+// that look alike: another program would read another user from the same message.
+func exact(body []byte) []byte {
+	out := body
+	for i := 0; i < len(body); i++ {
+		if body[i] != '"' {
+			continue
+		}
+		start := i + 1
+		for i = start; i < len(body) && body[i] != '"'; i++ {
+			if body[i] == '\\' {
+				i++
+			}
+		}
+		if i >= len(body) {
+			break // no JSON
+		}
+		if after := bytes.TrimLeft(body[i+1:], " \t\r\n"); len(after) == 0 || after[0] != ':' || !onlyLike(body[start:i]) {
+			continue
+		}
+		if &out[0] == &body[0] {
+			out = bytes.Clone(body) // the body itself is what makes it the same message again
+		}
+		copy(out[start:i], bytes.Repeat([]byte("-"), i-start))
+	}
+	return out
+}
+
+// onlyLike tells whether a name, as it stands in JSON, would be taken for that of a member without being it.
+func onlyLike(name []byte) bool {
+	for _, m := range members {
+		if m == string(name) {
+			return false
+		}
+	}
+	text := string(name)
+	if strings.Contains(text, `\`) && json.Unmarshal([]byte(`"`+text+`"`), &text) != nil {
+		return false // no JSON
+	}
+	return !slices.Contains(members, text) && slices.ContainsFunc(members, func(m string) bool { return strings.EqualFold(m, text) })
 }
 
 // What we send. Every member is there, as null or [] if there is nothing to say.

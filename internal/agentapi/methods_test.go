@@ -114,3 +114,39 @@ func TestStatusNamesTheMethodThatWasUsed(t *testing.T) {
 		t.Errorf("%d %s", status, text)
 	}
 }
+
+// Whether there is such an attempt, and whether its last message is answered, goes before what the method is (section 5).
+func TestMethodsOfNoAttempt(t *testing.T) {
+	d := deploy(t, sqlite(t), plain)
+	try(d.agents.Add(t.Context(), access.Agent{Name: "other"}))(t)
+	_, other, err := d.agents.AddCredential(t.Context(), "other", "", 0)
+	must(t, err)
+	own, methods := d.key, map[string]string{"XYZ": "ERROR/METHOD_NOT_REQUESTED", "PASSWORD": "FAIL/METHOD_NOT_SUPPORTED", "TOKEN": "FAIL/METHOD_NOT_SUPPORTED", "SECURID_NEWPIN": "ERROR/METHOD_NOT_REQUESTED"}
+	for method, unasked := range methods {
+		d.key, d.attempt, d.last = own, "00010203-0405-0607-0809-0a0b0c0d0e0f", "error-x"
+		a := d.expect(d.verify(method, "1"), "ERROR/ATTEMPT_NOT_FOUND", "")
+		if want := method + " ERROR/ATTEMPT_NOT_FOUND"; a.result() != want {
+			t.Errorf("%s, want %s", a.result(), want)
+		}
+		d.attempt = "no attempt"
+		d.expect(d.verify(method, "1"), "ERROR/ATTEMPT_NOT_FOUND", "")
+
+		d.expect(d.check("alice", d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "")
+		d.expect(d.verify(method, "1"), "ERROR/ATTEMPT_NOT_FOUND", "") // it is over
+
+		d.begin("alice")
+		attempt, last := d.attempt, d.last
+		d.key = other
+		d.expect(d.verify(method, "1"), "ERROR/ATTEMPT_NOT_FOUND", "")
+		d.key, d.attempt, d.last = own, attempt, "stale"
+		d.expect(d.verify(method, "1"), "ERROR/OUT_OF_SEQUENCE", "")
+		d.last = last
+		if a = d.expect(d.verify(method, "1"), unasked, ""); a.result() != method+" "+unasked {
+			t.Errorf("%s, want %s", a.result(), unasked)
+		}
+		d.expect(d.verify("SECURID", d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "") // the attempt is as it was, and the response is the last one
+	}
+	if why := d.reasons(); len(why) > 0 {
+		t.Errorf("something was counted: %v", why)
+	}
+}

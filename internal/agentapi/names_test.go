@@ -1,6 +1,7 @@
 package agentapi
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/access"
@@ -75,6 +76,49 @@ func TestUsersAreNamedByMail(t *testing.T) {
 				t.Errorf("the log says %s", why)
 			}
 		})
+	}
+}
+
+// An address is looked up as a whole: what it begins with may be another user's.
+func TestLongMailAddresses(t *testing.T) {
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, url(t), plain)
+			d.byMail()
+			want := d.expect(d.check("nobody", d.later(1)), "FAIL/VERIFY_ERROR", "").anonymous()
+			for _, long := range []string{
+				strings.Repeat("b", 120) + "@example.com.au", "b@" + strings.Repeat("c", 252), strings.Repeat("é", 100) + "@" + strings.Repeat("c", 53),
+			} {
+				d.mail("bob", long)
+				for _, n := range []int{128, 129, 132, 133, len(long) - 1} {
+					if begin := strings.ToValidUTF8(long[:min(n, len(long)-1)], ""); strings.Contains(begin, "@") {
+						d.mail("alice", begin)
+						if a := d.check(long, d.later(1)); a.anonymous() != want {
+							t.Errorf("as %s: %s", long, a.raw)
+						}
+					}
+				}
+				d.mail("bob", "")
+				d.mail("alice", long)
+				d.expect(d.check(long, d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "")
+				for _, longer := range []string{long + "x", long + strings.Repeat("x", 1000)} {
+					if a := d.check(longer, d.later(1)); a.anonymous() != want {
+						t.Errorf("as %s: %s", longer, a.raw)
+					}
+				}
+			}
+		})
+	}
+}
+
+// /status tells the name that the agent gave, all of it.
+func TestStatusTellsTheWholeName(t *testing.T) {
+	h := newHouse(t, waiting)
+	for _, name := range []string{strings.Repeat("b", 120) + "@example.com.au", strings.Repeat("x", 1000)} {
+		begun := h.post("initialize", strings.Replace(keep, "ada", name, 1))
+		if told := h.post("status", ask(begun)).text("subjectName"); told != name {
+			t.Errorf("%s instead of %s", told, name)
+		}
 	}
 }
 

@@ -29,6 +29,9 @@ var steps = map[string]authentication.Step{
 	methodSystemPIN: authentication.StepSystemPIN,
 }
 
+// stepOther is what any other method answers. No attempt waits for it: the engine only says whether there is one.
+const stepOther authentication.Step = "other"
+
 // foreign are methods of the public contract that this server does not have.
 var foreign = map[string]bool{
 	"PASSWORD": true, "SMS": true, "VOICE": true,

@@ -261,10 +261,12 @@ func decode[T any](r *request) (T, error) {
 	var v T
 	d := json.NewDecoder(bytes.NewReader(r.body))
 	d.DisallowUnknownFields()
-	err := d.Decode(&v)
-	if _, more := d.Token(); err != nil || !errors.Is(more, io.EOF) {
-		// What the document allows and Go does not read: 1.0 for an integer, other alphabets of base64, a second document.
+	if err := d.Decode(&v); err != nil {
+		// What the document allows and Go does not read: 1.0 for an integer, other alphabets of base64.
 		return v, fault.New(fault.Invalid, "the body cannot be read: write whole numbers without fraction or exponent, and files in standard base64")
+	}
+	if _, more := d.Token(); !errors.Is(more, io.EOF) {
+		return v, fault.New(fault.Invalid, "the body goes on after its JSON document: send one, and nothing after it")
 	}
 	return v, nil
 }

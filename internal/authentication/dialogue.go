@@ -61,7 +61,7 @@ const (
 	StepNewPIN         Step = "new_pin"        // the new PIN
 	StepRepeatPIN      Step = "repeat_pin"     // the new PIN again (only with Confirm)
 	StepSystemAsk      Step = "system_ask"     // "y": prepared to see a PIN made by the system; all else ends in a denial (only with Confirm)
-	StepSystemPIN      Step = "system_pin"     // the PIN is shown (Decision.SystemPIN): any answer accepts it; without Confirm "n" refuses it
+	StepSystemPIN      Step = "system_pin"     // the PIN is shown (Decision.SystemPIN): any answer accepts it; without Confirm "n", "no" and "cancel" refuse it
 	StepReauthenticate Step = "reauthenticate" // a passcode with the new PIN and a later tokencode
 	StepNone           Step = ""               // decided
 )

@@ -70,7 +70,7 @@ func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer)
 		}
 		return r.refusePIN(j, a, s, t, in.Source)
 	case StepSystemPIN:
-		if !a.state.Confirm && strings.EqualFold(strings.TrimSpace(in.Text), "n") {
+		if !a.state.Confirm && saysNo(in.Text) {
 			return r.refusePIN(j, a, s, t, in.Source)
 		}
 		return r.keepPIN(j, a, t)
@@ -94,6 +94,15 @@ func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer)
 		return nil
 	}
 	return r.keepPIN(j, a, t)
+}
+
+// saysNo tells whether an answer refuses the PIN that was shown (spec/rest-authn-api.md section 4).
+func saysNo(text string) bool {
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "n", "no", "cancel":
+		return true
+	}
+	return false
 }
 
 // showPIN makes a PIN for the user to see once.

@@ -146,6 +146,9 @@ func (r *Registry) Delete(ctx context.Context, id string) error {
 	})
 }
 
+// MaxMail is how many bytes a mail address takes: no longer one can be written in SMTP (RFC 5321).
+const MaxMail = 254
+
 // check holds what every user record keeps to.
 func (u User) check() error {
 	if u.ID == "" || len(u.ID) > 128 || u.ID != strings.TrimSpace(u.ID) || !printable(u.ID) {
@@ -155,7 +158,7 @@ func (u User) check() error {
 	if len(u.Name) > 256 || u.Name != strings.TrimSpace(u.Name) || !printable(u.Name) {
 		return fault.New(fault.UserInvalid, "a name takes up to 256 bytes of printable text without blanks at its ends")
 	}
-	if len(u.Mail) > 254 || !printable(u.Mail) || u.Mail != "" && !strings.Contains(u.Mail, "@") {
+	if len(u.Mail) > MaxMail || !printable(u.Mail) || u.Mail != "" && !strings.Contains(u.Mail, "@") {
 		return fault.New(fault.UserInvalid, "a mail address looks like name@example.com")
 	}
 	return nil
