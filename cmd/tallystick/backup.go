@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -297,6 +298,9 @@ func (p *program) showRestored(r server.Restore, done server.Restored) error {
 	}
 	if done.OldCheckpoints != "" {
 		fmt.Fprintf(p.Out, "the signed heads of the audit log that was here are in %s now: they prove what it held\n", done.OldCheckpoints)
+	}
+	if _, err := os.Stat(filepath.Join(r.Data, "ca.pem")); errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(p.Out, "If the old server made its own certification authority, copy its ca.pem and ca.key into %s first: apps and agents trust that one, and the server would make another.\n", r.Data)
 	}
 	start := "tallystick serve --data " + r.Data
 	if r.Database != "" {
