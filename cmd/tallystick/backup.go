@@ -18,6 +18,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/server"
 )
@@ -208,6 +209,9 @@ func (p *program) backupKeygen() *cobra.Command {
 			return err
 		}
 		f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // never over a key that backups may need
+		if errors.Is(err, fs.ErrExist) {
+			return fault.New(fault.Conflict, "%s is there already, and backups may need it: name another file with --out", out)
+		}
 		if err != nil {
 			return err
 		}

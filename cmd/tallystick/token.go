@@ -268,9 +268,15 @@ func (p *program) tokenSetPIN() *cobra.Command {
 	pin := p.SecretFlag(cmd, "pin-file", "PIN", "TALLYSTICK_PIN")
 	temporary := cmd.Flags().Bool("temporary", false, "the user must change it at its first use")
 	p.does(cmd, func(r run) error {
-		secret, err := p.ask(pin, "PIN: ")
+		secret, err := pin.Value()
+		if !pin.Given() && p.Interactive() {
+			secret, err = p.askTwice("PIN")
+		}
 		if err != nil {
 			return err
+		}
+		if secret == "" {
+			return cli.Usagef("say which PIN: --pin-file FILE, or --pin-file - to read it from standard input")
 		}
 		if err := r.server.SetPIN(r.ctx, r.args[0], client.PIN{PIN: client.Secret(secret), Temporary: *temporary}); err != nil {
 			return err

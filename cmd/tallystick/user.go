@@ -190,7 +190,7 @@ func (p *program) deletion(use, short string, do func(run) error) *cobra.Command
 // deletes deletes one thing, after a question unless yes says not to ask.
 func (p *program) deletes(name string, yes bool, do func() error) error {
 	if !yes && p.Interactive() && !p.Confirm("Delete %s?", name) {
-		return cli.Usagef("nothing was deleted")
+		return cli.Declinedf("nothing was deleted")
 	}
 	if err := do(); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 func (p *program) userImport() *cobra.Command {
@@ -41,6 +43,9 @@ func (p *program) userImport() *cobra.Command {
 			return err
 		}
 		done, err := r.server.ImportUsers(r.ctx, f)
+		if refused := new(client.Error); errors.As(err, &refused) && refused.Code == string(fault.GroupNotFound) {
+			refused.Message += ": --add-groups adds those that are not there"
+		}
 		if err != nil {
 			return err
 		}
