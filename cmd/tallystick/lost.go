@@ -57,7 +57,8 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 // warnOfThief warns that whoever has the device is let in, where the policy of the token's user says so. Where the policy cannot be read it may say
 // so: the codes are made by then, and an error would keep them from her.
 func (p *program) warnOfThief(r run, t client.Token) {
-	if delivered := t.Distribution == "issued" || t.Distribution == "confirmed"; delivered && t.Pending == nil && t.DistributedAt.After(*t.LostAt) {
+	delivered := t.Distribution == "issued" || t.Distribution == "confirmed"
+	if delivered && t.Pending == nil && t.DistributedAt != nil && t.LostAt != nil && t.DistributedAt.After(*t.LostAt) {
 		return // a new seed came since, and the device that is lost makes no codes any more
 	}
 	policy, accepted := "the token policy", "may be accepted"

@@ -108,7 +108,7 @@ func (c *Config) warnOfNewCA(ctx context.Context, db *store.DB) error {
 	used, err := db.DataKeys(ctx)
 	if err == nil && len(used) > 0 {
 		c.Log.Warn("this database was served before, and this server makes a certification authority of its own: apps and agents that trust another one will refuse this server. "+
-			"To go on with that one, copy ca.pem and ca.key from the data folder of the server that made it, and start again", "folder", c.Data)
+			"To go on with that one, stop this server, copy ca.pem and ca.key from the data folder of the server that made it over those here, and start again", "folder", c.Data)
 	}
 	return err
 }
