@@ -162,6 +162,9 @@ type AppliedUsers struct {
 	Failed      int           `json:"failed"`
 	AddedGroups []string      `json:"added_groups"`
 	Rows        []AppliedUser `json:"rows"`
+	// Columns are the titles of a file's columns that were taken for each field, by its name; UnusedColumns those that were not read.
+	Columns       map[string][]string `json:"columns,omitempty"`
+	UnusedColumns []string            `json:"unused_columns,omitempty"`
 }
 
 // An AppliedUser is what became of one user.

@@ -5,13 +5,35 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-// latest is how many events are shown with a user or a token.
+// latest is how many events are shown with a user or a token, and sign-ins unless it is said.
 const latest = 10
+
+// mostSignIns is how many sign-ins the server tells of at once.
+const mostSignIns = 1000
+
+// signInsFlag gives cmd the flag for how many sign-ins it shows.
+func signInsFlag(cmd *cobra.Command) *int {
+	return cmd.Flags().Int("sign-ins", latest, "show so many of the sign-ins of the last 7 days at most, 1 to 1000")
+}
+
+// lastSignIns reads n sign-ins, and tells whether there are more; none where whoever asks may not see them.
+func lastSignIns(n int, read func(limit int) ([]client.SignIn, error)) (all []client.SignIn, more bool, err error) {
+	if n < 1 || n > mostSignIns {
+		return nil, false, cli.Usagef("--sign-ins takes 1 to %d", mostSignIns)
+	}
+	all, err = read(min(n+1, mostSignIns))
+	if len(all) > n {
+		all, more = all[:n], true
+	}
+	return all, more, allowed(err)
+}
 
 // allowed is err, unless it says that whoever asks may not see this part: the rest is shown without it.
 func allowed(err error) error {
@@ -21,8 +43,8 @@ func allowed(err error) error {
 	return err
 }
 
-// signIns prints the last sign-ins, the newest first: when, where from, and why not and what to do.
-func (p *program) signIns(all []client.SignIn) {
+// signIns prints the last sign-ins, the newest first: when, where from, and why not and what to do; and whether there are more.
+func (p *program) signIns(all []client.SignIn, more bool) {
 	if len(all) > 0 {
 		fmt.Fprintln(p.Out, "sign-ins of the last 7 days, the newest first")
 	}
@@ -46,5 +68,8 @@ func (p *program) signIns(all []client.SignIn) {
 				_ = cli.Paragraph(p.Out, cli.Width(p.Out), "    ", sentence) // where nobody reads there is nobody to tell
 			}
 		}
+	}
+	if more {
+		fmt.Fprintf(p.Out, "  ... and more before these: --sign-ins %d shows so many\n", min(10*len(all), mostSignIns))
 	}
 }

@@ -53,7 +53,7 @@ func (p *program) applyCommand() *cobra.Command {
 			}
 			p.describe(plan)
 			if !p.Confirm("Apply this?") {
-				return cli.Usagef("nothing was changed")
+				return cli.Declinedf("nothing was changed")
 			}
 		}
 		files.Expect = plan.Digest

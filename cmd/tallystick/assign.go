@@ -97,7 +97,7 @@ func (p *program) assignMany(r run, b client.BulkAssignment, yes, stdinTaken boo
 			return err
 		}
 		if stdinTaken || !p.Confirm("Assign these %s?", counted(len(shown.Rows), "token")) {
-			return cli.Usagef("nothing was assigned: --yes assigns without a question")
+			return cli.Declinedf("nothing was assigned: --yes assigns without a question")
 		}
 	}
 	confirmed := client.BulkAssignment{Partial: b.Partial}

@@ -52,7 +52,7 @@ func (p *program) auditList() *cobra.Command {
 	s.StringVar(&f.Outcome, "outcome", "", "success or failure")
 	s.BoolVar(&f.Newest, "newest", false, "the newest first, not the oldest")
 	s.IntVar(&limit, "limit", 0, "at most so many `events` (default all)")
-	s.StringVar(&since, "since", "", "`time` of the first event: 2026-11-24T09:14:00Z or 2026-11-24")
+	s.StringVar(&since, "since", "", "`time` of the first event: 2026-11-24T09:14:00Z, '2026-11-24 09:14', 2026-11-24, -1h or -30d")
 	s.StringVar(&until, "until", "", "`time` before which the last event was")
 	return cmd
 }

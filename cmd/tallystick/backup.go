@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/server"
 )
@@ -207,6 +209,9 @@ func (p *program) backupKeygen() *cobra.Command {
 			return err
 		}
 		f, err := os.OpenFile(out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // never over a key that backups may need
+		if errors.Is(err, fs.ErrExist) {
+			return fault.New(fault.Conflict, "%s is there already, and backups may need it: name another file with --out", out)
+		}
 		if err != nil {
 			return err
 		}
@@ -297,6 +302,9 @@ func (p *program) showRestored(r server.Restore, done server.Restored) error {
 	}
 	if done.OldCheckpoints != "" {
 		fmt.Fprintf(p.Out, "the signed heads of the audit log that was here are in %s now: they prove what it held\n", done.OldCheckpoints)
+	}
+	if _, err := os.Stat(filepath.Join(r.Data, "ca.pem")); errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(p.Out, "If the old server made its own certification authority, copy its ca.pem and ca.key into %s first: apps and agents trust that one, and the server would make another.\n", r.Data)
 	}
 	start := "tallystick serve --data " + r.Data
 	if r.Database != "" {

@@ -363,7 +363,7 @@ func (p *program) tokenCutOff() *cobra.Command {
 			return err
 		}
 		if cut.DryRun = m.dryRun; !m.dryRun && !*yes && !p.Confirm("Whoever has not moved to the new seed cannot sign in until then. End the old seeds of %s?", m.selection) {
-			return cli.Usagef("nothing was changed; --yes ends them without asking")
+			return cli.Declinedf("nothing was changed; --yes ends them without asking")
 		}
 		j, err := r.server.CutOff(r.ctx, cut)
 		if err != nil {

@@ -189,7 +189,7 @@ func (p *program) countedFirst(r run, o client.CareOrder) (int, error) {
 	case j.Done == 0:
 		p.Note("there are none to delete")
 	case !p.Confirm("Delete %s and destroy their seeds?", counted(j.Done, "token")):
-		return 0, cli.Usagef("nothing was deleted")
+		return 0, cli.Declinedf("nothing was deleted")
 	}
 	return j.Done, nil
 }
@@ -294,7 +294,7 @@ func (p *program) tokenExtensions() *cobra.Command {
 			}
 			all = append(all, x)
 		}
-		return p.table(map[string]any{"extensions": all}, []string{"SERIAL", "NUMBER", "BEFORE", "SINCE", "DEVICE", "DONOR", "BY", "AT"}, len(all), func(i int) []string {
+		return p.table(map[string]any{"extensions": all}, []string{"SERIAL", "NUMBER", "BEFORE", "LAST DAY", "DEVICE", "DONOR", "BY", "AT"}, len(all), func(i int) []string {
 			x := all[i]
 			return []string{x.Serial, number(x.Number), x.Was, x.Until, x.DeviceUntil, orDash(x.Donor), x.By, date(&x.At)}
 		})

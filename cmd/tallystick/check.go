@@ -87,12 +87,17 @@ func (p *program) newPIN(d client.Decision) (string, error) {
 	if d.PIN.Alphanumeric {
 		characters = "letters and digits"
 	}
+	return p.askTwice(fmt.Sprintf("New PIN, %d to %d %s", d.PIN.Min, d.PIN.Max, characters))
+}
+
+// askTwice asks for a PIN that nobody sees until the same one is typed twice.
+func (p *program) askTwice(what string) (string, error) {
 	for {
-		pin, err := p.AskSecret(fmt.Sprintf("New PIN, %d to %d %s: ", d.PIN.Min, d.PIN.Max, characters))
+		pin, err := p.AskSecret(what + ": ")
 		if err != nil {
 			return "", err
 		}
-		again, err := p.AskSecret("New PIN again: ")
+		again, err := p.AskSecret("The same again: ")
 		if err != nil || pin == again {
 			return pin, err
 		}

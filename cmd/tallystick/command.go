@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,19 +59,42 @@ func (p *program) does(cmd *cobra.Command, do func(run) error) {
 	}
 }
 
-// inFlags puts the flag into a refusal that names a member of the API, where the command has one of that name.
+// apiName is how a refusal begins that names what it is about as the API does.
+var apiName = regexp.MustCompile(`^the (member|query parameter|path parameter) "?(\w+)"? `)
+
+// inFlags puts the flag or argument into a refusal that names a member or parameter of the API, where the command has one for it.
 func inFlags(cmd *cobra.Command, err error) error {
 	var refused *fault.Error
 	if !errors.As(err, &refused) || refused.Code != fault.Invalid {
 		return err
 	}
-	member, _ := refused.Details["member"].(string)
-	flag := strings.ReplaceAll(strings.TrimSuffix(member, "_seconds"), "_", "-")
-	words, is := strings.CutPrefix(refused.Message, fmt.Sprintf("the member %q ", member))
-	if !is || cmd.Flags().Lookup(flag) == nil {
+	found := apiName.FindStringSubmatch(refused.Message)
+	if found == nil {
 		return err
 	}
-	return &fault.Error{Code: refused.Code, Message: "--" + flag + " " + words, Details: refused.Details}
+	name := hereCalled(cmd, found[2], found[1] == "path parameter")
+	if name == "" {
+		return err
+	}
+	return &fault.Error{Code: refused.Code, Message: name + " " + refused.Message[len(found[0]):], Details: refused.Details}
+}
+
+// hereCalled is the flag or argument of a command that a name of the API stands for, "" if it has none. What is in a path is the first argument, if it is no flag.
+func hereCalled(cmd *cobra.Command, name string, inPath bool) string {
+	flag := strings.ReplaceAll(strings.TrimSuffix(name, "_seconds"), "_", "-")
+	for _, flag := range []string{flag, flag + "-file", strings.TrimSuffix(flag, "-method")} { // what is secret comes from a file
+		if cmd.Flags().Lookup(flag) != nil {
+			return "--" + flag
+		}
+	}
+	words := strings.Fields(strings.NewReplacer("[", "", "]", "", "...", "").Replace(cmd.Use))[1:]
+	if word := strings.ToUpper(strings.ReplaceAll(name, "_", "")); slices.Contains(words, word) {
+		return word
+	}
+	if inPath && len(words) > 0 {
+		return words[0]
+	}
+	return ""
 }
 
 // fullSerial is a serial number with the zeros in front that people and spreadsheets leave out; what is none stays.

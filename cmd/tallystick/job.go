@@ -134,7 +134,11 @@ func (p *program) jobList() *cobra.Command {
 		}
 		return p.table(map[string]any{"jobs": jobs}, []string{"JOB", "KIND", "NAME", "STATE", "ITEMS", "DONE", "FAILED", "CREATED"}, len(jobs), func(i int) []string {
 			j := jobs[i].Job
-			return []string{j.Job, j.Kind, j.Name, stateWords(j), number(j.Total), number(j.Done), number(j.Failed), date(&j.CreatedAt)}
+			kind := j.Kind
+			if j.DryRun {
+				kind += " (dry run)"
+			}
+			return []string{j.Job, kind, j.Name, stateWords(j), number(j.Total), number(j.Done), number(j.Failed), date(&j.CreatedAt)}
 		})
 	})
 	s := cmd.Flags()

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/access"
 )
 
 func (p *program) apiKeyCommands() *cobra.Command {
@@ -31,6 +32,15 @@ func (p *program) apiKeyCommands() *cobra.Command {
 		}
 		return p.result(map[string]string{"name": made.Name, "role": made.Role, "key": string(made.Key)}, "%s", string(made.Key))
 	})
+	add.Long = "Make an API key; it is shown this once. It may do what its role may; docs/security.md says what each right is for.\n"
+	for _, role := range access.Roles() {
+		may := "everything"
+		if role != access.SuperAdmin {
+			may = strings.Trim(fmt.Sprint(role.Rights()), "[]")
+		}
+		add.Long += fmt.Sprintf("\n%s: %s\n", role, may)
+	}
+	add.Long = strings.TrimSuffix(add.Long, "\n")
 	add.Flags().StringVar(&k.Role, "role", "", "super_admin, token_admin, help_desk, privileged_help_desk, auditor, operator, agent or change_reader")
 	add.Flags().StringVar(&k.Domain, "domain", "", "security `domain` that it is limited to, with all below (default the whole deployment)")
 	lifeFlag(add.Flags(), &life, "life", 0, "how long the key works, such as 365d (default for ever)")

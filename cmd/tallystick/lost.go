@@ -13,6 +13,16 @@ func (p *program) tokenLost() *cobra.Command {
 	var l client.Loss
 	var life time.Duration
 	cmd := p.command("lost SERIAL", "Stop a lost token, and give its user emergency codes", 1, nil)
+	cmd.Long = `Stop a lost token: its codes are refused from now on. With --emergency its user gets codes that stand in for the tokencode.
+
+Such codes are for a device that she left at home. By the token policy's default (emergency-if-found accept_and_end) the next right
+passcode of the device itself is accepted from then on, and ends the codes: a thief who has the device and knows the PIN is taken
+for her. If it was stolen, take no codes, which refuses it whatever the policy says, and have the seed changed:
+
+  tallystick token lost SERIAL
+  tallystick token redistribute SERIAL --reason LOST_DEVICE --profile PROFILE
+
+or replace the token. Codes for the user of a stolen device are safe where the policy says emergency-if-found deny.`
 	cmd.Flags().StringVar(&l.Emergency, "emergency", "", "codes that stand in for the tokencode: fixed (one, until it expires) or set (each once); none unless said")
 	cmd.Flags().IntVar(&l.Count, "count", 10, "how many codes a set has, 1 to 50")
 	lifeFlag(cmd.Flags(), &life, "life", 0, "how long the codes work, such as 3d (default what the token policy says)")
@@ -22,8 +32,14 @@ func (p *program) tokenLost() *cobra.Command {
 		}
 		l.LifeSeconds = seconds(life)
 		lost, err := r.server.ReportLost(r.ctx, r.args[0], l)
-		if err != nil || p.JSON {
-			return p.unless(err, lost)
+		if err != nil {
+			return err
+		}
+		if l.Emergency != "" {
+			p.warnOfThief(r, lost.Token)
+		}
+		if p.JSON {
+			return p.PrintJSON(lost)
 		}
 		if len(lost.Codes) == 0 {
 			return p.result(lost, "token %s is lost: it is refused until 'token found'", lost.Token.Serial)
@@ -36,6 +52,27 @@ func (p *program) tokenLost() *cobra.Command {
 		return nil
 	})
 	return cmd
+}
+
+// warnOfThief warns that whoever has the device is let in, where the policy of the token's user says so. Where the policy cannot be read it may say
+// so: the codes are made by then, and an error would keep them from her.
+func (p *program) warnOfThief(r run, t client.Token) {
+	delivered := t.Distribution == "issued" || t.Distribution == "confirmed"
+	if delivered && t.Pending == nil && t.DistributedAt != nil && t.LostAt != nil && t.DistributedAt.After(*t.LostAt) {
+		return // a new seed came since, and the device that is lost makes no codes any more
+	}
+	policy, accepted := "the token policy", "may be accepted"
+	if u, err := r.server.User(r.ctx, t.UserID); err == nil {
+		if found, err := r.server.TokenPolicyOf(r.ctx, u.Domain); err == nil {
+			policy += " (emergency-if-found " + found.EmergencyIfFound + ")"
+			accepted = map[string]string{"deny": "", "accept_and_end": "is accepted", "accept_after": "is accepted when the codes are over"}[found.EmergencyIfFound]
+		}
+	}
+	if accepted == "" {
+		return
+	}
+	p.Note(fmt.Sprintf("warning: by %s whoever has the device and the PIN %s. If it was stolen, 'token lost %[3]s' without codes refuses it; "+
+		"then 'token redistribute %[3]s --reason LOST_DEVICE' or 'token replace %[3]s'", policy, accepted, t.Serial))
 }
 
 func (p *program) tokenFound() *cobra.Command {

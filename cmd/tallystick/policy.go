@@ -28,7 +28,7 @@ type setting struct{ name, value string }
 
 func tokenSettings(o client.TokenPolicy) []setting {
 	return []setting{
-		{"incorrect-before-ntc", number(o.IncorrectBeforeNTC)},
+		{"incorrect-before-ntc", orWord(o.IncorrectBeforeNTC == 0, "never", number(o.IncorrectBeforeNTC))},
 		{"next-code-failure", o.NextCodeFailure},
 		{"pin-creation", o.PINCreation},
 		{"pin-min", number(o.PINMin)},
@@ -38,13 +38,13 @@ func tokenSettings(o client.TokenPolicy) []setting {
 		{"pin-min-digits", number(o.PINMinDigits)},
 		{"refuse-trivial-pins", yesNo(o.RefuseTrivialPINs)},
 		{"excluded-words", strings.Join(o.ExcludedWords, ",")},
-		{"pin-max-life", life(o.PINMaxLifeSeconds)},
-		{"pin-min-life", life(o.PINMinLifeSeconds)},
+		{"pin-max-life", orWord(o.PINMaxLifeSeconds == 0, "no limit", life(o.PINMaxLifeSeconds))},
+		{"pin-min-life", orWord(o.PINMinLifeSeconds == 0, "none", life(o.PINMinLifeSeconds))},
 		{"pin-history", number(o.PINHistory)},
 		{"emergency-length", number(o.EmergencyLength)},
 		{"emergency-characters", o.EmergencyCharacters},
 		{"emergency-life", life(o.EmergencyLifeSeconds)},
-		{"emergency-max-life", life(o.EmergencyMaxLifeSeconds)},
+		{"emergency-max-life", orWord(o.EmergencyMaxLifeSeconds == 0, "no limit", life(o.EmergencyMaxLifeSeconds))},
 		{"emergency-if-found", o.EmergencyIfFound},
 		{"delete-replaced", yesNo(o.DeleteReplaced)},
 		{"window-small", number(o.WindowSmall)},
@@ -56,9 +56,9 @@ func tokenSettings(o client.TokenPolicy) []setting {
 
 func lockoutSettings(o client.LockoutPolicy) []setting {
 	return []setting{
-		{"failures", number(o.Failures)},
+		{"failures", orWord(o.Failures == 0, "never lock", number(o.Failures))},
 		{"within", life(o.WithinSeconds)},
-		{"unlock-after", life(o.UnlockAfterSeconds)},
+		{"unlock-after", orWord(o.UnlockAfterSeconds == 0, "never", life(o.UnlockAfterSeconds))},
 		{"separate-unknown-sources", yesNo(o.SeparateUnknownSources)},
 		{"version", number(o.Version)},
 	}
@@ -109,6 +109,14 @@ func above(from string) string {
 		return "the deployment"
 	}
 	return from
+}
+
+// orWord is a word where a number means something that the number does not say, else the value.
+func orWord(special bool, word, value string) string {
+	if special {
+		return word
+	}
+	return value
 }
 
 func orDash(value string) string {

@@ -38,7 +38,7 @@ func (f *profileFlags) on(cmd *cobra.Command) {
 	lifeFlag(s, &f.activationLife, "activation-life", 24*time.Hour, "how long an activation code lives: 15m to 90d")
 	s.StringVar(&f.switchOver, "switch-over", "", "when a redistributed token's old seed stops: immediate or on_activation (default immediate; on_activation for ctkip)")
 	lifeFlag(s, &f.grace, "grace", 7*24*time.Hour, "how long an old seed may outlive a redistribution on activation: up to 30d")
-	s.BoolVar(&f.selfService, "self-service", false, "users may ask for a token of this profile themselves")
+	s.BoolVar(&f.selfService, "self-service", false, "users may ask for a token of this profile themselves, once there is self-service: it is kept, and does nothing yet")
 	s.StringVar(&f.displayName, "display-name", "", "`name` that users are shown (default the profile's)")
 	s.StringVar(&f.description, "description", "", "`text` that users are shown")
 	s.StringVar(&f.imageURL, "image-url", "", "https `URL` of a picture that users are shown")

@@ -116,13 +116,15 @@ func codes(t client.Token) string {
 }
 
 func (p *program) tokenShow() *cobra.Command {
-	return p.command("show SERIAL", "Show a token and what happened to it lately", 1, func(r run) error {
+	cmd := p.command("show SERIAL", "Show a token and what happened to it lately", 1, nil)
+	most := signInsFlag(cmd)
+	p.does(cmd, func(r run) error {
 		t, err := r.server.Token(r.ctx, r.args[0])
 		if err != nil {
 			return err
 		}
-		signIns, err := r.server.TokenActivity(r.ctx, t.Serial, latest)
-		if err = allowed(err); err != nil {
+		signIns, more, err := lastSignIns(*most, func(limit int) ([]client.SignIn, error) { return r.server.TokenActivity(r.ctx, t.Serial, limit) })
+		if err != nil {
 			return err
 		}
 		if p.JSON {
@@ -153,9 +155,10 @@ func (p *program) tokenShow() *cobra.Command {
 		if err := p.history(r, "token:"+t.Serial); err != nil {
 			return err
 		}
-		p.signIns(signIns)
+		p.signIns(signIns, more)
 		return nil
 	})
+	return cmd
 }
 
 // assignedWord says when and by whom a token was given to its user.
@@ -222,7 +225,7 @@ func (p *program) unless(err error, document any) error {
 func (p *program) history(r run, object string) error {
 	events, err := listEvents(r, client.EventFilter{Object: object, Newest: true}, latest)
 	for _, e := range slices.Backward(events) {
-		p.fields(date(&e.At), eventLine(e))
+		p.fields(date(&e.At), eventLine(e)+" by "+e.Actor)
 	}
 	return allowed(err)
 }
@@ -265,9 +268,15 @@ func (p *program) tokenSetPIN() *cobra.Command {
 	pin := p.SecretFlag(cmd, "pin-file", "PIN", "TALLYSTICK_PIN")
 	temporary := cmd.Flags().Bool("temporary", false, "the user must change it at its first use")
 	p.does(cmd, func(r run) error {
-		secret, err := p.ask(pin, "PIN: ")
+		secret, err := pin.Value()
+		if !pin.Given() && p.Interactive() {
+			secret, err = p.askTwice("PIN")
+		}
 		if err != nil {
 			return err
+		}
+		if secret == "" {
+			return cli.Usagef("say which PIN: --pin-file FILE, or --pin-file - to read it from standard input")
 		}
 		if err := r.server.SetPIN(r.ctx, r.args[0], client.PIN{PIN: client.Secret(secret), Temporary: *temporary}); err != nil {
 			return err

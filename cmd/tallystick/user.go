@@ -53,7 +53,9 @@ func (p *program) userList() *cobra.Command {
 }
 
 func (p *program) userShow() *cobra.Command {
-	return p.command("show USERID", "Show a person and the tokens", 1, func(r run) error {
+	cmd := p.command("show USERID", "Show a person and the tokens", 1, nil)
+	most := signInsFlag(cmd)
+	p.does(cmd, func(r run) error {
 		u, err := r.server.User(r.ctx, r.args[0])
 		if err != nil {
 			return err
@@ -65,8 +67,8 @@ func (p *program) userShow() *cobra.Command {
 			}
 			tokens = append(tokens, t)
 		}
-		signIns, err := r.server.UserActivity(r.ctx, u.UserID, latest)
-		if err = allowed(err); err != nil {
+		signIns, more, err := lastSignIns(*most, func(limit int) ([]client.SignIn, error) { return r.server.UserActivity(r.ctx, u.UserID, limit) })
+		if err != nil {
 			return err
 		}
 		if p.JSON {
@@ -81,9 +83,10 @@ func (p *program) userShow() *cobra.Command {
 		for _, t := range tokens {
 			p.fields("token", t.Serial+" "+t.State)
 		}
-		p.signIns(signIns)
+		p.signIns(signIns, more)
 		return nil
 	})
+	return cmd
 }
 
 func (p *program) userEdit() *cobra.Command {
@@ -187,7 +190,7 @@ func (p *program) deletion(use, short string, do func(run) error) *cobra.Command
 // deletes deletes one thing, after a question unless yes says not to ask.
 func (p *program) deletes(name string, yes bool, do func() error) error {
 	if !yes && p.Interactive() && !p.Confirm("Delete %s?", name) {
-		return cli.Usagef("nothing was deleted")
+		return cli.Declinedf("nothing was deleted")
 	}
 	if err := do(); err != nil {
 		return err

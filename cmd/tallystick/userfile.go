@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 func (p *program) userImport() *cobra.Command {
@@ -39,9 +43,13 @@ func (p *program) userImport() *cobra.Command {
 			return err
 		}
 		done, err := r.server.ImportUsers(r.ctx, f)
+		if refused := new(client.Error); errors.As(err, &refused) && refused.Code == string(fault.GroupNotFound) {
+			refused.Message += ": --add-groups adds those that are not there"
+		}
 		if err != nil {
 			return err
 		}
+		p.readColumns(done)
 		if err := p.appliedUsers(done); err != nil {
 			return err
 		}
@@ -51,6 +59,22 @@ func (p *program) userImport() *cobra.Command {
 		return nil
 	})
 	return cmd
+}
+
+// readColumns tells what the columns of a file are taken for, at a dry run or where some are not read: a title that is not known may be meant for a field.
+func (p *program) readColumns(a client.AppliedUsers) {
+	if len(a.UnusedColumns) == 0 && !a.DryRun {
+		return
+	}
+	var used []string
+	for _, field := range slices.Sorted(maps.Keys(a.Columns)) {
+		used = append(used, field+"="+strings.Join(a.Columns[field], "+"))
+	}
+	words := "columns that are read: " + strings.Join(used, ", ")
+	if len(a.UnusedColumns) > 0 {
+		words += "; not read: " + strings.Join(a.UnusedColumns, ", ") + " (--column FIELD=COLUMN has one read)"
+	}
+	p.Note(words)
 }
 
 // appliedUsers prints what became of people: each of them for a dry run, else those who could not be.

@@ -9,6 +9,7 @@ import (
 	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/configuration"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/report"
 )
 
 // Flags that take a day, a time or a length of time. Each refuses another form with an example of the one that is wanted, before anything
@@ -85,18 +86,14 @@ func (d dayValue) String() string {
 // Type is what the help calls the value.
 func (dayValue) Type() string { return "day" }
 
-// momentForms are how a time may be written: as programs write it, as our tables show it, and as a day, for its beginning.
-var momentForms = []string{time.RFC3339, "2006-01-02 15:04:05Z07:00", time.DateOnly}
-
-// moment reads a time or a day in UTC for a flag; "" is none.
+// moment reads a time for a flag as reports do; "" is none.
 func moment(flag, text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	for _, form := range momentForms {
-		if t, err := time.Parse(form, text); err == nil {
-			return t, nil
-		}
+	t, err := report.ParseMoment(text, time.Now())
+	if err != nil {
+		return t, cli.Usagef("%s takes a time such as 2026-11-24T09:14:00Z or '2026-11-24 09:14', a day such as 2026-11-24, or one from now such as -1h or -30d", flag)
 	}
-	return time.Time{}, cli.Usagef("%s takes a time such as 2026-11-24T09:14:00Z or a day such as 2026-11-24", flag)
+	return t, nil
 }

@@ -90,6 +90,17 @@ func Roles() []Role {
 // May tells whether the role has the right.
 func (r Role) May(want Right) bool { return slices.Contains(rights[r], want) }
 
+// Refuse is the refusal of what takes a right that a role does not have: it says which roles do, so that whoever reads it knows whom to ask.
+func (r Role) Refuse(want Right) error {
+	var who []string
+	for _, other := range Roles() {
+		if other.May(want) {
+			who = append(who, string(other))
+		}
+	}
+	return fault.New(fault.Forbidden, "role %s may not do this: it takes the right %s, which goes with %s", r, want, strings.Join(who, ", "))
+}
+
 // Rights lists what the role may do.
 func (r Role) Rights() []Right { return slices.Clone(rights[r]) }
 

@@ -2,6 +2,8 @@ package access_test
 
 import (
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,51 @@ func (plainHash) MAC(purpose string, parts ...[]byte) []byte {
 		out = append(append(out, '/'), p...)
 	}
 	return out
+}
+
+// The manual's table of roles says what each may do, and a refusal who may.
+func TestTheManualKnowsEveryRole(t *testing.T) {
+	text, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Roles\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	head, seen := []string(nil), map[access.Right]bool{}
+	for line := range strings.Lines(section) {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| ---") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		for i, cell := range cells {
+			cells[i] = strings.Trim(cell, " `")
+		}
+		if head == nil {
+			head = cells
+			continue
+		}
+		right := access.Right(cells[0])
+		seen[right] = true
+		for i := 2; i < len(head); i++ {
+			role := access.Role(head[i])
+			if role.May(right) != (cells[i] == "yes") {
+				t.Errorf("the manual is wrong about %s of %s", right, role)
+			}
+			if told := strings.Contains(access.Role("nobody").Refuse(right).Error(), string(role)); cells[i] == "yes" && !told {
+				t.Errorf("who is refused %s is not told of %s", right, role)
+			}
+		}
+	}
+	for _, role := range access.Roles() {
+		if !slices.Contains(head, string(role)) {
+			t.Errorf("the manual does not know the role %s", role)
+		}
+	}
+	for _, right := range access.SuperAdmin.Rights() {
+		if !seen[right] {
+			t.Errorf("the manual does not know the right %s", right)
+		}
+	}
 }
 
 func TestKeys(t *testing.T) {

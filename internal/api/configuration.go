@@ -91,7 +91,7 @@ func mayConfigure(role access.Role, in client.Configuration) error {
 		{len(in.ReportSchedules) > 0 || prunes(kindReportSchedules), access.ManageReports},
 	} {
 		if part.there && !role.May(part.need) {
-			return fault.New(fault.Forbidden, "role %s may not do this: it takes the right %s", role, part.need)
+			return role.Refuse(part.need)
 		}
 	}
 	return nil

@@ -118,7 +118,7 @@ func (a *API) guard(t route, op *operation) http.Handler {
 	return a.show(func(w http.ResponseWriter, r *http.Request) (answer, error) {
 		actor := audit.ActorFrom(r.Context())
 		if t.need != "" && !access.Role(actor.Role).May(t.need) {
-			return answer{}, fault.New(fault.Forbidden, "role %s may not do this: it takes the right %s", actor.Role, t.need)
+			return answer{}, access.Role(actor.Role).Refuse(t.need)
 		}
 		if err := a.reach(r.Context(), t.pattern, r.PathValue); err != nil {
 			return answer{}, err

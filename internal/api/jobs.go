@@ -12,7 +12,6 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/domain"
-	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 )
 
@@ -110,9 +109,9 @@ func (a *API) ownJob(ctx context.Context, r *request) (job.Job, error) {
 	if err != nil {
 		return j, err
 	}
-	role := audit.ActorFrom(ctx).Role
-	if need := a.Jobs.Right(j); !access.Role(role).May(access.Right(need)) {
-		return j, fault.New(fault.Forbidden, "role %s may not do this: it takes the right %s", role, need)
+	role := access.Role(audit.ActorFrom(ctx).Role)
+	if need := access.Right(a.Jobs.Right(j)); !role.May(need) {
+		return j, role.Refuse(need)
 	}
 	return j, nil
 }

@@ -100,7 +100,7 @@ func userFileRoutes(t *testing.T, h *house) {
 	f := client.UserFile{File: []byte("Sign-in;Name;Enabled;Teams\nfile-1;New;no;file-g\nfile-2;Two;;\n"), Columns: map[string]string{"user_id": "sign-in", "groups": "Teams"}, AddGroups: true, DryRun: true}
 	want := client.AppliedUsers{DryRun: true, Added: 1, Disabled: 1, AddedGroups: []string{"file-g"}, Rows: []client.AppliedUser{
 		{Line: 2, UserID: "file-1", Action: "disabled"}, {Line: 3, UserID: "file-2", Action: "added"},
-	}}
+	}, Columns: map[string][]string{"user_id": {"Sign-in"}, "name": {"Name"}, "enabled": {"Enabled"}, "groups": {"Teams"}}}
 	if shown := try(c.ImportUsers(ctx, f))(t); !reflect.DeepEqual(shown, want) {
 		t.Errorf("shown %+v", shown)
 	}

@@ -23,7 +23,7 @@ func (a *API) importUsers(ctx context.Context, r *request) (answer, error) {
 	for field, column := range in.Columns {
 		l.Columns[user.Field(field)] = column
 	}
-	entries, err := user.ReadCSV(in.File, l)
+	entries, columns, err := user.ReadCSV(in.File, l)
 	if err != nil {
 		return answer{}, err
 	}
@@ -31,7 +31,13 @@ func (a *API) importUsers(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(appliedUsers(result, in.DryRun))
+	out := appliedUsers(result, in.DryRun)
+	out.UnusedColumns = columns.Unused
+	out.Columns = make(map[string][]string, len(columns.Used))
+	for field, titles := range columns.Used {
+		out.Columns[string(field)] = titles
+	}
+	return ok(out)
 }
 
 // appliedUsers shows what became of users; those who are unchanged are only counted.

@@ -84,6 +84,10 @@ func (e *Engine) changePIN(ctx context.Context, serial, action string, details a
 		if err := e.Store.SaveToken(ctx, t); err != nil {
 			return err
 		}
+		if details == nil {
+			details = audit.Details{}
+		}
+		details["user"] = t.UserID // for reports on her
 		return e.Store.Record(ctx, audit.New(ctx, e.Now(), action, "token:"+serial, details))
 	})
 }

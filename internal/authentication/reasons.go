@@ -71,7 +71,8 @@ var explanations = map[string]Explanation{
 		"Have her wait for the day that 'token show SERIAL' names, or give her another token."},
 	TokenLost: {
 		"The token is marked lost, and its codes are refused.",
-		"If she has it, 'token found SERIAL'; if not, 'token lost SERIAL --emergency set' gives her codes, and the sign-in was not hers."},
+		"If she has it, 'token found SERIAL'; if not, the sign-in was not hers: have the token get a new seed, 'token redistribute SERIAL --reason LOST_DEVICE' (takes a privileged help desk), " +
+			"or 'token replace SERIAL' (a token administrator). Emergency codes only after that, or where 'policy show' says emergency-if-found deny: else whoever has the device signs in with it."},
 	EmergencyOver: {
 		"The emergency code was right, but emergency access is over.",
 		"Give her new codes with 'token lost SERIAL --emergency set', or replace the token."},

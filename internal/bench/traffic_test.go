@@ -2,6 +2,7 @@ package bench
 
 import (
 	"crypto/rand"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -250,6 +251,32 @@ func TestNoOmission(t *testing.T) {
 			t.Errorf("half of the answers took %v ms at most, though all were due 300 ms before", r.P50)
 		}
 	})
+}
+
+// The load ends in the middle of a second, whose few answers are no drop; what is written at the right has its place.
+func TestPlotOfAPartOfASecond(t *testing.T) {
+	r := &Report{Seconds: 3.2, Baseline: 50, Timeline: []Second{{100, 1, 2, 3}, {100, 1, 2, 3}, {100, 1, 2, 3}, {20, 1, 2, 900}}}
+	var b strings.Builder
+	if err := r.Plot(&b); err != nil {
+		t.Fatal(err)
+	}
+	curves := regexp.MustCompile(`points="([^"]*)"`).FindAllStringSubmatch(b.String(), -1)
+	heights := map[string]bool{}
+	for point := range strings.FieldsSeq(curves[0][1]) {
+		_, y, _ := strings.Cut(point, ",")
+		heights[y] = true
+	}
+	if len(heights) != 1 {
+		t.Errorf("an even load is drawn as %s", curves[0][1])
+	}
+	if n := len(strings.Fields(curves[4][1])); n != 4 {
+		t.Errorf("the slowest answers of %d seconds are drawn, not of 4", n)
+	}
+	const letter = 7 // the width of one, in pixels, on average
+	label := regexp.MustCompile(`<text x="(\d+)"[^>]*>bare database<`).FindStringSubmatch(b.String())
+	if x, err := strconv.Atoi(label[1]); err != nil || x+letter*len("bare database") > plotWidth {
+		t.Errorf("the name of a curve is cut off: it begins at %d of %d", x, plotWidth)
+	}
 }
 
 func TestPlotIsAPicture(t *testing.T) {

@@ -49,10 +49,18 @@ const (
 )
 
 // A usageError is about how the program was called.
-type usageError struct{ error }
+type usageError struct {
+	error
+	declined bool
+}
 
 // Usagef makes the error of a wrong call, which exits with [Usage].
-func Usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+func Usagef(format string, args ...any) error { return usageError{error: fmt.Errorf(format, args...)} }
+
+// Declinedf makes the error of a question that was answered with no. It exits as a wrong call does, without the hint: whoever was asked knows the command.
+func Declinedf(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...), true}
+}
 
 // A Status is an error that only ends the program with that exit status: what there was to say has been printed.
 type Status int
@@ -71,7 +79,7 @@ func (p *Program) Prepare(root *cobra.Command, args []string) {
 		if fault.CodeOf(err) != "" { // a refusal, which the server would have given too
 			return err
 		}
-		return usageError{err}
+		return usageError{error: err}
 	})
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
@@ -113,6 +121,9 @@ func (p *Program) Exit(err error) int {
 	switch {
 	case errors.As(err, &usage):
 		exit, code, text = Usage, codeUsage, err.Error()
+		if usage.declined {
+			break
+		}
 		hint = fmt.Sprintf("'%[1]s --help' shows the commands, '%[1]s COMMAND --help' the flags of one", p.Name)
 	case code == "":
 		exit, code, text = Failed, codeFailed, err.Error()

@@ -37,6 +37,7 @@ func TestExitStatuses(t *testing.T) {
 		"done":            {nil, []string{"do", "x"}, 0, "", ""},
 		"defect":          {errors.New("disk"), []string{"do", "x"}, 1, "", "prog: disk\n"},
 		"no argument":     {nil, []string{"do"}, 2, "", "hint: 'prog --help'"},
+		"declined":        {cli.Declinedf("nothing was done"), []string{"do", "x"}, 2, "", "prog: nothing was done\n"},
 		"unknown flag":    {nil, []string{"do", "x", "--what"}, 2, "", "unknown flag"},
 		"refusal":         {fault.New(fault.NotFound, "no such thing"), []string{"do", "x"}, 3, "", "prog: no such thing (NOT_FOUND)\nprog: hint: look elsewhere\n"},
 		"refusal as JSON": {fault.New(fault.NotFound, "no <such> thing"), []string{"--json", "do", "x"}, 3, `{"error":{"code":"NOT_FOUND","message":"no <such> thing"}}` + "\n", ""},

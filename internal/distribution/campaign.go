@@ -103,7 +103,7 @@ func (d *Distributor) cutOffChunk(ctx context.Context, c job.Chunk) ([]job.Outco
 			outcomes[i].Message = "there was no old seed any more"
 		default:
 			changed = append(changed, t)
-			details := audit.Details{"generation": t.Current.Number, "because": "cut off"}
+			details := audit.Details{"user": t.UserID, "generation": t.Current.Number, "because": "cut off"}
 			if why != "" {
 				details["note"] = why
 			}

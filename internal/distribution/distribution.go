@@ -173,7 +173,7 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 				return err
 			}
 		}
-		return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.revoke", "token:"+serial, nil))
+		return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.revoke", "token:"+serial, audit.Details{"user": t.UserID}))
 	})
 	return revoked, err
 }

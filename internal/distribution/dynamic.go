@@ -103,13 +103,13 @@ func (d *Distributor) usable(o Offer) fault.Code {
 
 // refuse records why an activation failed and gives the refusal that every such failure looks like to the app.
 func (d *Distributor) refuse(ctx context.Context, o Offer, why fault.Code) error {
-	object := "activation:unknown"
+	object, details := "activation:unknown", audit.Details(nil)
 	if o.Serial != "" {
-		object = "token:" + o.Serial
+		object, details = "token:"+o.Serial, audit.Details{"user": o.UserID}
 		ctx = audit.WithCorrelation(ctx, o.Correlation)
 	}
 	err := d.Store.Transact(ctx, func(ctx context.Context) error {
-		return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.activate", object, nil).Failed(string(why)))
+		return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.activate", object, details).Failed(string(why)))
 	})
 	if err != nil {
 		return err

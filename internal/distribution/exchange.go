@@ -224,7 +224,7 @@ func (d *Distributor) fail(ctx context.Context, o Offer) error {
 // failed records a failed exchange.
 func (d *Distributor) failed(ctx context.Context, o Offer) error {
 	return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.activate", "token:"+o.Serial,
-		audit.Details{"failures": o.Failures, "locked": o.State == Locked}).Failed("PROTOCOL_ERROR"))
+		audit.Details{"user": o.UserID, "failures": o.Failures, "locked": o.State == Locked}).Failed("PROTOCOL_ERROR"))
 }
 
 // establish gives the token the seed that both sides derived and uses up the code, in one transaction, of

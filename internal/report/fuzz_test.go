@@ -42,7 +42,7 @@ func FuzzPlan(f *testing.F) {
 					t.Errorf("the number %d", n)
 				}
 			case f.Kind == Day, f.Kind == Moment:
-				if _, err := momentOf(value, now); err != nil {
+				if _, err := ParseMoment(value, now); err != nil {
 					t.Errorf("it was checked, and yet: %v", err)
 				}
 			}

@@ -127,7 +127,7 @@ func (p *Plan) check(name, value string) error {
 			return wrong("true or false")
 		}
 	case Day, Moment:
-		if _, err := momentOf(value, p.At); err != nil {
+		if _, err := ParseMoment(value, p.At); err != nil {
 			return wrong("a day such as 2026-11-24, a time such as 2026-11-24T09:14:00Z, or days from now such as -30d or +90d")
 		}
 	}
@@ -137,9 +137,12 @@ func (p *Plan) check(name, value string) error {
 // mostNumber is the largest number that a filter takes.
 const mostNumber = 100_000
 
-// momentOf reads a time: of the calendar, or so many days (d) or hours (h) before or after now. Days from now begin at 00:00.
-func momentOf(value string, now time.Time) (time.Time, error) {
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+// momentForms are how a time may be written: as a day, for its beginning, as programs write it, as tables show it, and as people write it, in UTC.
+var momentForms = []string{time.DateOnly, time.RFC3339, "2006-01-02 15:04:05Z07:00", time.DateTime, "2006-01-02 15:04"}
+
+// ParseMoment reads a time: of the calendar, or so many days (d) or hours (h) before or after now. Days from now begin at 00:00.
+func ParseMoment(value string, now time.Time) (time.Time, error) {
+	for _, layout := range momentForms {
 		if t, err := time.Parse(layout, value); err == nil {
 			return t.UTC(), nil
 		}
@@ -189,7 +192,7 @@ func (p *Plan) moment(name string) time.Time {
 	if !given {
 		return time.Time{}
 	}
-	t, _ := momentOf(value, p.At) // checked
+	t, _ := ParseMoment(value, p.At) // checked
 	return t
 }
 

@@ -151,14 +151,15 @@ func TestALongPDFSaysWhereItEnds(t *testing.T) {
 func TestMomentsOfFilters(t *testing.T) {
 	for value, want := range map[string]string{
 		"2026-02-28": "2026-02-28T00:00:00Z", "2026-02-28T10:00:00+02:00": "2026-02-28T08:00:00Z", "-30d": "2026-10-25T00:00:00Z", "+90d": "2027-02-22T00:00:00Z",
-		"0d": "2026-11-24T00:00:00Z", "-2h": "2026-11-24T07:14:00Z",
+		"0d": "2026-11-24T00:00:00Z", "-2h": "2026-11-24T07:14:00Z", "2026-02-28 10:07": "2026-02-28T10:07:00Z", "2026-02-28 10:07:01": "2026-02-28T10:07:01Z",
+		"2026-02-28 10:07:01Z": "2026-02-28T10:07:01Z",
 	} {
-		if got, err := momentOf(value, now); err != nil || got.Format(time.RFC3339) != want {
+		if got, err := ParseMoment(value, now); err != nil || got.Format(time.RFC3339) != want {
 			t.Errorf("%s is %s, %v", value, got, err)
 		}
 	}
 	for _, value := range []string{"", "d", "2026-02-30", "yesterday", "1", "--1d", "99999999999999999999d", "1000001d"} {
-		if got, err := momentOf(value, now); err == nil {
+		if got, err := ParseMoment(value, now); err == nil {
 			t.Errorf("%q is %s", value, got)
 		}
 	}

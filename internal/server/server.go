@@ -55,6 +55,9 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	if err := c.warnOfNewCA(ctx, db); err != nil {
+		return err
+	}
 	keys, err := seed.OpenKeyring(ctx, master, db, c.Now)
 	if err != nil {
 		return err
@@ -93,6 +96,21 @@ func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) 
 		c.Printf("Made the master key %s. Without it nothing in the database opens: keep a copy in a safe place, apart from copies of the database.\n", path)
 	}
 	return master, err
+}
+
+// warnOfNewCA warns where a server is about to make a certification authority of its own for a database that was served before, by another server
+// or from another folder: apps and agents trust the authority of that one. It comes before the data key of a new database is made.
+func (c *Config) warnOfNewCA(ctx context.Context, db *store.DB) error {
+	_, err := os.Stat(c.file(caFile))
+	if !errors.Is(err, fs.ErrNotExist) || c.TLSCert != "" || len(c.ACMEHosts) > 0 {
+		return nil
+	}
+	used, err := db.DataKeys(ctx)
+	if err == nil && len(used) > 0 {
+		c.Log.Warn("this database was served before, and this server makes a certification authority of its own: apps and agents that trust another one will refuse this server. "+
+			"To go on with that one, stop this server, copy ca.pem and ca.key from the data folder of the server that made it over those here, and start again", "folder", c.Data)
+	}
+	return err
 }
 
 // serve runs the listeners and the housekeeping until ctx ends.

@@ -118,7 +118,7 @@ func (c *crowd) change(t *Token, action string, details audit.Details) {
 		c.marked[t] = true
 		c.changed = append(c.changed, t)
 	}
-	c.record(t.Serial, action, details)
+	c.record(t.Serial, action, t.about(details))
 }
 
 func (c *crowd) record(serial, action string, details audit.Details) {

@@ -233,7 +233,19 @@ func (r *Registry) save(ctx context.Context, t *Token, action string, details au
 		return err
 	}
 	t.Version++
-	return r.Store.Record(ctx, audit.New(ctx, r.Now(), action, "token:"+t.Serial, details))
+	return r.Store.Record(ctx, audit.New(ctx, r.Now(), action, "token:"+t.Serial, t.about(details)))
+}
+
+// about puts into the details of an event whose token it is about, unless they say so: reports on a user leave out what does not name her.
+func (t *Token) about(details audit.Details) audit.Details {
+	if _, said := details["user"]; said || t.UserID == "" {
+		return details
+	}
+	if details == nil {
+		details = audit.Details{}
+	}
+	details["user"] = t.UserID
+	return details
 }
 
 // Unassign takes the token from its user, revokes its activation codes and ends a replacement.

@@ -90,7 +90,7 @@ func (d *Deployment) leave(ctx context.Context, serials []string, selected map[s
 					groups = append(groups, group)
 				}
 				events = append(events, audit.New(ctx, d.Now(), "export.token", "token:"+found[i].Serial, audit.Details{
-					"to": short(e.To), "with_user": e.Users, "generation": found[i].Current.Number,
+					"user": found[i].UserID, "to": short(e.To), "with_user": e.Users, "generation": found[i].Current.Number,
 				}))
 			}
 			if err := d.Store.RecordAll(ctx, events); err != nil {

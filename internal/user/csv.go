@@ -64,18 +64,25 @@ var usual = map[Field][]string{
 // MaxEntries is how many users one file holds.
 const MaxEntries = 200_000
 
+// Columns are what a file's columns were taken for, by their titles, or by #1 and so on where there are none.
+type Columns struct {
+	Used   map[Field][]string
+	Unused []string
+}
+
 // ReadCSV reads a file of users. [fault.ImportFormat], with the line, if it is broken anywhere.
-func ReadCSV(data []byte, l Layout) ([]Entry, error) {
+func ReadCSV(data []byte, l Layout) ([]Entry, Columns, error) {
+	var columns Columns
 	text, err := l.decode(data)
 	if err != nil {
-		return nil, err
+		return nil, columns, err
 	}
 	r := csv.NewReader(strings.NewReader(text))
 	if r.Comma = l.Delimiter; r.Comma == 0 {
 		r.Comma = delimiterOf(text)
 	}
 	if r.Comma == '"' || r.Comma == '\r' || r.Comma == '\n' || !utf8.ValidRune(r.Comma) || r.Comma == utf8.RuneError {
-		return nil, fault.New(fault.Invalid, "fields cannot be separated by %q", r.Comma)
+		return nil, columns, fault.New(fault.Invalid, "fields cannot be separated by %q", r.Comma)
 	}
 	r.ReuseRecord = true // and each line has as many fields as the first
 	var places places
@@ -86,30 +93,31 @@ func ReadCSV(data []byte, l Layout) ([]Entry, error) {
 			break
 		}
 		if err != nil {
-			return nil, badCSV(err)
+			return nil, columns, badCSV(err)
 		}
 		if first {
 			if places, err = l.places(record); err != nil {
-				return nil, err
+				return nil, columns, err
 			}
+			columns = places.columns(l.titles(record))
 			if !l.NoHeader {
 				continue
 			}
 		}
 		if len(all) == MaxEntries {
-			return nil, fault.New(fault.TooLarge, "a file of users has up to %d of them", MaxEntries)
+			return nil, columns, fault.New(fault.TooLarge, "a file of users has up to %d of them", MaxEntries)
 		}
 		line, _ := r.FieldPos(0)
 		e, err := places.entry(record, line)
 		if err != nil {
-			return nil, err
+			return nil, columns, err
 		}
 		all = append(all, e)
 	}
 	if len(all) == 0 {
-		return nil, fault.New(fault.ImportFormat, "the file holds no users")
+		return nil, columns, fault.New(fault.ImportFormat, "the file holds no users")
 	}
-	return all, nil
+	return all, columns, nil
 }
 
 // badCSV says in which line a file is broken. The words of the library name no content.
@@ -228,6 +236,34 @@ func (l Layout) places(first []string) (places, error) {
 		return nil, fault.New(fault.ImportFormat, "no column is known to hold user IDs: name it, or give it the title user_id")
 	}
 	return found, nil
+}
+
+// titles are what the columns are called: by the first line, or by number where it is a user or leaves one without.
+func (l Layout) titles(first []string) []string {
+	all := make([]string, len(first))
+	for i, title := range first {
+		if all[i] = strings.TrimSpace(title); l.NoHeader || all[i] == "" {
+			all[i] = "#" + strconv.Itoa(i+1)
+		}
+	}
+	return all
+}
+
+// columns tells which of the titles are used for what.
+func (p places) columns(titles []string) Columns {
+	c := Columns{Used: map[Field][]string{}, Unused: []string{}}
+	used := map[int]bool{}
+	for field, at := range p {
+		for _, i := range at {
+			c.Used[field], used[i] = append(c.Used[field], titles[i]), true
+		}
+	}
+	for i, title := range titles {
+		if !used[i] {
+			c.Unused = append(c.Unused, title)
+		}
+	}
+	return c
 }
 
 func columnOf(column string, titles map[string]int, n int) (int, bool) {

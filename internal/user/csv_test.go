@@ -60,7 +60,7 @@ func TestReadCSV(t *testing.T) {
 		"no header":   {[]byte("alice,x\nbob,y\n"), Layout{NoHeader: true, Columns: map[Field]string{FieldID: "#1", FieldName: "#2"}}, []string{"1 alice|x|-|-|", "2 bob|y|-|-|"}},
 		"a delimiter": {[]byte("user_id:name\na:b\n"), Layout{Delimiter: ':'}, []string{"2 a|b|-|-|"}},
 	} {
-		entries, err := ReadCSV(c.data, c.l)
+		entries, _, err := ReadCSV(c.data, c.l)
 		var got []string
 		for _, e := range entries {
 			got = append(got, told(e))
@@ -93,7 +93,7 @@ func TestReadCSVRefusals(t *testing.T) {
 		"no such encoding":  {"user_id\nalice\n", Layout{Encoding: "ebcdic"}, fault.Invalid},
 		"no such delimiter": {"user_id\nalice\n", Layout{Delimiter: '"'}, fault.Invalid},
 	} {
-		if entries, err := ReadCSV([]byte(c.data), c.l); !errors.Is(err, c.code) || entries != nil {
+		if entries, _, err := ReadCSV([]byte(c.data), c.l); !errors.Is(err, c.code) || entries != nil {
 			t.Errorf("%s: %v, %v", name, entries, err)
 		}
 	}
@@ -103,7 +103,7 @@ func FuzzReadCSV(f *testing.F) {
 	f.Add([]byte("user_id,name\n\"a\",b\n"))
 	f.Add(wide("user;mail\na;b@c\n", true))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		entries, err := ReadCSV(data, Layout{})
+		entries, _, err := ReadCSV(data, Layout{})
 		if err != nil && fault.CodeOf(err) == "" {
 			t.Errorf("%q: %v is no refusal", data, err)
 		}
