@@ -335,7 +335,7 @@ func (r *round) prove(j *job, v verdict) {
 	}
 	if switched {
 		r.change(v.token)
-		r.record(j, "redist.complete", "token:"+t.Serial, "", audit.Details{"generation": t.Current.Number, "because": "first good code"})
+		r.record(j, "redist.complete", "token:"+t.Serial, "", audit.Details{"user": t.UserID, "generation": t.Current.Number, "because": "first good code"})
 	}
 }
 

@@ -616,3 +616,23 @@ func TestANextTokencodeThatWasUsed(t *testing.T) {
 	}
 	d.is(d.begin(d.later(1)), authentication.NextTokencode, authentication.StepNextTokencode) // and it locks nobody
 }
+
+// Who answers a question too late finds in her history why she was refused; it counts as no failure.
+func TestALateAnswerIsRecorded(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	ask := d.is(d.begin(d.code(d.now)), authentication.NewPIN, authentication.StepNewPIN)
+	d.now = d.now.Add(authentication.DefaultLife)
+	late := authentication.Answer{Attempt: ask.Attempt, Turn: ask.Turn, UserID: "alice", Text: "8093", Source: vpn, Key: []byte("the key of the late answer")}
+	for range 2 {
+		if _, err := d.engine.Continue(t.Context(), late); !errors.Is(err, fault.AttemptNotFound) {
+			t.Fatal(err)
+		}
+	}
+	late.UserID = "nobody"
+	if _, err := d.engine.Continue(t.Context(), late); !errors.Is(err, fault.AttemptNotFound) {
+		t.Fatal(err)
+	}
+	if got := d.reasons(); got != "DIALOGUE_OVER DIALOGUE_OVER" || d.failures() != 0 {
+		t.Errorf("%s, %d failures", got, d.failures())
+	}
+}

@@ -147,7 +147,7 @@ func (r *round) keepPIN(j *job, a *Attempt, t *tokenState) error {
 		Hash: a.state.PIN, Length: a.state.PINLength, SetAt: r.now, History: past.With(a.state.PIN, t.policy.Token), Serial: t.token.PIN.Serial,
 	}
 	r.change(t)
-	r.record(j, "pin.set", "token:"+t.token.Serial, "", audit.Details{"by": "user:" + a.UserID})
+	r.record(j, "pin.set", "token:"+t.token.Serial, "", audit.Details{"user": a.UserID, "by": "user:" + a.UserID})
 	a.state.PIN, a.state.PINLength = nil, 0
 	j.decision = r.next(a, NewPIN, StepReauthenticate)
 	return nil

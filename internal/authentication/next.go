@@ -43,6 +43,9 @@ func (r *round) answer(j *job, in Answer) error {
 	a, err := r.find(in.Attempt, in.Source, in.UserID)
 	switch {
 	case err != nil:
+		if s := r.subject(j, in.UserID); s != nil { // who is told why she was refused, although nothing is decided or counted
+			r.record(j, "authn.fail", "user:"+s.UserID, DialogueOver, r.details(in.Source, verdict{}))
+		}
 		return err
 	case in.Turn != a.Turn:
 		return fault.New(fault.OutOfSequence, "this answers another question than the last one of the attempt")

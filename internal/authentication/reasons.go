@@ -30,6 +30,7 @@ const (
 	PINChanged      = "PIN_CHANGED_MEANWHILE"   // by an administrator or in another dialogue, while a new one was asked for
 	Throttled       = "THROTTLED"               // more requests about the user than can be hers
 	Cancelled       = "CANCELLED"
+	DialogueOver    = "DIALOGUE_OVER" // an answer that came too late, or twice
 )
 
 // An Explanation says what a reason means, and what to do next: a sentence each, for the help desk.
@@ -44,10 +45,10 @@ var explanations = map[string]Explanation{
 		"Ask what she typed: IDs differ by case; 'user list --query' finds hers."},
 	AgentRestricted: {
 		"The agent that she signs in at may not ask for her: it is limited to some users, groups or a security domain.",
-		"If she may sign in there, add her to a group that 'agent show NAME' or, for RADIUS, 'radius show NAME' names; if not, she tried the wrong door."},
+		"If she may sign in there, have a token administrator add her to a group that 'agent show NAME' or, for RADIUS, 'radius show NAME' names; if not, she tried the wrong door."},
 	UserDisabled: {
 		"The user is disabled, and with her all of her tokens.",
-		"If she may sign in again, enable her with 'user edit USERID --enabled'."},
+		"If she may sign in again, a token administrator enables her with 'user edit USERID --enabled'."},
 	UserLocked: {
 		"Too many wrong passcodes in a row locked the user; or a wrong next tokencode, where the token policy says that it locks.",
 		"Look at the failures before the lock; if they were hers, 'user unlock USERID'; if not, have her change her PIN too."},
@@ -56,19 +57,19 @@ var explanations = map[string]Explanation{
 		"If she is at a new place, 'user unlock USERID'; if not, somebody tries her name: leave it locked, she is not hindered where she signs in."},
 	NoToken: {
 		"The user holds no token, or the one that the dialogue began with was taken away or got a new seed.",
-		"See 'user show USERID'; give her one with 'token assign --user USERID' and 'token distribute'."},
+		"See 'user show USERID'; a token administrator gives her one with 'token assign --user USERID' and 'token distribute'."},
 	TokenDisabled: {
 		"Her token is disabled.",
 		"Find out why in 'token show SERIAL'; if she may use it again, 'token enable SERIAL'."},
 	TokenExpired: {
 		"Her token's last valid day is over.",
-		"Give it a later last day with 'token extend SERIAL', or her another one with 'token replace SERIAL'."},
+		"A token administrator gives it a later last day with 'token extend SERIAL', or her another one with 'token replace SERIAL'."},
 	TokenTainted: {
 		"Her token still has the seed of its former user, who may hold it.",
-		"Deliver it to her with 'token distribute SERIAL': that makes a new seed."},
+		"Have a token administrator deliver it to her with 'token distribute SERIAL': that makes a new seed."},
 	TokenNotYet: {
 		"Her token's first valid day has not come.",
-		"Have her wait for the day that 'token show SERIAL' names, or give her another token."},
+		"Have her wait for the day that 'token show SERIAL' names, or a token administrator give her another token."},
 	TokenLost: {
 		"The token is marked lost, and its codes are refused.",
 		"If she has it, 'token found SERIAL'; if not, the sign-in was not hers: have the token get a new seed, 'token redistribute SERIAL --reason LOST_DEVICE' (takes a privileged help desk), " +
@@ -118,6 +119,9 @@ var explanations = map[string]Explanation{
 	Throttled: {
 		"More sign-ins of this user came in a second than one person makes.",
 		"Find out at the agent who tries; nothing is counted against her, and she can sign in as soon as it ends."},
+	DialogueOver: {
+		"She answered a question of a dialogue that was over: it waits for a few minutes, and each question is answered once.",
+		"Have her begin again with the next tokencode; a new PIN that was taken before counts."},
 	Cancelled: {
 		"She, or the agent for her, ended the dialogue.",
 		"Have her begin again with the next tokencode."},
