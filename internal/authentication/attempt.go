@@ -37,8 +37,8 @@ type attemptState struct {
 	Serial     string `json:"serial,omitempty"`
 	Generation int    `json:"generation,omitempty"`
 	Interval   int64  `json:"interval,omitempty"`
-	// Offset is how far the token was ahead by that code, in intervals.
-	Offset int64 `json:"offset,omitempty"`
+	// Offset is how far the token was ahead by that code, in intervals; nil in an attempt that an earlier release began.
+	Offset *int64 `json:"offset,omitempty"`
 	// Emergency says that it was an emergency code in place of one.
 	Emergency bool `json:"emergency,omitempty"`
 	// Former is the keyed hash of the PIN that a new one is to take the place of, or that there was when a next tokencode was asked for; nil for none.

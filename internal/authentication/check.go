@@ -47,7 +47,9 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 		return r.deny(j, a, s, from, v)
 	}
 	r.claim(j, v)
-	a.state.Serial, a.state.Generation, a.state.Interval, a.state.Offset = v.token.token.Serial, v.number, v.interval, v.offset
+	a.state.Serial, a.state.Generation, a.state.Interval = v.token.token.Serial, v.number, v.interval
+	offset := v.offset
+	a.state.Offset = &offset
 	a.state.Emergency = v.emergency != nil
 	if need == NextTokencode {
 		a.state.Former, a.state.HasFormer = v.token.as(v.number).PIN.Hash, true
@@ -294,20 +296,21 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 	}
 	if v.emergency != nil {
 		r.useEmergency(j, v)
-		t.Current.BadPasscodes = 0
+		r.endNext(j, s, v.token, from)
 	} else {
 		clock := &v.token.generation(v.number).Clock
 		*clock = token.Clock{LastInterval: v.interval, Offset: v.offset, LastUsedAt: r.now, LastAgent: from.Agent, Accepted: clock.Accepted}
 		if j.key != nil && a.ID == "" {
 			clock.Accepted, j.marked = with(mark(keyMark(j.key), r.now), clock.Accepted, r.now), true
 		}
+		t.Forgive()
 		r.prove(j, v)
 		r.turnUp(j, v)
 		r.takeOver(j, s, v)
 	}
 	for _, other := range s.tokens { // the user is who she says, so none of them is being guessed
-		if n := &other.token.Current.BadPasscodes; *n != 0 && other != v.token {
-			*n, s.guardChanged = 0, true // guards are written first, in order: two that do this at once do not wait for each other in a ring
+		if other != v.token && r.endNext(j, s, other, from) {
+			s.guardChanged = true // guards are written first, in order: two that do this at once do not wait for each other in a ring
 		}
 	}
 	if s.Guard.succeed(SourceMark(r.engine.Keys, s.UserID, from)) {
@@ -317,6 +320,14 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 	r.end(a)
 	j.decision = r.accepted(a, s, v.token)
 	return nil
+}
+
+// endNext forgets the wrong passcodes of a token otherwise than by its next tokencode, and tells whether there were any.
+func (r *round) endNext(j *job, s *subject, t *tokenState, from Source) bool {
+	if NextTokencodeDue(t.token, t.policy.Token) {
+		r.record(j, "ntc.leave", "user:"+s.UserID, "", r.details(from, verdict{tried: []*tokenState{t}}))
+	}
+	return t.token.Forgive()
 }
 
 // accepted is the decision for a code of a token.
@@ -349,7 +360,7 @@ func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) err
 	if !v.uncounted {
 		for _, t := range v.tried {
 			if v.against(t) {
-				t.token.Current.BadPasscodes++
+				t.token.Missed()
 			}
 		}
 		if !v.unguarded {

@@ -111,6 +111,12 @@ func (m *machine) accept(got authentication.Decision, of int64, why string) {
 	m.last, m.offset, m.bad, m.failures, m.accepted = of, of-m.here(), 0, 0, m.d.now
 }
 
+// retransmitted tells whether a code is the one that was accepted less than an interval ago, as far as the engine knows: it reckons by the
+// offset that holds now which one that was.
+func (m *machine) retransmitted(of int64) bool {
+	return !m.accepted.IsZero() && of == min(m.accepted.Unix()/interval+m.offset, m.last) && m.d.now.Sub(m.accepted) < interval*time.Second
+}
+
 // newPIN tells whether a right passcode leads to a new PIN.
 func (m *machine) newPIN() bool { return m.pin == "" || m.change }
 
@@ -133,16 +139,16 @@ func (m *machine) Begin(*rapid.T) {
 		m.fail(got, "outside the window")
 	case pin != m.pin:
 		m.fail(got, "wrong PIN")
-	case of == m.last && !m.accepted.IsZero() && m.d.now.Sub(m.accepted) < interval*time.Second:
+	case m.retransmitted(of):
 		m.expect(got, authentication.Denied, "", "retransmitted")
 	case of <= m.last:
 		m.fail(got, "used")
 	case distance > 1 || m.bad >= 3:
-		m.last, m.accepted = of, time.Time{}
+		m.last = of
 		m.goesOn(got, authentication.NextTokencode, authentication.StepNextTokencode, "next tokencode")
 		m.open.interval, m.open.offset = of, of-m.here()
 	case m.newPIN():
-		m.last, m.accepted = of, time.Time{}
+		m.last = of
 		m.goesOn(got, authentication.NewPIN, authentication.StepNewPIN, "new PIN")
 	default:
 		m.accept(got, of, "accepted")
@@ -199,15 +205,10 @@ func (m *machine) answer() {
 		switch {
 		case !right:
 			m.fail(got, "reauthentication failed")
-		case of <= m.last && m.accepted.IsZero():
-			m.fail(got, "reauthentication with a used code")
-		case of <= m.last:
+		case m.retransmitted(of):
 			m.expect(got, authentication.Denied, "", "reauthentication with the code of another acceptance")
-			if of != m.last || m.d.now.Sub(m.accepted) >= interval*time.Second {
-				m.bad++
-				m.failures++
-				m.locked = m.failures >= 5
-			}
+		case of <= m.last:
+			m.fail(got, "reauthentication with a used code")
 		case m.change: // the help desk has forced another one since
 			m.expect(got, authentication.Denied, "", "reauthentication with a PIN that is to change")
 		default:

@@ -105,7 +105,11 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 	if reason == "" {
 		return s, t, nil
 	}
-	return s, nil, r.deny(j, a, s, from, verdict{reason: reason, uncounted: true})
+	v := verdict{reason: reason, uncounted: true}
+	if t != nil {
+		v.tried = []*tokenState{t}
+	}
+	return s, nil, r.deny(j, a, s, from, v)
 }
 
 // nextTokencode decides the code that has to follow the one that was right: that of the very next interval, by itself or
@@ -121,8 +125,11 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 	if err != nil {
 		return err
 	}
-	// A code may come long after it was shown, and never before: of the two, the one that came sooner tells the clock.
-	offset := max(a.state.Offset, want-securid.Interval(r.now, g.Settings.Interval))
+	// A code may come long after it was shown, and hardly before: of the two, the one that came sooner tells the clock.
+	offset := want - securid.Interval(r.now, g.Settings.Interval)
+	if a.state.Offset != nil {
+		offset = max(offset, *a.state.Offset)
+	}
 	v := verdict{token: t, number: g.Number, interval: want, offset: offset, tried: []*tokenState{t}}
 	if used := want <= g.LastInterval; !right || used {
 		if v.reason = NextWrong; right {
@@ -140,8 +147,8 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 	r.record(j, "ntc.leave", "user:"+s.UserID, "", r.details(in.Source, v))
 	if r.needsPIN(v) {
 		r.claim(j, v)
-		g.Learn(v.offset, r.now)
-		t.token.Current.BadPasscodes, a.state.Interval = 0, want
+		t.token.Forgive()
+		g.Offset, a.state.Interval = v.offset, want
 		return r.beginPIN(j, a, s, v)
 	}
 	return r.accept(j, a, s, in.Source, v)

@@ -120,7 +120,7 @@ var explanations = map[string]Explanation{
 		"More sign-ins of this user came in a second than one person makes.",
 		"Find out at the agent who tries; nothing is counted against her, and she can sign in as soon as it ends."},
 	DialogueOver: {
-		"She answered a question of a dialogue that was over: it waits for a few minutes, and each question is answered once.",
+		"An answer came to a dialogue that was over, since it waits for some minutes only, or that was not hers or not this agent's.",
 		"Have her begin again with the next tokencode; a new PIN that was taken before counts."},
 	Cancelled: {
 		"She, or the agent for her, ended the dialogue.",

@@ -81,12 +81,9 @@ func (r *round) resynced(j *job, s *subject, t *tokenState, number int, at int64
 	g := t.generation(number)
 	here := securid.Interval(r.now, g.Settings.Interval)
 	was := g.Offset
-	if NextTokencodeDue(t.token, t.policy.Token) {
-		r.record(j, "ntc.leave", "user:"+s.UserID, "", audit.Details{"token": t.token.Serial, "generation": number})
-	}
-	g.LastInterval = at + 1
-	g.Learn(at+1-here, r.now)
-	t.token.Current.BadPasscodes = 0
+	r.endNext(j, s, t, Source{})
+	// When, so that a correction of clocks comes to it if the server's own was wrong.
+	g.LastInterval, g.Offset, g.LastUsedAt = at+1, at+1-here, r.now
 	r.record(j, "resync.done", "token:"+t.token.Serial, "", audit.Details{
 		"user": s.UserID, "generation": number, "offset": g.Offset, "was_offset": was,
 	})

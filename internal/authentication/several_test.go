@@ -568,3 +568,24 @@ func TestNoPINOfATokenWithout(t *testing.T) {
 		}
 	}
 }
+
+// Guesses are made at the seed that waits for its first code as well: after as many as at any other, it takes the next tokencode.
+func TestWrongPasscodesCountAgainstAPendingSeed(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+	raw := d.renewed(true, fob).Reveal()
+	code := func() string {
+		code, err := securid.Code(raw, serial, fob.Digits, fob.Interval, d.now)
+		d.must(err)
+		return code
+	}
+	for range 3 {
+		d.is(d.begin("8094"+code()), authentication.Denied, "")
+	}
+	first := d.is(d.begin("8093"+code()), authentication.NextTokencode, authentication.StepNextTokencode)
+	d.now = d.now.Add(time.Duration(fob.Interval) * time.Second)
+	d.is(d.answer(first, code()), authentication.Accepted, "")
+	if got := d.read(); got.Current.Number != 2 || got.Current.BadPasscodes != 0 {
+		t.Errorf("generation %d with %d wrong passcodes", got.Current.Number, got.Current.BadPasscodes)
+	}
+}

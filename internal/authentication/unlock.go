@@ -18,6 +18,9 @@ func (f Failures) At(p policy.Lockout, now time.Time) Failures {
 	if !f.LockedAt.IsZero() {
 		return Failures{}
 	}
+	if f.Count < f.timed() { // an earlier release has begun anew beside this one
+		f.Times = f.Times[(f.timed()-f.Count)*failureTime:]
+	}
 	if f.Count > f.timed() && now.Sub(f.Since) >= p.Within {
 		f.Count = f.timed()
 	}

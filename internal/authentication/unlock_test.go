@@ -10,6 +10,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 )
 
 // actions are those of the events about an object, in order.
@@ -122,4 +123,18 @@ func TestFailuresLockWithinAnyDay(t *testing.T) {
 	wrong(48*time.Hour, 4)
 	wrong(72*time.Hour, 4) // the day of the first four is over
 	d.is(d.begin(d.later(1)), authentication.Accepted, "")
+}
+
+// A server of an earlier release, beside this one, begins counting anew and leaves the times: what it counts ends with its day all the same.
+func TestFailuresThatAnEarlierReleaseBeganAnew(t *testing.T) {
+	now := time.Date(2026, 11, 29, 9, 0, 0, 0, time.UTC)
+	var times []byte
+	for range 3 {
+		times = binary.BigEndian.AppendUint32(times, uint32(now.Add(-48*time.Hour).Unix()))
+	}
+	p := policy.Default().Lockout
+	f := authentication.Failures{Count: 1, Since: now, Times: string(times)}
+	if got := f.At(p, now.Add(p.Within)); got != (authentication.Failures{}) {
+		t.Errorf("%+v", got)
+	}
 }

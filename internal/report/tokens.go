@@ -124,7 +124,7 @@ func (p *Plan) seen(ctx context.Context, tokens []token.Token) ([]subject, error
 	return all, nil
 }
 
-// lastUsed is the last success with a seed that the token has now.
+// lastUsed is the last success, or resynchronisation, with a seed that the token has now.
 func (s subject) lastUsed() time.Time {
 	if s.Pending != nil && s.Pending.LastUsedAt.After(s.Current.LastUsedAt) {
 		return s.Pending.LastUsedAt
@@ -280,7 +280,7 @@ func tokenTemplates() []*Template {
 		tokenTemplate(Template{Name: "tokens", Title: "Tokens", About: "All tokens, or those of a state, profile, user or security domain.",
 			Charts: []Chart{stateChart, {Title: "Tokens by profile", Column: "profile", By: ByValue}, {Title: "Tokens by security domain", Column: "domain", By: ByValue}, expiryChart}},
 			"serial user name state profile distribution last_used expiry", nil, nil),
-		tokenTemplate(Template{Name: "never-used", Title: "Distributed but never used", About: "Tokens that were delivered and of whose present seed no code was ever accepted.",
+		tokenTemplate(Template{Name: "never-used", Title: "Distributed but never used", About: "Tokens that were delivered and of whose present seed no code was ever accepted, and that were not resynchronised.",
 			Filters: []Filter{{Name: "distributed_before", About: "only those that were distributed before this time", Kind: Moment}},
 			Charts:  []Chart{stateChart, {Title: "Tokens by the month of their distribution", Column: "distributed", By: ByMonth}}},
 			"serial user name mail state profile delivery distributed expiry",

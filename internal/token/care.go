@@ -49,7 +49,7 @@ func (r *Registry) ClearNTCAll(ctx context.Context, serials []string) ([]Outcome
 		if was == 0 {
 			return "had no wrong passcodes", nil
 		}
-		t.Current.BadPasscodes = 0
+		t.Forgive()
 		c.change(t, "ntc.leave", audit.Details{"user": t.UserID, "because": "an administrator said so", "wrong_passcodes": was})
 		return "", nil
 	})

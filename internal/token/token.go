@@ -46,14 +46,9 @@ type Clock struct {
 	LastInterval int64     // of the last code that was used; Unused before the first
 	Offset       int64     // intervals the token's clock is ahead of the server's
 	BadPasscodes int       // in a row
-	LastUsedAt   time.Time // when a right code last told the clock; zero before the first
-	LastAgent    string    // who was told then that it is accepted; "" if nobody was
+	LastUsedAt   time.Time // of the last success or resynchronisation; zero before the first
+	LastAgent    string    // who was told of the last success; "" before the first
 	Accepted     string    // the requests whose codes were accepted lately, as package authentication marks them
-}
-
-// Learn takes over how far the clock is off, from codes that were right and that let nobody in yet.
-func (c *Clock) Learn(offset int64, at time.Time) {
-	c.Offset, c.LastUsedAt, c.LastAgent = offset, at, ""
 }
 
 // A Keyring seals seeds and makes keyed hashes: a seed.Keyring.
@@ -221,8 +216,21 @@ func (t *Token) Assign(userID, by string, now time.Time) error {
 		return fault.New(fault.TokenExpired, "token %s expired on %s", t.Serial, t.EffectiveExpiry.Format(time.DateOnly))
 	}
 	t.UserID, t.AssignedAt, t.AssignedBy = userID, now.UTC(), by
-	t.Enabled, t.PIN, t.Current.BadPasscodes = true, PIN{}, 0
+	t.Enabled, t.PIN = true, PIN{}
+	t.Forgive()
 	return nil
+}
+
+// Missed counts a wrong passcode against each seed that the token may have: it was meant for one of them.
+func (t *Token) Missed() { t.eachSeed(func(g *Generation) { g.BadPasscodes++ }) }
+
+// Forgive forgets the wrong passcodes, and tells whether there were any.
+func (t *Token) Forgive() (were bool) {
+	t.eachSeed(func(g *Generation) {
+		were = were || g.BadPasscodes > 0
+		g.BadPasscodes = 0
+	})
+	return were
 }
 
 // Unassign takes the token from its user. A seed that was delivered is
