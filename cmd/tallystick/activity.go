@@ -32,6 +32,9 @@ func lastSignIns(n int, read func(limit int) ([]client.SignIn, error)) (all []cl
 	if len(all) > n {
 		all, more = all[:n], true
 	}
+	if len(all) == mostSignIns { // whether there are more, the server does not say
+		more = true
+	}
 	return all, more, allowed(err)
 }
 
@@ -69,7 +72,10 @@ func (p *program) signIns(all []client.SignIn, more bool) {
 			}
 		}
 	}
-	if more {
+	switch {
+	case more && len(all) == mostSignIns:
+		fmt.Fprintln(p.Out, "  ... and there may be more before these")
+	case more:
 		fmt.Fprintf(p.Out, "  ... and more before these: --sign-ins %d shows so many\n", min(10*len(all), mostSignIns))
 	}
 }

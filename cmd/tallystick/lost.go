@@ -57,9 +57,9 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 // warnOfThief warns that whoever has the device is let in, where the policy of the token's user says so. Where the policy cannot be read it may say
 // so: the codes are made by then, and an error would keep them from her.
 func (p *program) warnOfThief(r run, t client.Token) {
-	delivered := t.Distribution == "issued" || t.Distribution == "confirmed"
-	if delivered && t.Pending == nil && t.DistributedAt != nil && t.LostAt != nil && t.DistributedAt.After(*t.LostAt) {
-		return // a new seed came since, and the device that is lost makes no codes any more
+	delivered := t.Distribution == "issued" || t.Distribution == "confirmed" // whether an offer ended the old seed is not told
+	if t.Distribution == "not_distributed" || delivered && t.Pending == nil && t.DistributedAt != nil && t.LostAt != nil && t.DistributedAt.After(*t.LostAt) {
+		return // there is no device, or a new seed came since, and the device that is lost makes no codes any more
 	}
 	policy, accepted := "the token policy", "may be accepted"
 	if u, err := r.server.User(r.ctx, t.UserID); err == nil {

@@ -275,7 +275,7 @@ func (p *program) tokenSetPIN() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if secret == "" {
+		if secret == "" && !pin.Given() {
 			return cli.Usagef("say which PIN: --pin-file FILE, or --pin-file - to read it from standard input")
 		}
 		if err := r.server.SetPIN(r.ctx, r.args[0], client.PIN{PIN: client.Secret(secret), Temporary: *temporary}); err != nil {

@@ -2,9 +2,12 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -68,13 +71,32 @@ func (p *program) readColumns(a client.AppliedUsers) {
 	}
 	var used []string
 	for _, field := range slices.Sorted(maps.Keys(a.Columns)) {
-		used = append(used, field+"="+strings.Join(a.Columns[field], "+"))
+		used = append(used, field+"="+titles(a.Columns[field], "+"))
 	}
 	words := "columns that are read: " + strings.Join(used, ", ")
 	if len(a.UnusedColumns) > 0 {
-		words += "; not read: " + strings.Join(a.UnusedColumns, ", ") + " (--column FIELD=COLUMN has one read)"
+		words += "; not read: " + titles(a.UnusedColumns, ", ") + " (--column FIELD=COLUMN has one read)"
 	}
 	p.Note(words)
+}
+
+// titles names columns: quoted where they have what is not printable, and no more of them than anybody reads.
+func titles(all []string, between string) string {
+	const most, longest = 20, 60
+	var shown []string
+	for _, title := range all[:min(len(all), most)] {
+		if len(title) > longest {
+			title = strings.ToValidUTF8(title[:longest], "") + "..."
+		}
+		if strings.ContainsFunc(title, func(c rune) bool { return !unicode.IsPrint(c) }) {
+			title = strconv.Quote(title)
+		}
+		shown = append(shown, title)
+	}
+	if n := len(all) - most; n > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(shown, between)
 }
 
 // appliedUsers prints what became of people: each of them for a dry run, else those who could not be.

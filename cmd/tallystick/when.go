@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"regexp"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -86,12 +87,17 @@ func (d dayValue) String() string {
 // Type is what the help calls the value.
 func (dayValue) Type() string { return "day" }
 
-// moment reads a time for a flag as reports do; "" is none.
+var unsigned = regexp.MustCompile(`^[0-9]+[dh]$`)
+
+// moment reads a time for a flag as reports do, but a length of time with its sign only; "" is none.
 func moment(flag, text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
 	t, err := report.ParseMoment(text, time.Now())
+	if err == nil && unsigned.MatchString(text) { // an hour ago, or in an hour?
+		err = errors.New("no sign")
+	}
 	if err != nil {
 		return t, cli.Usagef("%s takes a time such as 2026-11-24T09:14:00Z or '2026-11-24 09:14', a day such as 2026-11-24, or one from now such as -1h or -30d", flag)
 	}

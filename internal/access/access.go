@@ -151,13 +151,21 @@ type Registry struct {
 const keyPrefix = "tsk_"
 
 // Add makes a key and returns it with the secret text that its user sends;
-// the text is not kept and cannot be shown again. life 0 means for ever.
+// the text is not kept and cannot be shown again. life 0 means for ever. A role with a right that whoever makes the key does not
+// have is refused: [fault.Forbidden].
 func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Duration) (Key, string, error) {
 	if name == "" || len(name) > 64 || strings.IndexFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) >= 0 {
 		return Key{}, "", fault.New(fault.Invalid, "the name of an API key takes 1 to 64 printable characters")
 	}
 	if rights[role] == nil {
 		return Key{}, "", fault.New(fault.Invalid, "no role %q: take one of %v", role, Roles())
+	}
+	if by := Role(audit.ActorFrom(ctx).Role); rights[by] != nil { // or the right to make keys would be all rights
+		for _, want := range rights[role] {
+			if !by.May(want) {
+				return Key{}, "", fault.New(fault.Forbidden, "role %s may not make a key of the role %s, which has rights that it does not have, such as %s", by, role, want)
+			}
+		}
 	}
 	if life < 0 {
 		return Key{}, "", fault.New(fault.Invalid, "an API key cannot have expired already")

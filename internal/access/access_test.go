@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
@@ -128,6 +129,21 @@ func TestRolesMayWhatTheyShould(t *testing.T) {
 	} {
 		if c.role.May(c.may) != c.want {
 			t.Errorf("%s may %s: %t", c.role, c.may, !c.want)
+		}
+	}
+}
+
+// Whoever may make keys gets no right by it that he does not have.
+func TestNobodyMakesAKeyOfMoreRights(t *testing.T) {
+	keys := access.Registry{Store: deploytest.Open(t, deploytest.SQLite(t)), Hash: plainHash{}, Now: time.Now}
+	for _, by := range access.Roles() {
+		ctx := audit.WithActor(t.Context(), audit.Actor{Name: "key:" + string(by), Role: string(by)})
+		for _, role := range access.Roles() {
+			lacks := slices.ContainsFunc(role.Rights(), func(r access.Right) bool { return !by.May(r) })
+			_, _, err := keys.Add(ctx, string(by)+" "+string(role), role, 0)
+			if lacks != errors.Is(err, fault.Forbidden) || !lacks && err != nil {
+				t.Errorf("a key of %s by %s: %v", role, by, err)
+			}
 		}
 	}
 }

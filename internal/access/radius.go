@@ -347,12 +347,25 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 	return after, err
 }
 
-// apart refuses an address within that of a client which who acts may not change: as the longest prefix wins, the new client would take
+// What a limited administrator may claim: nobody else of the same limits gets an address within it.
+const (
+	widest4 = 24 // bits
+	widest6 = 48
+)
+
+// apart refuses a network that is wider than a site's, and an address within that of a client which who acts may not change: as the longest prefix wins, the new client would take
 // packets from that one, under a secret of its own.
 func (r *RADIUSRegistry) apart(ctx context.Context, c RADIUSClient) error {
 	scope := domain.ScopeFrom(ctx)
 	if !scope.Limited() || !c.Address.IsValid() {
 		return nil
+	}
+	widest := widest6
+	if c.Address.Addr().Is4() {
+		widest = widest4
+	}
+	if c.Address.Bits() < widest {
+		return fault.New(fault.OutOfScope, "a network wider than a /%d takes an administrator of all security domains: nobody else's clients could be added within it", widest)
 	}
 	all, err := r.Store.RADIUSClients(domain.At(ctx, scope.Top()))
 	if err != nil {

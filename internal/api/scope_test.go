@@ -339,7 +339,11 @@ func TestScopeTakesNoPacketsFromOtherRADIUSClients(t *testing.T) {
 	try(e.admin.AddRADIUSClient(ctx, at("rome", "2001:db8::/32", "rome")))(t)
 	own := try(e.berlin.AddRADIUSClient(ctx, at("own", "127.0.2.0/24", "")))(t)
 	try(e.berlin.AddRADIUSClient(ctx, at("within-own", "127.0.2.7", "")))(t)
-	try(e.berlin.AddRADIUSClient(ctx, at("around", "127.0.0.0/8", "")))(t)
+	for _, address := range []string{"10.0.0.0/23", "2001:db9::/47", "0.0.0.0/0"} { // or nobody else could add a client there
+		_, err := e.berlin.AddRADIUSClient(ctx, at("wide", address, ""))
+		refused(t, err, http.StatusForbidden, "OUT_OF_SCOPE")
+	}
+	try(e.admin.AddRADIUSClient(ctx, at("around", "127.0.0.0/8", "berlin")))(t)
 	for _, address := range []string{"127.0.1.7", "127.0.1.128/25", "2001:db8:7::/48"} {
 		_, err := e.berlin.AddRADIUSClient(ctx, at("taker", address, ""))
 		refused(t, err, http.StatusConflict, "CONFLICT")

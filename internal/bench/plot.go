@@ -25,7 +25,7 @@ func (r *Report) Plot(w io.Writer) error {
 	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/><text x="%d" y="22" font-size="15">tallystick bench: %s on %s, %d tokens, %d clients, %s</text>`+"\n",
 		plotMargin, r.Protocol, r.Database, r.Tokens, r.Clients, r.pace())
 	whole := r.Timeline // without the second in which the load ended: the answers of a part of one are no rate
-	if n := int(r.Seconds); n >= 1 && n < len(whole) {
+	if n := int(r.Seconds); n >= 2 && n < len(whole) {
 		whole = whole[:n]
 	}
 	r.panel(&b, panelGap, "answers a second", false, whole, []curve{

@@ -114,6 +114,9 @@ func (s *Server) Refresh(ctx context.Context) error {
 	silence := time.AfterFunc(patience, end)
 	defer silence.Stop()
 	err := s.refresh(reading, func() { silence.Reset(patience) })
+	if err == nil && s.Ping != nil {
+		err = s.Ping(reading)
+	}
 	if err != nil && ctx.Err() == nil && reading.Err() != nil {
 		err = fault.New(fault.Unavailable, "the database does not answer")
 	}

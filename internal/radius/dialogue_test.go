@@ -329,6 +329,13 @@ func TestNoStatusWhileTheDatabaseIsAway(t *testing.T) {
 		})
 		status(test.is)
 	}
+
+	// One that can only be read from decides nothing, as a standby that a server was left on.
+	h.clients.broken, h.Ping = nil, func(context.Context) error { return fault.New(fault.Unavailable, "it is read-only") }
+	if err := h.Refresh(t.Context()); fault.CodeOf(err) != fault.Unavailable {
+		t.Error(err)
+	}
+	status(Unavailable)
 }
 
 func TestADefectIsNoAnswer(t *testing.T) {

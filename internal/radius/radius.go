@@ -70,6 +70,8 @@ type Config struct {
 	Queue int
 	// Copies is how many answers are kept for those who ask again: 131072, which is about 30 MB, or 70 if most of them are longer than 118 bytes.
 	Copies int
+	// Ping, if set, tells whether the database can be written to: one that can only be read from decides nothing.
+	Ping func(context.Context) error
 	// Count, if set, is told what became of each packet, and how long that took.
 	Count func(port Port, o Outcome, took time.Duration)
 }

@@ -195,8 +195,18 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn, from sour
 		requests.Add(1)
 		switch s.serve(work, r, func() { <-room; requests.Done() }) {
 		case BadAttributes, BadAuthenticator: // RFC 6613 section 2.6.4
+			requests.Wait()
+			linger(conn)
 			return
 		}
+	}
+}
+
+// linger lets the answers that were written arrive: a connection that is closed with something unread loses them.
+func linger(conn *tls.Conn) {
+	const most, while = 1 << 20, time.Second
+	if conn.CloseWrite() == nil && conn.SetReadDeadline(time.Now().Add(while)) == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(conn, most))
 	}
 }
 

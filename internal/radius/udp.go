@@ -37,11 +37,15 @@ func Listen(address string) (*net.UDPConn, error) {
 
 // networkOf is the family of the address. Go would have a socket at 0.0.0.0 take IPv6 as well, and leave no room for one at [::].
 func networkOf(address string) string {
-	at, err := netip.ParseAddrPort(address)
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return "udp"
+	}
+	at, err := netip.ParseAddr(host)
 	switch {
 	case err != nil: // a name, or no address at all
 		return "udp"
-	case at.Addr().Unmap().Is4():
+	case at.Unmap().Is4():
 		return "udp4"
 	}
 	return "udp6"

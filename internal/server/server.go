@@ -99,14 +99,14 @@ func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) 
 }
 
 // warnOfNewCA warns where a server is about to make a certification authority of its own for a database that was served before, by another server
-// or from another folder: apps and agents trust the authority of that one. It comes before the data key of a new database is made.
+// or from another folder: apps and agents trust the authority of that one.
 func (c *Config) warnOfNewCA(ctx context.Context, db *store.DB) error {
 	_, err := os.Stat(c.file(caFile))
 	if !errors.Is(err, fs.ErrNotExist) || c.TLSCert != "" || len(c.ACMEHosts) > 0 {
 		return nil
 	}
-	used, err := db.DataKeys(ctx)
-	if err == nil && len(used) > 0 {
+	_, servers, err := db.Readings(ctx) // of those that came as far as to serve
+	if err == nil && len(servers) > 0 {
 		c.Log.Warn("this database was served before, and this server makes a certification authority of its own: apps and agents that trust another one will refuse this server. "+
 			"To go on with that one, stop this server, copy ca.pem and ca.key from the data folder of the server that made it over those here, and start again", "folder", c.Data)
 	}
