@@ -81,14 +81,18 @@ func inFlags(cmd *cobra.Command, err error) error {
 
 // hereCalled is the flag or argument of a command that a name of the API stands for, "" if it has none. What is in a path is the first argument, if it is no flag.
 func hereCalled(cmd *cobra.Command, name string, inPath bool) string {
+	words := strings.Fields(strings.NewReplacer("[", "", "]", "", "...", "").Replace(cmd.Use))[1:]
+	word := strings.ToUpper(strings.ReplaceAll(name, "_", ""))
+	if inPath && slices.Contains(words, word) {
+		return word
+	}
 	flag := strings.ReplaceAll(strings.TrimSuffix(name, "_seconds"), "_", "-")
 	for _, flag := range []string{flag, flag + "-file", strings.TrimSuffix(flag, "-method")} { // what is secret comes from a file
 		if cmd.Flags().Lookup(flag) != nil {
 			return "--" + flag
 		}
 	}
-	words := strings.Fields(strings.NewReplacer("[", "", "]", "", "...", "").Replace(cmd.Use))[1:]
-	if word := strings.ToUpper(strings.ReplaceAll(name, "_", "")); slices.Contains(words, word) {
+	if slices.Contains(words, word) {
 		return word
 	}
 	if inPath && len(words) > 0 {
