@@ -353,8 +353,8 @@ const (
 	widest6 = 48
 )
 
-// apart refuses a network that is wider than a site's, and an address within that of a client which who acts may not change: as the longest prefix wins, the new client would take
-// packets from that one, under a secret of its own.
+// apart refuses a network that is wider than a site's, and an address within that of a client which who acts may not change: as the longest
+// prefix wins, the new client would take packets from that one, under a secret of its own.
 func (r *RADIUSRegistry) apart(ctx context.Context, c RADIUSClient) error {
 	scope := domain.ScopeFrom(ctx)
 	if !scope.Limited() || !c.Address.IsValid() {
