@@ -144,7 +144,7 @@ type UserFile struct {
 	Encoding  string            `json:"encoding,omitempty"`   // utf-8, utf-16 or windows-1252; "" goes by the byte order mark, and is UTF-8 without one
 	Delimiter string            `json:"delimiter,omitempty"`  // one character; "" for what the first line has most of
 	NoHeader  bool              `json:"no_header,omitempty"`  // the first line is a user, too
-	Columns   map[string]string `json:"columns,omitempty"`    // of user_id, name, mail, enabled and groups: titles, or #1 for the first
+	Columns   map[string]string `json:"columns,omitempty"`    // of user_id, name, mail, enabled, expiry and groups: titles, or #1 for the first
 	AddGroups bool              `json:"add_groups,omitempty"` // groups that are not there are added
 	Domain    string            `json:"domain,omitempty"`     // security domain of those who are added; the top of the caller's
 	Partial   bool              `json:"partial,omitempty"`    // do what can be done; else all or nothing

@@ -19,6 +19,8 @@ type User struct {
 	Name      string    `json:"name"`
 	Mail      string    `json:"mail"`
 	Enabled   bool      `json:"enabled"`
+	Expiry    string    `json:"expiry,omitempty"`  // last day on which her tokens may authenticate, YYYY-MM-DD; "" for none
+	Expired   bool      `json:"expired,omitempty"` // it is over
 	CreatedAt time.Time `json:"created_at"`
 	Version   int       `json:"version"`
 	Lockout   Lockout   `json:"lockout"`
@@ -69,6 +71,7 @@ type NewUser struct {
 	UserID string `json:"user_id"`
 	Name   string `json:"name,omitempty"`
 	Mail   string `json:"mail,omitempty"`
+	Expiry string `json:"expiry,omitempty"` // last day on which her tokens may authenticate, YYYY-MM-DD; none
 	Domain string `json:"domain,omitempty"` // security domain; the top of the caller's
 }
 
@@ -77,6 +80,7 @@ type UserEdit struct {
 	Name    *string `json:"name,omitempty"`
 	Mail    *string `json:"mail,omitempty"`
 	Enabled *bool   `json:"enabled,omitempty"`
+	Expiry  *string `json:"expiry,omitempty"` // the last day, YYYY-MM-DD; "" for none
 }
 
 // A UserPage is a part of the list of users.

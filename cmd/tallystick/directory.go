@@ -47,7 +47,7 @@ func (f *directoryFlags) on(p *program, cmd *cobra.Command) {
 	s.BoolVar(&f.startTLS, "start-tls", false, "begin TLS on an ldap:// connection")
 	s.BoolVar(&f.lowerCase, "lower-case", false, "take user IDs in lower case")
 	s.BoolVar(&f.adopt, "adopt", false, "take over users who were made by hand and are there too")
-	s.StringSliceVar(&f.disabledBy, "disabled-by", nil, "`attributes` that tell whether somebody is disabled: userAccountControl, nsAccountLock, pwdAccountLockedTime, loginShell")
+	s.StringSliceVar(&f.disabledBy, "disabled-by", nil, "`attributes` that tell whether somebody is disabled: userAccountControl, accountExpires, shadowExpire, nsAccountLock, pwdAccountLockedTime, loginShell")
 	s.IntVar(&f.pageSize, "page-size", 0, "entries that are asked for at once (default 500)")
 	s.IntVar(&f.maxLost, "max-lost", 0, "`percent` of people that one synchronisation disables without being forced (default 10)")
 	lifeFlag(s, &f.every, "every", 0, "synchronise so often, such as 1h (default only when asked)")

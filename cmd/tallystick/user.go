@@ -27,6 +27,7 @@ func (p *program) userAdd() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&u.Name, "name", "", "`name` of the person")
 	cmd.Flags().StringVar(&u.Mail, "mail", "", "mail `address`")
+	dayFlag(cmd.Flags(), &u.Expiry, "expiry", "last `day` on which the person's tokens may authenticate, in UTC (default none)")
 	domainFlag(cmd, &u.Domain)
 	return cmd
 }
@@ -43,7 +44,7 @@ func (p *program) userList() *cobra.Command {
 		}
 		return p.table(map[string]any{"users": users}, []string{"USER", "NAME", "MAIL", "ENABLED", "LOCKED"}, len(users), func(i int) []string {
 			u := users[i]
-			return []string{u.UserID, u.Name, u.Mail, yesNo(u.Enabled), lockedWord(u.Lockout)}
+			return []string{u.UserID, u.Name, u.Mail, enabledWord(u), lockedWord(u.Lockout)}
 		})
 	})
 	cmd.Flags().StringVar(&f.Query, "query", "", "`part` of ID, name or mail address")
@@ -78,7 +79,7 @@ func (p *program) userShow() *cobra.Command {
 				Tokens  []client.Token  `json:"tokens"`
 			}{u, signIns, tokens})
 		}
-		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "domain", unlessRoot(u.Domain), "enabled", yesNo(u.Enabled), "token policy", policyLine(u.Domain, u.TokenPolicy),
+		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "domain", unlessRoot(u.Domain), "enabled", enabledWord(u), "last day", u.Expiry, "token policy", policyLine(u.Domain, u.TokenPolicy),
 			"lockout policy", policyLine(u.Domain, u.LockoutPolicy), "locked", lockedWord(u.Lockout), "failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "added", date(&u.CreatedAt))
 		for _, t := range tokens {
 			p.fields("token", t.Serial+" "+t.State)
@@ -90,18 +91,19 @@ func (p *program) userShow() *cobra.Command {
 }
 
 func (p *program) userEdit() *cobra.Command {
-	var name, mail string
+	var name, mail, expiry string
 	var enabled bool
 	var version int
 	cmd := p.command("edit USERID", "Change a person's record", 1, nil)
 	cmd.Flags().StringVar(&name, "name", "", "`name` of the person")
 	cmd.Flags().StringVar(&mail, "mail", "", "mail `address`")
 	cmd.Flags().BoolVar(&enabled, "enabled", true, "whether the person's tokens may authenticate")
+	cmd.Flags().Var(lastDayValue{dayValue{&expiry}}, "expiry", "last day on which the person's tokens may authenticate, in UTC; `day` or none")
 	cmd.Flags().IntVar(&version, "version", 0, "refuse if the record is not at this `version` any more")
 	p.does(cmd, func(r run) error {
 		return edits(p, r, "user "+r.args[0], func() (client.User, error) { return r.server.User(r.ctx, r.args[0]) }, func() (client.User, error) {
 			return r.server.EditUser(r.ctx, r.args[0], version, client.UserEdit{
-				Name: given(cmd, "name", &name), Mail: given(cmd, "mail", &mail), Enabled: given(cmd, "enabled", &enabled),
+				Name: given(cmd, "name", &name), Mail: given(cmd, "mail", &mail), Enabled: given(cmd, "enabled", &enabled), Expiry: given(cmd, "expiry", &expiry),
 			})
 		})
 	})
@@ -128,6 +130,14 @@ func policyLine(domain, from string) string {
 		return "of " + domain
 	}
 	return "of " + above(from)
+}
+
+// enabledWord says whether a user's tokens may authenticate.
+func enabledWord(u client.User) string {
+	if u.Enabled && u.Expired {
+		return "expired"
+	}
+	return yesNo(u.Enabled)
 }
 
 // lockedWord says whether a user is locked, and where.

@@ -21,7 +21,7 @@ func (p *program) userImport() *cobra.Command {
 	var columns []string
 	cmd := p.command("import FILE", "Add the people of a CSV file, and change those who are here", 1, nil)
 	s := cmd.Flags()
-	s.StringArrayVar(&columns, "column", nil, "`FIELD=COLUMN`: which column holds user_id, name, mail, enabled or groups, by its title, or #1 for the first; name=first+last joins two")
+	s.StringArrayVar(&columns, "column", nil, "`FIELD=COLUMN`: which column holds user_id, name, mail, enabled, expiry or groups, by its title, or #1 for the first; name=first+last joins two")
 	s.StringVar(&f.Encoding, "encoding", "", "utf-8, utf-16 or windows-1252 (default as the byte order mark says, or UTF-8)")
 	s.StringVar(&f.Delimiter, "delimiter", "", "`character` between fields (default what the first line has most of)")
 	s.BoolVar(&f.NoHeader, "no-header", false, "the first line is a person, too; columns go by number")

@@ -87,6 +87,21 @@ func (d dayValue) String() string {
 // Type is what the help calls the value.
 func (dayValue) Type() string { return "day" }
 
+// A lastDayValue is that of a flag for a day that there may be none of.
+type lastDayValue struct{ dayValue }
+
+// Set takes a day, or none.
+func (d lastDayValue) Set(text string) error {
+	if text == "none" {
+		*d.to = ""
+		return nil
+	}
+	if err := d.dayValue.Set(text); err != nil || text == "" {
+		return fault.New(fault.Invalid, "write a day of the calendar as 2031-01-31, or none")
+	}
+	return nil
+}
+
 var unsigned = regexp.MustCompile(`^[0-9]+[dh]$`)
 
 // moment reads a time for a flag as reports do, but a length of time with its sign only; "" is none.

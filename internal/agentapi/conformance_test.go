@@ -93,7 +93,7 @@ func deploy(t testing.TB, url string, s token.Settings) *deployment {
 		agents := &access.Agents{Store: db, Keys: keys, Now: d.now}
 		if i == 0 {
 			d.db, d.agents = db, agents
-			try((&user.Registry{Store: db, Now: d.now}).Add(t.Context(), "alice", "", ""))(t)
+			try((&user.Registry{Store: db, Now: d.now}).Add(t.Context(), user.User{ID: "alice"}))(t)
 			g := try(token.NewGeneration(keys, serial, 1, d.secret, s, d.now()))(t)
 			g.Delivered = true
 			day := d.now().Truncate(24 * time.Hour)

@@ -49,7 +49,7 @@ func (a *API) usersOf(ctx context.Context, users ...user.User) ([]client.User, e
 	return mapped(users, func(u user.User) client.User {
 		g, p := guards[u.ID], policies.Of(u.Domain)
 		return client.User{
-			UserID: u.ID, Name: u.Name, Mail: u.Mail, Enabled: u.Enabled, CreatedAt: u.CreatedAt, Version: u.Version, Domain: domain.Show(u.Domain),
+			UserID: u.ID, Name: u.Name, Mail: u.Mail, Enabled: u.Enabled, Expiry: date(u.Expiry), Expired: u.ExpiredAt(now), CreatedAt: u.CreatedAt, Version: u.Version, Domain: domain.Show(u.Domain),
 			Lockout:     client.Lockout{Failures: failuresOf(g.Own, p.Lockout, now), UnknownSources: failuresOf(g.Strange, p.Lockout, now)},
 			TokenPolicy: whose(ctx, p.Token.Domain), LockoutPolicy: whose(ctx, p.Lockout.Domain),
 		}
@@ -86,7 +86,11 @@ func (a *API) addUser(ctx context.Context, r *request) (answer, error) {
 	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
-	u, err := a.Users.Add(ctx, in.UserID, in.Name, in.Mail)
+	expiry, err := dayOf(in.Expiry)
+	if err != nil {
+		return answer{}, err
+	}
+	u, err := a.Users.Add(ctx, user.User{ID: in.UserID, Name: in.Name, Mail: in.Mail, Expiry: expiry})
 	if err != nil {
 		return answer{}, err
 	}
@@ -130,10 +134,19 @@ func (a *API) editUser(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	var expiry *time.Time
+	if in.Expiry != nil {
+		last, err := dayOf(*in.Expiry)
+		if err != nil {
+			return answer{}, err
+		}
+		expiry = &last
+	}
 	u, err := a.Users.Edit(ctx, r.PathValue("user_id"), r.version, func(u *user.User) {
 		set(&u.Name, in.Name)
 		set(&u.Mail, in.Mail)
 		set(&u.Enabled, in.Enabled)
+		set(&u.Expiry, expiry)
 	})
 	return a.shownUser(ctx, u, err)
 }

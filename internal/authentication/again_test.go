@@ -247,6 +247,14 @@ func TestDeniedRequestsComeAgainAfterTheirReason(t *testing.T) {
 			d.must(d.db.SaveUser(d.Context(), u))
 		}
 	}
+	lastDay := func(days int) func(*deployment) {
+		return func(d *deployment) {
+			u, err := d.db.User(d.Context(), "alice")
+			d.must(err)
+			u.Expiry = d.now.Truncate(24*time.Hour).AddDate(0, 0, days)
+			d.must(d.db.SaveUser(d.Context(), u))
+		}
+	}
 	pin := func(pin string) func(*deployment) {
 		return func(d *deployment) { d.must(d.engine.SetPIN(d.Context(), serial, pin, false)) }
 	}
@@ -257,6 +265,7 @@ func TestDeniedRequestsComeAgainAfterTheirReason(t *testing.T) {
 	}{
 		"the token is disabled": {plain, authentication.TokenDisabled, disable(true), disable(false)},
 		"she is disabled":       {plain, authentication.UserDisabled, user(false), user(true)},
+		"her last day is over":  {plain, authentication.UserExpired, lastDay(-1), lastDay(0)},
 		"she is locked": {plain, authentication.UserLocked, func(d *deployment) {
 			for range 5 {
 				d.is(d.begin("00000000"), authentication.Denied, "")

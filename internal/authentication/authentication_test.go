@@ -70,7 +70,7 @@ func newDeployment(t testing.TB, url string, s token.Settings) *deployment {
 
 func (d *deployment) addUser(id string) {
 	d.Helper()
-	_, err := (&user.Registry{Store: d.db, Now: func() time.Time { return d.now }}).Add(d.Context(), id, "", "")
+	_, err := (&user.Registry{Store: d.db, Now: func() time.Time { return d.now }}).Add(d.Context(), user.User{ID: id})
 	d.must(err)
 }
 

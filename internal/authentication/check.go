@@ -6,6 +6,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/securid"
 )
 
@@ -89,6 +90,8 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		v.reason = AgentRestricted
 	case !s.Enabled:
 		v.reason = UserDisabled
+	case user.Over(s.Expiry, r.now):
+		v.reason = UserExpired
 	case s.Guard.Own.Locked(s.policy.Lockout, r.now):
 		v.reason = UserLocked
 	case r.engine.failuresOf(s, from).Locked(s.policy.Lockout, r.now):

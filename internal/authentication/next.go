@@ -5,6 +5,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/user"
 	"github.com/tallystick/tallystick/securid"
 )
 
@@ -91,6 +92,8 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 		reason = AgentRestricted
 	case !s.Enabled:
 		reason = UserDisabled
+	case user.Over(s.Expiry, r.now):
+		reason = UserExpired
 	case s.Guard.Own.Locked(s.policy.Lockout, r.now):
 		reason = UserLocked
 	case r.engine.failuresOf(s, from).Locked(s.policy.Lockout, r.now):

@@ -6,6 +6,7 @@ const (
 	UnknownUser     = "UNKNOWN_USER"
 	AgentRestricted = "AGENT_RESTRICTED" // the agent may not ask for this user
 	UserDisabled    = "USER_DISABLED"
+	UserExpired     = "USER_EXPIRED"
 	UserLocked      = "USER_LOCKED"
 	SourceLocked    = "SOURCE_LOCKED"      // too many failures from sources that the user never succeeded from
 	NoToken         = "NO_TOKEN"           // none assigned
@@ -49,6 +50,9 @@ var explanations = map[string]Explanation{
 	UserDisabled: {
 		"The user is disabled, and with her all of her tokens.",
 		"If she may sign in again, a token administrator enables her with 'user edit USERID --enabled'."},
+	UserExpired: {
+		"The user's last day is over, and with it all of her tokens are refused.",
+		"If she may sign in again, a token administrator gives her a later last day, or none, with 'user edit USERID --expiry'."},
 	UserLocked: {
 		"Too many wrong passcodes in a row locked the user; or a wrong next tokencode, where the token policy says that it locks.",
 		"Look at the failures before the lock; if they were hers, 'user unlock USERID'; if not, have her change her PIN too."},

@@ -65,10 +65,11 @@ type Gathered struct {
 type Subject struct {
 	UserID  string
 	Enabled bool
-	Domain  string   // security domain
-	Groups  []string // that she is a member of; nil unless they were wanted
-	Mail    string   // in lower case (ASCII); "" unless addresses were wanted
-	Reply   string   // RADIUS attributes, as access.ReadReply takes them
+	Expiry  time.Time // the last day on which she may sign in, zero for none
+	Domain  string    // security domain
+	Groups  []string  // that she is a member of; nil unless they were wanted
+	Mail    string    // in lower case (ASCII); "" unless addresses were wanted
+	Reply   string    // RADIUS attributes, as access.ReadReply takes them
 	Guard   Guard
 	Tokens  []token.Token
 }

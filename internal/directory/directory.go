@@ -43,13 +43,13 @@ type Mapping struct {
 	ID   string `json:"user_id,omitempty"`
 	Name string `json:"name,omitempty"`
 	Mail string `json:"mail,omitempty"`
-	// DisabledBy are the attributes that tell whether a person is disabled: userAccountControl (bit 2), nsAccountLock,
-	// pwdAccountLockedTime (locked by an administrator) and loginShell (nologin or false). One that a person does not have tells nothing.
+	// DisabledBy are the attributes that tell whether a person is disabled: userAccountControl (bit 2), accountExpires and
+	// shadowExpire (a time that is over), nsAccountLock, pwdAccountLockedTime (locked by an administrator) and loginShell (nologin or false). One that a person does not have tells nothing.
 	DisabledBy []string `json:"disabled_by,omitempty"`
 }
 
 // attributes that tell whether somebody is disabled, in lower case.
-var disabling = []string{"useraccountcontrol", "nsaccountlock", "pwdaccountlockedtime", "loginshell"}
+var disabling = []string{"useraccountcontrol", "accountexpires", "shadowexpire", "nsaccountlock", "pwdaccountlockedtime", "loginshell"}
 
 var defaults = map[Kind]struct {
 	filter, groupFilter string
@@ -58,11 +58,11 @@ var defaults = map[Kind]struct {
 }{
 	OpenLDAP: {
 		"(objectClass=inetOrgPerson)", "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))", BySearch,
-		Mapping{"uid", "cn", "mail", []string{"nsAccountLock", "pwdAccountLockedTime"}},
+		Mapping{"uid", "cn", "mail", []string{"nsAccountLock", "pwdAccountLockedTime", "shadowExpire"}},
 	},
 	ActiveDirectory: {
 		"(&(objectCategory=person)(objectClass=user))", "(objectClass=group)", ByMemberOf,
-		Mapping{"sAMAccountName", "displayName", "mail", []string{"userAccountControl"}},
+		Mapping{"sAMAccountName", "displayName", "mail", []string{"userAccountControl", "accountExpires"}},
 	},
 }
 
@@ -175,7 +175,7 @@ func (d *Directory) complete() error {
 	}
 	for _, attribute := range d.DisabledBy {
 		if !slices.Contains(disabling, strings.ToLower(attribute)) {
-			return invalid("whether somebody is disabled can be told by userAccountControl, nsAccountLock, pwdAccountLockedTime and loginShell, not by %q", attribute)
+			return invalid("whether somebody is disabled can be told by userAccountControl, accountExpires, shadowExpire, nsAccountLock, pwdAccountLockedTime and loginShell, not by %q", attribute)
 		}
 	}
 	return d.checkNames()

@@ -17,7 +17,7 @@ func FuzzEntry(f *testing.F) {
 	f.Fuzz(func(t *testing.T, dn, id, mail, group, state string, lower bool) {
 		d := Directory{Settings: Settings{Groups: ByMemberOf}}
 		d.ID, d.Mapping.Name, d.Mail, d.LowerCase = "uid", "cn", "mail", lower
-		d.DisabledBy = []string{"userAccountControl", "nsAccountLock", "pwdAccountLockedTime", "loginShell"}
+		d.DisabledBy = []string{"userAccountControl", "accountExpires", "shadowExpire", "nsAccountLock", "pwdAccountLockedTime", "loginShell"}
 		attributes := map[string][]string{"uid": {id}, "cn": {id, mail}, "mail": {mail}, "memberOf": {group, dn}}
 		for _, name := range d.DisabledBy {
 			attributes[name] = []string{state}

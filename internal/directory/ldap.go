@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"math"
 	"net"
 	"net/url"
 	"path"
@@ -47,11 +48,12 @@ type reading struct {
 // A line is a connection to a directory.
 type line struct {
 	*ldap.Conn
-	d Directory // completed
+	d   Directory // completed
+	now time.Time
 }
 
 // dial connects, with TLS, and says who we are. Refusals name the cause and no secret.
-func dial(ctx context.Context, d Directory, password []byte) (*line, error) {
+func dial(ctx context.Context, d Directory, password []byte, now time.Time) (*line, error) {
 	config, err := tlsConfig(d)
 	if err != nil {
 		return nil, err
@@ -62,7 +64,7 @@ func dial(ctx context.Context, d Directory, password []byte) (*line, error) {
 	}
 	conn.SetTimeout(requestTimeout)
 	context.AfterFunc(ctx, func() { _ = conn.Close() }) // whoever waits gets an error
-	l := &line{conn, d}
+	l := &line{conn, d, now}
 	if d.StartTLS {
 		if err := conn.StartTLS(config); err != nil {
 			return nil, errors.Join(unreachable(d, err), conn.Close())
@@ -218,7 +220,7 @@ func (l *line) entry(e *ldap.Entry) entry {
 	}
 	p := entry{dn: e.DN, id: l.cased(*text(l.d.ID)), name: text(l.d.Mapping.Name), mail: text(l.d.Mail)}
 	for _, attribute := range l.d.DisabledBy {
-		p.disabled = p.disabled || disabledBy(attribute, e.GetEqualFoldAttributeValue(attribute))
+		p.disabled = p.disabled || disabledBy(attribute, e.GetEqualFoldAttributeValue(attribute), l.now)
 	}
 	if l.d.Groups == ByMemberOf {
 		below := normal(l.d.GroupBase)
@@ -238,13 +240,20 @@ func (l *line) cased(id string) string {
 	return id
 }
 
-// disabledBy tells whether the value of an attribute says that a person is disabled; no value does not.
-func disabledBy(attribute, value string) bool {
+// disabledBy tells whether the value of an attribute says that a person is disabled at now; no value does not.
+func disabledBy(attribute, value string, now time.Time) bool {
 	switch strings.ToLower(attribute) {
 	case "useraccountcontrol":
 		const accountDisable = 2
 		n, err := strconv.ParseInt(value, 10, 64)
 		return err == nil && n&accountDisable != 0
+	case "accountexpires": // [MS-ADA1] 2.1: in 100 ns since 1601; 0 and the greatest number are never
+		const since1601 = 11_644_473_600 // seconds up to 1970
+		n, err := strconv.ParseInt(value, 10, 64)
+		return err == nil && n > 0 && n != math.MaxInt64 && !now.Before(time.Unix(n/10_000_000-since1601, n%10_000_000*100))
+	case "shadowexpire": // RFC 2307: the first day without, in days since 1970; none below 1
+		n, err := strconv.ParseInt(value, 10, 32)
+		return err == nil && n > 0 && !now.Before(time.Unix(n*24*60*60, 0))
 	case "nsaccountlock":
 		return strings.EqualFold(value, "true")
 	case "pwdaccountlockedtime":

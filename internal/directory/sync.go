@@ -50,7 +50,7 @@ func (r *Registry) read(ctx context.Context, d Directory) (reading, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l, err := dial(ctx, d, password)
+	l, err := dial(ctx, d, password, r.Now())
 	if err != nil {
 		return reading{}, err
 	}

@@ -58,7 +58,7 @@ func (r *Registry) bind(ctx context.Context, d Directory, userID, password strin
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l, err := dial(ctx, d, reader)
+	l, err := dial(ctx, d, reader, r.Now())
 	if err != nil {
 		return false, err
 	}

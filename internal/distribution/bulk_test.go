@@ -60,7 +60,7 @@ func newCrew(t *testing.T, n int) *crew {
 	users := &user.Registry{Store: w.db, Now: w.dist.Now}
 	for i, serial := range serials {
 		id := fmt.Sprintf("user%03d", i)
-		_, err := users.Add(w.ctx, id, "Name "+id, "")
+		_, err := users.Add(w.ctx, user.User{ID: id, Name: "Name " + id})
 		w.must(err)
 		_, err = w.tokens.Assign(w.ctx, serial, id)
 		w.must(err)
@@ -329,7 +329,7 @@ func TestEachTokenFailsAlone(t *testing.T) {
 	c.must(err)
 	users := &user.Registry{Store: c.db, Now: c.dist.Now}
 	long := strings.Repeat("long", 5)
-	_, err = users.Add(c.ctx, long, "", "")
+	_, err = users.Add(c.ctx, user.User{ID: long})
 	c.must(err)
 	_, err = c.tokens.Unassign(c.ctx, all[1], 0)
 	c.must(err)
@@ -496,7 +496,7 @@ func TestTablesHoldNoFormulas(t *testing.T) {
 	serial := c.serials()[0]
 	_, err := c.tokens.Unassign(c.ctx, serial, 0)
 	c.must(err)
-	_, err = users.Add(c.ctx, "@evil", `=HYPERLINK("http://example.com")`, "")
+	_, err = users.Add(c.ctx, user.User{ID: "@evil", Name: `=HYPERLINK("http://example.com")`})
 	c.must(err)
 	_, err = c.tokens.Assign(c.ctx, serial, "@evil")
 	c.must(err)
@@ -523,7 +523,7 @@ func TestNamesOnSheets(t *testing.T) {
 	serials, err := c.records.Create(c.ctx, len(people), time.Time{}, time.Time{})
 	c.must(err)
 	for i, p := range people {
-		_, err := users.Add(c.ctx, p.id, p.name, "")
+		_, err := users.Add(c.ctx, user.User{ID: p.id, Name: p.name})
 		c.must(err)
 		_, err = c.tokens.Assign(c.ctx, serials[i], p.id)
 		c.must(err)

@@ -87,7 +87,7 @@ func (d *Distributor) distributable(ctx context.Context, o Offer, deviceID strin
 		return "", err
 	}
 	switch {
-	case t.UserID != o.UserID || !u.Enabled || t.ExpiredAt(d.Now()):
+	case t.UserID != o.UserID || !u.MayAuthenticate(d.Now()) || t.ExpiredAt(d.Now()):
 		return fault.NotDistributable, nil
 	case o.DeviceID != "" && deviceID != "" && !device.SameID(o.DeviceID, deviceID):
 		return fault.DeviceMismatch, nil

@@ -83,6 +83,8 @@ func (d *Distributor) issueAll(ctx context.Context, r run, requests []Request) (
 			m.Warning = fault.TokenDisabled
 		case !i.user.Enabled:
 			m.Warning = fault.UserDisabled
+		case i.user.ExpiredAt(i.now):
+			m.Warning = fault.UserExpired
 		}
 		kept = append(kept, i)
 	}

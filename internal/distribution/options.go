@@ -203,6 +203,9 @@ func (i *issue) warnings(ownAuthority bool) []string {
 	if !i.user.Enabled {
 		w = append(w, "the user is disabled: no code is accepted until the user is enabled")
 	}
+	if i.user.ExpiredAt(i.now) {
+		w = append(w, "the user's last day, "+i.user.Expiry.Format(time.DateOnly)+", is over: no code is accepted until 'user edit --expiry' names a later one")
+	}
 	if i.inOtherHands() && i.wishedSwitchOver() == profile.OnActivation {
 		w = append(w, fmt.Sprintf("the old seed has ended, since somebody else may hold it (%s): no code is accepted until the user has imported this", i.reason))
 	}

@@ -56,6 +56,7 @@ const (
 	UserInvalid    Code = "USER_INVALID"
 	UserInUse      Code = "USER_IN_USE"
 	UserDisabled   Code = "USER_DISABLED" // a warning
+	UserExpired    Code = "USER_EXPIRED"  // a warning: her last day is over
 	GroupNotFound  Code = "GROUP_NOT_FOUND"
 	GroupExists    Code = "GROUP_EXISTS"
 	DomainNotFound Code = "DOMAIN_NOT_FOUND"

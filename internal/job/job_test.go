@@ -47,7 +47,7 @@ func newServer(t *testing.T, url string, m seed.Master) *server {
 func (s *server) add(ctx context.Context, c job.Chunk) ([]job.Outcome, error) {
 	done := make([]job.Outcome, len(c.Items))
 	for i, item := range c.Items {
-		if _, err := s.users.Add(ctx, item.Key, "", ""); err != nil {
+		if _, err := s.users.Add(ctx, user.User{ID: item.Key}); err != nil {
 			return nil, err
 		}
 		done[i].Result = []byte(string(c.Parameters) + " " + string(item.Input))

@@ -80,7 +80,7 @@ func (r *redistributions) tokens(prefix string, n int) []string {
 	r.must(err)
 	for i, serial := range serials {
 		id := fmt.Sprint(prefix, i)
-		_, err := (&user.Registry{Store: r.db, Now: r.now}).Add(r.ctx, id, "", "")
+		_, err := (&user.Registry{Store: r.db, Now: r.now}).Add(r.ctx, user.User{ID: id})
 		r.must(err)
 		_, err = r.service.tokens.Assign(r.ctx, serial, id)
 		r.must(err)

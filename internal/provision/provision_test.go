@@ -72,7 +72,7 @@ func newService(t *testing.T) *service {
 	serials, err := rec.Create(s.ctx, 1, time.Time{}, time.Time{})
 	s.must(err)
 	s.serial = serials[0]
-	_, err = (&user.Registry{Store: db, Now: s.now}).Add(s.ctx, "alice", "", "")
+	_, err = (&user.Registry{Store: db, Now: s.now}).Add(s.ctx, user.User{ID: "alice"})
 	s.must(err)
 	_, err = s.tokens.Assign(s.ctx, s.serial, "alice")
 	s.must(err)

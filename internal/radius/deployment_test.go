@@ -147,7 +147,7 @@ func (d *deployment) holder(id string, s token.Settings) *holder {
 	d.Helper()
 	d.tokens++
 	h := &holder{d: d, id: id, serial: fmt.Sprintf("1000000000%02d", d.tokens), seed: seed.Generate(), settings: s}
-	_, err := (&user.Registry{Store: d.db, Now: d.clock}).Add(d.Context(), id, "", "")
+	_, err := (&user.Registry{Store: d.db, Now: d.clock}).Add(d.Context(), user.User{ID: id})
 	d.must(err)
 	g, err := token.NewGeneration(d.keys, h.serial, 1, h.seed, s, d.clock())
 	d.must(err)

@@ -124,7 +124,7 @@ func TestOverwrite(t *testing.T) {
 		}
 		imported(t, r, records.Import{File: records.Bytes(batch(t, "", first...))})
 		for i, id := range []string{"alice", "bob", "carol"} {
-			if _, err := users.Add(ctx, id, "", ""); err != nil {
+			if _, err := users.Add(ctx, user.User{ID: id}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := tokens.Assign(ctx, serials[i], id); err != nil {
@@ -283,7 +283,7 @@ func TestImportSaysTheType(t *testing.T) {
 		// A wrong type is put right: what was taken from a user as if it were an app is usable again.
 		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000007", 7)))})
 		tokens := &token.Registry{Store: db, Now: r.Now}
-		if _, err := (&user.Registry{Store: db, Now: r.Now}).Add(t.Context(), "alice", "", ""); err != nil {
+		if _, err := (&user.Registry{Store: db, Now: r.Now}).Add(t.Context(), user.User{ID: "alice"}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := tokens.Assign(t.Context(), "000000000007", "alice"); err != nil {

@@ -22,6 +22,7 @@ var holderFields = []field[holder]{
 	{"mail", "Mail", Text, func(h holder) any { return h.Mail }},
 	{"domain", "Domain", Text, func(h holder) any { return domain.Show(h.Domain) }},
 	{"enabled", "Enabled", YesNo, func(h holder) any { return h.Enabled }},
+	{"expiry", "Last day", Day, func(h holder) any { return h.Expiry }},
 	{"locked", "Locked", YesNo, func(h holder) any { return h.locked }},
 	{"tokens", "Tokens", Number, func(h holder) any { return int64(len(h.serials)) }},
 	{"serials", "Serials", Text, func(h holder) any { return strings.Join(h.serials, " ") }},

@@ -19,7 +19,7 @@ func subjects(found *[]authentication.Subject, query string, args []any) look {
 	var s authentication.Subject
 	groups, g := "", &s.Guard
 	var times [2][]byte
-	places := append([]any{&groups, &s.Mail, &s.Reply, &s.Enabled, &s.Domain}, guardPlaces(g, &times)...)
+	places := append([]any{&groups, &s.Mail, &s.Reply, &s.Enabled, &s.Domain, moment(&s.Expiry)}, guardPlaces(g, &times)...)
 	return look{query, args, func(r row) error {
 		if err := r.Scan(places...); err != nil {
 			return err
@@ -40,9 +40,9 @@ const groupSeparator = ";"
 // What Gather reads.
 var (
 	guardLock = "SELECT 1 FROM user_guard WHERE user_id "
-	// Whoever has a guard is a user. Those who are disabled, or not at the root of the domains, or have RADIUS attributes, are in an index of their own: it is small, or as large as that of all.
-	subjectSelect = "COALESCE(u.reply_attributes, ''), COALESCE(u.enabled, TRUE), COALESCE(u.domain, ''), " + guardColumns.of("g") +
-		" FROM user_guard AS g LEFT JOIN user_account AS u ON u.id = g.user_id AND (NOT u.enabled OR u.domain <> '' OR u.reply_attributes <> '') WHERE g.user_id "
+	// Whoever has a guard is a user. Those who are disabled, or not at the root of the domains, or have RADIUS attributes or a last day, are in an index of their own: it is small, or as large as that of all.
+	subjectSelect = "COALESCE(u.reply_attributes, ''), COALESCE(u.enabled, TRUE), COALESCE(u.domain, ''), u.expiry, " + guardColumns.of("g") +
+		" FROM user_guard AS g LEFT JOIN user_account AS u ON u.id = g.user_id AND (NOT u.enabled OR u.domain <> '' OR u.reply_attributes <> '' OR u.expiry IS NOT NULL) WHERE g.user_id "
 	withoutGroups = "SELECT '', "
 	withGroups    = "SELECT COALESCE((SELECT string_agg(group_name, '" + groupSeparator + "') FROM group_member WHERE user_id = g.user_id), ''), "
 	withoutMail   = "'', "

@@ -172,11 +172,11 @@ func (db *DB) ClaimedMessages(ctx context.Context, server string, before time.Ti
 	return list(ctx, db, scanMessage, selectMessage+" WHERE state = 'sending' AND (claimed_by = $1 OR claimed_at < $2) ORDER BY id"+db.locked(ctx), server, micros(before))
 }
 
-// HeldMessages returns the messages that are held for a user who is enabled, and are of use at a moment. Within a transaction their rows are
+// HeldMessages returns the messages that are held for a user who is enabled and whose last day is not over, and are of use at a moment. Within a transaction their rows are
 // locked.
 func (db *DB) HeldMessages(ctx context.Context, userID string, now time.Time) ([]mail.Message, error) {
 	return list(ctx, db, scanMessage, selectMessage+" WHERE user_id = $1 AND state = 'held' AND expires_at > $2"+
-		" AND EXISTS (SELECT 1 FROM user_account AS u WHERE u.id = $1 AND u.enabled) ORDER BY id"+db.locked(ctx), userID, micros(now))
+		" AND EXISTS (SELECT 1 FROM user_account AS u WHERE u.id = $1 AND u.enabled AND (u.expiry IS NULL OR u.expiry > $3)) ORDER BY id"+db.locked(ctx), userID, micros(now), micros(now.AddDate(0, 0, -1)))
 }
 
 // OverdueMessages returns up to limit messages that are held and of no use any more at a moment. Within a transaction their rows are locked.

@@ -191,7 +191,7 @@ func populate(t *testing.T, db *store.DB, n int) {
 	users := &user.Registry{Store: db, Now: now}
 	tokens := &token.Registry{Store: db, Now: now}
 	for i, id := range []string{"alice", "bob", "ünïcode \"x\""} {
-		if _, err := users.Add(ctx, id, "N "+id, ""); err != nil {
+		if _, err := users.Add(ctx, user.User{ID: id, Name: "N " + id}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := tokens.Assign(ctx, serials[i], id); err != nil {

@@ -9,15 +9,15 @@ import (
 	"github.com/tallystick/tallystick/internal/user"
 )
 
-const userColumns columns = "id, name, mail, enabled, created_at, version, search, domain"
+const userColumns columns = "id, name, mail, enabled, created_at, version, search, domain, expiry"
 
 func userValues(u user.User) []any {
-	return []any{u.ID, u.Name, u.Mail, u.Enabled, micros(u.CreatedAt), u.Version, searchText(u.ID, u.Name, u.Mail), u.Domain}
+	return []any{u.ID, u.Name, u.Mail, u.Enabled, micros(u.CreatedAt), u.Version, searchText(u.ID, u.Name, u.Mail), u.Domain, micros(u.Expiry)}
 }
 
 func scanUser(r row) (u user.User, err error) {
 	var search string
-	err = r.Scan(&u.ID, &u.Name, &u.Mail, &u.Enabled, moment(&u.CreatedAt), &u.Version, &search, &u.Domain)
+	err = r.Scan(&u.ID, &u.Name, &u.Mail, &u.Enabled, moment(&u.CreatedAt), &u.Version, &search, &u.Domain, moment(&u.Expiry))
 	return u, err
 }
 
@@ -79,7 +79,7 @@ func (db *DB) SaveUsers(ctx context.Context, users []user.User) error {
 	}
 	changed := bulk{updateUser, nil, stale}
 	for _, u := range users {
-		changed.rows = append(changed.rows, []any{u.Name, u.Mail, u.Enabled, searchText(u.ID, u.Name, u.Mail), u.Version + 1, u.ID, u.Version})
+		changed.rows = append(changed.rows, []any{u.Name, u.Mail, u.Enabled, micros(u.Expiry), searchText(u.ID, u.Name, u.Mail), u.Version + 1, u.ID, u.Version})
 	}
 	return db.write(ctx, changed)
 }
@@ -109,9 +109,9 @@ func (db *DB) SaveUserReply(ctx context.Context, id string, attributes []access.
 
 // How users are written.
 var (
-	insertUser  = inserting("user_account", "id text, name text, mail text, enabled boolean, created_at bigint, version bigint, search text, domain text")
+	insertUser  = inserting("user_account", "id text, name text, mail text, enabled boolean, created_at bigint, version bigint, search text, domain text, expiry bigint")
 	insertGuard = inserting("user_guard", "user_id text")
-	updateUser  = updating("user_account", "name text, mail text, enabled boolean, search text, version bigint", "id text, version bigint", "")
+	updateUser  = updating("user_account", "name text, mail text, enabled boolean, expiry bigint, search text, version bigint", "id text, version bigint", "")
 )
 
 // DeleteUser removes a user; [fault.UserInUse] while tokens are assigned.

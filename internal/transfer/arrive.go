@@ -131,7 +131,11 @@ func (a *arrival) person(ctx context.Context, p *person) error {
 	if _, is := a.users[p.ID]; is {
 		return nil
 	}
-	u, err := a.Users.Add(ctx, p.ID, p.Name, p.Mail)
+	u := user.User{ID: p.ID, Name: p.Name, Mail: p.Mail}
+	if p.Expiry != nil {
+		u.Expiry = *p.Expiry
+	}
+	u, err := a.Users.Add(ctx, u)
 	if err == nil && !p.Enabled {
 		u, err = a.Users.Edit(ctx, p.ID, u.Version, func(u *user.User) { u.Enabled = false })
 	}

@@ -236,7 +236,10 @@ func (d *Deployment) people(ctx context.Context, tokens []token.Token) (map[stri
 	found, err := d.Store.LockUsers(ctx, ids)
 	people := map[string]*person{}
 	for id, u := range found {
-		people[id] = &person{u.ID, u.Name, u.Mail, u.Enabled}
+		people[id] = &person{u.ID, u.Name, u.Mail, u.Enabled, nil}
+		if !u.Expiry.IsZero() {
+			people[id].Expiry = &u.Expiry
+		}
 	}
 	return people, err
 }

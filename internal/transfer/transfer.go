@@ -169,10 +169,11 @@ func (c carried) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "token %s", c.Seri
 
 // A person is a user on her way.
 type person struct {
-	ID      string `json:"id"`
-	Name    string `json:"name"`
-	Mail    string `json:"mail"`
-	Enabled bool   `json:"enabled"`
+	ID      string     `json:"id"`
+	Name    string     `json:"name"`
+	Mail    string     `json:"mail"`
+	Enabled bool       `json:"enabled"`
+	Expiry  *time.Time `json:"expiry,omitempty"` // the last day, nil for none
 }
 
 // hashOf tells profiles apart by what they do to a token: one that is the same here and there has the same.

@@ -62,7 +62,7 @@ func pairs(t *testing.T, test func(t *testing.T, from, to *place)) {
 
 func (p *place) user(t *testing.T, id string) {
 	t.Helper()
-	if _, err := p.Users.Add(t.Context(), id, "Name of "+id, id+"@example.com"); err != nil {
+	if _, err := p.Users.Add(t.Context(), user.User{ID: id, Name: "Name of " + id, Mail: id + "@example.com"}); err != nil {
 		t.Fatal(err)
 	}
 }

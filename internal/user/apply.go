@@ -5,6 +5,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/domain"
@@ -18,7 +19,8 @@ type Entry struct {
 	Name    *string
 	Mail    *string
 	Enabled *bool
-	Groups  []string // that the user is to be a member of, besides those that she is
+	Expiry  *time.Time // the last day; zero for none
+	Groups  []string   // that the user is to be a member of, besides those that she is
 }
 
 // A Wish says how entries are applied.
@@ -149,6 +151,9 @@ func (e Entry) on(u *User) bool {
 	if e.Enabled != nil {
 		u.Enabled = *e.Enabled
 	}
+	if e.Expiry != nil {
+		u.Expiry = *e.Expiry
+	}
 	return *u != before
 }
 
@@ -239,9 +244,7 @@ func (a *application) part(ctx context.Context, order []int) error {
 			a.events = append(a.events, audit.New(ctx, a.Now(), "user.add", "user:"+u.ID, added(u)))
 		case differs:
 			changed = append(changed, u)
-			a.events = append(a.events, audit.New(ctx, a.Now(), "user.edit", "user:"+u.ID, audit.Details{
-				"name": u.Name, "mail": u.Mail, "enabled": u.Enabled, "was_enabled": before.Enabled,
-			}))
+			a.events = append(a.events, audit.New(ctx, a.Now(), "user.edit", "user:"+u.ID, edited(before, u)))
 		}
 	}
 	if a.wish.DryRun {

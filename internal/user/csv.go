@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -49,6 +50,7 @@ const (
 	FieldName    Field = "name"
 	FieldMail    Field = "mail"
 	FieldEnabled Field = "enabled"
+	FieldExpiry  Field = "expiry" // the last day, as 2031-01-31; empty for none
 	FieldGroups  Field = "groups" // names with semicolons or bars between them
 )
 
@@ -58,6 +60,7 @@ var usual = map[Field][]string{
 	FieldName:    {"name", "displayname", "display name", "full name", "fullname", "cn"},
 	FieldMail:    {"mail", "email", "e-mail", "mail address", "email address"},
 	FieldEnabled: {"enabled", "active"},
+	FieldExpiry:  {"expiry", "last day", "last_day"},
 	FieldGroups:  {"groups", "group", "memberof"},
 }
 
@@ -211,7 +214,7 @@ func (l Layout) places(first []string) (places, error) {
 	found := places{}
 	for field, columns := range l.Columns {
 		if _, known := usual[field]; !known {
-			return nil, fault.New(fault.Invalid, "a user has no field %q: take user_id, name, mail, enabled or groups", field)
+			return nil, fault.New(fault.Invalid, "a user has no field %q: take user_id, name, mail, enabled, expiry or groups", field)
 		}
 		for column := range strings.SplitSeq(columns, "+") {
 			i, is := columnOf(strings.TrimSpace(column), titles, len(first))
@@ -298,6 +301,16 @@ func (p places) entry(record []string, line int) (Entry, error) {
 			return e, fault.New(fault.ImportFormat, "line %d says neither yes nor no to whether the user is enabled; nothing was changed", line).With("line", line)
 		}
 		e.Enabled = &on
+	}
+	if day := value(FieldExpiry); day != nil {
+		e.Expiry = new(time.Time)
+		if *day != "" {
+			last, err := time.Parse(time.DateOnly, *day)
+			if err != nil {
+				return e, fault.New(fault.ImportFormat, "line %d has a last day that is not written as 2031-01-31; nothing was changed", line).With("line", line)
+			}
+			*e.Expiry = last
+		}
 	}
 	if names := value(FieldGroups); names != nil {
 		for name := range strings.FieldsFuncSeq(*names, func(c rune) bool { return c == ';' || c == '|' }) {

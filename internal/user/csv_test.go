@@ -22,6 +22,9 @@ func told(e Entry) string {
 	if e.Enabled != nil {
 		enabled = fmt.Sprint(*e.Enabled)
 	}
+	if e.Expiry != nil {
+		enabled += " until " + showDay(*e.Expiry)
+	}
 	return fmt.Sprintf("%d %s|%s|%s|%s|%s", e.Line, e.ID, show(e.Name), show(e.Mail), enabled, strings.Join(e.Groups, ","))
 }
 
@@ -58,6 +61,7 @@ func TestReadCSV(t *testing.T) {
 		"a mapping": {[]byte("First,Last,Sign-in,Mail\nA,B,ab,\nC,,cd,\n"), Layout{Columns: map[Field]string{FieldID: "sign-IN", FieldName: "first + last", FieldMail: "#4"}},
 			[]string{"2 ab|A B||-|", "3 cd|C||-|"}},
 		"no header":   {[]byte("alice,x\nbob,y\n"), Layout{NoHeader: true, Columns: map[Field]string{FieldID: "#1", FieldName: "#2"}}, []string{"1 alice|x|-|-|", "2 bob|y|-|-|"}},
+		"last days":   {[]byte("user_id,Last day\na,2026-12-31\nb,\n"), Layout{}, []string{"2 a|-|-|- until 2026-12-31|", "3 b|-|-|- until |"}},
 		"a delimiter": {[]byte("user_id:name\na:b\n"), Layout{Delimiter: ':'}, []string{"2 a|b|-|-|"}},
 	} {
 		entries, _, err := ReadCSV(c.data, c.l)
@@ -87,6 +91,7 @@ func TestReadCSVRefusals(t *testing.T) {
 		"a zero byte":       {"user_id\na\x00b\n", Layout{}, fault.ImportFormat},
 		"half of UTF-16":    {"\xff\xfea", Layout{}, fault.ImportFormat},
 		"neither yes nor":   {"user_id,enabled\nalice,perhaps\n", Layout{}, fault.ImportFormat},
+		"no day":            {"user_id,expiry\nalice,31.12.2026\n", Layout{}, fault.ImportFormat},
 		"no such column":    {"user_id\nalice\n", Layout{Columns: map[Field]string{FieldName: "Name"}}, fault.ImportFormat},
 		"no such number":    {"user_id\nalice\n", Layout{Columns: map[Field]string{FieldName: "#2"}}, fault.ImportFormat},
 		"no such field":     {"user_id\nalice\n", Layout{Columns: map[Field]string{"phone": "#1"}}, fault.Invalid},

@@ -18,13 +18,26 @@ import (
 
 // A User is one person. Times are UTC.
 type User struct {
-	ID        string // what the person types to sign in; compared as it is
-	Name      string
-	Mail      string
-	Enabled   bool
-	Domain    string // security domain
+	ID      string // what the person types to sign in; compared as it is
+	Name    string
+	Mail    string
+	Enabled bool
+	Domain  string // security domain
+	// Expiry is the last day on which her tokens may authenticate (0:00 UTC), zero for none.
+	Expiry    time.Time
 	CreatedAt time.Time
 	Version   int // grows with every change
+}
+
+// ExpiredAt tells whether the user's last day is over.
+func (u User) ExpiredAt(now time.Time) bool { return Over(u.Expiry, now) }
+
+// MayAuthenticate tells whether nothing in the user's record keeps her tokens from authenticating.
+func (u User) MayAuthenticate(now time.Time) bool { return u.Enabled && !u.ExpiredAt(now) }
+
+// Over tells whether a last day is over; none (the zero time) never is.
+func Over(lastDay, now time.Time) bool {
+	return !lastDay.IsZero() && !now.Before(lastDay.AddDate(0, 0, 1))
 }
 
 // A Filter selects users; its zero value selects all.
@@ -75,9 +88,9 @@ type Registry struct {
 	Now   func() time.Time
 }
 
-// Add stores a new user, enabled.
-func (r *Registry) Add(ctx context.Context, id, name, mail string) (User, error) {
-	u := User{ID: id, Name: name, Mail: mail, Enabled: true, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: r.Now().UTC(), Version: 1}
+// Add stores a new user, enabled, at the top of the caller's domains. ID, Name, Mail and Expiry are the caller's.
+func (r *Registry) Add(ctx context.Context, u User) (User, error) {
+	u.Enabled, u.Domain, u.CreatedAt, u.Version = true, domain.ScopeFrom(ctx).Top(), r.Now().UTC(), 1
 	if err := u.check(); err != nil {
 		return User{}, err
 	}
@@ -85,14 +98,30 @@ func (r *Registry) Add(ctx context.Context, id, name, mail string) (User, error)
 		if err := r.Store.AddUser(ctx, u); err != nil {
 			return err
 		}
-		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.add", "user:"+id, added(u)))
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.add", "user:"+u.ID, added(u)))
 	})
 	return u, err
 }
 
 // added is what is told of a new user.
 func added(u User) audit.Details {
-	return audit.Details{"name": u.Name, "mail": u.Mail, "enabled": u.Enabled, "domain": domain.Show(u.Domain)}
+	return audit.Details{"name": u.Name, "mail": u.Mail, "enabled": u.Enabled, "domain": domain.Show(u.Domain), "expiry": showDay(u.Expiry)}
+}
+
+// edited is what is told of a change.
+func edited(before, after User) audit.Details {
+	return audit.Details{
+		"name": after.Name, "mail": after.Mail, "enabled": after.Enabled, "was_enabled": before.Enabled,
+		"expiry": showDay(after.Expiry), "was_expiry": showDay(before.Expiry),
+	}
+}
+
+// showDay shows a day, and none as "".
+func showDay(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.DateOnly)
 }
 
 // Get returns a user.
@@ -122,9 +151,7 @@ func (r *Registry) Edit(ctx context.Context, id string, version int, change func
 			return err
 		}
 		after.Version++
-		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.edit", "user:"+id, audit.Details{
-			"name": after.Name, "mail": after.Mail, "enabled": after.Enabled, "was_enabled": before.Enabled,
-		}))
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.edit", "user:"+id, edited(before, after)))
 	})
 	return after, err
 }
@@ -160,6 +187,9 @@ func (u User) check() error {
 	}
 	if len(u.Mail) > MaxMail || !printable(u.Mail) || u.Mail != "" && !strings.Contains(u.Mail, "@") {
 		return fault.New(fault.UserInvalid, "a mail address looks like name@example.com")
+	}
+	if !u.Expiry.IsZero() && (u.Expiry.Year() > 9999 || !u.Expiry.Equal(u.Expiry.Truncate(24*time.Hour))) {
+		return fault.New(fault.UserInvalid, "a last day is one of the calendar, such as 2031-01-31")
 	}
 	return nil
 }

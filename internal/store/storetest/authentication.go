@@ -24,6 +24,12 @@ func settlements(t *testing.T, s fixture) {
 	same(t, []string{got[0].UserID, got[1].UserID}, []string{"alice", "bob"})
 	same(t, got[0].Tokens, []token.Token{r})
 	same(t, got[1], authentication.Subject{UserID: "bob", Enabled: true, Guard: authentication.Guard{UserID: "bob"}})
+	bob, err := s.User(ctx, "bob")
+	ok(t, err)
+	bob.Expiry = day(9)
+	ok(t, s.SaveUser(ctx, bob))
+	got, err = subjectsOf(ctx, s, []string{"bob"})
+	same(t, must(t, got, err)[0].Expiry, day(9))
 	got, err = subjectsOf(ctx, s, nil)
 	same(t, len(must(t, got, err)), 0)
 

@@ -37,13 +37,18 @@ func applying(t *testing.T, s fixture) {
 		{Line: 2, ID: "new", Name: word("Ü"), Groups: []string{"g"}}, {Line: 3, ID: "kept", Name: word("N"), Groups: []string{"g"}}, {Line: 4, ID: "changed", Mail: word("")},
 		{Line: 5, ID: "off", Enabled: &off, Name: word("O")}, {Line: 6, ID: "on", Enabled: &on}, {Line: 7, ID: "joins", Groups: []string{"g"}},
 	}
-	want := []string{"new added ", "kept unchanged ", "changed changed ", "off disabled ", "on enabled ", "joins changed "}
+	last, none := day(3), time.Time{}
+	for _, id := range []string{"ends", "stays"} {
+		ok(t, s.AddUser(ctx, user.User{ID: id, Enabled: true, Expiry: day(2), CreatedAt: start, Version: 1}))
+	}
+	entries = append(entries, user.Entry{Line: 8, ID: "ends", Expiry: &last}, user.Entry{Line: 9, ID: "stays", Expiry: &none})
+	want := []string{"new added ", "kept unchanged ", "changed changed ", "off disabled ", "on enabled ", "joins changed ", "ends changed ", "stays changed "}
 	shown, err := r.Apply(ctx, entries, user.Wish{DryRun: true})
 	same(t, became(must(t, shown, err)), want)
 	if _, err := s.User(ctx, "new"); !errors.Is(err, fault.UserNotFound) {
 		t.Errorf("a dry run added a user: %v", err)
 	}
-	same(t, must(t, shown, err).Counts, map[user.Action]int{user.Added: 1, user.Changed: 2, user.Disabled: 1, user.Enabled: 1, user.Unchanged: 1})
+	same(t, must(t, shown, err).Counts, map[user.Action]int{user.Added: 1, user.Changed: 4, user.Disabled: 1, user.Enabled: 1, user.Unchanged: 1})
 	done, err := r.Apply(ctx, entries, user.Wish{})
 	same(t, became(must(t, done, err)), want)
 	for id, want := range map[string]user.User{
@@ -57,9 +62,9 @@ func applying(t *testing.T, s fixture) {
 	ids, err := s.MemberIDs(ctx, "g", 9)
 	same(t, must(t, ids, err), []string{"joins", "kept", "new"})
 	waiting, err := s.Pending(ctx) // an event for each change, and one for the group
-	same(t, must(t, waiting, err), 5)
+	same(t, must(t, waiting, err), 7)
 	again, err := r.Apply(ctx, entries, user.Wish{})
-	same(t, must(t, again, err).Counts, map[user.Action]int{user.Unchanged: 6})
+	same(t, must(t, again, err).Counts, map[user.Action]int{user.Unchanged: 8})
 	if found, err := s.Users(ctx, user.Filter{Query: "Ü"}); len(must(t, found, err)) != 1 {
 		t.Errorf("found %v", found)
 	}
