@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
@@ -236,6 +237,11 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 	s.IntVar(&f.small, "window-small", 0, "intervals to each side in which a code is accepted at once: 0 to 10")
 	lifeFlag(s, &f.medium, "window-medium", 0, "time to each side in which a code is accepted with the next one: up to 2h")
 	lifeFlag(s, &f.large, "window-large", 0, "time to each side which resynchronisation searches: up to 24h")
+	shown(s, "never", "0", "incorrect-before-ntc")
+	shown(s, "no limit", "0", "pin-max-life", "emergency-max-life")
+	shown(s, "none", "0", "pin-min-life")
+	shown(s, "yes", "true", "refuse-trivial-pins", "delete-replaced")
+	shown(s, "no", "false", "refuse-trivial-pins", "delete-replaced")
 	versionFlag(cmd, &f.version)
 	policyDomainFlag(cmd, &f.domain, editedDomain)
 	p.does(cmd, func(r run) error {
@@ -274,6 +280,10 @@ func (p *program) lockoutPolicyEdit() *cobra.Command {
 	lifeFlag(s, &within, "within", 0, "how long a failure counts")
 	lifeFlag(s, &unlockAfter, "unlock-after", 0, "when a locked user is unlocked; 0: only by an administrator")
 	s.BoolVar(&separate, "separate-unknown-sources", false, "count failures from where the user never succeeded from on their own")
+	shown(s, "never lock", "0", "failures")
+	shown(s, "never", "0", "unlock-after")
+	shown(s, "yes", "true", "separate-unknown-sources")
+	shown(s, "no", "false", "separate-unknown-sources")
 	versionFlag(cmd, &version)
 	policyDomainFlag(cmd, &domain, editedDomain)
 	p.does(cmd, func(r run) error {
@@ -291,6 +301,28 @@ func (p *program) lockoutPolicyEdit() *cobra.Command {
 		return p.changed(edited[client.LockoutPolicy]{before, after}, lockoutSettings(before), lockoutSettings(after))
 	})
 	return cmd
+}
+
+// A wordValue takes a word for one of its values.
+type wordValue struct {
+	pflag.Value
+	word, value string
+}
+
+// Set takes the word, or a value.
+func (w wordValue) Set(text string) error {
+	if text == w.word {
+		text = w.value
+	}
+	return w.Value.Set(text)
+}
+
+// shown has flags take a word that 'policy show' says in place of a value.
+func shown(s *pflag.FlagSet, word, value string, flags ...string) {
+	for _, name := range flags {
+		f := s.Lookup(name)
+		f.Value = wordValue{f.Value, word, value}
+	}
 }
 
 // givenSeconds is a length of time as the API takes it if its flag was given, else nil.

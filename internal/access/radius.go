@@ -150,7 +150,7 @@ func (c *RADIUSClient) complete() error {
 	case c.MaxQPS < 0 || c.MaxQPS > MaxRADIUSQPS:
 		return fault.New(fault.Invalid, "the limit of requests a second lies between 0, for none, and %d", MaxRADIUSQPS)
 	}
-	return checkAttributes(c.Attributes)
+	return checkAttributes(c.Attributes, maxReplyBytes)
 }
 
 func orElse[T comparable](v *T, other T) {

@@ -98,15 +98,17 @@ func (t attributeType) value(a ReplyAttribute) ([]byte, error) {
 	return []byte(a.Value), nil
 }
 
-// Limits of what one client gets with one accept, as the packet must hold the rest too, and of what it has for all profiles.
+// Limits of what one client gets with one accept, and of what it has for all profiles. The attributes of a client, those of a user and
+// some 900 bytes of Proxy-State fit into a packet of 4096 bytes: an accept that does not would use its code up for nothing.
 const (
 	maxReplyAttributes = 32
 	maxReplyBytes      = 2048
+	maxUserReplyBytes  = 1024
 	maxOfAllProfiles   = 512
 	longestProfile     = 128 // bytes
 )
 
-func checkAttributes(all []ReplyAttribute) error {
+func checkAttributes(all []ReplyAttribute, most int) error {
 	number, size := map[string]int{}, map[string]int{}
 	for _, a := range all {
 		_, value, err := a.Encode()
@@ -118,9 +120,9 @@ func checkAttributes(all []ReplyAttribute) error {
 		}
 		number[a.Profile]++
 		size[a.Profile] += 2 + len(value)
-		if number[a.Profile] > maxReplyAttributes || size[a.Profile] > maxReplyBytes || len(all) > maxOfAllProfiles {
-			return fault.New(fault.Invalid, "a RADIUS client gets up to %d attributes of %d bytes together, and as many for each profile, but not above %d for all",
-				maxReplyAttributes, maxReplyBytes, maxOfAllProfiles)
+		if number[a.Profile] > maxReplyAttributes || size[a.Profile] > most || len(all) > maxOfAllProfiles {
+			return fault.New(fault.Invalid, "an accept has up to %d of these attributes, of %d bytes together, and as many for each profile, but not above %d for all",
+				maxReplyAttributes, most, maxOfAllProfiles)
 		}
 	}
 	return nil

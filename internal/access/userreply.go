@@ -40,7 +40,7 @@ func (r *UserReplies) Set(ctx context.Context, userID string, attributes []Reply
 			return fault.New(fault.Invalid, "the attributes of a user are for all tokens that she has: leave the profile out")
 		}
 	}
-	if err := checkAttributes(attributes); err != nil {
+	if err := checkAttributes(attributes, maxUserReplyBytes); err != nil {
 		return err
 	}
 	return r.Store.Transact(ctx, func(ctx context.Context) error {
