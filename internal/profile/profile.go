@@ -195,8 +195,9 @@ func (s SelfService) check() error {
 
 func checkName(name string) error {
 	n := utf8.RuneCountInString(name)
-	if n < 1 || n > 128 || !utf8.ValidString(name) || strings.ContainsAny(name, "&%<>\x00\r\n\t") || name != strings.TrimSpace(name) {
-		return fault.New(fault.ProfileNameBad, "a profile name takes 1 to 128 characters, none of them & %% < >, and no blanks at its ends")
+	unprintable := strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) })
+	if n < 1 || n > 128 || !utf8.ValidString(name) || unprintable || strings.ContainsAny(name, "&%<>") || name != strings.TrimSpace(name) {
+		return fault.New(fault.ProfileNameBad, "a profile name takes 1 to 128 printable characters, none of them & %% < >, and no blanks at its ends")
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ func TestRefusals(t *testing.T) {
 		code   fault.Code
 	}{
 		"no name":         {func(p *profile.Profile) { p.Name = "" }, fault.ProfileNameBad},
+		"escape":          {func(p *profile.Profile) { p.Name = "x\x1b[31m" }, fault.ProfileNameBad},
 		"barred sign":     {func(p *profile.Profile) { p.Name = "a&b" }, fault.ProfileNameBad},
 		"blank at end":    {func(p *profile.Profile) { p.Name = "a " }, fault.ProfileNameBad},
 		"unknown device":  {func(p *profile.Profile) { p.DeviceType = "toaster" }, fault.DeviceNotFound},

@@ -158,6 +158,27 @@ func TestOverwrite(t *testing.T) {
 		if b.UserID != "" || b.Enabled || !b.Tainted || b.Current.Number != 1 { // bob may hold the seed
 			t.Errorf("overwritten by itself: %+v", b)
 		}
+		// A redistribution that waits ends where the file has the seed that it would have ended.
+		if _, err := tokens.Assign(ctx, serials[1], "bob"); err != nil {
+			t.Fatal(err)
+		}
+		b = must(db.Token(ctx, serials[1]))
+		g, err := token.NewGeneration(keys, b.Serial, 2, seed.Generate(), b.Current.Settings, r.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Await(g, r.Now().Add(time.Hour))
+		if err := db.SaveToken(ctx, b); err != nil {
+			t.Fatal(err)
+		}
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record(serials[1], 2))), Duplicates: records.Overwrite})
+		if b = must(db.Token(ctx, serials[1])); b.UserID != "" || b.Pending != nil || b.Current.Number != 1 {
+			t.Errorf("overwritten while another seed waited: %+v", b)
+		}
+		if s, err := keys.OpenSeed(ctx, b.Current.Sealed, b.Serial, 1); err != nil || s.Reveal()[0] != 2 {
+			t.Error("it does not have the seed of the file")
+		}
+		after = everything(t, db, keys)
 		// A record that cannot be used harms nothing: a seed of another token, and one that the token had before.
 		before = after
 		j, rows = imported(t, r, records.Import{File: records.Bytes(batch(t, "", record(serials[0], 2), record(serials[1], 1))), Duplicates: records.Overwrite})
@@ -478,4 +499,11 @@ func TestJobsOfEarlierReleasesKeepTheirDomain(t *testing.T) {
 			}
 		}
 	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

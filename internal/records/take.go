@@ -93,6 +93,9 @@ func (t *taking) one(ctx context.Context, in *record) (job.Outcome, error) {
 	}
 	g.Delivered = true // it came from outside
 	_, known := t.known[string(g.Fingerprint)]
+	if here != nil {
+		here.SwitchOverIfDue(t.now)
+	}
 	same := here != nil && string(g.Fingerprint) == string(here.Current.Fingerprint)
 	if known && !same {
 		return refuse(fault.New(fault.SeedInUse, "the seed of token %s is, or was, that of a token here: no seed is used twice", in.Serial)), nil
@@ -125,6 +128,9 @@ func join(a, b string) string {
 // stays, with the mark that a former user may hold it.
 func (t *taking) overwrite(ctx context.Context, here *token.Token, in *record, g token.Generation, same bool) (string, error) {
 	was := here.UserID
+	if same { // a seed that was to take over from it does not
+		here.Pending, here.PendingUntil = nil, time.Time{}
+	}
 	if was != "" {
 		if err := here.Unassign(); err != nil {
 			return "", err

@@ -196,6 +196,12 @@ func (a *arrival) unpack(ctx context.Context, c *carried) (token.Token, error) {
 		return token.Token{}, err
 	}
 	g.Delivered, g.LastInterval, g.Offset = c.Delivered, c.LastInterval, c.Offset
+	switch {
+	case !c.MadeAt.IsZero() && c.MadeAt.Before(a.now):
+		g.MadeAt = c.MadeAt.UTC()
+	case c.MadeAt.IsZero() && !c.LostAt.IsZero(): // an older release does not tell: whoever has the lost token must not get in
+		g.MadeAt = c.LostAt.UTC()
+	}
 	t := token.Token{
 		Serial: c.Serial, Origin: c.Origin, Hardware: c.Hardware, Birth: c.Birth, Expiry: c.Expiry, EffectiveExpiry: c.Effective,
 		Current: g, LastNumber: g.Number, Tainted: c.Tainted, LostAt: c.LostAt, IssueCount: c.Issues,

@@ -147,6 +147,7 @@ type carried struct {
 	Delivered    bool      `json:"delivered"`
 	Tainted      bool      `json:"tainted"`
 	LostAt       time.Time `json:"lost_at,omitzero"`
+	MadeAt       time.Time `json:"made_at,omitzero"` // its seed: whether that was lost with the token
 	Issues       int       `json:"issues"`
 
 	// Of a token that comes with its user.

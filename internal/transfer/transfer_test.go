@@ -301,6 +301,53 @@ func TestUsedCodesStayUsed(t *testing.T) {
 	})
 }
 
+// Whoever has a lost token gets in nowhere; one with a seed that was made since is in her hands.
+func TestLostTokensStayLost(t *testing.T) {
+	pairs(t, func(t *testing.T, from, to *place) {
+		from.user(t, "alice")
+		serials := from.make(t, 3)
+		for i, serial := range serials {
+			if _, err := from.tokens.Assign(t.Context(), serial, "alice"); err != nil {
+				t.Fatal(err)
+			}
+			x := from.get(t, serial)
+			x.LostAt = now.Add(-time.Hour)
+			g, err := token.NewGeneration(from.keys, serial, 7, seed.Generate(), token.Factory, x.LostAt.Add(time.Duration(i-1)*time.Minute))
+			if err != nil {
+				t.Fatal(err)
+			}
+			x.Current, x.LastNumber = g, 7
+			if err := from.db.SaveToken(t.Context(), x); err != nil {
+				t.Fatal(err)
+			}
+		}
+		received(t, to, transfer.Import{File: held(sent(t, from, to, true, serials...))})
+		for i, serial := range serials {
+			if x := to.get(t, serial); !x.Lost() || x.LostWith(&x.Current) != (i < 2) || !x.Current.MadeAt.Equal(from.get(t, serial).Current.MadeAt) {
+				t.Errorf("token %d arrived %+v, made at %s", i, x.LostAt, x.Current.MadeAt)
+			}
+		}
+	})
+}
+
+// The last day of a user travels with her.
+func TestLastDaysTravel(t *testing.T) {
+	pairs(t, func(t *testing.T, from, to *place) {
+		day := time.Date(2026, 12, 31, 0, 0, 0, 0, time.UTC)
+		if _, err := from.Users.Add(t.Context(), user.User{ID: "carol", Expiry: day}); err != nil {
+			t.Fatal(err)
+		}
+		serial := from.make(t, 1)[0]
+		if _, err := from.tokens.Assign(t.Context(), serial, "carol"); err != nil {
+			t.Fatal(err)
+		}
+		received(t, to, transfer.Import{File: held(sent(t, from, to, true, serial))})
+		if u, err := to.Users.Get(t.Context(), "carol"); err != nil || !u.Expiry.Equal(day) {
+			t.Errorf("%+v, %v", u, err)
+		}
+	})
+}
+
 // The profile stays only if the target has an identical one.
 func TestProfileOfTheTarget(t *testing.T) {
 	pairs(t, func(t *testing.T, from, to *place) {
