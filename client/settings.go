@@ -7,29 +7,31 @@ import (
 
 // Settings are what administrators decide about the life of tokens, for the whole deployment.
 type Settings struct {
-	MaxTokensPerUser    int   `json:"max_tokens_per_user"`   // that a user may hold
-	MinDaysLeft         int   `json:"min_days_left"`         // of a token that is taken as the next available one
-	WarnDays            int   `json:"warn_days"`             // before its end, in which a token is said to be expiring
-	IssueLimit          int   `json:"issue_limit"`           // how often a token may be issued; 0 for no limit
-	NoPINs              bool  `json:"no_pins"`               // tokens that are distributed from now on work without PIN
-	AllowUnprotectedCTF bool  `json:"allow_unprotected_ctf"` // a string without password may be mailed
-	SplitDelivery       bool  `json:"split_delivery"`        // link and activation code go in different messages
-	ResultLifeSeconds   int64 `json:"result_life_seconds"`   // how long what a job made can be downloaded
-	BulkApproval        bool  `json:"bulk_approval"`         // a second person approves jobs that deliver tokens
-	Version             int   `json:"version"`
+	MaxTokensPerUser     int   `json:"max_tokens_per_user"`    // that a user may hold
+	MinDaysLeft          int   `json:"min_days_left"`          // of a token that is taken as the next available one
+	WarnDays             int   `json:"warn_days"`              // before its end, in which a token is said to be expiring
+	IssueLimit           int   `json:"issue_limit"`            // how often a token may be issued; 0 for no limit
+	ActivationCodeDigits int   `json:"activation_code_digits"` // of activation codes that are made from now on, 8 to 40
+	NoPINs               bool  `json:"no_pins"`                // tokens that are distributed from now on work without PIN
+	AllowUnprotectedCTF  bool  `json:"allow_unprotected_ctf"`  // a string without password may be mailed
+	SplitDelivery        bool  `json:"split_delivery"`         // link and activation code go in different messages
+	ResultLifeSeconds    int64 `json:"result_life_seconds"`    // how long what a job made can be downloaded
+	BulkApproval         bool  `json:"bulk_approval"`          // a second person approves jobs that deliver tokens
+	Version              int   `json:"version"`
 }
 
 // A SettingsEdit changes the settings; what is nil stays.
 type SettingsEdit struct {
-	MaxTokensPerUser    *int   `json:"max_tokens_per_user,omitempty"`
-	MinDaysLeft         *int   `json:"min_days_left,omitempty"`
-	WarnDays            *int   `json:"warn_days,omitempty"`
-	IssueLimit          *int   `json:"issue_limit,omitempty"`
-	NoPINs              *bool  `json:"no_pins,omitempty"`
-	AllowUnprotectedCTF *bool  `json:"allow_unprotected_ctf,omitempty"`
-	SplitDelivery       *bool  `json:"split_delivery,omitempty"`
-	ResultLifeSeconds   *int64 `json:"result_life_seconds,omitempty"`
-	BulkApproval        *bool  `json:"bulk_approval,omitempty"`
+	MaxTokensPerUser     *int   `json:"max_tokens_per_user,omitempty"`
+	MinDaysLeft          *int   `json:"min_days_left,omitempty"`
+	WarnDays             *int   `json:"warn_days,omitempty"`
+	IssueLimit           *int   `json:"issue_limit,omitempty"`
+	ActivationCodeDigits *int   `json:"activation_code_digits,omitempty"`
+	NoPINs               *bool  `json:"no_pins,omitempty"`
+	AllowUnprotectedCTF  *bool  `json:"allow_unprotected_ctf,omitempty"`
+	SplitDelivery        *bool  `json:"split_delivery,omitempty"`
+	ResultLifeSeconds    *int64 `json:"result_life_seconds,omitempty"`
+	BulkApproval         *bool  `json:"bulk_approval,omitempty"`
 }
 
 // Settings returns the deployment's settings.

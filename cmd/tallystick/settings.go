@@ -19,6 +19,7 @@ func deploymentSettings(s client.Settings) []setting {
 		{"min-days-left", number(s.MinDaysLeft)},
 		{"warn-days", number(s.WarnDays)},
 		{"issue-limit", number(s.IssueLimit)},
+		{"activation-code-digits", number(s.ActivationCodeDigits)},
 		{"no-pins", yesNo(s.NoPINs)},
 		{"allow-unprotected-ctf", yesNo(s.AllowUnprotectedCTF)},
 		{"split-delivery", yesNo(s.SplitDelivery)},
@@ -45,7 +46,7 @@ func (p *program) settingsShow() *cobra.Command {
 }
 
 func (p *program) settingsEdit() *cobra.Command {
-	var maxTokens, minDays, warnDays, issueLimit, version int
+	var maxTokens, minDays, warnDays, issueLimit, codeDigits, version int
 	var noPINs, unprotected, split, approval bool
 	var resultLife time.Duration
 	cmd := p.command("edit", "Change the settings; what is not said stays", 0, nil)
@@ -54,6 +55,7 @@ func (p *program) settingsEdit() *cobra.Command {
 	f.IntVar(&minDays, "min-days-left", 0, "days that a token must last to be taken as the next available one")
 	f.IntVar(&warnDays, "warn-days", 0, "days before its end in which a token is said to be expiring")
 	f.IntVar(&issueLimit, "issue-limit", 0, "how often a token may be issued until 'token reset-issue-count'; 0 for no limit")
+	f.IntVar(&codeDigits, "activation-code-digits", 0, "length of the activation codes that are made from now on, 8 to 40")
 	f.BoolVar(&noPINs, "no-pins", false, "tokens that are distributed from now on work without PIN, whatever their profile says")
 	f.BoolVar(&unprotected, "allow-unprotected-ctf", false, "a compressed string that no password protects may be mailed")
 	f.BoolVar(&split, "split-delivery", true, "a link and its activation code go in different messages")
@@ -67,7 +69,7 @@ func (p *program) settingsEdit() *cobra.Command {
 		}
 		after, err := r.server.EditSettings(r.ctx, from(version, before.Version), client.SettingsEdit{
 			MaxTokensPerUser: given(cmd, "max-tokens-per-user", &maxTokens), MinDaysLeft: given(cmd, "min-days-left", &minDays),
-			WarnDays: given(cmd, "warn-days", &warnDays), IssueLimit: given(cmd, "issue-limit", &issueLimit), NoPINs: given(cmd, "no-pins", &noPINs),
+			WarnDays: given(cmd, "warn-days", &warnDays), IssueLimit: given(cmd, "issue-limit", &issueLimit), ActivationCodeDigits: given(cmd, "activation-code-digits", &codeDigits), NoPINs: given(cmd, "no-pins", &noPINs),
 			AllowUnprotectedCTF: given(cmd, "allow-unprotected-ctf", &unprotected), SplitDelivery: given(cmd, "split-delivery", &split),
 			ResultLifeSeconds: givenSeconds(cmd, "result-life", resultLife), BulkApproval: given(cmd, "bulk-approval", &approval),
 		})

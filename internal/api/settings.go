@@ -10,7 +10,7 @@ import (
 
 func settingsOf(s policy.Settings) client.Settings {
 	return client.Settings{
-		MaxTokensPerUser: s.MaxTokensPerUser, MinDaysLeft: s.MinDaysLeft, WarnDays: s.WarnDays, IssueLimit: s.IssueLimit, NoPINs: s.NoPINs,
+		MaxTokensPerUser: s.MaxTokensPerUser, MinDaysLeft: s.MinDaysLeft, WarnDays: s.WarnDays, IssueLimit: s.IssueLimit, ActivationCodeDigits: s.ActivationCodeDigits, NoPINs: s.NoPINs,
 		AllowUnprotectedCTF: s.AllowUnprotectedCTF, SplitDelivery: s.SplitDelivery, ResultLifeSeconds: seconds(s.ResultLife), BulkApproval: s.BulkApproval, Version: s.Version,
 	}
 }
@@ -30,6 +30,7 @@ func settingsEdit(in client.SettingsEdit) func(*policy.Settings) {
 		set(&s.MinDaysLeft, in.MinDaysLeft)
 		set(&s.WarnDays, in.WarnDays)
 		set(&s.IssueLimit, in.IssueLimit)
+		set(&s.ActivationCodeDigits, in.ActivationCodeDigits)
 		set(&s.NoPINs, in.NoPINs)
 		set(&s.AllowUnprotectedCTF, in.AllowUnprotectedCTF)
 		set(&s.SplitDelivery, in.SplitDelivery)

@@ -11,14 +11,14 @@ import (
 func settingsRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
 	was := try(h.as(access.Auditor).Settings(ctx))(t)
-	if want := (client.Settings{MaxTokensPerUser: 3, MinDaysLeft: 30, WarnDays: 90, SplitDelivery: true, ResultLifeSeconds: 86400, Version: 1}); was != want {
+	if want := (client.Settings{MaxTokensPerUser: 3, MinDaysLeft: 30, WarnDays: 90, ActivationCodeDigits: 12, SplitDelivery: true, ResultLifeSeconds: 86400, Version: 1}); was != want {
 		t.Errorf("defaults %+v", was)
 	}
 	want := client.Settings{
-		MaxTokensPerUser: 10, MinDaysLeft: 7, WarnDays: 60, IssueLimit: 2, NoPINs: true, AllowUnprotectedCTF: true, ResultLifeSeconds: 3600, BulkApproval: true, Version: 2,
+		MaxTokensPerUser: 10, MinDaysLeft: 7, WarnDays: 60, IssueLimit: 2, ActivationCodeDigits: 40, NoPINs: true, AllowUnprotectedCTF: true, ResultLifeSeconds: 3600, BulkApproval: true, Version: 2,
 	}
 	edited := try(c.EditSettings(ctx, 1, client.SettingsEdit{
-		MaxTokensPerUser: &want.MaxTokensPerUser, MinDaysLeft: &want.MinDaysLeft, WarnDays: &want.WarnDays, IssueLimit: &want.IssueLimit, NoPINs: &want.NoPINs,
+		MaxTokensPerUser: &want.MaxTokensPerUser, MinDaysLeft: &want.MinDaysLeft, WarnDays: &want.WarnDays, IssueLimit: &want.IssueLimit, ActivationCodeDigits: &want.ActivationCodeDigits, NoPINs: &want.NoPINs,
 		AllowUnprotectedCTF: &want.AllowUnprotectedCTF, SplitDelivery: &want.SplitDelivery, ResultLifeSeconds: &want.ResultLifeSeconds, BulkApproval: &want.BulkApproval,
 	}))(t)
 	if got := try(c.Settings(ctx))(t); edited != want || got != want {
@@ -32,7 +32,7 @@ func settingsRoutes(t *testing.T, h *house) {
 	_, err = h.as(access.TokenAdmin).EditSettings(ctx, 0, client.SettingsEdit{NoPINs: &was.NoPINs})
 	refused(t, err, 403, "FORBIDDEN")
 	try(c.EditSettings(ctx, 0, client.SettingsEdit{
-		MaxTokensPerUser: &was.MaxTokensPerUser, MinDaysLeft: &was.MinDaysLeft, WarnDays: &was.WarnDays, IssueLimit: &was.IssueLimit, NoPINs: &was.NoPINs,
+		MaxTokensPerUser: &was.MaxTokensPerUser, MinDaysLeft: &was.MinDaysLeft, WarnDays: &was.WarnDays, IssueLimit: &was.IssueLimit, ActivationCodeDigits: &was.ActivationCodeDigits, NoPINs: &was.NoPINs,
 		AllowUnprotectedCTF: &was.AllowUnprotectedCTF, SplitDelivery: &was.SplitDelivery, ResultLifeSeconds: &was.ResultLifeSeconds, BulkApproval: &was.BulkApproval,
 	}))(t)
 

@@ -226,7 +226,7 @@ func TestRefusals(t *testing.T) {
 		"domains: [{domain: a, policies: {lockout: inherits}}]": "1: the lockout policy of a domain is an object, or the word inherit",
 		"profile: []":                                                      `1: a configuration has no "profile"`,
 		"settings: {}\nsettings: {}":                                       `2: "settings" is there twice: it is on line 1 already`,
-		"settings:\n  warn_day: 1":                                         `2: there is no "warn_day" here: there are allow_unprotected_ctf`,
+		"settings:\n  warn_day: 1":                                         `2: there is no "warn_day" here: there are activation_code_digits`,
 		"settings: {warn_days: many}":                                      `1: "many" is no whole number`,
 		"settings: {warn_days: 1.5}":                                       `1: "1.5" is no whole number`,
 		"settings: {no_pins: maybe}":                                       `1: "maybe" is neither true nor false`,

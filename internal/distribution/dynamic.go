@@ -17,16 +17,13 @@ import (
 	"github.com/tallystick/tallystick/internal/token"
 )
 
-// codeDigits is the length of an activation code (spec/ct-kip.md section 8.2).
-const codeDigits = 12
-
 // newCode draws an activation code.
-func newCode() (ctkip.Code, error) {
-	n, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(10), big.NewInt(codeDigits), nil))
+func newCode(digits int) (ctkip.Code, error) {
+	n, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(digits)), nil))
 	if err != nil {
 		return "", err
 	}
-	return ctkip.Code(fmt.Sprintf("%0*d", codeDigits, n)), nil
+	return ctkip.Code(fmt.Sprintf("%0*d", digits, n)), nil
 }
 
 // hashCode is what is kept of an activation code.
@@ -46,7 +43,7 @@ func (d *Distributor) offer(ctx context.Context, i *issue) error {
 	i.succeed(g)
 	t.Distribution = token.PendingActivation
 
-	code, err := newCode()
+	code, err := newCode(i.house.ActivationCodeDigits)
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func Default() Set {
 			WindowSmall: 1, WindowMedium: 10 * time.Minute, WindowLarge: 12 * time.Hour,
 		},
 		Lockout:  Lockout{Failures: 5, Within: day, SeparateUnknownSources: true},
-		Settings: Settings{MaxTokensPerUser: 3, MinDaysLeft: 30, WarnDays: 90, SplitDelivery: true, ResultLife: day},
+		Settings: Settings{MaxTokensPerUser: 3, MinDaysLeft: 30, WarnDays: 90, ActivationCodeDigits: 12, SplitDelivery: true, ResultLife: day},
 	}
 }
 

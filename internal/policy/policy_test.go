@@ -22,7 +22,7 @@ func TestDefaultsAreThoseOfTheSpecification(t *testing.T) {
 			EmergencyIfFound: "accept_and_end", WindowSmall: 1, WindowMedium: 10 * time.Minute, WindowLarge: 12 * time.Hour,
 		},
 		Lockout:  policy.Lockout{Failures: 5, Within: day, SeparateUnknownSources: true},
-		Settings: policy.Settings{MaxTokensPerUser: 3, MinDaysLeft: 30, WarnDays: 90, SplitDelivery: true, ResultLife: day},
+		Settings: policy.Settings{MaxTokensPerUser: 3, MinDaysLeft: 30, WarnDays: 90, ActivationCodeDigits: 12, SplitDelivery: true, ResultLife: day},
 	}
 	got := policy.Default()
 	if !reflect.DeepEqual(got, want) {

@@ -13,6 +13,8 @@ type Settings struct {
 	WarnDays int `json:"warn_days"`
 	// IssueLimit is how often a token may be issued until an administrator resets its count; 0 for no limit. 0 to 1000, 0.
 	IssueLimit int `json:"issue_limit"`
+	// ActivationCodeDigits is how long activation codes are that are made from now on (spec/ct-kip.md section 8.2). 8 to 40 decimal digits, 12.
+	ActivationCodeDigits int `json:"activation_code_digits"`
 	// NoPINs has every token that is distributed from now on work without PIN, whatever its profile says. Off.
 	NoPINs bool `json:"no_pins"`
 	// AllowUnprotectedCTF lets a compressed string that no password protects be mailed. Off.
@@ -32,6 +34,8 @@ const (
 	MaxTokensPerUser = 10
 	MaxDaysLeft      = 3650 // also of WarnDays
 	MaxIssueLimit    = 1000
+	MinCodeDigits    = 8
+	MaxCodeDigits    = 40
 	MinResultLife    = time.Hour
 	MaxResultLife    = 30 * day
 )
@@ -43,6 +47,7 @@ func (s Settings) Validate() error {
 		between("min_days_left", s.MinDaysLeft, 0, MaxDaysLeft),
 		between("warn_days", s.WarnDays, 0, MaxDaysLeft),
 		between("issue_limit", s.IssueLimit, 0, MaxIssueLimit),
+		between("activation_code_digits", s.ActivationCodeDigits, MinCodeDigits, MaxCodeDigits),
 		within("result_life", s.ResultLife, MinResultLife, MaxResultLife),
 	)
 }
