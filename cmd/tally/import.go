@@ -17,7 +17,8 @@ func (c *program) importCommand() *cobra.Command {
 		Use:   "import SOURCE",
 		Short: "Take tokens into the database",
 		Long: "Take the tokens of a file, string, picture or link into the database: all of them or none.\n" +
-			"A serial number that is held is refused unless --replace swaps its seed in place.",
+			"A serial number that is held is refused unless --replace swaps its seed in place. What a link has brought and cannot\n" +
+			"be taken in is kept aside: repeat the import when the reason is gone.",
 		Args: cli.Exactly(1),
 	}
 	unlock := c.unlockFlags(cmd)

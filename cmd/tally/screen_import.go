@@ -74,7 +74,11 @@ func (s *screen) orReplace(err error, replace func() tea.Cmd) tea.Cmd {
 	if !tokenapp.Replaceable(err) {
 		return s.fail(err)
 	}
-	s.question = &question{"A token of this serial number is here already. Give it the new seed?", replace}
+	text := "A token of this serial number is here already. Give it the new seed?"
+	if fault.CodeOf(err) == fault.StoreFull { // whose seed it is, only the exchange will tell
+		text = "There is no room for another token: delete one first, unless this is a new seed for one that is here. Is it?"
+	}
+	s.question = &question{text, replace}
 	return nil
 }
 

@@ -44,8 +44,9 @@ type Provisioner struct {
 }
 
 // waiting is a token that a server has committed to and that could not be
-// taken in, because its serial number is held. Its seed exists nowhere else but
-// on that server, so it is kept until the user has decided.
+// taken in: its serial number is held, the store is full, the clock is wrong.
+// Its seed exists nowhere else but on that server, so it is kept until the user
+// has dealt with the reason, or deletes it.
 type waiting struct {
 	token Token
 	from  string // origin of the link and code that it came from
@@ -63,9 +64,19 @@ func (db *database) forget(serial string) {
 	db.waiting = slices.DeleteFunc(db.waiting, func(w waiting) bool { return w.token.Serial == serial })
 }
 
+// waits is the waiting token of that serial number.
+func (db *database) waits(serial string) (t Token, ok bool) {
+	i := slices.IndexFunc(db.waiting, func(w waiting) bool { return w.token.Serial == serial })
+	if i < 0 {
+		return Token{}, false
+	}
+	return db.waiting[i].token, true
+}
+
 // Waiting are the serial numbers of tokens that were fetched but not taken in:
-// importing from the same link and code again, with Replace or after deleting
-// the held token, completes it without asking the server.
+// importing from the same link and code again, with Replace where the serial
+// number is held or after what the refusal asked for, completes it without
+// asking the server. [App.Delete] drops one whose serial number is not held.
 func (a *App) Waiting() ([]string, error) {
 	db, err := a.read()
 	var serials []string
@@ -78,8 +89,9 @@ func (a *App) Waiting() ([]string, error) {
 // Provision trades the activation code in the link for a token and imports it
 // (spec/ct-kip.md section 6). As soon as the server has answered, it holds the
 // new seed for the right one and the code is used up, so what can fail is tried
-// before: the database is opened and written, and must have room. A token that
-// then turns out to be held is kept aside, see [App.Waiting].
+// before: the database is opened and written, and must have room, or o.Replace
+// must say that none is needed: no link names its serial number. A token that
+// then cannot be taken in, whatever the reason, is kept aside, see [App.Waiting].
 //
 // ACTIVATION_REFUSED is the server's word on the code, SERVER_UNTRUSTED and
 // SERVER_UNREACHABLE are about the way to it, MODIFIED is a wrong MAC.
@@ -108,8 +120,9 @@ func (a *App) prepare(o ImportOptions) error {
 		return err
 	}
 	return a.change(func(db *database) error {
-		if limit := a.limit(); len(db.tokens) >= limit && !o.Replace {
-			return fault.New(fault.StoreFull, "%d tokens are held, which is the limit: delete one first", limit)
+		if held := len(db.tokens); held >= a.limit() && !o.Replace {
+			return fault.New(fault.StoreFull, "%d tokens are held, which is the limit: delete one first, "+
+				"or import with --replace if this is a new seed for one of them", held).With("replace", true)
 		}
 		return nil
 	})
@@ -128,7 +141,7 @@ func (a *App) takeWaiting(from string, o ImportOptions) (t Token, ok bool, err e
 	}
 	added, err := a.Import([]Token{db.waiting[i].token}, o)
 	if err != nil {
-		return Token{}, true, err
+		return Token{}, true, keptAside(db.waiting[i].token, err)
 	}
 	return added[0], true, nil
 }
@@ -143,19 +156,47 @@ func (a *App) keep(ctx context.Context, w waiting, o ImportOptions, p Provisione
 	if err == nil {
 		return added[0], nil
 	}
-	if !Replaceable(err) {
-		return Token{}, fault.Wrap(err, "token %s was fetched, and the activation code is used up", w.token.Serial)
+	held, findErr := a.Find(w.token.Serial)
+	if findErr == nil && held.Seed.Equal(w.token.Seed) {
+		return held, nil // a try that ended in an error had written it all the same
 	}
-	if err := p.insist(ctx, func() error { return a.putAside(w) }); err != nil {
-		return Token{}, fault.Wrap(err, "token %s was fetched, and the activation code is used up", w.token.Serial)
+	if asideErr := a.insistOnAside(ctx, w, p, err); asideErr != nil {
+		return Token{}, fault.Wrap(asideErr, "token %s was fetched, and the activation code is used up", w.token.Serial)
 	}
-	if held, err := a.Find(w.token.Serial); err == nil && p.Confirm != nil && p.Confirm(held) {
+	if Replaceable(err) && findErr == nil && p.Confirm != nil && p.Confirm(held) {
 		o.Replace = true
 		t, _, err := a.takeWaiting(w.from, o)
 		return t, err
 	}
-	return Token{}, fault.New(fault.DuplicateSerial, "token %s is here already. The server has made the new seed and it is kept aside: "+
-		"to take it, repeat this import with --replace, or delete the token and repeat it", w.token.Serial).With("replace", true)
+	return Token{}, keptAside(w.token, err)
+}
+
+// insistOnAside puts the token aside that was refused for that reason. Where the
+// reason was the disk, enough was tried, or the user has said so, and one last
+// try follows.
+func (a *App) insistOnAside(ctx context.Context, w waiting, p Provisioner, reason error) error {
+	if fault.CodeOf(reason) == "" {
+		return a.putAside(w)
+	}
+	return p.insist(ctx, func() error { return a.putAside(w) })
+}
+
+// keptAside says why a token waits that the server has committed to, and how to
+// take it in.
+func keptAside(t Token, reason error) error {
+	const kept = "The server has made the new seed and it is kept aside: "
+	switch code := fault.CodeOf(reason); {
+	case Replaceable(reason):
+		return fault.New(code, "token %s is here already. "+kept+
+			"to take it, repeat this import with --replace, or delete the token and repeat it", t.Serial).With("replace", true)
+	case code == fault.StoreFull:
+		return fault.New(code, "there is no room for token %s, which is none of those that are held. "+kept+
+			"to take it, delete a token that is held, or allow more with --max-tokens, and repeat this import", t.Serial)
+	case code == fault.Expired:
+		return fault.New(code, "token %s expired after %s by this machine's clock. "+kept+
+			"if the clock is wrong, set it and repeat this import; else ask for a new token, and delete this one", t.Serial, day(t.Expiry))
+	}
+	return fault.Wrap(reason, "token %s was not taken in. "+kept+"repeat this import once the reason is gone", t.Serial)
 }
 
 func (a *App) putAside(w waiting) error {

@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -332,7 +333,8 @@ func TestFaultyServers(t *testing.T) {
 			if held := serials(t, a); len(held) != 1 {
 				t.Errorf("holds %v", held)
 			}
-			if waits, _ := a.Waiting(); len(waits) != 0 {
+			// Only a right answer ends in a token that waits: our clock may be the wrong one.
+			if waits, _ := a.Waiting(); (len(waits) != 0) != (c.want == fault.Expired) {
 				t.Errorf("%v waits", waits)
 			}
 		})
@@ -453,7 +455,8 @@ func TestProvisionChecksFirst(t *testing.T) {
 	keyless := testApp(t)
 	keyless.Keys = Keys{}
 	for want, a := range map[fault.Code]*App{fault.StoreFull: full, fault.StoreLocked: keyless} {
-		if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()}); fault.CodeOf(err) != want {
+		_, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()})
+		if fault.CodeOf(err) != want || Replaceable(err) != (want == fault.StoreFull) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -507,6 +510,103 @@ func TestProvisionedDuplicateWaits(t *testing.T) {
 	}
 }
 
+// Nor because of anything else that refuses it: it is taken in later, without
+// the server, when the reason is gone.
+func TestProvisionedTokenWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare func(t *testing.T, a *App)
+		want    fault.Code
+		says    string
+		solve   func(a *App) error
+	}{
+		"no room, one is deleted": {
+			func(t *testing.T, a *App) { a.Limit = 1 }, fault.StoreFull, "delete a token",
+			func(a *App) error { _, err := a.Delete("1"); return err },
+		},
+		"no room, more are allowed": {
+			func(t *testing.T, a *App) { a.Limit = 1 }, fault.StoreFull, "--max-tokens",
+			func(a *App) error { a.Limit = 2; return nil },
+		},
+		"a clock that is fast": {
+			func(t *testing.T, a *App) { a.Now = func() time.Time { return now2026.AddDate(10, 0, 0) } }, fault.Expired, "clock",
+			func(a *App) error { a.Now = func() time.Time { return now2026 }; return nil },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, a := newServer(t), testApp(t)
+			imported(t, a, ImportOptions{}, newToken("000000000001", 1))
+			c.prepare(t, a)
+			p, o := Provisioner{Roots: s.roots()}, ImportOptions{Replace: true}
+			for range 2 { // the second time, the server is not asked
+				_, err := a.Provision(t.Context(), s.link(), o, p)
+				if fault.CodeOf(err) != c.want || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "kept aside") {
+					t.Fatalf("got %v", err)
+				}
+				if waits, err := a.Waiting(); err != nil || len(waits) != 1 || waits[0] != s.serial {
+					t.Fatalf("%v waits, %v", waits, err)
+				}
+				s.Close()
+			}
+			if err := c.solve(a); err != nil {
+				t.Fatal(err)
+			}
+			token, err := a.Provision(t.Context(), s.link(), o, p)
+			if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) {
+				t.Fatalf("the seed is not the server's: %v", err)
+			}
+			if waits, err := a.Waiting(); err != nil || len(waits) != 0 {
+				t.Errorf("%v still waits, %v", waits, err)
+			}
+		})
+	}
+}
+
+// A full store takes a new seed for a token that is in it.
+func TestProvisionReplacesInFullStore(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	a.Limit = 1
+	imported(t, a, ImportOptions{}, newToken(s.serial, 1))
+	token, err := a.Provision(t.Context(), s.link(), ImportOptions{Replace: true}, Provisioner{Roots: s.roots()})
+	if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) {
+		t.Error(err)
+	}
+}
+
+// A waiting token that nobody wants any more can be dropped; while its serial
+// number is held, it is the held one that goes.
+func TestDeleteWaiting(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	imported(t, a, ImportOptions{}, newToken(s.serial, 1))
+	if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()}); !Replaceable(err) {
+		t.Fatal(err)
+	}
+	for want := 1; want >= 0; want-- {
+		if gone, err := a.Delete("123456789"); err != nil || gone.Serial != s.serial {
+			t.Fatalf("deleted %s, %v", gone.Serial, err)
+		}
+		if waits, err := a.Waiting(); err != nil || len(waits) != want || len(serials(t, a)) != 0 {
+			t.Errorf("%v waits, want %d, %v", waits, want, err)
+		}
+	}
+	if _, err := a.Delete("123456789"); fault.CodeOf(err) != fault.UnknownToken {
+		t.Error(err)
+	}
+}
+
+// A try to write that ended in an error may have written all the same: then the
+// token is here, and nothing waits.
+func TestKeepFindsWhatWasWritten(t *testing.T) {
+	a, written := testApp(t), newToken("000123456789", 1)
+	imported(t, a, ImportOptions{}, written)
+	got, err := a.keep(t.Context(), waiting{token: written}, ImportOptions{}, Provisioner{})
+	if err != nil || !same(got, written) {
+		t.Error(err)
+	}
+	if waits, err := a.Waiting(); err != nil || len(waits) != 0 {
+		t.Errorf("%v waits, %v", waits, err)
+	}
+}
+
 func TestProvisionedDuplicateIsConfirmed(t *testing.T) {
 	s, a := newServer(t), testApp(t)
 	imported(t, a, ImportOptions{}, newToken(s.serial, 1))
@@ -551,6 +651,32 @@ func TestProvisionInsistsOnWriting(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(a.Dir, newFile)); err == nil {
 		t.Error("a half-written file stays")
+	}
+}
+
+// Who gives up writing has the token put aside, if only that can be written.
+func TestProvisionPutsAsideWhatWasNotWritten(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	away := a.Dir + ".away"
+	s.finished = func(_ http.ResponseWriter, body []byte) []byte {
+		if err := errors.Join(os.Rename(a.Dir, away), os.WriteFile(a.Dir, nil, 0o600)); err != nil { // in the way
+			t.Error(err)
+		}
+		return body
+	}
+	p := Provisioner{Roots: s.roots(), Retry: func(error) bool {
+		if err := errors.Join(os.Remove(a.Dir), os.Rename(away, a.Dir)); err != nil {
+			t.Error(err)
+		}
+		return false
+	}}
+	if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p); err == nil || !strings.Contains(err.Error(), "kept aside") {
+		t.Fatalf("got %v", err)
+	}
+	s.Close()
+	token, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p)
+	if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) {
+		t.Error(err)
 	}
 }
 
