@@ -86,7 +86,7 @@ func (c *program) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.Impor
 	if err != nil {
 		return err
 	}
-	p := tokenapp.Provisioner{Roots: roots, Warn: c.Note}
+	p := tokenapp.Provisioner{Roots: roots, Warn: c.Note, Progress: c.Note}
 	if c.Interactive() {
 		p.Confirm = func(held tokenapp.Token) bool {
 			return c.Confirm("Token %s is held already. Give it the seed that the server has just made?", name(held))

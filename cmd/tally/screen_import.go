@@ -116,9 +116,14 @@ func (s *screen) provision(link ctkip.Link, o tokenapp.ImportOptions) tea.Cmd {
 		return s.fail(err)
 	}
 	s.working = "fetching the token"
+	s.progress.Store("")
 	return func() tea.Msg {
 		var warnings []string
-		p := tokenapp.Provisioner{Roots: roots, Warn: func(message string) { warnings = append(warnings, message) }}
+		p := tokenapp.Provisioner{
+			Roots:    roots,
+			Warn:     func(message string) { warnings = append(warnings, message) },
+			Progress: func(message string) { s.progress.Store(message) },
+		}
 		t, err := s.app.Provision(context.Background(), link, o, p)
 		return outcomeMsg(func() tea.Cmd {
 			if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
+	"github.com/tallystick/tallystick/ctkip"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 )
@@ -314,6 +315,17 @@ func TestScreenFullStore(t *testing.T) {
 			t.Errorf("the seed of %s is not the server's: %v", serial, err)
 		}
 	}
+}
+
+// While a token is fetched, the view says why it takes longer.
+func TestScreenProgress(t *testing.T) {
+	u := newUser(t)
+	u.screen.provision(ctkip.Link{}, tokenapp.ImportOptions{})
+	u.expect("fetching the token …")
+	u.screen.progress.Store("asking for it again")
+	u.expect("asking for it again …")
+	u.screen.provision(ctkip.Link{}, tokenapp.ImportOptions{})
+	u.expect("fetching the token …")
 }
 
 // On a narrow terminal people see what they type, and what a token's name leaves no room for is not its last day.

@@ -2,6 +2,7 @@ package tokenapp
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/rand"
@@ -41,7 +42,7 @@ var serverKey = sync.OnceValue(func() *rsa.PrivateKey {
 })
 
 // A provisioningServer serves one activation code once, as RSA's do. Its fields
-// make it a faulty one.
+// make it a faulty one, or one that repeats its last answer, as ours.
 type provisioningServer struct {
 	*httptest.Server
 	date time.Time // of its answers; zero is the one of the test
@@ -56,10 +57,15 @@ type provisioningServer struct {
 	nonce     ctkip.Nonce
 	committed []byte // the seed that it has put into effect
 	requests  int
+
+	repeats      bool
+	repeated     []byte // the last answer
+	lastRequests [][]byte
+	connections  map[string]bool // by the client's address, that last requests came over
 }
 
 func newServer(t *testing.T) *provisioningServer {
-	s := &provisioningServer{serial: "000123456789", expiry: day2031, date: now2026}
+	s := &provisioningServer{serial: "000123456789", expiry: day2031, date: now2026, connections: map[string]bool{}}
 	s.Server = httptest.NewTLSServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -88,13 +94,25 @@ func (s *provisioningServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	answer, change := s.serve(m)
+	answer, change := s.again(m, body, r.RemoteAddr)
 	w.Header().Set("Content-Type", ctkip.AnswerType)
 	w.Header().Set("Date", s.date.UTC().Format(http.TimeFormat))
 	if change != nil {
 		answer = change(w, answer)
 	}
 	w.Write(answer)
+}
+
+// again repeats the answer to the same last request, else serves.
+func (s *provisioningServer) again(m *ctkip.Message, body []byte, from string) (answer []byte, change func(http.ResponseWriter, []byte) []byte) {
+	if m.Step == ctkip.StepNonce {
+		s.lastRequests = append(s.lastRequests, body)
+		s.connections[from] = true
+		if s.repeats && s.repeated != nil && bytes.Equal(body, s.lastRequests[0]) {
+			return s.repeated, s.finished
+		}
+	}
+	return s.serve(m)
 }
 
 func (s *provisioningServer) serve(m *ctkip.Message) (answer []byte, change func(http.ResponseWriter, []byte) []byte) {
@@ -119,7 +137,7 @@ func (s *provisioningServer) serve(m *ctkip.Message) (answer []byte, change func
 	if err != nil {
 		panic(err)
 	}
-	s.committed = key
+	s.committed, s.repeated = key, answer
 	return answer, s.finished
 }
 
@@ -215,6 +233,8 @@ func emptyFailure(root string) string {
 	return `<` + root + ` xmlns="http://www.rsasecurity.com/rsalabs/otps/schemas/2005/12/ct-kip#" Status="Abort" Version="1.0"/>`
 }
 
+func noPause(context.Context, time.Duration) {}
+
 func hangUp(http.ResponseWriter, []byte) []byte { panic(http.ErrAbortHandler) }
 
 func cut(w http.ResponseWriter, body []byte) []byte {
@@ -230,6 +250,7 @@ func TestFaultyServers(t *testing.T) {
 	for name, c := range map[string]struct {
 		hello, finished change
 		want            fault.Code
+		most            int // requests; zero is 2
 	}{
 		"moved permanently":        {hello: redirect(301), want: fault.ServerUnreachable},
 		"found":                    {hello: redirect(302), want: fault.ServerUnreachable},
@@ -240,7 +261,7 @@ func TestFaultyServers(t *testing.T) {
 		"found later":              {finished: redirect(302), want: fault.ServerUnreachable},
 		"status 500, right answer": {finished: status(500), want: fault.ServerUnreachable},
 		"hangs up":                 {hello: hangUp, want: fault.ServerUnreachable},
-		"hangs up later":           {finished: hangUp, want: fault.ServerUnreachable},
+		"hangs up later":           {finished: hangUp, want: fault.ActivationRefused, most: 4}, // it does not repeat its answer
 		"compressed":               {hello: zipped, want: fault.BadFormat},
 		"last answer compressed":   {finished: zipped, want: fault.BadFormat},
 		"last answer too large":    {finished: instead(make([]byte, 1<<20)), want: fault.TooLarge},
@@ -268,7 +289,7 @@ func TestFaultyServers(t *testing.T) {
 		"status 403":               {hello: status(403), want: fault.ActivationRefused},
 		"status 401":               {finished: status(401), want: fault.ActivationRefused},
 		"answer cut":               {hello: cut, want: fault.ServerUnreachable},
-		"last answer cut":          {finished: cut, want: fault.ServerUnreachable},
+		"last answer cut":          {finished: cut, want: fault.ActivationRefused, most: 4},
 		"answer too large":         {hello: instead(make([]byte, 1<<20)), want: fault.TooLarge},
 		"empty answer":             {hello: instead(nil), want: fault.BadFormat},
 		"a web page":               {hello: instead([]byte("<html><body>Welcome</body></html>")), want: fault.BadFormat},
@@ -320,14 +341,14 @@ func TestFaultyServers(t *testing.T) {
 			s, a := newServer(t), testApp(t)
 			s.hello, s.finished = c.hello, c.finished
 			imported(t, a, ImportOptions{}, newToken("000000000001", 1))
-			_, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()})
+			_, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Pause: noPause})
 			if got := fault.CodeOf(err); got != c.want {
 				t.Errorf("got %v (%s), want %s", err, got, c.want)
 			}
 			if err != nil && strings.Contains(err.Error(), testCode) {
 				t.Errorf("the message gives the code away: %v", err)
 			}
-			if s.requests > 2 {
+			if s.requests > cmp.Or(c.most, 2) {
 				t.Errorf("%d requests", s.requests)
 			}
 			if held := serials(t, a); len(held) != 1 {
@@ -423,7 +444,7 @@ func TestSilentServer(t *testing.T) {
 			s.hello = func(w http.ResponseWriter, _ []byte) []byte {
 				io.WriteString(w, say)
 				http.NewResponseController(w).Flush()
-				cancel() // as the end of exchangeTimeout does
+				cancel() // as the end of requestTimeout does
 				<-t.Context().Done()
 				return nil
 			}
@@ -619,29 +640,34 @@ func TestProvisionedDuplicateIsConfirmed(t *testing.T) {
 	}
 }
 
-// A disk that fails between the server's commit and ours must not cost the
-// token.
-func TestProvisionInsistsOnWriting(t *testing.T) {
-	s, a := newServer(t), testApp(t)
+// breakDisk lets nothing be written from the moment that the server commits.
+func breakDisk(t *testing.T, s *provisioningServer, a *App) (repair func()) {
 	away := a.Dir + ".away"
 	s.finished = func(_ http.ResponseWriter, body []byte) []byte {
-		if err := os.Rename(a.Dir, away); err != nil {
-			t.Error(err)
-		}
-		if err := os.WriteFile(a.Dir, nil, 0o600); err != nil { // in the way
+		if err := errors.Join(os.Rename(a.Dir, away), os.WriteFile(a.Dir, nil, 0o600)); err != nil { // in the way
 			t.Error(err)
 		}
 		return body
 	}
+	return func() {
+		if err := errors.Join(os.Remove(a.Dir), os.Rename(away, a.Dir)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A disk that fails between the server's commit and ours must not cost the
+// token.
+func TestProvisionInsistsOnWriting(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	repair := breakDisk(t, s, a)
 	tries := 0
 	token, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Retry: func(reason error) bool {
 		if tries++; tries < 3 {
 			return true
 		}
-		if err := os.Remove(a.Dir); err != nil {
-			t.Error(err)
-		}
-		return os.Rename(away, a.Dir) == nil
+		repair()
+		return true
 	}})
 	if err != nil || tries != 3 {
 		t.Fatalf("after %d tries: %v", tries, err)
@@ -657,17 +683,9 @@ func TestProvisionInsistsOnWriting(t *testing.T) {
 // Who gives up writing has the token put aside, if only that can be written.
 func TestProvisionPutsAsideWhatWasNotWritten(t *testing.T) {
 	s, a := newServer(t), testApp(t)
-	away := a.Dir + ".away"
-	s.finished = func(_ http.ResponseWriter, body []byte) []byte {
-		if err := errors.Join(os.Rename(a.Dir, away), os.WriteFile(a.Dir, nil, 0o600)); err != nil { // in the way
-			t.Error(err)
-		}
-		return body
-	}
+	repair := breakDisk(t, s, a)
 	p := Provisioner{Roots: s.roots(), Retry: func(error) bool {
-		if err := errors.Join(os.Remove(a.Dir), os.Rename(away, a.Dir)); err != nil {
-			t.Error(err)
-		}
+		repair()
 		return false
 	}}
 	if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p); err == nil || !strings.Contains(err.Error(), "kept aside") {
