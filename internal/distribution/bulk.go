@@ -77,8 +77,8 @@ func (d *Distributor) Order(ctx context.Context, b Bulk) (job.Order, error) {
 		return job.Order{}, fault.New(fault.Invalid, "dynamic provisioning takes no password: the seed is not in the delivery")
 	case b.Individual && b.Password != "":
 		return job.Order{}, fault.New(fault.Invalid, "the deliveries have one password or individual ones, not both")
-	case b.Individual && (how == profile.NoPassword || how == profile.UserID):
-		return job.Order{}, fault.New(fault.Invalid, "protection %s takes no passwords: ask for another one", how)
+	case (b.Individual || b.Password != "") && (how == profile.NoPassword || how == profile.UserID):
+		return job.Order{}, fault.New(fault.Invalid, "protection %s takes no passwords: leave them out, or ask for protection %s or %s", how, profile.Password, profile.UserIDPassword)
 	case p.Method != device.CTKIP && !b.Individual && b.Password == "" && (how == profile.Password || how == profile.UserIDPassword):
 		return job.Order{}, fault.New(fault.PasswordRequired, "these deliveries are locked with passwords: give one, or ask for individual ones")
 	case b.Password != "" && utf8.RuneCountInString(b.Password) < minPassword:

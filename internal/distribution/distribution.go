@@ -185,6 +185,7 @@ type issue struct {
 	token   token.Token
 	user    user.User
 	lock    string // the password that the delivery is locked with
+	secret  bool   // that is one which only its user is told, and not her ID
 	binding string // device ID or class GUID that it is bound to
 	seed    seed.Seed
 	offered *Offer // of a dynamic delivery
@@ -249,7 +250,7 @@ func (i *issue) again() bool {
 // prepare gives the token its seed and settings.
 func (d *Distributor) prepare(ctx context.Context, i *issue) error {
 	i.out = Delivery{Serial: i.Serial, Job: i.job, Method: i.profile.Method, SwitchOver: i.switchOver(), Warnings: i.warnings(d.OwnAuthority)}
-	i.out.Again, i.out.Locked = i.reason != "", i.Password != ""
+	i.out.Again, i.out.Locked = i.reason != "", i.secret
 	i.out.Profile, i.out.DeviceType, i.out.Nickname, i.out.Expiry = i.profile.Name, i.device.Name, i.Nickname, i.token.EffectiveExpiry
 	if i.profile.Method == device.CTKIP {
 		return d.offer(ctx, i)

@@ -293,6 +293,43 @@ func TestStringsOpenWithWhatTheyAreLockedWith(t *testing.T) {
 	}
 }
 
+// A user ID is no secret: what is locked with it alone takes no password, which nobody could open it with, and is not locked for whoever mails it.
+func TestAUserIDIsNoPassword(t *testing.T) {
+	w := newWorld(t)
+	w.profile("file", device.File, nil)
+	w.profile("named", device.File, func(p *profile.Profile) { p.Protection = profile.UserID })
+	for how, r := range map[string]distribution.Request{
+		"asked for":     {Profile: "file", Protection: profile.UserID, Password: "correct horse", Grace: -1},
+		"the profile's": {Profile: "named", Password: "correct horse", Grace: -1},
+	} {
+		r.Serial = w.assigned()
+		_, err := w.dist.Distribute(w.ctx, r)
+		w.refused(err, fault.Invalid)
+		if err != nil && !strings.Contains(err.Error(), "user_id_password") {
+			t.Errorf("%s: the refusal does not say what to ask for: %v", how, err)
+		}
+		if tok := w.token(r.Serial); tok.IssueCount != 0 {
+			t.Errorf("%s: it was issued", how)
+		}
+	}
+	serial := w.assigned()
+	for _, x := range []struct {
+		how            profile.Protection
+		password, lock string
+		locked         bool
+	}{
+		{profile.UserID, "", "alice", false}, {profile.UserIDPassword, "correct horse", "alicecorrect horse", true},
+		{profile.Password, "correct horse", "correct horse", true}, {profile.PasswordOptional, "", "", false},
+	} {
+		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Protection: x.how, Password: x.password, Grace: -1})
+		w.must(err)
+		w.code(out.File, x.lock) // which opens it
+		if out.Locked != x.locked {
+			t.Errorf("%s: locked is %t", x.how, out.Locked)
+		}
+	}
+}
+
 func TestWhatCannotBeDelivered(t *testing.T) {
 	w := newWorld(t)
 	w.profile("file", device.File, nil)

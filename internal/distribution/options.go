@@ -116,10 +116,14 @@ func (i *issue) protect() error {
 			i.lock = i.user.ID + i.Password
 		}
 	case profile.UserID:
+		if i.Password != "" { // whoever gives one takes it for what opens the delivery
+			return fault.New(fault.Invalid, "protection %s locks with the user ID alone, which is no secret: leave the password out, or ask for protection %s", how, profile.UserIDPassword)
+		}
 		i.lock = i.user.ID
 	default:
 		return fault.New(fault.Invalid, "no protection %q", how)
 	}
+	i.secret = how != profile.UserID && i.lock != ""
 	return i.checkPassword(how)
 }
 
