@@ -15,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 // The kinds of jobs that deliver tokens.
@@ -39,6 +40,8 @@ type Bulk struct {
 	SameDevice bool               `json:"same_device,omitempty"` // device IDs that are known hold, whatever the reason
 	Mail       bool               `json:"mail,omitempty"`        // to the address of each user
 	SecretBy   string             `json:"secret_by,omitempty"`   // how passwords and activation codes go then: by hand, or by mail in messages of their own, at once or after a sign-in
+	// While are the states that the tokens were selected by: one that has left them when its turn comes is not delivered. nil for any.
+	While []token.Distribution `json:"while,omitempty"`
 }
 
 // bulkChunk is how many tokens one transaction delivers: the database is held for some hundredths of a second.
@@ -54,7 +57,7 @@ func (d *Distributor) Workers() []job.Worker {
 }
 
 // Order is the order of a job that delivers tokens; it refuses at once what would be refused for every one of them. The job is a
-// redistribution if it has a reason. Its items are still to be given: serials, with the device ID as the input of those that have one.
+// redistribution if it has a reason. Its items are still to be given, each by [Item].
 func (d *Distributor) Order(ctx context.Context, b Bulk) (job.Order, error) {
 	p, err := d.Store.ReadProfile(ctx, b.Profile)
 	if err != nil {
@@ -129,10 +132,14 @@ func (d *Distributor) deliverChunk(ctx context.Context, c job.Chunk) ([]job.Outc
 	}
 	requests := make([]Request, len(c.Items))
 	for i, item := range c.Items {
+		in, err := readItem(item.Input)
+		if err != nil {
+			return nil, err
+		}
 		requests[i] = Request{
 			Serial: item.Key, Profile: b.Profile, Password: b.Password, Protection: b.Protection, Nickname: b.Nickname,
 			SwitchOver: b.SwitchOver, Grace: b.Grace, individual: b.Individual, mailed: b.Mail,
-			DeviceID: string(item.Input), sameDevice: b.SameDevice,
+			DeviceID: in.DeviceID, sameDevice: b.SameDevice, seen: in.Seen, while: b.While,
 		}
 	}
 	if changed, err := d.changed(ctx, b); err != nil {

@@ -57,6 +57,9 @@ type Request struct {
 	individual bool // a password is made for it
 	mailed     bool // it goes to the user's address
 	sameDevice bool // the device ID that is known holds, whatever the reason
+
+	seen  *token.Seen          // the token when its job was made; nil where nobody looked
+	while []token.Distribution // Bulk.While
 }
 
 // A Delivery is what is handed to the user, who needs nothing else but the

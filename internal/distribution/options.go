@@ -21,6 +21,9 @@ const minPassword = 8
 // check holds the request against token, user, profile and device (section 7.2) and settles
 // what the delivery is locked with and bound to.
 func (i *issue) check(of holdings) error {
+	if err := i.asSeen(); err != nil {
+		return err
+	}
 	if i.token.ExpiredAt(i.now) {
 		return fault.New(fault.Expired, "token %s expired on %s: extend it first, or assign another", i.Serial, i.token.EffectiveExpiry.Format(time.DateOnly))
 	}
