@@ -238,10 +238,13 @@ func (i *issue) load(of holdings) error {
 	}
 	i.token.SwitchOverIfDue(i.now)
 	if i.reason == "" && i.again() {
-		i.reason, i.note = Other, "distributed again"
+		i.reason, i.note = Other, distributedAgain
 	}
 	return i.check(of)
 }
+
+// distributedAgain is the note of a distribution of what was delivered before.
+const distributedAgain = "distributed again"
 
 // again tells whether the token was delivered before. An activation code that nobody used delivered nothing.
 func (i *issue) again() bool {

@@ -173,6 +173,56 @@ func TestRedistributionTurnsTheOldSeedAway(t *testing.T) {
 	w.refused(err, fault.ReasonRequired)
 }
 
+// Whoever distributes a token that was delivered before learns what that ended: another administrator may have delivered it a moment ago.
+func TestDistributingAgainSaysWhatItEnded(t *testing.T) {
+	w := newWorld(t)
+	w.profile("file", device.File, nil)
+	w.profile("phone", device.CTKIP, nil)
+	serial, fresh := w.assigned(), w.assigned()
+	for n, x := range []struct {
+		profile string
+		over    profile.SwitchOver
+		want    string
+	}{
+		{"phone", "", ""},
+		{"phone", "", "the activation code of 2026-11-24 09:14 UTC has ended"},
+		{"file", "", "the activation code of 2026-11-24 10:14 UTC has ended"},
+		{"file", "", "this ended the seed that was delivered on 2026-11-24 11:14 UTC"},
+		{"file", profile.OnActivation, "the seed that was delivered on 2026-11-24 12:14 UTC ends once this delivery is used, and on 2026-11-26 13:14 UTC at the latest"},
+		{"file", profile.OnActivation, "this ended the seed that was delivered on 2026-11-24 13:14 UTC"}, // the one that waited; the one before lives on
+	} {
+		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: x.profile, SwitchOver: x.over, Password: password(x.profile), Grace: 48 * time.Hour})
+		w.must(err)
+		if said := strings.Join(out.Warnings, "\n"); !strings.Contains(said, x.want) || strings.Contains(said, " before: ") != (x.want != "") {
+			t.Errorf("%d: the warnings are %q, want %q", n, said, x.want)
+		}
+		w.pass(time.Hour)
+	}
+	r := distribution.Request{Serial: serial, Profile: "file", Password: password("file"), Grace: -1}
+	if out, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, ""); err != nil || len(out.Warnings) > 0 {
+		t.Errorf("a redistribution, which asks for that, warns %q, %v", out.Warnings, err)
+	}
+	r.Serial = fresh
+	if out, err := w.dist.Distribute(w.ctx, r); err != nil || len(out.Warnings) > 0 {
+		t.Errorf("a first delivery warns %q, %v", out.Warnings, err)
+	}
+	_, err := w.tokens.Unassign(w.ctx, fresh, 0)
+	w.must(err)
+	_, err = w.tokens.Assign(w.ctx, fresh, "alice")
+	w.must(err)
+	if out, err := w.dist.Distribute(w.ctx, r); err != nil || len(out.Warnings) > 0 {
+		t.Errorf("the first delivery to another user warns %q, %v", out.Warnings, err)
+	}
+}
+
+// password is one for what takes one.
+func password(profile string) string {
+	if profile == "phone" {
+		return ""
+	}
+	return "correct horse"
+}
+
 func TestOnActivationOldAndNewLiveSideBySide(t *testing.T) {
 	for name, end := range map[string]func(w *world, oldCode, newCode func() string){
 		"first good code": func(w *world, oldCode, newCode func() string) {

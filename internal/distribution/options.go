@@ -228,5 +228,24 @@ func (i *issue) warnings(ownAuthority bool) []string {
 	if i.Nickname != "" && i.profile.Method != device.File {
 		w = append(w, "only token files carry a nickname: the user can set it in the app")
 	}
+	if i.reason == "" || i.note == distributedAgain {
+		w = append(w, i.superseded()...)
+	}
 	return w
+}
+
+// superseded says what becomes of the delivery before one that did not ask for another seed: whoever distributes may not know of it, since two
+// administrators may do so at the same moment.
+func (i *issue) superseded() []string {
+	t := &i.token
+	switch {
+	case i.many || t.DistributedAt.IsZero() || t.Distribution == token.ActivationLapsed:
+		return nil
+	case t.Distribution == token.PendingActivation:
+		return []string{fmt.Sprintf("token %s was offered before: the activation code of %s has ended, and only this delivery can be taken in", i.Serial, minute(t.DistributedAt))}
+	case i.switchOver() == profile.OnActivation && t.Pending == nil:
+		return []string{fmt.Sprintf("token %s was delivered before: the seed that was delivered on %s ends once this delivery is used, and on %s at the latest",
+			i.Serial, minute(t.DistributedAt), minute(i.now.Add(i.grace())))}
+	}
+	return []string{fmt.Sprintf("token %s was delivered before: this ended the seed that was delivered on %s, and whoever took that in has to take this one in", i.Serial, minute(t.DistributedAt))}
 }
