@@ -249,8 +249,7 @@ const distributedAgain = "distributed again"
 // again tells whether the token was delivered before. An activation code that nobody used delivered nothing.
 func (i *issue) again() bool {
 	t := &i.token
-	unanswered := t.Distribution == token.PendingActivation || t.Distribution == token.ActivationLapsed
-	return t.IssueCount > 0 && (!unanswered || i.profile.Method != device.CTKIP)
+	return t.IssueCount > 0 && (!t.Unanswered() || i.profile.Method != device.CTKIP)
 }
 
 // prepare gives the token its seed and settings.

@@ -27,6 +27,7 @@ func (i *issue) check(of holdings) error {
 	if i.token.ExpiredAt(i.now) {
 		return fault.New(fault.Expired, "token %s expired on %s: extend it first, or assign another", i.Serial, i.token.EffectiveExpiry.Format(time.DateOnly))
 	}
+	i.token.GiveUpCode()
 	if limit := i.house.IssueLimit; limit > 0 && i.token.IssuesCounted() >= limit {
 		return fault.New(fault.IssueLimit, "token %s was issued %d times, and the limit is %d: reset its count, or give the user another token", i.Serial, i.token.IssuesCounted(), limit)
 	}
