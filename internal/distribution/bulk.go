@@ -50,8 +50,8 @@ const bulkChunk = 250
 // Workers do the jobs that deliver tokens.
 func (d *Distributor) Workers() []job.Worker {
 	return []job.Worker{
-		{Kind: DistributeJob, Right: "distribute", FourEyes: true, Chunk: bulkChunk, Prepare: d.Prepare, Do: d.deliverChunk},
-		{Kind: RedistributeJob, Right: "redistribute", FourEyes: true, Chunk: bulkChunk, Prepare: d.Prepare, Do: d.deliverChunk},
+		{Kind: DistributeJob, Right: "distribute", FourEyes: true, Chunk: bulkChunk, Forget: true, Prepare: d.Prepare, Do: d.deliverChunk},
+		{Kind: RedistributeJob, Right: "redistribute", FourEyes: true, Chunk: bulkChunk, Forget: true, Prepare: d.Prepare, Do: d.deliverChunk},
 		{Kind: CutOffJob, Right: "redistribute", Chunk: bulkChunk, Do: d.cutOffChunk},
 	}
 }
