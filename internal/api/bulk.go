@@ -44,6 +44,7 @@ func (a *API) deliverMany(ctx context.Context, in client.BulkDistribution, reaso
 	order, err := a.Distributor.Order(ctx, distribution.Bulk{
 		Profile: in.Profile, Protection: profile.Protection(in.Protection), Password: string(in.Password), Individual: in.IndividualPasswords,
 		Nickname: in.Nickname, SwitchOver: profile.SwitchOver(in.SwitchOver), Grace: graceOf(in.GraceSeconds), Reason: reason, Note: note, Mail: in.Mail, SecretBy: in.SecretBy,
+		While: s.Filter.States(),
 	})
 	if err != nil {
 		return answer{}, err
@@ -115,7 +116,7 @@ func (a *API) offerAgain(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	defer clear(order.Parameters)
-	order.Items = a.selected(ctx, token.Selection{Filter: token.Filter{NotMoved: j.ID}})
+	order.Items = a.bound(ctx, token.Selection{Filter: token.Filter{NotMoved: j.ID}}, nil)
 	return a.startedJob(a.Jobs.Start(ctx, order))
 }
 

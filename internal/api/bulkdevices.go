@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/token"
@@ -39,13 +40,13 @@ func deviceList(s *token.Selection, list []client.DeviceOf) (map[string]string, 
 	return ids, nil
 }
 
-// bound are the items of a job that delivers tokens, with the IDs of the devices that they are bound to.
+// bound are the items of a job that delivers tokens, with the IDs of the devices that they are bound to and what is seen of them now.
 func (a *API) bound(ctx context.Context, s token.Selection, devices map[string]string) iter.Seq2[job.NewItem, error] {
 	return func(yield func(job.NewItem, error) bool) {
 		for c, err := range a.Tokens.Choose(ctx, s) {
-			item := job.NewItem{Key: c.Serial}
-			if id := devices[c.Entry]; id != "" {
-				item.Input = []byte(id)
+			var item job.NewItem
+			if err == nil {
+				item, err = distribution.Item(c, devices[c.Entry])
 			}
 			if !yield(item, err) {
 				return

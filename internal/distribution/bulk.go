@@ -15,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/profile"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 // The kinds of jobs that deliver tokens.
@@ -39,6 +40,8 @@ type Bulk struct {
 	SameDevice bool               `json:"same_device,omitempty"` // device IDs that are known hold, whatever the reason
 	Mail       bool               `json:"mail,omitempty"`        // to the address of each user
 	SecretBy   string             `json:"secret_by,omitempty"`   // how passwords and activation codes go then: by hand, or by mail in messages of their own, at once or after a sign-in
+	// While are the states that the tokens were selected by: one that has left them when its turn comes is not delivered. nil for any.
+	While []token.Distribution `json:"while,omitempty"`
 }
 
 // bulkChunk is how many tokens one transaction delivers: the database is held for some hundredths of a second.
@@ -47,14 +50,14 @@ const bulkChunk = 250
 // Workers do the jobs that deliver tokens.
 func (d *Distributor) Workers() []job.Worker {
 	return []job.Worker{
-		{Kind: DistributeJob, Right: "distribute", FourEyes: true, Chunk: bulkChunk, Prepare: d.Prepare, Do: d.deliverChunk},
-		{Kind: RedistributeJob, Right: "redistribute", FourEyes: true, Chunk: bulkChunk, Prepare: d.Prepare, Do: d.deliverChunk},
+		{Kind: DistributeJob, Right: "distribute", FourEyes: true, Chunk: bulkChunk, Forget: true, Prepare: d.Prepare, Do: d.deliverChunk},
+		{Kind: RedistributeJob, Right: "redistribute", FourEyes: true, Chunk: bulkChunk, Forget: true, Prepare: d.Prepare, Do: d.deliverChunk},
 		{Kind: CutOffJob, Right: "redistribute", Chunk: bulkChunk, Do: d.cutOffChunk},
 	}
 }
 
 // Order is the order of a job that delivers tokens; it refuses at once what would be refused for every one of them. The job is a
-// redistribution if it has a reason. Its items are still to be given: serials, with the device ID as the input of those that have one.
+// redistribution if it has a reason. Its items are still to be given, each by [Item].
 func (d *Distributor) Order(ctx context.Context, b Bulk) (job.Order, error) {
 	p, err := d.Store.ReadProfile(ctx, b.Profile)
 	if err != nil {
@@ -77,8 +80,8 @@ func (d *Distributor) Order(ctx context.Context, b Bulk) (job.Order, error) {
 		return job.Order{}, fault.New(fault.Invalid, "dynamic provisioning takes no password: the seed is not in the delivery")
 	case b.Individual && b.Password != "":
 		return job.Order{}, fault.New(fault.Invalid, "the deliveries have one password or individual ones, not both")
-	case b.Individual && (how == profile.NoPassword || how == profile.UserID):
-		return job.Order{}, fault.New(fault.Invalid, "protection %s takes no passwords: ask for another one", how)
+	case (b.Individual || b.Password != "") && (how == profile.NoPassword || how == profile.UserID):
+		return job.Order{}, fault.New(fault.Invalid, "protection %s takes no passwords: leave them out, or ask for protection %s or %s", how, profile.Password, profile.UserIDPassword)
 	case p.Method != device.CTKIP && !b.Individual && b.Password == "" && (how == profile.Password || how == profile.UserIDPassword):
 		return job.Order{}, fault.New(fault.PasswordRequired, "these deliveries are locked with passwords: give one, or ask for individual ones")
 	case b.Password != "" && utf8.RuneCountInString(b.Password) < minPassword:
@@ -129,10 +132,14 @@ func (d *Distributor) deliverChunk(ctx context.Context, c job.Chunk) ([]job.Outc
 	}
 	requests := make([]Request, len(c.Items))
 	for i, item := range c.Items {
+		in, err := readItem(item.Input)
+		if err != nil {
+			return nil, err
+		}
 		requests[i] = Request{
 			Serial: item.Key, Profile: b.Profile, Password: b.Password, Protection: b.Protection, Nickname: b.Nickname,
 			SwitchOver: b.SwitchOver, Grace: b.Grace, individual: b.Individual, mailed: b.Mail,
-			DeviceID: string(item.Input), sameDevice: b.SameDevice,
+			DeviceID: in.DeviceID, sameDevice: b.SameDevice, seen: in.Seen, while: b.While,
 		}
 	}
 	if changed, err := d.changed(ctx, b); err != nil {

@@ -172,8 +172,9 @@ func (p *plant) distribute(ctx context.Context, tokens *token.Registry) {
 	before, peak := heap(), uint64(0)
 	sampled := 0
 	o.Items = func(yield func(job.NewItem, error) bool) {
-		for serial, err := range tokens.Select(ctx, token.Selection{All: true}) {
-			if !yield(job.NewItem{Key: serial}, err) {
+		for chosen, err := range tokens.Choose(ctx, token.Selection{All: true}) {
+			p.must(err)
+			if item, err := distribution.Item(chosen, ""); !yield(item, err) {
 				return
 			}
 			if sampled++; sampled%1000 == 0 {

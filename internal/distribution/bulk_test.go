@@ -422,6 +422,9 @@ func TestOrdersAreRefusedAtOnce(t *testing.T) {
 		"both":               {distribution.Bulk{Profile: "file", Password: "correct horse", Individual: true}, fault.Invalid},
 		"dynamic":            {distribution.Bulk{Profile: "dynamic", Individual: true}, fault.Invalid},
 		"without protection": {distribution.Bulk{Profile: "open", Individual: true}, fault.Invalid},
+		"user ID, one":       {distribution.Bulk{Profile: "file", Protection: profile.UserID, Password: "correct horse"}, fault.Invalid},
+		"user ID, each":      {distribution.Bulk{Profile: "file", Protection: profile.UserID, Individual: true}, fault.Invalid},
+		"none, one":          {distribution.Bulk{Profile: "open", Password: "correct horse"}, fault.Invalid},
 		"no reason in words": {distribution.Bulk{Profile: "open", Reason: distribution.Other}, fault.ReasonRequired},
 		"unknown reason":     {distribution.Bulk{Profile: "open", Reason: "BORED"}, fault.ReasonRequired},
 	} {

@@ -54,7 +54,7 @@ func (r *Results) OfferAgain(ctx context.Context, j job.Job) (job.Order, error) 
 	if err != nil {
 		return job.Order{}, err
 	}
-	b.SameDevice = true
+	b.SameDevice, b.While = true, token.Unseen()
 	if b.Method != device.CTKIP || b.Reason != "" {
 		b.Reason, b.Note = NotReceived, ""
 	}

@@ -57,6 +57,9 @@ type Request struct {
 	individual bool // a password is made for it
 	mailed     bool // it goes to the user's address
 	sameDevice bool // the device ID that is known holds, whatever the reason
+
+	seen  *token.Seen          // the token when its job was made; nil where nobody looked
+	while []token.Distribution // Bulk.While
 }
 
 // A Delivery is what is handed to the user, who needs nothing else but the
@@ -185,6 +188,7 @@ type issue struct {
 	token   token.Token
 	user    user.User
 	lock    string // the password that the delivery is locked with
+	secret  bool   // that is one which only its user is told, and not her ID
 	binding string // device ID or class GUID that it is bound to
 	seed    seed.Seed
 	offered *Offer // of a dynamic delivery
@@ -234,22 +238,24 @@ func (i *issue) load(of holdings) error {
 	}
 	i.token.SwitchOverIfDue(i.now)
 	if i.reason == "" && i.again() {
-		i.reason, i.note = Other, "distributed again"
+		i.reason, i.note = Other, distributedAgain
 	}
 	return i.check(of)
 }
 
+// distributedAgain is the note of a distribution of what was delivered before.
+const distributedAgain = "distributed again"
+
 // again tells whether the token was delivered before. An activation code that nobody used delivered nothing.
 func (i *issue) again() bool {
 	t := &i.token
-	unanswered := t.Distribution == token.PendingActivation || t.Distribution == token.ActivationLapsed
-	return t.IssueCount > 0 && (!unanswered || i.profile.Method != device.CTKIP)
+	return t.IssueCount > 0 && (!t.Unanswered() || i.profile.Method != device.CTKIP)
 }
 
 // prepare gives the token its seed and settings.
 func (d *Distributor) prepare(ctx context.Context, i *issue) error {
 	i.out = Delivery{Serial: i.Serial, Job: i.job, Method: i.profile.Method, SwitchOver: i.switchOver(), Warnings: i.warnings(d.OwnAuthority)}
-	i.out.Again, i.out.Locked = i.reason != "", i.Password != ""
+	i.out.Again, i.out.Locked = i.reason != "", i.secret
 	i.out.Profile, i.out.DeviceType, i.out.Nickname, i.out.Expiry = i.profile.Name, i.device.Name, i.Nickname, i.token.EffectiveExpiry
 	if i.profile.Method == device.CTKIP {
 		return d.offer(ctx, i)

@@ -173,6 +173,56 @@ func TestRedistributionTurnsTheOldSeedAway(t *testing.T) {
 	w.refused(err, fault.ReasonRequired)
 }
 
+// Whoever distributes a token that was delivered before learns what that ended: another administrator may have delivered it a moment ago.
+func TestDistributingAgainSaysWhatItEnded(t *testing.T) {
+	w := newWorld(t)
+	w.profile("file", device.File, nil)
+	w.profile("phone", device.CTKIP, nil)
+	serial, fresh := w.assigned(), w.assigned()
+	for n, x := range []struct {
+		profile string
+		over    profile.SwitchOver
+		want    string
+	}{
+		{"phone", "", ""},
+		{"phone", "", "the activation code of 2026-11-24 09:14 UTC has ended"},
+		{"file", "", "the activation code of 2026-11-24 10:14 UTC has ended"},
+		{"file", "", "this ended the seed that was delivered on 2026-11-24 11:14 UTC"},
+		{"file", profile.OnActivation, "the seed that was delivered on 2026-11-24 12:14 UTC ends once this delivery is used, and on 2026-11-26 13:14 UTC at the latest"},
+		{"file", profile.OnActivation, "this ended the seed that was delivered on 2026-11-24 13:14 UTC"}, // the one that waited; the one before lives on
+	} {
+		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: x.profile, SwitchOver: x.over, Password: password(x.profile), Grace: 48 * time.Hour})
+		w.must(err)
+		if said := strings.Join(out.Warnings, "\n"); !strings.Contains(said, x.want) || strings.Contains(said, " before: ") != (x.want != "") {
+			t.Errorf("%d: the warnings are %q, want %q", n, said, x.want)
+		}
+		w.pass(time.Hour)
+	}
+	r := distribution.Request{Serial: serial, Profile: "file", Password: password("file"), Grace: -1}
+	if out, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, ""); err != nil || len(out.Warnings) > 0 {
+		t.Errorf("a redistribution, which asks for that, warns %q, %v", out.Warnings, err)
+	}
+	r.Serial = fresh
+	if out, err := w.dist.Distribute(w.ctx, r); err != nil || len(out.Warnings) > 0 {
+		t.Errorf("a first delivery warns %q, %v", out.Warnings, err)
+	}
+	_, err := w.tokens.Unassign(w.ctx, fresh, 0)
+	w.must(err)
+	_, err = w.tokens.Assign(w.ctx, fresh, "alice")
+	w.must(err)
+	if out, err := w.dist.Distribute(w.ctx, r); err != nil || len(out.Warnings) > 0 {
+		t.Errorf("the first delivery to another user warns %q, %v", out.Warnings, err)
+	}
+}
+
+// password is one for what takes one.
+func password(profile string) string {
+	if profile == "phone" {
+		return ""
+	}
+	return "correct horse"
+}
+
 func TestOnActivationOldAndNewLiveSideBySide(t *testing.T) {
 	for name, end := range map[string]func(w *world, oldCode, newCode func() string){
 		"first good code": func(w *world, oldCode, newCode func() string) {
@@ -289,6 +339,43 @@ func TestStringsOpenWithWhatTheyAreLockedWith(t *testing.T) {
 				w.check(code, authentication.Accepted)
 				w.pass(time.Minute)
 			}
+		}
+	}
+}
+
+// A user ID is no secret: what is locked with it alone takes no password, which nobody could open it with, and is not locked for whoever mails it.
+func TestAUserIDIsNoPassword(t *testing.T) {
+	w := newWorld(t)
+	w.profile("file", device.File, nil)
+	w.profile("named", device.File, func(p *profile.Profile) { p.Protection = profile.UserID })
+	for how, r := range map[string]distribution.Request{
+		"asked for":     {Profile: "file", Protection: profile.UserID, Password: "correct horse", Grace: -1},
+		"the profile's": {Profile: "named", Password: "correct horse", Grace: -1},
+	} {
+		r.Serial = w.assigned()
+		_, err := w.dist.Distribute(w.ctx, r)
+		w.refused(err, fault.Invalid)
+		if err != nil && !strings.Contains(err.Error(), "user_id_password") {
+			t.Errorf("%s: the refusal does not say what to ask for: %v", how, err)
+		}
+		if tok := w.token(r.Serial); tok.IssueCount != 0 {
+			t.Errorf("%s: it was issued", how)
+		}
+	}
+	serial := w.assigned()
+	for _, x := range []struct {
+		how            profile.Protection
+		password, lock string
+		locked         bool
+	}{
+		{profile.UserID, "", "alice", false}, {profile.UserIDPassword, "correct horse", "alicecorrect horse", true},
+		{profile.Password, "correct horse", "correct horse", true}, {profile.PasswordOptional, "", "", false},
+	} {
+		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Protection: x.how, Password: x.password, Grace: -1})
+		w.must(err)
+		w.code(out.File, x.lock) // which opens it
+		if out.Locked != x.locked {
+			t.Errorf("%s: locked is %t", x.how, out.Locked)
 		}
 	}
 }

@@ -21,9 +21,13 @@ const minPassword = 8
 // check holds the request against token, user, profile and device (section 7.2) and settles
 // what the delivery is locked with and bound to.
 func (i *issue) check(of holdings) error {
+	if err := i.asSeen(); err != nil {
+		return err
+	}
 	if i.token.ExpiredAt(i.now) {
 		return fault.New(fault.Expired, "token %s expired on %s: extend it first, or assign another", i.Serial, i.token.EffectiveExpiry.Format(time.DateOnly))
 	}
+	i.token.GiveUpCode()
 	if limit := i.house.IssueLimit; limit > 0 && i.token.IssuesCounted() >= limit {
 		return fault.New(fault.IssueLimit, "token %s was issued %d times, and the limit is %d: reset its count, or give the user another token", i.Serial, i.token.IssuesCounted(), limit)
 	}
@@ -116,10 +120,14 @@ func (i *issue) protect() error {
 			i.lock = i.user.ID + i.Password
 		}
 	case profile.UserID:
+		if i.Password != "" { // whoever gives one takes it for what opens the delivery
+			return fault.New(fault.Invalid, "protection %s locks with the user ID alone, which is no secret: leave the password out, or ask for protection %s", how, profile.UserIDPassword)
+		}
 		i.lock = i.user.ID
 	default:
 		return fault.New(fault.Invalid, "no protection %q", how)
 	}
+	i.secret = how != profile.UserID && i.lock != ""
 	return i.checkPassword(how)
 }
 
@@ -221,5 +229,24 @@ func (i *issue) warnings(ownAuthority bool) []string {
 	if i.Nickname != "" && i.profile.Method != device.File {
 		w = append(w, "only token files carry a nickname: the user can set it in the app")
 	}
+	if i.reason == "" || i.note == distributedAgain {
+		w = append(w, i.superseded()...)
+	}
 	return w
+}
+
+// superseded says what becomes of the delivery before one that did not ask for another seed: whoever distributes may not know of it, since two
+// administrators may do so at the same moment.
+func (i *issue) superseded() []string {
+	t := &i.token
+	switch {
+	case i.many || t.DistributedAt.IsZero() || t.Distribution == token.ActivationLapsed:
+		return nil
+	case t.Distribution == token.PendingActivation:
+		return []string{fmt.Sprintf("token %s was offered before: the activation code of %s has ended, and only this delivery can be taken in", i.Serial, minute(t.DistributedAt))}
+	case i.switchOver() == profile.OnActivation && t.Pending == nil:
+		return []string{fmt.Sprintf("token %s was delivered before: the seed that was delivered on %s ends once this delivery is used, and on %s at the latest",
+			i.Serial, minute(t.DistributedAt), minute(i.now.Add(i.grace())))}
+	}
+	return []string{fmt.Sprintf("token %s was delivered before: this ended the seed that was delivered on %s, and whoever took that in has to take this one in", i.Serial, minute(t.DistributedAt))}
 }

@@ -2,6 +2,7 @@ package distribution_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
@@ -44,6 +45,51 @@ func TestTheIssueLimit(t *testing.T) {
 	if tok := w.token(serial); tok.IssuesCounted() != 2 {
 		t.Errorf("%d issues count, want 2", tok.IssuesCounted())
 	}
+}
+
+// An activation code that nobody used issued no seed: it counts until it is replaced, revoked or taken with the token, and no longer.
+func TestUnusedCodesDoNotReachTheIssueLimit(t *testing.T) {
+	w := newWorld(t)
+	w.settle(func(s *policy.Settings) { s.IssueLimit = 1 })
+	w.profile("dynamic", device.CTKIP, nil)
+	w.profile("file", device.File, nil)
+	serial := w.assigned()
+	offer := distribution.Request{Serial: serial, Profile: "dynamic", Grace: -1}
+	for _, end := range []func(){
+		func() { // revoked
+			_, err := w.dist.Revoke(w.ctx, serial)
+			w.must(err)
+		},
+		func() { w.pass(30 * 24 * time.Hour) }, // expired
+		func() {},                              // replaced by another one
+		func() { // and taken from its user
+			_, err := w.tokens.Unassign(w.ctx, serial, 0)
+			w.must(err)
+			_, err = w.tokens.Assign(w.ctx, serial, "alice")
+			w.must(err)
+		},
+	} {
+		_, err := w.dist.Distribute(w.ctx, offer)
+		w.must(err)
+		if tok := w.token(serial); tok.IssuesCounted() != 1 {
+			t.Errorf("%d issues count with an open code, want 1", tok.IssuesCounted())
+		}
+		end()
+	}
+	if tok := w.token(serial); tok.IssueCount != 4 || tok.IssuesCounted() != 0 {
+		t.Errorf("issued %d times, of which %d count", tok.IssueCount, tok.IssuesCounted())
+	}
+	_, err := w.dist.Distribute(w.ctx, offer)
+	w.must(err)
+	_, err = w.tokens.ResetIssueCount(w.ctx, serial, 0) // which forgives the code already
+	w.must(err)
+	file := distribution.Request{Serial: serial, Profile: "file", Grace: -1}
+	_, err = w.dist.Distribute(w.ctx, file)
+	w.must(err)
+	_, err = w.dist.Distribute(w.ctx, file) // is a seed in somebody's hands
+	w.refused(err, fault.IssueLimit)
+	_, err = w.dist.Distribute(w.ctx, offer)
+	w.refused(err, fault.IssueLimit)
 }
 
 // Where the deployment uses no PINs, what is delivered takes none, whatever its profile says; what was delivered before stays.

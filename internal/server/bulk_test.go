@@ -107,6 +107,56 @@ func killedJob(t *testing.T, n int, servers ...*process) {
 	works(t, servers[0], j.Job, holders)
 }
 
+// Two administrators who start the same job, on PostgreSQL at two servers, deliver each token once, and learn of each which of them did not.
+func TestTheSameJobTwice(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) {
+		p := start(t, folder(t))
+		sameJobTwice(t, p, p)
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		first, second := pair(t, storetest.Postgres(t))
+		sameJobTwice(t, first, second)
+	})
+}
+
+func sameJobTwice(t *testing.T, first, second *process) {
+	const n = 600 // some chunks
+	ctx := t.Context()
+	admins := []*client.Client{first.admin(), second.admin()}
+	_, err := admins[0].AddProfile(ctx, client.NewProfile{Profile: "files", DeviceType: "generic", DeliveryMethod: "file", PINType: "none"})
+	must(t, 0, err)
+	holdersOf(t, admins[0], n)
+	order := client.BulkDistribution{Selection: client.Selection{Undistributed: true}, Profile: "files", IndividualPasswords: true, Rate: n}
+	var jobs []client.Job
+	for i, admin := range admins {
+		order.Name = strconv.Itoa(i)
+		j, err := admin.DistributeMany(ctx, order)
+		jobs = append(jobs, must(t, j, err))
+	}
+	became := map[string][]string{}
+	done := 0
+	for i, admin := range admins {
+		j, err := admin.WatchJob(ctx, jobs[i].Job, func(client.Job) {})
+		done += must(t, j, err).Done
+		for item, err := range admin.AllJobItems(ctx, j.Job, client.JobItemFilter{Limit: 1000}) {
+			became[must(t, item, err).Key] = append(became[item.Key], item.State+item.Code)
+		}
+	}
+	if done != n {
+		t.Errorf("%d tokens were delivered, want %d", done, n)
+	}
+	for serial, twice := range became {
+		if slices.Sort(twice); len(twice) == 2 && !slices.Equal(twice, []string{"done", "failedCONFLICT"}) {
+			t.Fatalf("%s: %v", serial, twice)
+		}
+	}
+	for tok, err := range admins[0].AllTokens(ctx, client.TokenFilter{Limit: 1000}) {
+		if must(t, tok, err).IssueCount != 1 || tok.Generation != 1 {
+			t.Fatalf("%+v", tok)
+		}
+	}
+}
+
 // holdersOf makes users, and a token for each; it returns the users by serial.
 func holdersOf(t *testing.T, admin *client.Client, n int) map[string]string {
 	t.Helper()

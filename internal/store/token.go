@@ -159,28 +159,34 @@ func (db *DB) Tokens(ctx context.Context, f token.Filter) ([]token.Token, error)
 	return db.tokens(ctx, c.clause("serial", f.Limit), c.args...)
 }
 
-// TokenSerials lists the serials of tokens in their order.
-func (db *DB) TokenSerials(ctx context.Context, f token.Filter) ([]string, error) {
-	c := db.selecting(ctx, f)
-	return list(ctx, db, text, "SELECT serial FROM token"+c.clause("serial", f.Limit), c.args...)
+// chosenSelect is one statement with what selects: what is read after that may be what another delivery made of the token.
+const chosenSelect = "SELECT serial, user_id, issue_count FROM token"
+
+func scanChosen(r row) (c token.Chosen, err error) {
+	c.Seen = new(token.Seen)
+	err = r.Scan(&c.Serial, orZero(&c.Seen.UserID), &c.Seen.Issues)
+	return c, err
 }
 
-// TokensOf lists the serials of the tokens of users that f lets pass, by user.
-func (db *DB) TokensOf(ctx context.Context, userIDs []string, f token.Filter) (map[string][]string, error) {
-	of := map[string][]string{}
+// ChooseTokens lists tokens by serial, with what is seen of them in the moment that f lets them pass. It locks nothing.
+func (db *DB) ChooseTokens(ctx context.Context, f token.Filter) ([]token.Chosen, error) {
+	c := db.selecting(ctx, f)
+	return list(ctx, db, scanChosen, chosenSelect+c.clause("serial", f.Limit), c.args...)
+}
+
+// TokensOf lists the tokens of users that f lets pass, as ChooseTokens does, by user.
+func (db *DB) TokensOf(ctx context.Context, userIDs []string, f token.Filter) (map[string][]token.Chosen, error) {
+	of := map[string][]token.Chosen{}
 	if userIDs = possible(userIDs); len(userIDs) == 0 {
 		return of, nil
 	}
 	c := db.selecting(ctx, f)
 	among, args := db.among(len(c.args)+1, anys(userIDs))
 	c.where, c.args = append(c.where, "user_id "+among), append(c.args, args...)
-	scan := func(r row) (struct{}, error) {
-		var serial, id string
-		err := r.Scan(&serial, &id)
-		of[id] = append(of[id], serial)
-		return struct{}{}, err
+	found, err := list(ctx, db, scanChosen, chosenSelect+c.clause("serial", 0), c.args...)
+	for _, x := range found {
+		of[x.Seen.UserID] = append(of[x.Seen.UserID], x)
 	}
-	_, err := list(ctx, db, scan, "SELECT serial, user_id FROM token"+c.clause("serial", 0), c.args...)
 	return of, err
 }
 

@@ -51,10 +51,10 @@ type Store interface {
 	Token(ctx context.Context, serial string) (Token, error)
 	// Tokens lists tokens by serial.
 	Tokens(ctx context.Context, f Filter) ([]Token, error)
-	// TokenSerials lists the serials of tokens in their order.
-	TokenSerials(ctx context.Context, f Filter) ([]string, error)
-	// TokensOf lists the serials of the tokens of at most 1000 users that f lets pass, by user.
-	TokensOf(ctx context.Context, userIDs []string, f Filter) (map[string][]string, error)
+	// ChooseTokens lists tokens by serial, with what is seen of them in the moment that f lets them pass.
+	ChooseTokens(ctx context.Context, f Filter) ([]Chosen, error)
+	// TokensOf lists the tokens of at most 1000 users that f lets pass, as ChooseTokens does, by user.
+	TokensOf(ctx context.Context, userIDs []string, f Filter) (map[string][]Chosen, error)
 	// NextToken returns and locks an unassigned software token whose effective expiry is not before
 	// the given day: the one that expires first. [fault.NoToken] if there is none.
 	NextToken(ctx context.Context, notBefore time.Time) (Token, error)

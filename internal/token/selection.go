@@ -29,8 +29,32 @@ const (
 	keysAtOnce    = 1000   // of a list that it reads about
 )
 
-// A Chosen is a token of a selection, and the entry of its list that chose it: a serial or a user ID, "" without a list.
-type Chosen struct{ Serial, Entry string }
+// States are the distribution states that a filter asks for; nil for any.
+func (f Filter) States() []Distribution {
+	switch {
+	case f.Distribution != "":
+		return []Distribution{f.Distribution}
+	case f.Unconfirmed, f.NotMoved != "":
+		return Unseen()
+	}
+	return nil
+}
+
+// Unseen are the states of tokens that were delivered, or offered, and not seen since.
+func Unseen() []Distribution { return []Distribution{Issued, PendingActivation, ActivationLapsed} }
+
+// A Chosen is a token of a selection.
+type Chosen struct {
+	Serial string
+	Entry  string // of the list that chose it: a serial or a user ID, "" without a list
+	Seen   *Seen  // nil if there is no such token
+}
+
+// A Seen is what a selection sees of a token, for whoever comes to the token later: it tells whether the token was delivered or went to another user since.
+type Seen struct {
+	UserID string `json:"user_id,omitempty"` // "" while unassigned
+	Issues int    `json:"issues"`            // IssueCount
+}
 
 // Select goes through the serials of a selection, as Choose does.
 func (r *Registry) Select(ctx context.Context, s Selection) iter.Seq2[string, error] {
@@ -66,23 +90,23 @@ func (r *Registry) Choose(ctx context.Context, s Selection) iter.Seq2[Chosen, er
 	}
 }
 
-// filtered yields the serials of the tokens that a filter lets pass.
+// filtered yields the tokens that a filter lets pass.
 func (r *Registry) filtered(ctx context.Context, f Filter, yield func(Chosen, error) bool) error {
 	f.After, f.Limit = "", serialsAtOnce
 	for {
-		some, err := r.Store.TokenSerials(ctx, f)
+		some, err := r.Store.ChooseTokens(ctx, f)
 		if err != nil {
 			return err
 		}
-		for _, serial := range some {
-			if !yield(Chosen{Serial: serial}, nil) {
+		for _, c := range some {
+			if !yield(c, nil) {
 				return nil
 			}
 		}
 		if len(some) < f.Limit {
 			return nil
 		}
-		f.After = some[len(some)-1]
+		f.After = some[len(some)-1].Serial
 	}
 }
 
@@ -90,24 +114,25 @@ func (r *Registry) filtered(ctx context.Context, f Filter, yield func(Chosen, er
 func (r *Registry) listed(ctx context.Context, s Selection, yield func(Chosen, error) bool) error {
 	seen := make(map[string]bool, len(s.Serials))
 	for some := range slices.Chunk(s.Serials, keysAtOnce) {
-		pass := map[string]bool{}
-		if s.Filter.narrow() {
-			f := s.Filter
-			f.Serials = some
-			found, err := r.Store.TokenSerials(ctx, f)
-			if err != nil {
-				return err
-			}
-			for _, serial := range found {
-				pass[serial] = true
-			}
+		f := s.Filter
+		f.Serials = make([]string, len(some))
+		for i, serial := range some {
+			f.Serials[i] = strings.TrimSpace(serial)
 		}
-		for _, serial := range some {
-			if serial = strings.TrimSpace(serial); seen[serial] || s.Filter.narrow() && !pass[serial] {
+		found, err := r.Store.ChooseTokens(ctx, f)
+		if err != nil {
+			return err
+		}
+		pass := make(map[string]*Seen, len(found))
+		for _, c := range found {
+			pass[c.Serial] = c.Seen
+		}
+		for _, serial := range f.Serials {
+			if seen[serial] || s.Filter.narrow() && pass[serial] == nil {
 				continue
 			}
 			seen[serial] = true
-			if !yield(Chosen{serial, serial}, nil) {
+			if !yield(Chosen{serial, serial, pass[serial]}, nil) {
 				return nil
 			}
 		}
@@ -115,7 +140,7 @@ func (r *Registry) listed(ctx context.Context, s Selection, yield func(Chosen, e
 	return nil
 }
 
-// held yields the serials of the tokens of users, user by user. A user who holds none is refused: whoever lists her expects
+// held yields the tokens of users, user by user. A user who holds none is refused: whoever lists her expects
 // that she gets something.
 func (r *Registry) held(ctx context.Context, s Selection, yield func(Chosen, error) bool) error {
 	seen := make(map[string]bool, len(s.UserIDs))
@@ -132,8 +157,8 @@ func (r *Registry) held(ctx context.Context, s Selection, yield func(Chosen, err
 			if len(found[id]) == 0 {
 				return fault.New(fault.TokenNotAssigned, "user %q does not exist, or holds no token that is asked for", id).With("user_id", id)
 			}
-			for _, serial := range found[id] {
-				if !yield(Chosen{serial, id}, nil) {
+			for _, c := range found[id] {
+				if c.Entry = id; !yield(c, nil) {
 					return nil
 				}
 			}

@@ -152,7 +152,7 @@ type Token struct {
 	DistributedAt time.Time
 	ConfirmedAt   time.Time
 	IssueCount    int // ever
-	// IssuesForgiven are those before an administrator last reset the count that the issue limit is about.
+	// IssuesForgiven are those that the issue limit is not about: from before an administrator last reset the count, and activation codes that nobody used.
 	IssuesForgiven int
 
 	// ExtensionCount is how often the lifetime was extended, and ExtendedBy the serial of the record that the last extension
@@ -246,6 +246,7 @@ func (t *Token) Unassign() error {
 	if t.Pending != nil { // what was handed out last is what the former user may hold
 		t.SwitchOver()
 	}
+	t.GiveUpCode()
 	t.Distribution, t.Profile, t.Method = NotDistributed, "", ""
 	t.DeviceID, t.Nickname = "", ""
 	t.DistributedAt, t.ConfirmedAt = time.Time{}, time.Time{}
@@ -324,8 +325,21 @@ type Situation struct {
 	WarnDays      int  // before its end, in which a token is expiring
 }
 
-// IssuesCounted is how often the token was issued since an administrator last reset the count.
+// IssuesCounted is how often the token was issued since an administrator last reset the count, with the activation code that is not used yet.
 func (t *Token) IssuesCounted() int { return t.IssueCount - t.IssuesForgiven }
+
+// Unanswered tells whether what was handed out last is an activation code that nobody used.
+func (t *Token) Unanswered() bool {
+	return t.Distribution == PendingActivation || t.Distribution == ActivationLapsed
+}
+
+// GiveUpCode forgives an activation code that nobody used, and that ends: no seed was issued by it. What comes next gives the token another distribution
+// state, so that it is forgiven once.
+func (t *Token) GiveUpCode() {
+	if t.Unanswered() && t.IssuesCounted() > 0 {
+		t.IssuesForgiven++
+	}
+}
 
 // Summary is the one word that describes the token (section 3.1; first match wins).
 func (t *Token) Summary(s Situation) string {

@@ -200,20 +200,22 @@ func tokensAreSelected(t *testing.T, s fixture) {
 		if got != c.want {
 			t.Errorf("%s: found %q, want %q", name, got, c.want)
 		}
-		serials, err := s.TokenSerials(t.Context(), c.filter)
-		if got = ""; len(must(t, serials, err)) > 0 {
-			for _, serial := range serials {
-				got += serial[11:]
-			}
+		chosen, err := s.ChooseTokens(t.Context(), c.filter)
+		var seen []token.Chosen
+		for _, r := range found {
+			seen = append(seen, seenAs(r.Serial, r.UserID, r.IssueCount))
 		}
-		if got != c.want {
-			t.Errorf("%s: serials %q, want %q", name, got, c.want)
-		}
+		same(t, must(t, chosen, err), seen)
 	}
 	of, err := s.TokensOf(t.Context(), []string{"alice", "nobody", "Bób%", "\x00"}, token.Filter{})
-	same(t, must(t, of, err), map[string][]string{"alice": {"000000000001", "000000000003"}, "Bób%": {"000000000002"}})
+	same(t, must(t, of, err), map[string][]token.Chosen{"alice": {seenAs(made(1).Serial, "alice", 0), seenAs(made(3).Serial, "alice", 2)}, "Bób%": {seenAs(made(2).Serial, "Bób%", 0)}})
 	of, err = s.TokensOf(t.Context(), []string{"alice", "Bób%"}, token.Filter{Enabled: &yes, Query: "ALI"})
-	same(t, must(t, of, err), map[string][]string{"alice": {"000000000001"}})
+	same(t, must(t, of, err), map[string][]token.Chosen{"alice": {seenAs(made(1).Serial, "alice", 0)}})
+}
+
+// seenAs is a token that a selection chose.
+func seenAs(serial, userID string, issues int) token.Chosen {
+	return token.Chosen{Serial: serial, Seen: &token.Seen{UserID: userID, Issues: issues}}
 }
 
 func nextToken(t *testing.T, s fixture) {
