@@ -29,5 +29,8 @@ func (r *Restriction) admits(s *subject) bool {
 	return r == nil || r.Scope.Covers(s.Domain) && r.Names(s.UserID, s.Groups)
 }
 
+// Nobody tells whether it lets nobody be asked about, since its domain is gone.
+func (r *Restriction) Nobody() bool { return r.Scope.Limited() && len(r.Scope.Names()) == 0 }
+
 // byGroup tells whether the groups of a user decide.
 func (r *Restriction) byGroup() bool { return r != nil && len(r.Groups) > 0 }
