@@ -3,6 +3,8 @@ package authentication
 import (
 	"slices"
 	"strings"
+
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // mail is the user of a request as a mail address in lower case, "" if it cannot be one or is not to be taken for one. Letters beyond ASCII
@@ -11,12 +13,7 @@ func (q Request) mail() string {
 	if !q.ByMail || !strings.Contains(q.UserID, "@") {
 		return ""
 	}
-	return strings.Map(func(c rune) rune {
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		return c
-	}, q.UserID)
+	return user.Lower(q.UserID)
 }
 
 // nobody is whom a name is about that several users have. No user has that ID, also not while an attempt waits for its answer: IDs are printable.

@@ -183,6 +183,8 @@ func (r *Registry) Narrow(ctx context.Context, top string) (context.Context, err
 	if err != nil {
 		return ctx, err
 	}
+	caller := ScopeFrom(ctx).Caller()
+	s.caller = &caller
 	return WithScope(ctx, s), nil
 }
 

@@ -68,6 +68,9 @@ type Store interface {
 	AddUsers(ctx context.Context, users []User) error
 	// SaveUsers stores changed users, all or none, as SaveUser does one.
 	SaveUsers(ctx context.Context, users []User) error
+	// AddressesElsewhere returns which of addresses in lower case (ASCII) users who are not in the scope of ctx have for their mail, and
+	// which for an ID, in any case.
+	AddressesElsewhere(ctx context.Context, addresses []string) (mails, ids map[string]bool, err error)
 	// Memberships lists the groups of users, by their IDs.
 	Memberships(ctx context.Context, userIDs []string) (map[string][]string, error)
 	// Groups lists groups by name.
@@ -95,6 +98,9 @@ func (r *Registry) Add(ctx context.Context, u User) (User, error) {
 		return User{}, err
 	}
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		if err := r.apart(ctx, User{}, u); err != nil {
+			return err
+		}
 		if err := r.Store.AddUser(ctx, u); err != nil {
 			return err
 		}
@@ -145,6 +151,9 @@ func (r *Registry) Edit(ctx context.Context, id string, version int, change func
 		after = before
 		change(&after)
 		if err := after.check(); err != nil {
+			return err
+		}
+		if err := r.apart(ctx, before, after); err != nil {
 			return err
 		}
 		if err := r.Store.SaveUser(ctx, after); err != nil {
