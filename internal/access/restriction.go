@@ -49,6 +49,37 @@ type restrictionStore interface {
 	Group(ctx context.Context, name string) (user.Group, error)
 	// HasDomain refuses a security domain that is not there, or not in the scope of ctx: [fault.DomainNotFound], [fault.OutOfScope].
 	HasDomain(ctx context.Context, name string) error
+	// UsersElsewhere returns those of the users, by ID, that there are and that are not in the scope of ctx. It locks nothing.
+	UsersElsewhere(ctx context.Context, ids []string) ([]string, error)
+}
+
+// settle makes a restriction one that who acts may give, and checks it. before is what it was, nil for that of something new. Who is limited to a
+// domain does not reach beyond that with a part of it, whatever somebody else has said in another part: as long as he changes nothing of it,
+// it stays what it is; what he changes is within his domain, and names nobody and no group elsewhere, whose administrators would find them
+// gone without a word.
+func (r *Restriction) settle(ctx context.Context, s restrictionStore, before *Restriction) error {
+	was := Restriction{}
+	if before != nil {
+		was = *before
+	}
+	scope := domain.ScopeFrom(ctx)
+	if !scope.Limited() || before != nil && r.equal(was) {
+		return r.check(ctx, s, was)
+	}
+	if r.UserDomain == domain.Root || r.UserDomain == was.UserDomain && !scope.Covers(r.UserDomain) {
+		r.UserDomain = scope.Top()
+	}
+	if before != nil && r.equal(was) {
+		return nil
+	}
+	if err := r.check(ctx, s, Restriction{}); err != nil {
+		return err
+	}
+	elsewhere, err := s.UsersElsewhere(ctx, r.Users)
+	if err == nil && len(elsewhere) > 0 {
+		err = fault.New(fault.OutOfScope, "the user ID %s is taken, outside of your security domain: name users of yours alone, or have somebody of both change whom may be asked about", elsewhere[0])
+	}
+	return err
 }
 
 // check holds what every restriction keeps to. Groups and a domain that before did not name must be there: one that is misspelled

@@ -273,6 +273,65 @@ func TestAScopedKeyHasAgents(t *testing.T) {
 	}
 }
 
+// What somebody else has said of whom they may ask about is not widened by a change of another part, and nobody elsewhere is named.
+func TestAScopedKeyWidensNoRestriction(t *testing.T) {
+	e := newEstate(t)
+	ctx, in, out := t.Context(), e.inside, e.outside
+	try(e.admin.AddDomain(ctx, client.NewDomain{Domain: "mitte", Parent: "berlin"}))(t)
+	none, everywhere, later := []string{}, "root", []string{in["user_id"], "comes-later"}
+	type edit struct {
+		users, groups *[]string
+		domain        *string
+	}
+	names := func(names ...string) *[]string { return &names }
+	both, mine := []string{in["user_id"], out["user_id"]}, []string{in["user_id"]}
+	groups := []string{in["group"], out["group"]}
+	here, there := "mitte", "rome"
+	for name, c := range map[string]struct {
+		users, groups []string
+		domain        string
+		edit          edit
+		want          string // the domain after that
+		refused       bool
+	}{
+		"no users":                {both, nil, "", edit{users: &none}, "berlin", false},
+		"no groups":               {nil, groups, "", edit{groups: &none}, "berlin", false},
+		"own users":               {both, nil, "", edit{users: &mine}, "berlin", false},
+		"users that come later":   {mine, nil, "", edit{users: &later}, "berlin", false},
+		"others' users":           {mine, nil, "", edit{users: &both}, "", true},
+		"others' groups":          {nil, groups[:1], "", edit{groups: &groups}, "", true},
+		"others' users, as ever":  {both, groups, "", edit{groups: names(in["group"])}, "", true},
+		"others' groups, as ever": {both, groups, "", edit{users: &mine}, "", true},
+		"a domain below":          {mine, nil, "mitte", edit{users: &none}, "mitte", false},
+		"into a domain below":     {mine, nil, "", edit{domain: &here}, "mitte", false},
+		"everywhere":              {nil, nil, "mitte", edit{domain: &everywhere}, "berlin", false},
+		"another domain":          {nil, nil, "", edit{domain: &there}, "", true},
+		"nothing of it":           {both, groups, "", edit{users: &both, groups: &groups}, "", false},
+	} {
+		c.users, c.groups = allOf(c.users), allOf(c.groups)
+		try(e.admin.EditAgent(ctx, in["agent"], 0, client.AgentEdit{AllowedUsers: &c.users, AllowedGroups: &c.groups, AllowedDomain: &c.domain}))(t)
+		try(e.admin.EditRADIUSClient(ctx, in["name"], 0, client.RADIUSClientEdit{AllowedUsers: &c.users, AllowedGroups: &c.groups, AllowedDomain: &c.domain}))(t)
+		agent, err := e.berlin.EditAgent(ctx, in["agent"], 0, client.AgentEdit{AllowedUsers: c.edit.users, AllowedGroups: c.edit.groups, AllowedDomain: c.edit.domain})
+		vpn, err2 := e.berlin.EditRADIUSClient(ctx, in["name"], 0, client.RADIUSClientEdit{AllowedUsers: c.edit.users, AllowedGroups: c.edit.groups, AllowedDomain: c.edit.domain})
+		for kind, got := range map[string]struct {
+			err    error
+			domain string
+		}{"agent": {err, agent.AllowedDomain}, "RADIUS client": {err2, vpn.AllowedDomain}} {
+			told, is := got.err.(*client.Error)
+			switch {
+			case c.refused && (!is || told.Code != "OUT_OF_SCOPE"):
+				t.Errorf("%s of %s: %v", name, kind, got.err)
+			case !c.refused && (got.err != nil || got.domain != c.want):
+				t.Errorf("%s of %s: %q, %v", name, kind, got.domain, got.err)
+			}
+		}
+	}
+	_, err := e.berlin.AddAgent(ctx, client.NewAgent{Agent: "naming", AllowedUsers: both})
+	refused(t, err, http.StatusForbidden, "OUT_OF_SCOPE")
+	_, err = e.berlin.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "naming", Certificate: "naming.example.com", AllowedUsers: both})
+	refused(t, err, http.StatusForbidden, "OUT_OF_SCOPE")
+}
+
 // In its domain, and below, a key does all that its role may, and what it makes is placed there.
 func TestAScopedKeyInItsDomain(t *testing.T) {
 	e := newEstate(t)

@@ -118,6 +118,21 @@ func (db *DB) AddressesElsewhere(ctx context.Context, addresses []string) (mails
 	return mails, ids, nil
 }
 
+// UsersElsewhere returns those of the users, by ID, that there are and that are not in the scope of ctx. It locks nothing.
+func (db *DB) UsersElsewhere(ctx context.Context, ids []string) (elsewhere []string, err error) {
+	scope := domain.ScopeFrom(ctx)
+	scan := func(r row) (of [2]string, err error) {
+		err = r.Scan(&of[0], &of[1])
+		return of, err
+	}
+	err = eachChunk(ctx, db, scan, "SELECT id, domain FROM user_account WHERE id", ids, "ORDER BY id", func(of [2]string) {
+		if !scope.Covers(of[1]) {
+			elsewhere = append(elsewhere, of[0])
+		}
+	})
+	return elsewhere, err
+}
+
 // UserReply returns the RADIUS attributes of a user; [fault.UserNotFound]. Within a transaction the row is locked for change.
 func (db *DB) UserReply(ctx context.Context, id string) ([]access.ReplyAttribute, error) {
 	type reply struct{ attributes, domain string }
