@@ -248,19 +248,27 @@ func TestAScopedKeyHasAgents(t *testing.T) {
 	if got := try(c.AddAgent(ctx, client.NewAgent{Agent: "below", Domain: "mitte"}))(t).AllowedDomain; got != "mitte" {
 		t.Errorf("an agent of the domain below: %q", got)
 	}
-	// A key of the whole deployment names what is elsewhere too, one of a domain does not.
+	// Nobody has them ask about another domain; a key of the whole deployment names groups there.
 	of := client.NewAgent{Agent: "of-berlin", Domain: "berlin", AllowedDomain: "rome", AllowedGroups: []string{e.outside["group"]}}
 	vpn := client.NewRADIUSClient{RADIUSClient: "of-berlin", Certificate: "of.example.com", Domain: "berlin", AllowedDomain: "rome", AllowedGroups: of.AllowedGroups}
 	_, err := c.AddAgent(ctx, of)
 	refused(t, err, http.StatusForbidden, "OUT_OF_SCOPE")
 	_, err = c.AddRADIUSClient(ctx, vpn)
 	refused(t, err, http.StatusForbidden, "OUT_OF_SCOPE")
-	if got := try(e.admin.AddAgent(ctx, of))(t); got.Domain != "berlin" || got.AllowedDomain != "rome" {
+	_, err = e.admin.AddAgent(ctx, of)
+	refused(t, err, http.StatusBadRequest, "INVALID")
+	_, err = e.admin.AddRADIUSClient(ctx, vpn)
+	refused(t, err, http.StatusBadRequest, "INVALID")
+	of.AllowedDomain, vpn.AllowedDomain = "mitte", "mitte"
+	if got := try(e.admin.AddAgent(ctx, of))(t); got.Domain != "berlin" || got.AllowedDomain != "mitte" {
 		t.Errorf("an agent of berlin: %+v", got)
 	}
-	if got := try(e.admin.AddRADIUSClient(ctx, vpn))(t); got.Domain != "berlin" || got.AllowedDomain != "rome" {
+	if got := try(e.admin.AddRADIUSClient(ctx, vpn))(t); got.Domain != "berlin" || got.AllowedDomain != "mitte" {
 		t.Errorf("a RADIUS client of berlin: %+v", got)
 	}
+	rome := "rome"
+	_, err = e.admin.EditAgent(ctx, "of-berlin", 0, client.AgentEdit{AllowedDomain: &rome})
+	refused(t, err, http.StatusBadRequest, "INVALID")
 	of.Agent, of.Domain = "of-nowhere", "nowhere"
 	_, err = e.admin.AddAgent(ctx, of)
 	refused(t, err, http.StatusNotFound, "DOMAIN_NOT_FOUND")

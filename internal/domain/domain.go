@@ -12,6 +12,7 @@ package domain
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -128,6 +129,9 @@ func Depths(all []Domain) map[string]int {
 	return depths
 }
 
+// Below tells whether, in a tree of all domains, one is another one or below it.
+func Below(all []Domain, name, top string) bool { return treeOf(all).below(name, top) }
+
 // below tells whether a domain is another one, or below it.
 func (t Tree) below(name, top string) bool {
 	for range len(t) + 1 { // a ring cannot be, and must not hold anybody up
@@ -164,13 +168,24 @@ func (r *Registry) Scope(ctx context.Context, top string) (Scope, error) {
 	return s, nil
 }
 
-// Below is as Scope, and covers nothing once the domain is gone.
-func (r *Registry) Below(ctx context.Context, top string) (Scope, error) {
-	s, err := r.Scope(ctx, top)
-	if fault.CodeOf(err) == fault.DomainNotFound {
-		return Scope{top: top, covered: map[string]bool{}}, nil
+// Below is what lies in all of some domains or below them: as Scope for one, but that it covers nothing once the domain is gone.
+func (r *Registry) Below(ctx context.Context, tops ...string) (Scope, error) {
+	tops = slices.DeleteFunc(slices.Clone(tops), func(top string) bool { return top == Root })
+	if len(tops) == 0 {
+		return Scope{}, nil
 	}
-	return s, err
+	all, err := r.Store.Domains(ctx)
+	if err != nil {
+		return Scope{}, err
+	}
+	tree := treeOf(all)
+	s := Scope{top: tops[len(tops)-1], covered: map[string]bool{}}
+	for name := range tree {
+		if !slices.ContainsFunc(tops, func(top string) bool { return !tree.below(name, top) }) {
+			s.covered[name] = true
+		}
+	}
+	return s, nil
 }
 
 // Narrow is ctx with the scope of a domain: what is listed in it is what lies there and below, and what is made in it is placed

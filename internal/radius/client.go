@@ -138,7 +138,7 @@ func (s *Server) refresh(ctx context.Context, goesOn func()) error {
 	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}, limits: map[string]*rate.Limiter{}}
 	for _, c := range all {
 		goesOn()
-		only, err := authentication.Restrict(ctx, c.Restriction, s.Domains)
+		only, err := authentication.Restrict(ctx, c.Restriction, c.Domain, s.Domains)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func addresses(t *testing.T, s fixture) {
 	_, err = s.AddMembers(ctx, "g", []string{"u2", "u4", "u7"})
 	ok(t, err)
 	only := func(a access.Restriction) *authentication.Restriction {
-		o, err := authentication.Restrict(ctx, a, r)
+		o, err := authentication.Restrict(ctx, a, domain.Root, r)
 		return must(t, o, err)
 	}
 	for _, c := range []struct {
