@@ -77,7 +77,7 @@ type Store interface {
 	AddDomain(ctx context.Context, d Domain) error
 	// SaveDomain stores a changed parent or note of a domain whose Version is still d.Version, and counts it up; else [fault.Conflict].
 	SaveDomain(ctx context.Context, d Domain) error
-	// DeleteDomain removes a domain that holds nothing; else [fault.DomainInUse].
+	// DeleteDomain removes a domain that holds nothing, and that no agent or RADIUS client is limited to; else [fault.DomainInUse].
 	DeleteDomain(ctx context.Context, name string) error
 	// CountObjects tells how many objects of each kind have their place in a domain itself.
 	CountObjects(ctx context.Context, name string) (map[Kind]int, error)
@@ -339,7 +339,7 @@ func moves(ctx context.Context, tree Tree, d Domain, parent string) error {
 	return nil
 }
 
-// Delete removes a domain that holds nothing.
+// Delete removes a domain that holds nothing, and that no agent or RADIUS client is limited to.
 func (r *Registry) Delete(ctx context.Context, name string) error {
 	return r.change(ctx, func(ctx context.Context) error {
 		all, err := r.Store.Domains(ctx)

@@ -62,6 +62,9 @@ type Store interface {
 	SaveUser(ctx context.Context, u User) error
 	// DeleteUser removes a user; [fault.UserInUse] while tokens are assigned.
 	DeleteUser(ctx context.Context, id string) error
+	// ForgetUser takes a user who is to be deleted out of what agents and RADIUS clients are limited to, and returns which these are, as the objects of
+	// events; [fault.UserInUse] where one would be limited to nobody then.
+	ForgetUser(ctx context.Context, id string) ([]string, error)
 	// LockUsers returns those of the users that there are, by ID. Within a transaction their rows are locked, in the order of IDs.
 	LockUsers(ctx context.Context, ids []string) (map[string]User, error)
 	// AddUsers stores new users, all or none, as AddUser does one.
@@ -165,21 +168,33 @@ func (r *Registry) Edit(ctx context.Context, id string, version int, change func
 	return after, err
 }
 
-// Delete removes a user who holds no token.
+// Delete removes a user who holds no token, also out of what agents and RADIUS clients are limited to: somebody else may get her ID.
 func (r *Registry) Delete(ctx context.Context, id string) error {
 	return r.Store.Transact(ctx, func(ctx context.Context) error {
 		if _, err := r.Store.User(ctx, id); err != nil {
 			return err
 		}
-		err := r.Store.DeleteUser(ctx, id)
+		from, err := r.Store.ForgetUser(ctx, id)
+		if err != nil {
+			return err
+		}
+		err = r.Store.DeleteUser(ctx, id)
 		if errors.Is(err, fault.UserInUse) {
 			return fault.New(fault.UserInUse, "user %s still holds tokens: unassign them first", id)
 		}
 		if err != nil {
 			return err
 		}
-		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.delete", "user:"+id, nil))
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.delete", "user:"+id, forgotten(from)))
 	})
+}
+
+// forgotten is what is told of a user who was deleted.
+func forgotten(from []string) audit.Details {
+	if len(from) == 0 {
+		return nil
+	}
+	return audit.Details{"no_longer_allowed_at": from}
 }
 
 // MaxMail is how many bytes a mail address takes: no longer one can be written in SMTP (RFC 5321).
