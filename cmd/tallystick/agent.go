@@ -33,7 +33,7 @@ func (f *allowedFlags) on(cmd *cobra.Command) {
 	s := cmd.Flags()
 	s.StringSliceVar(&f.users, "allow-user", nil, "`ID` of a user that it may ask about; may be given several times (default all users)")
 	s.StringSliceVar(&f.groups, "allow-group", nil, "`group` whose members it may ask about; may be given several times")
-	s.StringVar(&f.domain, "allow-domain", "", "security `domain` that the users must be in, or below (default everywhere)")
+	s.StringVar(&f.domain, "allow-domain", "", "security `domain` that the users must be in, or below (default everywhere below its own)")
 }
 
 // lines are the restriction for people.

@@ -135,7 +135,7 @@ func (r *Agents) Add(ctx context.Context, a Agent) (Agent, error) {
 	}
 	a.CreatedAt, a.Version, a.Domain = r.Now().UTC(), 1, domain.ScopeFrom(ctx).Top()
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
-		if err := a.Restriction.check(ctx, r.Store, Restriction{}); err != nil {
+		if err := a.Restriction.settle(ctx, r.Store, a.Domain, nil); err != nil {
 			return err
 		}
 		if err := r.Store.AddAgent(ctx, a); err != nil {
@@ -173,7 +173,7 @@ func (r *Agents) Edit(ctx context.Context, name string, version int, change func
 		if err := after.check(); err != nil {
 			return err
 		}
-		if err := after.Restriction.check(ctx, r.Store, before.Restriction); err != nil {
+		if err := after.Restriction.settle(ctx, r.Store, before.Domain, &before.Restriction); err != nil {
 			return err
 		}
 		if err := r.Store.SaveAgent(ctx, after); err != nil {

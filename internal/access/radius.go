@@ -248,7 +248,7 @@ func (r *RADIUSRegistry) Add(ctx context.Context, c RADIUSClient, secret string)
 		if err := c.complete(); err != nil {
 			return err
 		}
-		if err := c.Restriction.check(ctx, r.Store, Restriction{}); err != nil {
+		if err := c.Restriction.settle(ctx, r.Store, c.Domain, nil); err != nil {
 			return err
 		}
 		if err := r.apart(ctx, c); err != nil {
@@ -320,7 +320,7 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		if err := after.complete(); err != nil {
 			return err
 		}
-		if err := after.Restriction.check(ctx, r.Store, before.Restriction); err != nil {
+		if err := after.Restriction.settle(ctx, r.Store, before.Domain, &before.Restriction); err != nil {
 			return err
 		}
 		if after.Address != before.Address {

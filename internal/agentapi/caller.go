@@ -129,7 +129,7 @@ func (s *Server) identify(ctx context.Context, known *credentialCache, name [32]
 	if err != nil {
 		return identity{}, err
 	}
-	only, err := authentication.Restrict(ctx, a.Restriction, s.Domains)
+	only, err := authentication.Restrict(ctx, a.Restriction, a.Domain, s.Domains)
 	if err != nil {
 		return identity{}, err
 	}

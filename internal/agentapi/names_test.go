@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/throttle"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -69,13 +71,87 @@ func TestUsersAreNamedByMail(t *testing.T) {
 			d.mail("bob", "")
 			d.mail("aaron", "")
 			d.expect(d.check("alice@example.com", d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "")
-			// An ID goes before an address.
-			d.mail("alice@example.com", "")
-			d.expect(d.check("alice@example.com", d.later(1)), "FAIL/VERIFY_ERROR", "")
-			if why := d.reasons()[0]; why != "user:alice@example.com NO_TOKEN" {
+			// Nor is one that another user has for an ID; but a user may have her own address for one.
+			d.mail("bob@example.com", "BOB@example.com")
+			d.expect(d.check("bob@example.com", d.later(1)), "FAIL/VERIFY_ERROR", "")
+			if why := d.reasons()[0]; why != "user:bob@example.com NO_TOKEN" {
 				t.Errorf("the log says %s", why)
 			}
+			d.mail("alice@example.com", "")
+			d.expect(d.check("alice@example.com", d.later(1)), "FAIL/VERIFY_ERROR", "")
+			if why := d.reasons()[0]; why != "user: UNKNOWN_USER" {
+				t.Errorf("the log says %s", why)
+			}
+			d.expect(d.begin("alice@example.com"), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID") // nor in a dialogue
+			d.expect(d.verify("SECURID", d.later(1)), "FAIL/VERIFY_ERROR", "")
+			if why := d.reasons()[0]; why != "user: UNKNOWN_USER" {
+				t.Errorf("the log says %s", why)
+			}
+			d.expect(d.check("Alice@example.com", d.later(1)), "SUCCESS/CREDENTIAL_VERIFIED", "") // the ID is another one so
 		})
+	}
+}
+
+// Users whom an agent may not ask about do not keep it from finding one whom it may, whatever they have of her address; and nobody signs in
+// as somebody else who has that for an ID.
+func TestUsersElsewhereDoNotHideAnAddress(t *testing.T) {
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, url(t), plain)
+			domains, groups := &domain.Registry{Store: d.db, Now: d.now}, &user.Groups{Store: d.db, Now: d.now}
+			for _, at := range []string{"ours", "theirs"} {
+				try(domains.Add(t.Context(), at, domain.Root, ""))(t)
+			}
+			try(groups.Add(t.Context(), "staff", ""))(t)
+			_, _, err := groups.Change(t.Context(), "staff", []string{"alice"}, nil)
+			must(t, err)
+			d.mail("alice", "alice@example.com")
+			for _, id := range []string{"aaron", "abel", "alice@example.com", "zoe", "zora"} {
+				d.mail(id, "Alice@example.com")
+			}
+			try(domains.Put(t.Context(), "ours", map[domain.Kind][]string{domain.Users: {"alice"}}))(t)
+			try(domains.Put(t.Context(), "theirs", map[domain.Kind][]string{domain.Users: {"aaron", "abel", "alice@example.com", "zoe", "zora"}}))(t)
+			d.byMail()
+			for _, c := range []struct {
+				only access.Restriction
+				why  string // of the denial
+			}{
+				{access.Restriction{}, "user: UNKNOWN_USER"},
+				{access.Restriction{UserDomain: "ours"}, ""},
+				{access.Restriction{Users: []string{"alice", "carol"}}, ""},
+				{access.Restriction{Groups: []string{"staff"}}, ""},
+				{access.Restriction{Users: []string{"carol"}, Groups: []string{"staff"}, UserDomain: "ours"}, ""},
+				{access.Restriction{Users: []string{"alice", "zoe"}}, "user: UNKNOWN_USER"},
+				{access.Restriction{Users: []string{"abel", "zoe"}}, "user: UNKNOWN_USER"},
+				{access.Restriction{Users: []string{"alice@example.com"}}, "user:alice@example.com NO_TOKEN"},
+				{access.Restriction{Users: []string{"zoe"}}, "user:zoe NO_TOKEN"},
+				{access.Restriction{UserDomain: "theirs", Groups: []string{"staff"}}, "user: UNKNOWN_USER"},
+			} {
+				d.limit(c.only)
+				d.at = 1 - d.at
+				got := d.check("alice@example.com", d.later(1))
+				if c.why == "" {
+					d.expect(got, "SUCCESS/CREDENTIAL_VERIFIED", "")
+					continue
+				}
+				d.expect(got, "FAIL/VERIFY_ERROR", "")
+				if why := d.reasons()[0]; why != c.why {
+					t.Errorf("%+v: the log says %s, not %s", c.only, why, c.why)
+				}
+			}
+		})
+	}
+}
+
+// One who is the only one of an address and may not be asked about is denied for that, and the log says so.
+func TestAnAddressBeyondARestriction(t *testing.T) {
+	d := deploy(t, sqlite(t), plain)
+	d.mail("alice", "alice@example.com")
+	d.byMail()
+	d.limit(access.Restriction{Users: []string{"bob"}})
+	d.expect(d.check("alice@example.com", d.later(1)), "FAIL/VERIFY_ERROR", "")
+	if why := d.reasons()[0]; why != "user:alice "+authentication.AgentRestricted {
+		t.Errorf("the log says %s", why)
 	}
 }
 

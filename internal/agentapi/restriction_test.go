@@ -9,6 +9,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -99,6 +100,44 @@ func TestAgentsAskOnlyForTheirUsers(t *testing.T) {
 	}
 }
 
+// An agent asks about users of its own domain and below, whatever else it is limited to, and wherever domains come to be.
+func TestAgentsAskWithinTheirDomain(t *testing.T) {
+	for name, url := range databases {
+		t.Run(name, func(t *testing.T) {
+			d := deploy(t, url(t), plain)
+			domains := &domain.Registry{Store: d.db, Now: d.now}
+			for _, at := range [][2]string{{"ours", ""}, {"coast", "ours"}, {"theirs", ""}} {
+				try(domains.Add(t.Context(), at[0], at[1], ""))(t)
+			}
+			put := func(kind domain.Kind, name, into string) {
+				try(domains.Put(t.Context(), into, map[domain.Kind][]string{kind: {name}}))(t)
+			}
+			is := func(why string, only access.Restriction) {
+				t.Helper()
+				d.limit(only)
+				if got := d.check("alice", d.later(1)); why == "" {
+					d.expect(got, "SUCCESS/CREDENTIAL_VERIFIED", "")
+					return
+				}
+				if got := d.reasons()[0]; got != "user:alice "+why {
+					t.Errorf("%+v: the log says %s", only, got)
+				}
+			}
+			put(domain.Agents, "vpn1", "ours")
+			is(authentication.AgentRestricted, access.Restriction{})
+			is(authentication.AgentRestricted, access.Restriction{Users: []string{"alice"}})
+			put(domain.Users, "alice", "coast")
+			is("", access.Restriction{})
+			is("", access.Restriction{Users: []string{"alice"}})
+			is("", access.Restriction{UserDomain: "coast"})
+			try(domains.Edit(t.Context(), "coast", 0, func(d *domain.Domain) { d.Parent = "theirs" }))(t)
+			is(authentication.AgentRestricted, access.Restriction{UserDomain: "coast"})
+			put(domain.Agents, "vpn1", domain.Root)
+			is("", access.Restriction{UserDomain: "coast"})
+		})
+	}
+}
+
 // A dialogue ends as well, at its next answer.
 func TestARestrictionEndsDialogues(t *testing.T) {
 	d := deploy(t, sqlite(t), plain)
@@ -123,12 +162,14 @@ func TestARestrictionEndsDialogues(t *testing.T) {
 	}
 }
 
-// A domain that is gone holds nobody.
-func TestARestrictionToADomainThatIsGone(t *testing.T) {
+// A domain that an agent is limited to stays: somebody else could make another one of its name.
+func TestARestrictionToADomainThatWouldGo(t *testing.T) {
 	d := deploy(t, sqlite(t), plain)
 	domains := &domain.Registry{Store: d.db, Now: d.now}
 	try(domains.Add(t.Context(), "north", domain.Root, ""))(t)
 	d.limit(access.Restriction{UserDomain: "north"})
-	must(t, domains.Delete(t.Context(), "north"))
+	if err := domains.Delete(t.Context(), "north"); fault.CodeOf(err) != fault.DomainInUse {
+		t.Error(err)
+	}
 	d.expect(d.check("alice", d.later(1)), "FAIL/VERIFY_ERROR", "")
 }

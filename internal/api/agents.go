@@ -63,7 +63,7 @@ func (a *API) addAgent(ctx context.Context, r *request) (answer, error) {
 	}
 	added, err := a.Agents.Add(ctx, access.Agent{
 		Name: in.Agent, Retry: in.Retry, DisplayName: in.DisplayName, HMAC: access.HMACMode(in.HMAC), Networks: networks, Methods: in.Methods, AlsoNamedBy: in.AlsoNamedBy, Note: in.Note,
-		Restriction: access.Restriction{Users: in.AllowedUsers, Groups: in.AllowedGroups, UserDomain: reaching(ctx, in.AllowedDomain)},
+		Restriction: access.Restriction{Users: in.AllowedUsers, Groups: in.AllowedGroups, UserDomain: domain.Parse(in.AllowedDomain)},
 	})
 	if err != nil {
 		return answer{}, err
@@ -115,7 +115,6 @@ func (a *API) editAgent(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	in.AllowedDomain = reachingAfter(ctx, in.AllowedDomain)
 	change, err := agentEdit(in)
 	if err != nil {
 		return answer{}, err

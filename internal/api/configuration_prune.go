@@ -83,7 +83,15 @@ func (c *configuring) pruneRADIUSClients(ctx context.Context) error {
 	return nil
 }
 
+// pruneDomains keeps those that hold something, and those that agents or RADIUS clients are limited to.
 func (c *configuring) pruneDomains(ctx context.Context) error {
+	if !slices.Contains(c.in.Prune, kindDomains) {
+		return nil
+	}
+	_, limits, err := c.limiting(ctx)
+	if err != nil {
+		return err
+	}
 	all, err := c.Domains.List(ctx)
 	if err != nil {
 		return err
@@ -105,7 +113,7 @@ func (c *configuring) pruneDomains(ctx context.Context) error {
 		for _, n := range counts {
 			held += n
 		}
-		if held > 0 {
+		if held > 0 || limits[d.Name] {
 			c.keep(kindDomains, d.Name)
 			continue
 		}
@@ -228,24 +236,35 @@ func (c *configuring) pruneGroups(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limited := map[string]bool{}
-	agents, err := c.Agents.List(ctx)
+	limited, _, err := c.limiting(ctx)
 	if err != nil {
 		return err
-	}
-	clients, err := c.RADIUS.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, a := range agents {
-		mark(limited, a.Restriction.Groups)
-	}
-	for _, r := range clients {
-		mark(limited, r.Restriction.Groups)
 	}
 	return c.prune(kindGroups, mapped(all, func(g user.Group) found {
 		return found{name: g.Name, shown: groupOf(g), inUse: g.Members > 0 || limited[g.Name], delete: func() error { return c.Groups.Delete(ctx, g.Name) }}
 	}))
+}
+
+// limiting are the groups and the domains that agents and RADIUS clients are limited to.
+func (c *configuring) limiting(ctx context.Context) (groups, domains map[string]bool, err error) {
+	groups, domains = map[string]bool{}, map[string]bool{}
+	agents, err := c.Agents.List(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	clients, err := c.RADIUS.List(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, a := range agents {
+		mark(groups, a.Restriction.Groups)
+		domains[a.Restriction.UserDomain] = true
+	}
+	for _, r := range clients {
+		mark(groups, r.Restriction.Groups)
+		domains[r.Restriction.UserDomain] = true
+	}
+	return groups, domains, nil
 }
 
 // mark puts names into a set.

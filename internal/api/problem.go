@@ -38,6 +38,7 @@ var statuses = map[fault.Code]int{
 	fault.UserExists:          http.StatusConflict,
 	fault.UserInUse:           http.StatusConflict,
 	fault.GroupExists:         http.StatusConflict,
+	fault.GroupInUse:          http.StatusConflict,
 	fault.DomainExists:        http.StatusConflict,
 	fault.DirectorySuspicious: http.StatusConflict,
 	fault.DomainInUse:         http.StatusConflict,

@@ -55,7 +55,7 @@ func (a *API) addRADIUSClient(ctx context.Context, r *request) (answer, error) {
 		Name: in.RADIUSClient, Address: address, Certificate: in.Certificate, Prompts: access.PromptSet(in.PromptSet), Challenges: challenges,
 		MessageAuthenticator: access.Strictness(in.RequireMessageAuthenticator), Attributes: attributesOf(in.ReplyAttributes),
 		StripRealm: access.Realm(in.StripRealm), MaxQPS: in.MaxQPS,
-		Restriction: access.Restriction{Users: in.AllowedUsers, Groups: in.AllowedGroups, UserDomain: reaching(ctx, in.AllowedDomain)},
+		Restriction: access.Restriction{Users: in.AllowedUsers, Groups: in.AllowedGroups, UserDomain: domain.Parse(in.AllowedDomain)},
 	}, string(in.Secret))
 	if err != nil {
 		return answer{}, err
@@ -109,7 +109,6 @@ func (a *API) editRADIUSClient(ctx context.Context, r *request) (answer, error) 
 	if err != nil {
 		return answer{}, err
 	}
-	in.AllowedDomain = reachingAfter(ctx, in.AllowedDomain)
 	change, err := radiusClientEdit(in)
 	if err != nil {
 		return answer{}, err

@@ -107,22 +107,3 @@ func (a *API) making(ctx context.Context, name string) (context.Context, error) 
 	}
 	return a.into(ctx, name)
 }
-
-// reaching is the domain whose users an agent or RADIUS client may ask about, as a caller names it. For a caller who is limited to a domain,
-// everywhere is that one: the client would ask about users elsewhere, and lock them out.
-func reaching(ctx context.Context, name string) string {
-	within := domain.Parse(name)
-	if scope := domain.ScopeFrom(ctx); within == domain.Root && scope.Limited() {
-		within = scope.Top()
-	}
-	return within
-}
-
-// reachingAfter is reaching for an edit; nil leaves it as it is.
-func reachingAfter(ctx context.Context, name *string) *string {
-	if name == nil {
-		return nil
-	}
-	within := reaching(ctx, *name)
-	return &within
-}

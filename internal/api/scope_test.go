@@ -248,19 +248,27 @@ func TestAScopedKeyHasAgents(t *testing.T) {
 	if got := try(c.AddAgent(ctx, client.NewAgent{Agent: "below", Domain: "mitte"}))(t).AllowedDomain; got != "mitte" {
 		t.Errorf("an agent of the domain below: %q", got)
 	}
-	// A key of the whole deployment names what is elsewhere too, one of a domain does not.
+	// Nobody has them ask about another domain; a key of the whole deployment names groups there.
 	of := client.NewAgent{Agent: "of-berlin", Domain: "berlin", AllowedDomain: "rome", AllowedGroups: []string{e.outside["group"]}}
 	vpn := client.NewRADIUSClient{RADIUSClient: "of-berlin", Certificate: "of.example.com", Domain: "berlin", AllowedDomain: "rome", AllowedGroups: of.AllowedGroups}
 	_, err := c.AddAgent(ctx, of)
 	refused(t, err, http.StatusForbidden, "OUT_OF_SCOPE")
 	_, err = c.AddRADIUSClient(ctx, vpn)
 	refused(t, err, http.StatusForbidden, "OUT_OF_SCOPE")
-	if got := try(e.admin.AddAgent(ctx, of))(t); got.Domain != "berlin" || got.AllowedDomain != "rome" {
+	_, err = e.admin.AddAgent(ctx, of)
+	refused(t, err, http.StatusBadRequest, "INVALID")
+	_, err = e.admin.AddRADIUSClient(ctx, vpn)
+	refused(t, err, http.StatusBadRequest, "INVALID")
+	of.AllowedDomain, vpn.AllowedDomain = "mitte", "mitte"
+	if got := try(e.admin.AddAgent(ctx, of))(t); got.Domain != "berlin" || got.AllowedDomain != "mitte" {
 		t.Errorf("an agent of berlin: %+v", got)
 	}
-	if got := try(e.admin.AddRADIUSClient(ctx, vpn))(t); got.Domain != "berlin" || got.AllowedDomain != "rome" {
+	if got := try(e.admin.AddRADIUSClient(ctx, vpn))(t); got.Domain != "berlin" || got.AllowedDomain != "mitte" {
 		t.Errorf("a RADIUS client of berlin: %+v", got)
 	}
+	rome := "rome"
+	_, err = e.admin.EditAgent(ctx, "of-berlin", 0, client.AgentEdit{AllowedDomain: &rome})
+	refused(t, err, http.StatusBadRequest, "INVALID")
 	of.Agent, of.Domain = "of-nowhere", "nowhere"
 	_, err = e.admin.AddAgent(ctx, of)
 	refused(t, err, http.StatusNotFound, "DOMAIN_NOT_FOUND")
@@ -271,6 +279,65 @@ func TestAScopedKeyHasAgents(t *testing.T) {
 	if got := try(e.admin.EditAgent(ctx, "below", 0, client.AgentEdit{AllowedDomain: &everywhere}))(t).AllowedDomain; got != "" {
 		t.Errorf("edited for everywhere: %q", got)
 	}
+}
+
+// What somebody else has said of whom they may ask about is not widened by a change of another part, and nobody elsewhere is named.
+func TestAScopedKeyWidensNoRestriction(t *testing.T) {
+	e := newEstate(t)
+	ctx, in, out := t.Context(), e.inside, e.outside
+	try(e.admin.AddDomain(ctx, client.NewDomain{Domain: "mitte", Parent: "berlin"}))(t)
+	none, everywhere, later := []string{}, "root", []string{in["user_id"], "comes-later"}
+	type edit struct {
+		users, groups *[]string
+		domain        *string
+	}
+	names := func(names ...string) *[]string { return &names }
+	both, mine := []string{in["user_id"], out["user_id"]}, []string{in["user_id"]}
+	groups := []string{in["group"], out["group"]}
+	here, there := "mitte", "rome"
+	for name, c := range map[string]struct {
+		users, groups []string
+		domain        string
+		edit          edit
+		want          string // the domain after that
+		refused       bool
+	}{
+		"no users":                {both, nil, "", edit{users: &none}, "berlin", false},
+		"no groups":               {nil, groups, "", edit{groups: &none}, "berlin", false},
+		"own users":               {both, nil, "", edit{users: &mine}, "berlin", false},
+		"users that come later":   {mine, nil, "", edit{users: &later}, "berlin", false},
+		"others' users":           {mine, nil, "", edit{users: &both}, "", true},
+		"others' groups":          {nil, groups[:1], "", edit{groups: &groups}, "", true},
+		"others' users, as ever":  {both, groups, "", edit{groups: names(in["group"])}, "", true},
+		"others' groups, as ever": {both, groups, "", edit{users: &mine}, "", true},
+		"a domain below":          {mine, nil, "mitte", edit{users: &none}, "mitte", false},
+		"into a domain below":     {mine, nil, "", edit{domain: &here}, "mitte", false},
+		"everywhere":              {nil, nil, "mitte", edit{domain: &everywhere}, "berlin", false},
+		"another domain":          {nil, nil, "", edit{domain: &there}, "", true},
+		"nothing of it":           {both, groups, "", edit{users: &both, groups: &groups}, "", false},
+	} {
+		c.users, c.groups = allOf(c.users), allOf(c.groups)
+		try(e.admin.EditAgent(ctx, in["agent"], 0, client.AgentEdit{AllowedUsers: &c.users, AllowedGroups: &c.groups, AllowedDomain: &c.domain}))(t)
+		try(e.admin.EditRADIUSClient(ctx, in["name"], 0, client.RADIUSClientEdit{AllowedUsers: &c.users, AllowedGroups: &c.groups, AllowedDomain: &c.domain}))(t)
+		agent, err := e.berlin.EditAgent(ctx, in["agent"], 0, client.AgentEdit{AllowedUsers: c.edit.users, AllowedGroups: c.edit.groups, AllowedDomain: c.edit.domain})
+		vpn, err2 := e.berlin.EditRADIUSClient(ctx, in["name"], 0, client.RADIUSClientEdit{AllowedUsers: c.edit.users, AllowedGroups: c.edit.groups, AllowedDomain: c.edit.domain})
+		for kind, got := range map[string]struct {
+			err    error
+			domain string
+		}{"agent": {err, agent.AllowedDomain}, "RADIUS client": {err2, vpn.AllowedDomain}} {
+			told, is := got.err.(*client.Error)
+			switch {
+			case c.refused && (!is || told.Code != "OUT_OF_SCOPE"):
+				t.Errorf("%s of %s: %v", name, kind, got.err)
+			case !c.refused && (got.err != nil || got.domain != c.want):
+				t.Errorf("%s of %s: %q, %v", name, kind, got.domain, got.err)
+			}
+		}
+	}
+	_, err := e.berlin.AddAgent(ctx, client.NewAgent{Agent: "naming", AllowedUsers: both})
+	refused(t, err, http.StatusForbidden, "OUT_OF_SCOPE")
+	_, err = e.berlin.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "naming", Certificate: "naming.example.com", AllowedUsers: both})
+	refused(t, err, http.StatusForbidden, "OUT_OF_SCOPE")
 }
 
 // In its domain, and below, a key does all that its role may, and what it makes is placed there.

@@ -77,11 +77,13 @@ func (r *round) before(j *job) (Decision, bool) {
 		return Decision{}, false
 	}
 	// Servers that were asked at the same moment may have denied it as well: that it was accepted counts.
-	if s := r.subjects[j.user]; s != nil && j.attempt == "" {
-		for _, t := range s.tokens {
-			for _, number := range numbers(t.token) {
-				if hasMark(t.generation(number).Accepted, keyMark(j.key), r.now) {
-					return r.accepted(&Attempt{}, s, t), true
+	if j.attempt == "" {
+		for _, s := range r.meant(j) {
+			for _, t := range s.tokens {
+				for _, number := range numbers(t.token) {
+					if hasMark(t.generation(number).Accepted, keyMark(j.key), r.now) {
+						return r.accepted(&Attempt{}, s, t), true
+					}
 				}
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // asked begins with a key.
@@ -432,4 +433,28 @@ func TestChangesBehindTheLook(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A request that names its user by her address has the answer of the first time also where somebody else got that address, or lost it, in between.
+func TestRequestsByMailComeAgain(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	users := &user.Registry{Store: d.db, Now: func() time.Time { return d.now }}
+	mail := func(id, address string) {
+		_, err := users.Edit(t.Context(), id, 0, func(u *user.User) { u.Mail = address })
+		d.must(err)
+	}
+	asked := func(key, passcode string) authentication.Decision {
+		got, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice@example.com", ByMail: true, Passcode: passcode, Source: vpn, Dialogue: true, Key: []byte(key)})
+		d.must(err)
+		return got
+	}
+	mail("alice", "alice@example.com")
+	first, second := d.code(d.now), d.code(d.now.Add(time.Minute))
+	d.is(asked("the first request", first), authentication.Accepted, "")
+	d.addUser("alice@example.com")
+	d.is(asked("the first request", first), authentication.Accepted, "")
+	d.is(asked("the second request", second), authentication.Denied, "")
+	d.must(users.Delete(t.Context(), "alice@example.com"))
+	d.is(asked("the second request", second), authentication.Denied, "")
+	d.is(asked("the third request", second), authentication.Accepted, "")
 }

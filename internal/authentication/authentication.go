@@ -96,7 +96,7 @@ func (e *Engine) SubmitAnswer(ctx context.Context, within time.Duration, a Answe
 
 func (q Request) job() *job {
 	q.Life, q.UserID, q.Source = life(q.Life), storable(q.UserID), q.Source.storable()
-	return &job{user: q.UserID, name: q.UserID, mail: q.mail(), groups: q.Source.Only.byGroup(), key: q.Key, decide: func(r *round, j *job) error { return r.begin(j, q) }}
+	return &job{user: q.UserID, name: q.UserID, mail: q.mail(), groups: q.Source.Only.byGroup(), only: q.Source.Only, key: q.Key, decide: func(r *round, j *job) error { return r.begin(j, q) }}
 }
 
 func (a Answer) job() *job {

@@ -370,8 +370,10 @@ func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) err
 			r.count(j, s, from)
 		}
 	}
-	if u := r.subjects[a.UserID]; u != nil && j.key != nil && a.ID == "" && !v.final() { // also one who is outside of the caller's domain
-		r.markDenied(j, u, !v.uncounted && !v.unguarded)
+	if j.key != nil && a.ID == "" && !v.final() {
+		for _, u := range r.deniedAs(j) {
+			r.markDenied(j, u, !v.uncounted && !v.unguarded)
+		}
 	}
 	if a.state.Retry && (a.state.Step == "" || a.state.Step == StepPasscode) {
 		j.decision = r.next(a, Waiting, StepPasscode)

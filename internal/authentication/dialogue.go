@@ -20,7 +20,7 @@ type Source struct {
 // A Request asks whether a passcode is right.
 type Request struct {
 	UserID string
-	// ByMail says that UserID may be a mail address where nobody has it for an ID. An address that several users have names none.
+	// ByMail says that UserID may be a mail address too. What is the ID or the address of several users whom the agent may ask about names none.
 	ByMail bool
 	// Admits is asked whether the user that an address names may be decided about now: it counts her requests, whatever she is
 	// named by. nil admits all.

@@ -41,6 +41,7 @@ type job struct {
 	attempt string          // "" if it begins one
 	about   string          // the user, or the attempt where it tells who she is
 	groups  bool            // what she is a member of matters
+	only    *Restriction    // whom the agent may ask about
 	key     []byte
 	decide  func(*round, *job) error // fills in decision, or returns a refusal of this request alone
 
@@ -55,7 +56,7 @@ type job struct {
 // admits asks whether the user whom an address names may be decided about: once, however often the group is decided.
 func (j *job) admits(q Request) bool {
 	if j.admitted == nil {
-		yes := j.user == q.UserID || q.Admits == nil || q.Admits(j.user)
+		yes := j.user == q.UserID || j.user == nobody || q.Admits == nil || q.Admits(j.user)
 		j.admitted = &yes
 	}
 	return *j.admitted
@@ -297,6 +298,7 @@ func want(jobs []*job, again bool) (w Wanted) {
 		if j.mail != "" {
 			j.user = j.name // as long as nobody is found
 			w.Mails = append(w.Mails, j.mail)
+			w.admit(j.only, j.mail)
 		}
 		if j.user != "" && !users[j.user] {
 			users[j.user] = true
@@ -315,7 +317,7 @@ type round struct {
 
 	policies *policy.Tree
 	subjects map[string]*subject // by user ID
-	mails    map[string]string   // user IDs by mail address, "" for one that several have; nil unless addresses were wanted
+	mails    map[string][]string // user IDs by mail address; nil unless addresses were wanted
 	attempts map[string]*Attempt // by ID
 	decided  map[string]Decision // by key of the request
 

@@ -42,8 +42,8 @@ func Explain(reason string) Explanation { return explanations[reason] }
 
 var explanations = map[string]Explanation{
 	UnknownUser: {
-		"There is no user of this ID.",
-		"Ask what she typed: IDs differ by case; 'user list --query' finds hers."},
+		"There is no user of this ID; or several have the mail address that was typed, one of them perhaps for an ID.",
+		"Ask what she typed: IDs differ by case; 'user list --query' finds hers, and who else has her address."},
 	AgentRestricted: {
 		"The agent that she signs in at may not ask for her: it is limited to some users, groups or a security domain.",
 		"If she may sign in there, have a token administrator add her to a group that 'agent show NAME' or, for RADIUS, 'radius show NAME' names; if not, she tried the wrong door."},

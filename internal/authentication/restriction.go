@@ -11,16 +11,18 @@ import (
 // record says why.
 type Restriction struct {
 	access.Restriction
-	// Scope is the domain of the restriction with all below it.
+	// Scope is the domain of the restriction with all below it, as far as it lies in that of the agent.
 	Scope domain.Scope
 }
 
-// Restrict is what a restriction says now, nil if it says nothing. What becomes of the domains after that it does not see.
-func Restrict(ctx context.Context, r access.Restriction, domains *domain.Registry) (*Restriction, error) {
-	if r.None() {
+// Restrict is what the restriction of an agent in a domain says now, nil if it says nothing. What becomes of the domains after that it does not
+// see. An agent asks about users of its own domain, and below, whatever else it is limited to: names of users, groups and domains may be
+// somebody else's one day, domains are moved, and who administers the agent has its keys, with which he could lock others' users out.
+func Restrict(ctx context.Context, r access.Restriction, home string, domains *domain.Registry) (*Restriction, error) {
+	if r.None() && home == domain.Root {
 		return nil, nil
 	}
-	scope, err := domains.Below(ctx, r.UserDomain)
+	scope, err := domains.Below(ctx, home, r.UserDomain)
 	return &Restriction{r, scope}, err
 }
 
@@ -28,6 +30,9 @@ func Restrict(ctx context.Context, r access.Restriction, domains *domain.Registr
 func (r *Restriction) admits(s *subject) bool {
 	return r == nil || r.Scope.Covers(s.Domain) && r.Names(s.UserID, s.Groups)
 }
+
+// Nobody tells whether it lets nobody be asked about, since its domain is gone.
+func (r *Restriction) Nobody() bool { return r.Scope.Limited() && len(r.Scope.Names()) == 0 }
 
 // byGroup tells whether the groups of a user decide.
 func (r *Restriction) byGroup() bool { return r != nil && len(r.Groups) > 0 }

@@ -49,9 +49,17 @@ type Wanted struct {
 	Keys     [][]byte // of requests that may have been decided before
 	Attempts []string // IDs
 	Users    []string // IDs
-	Mails    []string // addresses in lower case (ASCII), of users who are wanted as well
-	Unsaid   bool     // whoever the attempts are about is wanted as well
-	Groups   bool     // the groups of users are wanted as well
+	Mails    []string // addresses in lower case (ASCII), of users who are wanted as well: of each address two, if there are as many
+	Admitted []Admitted
+	Unsaid   bool // whoever the attempts are about is wanted as well
+	Groups   bool // the groups of users are wanted as well
+}
+
+// An Admitted are some of the addresses of a Wanted whose users are wanted as well whom an agent may ask about: of each address two, if there are
+// as many. Those whom it may not ask about must not hide them.
+type Admitted struct {
+	Only  *Restriction
+	Mails []string
 }
 
 // A Gathered is what there is of a Wanted.

@@ -12,6 +12,7 @@ package domain
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +77,7 @@ type Store interface {
 	AddDomain(ctx context.Context, d Domain) error
 	// SaveDomain stores a changed parent or note of a domain whose Version is still d.Version, and counts it up; else [fault.Conflict].
 	SaveDomain(ctx context.Context, d Domain) error
-	// DeleteDomain removes a domain that holds nothing; else [fault.DomainInUse].
+	// DeleteDomain removes a domain that holds nothing, and that no agent or RADIUS client is limited to; else [fault.DomainInUse].
 	DeleteDomain(ctx context.Context, name string) error
 	// CountObjects tells how many objects of each kind have their place in a domain itself.
 	CountObjects(ctx context.Context, name string) (map[Kind]int, error)
@@ -128,6 +129,9 @@ func Depths(all []Domain) map[string]int {
 	return depths
 }
 
+// Below tells whether, in a tree of all domains, one is another one or below it.
+func Below(all []Domain, name, top string) bool { return treeOf(all).below(name, top) }
+
 // below tells whether a domain is another one, or below it.
 func (t Tree) below(name, top string) bool {
 	for range len(t) + 1 { // a ring cannot be, and must not hold anybody up
@@ -164,13 +168,24 @@ func (r *Registry) Scope(ctx context.Context, top string) (Scope, error) {
 	return s, nil
 }
 
-// Below is as Scope, and covers nothing once the domain is gone.
-func (r *Registry) Below(ctx context.Context, top string) (Scope, error) {
-	s, err := r.Scope(ctx, top)
-	if fault.CodeOf(err) == fault.DomainNotFound {
-		return Scope{top: top, covered: map[string]bool{}}, nil
+// Below is what lies in all of some domains or below them: as Scope for one, but that it covers nothing once the domain is gone.
+func (r *Registry) Below(ctx context.Context, tops ...string) (Scope, error) {
+	tops = slices.DeleteFunc(slices.Clone(tops), func(top string) bool { return top == Root })
+	if len(tops) == 0 {
+		return Scope{}, nil
 	}
-	return s, err
+	all, err := r.Store.Domains(ctx)
+	if err != nil {
+		return Scope{}, err
+	}
+	tree := treeOf(all)
+	s := Scope{top: tops[len(tops)-1], covered: map[string]bool{}}
+	for name := range tree {
+		if !slices.ContainsFunc(tops, func(top string) bool { return !tree.below(name, top) }) {
+			s.covered[name] = true
+		}
+	}
+	return s, nil
 }
 
 // Narrow is ctx with the scope of a domain: what is listed in it is what lies there and below, and what is made in it is placed
@@ -183,6 +198,8 @@ func (r *Registry) Narrow(ctx context.Context, top string) (context.Context, err
 	if err != nil {
 		return ctx, err
 	}
+	caller := ScopeFrom(ctx).Caller()
+	s.caller = &caller
 	return WithScope(ctx, s), nil
 }
 
@@ -322,7 +339,7 @@ func moves(ctx context.Context, tree Tree, d Domain, parent string) error {
 	return nil
 }
 
-// Delete removes a domain that holds nothing.
+// Delete removes a domain that holds nothing, and that no agent or RADIUS client is limited to.
 func (r *Registry) Delete(ctx context.Context, name string) error {
 	return r.change(ctx, func(ctx context.Context) error {
 		all, err := r.Store.Domains(ctx)

@@ -12,10 +12,19 @@ import (
 type Scope struct {
 	top     string
 	covered map[string]bool // names; nil for the whole deployment
+	caller  *Scope          // that of who acts, where this is less; nil if it is the same
 }
 
 // At is ctx in which all can be seen, and what is made is placed in a domain.
 func At(ctx context.Context, name string) context.Context { return WithScope(ctx, Scope{top: name}) }
+
+// Caller is the scope of who acts: of a part that was chosen out of it with [Registry.Narrow], the whole.
+func (s Scope) Caller() Scope {
+	if s.caller != nil {
+		return *s.caller
+	}
+	return s
+}
 
 // Limited tells whether the scope is less than the whole deployment.
 func (s Scope) Limited() bool { return s.covered != nil }

@@ -59,6 +59,7 @@ const (
 	UserExpired    Code = "USER_EXPIRED"  // a warning: her last day is over
 	GroupNotFound  Code = "GROUP_NOT_FOUND"
 	GroupExists    Code = "GROUP_EXISTS"
+	GroupInUse     Code = "GROUP_IN_USE"
 	DomainNotFound Code = "DOMAIN_NOT_FOUND"
 	DomainExists   Code = "DOMAIN_EXISTS"
 	DomainInvalid  Code = "DOMAIN_INVALID"

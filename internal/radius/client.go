@@ -24,6 +24,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -137,7 +138,7 @@ func (s *Server) refresh(ctx context.Context, goesOn func()) error {
 	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}, limits: map[string]*rate.Limiter{}}
 	for _, c := range all {
 		goesOn()
-		only, err := authentication.Restrict(ctx, c.Restriction, s.Domains)
+		only, err := authentication.Restrict(ctx, c.Restriction, c.Domain, s.Domains)
 		if err != nil {
 			return err
 		}
@@ -228,19 +229,24 @@ func (t *table) at(a netip.Addr) *client {
 
 // holding is the client whose certificate this is, nil if there is none. The fingerprint goes before the names. One that is of clients in
 // several security domains is nobody's: who administers one of them could take the place of another's client, with other attributes and
-// for other users.
+// for other users, and that by a fingerprint as well, which everybody learns who is shown the certificate. A client at the root goes before all of
+// them: who made it administers the whole deployment, and nobody of one domain is to shut it out by a name or a fingerprint of its certificate.
 func (t *table) holding(cert *x509.Certificate) *client {
 	sum := sha256.Sum256(cert.Raw)
 	var found *client
+	several := false
 	for _, name := range append([]string{"sha256:" + hex.EncodeToString(sum[:])}, cert.DNSNames...) {
 		c := t.byCertificate[strings.ToLower(name)]
 		switch {
 		case c == nil:
-		case found == nil:
-			found = c
-		case c.Domain != found.Domain:
-			return nil
+		case found == nil || found.Domain != domain.Root && c.Domain == domain.Root:
+			found, several = c, false
+		case found.Domain != domain.Root && c.Domain != found.Domain:
+			several = true
 		}
+	}
+	if several {
+		return nil
 	}
 	return found
 }

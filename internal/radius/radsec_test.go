@@ -294,6 +294,28 @@ func TestRadSecCertificateOfTwoDomains(t *testing.T) {
 	}
 }
 
+// Nobody of one security domain shuts out a client of the whole deployment by what its certificate has, in whatever order it is looked at.
+func TestRadSecCertificateOfTheRoot(t *testing.T) {
+	a := NewTestAuthority(t)
+	shown := a.Sign("vpn1.example.com")
+	sum := sha256.Sum256(shown.Leaf.Raw)
+	named, printed := over("named", "vpn1.example.com"), over("printed", "sha256:"+hex.EncodeToString(sum[:]))
+	for at, want := range map[[2]string]string{{"", "berlin"}: "named", {"berlin", ""}: "printed", {"", ""}: "printed", {"berlin", "berlin"}: "printed"} {
+		named.Domain, printed.Domain = at[0], at[1]
+		engine := always(accept)
+		h := build(t, engine, named, printed).secure(a).run()
+		conn := h.connect(a, shown)
+		b, _ := tlsLogin(t, 1, true).Encode()
+		conn.Write(b)
+		h.becomes(Accepted)
+		engine.mu.Lock()
+		if len(engine.begun) != 1 || engine.begun[0].Source.Agent != "radius:"+want {
+			t.Errorf("%q: the engine was asked %+v, want %s", at, engine.begun, want)
+		}
+		engine.mu.Unlock()
+	}
+}
+
 // ends fails the test unless the server ends the connection without a word.
 func ends(t testing.TB, conn net.Conn) {
 	t.Helper()

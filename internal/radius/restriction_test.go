@@ -55,6 +55,22 @@ func TestClientsAskOnlyForTheirUsers(t *testing.T) {
 			if answer := w.ask(request(d, "alice", alice.code(0), nil)); answer.Code != codec.CodeAccessAccept {
 				t.Errorf("alice: %v", answer.Code)
 			}
+
+			// A client that is in a domain asks for users there.
+			domains := &domain.Registry{Store: d.db, Now: d.clock}
+			_, err = domains.Add(t.Context(), "north", domain.Root, "")
+			d.must(err)
+			_, err = domains.Put(t.Context(), "north", map[domain.Kind][]string{domain.RADIUSClients: {"gateway"}})
+			d.must(err)
+			for denied := false; !denied; {
+				d.pass(time.Minute)
+				denied = w.ask(request(d, "alice", alice.code(0), nil)).Code == codec.CodeAccessReject
+			}
+			page, err = d.db.Events(t.Context(), audit.Filter{Object: "user:alice"})
+			d.must(err)
+			if e, err = audit.ParseRecord(page.Entries[len(page.Entries)-1].Record); err != nil || e.Reason != authentication.AgentRestricted {
+				t.Errorf("the log says %+v, %v", e, err)
+			}
 		})
 	}
 }

@@ -133,14 +133,48 @@ func (db *DB) amongUsers(w authentication.Wanted) (condition string, args []any)
 		add("SELECT user_id FROM attempt WHERE id ", w.Attempts)
 	}
 	add("SELECT id FROM user_account WHERE id ", w.Users)
-	for _, end := range []string{"MIN", "MAX"} { // of an address that several users have, two of them tell so
-		if len(w.Mails) > 0 {
-			among, more := db.among(len(args)+1, anys(w.Mails))
-			parts = append(parts, "SELECT "+end+"(id) FROM user_account WHERE mail <> '' AND lower(mail) "+among+" GROUP BY lower(mail)")
+	addressed := func(mails []string, only *authentication.Restriction) {
+		condition := "mail <> '' AND lower(mail) "
+		also := func(values []string) string {
+			among, more := db.among(len(args)+1, anys(values))
 			args = append(args, more...)
+			return among
+		}
+		condition += also(mails)
+		if only != nil {
+			condition += admitted(only, also)
+		}
+		for _, end := range []string{"MIN", "MAX"} { // of an address that several users have, two of them tell so
+			parts = append(parts, "SELECT "+end+"(id) FROM user_account WHERE "+condition+" GROUP BY lower(mail)")
+		}
+	}
+	if len(w.Mails) > 0 {
+		addressed(w.Mails, nil)
+	}
+	for _, a := range w.Admitted {
+		if mails := possible(a.Mails); len(mails) > 0 && !a.Only.Nobody() {
+			addressed(mails, a.Only)
 		}
 	}
 	return "IN (" + strings.Join(parts, " UNION ") + ")", args
+}
+
+// admitted is the condition, behind others, that a user is one whom a restriction lets be asked about; among makes that of a column to be one of some values.
+func admitted(only *authentication.Restriction, among func([]string) string) (condition string) {
+	if only.Scope.Limited() {
+		condition += " AND domain " + among(only.Scope.Names())
+	}
+	var named []string
+	if users := possible(only.Users); len(users) > 0 {
+		named = append(named, "id "+among(users))
+	}
+	if groups := possible(only.Groups); len(groups) > 0 { // looked up for the few who have the address, and not listed with all of its members
+		named = append(named, "EXISTS (SELECT 1 FROM group_member WHERE group_member.user_id = user_account.id AND group_member.group_name "+among(groups)+")")
+	}
+	if len(named) > 0 {
+		condition += " AND (" + strings.Join(named, " OR ") + ")"
+	}
+	return condition
 }
 
 func scanGuard(r row) (g authentication.Guard, err error) {

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
+	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -88,6 +90,12 @@ func (db *DB) HasDomain(ctx context.Context, name string) error {
 	return err
 }
 
+// Apart tells whether neither of two security domains is the other or below it. It locks nothing.
+func (db *DB) Apart(ctx context.Context, one, other string) (bool, error) {
+	all, err := list(ctx, db, scanDomain, "SELECT "+string(domainColumns)+" FROM security_domain")
+	return !domain.Below(all, one, other) && !domain.Below(all, other, one), err
+}
+
 // A placer asks once for each domain that new objects go to.
 type placer struct {
 	db    *DB
@@ -139,7 +147,7 @@ var homes = map[domain.Kind]struct{ table, name string }{
 	domain.Directories: {"directory", "name"},
 }
 
-// DeleteDomain removes a domain that holds nothing, with its policies; else [fault.DomainInUse].
+// DeleteDomain removes a domain that holds nothing, and that no agent or RADIUS client is limited to, with its policies; else [fault.DomainInUse].
 func (db *DB) DeleteDomain(ctx context.Context, name string) error {
 	return db.Transact(ctx, func(ctx context.Context) error {
 		// Whoever places something there has the row locked, or finds that it is gone.
@@ -164,6 +172,13 @@ func (db *DB) DeleteDomain(ctx context.Context, name string) error {
 		}
 		if n > 0 {
 			return fault.New(fault.DomainInUse, "domain %s holds %d domains and objects: move them first", name, n)
+		}
+		all, err := db.limitedBy(ctx, "", func(r access.Restriction) bool { return r.UserDomain == name })
+		if err != nil {
+			return err
+		}
+		if err := released(ctx, fault.DomainInUse, fmt.Sprintf("domain %s holds those", name), "--allow-domain", all); err != nil {
+			return err
 		}
 		if _, err := db.exec(ctx, "DELETE FROM policy WHERE domain = $1 AND domain <> ''", name); err != nil {
 			return err

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
+	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -60,9 +62,19 @@ func (db *DB) SaveGroup(ctx context.Context, g user.Group) error {
 		g.Note, searchText(g.Name, g.Note), g.Name, g.Version)
 }
 
-// DeleteGroup removes a group, and not its members; [fault.GroupNotFound].
+// DeleteGroup removes a group, and not its members; [fault.GroupNotFound], or [fault.GroupInUse] while an agent or RADIUS client is limited to it.
 func (db *DB) DeleteGroup(ctx context.Context, name string) error {
-	return db.change(ctx, noGroup(name), "DELETE FROM user_group WHERE name = $1", name)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		if err := db.change(ctx, noGroup(name), "DELETE FROM user_group WHERE name = $1", name); err != nil {
+			return err
+		}
+		// Whoever limits something to it has its row locked, or finds that it is gone.
+		all, err := db.limitedBy(ctx, "", func(r access.Restriction) bool { return slices.Contains(r.Groups, name) })
+		if err != nil {
+			return err
+		}
+		return released(ctx, fault.GroupInUse, fmt.Sprintf("group %s is among those", name), "--allow-group", all)
+	})
 }
 
 // MemberIDs lists the members of a group by ID, at most limit; [fault.GroupNotFound].

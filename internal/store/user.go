@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -82,6 +83,54 @@ func (db *DB) SaveUsers(ctx context.Context, users []user.User) error {
 		changed.rows = append(changed.rows, []any{u.Name, u.Mail, u.Enabled, micros(u.Expiry), searchText(u.ID, u.Name, u.Mail), u.Version + 1, u.ID, u.Version})
 	}
 	return db.write(ctx, changed)
+}
+
+// holdsAddress is the condition that a user's ID may be a mail address, as the index of such IDs has it.
+const holdsAddress = "replace(id, '@', '') <> id"
+
+// AddressesElsewhere returns which of addresses in lower case (ASCII) users who are not in the scope of ctx have for their mail, and
+// which for an ID, in any case.
+func (db *DB) AddressesElsewhere(ctx context.Context, addresses []string) (mails, ids map[string]bool, err error) {
+	mails, ids = map[string]bool{}, map[string]bool{}
+	scope := domain.ScopeFrom(ctx)
+	if !scope.Limited() {
+		return mails, ids, nil
+	}
+	for _, way := range []struct {
+		column, also string
+		found        map[string]bool
+	}{{"lower(mail)", "mail <> ''", mails}, {"lower(id)", holdsAddress, ids}} {
+		type one struct{ address, domain string }
+		scan := func(r row) (o one, err error) {
+			err = r.Scan(&o.address, &o.domain)
+			return o, err
+		}
+		// Distinct, for many may share one.
+		err := eachChunk(ctx, db, scan, "SELECT DISTINCT "+way.column+", domain FROM user_account WHERE "+way.also+" AND "+way.column, addresses, "", func(o one) {
+			if !scope.Covers(o.domain) {
+				way.found[o.address] = true
+			}
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return mails, ids, nil
+}
+
+// UsersElsewhere returns those of the users, by ID, that there are and that are not in the scope of ctx. It locks nothing.
+func (db *DB) UsersElsewhere(ctx context.Context, ids []string) (elsewhere []string, err error) {
+	scope := domain.ScopeFrom(ctx)
+	scan := func(r row) (of [2]string, err error) {
+		err = r.Scan(&of[0], &of[1])
+		return of, err
+	}
+	err = eachChunk(ctx, db, scan, "SELECT id, domain FROM user_account WHERE id", ids, "ORDER BY id", func(of [2]string) {
+		if !scope.Covers(of[1]) {
+			elsewhere = append(elsewhere, of[0])
+		}
+	})
+	return elsewhere, err
 }
 
 // UserReply returns the RADIUS attributes of a user; [fault.UserNotFound]. Within a transaction the row is locked for change.

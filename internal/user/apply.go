@@ -157,6 +157,13 @@ func (e Entry) on(u *User) bool {
 	return *u != before
 }
 
+// named is what a refusal names of the user.
+func (e Entry) named() (u User) {
+	u.ID = e.ID
+	e.on(&u)
+	return u
+}
+
 // findGroups learns which of the groups that entries name there are.
 func (a *application) findGroups(ctx context.Context) error {
 	a.groups = map[string]bool{}
@@ -213,8 +220,20 @@ func (a *application) part(ctx context.Context, order []int) error {
 	if err != nil {
 		return err
 	}
+	claims := make([]claim, len(order))
+	for n, i := range order {
+		before := known[a.entries[i].ID]
+		after := before
+		after.ID = a.entries[i].ID
+		a.entries[i].on(&after)
+		claims[n] = claimOf(before, after)
+	}
+	around, err := a.around(ctx, claims)
+	if err != nil {
+		return err
+	}
 	var fresh, changed []User
-	for _, i := range order {
+	for n, i := range order {
 		e := a.entries[i]
 		if u, is := known[e.ID]; is && !scope.Covers(u.Domain) {
 			a.fail(i, fault.New(fault.OutOfScope, "the user ID %s is taken, outside of your security domain", e.ID))
@@ -222,6 +241,10 @@ func (a *application) part(ctx context.Context, order []int) error {
 		}
 		if g := slices.IndexFunc(e.Groups, func(g string) bool { return !a.groups[g] }); g >= 0 {
 			a.fail(i, fault.New(fault.GroupNotFound, "there is no group %q for user %s", e.Groups[g], e.ID))
+			continue
+		}
+		if err := around.refuses(claims[n], e.named()); err != nil {
+			a.fail(i, err)
 			continue
 		}
 		joins := false

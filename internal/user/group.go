@@ -41,7 +41,7 @@ type GroupStore interface {
 	AddGroup(ctx context.Context, g Group) error
 	// SaveGroup stores a changed note of a group whose Version is still g.Version, and counts it up; else [fault.Conflict].
 	SaveGroup(ctx context.Context, g Group) error
-	// DeleteGroup removes a group, and not its members; [fault.GroupNotFound].
+	// DeleteGroup removes a group, and not its members; [fault.GroupNotFound], or [fault.GroupInUse] while an agent or RADIUS client is limited to it.
 	DeleteGroup(ctx context.Context, name string) error
 	// AddMembers adds users to a group and returns how many were not in it; the group and the users must exist.
 	AddMembers(ctx context.Context, group string, userIDs []string) (int, error)
@@ -114,7 +114,7 @@ func (r *Groups) Edit(ctx context.Context, name string, version int, change func
 	return after, err
 }
 
-// Delete removes a group. Its members stay what they are.
+// Delete removes a group that no agent or RADIUS client is limited to. Its members stay what they are.
 func (r *Groups) Delete(ctx context.Context, name string) error {
 	return r.Store.Transact(ctx, func(ctx context.Context) error {
 		g, err := r.Store.Group(ctx, name)

@@ -62,12 +62,18 @@ type Store interface {
 	SaveUser(ctx context.Context, u User) error
 	// DeleteUser removes a user; [fault.UserInUse] while tokens are assigned.
 	DeleteUser(ctx context.Context, id string) error
+	// ForgetUser takes a user who is to be deleted out of what agents and RADIUS clients are limited to, and returns which these are, as the objects of
+	// events; [fault.UserInUse] where one would be limited to nobody then.
+	ForgetUser(ctx context.Context, id string) ([]string, error)
 	// LockUsers returns those of the users that there are, by ID. Within a transaction their rows are locked, in the order of IDs.
 	LockUsers(ctx context.Context, ids []string) (map[string]User, error)
 	// AddUsers stores new users, all or none, as AddUser does one.
 	AddUsers(ctx context.Context, users []User) error
 	// SaveUsers stores changed users, all or none, as SaveUser does one.
 	SaveUsers(ctx context.Context, users []User) error
+	// AddressesElsewhere returns which of addresses in lower case (ASCII) users who are not in the scope of ctx have for their mail, and
+	// which for an ID, in any case.
+	AddressesElsewhere(ctx context.Context, addresses []string) (mails, ids map[string]bool, err error)
 	// Memberships lists the groups of users, by their IDs.
 	Memberships(ctx context.Context, userIDs []string) (map[string][]string, error)
 	// Groups lists groups by name.
@@ -95,6 +101,9 @@ func (r *Registry) Add(ctx context.Context, u User) (User, error) {
 		return User{}, err
 	}
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		if err := r.apart(ctx, User{}, u); err != nil {
+			return err
+		}
 		if err := r.Store.AddUser(ctx, u); err != nil {
 			return err
 		}
@@ -147,6 +156,9 @@ func (r *Registry) Edit(ctx context.Context, id string, version int, change func
 		if err := after.check(); err != nil {
 			return err
 		}
+		if err := r.apart(ctx, before, after); err != nil {
+			return err
+		}
 		if err := r.Store.SaveUser(ctx, after); err != nil {
 			return err
 		}
@@ -156,21 +168,33 @@ func (r *Registry) Edit(ctx context.Context, id string, version int, change func
 	return after, err
 }
 
-// Delete removes a user who holds no token.
+// Delete removes a user who holds no token, also out of what agents and RADIUS clients are limited to: somebody else may get her ID.
 func (r *Registry) Delete(ctx context.Context, id string) error {
 	return r.Store.Transact(ctx, func(ctx context.Context) error {
 		if _, err := r.Store.User(ctx, id); err != nil {
 			return err
 		}
-		err := r.Store.DeleteUser(ctx, id)
+		from, err := r.Store.ForgetUser(ctx, id)
+		if err != nil {
+			return err
+		}
+		err = r.Store.DeleteUser(ctx, id)
 		if errors.Is(err, fault.UserInUse) {
 			return fault.New(fault.UserInUse, "user %s still holds tokens: unassign them first", id)
 		}
 		if err != nil {
 			return err
 		}
-		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.delete", "user:"+id, nil))
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.delete", "user:"+id, forgotten(from)))
 	})
+}
+
+// forgotten is what is told of a user who was deleted.
+func forgotten(from []string) audit.Details {
+	if len(from) == 0 {
+		return nil
+	}
+	return audit.Details{"no_longer_allowed_at": from}
 }
 
 // MaxMail is how many bytes a mail address takes: no longer one can be written in SMTP (RFC 5321).

@@ -1,0 +1,74 @@
+package storetest
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
+)
+
+// What agents and RADIUS clients are limited to does not go, so that nobody makes another one of its name; users do, but for the last one.
+func limits(t *testing.T, s fixture) {
+	ctx, r := t.Context(), s.grown(t)
+	north := within(t, r, "north")
+	now := func() time.Time { return start }
+	users, groups := &user.Registry{Store: s, Now: now}, &user.Groups{Store: s, Now: now}
+	for _, id := range []string{"dave", "erin"} {
+		_, err := users.Add(north, user.User{ID: id})
+		ok(t, err)
+	}
+	for _, name := range []string{"vpn", "free"} {
+		_, err := groups.Add(north, name, "")
+		ok(t, err)
+	}
+	agent := access.Agent{Name: "VPN1", HMAC: access.HMACOff, Methods: []string{"SECURID"}, CreatedAt: start, Version: 1}
+	gate := access.RADIUSClient{Name: "gate", Address: netip.MustParsePrefix("10.0.0.1/32"), CreatedAt: start, Version: 1}
+	agent.Restriction = access.Restriction{Users: []string{"dave", "erin"}, Groups: []string{"vpn"}, UserDomain: "island"}
+	gate.Restriction = access.Restriction{Users: []string{"erin", "dave"}}
+	ok(t, s.AddAgent(ctx, agent))
+	ok(t, s.AddRADIUSClient(ctx, gate))
+	_, err := r.Put(ctx, "north", map[domain.Kind][]string{domain.RADIUSClients: {"gate"}})
+	ok(t, err)
+	says := func(err error, code fault.Code, words ...string) {
+		t.Helper()
+		refused(t, err, code)
+		for _, w := range words {
+			if err == nil || !strings.Contains(err.Error(), w) {
+				t.Errorf("%v does not say %q", err, w)
+			}
+		}
+	}
+	says(groups.Delete(ctx, "vpn"), fault.GroupInUse, "agent VPN1", "agent edit VPN1 --allow-group")
+	says(groups.Delete(north, "vpn"), fault.GroupInUse, "1 agents and RADIUS clients outside of your security domain")
+	if err := groups.Delete(north, "vpn"); strings.Contains(err.Error(), "VPN1") {
+		t.Error(err)
+	}
+	ok(t, groups.Delete(north, "free"))
+	says(r.Delete(ctx, "island"), fault.DomainInUse, "agent VPN1", "agent edit VPN1 --allow-domain")
+	ok(t, r.Delete(ctx, "south"))
+
+	ok(t, users.Delete(north, "dave"))
+	a, err := s.Agent(ctx, "vpn1")
+	same(t, must(t, a, err).Restriction, access.Restriction{Users: []string{"erin"}, Groups: []string{"vpn"}, UserDomain: "island"})
+	same(t, a.Version, 2)
+	g, err := s.RADIUSClient(ctx, "gate")
+	same(t, must(t, g, err).Restriction, access.Restriction{Users: []string{"erin"}})
+	same(t, g.Version, 2)
+	says(users.Delete(north, "erin"), fault.UserInUse, "user erin is the only one", "RADIUS client gate", "radius edit gate --allow-user")
+	_, err = s.User(ctx, "erin")
+	ok(t, err)
+	a, err = s.Agent(ctx, "vpn1")
+	same(t, must(t, a, err).Version, 2) // nothing of it was done
+
+	a.Restriction, g.Restriction = access.Restriction{}, access.Restriction{Users: []string{"frank"}, Groups: []string{"other"}}
+	ok(t, s.SaveAgent(ctx, a))
+	ok(t, s.SaveRADIUSClient(ctx, g))
+	ok(t, users.Delete(north, "erin"))
+	ok(t, groups.Delete(north, "vpn"))
+	ok(t, r.Delete(ctx, "island"))
+}
