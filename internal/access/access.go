@@ -129,8 +129,8 @@ type Store interface {
 	APIKeys(ctx context.Context) ([]Key, error)
 	// AddAPIKey stores a new key; [fault.Conflict] if the name is taken.
 	AddAPIKey(ctx context.Context, k Key) error
-	// DeleteAPIKey removes a key by name; [fault.NotFound].
-	DeleteAPIKey(ctx context.Context, name string) error
+	// DeleteAPIKey removes a key by name, and returns what it was; [fault.NotFound].
+	DeleteAPIKey(ctx context.Context, name string) (Key, error)
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
 }
@@ -160,12 +160,8 @@ func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Du
 	if rights[role] == nil {
 		return Key{}, "", fault.New(fault.Invalid, "no role %q: take one of %v", role, Roles())
 	}
-	if by := Role(audit.ActorFrom(ctx).Role); rights[by] != nil { // or the right to make keys would be all rights
-		for _, want := range rights[role] {
-			if !by.May(want) {
-				return Key{}, "", fault.New(fault.Forbidden, "role %s may not make a key of the role %s, which has rights that it does not have, such as %s", by, role, want)
-			}
-		}
+	if err := mayHandle(ctx, "make", role); err != nil {
+		return Key{}, "", err
 	}
 	if life < 0 {
 		return Key{}, "", fault.New(fault.Invalid, "an API key cannot have expired already")
@@ -189,13 +185,32 @@ func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Du
 	return k, keyPrefix + id + "_" + secret, err
 }
 
+// mayHandle refuses to who acts in ctx what he wants to do with a key of a role that has a right which he does not have: the right to make keys
+// would be all rights, and whoever deletes keys could shut out those who watch him.
+func mayHandle(ctx context.Context, what string, role Role) error {
+	by := Role(audit.ActorFrom(ctx).Role)
+	if rights[by] == nil {
+		return nil
+	}
+	for _, want := range rights[role] {
+		if !by.May(want) {
+			return fault.New(fault.Forbidden, "role %s may not %s a key of the role %s, which has rights that it does not have, such as %s", by, what, role, want)
+		}
+	}
+	return nil
+}
+
 // List returns the keys by name.
 func (r *Registry) List(ctx context.Context) ([]Key, error) { return r.Store.APIKeys(ctx) }
 
-// Delete makes a key useless from now on.
+// Delete makes a key useless from now on. One of a role with a right that whoever deletes it does not have is refused: [fault.Forbidden].
 func (r *Registry) Delete(ctx context.Context, name string) error {
 	return r.Store.Transact(ctx, func(ctx context.Context) error {
-		if err := r.Store.DeleteAPIKey(ctx, name); err != nil {
+		k, err := r.Store.DeleteAPIKey(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := mayHandle(ctx, "delete", k.Role); err != nil { // which undoes it
 			return err
 		}
 		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "admin.key_delete", "api_key:"+name, nil))

@@ -133,9 +133,14 @@ func TestRolesMayWhatTheyShould(t *testing.T) {
 	}
 }
 
-// Whoever may make keys gets no right by it that he does not have.
-func TestNobodyMakesAKeyOfMoreRights(t *testing.T) {
+// Whoever may make keys gets no right by it that he does not have, and takes none from whoever has more.
+func TestNobodyMakesOrDeletesAKeyOfMoreRights(t *testing.T) {
 	keys := access.Registry{Store: deploytest.Open(t, deploytest.SQLite(t)), Hash: plainHash{}, Now: time.Now}
+	for _, role := range access.Roles() {
+		if _, _, err := keys.Add(t.Context(), string(role), role, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, by := range access.Roles() {
 		ctx := audit.WithActor(t.Context(), audit.Actor{Name: "key:" + string(by), Role: string(by)})
 		for _, role := range access.Roles() {
@@ -143,6 +148,16 @@ func TestNobodyMakesAKeyOfMoreRights(t *testing.T) {
 			_, _, err := keys.Add(ctx, string(by)+" "+string(role), role, 0)
 			if lacks != errors.Is(err, fault.Forbidden) || !lacks && err != nil {
 				t.Errorf("a key of %s by %s: %v", role, by, err)
+			}
+			err = keys.Delete(ctx, string(role))
+			if lacks != errors.Is(err, fault.Forbidden) || !lacks && err != nil {
+				t.Errorf("a key of %s deleted by %s: %v", role, by, err)
+			}
+			switch _, _, err := keys.Add(t.Context(), string(role), role, 0); {
+			case lacks && !errors.Is(err, fault.Conflict): // it was gone
+				t.Errorf("a key of %s after %s was refused to delete it: %v", role, by, err)
+			case !lacks && err != nil:
+				t.Fatal(err)
 			}
 		}
 	}
