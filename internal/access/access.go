@@ -152,7 +152,7 @@ const keyPrefix = "tsk_"
 
 // Add makes a key and returns it with the secret text that its user sends;
 // the text is not kept and cannot be shown again. life 0 means for ever. A role with a right that whoever makes the key does not
-// have is refused: [fault.Forbidden].
+// have is refused, and so is a life beyond the end of a key that makes it: [fault.Forbidden].
 func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Duration) (Key, string, error) {
 	if name == "" || len(name) > 64 || strings.IndexFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) >= 0 {
 		return Key{}, "", fault.New(fault.Invalid, "the name of an API key takes 1 to 64 printable characters")
@@ -177,12 +177,33 @@ func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Du
 		k.ExpiresAt = k.CreatedAt.Add(life)
 	}
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		if err := r.outlives(ctx, k); err != nil {
+			return err
+		}
 		if err := r.Store.AddAPIKey(ctx, k); err != nil {
 			return err
 		}
 		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "admin.key_add", "api_key:"+name, audit.Details{"role": role, "domain": domain.Show(k.Domain)}))
 	})
 	return k, keyPrefix + id + "_" + secret, err
+}
+
+// outlives refuses a key that would last longer than the one that makes it: the end of that one would end nothing.
+func (r *Registry) outlives(ctx context.Context, k Key) error {
+	by := audit.ActorFrom(ctx).KeyID
+	if by == "" {
+		return nil
+	}
+	maker, err := r.Store.APIKey(ctx, by)
+	if fault.CodeOf(err) == fault.NotFound { // deleted since the request came
+		return errKey
+	}
+	if err != nil || maker.ExpiresAt.IsZero() || !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(maker.ExpiresAt) {
+		return err
+	}
+	left := int64(maker.ExpiresAt.Sub(k.CreatedAt) / time.Second)
+	return fault.New(fault.Forbidden, "your own API key ends at %s, and one that it makes may not last longer: give it a life of %ds or less, or have a key without an end make it",
+		maker.ExpiresAt.UTC().Format(time.RFC3339), left)
 }
 
 // mayHandle refuses to who acts in ctx what he wants to do with a key of a role that has a right which he does not have: the right to make keys
@@ -217,14 +238,15 @@ func (r *Registry) Delete(ctx context.Context, name string) error {
 	})
 }
 
+var errKey = fault.New(fault.Unauthorized, "this API key is not known or no longer valid: ask an administrator for a new one")
+
 // Check returns the key that a secret text belongs to. Every refusal is the
 // same [fault.Unauthorized].
 func (r *Registry) Check(ctx context.Context, text string) (Key, error) {
-	refused := fault.New(fault.Unauthorized, "this API key is not known or no longer valid: ask an administrator for a new one")
 	rest, ours := strings.CutPrefix(text, keyPrefix)
 	id, secret, whole := strings.Cut(rest, "_")
 	if !ours || !whole || len(id) != 16 || len(secret) != 43 {
-		return Key{}, refused
+		return Key{}, errKey
 	}
 	k, err := r.Store.APIKey(ctx, id)
 	if err != nil && fault.CodeOf(err) != fault.NotFound {
@@ -232,7 +254,7 @@ func (r *Registry) Check(ctx context.Context, text string) (Key, error) {
 	}
 	right := subtle.ConstantTimeCompare(k.Hash, r.Hash.MAC("api-key", []byte(id), []byte(secret))) == 1
 	if !right || !k.ExpiresAt.IsZero() && !r.Now().Before(k.ExpiresAt) {
-		return Key{}, refused
+		return Key{}, errKey
 	}
 	return k, nil
 }

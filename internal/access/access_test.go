@@ -1,7 +1,9 @@
 package access_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -111,6 +113,40 @@ func TestKeys(t *testing.T) {
 	}
 	if _, err := r.Check(ctx, forever); !errors.Is(err, fault.Unauthorized) {
 		t.Errorf("deleted: %v", err)
+	}
+}
+
+// What a key makes ends with it at the latest.
+func TestNoKeyIsOutlivedByWhatItMakes(t *testing.T) {
+	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	keys := &access.Registry{Store: deploytest.Open(t, deploytest.SQLite(t)), Hash: plainHash{}, Now: func() time.Time { return now }}
+	by := func(name string, life time.Duration) context.Context {
+		k, _, err := keys.Add(t.Context(), name, access.Operator, life)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return audit.WithActor(t.Context(), audit.Actor{Name: "key:" + k.Name, Role: string(k.Role), KeyID: k.ID})
+	}
+	today, lasting := by("today", 24*time.Hour), by("lasting", 0)
+	now = now.Add(time.Hour)
+	for _, c := range []struct {
+		by   context.Context
+		life time.Duration
+		want error
+	}{
+		{today, 23 * time.Hour, nil}, {today, 23*time.Hour + time.Second, fault.Forbidden}, {today, 0, fault.Forbidden},
+		{lasting, 0, nil}, {lasting, 48 * time.Hour, nil}, {t.Context(), 0, nil},
+	} {
+		name := fmt.Sprintf("by %s for %s", audit.ActorFrom(c.by).Name, c.life)
+		if _, _, err := keys.Add(c.by, name, access.Operator, c.life); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := keys.Delete(t.Context(), "lasting"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := keys.Add(lasting, "too late", access.Operator, 0); !errors.Is(err, fault.Unauthorized) {
+		t.Errorf("by a key that is gone: %v", err)
 	}
 }
 
