@@ -146,11 +146,13 @@ func (c *configuring) prune(kind string, all []found) error {
 	return nil
 }
 
+// pruneReportSchedules passes over those of reports that whoever applies may not have, as lists do.
 func (c *configuring) pruneReportSchedules(ctx context.Context) error {
 	all, err := c.Reports.Schedules(ctx)
 	if err != nil {
 		return err
 	}
+	all = slices.DeleteFunc(all, func(s report.Schedule) bool { return s.Refuse(ctx) != nil })
 	return c.prune(kindReportSchedules, mapped(all, func(s report.Schedule) found {
 		return found{name: s.Name, shown: shownSchedule(s), delete: func() error { return c.Reports.DeleteSchedule(ctx, s.Name) }}
 	}))

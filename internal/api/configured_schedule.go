@@ -96,7 +96,7 @@ func newSchedule(name string) client.NewReportSchedule {
 	return client.NewReportSchedule{Schedule: name, ReportOrder: client.ReportOrder{Format: string(report.CSV), KeepDays: report.KeepDays}, Every: string(report.Daily), At: "06:00"}
 }
 
-// schedule returns a schedule; [fault.NotFound].
+// schedule returns a schedule; [fault.NotFound], [fault.Forbidden] where whoever applies may not have its report.
 func (c *configuring) schedule(ctx context.Context, name string) (report.Schedule, error) {
 	all, err := c.Reports.Schedules(ctx)
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *configuring) schedule(ctx context.Context, name string) (report.Schedul
 	}
 	for _, s := range all {
 		if s.Name == name {
-			return s, nil
+			return s, s.Refuse(ctx)
 		}
 	}
 	return report.Schedule{}, fault.NotFound
