@@ -110,7 +110,7 @@ func (c *configuring) pruneDomains(ctx context.Context) error {
 			continue
 		}
 		parents[d.Parent]--
-		if err := c.step(c.Domains.Delete(ctx, d.Name), kindDomains, d.Name, domainOf(d), nil); err != nil {
+		if err := c.step(c.Domains.Delete(ctx, d.Name), kindDomains, d.Name, domainOf(ctx, d), nil); err != nil {
 			return err
 		}
 	}
