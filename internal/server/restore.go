@@ -85,10 +85,7 @@ func (r Restore) Run(ctx context.Context) (Restored, error) {
 	if err := c.complete(); err != nil {
 		return Restored{}, err
 	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return Restored{}, err
-	}
-	unlock, err := lockFolder(c.Data)
+	unlock, err := takeFolder(c.Data)
 	if err != nil {
 		return Restored{}, err
 	}

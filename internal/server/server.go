@@ -34,10 +34,7 @@ func Run(ctx context.Context, c Config) error {
 	if err := c.complete(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return err
-	}
-	unlock, err := lockFolder(c.Data)
+	unlock, err := takeFolder(c.Data)
 	if err != nil {
 		return err
 	}
@@ -190,7 +187,7 @@ func listenSocket(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	// The folder is 0700 at creation, so nobody else gets in between Listen and Chmod.
+	// Nobody else may write to the folder, nor to what is made there with any usual umask: nobody gets in between Listen and Chmod.
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, err
