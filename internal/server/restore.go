@@ -25,6 +25,7 @@ const (
 	checkpointsFile = "audit-checkpoints"
 	caFile          = "ca.pem"
 	caKeyFile       = "ca.key"
+	caNewKeyFile    = "ca.key.new" // until ca.pem is there
 )
 
 // secretFiles are those that a backup may carry: the master key, and what the server's own certification authority is made of.

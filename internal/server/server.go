@@ -96,11 +96,14 @@ func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) 
 }
 
 // warnOfNewCA warns where a server is about to make a certification authority of its own for a database that was served before, by another server
-// or from another folder: apps and agents trust the authority of that one.
+// or from another folder: apps and agents trust the authority of that one. It refuses one to whom only the key of such an authority was given.
 func (c *Config) warnOfNewCA(ctx context.Context, db *store.DB) error {
 	_, err := os.Stat(c.file(caFile))
 	if !errors.Is(err, fs.ErrNotExist) || c.TLSCert != "" || len(c.ACMEHosts) > 0 {
 		return nil
+	}
+	if err := c.wholeCA(); err != nil {
+		return err
 	}
 	_, servers, err := db.Readings(ctx) // of those that came as far as to serve
 	if err == nil && len(servers) > 0 {
