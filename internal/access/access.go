@@ -129,8 +129,8 @@ type Store interface {
 	APIKeys(ctx context.Context) ([]Key, error)
 	// AddAPIKey stores a new key; [fault.Conflict] if the name is taken.
 	AddAPIKey(ctx context.Context, k Key) error
-	// DeleteAPIKey removes a key by name; [fault.NotFound].
-	DeleteAPIKey(ctx context.Context, name string) error
+	// DeleteAPIKey removes a key by name, and returns what it was; [fault.NotFound].
+	DeleteAPIKey(ctx context.Context, name string) (Key, error)
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
 }
@@ -152,7 +152,7 @@ const keyPrefix = "tsk_"
 
 // Add makes a key and returns it with the secret text that its user sends;
 // the text is not kept and cannot be shown again. life 0 means for ever. A role with a right that whoever makes the key does not
-// have is refused: [fault.Forbidden].
+// have is refused, and so is a life beyond the end of a key that makes it: [fault.Forbidden].
 func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Duration) (Key, string, error) {
 	if name == "" || len(name) > 64 || strings.IndexFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) >= 0 {
 		return Key{}, "", fault.New(fault.Invalid, "the name of an API key takes 1 to 64 printable characters")
@@ -160,12 +160,8 @@ func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Du
 	if rights[role] == nil {
 		return Key{}, "", fault.New(fault.Invalid, "no role %q: take one of %v", role, Roles())
 	}
-	if by := Role(audit.ActorFrom(ctx).Role); rights[by] != nil { // or the right to make keys would be all rights
-		for _, want := range rights[role] {
-			if !by.May(want) {
-				return Key{}, "", fault.New(fault.Forbidden, "role %s may not make a key of the role %s, which has rights that it does not have, such as %s", by, role, want)
-			}
-		}
+	if err := mayHandle(ctx, "make", role); err != nil {
+		return Key{}, "", err
 	}
 	if life < 0 {
 		return Key{}, "", fault.New(fault.Invalid, "an API key cannot have expired already")
@@ -181,6 +177,9 @@ func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Du
 		k.ExpiresAt = k.CreatedAt.Add(life)
 	}
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		if err := r.outlives(ctx, k); err != nil {
+			return err
+		}
 		if err := r.Store.AddAPIKey(ctx, k); err != nil {
 			return err
 		}
@@ -189,27 +188,65 @@ func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Du
 	return k, keyPrefix + id + "_" + secret, err
 }
 
+// outlives refuses a key that would last longer than the one that makes it: the end of that one would end nothing.
+func (r *Registry) outlives(ctx context.Context, k Key) error {
+	by := audit.ActorFrom(ctx).KeyID
+	if by == "" {
+		return nil
+	}
+	maker, err := r.Store.APIKey(ctx, by)
+	if fault.CodeOf(err) == fault.NotFound { // deleted since the request came
+		return errKey
+	}
+	if err != nil || maker.ExpiresAt.IsZero() || !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(maker.ExpiresAt) {
+		return err
+	}
+	left := int64(maker.ExpiresAt.Sub(k.CreatedAt) / time.Second)
+	return fault.New(fault.Forbidden, "your own API key ends at %s, and one that it makes may not last longer: give it a life of %ds or less, or have a key without an end make it",
+		maker.ExpiresAt.UTC().Format(time.RFC3339), left)
+}
+
+// mayHandle refuses to who acts in ctx what he wants to do with a key of a role that has a right which he does not have: the right to make keys
+// would be all rights, and whoever deletes keys could shut out those who watch him.
+func mayHandle(ctx context.Context, what string, role Role) error {
+	by := Role(audit.ActorFrom(ctx).Role)
+	if rights[by] == nil {
+		return nil
+	}
+	for _, want := range rights[role] {
+		if !by.May(want) {
+			return fault.New(fault.Forbidden, "role %s may not %s a key of the role %s, which has rights that it does not have, such as %s", by, what, role, want)
+		}
+	}
+	return nil
+}
+
 // List returns the keys by name.
 func (r *Registry) List(ctx context.Context) ([]Key, error) { return r.Store.APIKeys(ctx) }
 
-// Delete makes a key useless from now on.
+// Delete makes a key useless from now on. One of a role with a right that whoever deletes it does not have is refused: [fault.Forbidden].
 func (r *Registry) Delete(ctx context.Context, name string) error {
 	return r.Store.Transact(ctx, func(ctx context.Context) error {
-		if err := r.Store.DeleteAPIKey(ctx, name); err != nil {
+		k, err := r.Store.DeleteAPIKey(ctx, name)
+		if err != nil {
+			return err
+		}
+		if err := mayHandle(ctx, "delete", k.Role); err != nil { // which undoes it
 			return err
 		}
 		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "admin.key_delete", "api_key:"+name, nil))
 	})
 }
 
+var errKey = fault.New(fault.Unauthorized, "this API key is not known or no longer valid: ask an administrator for a new one")
+
 // Check returns the key that a secret text belongs to. Every refusal is the
 // same [fault.Unauthorized].
 func (r *Registry) Check(ctx context.Context, text string) (Key, error) {
-	refused := fault.New(fault.Unauthorized, "this API key is not known or no longer valid: ask an administrator for a new one")
 	rest, ours := strings.CutPrefix(text, keyPrefix)
 	id, secret, whole := strings.Cut(rest, "_")
 	if !ours || !whole || len(id) != 16 || len(secret) != 43 {
-		return Key{}, refused
+		return Key{}, errKey
 	}
 	k, err := r.Store.APIKey(ctx, id)
 	if err != nil && fault.CodeOf(err) != fault.NotFound {
@@ -217,7 +254,7 @@ func (r *Registry) Check(ctx context.Context, text string) (Key, error) {
 	}
 	right := subtle.ConstantTimeCompare(k.Hash, r.Hash.MAC("api-key", []byte(id), []byte(secret))) == 1
 	if !right || !k.ExpiresAt.IsZero() && !r.Now().Before(k.ExpiresAt) {
-		return Key{}, refused
+		return Key{}, errKey
 	}
 	return k, nil
 }

@@ -1,7 +1,9 @@
 package access_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -114,6 +116,40 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// What a key makes ends with it at the latest.
+func TestNoKeyIsOutlivedByWhatItMakes(t *testing.T) {
+	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	keys := &access.Registry{Store: deploytest.Open(t, deploytest.SQLite(t)), Hash: plainHash{}, Now: func() time.Time { return now }}
+	by := func(name string, life time.Duration) context.Context {
+		k, _, err := keys.Add(t.Context(), name, access.Operator, life)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return audit.WithActor(t.Context(), audit.Actor{Name: "key:" + k.Name, Role: string(k.Role), KeyID: k.ID})
+	}
+	today, lasting := by("today", 24*time.Hour), by("lasting", 0)
+	now = now.Add(time.Hour)
+	for _, c := range []struct {
+		by   context.Context
+		life time.Duration
+		want error
+	}{
+		{today, 23 * time.Hour, nil}, {today, 23*time.Hour + time.Second, fault.Forbidden}, {today, 0, fault.Forbidden},
+		{lasting, 0, nil}, {lasting, 48 * time.Hour, nil}, {t.Context(), 0, nil},
+	} {
+		name := fmt.Sprintf("by %s for %s", audit.ActorFrom(c.by).Name, c.life)
+		if _, _, err := keys.Add(c.by, name, access.Operator, c.life); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := keys.Delete(t.Context(), "lasting"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := keys.Add(lasting, "too late", access.Operator, 0); !errors.Is(err, fault.Unauthorized) {
+		t.Errorf("by a key that is gone: %v", err)
+	}
+}
+
 func TestRolesMayWhatTheyShould(t *testing.T) {
 	for _, c := range []struct {
 		role access.Role
@@ -133,9 +169,14 @@ func TestRolesMayWhatTheyShould(t *testing.T) {
 	}
 }
 
-// Whoever may make keys gets no right by it that he does not have.
-func TestNobodyMakesAKeyOfMoreRights(t *testing.T) {
+// Whoever may make keys gets no right by it that he does not have, and takes none from whoever has more.
+func TestNobodyMakesOrDeletesAKeyOfMoreRights(t *testing.T) {
 	keys := access.Registry{Store: deploytest.Open(t, deploytest.SQLite(t)), Hash: plainHash{}, Now: time.Now}
+	for _, role := range access.Roles() {
+		if _, _, err := keys.Add(t.Context(), string(role), role, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, by := range access.Roles() {
 		ctx := audit.WithActor(t.Context(), audit.Actor{Name: "key:" + string(by), Role: string(by)})
 		for _, role := range access.Roles() {
@@ -143,6 +184,16 @@ func TestNobodyMakesAKeyOfMoreRights(t *testing.T) {
 			_, _, err := keys.Add(ctx, string(by)+" "+string(role), role, 0)
 			if lacks != errors.Is(err, fault.Forbidden) || !lacks && err != nil {
 				t.Errorf("a key of %s by %s: %v", role, by, err)
+			}
+			err = keys.Delete(ctx, string(role))
+			if lacks != errors.Is(err, fault.Forbidden) || !lacks && err != nil {
+				t.Errorf("a key of %s deleted by %s: %v", role, by, err)
+			}
+			switch _, _, err := keys.Add(t.Context(), string(role), role, 0); {
+			case lacks && !errors.Is(err, fault.Conflict): // it was gone
+				t.Errorf("a key of %s after %s was refused to delete it: %v", role, by, err)
+			case !lacks && err != nil:
+				t.Fatal(err)
 			}
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 const (
@@ -22,7 +24,7 @@ func (a *API) userActivity(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return a.activity(ctx, u.ID, "", r.limit())
+	return a.activity(ctx, u, "", r.limit())
 }
 
 func (a *API) tokenActivity(ctx context.Context, r *request) (answer, error) {
@@ -33,12 +35,19 @@ func (a *API) tokenActivity(ctx context.Context, r *request) (answer, error) {
 	if t.UserID == "" {
 		return ok(client.Activity{SignIns: []client.SignIn{}})
 	}
-	return a.activity(ctx, t.UserID, t.Serial, r.limit())
+	u, err := a.Users.Get(domain.WithScope(ctx, domain.Scope{}), t.UserID) // the token may be here and she elsewhere
+	if err != nil {
+		return answer{}, err
+	}
+	return a.activity(ctx, u, t.Serial, r.limit())
 }
 
 // activity answers with a user's last sign-ins, the newest first: all, or those that a token had part in.
-func (a *API) activity(ctx context.Context, userID, serial string, limit int) (answer, error) {
-	f := audit.Filter{Action: "authn.*", Object: "user:" + userID, Since: a.Now().Add(-recent), Newest: true}
+func (a *API) activity(ctx context.Context, u user.User, serial string, limit int) (answer, error) {
+	f := audit.Filter{Action: "authn.*", Object: "user:" + u.ID, Since: a.Now().Add(-recent), Newest: true}
+	if u.CreatedAt.After(f.Since) { // what was before is of somebody else who had the ID, or of nobody
+		f.Since = u.CreatedAt
+	}
 	if serial == "" {
 		f.Limit = limit
 	}

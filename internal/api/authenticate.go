@@ -22,10 +22,10 @@ func (a *API) authenticate(ctx context.Context, r *request) (answer, error) {
 		return answer{}, fault.New(fault.TooMany, "too many passcodes of this user come at once: wait a second")
 	}
 	actor := audit.ActorFrom(ctx)
-	from := authentication.Source{Agent: actor.Name, Station: in.Station}
+	from := authentication.Source{Agent: actor.Name, Caller: actor.Caller(), Station: in.Station}
 	var key []byte
 	if in.RequestID != "" {
-		key = a.Keyring.MAC("authenticate-request", []byte(actor.Name), []byte(in.RequestID), r.body)
+		key = a.Keyring.MAC("authenticate-request", []byte(actor.Caller()), []byte(in.RequestID), r.body)
 	}
 	var d authentication.Decision
 	if in.Attempt != "" {

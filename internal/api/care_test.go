@@ -192,6 +192,22 @@ func activityRoutes(t *testing.T, h *house) {
 	if of := try(c.TokenActivity(ctx, two.Serial, 0))(t); of == nil || len(of) != 0 {
 		t.Errorf("activity of nobody's token %+v", of)
 	}
+	// Who gets the ID of a user that is gone has done nothing yet.
+	try(h.admin.Unassign(ctx, one.Serial, 0))(t)
+	must(t, h.admin.DeleteUser(ctx, "asking"))
+	h.pass(time.Minute)
+	try(h.admin.AddUser(ctx, client.NewUser{UserID: "asking"}))(t)
+	try(h.admin.Assign(ctx, two.Serial, "asking"))(t)
+	if all = try(c.UserActivity(ctx, "asking", 0))(t); len(all) != 0 {
+		t.Errorf("a new user did what a former one of the ID did: %+v", all)
+	}
+	try(h.admin.Authenticate(ctx, "asking", "00000000"))(t)
+	if all = try(c.UserActivity(ctx, "asking", 0))(t); len(all) != 1 {
+		t.Errorf("her first sign-in: %+v", all)
+	}
+	if of := try(c.TokenActivity(ctx, two.Serial, 0))(t); len(of) != 1 {
+		t.Errorf("of her token: %+v", of)
+	}
 	_, err := c.UserActivity(ctx, "nobody-here", 0)
 	refused(t, err, 404, "USER_NOT_FOUND")
 	_, err = c.TokenActivity(ctx, "999999999999", 0)

@@ -338,13 +338,13 @@ func (c *configuring) domain(ctx context.Context, in client.ConfiguredDomain) er
 		var d domain.Domain
 		domainEdit(edit)(&d)
 		after, err := c.Domains.Add(ctx, in.Domain, d.Parent, d.Note)
-		return c.step(err, kindDomains, in.Domain, nil, domainOf(after))
+		return c.step(err, kindDomains, in.Domain, nil, domainOf(ctx, after))
 	}
 	if err != nil {
 		return err
 	}
 	after, err := c.Domains.Edit(ctx, here.Name, 0, domainEdit(edit))
-	return c.step(err, kindDomains, in.Domain, domainOf(here), domainOf(after))
+	return c.step(err, kindDomains, in.Domain, domainOf(ctx, here), domainOf(ctx, after))
 }
 
 // domainPolicies come after all domains are where they belong, from the top down: a domain's own policy begins as what holds there.

@@ -118,7 +118,7 @@ func (c *configuring) pruneDomains(ctx context.Context) error {
 			continue
 		}
 		parents[d.Parent]--
-		if err := c.step(c.Domains.Delete(ctx, d.Name), kindDomains, d.Name, domainOf(d), nil); err != nil {
+		if err := c.step(c.Domains.Delete(ctx, d.Name), kindDomains, d.Name, domainOf(ctx, d), nil); err != nil {
 			return err
 		}
 	}
@@ -154,11 +154,13 @@ func (c *configuring) prune(kind string, all []found) error {
 	return nil
 }
 
+// pruneReportSchedules passes over those of reports that whoever applies may not have, as lists do.
 func (c *configuring) pruneReportSchedules(ctx context.Context) error {
 	all, err := c.Reports.Schedules(ctx)
 	if err != nil {
 		return err
 	}
+	all = slices.DeleteFunc(all, func(s report.Schedule) bool { return s.Refuse(ctx) != nil })
 	return c.prune(kindReportSchedules, mapped(all, func(s report.Schedule) found {
 		return found{name: s.Name, shown: shownSchedule(s), delete: func() error { return c.Reports.DeleteSchedule(ctx, s.Name) }}
 	}))

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/report"
 )
@@ -63,7 +64,7 @@ func (c *configuring) reportSchedules(ctx context.Context) error {
 				if err != nil {
 					return s, err
 				}
-				return c.Reports.AddSchedule(ctx, s)
+				return c.addScheduleOf(ctx, here.Domain, s)
 			},
 		})
 		if err != nil {
@@ -71,6 +72,19 @@ func (c *configuring) reportSchedules(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// addScheduleOf adds a schedule of a domain: who applies is of the whole deployment, and it would go to those who were to see a part.
+func (c *configuring) addScheduleOf(ctx context.Context, of string, s report.Schedule) (report.Schedule, error) {
+	scope, err := c.Domains.Scope(ctx, of)
+	if err != nil {
+		return s, err
+	}
+	s, err = c.Reports.AddSchedule(domain.WithScope(ctx, scope), s)
+	if fault.CodeOf(err) == fault.OutOfScope {
+		err = fault.New(fault.OutOfScope, "it is about the security domain %s, and what it is to be takes one of the whole deployment, such as for a webhook: delete it first, or take another name", of)
+	}
+	return s, err
 }
 
 func shownSchedule(s report.Schedule) settable {
@@ -82,7 +96,7 @@ func newSchedule(name string) client.NewReportSchedule {
 	return client.NewReportSchedule{Schedule: name, ReportOrder: client.ReportOrder{Format: string(report.CSV), KeepDays: report.KeepDays}, Every: string(report.Daily), At: "06:00"}
 }
 
-// schedule returns a schedule; [fault.NotFound].
+// schedule returns a schedule; [fault.NotFound], [fault.Forbidden] where whoever applies may not have its report.
 func (c *configuring) schedule(ctx context.Context, name string) (report.Schedule, error) {
 	all, err := c.Reports.Schedules(ctx)
 	if err != nil {
@@ -90,7 +104,7 @@ func (c *configuring) schedule(ctx context.Context, name string) (report.Schedul
 	}
 	for _, s := range all {
 		if s.Name == name {
-			return s, nil
+			return s, s.Refuse(ctx)
 		}
 	}
 	return report.Schedule{}, fault.NotFound

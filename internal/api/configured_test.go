@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
@@ -259,5 +260,36 @@ func prunedNotices(t *testing.T, h *house) {
 	got = changing(try(c.Configure(ctx, client.Configuration{Prune: []string{"report_schedules", "webhooks"}}))(t))
 	if !slices.Equal(got, []string{"delete report_schedules mondays", "delete webhooks hears"}) {
 		t.Errorf("pruned %v", got)
+	}
+}
+
+// A schedule that is edited stays what it is about: a part of the deployment, for those who were to hear of it.
+func TestAConfiguredScheduleStaysInItsDomain(t *testing.T) {
+	e := newEstate(t)
+	ctx := t.Context()
+	try(e.berlin.AddReportSchedule(ctx, client.NewReportSchedule{
+		Schedule: "daily", ReportOrder: client.ReportOrder{Report: "tokens", Format: "csv", Columns: []string{"serial"}, MailTo: []string{"desk@berlin.example"}}, Every: "day", At: "07:00",
+	}))(t)
+	set := func(edit client.ReportScheduleEdit) (client.ConfigurationPlan, error) {
+		return e.admin.Configure(ctx, client.Configuration{ReportSchedules: []client.ConfiguredReportSchedule{{Schedule: "daily", Set: &edit}}})
+	}
+	if got := changing(try(set(client.ReportScheduleEdit{At: new("08:00")}))(t)); !slices.Equal(got, []string{"change report_schedules daily"}) {
+		t.Errorf("applied: %v", got)
+	}
+	s := try(e.berlin.ReportSchedules(ctx))(t)
+	if len(s) != 1 || s[0].Domain != "berlin" || s[0].At != "08:00" || !slices.Equal(s[0].MailTo, []string{"desk@berlin.example"}) {
+		t.Fatalf("the domain's schedule became %+v", s)
+	}
+	e.pass(24 * time.Hour)
+	try(e.API.Reports.Due(ctx))(t)
+	must(t, e.API.Reports.Work(ctx))
+	runs := try(e.berlin.ReportRuns(ctx, client.ReportRunFilter{Schedule: "daily"}))(t).Runs
+	if len(runs) != 1 || runs[0].Domain != "berlin" || runs[0].Rows != 2 {
+		t.Errorf("it makes %+v", runs)
+	}
+	_, err := set(client.ReportScheduleEdit{Webhook: new("hears")})
+	refused(t, err, 403, "OUT_OF_SCOPE")
+	if s := try(e.berlin.ReportSchedules(ctx))(t); len(s) != 1 || s[0].Webhook != "" {
+		t.Errorf("after a refusal: %+v", s)
 	}
 }

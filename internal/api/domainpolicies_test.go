@@ -104,6 +104,16 @@ func TestPoliciesFromAboveAScope(t *testing.T) {
 	if got := try(mitte.EditTokenPolicyOf(ctx, "mitte", 0, client.TokenPolicyEdit{PINMin: &length}))(t); got.Domain != "mitte" {
 		t.Errorf("%+v", got)
 	}
+	note := "the middle"
+	shown := append(try(mitte.Domains(ctx))(t), try(mitte.Domain(ctx, "mitte"))(t), try(mitte.EditDomain(ctx, "mitte", 0, client.DomainEdit{Note: &note}))(t))
+	for _, d := range shown {
+		if d.Domain != "mitte" || d.Parent != "" {
+			t.Errorf("the domain above it is shown: %+v", d)
+		}
+	}
+	if d := try(e.berlin.Domain(ctx, "berlin"))(t); d.Parent != "root" || try(e.berlin.Domain(ctx, "mitte"))(t).Parent != "berlin" {
+		t.Errorf("%+v", d)
+	}
 	_, err := mitte.EditTokenPolicyOf(ctx, "berlin", 0, client.TokenPolicyEdit{PINMin: &length})
 	refused(t, err, 403, "OUT_OF_SCOPE")
 	_, err = mitte.EditTokenPolicy(ctx, 0, client.TokenPolicyEdit{PINMin: &length})

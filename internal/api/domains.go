@@ -8,10 +8,11 @@ import (
 	"github.com/tallystick/tallystick/internal/domain"
 )
 
-func domainOf(d domain.Domain) client.Domain {
+// domainOf shows a domain, and the one above it as the caller may know that.
+func domainOf(ctx context.Context, d domain.Domain) client.Domain {
 	out := client.Domain{Domain: domain.Show(d.Name), Note: d.Note, Version: d.Version, CreatedAt: moment(d.CreatedAt)}
 	if d.Name != domain.Root {
-		out.Parent = domain.Show(d.Parent)
+		out.Parent = whose(ctx, d.Parent)
 	}
 	return out
 }
@@ -29,7 +30,7 @@ func (a *API) addDomain(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return created(at("domains", d.Name), d.Version, domainOf(d))
+	return created(at("domains", d.Name), d.Version, domainOf(ctx, d))
 }
 
 func (a *API) listDomains(ctx context.Context, _ *request) (answer, error) {
@@ -45,7 +46,7 @@ func (a *API) listDomains(ctx context.Context, _ *request) (answer, error) {
 		all = append([]domain.Domain{{Version: 1}}, all...)
 	}
 	return ok(client.DomainList{Domains: mapped(all, func(d domain.Domain) client.Domain {
-		out := domainOf(d)
+		out := domainOf(ctx, d)
 		out.OwnPolicies = policies.Own(d.Name)
 		return out
 	})})
@@ -60,7 +61,7 @@ func (a *API) showDomain(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	out := domainOf(d)
+	out := domainOf(ctx, d)
 	out.OwnPolicies = policies.Own(d.Name)
 	out.Objects = &client.ObjectCounts{
 		Users: counts[domain.Users], Tokens: counts[domain.Tokens], Groups: counts[domain.Groups], Agents: counts[domain.Agents],
@@ -88,7 +89,7 @@ func (a *API) editDomain(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return versioned(http.StatusOK, d.Version, domainOf(d))
+	return versioned(http.StatusOK, d.Version, domainOf(ctx, d))
 }
 
 func (a *API) deleteDomain(ctx context.Context, r *request) (answer, error) {

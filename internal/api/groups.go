@@ -29,6 +29,11 @@ func (a *API) addGroup(ctx context.Context, r *request) (answer, error) {
 }
 
 func (a *API) listGroups(ctx context.Context, r *request) (answer, error) {
+	if id := r.query("user_id"); id != "" { // of somebody elsewhere the groups here would tell that she is there
+		if _, err := a.Users.Get(ctx, id); err != nil {
+			return answer{}, err
+		}
+	}
 	ctx, err := a.into(ctx, r.query("domain"))
 	if err != nil {
 		return answer{}, err

@@ -49,7 +49,7 @@ func (a *API) holder(r *http.Request) (audit.Actor, domain.Scope, error) {
 		return audit.Actor{}, domain.Scope{}, err
 	}
 	scope, err := a.Domains.Scope(r.Context(), k.Domain)
-	return audit.Actor{Name: "key:" + k.Name, Role: string(k.Role), Client: source.String(), Origin: k.Origin}, scope, err
+	return audit.Actor{Name: "key:" + k.Name, Role: string(k.Role), Client: source.String(), Origin: k.Origin, KeyID: k.ID}, scope, err
 }
 
 // sourceOf is the address that a request came from; the zero address if there is none.

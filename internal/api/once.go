@@ -44,21 +44,21 @@ func (a *API) once(ctx context.Context, r *request, key string, do handler) (ans
 // kept is the place of one answer.
 type kept struct {
 	*API
-	actor, key string
-	request    []byte // keyed hash of the request: a plain one would let passwords be guessed
+	caller, key string
+	request     []byte // keyed hash of the request: a plain one would let passwords be guessed
 }
 
 func (a *API) keptUnder(ctx context.Context, r *request, key string) kept {
-	return kept{a, audit.ActorFrom(ctx).Name, key, a.Keyring.MAC("idempotent-request",
+	return kept{a, audit.ActorFrom(ctx).Caller(), key, a.Keyring.MAC("idempotent-request",
 		[]byte(r.Method), []byte(r.URL.RequestURI()), []byte(r.Header.Get("If-Match")), r.body)}
 }
 
 // binding seals the answer to its key; the store builds the same one when data keys are rotated.
-func (k kept) binding() seed.Binding { return seed.ReplyTo(k.actor + "/" + k.key) }
+func (k kept) binding() seed.Binding { return seed.ReplyTo(k.caller + "/" + k.key) }
 
 // find returns the answer that was kept; [fault.NotFound] if there is none, [fault.KeyReused] if it answers another request.
 func (k kept) find(ctx context.Context) (answer, error) {
-	request, sealed, err := k.Store.KeptReply(ctx, k.actor, k.key)
+	request, sealed, err := k.Store.KeptReply(ctx, k.caller, k.key)
 	if err != nil {
 		return answer{}, err
 	}
@@ -88,5 +88,5 @@ func (k kept) keep(ctx context.Context, out answer) error {
 	if err != nil {
 		return err
 	}
-	return k.Store.KeepReply(ctx, k.actor, k.key, k.request, out.serial, sealed, k.Now())
+	return k.Store.KeepReply(ctx, k.caller, k.key, k.request, out.serial, sealed, k.Now())
 }

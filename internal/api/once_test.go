@@ -8,6 +8,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
@@ -88,11 +89,44 @@ func TestAnIssueIsRepeated(t *testing.T) {
 	}
 }
 
-// actor is whose key it is.
+// actor is whose answers are kept, of those who hold a key.
 func (h *house) actor(key string) string {
 	h.t.Helper()
 	k := try(h.Keys.Check(h.t.Context(), key))(h.t)
-	return "key:" + k.Name
+	return audit.Actor{Name: "key:" + k.Name, KeyID: k.ID}.Caller()
+}
+
+// Who gets the name of a key that is gone gets nothing else of it: no answer that it was given, and no dialogue that it began.
+func TestANameIsNobodysForEver(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	named := func(role access.Role) client.Secret {
+		return try(h.admin.AddAPIKey(ctx, client.NewAPIKey{Name: "deploy", Role: string(role)}))(t).Key
+	}
+	ask := func(key client.Secret) (int, string) {
+		status, _, body := h.send(string(key), "POST", "/v1/api-keys", `{"name":"root","role":"super_admin"}`, "Idempotency-Key", "deploy-1")
+		return status, body
+	}
+	former := named(access.SuperAdmin)
+	status, body := ask(former)
+	if again, same := ask(former); status != http.StatusCreated || again != status || same != body {
+		t.Fatalf("%d %s, then %d %s", status, body, again, same)
+	}
+	must(t, h.admin.DeleteAPIKey(ctx, "deploy"))
+	if status, body := ask(named(access.Operator)); status != http.StatusForbidden || strings.Contains(body, "tsk_") {
+		t.Errorf("an operator of the same name: %d %s", status, body)
+	}
+	must(t, h.admin.DeleteAPIKey(ctx, "deploy"))
+
+	what := h.asked("alice")
+	begun := try(h.with(named(access.AgentRole)).Check(ctx, what))(t)
+	must(t, h.admin.DeleteAPIKey(ctx, "deploy"))
+	later := h.with(named(access.AgentRole))
+	if other := try(later.Check(ctx, what))(t); other.Result != "denied" || other.Attempt != "" {
+		t.Errorf("the same request of another key: %+v", other)
+	}
+	_, err := later.Answer(ctx, begun, "827416")
+	refused(t, err, 404, "ATTEMPT_NOT_FOUND")
 }
 
 // One request that arrives many times at once happens once, and all get its answer; on both databases.

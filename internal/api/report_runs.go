@@ -175,7 +175,7 @@ func (a *API) listReportSchedules(ctx context.Context, _ *request) (answer, erro
 	}
 	out := client.ReportScheduleList{Schedules: []client.ReportSchedule{}}
 	for _, s := range all {
-		if mayHave(ctx, s.Order.Report) {
+		if s.Refuse(ctx) == nil {
 			out.Schedules = append(out.Schedules, scheduleOf(s))
 		}
 	}

@@ -6,7 +6,9 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"io"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -219,4 +221,35 @@ func TestReportsOfADomain(t *testing.T) {
 	refused(t, err, 403, "OUT_OF_SCOPE")
 	_, err = e.report(e.admin, "tokens", "json", client.ReportQuery{Filters: map[string]string{"domain": "atlantis"}})
 	refused(t, err, 404, "DOMAIN_NOT_FOUND")
+}
+
+// A schedule of a report that somebody may not have is hers neither to see, to change nor to end, on whatever way.
+func TestSchedulesOfReportsThatOneMayNotHave(t *testing.T) {
+	h := newHouse(t)
+	ctx, auditor, admin := t.Context(), h.as(access.Auditor), h.as(access.TokenAdmin)
+	for name, what := range map[string]string{"who did what": "administration", "all tokens": "tokens"} {
+		order := client.ReportOrder{Report: what, Format: "csv", MailTo: []string{"audit@example.com"}}
+		try(auditor.AddReportSchedule(ctx, client.NewReportSchedule{Schedule: name, ReportOrder: order, Every: "day", At: "07:00"}))(t)
+	}
+	there := func() []client.ReportSchedule { return try(auditor.ReportSchedules(ctx))(t) }
+	before := there()
+
+	refused(t, admin.DeleteReportSchedule(ctx, "who did what"), 403, "FORBIDDEN")
+	for _, edit := range []client.ReportScheduleEdit{{At: new("07:00")}, {Report: new("tokens")}, {MailTo: &[]string{"audit@example.com"}}} {
+		_, err := admin.Configure(ctx, client.Configuration{ReportSchedules: []client.ConfiguredReportSchedule{{Schedule: "who did what", Set: &edit}}})
+		refused(t, err, 403, "FORBIDDEN")
+		if strings.Contains(err.Error(), "administration") {
+			t.Errorf("the refusal tells of the report: %v", err)
+		}
+	}
+	if after := there(); !reflect.DeepEqual(before, after) {
+		t.Errorf("%+v became %+v", before, after)
+	}
+	plan := try(admin.Configure(ctx, client.Configuration{Prune: []string{"report_schedules"}}))(t)
+	if got := changing(plan); !slices.Equal(got, []string{"delete report_schedules all tokens"}) || len(plan.Steps) != 1 {
+		t.Errorf("pruned by one who may not have it: %+v", plan.Steps)
+	}
+	if got := changing(try(h.admin.Configure(ctx, client.Configuration{Prune: []string{"report_schedules"}}))(t)); !slices.Equal(got, []string{"delete report_schedules who did what"}) {
+		t.Errorf("pruned by one who may: %v", got)
+	}
 }

@@ -426,3 +426,34 @@ func TestScopeTakesNoPacketsFromOtherRADIUSClients(t *testing.T) {
 	qps := 7
 	try(e.berlin.EditRADIUSClient(ctx, "placed", 0, client.RADIUSClientEdit{MaxQPS: &qps}))(t)
 }
+
+// A group tells a key of its domain of nobody who is elsewhere: not how many such members it has, nor who they are.
+func TestAGroupTellsOfNobodyElsewhere(t *testing.T) {
+	e := newEstate(t)
+	ctx, mine, other := t.Context(), e.inside["user_id"], e.outside["user_id"]
+	group := e.inside["group"]
+	try(e.admin.ChangeMembers(ctx, group, client.MemberChange{Add: []string{mine, other}}))(t)
+	for c, want := range map[*client.Client]int{e.berlin: 1, e.admin: 2} {
+		if got := try(c.Group(ctx, group))(t).Members; got != want {
+			t.Errorf("the group has %d members, want %d", got, want)
+		}
+		if page := try(c.Groups(ctx, client.GroupFilter{UserID: mine}))(t); len(page.Groups) != 1 || page.Groups[0].Members != want {
+			t.Errorf("groups of a member %+v, want %d members", page.Groups, want)
+		}
+	}
+	for _, id := range []string{other, "nobody"} {
+		_, err := e.berlin.Groups(ctx, client.GroupFilter{UserID: id})
+		refused(t, err, 403, "OUT_OF_SCOPE")
+	}
+	_, err := e.admin.Groups(ctx, client.GroupFilter{UserID: "nobody"})
+	refused(t, err, 404, "USER_NOT_FOUND")
+	if page := try(e.admin.Groups(ctx, client.GroupFilter{UserID: other, Domain: "rome"}))(t); len(page.Groups) != 0 {
+		t.Errorf("groups of rome %+v", page.Groups)
+	}
+	if n := try(e.berlin.ChangeMembers(ctx, group, client.MemberChange{Remove: []string{other}}))(t); n.Removed != 0 {
+		t.Errorf("took a member from elsewhere out: %+v", n)
+	}
+	if n := try(e.admin.ChangeMembers(ctx, group, client.MemberChange{Remove: []string{other, "nobody"}}))(t); n.Removed != 1 {
+		t.Errorf("took out %+v", n)
+	}
+}

@@ -43,6 +43,16 @@ type Actor struct {
 	// Origin is the API key that the one that acts goes back to (access.Key.Origin); "" if that is none, and nobody knows who acts. It is
 	// in no event.
 	Origin string `json:"-"`
+	// KeyID is the ID of the API key that acts; "" if that is none. A name may be that of another key tomorrow, an ID never is. It is in no event.
+	KeyID string `json:"-"`
+}
+
+// Caller is who acts, told from everybody who ever acted or will: by the name, and by the ID where that is an API key.
+func (a Actor) Caller() string {
+	if a.KeyID != "" {
+		return "key_id:" + a.KeyID
+	}
+	return a.Name
 }
 
 // An Event is one thing that was done or refused.

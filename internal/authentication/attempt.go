@@ -14,7 +14,7 @@ import (
 // with it; what it knows of a new PIN is a hash.
 type Attempt struct {
 	ID        string
-	Agent     string // Source.Agent of who began it
+	Agent     string // who began it: Source.Caller, or Source.Agent where there is none
 	UserID    string
 	Turn      int
 	Before    int // Turn as it was read, 0 for a new one

@@ -123,7 +123,7 @@ func storable(text string) string {
 }
 
 func (s Source) storable() Source {
-	s.Agent, s.Station = storable(s.Agent), storable(s.Station)
+	s.Agent, s.Caller, s.Station = storable(s.Agent), storable(s.Caller), storable(s.Station)
 	return s
 }
 

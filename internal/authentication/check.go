@@ -13,7 +13,7 @@ import (
 // begin decides the first request of a dialogue, in the order of section 10.1.
 func (r *round) begin(j *job, q Request) error {
 	a := &Attempt{
-		Agent: q.Source.Agent, UserID: j.user,
+		Agent: q.Source.caller(), UserID: j.user,
 		state: attemptState{Confirm: q.Confirm, Retry: q.Retry, Life: q.Life, Station: q.Source.Station},
 	}
 	if !j.admits(q) {

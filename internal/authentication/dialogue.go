@@ -1,6 +1,7 @@
 package authentication
 
 import (
+	"cmp"
 	"time"
 )
 
@@ -9,6 +10,8 @@ type Source struct {
 	// Agent is the program that asks: "radius:vpn1", "agent:web", "key:portal", "socket". Only the agent that began
 	// an attempt may go on with it.
 	Agent string
+	// Caller tells the agent from another one that gets its name later (audit.Actor.Caller); "" where the name does.
+	Caller string
 	// Station is the user's machine as the agent tells it, such as an address or a Calling-Station-Id; else the
 	// agent's own address. Failures from sources that the user never succeeded from have a budget of their own
 	// (spec/software-token-lifecycle.md section 10.5).
@@ -16,6 +19,9 @@ type Source struct {
 	// Only is whom the agent may ask about; nil for everybody.
 	Only *Restriction
 }
+
+// caller is who began an attempt, or may go on with it.
+func (s Source) caller() string { return cmp.Or(s.Caller, s.Agent) }
 
 // A Request asks whether a passcode is right.
 type Request struct {

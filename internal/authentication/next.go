@@ -33,7 +33,7 @@ var errNoAttempt = fault.New(fault.AttemptNotFound, "there is no such attempt: i
 // find is the open attempt that an agent asks for. Those of others are told from none by nothing.
 func (r *round) find(id string, s Source, userID string) (*Attempt, error) {
 	a := r.attempts[id]
-	if a == nil || a.ended || a.Agent != s.Agent || userID != "" && userID != a.UserID {
+	if a == nil || a.ended || a.Agent != s.caller() || userID != "" && userID != a.UserID {
 		return nil, errNoAttempt
 	}
 	return a, nil

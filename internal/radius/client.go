@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash"
 	"net/netip"
 	"reflect"
@@ -115,11 +116,15 @@ func (s *Server) Refresh(ctx context.Context) error {
 	silence := time.AfterFunc(patience, end)
 	defer silence.Stop()
 	err := s.refresh(reading, func() { silence.Reset(patience) })
-	if err == nil && s.Ping != nil {
-		err = s.Ping(reading)
+	if err != nil {
+		err = fmt.Errorf("reading the RADIUS clients: %w", err)
+	} else if s.Ping != nil {
+		if err = s.Ping(reading); err != nil {
+			err = fmt.Errorf("trying whether a decision could be committed: %w", err)
+		}
 	}
 	if err != nil && ctx.Err() == nil && reading.Err() != nil {
-		err = fault.New(fault.Unavailable, "the database does not answer")
+		err = fmt.Errorf("%w (%w)", fault.New(fault.Unavailable, "the database does not answer, or does not confirm what is written"), err)
 	}
 	s.away.Store(fault.CodeOf(err) == fault.Unavailable)
 	return err

@@ -70,7 +70,8 @@ type Config struct {
 	Queue int
 	// Copies is how many answers are kept for those who ask again: 131072, which is about 30 MB, or 70 if most of them are longer than 118 bytes.
 	Copies int
-	// Ping, if set, tells whether the database can be written to: one that can only be read from decides nothing.
+	// Ping, if set, tells whether a decision could be committed now: a database that can only be read from decides nothing. It is asked
+	// whenever the clients are read, every few seconds.
 	Ping func(context.Context) error
 	// Count, if set, is told what became of each packet, and how long that took.
 	Count func(port Port, o Outcome, took time.Duration)
@@ -238,7 +239,7 @@ func (s *Server) refreshing(ctx context.Context) {
 		case <-s.changed:
 		}
 		if err := s.Refresh(ctx); err != nil && ctx.Err() == nil {
-			s.Log.ErrorContext(ctx, "reading the RADIUS clients", "error", err)
+			s.Log.ErrorContext(ctx, "looking after RADIUS", "error", err)
 		}
 	}
 }

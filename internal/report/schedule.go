@@ -113,9 +113,27 @@ func (s *Schedule) details() audit.Details {
 // Schedules lists the schedules by name.
 func (r *Registry) Schedules(ctx context.Context) ([]Schedule, error) { return r.Runs.Schedules(ctx) }
 
-// DeleteSchedule ends a schedule; [fault.NotFound]. The reports that it had made stay as long as they are kept.
+// Refuse refuses the schedule to who acts in ctx and may not have its report, without a word of what that is: [fault.Forbidden].
+func (s *Schedule) Refuse(ctx context.Context) error {
+	if t, err := Find(s.Order.Report); err != nil || t.Refuse(ctx) != nil {
+		return fault.New(fault.Forbidden, "role %s may not have the report of the schedule %q, and so neither see, change nor end it: ask somebody who may have the report", audit.ActorFrom(ctx).Role, s.Name)
+	}
+	return nil
+}
+
+// DeleteSchedule ends a schedule; [fault.NotFound], [fault.Forbidden] where the caller may not have its report. The reports that it had made
+// stay as long as they are kept.
 func (r *Registry) DeleteSchedule(ctx context.Context, name string) error {
 	return r.Runs.Transact(ctx, func(ctx context.Context) error {
+		all, err := r.Runs.Schedules(ctx)
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(all, func(s Schedule) bool { return s.Name == name }); i >= 0 {
+			if err := all[i].Refuse(ctx); err != nil {
+				return err
+			}
+		}
 		if err := r.Runs.DeleteSchedule(ctx, name); err != nil {
 			return err
 		}

@@ -18,7 +18,8 @@ import (
 // works; Data must be given.
 type Config struct {
 	// Data is the folder of this server: embedded database, keys,
-	// certificates, checkpoints of the audit log, admin socket. It is made with mode 0700.
+	// certificates, checkpoints of the audit log, admin socket. It is made with mode 0700; one
+	// that is there already may be read by others, and not written to.
 	Data string
 	// Database is "" for the embedded database, or postgres://...
 	Database string

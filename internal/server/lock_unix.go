@@ -16,6 +16,22 @@ import (
 // is taken down, and whoever starts it again at once must not be refused.
 const lockPatience = 3 * time.Second
 
+// takeFolder makes the data folder, unless it is there, and locks it. One that others may write to is refused: they could put another master
+// key, another certification authority or another socket in place of the server's.
+func takeFolder(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	is, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if others := is.Mode().Perm() & 0o022; others != 0 {
+		return nil, fault.New(fault.Invalid, "others than its owner may write to the data folder %s (mode %04o), and could exchange keys in it: 'chmod go-w %[1]s', and look whether it holds anything that is not yours", dir, is.Mode().Perm())
+	}
+	return lockFolder(dir)
+}
+
 // lockFolder keeps a second server out of the data folder; the lock ends with the process, however it ends.
 func lockFolder(dir string) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)

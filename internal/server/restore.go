@@ -25,6 +25,7 @@ const (
 	checkpointsFile = "audit-checkpoints"
 	caFile          = "ca.pem"
 	caKeyFile       = "ca.key"
+	caNewKeyFile    = "ca.key.new" // until ca.pem is there
 )
 
 // secretFiles are those that a backup may carry: the master key, and what the server's own certification authority is made of.
@@ -85,10 +86,7 @@ func (r Restore) Run(ctx context.Context) (Restored, error) {
 	if err := c.complete(); err != nil {
 		return Restored{}, err
 	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return Restored{}, err
-	}
-	unlock, err := lockFolder(c.Data)
+	unlock, err := takeFolder(c.Data)
 	if err != nil {
 		return Restored{}, err
 	}

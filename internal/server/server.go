@@ -34,10 +34,7 @@ func Run(ctx context.Context, c Config) error {
 	if err := c.complete(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return err
-	}
-	unlock, err := lockFolder(c.Data)
+	unlock, err := takeFolder(c.Data)
 	if err != nil {
 		return err
 	}
@@ -99,11 +96,14 @@ func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) 
 }
 
 // warnOfNewCA warns where a server is about to make a certification authority of its own for a database that was served before, by another server
-// or from another folder: apps and agents trust the authority of that one.
+// or from another folder: apps and agents trust the authority of that one. It refuses one to whom only the key of such an authority was given.
 func (c *Config) warnOfNewCA(ctx context.Context, db *store.DB) error {
 	_, err := os.Stat(c.file(caFile))
 	if !errors.Is(err, fs.ErrNotExist) || c.TLSCert != "" || len(c.ACMEHosts) > 0 {
 		return nil
+	}
+	if err := c.wholeCA(); err != nil {
+		return err
 	}
 	_, servers, err := db.Readings(ctx) // of those that came as far as to serve
 	if err == nil && len(servers) > 0 {
@@ -190,7 +190,7 @@ func listenSocket(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	// The folder is 0700 at creation, so nobody else gets in between Listen and Chmod.
+	// Nobody else may write to the folder, nor to what is made there with any usual umask: nobody gets in between Listen and Chmod.
 	l, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, err

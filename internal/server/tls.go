@@ -101,8 +101,26 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
+// wholeCA refuses a folder with half of an authority: somebody copied one file of two, and to make another would destroy it.
+func (c *Config) wholeCA() error {
+	there := func(name string) bool {
+		_, err := os.Stat(c.file(name))
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	switch cert, key := there(caFile), there(caKeyFile); {
+	case key && !cert:
+		return fault.New(fault.Invalid, "%s is there and %s is not: copy ca.pem from where the key came from, too, or move the key away and the server makes an authority of its own", c.file(caKeyFile), caFile)
+	case cert && !key && !there(caNewKeyFile):
+		return fault.New(fault.Invalid, "%s is there and %s is not: copy ca.key from where the certificate came from, too, or move the certificate away and the server makes an authority of its own", c.file(caFile), caKeyFile)
+	}
+	return nil
+}
+
 // openCA reads the authority from ca.pem and ca.key, or makes it at the first start and tells its fingerprint.
 func (c *Config) openCA() (*authority, error) {
+	if err := c.wholeCA(); err != nil {
+		return nil, err
+	}
 	certPEM, err := os.ReadFile(c.file(caFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return c.makeCA()
@@ -111,6 +129,10 @@ func (c *Config) openCA() (*authority, error) {
 		return nil, err
 	}
 	keyPEM, err := os.ReadFile(c.file(caKeyFile))
+	unnamed := errors.Is(err, fs.ErrNotExist) // a crash came before the key got its name
+	if unnamed {
+		keyPEM, err = os.ReadFile(c.file(caNewKeyFile))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +143,11 @@ func (c *Config) openCA() (*authority, error) {
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok {
 		return nil, fmt.Errorf("the key in %s is not the one this server made", c.file(caKeyFile))
+	}
+	if unnamed {
+		if err := os.Rename(c.file(caNewKeyFile), c.file(caKeyFile)); err != nil {
+			return nil, err
+		}
 	}
 	return &authority{pair.Leaf, key}, nil
 }
@@ -143,11 +170,15 @@ func (c *Config) makeCA() (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The key goes first: a crash in between leaves no certificate, and the next start makes both anew.
-	if err := writeFile(c.file(caKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+	// The key goes first, and gets its name last: after a crash in between the next start makes both anew, or goes on with them, and
+	// does not take them for half of what somebody copied.
+	if err := writeFile(c.file(caNewKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 		return nil, err
 	}
 	if err := writeFile(c.file(caFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), 0o644); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(c.file(caNewKeyFile), c.file(caKeyFile)); err != nil {
 		return nil, err
 	}
 	c.Printf("This server made its own certification authority: %s\n  SHA-256 %s\n  Apps and API clients must be told to trust it (tally --ca %[1]s), or give the server a certificate with --tls-cert.\n",

@@ -40,9 +40,13 @@ func (db *DB) AddAPIKey(ctx context.Context, k access.Key) error {
 	})
 }
 
-// DeleteAPIKey removes a key by name; [fault.NotFound].
-func (db *DB) DeleteAPIKey(ctx context.Context, name string) error {
+// DeleteAPIKey removes a key by name, and returns what it was; [fault.NotFound].
+func (db *DB) DeleteAPIKey(ctx context.Context, name string) (k access.Key, err error) {
 	missing := domain.Outside(ctx, fault.New(fault.NotFound, "there is no API key %q", name), "API key %q", name)
 	within, args := db.andInScope(ctx, 1)
-	return db.change(ctx, missing, "DELETE FROM api_key WHERE name = $1"+within, append([]any{name}, args...)...)
+	err = db.Transact(ctx, func(ctx context.Context) error {
+		k, err = one(ctx, db, missing, scanAPIKey, "DELETE FROM api_key WHERE name = $1"+within+" RETURNING "+string(apiKeyColumns), append([]any{name}, args...)...)
+		return err
+	})
+	return k, err
 }

@@ -243,7 +243,30 @@ func TestPostgresWithoutStandby(t *testing.T) {
 	if err != nil || len(all) != users {
 		t.Errorf("%d users of %d, %v", len(all), users, err)
 	}
+	// A ping is a commit like these, and no connection more waits because of the next one.
+	for _, wait := range []string{"SyncRep", "transactionid"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- db.Ping(ctx) }()
+		for waits := false; !waits && len(done) == 0; {
+			err := admin.QueryRow(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = $1 AND datname = current_database()", wait).Scan(&waits)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		cancel()
+		if err := <-done; err == nil {
+			t.Error("the database is said to be there, and nothing can be committed")
+		}
+	}
+	var waiting int
+	if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()").Scan(&waiting); err != nil || waiting != 1 {
+		t.Errorf("%d connections wait for the standby, want that of the first ping; %v", waiting, err)
+	}
 	run(t, admin, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+	if err := db.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if err := <-add(t.Context(), "confirmed"); err != nil { // the doubt is over with its commit
 		t.Error(err)
 	}

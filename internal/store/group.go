@@ -6,13 +6,18 @@ import (
 	"slices"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
 const groupColumns columns = "name, note, created_at, version, search, domain"
 
-var groupSelect = "SELECT name, note, created_at, version, domain, (SELECT COUNT(*) FROM group_member WHERE group_name = name) FROM user_group"
+// groupSelect reads groups, with how many of their members are in the scope of ctx, after n arguments; and more of them.
+func (db *DB) groupSelect(ctx context.Context, n int) (query string, args []any) {
+	within, args := db.ofScope(ctx, "user_id", domain.Users, n)
+	return "SELECT name, note, created_at, version, domain, (SELECT COUNT(*) FROM group_member WHERE group_name = name" + within + ") FROM user_group", args
+}
 
 func scanGroup(r row) (g user.Group, err error) {
 	err = r.Scan(&g.Name, &g.Note, moment(&g.CreatedAt), &g.Version, &g.Domain, &g.Members)
@@ -25,22 +30,27 @@ func noGroup(name string) *fault.Error {
 
 // Group returns a group; [fault.GroupNotFound]. Within a transaction the row is locked for change.
 func (db *DB) Group(ctx context.Context, name string) (user.Group, error) {
-	g, err := one(ctx, db, noGroup(name), scanGroup, groupSelect+" WHERE name = $1"+db.locked(ctx), name)
+	query, args := db.groupSelect(ctx, 1)
+	g, err := one(ctx, db, noGroup(name), scanGroup, query+" WHERE name = $1"+db.locked(ctx), append([]any{name}, args...)...)
 	return seen(ctx, g, g.Domain, err, noGroup(name), "group", name)
 }
 
-// Groups lists groups by name.
+// Groups lists groups by name. A user who is not in the scope of ctx is in none.
 func (db *DB) Groups(ctx context.Context, f user.GroupFilter) ([]user.Group, error) {
 	var c conditions
+	query, args := db.groupSelect(ctx, 0)
+	c.args = args
 	c.containing(f.Query)
 	if f.UserID != "" {
-		c.and("name IN (SELECT group_name FROM group_member WHERE user_id = $%d)", f.UserID)
+		within, args := db.ofScope(ctx, "user_id", domain.Users, len(c.args)+1)
+		c.and("name IN (SELECT group_name FROM group_member WHERE user_id = $%d"+within+")", f.UserID)
+		c.args = append(c.args, args...)
 	}
 	if f.After != "" {
 		c.and("name > $%d", f.After)
 	}
 	db.within(ctx, &c)
-	return list(ctx, db, scanGroup, groupSelect+c.clause("name", f.Limit), c.args...)
+	return list(ctx, db, scanGroup, query+c.clause("name", f.Limit), c.args...)
 }
 
 // AddGroup stores a new group without members; [fault.GroupExists].

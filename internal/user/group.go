@@ -15,7 +15,7 @@ import (
 type Group struct {
 	Name      string
 	Note      string
-	Members   int    // how many
+	Members   int    // how many, of those in the scope of who asks
 	Domain    string // security domain
 	CreatedAt time.Time
 	Version   int // grows with every change of name or note; members come and go without
@@ -117,7 +117,10 @@ func (r *Groups) Edit(ctx context.Context, name string, version int, change func
 // Delete removes a group that no agent or RADIUS client is limited to. Its members stay what they are.
 func (r *Groups) Delete(ctx context.Context, name string) error {
 	return r.Store.Transact(ctx, func(ctx context.Context) error {
-		g, err := r.Store.Group(ctx, name)
+		if _, err := r.Store.Group(ctx, name); err != nil {
+			return err
+		}
+		g, err := r.Store.Group(domain.WithScope(ctx, domain.Scope{}), name) // members elsewhere lose it too, and the log tells of all
 		if err != nil {
 			return err
 		}
@@ -129,7 +132,8 @@ func (r *Groups) Delete(ctx context.Context, name string) error {
 }
 
 // Change adds members to a group and takes others from it, all or, after an error, none: one who is to come and is no user is
-// [fault.UserNotFound]. It returns how many came and went; one who is where she is to be counts as neither.
+// [fault.UserNotFound]. It returns how many came and went; one who is where she is to be counts as neither, nor does one who is to go and is
+// not in the scope of ctx.
 func (r *Groups) Change(ctx context.Context, name string, add, remove []string) (added, removed int, err error) {
 	if len(add)+len(remove) > MaxMembers {
 		return 0, 0, fault.New(fault.TooLarge, "%d members are the most that can be changed at once", MaxMembers)
@@ -150,10 +154,12 @@ func (r *Groups) Change(ctx context.Context, name string, add, remove []string) 
 		if added, err = r.Store.AddMembers(ctx, name, add); err != nil {
 			return err
 		}
-		if removed, err = r.Store.RemoveMembers(ctx, name, remove); err != nil || added+removed == 0 {
+		// One who is elsewhere is nobody here: else the count would tell that she is a member.
+		leave := slices.DeleteFunc(slices.Clone(remove), func(id string) bool { _, is := known[id]; return !is })
+		if removed, err = r.Store.RemoveMembers(ctx, name, leave); err != nil || added+removed == 0 {
 			return err
 		}
-		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "group.members", "group:"+name, membersDetails(add, remove, added, removed)))
+		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "group.members", "group:"+name, membersDetails(add, leave, added, removed)))
 	})
 	return added, removed, err
 }

@@ -133,11 +133,24 @@ func scopes(t *testing.T, s fixture) {
 			refused(t, err, fault.UserNotFound)
 		}
 	}
+	// A group with members from everywhere shows each those who are hers.
+	_, err = s.AddMembers(t.Context(), "gnorth", []string{"unorth", "uisland", "usouth", "u"})
+	ok(t, err)
+	for at, members := range map[string]int{"north": 2, "": 4} {
+		g, err := s.Group(places[at], "gnorth")
+		same(t, must(t, g, err).Members, members)
+		all, err := s.Groups(places[at], user.GroupFilter{Query: "GNORTH", UserID: "uisland", After: "g"})
+		same(t, len(must(t, all, err)), 1)
+		same(t, all[0].Members, members)
+		all, err = s.Groups(places[at], user.GroupFilter{UserID: "usouth"})
+		same(t, len(must(t, all, err)), members/4)
+	}
 	below, err := s.Tokens(t.Context(), token.Filter{Domain: "north"})
 	same(t, len(must(t, below, err)), 2)
 	refused(t, s.AddUser(north, user.User{ID: "x", Domain: "south", CreatedAt: start, Version: 1}), fault.OutOfScope)
 	refused(t, s.AddUser(t.Context(), user.User{ID: "x", Domain: "nowhere", CreatedAt: start, Version: 1}), fault.DomainNotFound)
-	refused(t, s.DeleteAPIKey(north, "ksouth"), fault.OutOfScope)
+	_, err = s.DeleteAPIKey(north, "ksouth")
+	refused(t, err, fault.OutOfScope)
 	refused(t, s.DeleteAgent(north, "asouth"), fault.OutOfScope)
 	refused(t, s.DeleteRADIUSClient(north, "rsouth"), fault.OutOfScope)
 	counts, err := s.CountObjects(t.Context(), "island")

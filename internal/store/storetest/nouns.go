@@ -182,8 +182,10 @@ func apiKeys(t *testing.T, s fixture) {
 	same(t, must(t, got, err), b)
 	all, err := s.APIKeys(ctx)
 	same(t, must(t, all, err), []access.Key{a, b})
-	ok(t, s.DeleteAPIKey(ctx, "b"))
-	refused(t, s.DeleteAPIKey(ctx, "b"), fault.NotFound)
+	gone, err := s.DeleteAPIKey(ctx, "b")
+	same(t, must(t, gone, err), b)
+	_, err = s.DeleteAPIKey(ctx, "b")
+	refused(t, err, fault.NotFound)
 	_, err = s.APIKey(ctx, b.ID)
 	refused(t, err, fault.NotFound)
 }
