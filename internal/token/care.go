@@ -81,14 +81,14 @@ func (r *Registry) DeleteAll(ctx context.Context, serials []string) ([]Outcome, 
 	})
 }
 
-// ReplaceAll assigns the next available token, but for those of except, to the user of each token, as Replace does it.
+// ReplaceAll assigns the next token that is available for the user of each token, but for those of except, as Replace does it.
 func (r *Registry) ReplaceAll(ctx context.Context, serials []string, keepPIN bool, except map[string]bool) ([]Outcome, error) {
 	by := audit.ActorFrom(ctx).Name
 	return r.together(ctx, serials, func(c *crowd, t *Token) (string, error) {
 		if err := t.replaceable(); err != nil {
 			return "", err
 		}
-		next, err := c.next(len(serials), except)
+		next, err := c.next(t, serials, except)
 		if err != nil {
 			return "", err
 		}
