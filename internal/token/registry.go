@@ -3,7 +3,6 @@ package token
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -160,13 +159,12 @@ func (r *Registry) Assign(ctx context.Context, serial, userID string) (Token, er
 		if err != nil {
 			return err
 		}
-		held, err := r.Store.Tokens(ctx, Filter{UserID: userID})
+		held, err := r.Store.TokensHeld(ctx, []string{userID}) // in whatever security domains
 		if err != nil {
 			return err
 		}
-		held = slices.DeleteFunc(held, func(t Token) bool { return t.Replaces != "" }) // counts as one with the other
-		if len(held) >= settings.MaxTokensPerUser {
-			return fault.New(fault.TokenLimit, "%s holds %d tokens, and the limit is %d: unassign one first", userID, len(held), settings.MaxTokensPerUser)
+		if held[userID] >= settings.MaxTokensPerUser {
+			return fault.New(fault.TokenLimit, "%s holds %d tokens, and the limit is %d: unassign one first", userID, held[userID], settings.MaxTokensPerUser)
 		}
 		if t, err = r.chosen(ctx, serial, u.Domain, settings); err != nil {
 			return err

@@ -257,6 +257,18 @@ func sparesOfDomains(t *testing.T, s fixture) {
 	same(t, must(t, got, err).Serial, last)
 }
 
+// What a user holds in domains that the caller does not see counts, too.
+func limitCountsAll(t *testing.T, s fixture) {
+	r := s.tokens()
+	tree := s.settled(t)
+	for n := range policy.Default().Settings.MaxTokensPerUser {
+		s.change(t, s.free(t, "south", 10+n, 90), func(o *token.Token) { ok(t, o.Assign("un", "", start)) })
+	}
+	s.free(t, "north", 1, 90)
+	_, err := r.Assign(within(t, tree, "north"), "", "un")
+	refused(t, err, fault.TokenLimit)
+}
+
 // CountMismatch holds that N users with M tokens change nothing, M being less or more, partial or not.
 func CountMismatch(t *testing.T, store Store) {
 	s := start3(t, store)
