@@ -31,8 +31,11 @@ func (e *Engine) Resync(ctx context.Context, serial, first, second string) error
 	if t.UserID == "" {
 		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", serial)
 	}
+	if err := token.CheckHolder(ctx, e.Store, t); err != nil {
+		return err
+	}
 	return e.alone(ctx, t.UserID, func(r *round, j *job) error {
-		s := r.subjects[t.UserID]
+		s := r.subject(j, t.UserID)
 		if s == nil || s.holding(serial) == nil {
 			return fault.New(fault.Conflict, "token %s got another user meanwhile: read it again", serial)
 		}

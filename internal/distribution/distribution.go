@@ -161,6 +161,9 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 		if err != nil {
 			return err
 		}
+		if err := token.CheckHolder(ctx, d.Store, t); err != nil {
+			return err
+		}
 		if revoked, err = d.Store.RevokeOffers(ctx, serial); err != nil || revoked == 0 {
 			return err
 		}

@@ -28,6 +28,7 @@ type crowd struct {
 	now      time.Time
 	tokens   map[string]*Token
 	seeds    map[string][2]int // numbers of the generations that were read
+	outside  map[string]error  // the refusals of those whose users are outside of the scope of ctx
 	changed  []*Token
 	marked   map[*Token]bool
 	deleted  []string
@@ -45,13 +46,25 @@ type crowd struct {
 const MaxTogether = 1000
 
 // together runs do on each token of serials, in their order, and returns what came of each. What do refuses stays as it was:
-// it changes nothing before it knows. A serial that is named again has the same outcome.
+// it changes nothing before it knows. A serial that is named again has the same outcome. Tokens of users outside of the scope of ctx are refused.
 func (r *Registry) together(ctx context.Context, serials []string, do func(*crowd, *Token) (note string, err error)) ([]Outcome, error) {
+	return r.changeAll(ctx, serials, false, do)
+}
+
+// takeBack is together for what may be done to tokens of whatever users.
+func (r *Registry) takeBack(ctx context.Context, serials []string, do func(*crowd, *Token) (note string, err error)) ([]Outcome, error) {
+	return r.changeAll(ctx, serials, true, do)
+}
+
+func (r *Registry) changeAll(ctx context.Context, serials []string, ofAnybody bool, do func(*crowd, *Token) (note string, err error)) ([]Outcome, error) {
 	var outcomes []Outcome
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		c, err := r.gather(ctx, serials)
 		if err != nil {
 			return err
+		}
+		if ofAnybody {
+			c.outside = nil
 		}
 		if outcomes, err = c.each(serials, do); err != nil {
 			return err
@@ -85,12 +98,12 @@ func (c *crowd) each(serials []string, do func(*crowd, *Token) (note string, err
 	return outcomes, nil
 }
 
-// mayChange refuses a token that is not there, or not in the scope of who asks.
+// mayChange refuses a token that is not there, or not in the scope of who asks, or whose user is not.
 func (c *crowd) mayChange(serial string, t *Token) error {
 	if t == nil || !domain.ScopeFrom(c.ctx).Covers(t.Domain) {
 		return domain.Outside(c.ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
 	}
-	return nil
+	return c.outside[serial]
 }
 
 // gather locks and reads tokens, and those that take part in a replacement with them.
@@ -100,9 +113,13 @@ func (r *Registry) gather(ctx context.Context, serials []string) (*crowd, error)
 	}
 	c := &crowd{registry: r, ctx: ctx, now: r.Now().UTC(), tokens: map[string]*Token{}, seeds: map[string][2]int{}, marked: map[*Token]bool{}, took: map[string]string{}}
 	found, err := r.lock(ctx, serials...)
+	if err != nil {
+		return nil, err
+	}
 	for _, t := range found {
 		c.tokens[t.Serial], c.seeds[t.Serial] = &t, numbers(&t)
 	}
+	c.outside, err = HeldOutside(ctx, r.Store, found...)
 	return c, err
 }
 

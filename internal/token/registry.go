@@ -118,8 +118,7 @@ type Store interface {
 	Free(ctx context.Context, in []string, after Candidate, n int) ([]Candidate, error)
 	// DomainsAbove lists, for each of some domains, the domain and those above it up to the root, whatever the scope of ctx. It locks nothing.
 	DomainsAbove(ctx context.Context, names []string) (map[string][]string, error)
-	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx. It locks nothing.
-	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
+	Homes
 	// AssignTokens stores that tokens were assigned as [Token.Assign] does it; [fault.Conflict] if one is not what was read.
 	AssignTokens(ctx context.Context, given []Given, by string, at time.Time) error
 	// Record keeps an event, in the transaction of ctx.

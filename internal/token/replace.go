@@ -73,6 +73,9 @@ func (r *Registry) Replace(ctx context.Context, serial string, version int, with
 		if err := original.replaceable(); err != nil {
 			return err
 		}
+		if err := CheckHolder(ctx, r.Store, original); err != nil {
+			return err
+		}
 		settings, err := r.Store.Settings(ctx)
 		if err != nil {
 			return err
