@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
-	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -238,8 +237,7 @@ func (d *donors) take(c *crowd, t *Token, until time.Time) (Candidate, error) {
 	}
 	o, found, err := d.spares.take(c.ctx, t.Domain, least)
 	if err == nil && !found {
-		err = fault.New(fault.NoDonor, "there is no unassigned token that lasts until %s or longer in the security domain %s or above it: make or import some there, or move some there with 'domain put'",
-			least.Format(time.DateOnly), domain.Show(t.Domain))
+		err = fault.New(fault.NoDonor, "no unassigned token that lasts until %s or longer is %s", least.Format(time.DateOnly), whereFrom(t.Domain))
 	}
 	if err == nil {
 		d.consumed = append(d.consumed, o.Serial)

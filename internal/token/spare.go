@@ -124,9 +124,14 @@ func (s *spares) stocked(ctx context.Context, h *shelf, least time.Time) (bool, 
 
 // noToken is the refusal for a user of a domain for whom there is no next available token.
 func noToken(daysLeft int, at string) *fault.Error {
+	return fault.New(fault.NoToken, "no unassigned token with more than %d days left is %s", daysLeft, whereFrom(at))
+}
+
+// whereFrom says where those of a domain take tokens from, and what to do if there is none.
+func whereFrom(at string) string {
 	where := "in the security domain " + at + " or above it"
 	if at == domain.Root {
 		where = "at the root of the security domains"
 	}
-	return fault.New(fault.NoToken, "no unassigned token with more than %d days left is %s: make or import some there, or move some there with 'domain put'", daysLeft, where)
+	return where + ": make or import some there, or move some there with 'domain put'"
 }
