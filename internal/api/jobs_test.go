@@ -234,6 +234,7 @@ func campaignRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
 	h.profile("campaign", "file")
 	tok := h.assigned("camp-1")
+	try(c.Distribute(ctx, tok.Serial, client.Distribution{Profile: "campaign"}))(t)
 	deliver := func(d client.BulkDistribution, reason string) client.Job {
 		t.Helper()
 		h.pass(time.Second)

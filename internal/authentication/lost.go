@@ -68,13 +68,16 @@ func (e *Engine) ReportLost(ctx context.Context, serial string, version int, wis
 	return t, codes, err
 }
 
-// at reads and locks a token that is still at a version, 0 for any.
+// at reads and locks a token that is still at a version, 0 for any, and whose user is in the scope of ctx.
 func (e *Engine) at(ctx context.Context, serial string, version int) (token.Token, error) {
 	t, err := e.Store.Token(ctx, serial)
-	if err == nil && version != 0 && t.Version != version {
-		err = fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", serial)
+	if err != nil {
+		return t, err
 	}
-	return t, err
+	if version != 0 && t.Version != version {
+		return t, fault.New(fault.Conflict, "token %s was changed meanwhile: read it again", serial)
+	}
+	return t, token.CheckHolder(ctx, e.Store, t)
 }
 
 // save stores a token with its events, if there is something to tell.

@@ -155,7 +155,8 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 	if r.needsPIN(v) {
 		r.claim(j, v)
 		t.token.Forgive()
-		g.Offset, a.state.Interval = v.offset, want
+		r.learn(g, v.offset) // here, since the dialogue may be dropped
+		a.state.Interval = want
 		return r.beginPIN(j, a, s, v)
 	}
 	return r.accept(j, a, s, in.Source, v)

@@ -77,6 +77,9 @@ func (e *Engine) changePIN(ctx context.Context, serial, action string, details a
 		if t.UserID == "" {
 			return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", serial)
 		}
+		if err := token.CheckHolder(ctx, e.Store, t); err != nil {
+			return err
+		}
 		t.SwitchOverIfDue(e.Now())
 		if err := change(ctx, &t); err != nil {
 			return err

@@ -31,8 +31,11 @@ func (e *Engine) Resync(ctx context.Context, serial, first, second string) error
 	if t.UserID == "" {
 		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", serial)
 	}
+	if err := token.CheckHolder(ctx, e.Store, t); err != nil {
+		return err
+	}
 	return e.alone(ctx, t.UserID, func(r *round, j *job) error {
-		s := r.subjects[t.UserID]
+		s := r.subject(j, t.UserID)
 		if s == nil || s.holding(serial) == nil {
 			return fault.New(fault.Conflict, "token %s got another user meanwhile: read it again", serial)
 		}
@@ -82,8 +85,8 @@ func (r *round) resynced(j *job, s *subject, t *tokenState, number int, at int64
 	here := securid.Interval(r.now, g.Settings.Interval)
 	was := g.Offset
 	r.endNext(j, s, t, Source{})
-	// When, so that a correction of clocks comes to it if the server's own was wrong.
-	g.LastInterval, g.Offset, g.LastUsedAt = at+1, at+1-here, r.now
+	g.LastInterval = at + 1
+	r.learn(g, at+1-here)
 	r.record(j, "resync.done", "token:"+t.token.Serial, "", audit.Details{
 		"user": s.UserID, "generation": number, "offset": g.Offset, "was_offset": was,
 	})
@@ -93,6 +96,12 @@ func (r *round) resynced(j *job, s *subject, t *tokenState, number int, at int64
 	if ours { // a seed that was made since the token was lost has come
 		r.turnUp(j, v)
 	}
+}
+
+// learn stores the clock offset that a code told which nobody was told is accepted. It stores when, so that a correction of clocks comes to it
+// if the server's own was wrong, and takes away who was told of the last success: that code is no retransmission of another one's.
+func (r *round) learn(g *token.Generation, offset int64) {
+	g.Offset, g.LastUsedAt, g.LastAgent = offset, r.now, ""
 }
 
 // successive is the interval of the first of two codes of a generation, of which the second is the next.

@@ -232,3 +232,30 @@ func TestACorrectionAfterAResync(t *testing.T) {
 	d.must(err)
 	d.is(d.begin(d.code(d.now)), authentication.Accepted, "")
 }
+
+// The second code of a resynchronisation was accepted by no agent: whoever comes with it guesses, or has read it somewhere.
+func TestACodeOfAResyncIsNoRetransmission(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.is(d.begin(d.code(d.now.Add(-time.Minute))), authentication.Accepted, "")
+	d.must(d.resync(0))
+	d.is(d.begin(d.code(d.now.Add(time.Minute))), authentication.Denied, "")
+	if got := d.reasons(); got != authentication.AlreadyUsed || d.failures() != 1 {
+		t.Errorf("%s; %d failures", got, d.failures())
+	}
+}
+
+// So is what a next tokencode has told, though the new PIN that it led to was never chosen.
+func TestACorrectionAfterANextTokencode(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	right := d.now
+	d.now = right.Add(10 * time.Minute) // the server's clock is ahead
+	first := d.is(d.begin(d.code(right)), authentication.NextTokencode, authentication.StepNextTokencode)
+	d.is(d.answer(first, d.code(right.Add(time.Duration(d.token.Interval)*time.Second))), authentication.NewPIN, authentication.StepNewPIN)
+	c, err := d.tokens().NewCorrection(t.Context(), token.Correction{Seconds: 600, UsedSince: d.now.Add(-time.Minute), UsedUntil: d.now.Add(time.Minute)})
+	d.must(err)
+	_, err = d.tokens().Shift(t.Context(), []string{serial}, c.ID)
+	d.must(err)
+	if got := d.read().Current; got.Offset != 1 || got.LastAgent != "" { // the next tokencode came with the first, an interval before its time
+		t.Errorf("%+v", got.Clock)
+	}
+}

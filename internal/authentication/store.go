@@ -26,8 +26,7 @@ type Store interface {
 	Settle(ctx context.Context, s Settlement) error
 	// DropAttempts removes attempts and kept decisions that expired before a time.
 	DropAttempts(ctx context.Context, before time.Time) error
-	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx. It locks nothing.
-	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
+	token.Homes
 	// Token returns a token; within a transaction the row is locked for change.
 	Token(ctx context.Context, serial string) (token.Token, error)
 	// LockTokens returns those of the tokens that there are, locked for change, in the order of serials.

@@ -87,6 +87,10 @@ func (d *Distributor) cutOffChunk(ctx context.Context, c job.Chunk) ([]job.Outco
 	if err != nil {
 		return nil, err
 	}
+	outside, err := token.HeldOutside(ctx, d.Store, locked...)
+	if err != nil {
+		return nil, err
+	}
 	found := make(map[string]token.Token, len(locked))
 	for _, t := range locked {
 		found[t.Serial] = t
@@ -99,6 +103,8 @@ func (d *Distributor) cutOffChunk(ctx context.Context, c job.Chunk) ([]job.Outco
 		switch {
 		case !known:
 			outcomes[i].Err = domain.Outside(ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
+		case outside[serial] != nil:
+			outcomes[i].Err = outside[serial]
 		case !t.SwitchOver():
 			outcomes[i].Message = "there was no old seed any more"
 		default:

@@ -101,6 +101,8 @@ func TestOfferedAgainToTheNewDevice(t *testing.T) {
 	c := newCrew(t, 1)
 	c.profile("bound", device.CTF, func(p *profile.Profile) { p.DeviceType, p.Binding = "android", profile.BindDeviceID })
 	serial := c.serials()[0]
+	_, err := c.dist.Distribute(c.ctx, distribution.Request{Serial: serial, Profile: "bound", Grace: -1, DeviceID: phone})
+	c.must(err)
 	order, err := c.dist.Order(c.ctx, distribution.Bulk{Profile: "bound", Grace: -1, Reason: distribution.NewDevice})
 	c.must(err)
 	order.Items = func(yield func(job.NewItem, error) bool) { yield(job.NewItem{Key: serial, Input: []byte(newer)}, nil) }
@@ -117,6 +119,24 @@ func TestOfferedAgainToTheNewDevice(t *testing.T) {
 	c.became(c.outcomes(j), map[string]string{serial: "done"})
 	if tok := c.token(serial); tok.DeviceID != newer {
 		t.Errorf("bound to %q", tok.DeviceID)
+	}
+}
+
+// A token that was never delivered is not delivered again: that would be a first delivery by the right to make others.
+func TestRedistributingWhatWasNeverDelivered(t *testing.T) {
+	c := newCrew(t, 2)
+	c.profile("strings", device.CTF, func(*profile.Profile) {})
+	s := c.serials()
+	first := distribution.Request{Serial: s[0], Profile: "strings", Grace: -1}
+	if _, err := c.dist.Redistribute(c.ctx, first, distribution.NotReceived, ""); fault.CodeOf(err) != fault.NotDistributed {
+		t.Error(err)
+	}
+	_, err := c.dist.Distribute(c.ctx, first)
+	c.must(err)
+	again := distribution.Bulk{Profile: "strings", Grace: -1, Reason: distribution.NotReceived}
+	c.became(c.runOn(again, false, map[string]string{s[0]: "", s[1]: ""}), map[string]string{s[0]: "done", s[1]: "failed NOT_DISTRIBUTED"})
+	if tok := c.token(s[1]); tok.IssueCount != 0 || tok.LastNumber != 1 {
+		t.Errorf("%+v", tok)
 	}
 }
 

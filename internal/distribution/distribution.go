@@ -133,6 +133,7 @@ func (d *Distributor) Distribute(ctx context.Context, r Request) (Delivery, erro
 
 // Redistribute delivers a token again, always with a new seed; the profile
 // may differ from the last one in everything. note is the text of reason [Other].
+// One that was never delivered, or offered, is refused with [fault.NotDistributed].
 func (d *Distributor) Redistribute(ctx context.Context, r Request, reason Reason, note string) (Delivery, error) {
 	if err := reason.check(note); err != nil {
 		return Delivery{}, err
@@ -162,6 +163,9 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 	err := d.Store.Transact(ctx, func(ctx context.Context) error {
 		t, err := d.Store.Token(ctx, serial)
 		if err != nil {
+			return err
+		}
+		if err := token.CheckHolder(ctx, d.Store, t); err != nil {
 			return err
 		}
 		if revoked, err = d.Store.RevokeOffers(ctx, serial); err != nil || revoked == 0 {
@@ -235,6 +239,9 @@ func (i *issue) load(of holdings) error {
 	}
 	if i.token.UserID == "" {
 		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", i.Serial)
+	}
+	if i.reason != "" && i.token.IssueCount == 0 { // whoever may deliver tokens again may not deliver any for the first time
+		return fault.New(fault.NotDistributed, "token %s was never delivered: use 'token distribute', which takes the right distribute", i.Serial)
 	}
 	i.token.SwitchOverIfDue(i.now)
 	if i.reason == "" && i.again() {

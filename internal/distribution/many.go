@@ -118,6 +118,10 @@ func (d *Distributor) begin(ctx context.Context, r run, requests []Request) ([]*
 			holders = append(holders, t.UserID)
 		}
 	}
+	outside, err := token.HeldOutside(ctx, d.Store, locked...)
+	if err != nil {
+		return nil, nil, err
+	}
 	users, err := d.Store.UsersByID(ctx, holders)
 	if err != nil {
 		return nil, nil, err
@@ -134,6 +138,9 @@ func (d *Distributor) begin(ctx context.Context, r run, requests []Request) ([]*
 			continue
 		}
 		delete(tokens, q.Serial) // once
+		if made[n].Err = outside[q.Serial]; made[n].Err != nil {
+			continue
+		}
 		i := &issue{Request: q, run: r, token: t, user: users[t.UserID]}
 		if made[n].Err = i.load(of); made[n].Err == nil && q.mailed {
 			made[n].Err = d.Post.Reaches(i.user)

@@ -17,6 +17,7 @@ import (
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
+	token.Homes
 	User(ctx context.Context, id string) (user.User, error)
 	// UsersByID returns those of the users that there are. It locks nothing.
 	UsersByID(ctx context.Context, ids []string) (map[string]user.User, error)

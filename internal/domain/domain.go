@@ -146,6 +146,16 @@ func (t Tree) below(name, top string) bool {
 	return false
 }
 
+// Above lists a domain and those above it, up to the root.
+func (t Tree) Above(name string) []string {
+	all := []string{name}
+	for name != Root && len(all) <= len(t)+1 { // a ring cannot be, and must not hold anybody up
+		name = t[name].Parent
+		all = append(all, name)
+	}
+	return all
+}
+
 // Scope is that of a domain and all below it; [fault.DomainNotFound].
 func (r *Registry) Scope(ctx context.Context, top string) (Scope, error) {
 	if top == Root {

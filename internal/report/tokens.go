@@ -280,7 +280,7 @@ func tokenTemplates() []*Template {
 		tokenTemplate(Template{Name: "tokens", Title: "Tokens", About: "All tokens, or those of a state, profile, user or security domain.",
 			Charts: []Chart{stateChart, {Title: "Tokens by profile", Column: "profile", By: ByValue}, {Title: "Tokens by security domain", Column: "domain", By: ByValue}, expiryChart}},
 			"serial user name state profile distribution last_used expiry", nil, nil),
-		tokenTemplate(Template{Name: "never-used", Title: "Distributed but never used", About: "Tokens that were delivered and of whose present seed no code was ever accepted, and that were not resynchronised.",
+		tokenTemplate(Template{Name: "never-used", Title: "Distributed but never used", About: "Tokens that were delivered and of whose present seed no code was ever accepted, nor told its clock (at a resynchronisation, or as next tokencode).",
 			Filters: []Filter{{Name: "distributed_before", About: "only those that were distributed before this time", Kind: Moment}},
 			Charts:  []Chart{stateChart, {Title: "Tokens by the month of their distribution", Column: "distributed", By: ByMonth}}},
 			"serial user name mail state profile delivery distributed expiry",

@@ -85,16 +85,25 @@ func (db *DB) Candidates(ctx context.Context, serials []string) (map[string]toke
 	return found, err
 }
 
-// NextCandidates returns at most n software tokens that are assigned to nobody, not lost and valid on the given day: those that expire
-// first. Within a transaction it locks them, and passes over those that others have locked.
-func (db *DB) NextCandidates(ctx context.Context, n int, notBefore time.Time) ([]token.Candidate, error) {
+const freeSelect = candidateSelect + "user_id IS NULL AND NOT hardware AND lost_at IS NULL AND (effective_expiry, serial) > ($1, $2) AND domain "
+
+// Free returns at most n software tokens of some security domains that are assigned to nobody and not lost, of those that come after one by last
+// valid day and serial. Within a transaction it locks them, and passes over those that others have locked.
+func (db *DB) Free(ctx context.Context, in []string, after token.Candidate, n int) ([]token.Candidate, error) {
 	lock := ""
 	if db.current(ctx) != nil {
 		lock = db.locksFree()
 	}
-	within, args := db.andInScope(ctx, 2)
-	return list(ctx, db, scanCandidate, candidateSelect+"user_id IS NULL AND NOT hardware AND lost_at IS NULL AND effective_expiry >= $1"+within+
-		" ORDER BY effective_expiry, serial LIMIT $2"+lock, append([]any{notBefore.UnixMicro(), n}, args...)...)
+	in = slices.DeleteFunc(slices.Clone(in), func(name string) bool { return !domain.ScopeFrom(ctx).Covers(name) })
+	if len(in) == 0 {
+		return nil, nil
+	}
+	among, args := "= $4", []any{in[0]}
+	if len(in) > 1 {
+		among, args = db.among(4, anys(in))
+	}
+	return list(ctx, db, scanCandidate, freeSelect+among+" ORDER BY effective_expiry, serial LIMIT $3"+lock,
+		append([]any{after.EffectiveExpiry.UnixMicro(), after.Serial, n}, args...)...)
 }
 
 // What assigns many tokens: what token.Assign changes, and no other column.

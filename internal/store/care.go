@@ -39,26 +39,6 @@ func (db *DB) Partners(ctx context.Context, serials []string) (all []string, err
 	return all, nil
 }
 
-var donorSelect = [2]string{
-	"SELECT serial, effective_expiry FROM token WHERE user_id IS NULL AND NOT hardware AND lost_at IS NULL AND (effective_expiry, serial) > ($1, $2)",
-	" ORDER BY effective_expiry, serial LIMIT $3",
-}
-
-// Donors returns at most n unassigned software tokens that are not lost, of those that come after one by last valid day and serial.
-// Within a transaction they are locked, and those that others have locked are passed over.
-func (db *DB) Donors(ctx context.Context, after token.Donor, n int) ([]token.Donor, error) {
-	lock := ""
-	if db.current(ctx) != nil {
-		lock = db.locksFree()
-	}
-	scan := func(r row) (d token.Donor, err error) {
-		err = r.Scan(&d.Serial, moment(&d.Until))
-		return d, err
-	}
-	within, args := db.andInScope(ctx, 3)
-	return list(ctx, db, scan, donorSelect[0]+within+donorSelect[1]+lock, append([]any{after.Until.UnixMicro(), after.Serial, n}, args...)...)
-}
-
 // DeleteTokens removes tokens with their seeds and activation codes; [fault.Conflict] if one is gone.
 func (db *DB) DeleteTokens(ctx context.Context, serials []string) error {
 	return db.Transact(ctx, func(ctx context.Context) error {

@@ -128,6 +128,23 @@ func (db *DB) Domains(ctx context.Context) ([]domain.Domain, error) {
 	return list(ctx, db, scanDomain, "SELECT "+string(domainColumns)+" FROM security_domain ORDER BY name"+db.locked(ctx))
 }
 
+// DomainsAbove lists, for each of some domains, the domain and those above it up to the root, whatever the scope of ctx. It locks nothing.
+func (db *DB) DomainsAbove(ctx context.Context, names []string) (map[string][]string, error) {
+	tree := domain.Tree{}
+	scan := func(r row) (d domain.Domain, err error) {
+		err = r.Scan(&d.Name, &d.Parent)
+		return d, err
+	}
+	below := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == domain.Root })
+	err := eachChunk(ctx, db, scan, "WITH RECURSIVE above (name, parent) AS (SELECT name, parent FROM security_domain WHERE name", below,
+		"UNION SELECT d.name, d.parent FROM security_domain AS d JOIN above AS a ON d.name = a.parent) SELECT name, parent FROM above", func(d domain.Domain) { tree[d.Name] = d })
+	above := make(map[string][]string, len(names))
+	for _, name := range names {
+		above[name] = tree.Above(name)
+	}
+	return above, err
+}
+
 // AddDomain stores a new domain; [fault.DomainExists].
 func (db *DB) AddDomain(ctx context.Context, d domain.Domain) error {
 	taken := fault.New(fault.DomainExists, "there is a security domain %q already", d.Name)

@@ -175,13 +175,19 @@ func (db *DB) JobItems(ctx context.Context, id string, f job.ItemFilter) ([]job.
 	return list(ctx, db, scanItem, itemSelect+c.clause("number", f.Limit), c.args...)
 }
 
-// JobResults lists up to limit results with numbers above after, of tokens that are in the scope of ctx now: others may have moved away since.
+// JobResults lists up to limit results with numbers above after, of tokens that are in the scope of ctx now, and so are their users: others may have moved
+// away since.
 func (db *DB) JobResults(ctx context.Context, id string, after, limit int) ([]job.Result, error) {
 	scan := func(r row) (x job.Result, err error) {
 		err = r.Scan(&x.Number, &x.Key, &x.Sealed.KeyID, &x.Sealed.Blob)
 		return x, err
 	}
 	within, args := db.ofScope(ctx, "serial", domain.Tokens, 3)
+	users, more := db.inScope(ctx, 3+len(args))
+	if users != "" {
+		within += " AND NOT EXISTS (SELECT 1 FROM user_account WHERE id = (SELECT user_id FROM token WHERE serial = job_result.serial) AND NOT (" + users + "))"
+		args = append(args, more...)
+	}
 	return list(ctx, db, scan, "SELECT number, serial, key_id, sealed FROM job_result WHERE job_id = $1 AND number > $2"+within+" ORDER BY number LIMIT $3",
 		append([]any{id, after, limit}, args...)...)
 }

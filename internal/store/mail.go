@@ -220,13 +220,16 @@ func scanHolder(r row) (h mail.Holder, err error) {
 	return h, err
 }
 
-// Holders returns tokens that are assigned, with who holds them; what is not there, or not in the scope of ctx, is left out.
+// Holders returns tokens that are assigned, with who holds them; what is not there, or not in the scope of ctx, is left out, and so is who is not.
 func (db *DB) Holders(ctx context.Context, serials []string) ([]mail.Holder, error) {
 	var all []mail.Holder
 	for some := range slices.Chunk(serials, chunk) {
 		among, args := db.among(1, anys(some))
-		within, scope := db.ofScope(ctx, "t.serial", domain.Tokens, len(args))
-		found, err := list(ctx, db, scanHolder, selectHolder+"t.serial "+among+within+" ORDER BY t.serial", append(args, scope...)...)
+		for column, kind := range map[string]domain.Kind{"t.serial": domain.Tokens, "u.id": domain.Users} {
+			within, scope := db.ofScope(ctx, column, kind, len(args))
+			among, args = among+within, append(args, scope...)
+		}
+		found, err := list(ctx, db, scanHolder, selectHolder+"t.serial "+among+" ORDER BY t.serial", args...)
 		if err != nil {
 			return nil, err
 		}

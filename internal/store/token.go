@@ -277,23 +277,6 @@ func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
 	return c
 }
 
-// NextToken returns and locks an unassigned software token that is not lost and whose effective expiry is not before
-// the given day: the one that expires first. [fault.NoToken] if there is none, or if others hold the rest.
-func (db *DB) NextToken(ctx context.Context, notBefore time.Time) (token.Token, error) {
-	lock := ""
-	if db.current(ctx) != nil {
-		lock = db.locksFree()
-	}
-	none := fault.New(fault.NoToken, "there is no unassigned token that is valid on %s", notBefore.Format(time.DateOnly))
-	within, args := db.andInScope(ctx, 1)
-	serial, err := one(ctx, db, none, text, "SELECT serial FROM token WHERE user_id IS NULL AND NOT hardware AND lost_at IS NULL AND effective_expiry >= $1"+within+
-		" ORDER BY effective_expiry, serial LIMIT 1"+lock, append([]any{notBefore.UnixMicro()}, args...)...)
-	if err != nil {
-		return token.Token{}, err
-	}
-	return db.Token(ctx, serial)
-}
-
 // SwitchOversDue lists the serials of tokens whose PendingUntil is not after now.
 func (db *DB) SwitchOversDue(ctx context.Context, now time.Time) ([]string, error) {
 	return list(ctx, db, text, "SELECT serial FROM token WHERE pending_until <= $1 ORDER BY pending_until, serial", now.UnixMicro())

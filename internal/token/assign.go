@@ -163,7 +163,7 @@ func (r *Registry) pairing(ctx context.Context, b Bulk) (*pairing, error) {
 		}
 	}
 	if serials == nil {
-		return p, r.pairNext(ctx, p, eligible, settings.MinDaysLeft)
+		return p, r.pairNext(ctx, p, eligible, known, settings.MinDaysLeft)
 	}
 	return p, r.pairChosen(ctx, p, eligible, serials)
 }
@@ -187,22 +187,31 @@ func mayGet(ctx context.Context, known map[string]user.User, held map[string]int
 	return nil
 }
 
-// pairNext gives each eligible row the next available token.
-func (r *Registry) pairNext(ctx context.Context, p *pairing, eligible []int, daysLeft int) error {
+// pairNext gives each eligible row the next token that is available for its user.
+func (r *Registry) pairNext(ctx context.Context, p *pairing, eligible []int, known map[string]user.User, daysLeft int) error {
 	if len(eligible) == 0 {
 		return nil
 	}
-	next, err := r.Store.NextCandidates(ctx, len(eligible), r.Now().UTC().AddDate(0, 0, daysLeft))
+	takers := make([]string, len(eligible))
+	for n, i := range eligible {
+		takers[n] = known[p.rows[i].UserID].Domain
+	}
+	free, err := newSpares(ctx, r.Store, takers, nil)
 	if err != nil {
 		return err
 	}
+	least := r.Now().UTC().AddDate(0, 0, daysLeft)
 	for n, i := range eligible {
-		if n >= len(next) {
-			p.judge(i, fault.New(fault.NoToken, "%d unassigned tokens with more than %d days left for %d users: make or import some", len(next), daysLeft, len(eligible)))
+		next, found, err := free.take(ctx, takers[n], least)
+		if err != nil {
+			return err
+		}
+		if !found {
+			p.judge(i, noToken(daysLeft, takers[n]))
 			continue
 		}
-		p.rows[i].Serial = next[n].Serial
-		p.given = append(p.given, Given{next[n], p.rows[i].UserID})
+		p.rows[i].Serial = next.Serial
+		p.given = append(p.given, Given{next, p.rows[i].UserID})
 	}
 	return nil
 }

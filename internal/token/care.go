@@ -9,7 +9,7 @@ import (
 
 // EnableAll lets assigned tokens authenticate.
 func (r *Registry) EnableAll(ctx context.Context, serials []string) ([]Outcome, error) {
-	return r.together(ctx, serials, func(c *crowd, t *Token) (string, error) {
+	return r.takeBack(ctx, serials, func(c *crowd, t *Token) (string, error) {
 		if t.Enabled {
 			return "was enabled already", nil
 		}
@@ -32,7 +32,7 @@ func (t *Token) Enable() error {
 
 // DisableAll stops tokens from authenticating and keeps everything else.
 func (r *Registry) DisableAll(ctx context.Context, serials []string) ([]Outcome, error) {
-	return r.together(ctx, serials, func(c *crowd, t *Token) (string, error) {
+	return r.takeBack(ctx, serials, func(c *crowd, t *Token) (string, error) {
 		if !t.Enabled {
 			return "was disabled already", nil
 		}
@@ -57,7 +57,7 @@ func (r *Registry) ClearNTCAll(ctx context.Context, serials []string) ([]Outcome
 
 // UnassignAll takes tokens from their users as Unassign does: their seeds are tainted, their activation codes end.
 func (r *Registry) UnassignAll(ctx context.Context, serials []string) ([]Outcome, error) {
-	return r.together(ctx, serials, func(c *crowd, t *Token) (string, error) {
+	return r.takeBack(ctx, serials, func(c *crowd, t *Token) (string, error) {
 		was := *t
 		if err := t.Unassign(); err != nil {
 			return "", err
@@ -71,7 +71,7 @@ func (r *Registry) UnassignAll(ctx context.Context, serials []string) ([]Outcome
 
 // DeleteAll removes tokens and destroys their seeds.
 func (r *Registry) DeleteAll(ctx context.Context, serials []string) ([]Outcome, error) {
-	return r.together(ctx, serials, func(c *crowd, t *Token) (string, error) {
+	return r.takeBack(ctx, serials, func(c *crowd, t *Token) (string, error) {
 		c.endReplacement(t, "token "+t.Serial+" was deleted")
 		c.remove(t, audit.Details{"user": t.UserID})
 		if t.UserID == "" {
@@ -81,14 +81,14 @@ func (r *Registry) DeleteAll(ctx context.Context, serials []string) ([]Outcome, 
 	})
 }
 
-// ReplaceAll assigns the next available token, but for those of except, to the user of each token, as Replace does it.
+// ReplaceAll assigns the next token that is available for the user of each token, but for those of except, as Replace does it.
 func (r *Registry) ReplaceAll(ctx context.Context, serials []string, keepPIN bool, except map[string]bool) ([]Outcome, error) {
 	by := audit.ActorFrom(ctx).Name
 	return r.together(ctx, serials, func(c *crowd, t *Token) (string, error) {
 		if err := t.replaceable(); err != nil {
 			return "", err
 		}
-		next, err := c.next(len(serials), except)
+		next, err := c.next(t, serials, except)
 		if err != nil {
 			return "", err
 		}

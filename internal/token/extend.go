@@ -21,7 +21,7 @@ type Extension struct {
 	// Zero with donors: any later day.
 	Until time.Time
 	// Donors has each token consume an unassigned record that lasts longer: it gets that one's last valid day, and the record
-	// is deleted. The one that ends first is taken.
+	// is deleted. Of those in the token's security domain and in the ones above it, the one that ends first is taken.
 	Donors bool
 	// Donor is the serial of the record that is consumed in place of the next available one; for one token only.
 	Donor string
@@ -48,12 +48,6 @@ type ExtensionFilter struct {
 	Job    string
 	After  Extended // only those that come after this one, by serial and number: the next page
 	Limit  int      // at most so many; 0 for all
-}
-
-// A Donor is a record that can be consumed.
-type Donor struct {
-	Serial string
-	Until  time.Time
 }
 
 // The reasons why a token cannot be extended, in the details of [fault.NotExtendable].
@@ -118,10 +112,15 @@ func (r *Registry) Extend(ctx context.Context, serials []string, e Extension) ([
 	var all []Extended
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		all = nil
-		donors := &donors{spares: spares{store: r.Store, need: len(serials), except: e.Except}, chosen: e.Donor}
 		c, err := r.gather(ctx, serials)
 		if err != nil {
 			return err
+		}
+		donors := &donors{chosen: e.Donor}
+		if e.Donors && e.Donor == "" {
+			if donors.spares, err = newSpares(ctx, r.Store, c.extendable(serials), e.Except); err != nil {
+				return err
+			}
 		}
 		// The donors that end first go to the tokens that end first, so that no donor is passed over which would do.
 		found, err := c.each(c.byExpiry(serials), func(c *crowd, t *Token) (string, error) {
@@ -154,6 +153,16 @@ func (x Extended) words() string {
 		words += ", donor " + x.Donor
 	}
 	return words
+}
+
+// extendable are the security domains of those of serials that can be extended.
+func (c *crowd) extendable(serials []string) (at []string) {
+	for _, serial := range serials {
+		if t := c.tokens[serial]; c.mayChange(serial, t) == nil && t.Extendable() == nil {
+			at = append(at, t.Domain)
+		}
+	}
+	return at
 }
 
 // byExpiry are serials by the last valid day of their tokens.
@@ -195,7 +204,7 @@ func (r *Registry) extend(c *crowd, t *Token, e Extension, d *donors) (Extended,
 		if err != nil {
 			return x, err
 		}
-		x.Donor, x.Until = donor.Serial, donor.Until
+		x.Donor, x.Until = donor.Serial, donor.EffectiveExpiry
 		c.took[t.Serial] = donor.Serial
 	case t.Origin == Imported:
 		return x, notExtendable(t, DonorRequired, "was imported: have a donor record consumed")
@@ -214,21 +223,21 @@ func (r *Registry) extend(c *crowd, t *Token, e Extension, d *donors) (Extended,
 
 // donors are the records that extensions consume.
 type donors struct {
-	spares
+	spares   *spares
 	chosen   string // the one to take, "" for the next ones
 	consumed []string
 }
 
 // take consumes a donor for a token: one that is later than its last valid day, and not before the given one.
-func (d *donors) take(c *crowd, t *Token, until time.Time) (Donor, error) {
+func (d *donors) take(c *crowd, t *Token, until time.Time) (Candidate, error) {
 	today := c.now.Truncate(24 * time.Hour)
 	least := slices.MaxFunc([]time.Time{t.EffectiveExpiry.AddDate(0, 0, 1), until, today}, time.Time.Compare)
 	if d.chosen != "" {
 		return d.takeChosen(c, t, least)
 	}
-	o, found, err := d.spares.take(c.ctx, least)
+	o, found, err := d.spares.take(c.ctx, t.Domain, least)
 	if err == nil && !found {
-		err = fault.New(fault.NoDonor, "there is no unassigned token that lasts until %s or longer: make or import some", least.Format(time.DateOnly))
+		err = fault.New(fault.NoDonor, "no unassigned token that lasts until %s or longer is %s", least.Format(time.DateOnly), whereFrom(t.Domain))
 	}
 	if err == nil {
 		d.consumed = append(d.consumed, o.Serial)
@@ -237,22 +246,22 @@ func (d *donors) take(c *crowd, t *Token, until time.Time) (Donor, error) {
 }
 
 // takeChosen consumes the record that was chosen.
-func (d *donors) takeChosen(c *crowd, t *Token, least time.Time) (Donor, error) {
-	o, err := d.store.Token(c.ctx, d.chosen)
+func (d *donors) takeChosen(c *crowd, t *Token, least time.Time) (Candidate, error) {
+	o, err := c.registry.Store.Token(c.ctx, d.chosen)
 	switch {
 	case err != nil:
-		return Donor{}, err
+		return Candidate{}, err
 	case o.UserID != "":
-		return Donor{}, fault.New(fault.TokenAssigned, "token %s belongs to %s: a donor belongs to nobody", o.Serial, o.UserID)
+		return Candidate{}, fault.New(fault.TokenAssigned, "token %s belongs to %s: a donor belongs to nobody", o.Serial, o.UserID)
 	case o.Hardware:
-		return Donor{}, fault.New(fault.NoDonor, "token %s is a hardware token: it gives no lifetime", o.Serial)
+		return Candidate{}, fault.New(fault.NoDonor, "token %s is a hardware token: it gives no lifetime", o.Serial)
 	case o.Lost():
-		return Donor{}, fault.New(fault.NoDonor, "token %s is lost: it gives no lifetime", o.Serial)
+		return Candidate{}, fault.New(fault.NoDonor, "token %s is lost: it gives no lifetime", o.Serial)
 	case o.EffectiveExpiry.Before(least):
-		return Donor{}, fault.New(fault.DonorEarlier, "token %s lasts until %s, and a donor for token %s until %s or longer", o.Serial, o.EffectiveExpiry.Format(time.DateOnly), t.Serial, least.Format(time.DateOnly))
+		return Candidate{}, fault.New(fault.DonorEarlier, "token %s lasts until %s, and a donor for token %s until %s or longer", o.Serial, o.EffectiveExpiry.Format(time.DateOnly), t.Serial, least.Format(time.DateOnly))
 	}
 	d.consumed = append(d.consumed, o.Serial)
-	return Donor{o.Serial, o.EffectiveExpiry}, nil
+	return Candidate{Serial: o.Serial, EffectiveExpiry: o.EffectiveExpiry}, nil
 }
 
 // Extensions lists what was done to the lifetimes of tokens that are there.

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -27,6 +28,7 @@ type crowd struct {
 	now      time.Time
 	tokens   map[string]*Token
 	seeds    map[string][2]int // numbers of the generations that were read
+	outside  map[string]error  // the refusals of those whose users are outside of the scope of ctx
 	changed  []*Token
 	marked   map[*Token]bool
 	deleted  []string
@@ -36,21 +38,33 @@ type crowd struct {
 
 	took     map[string]string // by serial, the record that the token took
 	settings policy.Settings
-	spare    []Token // the next available ones
-	asked    bool    // whether they were asked for
+	homes    map[string]string // security domains of users that get a next available token, by ID
+	spare    map[string]*Token // the next available ones, by the serials of the tokens that they replace; nil until they were asked for
 }
 
 // MaxTogether is how many tokens one call changes.
 const MaxTogether = 1000
 
 // together runs do on each token of serials, in their order, and returns what came of each. What do refuses stays as it was:
-// it changes nothing before it knows. A serial that is named again has the same outcome.
+// it changes nothing before it knows. A serial that is named again has the same outcome. Tokens of users outside of the scope of ctx are refused.
 func (r *Registry) together(ctx context.Context, serials []string, do func(*crowd, *Token) (note string, err error)) ([]Outcome, error) {
+	return r.changeAll(ctx, serials, false, do)
+}
+
+// takeBack is together for what may be done to tokens of whatever users.
+func (r *Registry) takeBack(ctx context.Context, serials []string, do func(*crowd, *Token) (note string, err error)) ([]Outcome, error) {
+	return r.changeAll(ctx, serials, true, do)
+}
+
+func (r *Registry) changeAll(ctx context.Context, serials []string, ofAnybody bool, do func(*crowd, *Token) (note string, err error)) ([]Outcome, error) {
 	var outcomes []Outcome
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		c, err := r.gather(ctx, serials)
 		if err != nil {
 			return err
+		}
+		if ofAnybody {
+			c.outside = nil
 		}
 		if outcomes, err = c.each(serials, do); err != nil {
 			return err
@@ -73,8 +87,7 @@ func (c *crowd) each(serials []string, do func(*crowd, *Token) (note string, err
 		}
 		first[serial] = i
 		t := c.tokens[serial]
-		if t == nil || !domain.ScopeFrom(c.ctx).Covers(t.Domain) {
-			o.Err = domain.Outside(c.ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
+		if o.Err = c.mayChange(serial, t); o.Err != nil {
 			continue
 		}
 		if o.Note, o.Err = do(c, t); o.Err != nil && !refused(o.Err) {
@@ -85,6 +98,14 @@ func (c *crowd) each(serials []string, do func(*crowd, *Token) (note string, err
 	return outcomes, nil
 }
 
+// mayChange refuses a token that is not there, or not in the scope of who asks, or whose user is not.
+func (c *crowd) mayChange(serial string, t *Token) error {
+	if t == nil || !domain.ScopeFrom(c.ctx).Covers(t.Domain) {
+		return domain.Outside(c.ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
+	}
+	return c.outside[serial]
+}
+
 // gather locks and reads tokens, and those that take part in a replacement with them.
 func (r *Registry) gather(ctx context.Context, serials []string) (*crowd, error) {
 	if len(serials) > MaxTogether {
@@ -92,9 +113,13 @@ func (r *Registry) gather(ctx context.Context, serials []string) (*crowd, error)
 	}
 	c := &crowd{registry: r, ctx: ctx, now: r.Now().UTC(), tokens: map[string]*Token{}, seeds: map[string][2]int{}, marked: map[*Token]bool{}, took: map[string]string{}}
 	found, err := r.lock(ctx, serials...)
+	if err != nil {
+		return nil, err
+	}
 	for _, t := range found {
 		c.tokens[t.Serial], c.seeds[t.Serial] = &t, numbers(&t)
 	}
+	c.outside, err = HeldOutside(ctx, r.Store, found...)
 	return c, err
 }
 
@@ -132,44 +157,62 @@ func (c *crowd) remove(t *Token, details audit.Details) {
 	delete(c.tokens, t.Serial)
 }
 
-// next is the next available token, but for those of except; for up to n of them, all are read at once.
-func (c *crowd) next(n int, except map[string]bool) (*Token, error) {
-	if !c.asked {
-		c.asked = true
-		if err := c.stock(n, except); err != nil {
+// next is the next available token for the user of t, which is one of serials, but for those of except. Those for all of serials are read at once.
+func (c *crowd) next(t *Token, serials []string, except map[string]bool) (*Token, error) {
+	if c.spare == nil {
+		if err := c.stock(serials, except); err != nil {
 			return nil, err
 		}
 	}
-	if len(c.spare) == 0 {
-		return nil, noToken(c.settings)
+	next := c.spare[t.Serial]
+	if next == nil {
+		return nil, noToken(c.settings.MinDaysLeft, c.homes[t.UserID])
 	}
-	t := &c.spare[0]
-	c.spare = c.spare[1:]
-	c.tokens[t.Serial], c.seeds[t.Serial] = t, numbers(t)
-	return t, nil
+	c.tokens[next.Serial], c.seeds[next.Serial] = next, numbers(next)
+	return next, nil
 }
 
-// stock locks and reads the next n available tokens.
-func (c *crowd) stock(n int, except map[string]bool) error {
+// stock locks and reads the next available tokens for the users of those of serials that can be replaced.
+func (c *crowd) stock(serials []string, except map[string]bool) (err error) {
 	store := c.registry.Store
-	var err error
 	if c.settings, err = store.Settings(c.ctx); err != nil {
 		return err
 	}
-	free := &spares{store: store, need: n, except: except}
-	var serials []string
-	for len(serials) < n {
-		o, found, err := free.take(c.ctx, c.now.AddDate(0, 0, c.settings.MinDaysLeft))
+	var originals []*Token
+	var users []string
+	seen := map[string]bool{}
+	for _, serial := range serials {
+		if t := c.tokens[serial]; !seen[serial] && c.mayChange(serial, t) == nil && t.replaceable() == nil {
+			originals, users = append(originals, t), append(users, t.UserID)
+		}
+		seen[serial] = true
+	}
+	if c.homes, err = store.UserDomains(c.ctx, users); err != nil {
+		return err
+	}
+	takers := make([]string, len(users))
+	for i, id := range users {
+		takers[i] = c.homes[id]
+	}
+	free, err := newSpares(c.ctx, store, takers, except)
+	if err != nil {
+		return err
+	}
+	instead := map[string]string{} // of what
+	for i, t := range originals {
+		o, found, err := free.take(c.ctx, takers[i], c.now.AddDate(0, 0, c.settings.MinDaysLeft))
 		if err != nil {
 			return err
 		}
-		if !found {
-			break
+		if found {
+			instead[o.Serial] = t.Serial
 		}
-		serials = append(serials, o.Serial)
 	}
-	c.spare, err = store.LockTokens(c.ctx, serials)
-	slices.SortStableFunc(c.spare, func(a, b Token) int { return a.EffectiveExpiry.Compare(b.EffectiveExpiry) })
+	taken, err := store.LockTokens(c.ctx, slices.Collect(maps.Keys(instead)))
+	c.spare = make(map[string]*Token, len(taken))
+	for i := range taken {
+		c.spare[instead[taken[i].Serial]] = &taken[i]
+	}
 	return err
 }
 

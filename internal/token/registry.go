@@ -3,7 +3,6 @@ package token
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -55,15 +54,10 @@ type Store interface {
 	ChooseTokens(ctx context.Context, f Filter) ([]Chosen, error)
 	// TokensOf lists the tokens of at most 1000 users that f lets pass, as ChooseTokens does, by user.
 	TokensOf(ctx context.Context, userIDs []string, f Filter) (map[string][]Chosen, error)
-	// NextToken returns and locks an unassigned software token whose effective expiry is not before
-	// the given day: the one that expires first. [fault.NoToken] if there is none.
-	NextToken(ctx context.Context, notBefore time.Time) (Token, error)
 	// LockTokens returns those of the tokens that there are, locked for change, in the order of serials.
 	LockTokens(ctx context.Context, serials []string) ([]Token, error)
 	// Partners returns the serials of the tokens that take part in a replacement with others. It locks nothing.
 	Partners(ctx context.Context, serials []string) ([]string, error)
-	// Donors returns and locks at most n unassigned tokens that NextToken could, of those that come after one in that order.
-	Donors(ctx context.Context, after Donor, n int) ([]Donor, error)
 	// SaveTokens stores many changed tokens as SaveToken does one; their generations are those that were read.
 	SaveTokens(ctx context.Context, tokens []Token) error
 	// SaveToken stores a changed token whose Version is still t.Version, and counts it up; else [fault.Conflict].
@@ -119,8 +113,12 @@ type Store interface {
 	TokensHeld(ctx context.Context, userIDs []string) (map[string]int, error)
 	// Candidates returns those of the tokens that there are, by serial. Within a transaction they are locked, in their order.
 	Candidates(ctx context.Context, serials []string) (map[string]Candidate, error)
-	// NextCandidates returns at most n tokens that [Store.NextToken] would, in that order; within a transaction it locks them.
-	NextCandidates(ctx context.Context, n int, notBefore time.Time) ([]Candidate, error)
+	// Free returns at most n software tokens of some security domains that are assigned to nobody and not lost, of those that come after one by
+	// last valid day and serial. Within a transaction it locks them, and passes over those that others have locked.
+	Free(ctx context.Context, in []string, after Candidate, n int) ([]Candidate, error)
+	// DomainsAbove lists, for each of some domains, the domain and those above it up to the root, whatever the scope of ctx. It locks nothing.
+	DomainsAbove(ctx context.Context, names []string) (map[string][]string, error)
+	Homes
 	// AssignTokens stores that tokens were assigned as [Token.Assign] does it; [fault.Conflict] if one is not what was read.
 	AssignTokens(ctx context.Context, given []Given, by string, at time.Time) error
 	// Record keeps an event, in the transaction of ctx.
@@ -147,27 +145,27 @@ func (r *Registry) List(ctx context.Context, f Filter) ([]Token, error) {
 }
 
 // Assign gives a token to a user: the one of that serial, or the next
-// available if serial is "".
+// available of her security domain and those above it if serial is "".
 func (r *Registry) Assign(ctx context.Context, serial, userID string) (Token, error) {
 	var t Token
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		// The user's row is locked first, so that two assignments cannot both pass the limit.
-		if _, err := r.Store.User(ctx, userID); err != nil {
+		u, err := r.Store.User(ctx, userID)
+		if err != nil {
 			return err
 		}
 		settings, err := r.Store.Settings(ctx)
 		if err != nil {
 			return err
 		}
-		held, err := r.Store.Tokens(ctx, Filter{UserID: userID})
+		held, err := r.Store.TokensHeld(ctx, []string{userID}) // in whatever security domains
 		if err != nil {
 			return err
 		}
-		held = slices.DeleteFunc(held, func(t Token) bool { return t.Replaces != "" }) // counts as one with the other
-		if len(held) >= settings.MaxTokensPerUser {
-			return fault.New(fault.TokenLimit, "%s holds %d tokens, and the limit is %d: unassign one first", userID, len(held), settings.MaxTokensPerUser)
+		if held[userID] >= settings.MaxTokensPerUser {
+			return fault.New(fault.TokenLimit, "%s holds %d tokens, and the limit is %d: unassign one first", userID, held[userID], settings.MaxTokensPerUser)
 		}
-		if t, err = r.chosen(ctx, serial, settings); err != nil {
+		if t, err = r.chosen(ctx, serial, u.Domain, settings); err != nil {
 			return err
 		}
 		if err := t.Assign(userID, audit.ActorFrom(ctx).Name, r.Now()); err != nil {

@@ -2,7 +2,6 @@ package token
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -59,7 +58,7 @@ func (p PIN) fits(was device.PINType, next Settings) bool {
 	return true
 }
 
-// Replace assigns a token as the replacement of another one: that of the serial with, or the next available if it is "".
+// Replace assigns a token as the replacement of another one: that of the serial with, or the next available for its user if it is "".
 // If version is not 0, the one that is replaced must still be at it.
 func (r *Registry) Replace(ctx context.Context, serial string, version int, with string, keepPIN bool) (Token, error) {
 	var t Token
@@ -74,11 +73,18 @@ func (r *Registry) Replace(ctx context.Context, serial string, version int, with
 		if err := original.replaceable(); err != nil {
 			return err
 		}
+		if err := CheckHolder(ctx, r.Store, original); err != nil {
+			return err
+		}
 		settings, err := r.Store.Settings(ctx)
 		if err != nil {
 			return err
 		}
-		if t, err = r.chosen(ctx, with, settings); err != nil {
+		homes, err := r.Store.UserDomains(ctx, []string{original.UserID})
+		if err != nil {
+			return err
+		}
+		if t, err = r.chosen(ctx, with, homes[original.UserID], settings); err != nil {
 			return err
 		}
 		if err := t.TakeOver(&original, keepPIN, audit.ActorFrom(ctx).Name, r.Now()); err != nil {
@@ -93,20 +99,23 @@ func (r *Registry) Replace(ctx context.Context, serial string, version int, with
 	return t, err
 }
 
-// chosen is the token of a serial, or the next available if it is "".
-func (r *Registry) chosen(ctx context.Context, serial string, s policy.Settings) (Token, error) {
+// chosen is the token of a serial, or the next available for a user of a domain if it is "".
+func (r *Registry) chosen(ctx context.Context, serial, at string, s policy.Settings) (Token, error) {
 	if serial != "" {
 		return r.Store.Token(ctx, serial)
 	}
-	t, err := r.Store.NextToken(ctx, r.Now().UTC().AddDate(0, 0, s.MinDaysLeft))
-	if errors.Is(err, fault.NoToken) {
-		err = noToken(s)
+	free, err := newSpares(ctx, r.Store, []string{at}, nil)
+	if err != nil {
+		return Token{}, err
 	}
-	return t, err
-}
-
-func noToken(s policy.Settings) *fault.Error {
-	return fault.New(fault.NoToken, "no unassigned token with more than %d days left: make or import some", s.MinDaysLeft)
+	o, found, err := free.take(ctx, at, r.Now().UTC().AddDate(0, 0, s.MinDaysLeft))
+	if err == nil && !found {
+		err = noToken(s.MinDaysLeft, at)
+	}
+	if err != nil {
+		return Token{}, err
+	}
+	return r.Store.Token(ctx, o.Serial)
 }
 
 // endReplacement ends the replacement that a token took part in which is its user's no more: its partner, in whatever security domain, stays what it is.

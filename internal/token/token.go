@@ -46,8 +46,8 @@ type Clock struct {
 	LastInterval int64     // of the last code that was used; Unused before the first
 	Offset       int64     // intervals the token's clock is ahead of the server's
 	BadPasscodes int       // in a row
-	LastUsedAt   time.Time // of the last success or resynchronisation; zero before the first
-	LastAgent    string    // who was told of the last success; "" before the first
+	LastUsedAt   time.Time // of the last success, resynchronisation or right next tokencode; zero before the first
+	LastAgent    string    // who was told of the last success; "" before the first, and once a resynchronisation or next tokencode came after it
 	Accepted     string    // the requests whose codes were accepted lately, as package authentication marks them
 }
 

@@ -75,11 +75,6 @@ func (d *Deployment) leave(ctx context.Context, serials []string, selected map[s
 			if err != nil {
 				return err
 			}
-			if e.Users {
-				if err := d.mayGo(ctx, found); err != nil {
-					return err
-				}
-			}
 			var events []audit.Event
 			for i := range found {
 				group, err := mayLeave(&found[i], selected)
@@ -102,33 +97,25 @@ func (d *Deployment) leave(ctx context.Context, serials []string, selected map[s
 	return groups, err
 }
 
-// mayGo refuses users who are not in the scope of ctx: they would leave with their tokens.
-func (d *Deployment) mayGo(ctx context.Context, tokens []token.Token) error {
-	if !domain.ScopeFrom(ctx).Limited() {
-		return nil
-	}
-	people, err := d.people(ctx, tokens)
-	if err != nil {
-		return err
-	}
-	for i := range tokens {
-		if id := tokens[i].UserID; id != "" && people[id] == nil {
-			return fault.New(fault.OutOfScope, "the user of token %s is not in your security domain: export it without the user", tokens[i].Serial)
-		}
-	}
-	return nil
-}
-
 // short is enough of a public key to know it by.
 func short(key string) string {
 	key = strings.TrimSpace(key)
 	return key[:min(len(key), 24)]
 }
 
-// read reads tokens, all of them.
+// read reads tokens, all of them. One whose user is outside of the scope of ctx does not leave, also without the user: its seed is hers.
 func (d *Deployment) read(ctx context.Context, serials []string) ([]token.Token, error) {
 	found, err := d.Store.LockTokens(ctx, serials)
-	if err != nil || len(found) == len(serials) {
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == len(serials) {
+		outside, err := token.HeldOutside(ctx, d.Store, found...)
+		for _, serial := range serials {
+			if outside[serial] != nil {
+				return nil, outside[serial]
+			}
+		}
 		return found, err
 	}
 	for i, serial := range serials {

@@ -45,6 +45,7 @@ type Store interface {
 	AddTokens(ctx context.Context, tokens []token.Token) error
 	// KnownSeeds tells of seeds, by their fingerprints, the serial of the token that has or had each.
 	KnownSeeds(ctx context.Context, fingerprints [][]byte) (map[string]string, error)
+	token.Homes
 	// LockUsers returns those of the users that there are, by ID.
 	LockUsers(ctx context.Context, ids []string) (map[string]user.User, error)
 	// Profile returns a profile; [fault.ProfileNotFound].

@@ -3,10 +3,12 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/token"
@@ -160,6 +162,111 @@ func assignNextOnes(t *testing.T, s fixture) {
 	s.add(t, made(9))
 	rows, err = r.AssignAll(ctx, token.Bulk{Users: []string{"nobody", "u2", "u0"}, Next: true, Partial: true})
 	same(t, pairs(must(t, rows, err)), []string{"nobody  USER_NOT_FOUND", "u2 " + made(9).Serial + " ", "u0  NO_TOKEN_AVAILABLE"})
+}
+
+// settled is the tree of grown, with users un, us, ui and ur in north, south, island and at the root.
+func (s fixture) settled(t *testing.T) *domain.Registry {
+	r := s.grown(t)
+	for id, at := range map[string]string{"un": "north", "us": "south", "ui": "island", "ur": ""} {
+		ok(t, s.AddUser(t.Context(), user.User{ID: id, Enabled: true, Domain: at, CreatedAt: start, Version: 1}))
+	}
+	return r
+}
+
+// free stores an unassigned token in a domain that lasts so many days.
+func (s fixture) free(t *testing.T, at string, n, days int) string {
+	r := made(n)
+	r.EffectiveExpiry, r.Domain = day(days), at
+	return s.add(t, r).Serial
+}
+
+// Nobody gets a token as the next one that an administrator of another domain may have made for her.
+func nextOfDomains(t *testing.T, s fixture) {
+	ctx, r, tree := t.Context(), s.tokens(), s.settled(t)
+	s.free(t, "south", 1, 60)
+	island, north, root := s.free(t, "island", 2, 70), s.free(t, "north", 3, 80), s.free(t, "", 4, 90)
+	above, err := s.DomainsAbove(ctx, []string{"island", "south", ""})
+	same(t, must(t, above, err), map[string][]string{"island": {"island", "north", ""}, "south": {"south", ""}, "": {""}})
+	for _, c := range []struct{ user, want string }{{"un", north}, {"ui", island}, {"ui", root}} {
+		got, err := r.Assign(ctx, "", c.user)
+		same(t, must(t, got, err).Serial, c.want)
+	}
+	for id, words := range map[string]string{"un": "domain north or above it", "ur": "the root of", "ui": "'domain put'"} {
+		_, err := r.Assign(ctx, "", id)
+		refused(t, err, fault.NoToken)
+		if !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	// Who is limited to a domain gives none of those above it.
+	s.free(t, "", 5, 90)
+	_, err = r.Assign(within(t, tree, "north"), "", "un")
+	refused(t, err, fault.NoToken)
+}
+
+// Many users of different domains get, in their order, what each of them would get alone.
+func manyOfDomains(t *testing.T, s fixture) {
+	ctx, r := t.Context(), s.tokens()
+	s.settled(t)
+	south, north, island, root, late := s.free(t, "south", 1, 60), s.free(t, "north", 2, 80), s.free(t, "island", 3, 85), s.free(t, "", 4, 70), s.free(t, "", 5, 90)
+	b := token.Bulk{Users: []string{"ui", "us", "un", "ur"}, Next: true, DryRun: true}
+	want := []string{"ui " + root + " ", "us " + south + " ", "un " + north + " ", "ur " + late + " "}
+	for _, b.DryRun = range []bool{true, false} {
+		rows, err := r.AssignAll(ctx, b)
+		same(t, pairs(must(t, rows, err)), want)
+	}
+	b.Partial = true
+	rows, err := r.AssignAll(ctx, b)
+	same(t, pairs(must(t, rows, err)), []string{"ui " + island + " ", "us  NO_TOKEN_AVAILABLE", "un  NO_TOKEN_AVAILABLE", "ur  NO_TOKEN_AVAILABLE"})
+	rows, err = r.AssignAll(ctx, token.Bulk{Users: []string{"ur"}, Next: true, Partial: true}) // of one domain alone
+	same(t, pairs(must(t, rows, err)), []string{"ur  NO_TOKEN_AVAILABLE"})
+}
+
+// A replacement is of the user's domain or above, and a donor of the token's.
+func sparesOfDomains(t *testing.T, s fixture) {
+	ctx, r := t.Context(), s.tokens()
+	s.settled(t)
+	held := func(n int, at, id string) string {
+		serial := s.free(t, at, n, 40)
+		s.change(t, serial, func(o *token.Token) {
+			ok(t, o.Assign(id, "", start))
+			o.DistributedAt, o.IssueCount = start, 1
+		})
+		return serial
+	}
+	first, second, third := held(101, "south", "un"), held(102, "south", "us"), held(103, "", "ur")
+	south, north, root := s.free(t, "south", 1, 60), s.free(t, "north", 2, 70), s.free(t, "", 3, 80)
+
+	outcomes, _, err := r.Extend(ctx, []string{third}, token.Extension{Donors: true})
+	ok(t, err)
+	same(t, outcomes[0].Took, root)
+	outcomes, _, err = r.Extend(ctx, []string{third, first}, token.Extension{Donors: true})
+	ok(t, err)
+	same(t, codes(outcomes), []fault.Code{fault.NoDonor, ""})
+	same(t, outcomes[1].Took, south)
+
+	_, err = r.Replace(ctx, third, 0, "", true)
+	refused(t, err, fault.NoToken)
+	other := s.free(t, "south", 4, 61)
+	outcomes, err = r.ReplaceAll(ctx, []string{third, first, second, first}, true, nil)
+	ok(t, err)
+	same(t, codes(outcomes), []fault.Code{fault.NoToken, "", "", ""})
+	same(t, []string{outcomes[1].Took, outcomes[2].Took}, []string{north, other})
+	last := s.free(t, "", 5, 90)
+	got, err := r.Replace(ctx, third, 0, "", true)
+	same(t, must(t, got, err).Serial, last)
+}
+
+// What a user holds in domains that the caller does not see counts, too.
+func limitCountsAll(t *testing.T, s fixture) {
+	r := s.tokens()
+	tree := s.settled(t)
+	for n := range policy.Default().Settings.MaxTokensPerUser {
+		s.change(t, s.free(t, "south", 10+n, 90), func(o *token.Token) { ok(t, o.Assign("un", "", start)) })
+	}
+	s.free(t, "north", 1, 90)
+	_, err := r.Assign(within(t, tree, "north"), "", "un")
+	refused(t, err, fault.TokenLimit)
 }
 
 // CountMismatch holds that N users with M tokens change nothing, M being less or more, partial or not.

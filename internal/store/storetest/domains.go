@@ -93,10 +93,8 @@ func scopes(t *testing.T, s fixture) {
 		clients, err5 := s.RADIUSClients(ctx)
 		tokens, err6 := s.Tokens(ctx, token.Filter{})
 		ok(t, errors.Join(err, err2, err3, err4, err5, err6))
-		next, err := s.NextCandidates(ctx, 9, day(0))
-		same(t, len(must(t, next, err)), len(sees))
-		donors, err := s.Donors(ctx, token.Donor{Until: day(0)}, 9)
-		same(t, len(must(t, donors, err)), len(sees))
+		free, err := s.Free(ctx, []string{"", "north", "south", "island"}, token.Candidate{EffectiveExpiry: day(0)}, 9)
+		same(t, len(must(t, free, err)), len(sees))
 		var got [6]string
 		want := ""
 		for i, d := range sees {

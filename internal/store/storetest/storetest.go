@@ -82,7 +82,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		test func(*testing.T, fixture)
 	}{
 		{"users", users}, {"user texts", userTexts},
-		{"groups", groups}, {"domains are a tree", domainTree}, {"domains limit what is seen", scopes}, {"objects move between domains", moves}, {"domains limit what was done", works}, {"a domain is deleted after its work", aDomainOfWorks}, {"users are applied", applying}, {"users that cannot be applied", applyingWhatCannotBe}, {"many are assigned", assignAll}, {"many are refused", assignRefusals}, {"the next ones are assigned", assignNextOnes},
+		{"groups", groups}, {"domains are a tree", domainTree}, {"domains limit what is seen", scopes}, {"objects move between domains", moves}, {"domains limit what was done", works}, {"a domain is deleted after its work", aDomainOfWorks}, {"users are applied", applying}, {"users that cannot be applied", applyingWhatCannotBe}, {"many are assigned", assignAll}, {"many are refused", assignRefusals}, {"the next ones are assigned", assignNextOnes}, {"the next one is of the domain or above", nextOfDomains}, {"many get the next ones of their domains", manyOfDomains}, {"replacements and donors are of the domain or above", sparesOfDomains}, {"the limit counts what is elsewhere", limitCountsAll},
 		{"profiles", profiles}, {"profiles in use", profilesInUse}, {"profiles move", profilesMove},
 		{"device definitions", deviceDefinitions},
 		{"policies", policies}, {"policies of domains", policiesOfDomains}, {"policies in a scope", policiesInScope}, {"tokens keep every field", tokensKeepEveryField}, {"tokens are selected", tokensAreSelected},

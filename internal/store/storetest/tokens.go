@@ -233,16 +233,20 @@ func nextToken(t *testing.T, s fixture) {
 		}
 		s.add(t, r)
 	}
-	for _, c := range []struct{ days, want int }{{0, 4}, {5, 4}, {6, 1}, {21, 0}} {
-		r, err := s.NextToken(t.Context(), day(c.days))
-		same(t, must(t, r, err).Serial, made(c.want).Serial)
+	for _, c := range []struct {
+		days  int
+		after string
+		n     int
+		want  []int
+	}{{0, "", 9, []int{4, 1, 0}}, {5, "", 1, []int{4}}, {5, made(4).Serial, 1, []int{1}}, {21, "", 9, []int{0}}, {31, "", 9, nil}} {
+		var want []token.Candidate
+		for _, n := range c.want {
+			r := s.get(t, made(n).Serial)
+			want = append(want, token.Candidate{Serial: r.Serial, EffectiveExpiry: r.EffectiveExpiry, Version: 1})
+		}
+		free, err := s.Free(t.Context(), []string{""}, token.Candidate{EffectiveExpiry: day(c.days), Serial: c.after}, c.n)
+		same(t, must(t, free, err), want)
 	}
-	next, err := s.NextCandidates(t.Context(), 9, day(0))
-	same(t, len(must(t, next, err)), 3)
-	donors, err := s.Donors(t.Context(), token.Donor{Until: day(0)}, 9)
-	same(t, must(t, donors, err)[0], token.Donor{Serial: made(4).Serial, Until: day(5)})
-	_, err = s.NextToken(t.Context(), day(31))
-	refused(t, err, fault.NoToken)
 }
 
 func staleToken(t *testing.T, s fixture) {

@@ -65,9 +65,9 @@ func works(t *testing.T, s fixture) {
 	outside.Domain = "nowhere"
 	refused(t, s.AddJob(t.Context(), outside), fault.DomainNotFound)
 
-	// What a job left of a token is seen where the token is now.
+	// What a job left of a token is seen where both the token and its user are now.
 	first := s.assigned(t, 1)
-	_, err := r.Put(t.Context(), "north", map[domain.Kind][]string{domain.Tokens: {first.Serial}})
+	_, err := r.Put(t.Context(), "north", map[domain.Kind][]string{domain.Users: {"alice"}})
 	ok(t, err)
 	rows := waiting(1)
 	rows[0].Key = first.Serial
@@ -81,10 +81,11 @@ func works(t *testing.T, s fixture) {
 		return s.FinishJobItems(ctx, "left", rows, []job.Result{{Number: 1, Key: first.Serial, Sealed: seed.Sealed{KeyID: 1, Blob: []byte("left")}}})
 	}))
 	for _, move := range []struct {
-		into        string
+		kind        domain.Kind
+		name, into  string
 		left, moved int
-	}{{"north", 1, 0}, {"south", 0, 1}} {
-		_, err = r.Put(t.Context(), move.into, map[domain.Kind][]string{domain.Tokens: {first.Serial}})
+	}{{domain.Tokens, first.Serial, "north", 1, 0}, {domain.Tokens, first.Serial, "south", 0, 1}, {domain.Users, "alice", "south", 0, 1}, {domain.Tokens, first.Serial, "north", 0, 0}} {
+		_, err = r.Put(t.Context(), move.into, map[domain.Kind][]string{move.kind: {move.name}})
 		ok(t, err)
 		left, err := s.JobResults(places["north"], "left", 0, 9)
 		same(t, len(must(t, left, err)), move.left)
