@@ -164,6 +164,9 @@ const maxList = 24 << 20
 // lines reads a file, or standard input for "-", with a name in each line. Empty lines are passed over.
 func (p *program) lines(name string) ([]string, error) {
 	data, err := p.readUpTo(name, maxList)
+	if err == nil {
+		err = inUTF8(data, name)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -64,6 +65,14 @@ func (p *program) readUpTo(name string, most int64) ([]byte, error) {
 		err = fault.New(fault.TooLarge, "%s is too large: it takes up to %d bytes", name, most)
 	}
 	return data, err
+}
+
+// inUTF8 refuses the content of a file that is no text in UTF-8: it would be sent as another one.
+func inUTF8(content []byte, name string) error {
+	if utf8.Valid(content) {
+		return nil
+	}
+	return fault.New(fault.Invalid, "%s is not text in UTF-8: 'iconv -f ISO-8859-1 -t UTF-8 FILE' turns what was written in another encoding into it", name)
 }
 
 func (p *program) tokenList() *cobra.Command {

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -36,6 +37,9 @@ type Program struct {
 	In       *os.File
 	Out, Err io.Writer
 	JSON     bool // results are one JSON document on Out, and nothing else is
+	// Text is set where arguments and secrets are sent as JSON, which holds nothing but text in UTF-8: what is none would arrive as something else. Without
+	// it secrets are bytes, such as those that open a file from elsewhere.
+	Text bool
 	// Hints are next steps that a refusal's own message does not name, since they are flags of this program.
 	Hints map[fault.Code]string
 
@@ -85,6 +89,25 @@ func (p *Program) Prepare(root *cobra.Command, args []string) {
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	help(root)
+}
+
+// CheckArgs refuses a command line that is not in UTF-8, where [Program.Text] says so. It does not repeat the argument, which a terminal could not show.
+func (p *Program) CheckArgs(args []string) error {
+	for i, arg := range args {
+		if p.Text && !utf8.ValidString(arg) {
+			return Usagef("argument %d is not in UTF-8: write it in UTF-8, or rename the file that it names; 'locale' says what the terminal writes", i+1)
+		}
+	}
+	return nil
+}
+
+// readable refuses a secret that is not in UTF-8, where it has to be.
+func (p *Program) readable(secret, source string) (string, error) {
+	if p.Text && !utf8.ValidString(secret) {
+		return "", fault.New(fault.Invalid, "%s is not text in UTF-8, as a secret must be: nothing was sent. If it was written in another encoding, 'iconv -f ISO-8859-1 -t UTF-8 FILE' turns it into UTF-8; "+
+			"random bytes are to be written as text, such as in base64", source)
+	}
+	return secret, nil
 }
 
 // Exactly is the check of a command that takes the n arguments which its usage line
@@ -183,7 +206,10 @@ func (p *Program) AskSecret(prompt string) (string, error) {
 	}()
 	select {
 	case err := <-answered:
-		return string(secret), err
+		if err != nil {
+			return "", err
+		}
+		return p.readable(string(secret), "what was typed")
 	case <-interrupts:
 		return "", errors.Join(errInterrupted, term.Restore(fd, state))
 	}
@@ -235,17 +261,18 @@ func (s *Secret) Given() bool { return s.file != "" || s.env != "" && os.Getenv(
 func (s *Secret) Value() (string, error) { return s.p.ReadSecret(s.file, s.env) }
 
 // ReadSecret reads a secret from a file (- is standard input), or without one from an environment
-// variable; "" if there is none. One trailing newline is dropped.
+// variable; "" if there is none. One trailing newline is dropped. What is not in UTF-8 is refused where [Program.Text] says so.
 func (p *Program) ReadSecret(file, env string) (string, error) {
 	var r io.Reader
+	source := file
 	switch file {
 	case "":
 		if env == "" {
 			return "", nil
 		}
-		return os.Getenv(env), nil
+		return p.readable(os.Getenv(env), env)
 	case "-":
-		r = p.In
+		r, source = p.In, "what came from standard input"
 	default:
 		f, err := os.Open(file)
 		if err != nil {
@@ -262,7 +289,7 @@ func (p *Program) ReadSecret(file, env string) (string, error) {
 		return "", Usagef("%s is too large to hold a secret", file)
 	}
 	secret := strings.TrimSuffix(string(text), "\n")
-	return strings.TrimSuffix(secret, "\r"), nil
+	return p.readable(strings.TrimSuffix(secret, "\r"), source)
 }
 
 // Roots are the system's certification authorities and the one in a PEM file; nil, which is the system's, if no file is

@@ -79,6 +79,34 @@ func TestSecretsComeFromFilesAndTheEnvironment(t *testing.T) {
 	}
 }
 
+// What is sent as JSON must be text; what opens a file from elsewhere need not.
+func TestSecretsThatAreSentAreText(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("m\xfcller\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PROG_SECRET", "m\xfcller")
+	sends, opens := &cli.Program{Name: "prog", In: os.Stdin, Text: true}, &cli.Program{Name: "prog", In: os.Stdin}
+	for source, want := range map[string]string{file: file, "": "PROG_SECRET"} {
+		got, err := sends.ReadSecret(source, "PROG_SECRET")
+		if got != "" || !errors.Is(err, fault.Invalid) || !strings.HasPrefix(err.Error(), want+" is not text in UTF-8") {
+			t.Errorf("from %q: %q, %v", source, got, err)
+		}
+		if got, err := opens.ReadSecret(source, "PROG_SECRET"); got != "m\xfcller" || err != nil {
+			t.Errorf("bytes from %q: %q, %v", source, got, err)
+		}
+	}
+	args := []string{"do", "m\xfcller"}
+	var usage strings.Builder
+	sends.Err = &usage
+	if status := sends.Exit(sends.CheckArgs(args)); status != cli.Usage || !strings.Contains(usage.String(), "argument 2 is not in UTF-8") {
+		t.Errorf("status %d: %s", status, usage.String())
+	}
+	if err := errors.Join(opens.CheckArgs(args), sends.CheckArgs([]string{"do", "m\u00fcller"})); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRootsAreReadFromAFile(t *testing.T) {
 	if roots, err := cli.Roots(""); roots != nil || err != nil {
 		t.Errorf("without a file: %v, %v", roots, err)
