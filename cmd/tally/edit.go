@@ -97,11 +97,11 @@ func (c *program) sure(yes bool, question string) (bool, error) {
 	if !c.Interactive() {
 		return false, cli.Usagef("there is no terminal to ask on: say --yes")
 	}
-	if !c.Confirm("%s", question) {
+	sure, err := c.Confirm("%s", question)
+	if err == nil && !sure {
 		c.Note("nothing was changed")
-		return false, nil
 	}
-	return true, nil
+	return sure, err
 }
 
 func (c *program) deviceIDCommand() *cobra.Command {

@@ -35,7 +35,7 @@ func (p *program) applyCommand() *cobra.Command {
 		case f.export:
 			return p.exportConfiguration(r, f.out)
 		}
-		files, err := configuration.Load(f.file, p.In)
+		files, err := cli.Interruptible(func() (*configuration.File, error) { return configuration.Load(f.file, p.In) })
 		if err != nil {
 			return err
 		}
@@ -52,8 +52,8 @@ func (p *program) applyCommand() *cobra.Command {
 				return cli.Usagef("%s would be changed: look with --dry-run, and apply with --yes", counted(n, "object"))
 			}
 			p.describe(plan)
-			if !p.Confirm("Apply this?") {
-				return cli.Declinedf("nothing was changed")
+			if yes, err := p.Confirm("Apply this?"); !yes {
+				return declined(err, "nothing was changed")
 			}
 		}
 		files.Expect = plan.Digest

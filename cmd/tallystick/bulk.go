@@ -362,8 +362,10 @@ func (p *program) tokenCutOff() *cobra.Command {
 		if cut.Selection, err = p.selection(m.selection); err != nil {
 			return err
 		}
-		if cut.DryRun = m.dryRun; !m.dryRun && !*yes && !p.Confirm("Whoever has not moved to the new seed cannot sign in until then. End the old seeds of %s?", m.selection) {
-			return cli.Declinedf("nothing was changed; --yes ends them without asking")
+		if cut.DryRun = m.dryRun; !m.dryRun && !*yes {
+			if sure, err := p.Confirm("Whoever has not moved to the new seed cannot sign in until then. End the old seeds of %s?", m.selection); !sure {
+				return declined(err, "nothing was changed; --yes ends them without asking")
+			}
 		}
 		j, err := r.server.CutOff(r.ctx, cut)
 		if err != nil {

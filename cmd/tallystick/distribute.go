@@ -92,7 +92,9 @@ func (p *program) tokenDistribute() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p.askDevice(r, &d)
+		if err := p.askDevice(r, &d); err != nil {
+			return err
+		}
 		issue, err := r.server.Distribute(r.ctx, r.args[0], d)
 		if err != nil {
 			return err
@@ -134,7 +136,9 @@ func (p *program) tokenRedistribute() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p.askDevice(r, &d)
+		if err := p.askDevice(r, &d); err != nil {
+			return err
+		}
 		issue, err := r.server.Redistribute(r.ctx, r.args[0], client.Redistribution{Distribution: d, Reason: why, Note: *note})
 		if err != nil {
 			return err

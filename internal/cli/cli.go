@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -183,6 +184,31 @@ func (p *Program) Interactive() bool { return term.IsTerminal(int(p.In.Fd())) }
 
 var errInterrupted = errors.New("interrupted")
 
+// Interruptible does what may wait for somebody or something, and ends with an error at an interrupt, also where the program
+// takes interrupts for its own and would go on waiting. What do waits for then is left to the end of the program.
+func Interruptible[T any](do func() (T, error)) (T, error) {
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(interrupts)
+
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := do()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-interrupts:
+		var none T
+		return none, errInterrupted
+	}
+}
+
 // AskSecret asks on the terminal without showing what is typed. An interrupt
 // gives the terminal its echo back before it ends the program.
 func (p *Program) AskSecret(prompt string) (string, error) {
@@ -191,46 +217,50 @@ func (p *Program) AskSecret(prompt string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	interrupts := make(chan os.Signal, 1)
-	signal.Notify(interrupts, os.Interrupt)
-	defer signal.Stop(interrupts)
-
-	fmt.Fprint(p.Err, prompt)
-	defer fmt.Fprintln(p.Err)
-	var secret []byte
-	answered := make(chan error, 1)
-	go func() {
-		var err error
-		secret, err = term.ReadPassword(fd)
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		if err != nil {
-			return "", err
-		}
-		return p.readable(string(secret), "what was typed")
-	case <-interrupts:
-		return "", errors.Join(errInterrupted, term.Restore(fd, state))
+	secret, err := Interruptible(func() ([]byte, error) {
+		fmt.Fprint(p.Err, prompt)
+		return term.ReadPassword(fd)
+	})
+	fmt.Fprintln(p.Err)
+	if errors.Is(err, errInterrupted) {
+		err = errors.Join(err, term.Restore(fd, state))
 	}
+	if err != nil {
+		return "", err
+	}
+	return p.readable(string(secret), "what was typed")
 }
 
-// Confirm asks a question that only "y" or "yes" affirms.
-func (p *Program) Confirm(format string, args ...any) bool {
-	fmt.Fprintf(p.Err, format+" [y/N] ", args...)
-	answer, _ := bufio.NewReader(p.In).ReadString('\n') // without an answer it is no
-	switch strings.ToLower(strings.TrimSpace(answer)) {
+// Confirm asks a question that only "y" or "yes" affirms. Without an answer it is no; an interrupt is an error.
+func (p *Program) Confirm(format string, args ...any) (bool, error) {
+	answer, err := p.line(fmt.Sprintf(format, args...) + " [y/N] ")
+	switch strings.ToLower(answer) {
 	case "y", "yes":
-		return true
+		return true, err
 	}
-	return false
+	return false, err
 }
 
-// AskText asks for a line of text, "" without an answer.
-func (p *Program) AskText(prompt string) string {
-	fmt.Fprint(p.Err, prompt)
-	answer, _ := bufio.NewReader(p.In).ReadString('\n')
-	return strings.TrimSpace(answer)
+// AskText asks for a line of text, "" without an answer; an interrupt is an error.
+func (p *Program) AskText(prompt string) (string, error) {
+	answer, err := p.line(prompt)
+	if err != nil {
+		return "", err
+	}
+	return p.readable(answer, "what was typed")
+}
+
+// line asks for a line that may be seen, "" if there is none.
+func (p *Program) line(prompt string) (string, error) {
+	answer, err := Interruptible(func() (string, error) {
+		fmt.Fprint(p.Err, prompt)
+		answer, _ := bufio.NewReader(p.In).ReadString('\n') // the end of what is typed answers, too
+		return strings.TrimSpace(answer), nil
+	})
+	if err != nil {
+		fmt.Fprintln(p.Err) // what follows does not go behind the question
+	}
+	return answer, err
 }
 
 // maxSecret bounds the file that a secret is read from.
@@ -263,25 +293,17 @@ func (s *Secret) Value() (string, error) { return s.p.ReadSecret(s.file, s.env) 
 // ReadSecret reads a secret from a file (- is standard input), or without one from an environment
 // variable; "" if there is none. One trailing newline is dropped. What is not in UTF-8 is refused where [Program.Text] says so.
 func (p *Program) ReadSecret(file, env string) (string, error) {
-	var r io.Reader
-	source := file
-	switch file {
-	case "":
+	if file == "" {
 		if env == "" {
 			return "", nil
 		}
 		return p.readable(os.Getenv(env), env)
-	case "-":
-		r, source = p.In, "what came from standard input"
-	default:
-		f, err := os.Open(file)
-		if err != nil {
-			return "", err
-		}
-		defer f.Close()
-		r = f
 	}
-	text, err := io.ReadAll(io.LimitReader(r, maxSecret+1))
+	source := file
+	if file == "-" {
+		source = "what came from standard input"
+	}
+	text, err := Interruptible(func() ([]byte, error) { return p.secretFile(file) }) // a pipe may have no writer yet
 	if err != nil {
 		return "", err
 	}
@@ -290,6 +312,20 @@ func (p *Program) ReadSecret(file, env string) (string, error) {
 	}
 	secret := strings.TrimSuffix(string(text), "\n")
 	return p.readable(strings.TrimSuffix(secret, "\r"), source)
+}
+
+// secretFile reads a file that may hold a secret, or standard input for "-": not much more than a secret may have.
+func (p *Program) secretFile(name string) ([]byte, error) {
+	in := p.In
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		in = file
+	}
+	return io.ReadAll(io.LimitReader(in, maxSecret+1))
 }
 
 // Roots are the system's certification authorities and the one in a PEM file; nil, which is the system's, if no file is
