@@ -47,7 +47,7 @@ func (c *program) deleteCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if ok, err := c.sure(*yes, "Delete token "+name(token)+"?"); !ok {
+		if err := c.sure(*yes, "Delete token "+name(token)+"?"); err != nil {
 			return err
 		}
 		if token, err = app.Delete(token.Serial); err != nil {
@@ -74,7 +74,7 @@ func (c *program) resetCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if ok, err := c.sure(*yes, "Drop all tokens in "+app.Dir+" and the device ID?"); !ok {
+		if err := c.sure(*yes, "Drop all tokens in "+app.Dir+" and the device ID?"); err != nil {
 			return err
 		}
 		if err := app.Reset(); err != nil {
@@ -89,19 +89,19 @@ func (c *program) resetCommand() *cobra.Command {
 	return cmd
 }
 
-// sure tells whether the user wants what cannot be undone.
-func (c *program) sure(yes bool, question string) (bool, error) {
+// sure is an error unless the user wants what cannot be undone.
+func (c *program) sure(yes bool, question string) error {
 	if yes {
-		return true, nil
+		return nil
 	}
 	if !c.Interactive() {
-		return false, cli.Usagef("there is no terminal to ask on: say --yes")
+		return cli.Usagef("there is no terminal to ask on: say --yes")
 	}
 	sure, err := c.Confirm("%s", question)
 	if err == nil && !sure {
-		c.Note("nothing was changed")
+		err = cli.Declinedf("nothing was changed")
 	}
-	return sure, err
+	return err
 }
 
 func (c *program) deviceIDCommand() *cobra.Command {
