@@ -39,7 +39,7 @@ func (c *program) codeCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&o.next, "next", false, "show the next code, too")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if o.from != "" && len(args) > 0 {
-			return cli.Usagef("--from names the token: leave out %q", args[0])
+			return cli.Usagef("--from names the token: leave out the argument") // which may be a token string, too
 		}
 		if o.from == "" && o.serial != "" {
 			return cli.Usagef("--serial is for --from: name a token that is held as the argument")

@@ -124,6 +124,10 @@ func Exactly(n int) cobra.PositionalArgs {
 
 // NoArgs is the check of a command that only has subcommands.
 func NoArgs(_ *cobra.Command, args []string) error {
+	const longest = 24 // characters; what is longer may be something else, such as a token string with its seed
+	if len(args) > 0 && utf8.RuneCountInString(args[0]) > longest {
+		return Usagef("there is no command of that name: a command comes first")
+	}
 	if len(args) > 0 {
 		return Usagef("there is no command %q", args[0])
 	}
