@@ -18,7 +18,7 @@ import (
 type Client struct {
 	Code   Code
 	Device Device    // what to tell about the app; zero is "Tallystick", version 1.0
-	Rand   io.Reader // nil is crypto/rand
+	Rand   io.Reader // nil is crypto/rand; R_C is the first that is read of it, so that who keeps it can take up the exchange later
 
 	next        Step // whose answer is awaited
 	sessionID   string

@@ -2,10 +2,12 @@ package ctkip
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"slices"
@@ -375,6 +377,24 @@ func TestClientTurns(t *testing.T) {
 	}
 	if _, err := s.Start(); err != ErrTurn {
 		t.Errorf("a second standard start: %v", err)
+	}
+}
+
+// Whoever keeps R_C and the server's hello can read the answer to the request that was sent, with another client.
+func TestClientTakesUpAnExchange(t *testing.T) {
+	v := readVector(t, exchanges[0])
+	c := v.client()
+	c.Rand = io.MultiReader(bytes.NewReader(v.Secrets.ClientNonce), rand.Reader)
+	if _, err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := c.Answer([]byte(v.Steps[1].Body))
+	if err != nil || string(again.Body) == v.Steps[2].Body {
+		t.Errorf("the request is the same, or %v", err)
+	}
+	got, err := c.Finish([]byte(v.Steps[3].Body))
+	if err != nil || !bytes.Equal(got.Seed, v.Result.Seed) {
+		t.Errorf("another seed, %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/tallystick/tallystick/internal/cli"
@@ -43,14 +44,15 @@ func (c *program) deleteCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		token, err := app.Find(args[0])
+		serial, question, err := toDelete(app, args[0])
 		if err != nil {
 			return err
 		}
-		if err := c.sure(*yes, "Delete token "+name(token)+"?"); err != nil {
+		if err := c.sure(*yes, question); err != nil {
 			return err
 		}
-		if token, err = app.Delete(token.Serial); err != nil {
+		token, err := app.Delete(serial)
+		if err != nil {
 			return err
 		}
 		if c.JSON {
@@ -60,6 +62,21 @@ func (c *program) deleteCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// toDelete is the serial number of the token that is meant, held or waiting, and what to ask before it goes.
+func toDelete(app *tokenapp.App, arg string) (serial, question string, err error) {
+	token, err := app.Find(arg)
+	if err == nil {
+		return token.Serial, "Delete token " + name(token) + "?", nil
+	}
+	waiting, _ := app.Waiting() // what is wrong with the database, Find has said
+	for _, serial := range waiting {
+		if strings.TrimLeft(serial, "0") == strings.TrimLeft(arg, "0") {
+			return serial, "Delete token " + serial + ", which was fetched and waits to be taken in?", nil //nolint:nilerr // it is not held, but here
+		}
+	}
+	return "", "", err
 }
 
 func (c *program) resetCommand() *cobra.Command {

@@ -17,7 +17,8 @@ func (c *program) importCommand() *cobra.Command {
 		Use:   "import SOURCE",
 		Short: "Take tokens into the database",
 		Long: "Take the tokens of a file, string, picture or link into the database: all of them or none.\n" +
-			"A serial number that is held is refused unless --replace swaps its seed in place.",
+			"A serial number that is held is refused unless --replace swaps its seed in place. What a link has brought and cannot\n" +
+			"be taken in is kept aside: repeat the import when the reason is gone.",
 		Args: cli.Exactly(1),
 	}
 	unlock := c.unlockFlags(cmd)
@@ -85,7 +86,7 @@ func (c *program) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.Impor
 	if err != nil {
 		return err
 	}
-	p := tokenapp.Provisioner{Roots: roots, Warn: c.Note}
+	p := tokenapp.Provisioner{Roots: roots, Warn: c.Note, Progress: c.Note}
 	if c.Interactive() {
 		p.Confirm = func(held tokenapp.Token) bool {
 			yes, err := c.Confirm("Token %s is held already. Give it the seed that the server has just made?", name(held))

@@ -55,9 +55,19 @@ func (c *program) printList(app *tokenapp.App, tokens []tokenapp.Token) error {
 	}
 	waiting, err := app.Waiting()
 	for _, serial := range waiting {
-		c.Note(fmt.Sprintf("a new seed for token %s waits: repeat its import with --replace to take it", serial))
+		c.Note(waitingNotice(tokens, serial))
 	}
 	return err
+}
+
+// waitingNotice says how to take in, or be rid of, a token that was fetched.
+func waitingNotice(held []tokenapp.Token, serial string) string {
+	for _, t := range held {
+		if t.Serial == serial {
+			return fmt.Sprintf("a new seed for token %s waits: repeat its import with --replace to take it", name(t))
+		}
+	}
+	return fmt.Sprintf("token %s was fetched and waits: repeat its import to take it, or 'tally delete %[1]s' to be rid of it", serial)
 }
 
 // name is what to call a token in a sentence.

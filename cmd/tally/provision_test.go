@@ -75,6 +75,16 @@ func provisioningServer(t *testing.T, serial string) (server *httptest.Server, s
 	}
 }
 
+// authorityFile is a file for --ca.
+func authorityFile(t *testing.T, server *httptest.Server) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
 // TestProvision provisions through the real program, as a user would.
 func TestProvision(t *testing.T) {
 	dir := t.TempDir()
@@ -82,10 +92,7 @@ func TestProvision(t *testing.T) {
 	t.Setenv("TALLY_KEY_FILE", filepath.Join(dir, "key"))
 	const serial = "000123456789"
 	server, seed := provisioningServer(t, serial)
-	ca := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ca := authorityFile(t, server)
 	url := server.URL + "/ctkip/services/CtkipService"
 	link := func(code string) string {
 		return "com.rsa.securid://ctkip?scheme=https&url=" + strings.TrimPrefix(url, "https://") + "&activationCode=" + code

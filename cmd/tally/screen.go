@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"charm.land/bubbles/v2/textinput"
@@ -65,7 +66,8 @@ type screen struct {
 
 	prompt   *prompt
 	question *question
-	working  string // what is being done meanwhile
+	working  string       // what is being done meanwhile
+	progress atomic.Value // string: how that goes, which the work itself says
 
 	message  string // outcome of the last action
 	failed   bool   // it is bad news

@@ -208,6 +208,9 @@ func (s *screen) words() (lines []string, cursor *tea.Cursor) {
 		return s.asked()
 	case s.working != "":
 		text = s.working + " …"
+		if progress, _ := s.progress.Load().(string); progress != "" {
+			text = progress + " …"
+		}
 	case s.question != nil:
 		text, style = s.question.text+" (y/n)", bold
 	case s.failed:

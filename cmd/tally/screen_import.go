@@ -74,7 +74,11 @@ func (s *screen) orReplace(err error, replace func() tea.Cmd) tea.Cmd {
 	if !tokenapp.Replaceable(err) {
 		return s.fail(err)
 	}
-	s.question = &question{"A token of this serial number is here already. Give it the new seed?", replace}
+	text := "A token of this serial number is here already. Give it the new seed?"
+	if fault.CodeOf(err) == fault.StoreFull { // whose seed it is, only the exchange will tell
+		text = "There is no room for another token: delete one first, unless this is a new seed for one that is here. Is it?"
+	}
+	s.question = &question{text, replace}
 	return nil
 }
 
@@ -112,9 +116,14 @@ func (s *screen) provision(link ctkip.Link, o tokenapp.ImportOptions) tea.Cmd {
 		return s.fail(err)
 	}
 	s.working = "fetching the token"
+	s.progress.Store("")
 	return func() tea.Msg {
 		var warnings []string
-		p := tokenapp.Provisioner{Roots: roots, Warn: func(message string) { warnings = append(warnings, message) }}
+		p := tokenapp.Provisioner{
+			Roots:    roots,
+			Warn:     func(message string) { warnings = append(warnings, message) },
+			Progress: func(message string) { s.progress.Store(message) },
+		}
 		t, err := s.app.Provision(context.Background(), link, o, p)
 		return outcomeMsg(func() tea.Cmd {
 			if err != nil {

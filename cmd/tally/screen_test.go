@@ -12,6 +12,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
+	"github.com/tallystick/tallystick/ctkip"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 )
@@ -65,8 +66,11 @@ func (u *user) send(msg tea.Msg) {
 	if _, ok := msg.(tickMsg); ok {
 		return // the next tick, which the test sends itself
 	}
-	if batch, ok := cmd().(tea.BatchMsg); ok { // copying: the first part sets the clipboard, the second waits
-		u.copied = append(u.copied, clipboardOf(batch[0]()))
+	switch result := cmd().(type) {
+	case tea.BatchMsg: // copying: the first part sets the clipboard, the second waits
+		u.copied = append(u.copied, clipboardOf(result[0]()))
+	case outcomeMsg:
+		u.send(result)
 	}
 }
 
@@ -278,6 +282,50 @@ func TestScreenImports(t *testing.T) {
 	u.send(tea.PasteMsg{Content: "https://host.example/ctkip/services/CtkipService"})
 	u.expect("Activation code: ")
 	u.press("<esc>")
+}
+
+// A full store takes a new seed for one of its tokens, and what turns out to be
+// another token is taken in when there is room, without the server.
+func TestScreenFullStore(t *testing.T) {
+	for serial, held := range map[string]bool{"000000000002": true, "000123456789": false} {
+		u := newUser(t)
+		server, seed := provisioningServer(t, serial)
+		u.screen.c.ca = authorityFile(t, server)
+		u.screen.app.Limit = 3
+		link := "com.rsa.securid://ctkip?url=" + server.URL + "/ctkip/services/CtkipService&activationCode=100000000001"
+		paste := func() { u.Helper(); u.send(tea.PasteMsg{Content: link}) }
+
+		paste()
+		u.expect("no room for another token", "(y/n)")
+		u.press("n")
+		u.expect("nothing was changed")
+		if seed() != nil {
+			t.Error("the server was asked")
+		}
+		paste()
+		u.press("y")
+		if !held {
+			u.expect("no room for token "+serial, "kept aside")
+			server.Close()
+			u.press("dy")
+			paste()
+		}
+		token, err := u.screen.app.Find(serial)
+		if err != nil || !bytes.Equal(token.Seed.Reveal(), seed()) {
+			t.Errorf("the seed of %s is not the server's: %v", serial, err)
+		}
+	}
+}
+
+// While a token is fetched, the view says why it takes longer.
+func TestScreenProgress(t *testing.T) {
+	u := newUser(t)
+	u.screen.provision(ctkip.Link{}, tokenapp.ImportOptions{})
+	u.expect("fetching the token …")
+	u.screen.progress.Store("asking for it again")
+	u.expect("asking for it again …")
+	u.screen.provision(ctkip.Link{}, tokenapp.ImportOptions{})
+	u.expect("fetching the token …")
 }
 
 // On a narrow terminal people see what they type, and what a token's name leaves no room for is not its last day.

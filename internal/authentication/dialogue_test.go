@@ -407,6 +407,12 @@ func TestWhoMayAnswer(t *testing.T) {
 	}
 	d.now = d.now.Add(authentication.DefaultLife)
 	right.Turn, right.Step = 2, authentication.StepRepeatPIN
+	before, unnamed := strings.Count(d.reasons(), authentication.DialogueOver), right
+	unnamed.UserID = "" // as REST agents answer: the attempt, which is still there, tells whose it was
+	_, err := d.engine.Continue(t.Context(), unnamed)
+	if got := strings.Count(d.reasons(), authentication.DialogueOver) - before; !errors.Is(err, fault.AttemptNotFound) || got != 1 {
+		t.Errorf("%v, %d records of a late answer", err, got)
+	}
 	if _, err := d.engine.Continue(t.Context(), right); !errors.Is(err, fault.AttemptNotFound) {
 		t.Errorf("an expired attempt goes on: %v", err)
 	}

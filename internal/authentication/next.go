@@ -44,7 +44,11 @@ func (r *round) answer(j *job, in Answer) error {
 	a, err := r.find(in.Attempt, in.Source, in.UserID)
 	switch {
 	case err != nil:
-		if s := r.subject(j, in.UserID); s != nil { // who is told why she was refused, although nothing is decided or counted
+		who := in.UserID
+		if late := r.attempts[in.Attempt]; who == "" && late != nil && late.Agent == in.Source.Agent {
+			who = late.UserID // it has expired, and is still there
+		}
+		if s := r.subject(j, who); s != nil { // who is told why she was refused, although nothing is decided or counted
 			r.record(j, "authn.fail", "user:"+s.UserID, DialogueOver, r.details(in.Source, verdict{}))
 		}
 		return err

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -308,9 +309,22 @@ func (h *holder) fetch(app *phone, code string) bool {
 	fetched := false
 	poll(h, "token "+h.serial+" to be provisioned", func() bool {
 		p := h.any()
-		r := app.run(h.Context(), "import", p.url+provision.Path, "--activation-code-file", file, "--ca", filepath.Join(p.data, "ca.pem"), "--json")
+		// The app asks a server again that comes back, but at another address here: the user ends that.
+		ctx, cancel := context.WithCancel(h.Context())
+		defer cancel()
+		go func() {
+			select {
+			case <-p.done:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		r := app.run(ctx, "import", p.url+provision.Path, "--activation-code-file", file, "--ca", filepath.Join(p.data, "ca.pem"), "--json")
 		var answer struct {
 			Error struct{ Code, Message string }
+		}
+		if r.stdout == "" && ctx.Err() != nil {
+			return false // interrupted before it came to anything
 		}
 		if err := json.Unmarshal([]byte(r.stdout), &answer); err != nil {
 			h.abandon("tally import: %s", r.both())

@@ -235,6 +235,8 @@ func run(ctx context.Context, t testing.TB, env []string, stdin, name string, ar
 	cmd := exec.CommandContext(ctx, program(t, name), args...)
 	cmd.Env = environment(env...)
 	cmd.Stdin = strings.NewReader(stdin)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // as a user would
+	cmd.WaitDelay = patience
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	var exit *exec.ExitError

@@ -43,6 +43,7 @@ var errDamaged = errors.New("the token database is damaged: restore it from a ba
 type database struct {
 	tokens  []Token
 	waiting []waiting // newly provisioned, not yet taken in; at most one of each serial number
+	begun   []begun   // at most one of each link and code
 }
 
 // record is a Token as it is encrypted.
@@ -75,14 +76,18 @@ func parseDay(s string) (time.Time, error) {
 
 // content is what the file holds, in the clear.
 type content struct {
-	Tokens  []record `json:"tokens"`
-	Waiting []record `json:"waiting,omitempty"`
+	Tokens  []record      `json:"tokens"`
+	Waiting []record      `json:"waiting,omitempty"`
+	Begun   []begunRecord `json:"begun,omitempty"`
 }
 
-// erase overwrites the seeds.
+// erase overwrites the seeds, and the nonces that seeds are made of.
 func (c content) erase() {
 	for _, r := range slices.Concat(c.Tokens, c.Waiting) {
 		clear(r.Seed)
+	}
+	for _, r := range c.Begun {
+		clear(r.Nonce)
 	}
 }
 
@@ -95,6 +100,9 @@ func (db database) marshal() ([]byte, error) {
 	}
 	for _, w := range db.waiting {
 		c.Waiting = append(c.Waiting, w.token.record(w.from))
+	}
+	for _, b := range db.begun {
+		c.Begun = append(c.Begun, b.record())
 	}
 	return json.Marshal(c)
 }
@@ -119,6 +127,9 @@ func unmarshal(plain []byte) (database, error) {
 			return database{}, errDamaged
 		}
 		db.waiting = append(db.waiting, waiting{t, r.From})
+	}
+	for _, r := range c.Begun {
+		db.begun = append(db.begun, r.begun())
 	}
 	return db, nil
 }
@@ -225,6 +236,7 @@ func (a *App) change(edit func(*database) error) error {
 		if err != nil {
 			return err
 		}
+		db.dropOver(a.now())
 		if err := edit(&db); err != nil {
 			return err
 		}

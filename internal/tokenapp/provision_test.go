@@ -2,6 +2,7 @@ package tokenapp
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/rand"
@@ -10,6 +11,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -40,7 +42,7 @@ var serverKey = sync.OnceValue(func() *rsa.PrivateKey {
 })
 
 // A provisioningServer serves one activation code once, as RSA's do. Its fields
-// make it a faulty one.
+// make it a faulty one, or one that repeats its last answer, as ours.
 type provisioningServer struct {
 	*httptest.Server
 	date time.Time // of its answers; zero is the one of the test
@@ -55,10 +57,15 @@ type provisioningServer struct {
 	nonce     ctkip.Nonce
 	committed []byte // the seed that it has put into effect
 	requests  int
+
+	repeats      bool
+	repeated     []byte // the last answer
+	lastRequests [][]byte
+	connections  map[string]bool // by the client's address, that last requests came over
 }
 
 func newServer(t *testing.T) *provisioningServer {
-	s := &provisioningServer{serial: "000123456789", expiry: day2031, date: now2026}
+	s := &provisioningServer{serial: "000123456789", expiry: day2031, date: now2026, connections: map[string]bool{}}
 	s.Server = httptest.NewTLSServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -87,13 +94,25 @@ func (s *provisioningServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	answer, change := s.serve(m)
+	answer, change := s.again(m, body, r.RemoteAddr)
 	w.Header().Set("Content-Type", ctkip.AnswerType)
 	w.Header().Set("Date", s.date.UTC().Format(http.TimeFormat))
 	if change != nil {
 		answer = change(w, answer)
 	}
 	w.Write(answer)
+}
+
+// again repeats the answer to the same last request, else serves.
+func (s *provisioningServer) again(m *ctkip.Message, body []byte, from string) (answer []byte, change func(http.ResponseWriter, []byte) []byte) {
+	if m.Step == ctkip.StepNonce {
+		s.lastRequests = append(s.lastRequests, body)
+		s.connections[from] = true
+		if s.repeats && s.repeated != nil && bytes.Equal(body, s.lastRequests[0]) {
+			return s.repeated, s.finished
+		}
+	}
+	return s.serve(m)
 }
 
 func (s *provisioningServer) serve(m *ctkip.Message) (answer []byte, change func(http.ResponseWriter, []byte) []byte) {
@@ -118,7 +137,7 @@ func (s *provisioningServer) serve(m *ctkip.Message) (answer []byte, change func
 	if err != nil {
 		panic(err)
 	}
-	s.committed = key
+	s.committed, s.repeated = key, answer
 	return answer, s.finished
 }
 
@@ -214,6 +233,8 @@ func emptyFailure(root string) string {
 	return `<` + root + ` xmlns="http://www.rsasecurity.com/rsalabs/otps/schemas/2005/12/ct-kip#" Status="Abort" Version="1.0"/>`
 }
 
+func noPause(context.Context, time.Duration) {}
+
 func hangUp(http.ResponseWriter, []byte) []byte { panic(http.ErrAbortHandler) }
 
 func cut(w http.ResponseWriter, body []byte) []byte {
@@ -229,6 +250,7 @@ func TestFaultyServers(t *testing.T) {
 	for name, c := range map[string]struct {
 		hello, finished change
 		want            fault.Code
+		most            int // requests; zero is 2
 	}{
 		"moved permanently":        {hello: redirect(301), want: fault.ServerUnreachable},
 		"found":                    {hello: redirect(302), want: fault.ServerUnreachable},
@@ -239,7 +261,7 @@ func TestFaultyServers(t *testing.T) {
 		"found later":              {finished: redirect(302), want: fault.ServerUnreachable},
 		"status 500, right answer": {finished: status(500), want: fault.ServerUnreachable},
 		"hangs up":                 {hello: hangUp, want: fault.ServerUnreachable},
-		"hangs up later":           {finished: hangUp, want: fault.ServerUnreachable},
+		"hangs up later":           {finished: hangUp, want: fault.ActivationRefused, most: 4}, // it does not repeat its answer
 		"compressed":               {hello: zipped, want: fault.BadFormat},
 		"last answer compressed":   {finished: zipped, want: fault.BadFormat},
 		"last answer too large":    {finished: instead(make([]byte, 1<<20)), want: fault.TooLarge},
@@ -267,7 +289,7 @@ func TestFaultyServers(t *testing.T) {
 		"status 403":               {hello: status(403), want: fault.ActivationRefused},
 		"status 401":               {finished: status(401), want: fault.ActivationRefused},
 		"answer cut":               {hello: cut, want: fault.ServerUnreachable},
-		"last answer cut":          {finished: cut, want: fault.ServerUnreachable},
+		"last answer cut":          {finished: cut, want: fault.ActivationRefused, most: 4},
 		"answer too large":         {hello: instead(make([]byte, 1<<20)), want: fault.TooLarge},
 		"empty answer":             {hello: instead(nil), want: fault.BadFormat},
 		"a web page":               {hello: instead([]byte("<html><body>Welcome</body></html>")), want: fault.BadFormat},
@@ -319,20 +341,21 @@ func TestFaultyServers(t *testing.T) {
 			s, a := newServer(t), testApp(t)
 			s.hello, s.finished = c.hello, c.finished
 			imported(t, a, ImportOptions{}, newToken("000000000001", 1))
-			_, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()})
+			_, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Pause: noPause})
 			if got := fault.CodeOf(err); got != c.want {
 				t.Errorf("got %v (%s), want %s", err, got, c.want)
 			}
 			if err != nil && strings.Contains(err.Error(), testCode) {
 				t.Errorf("the message gives the code away: %v", err)
 			}
-			if s.requests > 2 {
+			if s.requests > cmp.Or(c.most, 2) {
 				t.Errorf("%d requests", s.requests)
 			}
 			if held := serials(t, a); len(held) != 1 {
 				t.Errorf("holds %v", held)
 			}
-			if waits, _ := a.Waiting(); len(waits) != 0 {
+			// Only a right answer ends in a token that waits: our clock may be the wrong one.
+			if waits, _ := a.Waiting(); (len(waits) != 0) != (c.want == fault.Expired) {
 				t.Errorf("%v waits", waits)
 			}
 		})
@@ -421,7 +444,7 @@ func TestSilentServer(t *testing.T) {
 			s.hello = func(w http.ResponseWriter, _ []byte) []byte {
 				io.WriteString(w, say)
 				http.NewResponseController(w).Flush()
-				cancel() // as the end of exchangeTimeout does
+				cancel() // as the end of requestTimeout does
 				<-t.Context().Done()
 				return nil
 			}
@@ -453,7 +476,8 @@ func TestProvisionChecksFirst(t *testing.T) {
 	keyless := testApp(t)
 	keyless.Keys = Keys{}
 	for want, a := range map[fault.Code]*App{fault.StoreFull: full, fault.StoreLocked: keyless} {
-		if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()}); fault.CodeOf(err) != want {
+		_, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()})
+		if fault.CodeOf(err) != want || Replaceable(err) != (want == fault.StoreFull) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -507,6 +531,103 @@ func TestProvisionedDuplicateWaits(t *testing.T) {
 	}
 }
 
+// Nor because of anything else that refuses it: it is taken in later, without
+// the server, when the reason is gone.
+func TestProvisionedTokenWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare func(t *testing.T, a *App)
+		want    fault.Code
+		says    string
+		solve   func(a *App) error
+	}{
+		"no room, one is deleted": {
+			func(t *testing.T, a *App) { a.Limit = 1 }, fault.StoreFull, "delete a token",
+			func(a *App) error { _, err := a.Delete("1"); return err },
+		},
+		"no room, more are allowed": {
+			func(t *testing.T, a *App) { a.Limit = 1 }, fault.StoreFull, "--max-tokens",
+			func(a *App) error { a.Limit = 2; return nil },
+		},
+		"a clock that is fast": {
+			func(t *testing.T, a *App) { a.Now = func() time.Time { return now2026.AddDate(10, 0, 0) } }, fault.Expired, "clock",
+			func(a *App) error { a.Now = func() time.Time { return now2026 }; return nil },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, a := newServer(t), testApp(t)
+			imported(t, a, ImportOptions{}, newToken("000000000001", 1))
+			c.prepare(t, a)
+			p, o := Provisioner{Roots: s.roots()}, ImportOptions{Replace: true}
+			for range 2 { // the second time, the server is not asked
+				_, err := a.Provision(t.Context(), s.link(), o, p)
+				if fault.CodeOf(err) != c.want || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "kept aside") {
+					t.Fatalf("got %v", err)
+				}
+				if waits, err := a.Waiting(); err != nil || len(waits) != 1 || waits[0] != s.serial {
+					t.Fatalf("%v waits, %v", waits, err)
+				}
+				s.Close()
+			}
+			if err := c.solve(a); err != nil {
+				t.Fatal(err)
+			}
+			token, err := a.Provision(t.Context(), s.link(), o, p)
+			if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) {
+				t.Fatalf("the seed is not the server's: %v", err)
+			}
+			if waits, err := a.Waiting(); err != nil || len(waits) != 0 {
+				t.Errorf("%v still waits, %v", waits, err)
+			}
+		})
+	}
+}
+
+// A full store takes a new seed for a token that is in it.
+func TestProvisionReplacesInFullStore(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	a.Limit = 1
+	imported(t, a, ImportOptions{}, newToken(s.serial, 1))
+	token, err := a.Provision(t.Context(), s.link(), ImportOptions{Replace: true}, Provisioner{Roots: s.roots()})
+	if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) {
+		t.Error(err)
+	}
+}
+
+// A waiting token that nobody wants any more can be dropped; while its serial
+// number is held, it is the held one that goes.
+func TestDeleteWaiting(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	imported(t, a, ImportOptions{}, newToken(s.serial, 1))
+	if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()}); !Replaceable(err) {
+		t.Fatal(err)
+	}
+	for want := 1; want >= 0; want-- {
+		if gone, err := a.Delete("123456789"); err != nil || gone.Serial != s.serial {
+			t.Fatalf("deleted %s, %v", gone.Serial, err)
+		}
+		if waits, err := a.Waiting(); err != nil || len(waits) != want || len(serials(t, a)) != 0 {
+			t.Errorf("%v waits, want %d, %v", waits, want, err)
+		}
+	}
+	if _, err := a.Delete("123456789"); fault.CodeOf(err) != fault.UnknownToken {
+		t.Error(err)
+	}
+}
+
+// A try to write that ended in an error may have written all the same: then the
+// token is here, and nothing waits.
+func TestKeepFindsWhatWasWritten(t *testing.T) {
+	a, written := testApp(t), newToken("000123456789", 1)
+	imported(t, a, ImportOptions{}, written)
+	got, err := a.keep(t.Context(), waiting{token: written}, ImportOptions{}, Provisioner{})
+	if err != nil || !same(got, written) {
+		t.Error(err)
+	}
+	if waits, err := a.Waiting(); err != nil || len(waits) != 0 {
+		t.Errorf("%v waits, %v", waits, err)
+	}
+}
+
 func TestProvisionedDuplicateIsConfirmed(t *testing.T) {
 	s, a := newServer(t), testApp(t)
 	imported(t, a, ImportOptions{}, newToken(s.serial, 1))
@@ -519,29 +640,34 @@ func TestProvisionedDuplicateIsConfirmed(t *testing.T) {
 	}
 }
 
-// A disk that fails between the server's commit and ours must not cost the
-// token.
-func TestProvisionInsistsOnWriting(t *testing.T) {
-	s, a := newServer(t), testApp(t)
+// breakDisk lets nothing be written from the moment that the server commits.
+func breakDisk(t *testing.T, s *provisioningServer, a *App) (repair func()) {
 	away := a.Dir + ".away"
 	s.finished = func(_ http.ResponseWriter, body []byte) []byte {
-		if err := os.Rename(a.Dir, away); err != nil {
-			t.Error(err)
-		}
-		if err := os.WriteFile(a.Dir, nil, 0o600); err != nil { // in the way
+		if err := errors.Join(os.Rename(a.Dir, away), os.WriteFile(a.Dir, nil, 0o600)); err != nil { // in the way
 			t.Error(err)
 		}
 		return body
 	}
+	return func() {
+		if err := errors.Join(os.Remove(a.Dir), os.Rename(away, a.Dir)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A disk that fails between the server's commit and ours must not cost the
+// token.
+func TestProvisionInsistsOnWriting(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	repair := breakDisk(t, s, a)
 	tries := 0
 	token, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Retry: func(reason error) bool {
 		if tries++; tries < 3 {
 			return true
 		}
-		if err := os.Remove(a.Dir); err != nil {
-			t.Error(err)
-		}
-		return os.Rename(away, a.Dir) == nil
+		repair()
+		return true
 	}})
 	if err != nil || tries != 3 {
 		t.Fatalf("after %d tries: %v", tries, err)
@@ -551,6 +677,24 @@ func TestProvisionInsistsOnWriting(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(a.Dir, newFile)); err == nil {
 		t.Error("a half-written file stays")
+	}
+}
+
+// Who gives up writing has the token put aside, if only that can be written.
+func TestProvisionPutsAsideWhatWasNotWritten(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	repair := breakDisk(t, s, a)
+	p := Provisioner{Roots: s.roots(), Retry: func(error) bool {
+		repair()
+		return false
+	}}
+	if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p); err == nil || !strings.Contains(err.Error(), "kept aside") {
+		t.Fatalf("got %v", err)
+	}
+	s.Close()
+	token, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p)
+	if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) {
+		t.Error(err)
 	}
 }
 

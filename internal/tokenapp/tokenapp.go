@@ -221,10 +221,16 @@ func (a *App) Move(name string, places int) error {
 	})
 }
 
-// Delete removes the token, and returns what it was.
+// Delete removes the token, and returns what it was. The serial number of one
+// that is not held but waits, see [App.Waiting], drops that one.
 func (a *App) Delete(name string) (Token, error) {
 	var t Token
 	err := a.change(func(db *database) error {
+		if waits, ok := db.waits(padSerial(name)); ok && db.serial(waits.Serial) < 0 {
+			t = waits
+			db.forget(t.Serial)
+			return nil
+		}
 		i, err := db.find(name)
 		if err != nil {
 			return err
@@ -259,8 +265,9 @@ func cleanText(s string, most int) string {
 	return strings.TrimSpace(s)
 }
 
-// Replaceable tells whether err is the refusal of a serial number that is held,
-// which ImportOptions.Replace overcomes.
+// Replaceable tells whether err is a refusal that ImportOptions.Replace
+// overcomes: of a serial number that is held (DUPLICATE_SERIAL), or of a link
+// that may lead to one, where there is no room for another (STORE_FULL).
 func Replaceable(err error) bool {
 	var refusal *fault.Error
 	return errors.As(err, &refusal) && refusal.Details["replace"] == true
