@@ -63,6 +63,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 // root is the command that has all others below it.
 func (p *program) root(args []string) *cobra.Command {
 	root := &cobra.Command{Use: "tallystick", Long: about, Args: cli.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		if p.JSON {
+			return cli.Usagef("name a command: a help is no document")
+		}
 		return cmd.Help()
 	}}
 	p.Prepare(root, args)
