@@ -34,6 +34,7 @@ func (p *program) connect() (*client.Client, error) {
 		}
 		return client.Unix(server.SocketPath(data)), nil
 	}
+	p.url = url
 	key, err := p.apiKey()
 	if err != nil {
 		return nil, err
@@ -96,6 +97,8 @@ func (p *program) understood(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted: what the server had begun by then it may have done")
+	case errors.As(err, &refused) && refused.Status == http.StatusBadRequest && refused.CorrelationID == "" && strings.HasPrefix(p.url, "http://"): // Go's server says no more
+		return cli.Usagef("--server %s: that server does not answer plain http: write https://", p.url)
 	case errors.As(err, &refused) && (refused.Status < 500 || refused.Code == string(fault.Unavailable)):
 		return &fault.Error{Code: fault.Code(refused.Code), Message: refused.Message, Details: refused.Details}
 	case errors.As(err, &refused):

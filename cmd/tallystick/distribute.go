@@ -14,6 +14,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // deliveryFlags are what distribute and redistribute have in common.
@@ -118,6 +119,9 @@ func (p *program) tokenRedistribute() *cobra.Command {
 			return cli.Usagef("say why: --reason %s", reasons)
 		}
 		why := strings.ToUpper(strings.ReplaceAll(*reason, "-", "_"))
+		if why == "OTHER" && *note == "" {
+			return fault.New(fault.ReasonRequired, "the reason OTHER takes words of yours: --note TEXT")
+		}
 		if m.selection != "" {
 			out := f.out
 			b, err := p.bulk(cmd, f, &m)

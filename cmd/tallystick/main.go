@@ -32,6 +32,7 @@ type program struct {
 	cli.Program
 	data    string
 	server  string
+	url     string // of the server that is asked, "" for one on this machine
 	keyFile string
 	ca      string
 }

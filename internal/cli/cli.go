@@ -14,11 +14,13 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/tallystick/tallystick/internal/fault"
@@ -84,12 +86,28 @@ func (p *Program) Prepare(root *cobra.Command, args []string) {
 		if fault.CodeOf(err) != "" { // a refusal, which the server would have given too
 			return err
 		}
-		return usageError{error: err}
+		return usageError{error: plainly(err)}
 	})
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	help(root)
+}
+
+// plainly puts what a flag does not take into words that are not those of strconv.
+func plainly(err error) error {
+	var wrong *pflag.InvalidValueError
+	if !errors.As(err, &wrong) || !errors.As(err, new(*strconv.NumError)) {
+		return err
+	}
+	takes := "a number"
+	if wrong.GetFlag().Value.Type() == "bool" {
+		takes = "true or false"
+	}
+	if errors.Is(err, strconv.ErrRange) {
+		takes = "a smaller number"
+	}
+	return fmt.Errorf("--%s takes %s, and not %q", wrong.GetFlag().Name, takes, wrong.GetValue())
 }
 
 // CheckArgs refuses a command line that is not in UTF-8, where [Program.Text] says so. It does not repeat the argument, which a terminal could not show.
