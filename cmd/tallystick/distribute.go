@@ -286,9 +286,12 @@ func drawQR(text, file string) ([]byte, error) {
 	return code.PNG(scale)
 }
 
-// printIssue prints the answer of the server with the name of the file in place of its content.
+// printIssue prints the answer of the server with the name of the file in place of its content, where the delivery is a file.
 func (p *program) printIssue(issue client.Issue, file string) error {
 	issue.Delivery.File, issue.Delivery.FileName = nil, ""
+	if issue.Delivery.Method != "file" { // a document has the fields of its method only
+		file = ""
+	}
 	type delivery client.Delivery // without the methods that hide it: this is where it is handed out
 	return p.PrintJSON(struct {
 		client.Issue
