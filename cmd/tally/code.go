@@ -39,13 +39,16 @@ func (c *program) codeCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&o.next, "next", false, "show the next code, too")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		if o.from != "" && len(args) > 0 {
-			return cli.Usagef("--from names the token: leave out %q", args[0])
+			return cli.Usagef("--from names the token: leave out the argument") // which may be a token string, too
 		}
 		if o.from == "" && o.serial != "" {
 			return cli.Usagef("--serial is for --from: name a token that is held as the argument")
 		}
 		var token tokenapp.Token
-		var err error
+		at, err := o.moment()
+		if err != nil {
+			return err
+		}
 		if o.from != "" {
 			token, err = c.tokenFrom(o, unlock)
 		} else {
@@ -54,9 +57,21 @@ func (c *program) codeCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.showCode(token, o)
+		return c.showCode(token, at, o)
 	}
 	return cmd
+}
+
+// moment is the time that --at names, the zero time without it.
+func (o *codeOptions) moment() (time.Time, error) {
+	if o.at == "" {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, o.at)
+	if err != nil || at.UTC().Year() < 0 || at.UTC().Year() > 9999 {
+		return at, cli.Usagef("--at wants a time such as 2026-11-24T08:00:00Z")
+	}
+	return at, nil
 }
 
 // tokenFrom opens the source that --from names.
@@ -107,14 +122,12 @@ type shownCode struct {
 	Next        string    `json:"next,omitempty"`
 }
 
-func (c *program) showCode(t tokenapp.Token, o codeOptions) error {
-	at := c.now()
-	if o.at != "" {
-		var err error
-		if at, err = time.Parse(time.RFC3339, o.at); err != nil || at.UTC().Year() < 0 || at.UTC().Year() > 9999 {
-			return cli.Usagef("--at wants a time such as 2026-11-24T08:00:00Z")
-		}
-	} else if t.Expired(at) {
+// showCode shows the code of a token at a time; the zero time is now.
+func (c *program) showCode(t tokenapp.Token, at time.Time, o codeOptions) error {
+	if o.at == "" {
+		at = c.now()
+	}
+	if o.at == "" && t.Expired(at) {
 		// A named time is a question about that time, which codes past the end can answer.
 		return fault.New(fault.Expired, "token %s expired after %s: ask for a new one", name(t), t.Info().Expiry)
 	}

@@ -48,7 +48,7 @@ func (c *program) deleteCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if ok, err := c.sure(*yes, question); !ok {
+		if err := c.sure(*yes, question); err != nil {
 			return err
 		}
 		token, err := app.Delete(serial)
@@ -91,7 +91,7 @@ func (c *program) resetCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if ok, err := c.sure(*yes, "Drop all tokens in "+app.Dir+" and the device ID?"); !ok {
+		if err := c.sure(*yes, "Drop all tokens in "+app.Dir+" and the device ID?"); err != nil {
 			return err
 		}
 		if err := app.Reset(); err != nil {
@@ -106,19 +106,19 @@ func (c *program) resetCommand() *cobra.Command {
 	return cmd
 }
 
-// sure tells whether the user wants what cannot be undone.
-func (c *program) sure(yes bool, question string) (bool, error) {
+// sure is an error unless the user wants what cannot be undone.
+func (c *program) sure(yes bool, question string) error {
 	if yes {
-		return true, nil
+		return nil
 	}
 	if !c.Interactive() {
-		return false, cli.Usagef("there is no terminal to ask on: say --yes")
+		return cli.Usagef("there is no terminal to ask on: say --yes")
 	}
-	if !c.Confirm("%s", question) {
-		c.Note("nothing was changed")
-		return false, nil
+	sure, err := c.Confirm("%s", question)
+	if err == nil && !sure {
+		err = cli.Declinedf("nothing was changed")
 	}
-	return true, nil
+	return err
 }
 
 func (c *program) deviceIDCommand() *cobra.Command {

@@ -89,10 +89,12 @@ func (c *program) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.Impor
 	p := tokenapp.Provisioner{Roots: roots, Warn: c.Note, Progress: c.Note}
 	if c.Interactive() {
 		p.Confirm = func(held tokenapp.Token) bool {
-			return c.Confirm("Token %s is held already. Give it the seed that the server has just made?", name(held))
+			yes, err := c.Confirm("Token %s is held already. Give it the seed that the server has just made?", name(held))
+			return yes && err == nil
 		}
 		p.Retry = func(reason error) bool {
-			return c.Confirm("The new token could not be written (%v), and its activation code is used up. Try again?", reason)
+			yes, err := c.Confirm("The new token could not be written (%v), and its activation code is used up. Try again?", reason)
+			return yes && err == nil
 		}
 	}
 	token, err := app.Provision(ctx, link, o, p)

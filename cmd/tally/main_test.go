@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/tallystick/tallystick/internal/cli/clitest"
 	"github.com/tallystick/tallystick/sdtid"
 	"rsc.io/qr"
 )
@@ -30,6 +31,7 @@ const raceOptions = "atexit_sleep_ms=0"
 //
 //	tokenfile FILE SERIAL SEED [PASSWORD [DEVICE-ID [EXPIRY]]]   write a token file, 6 digits and no PIN
 //	qrpicture FILE SOURCE-FILE                                   draw a file's text as a QR code
+//	interrupt PROMPT COMMAND                                     run it at a terminal and press ctrl-c once it has said PROMPT; it must exit with status 1
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -47,6 +49,7 @@ func TestScripts(t *testing.T) {
 				ts.Check(err)
 				ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
 			},
+			"interrupt": clitest.Interrupt,
 			"qrpicture": func(ts *testscript.TestScript, _ bool, args []string) {
 				code, err := qr.Encode(strings.TrimSpace(ts.ReadFile(args[1])), qr.M)
 				ts.Check(err)

@@ -125,7 +125,8 @@ func TestProvision(t *testing.T) {
 		}
 	}
 
-	fingerprint := fmt.Sprintf("%x", sha256.Sum256(server.Certificate().Raw))
+	sum := sha256.Sum256(server.Certificate().Raw)
+	fingerprint := strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
 	if message := refused("SERVER_UNTRUSTED", link("100000000001")); !strings.Contains(message, fingerprint) {
 		t.Errorf("the fingerprint %s is not in %s", fingerprint, message)
 	}

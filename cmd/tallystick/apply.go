@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -35,7 +36,7 @@ func (p *program) applyCommand() *cobra.Command {
 		case f.export:
 			return p.exportConfiguration(r, f.out)
 		}
-		files, err := configuration.Load(f.file, p.In)
+		files, err := cli.Interruptible(func() (*configuration.File, error) { return configuration.Load(f.file, p.In) })
 		if err != nil {
 			return err
 		}
@@ -51,9 +52,13 @@ func (p *program) applyCommand() *cobra.Command {
 			if !p.Interactive() {
 				return cli.Usagef("%s would be changed: look with --dry-run, and apply with --yes", counted(n, "object"))
 			}
-			p.describe(plan)
-			if !p.Confirm("Apply this?") {
-				return cli.Declinedf("nothing was changed")
+			asked := p.Out
+			if p.JSON { // standard output is for the document
+				asked = p.Err
+			}
+			p.describe(asked, plan)
+			if yes, err := p.Confirm("Apply this?"); !yes {
+				return declined(err, "nothing was changed")
 			}
 		}
 		files.Expect = plan.Digest
@@ -85,7 +90,7 @@ func (p *program) printPlan(plan client.ConfigurationPlan, applied bool) error {
 			client.ConfigurationPlan
 		}{applied, changing(plan), plan})
 	}
-	p.describe(plan)
+	p.describe(p.Out, plan)
 	return nil
 }
 
@@ -97,7 +102,7 @@ var kindWords = map[string]string{
 }
 
 // describe shows a plan to people.
-func (p *program) describe(plan client.ConfigurationPlan) {
+func (p *program) describe(out io.Writer, plan client.ConfigurationPlan) {
 	signs := map[string]string{"add": "+ ", "change": "~ ", "delete": "- "}
 	counts := map[string]int{}
 	for _, s := range plan.Steps {
@@ -105,17 +110,17 @@ func (p *program) describe(plan client.ConfigurationPlan) {
 		what := strings.TrimSpace(kindWords[s.Kind] + " " + s.Name)
 		switch {
 		case s.Action == "keep":
-			fmt.Fprintf(p.Out, "  %s is not in the configuration, but in use: it stays\n", what)
+			fmt.Fprintf(out, "  %s is not in the configuration, but in use: it stays\n", what)
 		case s.Action != "none":
-			fmt.Fprintf(p.Out, "%s%s\n", signs[s.Action], what)
+			fmt.Fprintf(out, "%s%s\n", signs[s.Action], what)
 		}
 		if s.Action == "change" {
-			p.changes(s.Changes)
+			changes(out, s.Changes)
 			continue
 		}
 		for _, c := range s.Changes {
 			if name, _, to := readable(c); to != "" {
-				fmt.Fprintf(p.Out, "    %-29s %s\n", name, to)
+				fmt.Fprintf(out, "    %-29s %s\n", name, to)
 			}
 		}
 	}

@@ -96,8 +96,12 @@ func (p *program) assignMany(r run, b client.BulkAssignment, yes, stdinTaken boo
 		if err := p.pairs(client.Assignments{Rows: shown.Rows}, p.Err, most); err != nil {
 			return err
 		}
-		if stdinTaken || !p.Confirm("Assign these %s?", counted(len(shown.Rows), "token")) {
-			return cli.Declinedf("nothing was assigned: --yes assigns without a question")
+		sure := false
+		if !stdinTaken {
+			sure, err = p.Confirm("Assign these %s?", counted(len(shown.Rows), "token"))
+		}
+		if !sure {
+			return declined(err, "nothing was assigned: --yes assigns without a question")
 		}
 	}
 	confirmed := client.BulkAssignment{Partial: b.Partial}
@@ -164,6 +168,9 @@ const maxList = 24 << 20
 // lines reads a file, or standard input for "-", with a name in each line. Empty lines are passed over.
 func (p *program) lines(name string) ([]string, error) {
 	data, err := p.readUpTo(name, maxList)
+	if err == nil {
+		err = inUTF8(data, name)
+	}
 	if err != nil {
 		return nil, err
 	}

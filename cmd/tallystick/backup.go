@@ -268,7 +268,7 @@ dialogues are over. What was changed after the backup was taken is as it was the
 		r.File = file
 		done, err := r.Run(cmd.Context())
 		if err != nil {
-			return err
+			return outage(err)
 		}
 		return p.showRestored(r, done)
 	}

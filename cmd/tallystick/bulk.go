@@ -106,7 +106,7 @@ func (p *program) started(r run, j client.Job, m *bulkFlags, out string) error {
 		return p.endedJob(j)
 	}
 	if out != "" {
-		if err := p.download(r.ctx, r.server, j.Job, out, nil); err != nil {
+		if _, err := p.download(r.ctx, r.server, j.Job, out, nil); err != nil {
 			p.Note(fmt.Sprintf("the job is over all the same: 'tallystick job download %s --out DIR' fetches what it made", j.Job))
 			return err
 		}
@@ -152,7 +152,14 @@ func (p *program) jobDownload() *cobra.Command {
 		if out == "" {
 			return cli.Usagef("say where: --out DIR; --out - prints one part")
 		}
-		return p.download(r.ctx, r.server, r.args[0], out, parts)
+		if out == "-" && p.JSON {
+			return cli.Usagef("--out - and --json both take standard output: write the part to a file")
+		}
+		written, err := p.download(r.ctx, r.server, r.args[0], out, parts)
+		if err != nil || !p.JSON {
+			return err
+		}
+		return p.PrintJSON(map[string]any{"job": r.args[0], "out": out, "parts": written})
 	})
 	cmd.Flags().StringVar(&out, "out", "", "`folder` to write to, readable by you only; or FILE.zip for the token files as an archive")
 	cmd.Flags().StringSliceVar(&parts, "part", nil, "only these `parts`: files, list, passwords, qr (default all that there are)")
@@ -162,48 +169,48 @@ func (p *program) jobDownload() *cobra.Command {
 // partFiles are the names that parts get.
 var partFiles = map[string]string{"files": "tokens.zip", "list": "list.csv", "passwords": "passwords.csv", "qr": "qr.pdf"}
 
-// download fetches parts of what a job left: token files each as a file of its own, unless out is an archive.
-func (p *program) download(ctx context.Context, server *client.Client, job, out string, parts []string) error {
+// download fetches parts of what a job left, and says which: token files each as a file of its own, unless out is an archive.
+func (p *program) download(ctx context.Context, server *client.Client, job, out string, parts []string) ([]string, error) {
 	if archive := strings.EqualFold(filepath.Ext(out), ".zip"); archive || out == "-" {
 		if len(parts) == 0 {
 			parts = []string{"files"}
 		}
 		if len(parts) > 1 || archive && parts[0] != "files" {
-			return cli.Usagef("an archive holds the files and standard output takes one part: give a folder for more")
+			return nil, cli.Usagef("an archive holds the files and standard output takes one part: give a folder for more")
 		}
 		if out == "-" {
-			return server.DownloadJobPart(ctx, job, parts[0], p.Out)
+			return parts, server.DownloadJobPart(ctx, job, parts[0], p.Out)
 		}
-		return p.fetch(ctx, server, job, parts[0], out)
+		return parts, p.fetch(ctx, server, job, parts[0], out)
 	}
 	there, err := server.JobParts(ctx, job)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(parts) == 0 {
 		parts = there
 	}
 	if err := os.MkdirAll(out, 0o700); err != nil {
-		return err
+		return nil, err
 	}
 	for _, part := range parts {
 		if partFiles[part] == "" {
-			return cli.Usagef("no part %q: take files, list, passwords or qr", part)
+			return nil, cli.Usagef("no part %q: take files, list, passwords or qr", part)
 		}
 		file := filepath.Join(out, partFiles[part])
 		if err := p.fetch(ctx, server, job, part, file); err != nil {
-			return err
+			return nil, err
 		}
 		if part == "files" {
 			if err := unpack(file, out); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 	if slices.Contains(parts, "passwords") {
 		p.Note(fmt.Sprintf("%s opens what is beside it: hand them over on different ways", filepath.Join(out, partFiles["passwords"])))
 	}
-	return nil
+	return parts, nil
 }
 
 // fetch writes a part to a file that only its owner may read, once it is whole. What another job left under that name is kept beside it: its
@@ -362,8 +369,10 @@ func (p *program) tokenCutOff() *cobra.Command {
 		if cut.Selection, err = p.selection(m.selection); err != nil {
 			return err
 		}
-		if cut.DryRun = m.dryRun; !m.dryRun && !*yes && !p.Confirm("Whoever has not moved to the new seed cannot sign in until then. End the old seeds of %s?", m.selection) {
-			return cli.Declinedf("nothing was changed; --yes ends them without asking")
+		if cut.DryRun = m.dryRun; !m.dryRun && !*yes {
+			if sure, err := p.Confirm("Whoever has not moved to the new seed cannot sign in until then. End the old seeds of %s?", m.selection); !sure {
+				return declined(err, "nothing was changed; --yes ends them without asking")
+			}
 		}
 		j, err := r.server.CutOff(r.ctx, cut)
 		if err != nil {

@@ -185,11 +185,12 @@ func (p *program) countedFirst(r run, o client.CareOrder) (int, error) {
 	if j, err = p.follow(r, j.Job); err != nil {
 		return 0, err
 	}
-	switch {
-	case j.Done == 0:
+	if j.Done == 0 {
 		p.Note("there are none to delete")
-	case !p.Confirm("Delete %s and destroy their seeds?", counted(j.Done, "token")):
-		return 0, cli.Declinedf("nothing was deleted")
+		return 0, nil
+	}
+	if yes, err := p.Confirm("Delete %s and destroy their seeds?", counted(j.Done, "token")); !yes {
+		return 0, declined(err, "nothing was deleted")
 	}
 	return j.Done, nil
 }

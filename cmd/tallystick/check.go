@@ -64,7 +64,8 @@ func (p *program) goOn(r run, d client.Decision) (client.Decision, error) {
 		answer, err = p.newPIN(d)
 	case "system_pin":
 		p.Note("your new PIN is " + string(d.SystemPIN) + ": remember it")
-		if !p.Confirm("Take it?") {
+		var taken bool
+		if taken, err = p.Confirm("Take it?"); !taken {
 			answer = "n"
 		}
 	case "reauthenticate":

@@ -35,6 +35,9 @@ func (p *program) command(use, short string, n int, do func(run) error) *cobra.C
 // does says what a command does.
 func (p *program) does(cmd *cobra.Command, do func(run) error) {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := changesSomething(cmd); err != nil {
+			return err
+		}
 		server, err := p.connect()
 		if err != nil {
 			return err
@@ -57,6 +60,30 @@ func (p *program) does(cmd *cobra.Command, do func(run) error) {
 		}
 		return err
 	}
+}
+
+// changesSomething refuses a command that edits one thing, and is not told what about it.
+func changesSomething(cmd *cobra.Command) error {
+	const most = 8 // that fit into a message
+	if cmd.Annotations[dryRunFlag] == "" || cmd.Name() != "edit" && cmd.Parent().Name() != "edit" {
+		return nil
+	}
+	var flags []string
+	changed := false
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		switch f.Name {
+		case "help", "version", "domain", dryRunFlag: // say which, and how
+		default:
+			flags, changed = append(flags, "--"+f.Name), changed || f.Changed
+		}
+	})
+	switch {
+	case changed:
+		return nil
+	case len(flags) > most:
+		return cli.Usagef("say what to change: '%s --help' has the flags", cmd.CommandPath())
+	}
+	return cli.Usagef("say what to change: %s", strings.Join(flags, ", "))
 }
 
 // apiName is how a refusal begins that names what it is about as the API does.

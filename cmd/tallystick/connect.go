@@ -5,10 +5,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
+	"os/user"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tallystick/tallystick/client"
@@ -30,6 +34,7 @@ func (p *program) connect() (*client.Client, error) {
 		}
 		return client.Unix(server.SocketPath(data)), nil
 	}
+	p.url = url
 	key, err := p.apiKey()
 	if err != nil {
 		return nil, err
@@ -63,6 +68,27 @@ func (p *program) httpClient() (*http.Client, error) {
 	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}, nil
 }
 
+// notYourSocket is the refusal of the admin socket, which only the owner of the data folder may use.
+func notYourSocket(data string) error {
+	me, owner := strconv.Itoa(os.Geteuid()), ""
+	if u, err := user.LookupId(me); err == nil {
+		me = u.Username
+	}
+	if info, err := os.Stat(data); err == nil { // else it lies in a folder that cannot be looked into either
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			owner = strconv.FormatUint(uint64(stat.Uid), 10)
+		}
+		if u, err := user.LookupId(owner); err == nil {
+			owner = u.Username
+		}
+	}
+	as := "as the user who runs the server, who alone may"
+	if owner != "" {
+		as = fmt.Sprintf("as %s, who runs the server ('sudo -u %[1]s tallystick ...')", owner)
+	}
+	return fault.New(fault.Forbidden, "user %s may not use the admin socket %s: call this %s, or give --server URL with an API key", me, server.SocketPath(data), as)
+}
+
 // understood turns an error of the client into what this program shows: refusals keep their code.
 func (p *program) understood(err error) error {
 	var refused *client.Error
@@ -71,10 +97,14 @@ func (p *program) understood(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return errors.New("interrupted: what the server had begun by then it may have done")
+	case errors.As(err, &refused) && refused.Status == http.StatusBadRequest && refused.CorrelationID == "" && strings.HasPrefix(p.url, "http://"): // Go's server says no more
+		return cli.Usagef("--server %s: that server does not answer plain http: write https://", p.url)
 	case errors.As(err, &refused) && (refused.Status < 500 || refused.Code == string(fault.Unavailable)):
 		return &fault.Error{Code: fault.Code(refused.Code), Message: refused.Message, Details: refused.Details}
 	case errors.As(err, &refused):
 		return fmt.Errorf("%s (%s, correlation ID %s: the server's log says more)", refused.Message, refused.Code, refused.CorrelationID)
+	case errors.As(err, &unreachable) && unreachable.Op == "dial" && unreachable.Net == "unix" && errors.Is(err, fs.ErrPermission):
+		return notYourSocket(p.dataFolder())
 	case errors.As(err, &unreachable) && unreachable.Op == "dial" && unreachable.Net == "unix":
 		return fmt.Errorf("no server answers at %s: start it with 'tallystick serve --data %s'", server.SocketPath(p.dataFolder()), p.dataFolder())
 	case errors.As(err, &untrusted):

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -168,28 +167,21 @@ func (p *program) deviceDelete() *cobra.Command {
 }
 
 // askDevice asks for the device ID of a delivery whose profile says so, if there is somebody to ask.
-func (p *program) askDevice(r run, d *client.Distribution) {
+func (p *program) askDevice(r run, d *client.Distribution) error {
 	if d.DeviceID != "" || !p.Interactive() || p.JSON {
-		return
+		return nil
 	}
 	profile, err := r.server.Profile(r.ctx, d.Profile)
-	if err == nil && profile.Binding == "ask" { // what is wrong with the profile, the delivery will tell
-		d.DeviceID = p.AskText("Device ID, as the app of the user shows it (nothing: any device of the type): ")
+	if err == nil && profile.Binding == "ask" {
+		d.DeviceID, err = p.AskText("Device ID, as the app of the user shows it (nothing: any device of the type): ")
+		return err
 	}
+	return nil // what is wrong with the profile, the delivery will tell
 }
 
 // readText reads a file of at most so many bytes; - is standard input.
 func (p *program) readText(name string, limit int) ([]byte, error) {
-	var in io.Reader = p.In
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		in = file
-	}
-	text, err := io.ReadAll(io.LimitReader(in, int64(limit)+1))
+	text, err := p.beginning(name, int64(limit)+1)
 	if err == nil && len(text) > limit {
 		err = fault.New(fault.TooLarge, "the file is larger than %d KiB", limit>>10)
 	}

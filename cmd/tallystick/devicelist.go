@@ -18,6 +18,9 @@ func (p *program) readDevices(name string) ([]client.DeviceOf, error) {
 		return nil, cli.Usagef("--select devices: takes the name of a CSV file, whose first line is serial,device_id or user_id,device_id")
 	}
 	data, err := p.readUpTo(name, maxList)
+	if err == nil {
+		err = inUTF8(data, name)
+	}
 	if err != nil {
 		return nil, err
 	}

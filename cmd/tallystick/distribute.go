@@ -14,6 +14,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // deliveryFlags are what distribute and redistribute have in common.
@@ -22,6 +23,8 @@ type deliveryFlags struct {
 	password *cli.Secret
 	grace    time.Duration
 	out, qr  string
+	// What --out and --qr name, while it is open: see open.
+	delivery, picture *secretFile
 }
 
 func (p *program) deliveryFlags(cmd *cobra.Command) *deliveryFlags {
@@ -92,12 +95,10 @@ func (p *program) tokenDistribute() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p.askDevice(r, &d)
-		issue, err := r.server.Distribute(r.ctx, r.args[0], d)
-		if err != nil {
+		if err := p.askDevice(r, &d); err != nil {
 			return err
 		}
-		return p.handOut(issue, f)
+		return p.deliver(r, f, func() (client.Issue, error) { return r.server.Distribute(r.ctx, r.args[0], d) })
 	})
 	return cmd
 }
@@ -118,6 +119,9 @@ func (p *program) tokenRedistribute() *cobra.Command {
 			return cli.Usagef("say why: --reason %s", reasons)
 		}
 		why := strings.ToUpper(strings.ReplaceAll(*reason, "-", "_"))
+		if why == "OTHER" && *note == "" {
+			return fault.New(fault.ReasonRequired, "the reason OTHER takes words of yours: --note TEXT")
+		}
 		if m.selection != "" {
 			out := f.out
 			b, err := p.bulk(cmd, f, &m)
@@ -134,14 +138,54 @@ func (p *program) tokenRedistribute() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p.askDevice(r, &d)
-		issue, err := r.server.Redistribute(r.ctx, r.args[0], client.Redistribution{Distribution: d, Reason: why, Note: *note})
-		if err != nil {
+		if err := p.askDevice(r, &d); err != nil {
 			return err
 		}
-		return p.handOut(issue, f)
+		return p.deliver(r, f, func() (client.Issue, error) {
+			return r.server.Redistribute(r.ctx, r.args[0], client.Redistribution{Distribution: d, Reason: why, Note: *note})
+		})
 	})
 	return cmd
+}
+
+// deliver has a delivery made and hands it out. Where it goes is opened first: once it is made, the seed that the user had may be
+// destroyed, and what could not be written then would leave her without any.
+func (p *program) deliver(r run, f *deliveryFlags, do func() (client.Issue, error)) error {
+	defer f.drop()
+	if err := f.open(p, r); err != nil {
+		return fmt.Errorf("nothing was distributed: %w", err)
+	}
+	issue, err := do()
+	if err != nil {
+		return err
+	}
+	return p.handOut(issue, f)
+}
+
+// open opens the files that the flags name, or makes sure that a token file can be written that gets its name from the server.
+func (f *deliveryFlags) open(p *program, r run) (err error) {
+	if f.qr != "" {
+		if f.picture, err = openSecret(f.qr); err != nil {
+			return err
+		}
+	}
+	if f.out == "-" || f.d.Mail {
+		return nil
+	}
+	if f.out != "" {
+		f.delivery, err = openSecret(f.out)
+		return err
+	}
+	if profile, wrong := r.server.Profile(r.ctx, f.d.Profile); wrong == nil && profile.DeliveryMethod == "file" { // what is wrong with it, the delivery will tell
+		err = canWrite(".")
+	}
+	return err
+}
+
+// drop leaves no trace of files that nothing was written to.
+func (f *deliveryFlags) drop() {
+	f.picture.drop()
+	f.delivery.drop()
 }
 
 // handOut writes a delivery to where it belongs and says what it is. The server has done its part: what
@@ -203,7 +247,7 @@ func (f *deliveryFlags) write(d client.Delivery, out io.Writer) (string, error) 
 		if err != nil {
 			return "", err
 		}
-		if err := writeSecret(f.qr, picture); err != nil {
+		if err := f.picture.write(picture); err != nil {
 			return "", err
 		}
 	}
@@ -224,27 +268,10 @@ func (f *deliveryFlags) write(d client.Delivery, out io.Writer) (string, error) 
 		_, err := out.Write(content)
 		return "", err
 	}
+	if f.delivery != nil {
+		return name, f.delivery.write(content)
+	}
 	return name, writeSecret(name, content)
-}
-
-// writeSecret writes a file that only its owner may read, also where there was one that others could.
-func writeSecret(name string, content []byte) error {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err == nil && info.Mode().IsRegular() { // and not /dev/stdout or a named pipe
-		err = file.Chmod(0o600)
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := file.Write(content); err != nil {
-		return err
-	}
-	return file.Close()
 }
 
 func drawQR(text, file string) ([]byte, error) {
@@ -259,9 +286,12 @@ func drawQR(text, file string) ([]byte, error) {
 	return code.PNG(scale)
 }
 
-// printIssue prints the answer of the server with the name of the file in place of its content.
+// printIssue prints the answer of the server with the name of the file in place of its content, where the delivery is a file.
 func (p *program) printIssue(issue client.Issue, file string) error {
 	issue.Delivery.File, issue.Delivery.FileName = nil, ""
+	if issue.Delivery.Method != "file" { // a document has the fields of its method only
+		file = ""
+	}
 	type delivery client.Delivery // without the methods that hide it: this is where it is handed out
 	return p.PrintJSON(struct {
 		client.Issue

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 
@@ -31,7 +32,7 @@ func edits[T any](p *program, r run, what string, get, do func() (T, error)) err
 	if p.JSON {
 		return p.PrintJSON(after)
 	}
-	changes, touched, err := changesOf(before, after)
+	changed, touched, err := changesOf(before, after)
 	if err != nil {
 		return err
 	}
@@ -39,7 +40,7 @@ func edits[T any](p *program, r run, what string, get, do func() (T, error)) err
 		return p.result(nil, "%s is so already", what)
 	}
 	fmt.Fprintf(p.Out, "%s %s\n", r.verb("changed", "change"), what)
-	p.changes(changes)
+	changes(p.Out, changed)
 	return nil
 }
 
@@ -89,9 +90,9 @@ func membersOf(document any) (map[string]string, error) {
 }
 
 // changes prints what became of members.
-func (p *program) changes(changes []client.ConfigurationChange) {
-	for _, c := range changes {
+func changes(out io.Writer, all []client.ConfigurationChange) {
+	for _, c := range all {
 		name, from, to := readable(c)
-		fmt.Fprintf(p.Out, "    %-29s %s -> %s\n", name, orDash(from), orDash(to))
+		fmt.Fprintf(out, "    %-29s %s -> %s\n", name, orDash(from), orDash(to))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/records"
 )
 
 // fewTokens is how many tokens are made at once; more are made as a job.
@@ -22,6 +23,9 @@ func (p *program) tokenCreate() *cobra.Command {
 	var n client.TokenCreation
 	var wait bool
 	cmd := p.command("create", "Make tokens with random seeds, to be assigned later", 0, func(r run) error {
+		if n.Count < 1 { // the server would name the limit of what is made at once
+			return fault.New(fault.Invalid, "--count lies outside 1 to %d", records.MaxTokens)
+		}
 		if n.Count > fewTokens || n.Name != "" || n.DryRun || wait {
 			j, err := r.server.StartCreation(r.ctx, n)
 			if err != nil {

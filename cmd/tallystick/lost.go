@@ -16,8 +16,8 @@ func (p *program) tokenLost() *cobra.Command {
 	cmd.Long = `Stop a lost token: its codes are refused from now on. With --emergency its user gets codes that stand in for the tokencode.
 
 Such codes are for a device that she left at home. By the token policy's default (emergency-if-found accept_and_end) the next right
-passcode of the device itself is accepted from then on, and ends the codes: a thief who has the device and knows the PIN is taken
-for her. If it was stolen, take no codes, which refuses it whatever the policy says, and have the seed changed:
+passcode of the device itself is accepted from then on, and ends the codes: a thief who has the device and knows the PIN, if
+it takes one, is taken for her. If it was stolen, take no codes, which refuses it whatever the policy says, and have the seed changed:
 
   tallystick token lost SERIAL
   tallystick token redistribute SERIAL --reason LOST_DEVICE --profile PROFILE
@@ -44,8 +44,12 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 		if len(lost.Codes) == 0 {
 			return p.result(lost, "token %s is lost: it is refused until 'token found'", lost.Token.Serial)
 		}
-		p.Note(fmt.Sprintf("token %s is lost; until %s these stand in for its tokencode, with the PIN before them as ever; they are not shown again",
-			lost.Token.Serial, date(&lost.Token.Emergency.Until)))
+		pin := "with the PIN before them as ever"
+		if !takesPIN(lost.Token) {
+			pin = "as they are, for it takes no PIN"
+		}
+		p.Note(fmt.Sprintf("token %s is lost; until %s these stand in for its tokencode, %s; they are not shown again",
+			lost.Token.Serial, date(&lost.Token.Emergency.Until), pin))
 		for _, code := range lost.Codes {
 			fmt.Fprintln(p.Out, string(code))
 		}
@@ -53,6 +57,9 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 	})
 	return cmd
 }
+
+// takesPIN tells whether a passcode of a token has a PIN, or is to have one.
+func takesPIN(t client.Token) bool { return t.PINState != "not_used" }
 
 // warnOfThief warns that whoever has the device is let in, where the policy of the token's user says so. Where the policy cannot be read it may say
 // so: the codes are made by then, and an error would keep them from her.
@@ -71,8 +78,12 @@ func (p *program) warnOfThief(r run, t client.Token) {
 	if accepted == "" {
 		return
 	}
-	p.Note(fmt.Sprintf("warning: by %s whoever has the device and the PIN %s. If it was stolen, 'token lost %[3]s' without codes refuses it; "+
-		"then 'token redistribute %[3]s --reason LOST_DEVICE' or 'token replace %[3]s'", policy, accepted, t.Serial))
+	thief := "whoever has the device and the PIN"
+	if !takesPIN(t) {
+		thief = "whoever has the device"
+	}
+	p.Note(fmt.Sprintf("warning: by %s %s %s. If it was stolen, 'token lost %[4]s' without codes refuses it; "+
+		"then 'token redistribute %[4]s --reason LOST_DEVICE' or 'token replace %[4]s'", policy, thief, accepted, t.Serial))
 }
 
 func (p *program) tokenFound() *cobra.Command {

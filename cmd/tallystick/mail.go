@@ -106,6 +106,9 @@ func readText(file string) (string, error) {
 		return "", nil
 	}
 	text, err := os.ReadFile(file)
+	if err == nil {
+		err = inUTF8(text, file)
+	}
 	return string(text), err
 }
 

@@ -21,7 +21,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	p := &program{Program: cli.Program{Name: "tallystick", In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Hints: hints}}
+	p := &program{Program: cli.Program{Name: "tallystick", In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Hints: hints, Text: true}}
 	status := p.run(ctx, os.Args[1:])
 	stop()
 	os.Exit(status)
@@ -32,6 +32,7 @@ type program struct {
 	cli.Program
 	data    string
 	server  string
+	url     string // of the server that is asked, "" for one on this machine
 	keyFile string
 	ca      string
 }
@@ -53,12 +54,19 @@ never from the command line.`
 
 // run runs the command that args name, and returns the exit status.
 func (p *program) run(ctx context.Context, args []string) int {
-	return p.Exit(p.root(args).ExecuteContext(ctx))
+	root := p.root(args)
+	if err := p.CheckArgs(args); err != nil {
+		return p.Exit(err)
+	}
+	return p.Exit(root.ExecuteContext(ctx))
 }
 
 // root is the command that has all others below it.
 func (p *program) root(args []string) *cobra.Command {
 	root := &cobra.Command{Use: "tallystick", Long: about, Args: cli.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		if p.JSON {
+			return cli.Usagef("name a command: a help is no document")
+		}
 		return cmd.Help()
 	}}
 	p.Prepare(root, args)

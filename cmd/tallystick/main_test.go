@@ -11,6 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/tallystick/tallystick/internal/cli/clitest"
 	_ "github.com/tallystick/tallystick/internal/tokenapp" // tally is made of it: a change runs these tests again
 )
 
@@ -36,6 +37,7 @@ var short = []string{"users", "tokens", "file"}
 //	crash                  end it by SIGKILL
 //	refused CODE COMMAND   run it with --json; it must print nothing but this refusal, and exit with status 3
 //	status N COMMAND       run it; it must exit with this status
+//	interrupt PROMPT COMMAND  run it at a terminal and press ctrl-c once it has said PROMPT; it must exit with status 1
 //	field VAR FILE PATH    set VAR to a member of a JSON document: delivery.ctf, serials.0
 //	clock INTERVAL         set NOW, NEXT and LATER to times that are an interval apart, in RFC 3339, and in seconds in NOW_UNIX
 //	                       and so on: the codes of three times in a row are good, however long a script takes to try them
@@ -69,6 +71,7 @@ func TestScripts(t *testing.T) {
 			"crash":       crash,
 			"refused":     refused,
 			"status":      status,
+			"interrupt":   clitest.Interrupt,
 			"field":       field,
 			"clock":       clock,
 			"sql":         change,

@@ -105,7 +105,7 @@ func cutOff(err error) error {
 	return err
 }
 
-// into writes to a file, which is there only if all of it is, or to standard output.
+// into writes to a file, which is there only if all of it is and is told of, or to standard output.
 func (p *program) into(file string, write func(io.Writer) error) error {
 	if file == "" || file == "-" {
 		return write(p.Out)
@@ -124,6 +124,9 @@ func (p *program) into(file string, write func(io.Writer) error) error {
 			return errors.Join(err, gone)
 		}
 		return err
+	}
+	if p.JSON {
+		return p.PrintJSON(map[string]string{"file": file})
 	}
 	p.Note("wrote " + file)
 	return nil

@@ -101,6 +101,9 @@ func (p *program) reportRuns() *cobra.Command {
 func (p *program) reportDownload() *cobra.Command {
 	out := ""
 	cmd := p.command("download RUN", "Download a report that was made and kept", 1, func(r run) error {
+		if p.JSON && (out == "" || out == "-") {
+			return cli.Usagef("the report and --json both take standard output: write it to a file with --out FILE")
+		}
 		in, err := r.server.DownloadReport(r.ctx, r.args[0])
 		if err != nil {
 			return err

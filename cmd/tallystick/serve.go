@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/server"
 )
 
@@ -70,9 +72,18 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 		}
 		c.Log = slog.New(slog.NewTextHandler(p.Err, &slog.HandlerOptions{Level: lv}))
 		c.Printf = func(format string, args ...any) { fmt.Fprintf(p.Err, format, args...) }
-		return server.Run(cmd.Context(), c)
+		return outage(server.Run(cmd.Context(), c))
 	}
 	return cmd
+}
+
+// outage makes an error of the refusal of whoever needs a database that cannot be used now: here it is neither the input nor the state of anything of ours,
+// but the network or the disk, which spec/cli.md tells apart.
+func outage(err error) error {
+	if errors.Is(err, fault.Unavailable) {
+		return errors.New(err.Error())
+	}
+	return err
 }
 
 // dataFolder is what --data or the environment says, "" if neither does.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -28,17 +29,15 @@ func (p *program) tokenCommands() *cobra.Command {
 
 // open opens a file that is not empty, or standard input for "-", to be read as it is sent. done closes it.
 func (p *program) open(name string) (file io.Reader, done func(), err error) {
-	var in io.Reader = p.In
-	done = func() {}
+	in, done := p.In, func() {}
 	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
+		if in, err = cli.Interruptible(func() (*os.File, error) { return os.Open(name) }); err != nil {
 			return nil, done, err
 		}
-		in, done = f, func() { f.Close() }
+		done = func() { in.Close() }
 	}
 	text := bufio.NewReaderSize(in, 64<<10)
-	if _, err := text.Peek(1); err != nil {
+	if _, err := cli.Interruptible(func() ([]byte, error) { return text.Peek(1) }); err != nil {
 		done()
 		if errors.Is(err, io.EOF) {
 			err = fault.New(fault.ImportFormat, "%s is empty", name)
@@ -50,20 +49,35 @@ func (p *program) open(name string) (file io.Reader, done func(), err error) {
 
 // readUpTo reads a file of so many bytes at most, or standard input for "-".
 func (p *program) readUpTo(name string, most int64) ([]byte, error) {
-	var in io.Reader = p.In
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	data, err := io.ReadAll(io.LimitReader(in, most+1))
+	data, err := p.beginning(name, most+1)
 	if err == nil && int64(len(data)) > most {
 		err = fault.New(fault.TooLarge, "%s is too large: it takes up to %d bytes", name, most)
 	}
 	return data, err
+}
+
+// beginning reads the first n bytes of a file, or of standard input for "-".
+func (p *program) beginning(name string, n int64) ([]byte, error) {
+	return cli.Interruptible(func() ([]byte, error) {
+		in := p.In
+		if name != "-" {
+			f, err := os.Open(name)
+			if err != nil {
+				return nil, err
+			}
+			defer f.Close()
+			in = f
+		}
+		return io.ReadAll(io.LimitReader(in, n))
+	})
+}
+
+// inUTF8 refuses the content of a file that is no text in UTF-8: it would be sent as another one.
+func inUTF8(content []byte, name string) error {
+	if utf8.Valid(content) {
+		return nil
+	}
+	return fault.New(fault.Invalid, "%s is not text in UTF-8: 'iconv -f ISO-8859-1 -t UTF-8 FILE' turns what was written in another encoding into it", name)
 }
 
 func (p *program) tokenList() *cobra.Command {

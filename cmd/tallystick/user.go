@@ -197,10 +197,20 @@ func (p *program) deletion(use, short string, do func(run) error) *cobra.Command
 	return cmd
 }
 
+// declined is the end of a command whose question was not answered with yes: err says why there was no answer at all.
+func declined(err error, words string) error {
+	if err != nil {
+		return err
+	}
+	return cli.Declinedf("%s", words)
+}
+
 // deletes deletes one thing, after a question unless yes says not to ask.
 func (p *program) deletes(name string, yes bool, do func() error) error {
-	if !yes && p.Interactive() && !p.Confirm("Delete %s?", name) {
-		return cli.Declinedf("nothing was deleted")
+	if !yes && p.Interactive() {
+		if sure, err := p.Confirm("Delete %s?", name); !sure {
+			return declined(err, "nothing was deleted")
+		}
 	}
 	if err := do(); err != nil {
 		return err

@@ -45,6 +45,9 @@ func (p *program) userImport() *cobra.Command {
 		if f.File, err = p.readUpTo(r.args[0], maxList); err != nil {
 			return err
 		}
+		if len(f.File) == 0 {
+			return fault.New(fault.Invalid, "%s is empty: its first line names the columns, and each other one is a person", r.args[0])
+		}
 		done, err := r.server.ImportUsers(r.ctx, f)
 		if refused := new(client.Error); errors.As(err, &refused) && refused.Code == string(fault.GroupNotFound) {
 			refused.Message += ": --add-groups adds those that are not there"

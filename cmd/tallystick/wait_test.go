@@ -3,15 +3,21 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/user"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // interrupted runs a command against a server that answers with begin and goes on for ever, and interrupts it there.
@@ -51,6 +57,28 @@ func TestInterruptedCallSaysSo(t *testing.T) {
 	status, words := interrupted(t, func(http.ResponseWriter) {}, "user", "list")
 	if status != cli.Failed || !strings.Contains(words, "interrupted") || strings.Contains(words, "context canceled") {
 		t.Errorf("exit status %d: %s", status, words)
+	}
+}
+
+func TestSocketOfSomebodyElseIsNoServerThatIsDown(t *testing.T) {
+	data := t.TempDir()
+	owner, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &program{data: data}
+	dial := &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)}
+	err = p.understood(fmt.Errorf("getting users: %w", dial))
+	if !errors.Is(err, fault.Forbidden) || !strings.Contains(err.Error(), filepath.Join(data, "admin.sock")) || !strings.Contains(err.Error(), "sudo -u "+owner.Username+" tallystick") {
+		t.Error(err)
+	}
+	p.data = filepath.Join(data, "hidden")
+	if err = p.understood(dial); !errors.Is(err, fault.Forbidden) || !strings.Contains(err.Error(), "as the user who runs the server") {
+		t.Error(err)
+	}
+	dial.Err = os.NewSyscallError("connect", syscall.ECONNREFUSED)
+	if err = p.understood(dial); fault.CodeOf(err) != "" || !strings.Contains(err.Error(), "no server answers") {
+		t.Error(err)
 	}
 }
 

@@ -14,9 +14,13 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/tallystick/tallystick/internal/fault"
@@ -36,6 +40,9 @@ type Program struct {
 	In       *os.File
 	Out, Err io.Writer
 	JSON     bool // results are one JSON document on Out, and nothing else is
+	// Text is set where arguments and secrets are sent as JSON, which holds nothing but text in UTF-8: what is none would arrive as something else. Without
+	// it secrets are bytes, such as those that open a file from elsewhere.
+	Text bool
 	// Hints are next steps that a refusal's own message does not name, since they are flags of this program.
 	Hints map[fault.Code]string
 
@@ -79,12 +86,47 @@ func (p *Program) Prepare(root *cobra.Command, args []string) {
 		if fault.CodeOf(err) != "" { // a refusal, which the server would have given too
 			return err
 		}
-		return usageError{error: err}
+		return usageError{error: plainly(err)}
 	})
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	help(root)
+}
+
+// plainly puts what a flag does not take into words that are not those of strconv.
+func plainly(err error) error {
+	var wrong *pflag.InvalidValueError
+	if !errors.As(err, &wrong) || !errors.As(err, new(*strconv.NumError)) {
+		return err
+	}
+	takes := "a number"
+	if wrong.GetFlag().Value.Type() == "bool" {
+		takes = "true or false"
+	}
+	if errors.Is(err, strconv.ErrRange) {
+		takes = "a smaller number"
+	}
+	return fmt.Errorf("--%s takes %s, and not %q", wrong.GetFlag().Name, takes, wrong.GetValue())
+}
+
+// CheckArgs refuses a command line that is not in UTF-8, where [Program.Text] says so. It does not repeat the argument, which a terminal could not show.
+func (p *Program) CheckArgs(args []string) error {
+	for i, arg := range args {
+		if p.Text && !utf8.ValidString(arg) {
+			return Usagef("argument %d is not in UTF-8: write it in UTF-8, or rename the file that it names; 'locale' says what the terminal writes", i+1)
+		}
+	}
+	return nil
+}
+
+// readable refuses a secret that is not in UTF-8, where it has to be.
+func (p *Program) readable(secret, source string) (string, error) {
+	if p.Text && !utf8.ValidString(secret) {
+		return "", fault.New(fault.Invalid, "%s is not text in UTF-8, as a secret must be: nothing was sent. If it was written in another encoding, 'iconv -f ISO-8859-1 -t UTF-8 FILE' turns it into UTF-8; "+
+			"random bytes are to be written as text, such as in base64", source)
+	}
+	return secret, nil
 }
 
 // Exactly is the check of a command that takes the n arguments which its usage line
@@ -100,6 +142,10 @@ func Exactly(n int) cobra.PositionalArgs {
 
 // NoArgs is the check of a command that only has subcommands.
 func NoArgs(_ *cobra.Command, args []string) error {
+	const longest = 24 // characters; what is longer may be something else, such as a token string with its seed
+	if len(args) > 0 && utf8.RuneCountInString(args[0]) > longest {
+		return Usagef("there is no command of that name: a command comes first")
+	}
 	if len(args) > 0 {
 		return Usagef("there is no command %q", args[0])
 	}
@@ -160,6 +206,31 @@ func (p *Program) Interactive() bool { return term.IsTerminal(int(p.In.Fd())) }
 
 var errInterrupted = errors.New("interrupted")
 
+// Interruptible does what may wait for somebody or something, and ends with an error at an interrupt, also where the program
+// takes interrupts for its own and would go on waiting. What do waits for then is left to the end of the program.
+func Interruptible[T any](do func() (T, error)) (T, error) {
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(interrupts)
+
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := do()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-interrupts:
+		var none T
+		return none, errInterrupted
+	}
+}
+
 // AskSecret asks on the terminal without showing what is typed. An interrupt
 // gives the terminal its echo back before it ends the program.
 func (p *Program) AskSecret(prompt string) (string, error) {
@@ -168,43 +239,50 @@ func (p *Program) AskSecret(prompt string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	interrupts := make(chan os.Signal, 1)
-	signal.Notify(interrupts, os.Interrupt)
-	defer signal.Stop(interrupts)
-
-	fmt.Fprint(p.Err, prompt)
-	defer fmt.Fprintln(p.Err)
-	var secret []byte
-	answered := make(chan error, 1)
-	go func() {
-		var err error
-		secret, err = term.ReadPassword(fd)
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		return string(secret), err
-	case <-interrupts:
-		return "", errors.Join(errInterrupted, term.Restore(fd, state))
+	secret, err := Interruptible(func() ([]byte, error) {
+		fmt.Fprint(p.Err, prompt)
+		return term.ReadPassword(fd)
+	})
+	fmt.Fprintln(p.Err)
+	if errors.Is(err, errInterrupted) {
+		err = errors.Join(err, term.Restore(fd, state))
 	}
+	if err != nil {
+		return "", err
+	}
+	return p.readable(string(secret), "what was typed")
 }
 
-// Confirm asks a question that only "y" or "yes" affirms.
-func (p *Program) Confirm(format string, args ...any) bool {
-	fmt.Fprintf(p.Err, format+" [y/N] ", args...)
-	answer, _ := bufio.NewReader(p.In).ReadString('\n') // without an answer it is no
-	switch strings.ToLower(strings.TrimSpace(answer)) {
+// Confirm asks a question that only "y" or "yes" affirms. Without an answer it is no; an interrupt is an error.
+func (p *Program) Confirm(format string, args ...any) (bool, error) {
+	answer, err := p.line(fmt.Sprintf(format, args...) + " [y/N] ")
+	switch strings.ToLower(answer) {
 	case "y", "yes":
-		return true
+		return true, err
 	}
-	return false
+	return false, err
 }
 
-// AskText asks for a line of text, "" without an answer.
-func (p *Program) AskText(prompt string) string {
-	fmt.Fprint(p.Err, prompt)
-	answer, _ := bufio.NewReader(p.In).ReadString('\n')
-	return strings.TrimSpace(answer)
+// AskText asks for a line of text, "" without an answer; an interrupt is an error.
+func (p *Program) AskText(prompt string) (string, error) {
+	answer, err := p.line(prompt)
+	if err != nil {
+		return "", err
+	}
+	return p.readable(answer, "what was typed")
+}
+
+// line asks for a line that may be seen, "" if there is none.
+func (p *Program) line(prompt string) (string, error) {
+	answer, err := Interruptible(func() (string, error) {
+		fmt.Fprint(p.Err, prompt)
+		answer, _ := bufio.NewReader(p.In).ReadString('\n') // the end of what is typed answers, too
+		return strings.TrimSpace(answer), nil
+	})
+	if err != nil {
+		fmt.Fprintln(p.Err) // what follows does not go behind the question
+	}
+	return answer, err
 }
 
 // maxSecret bounds the file that a secret is read from.
@@ -235,26 +313,19 @@ func (s *Secret) Given() bool { return s.file != "" || s.env != "" && os.Getenv(
 func (s *Secret) Value() (string, error) { return s.p.ReadSecret(s.file, s.env) }
 
 // ReadSecret reads a secret from a file (- is standard input), or without one from an environment
-// variable; "" if there is none. One trailing newline is dropped.
+// variable; "" if there is none. One trailing newline is dropped. What is not in UTF-8 is refused where [Program.Text] says so.
 func (p *Program) ReadSecret(file, env string) (string, error) {
-	var r io.Reader
-	switch file {
-	case "":
+	if file == "" {
 		if env == "" {
 			return "", nil
 		}
-		return os.Getenv(env), nil
-	case "-":
-		r = p.In
-	default:
-		f, err := os.Open(file)
-		if err != nil {
-			return "", err
-		}
-		defer f.Close()
-		r = f
+		return p.readable(os.Getenv(env), env)
 	}
-	text, err := io.ReadAll(io.LimitReader(r, maxSecret+1))
+	source := file
+	if file == "-" {
+		source = "what came from standard input"
+	}
+	text, err := Interruptible(func() ([]byte, error) { return p.secretFile(file) }) // a pipe may have no writer yet
 	if err != nil {
 		return "", err
 	}
@@ -262,7 +333,21 @@ func (p *Program) ReadSecret(file, env string) (string, error) {
 		return "", Usagef("%s is too large to hold a secret", file)
 	}
 	secret := strings.TrimSuffix(string(text), "\n")
-	return strings.TrimSuffix(secret, "\r"), nil
+	return p.readable(strings.TrimSuffix(secret, "\r"), source)
+}
+
+// secretFile reads a file that may hold a secret, or standard input for "-": not much more than a secret may have.
+func (p *Program) secretFile(name string) ([]byte, error) {
+	in := p.In
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		in = file
+	}
+	return io.ReadAll(io.LimitReader(in, maxSecret+1))
 }
 
 // Roots are the system's certification authorities and the one in a PEM file; nil, which is the system's, if no file is

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -77,6 +79,94 @@ func TestSecretsComeFromFilesAndTheEnvironment(t *testing.T) {
 	if _, err := p.ReadSecret(file, ""); err == nil {
 		t.Error("a large file is taken for a secret")
 	}
+}
+
+// What is sent as JSON must be text; what opens a file from elsewhere need not.
+func TestSecretsThatAreSentAreText(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("m\xfcller\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PROG_SECRET", "m\xfcller")
+	sends, opens := &cli.Program{Name: "prog", In: os.Stdin, Text: true}, &cli.Program{Name: "prog", In: os.Stdin}
+	for source, want := range map[string]string{file: file, "": "PROG_SECRET"} {
+		got, err := sends.ReadSecret(source, "PROG_SECRET")
+		if got != "" || !errors.Is(err, fault.Invalid) || !strings.HasPrefix(err.Error(), want+" is not text in UTF-8") {
+			t.Errorf("from %q: %q, %v", source, got, err)
+		}
+		if got, err := opens.ReadSecret(source, "PROG_SECRET"); got != "m\xfcller" || err != nil {
+			t.Errorf("bytes from %q: %q, %v", source, got, err)
+		}
+	}
+	args := []string{"do", "m\xfcller"}
+	var usage strings.Builder
+	sends.Err = &usage
+	if status := sends.Exit(sends.CheckArgs(args)); status != cli.Usage || !strings.Contains(usage.String(), "argument 2 is not in UTF-8") {
+		t.Errorf("status %d: %s", status, usage.String())
+	}
+	if err := errors.Join(opens.CheckArgs(args), sends.CheckArgs([]string{"do", "m\u00fcller"})); err != nil {
+		t.Error(err)
+	}
+}
+
+// interrupted calls do, which gets a program whose standard input never says anything, and interrupts it once ready tells that it waits.
+func interrupted(t *testing.T, ready func(prompt *os.File), do func(*cli.Program) error) {
+	t.Helper()
+	in, mute, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	prompt, asked, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- do(&cli.Program{Name: "prog", In: in, Err: asked}) }()
+	ready(prompt)
+	if err := syscall.Kill(os.Getpid(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil || err.Error() != "interrupted" {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestInterruptEndsWhatWaits(t *testing.T) {
+	// As programs have it that take interrupts for their own: they would not end by one.
+	_, stop := signal.NotifyContext(t.Context(), os.Interrupt)
+	defer stop()
+	isAsked := func(prompt *os.File) {
+		if _, err := prompt.Read(make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	interrupted(t, isAsked, func(p *cli.Program) error {
+		yes, err := p.Confirm("Sure?")
+		if yes {
+			t.Error("an interrupt is taken for a yes")
+		}
+		return err
+	})
+	interrupted(t, isAsked, func(p *cli.Program) error {
+		_, err := p.AskText("Name: ")
+		return err
+	})
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	isOpen := func(*os.File) { // which it is once both ends are
+		writer, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { writer.Close() })
+	}
+	interrupted(t, isOpen, func(p *cli.Program) error {
+		_, err := p.ReadSecret(fifo, "")
+		return err
+	})
 }
 
 func TestRootsAreReadFromAFile(t *testing.T) {

@@ -247,6 +247,8 @@ func TestRefusals(t *testing.T) {
 		"radius_clients: [{radius_client: a, secret: b}]":                  `1: there is no "secret" here`,
 		"radius_clients:\n- radius_client: a\n  secret_file: nosuch":       "3: the file of the secret cannot be read",
 		"radius_clients:\n- radius_client: a\n  secret_file: empty":        "3: empty is empty",
+		"radius_clients:\n- radius_client: a\n  secret_file: latin":        "3: latin is not text in UTF-8",
+		"mail_templates: [{event: expiry, html_file: latin}]":              "1: the file of the html is not text in UTF-8",
 		"webhooks: [{webhook: a, secret: b}]":                              `1: there is no "secret" here`,
 		"webhooks: [{webhook: a, after: 1}]":                               `1: there is no "after" here`,
 		"webhooks: [{webhook: a, secret_file: empty}]":                     "1: empty is empty",
@@ -266,7 +268,7 @@ func TestRefusals(t *testing.T) {
 		"devices: [{file: empty, version: 1}]":                             "1: with a file, nothing else is said of a device",
 		"devices:\n- &a {version: 1}\n- {title: *a}":                       "3: anchors and aliases are not taken here",
 	} {
-		dir := folder(t, map[string]string{"c.yaml": text, "empty": "\n"})
+		dir := folder(t, map[string]string{"c.yaml": text, "empty": "\n", "latin": "m\xfcller\n"})
 		_, err := configuration.Load(filepath.Join(dir, "c.yaml"), nil)
 		if !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "c.yaml:"+want) {
 			t.Errorf("%q: %v, want %s", text, err, want)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
 
@@ -409,6 +410,9 @@ func reference(file string, n *yaml.Node, member string, mayBeEmpty bool) (*clie
 	if text == "" && !mayBeEmpty {
 		return nil, nil, at.refuse("%s is empty", name)
 	}
+	if !utf8.ValidString(text) { // it would be sent as another one
+		return nil, nil, at.refuse("%s is not text in UTF-8, as a secret must be", name)
+	}
 	secret := client.Secret(text)
 	return &secret, rest, nil
 }
@@ -425,6 +429,9 @@ func textFile(file string, n *yaml.Node, member string) (*yaml.Node, error) {
 	text, err := beside(file, name)
 	if err != nil {
 		return nil, at.refuse("the file of the %s cannot be read: %v", member, err)
+	}
+	if !utf8.Valid(text) {
+		return nil, at.refuse("the file of the %s is not text in UTF-8", member)
 	}
 	rest.Content = append(rest.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: member, Line: at.line}, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: string(text), Line: at.line})
 	return rest, nil

@@ -33,7 +33,7 @@ func (c *Config) tlsConfig(public string) (*tls.Config, error) {
 	base := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	switch {
 	case c.TLSCert != "":
-		files := &certFiles{cert: c.TLSCert, key: c.TLSKey}
+		files := &certFiles{cert: c.TLSCert, key: c.TLSKey, tell: c.tellOf}
 		base.GetCertificate = files.get
 		_, err := files.get(nil)
 		return base, err
@@ -59,15 +59,22 @@ func (c *Config) tlsConfig(public string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := &ownCert{ca: ca, now: c.Now, names: []string{public, "localhost", hostName(), "127.0.0.1", "::1"}}
+	own := &ownCert{ca: ca, now: c.Now, names: []string{public, "localhost", hostName(), "127.0.0.1", "::1"}, tell: c.tellOf}
 	base.GetCertificate = own.get
-	return base, nil
+	_, err = own.get(nil)
+	return base, err
+}
+
+// tellOf logs which certificate is shown from now on: an app that does not trust it tells its user the same fingerprint.
+func (c *Config) tellOf(leaf *x509.Certificate) {
+	c.Log.Info("showing a TLS certificate", "sha256", fingerprint(leaf), "expires", leaf.NotAfter.UTC().Format(time.RFC3339))
 }
 
 // certFiles serves a certificate from files and reads them again when they change, so
 // that a renewal needs no restart.
 type certFiles struct {
 	cert, key string
+	tell      func(*x509.Certificate)
 
 	mu      sync.Mutex
 	changed time.Time
@@ -92,6 +99,7 @@ func (f *certFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return nil, fault.New(fault.Invalid, "the TLS certificate cannot be used: %v", err)
 	}
 	f.pair, f.changed = &pair, info.ModTime()
+	f.tell(pair.Leaf)
 	return f.pair, nil
 }
 
@@ -226,6 +234,7 @@ type ownCert struct {
 	ca    *authority
 	now   func() time.Time
 	names []string
+	tell  func(*x509.Certificate)
 
 	mu   sync.Mutex
 	cert *tls.Certificate
@@ -263,5 +272,6 @@ func (o *ownCert) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return nil, err
 	}
 	o.cert = &tls.Certificate{Certificate: [][]byte{leaf.Raw, o.ca.cert.Raw}, PrivateKey: key, Leaf: leaf}
+	o.tell(leaf)
 	return o.cert, nil
 }

@@ -57,6 +57,16 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+func TestOpenTellsInOneLineWhichDatabaseDoesNotAnswer(t *testing.T) {
+	_, err := Open(t.Context(), Options{URL: "postgres://u:s3cret@127.0.0.1:1,127.0.0.1:2/name?connect_timeout=1"})
+	if !errors.Is(err, fault.Unavailable) || strings.ContainsAny(err.Error(), "\n\t") || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("%q", err)
+	}
+	if want := "the database at 127.0.0.1:1, 127.0.0.1:2 cannot be reached: "; !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "dial tcp 127.0.0.1:1") != 1 {
+		t.Errorf("%v, not %s...", err, want)
+	}
+}
+
 // Servers that start at once find or make the same tables.
 func TestOpenAtOnce(t *testing.T) {
 	for name, open := range databases {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -67,6 +69,28 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 		return nil, err
 	}
 	return &DB{engine: postgresEngine{pool}}, nil
+}
+
+// unreachable says in one line which PostgreSQL did not let us in, and why; any other error stays. The password is in neither.
+func unreachable(err error) error {
+	var refused *pgconn.ConnectError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	var places, reasons []string
+	add := func(to *[]string, text string) {
+		if text = strings.TrimSpace(text); text != "" && !slices.Contains(*to, text) {
+			*to = append(*to, text)
+		}
+	}
+	add(&places, net.JoinHostPort(refused.Config.Host, strconv.Itoa(int(refused.Config.Port))))
+	for _, other := range refused.Config.Fallbacks {
+		add(&places, net.JoinHostPort(other.Host, strconv.Itoa(int(other.Port))))
+	}
+	for reason := range strings.Lines(refused.Unwrap().Error()) {
+		add(&reasons, reason)
+	}
+	return fault.New(fault.Unavailable, "the database at %s cannot be reached: %s", strings.Join(places, ", "), strings.Join(reasons, "; "))
 }
 
 // insistOnDurability refuses to run where a commit is answered before it is on the disk: a crash could bring an

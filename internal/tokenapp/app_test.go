@@ -161,6 +161,25 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// A token string in the place of a name, which is a seed, is not told to whoever reads the error.
+func TestWhatMayBeASeedIsNotRepeated(t *testing.T) {
+	a := testApp(t)
+	for _, source := range []string{
+		"200012345678973042071776752216050450744647071253341607664172162620001302716715614",
+		"20001-23456-78973-04207-17767-52216",
+		"com.rsa.securid://ctf?ctfData=2000",
+	} {
+		_, found := a.Find(source)
+		_, renamed := a.Rename(source, "name")
+		_, deleted := a.Delete(source)
+		for _, err := range []error{found, renamed, deleted} {
+			if !errors.Is(err, fault.UnknownToken) || strings.Contains(err.Error(), "2000") || !strings.Contains(err.Error(), "--from") {
+				t.Errorf("%s: %v", source, err)
+			}
+		}
+	}
+}
+
 func TestNothingIsMadeByLooking(t *testing.T) {
 	a := testApp(t)
 	if tokens, err := a.Tokens(); err != nil || len(tokens) != 0 {

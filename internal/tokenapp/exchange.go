@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -239,6 +240,11 @@ func (e *exchange) host() string {
 	return u.Host
 }
 
+// fingerprint is a hash as people compare it, and as the server writes it into its log.
+func fingerprint(sum [sha256.Size]byte) string {
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
+}
+
 // unreachable gives the refusal for an error of the way to the server.
 func (e *exchange) unreachable(err error) error {
 	var wrapped *url.Error
@@ -248,8 +254,8 @@ func (e *exchange) unreachable(err error) error {
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) && len(untrusted.UnverifiedCertificates) > 0 {
 		sum := sha256.Sum256(untrusted.UnverifiedCertificates[0].Raw)
-		return fault.New(fault.ServerUntrusted, "the certificate of %s is not trusted (%s); its SHA-256 fingerprint is %x: "+
-			"if your administrator confirms it, give the authority that signed it with --ca FILE", e.host(), foreign(untrusted.Err), sum).
+		return fault.New(fault.ServerUntrusted, "the certificate of %s is not trusted (%s); its SHA-256 fingerprint is %s: "+
+			"if your administrator confirms it, give the authority that signed it with --ca FILE", e.host(), foreign(untrusted.Err), fingerprint(sum)).
 			With("fingerprint", hex.EncodeToString(sum[:]))
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -373,7 +373,7 @@ func TestUntrustedServer(t *testing.T) {
 		return err
 	}
 	err := refused("nobody signed it", s.link(), Provisioner{Roots: x509.NewCertPool()}, fault.ServerUntrusted)
-	if sum := fmt.Sprintf("%x", sha256.Sum256(s.Certificate().Raw)); err == nil || !strings.Contains(err.Error(), sum) {
+	if sum := fingerprint(sha256.Sum256(s.Certificate().Raw)); !regexp.MustCompile(`^([0-9A-F]{2}:){31}[0-9A-F]{2}$`).MatchString(sum) || err == nil || !strings.Contains(err.Error(), sum) {
 		t.Errorf("the fingerprint %s is not in %v", sum, err)
 	}
 	if s.requests > 0 {

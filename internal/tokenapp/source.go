@@ -48,6 +48,9 @@ func ReadSource(arg string, stdin io.Reader) (*Source, error) {
 	if arg == "-" {
 		return readSource("standard input", stdin)
 	}
+	if arg == "" {
+		return nil, fault.New(fault.BadFormat, "the source is empty")
+	}
 	f, err := os.Open(arg)
 	if err == nil {
 		defer f.Close()
@@ -57,7 +60,11 @@ func ReadSource(arg string, stdin io.Reader) (*Source, error) {
 		return readSource(arg, f)
 	}
 	if looksLikeToken(arg) {
-		return ParseSource([]byte(arg), "the token string")
+		name := "the token string"
+		if strings.Contains(arg, "://") {
+			name = "the link"
+		}
+		return ParseSource([]byte(arg), name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, noSuchFile(arg)
@@ -149,7 +156,7 @@ func parseLink(text string) (ctkip.Link, error) {
 	link, err := ctkip.ParseLink(text)
 	switch {
 	case errors.Is(err, ctkip.ErrInsecure):
-		return link, fault.New(fault.ServerUntrusted, "the link leads to a server without TLS, which would give the activation code to everybody on the way: ask for an https link")
+		return link, fault.New(fault.ServerUntrusted, "it leads to a server without TLS, which would give the activation code to everybody on the way: ask for an https link")
 	case err != nil:
 		return link, fault.New(fault.BadFormat, "this is neither a token string nor a provisioning link that can be used")
 	}

@@ -101,6 +101,9 @@ func (db *database) find(name string) (int, error) {
 			found = i
 		}
 	}
+	if found < 0 && (utf8.RuneCountInString(name) > MaxNickname || looksLikeToken(name)) { // it may hold a seed, and is not repeated
+		return 0, fault.New(fault.UnknownToken, "no token has this serial number or nickname; a token string, link or file that is not held goes with 'tally code --from'")
+	}
 	if found < 0 {
 		return 0, fault.New(fault.UnknownToken, "no token has the serial number or nickname %q", name)
 	}

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package clitest
+
+import (
+	"errors"
+	"os"
+)
+
+func openTerminal() (keyboard, terminal *os.File, err error) {
+	return nil, nil, errors.New("terminals are made on Linux only")
+}
