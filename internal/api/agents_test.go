@@ -107,7 +107,7 @@ func restrictionRoutes(t *testing.T, h *house) {
 	if !slices.Equal(r.AllowedUsers, users) || !slices.Equal(r.AllowedGroups, groups) || r.AllowedDomain != within {
 		t.Errorf("added %+v", r)
 	}
-	must(t, c.DeleteGroup(ctx, "staff")) // what names it stays as it is, and can be edited
+	refused(t, c.DeleteGroup(ctx, "staff"), 409, "GROUP_IN_USE") // another one of its name would be let in
 	none, everywhere := []string{}, "root"
 	a = try(c.EditAgent(ctx, "door", 0, client.AgentEdit{AllowedUsers: &none, AllowedDomain: &everywhere}))(t)
 	r = try(c.EditRADIUSClient(ctx, "door", 0, client.RADIUSClientEdit{AllowedUsers: &none, AllowedDomain: &everywhere}))(t)
@@ -123,6 +123,7 @@ func restrictionRoutes(t *testing.T, h *house) {
 	}
 	must(t, c.DeleteAgent(ctx, "door"))
 	must(t, c.DeleteRADIUSClient(ctx, "door"))
+	must(t, c.DeleteGroup(ctx, "staff"))
 }
 
 var opaque = regexp.MustCompile(`^[a-z0-9]{64}$`)
