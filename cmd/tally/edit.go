@@ -73,7 +73,7 @@ func toDelete(app *tokenapp.App, arg string) (serial, question string, err error
 	waiting, _ := app.Waiting() // what is wrong with the database, Find has said
 	for _, serial := range waiting {
 		if strings.TrimLeft(serial, "0") == strings.TrimLeft(arg, "0") {
-			return serial, "Delete token " + serial + ", which was fetched and waits to be taken in?", nil //nolint:nilerr // it is not held, but here
+			return serial, "Delete token " + serial + ", which was fetched and waits to be taken in?", nil // it is not held, but here
 		}
 	}
 	return "", "", err

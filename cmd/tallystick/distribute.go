@@ -152,7 +152,7 @@ func (p *program) tokenRedistribute() *cobra.Command {
 // destroyed, and what could not be written then would leave her without any.
 func (p *program) deliver(r run, f *deliveryFlags, do func() (client.Issue, error)) error {
 	defer f.drop()
-	if err := f.open(p, r); err != nil {
+	if err := f.open(r); err != nil {
 		return fmt.Errorf("nothing was distributed: %w", err)
 	}
 	issue, err := do()
@@ -163,7 +163,7 @@ func (p *program) deliver(r run, f *deliveryFlags, do func() (client.Issue, erro
 }
 
 // open opens the files that the flags name, or makes sure that a token file can be written that gets its name from the server.
-func (f *deliveryFlags) open(p *program, r run) (err error) {
+func (f *deliveryFlags) open(r run) (err error) {
 	if f.qr != "" {
 		if f.picture, err = openSecret(f.qr); err != nil {
 			return err

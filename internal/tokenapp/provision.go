@@ -161,7 +161,7 @@ func (a *App) keep(ctx context.Context, w waiting, o ImportOptions, p Provisione
 	held, findErr := a.Find(w.token.Serial)
 	if findErr == nil && held.Seed.Equal(w.token.Seed) {
 		exchanges{a, w.from}.end()
-		return held, nil //nolint:nilerr // a try that ended in an error had written it all the same, or a crash came after it
+		return held, nil // a try that ended in an error had written it all the same, or a crash came after it
 	}
 	if asideErr := a.insistOnAside(ctx, w, p, err); asideErr != nil {
 		return Token{}, fault.Wrap(asideErr, "token %s was fetched and is lost, with its activation code used up, "+

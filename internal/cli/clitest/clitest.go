@@ -55,7 +55,7 @@ func interrupt(cmd *exec.Cmd, out io.Writer, prompt string) (words string, err e
 	if err := cmd.Start(); err != nil {
 		return "", err
 	}
-	impatient := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+	impatient := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer impatient.Stop()
 	words, err = press(errs, keyboard, prompt)
 	if wrong := cmd.Wait(); wrong != nil && !errors.As(wrong, new(*exec.ExitError)) {
