@@ -381,14 +381,21 @@ func TestRetries(t *testing.T) {
 
 // What goes on with an attempt is its own agent, in turn, once.
 func TestWhoMayAnswer(t *testing.T) {
+	for name, from := range map[string]authentication.Source{"an agent": vpn, "an API key": {Agent: "key:portal", Caller: "key_id:0011"}} {
+		t.Run(name, func(t *testing.T) { whoMayAnswer(t, from) })
+	}
+}
+
+func whoMayAnswer(t *testing.T, from authentication.Source) {
 	d := newDeployment(t, sqlite(t), fob)
-	asked := d.begin(d.code(d.now))
-	right := authentication.Answer{Attempt: asked.Attempt, Turn: 1, Step: authentication.StepNewPIN, UserID: "alice", Text: "8093", Source: vpn}
+	asked, err := d.engine.Begin(d.Context(), authentication.Request{UserID: "alice", Passcode: d.code(d.now), Source: from, Dialogue: true, Confirm: true})
+	d.must(err)
+	right := authentication.Answer{Attempt: asked.Attempt, Turn: 1, Step: authentication.StepNewPIN, UserID: "alice", Text: "8093", Source: from}
 	for name, c := range map[string]struct {
 		wrong func(*authentication.Answer)
 		want  fault.Code
 	}{
-		"another agent": {func(a *authentication.Answer) { a.Source.Agent = "radius:other" }, fault.AttemptNotFound},
+		"another agent": {func(a *authentication.Answer) { a.Source = authentication.Source{Agent: "radius:other"} }, fault.AttemptNotFound},
 		"another user":  {func(a *authentication.Answer) { a.UserID = "bob" }, fault.AttemptNotFound},
 		"another name":  {func(a *authentication.Answer) { a.Attempt = strings.Repeat("A", 26) }, fault.AttemptNotFound},
 		"no text":       {func(a *authentication.Answer) { a.Attempt = "\x00\xff" }, fault.AttemptNotFound},
@@ -401,7 +408,9 @@ func TestWhoMayAnswer(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	d.is(d.answer(asked, "8093"), authentication.NewPIN, authentication.StepRepeatPIN)
+	got, err := d.engine.Continue(t.Context(), right)
+	d.must(err)
+	d.is(got, authentication.NewPIN, authentication.StepRepeatPIN)
 	if _, err := d.engine.Continue(t.Context(), right); !errors.Is(err, fault.OutOfSequence) {
 		t.Errorf("the same turn twice: %v", err)
 	}
@@ -409,7 +418,7 @@ func TestWhoMayAnswer(t *testing.T) {
 	right.Turn, right.Step = 2, authentication.StepRepeatPIN
 	before, unnamed := strings.Count(d.reasons(), authentication.DialogueOver), right
 	unnamed.UserID = "" // as REST agents answer: the attempt, which is still there, tells whose it was
-	_, err := d.engine.Continue(t.Context(), unnamed)
+	_, err = d.engine.Continue(t.Context(), unnamed)
 	if got := strings.Count(d.reasons(), authentication.DialogueOver) - before; !errors.Is(err, fault.AttemptNotFound) || got != 1 {
 		t.Errorf("%v, %d records of a late answer", err, got)
 	}

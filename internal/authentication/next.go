@@ -45,7 +45,7 @@ func (r *round) answer(j *job, in Answer) error {
 	switch {
 	case err != nil:
 		who := in.UserID
-		if late := r.attempts[in.Attempt]; who == "" && late != nil && late.Agent == in.Source.Agent {
+		if late := r.attempts[in.Attempt]; who == "" && late != nil && late.Agent == in.Source.caller() {
 			who = late.UserID // it has expired, and is still there
 		}
 		if s := r.subject(j, who); s != nil { // who is told why she was refused, although nothing is decided or counted

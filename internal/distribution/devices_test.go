@@ -138,6 +138,13 @@ func TestRedistributingWhatWasNeverDelivered(t *testing.T) {
 	if tok := c.token(s[1]); tok.IssueCount != 0 || tok.LastNumber != 1 {
 		t.Errorf("%+v", tok)
 	}
+	used := c.token(s[1]) // one that came with a seed which is in use
+	clock := used.Current.Clock
+	clock.LastUsedAt = c.now
+	c.must(c.db.Settle(c.ctx, authentication.Settlement{Uses: []authentication.Use{{Serial: s[1], Version: used.Version, Number: 1, Before: used.Current.Clock, After: clock}}}))
+	first.Serial = s[1]
+	_, err = c.dist.Redistribute(c.ctx, first, distribution.LostDevice, "")
+	c.must(err)
 }
 
 // stoken opens what a job bound to a device with that device's ID, and a string with no other.

@@ -240,7 +240,8 @@ func (i *issue) load(of holdings) error {
 	if i.token.UserID == "" {
 		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", i.Serial)
 	}
-	if i.reason != "" && i.token.IssueCount == 0 { // whoever may deliver tokens again may not deliver any for the first time
+	// Whoever may deliver tokens again may not deliver any for the first time. One that was imported may be in use without.
+	if i.reason != "" && i.token.IssueCount == 0 && i.token.Current.LastUsedAt.IsZero() {
 		return fault.New(fault.NotDistributed, "token %s was never delivered: use 'token distribute', which takes the right distribute", i.Serial)
 	}
 	i.token.SwitchOverIfDue(i.now)

@@ -208,9 +208,7 @@ func (r *Registry) Narrow(ctx context.Context, top string) (context.Context, err
 	if err != nil {
 		return ctx, err
 	}
-	caller := ScopeFrom(ctx).Caller()
-	s.caller = &caller
-	return WithScope(ctx, s), nil
+	return WithScope(ctx, s.By(ScopeFrom(ctx).Caller())), nil
 }
 
 // NotFound is the refusal for a domain that is not there, or not in the scope of ctx.

@@ -18,11 +18,17 @@ type Scope struct {
 // At is ctx in which all can be seen, and what is made is placed in a domain.
 func At(ctx context.Context, name string) context.Context { return WithScope(ctx, Scope{top: name}) }
 
-// Caller is the scope of who acts: of a part that was chosen out of it with [Registry.Narrow], the whole.
+// Caller is the scope of who acts: of a part that was chosen out of it with [Registry.Narrow] or [Scope.By], the whole.
 func (s Scope) Caller() Scope {
 	if s.caller != nil {
 		return *s.caller
 	}
+	return s
+}
+
+// By is the scope as a part of that of who acts.
+func (s Scope) By(caller Scope) Scope {
+	s.caller = &caller
 	return s
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/seed"
 )
 
@@ -201,6 +202,13 @@ func (h *house) pass(d time.Duration) {
 	h.clock = h.clock.Add(d)
 }
 
+// An estate is the domains that clients of these tests lie in.
+type estate struct{ domain.Store }
+
+func (estate) Domains(context.Context) ([]domain.Domain, error) {
+	return []domain.Domain{{Name: "berlin"}, {Name: "rome"}}, nil
+}
+
 // build makes a server that does not run yet.
 func build(t testing.TB, e Authenticator, clients ...access.RADIUSClient) *house {
 	h := &house{
@@ -208,7 +216,7 @@ func build(t testing.TB, e Authenticator, clients ...access.RADIUSClient) *house
 		clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), ended: make(chan error, 1),
 	}
 	h.Server = New(Config{
-		Engine: e, Clients: h.clients, Hash: hasher{}, Prompts: Default(), Now: h.now, Log: slog.New(slog.NewTextHandler(h.said, nil)),
+		Engine: e, Clients: h.clients, Domains: &domain.Registry{Store: estate{}}, Hash: hasher{}, Prompts: Default(), Now: h.now, Log: slog.New(slog.NewTextHandler(h.said, nil)),
 		Count: func(_ Port, o Outcome, _ time.Duration) { h.outcomes <- o },
 	})
 	return h

@@ -238,12 +238,12 @@ func (db *DB) Holders(ctx context.Context, serials []string) ([]mail.Holder, err
 	return all, nil
 }
 
-// ExpiringHolders returns up to limit tokens in use that end between two moments, of users with an address who were not told yet that
+// ExpiringHolders returns up to limit tokens in use that end between two moments, of users with an address and whose last day is not over who were not told yet that
 // there are so many days left, or less. A token that was imported may be in use though nobody distributed it here.
 func (db *DB) ExpiringHolders(ctx context.Context, from, to time.Time, days, limit int) ([]mail.Holder, error) {
-	return list(ctx, db, scanHolder, selectHolder+"t.effective_expiry > $1 AND t.effective_expiry <= $2 AND t.enabled AND u.enabled AND u.mail <> ''"+
+	return list(ctx, db, scanHolder, selectHolder+"t.effective_expiry > $1 AND t.effective_expiry <= $2 AND t.enabled AND u.enabled AND (u.expiry IS NULL OR u.expiry > $5) AND u.mail <> ''"+
 		" AND (t.distribution <> 'not_distributed' OR t.origin = 'imported') AND NOT EXISTS (SELECT 1 FROM mail_notice AS n WHERE n.serial = t.serial AND n.expiry = t.effective_expiry AND n.days <= $3)"+
-		" ORDER BY t.effective_expiry, t.serial LIMIT $4", micros(from), micros(to), days, limit)
+		" ORDER BY t.effective_expiry, t.serial LIMIT $4", micros(from), micros(to), days, limit, micros(from.AddDate(0, 0, -1)))
 }
 
 // AddNotices notes that users were told of so many days left until the end of tokens; [fault.Conflict] if another server did.

@@ -77,6 +77,13 @@ func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {
 		return nil, err
 	}
 	conn, err := write.Conn(ctx)
+	// Whoever closes the file last has it for himself meanwhile, and busy_timeout does not wait for that.
+	for n := 1; (*sqliteEngine)(nil).sort(err) == passing && n < attempts; n++ {
+		if err := pause(ctx, backoff<<(n-1)); err != nil {
+			return nil, errors.Join(err, write.Close())
+		}
+		conn, err = write.Conn(ctx)
+	}
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}

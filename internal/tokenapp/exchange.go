@@ -84,7 +84,8 @@ func (e *exchange) run(ctx context.Context) (t Token, repeated bool, err error) 
 	return e.finish(ctx, client, b)
 }
 
-// finish runs the second half. Whatever the server answers ends the exchange.
+// finish runs the second half. A token, a refusal or a wrong proof ends the exchange; what tells nothing of the code, as that the server
+// has no database or that something between has answered, does not: the server may have done its part, and repeats its answer.
 func (e *exchange) finish(ctx context.Context, client *ctkip.Client, b begun) (t Token, repeated bool, err error) {
 	defer b.nonce.Erase()
 	body, repeated, err := e.postLast(ctx, b)
@@ -92,11 +93,33 @@ func (e *exchange) finish(ctx context.Context, client *ctkip.Client, b begun) (t
 		return Token{}, repeated, err
 	}
 	got, err := client.Finish(body)
-	if err != nil {
+	switch {
+	case err == nil:
+		return e.token(got), repeated, nil
+	case unavailable(err):
+		return Token{}, repeated, lastLost(e.fault(err))
+	case refuses(err) || errors.Is(err, ctkip.ErrMAC):
 		e.journal.end()
-		return Token{}, repeated, e.fault(err)
 	}
-	return e.token(got), repeated, nil
+	return Token{}, repeated, e.fault(err)
+}
+
+// refuses tells whether an answer says no, in whatever words.
+func refuses(err error) bool {
+	return errors.As(err, new(*ctkip.Fault)) || errors.As(err, new(*ctkip.StatusError))
+}
+
+// unavailable tells whether a server says that it cannot decide now.
+func unavailable(err error) bool {
+	var refused *ctkip.Fault
+	var status *ctkip.StatusError
+	return errors.As(err, &refused) && refused.Class == ctkip.Unavailable.Class || errors.As(err, &status) && status.Status == ctkip.InitializationFailed
+}
+
+// lastLost is what the user is told of a last request whose outcome nobody knows.
+func lastLost(err error) error {
+	return fault.Wrap(err, "the server's last answer was lost, and the activation code may be used up: repeat this import at once, "+
+		"which asks for that answer again; if the code is refused, ask for a new one")
 }
 
 // client is at the beginning of an exchange; it draws that R_C.
@@ -164,8 +187,7 @@ func (e *exchange) postLast(ctx context.Context, b begun) (body []byte, repeated
 		body, err = e.post(ctx, b.request)
 	}
 	if errors.As(err, new(lostError)) {
-		return nil, repeated, fault.Wrap(err, "the server's last answer was lost, and the activation code may be used up: repeat this import at once, "+
-			"which asks for that answer again; if the code is refused, ask for a new one")
+		return nil, repeated, lastLost(err)
 	}
 	return body, repeated, fault.Wrap(err, "in the last step, after which the server may regard the activation code as used")
 }

@@ -122,6 +122,39 @@ func TestLostAnswerOutlivesTheApp(t *testing.T) {
 	}
 }
 
+// An answer that tells nothing of the code, since the server has no database or something else has answered, ends nothing: the server may
+// have done its part before.
+func TestTroubleInTheLastStepEndsNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		way  func(http.ResponseWriter, []byte) []byte
+		code fault.Code
+	}{
+		"the server could not finish": {inner(func(string) string {
+			return strings.Replace(emptyFailure("ServerFinished"), "Abort", "InitializationFailed", 1)
+		}), fault.ServerUnreachable},
+		"a page of a gateway": {instead([]byte("<html>try again later</html>")), fault.BadFormat},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, a := newServer(t), testApp(t)
+			s.repeats = true
+			s.lose(1, c.way)
+			if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Pause: noPause}); fault.CodeOf(err) != c.code {
+				t.Fatalf("got %v", err)
+			}
+			if kept(t, a) != 1 {
+				t.Fatal("the exchange was given up")
+			}
+			token, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()})
+			if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) {
+				t.Errorf("got %v", err)
+			}
+			if kept(t, a) != 0 {
+				t.Error("the nonce outlives the exchange")
+			}
+		})
+	}
+}
+
 // What cannot be stored is fetched again by the same import.
 func TestUnwrittenTokenIsAskedForAgain(t *testing.T) {
 	s, a := newServer(t), testApp(t)

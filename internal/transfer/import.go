@@ -16,6 +16,7 @@ import (
 
 	"filippo.io/age"
 
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 )
@@ -40,6 +41,8 @@ func (d *Deployment) Worker() job.Worker {
 // parameters are those of a job.
 type parameters struct {
 	From string `json:"from"` // who signed the file
+	// Whole says that whoever started it may name users as users of other domains are named, wherever it places them.
+	Whole bool `json:"whole,omitempty"`
 }
 
 // Import reads and checks a whole file and starts the job that takes its tokens in; its items are their serials. They, and the users whom
@@ -70,7 +73,7 @@ func (d *Deployment) Import(ctx context.Context, in Import) (job.Job, error) {
 	case h.Users && !in.Users:
 		return job.Job{}, fault.New(fault.Forbidden, "the tokens come with their users, and you may not add users")
 	}
-	about, err := json.Marshal(parameters{h.From})
+	about, err := json.Marshal(parameters{h.From, !domain.ScopeFrom(ctx).Caller().Limited()})
 	if err != nil {
 		return job.Job{}, err
 	}
@@ -189,6 +192,9 @@ func (d *Deployment) receive(ctx context.Context, c job.Chunk) ([]job.Outcome, e
 	ctx, err := d.Jobs.Within(ctx, c.Parameters)
 	if err != nil {
 		return nil, err
+	}
+	if p.Whole {
+		ctx = domain.WithScope(ctx, domain.ScopeFrom(ctx).By(domain.Scope{}))
 	}
 	groups := make([][]carried, len(c.Items))
 	defer func() {

@@ -214,6 +214,17 @@ func expiryNotices(t *testing.T, s fixture) {
 		return serials
 	}
 	same(t, expiring(7), []string{"000000000002", "000000000001", elsewhere.Serial})
+	for last, want := range map[time.Time]int{day(-1): 0, day(0): 3} { // nobody is told of a token who may not use it any more
+		u, err = s.User(ctx, "alice")
+		ok(t, err)
+		u.Expiry = last
+		ok(t, s.SaveUser(ctx, u))
+		same(t, len(expiring(7)), want)
+	}
+	u, err = s.User(ctx, "alice")
+	ok(t, err)
+	u.Expiry = time.Time{}
+	ok(t, s.SaveUser(ctx, u))
 	held, err := s.Holders(ctx, []string{"000000000001", "000000000002", "000000000099"})
 	if len(must(t, held, err)) != 2 || held[0].Waiting || !held[1].Waiting || held[0].Mail != "alice@example.com" || held[0].UserID != "alice" || !held[0].Expiry.Equal(day(5)) {
 		t.Errorf("held %+v", held)
