@@ -125,11 +125,10 @@ type shownCode struct {
 // showCode shows the code of a token at a time; the zero time is now.
 func (c *program) showCode(t tokenapp.Token, at time.Time, o codeOptions) error {
 	if o.at == "" {
-		at = c.now()
-	}
-	if o.at == "" && t.Expired(at) {
 		// A named time is a question about that time, which codes past the end can answer.
-		return fault.New(fault.Expired, "token %s expired after %s: ask for a new one", name(t), t.Info().Expiry)
+		if at = c.now(); t.Expired(at) {
+			return fault.New(fault.Expired, "token %s expired after %s: ask for a new one", name(t), t.Info().Expiry)
+		}
 	}
 	pin, err := o.pin.Value()
 	if err != nil {

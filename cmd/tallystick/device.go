@@ -181,7 +181,7 @@ func (p *program) askDevice(r run, d *client.Distribution) error {
 
 // readText reads a file of at most so many bytes; - is standard input.
 func (p *program) readText(name string, limit int) ([]byte, error) {
-	text, err := p.beginning(name, int64(limit)+1)
+	text, err := p.Beginning(name, int64(limit)+1)
 	if err == nil && len(text) > limit {
 		err = fault.New(fault.TooLarge, "the file is larger than %d KiB", limit>>10)
 	}

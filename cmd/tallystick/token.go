@@ -49,27 +49,11 @@ func (p *program) open(name string) (file io.Reader, done func(), err error) {
 
 // readUpTo reads a file of so many bytes at most, or standard input for "-".
 func (p *program) readUpTo(name string, most int64) ([]byte, error) {
-	data, err := p.beginning(name, most+1)
+	data, err := p.Beginning(name, most+1)
 	if err == nil && int64(len(data)) > most {
 		err = fault.New(fault.TooLarge, "%s is too large: it takes up to %d bytes", name, most)
 	}
 	return data, err
-}
-
-// beginning reads the first n bytes of a file, or of standard input for "-".
-func (p *program) beginning(name string, n int64) ([]byte, error) {
-	return cli.Interruptible(func() ([]byte, error) {
-		in := p.In
-		if name != "-" {
-			f, err := os.Open(name)
-			if err != nil {
-				return nil, err
-			}
-			defer f.Close()
-			in = f
-		}
-		return io.ReadAll(io.LimitReader(in, n))
-	})
 }
 
 // inUTF8 refuses the content of a file that is no text in UTF-8: it would be sent as another one.

@@ -325,7 +325,7 @@ func (p *Program) ReadSecret(file, env string) (string, error) {
 	if file == "-" {
 		source = "what came from standard input"
 	}
-	text, err := Interruptible(func() ([]byte, error) { return p.secretFile(file) }) // a pipe may have no writer yet
+	text, err := p.Beginning(file, maxSecret+1)
 	if err != nil {
 		return "", err
 	}
@@ -336,18 +336,20 @@ func (p *Program) ReadSecret(file, env string) (string, error) {
 	return p.readable(strings.TrimSuffix(secret, "\r"), source)
 }
 
-// secretFile reads a file that may hold a secret, or standard input for "-": not much more than a secret may have.
-func (p *Program) secretFile(name string) ([]byte, error) {
-	in := p.In
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, err
+// Beginning reads the first n bytes of a file, or of standard input for "-". An interrupt ends it: a pipe may have no writer yet.
+func (p *Program) Beginning(name string, n int64) ([]byte, error) {
+	return Interruptible(func() ([]byte, error) {
+		in := p.In
+		if name != "-" {
+			file, err := os.Open(name)
+			if err != nil {
+				return nil, err
+			}
+			defer file.Close()
+			in = file
 		}
-		defer file.Close()
-		in = file
-	}
-	return io.ReadAll(io.LimitReader(in, maxSecret+1))
+		return io.ReadAll(io.LimitReader(in, n))
+	})
 }
 
 // Roots are the system's certification authorities and the one in a PEM file; nil, which is the system's, if no file is

@@ -129,9 +129,6 @@ func Depths(all []Domain) map[string]int {
 	return depths
 }
 
-// Below tells whether, in a tree of all domains, one is another one or below it.
-func Below(all []Domain, name, top string) bool { return treeOf(all).below(name, top) }
-
 // below tells whether a domain is another one, or below it.
 func (t Tree) below(name, top string) bool {
 	for range len(t) + 1 { // a ring cannot be, and must not hold anybody up

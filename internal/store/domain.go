@@ -92,8 +92,8 @@ func (db *DB) HasDomain(ctx context.Context, name string) error {
 
 // Apart tells whether neither of two security domains is the other or below it. It locks nothing.
 func (db *DB) Apart(ctx context.Context, one, other string) (bool, error) {
-	all, err := list(ctx, db, scanDomain, "SELECT "+string(domainColumns)+" FROM security_domain")
-	return !domain.Below(all, one, other) && !domain.Below(all, other, one), err
+	above, err := db.DomainsAbove(ctx, []string{one, other})
+	return !slices.Contains(above[one], other) && !slices.Contains(above[other], one), err
 }
 
 // A placer asks once for each domain that new objects go to.
