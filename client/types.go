@@ -28,6 +28,22 @@ type User struct {
 	// TokenPolicy and LockoutPolicy are the domains whose policies hold for her: "root", or a security domain; "" for one above what the caller sees.
 	TokenPolicy   string `json:"token_policy,omitempty"`
 	LockoutPolicy string `json:"lockout_policy,omitempty"`
+	// FixedPasscodeSetAt is when her passcode that stays the same was set; nil if she has none.
+	FixedPasscodeSetAt *time.Time `json:"fixed_passcode_set_at,omitempty"`
+	OnDemand           *OnDemand  `json:"on_demand,omitempty"` // nil if she gets no codes by mail
+}
+
+// An OnDemand says that a user gets codes by mail who types her PIN for them.
+type OnDemand struct {
+	PINSetAt   time.Time  `json:"pin_set_at"`
+	MustChange bool       `json:"must_change"`          // the next code leads to a new PIN
+	SentAt     *time.Time `json:"sent_at,omitempty"`    // when the last code was; nil for never, or long ago
+	CodeUntil  *time.Time `json:"code_until,omitempty"` // while it can be used
+}
+
+// A FixedPasscode is what a user signs in with always.
+type FixedPasscode struct {
+	Passcode Secret `json:"passcode"`
 }
 
 // A Lockout says which wrong passcodes of a user count now, and whether they lock her: all of hers, or those that
@@ -54,7 +70,9 @@ type SignIn struct {
 	Station string    `json:"station"` // where the user signed in, as far as the agent tells
 	Tokens  []string  `json:"tokens"`  // the one that was used, or those that the passcode was compared with
 	// Emergency is the kind of emergency code that was given in place of a tokencode; "" for none.
-	Emergency     string `json:"emergency"`
+	Emergency string `json:"emergency"`
+	// Method is what was given that is none of a token: fixed_passcode, on_demand_pin or on_demand_code; "" for none.
+	Method        string `json:"method,omitempty"`
 	Reason        string `json:"reason"`    // of a failure
 	Meaning       string `json:"meaning"`   // the reason in a sentence
 	NextStep      string `json:"next_step"` // and what the help desk does about it
@@ -109,6 +127,10 @@ type TokenPolicy struct {
 	EmergencyLifeSeconds    int64    `json:"emergency_life_seconds"`     // of emergency codes, unless said
 	EmergencyMaxLifeSeconds int64    `json:"emergency_max_life_seconds"` // that may be said; 0 for no limit
 	EmergencyIfFound        string   `json:"emergency_if_found"`         // what becomes of a lost token that turns up: deny, accept_and_end or accept_after
+	FixedPasscode           string   `json:"fixed_passcode"`             // what fixed passcodes are made of: off (there are none), pin (the rules of PINs) or own
+	FixedPasscodeMin        int      `json:"fixed_passcode_min"`         // of one with rules of its own, characters
+	OnDemand                bool     `json:"on_demand"`                  // users may have codes by mail
+	OnDemandLifeSeconds     int64    `json:"on_demand_life_seconds"`     // of such a code
 	DeleteReplaced          bool     `json:"delete_replaced"`            // a token that another one has replaced; else it is unassigned
 	WindowSmall             int      `json:"window_small"`               // intervals to each side in which a code is accepted at once
 	WindowMediumSeconds     int64    `json:"window_medium_seconds"`      // to each side, in which it is accepted with the next one
@@ -137,6 +159,10 @@ type TokenPolicyEdit struct {
 	EmergencyLifeSeconds    *int64    `json:"emergency_life_seconds,omitempty"`
 	EmergencyMaxLifeSeconds *int64    `json:"emergency_max_life_seconds,omitempty"`
 	EmergencyIfFound        *string   `json:"emergency_if_found,omitempty"`
+	FixedPasscode           *string   `json:"fixed_passcode,omitempty"`
+	FixedPasscodeMin        *int      `json:"fixed_passcode_min,omitempty"`
+	OnDemand                *bool     `json:"on_demand,omitempty"`
+	OnDemandLifeSeconds     *int64    `json:"on_demand_life_seconds,omitempty"`
 	DeleteReplaced          *bool     `json:"delete_replaced,omitempty"`
 	WindowSmall             *int      `json:"window_small,omitempty"`
 	WindowMediumSeconds     *int64    `json:"window_medium_seconds,omitempty"`
@@ -396,6 +422,7 @@ type Decision struct {
 	PIN       *PINRules  `json:"pin,omitempty"`        // what a new PIN must be like
 	Rejected  string     `json:"rejected,omitempty"`   // why the PIN that was just given is not taken, for the user to read
 	SystemPIN Secret     `json:"system_pin,omitempty"` // the PIN that the system made; any answer but n, no and cancel takes it
+	Mailed    bool       `json:"mailed,omitempty"`     // the next tokencode is a code that was sent to her
 }
 
 // PINRules are what a new PIN must be like.

@@ -68,6 +68,26 @@ func (c *Client) Unlock(ctx context.Context, userID string) error {
 	return c.do(ctx, call{method: http.MethodPost, path: path("users", userID, "unlock")})
 }
 
+// SetFixedPasscode gives a user a passcode that stays the same; POLICY_FORBIDS, PIN_INVALID.
+func (c *Client) SetFixedPasscode(ctx context.Context, userID string, passcode FixedPasscode) error {
+	return c.do(ctx, call{method: http.MethodPut, path: path("users", userID, "fixed-passcode"), body: passcode})
+}
+
+// ClearFixedPasscode takes it away; NOT_FOUND if there is none.
+func (c *Client) ClearFixedPasscode(ctx context.Context, userID string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: path("users", userID, "fixed-passcode")})
+}
+
+// SetOnDemand lets a user have codes by mail, with a PIN to ask for them; POLICY_FORBIDS, PIN_INVALID, MAIL_OFF, MAIL_MISSING.
+func (c *Client) SetOnDemand(ctx context.Context, userID string, pin PIN) error {
+	return c.do(ctx, call{method: http.MethodPut, path: path("users", userID, "on-demand"), body: pin})
+}
+
+// ClearOnDemand ends codes by mail for a user; NOT_FOUND if she has none.
+func (c *Client) ClearOnDemand(ctx context.Context, userID string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: path("users", userID, "on-demand")})
+}
+
 // UserActivity returns a user's last sign-ins, the newest first, at most limit; the server chooses for 0.
 func (c *Client) UserActivity(ctx context.Context, userID string, limit int) ([]SignIn, error) {
 	a, err := get[Activity](ctx, c, path("users", userID, "activity"), newQuery().limit(limit))

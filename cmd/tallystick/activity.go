@@ -46,6 +46,11 @@ func allowed(err error) error {
 	return err
 }
 
+// methods are what was given in place of a token's code, for the end of a line.
+var methods = map[string]string{
+	"fixed_passcode": ", with the fixed passcode", "on_demand_pin": ", with the PIN for codes by mail", "on_demand_code": ", with a code by mail",
+}
+
 // signIns prints the last sign-ins, the newest first: when, where from, and why not and what to do; and whether there are more.
 func (p *program) signIns(all []client.SignIn, more bool) {
 	if len(all) > 0 {
@@ -59,6 +64,7 @@ func (p *program) signIns(all []client.SignIn, more bool) {
 		if s.Emergency != "" {
 			word += ", with an emergency code"
 		}
+		word += methods[s.Method]
 		from := []string{}
 		for _, part := range []string{s.Agent, s.Station, strings.Join(s.Tokens, " ")} {
 			if part != "" {

@@ -71,6 +71,10 @@ func (p *program) goOn(r run, d client.Decision) (client.Decision, error) {
 	case "reauthenticate":
 		answer, err = p.AskSecret("The PIN is set. Wait for the tokencode to change.\nPasscode with the new PIN: ")
 	default:
+		if d.Mailed {
+			answer, err = p.AskSecret("A code was sent by mail.\nCode: ")
+			break
+		}
 		answer, err = p.AskSecret("Wait for the tokencode to change.\nNext tokencode, without PIN: ")
 	}
 	if err != nil {
@@ -102,7 +106,7 @@ func (p *program) askTwice(what string) (string, error) {
 		if err != nil || pin == again {
 			return pin, err
 		}
-		p.Note("the PINs do not match")
+		p.Note("the " + what + "s do not match")
 	}
 }
 

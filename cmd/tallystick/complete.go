@@ -200,7 +200,7 @@ var choices = map[string][]string{
 	"role": names(access.Roles(), func(r access.Role) string { return string(r) }), "outcome": {"success", "failure"},
 	"distribution": {"not_distributed", "issued", "pending_activation", "activation_lapsed", "confirmed"},
 	"pin-creation": {"user", "system", "either"}, "next-code-failure": {"fail", "lock"}, "pin-characters": {"digits", "alphanumeric"},
-	"emergency-characters": {"digits", "alphanumeric"}, "emergency-if-found": {"deny", "accept_and_end", "accept_after"},
+	"emergency-characters": {"digits", "alphanumeric"}, "emergency-if-found": {"deny", "accept_and_end", "accept_after"}, "fixed-passcode": {"off", "pin", "own"},
 	"prompts": {"securid", "cisco-asa", "plain"}, "message-authenticator": {"require", "warn", "off"}, "strip-realm": {"none", "prefix", "suffix"},
 	"passcode-method": access.PasscodeMethods, "also-named-by": access.NameKinds, "hmac": {"off", "allowed", "required"}, "prune": {"profiles", "devices", "radius_clients", "domains", "groups", "agents", "directories", "mail_templates", "webhooks", "report_schedules"}, "format": {"table", "csv", "json", "pdf"}, "every": {"day", "week", "month"},
 	"weekday":  {"monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"},

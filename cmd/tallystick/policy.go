@@ -47,6 +47,10 @@ func tokenSettings(o client.TokenPolicy) []setting {
 		{"emergency-life", life(o.EmergencyLifeSeconds)},
 		{"emergency-max-life", orWord(o.EmergencyMaxLifeSeconds == 0, "no limit", life(o.EmergencyMaxLifeSeconds))},
 		{"emergency-if-found", o.EmergencyIfFound},
+		{"fixed-passcode", o.FixedPasscode},
+		{"fixed-passcode-min", number(o.FixedPasscodeMin)},
+		{"on-demand", yesNo(o.OnDemand)},
+		{"on-demand-life", life(o.OnDemandLifeSeconds)},
 		{"delete-replaced", yesNo(o.DeleteReplaced)},
 		{"window-small", number(o.WindowSmall)},
 		{"window-medium", life(o.WindowMediumSeconds)},
@@ -207,11 +211,11 @@ func (p *program) inheritLockout(r run, domain string, version int) error {
 
 func (p *program) tokenPolicyEdit() *cobra.Command {
 	var f struct {
-		domain, nextCode, creation, characters, emergencyCharacters, ifFound                 string
-		ntc, pinMin, pinMax, minLetters, minDigits, history, emergencyLength, small, version int
-		trivial, deleteReplaced                                                              bool
-		words                                                                                []string
-		pinMaxLife, pinMinLife, emergencyLife, emergencyMaxLife, medium, large               time.Duration
+		domain, nextCode, creation, characters, emergencyCharacters, ifFound, fixed                    string
+		ntc, pinMin, pinMax, minLetters, minDigits, history, emergencyLength, fixedMin, small, version int
+		trivial, onDemand, deleteReplaced                                                              bool
+		words                                                                                          []string
+		pinMaxLife, pinMinLife, emergencyLife, emergencyMaxLife, onDemandLife, medium, large           time.Duration
 	}
 	cmd := p.command("token", "Change the rules for tokens and their PINs; what is not said stays", 0, nil)
 	s := cmd.Flags()
@@ -233,6 +237,10 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 	lifeFlag(s, &f.emergencyLife, "emergency-life", 0, "how long emergency codes live, unless said")
 	lifeFlag(s, &f.emergencyMaxLife, "emergency-max-life", 0, "the longest life that may be said; 0 for no limit")
 	s.StringVar(&f.ifFound, "emergency-if-found", "", "what becomes of a lost token that turns up: deny, accept_and_end or accept_after")
+	s.StringVar(&f.fixed, "fixed-passcode", "", "fixed passcodes: off, pin (made like PINs) or own (letters and digits, of fixed-passcode-min characters at least)")
+	s.IntVar(&f.fixedMin, "fixed-passcode-min", 0, "shortest fixed passcode of its own: 8 to 64 characters")
+	s.BoolVar(&f.onDemand, "on-demand", false, "let users get codes by mail who have a PIN for them")
+	lifeFlag(s, &f.onDemandLife, "on-demand-life", 0, "how long such a code lives: 1m to 24h")
 	s.BoolVar(&f.deleteReplaced, "delete-replaced", false, "delete a token that another one has replaced, instead of unassigning it")
 	s.IntVar(&f.small, "window-small", 0, "intervals to each side in which a code is accepted at once: 0 to 10")
 	lifeFlag(s, &f.medium, "window-medium", 0, "time to each side in which a code is accepted with the next one: up to 2h")
@@ -240,8 +248,8 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 	shown(s, "never", "0", "incorrect-before-ntc")
 	shown(s, "no limit", "0", "pin-max-life", "emergency-max-life")
 	shown(s, "none", "0", "pin-min-life")
-	shown(s, "yes", "true", "refuse-trivial-pins", "delete-replaced")
-	shown(s, "no", "false", "refuse-trivial-pins", "delete-replaced")
+	shown(s, "yes", "true", "refuse-trivial-pins", "on-demand", "delete-replaced")
+	shown(s, "no", "false", "refuse-trivial-pins", "on-demand", "delete-replaced")
 	versionFlag(cmd, &f.version)
 	policyDomainFlag(cmd, &f.domain, editedDomain)
 	p.does(cmd, func(r run) error {
@@ -258,7 +266,9 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 			PINMinLifeSeconds: givenSeconds(cmd, "pin-min-life", f.pinMinLife), PINHistory: given(cmd, "pin-history", &f.history),
 			EmergencyLength: given(cmd, "emergency-length", &f.emergencyLength), EmergencyCharacters: given(cmd, "emergency-characters", &f.emergencyCharacters),
 			EmergencyLifeSeconds: givenSeconds(cmd, "emergency-life", f.emergencyLife), EmergencyMaxLifeSeconds: givenSeconds(cmd, "emergency-max-life", f.emergencyMaxLife),
-			EmergencyIfFound: given(cmd, "emergency-if-found", &f.ifFound), DeleteReplaced: given(cmd, "delete-replaced", &f.deleteReplaced), WindowSmall: given(cmd, "window-small", &f.small),
+			EmergencyIfFound: given(cmd, "emergency-if-found", &f.ifFound), FixedPasscode: given(cmd, "fixed-passcode", &f.fixed), FixedPasscodeMin: given(cmd, "fixed-passcode-min", &f.fixedMin),
+			OnDemand: given(cmd, "on-demand", &f.onDemand), OnDemandLifeSeconds: givenSeconds(cmd, "on-demand-life", f.onDemandLife),
+			DeleteReplaced: given(cmd, "delete-replaced", &f.deleteReplaced), WindowSmall: given(cmd, "window-small", &f.small),
 			WindowMediumSeconds: givenSeconds(cmd, "window-medium", f.medium), WindowLargeSeconds: givenSeconds(cmd, "window-large", f.large),
 		})
 		if err != nil {

@@ -266,15 +266,9 @@ func (p *program) tokenSetPIN() *cobra.Command {
 	pin := p.SecretFlag(cmd, "pin-file", "PIN", "TALLYSTICK_PIN")
 	temporary := cmd.Flags().Bool("temporary", false, "the user must change it at its first use")
 	p.does(cmd, func(r run) error {
-		secret, err := pin.Value()
-		if !pin.Given() && p.Interactive() {
-			secret, err = p.askTwice("PIN")
-		}
+		secret, err := p.newSecret(pin, "PIN")
 		if err != nil {
 			return err
-		}
-		if secret == "" && !pin.Given() {
-			return cli.Usagef("say which PIN: --pin-file FILE, or --pin-file - to read it from standard input")
 		}
 		if err := r.server.SetPIN(r.ctx, r.args[0], client.PIN{PIN: client.Secret(secret), Temporary: *temporary}); err != nil {
 			return err
@@ -282,6 +276,19 @@ func (p *program) tokenSetPIN() *cobra.Command {
 		return p.result(map[string]string{"serial": r.args[0]}, "token %s has a PIN now", r.args[0])
 	})
 	return cmd
+}
+
+// newSecret gives the secret of a flag, or asks for it twice on the terminal.
+func (p *program) newSecret(s *cli.Secret, what string) (string, error) {
+	secret, err := s.Value()
+	if !s.Given() && p.Interactive() {
+		secret, err = p.askTwice(what)
+	}
+	if err == nil && secret == "" && !s.Given() {
+		flag := strings.ToLower(what) + "-file"
+		err = cli.Usagef("say which %s: --%s FILE, or --%s - to read it from standard input", what, flag, flag)
+	}
+	return secret, err
 }
 
 // ask gives the secret of a flag, or asks for it on the terminal.

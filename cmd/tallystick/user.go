@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +12,7 @@ import (
 )
 
 func (p *program) userCommands() *cobra.Command {
-	return group("user", "The people who hold tokens", p.userAdd(), p.userImport(), p.userList(), p.userShow(), p.userEdit(), p.userDisable(), p.userUnlock(),
+	return group("user", "The people who hold tokens", p.userAdd(), p.userImport(), p.userList(), p.userShow(), p.userEdit(), p.userDisable(), p.userUnlock(), p.userSetFixedPasscode(), p.userClearFixedPasscode(), p.userSetOnDemand(), p.userClearOnDemand(),
 		p.userDelete())
 }
 
@@ -80,7 +81,7 @@ func (p *program) userShow() *cobra.Command {
 			}{u, signIns, tokens})
 		}
 		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "domain", unlessRoot(u.Domain), "enabled", enabledWord(u), "last day", u.Expiry, "token policy", policyLine(u.Domain, u.TokenPolicy),
-			"lockout policy", policyLine(u.Domain, u.LockoutPolicy), "locked", lockedWord(u.Lockout), "failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "added", date(&u.CreatedAt))
+			"lockout policy", policyLine(u.Domain, u.LockoutPolicy), "locked", lockedWord(u.Lockout), "failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "fixed passcode", fixedLine(u.FixedPasscodeSetAt), "codes by mail", onDemandLine(u.OnDemand), "added", date(&u.CreatedAt))
 		for _, t := range tokens {
 			p.fields("token", t.Serial+" "+t.State)
 		}
@@ -170,6 +171,83 @@ func (p *program) userUnlock() *cobra.Command {
 			return err
 		}
 		return p.result(map[string]string{"user_id": r.args[0]}, "user %s is unlocked", r.args[0])
+	})
+}
+
+// fixedLine says since when there is a fixed passcode, "" if there is none.
+func fixedLine(setAt *time.Time) string {
+	if setAt == nil {
+		return ""
+	}
+	return "since " + date(setAt)
+}
+
+// onDemandLine says what a user has of codes by mail, "" for nothing.
+func onDemandLine(o *client.OnDemand) string {
+	if o == nil {
+		return ""
+	}
+	line := "PIN of " + date(&o.PINSetAt)
+	if o.MustChange {
+		line += ", to be changed at its next use"
+	}
+	if o.SentAt != nil {
+		line += ", last code of " + date(o.SentAt)
+	}
+	if o.CodeUntil != nil {
+		line += ", good until " + date(o.CodeUntil)
+	}
+	return line
+}
+
+func (p *program) userSetFixedPasscode() *cobra.Command {
+	cmd := p.command("set-fixed-passcode USERID", "Give a person a passcode that stays the same", 1, nil)
+	passcode := p.SecretFlag(cmd, "passcode-file", "passcode", "TALLYSTICK_FIXED_PASSCODE")
+	p.does(cmd, func(r run) error {
+		secret, err := p.newSecret(passcode, "passcode")
+		if err != nil {
+			return err
+		}
+		if err := r.server.SetFixedPasscode(r.ctx, r.args[0], client.FixedPasscode{Passcode: client.Secret(secret)}); err != nil {
+			return err
+		}
+		return p.result(map[string]string{"user_id": r.args[0]}, "user %s has a fixed passcode now", r.args[0])
+	})
+	return cmd
+}
+
+func (p *program) userClearFixedPasscode() *cobra.Command {
+	return p.command("clear-fixed-passcode USERID", "Take a person's fixed passcode away", 1, func(r run) error {
+		if err := r.server.ClearFixedPasscode(r.ctx, r.args[0]); err != nil {
+			return err
+		}
+		return p.result(map[string]string{"user_id": r.args[0]}, "%s the fixed passcode of user %s", r.verb("cleared", "clear"), r.args[0])
+	})
+}
+
+func (p *program) userSetOnDemand() *cobra.Command {
+	cmd := p.command("set-on-demand USERID", "Let a person have codes by mail, with a PIN to ask for them", 1, nil)
+	pin := p.SecretFlag(cmd, "pin-file", "PIN", "TALLYSTICK_PIN")
+	temporary := cmd.Flags().Bool("temporary", false, "the person must change it at its first use")
+	p.does(cmd, func(r run) error {
+		secret, err := p.newSecret(pin, "PIN")
+		if err != nil {
+			return err
+		}
+		if err := r.server.SetOnDemand(r.ctx, r.args[0], client.PIN{PIN: client.Secret(secret), Temporary: *temporary}); err != nil {
+			return err
+		}
+		return p.result(map[string]string{"user_id": r.args[0]}, "user %s gets codes by mail now, for this PIN", r.args[0])
+	})
+	return cmd
+}
+
+func (p *program) userClearOnDemand() *cobra.Command {
+	return p.command("clear-on-demand USERID", "End codes by mail for a person", 1, func(r run) error {
+		if err := r.server.ClearOnDemand(r.ctx, r.args[0]); err != nil {
+			return err
+		}
+		return p.result(map[string]string{"user_id": r.args[0]}, "%s codes by mail for user %s", r.verb("ended", "end"), r.args[0])
 	})
 }
 

@@ -79,7 +79,7 @@ func signIn(e audit.Event) client.SignIn {
 	detail := func(name string) string { text, _ := e.Details[name].(string); return text }
 	why := authentication.Explain(e.Reason)
 	s := client.SignIn{
-		At: e.At, Outcome: e.Outcome, Agent: detail("agent"), Station: detail("station"), Tokens: []string{}, Emergency: detail("emergency"),
+		At: e.At, Outcome: e.Outcome, Agent: detail("agent"), Station: detail("station"), Tokens: []string{}, Emergency: detail("emergency"), Method: detail("method"),
 		Reason: e.Reason, Meaning: why.Meaning, NextStep: why.NextStep, CorrelationID: e.Correlation,
 	}
 	if one := detail("token"); one != "" {

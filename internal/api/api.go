@@ -152,6 +152,10 @@ func (a *API) routes() []route {
 		{"PUT /v1/users/{user_id}/reply-attributes", access.ManageUsers, a.setUserReply, nil},
 		{"GET /v1/users/{user_id}/activity", access.ViewActivity, a.userActivity, nil},
 		{"POST /v1/users/{user_id}/unlock", access.CareTokens, a.unlockUser, nil},
+		{"PUT /v1/users/{user_id}/fixed-passcode", access.ManageTokens, a.setFixedPasscode, nil},
+		{"DELETE /v1/users/{user_id}/fixed-passcode", access.CareTokens, a.clearFixedPasscode, nil},
+		{"PUT /v1/users/{user_id}/on-demand", access.CareTokens, a.setOnDemand, nil},
+		{"DELETE /v1/users/{user_id}/on-demand", access.CareTokens, a.clearOnDemand, nil},
 
 		{"POST /v1/groups", access.ManageUsers, a.addGroup, nil},
 		{"GET /v1/groups", access.Read, a.listGroups, nil},

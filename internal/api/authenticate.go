@@ -68,7 +68,7 @@ func decisionOf(d authentication.Decision) client.Decision {
 		return out
 	}
 	out.Step, out.Attempt, out.Turn, out.ExpiresAt = string(d.Step), d.Attempt, d.Turn, moment(d.Expires)
-	out.Rejected, out.SystemPIN = d.Rejected, client.Secret(d.SystemPIN)
+	out.Rejected, out.SystemPIN, out.Mailed = d.Rejected, client.Secret(d.SystemPIN), d.Mailed
 	if d.Step == authentication.StepNewPIN {
 		out.PIN = &client.PINRules{Min: d.PIN.Min, Max: d.PIN.Max, Alphanumeric: d.PIN.Alphanumeric, Creation: d.PIN.Creation}
 	}

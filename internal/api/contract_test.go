@@ -141,7 +141,7 @@ var goTypes = map[string]reflect.Type{}
 
 func init() {
 	for _, v := range []any{
-		client.Identity{}, client.User{}, client.NewUser{}, client.UserEdit{}, client.UserPage{}, client.Lockout{}, client.Failures{}, client.Activity{}, client.SignIn{}, client.Device{}, client.DeviceList{}, client.DeviceFile{}, client.DeviceImport{}, client.DeviceChange{}, client.ProfileConcern{},
+		client.Identity{}, client.User{}, client.OnDemand{}, client.FixedPasscode{}, client.NewUser{}, client.UserEdit{}, client.UserPage{}, client.Lockout{}, client.Failures{}, client.Activity{}, client.SignIn{}, client.Device{}, client.DeviceList{}, client.DeviceFile{}, client.DeviceImport{}, client.DeviceChange{}, client.ProfileConcern{},
 		client.Configuration{}, client.ConfiguredProfile{}, client.ConfiguredRADIUSClient{}, client.ConfiguredDomain{}, client.ConfiguredGroup{}, client.ConfiguredAgent{}, client.ConfiguredDirectory{}, client.ConfiguredMailTemplate{}, client.MailTemplateEdit{},
 		client.ConfiguredWebhook{}, client.ConfiguredReportSchedule{}, client.ReportScheduleEdit{}, client.ConfigurationPlan{}, client.ConfigurationStep{}, client.ConfigurationChange{},
 		client.Profile{}, client.NewProfile{}, client.ProfileEdit{}, client.ProfileList{},

@@ -33,7 +33,7 @@ func mailRoutes(t *testing.T, h *house) {
 	}
 
 	all := try(c.MailTemplates(ctx))(t)
-	if len(all.Templates) != 10 || !slices.Contains(all.Variables, "UserName") {
+	if len(all.Templates) != 11 || !slices.Contains(all.Variables, "UserName") {
 		t.Errorf("templates %+v", all)
 	}
 	h.profile("mailed", "ctf")

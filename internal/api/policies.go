@@ -36,7 +36,8 @@ func tokenPolicyOf(ctx context.Context, p policy.Token) client.TokenPolicy {
 		PINMaxLifeSeconds: seconds(p.PINMaxLife), PINMinLifeSeconds: seconds(p.PINMinLife), PINHistory: p.PINHistory,
 		EmergencyLength: p.EmergencyLength, EmergencyCharacters: string(p.EmergencyCharacters),
 		EmergencyLifeSeconds: seconds(p.EmergencyLife), EmergencyMaxLifeSeconds: seconds(p.EmergencyMaxLife),
-		EmergencyIfFound: string(p.EmergencyIfFound), DeleteReplaced: p.DeleteReplaced,
+		EmergencyIfFound: string(p.EmergencyIfFound), FixedPasscode: string(p.FixedPasscode), FixedPasscodeMin: p.FixedPasscodeMin,
+		OnDemand: p.OnDemand, OnDemandLifeSeconds: seconds(p.OnDemandLife), DeleteReplaced: p.DeleteReplaced,
 		WindowSmall: p.WindowSmall, WindowMediumSeconds: seconds(p.WindowMedium), WindowLargeSeconds: seconds(p.WindowLarge),
 		Domain: whose(ctx, p.Domain), Version: p.Version,
 	}
@@ -125,6 +126,10 @@ func tokenPolicyEdit(in client.TokenPolicyEdit) func(*policy.Token) {
 		setSeconds(&p.EmergencyLife, in.EmergencyLifeSeconds)
 		setSeconds(&p.EmergencyMaxLife, in.EmergencyMaxLifeSeconds)
 		set(&p.EmergencyIfFound, (*policy.IfFound)(in.EmergencyIfFound))
+		set(&p.FixedPasscode, (*policy.FixedPasscode)(in.FixedPasscode))
+		set(&p.FixedPasscodeMin, in.FixedPasscodeMin)
+		set(&p.OnDemand, in.OnDemand)
+		setSeconds(&p.OnDemandLife, in.OnDemandLifeSeconds)
 		set(&p.DeleteReplaced, in.DeleteReplaced)
 		set(&p.WindowSmall, in.WindowSmall)
 		setSeconds(&p.WindowMedium, in.WindowMediumSeconds)

@@ -57,6 +57,7 @@ var statuses = map[fault.Code]int{
 	fault.PlaceUnknown:        http.StatusConflict,
 
 	fault.EmergencyNotAllowed: http.StatusConflict,
+	fault.PolicyForbids:       http.StatusConflict,
 	fault.InReplacement:       http.StatusConflict,
 	fault.NotExtendable:       http.StatusConflict,
 	fault.NoDonor:             http.StatusConflict,

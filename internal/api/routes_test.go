@@ -38,7 +38,7 @@ func TestEveryRoute(t *testing.T) {
 		{"jobs", jobRoutes}, {"bulk", bulkRoutes}, {"approvals", approvalRoutes}, {"campaign", campaignRoutes}, {"imports", importRoutes}, {"uploads", uploadRoutes}, {"transfer", transferRoutes},
 		{"webhooks", webhookRoutes},
 		{"configuration", configurationRoutes}, // changes policies: the last
-		{"mail", mailRoutes},
+		{"mail", mailRoutes}, {"without a token", withoutTokenRoutes},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.walk(t, h) })
 	}
@@ -167,7 +167,7 @@ func policyRoutes(t *testing.T, h *house) {
 		Token: client.TokenPolicy{
 			IncorrectBeforeNTC: 3, NextCodeFailure: "fail", PINCreation: "user", PINMin: 4, PINMax: 8, PINCharacters: "digits", RefuseTrivialPINs: true,
 			ExcludedWords: []string{}, PINHistory: 5, EmergencyLength: 8, EmergencyCharacters: "alphanumeric", EmergencyLifeSeconds: 7 * 86400,
-			EmergencyIfFound: "accept_and_end", WindowSmall: 1, WindowMediumSeconds: 600, WindowLargeSeconds: 43200, Domain: "root", Version: 1,
+			EmergencyIfFound: "accept_and_end", FixedPasscode: "off", FixedPasscodeMin: 12, OnDemandLifeSeconds: 900, WindowSmall: 1, WindowMediumSeconds: 600, WindowLargeSeconds: 43200, Domain: "root", Version: 1,
 		},
 		Lockout: client.LockoutPolicy{Failures: 5, WithinSeconds: 86400, SeparateUnknownSources: true, Domain: "root", Version: 1},
 	}
@@ -179,7 +179,8 @@ func policyRoutes(t *testing.T, h *house) {
 	want.Token = client.TokenPolicy{
 		IncorrectBeforeNTC: 20, NextCodeFailure: "lock", PINCreation: "either", PINMin: 6, PINMax: 16, PINCharacters: "alphanumeric", PINMinLetters: 2,
 		PINMinDigits: 3, ExcludedWords: []string{"acme", "2026"}, PINMaxLifeSeconds: 90 * 86400, PINMinLifeSeconds: 86400, PINHistory: 20,
-		EmergencyLength: 12, EmergencyCharacters: "digits", EmergencyLifeSeconds: 3600, EmergencyMaxLifeSeconds: 7200, EmergencyIfFound: "deny", DeleteReplaced: true,
+		EmergencyLength: 12, EmergencyCharacters: "digits", EmergencyLifeSeconds: 3600, EmergencyMaxLifeSeconds: 7200, EmergencyIfFound: "deny", FixedPasscode: "own", FixedPasscodeMin: 20,
+		OnDemand: true, OnDemandLifeSeconds: 60, DeleteReplaced: true,
 		WindowSmall: 2, WindowMediumSeconds: 1200, WindowLargeSeconds: 3600, Domain: "root", Version: 2,
 	}
 	p := want.Token
@@ -188,7 +189,8 @@ func policyRoutes(t *testing.T, h *house) {
 		PINCharacters: &p.PINCharacters, PINMinLetters: &p.PINMinLetters, PINMinDigits: &p.PINMinDigits, RefuseTrivialPINs: &p.RefuseTrivialPINs,
 		ExcludedWords: &p.ExcludedWords, PINMaxLifeSeconds: &p.PINMaxLifeSeconds, PINMinLifeSeconds: &p.PINMinLifeSeconds, PINHistory: &p.PINHistory,
 		EmergencyLength: &p.EmergencyLength, EmergencyCharacters: &p.EmergencyCharacters, EmergencyLifeSeconds: &p.EmergencyLifeSeconds,
-		EmergencyMaxLifeSeconds: &p.EmergencyMaxLifeSeconds, EmergencyIfFound: &p.EmergencyIfFound, DeleteReplaced: &p.DeleteReplaced, WindowSmall: &p.WindowSmall,
+		EmergencyMaxLifeSeconds: &p.EmergencyMaxLifeSeconds, EmergencyIfFound: &p.EmergencyIfFound, FixedPasscode: &p.FixedPasscode,
+		FixedPasscodeMin: &p.FixedPasscodeMin, OnDemand: &p.OnDemand, OnDemandLifeSeconds: &p.OnDemandLifeSeconds, DeleteReplaced: &p.DeleteReplaced, WindowSmall: &p.WindowSmall,
 		WindowMediumSeconds: &p.WindowMediumSeconds, WindowLargeSeconds: &p.WindowLargeSeconds,
 	}))(t)
 	if got := try(c.TokenPolicy(ctx))(t); !reflect.DeepEqual(edited, want.Token) || !reflect.DeepEqual(got, want.Token) {

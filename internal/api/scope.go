@@ -15,6 +15,8 @@ var withinScope = map[string]bool{
 
 	"POST /v1/users": true, "GET /v1/users": true, "POST /v1/users/import": true, "GET /v1/users/{user_id}": true, "PATCH /v1/users/{user_id}": true,
 	"DELETE /v1/users/{user_id}": true, "GET /v1/users/{user_id}/activity": true, "POST /v1/users/{user_id}/unlock": true,
+	"PUT /v1/users/{user_id}/fixed-passcode": true, "DELETE /v1/users/{user_id}/fixed-passcode": true,
+	"PUT /v1/users/{user_id}/on-demand": true, "DELETE /v1/users/{user_id}/on-demand": true,
 	"GET /v1/users/{user_id}/reply-attributes": true, // and no PUT: they count at the gateways of the whole deployment
 
 	"POST /v1/groups": true, "GET /v1/groups": true, "GET /v1/groups/{group}": true, "PATCH /v1/groups/{group}": true, "DELETE /v1/groups/{group}": true,

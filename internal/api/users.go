@@ -46,14 +46,38 @@ func (a *API) usersOf(ctx context.Context, users ...user.User) ([]client.User, e
 		return nil, err
 	}
 	now := a.Now()
-	return mapped(users, func(u user.User) client.User {
+	out := make([]client.User, len(users))
+	for i, u := range users {
 		g, p := guards[u.ID], policies.Of(u.Domain)
-		return client.User{
+		out[i] = client.User{
 			UserID: u.ID, Name: u.Name, Mail: u.Mail, Enabled: u.Enabled, Expiry: date(u.Expiry), Expired: u.ExpiredAt(now), CreatedAt: u.CreatedAt, Version: u.Version, Domain: domain.Show(u.Domain),
 			Lockout:     client.Lockout{Failures: failuresOf(g.Own, p.Lockout, now), UnknownSources: failuresOf(g.Strange, p.Lockout, now)},
 			TokenPolicy: whose(ctx, p.Token.Domain), LockoutPolicy: whose(ctx, p.Lockout.Domain),
 		}
-	}), nil
+		if g.Fixed != nil {
+			out[i].FixedPasscodeSetAt = moment(g.FixedAt)
+		}
+		if out[i].OnDemand, err = onDemandOf(&g, now); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// onDemandOf shows what a user has of codes by mail, nil for nothing.
+func onDemandOf(g *authentication.Guard, now time.Time) (*client.OnDemand, error) {
+	p, c, err := g.OnDemandOf()
+	if p == nil || err != nil {
+		return nil, err
+	}
+	out := &client.OnDemand{PINSetAt: p.SetAt, MustChange: p.MustChange}
+	if c != nil && len(c.Sent) > 0 {
+		out.SentAt = moment(time.Unix(c.Sent[len(c.Sent)-1], 0).UTC())
+	}
+	if c != nil && c.Hash != nil && now.Before(c.Until) {
+		out.CodeUntil = moment(c.Until)
+	}
+	return out, nil
 }
 
 // failuresOf shows what of the failures counts at now.
@@ -164,4 +188,28 @@ func (a *API) deleteUser(ctx context.Context, r *request) (answer, error) {
 
 func (a *API) unlockUser(ctx context.Context, r *request) (answer, error) {
 	return done(a.Authenticator.Unlock(ctx, r.PathValue("user_id")))
+}
+
+func (a *API) setFixedPasscode(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.FixedPasscode](r)
+	if err != nil {
+		return answer{}, err
+	}
+	return done(a.Authenticator.SetFixedPasscode(ctx, r.PathValue("user_id"), string(in.Passcode)))
+}
+
+func (a *API) clearFixedPasscode(ctx context.Context, r *request) (answer, error) {
+	return done(a.Authenticator.ClearFixedPasscode(ctx, r.PathValue("user_id")))
+}
+
+func (a *API) setOnDemand(ctx context.Context, r *request) (answer, error) {
+	in, err := decode[client.PIN](r)
+	if err != nil {
+		return answer{}, err
+	}
+	return done(a.Authenticator.SetOnDemand(ctx, r.PathValue("user_id"), string(in.PIN), in.Temporary))
+}
+
+func (a *API) clearOnDemand(ctx context.Context, r *request) (answer, error) {
+	return done(a.Authenticator.ClearOnDemand(ctx, r.PathValue("user_id")))
 }

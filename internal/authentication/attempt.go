@@ -41,6 +41,8 @@ type attemptState struct {
 	Offset *int64 `json:"offset,omitempty"`
 	// Emergency says that it was an emergency code in place of one.
 	Emergency bool `json:"emergency,omitempty"`
+	// OnDemand says that it is about a code by mail, or the PIN for those, and no token.
+	OnDemand bool `json:"on_demand,omitempty"`
 	// Former is the keyed hash of the PIN that a new one is to take the place of, or that there was when a next tokencode was asked for; nil for none.
 	Former []byte `json:"former,omitempty"`
 	// HasFormer is false for an attempt that a release began which knew no Former while it asked for a next tokencode.

@@ -11,7 +11,7 @@
 // commit is shared.
 //
 // The order of checks is in check.go, the search in window.go, what follows a right passcode in next.go and newpin.go,
-// failures and locks in guard.go.
+// failures and locks in guard.go, what stands in for a token in lost.go, fixed.go and ondemand.go.
 //
 // Whoever asks is told the Decision and nothing else. Why a passcode was denied is in the audit record.
 package authentication
@@ -59,6 +59,8 @@ type Engine struct {
 	// Groups is how many transactions may decide at the same time where one of them is stalled; 0 is 1, for a database with one writer.
 	Groups int
 	Now    func() time.Time
+	// Courier sends codes on demand; nil sends none.
+	Courier Courier
 	// Trust, if set, tells whether the clock can be relied on: an error refuses every decision.
 	Trust func(now time.Time) error
 	// Decided, if set, is told every decision, for counting.

@@ -35,7 +35,13 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 	if v.reason != "" {
 		return r.deny(j, a, s, from, v)
 	}
-	need := r.need(s, v)
+	if v.method == onDemandPIN {
+		return r.sendCode(j, a, s, from, v, dialogue)
+	}
+	need, err := r.need(s, v)
+	if err != nil {
+		return err
+	}
 	if need == Accepted {
 		return r.accept(j, a, s, from, v)
 	}
@@ -47,11 +53,15 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 		v.uncounted = true
 		return r.deny(j, a, s, from, v)
 	}
-	r.claim(j, v)
-	a.state.Serial, a.state.Generation, a.state.Interval = v.token.token.Serial, v.number, v.interval
-	offset := v.offset
-	a.state.Offset = &offset
-	a.state.Emergency = v.emergency != nil
+	if err := r.claim(j, s, v); err != nil {
+		return err
+	}
+	if v.token != nil {
+		a.state.Serial, a.state.Generation, a.state.Interval = v.token.token.Serial, v.number, v.interval
+		offset := v.offset
+		a.state.Offset = &offset
+	}
+	a.state.Emergency, a.state.OnDemand = v.emergency != nil, v.method == onDemandCode
 	if need == NextTokencode {
 		a.state.Former, a.state.HasFormer = v.token.as(v.number).PIN.Hash, true
 		r.record(j, "ntc.enter", "user:"+s.UserID, "", r.details(from, v))
@@ -69,15 +79,27 @@ type verdict struct {
 	// with too, count it: it may have been meant as a guess at them.
 	unguarded bool
 
-	token    *tokenState
-	number   int   // of the generation
-	interval int64 // of the code
+	method   method
+	token    *tokenState // nil for a right passcode that is none of a token
+	number   int         // of the generation
+	interval int64       // of the code
 	// emergency is the code that was given in place of a tokencode, nil if none was.
 	emergency *token.EmergencyCode
 	offset    int64 // intervals that the token is ahead of the server
 	far       bool  // outside the small window
 	tried     []*tokenState
 }
+
+// A method is what a passcode was made with where that is no token.
+type method string
+
+// The methods, as the audit log has them.
+const (
+	byToken       method = ""
+	fixedPasscode method = "fixed_passcode"
+	onDemandPIN   method = "on_demand_pin"  // it asks for a code
+	onDemandCode  method = "on_demand_code" // that was sent
+)
 
 // check finds out whether a passcode is right. serial, if it is not "", names the only token that may have made it.
 func (r *round) check(j *job, userID string, from Source, passcode, serial string) (*subject, verdict, error) {
@@ -134,7 +156,17 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 	if v.reason == "" {
 		return s, v, nil
 	}
-	if len(v.tried) == 0 {
+	others := serial == "" && (s.Guard.Fixed != nil || s.mayOnDemand())
+	if others {
+		found, err := r.withoutToken(s, passcode)
+		if err != nil || found.reason == "" {
+			return s, found, err
+		}
+		if v.knows() == nothing && (len(v.tried) == 0 || found.reason != BadPasscode) {
+			v.reason = found.reason
+		}
+	}
+	if len(v.tried) == 0 && !others {
 		v.uncounted, v.tried = true, stopped
 		return s, v, r.decoy(passcode)
 	}
@@ -155,6 +187,14 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		v.reason, v.uncounted = Retransmitted, true
 	}
 	return s, v, nil
+}
+
+// withoutToken finds out whether a passcode is right that is none of the user's tokens.
+func (r *round) withoutToken(s *subject, passcode string) (verdict, error) {
+	if r.isFixed(s, passcode) {
+		return verdict{method: fixedPasscode}, nil
+	}
+	return r.matchOnDemand(s, passcode)
 }
 
 // unusable is why codes of a token do not count at now, "" if they do.
@@ -239,7 +279,7 @@ func (v verdict) against(t *tokenState) bool {
 // final tells whether the same passcode cannot be right later on.
 func (v verdict) final() bool {
 	switch v.reason {
-	case AlreadyUsed, Retransmitted, EmergencyUsed, EmergencyOver:
+	case AlreadyUsed, Retransmitted, EmergencyUsed, EmergencyOver, OnDemandOver:
 		return true
 	}
 	return false
@@ -263,18 +303,26 @@ func retransmitted(v verdict, from Source, now time.Time) bool {
 }
 
 // need is what a right passcode leads to: Accepted, NextTokencode or NewPIN.
-func (r *round) need(_ *subject, v verdict) Result {
+func (r *round) need(s *subject, v verdict) (Result, error) {
 	switch {
+	case v.method == fixedPasscode:
+		return Accepted, nil
+	case v.method == onDemandCode:
+		p, _, err := s.Guard.OnDemandOf()
+		if err == nil && r.onDemandDue(s, p) {
+			return NewPIN, nil
+		}
+		return Accepted, err
 	case v.emergency != nil && r.needsPIN(v):
-		return NewPIN
+		return NewPIN, nil
 	case v.emergency != nil: // there is no next tokencode to ask for
-		return Accepted
+		return Accepted, nil
 	case v.far, NextTokencodeDue(v.token.as(v.number), v.token.policy.Token): // a new seed begins anew
-		return NextTokencode
+		return NextTokencode, nil
 	case r.needsPIN(v):
-		return NewPIN
+		return NewPIN, nil
 	}
-	return Accepted
+	return Accepted, nil
 }
 
 // needsPIN tells whether the token is in new-PIN mode.
@@ -283,30 +331,39 @@ func (r *round) needsPIN(v verdict) bool {
 }
 
 // claim uses the code up: whoever comes with it again is refused, whatever becomes of the dialogue.
-func (r *round) claim(j *job, v verdict) {
-	if v.emergency != nil {
+func (r *round) claim(j *job, s *subject, v verdict) error {
+	switch {
+	case v.method == onDemandCode:
+		return r.useMailed(s)
+	case v.method == fixedPasscode: // it stays
+	case v.emergency != nil:
 		r.useEmergency(j, v)
-		return
+	default:
+		v.token.generation(v.number).LastInterval = v.interval
 	}
-	v.token.generation(v.number).LastInterval = v.interval
+	return nil
 }
 
 // accept claims the code and ends the attempt well.
 func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) error {
-	t := v.token.token
 	if r.mayBeDenied(j, s) {
 		return errChanged
 	}
-	if v.emergency != nil {
+	switch {
+	case v.method != byToken:
+		if err := r.claim(j, s, v); err != nil {
+			return err
+		}
+	case v.emergency != nil:
 		r.useEmergency(j, v)
 		r.endNext(j, s, v.token, from)
-	} else {
+	default:
 		clock := &v.token.generation(v.number).Clock
 		*clock = token.Clock{LastInterval: v.interval, Offset: v.offset, LastUsedAt: r.now, LastAgent: from.Agent, Accepted: clock.Accepted}
 		if j.key != nil && a.ID == "" {
 			clock.Accepted, j.marked = with(mark(keyMark(j.key), r.now), clock.Accepted, r.now), true
 		}
-		t.Forgive()
+		v.token.token.Forgive()
 		r.prove(j, v)
 		r.turnUp(j, v)
 		r.takeOver(j, s, v)
@@ -333,9 +390,13 @@ func (r *round) endNext(j *job, s *subject, t *tokenState, from Source) bool {
 	return t.token.Forgive()
 }
 
-// accepted is the decision for a code of a token.
+// accepted is the decision for a code of a token, nil for none.
 func (r *round) accepted(a *Attempt, s *subject, t *tokenState) Decision {
-	return Decision{Result: Accepted, Attempt: a.ID, Turn: a.Turn + 1, Serial: t.token.Serial, Profile: t.token.Profile, UserID: s.UserID, Reply: s.Reply}
+	d := Decision{Result: Accepted, Attempt: a.ID, Turn: a.Turn + 1, UserID: s.UserID, Reply: s.Reply}
+	if t != nil {
+		d.Serial, d.Profile = t.token.Serial, t.token.Profile
+	}
+	return d
 }
 
 // prove notes that the user holds the seed of a generation: a delivery is confirmed, and a pending generation
@@ -411,6 +472,9 @@ func (r *round) details(from Source, v verdict) audit.Details {
 	}
 	if from.Station != "" {
 		d["station"] = from.Station
+	}
+	if v.method != byToken {
+		d["method"] = v.method
 	}
 	if v.token != nil {
 		d["token"], d["generation"] = v.token.token.Serial, v.number

@@ -62,7 +62,7 @@ type Step string
 // The steps.
 const (
 	StepPasscode       Step = "passcode"       // opened without one, or a wrong one may be followed by another
-	StepNextTokencode  Step = "next_tokencode" // the tokencode after the one that was given, without PIN
+	StepNextTokencode  Step = "next_tokencode" // the tokencode after the one that was given, without PIN, or a code that was mailed
 	StepChoose         Step = "choose"         // "y": the system makes the PIN; all else: the user does (only with Confirm)
 	StepNewPIN         Step = "new_pin"        // the new PIN
 	StepRepeatPIN      Step = "repeat_pin"     // the new PIN again (only with Confirm)
@@ -99,6 +99,8 @@ type Decision struct {
 	Rejected string
 	// SystemPIN is the PIN that the system made, in StepSystemPIN only. It is a secret.
 	SystemPIN string
+	// Mailed says that the next tokencode is a code that was sent to the user.
+	Mailed bool
 	// Serial is the token that was used, once Accepted.
 	Serial string
 	// Profile is that of the token's last distribution, once Accepted; "" for none.

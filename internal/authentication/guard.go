@@ -20,6 +20,11 @@ type Guard struct {
 	Sources []byte
 	// Denied are marks of requests that were denied lately for a reason that may end (again.go).
 	Denied []byte
+	// Fixed is the keyed hash of her fixed passcode (fixed.go), nil for none, and FixedAt when it was set, or taken away.
+	Fixed   []byte
+	FixedAt time.Time
+	// OnDemand is her PIN for codes by mail, and OnDemandCode the code that was sent last, as JSON (ondemand.go); nil for none.
+	OnDemand, OnDemandCode []byte
 }
 
 // Failures are wrong passcodes in a row.

@@ -13,18 +13,26 @@ import (
 
 // beginPIN asks for a new PIN, by whoever the policy lets make it (spec/radius.md section 3).
 func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
-	if v.emergency == nil {
-		r.prove(j, v)
+	if v.token == nil {
+		p, _, err := s.Guard.OnDemandOf()
+		if err != nil {
+			return err
+		}
+		a.state.Former = p.Hash
+	} else {
+		if v.emergency == nil {
+			r.prove(j, v)
+		}
+		t := v.token.token
+		a.state.Serial, a.state.Generation, a.state.Interval = t.Serial, v.number, v.interval
+		a.state.Former = t.PIN.Hash
 	}
-	t := v.token.token
-	a.state.Serial, a.state.Generation, a.state.Interval = t.Serial, v.number, v.interval
-	a.state.Former = t.PIN.Hash
-	r.record(j, "pin.ask", "token:"+t.Serial, "", audit.Details{"user": s.UserID, "creation": s.policy.Token.PINCreation})
+	r.record(j, "pin.ask", whosePIN(s, v.token), "", audit.Details{"user": s.UserID, "creation": s.policy.Token.PINCreation})
 	step := StepNewPIN
 	switch s.policy.Token.PINCreation {
 	case policy.BySystem:
 		if !a.state.Confirm {
-			return r.showPIN(j, a, v.token)
+			return r.showPIN(j, a, s, v.token)
 		}
 		step = StepSystemAsk
 	case policy.ByEither:
@@ -36,20 +44,38 @@ func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
 	return nil
 }
 
-// rulesFor are what the new PIN of a token must obey.
-func (r *round) rulesFor(state *tokenState, g *token.Generation) pin.Rules {
-	t := state.token
+// whosePIN is the object of events about a PIN: that of a token, or, for codes by mail, the user's.
+func whosePIN(s *subject, t *tokenState) string {
+	if t == nil {
+		return "user:" + s.UserID
+	}
+	return "token:" + t.token.Serial
+}
+
+// rulesFor are what the new PIN of a token must obey, nil for that of codes by mail.
+func (r *round) rulesFor(a *Attempt, s *subject, state *tokenState) (pin.Rules, error) {
+	if state == nil {
+		p, _, err := s.Guard.OnDemandOf()
+		if err != nil || p == nil {
+			return pin.Rules{}, err
+		}
+		return r.onDemandRules(s, p.History), nil
+	}
+	t, g := state.token, state.generation(a.state.Generation)
 	return pin.Rules{
 		Keys: r.engine.Keys, Token: pin.Token{Serial: t.Serial, Bound: t.PINSerial(), Type: g.Settings.PINType, Digits: g.Settings.Digits},
 		Policy: state.policy.Token, Past: pin.History(t.PIN.History), Now: r.now,
-	}
+	}, nil
 }
 
 // rules are what an attempt tells of the PIN that it asks for.
 func (r *round) rules(a *Attempt) PINRules {
-	t := r.subjects[a.UserID].holding(a.state.Serial)
-	rules := r.rulesFor(t, t.generation(a.state.Generation))
-	p := PINRules{Alphanumeric: rules.Alphanumeric(), Creation: string(t.policy.Token.PINCreation)}
+	s := r.subjects[a.UserID]
+	rules, err := r.rulesFor(a, s, s.holding(a.state.Serial))
+	if err != nil { // of a guard that cannot be read, which has ended the round
+		return PINRules{}
+	}
+	p := PINRules{Alphanumeric: rules.Alphanumeric(), Creation: string(s.policy.Token.PINCreation)}
 	p.Min, p.Max = rules.Lengths()
 	return p
 }
@@ -57,30 +83,33 @@ func (r *round) rules(a *Attempt) PINRules {
 // newPIN decides the answers on the way to a new PIN.
 func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer) error {
 	yes := strings.EqualFold(strings.TrimSpace(in.Text), "y")
+	rules, err := r.rulesFor(a, s, t)
+	if err != nil {
+		return err
+	}
 	switch a.state.Step {
 	case StepChoose:
 		if yes {
-			return r.showPIN(j, a, t)
+			return r.showPIN(j, a, s, t)
 		}
 		j.decision = r.next(a, NewPIN, StepNewPIN)
 		return nil
 	case StepSystemAsk:
 		if yes {
-			return r.showPIN(j, a, t)
+			return r.showPIN(j, a, s, t)
 		}
 		return r.refusePIN(j, a, s, t, in.Source)
 	case StepSystemPIN:
 		if !a.state.Confirm && saysNo(in.Text) {
 			return r.refusePIN(j, a, s, t, in.Source)
 		}
-		return r.keepPIN(j, a, t)
+		return r.keepPIN(j, a, s, t)
 	case StepRepeatPIN:
-		if !pin.Check(r.engine.Keys, a.state.PIN, t.token.PINSerial(), in.Text) {
+		if !pin.Check(r.engine.Keys, a.state.PIN, rules.Token.Bound, in.Text) {
 			return r.rejectPIN(j, a, s, t, in.Source, PINMismatch)
 		}
 	}
-	g := t.generation(a.state.Generation)
-	hash, err := r.rulesFor(t, g).New(in.Text)
+	hash, err := rules.New(in.Text)
 	var refused *fault.Error
 	if errors.As(err, &refused) {
 		return r.rejectPIN(j, a, s, t, in.Source, refused.Message)
@@ -93,7 +122,7 @@ func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer)
 		j.decision = r.next(a, NewPIN, StepRepeatPIN)
 		return nil
 	}
-	return r.keepPIN(j, a, t)
+	return r.keepPIN(j, a, s, t)
 }
 
 // saysNo tells whether an answer refuses the PIN that was shown (spec/rest-authn-api.md section 4).
@@ -106,9 +135,11 @@ func saysNo(text string) bool {
 }
 
 // showPIN makes a PIN for the user to see once.
-func (r *round) showPIN(j *job, a *Attempt, t *tokenState) error {
-	g := t.generation(a.state.Generation)
-	rules := r.rulesFor(t, g)
+func (r *round) showPIN(j *job, a *Attempt, s *subject, t *tokenState) error {
+	rules, err := r.rulesFor(a, s, t)
+	if err != nil {
+		return err
+	}
 	made, err := rules.Generate()
 	if err != nil {
 		return err
@@ -141,13 +172,19 @@ func (r *round) refusePIN(j *job, a *Attempt, s *subject, t *tokenState, from So
 
 // keepPIN stores the new PIN and asks for a passcode with it: an agent may drop the dialogue here, and the PIN is set
 // all the same (spec/radius.md section 3).
-func (r *round) keepPIN(j *job, a *Attempt, t *tokenState) error {
-	past := pin.History(t.token.PIN.History)
-	t.token.PIN = token.PIN{
-		Hash: a.state.PIN, Length: a.state.PINLength, SetAt: r.now, History: past.With(a.state.PIN, t.policy.Token), Serial: t.token.PIN.Serial,
+func (r *round) keepPIN(j *job, a *Attempt, s *subject, t *tokenState) error {
+	if t == nil {
+		if err := r.keepOnDemandPIN(s, a.state.PIN); err != nil {
+			return err
+		}
+	} else {
+		past := pin.History(t.token.PIN.History)
+		t.token.PIN = token.PIN{
+			Hash: a.state.PIN, Length: a.state.PINLength, SetAt: r.now, History: past.With(a.state.PIN, t.policy.Token), Serial: t.token.PIN.Serial,
+		}
+		r.change(t)
 	}
-	r.change(t)
-	r.record(j, "pin.set", "token:"+t.token.Serial, "", audit.Details{"user": a.UserID, "by": "user:" + a.UserID})
+	r.record(j, "pin.set", whosePIN(s, t), "", audit.Details{"user": a.UserID, "by": "user:" + a.UserID})
 	a.state.PIN, a.state.PINLength = nil, 0
 	j.decision = r.next(a, NewPIN, StepReauthenticate)
 	return nil

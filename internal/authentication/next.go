@@ -64,11 +64,14 @@ func (r *round) answer(j *job, in Answer) error {
 		return r.passcode(j, a, in.Source, in.Text, true)
 	}
 	s, t, err := r.standing(j, a, in.Source)
-	if t == nil || err != nil {
+	if s == nil || err != nil {
 		return err
 	}
 	switch a.state.Step {
 	case StepNextTokencode:
+		if t == nil {
+			return r.mailedCode(j, a, s, in)
+		}
 		return r.nextTokencode(j, a, s, t, in)
 	case StepReauthenticate:
 		return r.reauthenticate(j, a, s, in)
@@ -78,17 +81,25 @@ func (r *round) answer(j *job, in Answer) error {
 }
 
 // standing is what an attempt is about, if user and token are still what they were when it began: nobody gets past a
-// lock, a disabled token or a new seed by having begun before. Else it denies and returns no token.
+// lock, a disabled token or a new seed by having begun before. Else it denies and returns no user. An attempt about a code by mail has no token.
 func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState, error) {
 	s := r.subject(j, a.UserID)
 	reason := ""
 	var t *tokenState
-	if s == nil {
+	switch {
+	case s == nil:
 		reason = UnknownUser
-	} else if t = s.holding(a.state.Serial); t == nil {
-		reason = NoToken
-	} else {
-		r.endGrace(t)
+	case a.state.OnDemand:
+		var err error
+		if reason, err = s.onDemandHolds(a); err != nil {
+			return nil, nil, err
+		}
+	default:
+		if t = s.holding(a.state.Serial); t == nil {
+			reason = NoToken
+		} else {
+			r.endGrace(t)
+		}
 	}
 	switch {
 	case reason != "":
@@ -102,6 +113,7 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 		reason = UserLocked
 	case r.engine.failuresOf(s, from).Locked(s.policy.Lockout, r.now):
 		reason = SourceLocked
+	case a.state.OnDemand:
 	case t.generation(a.state.Generation) == nil:
 		reason = NoToken // it has another seed meanwhile
 	default:
@@ -116,7 +128,7 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 	if t != nil {
 		v.tried = []*tokenState{t}
 	}
-	return s, nil, r.deny(j, a, s, from, v)
+	return nil, nil, r.deny(j, a, s, from, v)
 }
 
 // nextTokencode decides the code that has to follow the one that was right: that of the very next interval, by itself or
@@ -153,7 +165,9 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 	}
 	r.record(j, "ntc.leave", "user:"+s.UserID, "", r.details(in.Source, v))
 	if r.needsPIN(v) {
-		r.claim(j, v)
+		if err := r.claim(j, s, v); err != nil {
+			return err
+		}
 		t.token.Forgive()
 		r.learn(g, v.offset) // here, since the dialogue may be dropped
 		a.state.Interval = want
@@ -163,7 +177,19 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 }
 
 // reauthenticate decides the passcode with the new PIN. It has to be right at once.
-func (r *round) reauthenticate(j *job, a *Attempt, _ *subject, in Answer) error {
+func (r *round) reauthenticate(j *job, a *Attempt, s *subject, in Answer) error {
+	if a.state.OnDemand { // the new PIN, for another code
+		v, err := r.matchOnDemand(s, in.Text)
+		switch {
+		case err != nil:
+			return err
+		case v.reason != "":
+			return r.deny(j, a, s, in.Source, v)
+		case v.method == onDemandPIN:
+			return r.sendCode(j, a, s, in.Source, v, true)
+		}
+		return r.accept(j, a, s, in.Source, v)
+	}
 	s, v, err := r.check(j, a.UserID, in.Source, in.Text, a.state.Serial)
 	if err != nil {
 		return err

@@ -8,15 +8,20 @@ const (
 	UserDisabled    = "USER_DISABLED"
 	UserExpired     = "USER_EXPIRED"
 	UserLocked      = "USER_LOCKED"
-	SourceLocked    = "SOURCE_LOCKED"      // too many failures from sources that the user never succeeded from
-	NoToken         = "NO_TOKEN"           // none assigned
-	TokenDisabled   = "TOKEN_DISABLED"     // those assigned are disabled ...
-	TokenExpired    = "TOKEN_EXPIRED"      // ... or expired
-	TokenNotYet     = "TOKEN_NOT_YET"      // ... or not valid yet
-	TokenTainted    = "TOKEN_TAINTED"      // ... or still have the seed of a former user
-	TokenLost       = "TOKEN_LOST"         // ... or lost
-	EmergencyOver   = "EMERGENCY_EXPIRED"  // an emergency code after its time
-	EmergencyUsed   = "EMERGENCY_USED"     // a one-time emergency code again
+	SourceLocked    = "SOURCE_LOCKED"           // too many failures from sources that the user never succeeded from
+	NoToken         = "NO_TOKEN"                // none assigned
+	TokenDisabled   = "TOKEN_DISABLED"          // those assigned are disabled ...
+	TokenExpired    = "TOKEN_EXPIRED"           // ... or expired
+	TokenNotYet     = "TOKEN_NOT_YET"           // ... or not valid yet
+	TokenTainted    = "TOKEN_TAINTED"           // ... or still have the seed of a former user
+	TokenLost       = "TOKEN_LOST"              // ... or lost
+	EmergencyOver   = "EMERGENCY_EXPIRED"       // an emergency code after its time
+	EmergencyUsed   = "EMERGENCY_USED"          // a one-time emergency code again
+	OnDemandSent    = "ON_DEMAND_CODE_SENT"     // the PIN for codes by mail, at an agent that cannot ask for the code
+	OnDemandNotSent = "ON_DEMAND_CODE_NOT_SENT" // ... while mail is off, or to nowhere
+	OnDemandLimit   = "ON_DEMAND_LIMIT"         // ... too often
+	OnDemandWrong   = "ON_DEMAND_CODE_WRONG"    // the PIN for codes by mail with a code that was not sent, or was used
+	OnDemandOver    = "ON_DEMAND_CODE_EXPIRED"
 	BadPasscode     = "BAD_PASSCODE"       // no tokencode of the window
 	BadPIN          = "BAD_PIN"            // the tokencode was right
 	BadTokencode    = "BAD_TOKENCODE"      // the PIN was right
@@ -84,8 +89,23 @@ var explanations = map[string]Explanation{
 	EmergencyUsed: {
 		"This emergency code of a set was used before.",
 		"Have her take the next one of her list; if she did not use it, its copy is in other hands: 'token lost SERIAL --emergency set' ends the old ones."},
+	OnDemandSent: {
+		"Her PIN for codes by mail was right, and a code was sent to her address; this agent cannot ask for it.",
+		"Have her type the PIN and the code behind it, as one word, at the next sign-in."},
+	OnDemandNotSent: {
+		"Her PIN for codes by mail was right, and no code could be sent: mail is off, or she has no address that can be written to.",
+		"See 'user show USERID' for her address, and 'mail settings show' for the mail server."},
+	OnDemandLimit: {
+		"Her PIN for codes by mail was right, and too many codes were sent to her within a quarter of an hour.",
+		"Have her take the code of the last message; if it was not her who asked, somebody knows her PIN: 'user set-on-demand USERID'."},
+	OnDemandWrong: {
+		"Her PIN for codes by mail was right, and the code is not the one that was sent to her last, or was used before.",
+		"Have her take the code of the last message; one that was used needs another: the PIN alone sends it."},
+	OnDemandOver: {
+		"The code by mail was right, but too old.",
+		"Have her type the PIN alone, for another code; if messages take long, see 'mail list --user USERID'."},
 	BadPasscode: {
-		"What was typed is no code that her tokens show now.",
+		"What was typed is no code that her tokens show now, and no other passcode of hers.",
 		"Compare serial number and clock of her app with 'token show SERIAL'; two codes and 'token resync SERIAL' tell a clock that is off."},
 	BadPIN: {
 		"The tokencode was right and the PIN was not.",

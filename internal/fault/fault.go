@@ -80,6 +80,7 @@ const (
 	DeviceDuplicate      Code = "DEVICE_DEF_DUPLICATE"   // that version, or a newer one, is here already
 	DeviceInUse          Code = "DEVICE_DEF_IN_USE"      // profiles would not be valid without it
 	PolicyInvalid        Code = "POLICY_INVALID"
+	PolicyForbids        Code = "POLICY_FORBIDS" // the token policy of the user does not have this
 )
 
 // Token records: made, imported, assigned.

@@ -25,6 +25,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // An Event is an occasion to write.
@@ -36,6 +37,7 @@ const (
 	Redistribution Event = "redistribution"  // a token with a new seed
 	ActivationCode Event = "activation_code" // the other part of a link
 	Password       Event = "password"        // the other part of a file or string
+	OnDemandCode   Event = "on_demand_code"  // in place of a tokencode, to who asks for one
 	Expiry         Event = "expiry"          // a token ends soon
 	Reminder       Event = "reminder"        // a token that was given out was never used
 	JobFinished    Event = "job_finished"    // to administrators
@@ -46,8 +48,11 @@ const (
 
 // Events lists the events.
 func Events() []Event {
-	return []Event{Distribution, Redistribution, ActivationCode, Password, Expiry, Reminder, JobFinished, JobApproval, ReportFinished, Test}
+	return []Event{Distribution, Redistribution, ActivationCode, Password, OnDemandCode, Expiry, Reminder, JobFinished, JobApproval, ReportFinished, Test}
 }
+
+// brief tells whether what messages of an event tell is over at a time of its own, so that they are not sent after it.
+func (e Event) brief() bool { return e == ActivationCode || e == OnDemandCode }
 
 // A State says what has become of a message.
 type State string
@@ -149,8 +154,10 @@ type Backlog struct {
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
-	// MailSettings returns the settings; [fault.NotFound] before the first ones. Within a transaction the row is locked for change.
+	// MailSettings returns the settings; [fault.NotFound] before the first ones.
 	MailSettings(ctx context.Context) (Settings, error)
+	// LockMailSettings is MailSettings, with the row locked for change in the transaction of ctx.
+	LockMailSettings(ctx context.Context) (Settings, error)
 	// SaveMailSettings stores settings whose Version is still s.Version, and counts it up; else [fault.Conflict].
 	SaveMailSettings(ctx context.Context, s Settings) error
 	// NoteMailTrouble keeps what is wrong with the mail server, "" for nothing.
@@ -195,6 +202,8 @@ type Store interface {
 	AddNotices(ctx context.Context, tokens []Holder, days int) error
 	// RemindedSince returns which of some tokens users were reminded of after a moment.
 	RemindedSince(ctx context.Context, serials []string, since time.Time) ([]string, error)
+	// Addressee returns a user; [fault.UserNotFound]. Nothing is locked.
+	Addressee(ctx context.Context, userID string) (user.User, error)
 	// RecordAll keeps events, in the transaction of ctx.
 	RecordAll(ctx context.Context, events []audit.Event) error
 	// Record keeps an event, in the transaction of ctx.

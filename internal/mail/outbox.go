@@ -46,6 +46,7 @@ type letter struct {
 	file      []byte
 	report    string // instead of file: the run of a report
 	held      bool   // until the user has signed in
+	first     bool   // before all others that wait
 }
 
 // post writes letters and puts them into the outbox, in the transaction of ctx. It returns their IDs.
@@ -93,6 +94,9 @@ func (o *Outbox) message(l letter, p *pattern) (Message, error) {
 	}
 	if !l.expires.IsZero() && l.expires.Before(m.ExpiresAt) {
 		m.ExpiresAt = l.expires.UTC()
+	}
+	if l.first {
+		m.NextAt = time.Unix(0, 0).UTC()
 	}
 	if l.held {
 		m.State, m.ExpiresAt = Held, now.Add(HeldFor)
@@ -146,7 +150,7 @@ func (o *Outbox) Resend(ctx context.Context, id string) (Message, error) {
 			return fault.New(fault.Conflict, "what message %s tells is over: distribute or redistribute the token again", id)
 		}
 		m.State, m.NextAt, m.Tries, m.Trouble, m.EndedAt = Waiting, now, 0, "", time.Time{}
-		if m.Event != ActivationCode {
+		if !m.Event.brief() {
 			m.ExpiresAt = now.Add(longestTry)
 		}
 		return nil

@@ -124,7 +124,10 @@ func (s *Settings) details() audit.Details {
 
 // Settings returns the settings, or the defaults before there are any.
 func (o *Outbox) Settings(ctx context.Context) (Settings, error) {
-	s, err := o.Store.MailSettings(ctx)
+	return orDefaults(o.Store.MailSettings(ctx))
+}
+
+func orDefaults(s Settings, err error) (Settings, error) {
 	if errors.Is(err, fault.NotFound) {
 		return Defaults(), nil
 	}
@@ -149,7 +152,7 @@ func (o *Outbox) HasPassword(ctx context.Context, s Settings, password string) (
 func (o *Outbox) EditSettings(ctx context.Context, version int, password *string, change func(*Settings)) (Settings, error) {
 	var after Settings
 	err := o.Store.Transact(ctx, func(ctx context.Context) error {
-		before, err := o.Settings(ctx)
+		before, err := orDefaults(o.Store.LockMailSettings(ctx))
 		if err != nil {
 			return err
 		}

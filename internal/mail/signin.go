@@ -87,7 +87,7 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 		ids := []string{}
 		for _, m := range held {
 			m.State, m.NextAt = Waiting, now
-			if m.Event != ActivationCode {
+			if !m.Event.brief() {
 				m.ExpiresAt = now.Add(longestTry)
 			}
 			if err := o.Store.SaveMessage(ctx, m, Held); err != nil {

@@ -38,7 +38,7 @@ type Data struct {
 	Link                                  string // opens the app, or is typed into it
 	String                                string // the digits of a compressed string
 	FileName                              string // of the attached token file or report
-	Code, CodeExpires                     string // activation code
+	Code, CodeExpires                     string // activation code, or code in place of a tokencode
 	Password                              string // of the file or string
 	OtherPart                             string // how the user gets the password or code: "by another message", "from your administrator"
 	Import, Replace                       string // what to do in the app; Replace only where the app has the token already
@@ -254,6 +254,8 @@ func example(e Event) Data {
 		d.Link, d.OtherPart = "https://tokens.example.com:8443/ctkip", "by another message"
 	case ActivationCode:
 		d.Code, d.CodeExpires = "000000000000", "2026-11-29 09:00 UTC"
+	case OnDemandCode:
+		d = Data{UserID: d.UserID, UserName: d.UserName, Mail: d.Mail, Service: d.Service, Code: "00000000", CodeExpires: "2026-11-29 09:15 UTC"}
 	case Password:
 		d.Password = "a password"
 	case ReportFinished:

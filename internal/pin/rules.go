@@ -1,6 +1,7 @@
 package pin
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -37,7 +38,11 @@ type Rules struct {
 	Policy policy.Token
 	Past   History
 	Now    time.Time // no four-digit PIN is a year from 1900 to this
+	// Name is what it is called in refusals, "" for a PIN: a user may have a secret of her own that is made by the same rules.
+	Name string
 }
+
+func (r Rules) name() string { return cmp.Or(r.Name, "PIN") }
 
 // Lengths are the shortest and the longest PIN, in characters. A PINPad PIN is never longer than the code, or part of
 // it would not be checked.
@@ -79,16 +84,16 @@ func (r Rules) check(pin string) error {
 	}
 	easy := trivial(pin) || birthYear(pin, r.Now) || strings.Contains(r.Token.Serial, pin)
 	if r.Policy.RefuseTrivialPINs && easy {
-		return refuse(Trivial, "this PIN is too easy to guess: no sequence, repetition, keypad pattern, year or part of the serial number")
+		return refuse(Trivial, "this %s is too easy to guess: no sequence, repetition, keypad pattern, year or part of the serial number or user ID", r.name())
 	}
 	small := strings.ToLower(pin)
 	for _, word := range r.Policy.ExcludedWords {
 		if strings.Contains(small, strings.ToLower(word)) {
-			return refuse(Excluded, "this PIN holds a word that is not allowed")
+			return refuse(Excluded, "this %s holds a word that is not allowed", r.name())
 		}
 	}
 	if r.Past.holds(r.Keys, r.Token.bound(), pin, r.Policy.PINHistory) {
-		return refuse(Reused, "this PIN is one of the last %d: take a new one", r.Policy.PINHistory)
+		return refuse(Reused, "this %s is one of the last %d: take a new one", r.name(), r.Policy.PINHistory)
 	}
 	return nil
 }
@@ -110,21 +115,21 @@ func (r Rules) form(pin string) error {
 	}
 	if n := len([]rune(pin)); n < least || n > most {
 		if least == most {
-			return refuse(Length, "a PIN takes %d %s", least, characters)
+			return refuse(Length, "a %s takes %d %s", r.name(), least, characters)
 		}
-		return refuse(Length, "a PIN takes %d to %d %s", least, most, characters)
+		return refuse(Length, "a %s takes %d to %d %s", r.name(), least, most, characters)
 	}
 	if strings.Trim(pin, allowed) != "" {
-		return refuse(Characters, "a PIN takes only %s", characters)
+		return refuse(Characters, "a %s takes only %s", r.name(), characters)
 	}
 	if !r.Alphanumeric() {
 		return nil
 	}
 	if n := r.Policy.PINMinLetters; count(pin, letters) < n {
-		return refuse(Letters, "a PIN takes at least %d letters", n)
+		return refuse(Letters, "a %s takes at least %d letters", r.name(), n)
 	}
 	if n := r.Policy.PINMinDigits; count(pin, digits) < n {
-		return refuse(Digits, "a PIN takes at least %d digits", n)
+		return refuse(Digits, "a %s takes at least %d digits", r.name(), n)
 	}
 	return nil
 }

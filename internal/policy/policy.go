@@ -61,6 +61,7 @@ func Default() Set {
 			IncorrectBeforeNTC: 3, NextCodeFailure: NextCodeFails,
 			PINCreation: ByUser, PINMin: 4, PINMax: 8, PINCharacters: Digits, RefuseTrivialPINs: true, PINHistory: 5,
 			EmergencyLength: 8, EmergencyCharacters: Alphanumeric, EmergencyLife: 7 * day, EmergencyIfFound: AcceptAndEnd,
+			FixedPasscode: NoFixedPasscode, FixedPasscodeMin: 12, OnDemandLife: 15 * time.Minute,
 			WindowSmall: 1, WindowMedium: 10 * time.Minute, WindowLarge: 12 * time.Hour,
 		},
 		Lockout:  Lockout{Failures: 5, Within: day, SeparateUnknownSources: true},

@@ -44,7 +44,17 @@ const (
 	AcceptAfter  IfFound = "accept_after"   // accepted only after the emergency codes' lifetime has ended
 )
 
-// A Token policy holds the rules for tokens and their PINs (sections 10.2, 10.4 and 11.1).
+// A FixedPasscode says what fixed passcodes are made of.
+type FixedPasscode string
+
+// What fixed passcodes are made of.
+const (
+	NoFixedPasscode  FixedPasscode = "off" // there are none, and those that were set are refused
+	FixedLikePIN     FixedPasscode = "pin" // the rules of PINs
+	FixedByOwnLength FixedPasscode = "own" // letters and digits, one of each at least, from FixedPasscodeMin characters on
+)
+
+// A Token policy holds the rules for tokens and their PINs, and for what stands in for a token (sections 10.2, 10.4 and 11.1).
 // Each field's comment gives its limits and its default.
 type Token struct {
 	// IncorrectBeforeNTC is after how many wrong passcodes in a row a right one is accepted only with the next
@@ -89,6 +99,15 @@ type Token struct {
 	// EmergencyIfFound is what becomes of a lost token that turns up. [AcceptAndEnd].
 	EmergencyIfFound IfFound `json:"emergency_if_found"`
 
+	// FixedPasscode is whether a user may have a passcode that stays the same, and what it is made of. [NoFixedPasscode].
+	FixedPasscode FixedPasscode `json:"fixed_passcode"`
+	// FixedPasscodeMin is the length of a fixed passcode with rules of its own, in characters. 8 to 64, 12.
+	FixedPasscodeMin int `json:"fixed_passcode_min"`
+	// OnDemand lets users have codes by mail who have a PIN for them. Off: those that were sent are refused.
+	OnDemand bool `json:"on_demand"`
+	// OnDemandLife is how long such a code lives. 1 minute to 24 hours, 15 minutes.
+	OnDemandLife time.Duration `json:"on_demand_life"`
+
 	// DeleteReplaced deletes a token that another one has replaced; else it is unassigned. Off.
 	DeleteReplaced bool `json:"delete_replaced"`
 
@@ -118,6 +137,10 @@ const (
 	MaxEmergencyLength    = 16
 	MinEmergencyLife      = time.Hour
 	MaxEmergencyLife      = 365 * day
+	MinFixedPasscode      = 8
+	MaxFixedPasscode      = 64
+	MinOnDemandLife       = time.Minute
+	MaxOnDemandLife       = 24 * time.Hour
 	MaxWindowSmall        = 10 // intervals
 	MaxWindowMedium       = 2 * time.Hour
 	MaxWindowLarge        = 24 * time.Hour
@@ -145,6 +168,9 @@ func (t Token) Validate() error {
 		within("emergency_life", t.EmergencyLife, MinEmergencyLife, MaxEmergencyLife),
 		zeroOr("emergency_max_life", t.EmergencyMaxLife, t.EmergencyLife, MaxEmergencyLife),
 		oneOf("emergency_if_found", t.EmergencyIfFound, Deny, AcceptAndEnd, AcceptAfter),
+		oneOf("fixed_passcode", t.FixedPasscode, NoFixedPasscode, FixedLikePIN, FixedByOwnLength),
+		between("fixed_passcode_min", t.FixedPasscodeMin, MinFixedPasscode, MaxFixedPasscode),
+		within("on_demand_life", t.OnDemandLife, MinOnDemandLife, MaxOnDemandLife),
 		between("window_small", t.WindowSmall, 0, MaxWindowSmall),
 		within("window_medium", t.WindowMedium, time.Duration(t.WindowSmall)*time.Minute, MaxWindowMedium),
 		within("window_large", t.WindowLarge, t.WindowMedium, MaxWindowLarge),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/user"
@@ -14,6 +15,8 @@ type holder struct {
 	user.User
 	serials []string
 	locked  bool
+	fixed   time.Time // when her fixed passcode was set, zero for none
+	mailed  bool      // she may ask for codes by mail
 }
 
 var holderFields = []field[holder]{
@@ -24,6 +27,8 @@ var holderFields = []field[holder]{
 	{"enabled", "Enabled", YesNo, func(h holder) any { return h.Enabled }},
 	{"expiry", "Last day", Day, func(h holder) any { return h.Expiry }},
 	{"locked", "Locked", YesNo, func(h holder) any { return h.locked }},
+	{"fixed_passcode", "Fixed passcode of", Moment, func(h holder) any { return h.fixed }},
+	{"on_demand", "Codes by mail", YesNo, func(h holder) any { return h.mailed }},
 	{"tokens", "Tokens", Number, func(h holder) any { return int64(len(h.serials)) }},
 	{"serials", "Serials", Text, func(h holder) any { return strings.Join(h.serials, " ") }},
 	{"created", "Created", Moment, func(h holder) any { return h.CreatedAt }},
@@ -35,6 +40,8 @@ func userTemplates() []*Template {
 			{Name: "with_token", About: "holds a token", Kind: YesNo},
 			{Name: "enabled", About: "may sign in", Kind: YesNo},
 			{Name: "locked", About: "locked by wrong passcodes", Kind: YesNo},
+			{Name: "fixed_passcode", About: "has a fixed passcode", Kind: YesNo},
+			{Name: "on_demand", About: "may ask for codes by mail", Kind: YesNo},
 			domainFilter,
 			{Name: "query", About: "part of user ID, name or mail", Kind: Text},
 		},
@@ -54,7 +61,7 @@ func holders(ctx context.Context, p *Plan) iter.Seq2[holder, error] {
 			}
 			for _, h := range all {
 				is := func(flag string, value bool) bool { want := p.flag(flag); return want == nil || *want == value }
-				if is("with_token", len(h.serials) > 0) && is("enabled", h.Enabled) && is("locked", h.locked) && !yield(h, nil) {
+				if is("with_token", len(h.serials) > 0) && is("enabled", h.Enabled) && is("locked", h.locked) && is("fixed_passcode", !h.fixed.IsZero()) && is("on_demand", h.mailed) && !yield(h, nil) {
 					return
 				}
 			}
@@ -87,7 +94,10 @@ func (r *Registry) holding(ctx context.Context, p *Plan, f user.Filter) ([]holde
 	all := make([]holder, len(users))
 	for i, u := range users {
 		guard := guards[u.ID]
-		all[i] = holder{u, serials[u.ID], guard.Own.Locked(p.policies.Of(u.Domain).Lockout, p.At)}
+		all[i] = holder{User: u, serials: serials[u.ID], locked: guard.Own.Locked(p.policies.Of(u.Domain).Lockout, p.At), mailed: guard.OnDemand != nil}
+		if guard.Fixed != nil {
+			all[i].fixed = guard.FixedAt
+		}
 	}
 	return all, nil
 }

@@ -121,6 +121,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}
 	cared.Register()
 	h.outbox = &mail.Outbox{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Service: c.Service}
+	h.engine.Courier = h.outbox
 	h.distributor.Post = h.outbox
 	h.mailer = &mail.Sender{Outbox: h.outbox, Server: hostName() + ":" + c.Data, Logger: c.Log, Tried: m.mailed}
 	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))

@@ -263,11 +263,29 @@ func (w *witness) mailed(database string) {
 	}
 	w.does("tallystick", "mail", "show", page.Messages[0].Message)
 	w.does("tallystick", "mail", "settings", "show", "--json")
+	w.withoutToken()
 	w.bodies(database)
 }
 
+// withoutToken has peggy sign in with what is none of a token, and fail to.
+func (w *witness) withoutToken() {
+	w.does("tallystick", "policy", "edit", "token", "--fixed-passcode", "own", "--on-demand")
+	w.refused("tallystick", "user", "set-fixed-passcode", "peggy", "--passcode-file", w.file("fixed passcode that is too easy", "horsestaple"))
+	fixed := w.file("fixed passcode", "Horse7"+rand.Text()[:12])
+	w.does("tallystick", "user", "set-fixed-passcode", "peggy", "--passcode-file", fixed)
+	w.does("tallystick", "check", "peggy", "--passcode-file", fixed)
+	pin := w.file("PIN for codes by mail", anyPIN(w))
+	w.does("tallystick", "user", "set-on-demand", "peggy", "--pin-file", pin, "--temporary")
+	w.refused("tallystick", "check", "peggy", "--passcode-file", pin) // a code is sent, and asked for
+	w.refused("tallystick", "check", "peggy", "--passcode-file", w.file("PIN and wrong code", string(w.secrets["PIN for codes by mail"])+digits(8)))
+	w.does("tallystick", "user", "show", "peggy")
+	w.does("tallystick", "user", "show", "peggy", "--json")
+	w.does("tallystick", "user", "clear-fixed-passcode", "peggy")
+	w.does("tallystick", "policy", "edit", "token", "--fixed-passcode", "off")
+}
+
 // parts are what of the text of a message is secret.
-var parts = regexp.MustCompile(`ctfData=(\S+)|activation code of your token [0-9]+ is ([0-9A-Za-z]+)\.`)
+var parts = regexp.MustCompile(`ctfData=(\S+)|activation code of your token [0-9]+ is ([0-9A-Za-z]+)\.|code for signing in is ([0-9]+)\.`)
 
 // bodies notes what the messages in the outbox hold that is secret. Nobody else was shown it.
 func (w *witness) bodies(database string) {
@@ -295,7 +313,7 @@ func (w *witness) bodies(database string) {
 			found++
 		}
 		for _, part := range parts.FindAllStringSubmatch(b.Text, -1) {
-			w.secret("secret of message "+m.ID, part[1]+part[2])
+			w.secret("secret of message "+m.ID, part[1]+part[2]+part[3])
 			found++
 		}
 	}

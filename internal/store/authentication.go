@@ -12,7 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/token"
 )
 
-const guardColumns columns = "user_id, own_count, own_since, own_locked_at, own_times, strange_count, strange_since, strange_locked_at, strange_times, sources, denied, version"
+const guardColumns columns = "user_id, own_count, own_since, own_locked_at, own_times, strange_count, strange_since, strange_locked_at, strange_times, sources, denied, fixed_passcode, fixed_passcode_at, on_demand, on_demand_code, version"
 
 // subjects makes a look that reads users into found, each through the same places.
 func subjects(found *[]authentication.Subject, query string, args []any) look {
@@ -187,7 +187,8 @@ func scanGuard(r row) (g authentication.Guard, err error) {
 // guardPlaces are where guardColumns are read into.
 func guardPlaces(g *authentication.Guard, times *[2][]byte) []any {
 	return []any{&g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt), &times[0],
-		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &times[1], &g.Sources, &g.Denied, &g.Version}
+		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &times[1], &g.Sources, &g.Denied,
+		&g.Fixed, moment(&g.FixedAt), &g.OnDemand, &g.OnDemandCode, &g.Version}
 }
 
 // Guards returns those of users by their IDs. It locks nothing.
@@ -224,7 +225,8 @@ var (
 	settleUse = updating("token_generation", "last_interval bigint, clock_offset bigint, bad_passcodes bigint, last_used_at bigint, last_agent text, accepted bytea",
 		"serial text, number bigint, version bigint, last_interval bigint, clock_offset bigint, bad_passcodes bigint, live boolean", "")
 	settleGuard = updating("user_guard", "own_count bigint, own_since bigint, own_locked_at bigint, own_times bytea, "+
-		"strange_count bigint, strange_since bigint, strange_locked_at bigint, strange_times bytea, sources bytea, denied bytea, version bigint", "user_id text, version bigint", "")
+		"strange_count bigint, strange_since bigint, strange_locked_at bigint, strange_times bytea, sources bytea, denied bytea, "+
+		"fixed_passcode bytea, fixed_passcode_at bigint, on_demand bytea, on_demand_code bytea, version bigint", "user_id text, version bigint", "")
 	settleBegun = inserting("attempt", "id text, agent text, user_id text, turn bigint, expires_at bigint, key_id bigint, sealed bytea")
 	settleTurn  = updating("attempt", "turn bigint, expires_at bigint, key_id bigint, sealed bytea", "id text, turn bigint", "")
 	settleEnd   = deleting("attempt", "id text, turn bigint")
@@ -243,7 +245,8 @@ func (db *DB) Settle(ctx context.Context, s authentication.Settlement) error {
 	}
 	for _, g := range s.Guards {
 		add(&settleGuard, g.Own.Count, micros(g.Own.Since), micros(g.Own.LockedAt), bytesOrNull([]byte(g.Own.Times)),
-			g.Strange.Count, micros(g.Strange.Since), micros(g.Strange.LockedAt), bytesOrNull([]byte(g.Strange.Times)), bytesOrNull(g.Sources), bytesOrNull(g.Denied), g.Version+1, g.UserID, g.Version)
+			g.Strange.Count, micros(g.Strange.Since), micros(g.Strange.LockedAt), bytesOrNull([]byte(g.Strange.Times)), bytesOrNull(g.Sources), bytesOrNull(g.Denied),
+			bytesOrNull(g.Fixed), micros(g.FixedAt), bytesOrNull(g.OnDemand), bytesOrNull(g.OnDemandCode), g.Version+1, g.UserID, g.Version)
 	}
 	for _, a := range s.Attempts {
 		if a.Before == 0 {

@@ -31,10 +31,19 @@ func scanMailSettings(r row) (s mail.Settings, err error) {
 	return s, errors.Join(json.Unmarshal([]byte(notify), &s.Notify), json.Unmarshal([]byte(days), &s.ExpiryDays))
 }
 
-// MailSettings returns the settings; [fault.NotFound] before the first ones. Within a transaction the row is locked for change.
+// MailSettings returns the settings; [fault.NotFound] before the first ones.
 func (db *DB) MailSettings(ctx context.Context) (mail.Settings, error) {
+	return db.mailSettings(ctx, "")
+}
+
+// LockMailSettings is MailSettings, with the row locked for change in the transaction of ctx.
+func (db *DB) LockMailSettings(ctx context.Context) (mail.Settings, error) {
+	return db.mailSettings(ctx, db.locked(ctx))
+}
+
+func (db *DB) mailSettings(ctx context.Context, lock string) (mail.Settings, error) {
 	missing := fault.New(fault.NotFound, "there are no mail settings yet")
-	return one(ctx, db, missing, scanMailSettings, "SELECT "+string(mailSettingsColumns)+" FROM mail_settings WHERE id = 1"+db.locked(ctx))
+	return one(ctx, db, missing, scanMailSettings, "SELECT "+string(mailSettingsColumns)+" FROM mail_settings WHERE id = 1"+lock)
 }
 
 // SaveMailSettings stores settings whose Version is still s.Version, and counts it up; else [fault.Conflict].

@@ -170,6 +170,8 @@ var settlements = []struct{ table, column, statement string }{
 	{"token_generation", "accepted", "UPDATE token_generation SET accepted = NULL WHERE accepted IS NOT NULL"},
 	// Emergency codes that work once each: which of them were used since is not known.
 	{"token", "emergency", `UPDATE token SET emergency = NULL WHERE emergency LIKE '%"kind":"set"%'`},
+	// A code that was mailed: whether it was used since is not known.
+	{"user_guard", "on_demand_code", "UPDATE user_guard SET on_demand_code = NULL WHERE on_demand_code IS NOT NULL"},
 	// Serials that were given out since are in apps and must not be given out again: the server takes another range.
 	{"serial_range", "id", "DELETE FROM serial_range"},
 	// What a job has done since is not known: it must not be done again by itself.

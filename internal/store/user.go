@@ -28,6 +28,12 @@ func (db *DB) User(ctx context.Context, id string) (user.User, error) {
 	return seen(ctx, u, u.Domain, err, noUser(id), "user", id)
 }
 
+// Addressee is User without locking anything.
+func (db *DB) Addressee(ctx context.Context, id string) (user.User, error) {
+	u, err := one(ctx, db, noUser(id), scanUser, "SELECT "+string(userColumns)+" FROM user_account WHERE id = $1", id)
+	return seen(ctx, u, u.Domain, err, noUser(id), "user", id)
+}
+
 func noUser(id string) *fault.Error { return fault.New(fault.UserNotFound, "there is no user %q", id) }
 
 // Users lists users by ID.

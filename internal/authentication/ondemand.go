@@ -1,0 +1,317 @@
+package authentication
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/pin"
+)
+
+// A user without a token at hand may have a code sent to her mail address (spec/radius.md section 3, dialogue 6). She types the PIN that she
+// has for that, alone; the code is mailed, and typed in place of a next tokencode. An agent that cannot ask is denied, and the code is mailed
+// all the same: she types PIN and code as one passcode then. The code that was sent last counts, once, until its life is over.
+
+// A Courier sends codes to users: a mail.Outbox.
+type Courier interface {
+	// Reach refuses a user who cannot be sent any: [fault.MailOff], [fault.MailMissing].
+	Reach(ctx context.Context, userID string) error
+	// SendCode has a code sent that is of use until a time, if the transaction of ctx commits; refusals as of Reach.
+	SendCode(ctx context.Context, userID, code string, until time.Time) error
+}
+
+const (
+	onDemandDigits = 8
+	// At most so many codes are sent to a user in a time: who knows the PIN and not the mailbox shall not fill it.
+	onDemandMost   = 5
+	onDemandWithin = 15 * time.Minute
+)
+
+// An OnDemandPIN is what is kept of a user's PIN for codes by mail.
+type OnDemandPIN struct {
+	Hash       []byte      `json:"hash"` // keyed
+	SetAt      time.Time   `json:"set_at"`
+	MustChange bool        `json:"must_change,omitempty"`
+	History    pin.History `json:"history,omitempty"`
+}
+
+// An OnDemandCode is what is kept of the code that was sent to a user last, and of when codes were.
+type OnDemandCode struct {
+	Hash  []byte    `json:"hash,omitempty"` // keyed; nil once it was used
+	Until time.Time `json:"until"`
+	Sent  []int64   `json:"sent"` // the last of them, in seconds since 1970, oldest first
+}
+
+// OnDemandOf reads what a guard has of codes by mail; nil where there is nothing.
+func (g *Guard) OnDemandOf() (p *OnDemandPIN, c *OnDemandCode, err error) {
+	if g.OnDemand != nil {
+		p = &OnDemandPIN{}
+		if err = json.Unmarshal(g.OnDemand, p); err != nil {
+			return nil, nil, fmt.Errorf("authentication: the on-demand PIN of a user cannot be read: %w", err)
+		}
+	}
+	if g.OnDemandCode != nil {
+		c = &OnDemandCode{}
+		if err = json.Unmarshal(g.OnDemandCode, c); err != nil {
+			return nil, nil, fmt.Errorf("authentication: the on-demand code of a user cannot be read: %w", err)
+		}
+	}
+	return p, c, nil
+}
+
+// keepOnDemand puts a PIN, and a code, into the guard of a user; nil for none.
+func (s *subject) keepOnDemand(p *OnDemandPIN, c *OnDemandCode) error {
+	s.Guard.OnDemand, s.Guard.OnDemandCode, s.guardChanged = nil, nil, true
+	var err error
+	if p != nil {
+		if s.Guard.OnDemand, err = json.Marshal(p); err != nil {
+			return err
+		}
+	}
+	if c != nil {
+		s.Guard.OnDemandCode, err = json.Marshal(c)
+	}
+	return err
+}
+
+// mayOnDemand tells whether a user may have codes by mail.
+func (s *subject) mayOnDemand() bool { return s.Guard.OnDemand != nil && s.policy.Token.OnDemand }
+
+// onDemandRules are what the PIN of a user for codes by mail must obey.
+func (r *round) onDemandRules(s *subject, past pin.History) pin.Rules {
+	return pin.Rules{
+		Keys: r.engine.Keys, Policy: s.policy.Token, Past: past, Now: r.now,
+		Token: pin.Token{Serial: s.UserID, Bound: boundTo("on-demand", s.UserID), Type: device.Fob, Digits: onDemandDigits},
+	}
+}
+
+// isOnDemandPIN tells whether a PIN is the one of a user for codes by mail.
+func (r *round) isOnDemandPIN(s *subject, p *OnDemandPIN, typed string) bool {
+	return pin.Check(r.engine.Keys, p.Hash, boundTo("on-demand", s.UserID), typed)
+}
+
+// isSent tells whether a code is the one that was sent to a user last and was not used, whether or not its life is over.
+func (r *round) isSent(s *subject, c *OnDemandCode, typed string) bool {
+	return c != nil && c.Hash != nil && sameCode(string(onDemandHash(r.engine.Keys, s.UserID, typed)), string(c.Hash))
+}
+
+func onDemandHash(keys Keyring, userID, code string) []byte {
+	return keys.MAC("on-demand-code", []byte(userID), []byte(code))
+}
+
+// matchOnDemand finds out whether a passcode asks for a code by mail, or is made with one: PIN and code as one word. A reason of
+// [BadPasscode] tells nothing.
+func (r *round) matchOnDemand(s *subject, passcode string) (verdict, error) {
+	v := verdict{reason: BadPasscode}
+	if !s.mayOnDemand() {
+		return v, nil
+	}
+	p, c, err := s.Guard.OnDemandOf()
+	if err != nil {
+		return v, err
+	}
+	if r.isOnDemandPIN(s, p, passcode) {
+		return verdict{method: onDemandPIN}, nil
+	}
+	before := len(passcode) - onDemandDigits
+	if before <= 0 || !r.isOnDemandPIN(s, p, passcode[:before]) {
+		return v, nil
+	}
+	return r.sentCode(s, c, passcode[before:]), nil
+}
+
+// sentCode compares a code with the one that was sent.
+func (r *round) sentCode(s *subject, c *OnDemandCode, code string) verdict {
+	v := verdict{method: onDemandCode}
+	switch {
+	case !r.isSent(s, c, code):
+		v.reason = OnDemandWrong
+	case !r.now.Before(c.Until):
+		v.reason = OnDemandOver
+	}
+	return v
+}
+
+// sendCode sends a code to a user who has typed her PIN for that, and asks for it if the agent can.
+func (r *round) sendCode(j *job, a *Attempt, s *subject, from Source, v verdict, dialogue bool) error {
+	v.uncounted = true
+	p, c, err := s.Guard.OnDemandOf()
+	if err != nil {
+		return err
+	}
+	next := OnDemandCode{Until: r.now.Add(s.policy.Token.OnDemandLife)}
+	if c != nil {
+		next.Sent = slices.DeleteFunc(c.Sent, func(at int64) bool { return r.now.Sub(time.Unix(at, 0)) >= onDemandWithin })
+	}
+	if len(next.Sent) >= onDemandMost {
+		v.reason = OnDemandLimit
+		return r.deny(j, a, s, from, v)
+	}
+	code := newOnDemandCode()
+	switch err := r.courier().SendCode(r.ctx, s.UserID, code, next.Until); fault.CodeOf(err) {
+	case fault.MailOff, fault.MailMissing:
+		v.reason = OnDemandNotSent
+		return r.deny(j, a, s, from, v)
+	default:
+		if err != nil {
+			return err
+		}
+	}
+	next.Hash, next.Sent = onDemandHash(r.engine.Keys, s.UserID, code), append(next.Sent, r.now.Unix())
+	if err := s.keepOnDemand(p, &next); err != nil {
+		return err
+	}
+	d := r.details(from, v)
+	d["until"] = next.Until
+	r.record(j, "on_demand.send", "user:"+s.UserID, "", d)
+	if !dialogue {
+		v.reason = OnDemandSent
+		return r.deny(j, a, s, from, v)
+	}
+	a.state.OnDemand, a.state.Former = true, p.Hash
+	j.decision = r.next(a, NextTokencode, StepNextTokencode)
+	j.decision.Mailed = true
+	return nil
+}
+
+// newOnDemandCode makes a code of digits.
+func newOnDemandCode() string {
+	n, err := rand.Int(rand.Reader, big.NewInt(100_000_000))
+	if err != nil {
+		panic(err) // crypto/rand does not fail
+	}
+	return fmt.Sprintf("%0*d", onDemandDigits, n)
+}
+
+// nobodySends is the courier of an engine that has none.
+type nobodySends struct{}
+
+func (nobodySends) Reach(context.Context, string) error {
+	return fault.New(fault.MailOff, "codes are sent by mail, and mail is off")
+}
+
+func (n nobodySends) SendCode(ctx context.Context, userID, _ string, _ time.Time) error {
+	return n.Reach(ctx, userID)
+}
+
+func (r *round) courier() Courier {
+	if r.engine.Courier == nil {
+		return nobodySends{}
+	}
+	return r.engine.Courier
+}
+
+// onDemandHolds is why an attempt about a code by mail may not go on: codes are not for her any more, or somebody else changed the PIN. "" if it may.
+func (s *subject) onDemandHolds(a *Attempt) (string, error) {
+	p, _, err := s.Guard.OnDemandOf()
+	switch {
+	case err != nil:
+		return "", err
+	case !s.mayOnDemand():
+		return NoToken, nil
+	case a.state.Step != StepReauthenticate && !sameCode(string(a.state.Former), string(p.Hash)):
+		return PINChanged, nil
+	}
+	return "", nil
+}
+
+// mailedCode decides the code that was asked for, by itself or behind the PIN.
+func (r *round) mailedCode(j *job, a *Attempt, s *subject, in Answer) error {
+	p, c, err := s.Guard.OnDemandOf()
+	if err != nil {
+		return err
+	}
+	code := in.Text
+	if before := len(code) - onDemandDigits; before > 0 && r.isOnDemandPIN(s, p, code[:before]) {
+		code = code[before:]
+	}
+	v := r.sentCode(s, c, code)
+	if v.reason != "" {
+		return r.deny(j, a, s, in.Source, v)
+	}
+	if r.onDemandDue(s, p) {
+		if err := r.claim(j, s, v); err != nil {
+			return err
+		}
+		return r.beginPIN(j, a, s, v)
+	}
+	return r.accept(j, a, s, in.Source, v)
+}
+
+// onDemandDue tells whether the PIN for codes by mail has to be changed.
+func (r *round) onDemandDue(s *subject, p *OnDemandPIN) bool {
+	return pin.Expired(p.SetAt, p.MustChange, s.policy.Token, r.now)
+}
+
+// useMailed uses up the code that was sent.
+func (r *round) useMailed(s *subject) error {
+	p, c, err := s.Guard.OnDemandOf()
+	if err != nil {
+		return err
+	}
+	c.Hash = nil
+	return s.keepOnDemand(p, c)
+}
+
+// keepOnDemandPIN stores a PIN that the user has chosen, or was made for her.
+func (r *round) keepOnDemandPIN(s *subject, hash []byte) error {
+	p, c, err := s.Guard.OnDemandOf()
+	if err != nil {
+		return err
+	}
+	return s.keepOnDemand(&OnDemandPIN{Hash: hash, SetAt: r.now, History: p.History.With(hash, s.policy.Token)}, c)
+}
+
+// SetOnDemand lets a user have codes by mail, with a PIN to ask for them, in place of one that she has. A temporary one has to be changed at its first
+// use. What was sent before does not count any more. [fault.UserNotFound]; [fault.PolicyForbids] unless her token policy has them; [fault.PINInvalid];
+// refusals as of [Courier.Reach].
+func (e *Engine) SetOnDemand(ctx context.Context, userID, newPIN string, temporary bool) error {
+	return e.alone(ctx, userID, func(r *round, j *job) error {
+		s, err := r.known(j, userID)
+		if err != nil {
+			return err
+		}
+		if !s.policy.Token.OnDemand {
+			return fault.New(fault.PolicyForbids, "the token policy of user %s has no codes on demand: 'policy edit token --on-demand' lets them be sent", userID)
+		}
+		if err := r.courier().Reach(r.ctx, userID); err != nil {
+			return err
+		}
+		was, _, err := s.Guard.OnDemandOf()
+		if err != nil {
+			return err
+		}
+		var past pin.History
+		if was != nil {
+			past = was.History
+		}
+		hash, err := r.onDemandRules(s, past).New(newPIN)
+		if err != nil {
+			return err
+		}
+		r.record(j, "on_demand.set", "user:"+userID, "", audit.Details{"temporary": temporary})
+		return s.keepOnDemand(&OnDemandPIN{Hash: hash, SetAt: r.now, MustChange: temporary, History: past.With(hash, s.policy.Token)}, nil)
+	})
+}
+
+// ClearOnDemand ends codes by mail for a user: her PIN for them and what was sent. [fault.UserNotFound]; [fault.NotFound] if she has none.
+func (e *Engine) ClearOnDemand(ctx context.Context, userID string) error {
+	return e.alone(ctx, userID, func(r *round, j *job) error {
+		s, err := r.known(j, userID)
+		if err != nil {
+			return err
+		}
+		if s.Guard.OnDemand == nil {
+			return fault.New(fault.NotFound, "user %s has no codes on demand", userID)
+		}
+		r.record(j, "on_demand.clear", "user:"+userID, "", nil)
+		return s.keepOnDemand(nil, nil)
+	})
+}
