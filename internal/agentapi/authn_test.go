@@ -136,6 +136,21 @@ func TestWalkThroughAllSteps(t *testing.T) {
 	}
 }
 
+// The PIN for codes on demand, and then the code that was mailed.
+func TestAMailedCode(t *testing.T) {
+	mailed := nextCode
+	mailed.Mailed = true
+	h := newHouse(t, mailed, atOnce)
+	d := h.post("initialize", first("m-1"))
+	d.says("CHALLENGE", "AUTHENTICATION_REQUIRED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+	v := d.asks("SECURID_NEXT_TOKENCODE")
+	if words := v.text("prompt.defaultText"); !strings.Contains(words, "sent to you by mail") || !strings.Contains(words, "next tokencode") || v.text("prompt.promptResourceId") != "PROMPT.SID.MAILED_CODE" {
+		t.Errorf("%v", v.v)
+	}
+	d = h.post("verify", next(d, "SECURID_NEXT_TOKENCODE", "87654321"))
+	d.says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID_NEXT_TOKENCODE", "SUCCESS", "CREDENTIAL_VERIFIED")
+}
+
 func TestSystemPIN(t *testing.T) {
 	shown := authentication.Decision{Result: authentication.NewPIN, Step: authentication.StepSystemPIN, Attempt: attempt, Turn: 1, SystemPIN: "904817"}
 	h := newHouse(t, shown)
@@ -616,7 +631,7 @@ func TestResources(t *testing.T) {
 	_, text := h.send(h.request("GET", Base+"resources?lang=en_US", ""))
 	all := parse(t, text)
 	all.conforms("resources")
-	for _, id := range []string{"PASSCODE", "NEXT_TOKENCODE", "NEWPIN", "NEWPIN_ALNUM", "NEWPIN_REJECTED", "SYSTEM_PIN", "REAUTH"} {
+	for _, id := range []string{"PASSCODE", "NEXT_TOKENCODE", "MAILED_CODE", "NEWPIN", "NEWPIN_ALNUM", "NEWPIN_REJECTED", "SYSTEM_PIN", "REAUTH"} {
 		_, one := h.send(h.request("GET", Base+"resources?lang=xx&resourceId=PROMPT.SID."+id, ""))
 		if list := parse(t, one).v.([]any); len(list) != 1 || !strings.Contains(text, "PROMPT.SID."+id) {
 			t.Errorf("%s: %s", id, one)

@@ -44,6 +44,7 @@ const (
 	promptPasscode    = "PROMPT.SID.PASSCODE"
 	promptEmergency   = "PROMPT.SID.EMERGENCY_TOKENCODE"
 	promptNext        = "PROMPT.SID.NEXT_TOKENCODE"
+	promptMailed      = "PROMPT.SID.MAILED_CODE"
 	promptNewPIN      = "PROMPT.SID.NEWPIN"
 	promptNewPINAlnum = "PROMPT.SID.NEWPIN_ALNUM"
 	promptRejected    = "PROMPT.SID.NEWPIN_REJECTED"
@@ -55,6 +56,7 @@ var texts = []access.NameValue{
 	text(promptPasscode, "Enter your passcode"),
 	text(promptEmergency, "Enter your passcode with an emergency code in place of the tokencode"),
 	text(promptNext, "Enter the next tokencode, the one that your token shows after the one you gave, without a PIN"),
+	text(promptMailed, "Enter the code that was sent to you by mail in place of the next tokencode, without a PIN"),
 	text(promptNewPIN, "Choose a new PIN of {0} to {1} digits"),
 	text(promptNewPINAlnum, "Choose a new PIN of {0} to {1} letters and digits"),
 	text(promptRejected, "This PIN is not taken: {0}. Choose another one"),
@@ -123,7 +125,10 @@ func asks(a access.Agent, d authentication.Decision, passcode string) method {
 	var p prompt
 	switch d.Step {
 	case authentication.StepNextTokencode:
-		id, p = methodNext, asking(promptNext).between("[0-9]", 6, 8)
+		if id, p = methodNext, asking(promptNext); d.Mailed {
+			p = asking(promptMailed)
+		}
+		p = p.between("[0-9]", 6, 8)
 	case authentication.StepNewPIN:
 		id, p, attributes = methodNewPIN, newPIN(d), rules(d.PIN)
 	case authentication.StepSystemPIN:
