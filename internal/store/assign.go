@@ -88,7 +88,8 @@ func (db *DB) Candidates(ctx context.Context, serials []string) (map[string]toke
 const freeSelect = candidateSelect + "user_id IS NULL AND NOT hardware AND lost_at IS NULL AND (effective_expiry, serial) > ($1, $2) AND domain "
 
 // Free returns at most n software tokens of some security domains that are assigned to nobody and not lost, of those that come after one by last
-// valid day and serial. Within a transaction it locks them, and passes over those that others have locked.
+// valid day and serial. Within a transaction it locks them, and passes over those that others have locked, as long as there are enough; else it
+// waits for what these leave.
 func (db *DB) Free(ctx context.Context, in []string, after token.Candidate, n int) ([]token.Candidate, error) {
 	lock := ""
 	if db.current(ctx) != nil {
@@ -102,8 +103,20 @@ func (db *DB) Free(ctx context.Context, in []string, after token.Candidate, n in
 	if len(in) > 1 {
 		among, args = db.among(4, anys(in))
 	}
-	return list(ctx, db, scanCandidate, freeSelect+among+" ORDER BY effective_expiry, serial LIMIT $3"+lock,
-		append([]any{after.EffectiveExpiry.UnixMicro(), after.Serial, n}, args...)...)
+	read := func(lock string) ([]token.Candidate, error) {
+		return list(ctx, db, scanCandidate, freeSelect+among+" ORDER BY effective_expiry, serial LIMIT $3"+lock,
+			append([]any{after.EffectiveExpiry.UnixMicro(), after.Serial, n}, args...)...)
+	}
+	found, err := read(lock)
+	for err == nil && len(found) < n && lock != "" {
+		// Others may give back what they hold, also while one waits for something else: what counts is what is there now.
+		all, wrong := read("")
+		if wrong != nil || len(all) <= len(found) {
+			return found, wrong
+		}
+		found, err = read(db.locked(ctx))
+	}
+	return found, err
 }
 
 // What assigns many tokens: what token.Assign changes, and no other column.

@@ -13,10 +13,12 @@ import (
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // Concurrency tests what a store promises to many callers at once, on two
@@ -35,6 +37,7 @@ func Concurrency(t *testing.T, open func(*testing.T) [2]Store) {
 		{"nobody exceeds the limit", nobodyExceeds},
 		{"each gets another token", eachGetsAnother}, {"many users get other tokens", manyGetOthers},
 		{"each donor is consumed once", eachDonorOnce},
+		{"nobody is sent away while others only look", nobodySentAway},
 		{"serials are reserved once", serialsOnce},
 		{"seeds are registered once", seedsOnce},
 		{"one gets the address", oneGetsTheAddress},
@@ -288,6 +291,55 @@ func manyGetOthers(t *testing.T, s servers) {
 	same(t, len(must(t, tokens, err)), n)
 	events, err := s[0].Pending(t.Context())
 	same(t, must(t, events, err), n)
+}
+
+// Assignments to users of several security domains at once keep more tokens from others than they take: whoever meets them waits, and is not told that
+// there are none.
+func nobodySentAway(t *testing.T, s servers) {
+	const singles, rounds = 3, 12
+	ctx := t.Context()
+	ok(t, s[0].AddDomain(ctx, domain.Domain{Name: "north", CreatedAt: start, Version: 1}))
+	s[0].addUser(t, "southern")
+	s[0].add(t, made(0))
+	for n := range singles {
+		s[0].addUser(t, fmt.Sprint("user", n))
+		s[0].add(t, made(n+1))
+	}
+	many := []string{"southern"}
+	for n := range 20 {
+		many = append(many, fmt.Sprint("northern", n))
+		ok(t, s[0].AddUser(ctx, user.User{ID: many[n+1], Domain: "north", Enabled: true, CreatedAt: start, Version: 1}))
+		near := made(crowd + n)
+		near.Domain, near.EffectiveExpiry = "north", near.EffectiveExpiry.AddDate(0, 0, -1) // taken first
+		s[0].add(t, near)
+	}
+	s.atOnce(t, singles+1, func(s fixture, i int) (bool, error) {
+		r := token.Registry{Store: s, Now: func() time.Time { return start }}
+		for range rounds {
+			if i < singles {
+				got, err := r.Assign(ctx, "", fmt.Sprint("user", i))
+				if err != nil {
+					return false, err
+				}
+				if _, err := r.Unassign(ctx, got.Serial, 0); err != nil {
+					return false, err
+				}
+				continue
+			}
+			rows, err := r.AssignAll(ctx, token.Bulk{Users: many, Next: true})
+			if err != nil {
+				return false, err
+			}
+			var serials []string
+			for _, row := range rows {
+				serials = append(serials, row.Serial)
+			}
+			if _, err := r.UnassignAll(ctx, serials); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
 }
 
 func serialsOnce(t *testing.T, s servers) {
