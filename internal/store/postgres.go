@@ -424,6 +424,14 @@ func (postgresEngine) lockLog(ctx context.Context, tx *transaction) error {
 	return nil
 }
 
+// addressLock is the advisory lock of who gives addresses to users.
+const addressLock = logLock + 1
+
+func (postgresEngine) lockAddresses(ctx context.Context, tx *transaction) error {
+	wait := look{"SELECT pg_advisory_xact_lock($1)", []any{int64(addressLock)}, func(row) error { return nil }}
+	return tx.fail(tx.look(ctx, []look{wait}))
+}
+
 func (e postgresEngine) migrations() (*sql.DB, goose.Dialect, string, []goose.ProviderOption, error) {
 	// Of servers that start at once, one makes the tables and the others look again every second.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))

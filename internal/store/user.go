@@ -95,12 +95,17 @@ func (db *DB) SaveUsers(ctx context.Context, users []user.User) error {
 const holdsAddress = "replace(id, '@', '') <> id"
 
 // AddressesElsewhere returns which of addresses in lower case (ASCII) users who are not in the scope of ctx have for their mail, and
-// which for an ID, in any case.
+// which for an ID, in any case. Within a transaction others who ask wait for its end, so that no two give one address to two users.
 func (db *DB) AddressesElsewhere(ctx context.Context, addresses []string) (mails, ids map[string]bool, err error) {
 	mails, ids = map[string]bool{}, map[string]bool{}
 	scope := domain.ScopeFrom(ctx)
 	if !scope.Limited() {
 		return mails, ids, nil
+	}
+	if tx := db.current(ctx); tx != nil && len(addresses) > 0 {
+		if err := db.lockAddresses(ctx, tx); err != nil {
+			return nil, nil, db.explain(err)
+		}
 	}
 	for _, way := range []struct {
 		column, also string

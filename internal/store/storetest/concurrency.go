@@ -40,7 +40,7 @@ func Concurrency(t *testing.T, open func(*testing.T) [2]Store) {
 		{"nobody is sent away while others only look", nobodySentAway},
 		{"serials are reserved once", serialsOnce},
 		{"seeds are registered once", seedsOnce},
-		{"one gets the address", oneGetsTheAddress},
+		{"one gets the address", oneGetsTheAddress}, {"one user gets the mail address", oneUserGetsTheAddress},
 		{"failures add up", failuresAddUp},
 		{"one appends to the log", oneAppends},
 		{"one makes the first key", oneMakesTheKey},
@@ -392,6 +392,28 @@ func oneGetsTheAddress(t *testing.T, s servers) {
 		return err == nil, err
 	})
 	same(t, won, 1)
+}
+
+// Administrators of two security domains give the same mail address to users of theirs: one of them does.
+func oneUserGetsTheAddress(t *testing.T, s servers) {
+	var in [2]context.Context
+	for i, name := range []string{"north", "south"} {
+		ok(t, s[0].AddDomain(t.Context(), domain.Domain{Name: name, CreatedAt: start, Version: 1}))
+		scope, err := (&domain.Registry{Store: s[0], Now: func() time.Time { return start }}).Scope(t.Context(), name)
+		in[i] = domain.WithScope(t.Context(), must(t, scope, err))
+		ok(t, s[0].AddUser(t.Context(), user.User{ID: name, Domain: name, Enabled: true, CreatedAt: start, Version: 1}))
+	}
+	for round := range 10 {
+		won := s.atOnce(t, 2, func(s fixture, i int) (bool, error) {
+			r := &user.Registry{Store: s, Now: func() time.Time { return start }}
+			_, err := r.Edit(in[i], []string{"north", "south"}[i], 0, func(u *user.User) { u.Mail = fmt.Sprintf("carol%d@example.com", round) })
+			if errors.Is(err, fault.OutOfScope) {
+				return false, nil
+			}
+			return err == nil, err
+		})
+		same(t, won, 1)
+	}
 }
 
 // What is decided about a user is decided by one at a time.
