@@ -422,7 +422,7 @@ type Decision struct {
 	PIN       *PINRules  `json:"pin,omitempty"`        // what a new PIN must be like
 	Rejected  string     `json:"rejected,omitempty"`   // why the PIN that was just given is not taken, for the user to read
 	SystemPIN Secret     `json:"system_pin,omitempty"` // the PIN that the system made; any answer but n, no and cancel takes it
-	Mailed    bool       `json:"mailed,omitempty"`     // the next tokencode is a code that was sent to her
+	Mailed    bool       `json:"mailed,omitempty"`     // it is about codes on demand: the next tokencode is one that was sent to her, and a new PIN, once it is set, has another one sent
 }
 
 // PINRules are what a new PIN must be like.

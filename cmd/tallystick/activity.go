@@ -48,7 +48,7 @@ func allowed(err error) error {
 
 // methods are what was given in place of a token's code, for the end of a line.
 var methods = map[string]string{
-	"fixed_passcode": ", with the fixed passcode", "on_demand_pin": ", with the PIN for codes by mail", "on_demand_code": ", with a code by mail",
+	"fixed_passcode": ", with the fixed passcode", "on_demand_pin": ", with the PIN for codes on demand", "on_demand_code": ", with a code on demand",
 }
 
 // signIns prints the last sign-ins, the newest first: when, where from, and why not and what to do; and whether there are more.

@@ -69,6 +69,10 @@ func (p *program) goOn(r run, d client.Decision) (client.Decision, error) {
 			answer = "n"
 		}
 	case "reauthenticate":
+		if d.Mailed {
+			answer, err = p.AskSecret("The PIN is set. Type it again, and another code is sent by mail.\nNew PIN: ")
+			break
+		}
 		answer, err = p.AskSecret("The PIN is set. Wait for the tokencode to change.\nPasscode with the new PIN: ")
 	default:
 		if d.Mailed {
@@ -95,7 +99,7 @@ func (p *program) newPIN(d client.Decision) (string, error) {
 	return p.askTwice(fmt.Sprintf("New PIN, %d to %d %s", d.PIN.Min, d.PIN.Max, characters))
 }
 
-// askTwice asks for a PIN that nobody sees until the same one is typed twice.
+// askTwice asks for a secret that nobody sees until the same one is typed twice.
 func (p *program) askTwice(what string) (string, error) {
 	for {
 		pin, err := p.AskSecret(what + ": ")
@@ -106,7 +110,7 @@ func (p *program) askTwice(what string) (string, error) {
 		if err != nil || pin == again {
 			return pin, err
 		}
-		p.Note("the " + what + "s do not match")
+		p.Note("they do not match")
 	}
 }
 

@@ -81,7 +81,7 @@ func (p *program) userShow() *cobra.Command {
 			}{u, signIns, tokens})
 		}
 		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "domain", unlessRoot(u.Domain), "enabled", enabledWord(u), "last day", u.Expiry, "token policy", policyLine(u.Domain, u.TokenPolicy),
-			"lockout policy", policyLine(u.Domain, u.LockoutPolicy), "locked", lockedWord(u.Lockout), "failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "fixed passcode", fixedLine(u.FixedPasscodeSetAt), "codes by mail", onDemandLine(u.OnDemand), "added", date(&u.CreatedAt))
+			"lockout policy", policyLine(u.Domain, u.LockoutPolicy), "locked", lockedWord(u.Lockout), "failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "fixed passcode", fixedLine(u.FixedPasscodeSetAt), "codes on demand", onDemandLine(u.OnDemand), "added", date(&u.CreatedAt))
 		for _, t := range tokens {
 			p.fields("token", t.Serial+" "+t.State)
 		}
@@ -226,7 +226,7 @@ func (p *program) userClearFixedPasscode() *cobra.Command {
 }
 
 func (p *program) userSetOnDemand() *cobra.Command {
-	cmd := p.command("set-on-demand USERID", "Let a person have codes by mail, with a PIN to ask for them", 1, nil)
+	cmd := p.command("set-on-demand USERID", "Let a person have codes on demand, by mail, with a PIN to ask for them", 1, nil)
 	pin := p.SecretFlag(cmd, "pin-file", "PIN", "TALLYSTICK_PIN")
 	temporary := cmd.Flags().Bool("temporary", false, "the person must change it at its first use")
 	p.does(cmd, func(r run) error {
@@ -237,17 +237,17 @@ func (p *program) userSetOnDemand() *cobra.Command {
 		if err := r.server.SetOnDemand(r.ctx, r.args[0], client.PIN{PIN: client.Secret(secret), Temporary: *temporary}); err != nil {
 			return err
 		}
-		return p.result(map[string]string{"user_id": r.args[0]}, "user %s gets codes by mail now, for this PIN", r.args[0])
+		return p.result(map[string]string{"user_id": r.args[0]}, "user %s gets codes on demand now, for this PIN", r.args[0])
 	})
 	return cmd
 }
 
 func (p *program) userClearOnDemand() *cobra.Command {
-	return p.command("clear-on-demand USERID", "End codes by mail for a person", 1, func(r run) error {
+	return p.command("clear-on-demand USERID", "End codes on demand for a person", 1, func(r run) error {
 		if err := r.server.ClearOnDemand(r.ctx, r.args[0]); err != nil {
 			return err
 		}
-		return p.result(map[string]string{"user_id": r.args[0]}, "%s codes by mail for user %s", r.verb("ended", "end"), r.args[0])
+		return p.result(map[string]string{"user_id": r.args[0]}, "%s codes on demand for user %s", r.verb("ended", "end"), r.args[0])
 	})
 }
 

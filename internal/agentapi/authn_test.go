@@ -631,7 +631,7 @@ func TestResources(t *testing.T) {
 	_, text := h.send(h.request("GET", Base+"resources?lang=en_US", ""))
 	all := parse(t, text)
 	all.conforms("resources")
-	for _, id := range []string{"PASSCODE", "NEXT_TOKENCODE", "MAILED_CODE", "NEWPIN", "NEWPIN_ALNUM", "NEWPIN_REJECTED", "SYSTEM_PIN", "REAUTH"} {
+	for _, id := range []string{"PASSCODE", "NEXT_TOKENCODE", "MAILED_CODE", "NEWPIN", "NEWPIN_ALNUM", "NEWPIN_REJECTED", "SYSTEM_PIN", "REAUTH", "MAILED_REAUTH"} {
 		_, one := h.send(h.request("GET", Base+"resources?lang=xx&resourceId=PROMPT.SID."+id, ""))
 		if list := parse(t, one).v.([]any); len(list) != 1 || !strings.Contains(text, "PROMPT.SID."+id) {
 			t.Errorf("%s: %s", id, one)

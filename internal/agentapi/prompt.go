@@ -50,6 +50,7 @@ const (
 	promptRejected    = "PROMPT.SID.NEWPIN_REJECTED"
 	promptSystemPIN   = "PROMPT.SID.SYSTEM_PIN"
 	promptReauth      = "PROMPT.SID.REAUTH"
+	promptMailedPIN   = "PROMPT.SID.MAILED_REAUTH"
 )
 
 var texts = []access.NameValue{
@@ -62,6 +63,7 @@ var texts = []access.NameValue{
 	text(promptRejected, "This PIN is not taken: {0}. Choose another one"),
 	text(promptSystemPIN, "Your new PIN is {0}. Remember it, and answer to go on; n refuses it"),
 	text(promptReauth, "Your new PIN is set. Please wait for the tokencode to change, then enter a passcode with the new PIN"),
+	text(promptMailedPIN, "Your new PIN is set. Enter it alone, and another code is sent to you by mail"),
 	text("PROMPT.LDAP.PASSWORD", "Enter your password"),
 }
 
@@ -135,7 +137,9 @@ func asks(a access.Agent, d authentication.Decision, passcode string) method {
 		id, p, required = methodSystemPIN, asking(promptSystemPIN, d.SystemPIN), false
 		p.Sensitive = false // the answer; the text is the secret
 	case authentication.StepReauthenticate:
-		p = asking(promptReauth)
+		if p = asking(promptReauth); d.Mailed {
+			p = asking(promptMailedPIN)
+		}
 	default:
 		if p = asking(promptPasscode); id == methodEmergency {
 			p = asking(promptEmergency)

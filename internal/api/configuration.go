@@ -121,8 +121,8 @@ func (c *configuring) run(ctx context.Context) error {
 	c.named = map[string]map[string]bool{}
 	for _, do := range []func(context.Context) error{
 		c.settings, c.devices, c.profiles, c.domains, c.domainPolicies, c.groups, c.radiusClients, c.agents, c.directories, c.mailSettings, c.mailTemplates, c.webhooks, c.reportSchedules,
-		c.pruneReportSchedules, c.pruneWebhooks, c.pruneMailTemplates, c.pruneDirectories, c.pruneAgents, c.pruneGroups,
-		c.pruneProfiles, c.pruneDevices, c.pruneRADIUSClients, c.pruneDomains,
+		c.pruneReportSchedules, c.pruneWebhooks, c.pruneMailTemplates, c.pruneDirectories, c.pruneAgents, c.pruneRADIUSClients, c.pruneGroups,
+		c.pruneProfiles, c.pruneDevices, c.pruneDomains,
 	} {
 		if err := do(ctx); err != nil {
 			return err

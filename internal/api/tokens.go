@@ -106,7 +106,7 @@ func dayOf(text string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	day, err := time.Parse(time.DateOnly, text)
-	if err != nil {
+	if err != nil || day.Year() < 1970 { // the first day of all would be none
 		return time.Time{}, fault.New(fault.Invalid, "a day looks like 2031-01-31 and is one of the calendar")
 	}
 	return day, nil

@@ -74,7 +74,7 @@ func onDemandOf(g *authentication.Guard, now time.Time) (*client.OnDemand, error
 	if c != nil && len(c.Sent) > 0 {
 		out.SentAt = moment(time.Unix(c.Sent[len(c.Sent)-1], 0).UTC())
 	}
-	if c != nil && c.Hash != nil && now.Before(c.Until) {
+	if c.Usable(now) {
 		out.CodeUntil = moment(c.Until)
 	}
 	return out, nil

@@ -22,7 +22,7 @@ func Categories() []Category { return []Category{Authentication, Administration,
 func SignInActions() []string { return slices.Clone(signInActions) }
 
 // signInActions are what the actions of sign-ins begin with, whoever asked for them.
-var signInActions = []string{"authn.", "ntc.", "lockout.lock", "pin.ask", "emergency.use", "replace.done"}
+var signInActions = []string{"authn.", "ntc.", "lockout.lock", "pin.ask", "emergency.use", "on_demand.send", "replace.done"}
 
 // systemActions are those of the servers, whoever made them notice.
 var systemActions = []string{"clock.skew", "clock.back", "agent.instance"}

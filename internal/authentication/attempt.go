@@ -28,11 +28,13 @@ type Attempt struct {
 
 // attemptState is what an attempt knows. Its JSON is sealed.
 type attemptState struct {
-	Step    Step          `json:"step"`
-	Confirm bool          `json:"confirm,omitempty"`
-	Retry   bool          `json:"retry,omitempty"`
-	Life    time.Duration `json:"life"`
-	Station string        `json:"station,omitempty"`
+	Step    Step `json:"step"`
+	Confirm bool `json:"confirm,omitempty"`
+	Retry   bool `json:"retry,omitempty"`
+	// TokenOnly is that of its Request.
+	TokenOnly bool          `json:"token_only,omitempty"`
+	Life      time.Duration `json:"life"`
+	Station   string        `json:"station,omitempty"`
 	// The tokencode that was right: of which seed, and when.
 	Serial     string `json:"serial,omitempty"`
 	Generation int    `json:"generation,omitempty"`

@@ -14,7 +14,7 @@ import (
 func (r *round) begin(j *job, q Request) error {
 	a := &Attempt{
 		Agent: q.Source.caller(), UserID: j.user,
-		state: attemptState{Confirm: q.Confirm, Retry: q.Retry, Life: q.Life, Station: q.Source.Station},
+		state: attemptState{Confirm: q.Confirm, Retry: q.Retry, TokenOnly: q.TokenOnly, Life: q.Life, Station: q.Source.Station},
 	}
 	if !j.admits(q) {
 		return r.deny(j, a, r.subject(j, j.user), q.Source, verdict{reason: Throttled, uncounted: true})
@@ -28,7 +28,7 @@ func (r *round) begin(j *job, q Request) error {
 
 // passcode decides a passcode, as the first answer of an attempt.
 func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialogue bool) error {
-	s, v, err := r.check(j, a.UserID, from, passcode, "")
+	s, v, err := r.check(j, a.UserID, from, passcode, "", a.state.TokenOnly)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 		v.uncounted = true
 		return r.deny(j, a, s, from, v)
 	}
-	if err := r.claim(j, s, v); err != nil {
+	if err := r.claim(j, s, from, v); err != nil {
 		return err
 	}
 	if v.token != nil {
@@ -101,8 +101,8 @@ const (
 	onDemandCode  method = "on_demand_code" // that was sent
 )
 
-// check finds out whether a passcode is right. serial, if it is not "", names the only token that may have made it.
-func (r *round) check(j *job, userID string, from Source, passcode, serial string) (*subject, verdict, error) {
+// check finds out whether a passcode is right. serial, if it is not "", names the only token that may have made it; with tokenOnly some token must.
+func (r *round) check(j *job, userID string, from Source, passcode, serial string, tokenOnly bool) (*subject, verdict, error) {
 	s := r.subject(j, userID)
 	var v verdict
 	switch {
@@ -156,14 +156,14 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 	if v.reason == "" {
 		return s, v, nil
 	}
-	others := serial == "" && (s.Guard.Fixed != nil || s.mayOnDemand())
+	others := !tokenOnly && serial == "" && (s.mayFixed() || s.mayOnDemand())
 	if others {
-		found, err := r.withoutToken(s, passcode)
-		if err != nil || found.reason == "" {
+		found, err := r.withoutToken(s, from, passcode)
+		if err != nil || found.reason == "" || found.reason != BadPasscode && v.knows() == nothing {
 			return s, found, err
 		}
-		if v.knows() == nothing && (len(v.tried) == 0 || found.reason != BadPasscode) {
-			v.reason = found.reason
+		if len(v.tried) == 0 {
+			v.reason = BadPasscode
 		}
 	}
 	if len(v.tried) == 0 && !others {
@@ -190,11 +190,11 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 }
 
 // withoutToken finds out whether a passcode is right that is none of the user's tokens.
-func (r *round) withoutToken(s *subject, passcode string) (verdict, error) {
-	if r.isFixed(s, passcode) {
+func (r *round) withoutToken(s *subject, from Source, passcode string) (verdict, error) {
+	if s.mayFixed() && r.isFixed(s, passcode) {
 		return verdict{method: fixedPasscode}, nil
 	}
-	return r.matchOnDemand(s, passcode)
+	return r.matchOnDemand(s, from, passcode)
 }
 
 // unusable is why codes of a token do not count at now, "" if they do.
@@ -279,7 +279,7 @@ func (v verdict) against(t *tokenState) bool {
 // final tells whether the same passcode cannot be right later on.
 func (v verdict) final() bool {
 	switch v.reason {
-	case AlreadyUsed, Retransmitted, EmergencyUsed, EmergencyOver, OnDemandOver:
+	case AlreadyUsed, Retransmitted, EmergencyUsed, EmergencyOver, OnDemandUsed, OnDemandOver:
 		return true
 	}
 	return false
@@ -331,10 +331,10 @@ func (r *round) needsPIN(v verdict) bool {
 }
 
 // claim uses the code up: whoever comes with it again is refused, whatever becomes of the dialogue.
-func (r *round) claim(j *job, s *subject, v verdict) error {
+func (r *round) claim(j *job, s *subject, from Source, v verdict) error {
 	switch {
 	case v.method == onDemandCode:
-		return r.useMailed(s)
+		return r.useMailed(s, from)
 	case v.method == fixedPasscode: // it stays
 	case v.emergency != nil:
 		r.useEmergency(j, v)
@@ -351,7 +351,7 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 	}
 	switch {
 	case v.method != byToken:
-		if err := r.claim(j, s, v); err != nil {
+		if err := r.claim(j, s, from, v); err != nil {
 			return err
 		}
 	case v.emergency != nil:

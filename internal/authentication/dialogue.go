@@ -35,6 +35,8 @@ type Request struct {
 	Passcode string
 	Ask      bool
 	Source   Source
+	// TokenOnly refuses what is none of a token: fixed passcodes and codes on demand.
+	TokenOnly bool
 	// Dialogue says that the agent can ask the user again. Without it a right passcode that needs a next tokencode
 	// or a new PIN is denied, not used up, and the reason recorded.
 	Dialogue bool
@@ -99,7 +101,8 @@ type Decision struct {
 	Rejected string
 	// SystemPIN is the PIN that the system made, in StepSystemPIN only. It is a secret.
 	SystemPIN string
-	// Mailed says that the next tokencode is a code that was sent to the user.
+	// Mailed says that the dialogue is about codes on demand: the next tokencode is one that was sent to the user, the PIN is the one for them, and
+	// once it is set, it alone has another code sent.
 	Mailed bool
 	// Serial is the token that was used, once Accepted.
 	Serial string

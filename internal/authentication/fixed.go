@@ -1,6 +1,7 @@
 package authentication
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/tallystick/tallystick/internal/device"
@@ -23,17 +24,24 @@ func (r *round) fixedRules(s *subject) pin.Rules {
 		Keys: r.engine.Keys, Policy: s.policy.Token, Now: r.now,
 		Token: pin.Token{Serial: s.UserID, Bound: boundTo(fixedPasscodeOf, s.UserID), Type: device.Fob}, Name: "fixed passcode",
 	}
-	if p := &rules.Policy; p.FixedPasscode == policy.FixedByOwnLength {
+	if p := &rules.Policy; p.FixedPasscode == policy.FixedByOwnRules {
 		p.PINMin, p.PINMax, p.PINCharacters, p.PINMinLetters, p.PINMinDigits = p.FixedPasscodeMin, policy.MaxFixedPasscode, policy.Alphanumeric, 1, 1
 	}
 	return rules
 }
 
-// isFixed tells whether a passcode is the fixed one of a user who may have one.
-func (r *round) isFixed(s *subject, passcode string) bool {
-	right := pin.Check(r.engine.Keys, s.Guard.Fixed, boundTo(fixedPasscodeOf, s.UserID), passcode)
-	return right && s.policy.Token.FixedPasscode != policy.NoFixedPasscode
+// mayFixed tells whether a user has a fixed passcode that counts.
+func (s *subject) mayFixed() bool {
+	return s.Guard.Fixed != nil && s.policy.Token.FixedPasscode != policy.NoFixedPasscode
 }
+
+// isFixed tells whether a passcode is the fixed one of a user, whether or not it counts.
+func (r *round) isFixed(s *subject, passcode string) bool {
+	return pin.Check(r.engine.Keys, s.Guard.Fixed, boundTo(fixedPasscodeOf, s.UserID), passcode)
+}
+
+// errSame refuses a passcode that would be accepted where a code is to be sent.
+var errSame = fault.New(fault.PINInvalid, "the fixed passcode and the PIN for codes on demand have to differ: take another one")
 
 // SetFixedPasscode gives a user a fixed passcode, in place of one that she has. [fault.UserNotFound]; [fault.PolicyForbids] unless her token
 // policy has them; [fault.PINInvalid] says which of its rules the passcode breaks.
@@ -49,6 +57,9 @@ func (e *Engine) SetFixedPasscode(ctx context.Context, userID, passcode string) 
 		hash, err := r.fixedRules(s).New(passcode)
 		if err != nil {
 			return err
+		}
+		if p, _, err := s.Guard.OnDemandOf(); err != nil || p != nil && r.isOnDemandPIN(s, p, passcode) {
+			return cmp.Or(err, error(errSame))
 		}
 		s.Guard.Fixed, s.Guard.FixedAt, s.guardChanged = hash, r.now, true
 		r.record(j, "fixed_passcode.set", "user:"+userID, "", nil)

@@ -131,7 +131,7 @@ func (m *mailing) answer() {
 		m.Skip("nothing is open")
 	}
 	o := m.open
-	text := ""
+	var text string
 	switch o.step {
 	case authentication.StepNextTokencode:
 		text = m.anyCode()

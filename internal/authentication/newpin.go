@@ -117,6 +117,9 @@ func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer)
 	if err != nil {
 		return err
 	}
+	if t == nil && r.isFixed(s, in.Text) {
+		return r.rejectPIN(j, a, s, t, in.Source, errSame.Message)
+	}
 	a.state.PIN, a.state.PINLength = hash, len(in.Text)
 	if a.state.Confirm && a.state.Step != StepRepeatPIN {
 		j.decision = r.next(a, NewPIN, StepRepeatPIN)

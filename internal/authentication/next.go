@@ -18,7 +18,7 @@ func (r *round) next(a *Attempt, result Result, step Step) Decision {
 	a.Turn++
 	a.state.Step = step
 	a.ExpiresAt = r.now.Add(a.state.Life)
-	d := Decision{Result: result, Step: step, Attempt: a.ID, Turn: a.Turn, Expires: a.ExpiresAt, UserID: a.UserID}
+	d := Decision{Result: result, Step: step, Attempt: a.ID, Turn: a.Turn, Expires: a.ExpiresAt, UserID: a.UserID, Mailed: a.state.OnDemand}
 	if step == StepNewPIN || step == StepRepeatPIN {
 		d.PIN = r.rules(a)
 	}
@@ -165,7 +165,7 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 	}
 	r.record(j, "ntc.leave", "user:"+s.UserID, "", r.details(in.Source, v))
 	if r.needsPIN(v) {
-		if err := r.claim(j, s, v); err != nil {
+		if err := r.claim(j, s, in.Source, v); err != nil {
 			return err
 		}
 		t.token.Forgive()
@@ -178,19 +178,10 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 
 // reauthenticate decides the passcode with the new PIN. It has to be right at once.
 func (r *round) reauthenticate(j *job, a *Attempt, s *subject, in Answer) error {
-	if a.state.OnDemand { // the new PIN, for another code
-		v, err := r.matchOnDemand(s, in.Text)
-		switch {
-		case err != nil:
-			return err
-		case v.reason != "":
-			return r.deny(j, a, s, in.Source, v)
-		case v.method == onDemandPIN:
-			return r.sendCode(j, a, s, in.Source, v, true)
-		}
-		return r.accept(j, a, s, in.Source, v)
+	if a.state.OnDemand {
+		return r.confirmOnDemand(j, a, s, in)
 	}
-	s, v, err := r.check(j, a.UserID, in.Source, in.Text, a.state.Serial)
+	s, v, err := r.check(j, a.UserID, in.Source, in.Text, a.state.Serial, true)
 	if err != nil {
 		return err
 	}

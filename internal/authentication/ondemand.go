@@ -23,7 +23,7 @@ import (
 type Courier interface {
 	// Reach refuses a user who cannot be sent any: [fault.MailOff], [fault.MailMissing].
 	Reach(ctx context.Context, userID string) error
-	// SendCode has a code sent that is of use until a time, if the transaction of ctx commits; refusals as of Reach.
+	// SendCode has a code sent that is of use until a time, if the transaction of ctx commits. A refusal has written nothing.
 	SendCode(ctx context.Context, userID, code string, until time.Time) error
 }
 
@@ -44,9 +44,17 @@ type OnDemandPIN struct {
 
 // An OnDemandCode is what is kept of the code that was sent to a user last, and of when codes were.
 type OnDemandCode struct {
-	Hash  []byte    `json:"hash,omitempty"` // keyed; nil once it was used
+	Hash  []byte    `json:"hash,omitempty"` // keyed
 	Until time.Time `json:"until"`
 	Sent  []int64   `json:"sent"` // the last of them, in seconds since 1970, oldest first
+	// UsedAt is when the code was accepted, or began a new PIN, zero while it was not; UsedBy is the agent.
+	UsedAt time.Time `json:"used_at,omitzero"`
+	UsedBy string    `json:"used_by,omitempty"`
+}
+
+// Usable tells whether the code can be used at now.
+func (c *OnDemandCode) Usable(now time.Time) bool {
+	return c != nil && c.Hash != nil && c.UsedAt.IsZero() && now.Before(c.Until)
 }
 
 // OnDemandOf reads what a guard has of codes by mail; nil where there is nothing.
@@ -97,7 +105,7 @@ func (r *round) isOnDemandPIN(s *subject, p *OnDemandPIN, typed string) bool {
 	return pin.Check(r.engine.Keys, p.Hash, boundTo("on-demand", s.UserID), typed)
 }
 
-// isSent tells whether a code is the one that was sent to a user last and was not used, whether or not its life is over.
+// isSent tells whether a code is the one that was sent to a user last, whether or not it was used or its life is over.
 func (r *round) isSent(s *subject, c *OnDemandCode, typed string) bool {
 	return c != nil && c.Hash != nil && sameCode(string(onDemandHash(r.engine.Keys, s.UserID, typed)), string(c.Hash))
 }
@@ -108,7 +116,7 @@ func onDemandHash(keys Keyring, userID, code string) []byte {
 
 // matchOnDemand finds out whether a passcode asks for a code by mail, or is made with one: PIN and code as one word. A reason of
 // [BadPasscode] tells nothing.
-func (r *round) matchOnDemand(s *subject, passcode string) (verdict, error) {
+func (r *round) matchOnDemand(s *subject, from Source, passcode string) (verdict, error) {
 	v := verdict{reason: BadPasscode}
 	if !s.mayOnDemand() {
 		return v, nil
@@ -124,15 +132,22 @@ func (r *round) matchOnDemand(s *subject, passcode string) (verdict, error) {
 	if before <= 0 || !r.isOnDemandPIN(s, p, passcode[:before]) {
 		return v, nil
 	}
-	return r.sentCode(s, c, passcode[before:]), nil
+	return r.sentCode(s, from, c, passcode[before:]), nil
 }
 
+// onDemandAgain is how long an agent may ask again, in other words, with the code that it was just told is accepted.
+const onDemandAgain = time.Minute
+
 // sentCode compares a code with the one that was sent.
-func (r *round) sentCode(s *subject, c *OnDemandCode, code string) verdict {
+func (r *round) sentCode(s *subject, from Source, c *OnDemandCode, code string) verdict {
 	v := verdict{method: onDemandCode}
 	switch {
 	case !r.isSent(s, c, code):
 		v.reason = OnDemandWrong
+	case !c.UsedAt.IsZero() && c.UsedBy == from.Agent && r.now.Sub(c.UsedAt) < onDemandAgain:
+		v.reason, v.uncounted = Retransmitted, true
+	case !c.UsedAt.IsZero():
+		v.reason = OnDemandUsed
 	case !r.now.Before(c.Until):
 		v.reason = OnDemandOver
 	}
@@ -155,14 +170,13 @@ func (r *round) sendCode(j *job, a *Attempt, s *subject, from Source, v verdict,
 		return r.deny(j, a, s, from, v)
 	}
 	code := newOnDemandCode()
-	switch err := r.courier().SendCode(r.ctx, s.UserID, code, next.Until); fault.CodeOf(err) {
-	case fault.MailOff, fault.MailMissing:
+	err = r.courier().SendCode(r.ctx, s.UserID, code, next.Until)
+	if refusal := fault.CodeOf(err); refusal != "" && refusal != fault.Unavailable { // of this user, or of what the message says
 		v.reason = OnDemandNotSent
 		return r.deny(j, a, s, from, v)
-	default:
-		if err != nil {
-			return err
-		}
+	}
+	if err != nil {
+		return err
 	}
 	next.Hash, next.Sent = onDemandHash(r.engine.Keys, s.UserID, code), append(next.Sent, r.now.Unix())
 	if err := s.keepOnDemand(p, &next); err != nil {
@@ -177,7 +191,6 @@ func (r *round) sendCode(j *job, a *Attempt, s *subject, from Source, v verdict,
 	}
 	a.state.OnDemand, a.state.Former = true, p.Hash
 	j.decision = r.next(a, NextTokencode, StepNextTokencode)
-	j.decision.Mailed = true
 	return nil
 }
 
@@ -215,7 +228,7 @@ func (s *subject) onDemandHolds(a *Attempt) (string, error) {
 	case err != nil:
 		return "", err
 	case !s.mayOnDemand():
-		return NoToken, nil
+		return OnDemandOff, nil
 	case a.state.Step != StepReauthenticate && !sameCode(string(a.state.Former), string(p.Hash)):
 		return PINChanged, nil
 	}
@@ -232,15 +245,36 @@ func (r *round) mailedCode(j *job, a *Attempt, s *subject, in Answer) error {
 	if before := len(code) - onDemandDigits; before > 0 && r.isOnDemandPIN(s, p, code[:before]) {
 		code = code[before:]
 	}
-	v := r.sentCode(s, c, code)
+	v := r.sentCode(s, in.Source, c, code)
 	if v.reason != "" {
 		return r.deny(j, a, s, in.Source, v)
 	}
 	if r.onDemandDue(s, p) {
-		if err := r.claim(j, s, v); err != nil {
+		if err := r.claim(j, s, in.Source, v); err != nil {
 			return err
 		}
 		return r.beginPIN(j, a, s, v)
+	}
+	return r.accept(j, a, s, in.Source, v)
+}
+
+// confirmOnDemand decides what follows a new PIN for codes by mail: the PIN alone, for another code, or with one that was sent meanwhile.
+func (r *round) confirmOnDemand(j *job, a *Attempt, s *subject, in Answer) error {
+	p, _, err := s.Guard.OnDemandOf()
+	if err != nil {
+		return err
+	}
+	v, err := r.matchOnDemand(s, in.Source, in.Text)
+	switch {
+	case err != nil:
+		return err
+	case v.reason == "" && r.onDemandDue(s, p):
+		v.reason, v.uncounted = PINChanged, true // an administrator set a temporary one
+	case v.method == onDemandPIN:
+		return r.sendCode(j, a, s, in.Source, v, true)
+	}
+	if v.reason != "" {
+		return r.deny(j, a, s, in.Source, v)
 	}
 	return r.accept(j, a, s, in.Source, v)
 }
@@ -251,12 +285,12 @@ func (r *round) onDemandDue(s *subject, p *OnDemandPIN) bool {
 }
 
 // useMailed uses up the code that was sent.
-func (r *round) useMailed(s *subject) error {
+func (r *round) useMailed(s *subject, from Source) error {
 	p, c, err := s.Guard.OnDemandOf()
 	if err != nil {
 		return err
 	}
-	c.Hash = nil
+	c.UsedAt, c.UsedBy = r.now, from.Agent
 	return s.keepOnDemand(p, c)
 }
 
@@ -293,6 +327,9 @@ func (e *Engine) SetOnDemand(ctx context.Context, userID, newPIN string, tempora
 			past = was.History
 		}
 		hash, err := r.onDemandRules(s, past).New(newPIN)
+		if err == nil && r.isFixed(s, newPIN) {
+			err = errSame
+		}
 		if err != nil {
 			return err
 		}

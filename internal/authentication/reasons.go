@@ -17,10 +17,12 @@ const (
 	TokenLost       = "TOKEN_LOST"              // ... or lost
 	EmergencyOver   = "EMERGENCY_EXPIRED"       // an emergency code after its time
 	EmergencyUsed   = "EMERGENCY_USED"          // a one-time emergency code again
-	OnDemandSent    = "ON_DEMAND_CODE_SENT"     // the PIN for codes by mail, at an agent that cannot ask for the code
+	OnDemandSent    = "ON_DEMAND_CODE_SENT"     // the PIN for codes on demand, at an agent that cannot ask for the code
 	OnDemandNotSent = "ON_DEMAND_CODE_NOT_SENT" // ... while mail is off, or to nowhere
 	OnDemandLimit   = "ON_DEMAND_LIMIT"         // ... too often
-	OnDemandWrong   = "ON_DEMAND_CODE_WRONG"    // the PIN for codes by mail with a code that was not sent, or was used
+	OnDemandWrong   = "ON_DEMAND_CODE_WRONG"    // the PIN for codes on demand with a code that was not sent
+	OnDemandUsed    = "ON_DEMAND_CODE_USED"     // ... with a code that was used before
+	OnDemandOff     = "ON_DEMAND_OFF"           // the user may have none any more, in a dialogue about one
 	OnDemandOver    = "ON_DEMAND_CODE_EXPIRED"
 	BadPasscode     = "BAD_PASSCODE"       // no tokencode of the window
 	BadPIN          = "BAD_PIN"            // the tokencode was right
@@ -90,19 +92,25 @@ var explanations = map[string]Explanation{
 		"This emergency code of a set was used before.",
 		"Have her take the next one of her list; if she did not use it, its copy is in other hands: 'token lost SERIAL --emergency set' ends the old ones."},
 	OnDemandSent: {
-		"Her PIN for codes by mail was right, and a code was sent to her address; this agent cannot ask for it.",
+		"Her PIN for codes on demand was right, and a code was sent to her address; this agent cannot ask for it.",
 		"Have her type the PIN and the code behind it, as one word, at the next sign-in."},
 	OnDemandNotSent: {
-		"Her PIN for codes by mail was right, and no code could be sent: mail is off, or she has no address that can be written to.",
-		"See 'user show USERID' for her address, and 'mail settings show' for the mail server."},
+		"Her PIN for codes on demand was right, and no code could be sent: mail is off, she has no address that can be written to, or the template cannot be used.",
+		"See 'user show USERID' for her address, 'mail settings show' for the mail server, and 'mail template preview on_demand_code'."},
 	OnDemandLimit: {
-		"Her PIN for codes by mail was right, and too many codes were sent to her within a quarter of an hour.",
+		"Her PIN for codes on demand was right, and too many codes were sent to her within a quarter of an hour.",
 		"Have her take the code of the last message; if it was not her who asked, somebody knows her PIN: 'user set-on-demand USERID'."},
 	OnDemandWrong: {
-		"Her PIN for codes by mail was right, and the code is not the one that was sent to her last, or was used before.",
-		"Have her take the code of the last message; one that was used needs another: the PIN alone sends it."},
+		"Her PIN for codes on demand was right, and the code is not the one that was sent to her last.",
+		"Have her take the code of the last message; the PIN alone sends another one."},
+	OnDemandUsed: {
+		"Her PIN for codes on demand was right, and the code was used before.",
+		"Have her type the PIN alone, for another code; if she did not use it, somebody reads her mail and knows her PIN: 'user set-on-demand USERID'."},
+	OnDemandOff: {
+		"While a code on demand was asked for, her PIN for them was taken away, or the token policy came to have none.",
+		"If she may have them, see 'policy show' (with --domain where 'user show' names one) and 'user set-on-demand USERID'."},
 	OnDemandOver: {
-		"The code by mail was right, but too old.",
+		"The code on demand was right, but too old.",
 		"Have her type the PIN alone, for another code; if messages take long, see 'mail list --user USERID'."},
 	BadPasscode: {
 		"What was typed is no code that her tokens show now, and no other passcode of hers.",
@@ -133,13 +141,13 @@ var explanations = map[string]Explanation{
 		"Have her sign in once where it can be asked for, or 'token resync SERIAL'."},
 	NewPINRequired: {
 		"The passcode was right, but a new PIN is needed, and this agent cannot ask for it.",
-		"Have her sign in once where it can be asked for, or set one with 'token set-pin SERIAL'."},
+		"Have her sign in once where it can be asked for, or set one with 'token set-pin SERIAL', or 'user set-on-demand USERID' if she signs in with codes on demand."},
 	PINRefused: {
 		"No new PIN came about: three were refused by the rules, or she did not want the one that was made.",
 		"Tell her the rules for PINs ('policy show', with --domain where 'user show' names one) and have her sign in again; the old PIN stays until then."},
 	PINChanged: {
 		"While she was choosing a new PIN, an administrator or another dialogue changed it.",
-		"Have her sign in again with the PIN that holds now; if the other dialogue was not hers, 'token clear-pin SERIAL' while she is there."},
+		"Have her sign in again with the PIN that holds now; if the other dialogue was not hers, 'token clear-pin SERIAL' while she is there, or 'user set-on-demand USERID' for codes on demand."},
 	Throttled: {
 		"More sign-ins of this user came in a second than one person makes.",
 		"Find out at the agent who tries; nothing is counted against her, and she can sign in as soon as it ends."},

@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // letters are the codes that were sent to a user; internal/server tests the same with a mail server.
@@ -99,7 +100,7 @@ func (d *deployment) refused(err error, code fault.Code) {
 // Wrong ones lock like any passcode, also a user who holds no token, and the right one does not count while she is locked or disabled.
 func TestAFixedPasscodeIsLocked(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
-	d.policy.Token.FixedPasscode = policy.FixedByOwnLength
+	d.policy.Token.FixedPasscode = policy.FixedByOwnRules
 	d.addUser("robot")
 	ask := func(passcode string, want authentication.Result) {
 		t.Helper()
@@ -145,10 +146,91 @@ func TestACodeOnDemand(t *testing.T) {
 		d.check("4810"+post.codes[1], authentication.Denied) // not the last one
 		d.check("4811"+post.last(), authentication.Denied)
 		d.check("4810"+post.last(), authentication.Accepted)
-		if got := d.reasons(); got != "ON_DEMAND_CODE_WRONG ON_DEMAND_CODE_WRONG ON_DEMAND_CODE_SENT ON_DEMAND_CODE_WRONG BAD_PASSCODE" {
+		if got := d.reasons(); got != "RETRY_AFTER_ACCEPT ON_DEMAND_CODE_WRONG ON_DEMAND_CODE_SENT ON_DEMAND_CODE_WRONG BAD_PASSCODE" {
 			t.Error(got)
 		}
 		d.is(d.begin(d.code(d.now)), authentication.Accepted, "") // her token works beside it
+	})
+}
+
+// The agent that was just told that a code is accepted may ask again in other words, and locks nobody; whoever else comes with it does.
+func TestACodeOnDemandAgain(t *testing.T) {
+	d, post := newMailing(t, sqlite(t))
+	d.is(d.answer(d.begin("4810"), post.last()), authentication.Accepted, "")
+	for range 6 {
+		d.is(d.begin("4810"+post.last()), authentication.Denied, "")
+	}
+	d.check("4810"+post.last(), authentication.Denied) // another agent
+	d.now = d.now.Add(time.Minute)
+	d.is(d.begin("4810"+post.last()), authentication.Denied, "")
+	if got := d.reasons(); got != strings.Repeat("RETRY_AFTER_ACCEPT ", 6)+"ON_DEMAND_CODE_USED ON_DEMAND_CODE_USED" {
+		t.Error(got)
+	}
+	tok, err := d.db.Token(t.Context(), serial)
+	d.must(err)
+	if tok.Current.BadPasscodes != 0 {
+		t.Errorf("%d wrong passcodes are counted against her token", tok.Current.BadPasscodes)
+	}
+	d.is(d.begin(d.code(d.now)), authentication.Accepted, "")
+}
+
+// What stands in for a token is told apart, and opens nothing that takes a token.
+func TestWhatIsNoneOfAToken(t *testing.T) {
+	d, post := newMailing(t, sqlite(t))
+	d.policy.Token.FixedPasscode = policy.FixedLikePIN
+	d.refused(d.engine.SetFixedPasscode(t.Context(), "alice", "4810"), fault.PINInvalid)
+	d.must(d.engine.SetFixedPasscode(t.Context(), "alice", "8093"))
+	d.refused(d.engine.SetOnDemand(t.Context(), "alice", "8093", false), fault.PINInvalid)
+	d.must(d.engine.SetOnDemand(t.Context(), "alice", "60214", true))
+	asked := d.answer(d.begin("60214"), post.last())
+	d.is(d.answer(asked, "8093"), authentication.NewPIN, authentication.StepNewPIN)
+	d.begin("60214")
+	only := func(passcode string, want authentication.Result) {
+		t.Helper()
+		got, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: passcode, TokenOnly: true, Source: vpn})
+		d.must(err)
+		d.is(got, want, "")
+	}
+	only(d.code(d.now), authentication.Accepted)
+	only("8093", authentication.Denied)
+	only("60214", authentication.Denied)
+	only("60214"+post.last(), authentication.Denied)
+}
+
+// A fixed passcode that the policy has switched off locks nobody.
+func TestAFixedPasscodeThatIsOff(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.addUser("robot")
+	d.policy.Token.FixedPasscode = policy.FixedLikePIN
+	d.must(d.engine.SetFixedPasscode(t.Context(), "robot", "8093"))
+	ask := func(want authentication.Result) {
+		t.Helper()
+		if got, err := d.engine.Check(t.Context(), "robot", "8093"); err != nil || got != want {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+	}
+	d.policy.Token.FixedPasscode = policy.NoFixedPasscode
+	for range 6 {
+		ask(authentication.Denied)
+	}
+	d.policy.Token.FixedPasscode = policy.FixedLikePIN
+	ask(authentication.Accepted)
+	if got := d.reasons(); got != strings.TrimSpace(strings.Repeat("NO_TOKEN ", 6)) {
+		t.Error(got)
+	}
+}
+
+// A code that was sent to an address is not taken once the user has another one.
+func TestACodeOnDemandAndAnotherAddress(t *testing.T) {
+	each(t, func(t *testing.T, url string) {
+		d, post := newMailing(t, url)
+		users := &user.Registry{Store: d.db, Now: d.engine.Now}
+		asked := d.begin("4810")
+		_, err := users.Edit(t.Context(), "alice", 0, func(u *user.User) { u.Mail = "new@example.com" })
+		d.must(err)
+		d.is(d.answer(asked, post.last()), authentication.Denied, "")
+		d.is(d.begin("4810"+post.last()), authentication.Denied, "")
+		d.is(d.answer(d.begin("4810"), post.last()), authentication.Accepted, "")
 	})
 }
 
@@ -189,7 +271,7 @@ func TestWhoMayHaveCodesOnDemand(t *testing.T) {
 	d.must(d.engine.ClearOnDemand(t.Context(), "alice"))
 	d.refused(d.engine.ClearOnDemand(t.Context(), "alice"), fault.NotFound)
 	d.check("8093", authentication.Denied)
-	if got := d.reasons(); got != "NO_TOKEN BAD_PASSCODE BAD_PASSCODE PIN_CHANGED_MEANWHILE ON_DEMAND_CODE_WRONG ON_DEMAND_CODE_NOT_SENT BAD_PASSCODE" {
+	if got := d.reasons(); got != "ON_DEMAND_OFF BAD_PASSCODE BAD_PASSCODE PIN_CHANGED_MEANWHILE ON_DEMAND_CODE_WRONG ON_DEMAND_CODE_NOT_SENT BAD_PASSCODE" {
 		t.Error(got)
 	}
 }
@@ -234,6 +316,17 @@ func TestANewPINForCodesOnDemand(t *testing.T) {
 		shown := d.is(d.answer(asked, "y"), authentication.NewPIN, authentication.StepSystemPIN)
 		d.answer(shown, "y")
 		d.is(d.answer(d.begin(shown.SystemPIN), post.last()), authentication.Accepted, "")
+		// One that an administrator sets for a while does not end an older dialogue.
+		d.policy.Token.PINCreation = policy.ByUser
+		d.must(d.engine.SetOnDemand(t.Context(), "alice", "35927", true))
+		asked = d.answer(d.answer(d.answer(d.begin("35927"), post.last()), "61948"), "61948")
+		d.is(asked, authentication.NewPIN, authentication.StepReauthenticate)
+		if !asked.Mailed {
+			t.Error("it does not say what the PIN is for")
+		}
+		d.must(d.engine.SetOnDemand(t.Context(), "alice", "93571", true))
+		d.begin("93571")
+		d.is(d.answer(asked, "93571"+post.last()), authentication.Denied, "")
 		// And one that is refused: the old one stays.
 		d.policy.Token.PINCreation = policy.ByUser
 		d.must(d.engine.SetOnDemand(t.Context(), "alice", "28451", true))
@@ -246,7 +339,7 @@ func TestANewPINForCodesOnDemand(t *testing.T) {
 		// An agent that cannot ask for a PIN does not use the code up.
 		d.is(d.once("28451"+post.last()), authentication.Denied, "")
 		d.is(d.begin("28451"+post.last()), authentication.NewPIN, authentication.StepNewPIN)
-		if got := d.reasons(); got != "BAD_PASSCODE NEW_PIN_REFUSED NEW_PIN_REQUIRED" {
+		if got := d.reasons(); got != "BAD_PASSCODE PIN_CHANGED_MEANWHILE NEW_PIN_REFUSED NEW_PIN_REQUIRED" {
 			t.Error(got)
 		}
 	})

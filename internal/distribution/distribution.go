@@ -240,9 +240,9 @@ func (i *issue) load(of holdings) error {
 	if i.token.UserID == "" {
 		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", i.Serial)
 	}
-	// Whoever may deliver tokens again may not deliver any for the first time. One that was imported may be in use without.
-	if i.reason != "" && i.token.IssueCount == 0 && i.token.Current.LastUsedAt.IsZero() {
-		return fault.New(fault.NotDistributed, "token %s was never delivered: use 'token distribute', which takes the right distribute", i.Serial)
+	// Whoever may deliver tokens again may not deliver any to a user for the first time. One that was imported may be in use without.
+	if t := &i.token; i.reason != "" && t.Distribution == token.NotDistributed && !t.Current.LastUsedAt.After(t.AssignedAt) {
+		return fault.New(fault.NotDistributed, "token %s was never delivered to its user: use 'token distribute', which takes the right distribute", i.Serial)
 	}
 	i.token.SwitchOverIfDue(i.now)
 	if i.reason == "" && i.again() {

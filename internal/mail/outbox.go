@@ -147,7 +147,7 @@ func (o *Outbox) Resend(ctx context.Context, id string) (Message, error) {
 		case m.State != Unknown && m.State != Failed:
 			return fault.New(fault.Conflict, "message %s is %s: only one that failed or is unknown is sent again", id, m.State)
 		case m.Sealed.KeyID == 0 || m.Trouble == TooLate:
-			return fault.New(fault.Conflict, "what message %s tells is over: distribute or redistribute the token again", id)
+			return fault.New(fault.Conflict, "what message %s tells is over: distribute or redistribute the token again, or, of a code to sign in with, have her ask for another one", id)
 		}
 		m.State, m.NextAt, m.Tries, m.Trouble, m.EndedAt = Waiting, now, 0, "", time.Time{}
 		if !m.Event.brief() {

@@ -18,6 +18,8 @@ const (
 	abandoned = 5 * time.Minute
 	// After a failure that will pass, doubled each time, and at most.
 	firstPause, longestPause = time.Minute, time.Hour
+	// codePause is the first one of a code on demand, for which somebody waits.
+	codePause = 10 * time.Second
 	// The same where the mail server itself cannot be reached.
 	firstWait, longestWait = 10 * time.Second, 10 * time.Minute
 )
@@ -190,12 +192,14 @@ func (s *Sender) next(ctx context.Context, last *ended, settings Settings) (*Mes
 		now := o.Now().UTC()
 		if s.allowed <= 0 {
 			sent, err := o.Store.MessagesClaimed(ctx, now.Add(-time.Minute))
-			if err != nil || sent >= settings.PerMinute {
+			if err != nil {
 				return err
 			}
 			// Counting takes longer than sending where many were sent: it is done for some at once, fewer and fewer near the limit, which
 			// other servers come near too.
-			s.allowed = max((settings.PerMinute-sent)/20, 1)
+			if s.allowed = 0; sent < settings.PerMinute {
+				s.allowed = max((settings.PerMinute-sent)/20, 1)
+			}
 		}
 		for {
 			m, err := o.Store.DueMessage(ctx, now)
@@ -204,6 +208,9 @@ func (s *Sender) next(ctx context.Context, last *ended, settings Settings) (*Mes
 			}
 			if err != nil {
 				return err
+			}
+			if s.allowed == 0 && m.Event != OnDemandCode { // for which somebody waits; each user has few
+				return nil
 			}
 			if !now.Before(m.ExpiresAt) {
 				if err := s.tooLate(ctx, m); err != nil {
@@ -218,7 +225,7 @@ func (s *Sender) next(ctx context.Context, last *ended, settings Settings) (*Mes
 		}
 	})
 	if begun != nil {
-		s.allowed--
+		s.allowed = max(s.allowed-1, 0)
 	}
 	return begun, err
 }
@@ -252,7 +259,11 @@ func (s *Sender) finish(ctx context.Context, e ended) error {
 	o, m := s.Outbox, e.message
 	m.Code = e.code
 	if e.state == Waiting {
-		m.State, m.Trouble, m.NextAt = Waiting, e.trouble, o.Now().Add(min(firstPause<<min(m.Tries-1, 16), longestPause)).UTC()
+		first := firstPause
+		if m.Event == OnDemandCode {
+			first = codePause
+		}
+		m.State, m.Trouble, m.NextAt = Waiting, e.trouble, o.Now().Add(min(first<<min(m.Tries-1, 16), longestPause)).UTC()
 		return o.Store.SaveMessage(ctx, m, Sending)
 	}
 	m.end(e.state, e.trouble, o.Now())

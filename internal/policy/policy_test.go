@@ -102,7 +102,7 @@ func TestLimits(t *testing.T) {
 			[]change{func(s *policy.Set) { s.Token.EmergencyMaxLife = 6 * day }}},
 		{"emergency_if_found", []change{func(s *policy.Set) { s.Token.EmergencyIfFound = policy.Deny }, func(s *policy.Set) { s.Token.EmergencyIfFound = policy.AcceptAfter }},
 			[]change{func(s *policy.Set) { s.Token.EmergencyIfFound = "keep" }}},
-		{"fixed_passcode", []change{func(s *policy.Set) { s.Token.FixedPasscode = policy.FixedLikePIN }, func(s *policy.Set) { s.Token.FixedPasscode = policy.FixedByOwnLength }},
+		{"fixed_passcode", []change{func(s *policy.Set) { s.Token.FixedPasscode = policy.FixedLikePIN }, func(s *policy.Set) { s.Token.FixedPasscode = policy.FixedByOwnRules }},
 			[]change{func(s *policy.Set) { s.Token.FixedPasscode = "" }}},
 		{"fixed_passcode_min", []change{func(s *policy.Set) { s.Token.FixedPasscodeMin = 8 }, func(s *policy.Set) { s.Token.FixedPasscodeMin = 64 }},
 			[]change{func(s *policy.Set) { s.Token.FixedPasscodeMin = 7 }, func(s *policy.Set) { s.Token.FixedPasscodeMin = 65 }}},

@@ -49,9 +49,9 @@ type FixedPasscode string
 
 // What fixed passcodes are made of.
 const (
-	NoFixedPasscode  FixedPasscode = "off" // there are none, and those that were set are refused
-	FixedLikePIN     FixedPasscode = "pin" // the rules of PINs
-	FixedByOwnLength FixedPasscode = "own" // letters and digits, one of each at least, from FixedPasscodeMin characters on
+	NoFixedPasscode FixedPasscode = "off" // there are none, and those that were set are refused
+	FixedLikePIN    FixedPasscode = "pin" // the rules of PINs
+	FixedByOwnRules FixedPasscode = "own" // letters and digits, one of each at least, from FixedPasscodeMin characters on
 )
 
 // A Token policy holds the rules for tokens and their PINs, and for what stands in for a token (sections 10.2, 10.4 and 11.1).
@@ -168,7 +168,7 @@ func (t Token) Validate() error {
 		within("emergency_life", t.EmergencyLife, MinEmergencyLife, MaxEmergencyLife),
 		zeroOr("emergency_max_life", t.EmergencyMaxLife, t.EmergencyLife, MaxEmergencyLife),
 		oneOf("emergency_if_found", t.EmergencyIfFound, Deny, AcceptAndEnd, AcceptAfter),
-		oneOf("fixed_passcode", t.FixedPasscode, NoFixedPasscode, FixedLikePIN, FixedByOwnLength),
+		oneOf("fixed_passcode", t.FixedPasscode, NoFixedPasscode, FixedLikePIN, FixedByOwnRules),
 		between("fixed_passcode_min", t.FixedPasscodeMin, MinFixedPasscode, MaxFixedPasscode),
 		within("on_demand_life", t.OnDemandLife, MinOnDemandLife, MaxOnDemandLife),
 		between("window_small", t.WindowSmall, 0, MaxWindowSmall),

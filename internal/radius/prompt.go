@@ -19,11 +19,13 @@ import (
 // {pin} are filled in.
 type Texts struct {
 	Next         string `toml:"next"`
+	Mailed       string `toml:"mailed"`               // in place of Next, for a code on demand
 	NewPIN       string `toml:"new_pin"`              // of digits
 	NewPINFixed  string `toml:"new_pin_fixed"`        // of digits, where {min} is {max}
 	NewPINAlnum  string `toml:"new_pin_alphanumeric"` // of letters and digits
 	Reenter      string `toml:"reenter"`
 	Wait         string `toml:"wait"`
+	MailedWait   string `toml:"mailed_wait"`   // in place of Wait, where the PIN is the one for codes on demand
 	PINBad       string `toml:"pin_bad"`       // before a NewPIN
 	PINDifferent string `toml:"pin_different"` // before a NewPIN
 	SystemAsk    string `toml:"system_ask"`
@@ -39,11 +41,13 @@ type Prompts map[access.PromptSet]Texts
 // securID are the texts that clients of RSA's server know.
 var securID = Texts{
 	Next:         "Wait for token to change,\r\nthen enter the next tokencode: ",
+	Mailed:       "A code was sent to you by mail.\r\nEnter it as the next tokencode: ",
 	NewPIN:       "Enter a new PIN having from {min} to {max} digits: ",
 	NewPINFixed:  "Enter a new PIN of {min} digits: ",
 	NewPINAlnum:  "Enter a new PIN having from {min} to {max} alphanumeric characters: ",
 	Reenter:      "Please re-enter new PIN: ",
 	Wait:         "PIN Accepted.\r\nWait for the token code to change,\r\nthen enter the new passcode: ",
+	MailedWait:   "PIN Accepted.\r\nEnter the new PIN alone, and another code is sent to you by mail: ",
 	PINBad:       "PIN Rejected. {reason}\r\n",
 	PINDifferent: "PINs do not match. Please try again.\r\n",
 	SystemAsk:    "Are you prepared to accept a system-generated PIN [y/n]? ",
@@ -56,11 +60,13 @@ var securID = Texts{
 // compares in the order of its table, so no text may hold what belongs to another key.
 var ciscoASA = Texts{
 	Next:         "Enter Next PASSCODE: ",
+	Mailed:       "A code was sent to you by mail. Enter Next PASSCODE: ",
 	NewPIN:       "Enter your new Alpha-Numerical PIN, from {min} to {max} digits: ",
 	NewPINFixed:  "Enter your new Alpha-Numerical PIN, {min} digits: ",
 	NewPINAlnum:  "Enter your new Alpha-Numerical PIN, from {min} to {max} letters or digits: ",
 	Reenter:      "Reenter PIN: ",
 	Wait:         "Wait for the code on your card to change, then enter new PIN with the next card code: ",
+	MailedWait:   "Enter the new PIN alone, and another code is sent to you by mail (new PIN with the next card code): ",
 	PINBad:       "PIN Rejected. {reason}\r\n",
 	PINDifferent: "PINs do not match. Please try again.\r\n",
 	SystemAsk:    "ACCEPT A SYSTEM GENERATED PIN [y/n]? ",
@@ -73,11 +79,13 @@ var ciscoASA = Texts{
 // plain is for clients that only show the text.
 var plain = Texts{
 	Next:         "Wait until the code on your token changes, then enter the new code: ",
+	Mailed:       "A code was sent to you by mail. Enter it: ",
 	NewPIN:       "Choose a new PIN of {min} to {max} digits: ",
 	NewPINFixed:  "Choose a new PIN of {min} digits: ",
 	NewPINAlnum:  "Choose a new PIN of {min} to {max} letters or digits: ",
 	Reenter:      "Enter the new PIN again: ",
 	Wait:         "Your new PIN is set. Wait until the code on your token changes, then enter the new passcode: ",
+	MailedWait:   "Your new PIN is set. Enter it, and another code is sent to you by mail: ",
 	PINBad:       "This PIN cannot be used: {reason}\r\n",
 	PINDifferent: "The two PINs differ.\r\n",
 	SystemAsk:    "A new PIN will be made for you and shown. Go on? (y/n) ",
@@ -97,12 +105,14 @@ var required = map[access.PromptSet]map[string][]string{
 	access.PromptsSecurID: {
 		"next": {"Wait for token to change", "next tokencode"}, "new_pin": {"Enter a new PIN"}, "new_pin_fixed": {"Enter a new PIN"},
 		"new_pin_alphanumeric": {"Enter a new PIN", "alphanumeric"}, "reenter": {"Please re-enter new PIN"}, "wait": {"PIN Accepted"},
+		"mailed": {"next tokencode"}, "mailed_wait": {"PIN Accepted"},
 		"system_ask": {"system-generated"},
 	},
 	access.PromptsCiscoASA: {
 		"next": {"Enter Next PASSCODE"}, "system_show": {"Please remember your new PIN"}, "choose": {"Do you want to enter your own pin"},
 		"new_pin": {"Enter your new Alpha-Numerical PIN"}, "new_pin_fixed": {"Enter your new Alpha-Numerical PIN"},
 		"new_pin_alphanumeric": {"Enter your new Alpha-Numerical PIN"}, "reenter": {"Reenter PIN:"}, "wait": {"new PIN with the next card code"},
+		"mailed": {"Enter Next PASSCODE"}, "mailed_wait": {"new PIN with the next card code"},
 		"system_ask": {"ACCEPT A SYSTEM GENERATED PIN"},
 	},
 }
@@ -115,7 +125,7 @@ func (t *Texts) byKey() map[string]string {
 	return map[string]string{
 		"next": t.Next, "new_pin": t.NewPIN, "new_pin_fixed": t.NewPINFixed, "new_pin_alphanumeric": t.NewPINAlnum, "reenter": t.Reenter,
 		"wait": t.Wait, "pin_bad": t.PINBad, "pin_different": t.PINDifferent, "system_ask": t.SystemAsk, "system_show": t.SystemShow,
-		"choose": t.Choose,
+		"choose": t.Choose, "mailed": t.Mailed, "mailed_wait": t.MailedWait,
 	}
 }
 
@@ -195,6 +205,9 @@ func (t *Texts) newPIN(r authentication.PINRules) string {
 func (t *Texts) prompt(d authentication.Decision) (text string, echo bool, err error) {
 	switch d.Step {
 	case authentication.StepNextTokencode:
+		if d.Mailed {
+			return t.Mailed, false, nil
+		}
 		return t.Next, false, nil
 	case authentication.StepChoose:
 		return t.Choose, false, nil
@@ -213,6 +226,9 @@ func (t *Texts) prompt(d authentication.Decision) (text string, echo bool, err e
 	case authentication.StepSystemPIN:
 		return strings.ReplaceAll(t.SystemShow, "{pin}", d.SystemPIN), true, nil
 	case authentication.StepReauthenticate:
+		if d.Mailed {
+			return t.MailedWait, false, nil
+		}
 		return t.Wait, false, nil
 	}
 	return "", false, fmt.Errorf("radius: there is no prompt for the step %q", d.Step)

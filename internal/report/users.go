@@ -16,7 +16,7 @@ type holder struct {
 	serials []string
 	locked  bool
 	fixed   time.Time // when her fixed passcode was set, zero for none
-	mailed  bool      // she may ask for codes by mail
+	mailed  bool      // she has a PIN for codes on demand
 }
 
 var holderFields = []field[holder]{
@@ -28,7 +28,7 @@ var holderFields = []field[holder]{
 	{"expiry", "Last day", Day, func(h holder) any { return h.Expiry }},
 	{"locked", "Locked", YesNo, func(h holder) any { return h.locked }},
 	{"fixed_passcode", "Fixed passcode of", Moment, func(h holder) any { return h.fixed }},
-	{"on_demand", "Codes by mail", YesNo, func(h holder) any { return h.mailed }},
+	{"on_demand", "Codes on demand", YesNo, func(h holder) any { return h.mailed }},
 	{"tokens", "Tokens", Number, func(h holder) any { return int64(len(h.serials)) }},
 	{"serials", "Serials", Text, func(h holder) any { return strings.Join(h.serials, " ") }},
 	{"created", "Created", Moment, func(h holder) any { return h.CreatedAt }},
@@ -40,8 +40,8 @@ func userTemplates() []*Template {
 			{Name: "with_token", About: "holds a token", Kind: YesNo},
 			{Name: "enabled", About: "may sign in", Kind: YesNo},
 			{Name: "locked", About: "locked by wrong passcodes", Kind: YesNo},
-			{Name: "fixed_passcode", About: "has a fixed passcode", Kind: YesNo},
-			{Name: "on_demand", About: "may ask for codes by mail", Kind: YesNo},
+			{Name: "fixed_passcode", About: "has a fixed passcode, whether or not the policy takes it", Kind: YesNo},
+			{Name: "on_demand", About: "has a PIN for codes on demand", Kind: YesNo},
 			domainFilter,
 			{Name: "query", About: "part of user ID, name or mail", Kind: Text},
 		},

@@ -147,7 +147,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	signIn := &mail.SignIn{
 		Outbox: h.outbox, Password: h.directories.Verify, Pace: signInPace,
 		Passcode: func(ctx context.Context, userID, passcode, station string) (bool, error) {
-			d, err := h.engine.Begin(ctx, authentication.Request{UserID: userID, Passcode: passcode, Source: authentication.Source{Agent: "second-mail", Station: station}})
+			d, err := h.engine.Begin(ctx, authentication.Request{UserID: userID, Passcode: passcode, TokenOnly: true, Source: authentication.Source{Agent: "second-mail", Station: station}})
 			return d.Result == authentication.Accepted, err
 		},
 	}

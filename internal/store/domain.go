@@ -148,6 +148,9 @@ func (db *DB) DomainsAbove(ctx context.Context, names []string) (map[string][]st
 // AddDomain stores a new domain; [fault.DomainExists].
 func (db *DB) AddDomain(ctx context.Context, d domain.Domain) error {
 	taken := fault.New(fault.DomainExists, "there is a security domain %q already", d.Name)
+	if err := db.unclaimed(ctx, "security domain", []string{d.Name}, func(r access.Restriction) []string { return []string{r.UserDomain} }); err != nil {
+		return err
+	}
 	return db.change(ctx, taken, domainColumns.insert("security_domain"), d.Name, d.Parent, d.Note, micros(d.CreatedAt), d.Version)
 }
 

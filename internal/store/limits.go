@@ -69,6 +69,27 @@ func released(ctx context.Context, code fault.Code, what, flag string, all []lim
 	return fault.New(code, "%s whom %s may ask about: %s", what, strings.Join(names, ", "), next)
 }
 
+// unclaimed refuses names of new users, groups or security domains that agents or RADIUS clients outside of the scope of who acts are limited to:
+// whoever may add them in one domain would have a say in whom those of others let in. Such a name may have been another's before.
+func (db *DB) unclaimed(ctx context.Context, what string, names []string, of func(access.Restriction) []string) error {
+	scope := domain.ScopeFrom(ctx).Caller()
+	if !scope.Limited() {
+		return nil
+	}
+	claimed := ""
+	claims := func(name string) bool { return slices.Contains(names, name) }
+	all, err := db.limitedBy(ctx, "", func(r access.Restriction) bool { return slices.ContainsFunc(of(r), claims) })
+	for _, l := range all {
+		if !scope.Covers(l.domain) {
+			claimed = of(l.only)[slices.IndexFunc(of(l.only), claims)]
+		}
+	}
+	if err != nil || claimed == "" {
+		return err
+	}
+	return fault.New(fault.OutOfScope, "agents outside of your security domain ask about a %s of the name %s: take another one, or have an administrator of all security domains add it", what, claimed)
+}
+
 // ForgetUser takes a user who is to be deleted, by her ID, out of what agents and RADIUS clients are limited to, and returns which these are, as the
 // objects of events. [fault.UserInUse] where one would be limited to nobody then, which is as good as to everybody.
 func (db *DB) ForgetUser(ctx context.Context, id string) (from []string, err error) {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/domain"
@@ -62,13 +63,17 @@ func (db *DB) AddUsers(ctx context.Context, users []user.User) error {
 		taken = fault.New(fault.UserExists, "there is a user %q already", users[0].ID)
 	}
 	accounts, guards := bulk{insertUser, nil, taken}, bulk{insertGuard, nil, taken}
-	place := placer{db: db}
-	for _, u := range users {
+	place, ids := placer{db: db}, make([]string, len(users))
+	for i, u := range users {
 		var err error
+		ids[i] = u.ID
 		if u.Domain, err = place.at(ctx, u.Domain); err != nil {
 			return err
 		}
 		accounts.rows, guards.rows = append(accounts.rows, userValues(u)), append(guards.rows, []any{u.ID})
+	}
+	if err := db.unclaimed(ctx, "user", ids, func(r access.Restriction) []string { return r.Users }); err != nil {
+		return err
 	}
 	return db.write(ctx, accounts, guards)
 }
@@ -78,17 +83,24 @@ func (db *DB) SaveUser(ctx context.Context, u user.User) error {
 	return db.SaveUsers(ctx, []user.User{u})
 }
 
-// SaveUsers stores changed users, all or none, as SaveUser does one.
+// SaveUsers stores changed users, all or none, as SaveUser does one. Codes that were sent to them before end.
 func (db *DB) SaveUsers(ctx context.Context, users []user.User) error {
 	stale := fault.New(fault.Conflict, "one of the users was changed meanwhile: read them again")
 	if len(users) == 1 {
 		stale = fault.New(fault.Conflict, "user %s was changed meanwhile: read it again", users[0].ID)
 	}
 	changed := bulk{updateUser, nil, stale}
-	for _, u := range users {
+	ids := make([]string, len(users))
+	for i, u := range users {
+		ids[i] = u.ID
 		changed.rows = append(changed.rows, []any{u.Name, u.Mail, u.Enabled, micros(u.Expiry), searchText(u.ID, u.Name, u.Mail), u.Version + 1, u.ID, u.Version})
 	}
-	return db.write(ctx, changed)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		if err := db.write(ctx, changed); err != nil {
+			return err
+		}
+		return db.forgetCodes(ctx, ids)
+	})
 }
 
 // holdsAddress is the condition that a user's ID may be a mail address, as the index of such IDs has it.
@@ -165,6 +177,17 @@ func (db *DB) SaveUserReply(ctx context.Context, id string, attributes []access.
 		return err
 	}
 	return db.change(ctx, noUser(id), "UPDATE user_account SET reply_attributes = $1 WHERE id = $2", text, id)
+}
+
+// forgetCodes ends the codes that were sent to users before their records changed: perhaps to an address that is not theirs any more.
+func (db *DB) forgetCodes(ctx context.Context, userIDs []string) error {
+	for some := range slices.Chunk(userIDs, chunk) {
+		among, args := db.among(1, anys(some))
+		if _, err := db.exec(ctx, "UPDATE user_guard SET on_demand_code = NULL, version = version + 1 WHERE on_demand_code IS NOT NULL AND user_id "+among, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // How users are written.

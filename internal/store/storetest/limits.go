@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"testing"
@@ -71,4 +72,31 @@ func limits(t *testing.T, s fixture) {
 	ok(t, users.Delete(north, "erin"))
 	ok(t, groups.Delete(north, "vpn"))
 	ok(t, r.Delete(ctx, "island"))
+}
+
+// Who may add users, groups and security domains in one domain makes none of a name that agents of others are limited to: it would be let in there.
+func claimedNames(t *testing.T, s fixture) {
+	ctx, r := t.Context(), s.grown(t)
+	north := within(t, r, "north")
+	now := func() time.Time { return start }
+	users, groups := &user.Registry{Store: s, Now: now}, &user.Groups{Store: s, Now: now}
+	agent := access.Agent{Name: "vault", HMAC: access.HMACOff, Methods: []string{"SECURID"}, CreatedAt: start, Version: 1}
+	agent.Restriction = access.Restriction{Users: []string{"ghost"}, Groups: []string{"admins"}, UserDomain: "gone"}
+	ok(t, s.AddAgent(ctx, agent))
+
+	add := func(ctx context.Context) []error {
+		_, one := users.Add(ctx, user.User{ID: "ghost"})
+		_, two := groups.Add(ctx, "admins", "")
+		_, three := r.Add(ctx, "gone", "north", "")
+		return []error{one, two, three}
+	}
+	for _, err := range add(north) {
+		refused(t, err, fault.OutOfScope)
+		if err != nil && strings.Contains(err.Error(), "vault") {
+			t.Error(err)
+		}
+	}
+	for _, err := range add(ctx) {
+		ok(t, err)
+	}
 }

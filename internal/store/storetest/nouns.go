@@ -149,7 +149,7 @@ func policies(t *testing.T, s fixture) {
 		PINCharacters: policy.Alphanumeric, PINMinLetters: 1, PINMinDigits: 2, ExcludedWords: []string{"acme", "x'); DROP TABLE policy"},
 		PINMaxLife: 90 * 24 * time.Hour, PINMinLife: 24 * time.Hour, PINHistory: 20, EmergencyLength: 10, EmergencyCharacters: policy.Digits,
 		EmergencyLife: time.Hour, EmergencyMaxLife: 2 * time.Hour, EmergencyIfFound: policy.Deny,
-		FixedPasscode: policy.FixedByOwnLength, FixedPasscodeMin: 20, OnDemand: true, OnDemandLife: time.Hour,
+		FixedPasscode: policy.FixedByOwnRules, FixedPasscodeMin: 20, OnDemand: true, OnDemandLife: time.Hour,
 		WindowSmall: 2, WindowMedium: 20 * time.Minute, WindowLarge: 6 * time.Hour, Version: 1,
 	}
 	ok(t, s.SaveTokenPolicy(ctx, want.Token))
