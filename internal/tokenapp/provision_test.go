@@ -207,6 +207,11 @@ func status(code int) func(http.ResponseWriter, []byte) []byte {
 	}
 }
 
+// failed is an answer in place of the right one, with the status that SOAP 1.1 has for faults.
+func failed(body []byte) func(http.ResponseWriter, []byte) []byte {
+	return func(w http.ResponseWriter, _ []byte) []byte { return status(500)(w, body) }
+}
+
 func instead(body []byte) func(http.ResponseWriter, []byte) []byte {
 	return func(http.ResponseWriter, []byte) []byte { return body }
 }
@@ -304,6 +309,11 @@ func TestFaultyServers(t *testing.T) {
 		"failed inside": {finished: inner(func(string) string {
 			return strings.Replace(emptyFailure("ServerFinished"), "Abort", "InitializationFailed", 1)
 		}), want: fault.ServerUnreachable},
+		"fault: code, status 500":   {hello: failed(ctkip.InvalidCode.Body()), want: fault.ActivationRefused},
+		"fault: last, status 500":   {finished: failed(ctkip.InvalidCode.Body()), want: fault.ActivationRefused},
+		"fault: busy, status 500":   {hello: failed(ctkip.Unavailable.Body()), want: fault.ServerUnreachable},
+		"a page of status 500":      {hello: failed([]byte("<html><body>Sorry</body></html>")), want: fault.ServerUnreachable},
+		"a long one":                {finished: failed(make([]byte, 1<<20)), want: fault.ServerUnreachable},
 		"fault: busy":               {hello: instead(ctkip.Unavailable.Body()), want: fault.ServerUnreachable},
 		"failure status":            {hello: swap(`Status="Continue"`, `Status="AccessDenied"`), want: fault.ActivationRefused},
 		"no common algorithm":       {hello: swap(`Status="Continue"`, `Status="NoSupportedMACAlgorithms"`), want: fault.UnsupportedVersion},
