@@ -2,6 +2,7 @@ package tokenapp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -196,8 +197,9 @@ func (e *exchange) postLast(ctx context.Context, b begun) (body []byte, repeated
 func (e *exchange) token(t ctkip.Token) Token {
 	defer clear(t.Seed)
 	if len(t.Assumed) > 0 {
-		e.p.warn("the server did not say everything about token %s; assumed: %d digits, %d seconds, %s (%s)", t.Serial,
-			t.Digits, t.Interval, map[bool]string{true: "with PIN", false: "without PIN"}[t.AddPIN], strings.Join(t.Assumed, ", "))
+		e.p.warn("the server did not say everything about token %s, or not so that it can be read; assumed: %d digits, %d seconds, %s, expiry %s (%s)", t.Serial,
+			t.Digits, t.Interval, map[bool]string{true: "with PIN", false: "without PIN"}[t.AddPIN],
+			cmp.Or(day(t.Expiry), "none"), strings.Join(t.Assumed, ", "))
 	}
 	if t.KeyBits < wantedKeyBits {
 		e.p.warn("the server's key has only %d bits", t.KeyBits)
