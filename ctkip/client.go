@@ -226,7 +226,7 @@ type Token struct {
 	ServiceID string    // whose token it is; may be empty
 	UserID    string    // may be empty
 
-	Assumed []string // what the server left out, of "digits", "interval" and "PIN": tell the user
+	Assumed []string // what the server left out, of "digits", "interval" and "PIN", and "expiry" if it cannot be read: tell the user
 	KeyBits int      // size of the server's key: warn below 2048
 }
 
@@ -238,9 +238,9 @@ func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, "token "+t.Serial
 // not know R_C or that something was changed; nothing is kept.
 //
 // Serial, expiry, digits, interval, PIN mode, service and user are not under the MAC. A serial that
-// is not 12 digits, codes that no token shows and unreadable dates are ErrProtocol; a missing length
-// or interval is taken as 8 digits or 60 seconds, a missing PIN mode as one with a PIN, and named in
-// Token.Assumed.
+// is not 12 digits and codes that no token shows are ErrProtocol; a missing length or interval is
+// taken as 8 digits or 60 seconds, a missing PIN mode as one with a PIN, an unreadable expiry as none,
+// and named in Token.Assumed.
 func (c *Client) Finish(body []byte) (Token, error) {
 	if c.next != StepNonce {
 		return Token{}, ErrTurn
@@ -310,8 +310,8 @@ func (t *Token) read(m *node) error {
 		return protocolError("the serial number is missing or not 12 digits")
 	}
 	if expiry := m.child("", "KeyExpiryDate").value(); expiry != "" {
-		if t.Expiry, ok = parseDate(expiry); !ok {
-			return protocolError("an expiry date that cannot be read")
+		if t.Expiry, ok = parseDate(expiry); !ok { // no reason to lose a seed that the server has committed to
+			t.Assumed = append(t.Assumed, "expiry")
 		}
 	}
 	t.KeyID, _ = m.child("", "KeyID").base64()

@@ -101,6 +101,13 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("ctkip: the server refused: %s: %s", f.Class, f.Message)
 }
 
+// IsFault tells whether the body of an answer is a fault. SOAP 1.1 has servers send faults with HTTP
+// status 500: give a client no other body that came with it.
+func IsFault(body []byte) bool {
+	answer, err := open(body)
+	return err == nil && answer.is(nsSOAP, "Fault")
+}
+
 const nested = "nested exception is:"
 
 // Body is the fault as the body of an answer, to be sent with HTTP status 200: clients in the

@@ -212,6 +212,12 @@ func TestFaultAsRecorded(t *testing.T) {
 	if fault, ok := err.(*Fault); !ok || *fault != InvalidCode {
 		t.Errorf("%v, want %v", err, InvalidCode)
 	}
+	answer := readVector(t, exchanges[0]).Steps[1].Body
+	for body, want := range map[string]bool{v.Steps[1].Body: true, answer: false, v.Steps[1].Body + answer: false, "<Fault/>": false, "": false} {
+		if IsFault([]byte(body)) != want {
+			t.Errorf("a fault: %t, want %t: %.80s", !want, want, body)
+		}
+	}
 }
 
 func equal(t *testing.T, got []byte, want string) {

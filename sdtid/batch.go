@@ -21,7 +21,7 @@ type Checked struct {
 // 20 bytes for each, to find serials that come twice). open begins to read the file, more than once. For a file that is not
 // locked the password is not looked at.
 //
-// Errors: ErrFormat, ErrTooLarge for a tag without end, those of [File.Open], and those of the file.
+// Errors: ErrFormat, ErrTooLarge for a tag, a header or a token without end, those of [File.Open], and those of the file.
 func Check(open func() (io.Reader, error), password string) (*Checked, error) {
 	c := &Checked{open: open}
 	if err := c.readHeader(); err != nil {

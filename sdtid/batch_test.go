@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -93,6 +94,41 @@ func TestCheckMany(t *testing.T) {
 	data[len(data)/2] ^= 1
 	if _, err := readAll(data, b.Password); !errors.Is(err, ErrModified) && !errors.Is(err, ErrFormat) {
 		t.Errorf("a changed file: %v", err)
+	}
+}
+
+// A header or token without end is refused before it takes memory, however it is cut into pieces. Read to where this one breaks off, it would
+// be no well-formed XML.
+func TestCheckWithoutEnd(t *testing.T) {
+	data := string(encode(t, Batch{Tokens: []Token{sample()}}))
+	for _, section := range []string{"<TKNHeader>", "<TKN>"} {
+		start, _, _ := strings.Cut(data, section)
+		for _, piece := range []string{"1<!---->", "<a/>", "<aMAC>1</aMAC>", " <?x?>", "<![CDATA[1]]>"} {
+			long := start + section + strings.Repeat(piece, maxKept+1)
+			if _, err := Check(func() (io.Reader, error) { return strings.NewReader(long), nil }, ""); !errors.Is(err, ErrTooLarge) {
+				t.Errorf("%s%s...: %v", section, piece, err)
+			}
+		}
+	}
+}
+
+// What stands beside header and tokens may be of any length: nothing of it is kept.
+func TestCheckKeepsNoTrailer(t *testing.T) {
+	const more = "</TKNTrailer><TKNHeader></TKNHeader><More></More>"
+	data := strings.Replace(string(encode(t, Batch{Tokens: []Token{sample()}})), "</TKNTrailer>", more, 1)
+	long := strings.Repeat("<a>"+strings.Repeat("x", 1000)+"<!---->y</a>", 1000)
+	for _, where := range []string{"<TKNTrailer>", "<BatchSignature>", "</TKNTrailer><TKNHeader>", "<More>"} {
+		before, after, _ := strings.Cut(data, where)
+		if _, err := readAll([]byte(before+where+long+after), ""); err != nil {
+			t.Errorf("%s: %v", where, err)
+		}
+		d := &document{}
+		if err := d.read(strings.NewReader(before + where + long)); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %v", where, err)
+		}
+		if e := d.open[len(d.open)-1]; len(e.text)+len(e.children) > 0 {
+			t.Errorf("%s: %d bytes and %d elements are kept", where, len(e.text), len(e.children))
+		}
 	}
 }
 

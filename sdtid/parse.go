@@ -22,6 +22,7 @@ const (
 	maxElements = 1 << 19
 	maxDepth    = 32
 	maxMarkup   = 8 * maxSection // bytes of one tag, or of text between two; escapes count
+	maxKept     = 4 * maxSection // bytes of names and text in a header or token, with blanks and MACs, which no MAC covers
 )
 
 // Parse reads a token file: the XML document that begins at the first "<?xml "
@@ -94,6 +95,7 @@ type document struct {
 
 	open     []element // the elements around the place where we are, root first
 	elements int
+	kept     int // bytes of names and text in the header or token where we are
 
 	each func(*element) error // takes each token in place of tokens; nil to gather them
 }
@@ -141,13 +143,37 @@ func (d *document) start(name string) error {
 	}
 	d.elements++
 	d.open = append(d.open, element{name: name})
+	if len(d.open) == 2 {
+		d.kept = 0
+	}
+	return d.keep(len(name))
+}
+
+// keep counts n bytes that are kept. Comments may cut a text without end into pieces that are each small enough.
+func (d *document) keep(n int) error {
+	if !d.wanted() {
+		return nil
+	}
+	if d.kept += n; d.kept > maxKept {
+		return fmt.Errorf("%w: more than %d bytes of names and text in a header or token", ErrTooLarge, maxKept)
+	}
 	return nil
+}
+
+// wanted tells whether we are in a header or token. Nothing reads the trailer, whose signature is not checked, or what is unknown.
+func (d *document) wanted() bool {
+	if len(d.open) < 2 {
+		return false
+	}
+	name := d.open[1].name
+	return name == "TKN" || name == "TKNHeader" && d.header.name == ""
 }
 
 func (d *document) text(text []byte) error {
 	switch n := len(d.open); {
-	case n > 1:
+	case d.wanted():
 		d.open[n-1].text = append(d.open[n-1].text, text...)
+		return d.keep(len(text))
 	case n == 0 && trim(string(text)) != "":
 		return malformed("text after the end of the document")
 	}
@@ -163,8 +189,9 @@ func (d *document) end() error {
 		e.text = nil
 	}
 	switch {
-	case n > 1:
+	case d.wanted():
 		d.open[n-1].children = append(d.open[n-1].children, e)
+	case n > 1: // dropped
 	case n == 0: // the root, whose children are known
 	case e.name == "TKN" && d.each != nil:
 		d.elements = 1 // they are not kept

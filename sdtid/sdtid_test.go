@@ -471,14 +471,17 @@ func TestTooLarge(t *testing.T) {
 	many := func(s string, n int) string { return strings.Repeat(s, n) }
 	in := func(what string) string { return strings.Replace(data, "<TKN>", "<TKN>"+what, 1) }
 	for name, input := range map[string]string{
-		"garbage":       many("<", 50<<20),
-		"elements":      in(many("<a/>", maxElements)),
-		"depth":         in(many("<a>", maxDepth) + many("</a>", maxDepth)),
-		"attributes":    in("<a " + many("b='' ", maxMarkup/5) + "/>"),
-		"one long text": in("<TokMAC>" + many("x", maxMarkup) + "</TokMAC>"),
-		"section":       in(many("<a>"+many("x", 1000)+"</a>", 70)),
-		"header":        strings.Replace(data, "<Version>", many("<a>"+many("x", 1000)+"</a>", 70)+"<Version>", 1),
-		"long paths":    in(many("<"+many("n", 2000)+">", 20) + many("<a/>", 10000) + many("</"+many("n", 2000)+">", 20)),
+		"garbage":        many("<", 50<<20),
+		"elements":       in(many("<a/>", maxElements)),
+		"depth":          in(many("<a>", maxDepth) + many("</a>", maxDepth)),
+		"attributes":     in("<a " + many("b='' ", maxMarkup/5) + "/>"),
+		"one long text":  in("<TokMAC>" + many("x", maxMarkup) + "</TokMAC>"),
+		"text in pieces": in("<TokMAC>" + many(many("x", 1000)+"<!---->", 300) + "</TokMAC>"),
+		"blanks":         in(many(many(" ", 1000)+"<!---->", 300)),
+		"MACs":           in(many("<aMAC>"+many("x", 1000)+"</aMAC>", 300)),
+		"section":        in(many("<a>"+many("x", 1000)+"</a>", 70)),
+		"header":         strings.Replace(data, "<Version>", many("<a>"+many("x", 1000)+"</a>", 70)+"<Version>", 1),
+		"long paths":     in(many("<"+many("n", 2000)+">", 20) + many("<a/>", 10000) + many("</"+many("n", 2000)+">", 20)),
 	} {
 		if _, err := Parse([]byte(input)); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: %v", name, err)

@@ -191,6 +191,37 @@ func TestManyFilesWithIndividualPasswords(t *testing.T) {
 	c.downloads(j.ID, distribution.Passwords, distribution.List, distribution.Files)
 }
 
+// An individual password leaves room for the user ID before it, in characters and in the bytes that a file or string takes.
+func TestIndividualPasswordsBesideUserIDs(t *testing.T) {
+	for method, ids := range map[device.Method]map[string]int{ // with the length of the password
+		device.File: {"alice.wonderland": 8, "елена": 12, "елена.орлова": 9, "李小龙李小龙李小": 8},
+		device.CTF:  {"елена.орлова": 12, "李小龙李小龙李小龙李": 10},
+	} {
+		c := newCrew(t, len(ids))
+		c.profile("named", method, func(p *profile.Profile) { p.Protection = profile.UserIDPassword })
+		users := &user.Registry{Store: c.db, Now: c.dist.Now}
+		serials, i := c.serials(), 0
+		for id := range ids {
+			_, err := users.Add(c.ctx, user.User{ID: id})
+			c.must(err)
+			_, err = c.tokens.Unassign(c.ctx, serials[i], 0)
+			c.must(err)
+			_, err = c.tokens.Assign(c.ctx, serials[i], id)
+			c.must(err)
+			i++
+		}
+		j := c.run(distribution.Bulk{Profile: "named", Individual: true, Grace: -1}, false, serials...)
+		if j.State != job.Done {
+			t.Fatalf("%s: %v", method, c.outcomes(j))
+		}
+		for _, row := range c.table(j, distribution.Passwords) {
+			if id := row["user_id"]; len(row["password"]) != ids[id] {
+				t.Errorf("%s: %s has a password of %d letters, want %d", method, id, len(row["password"]), ids[id])
+			}
+		}
+	}
+}
+
 // downloads looks for the events of downloads of a job.
 func (c *crew) downloads(id string, parts ...distribution.Part) {
 	c.Helper()

@@ -96,8 +96,8 @@ func (i *issue) protect() error {
 	}
 	if i.individual {
 		length := passwordLength
-		if how == profile.UserIDPassword { // the limit holds for both together
-			length = max(minPassword, min(length, i.device.MaxPassword-utf8.RuneCountInString(i.user.ID)))
+		if how == profile.UserIDPassword { // the limits hold for both together
+			length = max(minPassword, min(length, i.device.MaxPassword-utf8.RuneCountInString(i.user.ID), i.longestPassword()-len(i.user.ID)))
 		}
 		var err error
 		if i.Password, err = newPassword(length); err != nil {
@@ -137,11 +137,15 @@ const (
 	maxStringPassword = 40
 )
 
-func (i *issue) checkPassword(how profile.Protection) error {
-	longest := maxFilePassword
+func (i *issue) longestPassword() int {
 	if i.profile.Method == device.CTF {
-		longest = maxStringPassword
+		return maxStringPassword
 	}
+	return maxFilePassword
+}
+
+func (i *issue) checkPassword(how profile.Protection) error {
+	longest := i.longestPassword()
 	switch {
 	case utf8.RuneCountInString(i.lock) > i.device.MaxPassword || len(i.lock) > longest:
 		return fault.New(fault.PasswordTooLong, "the password, with the user ID if that is part of it, takes up to %d characters (%d bytes)", i.device.MaxPassword, longest)

@@ -2,6 +2,7 @@ package tokenapp
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -196,8 +197,9 @@ func (e *exchange) postLast(ctx context.Context, b begun) (body []byte, repeated
 func (e *exchange) token(t ctkip.Token) Token {
 	defer clear(t.Seed)
 	if len(t.Assumed) > 0 {
-		e.p.warn("the server did not say everything about token %s; assumed: %d digits, %d seconds, %s (%s)", t.Serial,
-			t.Digits, t.Interval, map[bool]string{true: "with PIN", false: "without PIN"}[t.AddPIN], strings.Join(t.Assumed, ", "))
+		e.p.warn("the server did not say everything about token %s, or not so that it can be read; assumed: %d digits, %d seconds, %s, expiry %s (%s)", t.Serial,
+			t.Digits, t.Interval, map[bool]string{true: "with PIN", false: "without PIN"}[t.AddPIN],
+			cmp.Or(day(t.Expiry), "none"), strings.Join(t.Assumed, ", "))
 	}
 	if t.KeyBits < wantedKeyBits {
 		e.p.warn("the server's key has only %d bits", t.KeyBits)
@@ -241,17 +243,24 @@ func (e *exchange) post(ctx context.Context, r ctkip.Request) ([]byte, error) {
 		return nil, fault.New(fault.ServerUnreachable, "the server sends us elsewhere (HTTP status %d), where the activation code must not go: ask for the right link", status)
 	case status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout: // what stands before the server had no answer
 		return nil, lostError{fault.New(fault.ServerUnreachable, "%s has no answer from the server behind it (HTTP status %d)", e.host(), status)}
-	case status != http.StatusOK:
-		return nil, fault.New(fault.ServerUnreachable, "%s does not provide tokens at this address (HTTP status %d)", e.host(), status)
+	case status != http.StatusOK && status != http.StatusInternalServerError:
+		return nil, e.noService(status)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, ctkip.MaxBody+1))
 	if err != nil {
 		return nil, lostError{e.unreachable(err)}
 	}
+	if status := response.StatusCode; status != http.StatusOK && !ctkip.IsFault(body) {
+		return nil, e.noService(status)
+	}
 	if len(body) > ctkip.MaxBody {
 		return nil, fault.New(fault.TooLarge, "the server's answer is larger than any answer can be")
 	}
 	return body, nil
+}
+
+func (e *exchange) noService(status int) error {
+	return fault.New(fault.ServerUnreachable, "%s does not provide tokens at this address (HTTP status %d)", e.host(), status)
 }
 
 func (e *exchange) host() string {

@@ -132,7 +132,8 @@ func TestTroubleInTheLastStepEndsNothing(t *testing.T) {
 		"the server could not finish": {inner(func(string) string {
 			return strings.Replace(emptyFailure("ServerFinished"), "Abort", "InitializationFailed", 1)
 		}), fault.ServerUnreachable},
-		"a page of a gateway": {instead([]byte("<html>try again later</html>")), fault.BadFormat},
+		"a fault of a busy server, with status 500": {failed(ctkip.Unavailable.Body()), fault.ServerUnreachable},
+		"a page of a gateway":                       {instead([]byte("<html>try again later</html>")), fault.BadFormat},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, a := newServer(t), testApp(t)

@@ -170,6 +170,20 @@ func TestProvision(t *testing.T) {
 	}
 }
 
+// A date that nobody can read is no reason to lose a seed that the server has committed to.
+func TestUnreadableExpiry(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	s.finished = swap(`2031-01-01T`, `2031-02-30T`)
+	warned := ""
+	token, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Warn: func(m string) { warned += m }})
+	if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) || !token.Expiry.IsZero() || !strings.Contains(warned, "expiry none (expiry)") {
+		t.Fatalf("%+v, %v, warned: %q", token.Info(), err, warned)
+	}
+	if held, err := a.Find(token.Serial); err != nil || !same(held, token) {
+		t.Errorf("held: %v", err)
+	}
+}
+
 // inner changes the message inside an answer.
 func inner(change func(string) string) func(http.ResponseWriter, []byte) []byte {
 	response := regexp.MustCompile(`(?s)<Response>(.*)</Response>`)
@@ -205,6 +219,11 @@ func status(code int) func(http.ResponseWriter, []byte) []byte {
 		w.WriteHeader(code)
 		return body
 	}
+}
+
+// failed is an answer in place of the right one, with the status that SOAP 1.1 has for faults.
+func failed(body []byte) func(http.ResponseWriter, []byte) []byte {
+	return func(w http.ResponseWriter, _ []byte) []byte { return status(500)(w, body) }
 }
 
 func instead(body []byte) func(http.ResponseWriter, []byte) []byte {
@@ -304,6 +323,11 @@ func TestFaultyServers(t *testing.T) {
 		"failed inside": {finished: inner(func(string) string {
 			return strings.Replace(emptyFailure("ServerFinished"), "Abort", "InitializationFailed", 1)
 		}), want: fault.ServerUnreachable},
+		"fault: code, status 500":   {hello: failed(ctkip.InvalidCode.Body()), want: fault.ActivationRefused},
+		"fault: last, status 500":   {finished: failed(ctkip.InvalidCode.Body()), want: fault.ActivationRefused},
+		"fault: busy, status 500":   {hello: failed(ctkip.Unavailable.Body()), want: fault.ServerUnreachable},
+		"a page of status 500":      {hello: failed([]byte("<html><body>Sorry</body></html>")), want: fault.ServerUnreachable},
+		"a long one":                {finished: failed(make([]byte, 1<<20)), want: fault.ServerUnreachable},
 		"fault: busy":               {hello: instead(ctkip.Unavailable.Body()), want: fault.ServerUnreachable},
 		"failure status":            {hello: swap(`Status="Continue"`, `Status="AccessDenied"`), want: fault.ActivationRefused},
 		"no common algorithm":       {hello: swap(`Status="Continue"`, `Status="NoSupportedMACAlgorithms"`), want: fault.UnsupportedVersion},
@@ -333,7 +357,6 @@ func TestFaultyServers(t *testing.T) {
 		"a serial of letters":       {finished: swap(`<(TokenID|KeyID) xmlns="">[^<]*`, `<$1 xmlns="">`+b64([]byte("../../../etc"))), want: fault.BadFormat},
 		"seven digits":              {finished: swap(`<OTPLength>8`, `<OTPLength>7`), want: fault.BadFormat},
 		"no such interval":          {finished: swap(`TimeInterval="60"`, `TimeInterval="45"`), want: fault.BadFormat},
-		"no such date":              {finished: swap(`2031-01-01T`, `2031-02-30T`), want: fault.BadFormat},
 		"an expired token":          {finished: swap(`2031-01-01T`, `2021-01-01T`), want: fault.Expired},
 		"an extension it must know": {finished: swap(`<OTPFormat>Decimal</OTPFormat>\s*<OTPLength>8</OTPLength>\s*(?s)<OTPMode.*</OTPMode>`, `<New/>`), want: fault.BadFormat},
 	} {

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -42,8 +44,9 @@ func (s *Source) Format(f fmt.State, _ rune) { io.WriteString(f, s.name) }
 
 // ReadSource reads what arg names: "-" for stdin, the path of a token file, of
 // a zip archive that holds some, or of a picture with a QR code; or arg is
-// itself a compressed token string or a provisioning link. BAD_FORMAT is for
-// anything else, TOO_LARGE for what is beyond any token file or picture.
+// itself a compressed token string or a provisioning link, or the mail that one
+// came in. BAD_FORMAT is for anything else, TOO_LARGE for what is beyond any
+// token file or picture.
 func ReadSource(arg string, stdin io.Reader) (*Source, error) {
 	if arg == "-" {
 		return readSource("standard input", stdin)
@@ -125,15 +128,16 @@ func ParseSource(data []byte, name string) (*Source, error) {
 // addText adds a token file, a string or a link.
 func (s *Source) addText(text []byte) error {
 	trimmed := strings.TrimSpace(string(text[:min(len(text), maxText)]))
+	unbroken := softBreaks.Replace(trimmed)
 	switch {
-	case bytes.Contains(text, []byte("<?xml ")) || strings.HasPrefix(trimmed, "<"):
+	case bytes.Contains(text, []byte("<?xml ")) || strings.HasPrefix(trimmed, "<TKNBatch"):
 		return s.add(parseSDTID(text))
 	case len(text) > maxText:
 		return fault.New(fault.BadFormat, "this is no token file, string or link")
-	case strings.Contains(strings.ToLower(trimmed), "ctfdata="):
+	case strings.Contains(strings.ToLower(unbroken), "ctfdata="):
 		return s.add(parseCTF(trimmed))
-	case strings.Contains(trimmed, "://"):
-		link, err := parseLink(trimmed)
+	case strings.Contains(unbroken, "://"):
+		link, err := parseLink(findLink(trimmed))
 		s.link = &link
 		return err
 	}
@@ -146,6 +150,29 @@ const maxText = 64 << 10
 func (s *Source) add(e envelope, err error) error {
 	s.envelopes = append(s.envelopes, e)
 	return err
+}
+
+var (
+	// appLink is a link of any form but the bare URL, which mails are full of.
+	appLink = regexp.MustCompile(`(?i)((com\.rsa\.securid|securidauthenticator)://ctkip/?|http://(127\.0\.0\.1|localhost)/securid/(ctkip|ctf)/?)\?[^\s<>"]+`)
+
+	// softBreaks are the line breaks that quoted-printable mail adds, in which a link reads as quotedLink.
+	softBreaks = strings.NewReplacer("=\r\n", "", "=\n", "")
+	quotedLink = regexp.MustCompile(`\?(?i:scheme|schema|url)=3D`)
+)
+
+// findLink takes a provisioning link out of the mail that it came in, plain or HTML, or out of the angle brackets that mail programs put around it.
+func findLink(text string) string {
+	if !strings.HasPrefix(text, "<") && !strings.ContainsAny(text, " \t\r\n") {
+		return text // nothing is around it
+	}
+	if unbroken := softBreaks.Replace(text); quotedLink.MatchString(unbroken) {
+		text = strings.ReplaceAll(unbroken, "=3D", "=")
+	}
+	if link := appLink.FindString(text); link != "" {
+		return strings.TrimRight(html.UnescapeString(link), `.,;:!?)]>'"`)
+	}
+	return strings.Trim(text, "<>")
 }
 
 // parseLink reads a provisioning link.

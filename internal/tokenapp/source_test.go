@@ -6,10 +6,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"html"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"mime/quotedprintable"
 	"os"
 	"path/filepath"
 	"strings"
@@ -130,6 +132,11 @@ func TestSources(t *testing.T) {
 		"Android URL":       {data: []byte("http://127.0.0.1/securid/ctf?ctfData=" + examplePlain), serials: exampleSerial},
 		"iPhone URL":        {data: []byte("com.rsa.securid.iphone://ctf?ctfData=" + examplePlain), serials: exampleSerial},
 		"in a mail":         {data: []byte("Dear Alice,\n\nhttp://127.0.0.1/securid/ctf?ctfData=3D" + examplePlain + "\n\nRegards"), serials: exampleSerial},
+		"in brackets":       {data: []byte("<com.rsa.securid://ctf?ctfData=" + examplePlain + ">"), serials: exampleSerial},
+		"in HTML":           {data: []byte(`<html xmlns="http://www.w3.org/1999/xhtml"><p><a href="com.rsa.securid://ctf?ctfData=` + examplePlain + `">Import</a></p></html>`), serials: exampleSerial},
+		"digits in HTML":    {data: []byte("<p>" + examplePlain + "</p>"), serials: exampleSerial},
+		"HTML of other":     {data: []byte(`<html><a href="https://host.example/">Welcome</a></html>`), want: fault.BadFormat},
+		"no declaration":    {data: []byte("<TKNBatch><TKN></TKN></TKNBatch>"), want: fault.BadFormat},
 		"QR code":           {data: qrPicture(t, "com.rsa.securid://ctf?ctfData="+examplePlain), serials: exampleSerial},
 		"photographed":      {data: photograph(t, "com.rsa.securid://ctf?ctfData="+examplePlain), serials: exampleSerial},
 		"white on black":    {data: whiteOnBlack(t, "com.rsa.securid://ctf?ctfData="+examplePlain), serials: exampleSerial},
@@ -219,8 +226,56 @@ func TestReadSource(t *testing.T) {
 	}
 }
 
+// Quoted-printable mail breaks its lines anywhere in a string or link.
+func TestQuotedPrintable(t *testing.T) {
+	const link = "com.rsa.securid://ctkip?scheme=https&url=host.example:7004/ctkip/services/CtkipService&activationCode=123"
+	for n := range 80 {
+		for _, around := range []string{"%s\n", "<p><a href=\"%s\">Import it</a></p>"} {
+			mail := func(text string) *Source {
+				data := "From: help@host.example\r\n\r\n" + quotedPrintable(t, strings.Repeat("-", n)+fmt.Sprintf(" "+around, html.EscapeString(text)))
+				s, err := ParseSource([]byte(data), "mail")
+				if err != nil {
+					t.Fatalf("%v in\n%s", err, data)
+				}
+				return s
+			}
+			if got, _ := mail(link).Link(); got.URL != "https://host.example:7004/ctkip/services/CtkipService" || got.Code != "123" {
+				t.Fatalf("%d before %s: %s %q", n, around, got.URL, string(got.Code))
+			}
+			if token, err := mail("com.rsa.securid://ctf?ctfData="+examplePlain).Token(Access{}, ""); err != nil || token.Serial != exampleSerial {
+				t.Fatalf("%d before %s: %v", n, around, err)
+			}
+		}
+	}
+}
+
+func quotedPrintable(t testing.TB, text string) string {
+	t.Helper()
+	var b strings.Builder
+	w := quotedprintable.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 func TestLinks(t *testing.T) {
+	const app, loopback = "com.rsa.securid://ctkip?scheme=https&url=host.example:7004/ctkip/services/CtkipService&activationCode=123",
+		"http://127.0.0.1/securid/ctkip?scheme=https&url=host.example:7004/ctkip/services/CtkipService&activationCode=123"
+	asHTML := html.EscapeString(app)
 	for text, wantCode := range map[string]bool{
+		"<" + app + ">":      true,
+		"<" + loopback + ">": true,
+		"<https://host.example:7004/ctkip/services/CtkipService>":                                                                 false,
+		"Dear Alice,\r\n\r\nopen " + app + ".\r\nSee https://help.example/ for more, or mail <help@host.example>":                 true,
+		"Open this link (" + loopback + ") or <" + app + ">":                                                                      true,
+		`<html xmlns="http://www.w3.org/1999/xhtml"><p><a href="` + asHTML + `">` + asHTML + `</a></p></html>`:                    true,
+		"<a href='" + asHTML + "'>Import</a>":                                                                                     true,
+		"<p>&lt;" + asHTML + "&gt;</p>":                                                                                           true,
+		"Open com.rsa.securid://ctkip?url=https://host.example:7004/ctkip/services/CtkipService\nand type the code":               false,
 		"https://host.example:7004/ctkip/services/CtkipService":                                                                   false,
 		"com.rsa.securid://ctkip?scheme=https&url=host.example:7004/ctkip/services/CtkipService&activationCode=123":               true,
 		"com.rsa.securid://ctkip?url=https://host.example:7004/ctkip/services/CtkipService":                                       false,
@@ -303,6 +358,7 @@ func FuzzSource(f *testing.F) {
 		[]byte(examplePlain), []byte("com.rsa.securid://ctf?ctfData=" + exampleAndroid), readTestdata(f, "plain.sdtid"),
 		qrPicture(f, examplePlain), archive(f, map[string][]byte{"a.sdtid": readTestdata(f, "plain.sdtid")}),
 		[]byte("com.rsa.securid://ctkip?scheme=https&url=host.example&activationCode=1"),
+		[]byte(`<a href="com.rsa.securid://ctkip?scheme=3Dhttps&amp;url=3Dhost.example">`),
 	} {
 		f.Add(seed)
 	}
