@@ -133,6 +133,18 @@ func TestRedistributingWhatWasNeverDelivered(t *testing.T) {
 	}
 	_, err := c.dist.Distribute(c.ctx, first)
 	c.must(err)
+	// Nor is one that its former user had.
+	tok := c.token(s[0])
+	former, users := tok.UserID, &token.Registry{Store: c.db, Now: c.dist.Now}
+	_, err = users.Unassign(c.ctx, s[0], 0)
+	c.must(err)
+	_, err = users.Assign(c.ctx, s[0], former)
+	c.must(err)
+	if _, err := c.dist.Redistribute(c.ctx, first, distribution.NotReceived, ""); fault.CodeOf(err) != fault.NotDistributed {
+		t.Error(err)
+	}
+	_, err = c.dist.Distribute(c.ctx, first)
+	c.must(err)
 	again := distribution.Bulk{Profile: "strings", Grace: -1, Reason: distribution.NotReceived}
 	c.became(c.runOn(again, false, map[string]string{s[0]: "", s[1]: ""}), map[string]string{s[0]: "done", s[1]: "failed NOT_DISTRIBUTED"})
 	if tok := c.token(s[1]); tok.IssueCount != 0 || tok.LastNumber != 1 {

@@ -98,11 +98,11 @@ func (e *exchange) finish(ctx context.Context, client *ctkip.Client, b begun) (t
 	case err == nil:
 		return e.token(got), repeated, nil
 	case unavailable(err):
-		return Token{}, repeated, lastLost(e.fault(err))
 	case refuses(err) || errors.Is(err, ctkip.ErrMAC):
 		e.journal.end()
+		return Token{}, repeated, e.fault(err)
 	}
-	return Token{}, repeated, e.fault(err)
+	return Token{}, repeated, lastLost(e.fault(err))
 }
 
 // refuses tells whether an answer says no, in whatever words.
@@ -145,7 +145,7 @@ func (e *exchange) start(ctx context.Context) (*ctkip.Client, begun, error) {
 	if err != nil {
 		return nil, b, e.fault(err)
 	}
-	if b.hello, err = e.post(ctx, hello); err != nil {
+	if b.hello, err = e.post(ctx, hello, false); err != nil {
 		return nil, b, err
 	}
 	if b.request, err = client.Answer(b.hello); err != nil {
@@ -174,7 +174,7 @@ func (e *exchange) resume(b begun) (*ctkip.Client, error) {
 func (e *exchange) postLast(ctx context.Context, b begun) (body []byte, repeated bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.until.Sub(e.now()))
 	defer cancel()
-	body, err = e.post(ctx, b.request)
+	body, err = e.post(ctx, b.request, true)
 	for _, pause := range pauses {
 		if !errors.As(err, new(lostError)) || ctx.Err() != nil {
 			break
@@ -185,7 +185,7 @@ func (e *exchange) postLast(ctx context.Context, b begun) (body []byte, repeated
 		}
 		e.http.CloseIdleConnections()
 		repeated = true
-		body, err = e.post(ctx, b.request)
+		body, err = e.post(ctx, b.request, true)
 	}
 	if errors.As(err, new(lostError)) {
 		return nil, repeated, lastLost(err)
@@ -216,8 +216,9 @@ type lostError struct{ error }
 
 func (e lostError) Unwrap() error { return e.error }
 
-// post sends one request and gives the body of the answer.
-func (e *exchange) post(ctx context.Context, r ctkip.Request) ([]byte, error) {
+// post sends one request and gives the body of the answer. To the last one every answer that is none of the protocol is lost: the server may have
+// done its part, and something between has answered.
+func (e *exchange) post(ctx context.Context, r ctkip.Request, last bool) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, e.link.URL, bytes.NewReader(r.Body))
@@ -237,13 +238,16 @@ func (e *exchange) post(ctx context.Context, r ctkip.Request) ([]byte, error) {
 		e.skew = nil // once is enough
 	}
 	switch status := response.StatusCode; {
+	case status == http.StatusOK || status == http.StatusInternalServerError:
+	case last:
+		return nil, e.otherAnswer(status)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return nil, fault.New(fault.ActivationRefused, "the server refuses the activation code (HTTP status %d): ask for a new one", status)
 	case status >= 300 && status < 400:
 		return nil, fault.New(fault.ServerUnreachable, "the server sends us elsewhere (HTTP status %d), where the activation code must not go: ask for the right link", status)
 	case status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout: // what stands before the server had no answer
-		return nil, lostError{fault.New(fault.ServerUnreachable, "%s has no answer from the server behind it (HTTP status %d)", e.host(), status)}
-	case status != http.StatusOK && status != http.StatusInternalServerError:
+		return nil, e.otherAnswer(status)
+	default:
 		return nil, e.noService(status)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, ctkip.MaxBody+1))
@@ -251,12 +255,20 @@ func (e *exchange) post(ctx context.Context, r ctkip.Request) ([]byte, error) {
 		return nil, lostError{e.unreachable(err)}
 	}
 	if status := response.StatusCode; status != http.StatusOK && !ctkip.IsFault(body) {
+		if last {
+			return nil, e.otherAnswer(status)
+		}
 		return nil, e.noService(status)
 	}
 	if len(body) > ctkip.MaxBody {
 		return nil, fault.New(fault.TooLarge, "the server's answer is larger than any answer can be")
 	}
 	return body, nil
+}
+
+// otherAnswer is a lost one: what stands before the server has answered.
+func (e *exchange) otherAnswer(status int) error {
+	return lostError{fault.New(fault.ServerUnreachable, "%s has no answer from the server behind it (HTTP status %d)", e.host(), status)}
 }
 
 func (e *exchange) noService(status int) error {

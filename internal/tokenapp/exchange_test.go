@@ -43,6 +43,9 @@ func TestLostAnswerIsAskedForAgain(t *testing.T) {
 		"hung up, all but once": {len(pauses), hangUp},
 		"cut":                   {2, cut},
 		"by a proxy":            {2, status(http.StatusBadGateway)},
+		"by a limiter":          {2, status(http.StatusTooManyRequests)},
+		"by a firewall":         {1, status(http.StatusForbidden)},
+		"by a broken proxy":     {1, status(http.StatusInternalServerError)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, a := newServer(t), testApp(t)
@@ -139,7 +142,7 @@ func TestTroubleInTheLastStepEndsNothing(t *testing.T) {
 			s, a := newServer(t), testApp(t)
 			s.repeats = true
 			s.lose(1, c.way)
-			if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Pause: noPause}); fault.CodeOf(err) != c.code {
+			if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Pause: noPause}); fault.CodeOf(err) != c.code || !strings.Contains(err.Error(), "repeat this import at once") {
 				t.Fatalf("got %v", err)
 			}
 			if kept(t, a) != 1 {
