@@ -117,6 +117,20 @@ func (d *Distributor) refuse(ctx context.Context, o Offer, why fault.Code) error
 // offerOf finds the offer of a code and tells why it cannot be used, if so.
 func (d *Distributor) offerOf(ctx context.Context, code ctkip.Code) (Offer, fault.Code, error) {
 	o, err := d.Store.OfferByCode(ctx, d.hashCode(code))
+	return d.judge(o, err)
+}
+
+// lockOffer reads an offer again that was seen without a lock. The token is locked before its code, as whoever takes it from
+// its user does: the two would wait for each other in a ring.
+func (d *Distributor) lockOffer(ctx context.Context, seen Offer) (Offer, fault.Code, error) {
+	if _, err := d.Store.Token(ctx, seen.Serial); err != nil && !errors.Is(err, fault.TokenNotFound) {
+		return Offer{}, "", err
+	}
+	o, err := d.Store.Offer(ctx, seen.ID)
+	return d.judge(o, err)
+}
+
+func (d *Distributor) judge(o Offer, err error) (Offer, fault.Code, error) {
 	if errors.Is(err, fault.ActivationUnknown) {
 		return Offer{}, fault.ActivationUnknown, nil
 	}

@@ -42,10 +42,16 @@ func (d *Distributor) Begin(ctx context.Context, m *ctkip.Message) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	var o Offer
-	var why fault.Code
+	seen, why, err := d.offerOf(ctx, m.Code)
+	if err != nil {
+		return nil, err
+	}
+	if why != "" {
+		return nil, d.refuse(ctx, seen, why)
+	}
 	err = d.Store.Transact(ctx, func(ctx context.Context) error {
-		if o, why, err = d.offerOf(ctx, m.Code); err != nil || why != "" {
+		o, refused, err := d.lockOffer(ctx, seen)
+		if why = refused; err != nil || why != "" {
 			return err
 		}
 		if why, err = d.distributable(ctx, o, m.Device.SerialNumber); err != nil || why != "" {
@@ -58,7 +64,7 @@ func (d *Distributor) Begin(ctx context.Context, m *ctkip.Message) ([]byte, erro
 		if err := d.Store.SaveOffer(ctx, o); err != nil || why != "" {
 			return err
 		}
-		_, err := d.Store.AddExchange(ctx, Exchange{
+		_, err = d.Store.AddExchange(ctx, Exchange{
 			ID: d.hashSession(sid), OfferID: o.ID, Dialect: rsaDialect, Nonce: nonce[:], KeyID: keyID,
 			DeviceID: m.Device.SerialNumber, BegunAt: d.Now().UTC(),
 		}, maxExchanges)
@@ -68,7 +74,7 @@ func (d *Distributor) Begin(ctx context.Context, m *ctkip.Message) ([]byte, erro
 		return nil, err
 	}
 	if why != "" {
-		return nil, d.refuse(ctx, o, why)
+		return nil, d.refuse(ctx, seen, why)
 	}
 	return m.ServerHello(sid, &key.PublicKey, nonce), nil
 }
@@ -242,16 +248,9 @@ func (d *Distributor) establish(ctx context.Context, m *ctkip.Message, x Exchang
 	var reply []byte
 	var why fault.Code
 	err = d.Store.Transact(ctx, func(ctx context.Context) error {
-		// The token is locked before its code, as whoever takes it from its user does.
-		if _, err := d.Store.Token(ctx, seen.Serial); err != nil && !errors.Is(err, fault.TokenNotFound) {
+		o, refused, err := d.lockOffer(ctx, seen)
+		if why = refused; err != nil || why != "" {
 			return err
-		}
-		o, err := d.Store.Offer(ctx, seen.ID)
-		if err != nil {
-			return err
-		}
-		if why = d.usable(o); why != "" {
-			return nil //nolint:nilerr // why is told when the transaction is done
 		}
 		if why, err = d.distributable(ctx, o, x.DeviceID); err != nil || why != "" {
 			return err
