@@ -79,6 +79,22 @@ func (d *Distributor) Begin(ctx context.Context, m *ctkip.Message) ([]byte, erro
 	return m.ServerHello(sid, &key.PublicKey, nonce), nil
 }
 
+// Begun tells whether a request (ClientNonce) goes on with an exchange that was begun with its code. It changes nothing.
+func (d *Distributor) Begun(ctx context.Context, m *ctkip.Message) (bool, error) {
+	x, err := d.Store.Exchange(ctx, d.hashSession(m.SessionID))
+	if errors.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	o, err := d.Store.Offer(ctx, x.OfferID)
+	if errors.Is(err, fault.ActivationUnknown) {
+		return false, nil
+	}
+	return err == nil && subtle.ConstantTimeCompare(o.CodeHash, d.hashCode(m.Code)) == 1, err
+}
+
 // hashSession is what is kept of a session ID.
 func (d *Distributor) hashSession(sid string) []byte { return d.Keys.MAC("ctkip-session", []byte(sid)) }
 
@@ -267,7 +283,7 @@ func (d *Distributor) establish(ctx context.Context, m *ctkip.Message, x Exchang
 		if err != nil {
 			return err
 		}
-		return d.conclude(ctx, o, x, reply)
+		return d.conclude(ctx, o, x, reply, m.Device)
 	})
 	if err != nil {
 		return nil, err
@@ -296,7 +312,7 @@ func (d *Distributor) install(ctx context.Context, o Offer, s seed.Seed) (token.
 }
 
 // conclude uses up the code and keeps the answer for as long as it may have to be repeated.
-func (d *Distributor) conclude(ctx context.Context, o Offer, x Exchange, reply []byte) error {
+func (d *Distributor) conclude(ctx context.Context, o Offer, x Exchange, reply []byte, app ctkip.Device) error {
 	o.State = Used
 	o.Abandoned--
 	if err := d.Store.SaveOffer(ctx, o); err != nil {
@@ -313,6 +329,9 @@ func (d *Distributor) conclude(ctx context.Context, o Offer, x Exchange, reply [
 	object := "token:" + o.Serial
 	for _, action := range []string{"dist.key", "dist.activate", "dist.code_delete"} {
 		details := audit.Details{"user": o.UserID, "generation": o.Generation, "profile": o.Profile}
+		if action == "dist.activate" { // what the app says of itself, which ctkip has cut to length
+			details["version"], details["manufacturer"], details["form_factor"] = app.Version, app.Manufacturer, app.FormFactor
+		}
 		if err := d.Store.Record(ctx, audit.New(ctx, d.Now(), action, object, details)); err != nil {
 			return err
 		}

@@ -3,9 +3,11 @@ package distribution_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
@@ -104,4 +106,20 @@ func (r *revoking) OfferByCode(ctx context.Context, hash []byte) (distribution.O
 	o, err := r.DB.OfferByCode(ctx, hash)
 	r.revoke()
 	return o, err
+}
+
+// Whoever guesses does not fill the audit log: beyond a thousand an hour, unknown codes are summed up.
+func TestManyUnknownCodesAreSummedUp(t *testing.T) {
+	w := newWorld(t)
+	for range 1003 {
+		_, err := w.dist.Begin(w.ctx, w.hello(&ctkip.Client{Code: "000000000000"}))
+		w.refused(err, fault.ActivationRefused)
+	}
+	w.must(w.dist.CleanUp(w.ctx))
+	w.must(w.dist.CleanUp(w.ctx))
+	page, err := w.db.Events(w.ctx, audit.Filter{Action: "dist.activate", Object: "activation:unknown", Limit: 2000, Newest: true})
+	w.must(err)
+	if len(page.Entries) != 1001 || !strings.Contains(string(page.Entries[0].Record), `"codes":3`) {
+		t.Errorf("%d events, the last %s", len(page.Entries), page.Entries[0].Record)
+	}
 }
