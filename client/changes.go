@@ -17,7 +17,7 @@ type Changes struct {
 // A ChangeFilter says from where on changes are read, and which.
 type ChangeFilter struct {
 	After   int64         // the place that was read last; -1 to begin with the first
-	Actions []string      // exactly, or prefixes that end in a star: "token.*"; none for all but authn.*
+	Actions []string      // exactly, or prefixes that end in a star: "token.*"; none for all but authn.* and mail.sign_in
 	Kinds   []string      // of objects: "token"; none for all
 	Limit   int           // at most so many; the server chooses for 0
 	Wait    time.Duration // how long the server waits if there are none yet: whole seconds, 30 at most

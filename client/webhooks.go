@@ -12,7 +12,7 @@ type Webhook struct {
 	URL          string     `json:"url"`
 	AllowHTTP    bool       `json:"allow_http"` // also to other machines
 	CA           string     `json:"ca"`         // PEM of authorities that its certificate may be signed by; "" for the system's
-	Actions      []string   `json:"actions"`    // that it wants: exactly, or prefixes that end in a star; none for all but authn.*
+	Actions      []string   `json:"actions"`    // that it wants: exactly, or prefixes that end in a star; none for all but authn.* and mail.sign_in
 	Kinds        []string   `json:"kinds"`      // of objects; none for all
 	GiveUpHours  int        `json:"give_up_hours"`
 	Enabled      bool       `json:"enabled"`

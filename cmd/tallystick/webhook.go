@@ -34,7 +34,7 @@ func (f *webhookFlags) on(p *program, cmd *cobra.Command, begins string) {
 	s.StringVar(&f.url, "url", "", "`URL` that events are posted to: https, or http on this machine")
 	s.BoolVar(&f.allowHTTP, "allow-http", false, "take http to other machines too: what is sent can be read on the way")
 	s.StringVar(&f.ca, "receiver-ca", "", "`file` with the authorities that its certificate may be signed by (default the system's)")
-	s.StringSliceVar(&f.actions, "actions", nil, "only these `actions`, such as token.assign or 'token.*,dist.*' (default all but authn.*)")
+	s.StringSliceVar(&f.actions, "actions", nil, "only these `actions`, such as token.assign or 'token.*,dist.*' (default all but authn.* and mail.sign_in)")
 	s.StringSliceVar(&f.kinds, "kinds", nil, "only events about these `kinds` of objects, such as token,user")
 	s.IntVar(&f.giveUp, "give-up", 5*24, "`hours` that an event is tried before the webhook is disabled")
 	s.Int64Var(&f.after, "after", -1, "go on after this `place` in the log, -1 for its beginning; unless said, "+begins)

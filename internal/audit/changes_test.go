@@ -26,7 +26,7 @@ func TestChoice(t *testing.T) {
 		return b
 	}
 	all := map[string][]byte{}
-	for _, what := range []string{"token.assign token:1", "token.delete token:1", "user.add user:alice", "authn.fail user:alice", "authn.success user:a", "tokenless.x thing:1"} {
+	for _, what := range []string{"token.assign token:1", "token.delete token:1", "user.add user:alice", "authn.fail user:alice", "authn.success user:a", "mail.sign_in mail:sign_in", "tokenless.x thing:1"} {
 		action, object, _ := strings.Cut(what, " ")
 		all[action] = line(action, object)
 	}
@@ -35,11 +35,12 @@ func TestChoice(t *testing.T) {
 		want   string
 	}{
 		{audit.Choice{}, "token.assign token.delete tokenless.x user.add"},
-		{audit.Choice{Actions: []string{"*"}}, "authn.fail authn.success token.assign token.delete tokenless.x user.add"},
+		{audit.Choice{Actions: []string{"*"}}, "authn.fail authn.success mail.sign_in token.assign token.delete tokenless.x user.add"},
 		{audit.Choice{Actions: []string{"token.*"}}, "token.assign token.delete"},
 		{audit.Choice{Actions: []string{"token."}}, "token.assign token.delete"},
 		{audit.Choice{Actions: []string{"token.assign", "authn.fail"}}, "authn.fail token.assign"},
 		{audit.Choice{Actions: []string{"token"}}, ""},
+		{audit.Choice{Actions: []string{"mail.*"}}, "mail.sign_in"},
 		{audit.Choice{Kinds: []string{"user"}}, "user.add"},
 		{audit.Choice{Kinds: []string{"user", "thing"}, Actions: []string{"*"}}, "authn.fail authn.success tokenless.x user.add"},
 		{audit.Choice{Kinds: []string{"use"}, Actions: []string{"*"}}, ""},

@@ -12,14 +12,16 @@ import (
 const MaxChoice = 32
 
 // A Choice says which changes somebody wants to hear of. Its zero value is all of them but the sign-ins, which are
-// many and change nothing.
+// many and change nothing; those of strangers who ask for a user's mail among them.
 type Choice struct {
-	Actions []string // exactly, or prefixes that end in a dot or star: "token.*"; none for all but authn.*
+	Actions []string // exactly, or prefixes that end in a dot or star: "token.*"; none for all but authn.* and mail.sign_in
 	Kinds   []string // of objects: "token", "user"; none for all
 }
 
-// signIns is what the actions of sign-ins begin with.
-var signIns = []byte("authn.")
+// isSignIn tells whether an action is a sign-in.
+func isSignIn(action []byte) bool {
+	return bytes.HasPrefix(action, []byte("authn.")) || string(action) == "mail.sign_in"
+}
 
 // Check refuses a choice that nothing could meet.
 func (c Choice) Check() error {
@@ -44,7 +46,7 @@ func (c Choice) Check() error {
 func (c Choice) Has(record []byte) bool {
 	action := memberOf(record, actionMember)
 	if len(c.Actions) == 0 {
-		return !bytes.HasPrefix(action, signIns) && c.hasKind(record)
+		return !isSignIn(action) && c.hasKind(record)
 	}
 	return slices.ContainsFunc(c.Actions, func(want string) bool {
 		begin, isPrefix := Filter{Action: want}.action()

@@ -123,6 +123,8 @@ type Distributor struct {
 
 	signer signerCache
 	server serverKeys
+
+	unknown unknownCodes
 }
 
 // Distribute delivers an assigned token. A token that was delivered before gets a new seed, as if

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -100,23 +102,84 @@ func (d *Distributor) usable(o Offer) fault.Code {
 
 // refuse records why an activation failed and gives the refusal that every such failure looks like to the app.
 func (d *Distributor) refuse(ctx context.Context, o Offer, why fault.Code) error {
-	object, details := "activation:unknown", audit.Details(nil)
-	if o.Serial != "" {
-		object, details = "token:"+o.Serial, audit.Details{"user": o.UserID}
-		ctx = audit.WithCorrelation(ctx, o.Correlation)
+	var err error
+	switch {
+	case o.Serial != "":
+		err = d.recordRefusal(audit.WithCorrelation(ctx, o.Correlation), "token:"+o.Serial, why, audit.Details{"user": o.UserID})
+	case d.unknown.single(d.Now()):
+		err = d.recordRefusal(ctx, unknownActivation, why, nil)
 	}
-	err := d.Store.Transact(ctx, func(ctx context.Context) error {
-		return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.activate", object, details).Failed(string(why)))
-	})
 	if err != nil {
 		return err
 	}
 	return &fault.Error{Code: fault.ActivationRefused, Message: "the activation code was refused: ask for a new one", Details: map[string]any{"why": why}}
 }
 
+func (d *Distributor) recordRefusal(ctx context.Context, object string, why fault.Code, details audit.Details) error {
+	return d.Store.Transact(ctx, func(ctx context.Context) error {
+		return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.activate", object, details).Failed(string(why)))
+	})
+}
+
+// unknownActivation is the object of events about codes that do not exist.
+const unknownActivation = "activation:unknown"
+
+// How many unknown codes have an event each. Beyond that, [Distributor.CleanUp] records how many there were: whoever guesses
+// would fill the audit log.
+const (
+	maxSingle    = 1000
+	singleWindow = time.Hour
+)
+
+// unknownCodes counts the unknown codes of a window.
+type unknownCodes struct {
+	mu         sync.Mutex
+	n          int
+	since      time.Time
+	unrecorded int
+}
+
+// single tells whether one more has an event of its own.
+func (u *unknownCodes) single(now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if now.Sub(u.since) >= singleWindow {
+		u.n, u.since = 0, now
+	}
+	u.n++
+	if u.n <= maxSingle {
+		return true
+	}
+	u.unrecorded++
+	return false
+}
+
+// take returns how many had none since it was called last.
+func (u *unknownCodes) take() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	n := u.unrecorded
+	u.unrecorded = 0
+	return n
+}
+
 // offerOf finds the offer of a code and tells why it cannot be used, if so.
 func (d *Distributor) offerOf(ctx context.Context, code ctkip.Code) (Offer, fault.Code, error) {
 	o, err := d.Store.OfferByCode(ctx, d.hashCode(code))
+	return d.judge(o, err)
+}
+
+// lockOffer reads an offer again that was seen without a lock. The token is locked before its code, as whoever takes it from
+// its user does: the two would wait for each other in a ring.
+func (d *Distributor) lockOffer(ctx context.Context, seen Offer) (Offer, fault.Code, error) {
+	if _, err := d.Store.Token(ctx, seen.Serial); err != nil && !errors.Is(err, fault.TokenNotFound) {
+		return Offer{}, "", err
+	}
+	o, err := d.Store.Offer(ctx, seen.ID)
+	return d.judge(o, err)
+}
+
+func (d *Distributor) judge(o Offer, err error) (Offer, fault.Code, error) {
 	if errors.Is(err, fault.ActivationUnknown) {
 		return Offer{}, fault.ActivationUnknown, nil
 	}

@@ -42,10 +42,16 @@ func (d *Distributor) Begin(ctx context.Context, m *ctkip.Message) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	var o Offer
-	var why fault.Code
+	seen, why, err := d.offerOf(ctx, m.Code)
+	if err != nil {
+		return nil, err
+	}
+	if why != "" {
+		return nil, d.refuse(ctx, seen, why)
+	}
 	err = d.Store.Transact(ctx, func(ctx context.Context) error {
-		if o, why, err = d.offerOf(ctx, m.Code); err != nil || why != "" {
+		o, refused, err := d.lockOffer(ctx, seen)
+		if why = refused; err != nil || why != "" {
 			return err
 		}
 		if why, err = d.distributable(ctx, o, m.Device.SerialNumber); err != nil || why != "" {
@@ -58,7 +64,7 @@ func (d *Distributor) Begin(ctx context.Context, m *ctkip.Message) ([]byte, erro
 		if err := d.Store.SaveOffer(ctx, o); err != nil || why != "" {
 			return err
 		}
-		_, err := d.Store.AddExchange(ctx, Exchange{
+		_, err = d.Store.AddExchange(ctx, Exchange{
 			ID: d.hashSession(sid), OfferID: o.ID, Dialect: rsaDialect, Nonce: nonce[:], KeyID: keyID,
 			DeviceID: m.Device.SerialNumber, BegunAt: d.Now().UTC(),
 		}, maxExchanges)
@@ -68,9 +74,25 @@ func (d *Distributor) Begin(ctx context.Context, m *ctkip.Message) ([]byte, erro
 		return nil, err
 	}
 	if why != "" {
-		return nil, d.refuse(ctx, o, why)
+		return nil, d.refuse(ctx, seen, why)
 	}
 	return m.ServerHello(sid, &key.PublicKey, nonce), nil
+}
+
+// Begun tells whether a request (ClientNonce) goes on with an exchange that was begun with its code. It changes nothing.
+func (d *Distributor) Begun(ctx context.Context, m *ctkip.Message) (bool, error) {
+	x, err := d.Store.Exchange(ctx, d.hashSession(m.SessionID))
+	if errors.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	o, err := d.Store.Offer(ctx, x.OfferID)
+	if errors.Is(err, fault.ActivationUnknown) {
+		return false, nil
+	}
+	return err == nil && subtle.ConstantTimeCompare(o.CodeHash, d.hashCode(m.Code)) == 1, err
 }
 
 // hashSession is what is kept of a session ID.
@@ -242,16 +264,9 @@ func (d *Distributor) establish(ctx context.Context, m *ctkip.Message, x Exchang
 	var reply []byte
 	var why fault.Code
 	err = d.Store.Transact(ctx, func(ctx context.Context) error {
-		// The token is locked before its code, as whoever takes it from its user does.
-		if _, err := d.Store.Token(ctx, seen.Serial); err != nil && !errors.Is(err, fault.TokenNotFound) {
+		o, refused, err := d.lockOffer(ctx, seen)
+		if why = refused; err != nil || why != "" {
 			return err
-		}
-		o, err := d.Store.Offer(ctx, seen.ID)
-		if err != nil {
-			return err
-		}
-		if why = d.usable(o); why != "" {
-			return nil //nolint:nilerr // why is told when the transaction is done
 		}
 		if why, err = d.distributable(ctx, o, x.DeviceID); err != nil || why != "" {
 			return err
@@ -268,7 +283,7 @@ func (d *Distributor) establish(ctx context.Context, m *ctkip.Message, x Exchang
 		if err != nil {
 			return err
 		}
-		return d.conclude(ctx, o, x, reply)
+		return d.conclude(ctx, o, x, reply, m.Device)
 	})
 	if err != nil {
 		return nil, err
@@ -297,7 +312,7 @@ func (d *Distributor) install(ctx context.Context, o Offer, s seed.Seed) (token.
 }
 
 // conclude uses up the code and keeps the answer for as long as it may have to be repeated.
-func (d *Distributor) conclude(ctx context.Context, o Offer, x Exchange, reply []byte) error {
+func (d *Distributor) conclude(ctx context.Context, o Offer, x Exchange, reply []byte, app ctkip.Device) error {
 	o.State = Used
 	o.Abandoned--
 	if err := d.Store.SaveOffer(ctx, o); err != nil {
@@ -314,6 +329,9 @@ func (d *Distributor) conclude(ctx context.Context, o Offer, x Exchange, reply [
 	object := "token:" + o.Serial
 	for _, action := range []string{"dist.key", "dist.activate", "dist.code_delete"} {
 		details := audit.Details{"user": o.UserID, "generation": o.Generation, "profile": o.Profile}
+		if action == "dist.activate" { // what the app says of itself, which ctkip has cut to length
+			details["version"], details["manufacturer"], details["form_factor"] = app.Version, app.Manufacturer, app.FormFactor
+		}
 		if err := d.Store.Record(ctx, audit.New(ctx, d.Now(), action, object, details)); err != nil {
 			return err
 		}

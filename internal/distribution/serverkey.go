@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // The server's key pair of dynamic provisioning lives for one period of
@@ -80,10 +83,15 @@ func (d *Distributor) Prepare(ctx context.Context) error {
 	return err
 }
 
-// CleanUp destroys the key pairs of past periods and forgets exchanges that
-// have ended. It is called now and then.
+// CleanUp destroys the key pairs of past periods, forgets exchanges that
+// have ended and records how many unknown codes were too many for an event each. It is called now and then.
 func (d *Distributor) CleanUp(ctx context.Context) error {
 	now := d.Now()
+	if n := d.unknown.take(); n > 0 {
+		if err := d.recordRefusal(ctx, unknownActivation, fault.ActivationUnknown, audit.Details{"codes": n}); err != nil {
+			return err
+		}
+	}
 	if _, err := d.Store.DropExchanges(ctx, now.Add(-exchangeLife-repeatWithin)); err != nil {
 		return err
 	}

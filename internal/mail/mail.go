@@ -185,6 +185,11 @@ type Store interface {
 	HeldMessages(ctx context.Context, userID string, now time.Time) ([]Message, error)
 	// OverdueMessages returns up to limit messages that are held and of no use any more at a moment. Within a transaction their rows are locked.
 	OverdueMessages(ctx context.Context, now time.Time, limit int) ([]Message, error)
+	// TryPasscode counts a try of a user's passcode and tells whether it may be made, on all servers: no more than most unless the last
+	// one was at the moment from or before.
+	TryPasscode(ctx context.Context, userID string, now, from time.Time, most int) (bool, error)
+	// ForgetPasscodes forgets the tries of a user's passcodes.
+	ForgetPasscodes(ctx context.Context, userID string) error
 	// MailBacklog counts what is not sent.
 	MailBacklog(ctx context.Context) (Backlog, error)
 	// ClaimedMessages returns messages that are being sent: by a server, or since before a moment by anybody.

@@ -17,7 +17,7 @@ const HeldFor = 14 * 24 * time.Hour
 // asked about a user for whom nothing is held.
 type SignIn struct {
 	Outbox *Outbox
-	// Passcode decides a passcode as for any agent, which uses it up.
+	// Passcode decides a passcode as for any agent, which uses it up. It is asked about [MaxPasscodes] wrong ones at most.
 	Passcode func(ctx context.Context, userID, passcode, station string) (bool, error)
 	// Password asks a directory: a directory.Registry.
 	Password func(ctx context.Context, userID, password string) (bool, error)
@@ -62,7 +62,7 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 	by := "passcode"
 	var right bool
 	if c.Passcode != "" {
-		right, err = s.Passcode(ctx, c.UserID, c.Passcode, c.Station)
+		right, err = s.passcode(ctx, c)
 	} else {
 		by = "directory"
 		right, err = s.Password(ctx, c.UserID, c.Password)
@@ -100,6 +100,36 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 		return o.Store.Record(ctx, event)
 	})
 	return n, err
+}
+
+// MaxPasscodes is how many wrong passcodes of a user are asked about within the time for which failures count.
+const MaxPasscodes = 3
+
+// passcode has a passcode decided, unless so many were wrong that one more might lock the user. Anybody may type them here, so what
+// is typed here alone never locks her.
+func (s *SignIn) passcode(ctx context.Context, c Claim) (bool, error) {
+	o := s.Outbox
+	u, err := o.Store.Addressee(ctx, c.UserID)
+	if err != nil {
+		return false, err
+	}
+	set, err := o.Policies.Current(ctx)
+	if err != nil {
+		return false, err
+	}
+	lockout, most := set.Of(u.Domain).Lockout, MaxPasscodes
+	if lockout.Failures > 0 {
+		most = min(most, lockout.Failures-1)
+	}
+	now := o.Now()
+	if may, err := o.Store.TryPasscode(ctx, c.UserID, now, now.Add(-lockout.Within), most); err != nil || !may {
+		return false, err
+	}
+	right, err := s.Passcode(ctx, c.UserID, c.Passcode, c.Station)
+	if err == nil && right {
+		err = o.Store.ForgetPasscodes(ctx, c.UserID)
+	}
+	return right, err
 }
 
 // overdue gives messages up that are held and of no use any more.

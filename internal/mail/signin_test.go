@@ -11,6 +11,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/mail"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -143,5 +144,49 @@ func TestHeldTooLong(t *testing.T) {
 		if _, err := in.Release(t.Context(), mail.Claim{UserID: "alice", Password: "x"}); err == nil {
 			t.Error("a defect is not told")
 		}
+	})
+}
+
+// Anybody may type passcodes on the page. The engine is asked so seldom that those alone never lock her.
+func TestWrongPasscodesDoNotLock(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		s.uses(open(t, true))
+		asked := 0
+		in := s.signIn(&asked)
+		s.ok(s.db.AddUser(t.Context(), user.User{ID: "alice", Enabled: true, CreatedAt: s.clock(), Version: 1}))
+		s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })
+		tries := func(want int) {
+			t.Helper()
+			asked = 0
+			for range 6 {
+				n, err := in.Release(t.Context(), mail.Claim{UserID: "alice", Passcode: "guess"})
+				if s.ok(err); n != 0 {
+					t.Error("a guess releases")
+				}
+			}
+			if asked != want {
+				t.Errorf("the engine is asked %d times, want %d", asked, want)
+			}
+		}
+		tries(mail.MaxPasscodes)
+		s.pass(23 * time.Hour)
+		tries(0)
+		s.pass(time.Hour)
+		_, err := s.policy.EditLockout(t.Context(), 0, func(l *policy.Lockout) { l.Failures = 3 })
+		s.ok(err)
+		tries(2)
+		if n, err := in.Release(t.Context(), mail.Claim{UserID: "alice", Passcode: "12345678"}); n != 0 || err != nil || asked != 2 {
+			t.Errorf("released %d %v", n, err)
+		}
+		s.pass(24 * time.Hour)
+		if n, err := in.Release(t.Context(), mail.Claim{UserID: "alice", Passcode: "12345678"}); n != 1 || err != nil {
+			t.Errorf("a day later, released %d %v", n, err)
+		}
+		s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })
+		tries(2) // who was right begins anew
+		s.pass(24 * time.Hour)
+		_, err = s.policy.EditLockout(t.Context(), 0, func(l *policy.Lockout) { l.Failures = 1 })
+		s.ok(err)
+		tries(0)
 	})
 }

@@ -214,7 +214,7 @@ type Store interface {
 	AddProfile(ctx context.Context, p Profile) error
 	// SaveProfile stores a changed profile whose Version is still p.Version, and counts it up; else [fault.Conflict].
 	SaveProfile(ctx context.Context, p Profile) error
-	// DeleteProfile removes a profile; [fault.ProfileInUse] while tokens or open activation codes refer to it.
+	// DeleteProfile removes a profile with its mail templates; [fault.ProfileInUse] while tokens or open activation codes refer to it.
 	DeleteProfile(ctx context.Context, name string) error
 	// MoveProfile makes everything that refers to one profile refer to another.
 	MoveProfile(ctx context.Context, from, to string) error
@@ -298,7 +298,7 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, change fu
 	return after, err
 }
 
-// Delete removes a profile. While tokens refer to it, that takes a successor,
+// Delete removes a profile, with its mail templates. While tokens refer to it, that takes a successor,
 // which they refer to from then on.
 func (r *Registry) Delete(ctx context.Context, name, successor string) error {
 	return r.Store.Transact(ctx, func(ctx context.Context) error {

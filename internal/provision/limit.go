@@ -1,6 +1,8 @@
 package provision
 
 import (
+	"context"
+	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -11,9 +13,23 @@ import (
 const (
 	maxFromSource = 10
 	sourceWindow  = 10 * time.Minute
-	maxGuesses    = 1000 // altogether in guessWindow; then the alarm is raised and unknown codes wait
+	maxGuesses    = 1000 // altogether in guessWindow; then the alarm is raised and codes are looked up in slots only
 	guessWindow   = time.Hour
 	maxSources    = 100_000 // remembered at once
+)
+
+// A slot that a wrong code was looked up in stays taken for slowDown, so 5 a second are tried at most while the alarm lasts. Most
+// slots are for sources that sent no wrong code lately, so that a user with the right one does not queue behind those who guess.
+const (
+	slowDown   = 2 * time.Second
+	freshSlots = 8
+	otherSlots = 2
+)
+
+// Why a code is not looked up.
+var (
+	errBlocked = errors.New("provision: too many wrong codes from this source")
+	errBusy    = errors.New("provision: too many wrong codes from everywhere")
 )
 
 // A limiter counts wrong codes by source and altogether, in memory.
@@ -21,8 +37,18 @@ type limiter struct {
 	now func() time.Time
 
 	mu      sync.Mutex
-	sources map[netip.Prefix]*count
+	sources map[netip.Prefix]*source
 	all     count
+	asking  int                   // of all sources
+	fresh   [freshSlots]time.Time // until when each slot is taken
+	other   [otherSlots]time.Time
+}
+
+// A source is where codes come from of which one was wrong lately, or is looked up just now.
+type source struct {
+	wrong   count
+	asking  int           // codes that are looked up just now
+	settled chan struct{} // closed when one of them is; nil where nobody waits for that
 }
 
 // A count is the number of failures since the first one of its window.
@@ -31,8 +57,15 @@ type count struct {
 	since time.Time
 }
 
+// A guess is a code that is looked up.
+type guess struct {
+	block netip.Prefix
+	from  *source
+	slot  *time.Time // nil while there is no alarm
+}
+
 func newLimiter(now func() time.Time) *limiter {
-	return &limiter{now: now, sources: map[netip.Prefix]*count{}}
+	return &limiter{now: now, sources: map[netip.Prefix]*source{}}
 }
 
 // block is what one source is known by: an IPv4 address, or the /64 that a host can choose its IPv6 address from.
@@ -45,40 +78,105 @@ func block(a netip.Addr) netip.Prefix {
 	return p
 }
 
-// refuses tells whether a source has to wait.
-func (l *limiter) refuses(source netip.Addr) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c := l.sources[block(source)]
-	return c != nil && c.n >= maxFromSource && l.now().Sub(c.since) < sourceWindow
+// begin lets a code be looked up, or tells why not. Until it is settled it counts as a wrong one: no more are looked up
+// at once than may be wrong, and what comes from the same source beyond waits for those.
+func (l *limiter) begin(ctx context.Context, from netip.Addr) (guess, error) {
+	for {
+		g, wait, err := l.try(block(from))
+		if wait == nil {
+			return g, err
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return guess{}, errBusy
+		}
+	}
 }
 
-// slow tells whether wrong codes of all sources together are over the limit, so that each further one should wait.
-func (l *limiter) slow() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.n >= maxGuesses && l.now().Sub(l.all.since) < guessWindow
-}
-
-// add counts a failure and tells whether the alarm is due: once an hour, when all sources together reach the limit.
-func (l *limiter) add(source netip.Addr) (alarm bool) {
+func (l *limiter) try(b netip.Prefix) (guess, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
+	s := l.sources[b]
+	if s == nil {
+		s = &source{}
+	}
+	n := s.wrong.at(now, sourceWindow)
+	switch {
+	case n >= maxFromSource:
+		return guess{}, nil, errBlocked
+	case n+s.asking >= maxFromSource:
+		if s.settled == nil {
+			s.settled = make(chan struct{})
+		}
+		return guess{}, s.settled, nil
+	}
+	g := guess{block: b, from: s}
+	if l.all.at(now, guessWindow)+l.asking >= maxGuesses {
+		slots := l.fresh[:]
+		if n > 0 {
+			slots = l.other[:]
+		}
+		if g.slot = free(slots, now); g.slot == nil {
+			return guess{}, nil, errBusy
+		}
+		*g.slot = now.Add(guessWindow) // until it is settled
+	}
 	if len(l.sources) >= maxSources {
 		l.forget(now)
 	}
-	c := l.sources[block(source)]
-	if c == nil {
-		c = &count{}
-		l.sources[block(source)] = c
+	l.sources[b] = s
+	s.asking++
+	l.asking++
+	return g, nil, nil
+}
+
+func free(slots []time.Time, now time.Time) *time.Time {
+	for i := range slots {
+		if !now.Before(slots[i]) {
+			return &slots[i]
+		}
 	}
-	c.add(now, sourceWindow)
-	if c.n == maxFromSource {
-		c.since = now // refused from now on, for a whole window
+	return nil
+}
+
+// settle ends a guess and tells whether the alarm is due: once an hour, when all sources together reach the limit.
+func (l *limiter) settle(g guess, wrong bool) (alarm bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, s := l.now(), g.from
+	l.asking--
+	s.asking--
+	if s.settled != nil {
+		close(s.settled)
+		s.settled = nil
+	}
+	if g.slot != nil {
+		*g.slot = time.Time{}
+	}
+	if !wrong {
+		if s.wrong.n == 0 && s.asking == 0 && l.sources[g.block] == s {
+			delete(l.sources, g.block)
+		}
+		return false
+	}
+	if g.slot != nil {
+		*g.slot = now.Add(slowDown)
+	}
+	s.wrong.add(now, sourceWindow)
+	if s.wrong.n == maxFromSource {
+		s.wrong.since = now // refused from now on, for a whole window
 	}
 	l.all.add(now, guessWindow)
 	return l.all.n == maxGuesses
+}
+
+func (c *count) at(now time.Time, window time.Duration) int {
+	if now.Sub(c.since) >= window {
+		return 0
+	}
+	return c.n
 }
 
 func (c *count) add(now time.Time, window time.Duration) {
@@ -90,9 +188,9 @@ func (c *count) add(now time.Time, window time.Duration) {
 
 // forget drops the sources whose window is over, and all of them if that is not enough.
 func (l *limiter) forget(now time.Time) {
-	for p, c := range l.sources {
-		if now.Sub(c.since) >= sourceWindow {
-			delete(l.sources, p)
+	for b, s := range l.sources {
+		if s.asking == 0 && s.wrong.at(now, sourceWindow) == 0 {
+			delete(l.sources, b)
 		}
 	}
 	if len(l.sources) >= maxSources {

@@ -28,14 +28,12 @@ import (
 // Path is where apps post their requests.
 const Path = "/ctkip/services/CtkipService"
 
-// slowDown is how long each wrong code waits once there are too many of them. Right codes never wait.
-const slowDown = 2 * time.Second
-
 // A Distributor runs exchanges: a distribution.Distributor.
 type Distributor interface {
 	Begin(ctx context.Context, m *ctkip.Message) ([]byte, error)
 	Finish(ctx context.Context, m *ctkip.Message, body []byte) ([]byte, error)
 	Discard(ctx context.Context, m *ctkip.Message, body []byte) error
+	Begun(ctx context.Context, m *ctkip.Message) (bool, error)
 }
 
 // A Handler answers provisioning requests.
@@ -99,24 +97,23 @@ func (h *Handler) answer(ctx context.Context, source netip.Addr, body []byte, au
 	m, err := ctkip.ParseRequest(body, authorization)
 	switch {
 	case errors.Is(err, ctkip.ErrCode):
-		h.guessed(ctx, source)
+		if g, err := h.guesses.begin(ctx, source); err == nil {
+			h.settle(ctx, g, true)
+		}
 		return ctkip.InvalidCode.Body(), true
 	case err != nil:
 		return nil, false
 	case m.Step == ctkip.StepHello && m.Refusal != "":
 		return m.Failure(m.Refusal), true
-	case h.guesses.refuses(source):
-		return ctkip.InvalidCode.Body(), true
 	}
-	reply, err := h.step(ctx, m, body)
+	reply, err := h.limited(ctx, source, m, body)
 	switch {
 	case err == nil:
 		return reply, true
-	case errors.Is(err, fault.ActivationRefused):
-		if unknownCode(err) {
-			h.guessed(ctx, source)
-		}
+	case errors.Is(err, fault.ActivationRefused), errors.Is(err, errBlocked):
 		return ctkip.InvalidCode.Body(), true
+	case errors.Is(err, errBusy):
+		return ctkip.Unavailable.Body(), true
 	case errors.Is(err, distribution.ErrAborted):
 		return m.Failure(ctkip.Abort), true
 	}
@@ -125,6 +122,27 @@ func (h *Handler) answer(ctx context.Context, source netip.Addr, body []byte, au
 		return m.Failure(ctkip.InitializationFailed), true
 	}
 	return ctkip.Unavailable.Body(), true
+}
+
+// limited runs a step unless there were too many wrong codes.
+func (h *Handler) limited(ctx context.Context, source netip.Addr, m *ctkip.Message, body []byte) (reply []byte, err error) {
+	g, refused := h.guesses.begin(ctx, source)
+	if refused == nil {
+		defer func() { h.settle(ctx, g, unknownCode(err)) }()
+		return h.step(ctx, m, body)
+	}
+	if m.Step == ctkip.StepHello {
+		return nil, refused
+	}
+	// Who goes on with what she began with this code guesses nothing, whatever came from her address meanwhile.
+	begun, err := h.distributor.Begun(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if !begun {
+		return nil, refused
+	}
+	return h.step(ctx, m, body)
 }
 
 // step runs one step of the exchange.
@@ -146,15 +164,9 @@ func unknownCode(err error) bool {
 	return errors.As(err, &f) && f.Details["why"] == fault.ActivationUnknown
 }
 
-// guessed counts a wrong code against its source, and makes it wait while too many come from everywhere.
-func (h *Handler) guessed(ctx context.Context, source netip.Addr) {
-	if h.guesses.slow() {
-		select {
-		case <-time.After(slowDown):
-		case <-ctx.Done():
-		}
-	}
-	if alarm := h.guesses.add(source); alarm {
+// settle counts a code that was looked up, if it was wrong.
+func (h *Handler) settle(ctx context.Context, g guess, wrong bool) {
+	if alarm := h.guesses.settle(g, wrong); alarm {
 		h.log.WarnContext(ctx, "many wrong activation codes: somebody may be guessing", "failures_per_hour", maxGuesses)
 	}
 }

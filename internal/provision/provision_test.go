@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
@@ -169,6 +170,14 @@ func TestACodeProvisionsOnce(t *testing.T) {
 	s.must(err)
 	if tok.Serial != s.serial || tok.Digits != 8 || tok.Interval != 60 || tok.AddPIN || tok.UserID != "alice" || tok.ServiceID != "Test" || len(tok.Assumed) != 0 {
 		t.Errorf("token %v digits %d interval %d PIN %t user %q service %q", tok, tok.Digits, tok.Interval, tok.AddPIN, tok.UserID, tok.ServiceID)
+	}
+	page, err := s.db.Events(s.ctx, audit.Filter{Action: "dist.activate", Object: "token:" + s.serial})
+	s.must(err)
+	if len(page.Entries) != 1 {
+		t.Fatalf("%d events", len(page.Entries))
+	}
+	if record := string(page.Entries[0].Record); !strings.Contains(record, `"form_factor":"","generation":1,"manufacturer":"Tallystick"`) || !strings.Contains(record, `"version":"1.0"`) {
+		t.Errorf("recorded: %s", record)
 	}
 	s.check(s.code(tok), authentication.Accepted)
 	s.refused(code)

@@ -1,7 +1,7 @@
 // Package release is the page on which a user signs in to have the mail sent that is held for her: the password of a token file, or an
 // activation code (mail.SignIn). The page shows no secret and keeps no session: one form, one answer, which is the same whatever was wrong.
 //
-// It is plain HTML without a script. A form that another site has a browser send is refused (http.CrossOriginProtection), nothing is in
+// It is plain HTML without a script, and its links are relative: a proxy may have it under another path. A form that another site has a browser send is refused (http.CrossOriginProtection), nothing is in
 // the URL, and what is typed is in no log.
 package release
 
@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -92,7 +93,7 @@ func (p *Page) answer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this is not the form of this page", http.StatusBadRequest)
 		return
 	}
-	c := mail.Claim{UserID: r.PostForm.Get("user"), Station: from}
+	c := mail.Claim{UserID: strings.TrimSpace(r.PostForm.Get("user")), Station: from}
 	switch secret := r.PostForm.Get("secret"); r.PostForm.Get("by") {
 	case "password":
 		c.Password = secret

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -142,5 +143,47 @@ func TestOthers(t *testing.T) {
 	}
 	if a, b := block("2001:db8::1"), block("2001:db8::ffff:1"); a != b || block("2001:db8:0:1::1") == a {
 		t.Errorf("blocks %s and %s", a, b)
+	}
+}
+
+// The page works where a public URL has a path: its proxy takes that away.
+func TestUnderAPath(t *testing.T) {
+	d := newDesk()
+	mux := http.NewServeMux()
+	mux.Handle(Path, d)
+	mux.Handle("GET "+StylePath, Style())
+	proxy := http.StripPrefix("/tokens", mux)
+	at, err := url.Parse("https://portal.example.com/tokens" + Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func(u *url.URL) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		proxy.ServeHTTP(w, httptest.NewRequest(http.MethodGet, u.String(), nil))
+		return w
+	}
+	body := get(at).Body.String()
+	links := regexp.MustCompile(`(?:href|src|action)="([^"]*)"`).FindAllStringSubmatch(body, -1)
+	if len(links) != 1 || !strings.Contains(body, `<form method="post" autocomplete`) { // a form without action is sent to its page
+		t.Errorf("links %q in %s", links, body)
+	}
+	for _, link := range links {
+		to, err := at.Parse(link[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := get(to); w.Code != http.StatusOK {
+			t.Errorf("%s: %d", to, w.Code)
+		}
+	}
+}
+
+// Keyboards of telephones put a blank behind a word.
+func TestBlanksAroundAUserID(t *testing.T) {
+	d := newDesk()
+	d.does(form(" alice ", "password", " right "))
+	d.does(form(" ", "password", "right"))
+	if len(d.asked) != 1 || d.asked[0].UserID != "alice" || d.asked[0].Password != " right " {
+		t.Errorf("asked %+v", d.asked)
 	}
 }

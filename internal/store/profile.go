@@ -59,7 +59,7 @@ func (db *DB) SaveProfile(ctx context.Context, p profile.Profile) error {
 	return db.change(ctx, stale, profileColumns.update("profile", "name = $18 AND version = $19"), append(profileValues(p), p.Name, read)...)
 }
 
-// DeleteProfile removes a profile; [fault.ProfileInUse] while tokens or open activation codes refer to it.
+// DeleteProfile removes a profile with its mail templates, which a new one of its name would get; [fault.ProfileInUse] while tokens or open activation codes refer to it.
 func (db *DB) DeleteProfile(ctx context.Context, name string) error {
 	inUse := fault.New(fault.ProfileInUse, "tokens or open activation codes refer to profile %s: name a successor for them", name)
 	return db.Transact(ctx, func(ctx context.Context) error {
@@ -77,6 +77,10 @@ func (db *DB) DeleteProfile(ctx context.Context, name string) error {
 		if _, err = db.exec(ctx, "DELETE FROM profile WHERE name = $1", name); errors.Is(err, fault.Conflict) {
 			return inUse
 		}
+		if err != nil {
+			return err
+		}
+		_, err = db.exec(ctx, "DELETE FROM mail_template WHERE profile = $1", name)
 		return err
 	})
 }

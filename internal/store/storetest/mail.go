@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -243,4 +244,33 @@ func expiryNotices(t *testing.T, s fixture) {
 	ok(t, s.AddMessages(ctx, []mail.Message{reminder}))
 	reminded, err := s.RemindedSince(ctx, []string{"000000000001", "000000000002"}, start.Add(-time.Second))
 	same(t, must(t, reminded, err), []string{"000000000002"})
+}
+
+func passcodeTries(t *testing.T, s fixture) {
+	ctx := t.Context()
+	s.addUser(t, "alice")
+	try := func(at time.Duration, most int) bool {
+		now := start.Add(at)
+		may, err := s.TryPasscode(ctx, "alice", now, now.Add(-24*time.Hour), most)
+		return must(t, may, err)
+	}
+	if try(0, 0) {
+		t.Error("a try where none may be made")
+	}
+	var made atomic.Int32
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			if try(0, 2) {
+				made.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	same(t, int(made.Load()), 2)
+	same(t, []bool{try(23*time.Hour, 3), try(46*time.Hour, 3)}, []bool{true, false}) // no more than three in any 24 hours
+	same(t, try(47*time.Hour, 3), true)
+	same(t, []bool{try(48*time.Hour, 2), try(48*time.Hour, 2)}, []bool{true, false})
+	ok(t, s.ForgetPasscodes(ctx, "alice"))
+	same(t, try(48*time.Hour, 1), true)
 }

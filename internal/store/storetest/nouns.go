@@ -87,8 +87,16 @@ func profiles(t *testing.T, s fixture) {
 	other := s.addProfile(t, "desks")
 	all, err := s.Profiles(ctx)
 	same(t, must(t, all, err), []profile.Profile{other, p})
+	its, others := mail.Template{Event: mail.Expiry, Profile: "phones", Subject: "s", Text: "t"}, mail.Template{Event: mail.Expiry, Profile: "desks", Subject: "s", Text: "t"}
+	for _, m := range []mail.Template{its, others, {Event: mail.Expiry, Subject: "s", Text: "t"}} {
+		ok(t, s.SaveMailTemplate(ctx, m))
+	}
 	ok(t, s.DeleteProfile(ctx, "phones"))
 	refused(t, s.DeleteProfile(ctx, "phones"), fault.ProfileNotFound)
+	templates, err := s.MailTemplates(ctx)
+	if len(must(t, templates, err)) != 2 || slices.Contains(templates, its) {
+		t.Errorf("templates that a new profile of the name would get: %+v", templates)
+	}
 }
 
 func profilesInUse(t *testing.T, s fixture) {

@@ -1,0 +1,177 @@
+package provision_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tallystick/tallystick/ctkip"
+	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/provision"
+)
+
+// A book looks codes up, of which it knows one. Each lookup waits for open, if there is one.
+type book struct {
+	distribution.Distributor
+	looked atomic.Int32
+	open   chan struct{}
+}
+
+const known = "123456789012"
+
+func (b *book) Begin(_ context.Context, m *ctkip.Message) ([]byte, error) {
+	b.looked.Add(1)
+	if b.open != nil {
+		<-b.open
+	}
+	if m.Code == known {
+		return []byte("welcome"), nil
+	}
+	return nil, &fault.Error{Code: fault.ActivationRefused, Details: map[string]any{"why": fault.ActivationUnknown}}
+}
+
+// A gate is the endpoint before a book, in a bubble with a clock of its own.
+type gate struct {
+	*testing.T
+	book
+	http.Handler
+}
+
+func newGate(t *testing.T) *gate {
+	g := &gate{T: t}
+	g.Handler = provision.New(&g.book, slog.New(slog.DiscardHandler), time.Now)
+	return g
+}
+
+// say sends a hello from an address and returns what came: welcome, wrong or later.
+func (g *gate) say(source int, code ctkip.Code) string {
+	start, err := (&ctkip.Client{Code: code}).Start()
+	if err != nil {
+		g.Error(err)
+		return ""
+	}
+	r := httptest.NewRequestWithContext(g.Context(), http.MethodPost, provision.Path, bytes.NewReader(start.Body))
+	r.RemoteAddr = fmt.Sprintf("10.0.%d.%d:4711", source/250, source%250)
+	w := httptest.NewRecorder()
+	g.ServeHTTP(w, r)
+	body, err := io.ReadAll(w.Result().Body)
+	if err != nil {
+		g.Error(err)
+	}
+	switch {
+	case bytes.Equal(body, ctkip.InvalidCode.Body()):
+		return "wrong"
+	case bytes.Equal(body, ctkip.Unavailable.Body()):
+		return "later"
+	}
+	return string(body)
+}
+
+// expect sends as many hellos, one after the other, and counts the lookups.
+func (g *gate) expect(looked int, answers map[string]int, n int, source func(i int) int) {
+	g.Helper()
+	before, got := g.looked.Load(), map[string]int{}
+	for i := range n {
+		got[g.say(source(i), "000000000000")]++
+	}
+	if now := g.looked.Load() - before; int(now) != looked || fmt.Sprint(got) != fmt.Sprint(answers) {
+		g.Errorf("%d lookups, answers %v; want %d, %v", now, got, looked, answers)
+	}
+}
+
+func TestASourceHasTenGuessesHoweverManyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t)
+		g.open = make(chan struct{})
+		for range 500 {
+			go g.say(1, "000000000000")
+		}
+		synctest.Wait()
+		if n := g.looked.Load(); n != 10 {
+			t.Errorf("%d codes are looked up at once, want 10", n)
+		}
+		close(g.open)
+		synctest.Wait()
+		if n := g.looked.Load(); n != 10 {
+			t.Errorf("%d codes were looked up, want 10", n)
+		}
+	})
+}
+
+// Users behind one address, one of whom mistypes, do not shut each other out by coming at once.
+func TestRightCodesOfOneSourceWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t)
+		g.expect(9, map[string]int{"wrong": 9}, 9, func(int) int { return 1 })
+		g.open = make(chan struct{})
+		var welcome atomic.Int32
+		for range 50 {
+			go func() {
+				if g.say(1, known) == "welcome" {
+					welcome.Add(1)
+				}
+			}()
+		}
+		synctest.Wait()
+		close(g.open)
+		synctest.Wait()
+		if n := welcome.Load(); n != 50 {
+			t.Errorf("%d of 50 got through", n)
+		}
+	})
+}
+
+func TestGuessingFromEverywhereIsSlowedAndUsersGetThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t)
+		g.expect(1000, map[string]int{"wrong": 1000}, 1000, func(i int) int { return i / 5 }) // five of each
+		guessers := func(i int) int { return i % 200 }
+		g.expect(2, map[string]int{"wrong": 2, "later": 598}, 600, guessers)
+		for range 20 {
+			if got := g.say(201, known); got != "welcome" {
+				t.Errorf("a user with the right code got %q", got)
+			}
+		}
+		g.expect(8, map[string]int{"wrong": 8, "later": 92}, 100, func(i int) int { return 300 + i })
+		time.Sleep(2 * time.Second) // of the bubble
+		g.expect(2, map[string]int{"wrong": 2, "later": 598}, 600, guessers)
+		time.Sleep(time.Hour)
+		g.expect(100, map[string]int{"wrong": 100}, 100, func(i int) int { return 300 + i })
+	})
+}
+
+// What was begun is finished, whoever guesses from the same address meanwhile; and it is no way to guess.
+func TestABegunExchangeIsFinishedFromARefusedSource(t *testing.T) {
+	s := newService(t)
+	c := &ctkip.Client{Code: ctkip.Code(s.offer())}
+	start, err := c.Start()
+	s.must(err)
+	nonce, err := c.Answer(s.post(start))
+	s.must(err)
+	for range 10 {
+		s.refused("000000000000")
+	}
+	for name, body := range map[string][]byte{
+		"code":    bytes.Replace(nonce.Body, []byte(c.Code), []byte("000000000000"), 1),
+		"session": withInner(t, nonce.Body, func(inner string) string { return strings.Replace(inner, `SessionID="`, `SessionID="x`, 1) }),
+	} {
+		if got := s.post(ctkip.Request{Body: body}); !bytes.Equal(got, ctkip.InvalidCode.Body()) {
+			t.Errorf("another %s got %s", name, got)
+		}
+	}
+	tok, err := c.Finish(s.post(nonce))
+	s.must(err)
+	if tok.Serial != s.serial {
+		t.Errorf("token %s", tok.Serial)
+	}
+}
