@@ -67,6 +67,7 @@ func works(t *testing.T, s fixture) {
 
 	// What a job left of a token is seen where both the token and its user are now.
 	first := s.assigned(t, 1)
+	s.change(t, first.Serial, func(r *token.Token) { r.DistributedAt = start })
 	_, err := r.Put(t.Context(), "north", map[domain.Kind][]string{domain.Users: {"alice"}})
 	ok(t, err)
 	rows := waiting(1)
