@@ -156,6 +156,8 @@ type CutOff struct {
 // JobParts are what can be downloaded of a job: files (a ZIP archive), list (CSV), passwords (CSV), qr (PDF).
 type JobParts struct {
 	Parts []string `json:"parts"`
+	// Gone is how many deliveries are in none of them any more: their seeds were destroyed since, or their tokens are in another security domain.
+	Gone int `json:"gone"`
 }
 
 // A JobFilter selects jobs; its zero value selects all.
@@ -315,9 +317,8 @@ func (c *Client) CutOff(ctx context.Context, cut CutOff) (Job, error) {
 }
 
 // JobParts lists what can be downloaded of a job that has ended; JOB_EXPIRED, CONFLICT while it runs, NOT_FOUND.
-func (c *Client) JobParts(ctx context.Context, idOrName string) ([]string, error) {
-	all, err := get[JobParts](ctx, c, path("jobs", idOrName, "parts"), query{})
-	return all.Parts, err
+func (c *Client) JobParts(ctx context.Context, idOrName string) (JobParts, error) {
+	return get[JobParts](ctx, c, path("jobs", idOrName, "parts"), query{})
 }
 
 // DownloadJobPart writes one part of what a job left, as it comes. What is written is as secret as the tokens are.

@@ -170,7 +170,16 @@ func (p *program) jobDownload() *cobra.Command {
 var partFiles = map[string]string{"files": "tokens.zip", "list": "list.csv", "passwords": "passwords.csv", "qr": "qr.pdf"}
 
 // download fetches parts of what a job left, and says which: token files each as a file of its own, unless out is an archive.
-func (p *program) download(ctx context.Context, server *client.Client, job, out string, parts []string) ([]string, error) {
+func (p *program) download(ctx context.Context, server *client.Client, job, out string, parts []string) (fetched []string, err error) {
+	there, err := server.JobParts(ctx, job)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err == nil && there.Gone > 0 {
+			p.Note(fmt.Sprintf("what the job made of %s is gone: the seed was destroyed since, or the token is in another security domain", counted(there.Gone, "token")))
+		}
+	}()
 	if archive := strings.EqualFold(filepath.Ext(out), ".zip"); archive || out == "-" {
 		if len(parts) == 0 {
 			parts = []string{"files"}
@@ -183,12 +192,8 @@ func (p *program) download(ctx context.Context, server *client.Client, job, out 
 		}
 		return parts, p.fetch(ctx, server, job, parts[0], out)
 	}
-	there, err := server.JobParts(ctx, job)
-	if err != nil {
-		return nil, err
-	}
 	if len(parts) == 0 {
-		parts = there
+		parts = there.Parts
 	}
 	if err := os.MkdirAll(out, 0o700); err != nil {
 		return nil, err

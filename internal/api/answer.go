@@ -18,8 +18,9 @@ type answer struct {
 	Location string `json:"location,omitempty"`
 	Body     []byte `json:"body,omitempty"`
 
-	serial string                // of the token whose seed is in Body, "" if none is
-	stream func(io.Writer) error // writes the body as it comes, in place of Body; nil for none
+	serial     string                // of the token whose seed is in Body, "" if none is
+	generation int                   // of that seed
+	stream     func(io.Writer) error // writes the body as it comes, in place of Body; nil for none
 }
 
 // reply answers with a JSON document.

@@ -57,8 +57,8 @@ type Store interface {
 	// that was destroyed with a seed has no blob.
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
 	// KeepReply keeps them from a moment on, for a day; fault.Conflict if the key has an answer already.
-	// It is destroyed when a seed of the token is whose serial number is given ("" for none).
-	KeepReply(ctx context.Context, actor, key string, request []byte, serial string, reply seed.Sealed, at time.Time) error
+	// It is destroyed when the generation of the token is whose serial number is given ("" for none).
+	KeepReply(ctx context.Context, actor, key string, request []byte, serial string, generation int, reply seed.Sealed, at time.Time) error
 }
 
 // A Config is what the API is made of. Every field must be set.

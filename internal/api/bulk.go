@@ -70,7 +70,11 @@ func (a *API) jobParts(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(client.JobParts{Parts: mapped(parts, func(p distribution.Part) string { return string(p) })})
+	gone, err := a.results().Gone(ctx, j)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(client.JobParts{Parts: mapped(parts, func(p distribution.Part) string { return string(p) }), Gone: gone})
 }
 
 // partTypes are the media types of what is downloaded.

@@ -60,7 +60,7 @@ func (a *API) issue(ctx context.Context, r *request, in client.Distribution, do 
 			CTKIPURL: d.CTKIPURL, CTKIPLink: d.Link, ActivationCode: d.ActivationCode, ActivationExpires: moment(d.ActivationExpires), QR: d.QR,
 		},
 	})
-	out.serial = d.Serial
+	out.serial, out.generation = d.Serial, d.Generation
 	return out, err
 }
 

@@ -140,7 +140,7 @@ func bulkRoutes(t *testing.T, h *house) {
 	if j = try(c.Job(ctx, "nightly"))(t); j.Done != 1 || j.Failed != 1 {
 		t.Errorf("ended as %+v", j)
 	}
-	if parts := try(c.JobParts(ctx, j.Job))(t); !slices.Equal(parts, []string{"files", "list", "passwords"}) {
+	if parts := try(c.JobParts(ctx, j.Job))(t); parts.Gone != 0 || !slices.Equal(parts.Parts, []string{"files", "list", "passwords"}) {
 		t.Errorf("parts %v", parts)
 	}
 	var archive, table bytes.Buffer

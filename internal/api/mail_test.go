@@ -181,7 +181,7 @@ func TestBulkDeliveriesByMail(t *testing.T) {
 	if !slices.Equal(events, []string{"distribution anna", "distribution boris", "job_finished "}) {
 		t.Errorf("messages %q", events)
 	}
-	if parts := try(c.JobParts(ctx, j.Job))(t); !slices.Equal(parts, []string{"list", "passwords"}) {
+	if parts := try(c.JobParts(ctx, j.Job))(t); parts.Gone != 0 || !slices.Equal(parts.Parts, []string{"list", "passwords"}) {
 		t.Errorf("parts %v", parts)
 	}
 	var table strings.Builder

@@ -88,5 +88,5 @@ func (k kept) keep(ctx context.Context, out answer) error {
 	if err != nil {
 		return err
 	}
-	return k.Store.KeepReply(ctx, k.caller, k.key, k.request, out.serial, sealed, k.Now())
+	return k.Store.KeepReply(ctx, k.caller, k.key, k.request, out.serial, out.generation, sealed, k.Now())
 }

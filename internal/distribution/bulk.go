@@ -169,6 +169,7 @@ func (d *Distributor) deliverChunk(ctx context.Context, c job.Chunk) ([]job.Outc
 		if o.Code = m.Warning; o.Code != "" && len(m.Warnings) > 0 {
 			o.Message = m.Warnings[0]
 		}
+		o.Generation = m.Generation
 		if o.Result, err = m.result(b.Profile); err != nil {
 			return nil, err
 		}

@@ -60,7 +60,7 @@ func newCrew(t *testing.T, n int) *crew {
 	users := &user.Registry{Store: w.db, Now: w.dist.Now}
 	for i, serial := range serials {
 		id := fmt.Sprintf("user%03d", i)
-		_, err := users.Add(w.ctx, user.User{ID: id, Name: "Name " + id})
+		_, err := users.Add(w.ctx, user.User{ID: id, Name: "Name " + id, Mail: id + "@example.com"})
 		w.must(err)
 		_, err = w.tokens.Assign(w.ctx, serial, id)
 		w.must(err)
@@ -485,20 +485,37 @@ func TestInvariant02AllMoveToTheirNewSeeds(t *testing.T) {
 		c.pass(time.Minute)
 		c.accepted(serial, c.code(old[name(serial)], "first password"), authentication.Denied)
 	}
+	if again := c.files(c.part(second, distribution.Files)); len(again) != 4 {
+		t.Errorf("the second job lost %d seeds, of which all live", 4-len(again))
+	}
 	last := c.serials()[3]
 	c.accepted(last, c.code(old[name(last)], "first password"), authentication.Accepted)
 	if left := c.files(c.part(first, distribution.Files)); len(left) != 1 || left[name(last)] == nil {
 		t.Errorf("the first job still holds %d seeds, of which three are destroyed", len(left))
 	}
+	c.gone(first, 3)
+	c.gone(second, 0)
 	c.pass(48 * time.Hour)
 	c.accepted(last, c.code(old[name(last)], "first password"), authentication.Denied)
 	c.accepted(last, c.code(fresh[name(last)], "second password"), authentication.Accepted)
 	if _, err := c.results.Parts(c.ctx, first); err != nil {
 		t.Error(err)
 	}
+	c.gone(first, 4)
+	if _, err := c.results.Open(c.ctx, first, distribution.List); !errors.Is(err, fault.JobExpired) {
+		t.Errorf("a list of nothing: %v", err)
+	}
 	c.must(c.jobs.CleanUp(c.ctx))
 	if _, err := c.results.Open(c.ctx, c.shown(first), distribution.Files); !errors.Is(err, fault.JobExpired) {
 		t.Errorf("results outlived their day: %v", err)
+	}
+}
+
+// gone counts what is gone of what a job made.
+func (c *crew) gone(j job.Job, want int) {
+	c.Helper()
+	if n, err := c.results.Gone(c.ctx, j); err != nil || n != want {
+		c.Errorf("%d deliveries are gone, %v, want %d", n, err, want)
 	}
 }
 

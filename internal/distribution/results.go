@@ -13,6 +13,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 )
@@ -75,12 +76,23 @@ func (r *Results) Parts(ctx context.Context, j job.Job) ([]Part, error) {
 	return b.parts(), nil
 }
 
+// Gone counts the deliveries of a job that are in no part any more: their seeds were destroyed since, or they are outside of the scope of ctx.
+func (r *Results) Gone(ctx context.Context, j job.Job) (int, error) {
+	left, err := r.Jobs.ResultsLeft(ctx, j.ID)
+	return j.Done - left, err
+}
+
 // Open begins the download of a part, which is an audit event of its own, and returns what writes it. [fault.NotFound] if the job has no
-// such part; else as Parts.
+// such part, [fault.JobExpired] also if all of it is gone; else as Parts.
 func (r *Results) Open(ctx context.Context, j job.Job, part Part) (write func(io.Writer) error, err error) {
 	parts, err := r.Parts(ctx, j)
 	if err != nil {
 		return nil, err
+	}
+	if gone, err := r.Gone(domain.WithScope(ctx, domain.Scope{}), j); err != nil { // wherever the tokens are now
+		return nil, err
+	} else if gone > 0 && gone == j.Done {
+		return nil, fault.New(fault.JobExpired, "nothing is left of what the job made: the seeds were destroyed since, or the tokens deleted")
 	}
 	as := map[Part]func(io.Writer, iter.Seq2[Delivered, error]) error{Files: writeZIP, List: writeList, Passwords: writePasswords, Sheets: writeSheets}
 	for _, p := range parts {

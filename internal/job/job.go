@@ -120,12 +120,13 @@ type Row struct {
 	Input   seed.Sealed // what it takes beyond its key; no blob for none
 }
 
-// A Result is what an item leaves to be fetched, such as a delivery. It is destroyed with the job's results, and when a
-// seed of the token is whose serial is the item's key.
+// A Result is what an item leaves to be fetched, such as a delivery. It is destroyed with the job's results, and when the
+// generation of the token is whose serial is the item's key.
 type Result struct {
-	Number int
-	Key    string
-	Sealed seed.Sealed
+	Number     int
+	Key        string
+	Generation int // of the seed; 0 if none is known
+	Sealed     seed.Sealed
 }
 
 // An Item is one that a worker does.
@@ -148,6 +149,8 @@ type Outcome struct {
 	Code    fault.Code // of a warning, if it went well
 	Message string     // what to know of it; never a secret
 	Result  []byte     // a secret that is sealed and kept until the results of the job are destroyed; nil for none
+	// Generation is that of the seed in Result, which is destroyed with it.
+	Generation int
 }
 
 // A Worker does the items of one kind of job.

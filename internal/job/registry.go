@@ -319,6 +319,11 @@ func (r *Registry) Parameters(ctx context.Context, j Job) ([]byte, error) {
 	return r.opened(ctx, j.Parameters, seed.OfJob(j.ID))
 }
 
+// ResultsLeft counts what Results goes through.
+func (r *Registry) ResultsLeft(ctx context.Context, id string) (int, error) {
+	return r.Store.JobResultsLeft(ctx, id)
+}
+
 // Results goes through the results of a job, in the order of its items, opened. Whoever uses one erases it. After an error it ends.
 func (r *Registry) Results(ctx context.Context, id string) iter.Seq2[Item, error] {
 	const page = 200

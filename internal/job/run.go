@@ -437,7 +437,7 @@ func (r *Registry) finish(ctx context.Context, j Job, rows []Row, outcomes []Out
 			if err != nil {
 				return err
 			}
-			results = append(results, Result{Number: row.Number, Key: row.Key, Sealed: sealed})
+			results = append(results, Result{Number: row.Number, Key: row.Key, Generation: o.Generation, Sealed: sealed})
 		}
 	}
 	if err := r.Store.FinishJobItems(ctx, j.ID, rows, results); err != nil {

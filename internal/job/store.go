@@ -60,6 +60,8 @@ type Store interface {
 	JobItems(ctx context.Context, id string, f ItemFilter) ([]Row, error)
 	// JobResults lists up to limit results with numbers above after, of tokens that are in the scope of ctx now.
 	JobResults(ctx context.Context, id string, after, limit int) ([]Result, error)
+	// JobResultsLeft counts the results that JobResults lists.
+	JobResultsLeft(ctx context.Context, id string) (int, error)
 	// DropJobResults destroys the results, inputs and parameters of jobs whose ResultsUntil is not after now, and returns how
 	// many jobs there were.
 	DropJobResults(ctx context.Context, now time.Time) (int, error)

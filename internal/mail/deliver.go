@@ -84,7 +84,7 @@ func appLink(d distribution.Posted) string {
 // lettersOf are one or two messages. While split, link and code, or file and password, are never in the same one.
 func (o *Outbox) lettersOf(d distribution.Posted, secret Channel, split bool) []letter {
 	first := letter{
-		event: Distribution, profile: d.Profile, userID: d.User.ID, serial: d.Serial, recipient: d.User.Mail, job: d.Job, expires: d.ActivationExpires,
+		event: Distribution, profile: d.Profile, userID: d.User.ID, serial: d.Serial, generation: d.Generation, recipient: d.User.Mail, job: d.Job, expires: d.ActivationExpires,
 		data: Data{
 			UserID: d.User.ID, UserName: d.User.Name, Serial: d.Serial, Profile: d.Profile, DeviceType: d.DeviceType, Nickname: d.Nickname,
 			Expiry: day(d.Expiry), Import: importing(d.DeviceType, d.Method), OldUntil: minute(d.OldUntil),

@@ -73,23 +73,24 @@ func States() []State { return []State{Held, Waiting, Sending, Sent, Failed, Unk
 
 // A Message is one mail. Times are UTC.
 type Message struct {
-	ID        string // UUIDv7, also of its Message-ID
-	Event     Event
-	UserID    string // who it is for; "" for administrators
-	Serial    string // the token it is about; "" for none
-	Recipient string // address
-	Job       string // names the delivery or job it tells about
-	State     State
-	Sealed    seed.Sealed // the body; zero once it is of no use any more
-	CreatedAt time.Time
-	NextAt    time.Time // when it is sent or tried again
-	ExpiresAt time.Time // after which it is of no use
-	Tries     int
-	ClaimedBy string // the server that sent it last
-	ClaimedAt time.Time
-	EndedAt   time.Time // when it came to its state, once that is not Waiting or Sending
-	Code      int       // what the mail server answered last; 0 for nothing
-	Trouble   Trouble   // why it is not sent
+	ID         string // UUIDv7, also of its Message-ID
+	Event      Event
+	UserID     string // who it is for; "" for administrators
+	Serial     string // the token it is about; "" for none
+	Generation int    // of the seed that was, or will be, delivered by it; 0 if it tells of none
+	Recipient  string // address
+	Job        string // names the delivery or job it tells about
+	State      State
+	Sealed     seed.Sealed // the body; zero once it is of no use any more
+	CreatedAt  time.Time
+	NextAt     time.Time // when it is sent or tried again
+	ExpiresAt  time.Time // after which it is of no use
+	Tries      int
+	ClaimedBy  string // the server that sent it last
+	ClaimedAt  time.Time
+	EndedAt    time.Time // when it came to its state, once that is not Waiting or Sending
+	Code       int       // what the mail server answered last; 0 for nothing
+	Trouble    Trouble   // why it is not sent
 }
 
 // A Trouble says in a word why a message was not sent.

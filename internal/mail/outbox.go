@@ -34,19 +34,20 @@ type Policies interface {
 
 // A letter is a message in the making.
 type letter struct {
-	event     Event
-	profile   string // whose template is taken
-	userID    string
-	serial    string
-	recipient string
-	job       string
-	expires   time.Time // zero for when nobody takes it for long
-	data      Data
-	fileName  string
-	file      []byte
-	report    string // instead of file: the run of a report
-	held      bool   // until the user has signed in
-	first     bool   // before all others that wait
+	event      Event
+	profile    string // whose template is taken
+	userID     string
+	serial     string
+	generation int
+	recipient  string
+	job        string
+	expires    time.Time // zero for when nobody takes it for long
+	data       Data
+	fileName   string
+	file       []byte
+	report     string // instead of file: the run of a report
+	held       bool   // until the user has signed in
+	first      bool   // before all others that wait
 }
 
 // post writes letters and puts them into the outbox, in the transaction of ctx. It returns their IDs.
@@ -89,7 +90,7 @@ func (o *Outbox) message(l letter, p *pattern) (Message, error) {
 	b.FileName, b.File, b.Report = l.fileName, l.file, l.report
 	now := o.Now().UTC()
 	m := Message{
-		ID: uuid.Must(uuid.NewV7()).String(), Event: l.event, UserID: l.userID, Serial: l.serial, Recipient: l.recipient, Job: l.job, State: Waiting,
+		ID: uuid.Must(uuid.NewV7()).String(), Event: l.event, UserID: l.userID, Serial: l.serial, Generation: l.generation, Recipient: l.recipient, Job: l.job, State: Waiting,
 		CreatedAt: now, NextAt: now, ExpiresAt: now.Add(longestTry),
 	}
 	if !l.expires.IsZero() && l.expires.Before(m.ExpiresAt) {

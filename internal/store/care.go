@@ -54,9 +54,15 @@ func (db *DB) DeleteTokens(ctx context.Context, serials []string) error {
 	})
 }
 
-// RevokeOffersOf ends the open activation codes of tokens.
+// RevokeOffersOf ends the open activation codes of tokens as RevokeOffers does those of one.
 func (db *DB) RevokeOffersOf(ctx context.Context, serials []string) error {
-	return db.Transact(ctx, func(ctx context.Context) error {
+	_, err := db.revokeOffers(ctx, serials)
+	return err
+}
+
+func (db *DB) revokeOffers(ctx context.Context, serials []string) (n int, err error) {
+	err = db.Transact(ctx, func(ctx context.Context) error {
+		n = 0
 		for some := range slices.Chunk(serials, chunk) {
 			among, args := db.among(1, anys(some))
 			revoked, err := list(ctx, db, text, "UPDATE offer SET state = 'revoked' WHERE state = 'open' AND serial "+among+" RETURNING id", args...)
@@ -66,13 +72,18 @@ func (db *DB) RevokeOffersOf(ctx context.Context, serials []string) error {
 			if len(revoked) == 0 {
 				continue
 			}
+			n += len(revoked)
 			among, args = db.among(1, anys(revoked))
 			if _, err := db.exec(ctx, "DELETE FROM exchange WHERE sealed IS NULL AND offer_id "+among, args...); err != nil {
+				return err
+			}
+			if err := db.destroyMail(ctx, some, " AND event = 'activation_code'"); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	return n, err
 }
 
 const extensionColumns columns = "serial, number, was, until, device, donor, extended_by, extended_at, job"

@@ -46,7 +46,7 @@ const itemFields fields = "job_id text, number bigint, key text, state text, cod
 
 var (
 	insertItem   = inserting("job_item", itemFields)
-	insertResult = inserting("job_result", "job_id text, number bigint, serial text, key_id bigint, sealed bytea")
+	insertResult = inserting("job_result", "job_id text, number bigint, serial text, generation bigint, key_id bigint, sealed bytea")
 	finishItem   = updating("job_item", "state text, code text, message text, key_id bigint, sealed bytea", "job_id text, number bigint", "state = 'waiting'")
 )
 
@@ -134,7 +134,7 @@ func (db *DB) FinishJobItems(ctx context.Context, id string, items []job.Row, re
 	}
 	kept := bulk{insertResult, make([][]any, len(results)), finished.other}
 	for i, r := range results {
-		kept.rows[i] = []any{id, r.Number, r.Key, r.Sealed.KeyID, r.Sealed.Blob}
+		kept.rows[i] = []any{id, r.Number, r.Key, orNull(r.Generation), r.Sealed.KeyID, r.Sealed.Blob}
 	}
 	return db.atLast(ctx, finished, kept)
 }
@@ -179,17 +179,28 @@ func (db *DB) JobItems(ctx context.Context, id string, f job.ItemFilter) ([]job.
 // away since.
 func (db *DB) JobResults(ctx context.Context, id string, after, limit int) ([]job.Result, error) {
 	scan := func(r row) (x job.Result, err error) {
-		err = r.Scan(&x.Number, &x.Key, &x.Sealed.KeyID, &x.Sealed.Blob)
+		err = r.Scan(&x.Number, &x.Key, orZero(&x.Generation), &x.Sealed.KeyID, &x.Sealed.Blob)
 		return x, err
 	}
-	within, args := db.ofScope(ctx, "serial", domain.Tokens, 3)
-	users, more := db.inScope(ctx, 3+len(args))
-	if users != "" {
+	within, args := db.resultsInScope(ctx, 3)
+	return list(ctx, db, scan, "SELECT number, serial, generation, key_id, sealed FROM job_result WHERE job_id = $1 AND number > $2"+within+" ORDER BY number LIMIT $3",
+		append([]any{id, after, limit}, args...)...)
+}
+
+// JobResultsLeft counts the results that JobResults lists.
+func (db *DB) JobResultsLeft(ctx context.Context, id string) (int, error) {
+	within, args := db.resultsInScope(ctx, 1)
+	n, err := one(ctx, db, nil, number, "SELECT COUNT(*) FROM job_result WHERE job_id = $1"+within, append([]any{id}, args...)...)
+	return int(n), err
+}
+
+func (db *DB) resultsInScope(ctx context.Context, n int) (within string, args []any) {
+	within, args = db.ofScope(ctx, "serial", domain.Tokens, n)
+	if users, more := db.inScope(ctx, n+len(args)); users != "" {
 		within += " AND NOT EXISTS (SELECT 1 FROM user_account WHERE id = (SELECT user_id FROM token WHERE serial = job_result.serial) AND NOT (" + users + "))"
 		args = append(args, more...)
 	}
-	return list(ctx, db, scan, "SELECT number, serial, key_id, sealed FROM job_result WHERE job_id = $1 AND number > $2"+within+" ORDER BY number LIMIT $3",
-		append([]any{id, after, limit}, args...)...)
+	return within, args
 }
 
 // resultsAtOnce is how many results are destroyed by one transaction.

@@ -17,7 +17,7 @@ import (
 const (
 	mailSettingsColumns columns = "enabled, host, port, security, ca, user_name, password, mail_from, reply_to, per_minute, notify, expiry_days, version, trouble, trouble_at"
 	mailTemplateColumns columns = "event, profile, subject, text, html"
-	mailMessageColumns  columns = "id, event, user_id, serial, recipient, job, state, key_id, sealed, created_at, next_at, expires_at, tries, claimed_by, claimed_at, " +
+	mailMessageColumns  columns = "id, event, user_id, serial, generation, recipient, job, state, key_id, sealed, created_at, next_at, expires_at, tries, claimed_by, claimed_at, " +
 		"ended_at, code, trouble"
 )
 
@@ -92,12 +92,12 @@ func (db *DB) DeleteMailTemplate(ctx context.Context, e mail.Event, profile stri
 }
 
 func messageValues(m mail.Message) []any {
-	return []any{m.ID, m.Event, orNull(m.UserID), orNull(m.Serial), m.Recipient, orNull(m.Job), m.State, orNull(m.Sealed.KeyID), bytesOrNull(m.Sealed.Blob),
+	return []any{m.ID, m.Event, orNull(m.UserID), orNull(m.Serial), orNull(m.Generation), m.Recipient, orNull(m.Job), m.State, orNull(m.Sealed.KeyID), bytesOrNull(m.Sealed.Blob),
 		micros(m.CreatedAt), micros(m.NextAt), micros(m.ExpiresAt), m.Tries, m.ClaimedBy, micros(m.ClaimedAt), micros(m.EndedAt), m.Code, m.Trouble}
 }
 
 func scanMessage(r row) (m mail.Message, err error) {
-	err = r.Scan(&m.ID, &m.Event, orZero(&m.UserID), orZero(&m.Serial), &m.Recipient, orZero(&m.Job), &m.State, orZero(&m.Sealed.KeyID), &m.Sealed.Blob,
+	err = r.Scan(&m.ID, &m.Event, orZero(&m.UserID), orZero(&m.Serial), orZero(&m.Generation), &m.Recipient, orZero(&m.Job), &m.State, orZero(&m.Sealed.KeyID), &m.Sealed.Blob,
 		moment(&m.CreatedAt), moment(&m.NextAt), moment(&m.ExpiresAt), &m.Tries, &m.ClaimedBy, moment(&m.ClaimedAt), moment(&m.EndedAt), &m.Code, &m.Trouble)
 	return m, err
 }
@@ -153,7 +153,7 @@ func (db *DB) DueMessage(ctx context.Context, now time.Time) (mail.Message, erro
 // SaveMessage stores a message that was in a state; else [fault.Conflict].
 func (db *DB) SaveMessage(ctx context.Context, m mail.Message, was mail.State) error {
 	stale := fault.New(fault.Conflict, "message %s is not %s any more", m.ID, was)
-	return db.change(ctx, stale, mailMessageColumns.update("mail_message", "id = $19 AND state = $20"), append(messageValues(m), m.ID, was)...)
+	return db.change(ctx, stale, mailMessageColumns.update("mail_message", "id = $20 AND state = $21"), append(messageValues(m), m.ID, was)...)
 }
 
 // MessagesClaimed is how many messages were begun since a moment.
@@ -205,11 +205,11 @@ func (db *DB) CancelMessages(ctx context.Context, serials []string, why mail.Tro
 	return nil
 }
 
-// destroyMail does the same to what may hold a seed that is gone. Nobody says when; such messages are forgotten by their beginning.
-func (db *DB) destroyMail(ctx context.Context, serials []string) error {
+// destroyMail does the same to what may hold a seed or activation code that is gone, and for which also holds. Nobody says when; such messages are forgotten by their beginning.
+func (db *DB) destroyMail(ctx context.Context, serials []string, also string) error {
 	among, args := db.among(2, anys(serials))
 	_, err := db.exec(ctx, "UPDATE mail_message SET state = 'cancelled', trouble = $1, ended_at = created_at, key_id = NULL, sealed = NULL"+
-		" WHERE state IN ('held', 'waiting', 'failed', 'unknown') AND serial "+among, append([]any{mail.Superseded}, args...)...)
+		" WHERE state IN ('held', 'waiting', 'failed', 'unknown') AND serial "+among+also, append([]any{mail.Superseded}, args...)...)
 	return err
 }
 

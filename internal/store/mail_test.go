@@ -10,14 +10,19 @@ import (
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
-// What waited to be mailed when a backup was taken may have been sent since: restored, it waits for an administrator and not for a mail server.
+// What waited to be mailed when a backup was taken may have been sent since: restored, it waits for an administrator and not for a mail server. What was held still
+// waits for its user, but for activation codes, which a restore revokes.
 func TestRestoredMailIsNotSentAgain(t *testing.T) {
 	db := deploytest.Open(t, deploytest.SQLite(t))
 	populate(t, db, 10)
-	states := map[string]mail.State{"a": mail.Waiting, "b": mail.Sending, "c": mail.Sent, "d": mail.Failed, "e": mail.Held}
+	states := map[string]mail.State{"a": mail.Waiting, "b": mail.Sending, "c": mail.Sent, "d": mail.Failed, "e": mail.Held, "f": mail.Held}
 	for id, state := range states {
+		event := mail.Password
+		if id == "f" {
+			event = mail.ActivationCode
+		}
 		m := mail.Message{
-			ID: id, Event: mail.Password, Recipient: "alice@example.com", State: state, Sealed: seed.Sealed{KeyID: 1, Blob: []byte("the body")},
+			ID: id, Event: event, Recipient: "alice@example.com", State: state, Sealed: seed.Sealed{KeyID: 1, Blob: []byte("the body")},
 			CreatedAt: takenAt, NextAt: takenAt, ExpiresAt: takenAt,
 		}
 		if err := db.AddMessages(t.Context(), []mail.Message{m}); err != nil {
@@ -34,8 +39,11 @@ func TestRestoredMailIsNotSentAgain(t *testing.T) {
 	}
 	for id, was := range states {
 		want := was
-		if was == mail.Waiting || was == mail.Sending || was == mail.Held {
+		switch {
+		case was == mail.Waiting || was == mail.Sending:
 			want = mail.Unknown
+		case id == "f":
+			want = mail.Cancelled
 		}
 		if m, err := restored.Message(t.Context(), id); m.State != want || err != nil {
 			t.Errorf("%s was %s and is %s (%v), want %s", id, was, m.State, err, want)

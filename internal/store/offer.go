@@ -91,21 +91,7 @@ func (db *DB) SaveOffer(ctx context.Context, o distribution.Offer) error {
 }
 
 // RevokeOffers ends the open activation code of a token, with the exchanges of it that
-// are not finished, and returns how many there were.
+// are not finished and the mail that would bring it, and returns how many there were.
 func (db *DB) RevokeOffers(ctx context.Context, serial string) (int, error) {
-	var revoked []string
-	err := db.Transact(ctx, func(ctx context.Context) error {
-		var err error
-		revoked, err = list(ctx, db, text, "UPDATE offer SET state = 'revoked' WHERE serial = $1 AND state = 'open' RETURNING id", serial)
-		if err != nil {
-			return err
-		}
-		for _, id := range revoked {
-			if _, err := db.exec(ctx, "DELETE FROM exchange WHERE offer_id = $1 AND sealed IS NULL", id); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return len(revoked), err
+	return db.revokeOffers(ctx, []string{serial})
 }

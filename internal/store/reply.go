@@ -26,28 +26,34 @@ func (db *DB) KeptReply(ctx context.Context, actor, key string) (request []byte,
 
 // KeepReply keeps the answer to a request under the idempotency key that the
 // actor gave it; [fault.Conflict] if there is one. The answer is sealed with
-// seed.ReplyTo(actor + "/" + key). It is destroyed when a seed of the token is whose serial number is given ("" for none).
-func (db *DB) KeepReply(ctx context.Context, actor, key string, request []byte, serial string, reply seed.Sealed, at time.Time) error {
+// seed.ReplyTo(actor + "/" + key). It is destroyed when the generation of the token is whose serial number is given ("" for none).
+func (db *DB) KeepReply(ctx context.Context, actor, key string, request []byte, serial string, generation int, reply seed.Sealed, at time.Time) error {
 	taken := fault.New(fault.Conflict, "an answer is kept for this idempotency key already")
-	return db.change(ctx, taken, "INSERT INTO reply (actor, request_key, request, serial, key_id, sealed, answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-		actor, key, request, orNull(serial), reply.KeyID, reply.Blob, micros(at))
+	return db.change(ctx, taken, "INSERT INTO reply (actor, request_key, request, serial, generation, key_id, sealed, answered_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+		actor, key, request, orNull(serial), orNull(generation), reply.KeyID, reply.Blob, micros(at))
 }
 
 // destroyed stands for an answer that is gone: no sealed one is as short.
 const destroyed = "-"
 
-// destroyReplies destroys the answers, the results of jobs and the mails that seeds of tokens may be in. The keys of the answers stay used.
+// ofNoSeed holds for what is kept for no generation that its token has: what was made for the one that is to come stays when an old one gives way to it.
+func ofNoSeed(table string) string {
+	return " AND NOT EXISTS (SELECT 1 FROM token_generation AS g WHERE g.serial = " + table + ".serial AND g.number = " + table + ".generation)"
+}
+
+// destroyReplies destroys the answers, the results of jobs and the mails that seeds of tokens may be in which were destroyed, before others are made. The keys
+// of the answers stay used.
 func (db *DB) destroyReplies(ctx context.Context, serials ...string) error {
 	for some := range slices.Chunk(serials, chunk) {
 		among, args := db.among(1, anys(some))
-		if _, err := db.exec(ctx, "DELETE FROM job_result WHERE serial "+among, args...); err != nil {
+		if _, err := db.exec(ctx, "DELETE FROM job_result WHERE serial "+among+ofNoSeed("job_result"), args...); err != nil {
 			return err
 		}
-		if err := db.destroyMail(ctx, some); err != nil {
+		if err := db.destroyMail(ctx, some, ofNoSeed("mail_message")); err != nil {
 			return err
 		}
 		among, args = db.among(2, anys(some))
-		_, err := db.exec(ctx, "UPDATE reply SET sealed = $1, key_id = (SELECT MAX(id) FROM data_key), serial = NULL WHERE serial "+among, append([]any{[]byte(destroyed)}, args...)...)
+		_, err := db.exec(ctx, "UPDATE reply SET sealed = $1, key_id = (SELECT MAX(id) FROM data_key), serial = NULL WHERE serial "+among+ofNoSeed("reply"), append([]any{[]byte(destroyed)}, args...)...)
 		if err != nil {
 			return err
 		}

@@ -178,7 +178,9 @@ var settlements = []struct{ table, column, statement string }{
 	{"job", "id", "UPDATE job SET state = 'cancelled', message = 'the deployment was restored from a backup that was taken meanwhile', " +
 		"ended_at = COALESCE(progressed_at, created_at), results_until = COALESCE(progressed_at, created_at) + 86400000000 WHERE state IN ('awaiting_approval', 'queued', 'running')"},
 	// What waited to be mailed may have been sent since: an administrator decides.
-	{"mail_message", "id", "UPDATE mail_message SET state = 'unknown', trouble = 'INTERRUPTED', ended_at = COALESCE(claimed_at, created_at) WHERE state IN ('held', 'waiting', 'sending')"},
+	{"mail_message", "id", "UPDATE mail_message SET state = 'unknown', trouble = 'INTERRUPTED', ended_at = COALESCE(claimed_at, created_at) WHERE state IN ('waiting', 'sending')"},
+	// What is held goes to who signs in, and to nobody else: it stays so. The activation codes among it are revoked.
+	{"mail_message", "id", "UPDATE mail_message SET state = 'cancelled', trouble = 'SUPERSEDED', ended_at = created_at, key_id = NULL, sealed = NULL WHERE state = 'held' AND event = 'activation_code'"},
 }
 
 // settleRestored sees that what happened after the backup was taken does not happen again.

@@ -200,7 +200,7 @@ func populate(t *testing.T, db *store.DB, n int) {
 	}
 	sealed, err := keys.Seal([]byte("answer"), seed.ReplyTo("a/k"))
 	if err == nil {
-		err = db.KeepReply(ctx, "a", "k", []byte{0, 1}, serials[0], sealed, takenAt)
+		err = db.KeepReply(ctx, "a", "k", []byte{0, 1}, serials[0], 1, sealed, takenAt)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -237,15 +237,16 @@ func claimedItemsAreFree(t *testing.T, s fixture) {
 // How far the tokens of a job have come, each once.
 func campaigns(t *testing.T, s fixture) {
 	ctx := t.Context()
-	j := newJob("1", 7)
+	j := newJob("1", 8)
 	j.State, j.CreatedAt, j.EndedAt = job.Done, day(1), day(2)
-	rows := waiting(7)
-	rows[6].Key = "gone"
+	rows := waiting(8)
+	rows[7].Key = "gone"
 	for i := range rows[1:] {
 		rows[i+1].State = job.ItemDone
 	}
 	s.addJob(t, j, rows)
 	s.addUser(t, "alice")
+	s.addUser(t, "bob")
 	for n, change := range []func(*token.Token){
 		0: func(*token.Token) {}, // whose item is waiting
 		1: func(r *token.Token) { r.Distribution = token.Confirmed },
@@ -259,6 +260,9 @@ func campaigns(t *testing.T, s fixture) {
 		}, // is due
 		4: func(r *token.Token) { r.DistributedAt = day(3) },
 		5: func(r *token.Token) { r.UserID = "" },
+		6: func(r *token.Token) {
+			r.UserID, r.Distribution, r.DistributedAt = "bob", token.NotDistributed, time.Time{}
+		}, // who got nothing yet
 	} {
 		r := made(n + 1)
 		r.UserID, r.Distribution, r.DistributedAt = "alice", token.Issued, day(1).Add(time.Hour)
@@ -266,7 +270,7 @@ func campaigns(t *testing.T, s fixture) {
 		s.add(t, r)
 	}
 	got, err := s.Campaign(ctx, "1", day(4))
-	same(t, must(t, got, err), distribution.Campaign{Moved: 1, OldSeedLives: 1, NotMoved: 1, DeliveredAgain: 1, Gone: 2, FirstEnd: day(9), LastEnd: day(9)})
+	same(t, must(t, got, err), distribution.Campaign{Moved: 1, OldSeedLives: 1, NotMoved: 1, DeliveredAgain: 1, Gone: 3, FirstEnd: day(9), LastEnd: day(9)})
 	got, err = s.Campaign(ctx, "none", day(4))
 	same(t, must(t, got, err), distribution.Campaign{})
 	for _, name := range []string{j.ID, j.Name} {

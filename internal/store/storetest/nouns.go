@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -281,7 +283,7 @@ func (s fixture) everySecret(t *testing.T) []seed.Binding {
 	s.add(t, r)
 	under := func(name string) seed.Sealed { return seed.Sealed{KeyID: 1, Blob: []byte(name)} }
 	ok(t, s.AddSecret(ctx, "a/b", under("a secret")))
-	ok(t, s.KeepReply(ctx, "key:a/b", "c/d", []byte("request"), "", under("a reply"), start))
+	ok(t, s.KeepReply(ctx, "key:a/b", "c/d", []byte("request"), "", 0, under("a reply"), start))
 	ok(t, s.AddOffer(ctx, offer("o", r.Serial)))
 	x := exchange("\x00x/\xff", "o", 0)
 	_, err := s.AddExchange(ctx, x, 3)
@@ -396,6 +398,9 @@ func offersAreRevoked(t *testing.T, s fixture) {
 	}
 	answered.UsedAt, answered.Reply, answered.RepliedAt = start, seed.Sealed{KeyID: 1, Blob: []byte("answer")}, start
 	ok(t, s.SaveExchange(ctx, answered))
+	code, password := outgoing("code", r.Serial), outgoing("password", r.Serial)
+	code.Event, code.State, password.Event, password.State = mail.ActivationCode, mail.Held, mail.Password, mail.Held
+	ok(t, s.AddMessages(ctx, []mail.Message{code, password}))
 	n, err = s.RevokeOffers(ctx, r.Serial)
 	same(t, must(t, n, err), 1)
 	o, err := s.Offer(ctx, "o")
@@ -404,6 +409,11 @@ func offersAreRevoked(t *testing.T, s fixture) {
 	refused(t, err, fault.NotFound)
 	kept, err := s.Exchange(ctx, answered.ID) // its answer may have to be repeated
 	same(t, must(t, kept, err), answered)
+	code.State, code.Trouble, code.EndedAt, code.Sealed = mail.Cancelled, mail.Superseded, code.CreatedAt, seed.Sealed{} // it would bring a dead code
+	got, err := s.Message(ctx, "code")
+	same(t, must(t, got, err), code)
+	got, err = s.Message(ctx, "password")
+	same(t, must(t, got, err), password)
 }
 
 func exchanges(t *testing.T, s fixture) {
@@ -468,9 +478,9 @@ func replies(t *testing.T, s fixture) {
 	_, _, err := s.KeptReply(ctx, "key:a", "k")
 	refused(t, err, fault.NotFound)
 	sealed := seed.Sealed{KeyID: 1, Blob: []byte("reply")}
-	ok(t, s.KeepReply(ctx, "key:a", "k", []byte("request"), "", sealed, start))
-	refused(t, s.KeepReply(ctx, "key:a", "k", []byte("request"), "", sealed, start), fault.Conflict)
-	ok(t, s.KeepReply(ctx, "key:b", "k", []byte{}, "", sealed, start.Add(time.Hour)))
+	ok(t, s.KeepReply(ctx, "key:a", "k", []byte("request"), "", 0, sealed, start))
+	refused(t, s.KeepReply(ctx, "key:a", "k", []byte("request"), "", 0, sealed, start), fault.Conflict)
+	ok(t, s.KeepReply(ctx, "key:b", "k", []byte{}, "", 0, sealed, start.Add(time.Hour)))
 	request, reply, err := s.KeptReply(ctx, "key:a", "k")
 	same(t, must(t, reply, err), sealed)
 	same(t, string(request), "request")
@@ -488,7 +498,7 @@ func repliesWithSeeds(t *testing.T, s fixture) {
 	replaced, deleted := s.add(t, made(1)), s.add(t, made(2))
 	sealed := seed.Sealed{KeyID: 1, Blob: []byte("a delivery")}
 	for _, serial := range []string{replaced.Serial, deleted.Serial, ""} {
-		ok(t, s.KeepReply(ctx, "key:a", "of "+serial, []byte("request"), serial, sealed, start))
+		ok(t, s.KeepReply(ctx, "key:a", "of "+serial, []byte("request"), serial, 0, sealed, start))
 	}
 	replaced.Enabled = true
 	ok(t, s.SaveToken(ctx, replaced)) // with the seed that it has
@@ -503,7 +513,7 @@ func repliesWithSeeds(t *testing.T, s fixture) {
 		request, reply, err := s.KeptReply(ctx, "key:a", "of "+serial)
 		same(t, len(must(t, reply, err).Blob), 0)
 		same(t, string(request), "request")
-		refused(t, s.KeepReply(ctx, "key:a", "of "+serial, []byte("request"), "", sealed, start), fault.Conflict)
+		refused(t, s.KeepReply(ctx, "key:a", "of "+serial, []byte("request"), "", 0, sealed, start), fault.Conflict)
 	}
 	kept, err := s.SealedBefore(ctx, 1000, 1000)
 	replies := 0
@@ -513,6 +523,63 @@ func repliesWithSeeds(t *testing.T, s fixture) {
 		}
 	}
 	same(t, replies, 1) // the one without a token
+}
+
+// What is kept of a seed goes with that one: it outlives an older one that gives way, and not the next one that is replaced. What is kept of no generation that
+// is known goes with any.
+func whatIsKeptOfSeeds(t *testing.T, s fixture) {
+	ctx := t.Context()
+	r := s.assigned(t, 1)
+	s.addJob(t, newJob("1", 3), waiting(3))
+	keep := func(n int) {
+		t.Helper()
+		m := outgoing(fmt.Sprint(n), r.Serial)
+		m.Generation, m.State = n, []mail.State{mail.Held, mail.Waiting, mail.Held, mail.Failed, mail.Unknown}[n]
+		ok(t, s.AddMessages(ctx, []mail.Message{m}))
+		got, err := s.Message(ctx, m.ID)
+		same(t, must(t, got, err), m)
+		ok(t, s.FinishJobItems(ctx, "1", nil, []job.Result{{Number: n, Key: r.Serial, Generation: n, Sealed: m.Sealed}}))
+		ok(t, s.KeepReply(ctx, "key:a", m.ID, []byte("request"), r.Serial, n, m.Sealed, start))
+	}
+	kept := func(when string, want ...int) {
+		t.Helper()
+		results, err := s.JobResults(ctx, "1", -1, 10)
+		ok(t, err)
+		n, err := s.JobResultsLeft(ctx, "1")
+		same(t, must(t, n, err), len(results))
+		for n := range 5 {
+			_, reply, err := s.KeptReply(ctx, "key:a", fmt.Sprint(n))
+			if errors.Is(err, fault.NotFound) {
+				continue // not made yet
+			}
+			ok(t, err)
+			m, err := s.Message(ctx, fmt.Sprint(n))
+			ok(t, err)
+			result := slices.ContainsFunc(results, func(x job.Result) bool { return x.Number == n && x.Generation == n })
+			is := slices.Contains(want, n)
+			if len(reply.Blob) > 0 != is || result != is || (m.State != mail.Cancelled) != is || len(m.Sealed.Blob) > 0 != is {
+				t.Errorf("%s, of generation %d: reply %q, result %v, mail %s %q", when, n, reply.Blob, result, m.State, m.Sealed.Blob)
+			}
+		}
+	}
+	keep(0)
+	keep(1)
+	s.change(t, r.Serial, func(r *token.Token) { r.Await(generation(r.Serial, 2), day(7)) })
+	keep(2)
+	kept("while the next one waits", 0, 1, 2)
+	s.change(t, r.Serial, func(r *token.Token) { r.SwitchOver() })
+	kept("when the old one has given way", 2)
+	s.change(t, r.Serial, func(r *token.Token) { r.Await(generation(r.Serial, 3), day(7)) })
+	keep(3)
+	s.change(t, r.Serial, func(r *token.Token) { r.Await(generation(r.Serial, 4), day(7)) })
+	keep(4)
+	kept("when the next one is replaced", 2, 4)
+	s.change(t, r.Serial, func(r *token.Token) { r.Pending = nil })
+	kept("when the next one is given up", 2)
+	anew := generation(r.Serial, 2)
+	anew.Fingerprint = fingerprint("another seed")
+	s.change(t, r.Serial, func(r *token.Token) { r.Replace(anew) })
+	kept("when another seed takes the number")
 }
 
 func health(t *testing.T, s fixture) { ok(t, s.Ping(t.Context())) }

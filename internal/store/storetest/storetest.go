@@ -60,7 +60,7 @@ type Store interface {
 	AddOffer(ctx context.Context, o distribution.Offer) error
 	AddUsers(ctx context.Context, users []user.User) error
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
-	KeepReply(ctx context.Context, actor, key string, request []byte, serial string, reply seed.Sealed, at time.Time) error
+	KeepReply(ctx context.Context, actor, key string, request []byte, serial string, generation int, reply seed.Sealed, at time.Time) error
 	DropReplies(ctx context.Context, before time.Time) (int, error)
 	KeepAttempt(ctx context.Context, k access.KeptAttempt) error
 	KeptAttempt(ctx context.Context, id string) (access.KeptAttempt, error)
@@ -97,7 +97,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials},
 		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"webhooks", webhooks}, {"one server delivers", webhookLeases},
 		{"mail", mails}, {"mail is held", heldMails}, {"mail is begun once", mailsAreBegunOnce}, {"mail settings", mailSettings}, {"tries of passcodes", passcodeTries}, {"expiry notices", expiryNotices},
-		{"kept replies", replies}, {"kept replies with seeds", repliesWithSeeds},
+		{"kept replies", replies}, {"kept replies with seeds", repliesWithSeeds}, {"what is kept of seeds", whatIsKeptOfSeeds},
 		{"jobs", jobs}, {"items of jobs", jobItems}, {"results of jobs end", jobResultsEnd}, {"campaigns", campaigns}, {"claimed items are passed over", claimedItemsAreFree},
 		{"tokens in reports", reportedTokens}, {"runs of reports", reportRuns}, {"schedules of reports", reportSchedules},
 		{"health", health},

@@ -67,6 +67,7 @@ func works(t *testing.T, s fixture) {
 
 	// What a job left of a token is seen where both the token and its user are now.
 	first := s.assigned(t, 1)
+	s.change(t, first.Serial, func(r *token.Token) { r.DistributedAt = start })
 	_, err := r.Put(t.Context(), "north", map[domain.Kind][]string{domain.Users: {"alice"}})
 	ok(t, err)
 	rows := waiting(1)
@@ -89,6 +90,8 @@ func works(t *testing.T, s fixture) {
 		ok(t, err)
 		left, err := s.JobResults(places["north"], "left", 0, 9)
 		same(t, len(must(t, left, err)), move.left)
+		n, err := s.JobResultsLeft(places["north"], "left")
+		same(t, must(t, n, err), move.left)
 		all, err := s.JobResults(t.Context(), "left", 0, 9)
 		same(t, len(must(t, all, err)), 1)
 		c, err := s.Campaign(places["north"], "left", day(0))
