@@ -88,7 +88,7 @@ func (a *API) mailed(ctx context.Context, serial string, in client.Distribution,
 		if d, err = do(ctx); err != nil {
 			return err
 		}
-		mails, err = a.Mail.Deliver(ctx, []distribution.Posted{{Delivery: d, User: u, Password: string(in.Password)}}, in.SecretBy)
+		mails, err = a.Mail.Deliver(ctx, []distribution.Posted{{Delivery: d, User: u}}, in.SecretBy)
 		return err
 	})
 	d.File, d.FileName, d.CTF, d.CTFURL, d.QR, d.Link = nil, "", "", "", "", ""

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/zlib"
+	"context"
 	"encoding/csv"
 	"encoding/hex"
 	"errors"
@@ -189,6 +190,38 @@ func TestManyFilesWithIndividualPasswords(t *testing.T) {
 		}
 	}
 	c.downloads(j.ID, distribution.Passwords, distribution.List, distribution.Files)
+}
+
+// The list of passwords has what opens the files, and so has the post: with the user ID before it where that is part of what locks.
+func TestPasswordsOfManyAreWhatIsTyped(t *testing.T) {
+	for _, how := range []profile.Protection{profile.Password, profile.UserIDPassword} {
+		c := newCrew(t, 2)
+		c.profile("file", device.File, func(p *profile.Profile) { p.Protection = how })
+		box := &letterBox{}
+		c.dist.Post = box
+		j := c.run(distribution.Bulk{Profile: "file", Individual: true, Grace: -1}, false, c.serials()...)
+		passwords, files := c.table(j, distribution.Passwords), c.files(c.part(j, distribution.Files))
+		for serial, holder := range c.holders {
+			c.code(files[holder+"_"+serial+".sdtid"], passwords[serial]["password"])
+		}
+		c.run(distribution.Bulk{Profile: "file", Password: "correct horse", Grace: -1, Mail: true, SecretBy: "mail"}, false, c.serials()...)
+		if len(box.posted) != 2 {
+			t.Errorf("%s: posted %d", how, len(box.posted))
+		}
+		for _, p := range box.posted {
+			c.code(p.File, p.Lock)
+		}
+	}
+}
+
+// A letterBox takes deliveries and keeps them.
+type letterBox struct{ posted []distribution.Posted }
+
+func (b *letterBox) Ready(context.Context, string) error { return nil }
+func (b *letterBox) Reaches(user.User) error             { return nil }
+func (b *letterBox) Send(_ context.Context, all []distribution.Posted, _ string) error {
+	b.posted = append(b.posted, all...)
+	return nil
 }
 
 // downloads looks for the events of downloads of a job.

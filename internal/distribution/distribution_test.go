@@ -374,8 +374,8 @@ func TestAUserIDIsNoPassword(t *testing.T) {
 		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Protection: x.how, Password: x.password, Grace: -1})
 		w.must(err)
 		w.code(out.File, x.lock) // which opens it
-		if out.Locked != x.locked {
-			t.Errorf("%s: locked is %t", x.how, out.Locked)
+		if out.Locked != x.locked || out.Lock != x.lock {
+			t.Errorf("%s: locked is %t, and %q is typed", x.how, out.Locked, out.Lock)
 		}
 	}
 }

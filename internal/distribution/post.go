@@ -21,8 +21,7 @@ type Post interface {
 // A Posted delivery goes to its user by mail.
 type Posted struct {
 	Delivery
-	User     user.User
-	Password string // that it is locked with; "" for none
+	User user.User
 }
 
 // checkPost refuses at once what could be mailed for no token of a job.
@@ -54,7 +53,7 @@ func (d *Distributor) send(ctx context.Context, b Bulk, made []Made) error {
 		if m.Err != nil {
 			continue
 		}
-		all = append(all, Posted{m.Delivery, m.user, m.locked})
+		all = append(all, Posted{m.Delivery, m.user})
 		m.File, m.FileName, m.CTF, m.CTFURL, m.Link, m.QR = nil, "", "", "", "", ""
 		if b.mailsSecrets() {
 			m.ActivationCode, m.Password = "", ""

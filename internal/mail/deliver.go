@@ -87,7 +87,7 @@ func (o *Outbox) lettersOf(d distribution.Posted, secret Channel, split bool) []
 		event: Distribution, profile: d.Profile, userID: d.User.ID, serial: d.Serial, recipient: d.User.Mail, job: d.Job, expires: d.ActivationExpires,
 		data: Data{
 			UserID: d.User.ID, UserName: d.User.Name, Serial: d.Serial, Profile: d.Profile, DeviceType: d.DeviceType, Nickname: d.Nickname,
-			Expiry: day(d.Expiry), Import: importing(d.DeviceType, d.Method), OldUntil: minute(d.OldUntil),
+			Expiry: day(d.Expiry), Method: string(d.Method), Import: importing(d.DeviceType, d.Method), OldUntil: minute(d.OldUntil),
 		},
 	}
 	if d.Again {
@@ -107,10 +107,11 @@ func (o *Outbox) lettersOf(d distribution.Posted, secret Channel, split bool) []
 	switch {
 	case d.Method == device.CTKIP:
 		second.event, second.data.Code, second.data.CodeExpires = ActivationCode, d.ActivationCode, minute(d.ActivationExpires)
-	case d.Password == "":
+	case !d.Locked: // with nothing, or the user ID, which is no secret
+		first.data.Password = d.Lock
 		return []letter{first}
 	default:
-		second.data.Password = d.Password
+		second.data.Password = d.Lock
 	}
 	switch {
 	case secret == BySignIn: // never in one message

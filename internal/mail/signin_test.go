@@ -117,7 +117,7 @@ func TestHeldTooLong(t *testing.T) {
 		password := s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })[1]
 		s.is(first, mail.Cancelled, mail.Superseded)
 		code := s.delivers(func(p *parcel) {
-			p.Secret, p.Serial, p.Method, p.File, p.FileName, p.Password, p.ActivationCode = mail.BySignIn, "000123456780", device.CTKIP, nil, "", "", "453358987190"
+			p.Secret, p.Serial, p.Method, p.File, p.FileName, p.Lock, p.ActivationCode = mail.BySignIn, "000123456780", device.CTKIP, nil, "", "", "453358987190"
 			p.CTKIPURL, p.ActivationExpires = "https://tokens.example.com/ctkip", s.clock().Add(48*time.Hour)
 		})[1]
 		s.pass(48 * time.Hour)
