@@ -34,7 +34,7 @@ type Data struct {
 	UserID, UserName, Mail                string // UserName is the user ID where there is no name
 	Serial, Profile, DeviceType, Nickname string
 	Expiry                                string // last day of the token: 2031-11-28
-	DaysLeft                              int    // until then
+	DaysLeft                              int    // until then: 0 on that day
 	Method                                string // how the token is delivered: file, ctf or ctkip
 	Link                                  string // opens the app, or is typed into it
 	String                                string // the digits of a compressed string
