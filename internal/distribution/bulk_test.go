@@ -215,13 +215,37 @@ func TestPasswordsOfManyAreWhatIsTyped(t *testing.T) {
 }
 
 // A letterBox takes deliveries and keeps them.
-type letterBox struct{ posted []distribution.Posted }
+type letterBox struct {
+	posted []distribution.Posted
+	unable []string // who cannot sign in
+}
 
 func (b *letterBox) Ready(context.Context, string) error { return nil }
 func (b *letterBox) Reaches(user.User) error             { return nil }
 func (b *letterBox) Send(_ context.Context, all []distribution.Posted, _ string) error {
 	b.posted = append(b.posted, all...)
 	return nil
+}
+
+func (b *letterBox) CannotSignIn(_ context.Context, all []distribution.Posted, _ string) ([]string, error) {
+	return b.unable, nil
+}
+
+// Who cannot sign in for what is held for her is warned of, unless a worse warning is there already.
+func TestWhoCannotSignIn(t *testing.T) {
+	c := newCrew(t, 3)
+	c.profile("phone", device.CTKIP, nil)
+	all := c.serials()
+	_, err := c.tokens.Disable(c.ctx, all[2], 0)
+	c.must(err)
+	c.dist.Post = &letterBox{unable: []string{c.holders[all[0]], c.holders[all[2]]}}
+	j := c.run(distribution.Bulk{Profile: "phone", Grace: -1, Mail: true, SecretBy: "sign_in"}, false, all...)
+	c.became(c.outcomes(j), map[string]string{all[0]: "done CANNOT_SIGN_IN", all[1]: "done", all[2]: "done DISABLED"})
+	items, err := c.jobs.Items(c.ctx, j.ID, job.ItemFilter{})
+	c.must(err)
+	if items[0].Message != distribution.CannotSignIn || items[1].Message != "" {
+		t.Errorf("items %+v", items)
+	}
 }
 
 // downloads looks for the events of downloads of a job.

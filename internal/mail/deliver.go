@@ -73,6 +73,20 @@ func (o *Outbox) Deliver(ctx context.Context, all []distribution.Posted, secretB
 	return o.post(ctx, letters)
 }
 
+// CannotSignIn returns those of the users of deliveries for whom something is held until they have signed in, which they have no way to do.
+func (o *Outbox) CannotSignIn(ctx context.Context, all []distribution.Posted, secretBy string) ([]string, error) {
+	if Channel(secretBy) != BySignIn {
+		return nil, nil
+	}
+	var users []string
+	for _, d := range all {
+		if d.Method == device.CTKIP || d.Locked {
+			users = append(users, d.User.ID)
+		}
+	}
+	return o.Store.UnableToSignIn(ctx, users, midnight(o.Now()))
+}
+
 // appLink opens the app, or is typed into it. It never holds the code: the form that an app wants may.
 func appLink(d distribution.Posted) string {
 	if d.Link == "" || strings.Contains(d.Link, d.ActivationCode) || strings.Contains(d.Link, url.QueryEscape(d.ActivationCode)) {

@@ -218,6 +218,28 @@ func (db *DB) DropMessages(ctx context.Context, before time.Time) (int, error) {
 	return db.exec(ctx, "DELETE FROM mail_message WHERE ended_at < $1", micros(before))
 }
 
+// UnableToSignIn returns those of some users who have no way to sign in, as far as the records tell: no directory has brought them, they have no passcode without
+// a token, and no token that works today (0:00 UTC). A token works whose seed its user has used, or has taken in by an exchange, and one that was hers before
+// anything was delivered from here; or it has emergency codes.
+func (db *DB) UnableToSignIn(ctx context.Context, userIDs []string, today time.Time) ([]string, error) {
+	var all []string
+	for some := range slices.Chunk(userIDs, chunk) {
+		among, args := db.among(2, anys(some))
+		found, err := list(ctx, db, text, "SELECT u.id FROM user_account AS u WHERE u.id "+among+
+			" AND NOT EXISTS (SELECT 1 FROM directory_user AS d WHERE d.user_id = u.id)"+
+			" AND NOT EXISTS (SELECT 1 FROM user_guard AS w WHERE w.user_id = u.id AND (w.fixed_passcode IS NOT NULL OR w.on_demand IS NOT NULL))"+
+			" AND NOT EXISTS (SELECT 1 FROM token AS t JOIN token_generation AS g ON g.serial = t.serial AND g.state = 'current'"+
+			" WHERE t.user_id = u.id AND t.enabled AND t.effective_expiry >= $1 AND (t.emergency IS NOT NULL OR t.lost_at IS NULL AND"+
+			" (t.distribution = 'confirmed' OR g.last_used_at > t.assigned_at OR t.distributed_at IS NULL AND (t.hardware OR t.origin = 'imported'))))"+
+			" ORDER BY u.id", append([]any{micros(today)}, args...)...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
 // selectHolder reads tokens with their users. Who was given a token waits until the new seed is confirmed.
 const selectHolder = "SELECT t.serial, t.profile, COALESCE(p.device_type, ''), t.effective_expiry, u.id, u.name, u.mail, u.enabled, u.expiry, t.distribution" +
 	" FROM token AS t JOIN user_account AS u ON u.id = t.user_id LEFT JOIN profile AS p ON p.name = t.profile WHERE "

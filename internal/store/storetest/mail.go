@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -180,6 +182,55 @@ func mailSettings(t *testing.T, s fixture) {
 	same(t, must(t, all, err), []mail.Template{one, own})
 	ok(t, s.DeleteMailTemplate(ctx, mail.Expiry, "phone"))
 	refused(t, s.DeleteMailTemplate(ctx, mail.Expiry, "phone"), fault.NotFound)
+}
+
+// A user can sign in whom a directory has brought, who has a passcode without a token, or a token that works.
+func usersUnableToSignIn(t *testing.T, s fixture) {
+	ctx := t.Context()
+	want, all := []string{}, []string{"nobody"}
+	add := func(id string, unable bool) {
+		t.Helper()
+		s.addUser(t, id)
+		if all = append(all, id); unable {
+			want = append(want, id)
+		}
+	}
+	add("a bare", true)
+	n := 0
+	for id, tt := range map[string]struct {
+		unable bool
+		change func(*token.Token)
+	}{
+		"b confirmed":    {false, func(r *token.Token) { r.Distribution, r.DistributedAt = token.Confirmed, start }},
+		"c used":         {false, func(r *token.Token) { r.DistributedAt, r.Current.LastUsedAt = start, start.Add(time.Hour) }},
+		"d by another":   {true, func(r *token.Token) { r.DistributedAt, r.Current.LastUsedAt = start, start.Add(-time.Hour) }},
+		"e issued":       {true, func(r *token.Token) { r.Distribution, r.DistributedAt = token.Issued, start }},
+		"f imported":     {false, func(r *token.Token) { r.Origin = token.Imported }},
+		"g hardware":     {false, func(r *token.Token) { r.Hardware = true }},
+		"h made here":    {true, func(*token.Token) {}},
+		"i disabled":     {true, func(r *token.Token) { r.Hardware, r.Enabled = true, false }},
+		"j expired":      {true, func(r *token.Token) { r.Hardware, r.EffectiveExpiry = true, day(-1) }},
+		"k last day":     {false, func(r *token.Token) { r.Hardware, r.EffectiveExpiry = true, day(0) }},
+		"l lost":         {true, func(r *token.Token) { r.Hardware, r.LostAt = true, start }},
+		"m has a code":   {false, func(r *token.Token) { r.LostAt, r.Emergency = start, &token.Emergency{} }},
+		"n imported was": {true, func(r *token.Token) { r.Origin, r.DistributedAt = token.Imported, start }},
+	} {
+		add(id, tt.unable)
+		n++
+		r := made(n)
+		r.UserID, r.AssignedAt, r.Enabled, r.EffectiveExpiry = id, start, true, day(9)
+		tt.change(&r)
+		s.add(t, r)
+	}
+	add("x passcode", false)
+	add("y codes by mail", false)
+	ok(t, s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "x passcode", Fixed: []byte("hash")}, {UserID: "y codes by mail", OnDemand: []byte("a PIN")}}}))
+	add("z brought", false)
+	ok(t, s.AddDirectory(ctx, directory.Directory{Name: "staff", Kind: directory.OpenLDAP, CreatedAt: start, Version: 1}))
+	ok(t, s.SavePeople(ctx, "staff", []directory.Person{{UserID: "z brought", DN: "uid=z"}}))
+	unable, err := s.UnableToSignIn(ctx, all, day(0))
+	slices.Sort(want)
+	same(t, must(t, unable, err), want)
 }
 
 func expiryNotices(t *testing.T, s fixture) {
