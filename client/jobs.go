@@ -115,7 +115,7 @@ type BulkDistribution struct {
 	Name                string     `json:"name,omitempty"`    // of the job; that of the profile and the time if it has none
 	Profile             string     `json:"profile"`
 	Password            Secret     `json:"password,omitempty"`             // of every file or string
-	IndividualPasswords bool       `json:"individual_passwords,omitempty"` // makes one for each, for a list of its own
+	IndividualPasswords bool       `json:"individual_passwords,omitempty"` // makes one for each, for a list of its own, which has what is typed
 	Protection          string     `json:"protection,omitempty"`
 	Nickname            string     `json:"nickname,omitempty"`
 	SwitchOver          string     `json:"switch_over,omitempty"`

@@ -33,7 +33,7 @@ func (f *bulkFlags) on(cmd *cobra.Command) {
 	s.StringVar(&f.selection, "select", "", "many tokens in place of SERIAL, as a job; the "+filters+", or devices:FILE.csv")
 	s.StringVar(&f.name, "job-name", "", "`name` of the job (default the profile and the time)")
 	s.IntVar(&f.rate, "rate", 0, "tokens a second at most (default no limit)")
-	s.BoolVar(&f.individual, "individual-passwords", false, "make a random password for each token, for a list of its own")
+	s.BoolVar(&f.individual, "individual-passwords", false, "make a random password for each token, for a list of its own, which has what is typed")
 	s.BoolVar(&f.wait, "wait", false, "follow the job to its end")
 	s.BoolVar(&f.dryRun, "dry-run", false, "say what would happen to each token, and change nothing")
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/mail"
 )
 
 func (p *program) mailCommands() *cobra.Command {
@@ -252,7 +253,8 @@ func (p *program) mailList() *cobra.Command {
 		})
 	})
 	s := cmd.Flags()
-	s.StringVar(&f.State, "state", "", "waiting, sending, sent, failed, unknown or cancelled")
+	s.StringVar(&f.State, "state", "", "only those in a `state`: held, waiting, sending, sent, failed, unknown or cancelled")
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(names(mail.States(), func(s mail.State) string { return string(s) }), cobra.ShellCompDirectiveNoFileComp))
 	s.StringVar(&f.UserID, "user", "", "only those to this `user`")
 	s.StringVar(&f.Serial, "serial", "", "only those about this `token`")
 	s.StringVar(&f.Before, "before", "", "only messages before this one: the next page")
@@ -283,7 +285,7 @@ func (p *program) mailShow() *cobra.Command {
 }
 
 func (p *program) mailResend() *cobra.Command {
-	return p.command("resend MESSAGE", "Send a message again that failed or is unknown; it may arrive twice", 1, func(r run) error {
+	return p.command("resend MESSAGE", "Send a message again that failed or is unknown, to the present address of the user; it may arrive twice", 1, func(r run) error {
 		m, err := r.server.ResendMail(r.ctx, r.args[0])
 		if err != nil {
 			return err

@@ -88,7 +88,14 @@ func (a *API) mailed(ctx context.Context, serial string, in client.Distribution,
 		if d, err = do(ctx); err != nil {
 			return err
 		}
-		mails, err = a.Mail.Deliver(ctx, []distribution.Posted{{Delivery: d, User: u, Password: string(in.Password)}}, in.SecretBy)
+		posted := []distribution.Posted{{Delivery: d, User: u}}
+		if mails, err = a.Mail.Deliver(ctx, posted, in.SecretBy); err != nil {
+			return err
+		}
+		unable, err := a.Mail.CannotSignIn(ctx, posted, in.SecretBy)
+		if len(unable) > 0 {
+			d.Warnings = append(d.Warnings, distribution.CannotSignIn)
+		}
 		return err
 	})
 	d.File, d.FileName, d.CTF, d.CTFURL, d.QR, d.Link = nil, "", "", "", "", ""

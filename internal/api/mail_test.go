@@ -8,6 +8,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/distribution"
 )
 
 func mailRoutes(t *testing.T, h *house) {
@@ -110,6 +111,9 @@ func mailedDeliveries(t *testing.T, h *house) {
 	held.SecretBy = "sign_in"
 	try(c.EditUser(ctx, "held", 0, client.UserEdit{Mail: &address}))(t)
 	issue = try(c.Distribute(ctx, mine, held))(t)
+	if !slices.Contains(issue.Warnings, distribution.CannotSignIn) { // her first token, and she is in no directory
+		t.Errorf("warned of %q", issue.Warnings)
+	}
 	if m = try(c.MailMessage(ctx, issue.Mails[1]))(t); m.State != "held" || m.Event != "password" || issue.Delivery.CTF != "" {
 		t.Errorf("held %+v", m)
 	}

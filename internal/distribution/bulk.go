@@ -222,7 +222,7 @@ type Delivered struct {
 	Profile    string        `json:"profile"`
 	Method     device.Method `json:"method"`
 	Generation int           `json:"generation"`
-	Password   string        `json:"password,omitempty"` // if it has one of its own
+	Password   string        `json:"password,omitempty"` // what is typed, if it has a password of its own
 
 	FileName string `json:"file_name,omitempty"`
 	File     []byte `json:"-"`

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/zlib"
+	"context"
 	"encoding/csv"
 	"encoding/hex"
 	"errors"
@@ -215,10 +216,66 @@ func TestIndividualPasswordsBesideUserIDs(t *testing.T) {
 			t.Fatalf("%s: %v", method, c.outcomes(j))
 		}
 		for _, row := range c.table(j, distribution.Passwords) {
-			if id := row["user_id"]; len(row["password"]) != ids[id] {
-				t.Errorf("%s: %s has a password of %d letters, want %d", method, id, len(row["password"]), ids[id])
+			if id := row["user_id"]; len(strings.TrimPrefix(row["password"], id)) != ids[id] { // it is typed behind the ID
+				t.Errorf("%s: %s has a password of %d letters, want %d", method, id, len(strings.TrimPrefix(row["password"], id)), ids[id])
 			}
 		}
+	}
+}
+
+// The list of passwords has what opens the files, and so has the post: with the user ID before it where that is part of what locks.
+func TestPasswordsOfManyAreWhatIsTyped(t *testing.T) {
+	for _, how := range []profile.Protection{profile.Password, profile.UserIDPassword} {
+		c := newCrew(t, 2)
+		c.profile("file", device.File, func(p *profile.Profile) { p.Protection = how })
+		box := &letterBox{}
+		c.dist.Post = box
+		j := c.run(distribution.Bulk{Profile: "file", Individual: true, Grace: -1}, false, c.serials()...)
+		passwords, files := c.table(j, distribution.Passwords), c.files(c.part(j, distribution.Files))
+		for serial, holder := range c.holders {
+			c.code(files[holder+"_"+serial+".sdtid"], passwords[serial]["password"])
+		}
+		c.run(distribution.Bulk{Profile: "file", Password: "correct horse", Grace: -1, Mail: true, SecretBy: "mail"}, false, c.serials()...)
+		if len(box.posted) != 2 {
+			t.Errorf("%s: posted %d", how, len(box.posted))
+		}
+		for _, p := range box.posted {
+			c.code(p.File, p.Lock)
+		}
+	}
+}
+
+// A letterBox takes deliveries and keeps them.
+type letterBox struct {
+	posted []distribution.Posted
+	unable []string // who cannot sign in
+}
+
+func (b *letterBox) Ready(context.Context, string) error { return nil }
+func (b *letterBox) Reaches(user.User) error             { return nil }
+func (b *letterBox) Send(_ context.Context, all []distribution.Posted, _ string) error {
+	b.posted = append(b.posted, all...)
+	return nil
+}
+
+func (b *letterBox) CannotSignIn(_ context.Context, all []distribution.Posted, _ string) ([]string, error) {
+	return b.unable, nil
+}
+
+// Who cannot sign in for what is held for her is warned of, unless a worse warning is there already.
+func TestWhoCannotSignIn(t *testing.T) {
+	c := newCrew(t, 3)
+	c.profile("phone", device.CTKIP, nil)
+	all := c.serials()
+	_, err := c.tokens.Disable(c.ctx, all[2], 0)
+	c.must(err)
+	c.dist.Post = &letterBox{unable: []string{c.holders[all[0]], c.holders[all[2]]}}
+	j := c.run(distribution.Bulk{Profile: "phone", Grace: -1, Mail: true, SecretBy: "sign_in"}, false, all...)
+	c.became(c.outcomes(j), map[string]string{all[0]: "done CANNOT_SIGN_IN", all[1]: "done", all[2]: "done DISABLED"})
+	items, err := c.jobs.Items(c.ctx, j.ID, job.ItemFilter{})
+	c.must(err)
+	if items[0].Message != distribution.CannotSignIn || items[1].Message != "" {
+		t.Errorf("items %+v", items)
 	}
 }
 

@@ -84,8 +84,9 @@ type Delivery struct {
 	QR string // the text that a QR code of this delivery holds; "" for files, and for apps that read none
 
 	// For messages to the user.
-	Again      bool // the user has had the token before
-	Locked     bool // a password is needed, and not only the user ID
+	Again      bool   // this user has had the token before
+	Locked     bool   // a password is needed, and not only the user ID
+	Lock       string // what is typed to open it: the password, the user ID, or the one and behind it the other; "" for nothing
 	Profile    string
 	DeviceType string
 	Nickname   string
@@ -262,10 +263,17 @@ func (i *issue) again() bool {
 	return t.IssueCount > 0 && (!t.Unanswered() || i.profile.Method != device.CTKIP)
 }
 
+// hers tells whether the user may have the token in her app: it was delivered to her, or she has used it since she holds it. What a former user had is
+// not hers.
+func (i *issue) hers() bool {
+	t := &i.token
+	return !t.DistributedAt.IsZero() || t.Current.LastUsedAt.After(t.AssignedAt)
+}
+
 // prepare gives the token its seed and settings.
 func (d *Distributor) prepare(ctx context.Context, i *issue) error {
 	i.out = Delivery{Serial: i.Serial, Job: i.job, Method: i.profile.Method, SwitchOver: i.switchOver(), Warnings: i.warnings(d.OwnAuthority)}
-	i.out.Again, i.out.Locked = i.reason != "", i.secret
+	i.out.Again, i.out.Locked, i.out.Lock = i.reason != "" && i.hers(), i.secret, i.lock
 	i.out.Profile, i.out.DeviceType, i.out.Nickname, i.out.Expiry = i.profile.Name, i.device.Name, i.Nickname, i.token.EffectiveExpiry
 	if i.profile.Method == device.CTKIP {
 		return d.offer(ctx, i)

@@ -374,9 +374,56 @@ func TestAUserIDIsNoPassword(t *testing.T) {
 		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Protection: x.how, Password: x.password, Grace: -1})
 		w.must(err)
 		w.code(out.File, x.lock) // which opens it
-		if out.Locked != x.locked {
-			t.Errorf("%s: locked is %t", x.how, out.Locked)
+		if out.Locked != x.locked || out.Lock != x.lock {
+			t.Errorf("%s: locked is %t, and %q is typed", x.how, out.Locked, out.Lock)
 		}
+	}
+}
+
+// Who was given a token that somebody else had is not told to delete it from her app first: she never had it. Who has used it, wherever it came from, is.
+func TestATokenOfSomebodyElseIsNotDeliveredAgain(t *testing.T) {
+	w := newWorld(t)
+	w.profile("file", device.File, nil)
+	_, err := (&user.Registry{Store: w.db, Now: w.dist.Now}).Add(w.ctx, user.User{ID: "bob"})
+	w.must(err)
+	serial := w.assigned()
+	r := distribution.Request{Serial: serial, Profile: "file", Grace: -1}
+	issue := func(again bool) distribution.Delivery {
+		t.Helper()
+		w.pass(time.Hour)
+		out, err := w.dist.Distribute(w.ctx, r)
+		w.must(err)
+		if out.Again != again {
+			t.Errorf("generation %d: delivered again is %t", out.Generation, out.Again)
+		}
+		return out
+	}
+	gives := func(userID string) {
+		t.Helper()
+		w.pass(time.Hour)
+		_, err := w.tokens.Unassign(w.ctx, serial, 0)
+		w.must(err)
+		_, err = w.tokens.Assign(w.ctx, serial, userID)
+		w.must(err)
+	}
+	issue(false)
+	w.check(w.code(issue(true).File, ""), authentication.Accepted)
+	gives("bob")
+	if out := issue(false); out.Generation != 3 {
+		t.Errorf("generation %d", out.Generation)
+	}
+	issue(true)
+	gives("alice")
+	out := issue(false)
+	w.pass(time.Hour)
+	w.check(w.code(out.File, ""), authentication.Accepted)
+	tok := w.token(serial) // as if it had been imported, and used
+	tok.DistributedAt = time.Time{}
+	w.must(w.db.SaveToken(w.ctx, tok))
+	out, err = w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
+	w.must(err)
+	if !out.Again {
+		t.Error("whoever uses a token is not told that she has it")
 	}
 }
 

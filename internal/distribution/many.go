@@ -20,13 +20,12 @@ import (
 type Made struct {
 	Delivery
 	UserID, UserName string
-	// Password is the one that was made for this delivery alone; "" for none.
+	// Password is what is typed, if a password was made for this delivery alone; "" for none.
 	Password string
 	Err      error      // the refusal, which left the token as it was; nil if it was delivered
 	Warning  fault.Code // what the administrator should know first; the words are in Warnings
 
-	user   user.User
-	locked string // the password, if it has one
+	user user.User
 }
 
 // issueAll delivers tokens within the transaction of ctx, all by the profile of the first request, and says what became of each.
@@ -74,9 +73,9 @@ func (d *Distributor) issueAll(ctx context.Context, r run, requests []Request) (
 		}
 		m := &made[n]
 		m.Delivery, m.UserID, m.UserName = i.out, i.user.ID, i.user.Name
-		m.user, m.locked = i.user, i.Password
+		m.user = i.user
 		if i.individual {
-			m.Password = i.Password
+			m.Password = i.lock
 		}
 		switch {
 		case !i.token.Enabled:

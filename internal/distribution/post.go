@@ -2,6 +2,7 @@ package distribution
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
@@ -16,13 +17,17 @@ type Post interface {
 	Reaches(u user.User) error
 	// Send takes deliveries, in the transaction of ctx.
 	Send(ctx context.Context, all []Posted, secretBy string) error
+	// CannotSignIn returns those of the users of deliveries for whom something is held until they have signed in, which they have no way to do.
+	CannotSignIn(ctx context.Context, all []Posted, secretBy string) ([]string, error)
 }
+
+// CannotSignIn is what the administrator should know of such a user.
+const CannotSignIn = "the user cannot sign in for what is held for her: no directory has brought her, and no token of hers works yet; deliver it again with --secret-by hand or mail"
 
 // A Posted delivery goes to its user by mail.
 type Posted struct {
 	Delivery
-	User     user.User
-	Password string // that it is locked with; "" for none
+	User user.User
 }
 
 // checkPost refuses at once what could be mailed for no token of a job.
@@ -54,7 +59,7 @@ func (d *Distributor) send(ctx context.Context, b Bulk, made []Made) error {
 		if m.Err != nil {
 			continue
 		}
-		all = append(all, Posted{m.Delivery, m.user, m.locked})
+		all = append(all, Posted{m.Delivery, m.user})
 		m.File, m.FileName, m.CTF, m.CTFURL, m.Link, m.QR = nil, "", "", "", "", ""
 		if b.mailsSecrets() {
 			m.ActivationCode, m.Password = "", ""
@@ -63,7 +68,16 @@ func (d *Distributor) send(ctx context.Context, b Bulk, made []Made) error {
 	if len(all) == 0 {
 		return nil
 	}
-	return d.Post.Send(ctx, all, b.SecretBy)
+	if err := d.Post.Send(ctx, all, b.SecretBy); err != nil {
+		return err
+	}
+	unable, err := d.Post.CannotSignIn(ctx, all, b.SecretBy)
+	for i := range made {
+		if m := &made[i]; m.Err == nil && m.Warning == "" && slices.Contains(unable, m.UserID) {
+			m.Warning, m.Warnings = fault.CannotSignIn, append([]string{CannotSignIn}, m.Warnings...)
+		}
+	}
+	return err
 }
 
 // mailsSecrets tells whether passwords and activation codes go by messages of their own, at once or once their users have signed in: the job keeps none.

@@ -46,6 +46,7 @@ const (
 	MailOff         Code = "MAIL_OFF"         // mail is not set up, or switched off
 	MailMissing     Code = "MAIL_MISSING"     // the user has no address
 	MailFailed      Code = "MAIL_FAILED"      // a test was not sent
+	CannotSignIn    Code = "CANNOT_SIGN_IN"   // a warning: what is held until the user has signed in will never be sent
 	TemplateInvalid Code = "TEMPLATE_INVALID" // of a mail
 )
 

@@ -73,6 +73,20 @@ func (o *Outbox) Deliver(ctx context.Context, all []distribution.Posted, secretB
 	return o.post(ctx, letters)
 }
 
+// CannotSignIn returns those of the users of deliveries for whom something is held until they have signed in, which they have no way to do.
+func (o *Outbox) CannotSignIn(ctx context.Context, all []distribution.Posted, secretBy string) ([]string, error) {
+	if Channel(secretBy) != BySignIn {
+		return nil, nil
+	}
+	var users []string
+	for _, d := range all {
+		if d.Method == device.CTKIP || d.Locked {
+			users = append(users, d.User.ID)
+		}
+	}
+	return o.Store.UnableToSignIn(ctx, users, midnight(o.Now()))
+}
+
 // appLink opens the app, or is typed into it. It never holds the code: the form that an app wants may.
 func appLink(d distribution.Posted) string {
 	if d.Link == "" || strings.Contains(d.Link, d.ActivationCode) || strings.Contains(d.Link, url.QueryEscape(d.ActivationCode)) {
@@ -87,7 +101,7 @@ func (o *Outbox) lettersOf(d distribution.Posted, secret Channel, split bool) []
 		event: Distribution, profile: d.Profile, userID: d.User.ID, serial: d.Serial, generation: d.Generation, recipient: d.User.Mail, job: d.Job, expires: d.ActivationExpires,
 		data: Data{
 			UserID: d.User.ID, UserName: d.User.Name, Serial: d.Serial, Profile: d.Profile, DeviceType: d.DeviceType, Nickname: d.Nickname,
-			Expiry: day(d.Expiry), Import: importing(d.DeviceType, d.Method), OldUntil: minute(d.OldUntil),
+			Expiry: day(d.Expiry), Method: string(d.Method), Import: importing(d.DeviceType, d.Method), OldUntil: minute(d.OldUntil),
 		},
 	}
 	if d.Again {
@@ -107,10 +121,11 @@ func (o *Outbox) lettersOf(d distribution.Posted, secret Channel, split bool) []
 	switch {
 	case d.Method == device.CTKIP:
 		second.event, second.data.Code, second.data.CodeExpires = ActivationCode, d.ActivationCode, minute(d.ActivationExpires)
-	case d.Password == "":
+	case !d.Locked: // with nothing, or the user ID, which is no secret
+		first.data.Password = d.Lock
 		return []letter{first}
 	default:
-		second.data.Password = d.Password
+		second.data.Password = d.Lock
 	}
 	switch {
 	case secret == BySignIn: // never in one message

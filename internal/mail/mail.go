@@ -141,7 +141,9 @@ type Holder struct {
 	Serial, Profile, DeviceType string
 	Expiry                      time.Time
 	UserID, UserName, Mail      string
-	Waiting                     bool // it was given out and never used since
+	Enabled                     bool      // the user is
+	LastDay                     time.Time // of the user; zero for none
+	Waiting                     bool      // it was given out and never used since
 }
 
 // A Backlog is how much mail is not sent: how many messages in each state that is not the end of the matter, and when the oldest one that
@@ -201,13 +203,17 @@ type Store interface {
 	DropMessages(ctx context.Context, before time.Time) (int, error)
 	// Holders returns tokens that are assigned, with who holds them; what is not there, or not in the scope of ctx, is left out.
 	Holders(ctx context.Context, serials []string) ([]Holder, error)
-	// ExpiringHolders returns up to limit tokens in use that end between two moments, of users with an address who were not told yet that
-	// there are so many days left, or less. In use are those that were given out, and imported ones that are assigned: their users may have them already.
-	ExpiringHolders(ctx context.Context, from, to time.Time, days, limit int) ([]Holder, error)
+	// ExpiringHolders returns up to limit tokens in use whose last day is today (0:00 UTC) or so many days later at the latest, by that day, of users with an
+	// address who were not told yet that there are so many days left, or less; those after a token, or all after the zero Holder. In use are those that were
+	// given out, and imported ones that are assigned: their users may have them already.
+	ExpiringHolders(ctx context.Context, today time.Time, days int, after Holder, limit int) ([]Holder, error)
 	// AddNotices notes that users were told of so many days left until the end of tokens.
 	AddNotices(ctx context.Context, tokens []Holder, days int) error
 	// RemindedSince returns which of some tokens users were reminded of after a moment.
 	RemindedSince(ctx context.Context, serials []string, since time.Time) ([]string, error)
+	// UnableToSignIn returns those of some users who have no way to sign in, as far as the records tell: no directory has brought them, they have no
+	// passcode without a token, and no token that works today (0:00 UTC).
+	UnableToSignIn(ctx context.Context, userIDs []string, today time.Time) ([]string, error)
 	// Addressee returns a user; [fault.UserNotFound]. Nothing is locked.
 	Addressee(ctx context.Context, userID string) (user.User, error)
 	// RecordAll keeps events, in the transaction of ctx.

@@ -322,10 +322,10 @@ type parcel struct {
 func delivery() parcel {
 	return parcel{Posted: distribution.Posted{
 		Delivery: distribution.Delivery{
-			Serial: "000123456789", Job: "job", Method: device.File, FileName: "alice_000123456789.sdtid", File: []byte("<TKNBatch>the file</TKNBatch>"), Locked: true,
+			Serial: "000123456789", Job: "job", Method: device.File, FileName: "alice_000123456789.sdtid", File: []byte("<TKNBatch>the file</TKNBatch>"), Locked: true, Lock: "file password",
 			Profile: "phone", DeviceType: "android", Expiry: time.Date(2031, 11, 28, 0, 0, 0, 0, time.UTC),
 		},
-		User: user.User{ID: "alice", Name: "Alice <Example> & Söhne", Mail: "alice@example.com"}, Password: "file password",
+		User: user.User{ID: "alice", Name: "Alice <Example> & Söhne", Mail: "alice@example.com"},
 	}}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 const (
@@ -28,8 +29,9 @@ func (o *Outbox) NoticeExpiring(ctx context.Context) error {
 	// The fewest days first: who is told of 7 days left is not told of 30 as well.
 	days := slices.Sorted(slices.Values(s.ExpiryDays))
 	for _, n := range days {
-		for more := true; more && ctx.Err() == nil; {
-			if more, err = o.notice(ctx, n); err != nil {
+		var after Holder
+		for more := true; more && ctx.Err() == nil; more = after.Serial != "" {
+			if after, err = o.notice(ctx, n, after); err != nil {
 				return err
 			}
 		}
@@ -37,33 +39,41 @@ func (o *Outbox) NoticeExpiring(ctx context.Context) error {
 	return nil
 }
 
-// notice tells some users that a token has so many days left, or less.
-func (o *Outbox) notice(ctx context.Context, days int) (more bool, err error) {
+// notice tells some users that a token has so many days left, or less, and returns the last of them, after whom there are more; the zero Holder at
+// the end. Who cannot be written to was not told.
+func (o *Outbox) notice(ctx context.Context, days int, after Holder) (last Holder, err error) {
 	err = o.Store.Transact(ctx, func(ctx context.Context) error {
-		now := o.Now().UTC()
-		some, err := o.Store.ExpiringHolders(ctx, now, now.AddDate(0, 0, days), days, noticePage)
+		last = Holder{}
+		today := midnight(o.Now())
+		some, err := o.Store.ExpiringHolders(ctx, today, days, after, noticePage)
 		if err != nil {
 			return err
 		}
-		more = len(some) == noticePage
+		if len(some) == noticePage {
+			last = some[noticePage-1]
+		}
+		var told []Holder
 		var letters []letter
 		for _, h := range some {
 			if CheckAddress(h.UserID, h.Mail) == nil {
 				l := h.letter(Expiry)
-				l.data.DaysLeft, l.expires = int(h.Expiry.Sub(now)/(24*time.Hour)), h.Expiry
-				letters = append(letters, l)
+				l.data.DaysLeft, l.expires = int(midnight(h.Expiry).Sub(today)/(24*time.Hour)), h.Expiry.AddDate(0, 0, 1)
+				told, letters = append(told, h), append(letters, l)
 			}
 		}
-		if len(some) == 0 {
+		if len(told) == 0 {
 			return nil
 		}
 		if _, err := o.post(ctx, letters); err != nil {
 			return err
 		}
-		return o.Store.AddNotices(ctx, some, days)
+		return o.Store.AddNotices(ctx, told, days)
 	})
-	return more, err
+	return last, err
 }
+
+// midnight is the beginning of a day, in UTC.
+func midnight(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
 
 func (h Holder) letter(e Event) letter {
 	return letter{event: e, profile: h.Profile, userID: h.UserID, serial: h.Serial, recipient: h.Mail, data: Data{
@@ -115,6 +125,10 @@ func (o *Outbox) Remind(ctx context.Context, serials []string) ([]Reminded, erro
 				r.Code, r.Message = fault.Conflict, "the token is in use, or was never given out"
 			case slices.Contains(recent, serial):
 				r.Code, r.Message = fault.TooMany, "the user was reminded within the last day"
+			case !h.Enabled:
+				r.Code, r.Message = fault.UserDisabled, "the user is disabled, and cannot sign in until 'user edit --enabled'"
+			case user.Over(h.LastDay, o.Now()):
+				r.Code, r.Message = fault.UserExpired, "the user had a last day, which is over, and cannot sign in until 'user edit --expiry' names a later one"
 			case err != nil:
 				r.Code, r.Message = fault.MailMissing, err.Error()
 			default:

@@ -46,6 +46,7 @@ func TestExpiryNotices(t *testing.T) {
 		later := s.holds(2, 20, "alice", "alice@example.com", token.Confirmed)
 		s.holds(3, 60, "alice", "alice@example.com", token.Confirmed)
 		s.holds(4, 5, "bob", "", token.Confirmed)
+		s.holds(5, 5, "carol", "carol@", token.Confirmed)
 		told := func() []string {
 			t.Helper()
 			var servers sync.WaitGroup
@@ -78,6 +79,10 @@ func TestExpiryNotices(t *testing.T) {
 		if got := told(); len(got) != 0 {
 			t.Errorf("told again %q", got)
 		}
+		s.moves("carol", "alice@example.com") // it could not be written to
+		if got := told(); !slices.Equal(got, []string{of("000000000005", 5)}) {
+			t.Errorf("with an address, told %q", got)
+		}
 		s.pass(14 * 24 * time.Hour)
 		if got := told(); !slices.Equal(got, []string{of(later, 6)}) {
 			t.Errorf("with fewer days left, told %q", got)
@@ -98,12 +103,52 @@ func TestExpiryNotices(t *testing.T) {
 	})
 }
 
+// The days that are left are those of the calendar, in UTC, whatever the hour: on its last day a token works.
+func TestExpiryInDays(t *testing.T) {
+	s := newSite(t, t.TempDir()+"/tallystick.db")
+	o := open(t, true)
+	s.uses(o)
+	s.sets(func(m *mail.Settings) { m.ExpiryDays = []int{1} })
+	midnight := s.clock().Truncate(24 * time.Hour)
+	for n, hour := range []time.Duration{0, 23*time.Hour + 59*time.Minute} {
+		s.pass(midnight.Add(time.Duration(n)*7*24*time.Hour + hour).Sub(s.clock()))
+		for days := range 3 {
+			serial := s.holds(10*n+days, days, "alice", "alice@example.com", token.Confirmed)
+			tok, err := s.db.Token(t.Context(), serial)
+			s.ok(err)
+			tok.EffectiveExpiry = tok.EffectiveExpiry.Truncate(24 * time.Hour)
+			s.ok(s.db.SaveToken(t.Context(), tok))
+		}
+		before := len(o.mails())
+		s.ok(s.outbox.NoticeExpiring(t.Context()))
+		s.sends("one")
+		got := o.mails()[before:]
+		if len(got) != 2 {
+			t.Fatalf("told of %d", len(got))
+		}
+		for i, words := range []string{"which is today.", "which is in 1 day."} {
+			if !strings.Contains(got[i].text, words) || !strings.Contains(got[i].html, words) || !strings.Contains(got[i].subject, s.clock().AddDate(0, 0, i).Format(time.DateOnly)) {
+				t.Errorf("%d days left: %s", i, got[i].text)
+			}
+		}
+	}
+}
+
 // Who was given a token and never used it is reminded, once a day; each other token says why not.
 func TestReminders(t *testing.T) {
 	s := newSite(t, t.TempDir()+"/tallystick.db")
 	o := open(t, true)
 	s.uses(o)
 	waiting, pending := s.holds(1, 100, "alice", "alice@example.com", token.Issued), s.holds(2, 100, "alice", "", token.PendingActivation)
+	disabled, gone := s.holds(5, 100, "carol", "carol@example.com", token.Issued), s.holds(6, 100, "dave", "dave@example.com", token.Issued)
+	for id, change := range map[string]func(*user.User){
+		"carol": func(u *user.User) { u.Enabled = false }, "dave": func(u *user.User) { u.Expiry = s.clock().AddDate(0, 0, -2) },
+	} {
+		u, err := s.db.User(t.Context(), id)
+		s.ok(err)
+		change(&u)
+		s.ok(s.db.SaveUser(t.Context(), u))
+	}
 	used, noAddress := s.holds(3, 100, "alice", "", token.Confirmed), s.holds(4, 100, "bob", "", token.Issued)
 	codes := func(serials ...string) string {
 		t.Helper()
@@ -118,7 +163,7 @@ func TestReminders(t *testing.T) {
 		}
 		return strings.Join(codes, " ")
 	}
-	if got := codes(waiting, pending, used, noAddress, "000000000099", waiting); got != "  CONFLICT MAIL_MISSING NOT_ASSIGNED TOO_MANY" {
+	if got := codes(waiting, pending, used, noAddress, "000000000099", waiting, disabled, gone); got != "  CONFLICT MAIL_MISSING NOT_ASSIGNED TOO_MANY USER_DISABLED USER_EXPIRED" {
 		t.Errorf("codes %q", got)
 	}
 	if got := codes(waiting); got != "TOO_MANY" {

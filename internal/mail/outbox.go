@@ -140,15 +140,25 @@ func (o *Outbox) List(ctx context.Context, f Filter) ([]Message, error) {
 }
 
 // Resend has a message sent again that failed, or of which nobody knows whether it arrived: whoever decides that knows that it may
-// arrive twice.
+// arrive twice. One to a user goes to her present address; [fault.MailMissing] if she has none.
 func (o *Outbox) Resend(ctx context.Context, id string) (Message, error) {
-	return o.decide(ctx, id, "mail.resend", func(m *Message) error {
+	return o.decide(ctx, id, "mail.resend", func(ctx context.Context, m *Message) error {
 		now := o.Now().UTC()
 		switch {
 		case m.State != Unknown && m.State != Failed:
 			return fault.New(fault.Conflict, "message %s is %s: only one that failed or is unknown is sent again", id, m.State)
 		case m.Sealed.KeyID == 0 || m.Trouble == TooLate:
 			return fault.New(fault.Conflict, "what message %s tells is over: distribute or redistribute the token again, or, of a code to sign in with, have her ask for another one", id)
+		}
+		if m.UserID != "" {
+			u, err := o.Store.Addressee(ctx, m.UserID)
+			if err == nil {
+				err = o.Reaches(u)
+			}
+			if err != nil {
+				return err
+			}
+			m.Recipient = u.Mail
 		}
 		m.State, m.NextAt, m.Tries, m.Trouble, m.EndedAt = Waiting, now, 0, "", time.Time{}
 		if !m.Event.brief() {
@@ -160,7 +170,7 @@ func (o *Outbox) Resend(ctx context.Context, id string) (Message, error) {
 
 // Cancel has a message not sent that is held, waits, failed or is unknown, and erases its body.
 func (o *Outbox) Cancel(ctx context.Context, id string) (Message, error) {
-	return o.decide(ctx, id, "mail.cancel", func(m *Message) error {
+	return o.decide(ctx, id, "mail.cancel", func(_ context.Context, m *Message) error {
 		if m.State != Held && m.State != Waiting && m.State != Unknown && m.State != Failed {
 			return fault.New(fault.Conflict, "message %s is %s: it cannot be called back", id, m.State)
 		}
@@ -169,20 +179,22 @@ func (o *Outbox) Cancel(ctx context.Context, id string) (Message, error) {
 	})
 }
 
-func (o *Outbox) decide(ctx context.Context, id, action string, change func(*Message) error) (Message, error) {
+func (o *Outbox) decide(ctx context.Context, id, action string, change func(context.Context, *Message) error) (Message, error) {
 	var m Message
 	err := o.Store.Transact(ctx, func(ctx context.Context) (err error) {
 		if m, err = o.Store.Message(ctx, id); err != nil {
 			return err
 		}
 		was := m.State
-		if err := change(&m); err != nil {
+		if err := change(ctx, &m); err != nil {
 			return err
 		}
 		if err := o.Store.SaveMessage(ctx, m, was); err != nil {
 			return err
 		}
-		return o.Store.Record(ctx, m.event(ctx, o.Now(), action))
+		event := m.event(ctx, o.Now(), action)
+		event.Details["to"] = m.Recipient
+		return o.Store.Record(ctx, event)
 	})
 	return m, err
 }

@@ -16,7 +16,9 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/mail"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 func decoded(t testing.TB, encoding string, body io.Reader) []byte {
@@ -78,6 +80,32 @@ func TestFileByMail(t *testing.T) {
 	})
 }
 
+// knows adds a user.
+func (s *site) knows(id, address string) {
+	s.Helper()
+	s.ok(s.db.AddUser(s.Context(), user.User{ID: id, Mail: address, Enabled: true, CreatedAt: s.clock(), Version: 1}))
+}
+
+// moves gives a user another address.
+func (s *site) moves(id, address string) {
+	s.Helper()
+	u, err := s.db.User(s.Context(), id)
+	s.ok(err)
+	u.Mail = address
+	s.ok(s.db.SaveUser(s.Context(), u))
+}
+
+// addressed is the address in the last event of an action.
+func (s *site) addressed(action string) string {
+	s.Helper()
+	page, err := s.db.Events(s.Context(), audit.Filter{Action: action, Limit: 100})
+	s.ok(err)
+	event, err := audit.ParseRecord(page.Entries[len(page.Entries)-1].Record)
+	s.ok(err)
+	to, _ := event.Details["to"].(string)
+	return to
+}
+
 // What the mail server refuses for good fails, what it refuses for a while is tried again, and neither holds up the others.
 func TestRefusals(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
@@ -112,13 +140,21 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("later: %+v", m)
 		}
 		o.says(nil, nil)
+		s.knows("alice", "")
 		_, err := s.outbox.Resend(t.Context(), never)
+		refused(t, err, fault.MailMissing)
+		s.is(never, mail.Failed, mail.Refused)
+		s.moves("alice", "alice@new.example.com")
+		again, err := s.outbox.Resend(t.Context(), never)
 		s.ok(err)
+		if to := s.addressed("mail.resend"); again.Recipient != "alice@new.example.com" || to != "alice@new.example.com" {
+			t.Errorf("it goes to %s, and the log says to %s", again.Recipient, to)
+		}
 		s.pass(2 * time.Minute)
 		s.sends("one")
 		s.is(never, mail.Sent, "")
 		s.is(later, mail.Sent, "")
-		if got := o.mails(); len(got) != 3 {
+		if got := o.mails(); len(got) != 3 || !slices.ContainsFunc(got, func(m received) bool { return m.to == "alice@new.example.com" }) {
 			t.Errorf("%d arrived", len(got))
 		}
 		if n := s.actions(); n["mail.sent"] != 3 || n["mail.fail REFUSED"] != 1 || n["mail.resend"] != 1 {
@@ -162,6 +198,7 @@ func TestUnknown(t *testing.T) {
 		if got := o.mails(); len(got) != 0 {
 			t.Errorf("sent again without being asked: %+v", got)
 		}
+		s.knows("alice", "alice@example.com")
 		for _, id := range []string{broken, died} {
 			_, err := s.outbox.Resend(t.Context(), id)
 			s.ok(err)

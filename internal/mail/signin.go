@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -13,8 +14,8 @@ import (
 const HeldFor = 14 * 24 * time.Hour
 
 // A SignIn has the messages sent that are held for a user, once she has shown that it is she: by the password of the directory that she comes
-// from, or by a passcode of a token that she has already. She is shown no secret: it goes to the address that it was written to. Nothing is
-// asked about a user for whom nothing is held.
+// from, or by a passcode of a token that she has already. She is shown no secret: it goes to her mail address, the one that she has
+// by then. Nothing is asked about a user for whom nothing is held.
 type SignIn struct {
 	Outbox *Outbox
 	// Passcode decides a passcode as for any agent, which uses it up. It is asked about [MaxPasscodes] wrong ones at most.
@@ -84,9 +85,17 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 		if err != nil {
 			return err
 		}
+		// Who has signed in sees no record: the scope of the program that asks for her is not about it.
+		u, err := o.Store.Addressee(domain.WithScope(ctx, domain.Scope{}), c.UserID)
+		if err != nil {
+			return err
+		}
+		if err := o.Reaches(u); err != nil { // it is held on, until she has an address
+			return o.Store.Record(ctx, event.Failed(string(fault.CodeOf(err))))
+		}
 		ids := []string{}
 		for _, m := range held {
-			m.State, m.NextAt = Waiting, now
+			m.State, m.NextAt, m.Recipient = Waiting, now, u.Mail
 			if !m.Event.brief() {
 				m.ExpiresAt = now.Add(longestTry)
 			}
@@ -96,7 +105,7 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 			ids = append(ids, m.ID)
 		}
 		n = len(ids)
-		event.Details["mails"] = ids
+		event.Details["mails"], event.Details["to"] = ids, u.Mail
 		return o.Store.Record(ctx, event)
 	})
 	return n, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/policy"
@@ -63,7 +64,7 @@ func TestHeldUntilSignIn(t *testing.T) {
 			s.ok(err)
 			return n
 		}
-		s.ok(s.db.AddUser(t.Context(), user.User{ID: "alice", Mail: "alice@example.com", Enabled: true, CreatedAt: s.clock(), Version: 1}))
+		s.knows("alice", "alice@example.com")
 		if n := release(mail.Claim{UserID: "alice", Password: "guess"}); n != 0 || asked != 0 {
 			t.Errorf("asked %d times of whom nothing is held for", asked)
 		}
@@ -107,18 +108,54 @@ func TestHeldUntilSignIn(t *testing.T) {
 	})
 }
 
+// What is held goes to the address that the user has when she signs in: it may be another one by then. While she has none, it is held on.
+func TestHeldForAnotherAddress(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		asked := 0
+		in := s.signIn(&asked)
+		s.knows("alice", "")
+		held := s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })[1]
+		s.sends("one")
+		domains := &domain.Registry{Store: s.db, Now: s.clock} // of a program that asks, and is limited to a domain which is not hers
+		_, err := domains.Add(t.Context(), "north", "", "")
+		s.ok(err)
+		scope, err := domains.Scope(t.Context(), "north")
+		s.ok(err)
+		release := func(want int) {
+			t.Helper()
+			n, err := in.Release(domain.WithScope(t.Context(), scope), mail.Claim{UserID: "alice", Password: "her password"})
+			if s.ok(err); n != want {
+				t.Errorf("released %d, want %d", n, want)
+			}
+		}
+		release(0)
+		s.is(held, mail.Held, "")
+		s.moves("alice", "alice@new.example.com")
+		release(1)
+		s.sends("one")
+		if got := o.mails(); len(got) != 2 || got[0].to != "alice@example.com" || got[1].to != "alice@new.example.com" || !strings.Contains(got[1].text, "file password") {
+			t.Errorf("sent %+v", got)
+		}
+		if all := strings.Join(s.signIns(), "|"); all != "user:alice MAIL_MISSING|user:alice" || s.addressed("mail.sign_in") != "alice@new.example.com" {
+			t.Errorf("the log tells %s", all)
+		}
+	})
+}
+
 // What nobody asks for in time is given up: a password after two weeks, an activation code when it has expired. Another delivery takes its place.
 func TestHeldTooLong(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s.uses(open(t, true))
 		asked := 0
 		in := s.signIn(&asked)
-		s.ok(s.db.AddUser(t.Context(), user.User{ID: "alice", Enabled: true, CreatedAt: s.clock(), Version: 1}))
+		s.knows("alice", "")
 		first := s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })[1]
 		password := s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })[1]
 		s.is(first, mail.Cancelled, mail.Superseded)
 		code := s.delivers(func(p *parcel) {
-			p.Secret, p.Serial, p.Method, p.File, p.FileName, p.Password, p.ActivationCode = mail.BySignIn, "000123456780", device.CTKIP, nil, "", "", "453358987190"
+			p.Secret, p.Serial, p.Method, p.File, p.FileName, p.Lock, p.ActivationCode = mail.BySignIn, "000123456780", device.CTKIP, nil, "", "", "453358987190"
 			p.CTKIPURL, p.ActivationExpires = "https://tokens.example.com/ctkip", s.clock().Add(48*time.Hour)
 		})[1]
 		s.pass(48 * time.Hour)

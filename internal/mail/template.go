@@ -34,12 +34,13 @@ type Data struct {
 	UserID, UserName, Mail                string // UserName is the user ID where there is no name
 	Serial, Profile, DeviceType, Nickname string
 	Expiry                                string // last day of the token: 2031-11-28
-	DaysLeft                              int    // until then
+	DaysLeft                              int    // until then: 0 on that day
+	Method                                string // how the token is delivered: file, ctf or ctkip
 	Link                                  string // opens the app, or is typed into it
 	String                                string // the digits of a compressed string
 	FileName                              string // of the attached token file or report
 	Code, CodeExpires                     string // activation code, or code in place of a tokencode
-	Password                              string // of the file or string
+	Password                              string // what is typed to open the file or string
 	OtherPart                             string // how the user gets the password or code: "by another message", "from your administrator"
 	Import, Replace                       string // what to do in the app; Replace only where the app has the token already
 	OldUntil                              string // when the old seed stops at the latest: 2026-12-05 09:00 UTC
@@ -251,13 +252,13 @@ func example(e Event) Data {
 		d.Replace, d.OldUntil = replacing("android", d.Serial), "2026-12-05 09:00 UTC"
 		fallthrough
 	case Distribution:
-		d.Link, d.OtherPart = "https://tokens.example.com:8443/ctkip", "by another message"
+		d.Method, d.Link, d.OtherPart = "ctkip", "https://tokens.example.com:8443/ctkip", "by another message"
 	case ActivationCode:
-		d.Code, d.CodeExpires = "000000000000", "2026-11-29 09:00 UTC"
+		d.Method, d.Code, d.CodeExpires = "ctkip", "000000000000", "2026-11-29 09:00 UTC"
 	case OnDemandCode:
 		d = Data{UserID: d.UserID, UserName: d.UserName, Mail: d.Mail, Service: d.Service, Code: "00000000", CodeExpires: "2026-11-29 09:15 UTC"}
 	case Password:
-		d.Password = "a password"
+		d.Method, d.Password = "file", "a password"
 	case ReportFinished:
 		d.FileName = "expiring-2026-11-30.pdf"
 		d.Job, d.JobName, d.JobKind, d.JobState, d.Total = "01a22370-6678-76cd-8000-038fe2ecf7fa", "mondays", "expiring", "done", 100

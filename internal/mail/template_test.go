@@ -95,7 +95,7 @@ func TestSplitDelivery(t *testing.T) {
 	s.uses(o)
 	const code, password, link = "736455120098", "file password", "com.rsa.securid://ctf?ctfData=200"
 	dynamic := func(d *parcel) {
-		d.Method, d.CTKIPURL, d.ActivationCode, d.ActivationExpires, d.Password, d.Locked = device.CTKIP, "https://tokens.example.com/ctkip", code, s.clock().Add(time.Hour), "", false
+		d.Method, d.CTKIPURL, d.ActivationCode, d.ActivationExpires, d.Lock, d.Locked = device.CTKIP, "https://tokens.example.com/ctkip", code, s.clock().Add(time.Hour), "", false
 		d.Link, d.QR = "com.rsa.securid://ctkip?url=x&activationCode="+code, "com.rsa.securid://ctkip?url=x&activationCode="+code
 	}
 	str := func(d *parcel) { d.Method, d.CTFURL, d.CTF = device.CTF, link, "200" }
@@ -143,6 +143,49 @@ func TestSplitDelivery(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What is said of the second part goes by the method, not by the digits, which strings of the versions 3 and 4 do not have. Who need not be given any
+// password is told what is typed.
+func TestWhatOpensADelivery(t *testing.T) {
+	s := newSite(t, t.TempDir()+"/tallystick.db")
+	o := open(t, true)
+	s.uses(o)
+	_, err := s.policy.EditSettings(t.Context(), 0, func(p *policy.Settings) { p.AllowUnprotectedCTF = true })
+	s.ok(err)
+	str := func(d *parcel) {
+		d.Method, d.CTFURL, d.File, d.FileName = device.CTF, "com.rsa.securid://ctf?ctfData=x", nil, ""
+	}
+	for name, tt := range map[string]struct {
+		change     func(*parcel)
+		says, isnt string
+	}{
+		"string":  {str, "You get the password from your administrator.", "activation code"},
+		"file":    {func(*parcel) {}, "You get the password from your administrator.", "activation code"},
+		"user ID": {func(d *parcel) { str(d); d.Locked, d.Lock = false, "alice" }, "Password: alice (your user ID)", "You get"},
+		"nothing": {func(d *parcel) { str(d); d.Locked, d.Lock = false, "" }, "Open the link", "assword"},
+		"dynamic": {func(d *parcel) {
+			d.Method, d.CTKIPURL, d.ActivationCode, d.File, d.FileName, d.Locked, d.Lock = device.CTKIP, "https://tokens.example.com/ctkip", "736455120098", nil, "", false, ""
+		}, "You get the activation code from your administrator.", "assword"},
+	} {
+		for _, again := range []bool{false, true} {
+			before := len(o.mails())
+			s.delivers(func(d *parcel) { tt.change(d); d.Again = again })
+			s.sends("one")
+			for _, m := range o.mails()[before:] {
+				html := strings.NewReplacer("<b>", "", "</b>", "").Replace(m.html)
+				if !strings.Contains(m.text, tt.says) || !strings.Contains(html, tt.says) || strings.Contains(m.text+html, tt.isnt) {
+					t.Errorf("%s: %s", name, m.text)
+				}
+			}
+		}
+	}
+	s.ok(s.outbox.SaveTemplate(t.Context(), mail.Template{Event: mail.Distribution, Subject: "s", Text: "{{if .FileName}}file{{else if .String}}string{{else}}code{{end}}: {{.Password}}"}))
+	s.delivers(func(d *parcel) { d.Locked, d.Lock = false, "alice" })
+	s.sends("one")
+	if all := o.mails(); strings.TrimSpace(all[len(all)-1].text) != "file: alice" {
+		t.Errorf("a template of old says %q", all[len(all)-1].text)
 	}
 }
 

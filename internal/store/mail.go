@@ -218,13 +218,35 @@ func (db *DB) DropMessages(ctx context.Context, before time.Time) (int, error) {
 	return db.exec(ctx, "DELETE FROM mail_message WHERE ended_at < $1", micros(before))
 }
 
+// UnableToSignIn returns those of some users who have no way to sign in, as far as the records tell: no directory has brought them, they have no passcode without
+// a token, and no token that works today (0:00 UTC). A token works whose seed its user has used, or has taken in by an exchange, and one that was hers before
+// anything was delivered from here; or it has emergency codes.
+func (db *DB) UnableToSignIn(ctx context.Context, userIDs []string, today time.Time) ([]string, error) {
+	var all []string
+	for some := range slices.Chunk(userIDs, chunk) {
+		among, args := db.among(2, anys(some))
+		found, err := list(ctx, db, text, "SELECT u.id FROM user_account AS u WHERE u.id "+among+
+			" AND NOT EXISTS (SELECT 1 FROM directory_user AS d WHERE d.user_id = u.id)"+
+			" AND NOT EXISTS (SELECT 1 FROM user_guard AS w WHERE w.user_id = u.id AND (w.fixed_passcode IS NOT NULL OR w.on_demand IS NOT NULL))"+
+			" AND NOT EXISTS (SELECT 1 FROM token AS t JOIN token_generation AS g ON g.serial = t.serial AND g.state = 'current'"+
+			" WHERE t.user_id = u.id AND t.enabled AND t.effective_expiry >= $1 AND (t.emergency IS NOT NULL OR t.lost_at IS NULL AND"+
+			" (t.distribution = 'confirmed' OR g.last_used_at > t.assigned_at OR t.distributed_at IS NULL AND (t.hardware OR t.origin = 'imported'))))"+
+			" ORDER BY u.id", append([]any{micros(today)}, args...)...)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
 // selectHolder reads tokens with their users. Who was given a token waits until the new seed is confirmed.
-const selectHolder = "SELECT t.serial, t.profile, COALESCE(p.device_type, ''), t.effective_expiry, u.id, u.name, u.mail, t.distribution" +
+const selectHolder = "SELECT t.serial, t.profile, COALESCE(p.device_type, ''), t.effective_expiry, u.id, u.name, u.mail, u.enabled, u.expiry, t.distribution" +
 	" FROM token AS t JOIN user_account AS u ON u.id = t.user_id LEFT JOIN profile AS p ON p.name = t.profile WHERE "
 
 func scanHolder(r row) (h mail.Holder, err error) {
 	var state token.Distribution
-	err = r.Scan(&h.Serial, orZero(&h.Profile), &h.DeviceType, moment(&h.Expiry), &h.UserID, &h.UserName, &h.Mail, &state)
+	err = r.Scan(&h.Serial, orZero(&h.Profile), &h.DeviceType, moment(&h.Expiry), &h.UserID, &h.UserName, &h.Mail, &h.Enabled, moment(&h.LastDay), &state)
 	h.Waiting = state != token.NotDistributed && state != token.Confirmed
 	return h, err
 }
@@ -247,20 +269,26 @@ func (db *DB) Holders(ctx context.Context, serials []string) ([]mail.Holder, err
 	return all, nil
 }
 
-// ExpiringHolders returns up to limit tokens in use that end between two moments, of users with an address and whose last day is not over who were not told yet that
-// there are so many days left, or less. A token that was imported may be in use though nobody distributed it here.
-func (db *DB) ExpiringHolders(ctx context.Context, from, to time.Time, days, limit int) ([]mail.Holder, error) {
-	return list(ctx, db, scanHolder, selectHolder+"t.effective_expiry > $1 AND t.effective_expiry <= $2 AND t.enabled AND u.enabled AND (u.expiry IS NULL OR u.expiry > $5) AND u.mail <> ''"+
-		" AND (t.distribution <> 'not_distributed' OR t.origin = 'imported') AND NOT EXISTS (SELECT 1 FROM mail_notice AS n WHERE n.serial = t.serial AND n.expiry = t.effective_expiry AND n.days <= $3)"+
-		" ORDER BY t.effective_expiry, t.serial LIMIT $4", micros(from), micros(to), days, limit, micros(from.AddDate(0, 0, -1)))
+// ExpiringHolders returns up to limit tokens in use whose last day is today (0:00 UTC) or so many days later at the latest, by that day, of users with an address and
+// whose last day is not over who were not told yet that there are so many days left, or less; those after a token. A token that was imported may be in use though nobody
+// distributed it here.
+func (db *DB) ExpiringHolders(ctx context.Context, today time.Time, days int, after mail.Holder, limit int) ([]mail.Holder, error) {
+	from := today
+	if after.Serial != "" {
+		from = after.Expiry
+	}
+	return list(ctx, db, scanHolder, selectHolder+"t.effective_expiry >= $1 AND (t.effective_expiry > $1 OR t.serial > $2) AND t.effective_expiry < $3 AND t.enabled AND u.enabled"+
+		" AND (u.expiry IS NULL OR u.expiry >= $4) AND u.mail <> '' AND (t.distribution <> 'not_distributed' OR t.origin = 'imported') AND NOT EXISTS"+
+		" (SELECT 1 FROM mail_notice AS n WHERE n.serial = t.serial AND n.user_id = t.user_id AND n.expiry = t.effective_expiry AND n.days <= $5)"+
+		" ORDER BY t.effective_expiry, t.serial LIMIT $6", micros(from), after.Serial, micros(today.AddDate(0, 0, days+1)), micros(today), days, limit)
 }
 
 // AddNotices notes that users were told of so many days left until the end of tokens; [fault.Conflict] if another server did.
 func (db *DB) AddNotices(ctx context.Context, tokens []mail.Holder, days int) error {
 	statements := make([]statement, len(tokens))
 	for i, h := range tokens {
-		statements[i] = statement{"INSERT INTO mail_notice (serial, expiry, days) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-			[]any{h.Serial, micros(h.Expiry), days}, 1, fault.New(fault.Conflict, "another server tells of token %s", h.Serial)}
+		statements[i] = statement{"INSERT INTO mail_notice (serial, user_id, expiry, days) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+			[]any{h.Serial, h.UserID, micros(h.Expiry), days}, 1, fault.New(fault.Conflict, "another server tells of token %s", h.Serial)}
 	}
 	return db.batch(ctx, statements)
 }

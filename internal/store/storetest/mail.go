@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -183,6 +185,55 @@ func mailSettings(t *testing.T, s fixture) {
 	refused(t, s.DeleteMailTemplate(ctx, mail.Expiry, "phone"), fault.NotFound)
 }
 
+// A user can sign in whom a directory has brought, who has a passcode without a token, or a token that works.
+func usersUnableToSignIn(t *testing.T, s fixture) {
+	ctx := t.Context()
+	want, all := []string{}, []string{"nobody"}
+	add := func(id string, unable bool) {
+		t.Helper()
+		s.addUser(t, id)
+		if all = append(all, id); unable {
+			want = append(want, id)
+		}
+	}
+	add("a bare", true)
+	n := 0
+	for id, tt := range map[string]struct {
+		unable bool
+		change func(*token.Token)
+	}{
+		"b confirmed":    {false, func(r *token.Token) { r.Distribution, r.DistributedAt = token.Confirmed, start }},
+		"c used":         {false, func(r *token.Token) { r.DistributedAt, r.Current.LastUsedAt = start, start.Add(time.Hour) }},
+		"d by another":   {true, func(r *token.Token) { r.DistributedAt, r.Current.LastUsedAt = start, start.Add(-time.Hour) }},
+		"e issued":       {true, func(r *token.Token) { r.Distribution, r.DistributedAt = token.Issued, start }},
+		"f imported":     {false, func(r *token.Token) { r.Origin = token.Imported }},
+		"g hardware":     {false, func(r *token.Token) { r.Hardware = true }},
+		"h made here":    {true, func(*token.Token) {}},
+		"i disabled":     {true, func(r *token.Token) { r.Hardware, r.Enabled = true, false }},
+		"j expired":      {true, func(r *token.Token) { r.Hardware, r.EffectiveExpiry = true, day(-1) }},
+		"k last day":     {false, func(r *token.Token) { r.Hardware, r.EffectiveExpiry = true, day(0) }},
+		"l lost":         {true, func(r *token.Token) { r.Hardware, r.LostAt = true, start }},
+		"m has a code":   {false, func(r *token.Token) { r.LostAt, r.Emergency = start, &token.Emergency{} }},
+		"n imported was": {true, func(r *token.Token) { r.Origin, r.DistributedAt = token.Imported, start }},
+	} {
+		add(id, tt.unable)
+		n++
+		r := made(n)
+		r.UserID, r.AssignedAt, r.Enabled, r.EffectiveExpiry = id, start, true, day(9)
+		tt.change(&r)
+		s.add(t, r)
+	}
+	add("x passcode", false)
+	add("y codes by mail", false)
+	ok(t, s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "x passcode", Fixed: []byte("hash")}, {UserID: "y codes by mail", OnDemand: []byte("a PIN")}}}))
+	add("z brought", false)
+	ok(t, s.AddDirectory(ctx, directory.Directory{Name: "staff", Kind: directory.OpenLDAP, CreatedAt: start, Version: 1}))
+	ok(t, s.SavePeople(ctx, "staff", []directory.Person{{UserID: "z brought", DN: "uid=z"}}))
+	unable, err := s.UnableToSignIn(ctx, all, day(0))
+	slices.Sort(want)
+	same(t, must(t, unable, err), want)
+}
+
 func expiryNotices(t *testing.T, s fixture) {
 	ctx := t.Context()
 	s.addUser(t, "alice")
@@ -205,17 +256,26 @@ func expiryNotices(t *testing.T, s fixture) {
 	hold(4, "alice", day(-1), token.Confirmed) // over
 	hold(5, "alice", day(5), token.NotDistributed)
 	hold(6, "bob", day(5), token.Confirmed)
+	hold(8, "alice", day(0), token.Confirmed) // its last day
+	hold(9, "alice", day(7), token.Confirmed)
+	hold(10, "alice", day(8), token.Confirmed)
 	expiring := func(days int) []string {
 		t.Helper()
-		found, err := s.ExpiringHolders(ctx, day(0), day(days), days, 10)
 		var serials []string
-		for _, h := range must(t, found, err) {
-			serials = append(serials, h.Serial)
+		for after := (mail.Holder{}); ; { // page by page
+			found, err := s.ExpiringHolders(ctx, day(0), days, after, 2)
+			for _, h := range must(t, found, err) {
+				serials, after = append(serials, h.Serial), h
+			}
+			if len(found) < 2 {
+				return serials
+			}
 		}
-		return serials
 	}
-	same(t, expiring(7), []string{"000000000002", "000000000001", elsewhere.Serial})
-	for last, want := range map[time.Time]int{day(-1): 0, day(0): 3} { // nobody is told of a token who may not use it any more
+	const today, third, fifth, seventh, eighth = "000000000008", "000000000002", "000000000001", "000000000009", "000000000010"
+	same(t, expiring(7), []string{today, third, fifth, elsewhere.Serial, seventh})
+	same(t, expiring(0), []string{today})
+	for last, want := range map[time.Time]int{day(-1): 0, day(0): 5} { // nobody is told of a token who may not use it any more
 		u, err = s.User(ctx, "alice")
 		ok(t, err)
 		u.Expiry = last
@@ -231,13 +291,24 @@ func expiryNotices(t *testing.T, s fixture) {
 		t.Errorf("held %+v", held)
 	}
 	ok(t, s.AddNotices(ctx, held[:1], 7))
-	ok(t, s.AddNotices(ctx, []mail.Holder{{Serial: elsewhere.Serial, Expiry: day(6)}}, 7))
+	ok(t, s.AddNotices(ctx, []mail.Holder{{Serial: elsewhere.Serial, UserID: "alice", Expiry: day(6)}, {Serial: today, UserID: "alice", Expiry: day(0)}, {Serial: seventh, UserID: "alice", Expiry: day(7)}}, 7))
 	refused(t, s.AddNotices(ctx, held, 7), fault.Conflict)
-	same(t, expiring(7), []string{"000000000002"})
-	same(t, expiring(30), []string{"000000000002"}) // who was told of 7 days is not told of 30
+	same(t, expiring(7), []string{third})
+	same(t, expiring(30), []string{third, eighth}) // who was told of 7 days is not told of 30
 	ok(t, s.AddNotices(ctx, held[1:], 30))
-	same(t, expiring(30), []string(nil))
-	same(t, expiring(7), []string{"000000000002"}) // but the other way round
+	same(t, expiring(30), []string{eighth})
+	same(t, expiring(7), []string{third}) // but the other way round
+	s.addUser(t, "carol")
+	u, err = s.User(ctx, "carol")
+	ok(t, err)
+	u.Mail, u.Enabled, u.Expiry = "carol@example.com", true, day(20)
+	ok(t, s.SaveUser(ctx, u))
+	s.change(t, fifth, func(r *token.Token) { r.UserID = "carol" })
+	same(t, expiring(7), []string{third, fifth}) // nobody told her of it
+	held, err = s.Holders(ctx, []string{fifth})
+	if len(must(t, held, err)) != 1 || !held[0].Enabled || !held[0].LastDay.Equal(day(20)) {
+		t.Errorf("held %+v", held)
+	}
 
 	reminder := outgoing("r", "000000000002")
 	reminder.Event = mail.Reminder

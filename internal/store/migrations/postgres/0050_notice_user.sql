@@ -1,0 +1,14 @@
+-- A notice that a token ends was given to one user: whoever has the token after her is told anew.
+
+-- +goose Up
+CREATE TABLE mail_notice_user (
+	serial  TEXT COLLATE "C" NOT NULL,
+	user_id TEXT COLLATE "C" NOT NULL,
+	expiry  BIGINT NOT NULL,
+	days    BIGINT NOT NULL,
+	PRIMARY KEY (serial, user_id, expiry, days)
+);
+INSERT INTO mail_notice_user (serial, user_id, expiry, days)
+	SELECT n.serial, t.user_id, n.expiry, n.days FROM mail_notice AS n JOIN token AS t ON t.serial = n.serial WHERE t.user_id IS NOT NULL;
+DROP TABLE mail_notice;
+ALTER TABLE mail_notice_user RENAME TO mail_notice;
