@@ -23,6 +23,7 @@ import (
 const (
 	dialTimeout    = 10 * time.Second
 	requestTimeout = 30 * time.Second // of one page
+	readWithin     = 10 * time.Minute // all of it; less than claimed, so that there is time to change users
 )
 
 // MaxPeople is how many people are taken from one directory.
@@ -66,7 +67,7 @@ func dial(ctx context.Context, d Directory, password []byte, now time.Time) (*li
 	context.AfterFunc(ctx, func() { _ = conn.Close() }) // whoever waits gets an error
 	l := &line{conn, d, now}
 	if d.StartTLS {
-		if err := conn.StartTLS(config); err != nil {
+		if err := startTLS(conn, config); err != nil {
 			return nil, errors.Join(unreachable(d, err), conn.Close())
 		}
 	}
@@ -79,6 +80,13 @@ func dial(ctx context.Context, d Directory, password []byte, now time.Time) (*li
 		return nil, errors.Join(l.refusal(err, "it does not let "+or(d.BindDN, "nobody in particular")+" in"), conn.Close())
 	}
 	return l, nil
+}
+
+// startTLS begins TLS. The library's timeout is for the answer only: it would wait without end for a handshake after it.
+func startTLS(conn *ldap.Conn, config *tls.Config) error {
+	stalled := time.AfterFunc(requestTimeout, func() { _ = conn.Close() })
+	defer stalled.Stop()
+	return conn.StartTLS(config)
 }
 
 func or(text, other string) string {
@@ -123,8 +131,18 @@ func (l *line) refusal(err error, doing string) error {
 	return fault.New(fault.DirectoryRefused, "directory %s: %s (LDAP result %d, %s); nothing was changed", l.d.Name, doing, told.ResultCode, ldap.LDAPResultCodeMap[told.ResultCode])
 }
 
-// read reads all people and their groups. What breaks off in the middle is an error, and nothing.
+// read reads all people and their groups within readWithin: other directories wait for this one. What breaks off in the middle is an
+// error, and nothing.
 func (l *line) read() (reading, error) {
+	over := time.AfterFunc(readWithin, func() { _ = l.Close() })
+	r, err := l.everything()
+	if !over.Stop() {
+		return reading{}, fault.New(fault.DirectoryUnreachable, "directory %s takes longer than %d minutes to read: take a narrower filter, or larger pages; nothing was changed", l.d.Name, readWithin/time.Minute)
+	}
+	return r, err
+}
+
+func (l *line) everything() (reading, error) {
 	r := reading{groups: map[string]bool{}}
 	byDN := map[string]int{}
 	attributes := append([]string{l.d.ID, l.d.Mapping.Name, l.d.Mail}, l.d.DisabledBy...)
