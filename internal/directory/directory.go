@@ -109,6 +109,8 @@ type Directory struct {
 	Version   int // grows with every change
 
 	Last Last // of the synchronisations
+	// ClaimedUntil is until when one server has it for itself, which tells that server's claim from others; a time that is over for none.
+	ClaimedUntil time.Time
 }
 
 // A Last is what came of the last synchronisation.
@@ -244,8 +246,9 @@ type Store interface {
 	// ClaimDirectory makes the caller the only one who synchronises a directory until a time, and tells whether it did: not
 	// while another one has it, nor, if due is true, before the next time has come.
 	ClaimDirectory(ctx context.Context, name string, now, until time.Time, due bool) (bool, error)
-	// ReleaseDirectory ends that, and keeps what came of it and when the next time is; zero for never.
-	ReleaseDirectory(ctx context.Context, name string, last Last, next time.Time) error
+	// ReleaseDirectory ends the claim until a time, if it is there still. If last is not nil, it is kept, and the next time is as long
+	// after it as the directory says by now, or within a time if that is sooner.
+	ReleaseDirectory(ctx context.Context, name string, until time.Time, last *Last, within time.Duration) error
 	// DueDirectories lists the names of directories whose next time is not after now.
 	DueDirectories(ctx context.Context, now time.Time) ([]string, error)
 	// People lists the users whom a directory has brought, by ID.

@@ -81,5 +81,6 @@ func TestReadingWithoutEnd(t *testing.T) {
 		if _, err := l.read(); !errors.Is(err, fault.DirectoryUnreachable) {
 			t.Errorf("%v", err)
 		}
+		time.Sleep(requestTimeout) // the server has noticed
 	})
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-const directoryColumns columns = "name, kind, settings, key_id, sealed, domain, every, created_at, version, last"
+const directoryColumns columns = "name, kind, settings, key_id, sealed, domain, every, created_at, version, last, claimed_until"
 
 func scanDirectory(r row) (d directory.Directory, err error) {
 	var settings, last string
-	err = r.Scan(&d.Name, &d.Kind, &settings, orZero(&d.Password.KeyID), &d.Password.Blob, &d.Domain, span(&d.Every), moment(&d.CreatedAt), &d.Version, &last)
+	err = r.Scan(&d.Name, &d.Kind, &settings, orZero(&d.Password.KeyID), &d.Password.Blob, &d.Domain, span(&d.Every), moment(&d.CreatedAt), &d.Version, &last, moment(&d.ClaimedUntil))
 	if err != nil {
 		return d, err
 	}
@@ -93,13 +93,19 @@ func (db *DB) ClaimDirectory(ctx context.Context, name string, now, until time.T
 	return n == 1, err
 }
 
-// ReleaseDirectory ends that, and keeps what came of it and when the next time is; zero for never.
-func (db *DB) ReleaseDirectory(ctx context.Context, name string, last directory.Last, next time.Time) error {
+// ReleaseDirectory ends the claim until a time, if it is there still. If last is not nil, it is kept, and the next time is as long after it as
+// the directory says by now, or within a time if that is sooner.
+func (db *DB) ReleaseDirectory(ctx context.Context, name string, until time.Time, last *directory.Last, within time.Duration) error {
+	if last == nil {
+		_, err := db.exec(ctx, "UPDATE directory SET claimed_until = 0 WHERE name = $1 AND claimed_until = $2", name, until.UnixMicro())
+		return err
+	}
 	text, err := json.Marshal(last)
 	if err != nil {
 		return err
 	}
-	_, err = db.exec(ctx, "UPDATE directory SET claimed_until = 0, last = $1, next_at = $2 WHERE name = $3", string(text), micros(next), name)
+	_, err = db.exec(ctx, "UPDATE directory SET claimed_until = 0, last = $1, next_at = CASE WHEN every = 0 THEN NULL WHEN every < $2 THEN every + $3 ELSE $2 + $3 END "+
+		"WHERE name = $4 AND claimed_until = $5", string(text), within.Microseconds(), last.At.UnixMicro(), name, until.UnixMicro())
 	return err
 }
 
