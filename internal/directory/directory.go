@@ -237,10 +237,12 @@ type Store interface {
 	Directory(ctx context.Context, name string) (Directory, error)
 	// Directories lists the directories by name.
 	Directories(ctx context.Context) ([]Directory, error)
-	// AddDirectory stores a new directory; [fault.Conflict] if the name is taken.
+	// AddDirectory stores a new directory, whose first time comes as long after d.CreatedAt as it says; [fault.Conflict] if the name is
+	// taken.
 	AddDirectory(ctx context.Context, d Directory) error
-	// SaveDirectory stores a changed directory whose Version is still d.Version, and counts it up; else [fault.Conflict]. Last stays.
-	SaveDirectory(ctx context.Context, d Directory) error
+	// SaveDirectory stores a changed directory whose Version is still d.Version, and counts it up; else [fault.Conflict]. Last stays, and so
+	// does the next time, unless Every is another one, which counts from now.
+	SaveDirectory(ctx context.Context, d Directory, now time.Time) error
 	// DeleteDirectory removes a directory, and not its people; [fault.NotFound].
 	DeleteDirectory(ctx context.Context, name string) error
 	// ClaimDirectory makes the caller the only one who synchronises a directory until a time, and tells whether it did: not
@@ -374,7 +376,7 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, password 
 		if err != nil {
 			return err
 		}
-		if err := r.Store.SaveDirectory(ctx, after); err != nil {
+		if err := r.Store.SaveDirectory(ctx, after, r.Now()); err != nil {
 			return err
 		}
 		after.Version++

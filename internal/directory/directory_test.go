@@ -388,10 +388,15 @@ func TestDueOnOneServer(t *testing.T) {
 	o := newOffice(t, file(t))
 	ctx := t.Context()
 	o.directory(s, func(d *directory.Directory) { d.Every = time.Hour })
+	must(t, o.SyncDue(ctx))
+	if len(o.users()) > 0 || o.due(time.Hour-1) || !o.due(time.Hour) {
+		t.Error("a new directory is not due at first, but when its time has gone by")
+	}
+	o.now = o.now.Add(time.Hour)
 	ours, err := o.db.ClaimDirectory(ctx, "hq", o.now, o.now.Add(time.Minute), true)
 	must(t, err)
 	if !ours {
-		t.Fatal("not due at first")
+		t.Fatal("not due in time")
 	}
 	must(t, o.SyncDue(ctx))
 	same(t, len(o.users()), 0)

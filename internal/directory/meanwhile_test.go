@@ -41,20 +41,28 @@ func TestMeanwhile(t *testing.T) {
 			o := newOffice(t, url(t))
 			ctx := t.Context()
 			o.directory(s, func(d *directory.Directory) { d.Every = 24 * time.Hour })
+			o.now = o.now.Add(time.Hour)
+			edit := func(change func(*directory.Directory)) {
+				t.Helper()
+				_, err := o.Edit(ctx, "hq", 0, nil, change)
+				must(t, err)
+			}
+			edit(func(d *directory.Directory) { d.MaxLost = 20 })
+			if o.due(23*time.Hour-1) || !o.due(23*time.Hour) {
+				t.Error("an edit made it due")
+			}
 			keys := o.Keys
 			meanwhile := func(do func()) { o.Keys = slow{keys, do} }
 
 			meanwhile(func() {
-				_, err := o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.Filter, d.Every = "(uid=ann)", time.Minute })
-				must(t, err)
+				edit(func(d *directory.Directory) { d.Filter, d.Every = "(uid=ann)", time.Minute })
 			})
 			o.refuses(fault.Conflict, false)
 			if o.due(time.Minute-1) || !o.due(time.Minute) {
 				t.Error("what was edited meanwhile is not what the next time goes by")
 			}
 			meanwhile(func() {
-				_, err := o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.Filter, d.Every = "", 0 })
-				must(t, err)
+				edit(func(d *directory.Directory) { d.Filter, d.Every = "", 0 })
 			})
 			o.refuses(fault.Conflict, false)
 			if o.due(1000 * time.Hour) {
@@ -62,8 +70,7 @@ func TestMeanwhile(t *testing.T) {
 			}
 
 			// A server that was away for long does not overwrite what another one has read since, nor end its claim.
-			_, err := o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.Every = 24 * time.Hour })
-			must(t, err)
+			edit(func(d *directory.Directory) { d.Every = 24 * time.Hour })
 			before, err := o.Get(ctx, "hq")
 			must(t, err)
 			claim := func(due bool) bool {
@@ -109,8 +116,7 @@ func TestMeanwhile(t *testing.T) {
 			// Who fails is asked again soon.
 			o.now = o.now.Add(15 * time.Minute)
 			meanwhile(func() {})
-			_, err = o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.Filter = "(uid=nobody)" })
-			must(t, err)
+			edit(func(d *directory.Directory) { d.Filter = "(uid=nobody)" })
 			o.refuses(fault.DirectorySuspicious, false)
 			same(t, recorded(), 1)
 			if o.due(15*time.Minute-1) || !o.due(15*time.Minute) {

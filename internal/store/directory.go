@@ -35,15 +35,15 @@ func (db *DB) Directories(ctx context.Context) ([]directory.Directory, error) {
 	return list(ctx, db, scanDirectory, "SELECT "+string(directoryColumns)+" FROM directory ORDER BY name")
 }
 
-// nextAt is when a directory is due for the first time: at once.
+// nextAt is when a directory is due that has its times since now: not at once, since whoever adds or edits it has yet to see who would come.
 func nextAt(d directory.Directory, now time.Time) any {
 	if d.Every == 0 {
 		return nil
 	}
-	return now.UnixMicro()
+	return now.Add(d.Every).UnixMicro()
 }
 
-// AddDirectory stores a new directory; [fault.Conflict] if the name is taken.
+// AddDirectory stores a new directory, whose first time comes as long after d.CreatedAt as it says; [fault.Conflict] if the name is taken.
 func (db *DB) AddDirectory(ctx context.Context, d directory.Directory) error {
 	settings, err := json.Marshal(d.Settings)
 	if err != nil {
@@ -62,8 +62,8 @@ func (db *DB) AddDirectory(ctx context.Context, d directory.Directory) error {
 }
 
 // SaveDirectory stores a changed directory whose Version is still d.Version, and counts it up; else [fault.Conflict]. What came of the
-// last synchronisation stays; the next one is due at once.
-func (db *DB) SaveDirectory(ctx context.Context, d directory.Directory) error {
+// last synchronisation stays, and so does the next time, unless Every is another one, which counts from now.
+func (db *DB) SaveDirectory(ctx context.Context, d directory.Directory, now time.Time) error {
 	settings, err := json.Marshal(d.Settings)
 	if err != nil {
 		return err
@@ -74,9 +74,9 @@ func (db *DB) SaveDirectory(ctx context.Context, d directory.Directory) error {
 		if err != nil {
 			return err
 		}
-		return db.change(ctx, stale, "UPDATE directory SET settings = $1, key_id = $2, sealed = $3, domain = $4, every = $5, next_at = $6, version = version + 1 "+
-			"WHERE name = $7 AND version = $8",
-			string(settings), orNull(d.Password.KeyID), bytesOrNull(d.Password.Blob), at, d.Every.Microseconds(), nextAt(d, d.CreatedAt), d.Name, d.Version)
+		return db.change(ctx, stale, "UPDATE directory SET settings = $1, key_id = $2, sealed = $3, domain = $4, every = $5, "+
+			"next_at = CASE WHEN every = $5 THEN next_at ELSE $6 END, version = version + 1 WHERE name = $7 AND version = $8",
+			string(settings), orNull(d.Password.KeyID), bytesOrNull(d.Password.Blob), at, d.Every.Microseconds(), nextAt(d, now), d.Name, d.Version)
 	})
 }
 
