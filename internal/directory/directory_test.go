@@ -88,12 +88,15 @@ func newOffice(t *testing.T, url string) *office {
 
 func file(t *testing.T) string { return deploytest.SQLite(t) }
 
-// directory adds the directory that a slapd is, as changed.
+// directory adds the directory that a slapd is, if there is one, as changed.
 func (o *office) directory(s *slapd, change func(*directory.Directory)) {
 	o.t.Helper()
 	d := directory.Directory{Name: "hq", Kind: directory.OpenLDAP, Settings: directory.Settings{
-		URL: "ldaps://" + s.TLS, CA: s.CA, BindDN: reader, BaseDN: "ou=people," + base, GroupBase: "ou=groups," + base, PageSize: 100,
+		BindDN: reader, BaseDN: "ou=people," + base, GroupBase: "ou=groups," + base, PageSize: 100,
 	}}
+	if s != nil {
+		d.URL, d.CA = "ldaps://"+s.TLS, s.CA
+	}
 	if change != nil {
 		change(&d)
 	}

@@ -23,9 +23,11 @@ type Result struct {
 	user.Result
 	Found   int // people in the directory
 	Skipped int // entries there that have no user ID
-	Missing int // people of before who are not there any more; they are disabled
-	Joined  int // memberships of groups that were added, and
-	Left    int // taken away
+	// Referrals is how many parts of the directory are on other servers, which are not asked.
+	Referrals int
+	Missing   int // people of before who are not there any more; they are disabled
+	Joined    int // memberships of groups that were added, and
+	Left      int // taken away
 }
 
 // Test connects to a directory and reads it, and tells how many people are there.
@@ -35,7 +37,7 @@ func (r *Registry) Test(ctx context.Context, name string) (Result, error) {
 		return Result{}, err
 	}
 	found, err := r.read(ctx, d)
-	return Result{Found: len(found.people), Skipped: found.skipped}, err
+	return Result{Found: len(found.people), Skipped: found.skipped, Referrals: found.referrals}, err
 }
 
 // read reads a directory.
@@ -51,6 +53,10 @@ func (r *Registry) read(ctx context.Context, d Directory) (reading, error) {
 		}
 		defer clear(password)
 	}
+	people, err := r.Store.People(ctx, d.Name)
+	if err != nil {
+		return reading{}, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l, err := dial(ctx, d, password, r.Now())
@@ -58,6 +64,10 @@ func (r *Registry) read(ctx context.Context, d Directory) (reading, error) {
 		return reading{}, err
 	}
 	defer l.Close()
+	l.known = map[string]bool{}
+	for _, p := range people {
+		l.known[p.UserID] = true
+	}
 	return l.read()
 }
 
@@ -185,7 +195,7 @@ func (r *Registry) apply(ctx context.Context, d Directory, found reading, dryRun
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Result: applied, Found: len(found.people), Skipped: found.skipped, Missing: p.missing}
+	result := Result{Result: applied, Found: len(found.people), Skipped: found.skipped, Referrals: found.referrals, Missing: p.missing}
 	for _, row := range p.refused {
 		result.Rows = append(result.Rows, row)
 		result.Counts[user.Failed]++
