@@ -12,8 +12,10 @@ package directory
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -45,7 +47,8 @@ type Mapping struct {
 	Mail string `json:"mail,omitempty"`
 	// DisabledBy are the attributes that tell whether a person is disabled: userAccountControl (bit 2), accountExpires and
 	// shadowExpire (a time that is over), nsAccountLock, pwdAccountLockedTime (locked by an administrator) and loginShell (nologin or false). One that a person does not have tells nothing.
-	DisabledBy []string `json:"disabled_by,omitempty"`
+	// Without any nobody is disabled there but who is missing; nil is the default.
+	DisabledBy []string `json:"disabled_by,omitzero"`
 }
 
 // attributes that tell whether somebody is disabled, in lower case.
@@ -212,9 +215,15 @@ func orElse[T comparable](v *T, other T) {
 	}
 }
 
-// details are what the audit log tells of a directory.
+// details are what the audit log tells of a directory, by the names of the API. Of authorities it tells the digest, which tells them apart.
 func (d *Directory) details() audit.Details {
-	return audit.Details{"kind": d.Kind, "url": d.URL, "bind_dn": d.BindDN, "base_dn": d.BaseDN, "filter": d.Filter, "groups": d.Groups, "domain": domain.Show(d.Domain),
+	ca := ""
+	if d.CA != "" {
+		ca = fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(d.CA)))
+	}
+	return audit.Details{"kind": d.Kind, "url": d.URL, "start_tls": d.StartTLS, "ca": ca, "bind_dn": d.BindDN, "base_dn": d.BaseDN, "filter": d.Filter,
+		"user_id_attribute": d.ID, "name_attribute": d.Mapping.Name, "mail_attribute": d.Mail, "disabled_by": d.DisabledBy, "lower_case": d.LowerCase,
+		"groups": d.Groups, "group_base": d.GroupBase, "group_filter": d.GroupFilter, "page_size": d.PageSize, "domain": domain.Show(d.Domain),
 		"every_seconds": int64(d.Every / time.Second), "max_lost": d.MaxLost, "adopt": d.Adopt}
 }
 
@@ -370,8 +379,8 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, password 
 			after.Password = seed.Sealed{}
 		case after.Password.KeyID == 0:
 			err = invalid("a bind DN and a password go together")
-		case after.URL != before.URL: // whoever may change where it goes would be told it
-			err = invalid("another URL takes the password again")
+		case after.URL != before.URL || after.CA != before.CA: // whoever may change where it goes, or who is trusted to be there, would be told it
+			err = invalid("another URL or authority takes the password again")
 		}
 		if err != nil {
 			return err

@@ -155,7 +155,7 @@ func TestSeveralUserIDs(t *testing.T) {
 	same(t, found.Referrals, 1)
 	d, err := o.Get(t.Context(), "hq")
 	must(t, err)
-	if !strings.HasSuffix(d.Last.Message, "; 1 referral to another server was not followed") {
+	if !strings.HasSuffix(d.Last.Message, "; referrals to other servers, not followed: 1") {
 		t.Error(d.Last.Message)
 	}
 	s.change(func(c *ldap.Conn) error {

@@ -15,12 +15,8 @@ func (r Result) String() string {
 	c := r.Counts
 	told := fmt.Sprintf("%d found: %d added, %d changed, %d disabled, %d enabled, %d unchanged, %d could not be", r.Found,
 		c[user.Added], c[user.Changed], c[user.Disabled], c[user.Enabled], c[user.Unchanged], c[user.Failed])
-	switch r.Referrals {
-	case 0:
-	case 1:
-		told += "; 1 referral to another server was not followed"
-	default:
-		told += fmt.Sprintf("; %d referrals to other servers were not followed", r.Referrals)
+	if r.Referrals > 0 {
+		told += fmt.Sprintf("; referrals to other servers, not followed: %d", r.Referrals)
 	}
 	return told
 }
