@@ -395,6 +395,9 @@ func TestDueOnOneServer(t *testing.T) {
 	o := newOffice(t, file(t))
 	ctx := t.Context()
 	o.directory(s, func(d *directory.Directory) { d.Every = time.Hour })
+	if _, err := o.Sync(ctx, "lq", false, false); !errors.Is(err, fault.NotFound) || errors.Is(err, fault.Conflict) {
+		t.Errorf("%v", err)
+	}
 	must(t, o.SyncDue(ctx))
 	if len(o.users()) > 0 || o.due(time.Hour-1) || !o.due(time.Hour) {
 		t.Error("a new directory is not due at first, but when its time has gone by")

@@ -72,7 +72,8 @@ func (r *Registry) read(ctx context.Context, d Directory) (reading, error) {
 }
 
 // Sync takes the people of a directory. dryRun only says what would happen; force disables more people than MaxLost says, but never
-// everybody: a directory in which nobody is found changes nothing. [fault.Conflict] while another one synchronises it.
+// everybody: a directory in which nobody is found changes nothing. [fault.Conflict] while another one synchronises it, or if it is edited
+// meanwhile.
 func (r *Registry) Sync(ctx context.Context, name string, dryRun, force bool) (Result, error) {
 	return r.sync(ctx, name, dryRun, force, false)
 }
@@ -111,8 +112,11 @@ func (r *Registry) sync(ctx context.Context, name string, dryRun, force, due boo
 		return Result{}, err
 	}
 	d, err := r.Store.Directory(ctx, name) // not before: it may have been changed
+	if !ours && err == nil {
+		err = fault.New(fault.Conflict, "directory %s is being synchronised already", name)
+	}
 	if !ours {
-		return Result{}, join(err, fault.New(fault.Conflict, "directory %s is being synchronised already", name))
+		return Result{}, err
 	}
 	d.ClaimedUntil = until
 	var result Result
