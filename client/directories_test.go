@@ -21,7 +21,10 @@ func (d *deadline) RoundTrip(r *http.Request) (*http.Response, error) {
 func TestDirectoriesAreWaitedFor(t *testing.T) {
 	for name, call := range map[string]func(*client.Client) error{
 		"test": func(c *client.Client) error { _, err := c.TestDirectory(t.Context(), "hq"); return err },
-		"sync": func(c *client.Client) error { _, err := c.SyncDirectory(t.Context(), "hq", client.SyncWish{}); return err },
+		"sync": func(c *client.Client) error {
+			_, err := c.SyncDirectory(t.Context(), "hq", client.SyncWish{})
+			return err
+		},
 	} {
 		d := &deadline{}
 		c, err := client.New("https://tokens.example.com", "key", &http.Client{Timeout: time.Minute, Transport: d})
