@@ -53,7 +53,7 @@ type NewDirectory struct {
 type DirectoryEdit struct {
 	URL          *string   `json:"url,omitempty"` // another one takes the password again
 	StartTLS     *bool     `json:"start_tls,omitempty"`
-	CA           *string   `json:"ca,omitempty"`
+	CA           *string   `json:"ca,omitempty"` // as the URL
 	BindDN       *string   `json:"bind_dn,omitempty"`
 	Password     *Secret   `json:"password,omitempty"` // of BindDN
 	BaseDN       *string   `json:"base_dn,omitempty"`
@@ -61,7 +61,7 @@ type DirectoryEdit struct {
 	UserID       *string   `json:"user_id_attribute,omitempty"`
 	Name         *string   `json:"name_attribute,omitempty"`
 	Mail         *string   `json:"mail_attribute,omitempty"`
-	DisabledBy   *[]string `json:"disabled_by,omitempty"`
+	DisabledBy   *[]string `json:"disabled_by,omitempty"` // none: nobody is disabled there but who is missing
 	LowerCase    *bool     `json:"lower_case,omitempty"`
 	Groups       *string   `json:"groups,omitempty"`
 	GroupBase    *string   `json:"group_base,omitempty"`
@@ -79,8 +79,9 @@ type DirectoryList struct {
 
 // A DirectoryTest tells that a directory could be read, and how many people are there.
 type DirectoryTest struct {
-	Found   int `json:"found"`
-	Skipped int `json:"skipped"` // entries without a user ID
+	Found     int `json:"found"`
+	Skipped   int `json:"skipped"`   // entries without a user ID
+	Referrals int `json:"referrals"` // to other servers, which are not followed
 }
 
 // A SyncWish says how a directory is synchronised.
@@ -91,12 +92,13 @@ type SyncWish struct {
 
 // A DirectorySync is what a synchronisation did, or would.
 type DirectorySync struct {
-	Found   int          `json:"found"`
-	Skipped int          `json:"skipped"` // entries without a user ID
-	Missing int          `json:"missing"` // people of before who are not there any more: they are disabled
-	Joined  int          `json:"joined"`  // memberships of groups that were added
-	Left    int          `json:"left"`    // and taken away
-	Users   AppliedUsers `json:"users"`
+	Found     int          `json:"found"`
+	Skipped   int          `json:"skipped"`   // entries without a user ID
+	Referrals int          `json:"referrals"` // to other servers, which are not followed
+	Missing   int          `json:"missing"`   // people of before who are not there any more: they are disabled
+	Joined    int          `json:"joined"`    // memberships of groups that were added
+	Left      int          `json:"left"`      // and taken away
+	Users     AppliedUsers `json:"users"`
 }
 
 // AddDirectory stores a new directory; DIRECTORY_INVALID.
@@ -127,16 +129,19 @@ func (c *Client) DeleteDirectory(ctx context.Context, name string) error {
 	return c.do(ctx, call{method: http.MethodDelete, path: path("directories", name)})
 }
 
+// directoryPatience is how long the answer to a synchronisation may take: a little longer than the server gives the directory and itself.
+const directoryPatience = 16 * time.Minute
+
 // TestDirectory reads a directory and changes nothing; DIRECTORY_UNREACHABLE, DIRECTORY_REFUSED.
 func (c *Client) TestDirectory(ctx context.Context, name string) (DirectoryTest, error) {
 	var found DirectoryTest
-	err := c.do(ctx, call{method: http.MethodPost, path: path("directories", name, "test"), result: &found})
+	err := c.patient(directoryPatience).do(ctx, call{method: http.MethodPost, path: path("directories", name, "test"), result: &found})
 	return found, err
 }
 
 // SyncDirectory takes the people of a directory; DIRECTORY_UNREACHABLE, DIRECTORY_REFUSED, DIRECTORY_SUSPICIOUS.
 func (c *Client) SyncDirectory(ctx context.Context, name string, w SyncWish) (DirectorySync, error) {
 	var done DirectorySync
-	err := c.do(ctx, call{method: http.MethodPost, path: path("directories", name, "sync"), body: w, result: &done})
+	err := c.patient(directoryPatience).do(ctx, call{method: http.MethodPost, path: path("directories", name, "sync"), body: w, result: &done})
 	return done, err
 }

@@ -47,10 +47,10 @@ func (f *directoryFlags) on(p *program, cmd *cobra.Command) {
 	s.BoolVar(&f.startTLS, "start-tls", false, "begin TLS on an ldap:// connection")
 	s.BoolVar(&f.lowerCase, "lower-case", false, "take user IDs in lower case")
 	s.BoolVar(&f.adopt, "adopt", false, "take over users who were made by hand and are there too")
-	s.StringSliceVar(&f.disabledBy, "disabled-by", nil, "`attributes` that tell whether somebody is disabled: userAccountControl, accountExpires, shadowExpire, nsAccountLock, pwdAccountLockedTime, loginShell")
+	s.StringSliceVar(&f.disabledBy, "disabled-by", nil, "`attributes` that tell whether somebody is disabled: userAccountControl, accountExpires, shadowExpire, nsAccountLock, pwdAccountLockedTime, loginShell; '' for none")
 	s.IntVar(&f.pageSize, "page-size", 0, "entries that are asked for at once (default 500)")
 	s.IntVar(&f.maxLost, "max-lost", 0, "`percent` of people that one synchronisation disables without being forced (default 10)")
-	lifeFlag(s, &f.every, "every", 0, "synchronise so often, such as 1h (default only when asked)")
+	lifeFlag(s, &f.every, "every", 0, "synchronise so often, such as 1h, and first after that time or when asked (default only when asked)")
 	f.password = p.SecretFlag(cmd, "password-file", "password of --bind-dn", "TALLYSTICK_PASSWORD")
 }
 
@@ -190,8 +190,16 @@ func (p *program) directoryTest() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(found, "directory %s answers: %s, and %d without a user ID", r.args[0], counted(found.Found, "user"), found.Skipped)
+		return p.result(found, "directory %s answers: %s, and %d without a user ID%s", r.args[0], counted(found.Found, "user"), found.Skipped, referralsWord(found.Referrals))
 	})
+}
+
+// referralsWord says what is not read, if there is anything.
+func referralsWord(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return "; not followed: " + counted(n, "referral") + " to other servers"
 }
 
 func (p *program) directorySync() *cobra.Command {
@@ -211,7 +219,7 @@ func (p *program) directorySync() *cobra.Command {
 		if w.DryRun {
 			verb = "would be "
 		}
-		return p.result(nil, "%d found, %d of before missing; memberships: %s%d added, %d ended", done.Found, done.Missing, verb, done.Joined, done.Left)
+		return p.result(nil, "%d found, %d of before missing; memberships: %s%d added, %d ended%s", done.Found, done.Missing, verb, done.Joined, done.Left, referralsWord(done.Referrals))
 	})
 	cmd.Flags().BoolVar(&w.DryRun, "dry-run", false, "only show who would be added, changed or disabled")
 	cmd.Flags().BoolVar(&w.Force, "force", false, "disable more people than --max-lost of the directory; never everybody")

@@ -237,7 +237,7 @@ func (c *configuring) directories(ctx context.Context) error {
 			},
 			edit: func(here directory.Directory) (directory.Directory, error) {
 				password := (*string)(edit.Password)
-				if password != nil && (edit.URL == nil || *edit.URL == here.URL) {
+				if password != nil && (edit.URL == nil || *edit.URL == here.URL) && (edit.CA == nil || *edit.CA == here.CA) {
 					if same, err := c.Directories.HasPassword(ctx, here, *password); err != nil || same {
 						if err != nil {
 							return here, err

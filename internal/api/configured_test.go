@@ -19,7 +19,7 @@ func everything(secret, password client.Secret) client.Configuration {
 		Groups:   []client.ConfiguredGroup{{Group: "sales", Domain: "berlin", Set: &client.GroupEdit{Note: new("they sell")}}, {Group: "plain"}},
 		Agents:   []client.ConfiguredAgent{{Agent: "VPN1", Domain: "berlin", Set: &client.AgentEdit{HMAC: new("allowed"), Networks: &[]string{"192.0.2.7"}}}},
 		Directories: []client.ConfiguredDirectory{{Directory: "ldap", Kind: "ad", Domain: "berlin", Set: &client.DirectoryEdit{
-			URL: new("ldaps://ldap.example.com"), BaseDN: new("dc=example,dc=com"), BindDN: new("cn=reader"), Password: &password, EverySeconds: new(int64(3600)),
+			URL: new("ldaps://ldap.example.com"), BaseDN: new("dc=example,dc=com"), BindDN: new("cn=reader"), Password: &password, EverySeconds: new(int64(3600)), DisabledBy: &[]string{},
 		}}},
 		MailSettings: &client.MailSettingsEdit{Host: new("mail.example.com"), Port: new(0), UserName: new("tokens"), Password: &password, From: new("tokens@example.com"), ExpiryDays: &[]int{3, 14}},
 		MailTemplates: []client.ConfiguredMailTemplate{
@@ -145,6 +145,11 @@ func configuredSecrets(t *testing.T, h *house) {
 	}
 	if got := changing(try(c.Configure(ctx, conf))(t)); len(got) > 0 {
 		t.Errorf("the second time: %v", got)
+	}
+	_, ca := ldapServer(t)
+	conf.Directories[0].Set.CA = &ca // takes the password again, which is there
+	if got := changing(try(c.Configure(ctx, conf))(t)); !slices.Equal(got, []string{"change directories ldap"}) {
+		t.Errorf("another authority: %v", got)
 	}
 }
 

@@ -44,6 +44,7 @@ type operation struct {
 	routers.Route
 	limit int64            // of the body, bytes
 	order *openapi3.Schema // of the first part of a body with a file; nil if it has none
+	slow  bool             // another server is asked, which takes its time
 }
 
 // bodyLimit is the largest body that is read, unless the operation says x-body-limit.
@@ -63,6 +64,7 @@ func (c *contract) operation(pattern string) (*operation, error) {
 	if limit, ok := op.Operation.Extensions["x-body-limit"].(float64); ok {
 		op.limit = int64(limit)
 	}
+	op.slow, _ = op.Operation.Extensions["x-slow"].(bool)
 	return op, nil
 }
 
@@ -82,7 +84,7 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	if op.order != nil {
 		return op.acceptFile(w, r)
 	}
-	if r.ContentLength > bodyLimit {
+	if r.ContentLength > bodyLimit || op.slow {
 		op.allowTime(w)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, op.limit))
@@ -108,12 +110,19 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	return in, nil
 }
 
-// uploadWithin is how long a long body may take to arrive and to be answered.
-const uploadWithin = 10 * time.Minute
+// Times of requests that have more than others.
+const (
+	uploadWithin = 10 * time.Minute // a long body, to arrive and to be answered
+	slowWithin   = 15 * time.Minute // what other servers are asked for: x-slow in the document
+)
 
-// allowTime gives a request with a long body more time than others have.
+// allowTime gives a request with a long body, or whose answer takes long, more time than others have.
 func (op *operation) allowTime(w http.ResponseWriter) {
-	control, until := http.NewResponseController(w), time.Now().Add(uploadWithin)
+	within := uploadWithin
+	if op.slow {
+		within = slowWithin
+	}
+	control, until := http.NewResponseController(w), time.Now().Add(within)
 	// Some writers, such as those of tests, know no deadline: their requests have all the time there is.
 	_ = control.SetReadDeadline(until)
 	_ = control.SetWriteDeadline(until)

@@ -109,7 +109,7 @@ func (a *API) testDirectory(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(client.DirectoryTest{Found: found.Found, Skipped: found.Skipped})
+	return ok(client.DirectoryTest{Found: found.Found, Skipped: found.Skipped, Referrals: found.Referrals})
 }
 
 func (a *API) syncDirectory(ctx context.Context, r *request) (answer, error) {
@@ -121,6 +121,6 @@ func (a *API) syncDirectory(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(client.DirectorySync{Found: done.Found, Skipped: done.Skipped, Missing: done.Missing, Joined: done.Joined, Left: done.Left,
+	return ok(client.DirectorySync{Found: done.Found, Skipped: done.Skipped, Referrals: done.Referrals, Missing: done.Missing, Joined: done.Joined, Left: done.Left,
 		Users: appliedUsers(done.Result, in.DryRun)})
 }

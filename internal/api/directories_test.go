@@ -9,6 +9,8 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -103,5 +105,38 @@ func directoryRoutes(t *testing.T, h *house) {
 	try(c.User(ctx, "ldap-1"))(t)
 	if told := h.logged.String() + strings.Join(h.texts, ""); strings.Contains(told, string(password)) || strings.Contains(told, string(wrong)) {
 		t.Error("a password was shown")
+	}
+}
+
+// A patient writer remembers until when an answer may be written.
+type patientWriter struct {
+	http.ResponseWriter
+	until time.Time
+}
+
+func (w *patientWriter) SetReadDeadline(time.Time) error { return nil }
+
+func (w *patientWriter) SetWriteDeadline(until time.Time) error {
+	w.until = until
+	return nil
+}
+
+// A directory may be read for longer than other requests take.
+func TestDirectoriesHaveTime(t *testing.T) {
+	c := try(loadContract())(t)
+	for pattern, more := range map[string]bool{"POST /v1/directories/{name}/sync": true, "POST /v1/directories/{name}/test": true, "GET /v1/directories/{name}": false} {
+		op := try(c.operation(pattern))(t)
+		method, path, _ := strings.Cut(pattern, " ")
+		r := httptest.NewRequestWithContext(t.Context(), method, strings.ReplaceAll(path, "{name}", "hq"), nil)
+		if strings.HasSuffix(path, "sync") {
+			r = httptest.NewRequestWithContext(t.Context(), method, strings.ReplaceAll(path, "{name}", "hq"), strings.NewReader("{}"))
+			r.Header.Set("Content-Type", "application/json")
+		}
+		r.SetPathValue("name", "hq")
+		w := &patientWriter{ResponseWriter: httptest.NewRecorder()}
+		try(op.accept(w, r))(t)
+		if got := !w.until.IsZero(); got != more {
+			t.Errorf("%s has more time: %v", pattern, got)
+		}
 	}
 }

@@ -12,8 +12,10 @@ package directory
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -45,7 +47,8 @@ type Mapping struct {
 	Mail string `json:"mail,omitempty"`
 	// DisabledBy are the attributes that tell whether a person is disabled: userAccountControl (bit 2), accountExpires and
 	// shadowExpire (a time that is over), nsAccountLock, pwdAccountLockedTime (locked by an administrator) and loginShell (nologin or false). One that a person does not have tells nothing.
-	DisabledBy []string `json:"disabled_by,omitempty"`
+	// Without any nobody is disabled there but who is missing; nil is the default.
+	DisabledBy []string `json:"disabled_by,omitzero"`
 }
 
 // attributes that tell whether somebody is disabled, in lower case.
@@ -109,6 +112,8 @@ type Directory struct {
 	Version   int // grows with every change
 
 	Last Last // of the synchronisations
+	// ClaimedUntil is until when one server has it for itself, which tells that server's claim from others; a time that is over for none.
+	ClaimedUntil time.Time
 }
 
 // A Last is what came of the last synchronisation.
@@ -210,9 +215,15 @@ func orElse[T comparable](v *T, other T) {
 	}
 }
 
-// details are what the audit log tells of a directory.
+// details are what the audit log tells of a directory, by the names of the API. Of authorities it tells the digest, which tells them apart.
 func (d *Directory) details() audit.Details {
-	return audit.Details{"kind": d.Kind, "url": d.URL, "bind_dn": d.BindDN, "base_dn": d.BaseDN, "filter": d.Filter, "groups": d.Groups, "domain": domain.Show(d.Domain),
+	ca := ""
+	if d.CA != "" {
+		ca = fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(d.CA)))
+	}
+	return audit.Details{"kind": d.Kind, "url": d.URL, "start_tls": d.StartTLS, "ca": ca, "bind_dn": d.BindDN, "base_dn": d.BaseDN, "filter": d.Filter,
+		"user_id_attribute": d.ID, "name_attribute": d.Mapping.Name, "mail_attribute": d.Mail, "disabled_by": d.DisabledBy, "lower_case": d.LowerCase,
+		"groups": d.Groups, "group_base": d.GroupBase, "group_filter": d.GroupFilter, "page_size": d.PageSize, "domain": domain.Show(d.Domain),
 		"every_seconds": int64(d.Every / time.Second), "max_lost": d.MaxLost, "adopt": d.Adopt}
 }
 
@@ -235,17 +246,20 @@ type Store interface {
 	Directory(ctx context.Context, name string) (Directory, error)
 	// Directories lists the directories by name.
 	Directories(ctx context.Context) ([]Directory, error)
-	// AddDirectory stores a new directory; [fault.Conflict] if the name is taken.
+	// AddDirectory stores a new directory, whose first time comes as long after d.CreatedAt as it says; [fault.Conflict] if the name is
+	// taken.
 	AddDirectory(ctx context.Context, d Directory) error
-	// SaveDirectory stores a changed directory whose Version is still d.Version, and counts it up; else [fault.Conflict]. Last stays.
-	SaveDirectory(ctx context.Context, d Directory) error
+	// SaveDirectory stores a changed directory whose Version is still d.Version, and counts it up; else [fault.Conflict]. Last stays, and so
+	// does the next time, unless Every is another one, which counts from now.
+	SaveDirectory(ctx context.Context, d Directory, now time.Time) error
 	// DeleteDirectory removes a directory, and not its people; [fault.NotFound].
 	DeleteDirectory(ctx context.Context, name string) error
 	// ClaimDirectory makes the caller the only one who synchronises a directory until a time, and tells whether it did: not
 	// while another one has it, nor, if due is true, before the next time has come.
 	ClaimDirectory(ctx context.Context, name string, now, until time.Time, due bool) (bool, error)
-	// ReleaseDirectory ends that, and keeps what came of it and when the next time is; zero for never.
-	ReleaseDirectory(ctx context.Context, name string, last Last, next time.Time) error
+	// ReleaseDirectory ends the claim until a time, if it is there still. If last is not nil, it is kept, and the next time is as long
+	// after it as the directory says by now, or within a time if that is sooner.
+	ReleaseDirectory(ctx context.Context, name string, until time.Time, last *Last, within time.Duration) error
 	// DueDirectories lists the names of directories whose next time is not after now.
 	DueDirectories(ctx context.Context, now time.Time) ([]string, error)
 	// People lists the users whom a directory has brought, by ID.
@@ -365,13 +379,13 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, password 
 			after.Password = seed.Sealed{}
 		case after.Password.KeyID == 0:
 			err = invalid("a bind DN and a password go together")
-		case after.URL != before.URL: // whoever may change where it goes would be told it
-			err = invalid("another URL takes the password again")
+		case after.URL != before.URL || after.CA != before.CA: // whoever may change where it goes, or who is trusted to be there, would be told it
+			err = invalid("another URL or authority takes the password again")
 		}
 		if err != nil {
 			return err
 		}
-		if err := r.Store.SaveDirectory(ctx, after); err != nil {
+		if err := r.Store.SaveDirectory(ctx, after, r.Now()); err != nil {
 			return err
 		}
 		after.Version++

@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/directory/directorytest"
 	"github.com/tallystick/tallystick/internal/fault"
@@ -88,12 +90,15 @@ func newOffice(t *testing.T, url string) *office {
 
 func file(t *testing.T) string { return deploytest.SQLite(t) }
 
-// directory adds the directory that a slapd is, as changed.
+// directory adds the directory that a slapd is, if there is one, as changed.
 func (o *office) directory(s *slapd, change func(*directory.Directory)) {
 	o.t.Helper()
 	d := directory.Directory{Name: "hq", Kind: directory.OpenLDAP, Settings: directory.Settings{
-		URL: "ldaps://" + s.TLS, CA: s.CA, BindDN: reader, BaseDN: "ou=people," + base, GroupBase: "ou=groups," + base, PageSize: 100,
+		BindDN: reader, BaseDN: "ou=people," + base, GroupBase: "ou=groups," + base, PageSize: 100,
 	}}
+	if s != nil {
+		d.URL, d.CA = "ldaps://"+s.TLS, s.CA
+	}
 	if change != nil {
 		change(&d)
 	}
@@ -366,17 +371,19 @@ func TestDirectoriesThatDoNotLetUsIn(t *testing.T) {
 	_, err := o.Edit(ctx, "hq", 0, &wrong, func(*directory.Directory) {})
 	must(t, err)
 	o.refuses(fault.DirectoryRefused, false)
-	_, err = o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.CA = "" })
+	right := password
+	_, err = o.Edit(ctx, "hq", 0, &right, func(d *directory.Directory) { d.CA = "" })
 	must(t, err)
 	o.refuses(fault.DirectoryUnreachable, false)
 	if d, err := o.Get(ctx, "hq"); err != nil || !strings.Contains(d.Last.Message, "certificate") {
 		t.Errorf("%+v, %v", d.Last, err)
 	}
-	// Whoever may change the URL must not be sent the password.
-	if _, err := o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.URL = "ldaps://elsewhere" }); !errors.Is(err, fault.DirectoryInvalid) {
-		t.Errorf("%v", err)
+	// Whoever may change the URL, or who is trusted to be there, must not be sent the password.
+	for _, change := range []func(*directory.Directory){func(d *directory.Directory) { d.URL = "ldaps://elsewhere" }, func(d *directory.Directory) { d.CA = s.CA }} {
+		if _, err := o.Edit(ctx, "hq", 0, nil, change); !errors.Is(err, fault.DirectoryInvalid) {
+			t.Errorf("%v", err)
+		}
 	}
-	right := password
 	_, err = o.Edit(ctx, "hq", 0, &right, func(d *directory.Directory) { d.URL, d.CA = "ldaps://localhost:"+strings.Split(s.TLS, ":")[1], s.CA }) // not the name in the certificate
 	must(t, err)
 	o.refuses(fault.DirectoryUnreachable, false)
@@ -388,10 +395,18 @@ func TestDueOnOneServer(t *testing.T) {
 	o := newOffice(t, file(t))
 	ctx := t.Context()
 	o.directory(s, func(d *directory.Directory) { d.Every = time.Hour })
+	if _, err := o.Sync(ctx, "lq", false, false); !errors.Is(err, fault.NotFound) || errors.Is(err, fault.Conflict) {
+		t.Errorf("%v", err)
+	}
+	must(t, o.SyncDue(ctx))
+	if len(o.users()) > 0 || o.due(time.Hour-1) || !o.due(time.Hour) {
+		t.Error("a new directory is not due at first, but when its time has gone by")
+	}
+	o.now = o.now.Add(time.Hour)
 	ours, err := o.db.ClaimDirectory(ctx, "hq", o.now, o.now.Add(time.Minute), true)
 	must(t, err)
 	if !ours {
-		t.Fatal("not due at first")
+		t.Fatal("not due in time")
 	}
 	must(t, o.SyncDue(ctx))
 	same(t, len(o.users()), 0)
@@ -417,6 +432,49 @@ func TestDueOnOneServer(t *testing.T) {
 	must(t, o.SyncDue(ctx)) // what a directory refuses is kept with it
 	if d, err := o.Get(ctx, "hq"); err != nil || d.Last.Code != "DIRECTORY_UNREACHABLE" {
 		t.Errorf("%+v, %v", d.Last, err)
+	}
+}
+
+// The audit log tells of whatever is edited.
+func TestEditIsRecorded(t *testing.T) {
+	o := newOffice(t, file(t))
+	o.directory(start(t, people("ann")), nil)
+	right := password
+	_, err := o.Edit(t.Context(), "hq", 0, &right, func(d *directory.Directory) {
+		d.URL, d.StartTLS, d.CA, d.BindDN, d.BaseDN, d.Filter = "ldap://ldap.example.com", true, "", "cn=other,"+base, "ou=other,"+base, "(uid=*)"
+		d.ID, d.Mapping.Name, d.Mail, d.DisabledBy, d.LowerCase = "x", "y", "z", []string{}, true
+		d.Groups, d.GroupBase, d.GroupFilter, d.PageSize, d.MaxLost, d.Adopt, d.Every = directory.BySearch, "ou=more,"+base, "(cn=*)", 7, 8, true, time.Hour
+	})
+	must(t, err)
+	page, err := o.db.Events(t.Context(), audit.Filter{Action: "directory.edit", Limit: 9})
+	must(t, err)
+	same(t, len(page.Entries), 1)
+	event, err := audit.ParseRecord(page.Entries[0].Record)
+	must(t, err)
+	before, _ := event.Details["before"].(map[string]any)
+	after, _ := event.Details["after"].(map[string]any)
+	for name := range after {
+		if name != "kind" && name != "domain" && reflect.DeepEqual(before[name], after[name]) {
+			t.Errorf("%s was %v and is %v", name, before[name], after[name])
+		}
+	}
+	same(t, len(after), reflect.TypeFor[client.DirectoryEdit]().NumField()-1+2) // without the password, and with kind and domain
+}
+
+// None of the attributes that tell whether somebody is disabled is another thing than the default.
+func TestDisabledByNothing(t *testing.T) {
+	for name, url := range deploytest.Databases {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, person("ann", "nsAccountLock: TRUE\n"))
+			o := newOffice(t, url(t))
+			o.directory(s, func(d *directory.Directory) { d.DisabledBy = []string{} })
+			o.sync(false)
+			same(t, o.enabled(), []string{"ann"})
+			_, err := o.Edit(t.Context(), "hq", 0, nil, func(d *directory.Directory) { d.DisabledBy = nil })
+			must(t, err)
+			o.sync(false)
+			same(t, len(o.enabled()), 0)
+		})
 	}
 }
 

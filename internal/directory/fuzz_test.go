@@ -22,7 +22,12 @@ func FuzzEntry(f *testing.F) {
 		for _, name := range d.DisabledBy {
 			attributes[name] = []string{state}
 		}
-		p := (&line{d: d}).entry(ldap.NewEntry(dn, attributes))
+		l, e := &line{d: d}, ldap.NewEntry(dn, attributes)
+		p := l.entry(e)
+		groups, err := l.memberOf(e, nil)
+		if err != nil {
+			t.Error(err)
+		}
 		for _, text := range []string{p.id, *p.name, *p.mail} {
 			if !utf8.ValidString(text) || text != strings.TrimSpace(text) {
 				t.Errorf("read %q", text)
@@ -31,7 +36,7 @@ func FuzzEntry(f *testing.F) {
 		if lower && p.id != strings.ToLower(p.id) {
 			t.Errorf("the ID is %q", p.id)
 		}
-		for _, name := range p.groups {
+		for _, name := range groups {
 			if name == "" || len(name) > 128 || !utf8.ValidString(name) || strings.ContainsAny(name, ",;") || strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) {
 				t.Errorf("the group %q", name)
 			}

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +25,7 @@ import (
 const (
 	dialTimeout    = 10 * time.Second
 	requestTimeout = 30 * time.Second // of one page
+	readWithin     = 10 * time.Minute // all of it; less than claimed, so that there is time to change users
 )
 
 // MaxPeople is how many people are taken from one directory.
@@ -40,16 +43,19 @@ type entry struct {
 
 // A reading is all that a synchronisation wants of a directory.
 type reading struct {
-	people  []entry
-	skipped int // entries below the base that have no user ID
-	groups  map[string]bool
+	people    []entry
+	skipped   int // entries below the base that have no user ID
+	referrals int // to other servers, which are not asked
+	groups    map[string]bool
 }
 
 // A line is a connection to a directory.
 type line struct {
 	*ldap.Conn
-	d   Directory // completed
-	now time.Time
+	d        Directory // completed
+	now      time.Time
+	known    map[string]bool // user IDs that it has brought
+	referred map[string]bool // referrals that were met
 }
 
 // dial connects, with TLS, and says who we are. Refusals name the cause and no secret.
@@ -64,9 +70,9 @@ func dial(ctx context.Context, d Directory, password []byte, now time.Time) (*li
 	}
 	conn.SetTimeout(requestTimeout)
 	context.AfterFunc(ctx, func() { _ = conn.Close() }) // whoever waits gets an error
-	l := &line{conn, d, now}
+	l := &line{Conn: conn, d: d, now: now, referred: map[string]bool{}}
 	if d.StartTLS {
-		if err := conn.StartTLS(config); err != nil {
+		if err := startTLS(conn, config); err != nil {
 			return nil, errors.Join(unreachable(d, err), conn.Close())
 		}
 	}
@@ -79,6 +85,13 @@ func dial(ctx context.Context, d Directory, password []byte, now time.Time) (*li
 		return nil, errors.Join(l.refusal(err, "it does not let "+or(d.BindDN, "nobody in particular")+" in"), conn.Close())
 	}
 	return l, nil
+}
+
+// startTLS begins TLS. The library's timeout is for the answer only: it would wait without end for a handshake after it.
+func startTLS(conn *ldap.Conn, config *tls.Config) error {
+	stalled := time.AfterFunc(requestTimeout, func() { _ = conn.Close() })
+	defer stalled.Stop()
+	return conn.StartTLS(config)
 }
 
 func or(text, other string) string {
@@ -123,15 +136,29 @@ func (l *line) refusal(err error, doing string) error {
 	return fault.New(fault.DirectoryRefused, "directory %s: %s (LDAP result %d, %s); nothing was changed", l.d.Name, doing, told.ResultCode, ldap.LDAPResultCodeMap[told.ResultCode])
 }
 
-// read reads all people and their groups. What breaks off in the middle is an error, and nothing.
+// read reads all people and their groups within readWithin: other directories wait for this one. What breaks off in the middle is an
+// error, and nothing.
 func (l *line) read() (reading, error) {
+	over := time.AfterFunc(readWithin, func() { _ = l.Close() })
+	r, err := l.everything()
+	if !over.Stop() {
+		return reading{}, fault.New(fault.DirectoryUnreachable, "directory %s takes longer than %d minutes to read: take a narrower filter, or larger pages; nothing was changed", l.d.Name, readWithin/time.Minute)
+	}
+	return r, err
+}
+
+func (l *line) everything() (reading, error) {
 	r := reading{groups: map[string]bool{}}
 	byDN := map[string]int{}
 	attributes := append([]string{l.d.ID, l.d.Mapping.Name, l.d.Mail}, l.d.DisabledBy...)
+	taken, err := l.takenGroups()
+	if err != nil {
+		return reading{}, err
+	}
 	if l.d.Groups == ByMemberOf {
 		attributes = append(attributes, "memberOf")
 	}
-	err := l.pages(l.d.BaseDN, l.d.Filter, attributes, func(e *ldap.Entry) error {
+	err = l.pages(l.d.BaseDN, l.d.Filter, attributes, func(e *ldap.Entry) error {
 		p := l.entry(e)
 		if p.id == "" {
 			r.skipped++
@@ -139,6 +166,12 @@ func (l *line) read() (reading, error) {
 		}
 		if len(r.people) == MaxPeople {
 			return fault.New(fault.TooLarge, "directory %s has more than %d people: take a narrower filter; nothing was changed", l.d.Name, MaxPeople)
+		}
+		if l.d.Groups == ByMemberOf {
+			var err error
+			if p.groups, err = l.memberOf(e, taken); err != nil {
+				return err
+			}
 		}
 		byDN[normal(e.DN)] = len(r.people)
 		r.people = append(r.people, p)
@@ -150,14 +183,78 @@ func (l *line) read() (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
-	if l.d.Groups != BySearch {
-		return r, nil
+	if l.d.Groups == BySearch {
+		byID := map[string]int{}
+		for i, p := range r.people {
+			byID[p.id] = i
+		}
+		err = l.searchGroups(&r, byDN, byID)
 	}
-	byID := map[string]int{}
-	for i, p := range r.people {
-		byID[p.id] = i
+	r.referrals = len(l.referred)
+	return r, err
+}
+
+// takenGroups are the names of the groups that people may be in by memberOf; nil for all below the base, which a filter of one's own narrows.
+func (l *line) takenGroups() (map[string]bool, error) {
+	if l.d.Groups != ByMemberOf || l.d.GroupFilter == defaults[l.d.Kind].groupFilter {
+		return nil, nil
 	}
-	return r, l.searchGroups(&r, byDN, byID)
+	taken := map[string]bool{}
+	return taken, l.pages(l.d.GroupBase, l.d.GroupFilter, []string{noAttributes}, func(e *ldap.Entry) error {
+		taken[normal(e.DN)] = true
+		return nil
+	})
+}
+
+// noAttributes asks for names of entries alone (RFC 4511, 4.5.1.8).
+const noAttributes = "1.1"
+
+// memberOf are the groups that the entry of a person names.
+func (l *line) memberOf(e *ldap.Entry, taken map[string]bool) (groups []string, err error) {
+	all, err := l.values(e, "memberOf")
+	for _, dn := range all {
+		if name := groupName(firstValue(dn)); name != "" && below(l.d.GroupBase, dn) && (taken == nil || taken[normal(dn)]) {
+			groups = append(groups, name)
+		}
+	}
+	return groups, err
+}
+
+// values are all values of an attribute of an entry. Active Directory gives 1500 or so of one that has more, under a name that says which
+// ([MS-ADTS] 3.1.1.3.1.3.3: member;range=0-1499), and the rest when it is asked for it.
+func (l *line) values(e *ldap.Entry, attribute string) (all []string, err error) {
+	incomplete := "it does not show all values of " + attribute + " of " + e.DN
+	for {
+		some, more, next := ranged(e, attribute, len(all))
+		if all = append(all, some...); !more && next {
+			return all, nil
+		}
+		if !next {
+			return nil, fault.New(fault.DirectoryRefused, "directory %s: %s; nothing was changed", l.d.Name, incomplete)
+		}
+		rest := fmt.Sprintf("%s;range=%d-*", attribute, len(all))
+		found, err := l.Search(ldap.NewSearchRequest(e.DN, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, int(requestTimeout/time.Second), false, "(objectClass=*)", []string{rest}, nil))
+		if err != nil {
+			return nil, l.refusal(err, incomplete)
+		}
+		e = &ldap.Entry{DN: e.DN}
+		if len(found.Entries) == 1 {
+			e = found.Entries[0]
+		}
+	}
+}
+
+// ranged are the values of an attribute that an entry shows, whether there are more, and whether they are the next ones from a number on.
+func ranged(e *ldap.Entry, attribute string, from int) (values []string, more, next bool) {
+	for _, a := range e.Attributes {
+		name, span, is := strings.Cut(strings.ToLower(a.Name), ";range=")
+		if !is || name != strings.ToLower(attribute) {
+			continue
+		}
+		first, last, _ := strings.Cut(span, "-")
+		return a.Values, last != "*", first == strconv.Itoa(from) && len(a.Values) > 0
+	}
+	return e.GetEqualFoldAttributeValues(attribute), false, from == 0
 }
 
 // searchGroups finds the groups that name their members: by DN, or by user ID.
@@ -174,12 +271,20 @@ func (l *line) searchGroups(r *reading, byDN, byID map[string]int) error {
 			}
 		}
 		for _, attribute := range []string{"member", "uniqueMember"} {
-			for _, dn := range e.GetEqualFoldAttributeValues(attribute) {
+			members, err := l.values(e, attribute)
+			if err != nil {
+				return err
+			}
+			for _, dn := range members {
 				i, is := byDN[normal(dn)]
 				add(i, is)
 			}
 		}
-		for _, id := range e.GetEqualFoldAttributeValues("memberUid") {
+		ids, err := l.values(e, "memberUid")
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
 			i, is := byID[l.cased(id)]
 			add(i, is)
 		}
@@ -194,6 +299,9 @@ func (l *line) pages(base, filter string, attributes []string, do func(*ldap.Ent
 		found, err := l.Search(ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, int(requestTimeout/time.Second), false, filter, attributes, []ldap.Control{paging}))
 		if err != nil {
 			return l.refusal(err, "below "+base+" it does not find all that is asked for")
+		}
+		for _, to := range found.Referrals {
+			l.referred[to] = true
 		}
 		for _, e := range found.Entries {
 			if err := do(e); err != nil {
@@ -214,24 +322,43 @@ func (l *line) pages(base, filter string, attributes []string, do func(*ldap.Ent
 // entry reads a person.
 func (l *line) entry(e *ldap.Entry) entry {
 	text := func(attribute string) *string {
-		// Blanks at the ends, and what cannot be printed, no user record takes.
-		v := strings.TrimSpace(strings.ToValidUTF8(e.GetEqualFoldAttributeValue(attribute), ""))
+		v := clean(e.GetEqualFoldAttributeValue(attribute))
 		return &v
 	}
-	p := entry{dn: e.DN, id: l.cased(*text(l.d.ID)), name: text(l.d.Mapping.Name), mail: text(l.d.Mail)}
+	p := entry{dn: e.DN, id: l.id(e), name: text(l.d.Mapping.Name), mail: text(l.d.Mail)}
 	for _, attribute := range l.d.DisabledBy {
 		p.disabled = p.disabled || disabledBy(attribute, e.GetEqualFoldAttributeValue(attribute), l.now)
 	}
-	if l.d.Groups == ByMemberOf {
-		below := normal(l.d.GroupBase)
-		for _, dn := range e.GetEqualFoldAttributeValues("memberOf") {
-			if name := groupName(firstValue(dn)); name != "" && strings.HasSuffix(normal(dn), below) {
-				p.groups = append(p.groups, name)
-			}
-		}
-	}
 	return p
 }
+
+// id is the user ID of an entry. Directories have no order of values: of several it is one that is known already, or else the one in the
+// name of the entry, or else the first.
+func (l *line) id(e *ldap.Entry) string {
+	var ids []string
+	for _, v := range e.GetEqualFoldAttributeValues(l.d.ID) {
+		if id := l.cased(clean(v)); named(e.DN, l.d.ID, v) {
+			ids = slices.Insert(ids, 0, id)
+		} else {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return ""
+	}
+	return ids[max(0, slices.IndexFunc(ids, func(id string) bool { return l.known[id] }))]
+}
+
+// named tells whether the first part of a distinguished name has a value of an attribute.
+func named(dn, attribute, value string) bool {
+	parsed, err := ldap.ParseDN(dn)
+	return err == nil && len(parsed.RDNs) > 0 && slices.ContainsFunc(parsed.RDNs[0].Attributes, func(a *ldap.AttributeTypeAndValue) bool {
+		return strings.EqualFold(a.Type, attribute) && strings.EqualFold(a.Value, value)
+	})
+}
+
+// clean is a value without blanks at the ends and what cannot be printed, which no user record takes.
+func clean(value string) string { return strings.TrimSpace(strings.ToValidUTF8(value, "")) }
 
 func (l *line) cased(id string) string {
 	if l.d.LowerCase {
@@ -272,6 +399,16 @@ func normal(dn string) string {
 		return strings.ToLower(dn)
 	}
 	return strings.ToLower(parsed.String())
+}
+
+// below tells whether an entry is at a base or below it.
+func below(base, dn string) bool {
+	above, err := ldap.ParseDN(base)
+	if err != nil {
+		return false
+	}
+	parsed, err := ldap.ParseDN(dn)
+	return err == nil && (above.EqualFold(parsed) || above.AncestorOfFold(parsed))
 }
 
 // firstValue is the value of the first part of a distinguished name: the name of a group.

@@ -15,14 +15,19 @@ import (
 // claimed is how long one server has a directory for itself at most: one that dies in the middle is waited for so long.
 const claimed = 15 * time.Minute
 
+// retryWithin is when a synchronisation that failed is tried again at the latest, however rarely a directory is read.
+const retryWithin = 15 * time.Minute
+
 // A Result is what a synchronisation did, or would.
 type Result struct {
 	user.Result
 	Found   int // people in the directory
 	Skipped int // entries there that have no user ID
-	Missing int // people of before who are not there any more; they are disabled
-	Joined  int // memberships of groups that were added, and
-	Left    int // taken away
+	// Referrals is how many parts of the directory are on other servers, which are not asked.
+	Referrals int
+	Missing   int // people of before who are not there any more; they are disabled
+	Joined    int // memberships of groups that were added, and
+	Left      int // taken away
 }
 
 // Test connects to a directory and reads it, and tells how many people are there.
@@ -32,7 +37,7 @@ func (r *Registry) Test(ctx context.Context, name string) (Result, error) {
 		return Result{}, err
 	}
 	found, err := r.read(ctx, d)
-	return Result{Found: len(found.people), Skipped: found.skipped}, err
+	return Result{Found: len(found.people), Skipped: found.skipped, Referrals: found.referrals}, err
 }
 
 // read reads a directory.
@@ -48,6 +53,10 @@ func (r *Registry) read(ctx context.Context, d Directory) (reading, error) {
 		}
 		defer clear(password)
 	}
+	people, err := r.Store.People(ctx, d.Name)
+	if err != nil {
+		return reading{}, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l, err := dial(ctx, d, password, r.Now())
@@ -55,11 +64,16 @@ func (r *Registry) read(ctx context.Context, d Directory) (reading, error) {
 		return reading{}, err
 	}
 	defer l.Close()
+	l.known = map[string]bool{}
+	for _, p := range people {
+		l.known[p.UserID] = true
+	}
 	return l.read()
 }
 
 // Sync takes the people of a directory. dryRun only says what would happen; force disables more people than MaxLost says, but never
-// everybody: a directory in which nobody is found changes nothing. [fault.Conflict] while another one synchronises it.
+// everybody: a directory in which nobody is found changes nothing. [fault.Conflict] while another one synchronises it, or if it is edited
+// meanwhile.
 func (r *Registry) Sync(ctx context.Context, name string, dryRun, force bool) (Result, error) {
 	return r.sync(ctx, name, dryRun, force, false)
 }
@@ -80,11 +94,11 @@ func (r *Registry) SyncDue(ctx context.Context) error {
 }
 
 func (r *Registry) sync(ctx context.Context, name string, dryRun, force, due bool) (Result, error) {
-	d, err := r.Store.Directory(ctx, name)
-	if err != nil {
-		return Result{}, err
-	}
 	if dryRun {
+		d, err := r.Store.Directory(ctx, name)
+		if err != nil {
+			return Result{}, err
+		}
 		found, err := r.read(ctx, d)
 		if err != nil {
 			return Result{}, err
@@ -92,16 +106,31 @@ func (r *Registry) sync(ctx context.Context, name string, dryRun, force, due boo
 		return r.apply(ctx, d, found, true, force)
 	}
 	now := r.Now()
-	ours, err := r.Store.ClaimDirectory(ctx, name, now, now.Add(claimed), due)
+	until := now.Add(claimed).Truncate(time.Microsecond) // as it is stored
+	ours, err := r.Store.ClaimDirectory(ctx, name, now, until, due)
 	if err != nil {
 		return Result{}, err
 	}
-	if !ours {
-		return Result{}, fault.New(fault.Conflict, "directory %s is being synchronised already", name)
+	d, err := r.Store.Directory(ctx, name) // not before: it may have been changed
+	if !ours && err == nil {
+		err = fault.New(fault.Conflict, "directory %s is being synchronised already", name)
 	}
-	result, err := r.claimedSync(ctx, d, force)
+	if !ours {
+		return Result{}, err
+	}
+	d.ClaimedUntil = until
+	var result Result
+	if err == nil {
+		result, err = r.claimedSync(ctx, d, force)
+	}
+	after := context.WithoutCancel(ctx) // also if the caller has left, the next one must not wait
+	if err != nil && ctx.Err() != nil { // the directory did not fail: this was broken off, and the next one is due as it was
+		return Result{}, join(ctx.Err(), r.Store.ReleaseDirectory(after, name, until, nil, 0))
+	}
+	within := MaxEvery
 	last := Last{At: r.Now().UTC(), Message: result.String()}
 	if err != nil {
+		within = retryWithin
 		last.Code, last.Message = string(fault.CodeOf(err)), "something broke: the server's log says what"
 		if last.Code != "" {
 			last.Message = messageOf(err)
@@ -109,19 +138,18 @@ func (r *Registry) sync(ctx context.Context, name string, dryRun, force, due boo
 			last.Code = "INTERNAL"
 		}
 	}
-	var next time.Time
-	if d.Every > 0 {
-		next = r.Now().Add(d.Every)
-	}
-	ctx = context.WithoutCancel(ctx) // also if the caller has left, the next one must not wait
-	return result, join(err, r.Store.ReleaseDirectory(ctx, name, last, next))
+	return result, join(err, r.Store.ReleaseDirectory(after, name, until, &last, within))
 }
 
-// claimedSync reads a directory, and then changes users in one transaction.
+// claimedSync reads a directory, and then changes users in one transaction, if the directory is what it was and still ours: else another
+// server may have read it later than we have.
 func (r *Registry) claimedSync(ctx context.Context, d Directory, force bool) (result Result, err error) {
 	found, err := r.read(ctx, d)
 	if err == nil {
 		err = r.Store.Transact(ctx, func(ctx context.Context) error {
+			if err := r.unchanged(ctx, d); err != nil {
+				return err
+			}
 			result, err = r.apply(ctx, d, found, false, force)
 			if err != nil {
 				return err
@@ -129,11 +157,20 @@ func (r *Registry) claimedSync(ctx context.Context, d Directory, force bool) (re
 			return r.Store.Record(ctx, audit.New(ctx, r.Now(), "directory.sync", "directory:"+d.Name, result.details()))
 		})
 	}
-	if code := fault.CodeOf(err); code != "" {
+	if code := fault.CodeOf(err); code != "" && ctx.Err() == nil {
 		failed := audit.New(ctx, r.Now(), "directory.sync", "directory:"+d.Name, audit.Details{"message": messageOf(err)}).Failed(string(code))
 		return Result{}, join(err, r.Store.Record(ctx, failed))
 	}
 	return result, err
+}
+
+// unchanged locks a directory, and refuses if it, or who has it, is not as it was.
+func (r *Registry) unchanged(ctx context.Context, d Directory) error {
+	is, err := r.Store.Directory(ctx, d.Name)
+	if err == nil && (is.Version != d.Version || !is.ClaimedUntil.Equal(d.ClaimedUntil)) {
+		err = fault.New(fault.Conflict, "directory %s was changed, or synchronised, while it was read: synchronise it again; nothing was changed", d.Name)
+	}
+	return err
 }
 
 // apply changes users to what was found.
@@ -162,7 +199,7 @@ func (r *Registry) apply(ctx context.Context, d Directory, found reading, dryRun
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Result: applied, Found: len(found.people), Skipped: found.skipped, Missing: p.missing}
+	result := Result{Result: applied, Found: len(found.people), Skipped: found.skipped, Referrals: found.referrals, Missing: p.missing}
 	for _, row := range p.refused {
 		result.Rows = append(result.Rows, row)
 		result.Counts[user.Failed]++

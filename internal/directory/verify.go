@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -46,6 +47,9 @@ func (r *Registry) Verify(ctx context.Context, userID, password string) (bool, e
 	return right, err
 }
 
+// notNow are the results of a bind that say nothing of the password.
+var notNow = []uint16{ldap.LDAPResultOperationsError, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable}
+
 // bind finds the entry of a user as it is now, and binds as it.
 func (r *Registry) bind(ctx context.Context, d Directory, userID, password string) (bool, error) {
 	var reader []byte
@@ -63,6 +67,7 @@ func (r *Registry) bind(ctx context.Context, d Directory, userID, password strin
 		return false, err
 	}
 	defer l.Close()
+	l.known = map[string]bool{userID: true}
 	dn, err := l.find(userID)
 	if err != nil || dn == "" {
 		return false, err
@@ -72,7 +77,7 @@ func (r *Registry) bind(ctx context.Context, d Directory, userID, password strin
 	switch {
 	case err == nil:
 		return true, nil
-	case errors.As(err, &told) && told.ResultCode != ldap.ErrorNetwork && told.ResultCode < 200:
+	case errors.As(err, &told) && told.ResultCode != ldap.ErrorNetwork && told.ResultCode < 200 && !slices.Contains(notNow, told.ResultCode):
 		return false, nil // it does not let her in, for whatever reason
 	}
 	return false, unreachable(d, err)

@@ -10,11 +10,11 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-const directoryColumns columns = "name, kind, settings, key_id, sealed, domain, every, created_at, version, last"
+const directoryColumns columns = "name, kind, settings, key_id, sealed, domain, every, created_at, version, last, claimed_until"
 
 func scanDirectory(r row) (d directory.Directory, err error) {
 	var settings, last string
-	err = r.Scan(&d.Name, &d.Kind, &settings, orZero(&d.Password.KeyID), &d.Password.Blob, &d.Domain, span(&d.Every), moment(&d.CreatedAt), &d.Version, &last)
+	err = r.Scan(&d.Name, &d.Kind, &settings, orZero(&d.Password.KeyID), &d.Password.Blob, &d.Domain, span(&d.Every), moment(&d.CreatedAt), &d.Version, &last, moment(&d.ClaimedUntil))
 	if err != nil {
 		return d, err
 	}
@@ -35,15 +35,15 @@ func (db *DB) Directories(ctx context.Context) ([]directory.Directory, error) {
 	return list(ctx, db, scanDirectory, "SELECT "+string(directoryColumns)+" FROM directory ORDER BY name")
 }
 
-// nextAt is when a directory is due for the first time: at once.
+// nextAt is when a directory is due that has its times since now: not at once, since whoever adds or edits it has yet to see who would come.
 func nextAt(d directory.Directory, now time.Time) any {
 	if d.Every == 0 {
 		return nil
 	}
-	return now.UnixMicro()
+	return now.Add(d.Every).UnixMicro()
 }
 
-// AddDirectory stores a new directory; [fault.Conflict] if the name is taken.
+// AddDirectory stores a new directory, whose first time comes as long after d.CreatedAt as it says; [fault.Conflict] if the name is taken.
 func (db *DB) AddDirectory(ctx context.Context, d directory.Directory) error {
 	settings, err := json.Marshal(d.Settings)
 	if err != nil {
@@ -62,8 +62,8 @@ func (db *DB) AddDirectory(ctx context.Context, d directory.Directory) error {
 }
 
 // SaveDirectory stores a changed directory whose Version is still d.Version, and counts it up; else [fault.Conflict]. What came of the
-// last synchronisation stays; the next one is due at once.
-func (db *DB) SaveDirectory(ctx context.Context, d directory.Directory) error {
+// last synchronisation stays, and so does the next time, unless Every is another one, which counts from now.
+func (db *DB) SaveDirectory(ctx context.Context, d directory.Directory, now time.Time) error {
 	settings, err := json.Marshal(d.Settings)
 	if err != nil {
 		return err
@@ -74,9 +74,9 @@ func (db *DB) SaveDirectory(ctx context.Context, d directory.Directory) error {
 		if err != nil {
 			return err
 		}
-		return db.change(ctx, stale, "UPDATE directory SET settings = $1, key_id = $2, sealed = $3, domain = $4, every = $5, next_at = $6, version = version + 1 "+
-			"WHERE name = $7 AND version = $8",
-			string(settings), orNull(d.Password.KeyID), bytesOrNull(d.Password.Blob), at, d.Every.Microseconds(), nextAt(d, d.CreatedAt), d.Name, d.Version)
+		return db.change(ctx, stale, "UPDATE directory SET settings = $1, key_id = $2, sealed = $3, domain = $4, every = $5, "+
+			"next_at = CASE WHEN every = $5 THEN next_at ELSE $6 END, version = version + 1 WHERE name = $7 AND version = $8",
+			string(settings), orNull(d.Password.KeyID), bytesOrNull(d.Password.Blob), at, d.Every.Microseconds(), nextAt(d, now), d.Name, d.Version)
 	})
 }
 
@@ -93,13 +93,19 @@ func (db *DB) ClaimDirectory(ctx context.Context, name string, now, until time.T
 	return n == 1, err
 }
 
-// ReleaseDirectory ends that, and keeps what came of it and when the next time is; zero for never.
-func (db *DB) ReleaseDirectory(ctx context.Context, name string, last directory.Last, next time.Time) error {
+// ReleaseDirectory ends the claim until a time, if it is there still. If last is not nil, it is kept, and the next time is as long after it as
+// the directory says by now, or within a time if that is sooner.
+func (db *DB) ReleaseDirectory(ctx context.Context, name string, until time.Time, last *directory.Last, within time.Duration) error {
+	if last == nil {
+		_, err := db.exec(ctx, "UPDATE directory SET claimed_until = 0 WHERE name = $1 AND claimed_until = $2", name, until.UnixMicro())
+		return err
+	}
 	text, err := json.Marshal(last)
 	if err != nil {
 		return err
 	}
-	_, err = db.exec(ctx, "UPDATE directory SET claimed_until = 0, last = $1, next_at = $2 WHERE name = $3", string(text), micros(next), name)
+	_, err = db.exec(ctx, "UPDATE directory SET claimed_until = 0, last = $1, next_at = CASE WHEN every = 0 THEN NULL WHEN every < $2 THEN every + $3 ELSE $2 + $3 END "+
+		"WHERE name = $4 AND claimed_until = $5", string(text), within.Microseconds(), last.At.UnixMicro(), name, until.UnixMicro())
 	return err
 }
 
