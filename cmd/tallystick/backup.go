@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -281,7 +282,7 @@ func (p *program) showRestored(r server.Restore, done server.Restored) error {
 	}
 	if p.JSON {
 		document := backupDocument(done.Header, done.Contents)
-		document["codes_count_from"], document["revoked_activation_codes"] = done.From, done.Codes
+		document["codes_count_from"], document["revoked_activation_codes"] = done.From, len(done.Codes)
 		if done.OldCheckpoints != "" {
 			document["old_checkpoints"] = done.OldCheckpoints
 		}
@@ -297,8 +298,8 @@ func (p *program) showRestored(r server.Restore, done server.Restored) error {
 	} else {
 		fmt.Fprintf(p.Out, "codes of %s count as used up to now: those that are shown from %s on sign in\n", counted(done.Tokens, "seed"), date(&done.From))
 	}
-	if done.Codes > 0 {
-		fmt.Fprintf(p.Out, "revoked %s: offer those tokens again\n", counted(done.Codes, "open activation code"))
+	if len(done.Codes) > 0 {
+		fmt.Fprintf(p.Out, "revoked %s: offer those tokens again: %s\n", counted(len(done.Codes), "open activation code"), strings.Join(done.Codes, ", "))
 	}
 	if done.OldCheckpoints != "" {
 		fmt.Fprintf(p.Out, "the signed heads of the audit log that was here are in %s now: they prove what it held\n", done.OldCheckpoints)
