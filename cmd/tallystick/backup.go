@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -124,7 +125,7 @@ func (p *program) backupVerify() *cobra.Command {
 	var master string
 	cmd := &cobra.Command{Use: "verify FILE", Short: "Read a backup to its end and say what is in it", Args: cli.Exactly(1)}
 	key := p.backupKeyFlags(cmd)
-	cmd.Flags().StringVar(&master, "master-key", "", "`file` with the deployment's master key, to prove that the deployment made the backup and that it opens")
+	cmd.Flags().StringVar(&master, "master-key", "", "`file` with the deployment's master key, kept apart from the backup, to prove that the deployment made the backup and that it opens")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		identities, err := key.identities()
 		if err != nil {
@@ -193,6 +194,10 @@ func (p *program) showBackup(r *backup.Reader, known bool) error {
 		fmt.Fprintln(p.Out, "The backup is whole, and this deployment made it.")
 		return nil
 	}
+	if h.Files[backup.MasterKeyFile] != nil {
+		fmt.Fprintf(p.Out, "The backup is whole, and whoever has master key %s, which is inside, made it. Whether that is this deployment's, yours says: give it with --master-key FILE.\n", h.Master)
+		return nil
+	}
 	fmt.Fprintln(p.Out, "The backup is whole. Who made it is not known: give the master key with --master-key FILE.")
 	return nil
 }
@@ -235,7 +240,7 @@ func (p *program) restoreCommand() *cobra.Command {
 (--database). The whole file is checked before anything is written.
 
 The server that the backup is of must not run any more. It may have accepted codes after the backup was taken, so all codes
-up to now count as used, or up to --until: sign-ins go on a minute or two later. If it accepted none since, as it was
+up to now count as used, or up to --until, which is after the backup and an hour ahead at most: sign-ins go on a minute or two later. If it accepted none since, as it was
 stopped or cut off before, or this is a trial, --until backup lets tokens sign in at once. Open activation codes and
 dialogues are over. What was changed after the backup was taken is as it was then: see docs/backup.md.`,
 		Args: cli.Exactly(1),
@@ -280,9 +285,19 @@ func (p *program) showRestored(r server.Restore, done server.Restored) error {
 	if wait := time.Until(done.From); wait > 0 {
 		p.Note(fmt.Sprintf("codes that apps show now are refused for %.0f seconds, as they may have been used: have nobody sign in before", math.Ceil(wait.Seconds())))
 	}
+	if !done.Proven {
+		p.Note(fmt.Sprintf("whoever has master key %s, which is in the backup, made it: if you took it from others, hold it against your own with --master-key FILE", done.Master))
+	}
+	if len(done.Left) > 0 {
+		p.Note(fmt.Sprintf("left out what is of others in the backup: table %s", strings.Join(done.Left, ", ")))
+	}
 	if p.JSON {
 		document := backupDocument(done.Header, done.Contents)
-		document["codes_count_from"], document["revoked_activation_codes"] = done.From, len(done.Codes)
+		document["proven"], document["codes_used_until"], document["codes_count_from"] = done.Proven, done.Until, done.From
+		document["revoked_activation_codes"], document["revoked_serials"] = len(done.Codes), append([]string{}, done.Codes...)
+		if len(done.Left) > 0 {
+			document["left_out_tables"] = done.Left
+		}
 		if done.OldCheckpoints != "" {
 			document["old_checkpoints"] = done.OldCheckpoints
 		}
@@ -290,13 +305,15 @@ func (p *program) showRestored(r server.Restore, done server.Restored) error {
 	}
 	rows := int64(0)
 	for _, t := range done.Contents.Tables {
-		rows += t.Rows
+		if !slices.Contains(done.Left, t.Name) {
+			rows += t.Rows
+		}
 	}
-	fmt.Fprintf(p.Out, "restored %d rows of %d tables, as they were at %s\n", rows, len(done.Contents.Tables), date(&done.TakenAt))
+	fmt.Fprintf(p.Out, "restored %d rows of %d tables, as they were at %s\n", rows, len(done.Contents.Tables)-len(done.Left), date(&done.TakenAt))
 	if r.Unused {
 		fmt.Fprintln(p.Out, "codes count as used as they did then: tokens sign in at once")
 	} else {
-		fmt.Fprintf(p.Out, "codes of %s count as used up to now: those that are shown from %s on sign in\n", counted(done.Tokens, "seed"), date(&done.From))
+		fmt.Fprintf(p.Out, "codes of %s count as used up to %s: those that are shown from %s on sign in\n", counted(done.Tokens, "seed"), date(&done.Until), date(&done.From))
 	}
 	if len(done.Codes) > 0 {
 		fmt.Fprintf(p.Out, "revoked %s: offer those tokens again: %s\n", counted(len(done.Codes), "open activation code"), strings.Join(done.Codes, ", "))
