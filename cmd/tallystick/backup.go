@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -57,35 +56,14 @@ The master key is not inside unless asked for. Keep a copy of it elsewhere: with
 		if keys {
 			p.Note("the master key is inside: whoever opens this file has every seed of the deployment. Keep it as you would keep them")
 		}
-		size, err := writeWhole(out, func(w io.Writer) error { return r.server.Backup(r.ctx, in, w) })
+		size, err := p.writeWhole(out, func(w io.Writer) error { return r.server.Backup(r.ctx, in, w) })
 		if err != nil {
 			return err
 		}
-		return p.result(map[string]any{"file": out, "bytes": size, "with_keys": keys}, "wrote %s, %d bytes; 'tallystick backup verify' reads it to the end", out, size)
+		return p.wrote(out, map[string]any{"file": out, "bytes": size, "with_keys": keys}, "wrote %s, %d bytes; 'tallystick backup verify' reads it to the end", out, size)
 	})
 	cmd.AddCommand(p.backupVerify(), p.backupKeygen())
 	return cmd
-}
-
-// writeWhole writes a secret file under another name first: what has its name is whole.
-func writeWhole(out string, write func(io.Writer) error) (size int64, err error) {
-	f, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*") // only its owner may read it
-	if err != nil {
-		return 0, err
-	}
-	defer os.Remove(f.Name())
-	buffered := bufio.NewWriterSize(f, 1<<20)
-	err = write(buffered)
-	if err == nil {
-		err = errors.Join(buffered.Flush(), f.Sync())
-	}
-	if info, statErr := f.Stat(); statErr == nil {
-		size = info.Size()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return 0, err
-	}
-	return size, os.Rename(f.Name(), out)
 }
 
 // A backupKey is how a command opens a backup.
