@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +8,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -55,35 +56,14 @@ The master key is not inside unless asked for. Keep a copy of it elsewhere: with
 		if keys {
 			p.Note("the master key is inside: whoever opens this file has every seed of the deployment. Keep it as you would keep them")
 		}
-		size, err := writeWhole(out, func(w io.Writer) error { return r.server.Backup(r.ctx, in, w) })
+		size, err := p.writeWhole(out, func(w io.Writer) error { return r.server.Backup(r.ctx, in, w) })
 		if err != nil {
 			return err
 		}
-		return p.result(map[string]any{"file": out, "bytes": size, "with_keys": keys}, "wrote %s, %d bytes; 'tallystick backup verify' reads it to the end", out, size)
+		return p.wrote(out, map[string]any{"file": out, "bytes": size, "with_keys": keys}, "wrote %s, %d bytes; 'tallystick backup verify' reads it to the end", out, size)
 	})
 	cmd.AddCommand(p.backupVerify(), p.backupKeygen())
 	return cmd
-}
-
-// writeWhole writes a secret file under another name first: what has its name is whole.
-func writeWhole(out string, write func(io.Writer) error) (size int64, err error) {
-	f, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*") // only its owner may read it
-	if err != nil {
-		return 0, err
-	}
-	defer os.Remove(f.Name())
-	buffered := bufio.NewWriterSize(f, 1<<20)
-	err = write(buffered)
-	if err == nil {
-		err = errors.Join(buffered.Flush(), f.Sync())
-	}
-	if info, statErr := f.Stat(); statErr == nil {
-		size = info.Size()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return 0, err
-	}
-	return size, os.Rename(f.Name(), out)
 }
 
 // A backupKey is how a command opens a backup.
@@ -123,7 +103,7 @@ func (p *program) backupVerify() *cobra.Command {
 	var master string
 	cmd := &cobra.Command{Use: "verify FILE", Short: "Read a backup to its end and say what is in it", Args: cli.Exactly(1)}
 	key := p.backupKeyFlags(cmd)
-	cmd.Flags().StringVar(&master, "master-key", "", "`file` with the deployment's master key, to prove that the deployment made the backup and that it opens")
+	cmd.Flags().StringVar(&master, "master-key", "", "`file` with the deployment's master key, kept apart from the backup, to prove that the deployment made the backup and that it opens")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		identities, err := key.identities()
 		if err != nil {
@@ -192,6 +172,10 @@ func (p *program) showBackup(r *backup.Reader, known bool) error {
 		fmt.Fprintln(p.Out, "The backup is whole, and this deployment made it.")
 		return nil
 	}
+	if h.Files[backup.MasterKeyFile] != nil {
+		fmt.Fprintf(p.Out, "The backup is whole, and whoever has master key %s, which is inside, made it. Whether that is this deployment's, yours says: give it with --master-key FILE.\n", h.Master)
+		return nil
+	}
 	fmt.Fprintln(p.Out, "The backup is whole. Who made it is not known: give the master key with --master-key FILE.")
 	return nil
 }
@@ -234,7 +218,7 @@ func (p *program) restoreCommand() *cobra.Command {
 (--database). The whole file is checked before anything is written.
 
 The server that the backup is of must not run any more. It may have accepted codes after the backup was taken, so all codes
-up to now count as used, or up to --until: sign-ins go on a minute or two later. If it accepted none since, as it was
+up to now count as used, or up to --until, which is after the backup and an hour ahead at most: sign-ins go on a minute or two later. If it accepted none since, as it was
 stopped or cut off before, or this is a trial, --until backup lets tokens sign in at once. Open activation codes and
 dialogues are over. What was changed after the backup was taken is as it was then: see docs/backup.md.`,
 		Args: cli.Exactly(1),
@@ -279,9 +263,19 @@ func (p *program) showRestored(r server.Restore, done server.Restored) error {
 	if wait := time.Until(done.From); wait > 0 {
 		p.Note(fmt.Sprintf("codes that apps show now are refused for %.0f seconds, as they may have been used: have nobody sign in before", math.Ceil(wait.Seconds())))
 	}
+	if !done.Proven {
+		p.Note(fmt.Sprintf("whoever has master key %s, which is in the backup, made it: if you took it from others, hold it against your own with --master-key FILE", done.Master))
+	}
+	if len(done.Left) > 0 {
+		p.Note(fmt.Sprintf("left out what is of others in the backup: table %s", strings.Join(done.Left, ", ")))
+	}
 	if p.JSON {
 		document := backupDocument(done.Header, done.Contents)
-		document["codes_count_from"], document["revoked_activation_codes"] = done.From, done.Codes
+		document["proven"], document["codes_used_until"], document["codes_count_from"] = done.Proven, done.Until, done.From
+		document["revoked_activation_codes"], document["revoked_serials"] = len(done.Codes), append([]string{}, done.Codes...)
+		if len(done.Left) > 0 {
+			document["left_out_tables"] = done.Left
+		}
 		if done.OldCheckpoints != "" {
 			document["old_checkpoints"] = done.OldCheckpoints
 		}
@@ -289,16 +283,18 @@ func (p *program) showRestored(r server.Restore, done server.Restored) error {
 	}
 	rows := int64(0)
 	for _, t := range done.Contents.Tables {
-		rows += t.Rows
+		if !slices.Contains(done.Left, t.Name) {
+			rows += t.Rows
+		}
 	}
-	fmt.Fprintf(p.Out, "restored %d rows of %d tables, as they were at %s\n", rows, len(done.Contents.Tables), date(&done.TakenAt))
+	fmt.Fprintf(p.Out, "restored %d rows of %d tables, as they were at %s\n", rows, len(done.Contents.Tables)-len(done.Left), date(&done.TakenAt))
 	if r.Unused {
 		fmt.Fprintln(p.Out, "codes count as used as they did then: tokens sign in at once")
 	} else {
-		fmt.Fprintf(p.Out, "codes of %s count as used up to now: those that are shown from %s on sign in\n", counted(done.Tokens, "seed"), date(&done.From))
+		fmt.Fprintf(p.Out, "codes of %s count as used up to %s: those that are shown from %s on sign in\n", counted(done.Tokens, "seed"), date(&done.Until), date(&done.From))
 	}
-	if done.Codes > 0 {
-		fmt.Fprintf(p.Out, "revoked %s: offer those tokens again\n", counted(done.Codes, "open activation code"))
+	if len(done.Codes) > 0 {
+		fmt.Fprintf(p.Out, "revoked %s: offer those tokens again: %s\n", counted(len(done.Codes), "open activation code"), strings.Join(done.Codes, ", "))
 	}
 	if done.OldCheckpoints != "" {
 		fmt.Fprintf(p.Out, "the signed heads of the audit log that was here are in %s now: they prove what it held\n", done.OldCheckpoints)

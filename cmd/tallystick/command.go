@@ -161,6 +161,15 @@ func (p *program) result(document any, format string, args ...any) error {
 	return err
 }
 
+// wrote prints what came of writing a file, beside standard output if that is what was written.
+func (p *program) wrote(file string, document any, format string, args ...any) error {
+	if p.isOutput(file) {
+		p.Note(fmt.Sprintf(format, args...))
+		return nil
+	}
+	return p.result(document, format, args...)
+}
+
 // table prints the JSON document, or n rows for people.
 func (p *program) table(document any, head []string, n int, row func(i int) []string) error {
 	if p.JSON {

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -107,22 +105,10 @@ func cutOff(err error) error {
 
 // into writes to a file, which is there only if all of it is and is told of, or to standard output.
 func (p *program) into(file string, write func(io.Writer) error) error {
-	if file == "" || file == "-" {
+	if file == "" || file == "-" || p.isOutput(file) {
 		return write(p.Out)
 	}
-	part := file + ".part"
-	f, err := os.OpenFile(part, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) // it holds names
-	if err != nil {
-		return err
-	}
-	err = errors.Join(write(f), f.Close())
-	if err == nil {
-		err = os.Rename(part, file)
-	}
-	if err != nil {
-		if gone := os.Remove(part); !errors.Is(gone, fs.ErrNotExist) {
-			return errors.Join(err, gone)
-		}
+	if _, err := p.writeWhole(file, write); err != nil { // it holds names
 		return err
 	}
 	if p.JSON {

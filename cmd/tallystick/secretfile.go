@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/tallystick/tallystick/internal/cli"
 )
@@ -76,4 +79,91 @@ func writeSecret(name string, content []byte) error {
 		return err
 	}
 	return file.write(content)
+}
+
+// writeWhole writes a file that only its owner may read, of any length, under another name first: what has its name is whole. Where the name is
+// that of a link, the file that it leads to is written. What is no regular file, such as a named pipe, takes what comes.
+func (p *program) writeWhole(out string, write func(io.Writer) error) (size int64, err error) {
+	if p.isOutput(out) {
+		if p.JSON {
+			return 0, cli.Usagef("--out %s and --json both take standard output: write to a file", out)
+		}
+		return counting(p.Out, write)
+	}
+	if info, err := os.Stat(out); err == nil && !info.Mode().IsRegular() {
+		s, err := openSecret(out)
+		if err != nil {
+			return 0, err
+		}
+		size, err = counting(s.file, write)
+		return size, errors.Join(err, s.file.Close())
+	}
+	out = linked(out)
+	f, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(f.Name())
+	if size, err = counting(f, write); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return 0, err
+	}
+	return size, os.Rename(f.Name(), out)
+}
+
+// isOutput tells whether a name is one of standard output, which then has what is written alone.
+func (p *program) isOutput(name string) bool {
+	out, is := p.Out.(*os.File)
+	if !is {
+		return false
+	}
+	here, err := out.Stat()
+	there, err2 := os.Stat(name)
+	return err == nil && err2 == nil && os.SameFile(here, there)
+}
+
+// counting has something written to w, and says how much that was.
+func counting(w io.Writer, write func(io.Writer) error) (int64, error) {
+	c := &counter{w: w}
+	buffered := bufio.NewWriterSize(c, 1<<20)
+	if err := write(buffered); err != nil {
+		return c.n, err
+	}
+	err := buffered.Flush()
+	return c.n, err
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// maxLinks is how many links in a row a system follows.
+const maxLinks = 40
+
+// linked is the name of the file that a name leads to, whether it is there or not.
+func linked(name string) string {
+	for range maxLinks {
+		next, err := os.Readlink(name)
+		if err != nil {
+			break // it is no link
+		}
+		if !filepath.IsAbs(next) {
+			dir, err := filepath.EvalSymlinks(filepath.Dir(name))
+			if err != nil {
+				break
+			}
+			next = filepath.Join(dir, next)
+		}
+		name = next
+	}
+	return name
 }

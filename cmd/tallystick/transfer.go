@@ -69,7 +69,7 @@ enabled in both deployments, each of them accepts its codes: --then disable stop
 			}
 			e.Selection = client.Selection{Serials: e.Selection.Serials}
 		}
-		size, err := writeWhole(out, func(w io.Writer) error { return r.server.ExportTokens(r.ctx, e, w) })
+		size, err := p.writeWhole(out, func(w io.Writer) error { return r.server.ExportTokens(r.ctx, e, w) })
 		if err != nil {
 			return err
 		}
@@ -80,9 +80,9 @@ enabled in both deployments, each of them accepts its codes: --then disable stop
 				return err
 			}
 			document["job"] = j.Job
-			return p.result(document, "wrote %s, %d bytes; job %s goes on with '%s' for these tokens", out, size, j.Job, then)
+			return p.wrote(out, document, "wrote %s, %d bytes; job %s goes on with '%s' for these tokens", out, size, j.Job, then)
 		}
-		return p.result(document, "wrote %s, %d bytes; the tokens go on working here as well", out, size)
+		return p.wrote(out, document, "wrote %s, %d bytes; the tokens go on working here as well", out, size)
 	})
 	return cmd
 }

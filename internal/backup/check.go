@@ -11,7 +11,7 @@ import (
 )
 
 // Check reads a backup to its end and holds it against a master key, which is the one that is inside if master is nil.
-// Without any, who made the backup stays open, and known is false. The refusals are those of [Reader],
+// Without one from elsewhere, who made the backup stays open, and known is false: whoever makes a backup has the key that is inside. The refusals are those of [Reader],
 // [fault.MasterKey] if the master key is another one and [fault.BackupForeign] if the backup was not made with it.
 func Check(r *Reader, master seed.Master) (known bool, err error) {
 	var keys keyRows
@@ -27,7 +27,8 @@ func Check(r *Reader, master seed.Master) (known bool, err error) {
 			return false, err
 		}
 	}
-	if file := r.header.Files[MasterKeyFile]; master == nil && file != nil {
+	known = master != nil
+	if file := r.header.Files[MasterKeyFile]; !known && file != nil {
 		if master, err = seed.MasterFromText(file); err != nil {
 			return false, err
 		}
@@ -39,10 +40,10 @@ func Check(r *Reader, master seed.Master) (known bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if !r.MadeBy(ring) {
+	if r.header.Master != master.ID() || !r.MadeBy(ring) {
 		return false, fault.New(fault.BackupForeign, "the backup was not made by this deployment: somebody else sealed it to the same key")
 	}
-	return true, nil
+	return known, nil
 }
 
 // MasterKeyFile is the name of the master key in [Header].Files.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,8 @@ type Restore struct {
 	Data, Database string
 	// MasterKey is the file with the deployment's master key; "" is the one in the backup or in Data.
 	MasterKey string
-	// Until is the time up to which codes count as used: the server that the backup is of may have accepted them. Zero is now.
+	// Until is the time up to which codes count as used: the server that the backup is of may have accepted them. Zero is now. It is not
+	// before the backup was taken, and [maxAhead] from now at most.
 	Until time.Time
 	// Unused says that no code was accepted after the backup was taken: codes count as they did then, and Until is not looked at.
 	Unused bool
@@ -74,11 +76,16 @@ type Restored struct {
 	backup.Header
 	backup.Contents
 	store.Restored
-	OldCheckpoints string // where the signed heads of the log that was here before are now; "" if there were none
+	Until          time.Time // up to which codes count as used
+	Proven         bool      // that who has the master key made it: it was not taken from the backup itself
+	OldCheckpoints string    // where the signed heads of the log that was here before are now; "" if there were none
 }
 
+// maxAhead is how far ahead codes may count as used: for clocks of tokens that run away, at the price of a wait.
+const maxAhead = time.Hour
+
 // Run checks the whole backup, and then puts it where nothing is. After an error the target is as it was, but for empty
-// tables in a PostgreSQL database, into which the same can be tried again.
+// tables in a PostgreSQL database and the secret files beside it, with which the same can be tried again.
 //
 // The refusals are those of [backup.NewReader] and [backup.Check], [fault.RestoreTarget] and [fault.SchemaNewer].
 func (r Restore) Run(ctx context.Context) (Restored, error) {
@@ -94,15 +101,47 @@ func (r Restore) Run(ctx context.Context) (Restored, error) {
 	if err := c.nothingHere(); err != nil {
 		return Restored{}, err
 	}
-	whole, err := r.read(nil)
+	whole, known, err := r.check()
 	if err != nil {
 		return Restored{}, err
 	}
-	if now := c.Now(); now.Before(whole.Header().TakenAt) {
+	h, now := whole.Header(), c.Now()
+	if now.Before(h.TakenAt) {
 		return Restored{}, fault.New(fault.Invalid, "the backup is of %s, and this machine's clock says %s: correct the clock",
-			whole.Header().TakenAt.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+			h.TakenAt.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
-	return r.fill(ctx, &c, whole)
+	switch {
+	case r.Unused:
+		r.Until = h.TakenAt
+	case r.Until.IsZero():
+		r.Until = now
+	case r.Until.Before(h.TakenAt.Truncate(time.Second)):
+		return Restored{}, fault.New(fault.Invalid, "the backup is of %s, and codes that were used before would be accepted again: give a later --until",
+			h.TakenAt.Format(time.RFC3339))
+	case r.Until.After(now.Add(maxAhead)):
+		return Restored{}, fault.New(fault.Invalid, "codes would be refused until %s, and it is %s: give --until a time within the next hour",
+			r.Until.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	if err := c.sameAuthority(h.Files); err != nil {
+		return Restored{}, err
+	}
+	return r.fill(ctx, &c, whole, known)
+}
+
+// sameAuthority refuses a data folder with a part of another certification authority than the one in the backup: key and certificate would
+// not go together, or apps and agents would trust another one.
+func (c *Config) sameAuthority(files map[string][]byte) error {
+	for _, name := range []string{caFile, caKeyFile} {
+		here, err := os.ReadFile(c.file(name))
+		if errors.Is(err, fs.ErrNotExist) || err == nil && (files[name] == nil || bytes.Equal(here, files[name])) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return fault.New(fault.RestoreTarget, "%s is not the one in the backup: move it away, or restore into another folder", c.file(name))
+	}
+	return nil
 }
 
 // nothingHere refuses a data folder with an embedded database.
@@ -118,24 +157,25 @@ func (c *Config) nothingHere() error {
 	return nil
 }
 
-// read opens the backup from its beginning; with visit it leaves the tables to it, else it checks everything.
-func (r Restore) read(visit func(*backup.Reader) error) (*backup.Reader, error) {
+// open opens the backup from its beginning.
+func (r Restore) open() (*backup.Reader, error) {
 	if _, err := r.File.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	b, err := backup.NewReader(r.File, r.Keys...)
-	if err != nil {
-		return nil, err
-	}
-	if visit != nil {
-		return b, visit(b)
+	return backup.NewReader(r.File, r.Keys...)
+}
+
+// check reads the backup to its end, and tells whether it is known who made it.
+func (r Restore) check() (b *backup.Reader, known bool, err error) {
+	if b, err = r.open(); err != nil {
+		return nil, false, err
 	}
 	master, err := r.master(b.Header())
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	_, err = backup.Check(b, master)
-	return b, err
+	known, err = backup.Check(b, master)
+	return b, known, err
 }
 
 // master is the master key: one that was named or is in the folder, else the one in the backup, for which nil stands.
@@ -155,9 +195,10 @@ func (r Restore) master(h backup.Header) (seed.Master, error) {
 }
 
 // fill writes what was checked.
-func (r Restore) fill(ctx context.Context, c *Config, whole *backup.Reader) (Restored, error) {
+func (r Restore) fill(ctx context.Context, c *Config, whole *backup.Reader, known bool) (Restored, error) {
 	h := whole.Header()
-	done := Restored{Header: h, Contents: whole.Contents()}
+	done := Restored{Header: h, Contents: whole.Contents(), Until: r.Until, Proven: known}
+	place := func() error { return c.placeFiles(&done, h.Files) }
 	url, unfinished := c.Database, ""
 	if url == "" {
 		unfinished = c.file(databaseFile + ".restoring")
@@ -167,28 +208,28 @@ func (r Restore) fill(ctx context.Context, c *Config, whole *backup.Reader) (Res
 		defer func() { _ = removeDatabase(unfinished) }()
 		url = unfinished
 	}
-	until := r.Until
-	switch {
-	case r.Unused:
-		until = h.TakenAt
-	case until.IsZero():
-		until = c.Now()
-	}
-	var err error
-	done.Restored, err = store.Options{URL: url}.Restore(ctx, store.Restore{
-		Schema: h.Schema, Until: until, Unused: r.Unused,
+	to := store.Restore{
+		Schema: h.Schema, Until: r.Until, Unused: r.Unused,
 		Rows: func(write func(backup.Table, func() ([]any, error)) error) error {
-			_, err := r.read(func(b *backup.Reader) error { return copyTables(b, whole, write) })
-			return err
+			b, err := r.open()
+			if err != nil {
+				return err
+			}
+			return copyTables(b, whole, write)
 		},
 		Event: audit.New(ctx, c.Now(), "backup.restore", "deployment:", audit.Details{
-			"taken_at": h.TakenAt.Format(time.RFC3339), "codes_used_until": until.UTC().Format(time.RFC3339),
+			"taken_at": h.TakenAt.Format(time.RFC3339), "codes_used_until": r.Until.UTC().Format(time.RFC3339),
 		}),
-	})
-	if err != nil {
+	}
+	if unfinished == "" {
+		to.Last = place // nothing comes after the commit that could be missing
+	}
+	var err error
+	done.Restored, err = store.Options{URL: url}.Restore(ctx, to)
+	if err != nil || unfinished == "" {
 		return done, err
 	}
-	if err := c.placeFiles(&done, h.Files); err != nil || unfinished == "" {
+	if err := place(); err != nil {
 		return done, err
 	}
 	return done, placeDatabase(unfinished, c.file(databaseFile))
@@ -229,11 +270,13 @@ func (c *Config) placeFiles(done *Restored, files map[string][]byte) error {
 		}
 	}
 	heads := c.file(checkpointsFile)
-	if _, err := os.Stat(heads); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if _, err := os.Stat(heads); !errors.Is(err, fs.ErrNotExist) {
+		done.OldCheckpoints = heads + c.Now().UTC().Format(".before-20060102T150405Z")
+		if err := os.Rename(heads, done.OldCheckpoints); err != nil {
+			return err
+		}
 	}
-	done.OldCheckpoints = heads + c.Now().UTC().Format(".before-20060102T150405Z")
-	return os.Rename(heads, done.OldCheckpoints)
+	return syncFolder(c.Data)
 }
 
 // removeDatabase removes an embedded database, if there is one.

@@ -137,9 +137,13 @@ func TestRestoreRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, want: fault.MasterKey},
-		"clock is behind": {alter: func(_ *testing.T, r *server.Restore) { r.Now = func() time.Time { return time.Unix(0, 0) } }, want: fault.Invalid},
-		"a database":      {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "tallystick.db") }, want: fault.RestoreTarget},
-		"a log":           {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "tallystick.db-wal") }, want: fault.RestoreTarget},
+		"clock is behind":              {alter: func(_ *testing.T, r *server.Restore) { r.Now = func() time.Time { return time.Unix(0, 0) } }, want: fault.Invalid},
+		"codes used before the backup": {alter: func(_ *testing.T, r *server.Restore) { r.Until = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }, want: fault.Invalid},
+		"codes used far ahead":         {alter: func(_ *testing.T, r *server.Restore) { r.Until = later().Add(61 * time.Minute) }, want: fault.Invalid},
+		"another certificate":          {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "ca.pem") }, want: fault.RestoreTarget},
+		"another key":                  {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "ca.key") }, want: fault.RestoreTarget},
+		"a database":                   {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "tallystick.db") }, want: fault.RestoreTarget},
+		"a log":                        {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "tallystick.db-wal") }, want: fault.RestoreTarget},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := server.Restore{Keys: []age.Identity{openOld(t)}, Data: folder(t), Now: later}
@@ -205,6 +209,37 @@ func TestRestoreKeepsOldCheckpoints(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(data, "audit-checkpoints")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the old heads are where the new ones go")
+	}
+}
+
+// A restore that cannot place its files has brought nothing back, and can be done again.
+func TestRestoreThatCannotPlaceItsFiles(t *testing.T) {
+	for name, database := range targets {
+		t.Run(name, func(t *testing.T) {
+			f, err := os.Open("testdata/schema-0010.backup")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			r := server.Restore{File: f, Keys: []age.Identity{openOld(t)}, Data: folder(t), Database: database(t), Now: later}
+			touch(t, r.Data, "audit-checkpoints")
+			taken := filepath.Join(r.Data, "audit-checkpoints"+later().Format(".before-20060102T150405Z"))
+			if err := os.Mkdir(taken, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Run(t.Context()); err == nil {
+				t.Fatal("it went on")
+			}
+			if err := os.Remove(taken); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.Run(t.Context()); err != nil {
+				t.Error("again:", err)
+			}
+			if _, err := os.Stat(filepath.Join(r.Data, "master.key")); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -27,7 +28,9 @@ type Restore struct {
 	Until time.Time
 	// Unused says that what the backup says of used codes is all there is: Until is the time at which it was taken.
 	Unused bool
-	// Event tells the audit log of it.
+	// Last is called, if it is there, when everything is written and nothing committed yet; also for each attempt.
+	Last func() error
+	// Event tells the audit log of it. Its time is that of the restore.
 	Event audit.Event
 }
 
@@ -35,7 +38,8 @@ type Restore struct {
 type Restored struct {
 	Tokens int       // generations whose earlier codes count as used now
 	From   time.Time // from then on a token whose clock is right shows codes that count
-	Codes  int       // activation codes that were revoked
+	Codes  []string  // serials of the tokens whose activation codes were revoked
+	Left   []string  // tables in the backup that are none of a release's, and were left out
 }
 
 // Restore fills an empty database with a backup, settles what must not happen twice, and brings its tables up to date.
@@ -57,14 +61,18 @@ func (db *DB) restore(ctx context.Context, r Restore) (Restored, error) {
 	var done Restored
 	err := db.Transact(ctx, func(ctx context.Context) error {
 		tx := db.current(ctx)
-		if err := db.fill(ctx, tx, r); err != nil {
+		left, err := db.fill(ctx, tx, r)
+		if err != nil {
 			return tx.fail(err)
 		}
-		var err error
 		if done, err = db.settleRestored(ctx, r); err != nil {
 			return err
 		}
-		return db.Record(ctx, r.Event)
+		done.Left = left
+		if err := db.Record(ctx, r.Event); err != nil || r.Last == nil {
+			return err
+		}
+		return r.Last()
 	})
 	if err != nil {
 		return done, err
@@ -93,6 +101,10 @@ func (db *DB) makeTables(ctx context.Context, migrations []int64) error {
 			applied[s.Source.Version] = true
 		}
 	}
+	// Others may have tables here, but none of a name that migrations give to theirs, and no account of migrations of their own.
+	if present, err := db.present(ctx); err != nil || present != (len(applied) > 0) {
+		return cmp.Or(err, error(errNotEmpty))
+	}
 	for _, version := range migrations {
 		if !ours[version] {
 			return fault.New(fault.SchemaNewer, "the backup has tables of a newer release (schema %d): restore it with that one, or a newer one", version)
@@ -111,32 +123,53 @@ func (db *DB) makeTables(ctx context.Context, migrations []int64) error {
 	return nil
 }
 
-var errNotEmpty = fault.New(fault.RestoreTarget, "the database is in use, or has tables of another release: restore into a new one")
+var errNotEmpty = fault.New(fault.RestoreTarget, "the database is in use, or has tables of another release or program: restore into a new one")
 
-// fill replaces what migrations put into the tables by the rows of a backup.
-func (db *DB) fill(ctx context.Context, tx *transaction, r Restore) error {
+// present tells whether there is a table of a name that migrations give to theirs.
+func (db *DB) present(ctx context.Context) (any bool, err error) {
+	columnsOf, _ := db.catalogue()
+	err = db.look(ctx, look{columnsOf, nil, func(r row) error {
+		var table, column, kind string
+		err := r.Scan(&table, &column, &kind)
+		any = any || migrated()[table]
+		return err
+	}})
+	return any, err
+}
+
+// fill replaces what migrations put into the tables by the rows of a backup, and returns which of its tables are none of theirs: earlier releases
+// carried whatever was in the database.
+func (db *DB) fill(ctx context.Context, tx *transaction, r Restore) (left []string, err error) {
 	read := func(ctx context.Context, l look) error { return tx.connection.look(ctx, []look{l}) }
 	schema, err := db.schema(ctx, read)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	for _, t := range r.Schema.Tables {
+		switch {
+		case !migrated()[t.Name]:
+			left = append(left, t.Name)
+		case !slices.ContainsFunc(schema.Tables, func(s backup.Table) bool { return s.Name == t.Name }):
+			return nil, fault.New(fault.BackupFormat, "the backup has table %s, which its release does not have: take another one", t.Name)
+		}
 	}
 	for _, t := range schema.Tables {
 		if !slices.ContainsFunc(r.Schema.Tables, func(b backup.Table) bool { return sameTable(t, b) }) {
-			return fault.New(fault.BackupFormat, "the backup does not have table %s as its release has it: take another one", t.Name)
+			return nil, fault.New(fault.BackupFormat, "the backup does not have table %s as its release has it: take another one", t.Name)
 		}
 	}
-	if len(schema.Tables) != len(r.Schema.Tables) {
-		return fault.New(fault.BackupFormat, "the backup has tables that its release does not have: take another one")
-	}
 	if err := db.unused(ctx, read); err != nil {
-		return err
+		return nil, err
 	}
 	for _, t := range slices.Backward(schema.Tables) {
 		if _, err := tx.connection.batch(ctx, []statement{{query: "DELETE FROM " + quote(t.Name)}}); err != nil {
-			return db.explain(err)
+			return nil, db.explain(err)
 		}
 	}
-	return r.Rows(func(t backup.Table, next func() ([]any, error)) error {
+	return left, r.Rows(func(t backup.Table, next func() ([]any, error)) error {
+		if slices.Contains(left, t.Name) {
+			return nil
+		}
 		return db.explain(tx.connection.fill(ctx, t, next))
 	})
 }
@@ -161,12 +194,19 @@ func (db *DB) unused(ctx context.Context, read func(context.Context, look) error
 	return nil
 }
 
+// offered are the tokens with an open activation code.
+const offered = "serial IN (SELECT serial FROM offer WHERE state = 'open')"
+
 // settlements end what may have gone on after the backup was taken, where its release has the column.
 var settlements = []struct{ table, column, statement string }{
 	// Dialogues, and answers kept for a request that comes again.
 	{"attempt", "id", "DELETE FROM attempt"},
 	{"decision", "request_key", "DELETE FROM decision"},
 	{"exchange", "id", "DELETE FROM exchange"},
+	// Activation codes, as if they were revoked: the old seed stays, and the random one that nobody holds does not take its place.
+	{"token_generation", "delivered", "DELETE FROM token_generation WHERE state = 'pending' AND NOT delivered AND " + offered},
+	{"token", "distribution", "UPDATE token SET (distribution, pending_until) = ('activation_lapsed', NULL) WHERE distribution = 'pending_activation' AND " + offered},
+	{"offer", "state", "UPDATE offer SET state = 'revoked' WHERE state = 'open'"},
 	{"token_generation", "accepted", "UPDATE token_generation SET accepted = NULL WHERE accepted IS NOT NULL"},
 	// Emergency codes that work once each: which of them were used since is not known.
 	{"token", "emergency", `UPDATE token SET emergency = NULL WHERE emergency LIKE '%"kind":"set"%'`},
@@ -174,9 +214,9 @@ var settlements = []struct{ table, column, statement string }{
 	{"user_guard", "on_demand_code", "UPDATE user_guard SET on_demand_code = NULL WHERE on_demand_code IS NOT NULL"},
 	// Serials that were given out since are in apps and must not be given out again: the server takes another range.
 	{"serial_range", "id", "DELETE FROM serial_range"},
-	// What a job has done since is not known: it must not be done again by itself.
+	// What a job has done since is not known: it must not be done again by itself. It can be resumed for as long as one that is cancelled now.
 	{"job", "id", "UPDATE job SET state = 'cancelled', message = 'the deployment was restored from a backup that was taken meanwhile', " +
-		"ended_at = COALESCE(progressed_at, created_at), results_until = COALESCE(progressed_at, created_at) + 86400000000 WHERE state IN ('awaiting_approval', 'queued', 'running')"},
+		"ended_at = COALESCE(progressed_at, created_at), results_until = $1 WHERE state IN ('awaiting_approval', 'queued', 'running')"},
 	// What waited to be mailed may have been sent since: an administrator decides.
 	{"mail_message", "id", "UPDATE mail_message SET state = 'unknown', trouble = 'INTERRUPTED', ended_at = COALESCE(claimed_at, created_at) WHERE state IN ('waiting', 'sending')"},
 	// What is held goes to who signs in, and to nobody else: it stays so. The activation codes among it are revoked.
@@ -185,12 +225,11 @@ var settlements = []struct{ table, column, statement string }{
 
 // settleRestored sees that what happened after the backup was taken does not happen again.
 func (db *DB) settleRestored(ctx context.Context, r Restore) (done Restored, err error) {
-	if done.From = r.Until; !r.Unused {
-		if err := db.useUp(ctx, r.Until, &done); err != nil {
-			return done, err
-		}
+	if done.Codes, err = list(ctx, db, text, "SELECT serial FROM offer WHERE state = 'open' ORDER BY serial"); err != nil {
+		return done, err
 	}
-	if done.Codes, err = db.exec(ctx, "UPDATE offer SET state = 'revoked' WHERE state = 'open'"); err != nil {
+	settings, err := db.restoredSettings(ctx)
+	if err != nil {
 		return done, err
 	}
 	for _, s := range settlements {
@@ -200,11 +239,30 @@ func (db *DB) settleRestored(ctx context.Context, r Restore) (done Restored, err
 		if !there {
 			continue
 		}
-		if _, err := db.exec(ctx, s.statement); err != nil {
+		var args []any
+		if strings.Contains(s.statement, "$1") {
+			args = []any{r.Event.At.Add(settings.ResultLife).UnixMicro()}
+		}
+		if _, err := db.exec(ctx, s.statement, args...); err != nil {
 			return done, err
 		}
 	}
-	return done, nil
+	if done.From = r.Until; !r.Unused {
+		err = db.useUp(ctx, r.Until, &done)
+	}
+	return done, err
+}
+
+// restoredSettings are the deployment's, also in tables of an older release.
+func (db *DB) restoredSettings(ctx context.Context) (policy.Settings, error) {
+	s := policy.Default().Settings
+	texts, err := list(ctx, db, text, "SELECT settings FROM policy WHERE kind = 'settings'")
+	for _, t := range texts {
+		if err := json.Unmarshal([]byte(t), &s); err != nil {
+			return s, fmt.Errorf("store: settings: %w", err)
+		}
+	}
+	return s, err
 }
 
 // useUp counts the codes up to a time as used.

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 // What may have been used, or gone on, after a backup was taken is over once it is restored.
@@ -26,13 +28,19 @@ func TestRestoreSettles(t *testing.T) {
 		"INSERT INTO attempt (id, agent, user_id, turn, expires_at, key_id, sealed) VALUES ('a', 'x', 'alice', 1, 1, 1, x'00')",
 		"INSERT INTO decision (request_key, expires_at, key_id, sealed) VALUES (x'01', 1, 1, x'00')",
 		"INSERT INTO offer SELECT 'open', min(serial), 'alice', 'p', x'01', 1, 8, 60, 'none', '', 1, 2, 'x', 'open', 0, 0, 'c' FROM token",
+		"UPDATE token SET (distribution, pending_until) = ('pending_activation', 5) WHERE serial = (SELECT min(serial) FROM token)",
+		"UPDATE token SET (distribution, pending_until) = ('issued', 5) WHERE serial = (SELECT max(serial) FROM token)",
+		"INSERT INTO seed_fingerprint SELECT x'01', min(serial), 2 FROM token UNION SELECT x'02', max(serial), 2 FROM token",
+		"INSERT INTO token_generation SELECT g.serial, 2, 'pending', g.key_id, g.sealed, f.fingerprint, g.digits, g.interval_seconds, g.pin_type, g.made_at, f.fingerprint = x'02', " +
+			"99999999999, 0, 0, NULL, g.version, g.live, '', NULL FROM token_generation AS g JOIN seed_fingerprint AS f ON f.serial = g.serial AND f.number = 2",
 		"INSERT INTO offer SELECT 'used', max(serial), 'alice', 'p', x'02', 1, 8, 60, 'none', '', 1, 2, 'x', 'used', 0, 0, 'c' FROM token",
 		"INSERT INTO exchange (id, offer_id, dialect, nonce, server_key_id, device_id, begun_at) VALUES (x'01', 'open', 'd', x'00', 'k', '', 1)",
 		`UPDATE token SET lost_at = 1, emergency = '{"kind":"set","length":8,"until":"2030-01-01T00:00:00Z","codes":[]}' WHERE serial = (SELECT min(serial) FROM token)`,
 		`UPDATE token SET lost_at = 1, emergency = '{"kind":"fixed","length":8,"until":"2030-01-01T00:00:00Z","codes":[]}' WHERE serial = (SELECT max(serial) FROM token)`,
 		"UPDATE token_generation SET accepted = x'01', clock_offset = 7",
-		"UPDATE token_generation SET last_interval = 99999999999 WHERE serial = (SELECT max(serial) FROM token)",
+		"UPDATE token_generation SET last_interval = 99999999999 WHERE serial = (SELECT max(serial) FROM token) AND state = 'current'",
 		"UPDATE policy SET settings = '{\"window_small\":3}' WHERE kind = 'token'",
+		"INSERT INTO policy (kind, domain, settings, version) VALUES ('settings', '', '{\"result_life\":3600000000000}', 1) ON CONFLICT DO UPDATE SET settings = excluded.settings",
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ('j', 'j', 'import', 'running', 0, 0, 1, 0, 0, '', '{}', 1)",
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ('k', 'k', 'import', 'done', 0, 0, 0, 0, 0, '', '{}', 1)",
 	} {
@@ -48,10 +56,22 @@ func TestRestoreSettles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if done.Codes != 1 || done.Tokens != 4 {
-				t.Errorf("settled %+v", done)
-			}
 			after := deploytest.Open(t, url)
+			lapsed, err := after.Tokens(t.Context(), token.Filter{Distribution: token.ActivationLapsed})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(lapsed) != 1 || !slices.Equal(done.Codes, []string{lapsed[0].Serial}) || done.Tokens != 4 {
+				t.Fatalf("settled %+v; lapsed are %+v", done, lapsed)
+			}
+			// The seed before the code that was revoked stays. One that was delivered takes over, as before.
+			waiting, err := after.Tokens(t.Context(), token.Filter{Waiting: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lapsed[0].Pending != nil || lapsed[0].Current.Number != 1 || len(waiting) != 1 || waiting[0].Pending == nil || !waiting[0].Pending.Delivered {
+				t.Errorf("%+v lapsed and %+v wait", lapsed[0], waiting)
+			}
 			for _, table := range []string{"attempt", "decision", "exchange", "serial_range"} {
 				if rows := rowsOf(t, after, table); len(rows) != 0 {
 					t.Errorf("table %s: %v", table, rows)
@@ -74,13 +94,16 @@ func TestRestoreSettles(t *testing.T) {
 				}
 			}
 			// The time of the restore, by the token's clock, and the small window.
-			if want := takenAt.Unix()/60 + 7 + 3; guards[want] != 4 || guards[99999999999] != 1 {
+			if want := takenAt.Unix()/60 + 7 + 3; guards[want] != 4 || guards[99999999999] != 2 {
 				t.Errorf("guards %v, want %d", guards, want)
 			}
 			states := map[any]any{}
 			for _, table := range []string{"offer", "job"} {
 				for _, r := range rowsOf(t, after, table) {
 					states[r["id"]] = r["state"]
+					if until := takenAt.Add(time.Hour).UnixMicro(); r["id"] == "j" && r["results_until"] != until {
+						t.Errorf("what the job made stays until %v, want %d", r["results_until"], until)
+					}
 				}
 			}
 			for id, want := range map[string]string{"open": "revoked", "used": "used", "j": "cancelled", "k": "done"} {

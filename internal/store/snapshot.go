@@ -3,9 +3,11 @@ package store
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pressly/goose/v3"
 
@@ -63,6 +65,28 @@ func (s snapshot) Rows(ctx context.Context, t backup.Table, each func([]any) err
 // count are restored.
 var derived = regexp.MustCompile(`_tally(_new|_sum)?$`)
 
+// migrated are the names of the tables that migrations make, or once made: others who use the database, such as programs that
+// replicate it, may have tables of their own there.
+var migrated = sync.OnceValue(func() map[string]bool {
+	names := map[string]bool{}
+	err := fs.WalkDir(migrationFiles, "migrations", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		file, err := migrationFiles.ReadFile(path)
+		for _, found := range creates.FindAllSubmatch(file, -1) {
+			names[string(found[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		panic(err) // they are in the program
+	}
+	return names
+})
+
+var creates = regexp.MustCompile(`(?m)(?:^CREATE TABLE |RENAME TO )(\w+)`)
+
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // quoted are the columns of a table.
@@ -84,7 +108,7 @@ func (db *DB) schema(ctx context.Context, read func(context.Context, look) error
 		if err := r.Scan(&table, &column, &kind); err != nil {
 			return err
 		}
-		if table == goose.DefaultTablename || derived.MatchString(table) {
+		if !migrated()[table] || derived.MatchString(table) {
 			return nil
 		}
 		kinds := map[string]backup.Kind{"text": backup.Text, "bigint": backup.Number, "integer": backup.Number, "boolean": backup.Number, "bytea": backup.Bytes, "blob": backup.Bytes}

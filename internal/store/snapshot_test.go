@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -80,6 +81,157 @@ func TestBothDatabasesHaveTheSameTables(t *testing.T) {
 	}
 }
 
+// strange are tables of somebody else, one of them with a column that no backup could carry.
+var strange = []string{"CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)", "INSERT INTO _litestream_seq VALUES (1, 7)", "CREATE TABLE stranger (weight REAL)"}
+
+// raw is a database as others see it.
+func raw(t *testing.T, url string) *sql.DB {
+	t.Helper()
+	driver := "sqlite"
+	if strings.HasPrefix(url, "postgres") {
+		driver = "pgx"
+	}
+	db, err := sql.Open(driver, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// do runs statements on a database.
+func do(t *testing.T, url string, statements ...string) {
+	t.Helper()
+	db := raw(t, url)
+	for _, s := range statements {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// A backup carries the tables of the release, all of them, and none of anybody else.
+func TestBackupCarriesItsOwnTables(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		db := deploytest.Open(t, url)
+		all := "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+		if strings.HasPrefix(url, "postgres") {
+			all = "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = current_schema()"
+		}
+		want := slices.DeleteFunc(namesIn(t, url, all), func(name string) bool {
+			return name == "goose_db_version" || strings.Contains(name, "_tally")
+		})
+		do(t, url, strange...)
+		var got []string
+		for _, table := range schemaOf(t, db).Tables {
+			got = append(got, table.Name)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("it carries %v, want %v", got, want)
+		}
+		if _, err := restore(t.Context(), bare["SQLite"](t), take(t, db), takenAt); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// namesIn are the texts that a SELECT returns, in order.
+func namesIn(t *testing.T, url, query string) (all []string) {
+	t.Helper()
+	rows, err := raw(t, url).QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, name)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// carrying is a database of an earlier release, whose backups had tables of others.
+type carrying struct{ *store.DB }
+
+func (c carrying) Snapshot(ctx context.Context, do func(context.Context, backup.Snapshot) error) error {
+	return c.DB.Snapshot(ctx, func(ctx context.Context, s backup.Snapshot) error { return do(ctx, more{s}) })
+}
+
+type more struct{ backup.Snapshot }
+
+func (m more) Schema() backup.Schema {
+	s := m.Snapshot.Schema()
+	s.Tables = slices.Insert(slices.Clone(s.Tables), 1, backup.Table{Name: "_litestream_seq", Columns: []backup.Column{{Name: "id", Kind: backup.Number}}})
+	return s
+}
+
+func (m more) Rows(ctx context.Context, of backup.Table, each func([]any) error) error {
+	if of.Name == "_litestream_seq" {
+		return each([]any{int64(1)})
+	}
+	return m.Snapshot.Rows(ctx, of, each)
+}
+
+// Backups that have tables of others are restored without these.
+func TestRestoreLeavesOutTablesOfOthers(t *testing.T) {
+	db := deploytest.Open(t, deploytest.SQLite(t))
+	populate(t, db, 5)
+	data := take(t, carrying{db})
+	for name, target := range bare {
+		t.Run(name, func(t *testing.T) {
+			url := target(t)
+			done, err := restore(t.Context(), url, data, takenAt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := contents(t, deploytest.Open(t, url)); !slices.Equal(done.Left, []string{"_litestream_seq"}) || len(got["token"]) != 5 {
+				t.Errorf("left out %v; there are %d tokens", done.Left, len(got["token"]))
+			}
+		})
+	}
+}
+
+// A PostgreSQL database may have tables of others, which stay as they are, unless their names are taken.
+func TestRestoreBesideTablesOfOthers(t *testing.T) {
+	db := deploytest.Open(t, deploytest.SQLite(t))
+	populate(t, db, 5)
+	data := take(t, db)
+	url := storetest.Postgres(t)
+	do(t, url, strange...)
+	if _, err := restore(t.Context(), url, data, takenAt); err != nil {
+		t.Error(err)
+	}
+	if got := namesIn(t, url, "SELECT CAST(seq AS TEXT) FROM _litestream_seq"); !slices.Equal(got, []string{"7"}) {
+		t.Errorf("somebody else's table holds %v now", got)
+	}
+	for name, statements := range map[string][]string{
+		"a name that is taken": {"CREATE TABLE job (weight REAL)"},
+		"other migrations": {
+			"CREATE TABLE goose_db_version (id SERIAL PRIMARY KEY, version_id BIGINT NOT NULL, is_applied BOOLEAN NOT NULL, tstamp TIMESTAMP NOT NULL DEFAULT now())",
+			"INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, true), (1, true), (2, true)",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := storetest.Postgres(t)
+			do(t, url, statements...)
+			if _, err := restore(t.Context(), url, data, takenAt); !errors.Is(err, fault.RestoreTarget) {
+				t.Error(err)
+			}
+			if got := namesIn(t, url, "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE tablename IN ('token', 'user_account')"); len(got) > 0 {
+				t.Errorf("there are tables %v now", got)
+			}
+		})
+	}
+}
+
 // identity opens the backups of these tests.
 var identity = func() *age.X25519Identity {
 	i, err := age.GenerateX25519Identity()
@@ -92,7 +244,7 @@ var identity = func() *age.X25519Identity {
 var takenAt = time.Date(2026, 11, 24, 12, 0, 30, 0, time.UTC)
 
 // take takes a backup.
-func take(t *testing.T, db *store.DB) []byte {
+func take(t *testing.T, db backup.Source) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	err := backup.Write(t.Context(), &out, db, backup.Options{To: []age.Recipient{identity.Recipient()}, Keys: macer{}, Master: "m", Now: func() time.Time { return takenAt }})
