@@ -438,3 +438,32 @@ func TestDirectoriesThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+// What no user record takes of a name or mail address keeps nobody from being disabled.
+func TestNamesAndAddressesThatNoRecordTakes(t *testing.T) {
+	s := start(t, people("ann", "bob", "cid"))
+	o := newOffice(t, file(t))
+	o.directory(s, nil)
+	o.sync(false)
+	long := strings.Repeat("ü", 200)
+	for id, cn := range map[string]string{"ann": "Ann\u00a0Other", "bob": "Bob", "cid": long} {
+		s.change(modify(id, "cn", cn))
+	}
+	s.change(modify("bob", "mail", "not here any more"))
+	s.change(modify("ann", "nsAccountLock", "true"))
+	first := o.sync(false)
+	same(t, became(first), []string{"ann disabled", "bob changed", "cid changed"})
+	names := map[string]string{}
+	for _, u := range o.users() {
+		names[u.Name] = u.Mail
+	}
+	same(t, names, map[string]string{"Ann Other": "ann@example.com", "Bob": "bob@example.com", long[:256]: "cid@example.com"})
+	s.change(modify("bob", "nsAccountLock", "true"))
+	o.sync(false)
+	same(t, o.enabled(), []string{"cid"})
+	for _, row := range o.sync(false).Rows { // the warning stays
+		if warned := row.Code == fault.UserInvalid && strings.Contains(row.Message, "not here any more"); warned != (row.ID == "bob") || row.Action != user.Unchanged {
+			t.Errorf("%+v", row)
+		}
+	}
+}

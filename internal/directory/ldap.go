@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // Times of a connection.
@@ -33,7 +35,8 @@ type entry struct {
 	dn       string
 	id       string
 	name     *string
-	mail     *string
+	mail     *string // nil if it is none, as warning says
+	warning  string
 	disabled bool
 	groups   []string
 }
@@ -214,11 +217,15 @@ func (l *line) pages(base, filter string, attributes []string, do func(*ldap.Ent
 // entry reads a person.
 func (l *line) entry(e *ldap.Entry) entry {
 	text := func(attribute string) *string {
-		// Blanks at the ends, and what cannot be printed, no user record takes.
+		// Blanks at the ends no user record takes.
 		v := strings.TrimSpace(strings.ToValidUTF8(e.GetEqualFoldAttributeValue(attribute), ""))
 		return &v
 	}
 	p := entry{dn: e.DN, id: l.cased(*text(l.d.ID)), name: text(l.d.Mapping.Name), mail: text(l.d.Mail)}
+	*p.name = personName(*p.name)
+	if *p.mail != "" && !user.IsAddress(*p.mail) {
+		p.mail, p.warning = nil, fmt.Sprintf("the mail address there, %.100q, is none: here it stays as it was", *p.mail)
+	}
 	for _, attribute := range l.d.DisabledBy {
 		p.disabled = p.disabled || disabledBy(attribute, e.GetEqualFoldAttributeValue(attribute), l.now)
 	}
@@ -281,6 +288,20 @@ func firstValue(dn string) string {
 		return ""
 	}
 	return parsed.RDNs[0].Attributes[0].Value
+}
+
+// personName is what a person is called here: a name that no user record takes must not keep her enabled.
+func personName(name string) string {
+	name = strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return ' '
+		}
+		return c
+	}, name)
+	if len(name) > user.MaxName {
+		name = strings.ToValidUTF8(name[:user.MaxName], "")
+	}
+	return strings.TrimSpace(name)
 }
 
 // groupName is what a group is called here: commas and semicolons stand between names.

@@ -162,6 +162,11 @@ func (r *Registry) apply(ctx context.Context, d Directory, found reading, dryRun
 	if err != nil {
 		return Result{}, err
 	}
+	for i, warning := range p.warnings {
+		if row := &applied.Rows[i]; row.Action != user.Failed {
+			row.Code, row.Message = fault.UserInvalid, warning
+		}
+	}
 	result := Result{Result: applied, Found: len(found.people), Skipped: found.skipped, Missing: p.missing}
 	for _, row := range p.refused {
 		result.Rows = append(result.Rows, row)
@@ -185,9 +190,11 @@ type plan struct {
 	entries []user.Entry
 	people  []Person   // to be kept as the directory's
 	refused []user.Row // who are somebody else's
-	missing int
-	lost    int // who would be disabled
-	enabled int // of the directory's people before
+	// warnings are of entries that are taken without what no user record takes, by their places.
+	warnings map[int]string
+	missing  int
+	lost     int // who would be disabled
+	enabled  int // of the directory's people before
 }
 
 // plan compares what was found with what was there before.
@@ -204,7 +211,7 @@ func (r *Registry) plan(ctx context.Context, d Directory, found reading, before 
 	if err != nil {
 		return plan{}, err
 	}
-	var p plan
+	p := plan{warnings: map[int]string{}}
 	for id := range ours {
 		if users[id].Enabled {
 			p.enabled++
@@ -230,6 +237,9 @@ func (r *Registry) plan(ctx context.Context, d Directory, found reading, before 
 			}
 		case !e.disabled && was.Disabled: // not one whom an administrator disabled
 			entry.Enabled, next.Disabled = &on, false
+		}
+		if e.warning != "" {
+			p.warnings[len(p.entries)] = e.warning
 		}
 		p.entries = append(p.entries, entry)
 		if !seen[e.id] && (!known || next != was) {

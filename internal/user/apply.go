@@ -48,7 +48,7 @@ type Row struct {
 	Line    int
 	ID      string
 	Action  Action
-	Code    fault.Code // of a failure
+	Code    fault.Code // of a failure, or of what was left out
 	Message string
 }
 

@@ -197,6 +197,9 @@ func forgotten(from []string) audit.Details {
 	return audit.Details{"no_longer_allowed_at": from}
 }
 
+// MaxName is how many bytes a name takes.
+const MaxName = 256
+
 // MaxMail is how many bytes a mail address takes: no longer one can be written in SMTP (RFC 5321).
 const MaxMail = 254
 
@@ -206,16 +209,21 @@ func (u User) check() error {
 		return fault.New(fault.UserInvalid, "a user ID takes 1 to 128 bytes of printable text without blanks at its ends")
 	}
 	// Blanks at the ends do not survive in a token file.
-	if len(u.Name) > 256 || u.Name != strings.TrimSpace(u.Name) || !printable(u.Name) {
+	if len(u.Name) > MaxName || u.Name != strings.TrimSpace(u.Name) || !printable(u.Name) {
 		return fault.New(fault.UserInvalid, "a name takes up to 256 bytes of printable text without blanks at its ends")
 	}
-	if len(u.Mail) > MaxMail || !printable(u.Mail) || u.Mail != "" && !strings.Contains(u.Mail, "@") {
+	if u.Mail != "" && !IsAddress(u.Mail) {
 		return fault.New(fault.UserInvalid, "a mail address looks like name@example.com")
 	}
 	if !u.Expiry.IsZero() && (u.Expiry.Year() > 9999 || !u.Expiry.Equal(u.Expiry.Truncate(24*time.Hour))) {
 		return fault.New(fault.UserInvalid, "a last day is one of the calendar, such as 2031-01-31")
 	}
 	return nil
+}
+
+// IsAddress tells whether a user record takes a text for a mail address.
+func IsAddress(text string) bool {
+	return len(text) <= MaxMail && printable(text) && strings.Contains(text, "@")
 }
 
 func printable(s string) bool {
