@@ -467,3 +467,57 @@ func TestNamesAndAddressesThatNoRecordTakes(t *testing.T) {
 		}
 	}
 }
+
+// twin is another entry with the user ID of somebody, below ou=groups.
+func twin(id, more string) string {
+	return strings.Replace(person(id, more), ",ou=people,", ",ou=groups,", 1)
+}
+
+// Of several people with one user ID none is taken, whoever else she is, and she goes only where all of them are disabled.
+func TestOneIDOfSeveralPeople(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := start(t, people("ann", "bob", "cid")+twin("ann", "")+twin("bob", "")+
+			"dn: cn=sales,ou=groups,"+base+"\nobjectClass: groupOfNames\ncn: sales\nmember: uid=cid,ou=people,"+base+"\n\n")
+		o := newOffice(t, url)
+		must(t, o.db.AddUser(t.Context(), user.User{ID: "ann", Name: "made by hand", Enabled: true, CreatedAt: o.now, Version: 1}))
+		o.directory(s, func(d *directory.Directory) { d.BaseDN = base })
+		first := o.sync(false)
+		same(t, became(first), []string{"ann failed", "bob failed", "cid added"})
+		for _, row := range first.Rows {
+			if row.ID == "bob" && (row.Code != fault.DirectoryDuplicate || !strings.Contains(row.Message, "uid=bob,ou=people,"+base) || !strings.Contains(row.Message, "uid=bob,ou=groups,"+base)) {
+				t.Errorf("%+v", row)
+			}
+		}
+		ann, err := o.db.User(t.Context(), "ann")
+		must(t, err)
+		same(t, ann.Name, "made by hand")
+		same(t, len(o.users()), 2)
+
+		// One who was the directory's before stays so.
+		second := func(do func(*ldap.Conn, string) error) {
+			t.Helper()
+			s.change(func(c *ldap.Conn) error { return do(c, "uid=cid,ou=groups,"+base) })
+		}
+		second(func(c *ldap.Conn, dn string) error {
+			a := ldap.NewAddRequest(dn, nil)
+			a.Attribute("objectClass", []string{"inetOrgPerson", "user"})
+			for _, name := range []string{"cn", "sn"} {
+				a.Attribute(name, []string{"Somebody else"})
+			}
+			a.Attribute("nsAccountLock", []string{"true"})
+			return c.Add(a)
+		})
+		failed := []string{"ann failed", "bob failed", "cid failed"}
+		next := o.sync(false)
+		same(t, became(next), failed)
+		same(t, []int{next.Missing, next.Left}, []int{0, 0})
+		same(t, o.enabled(), []string{"ann", "cid"})
+		s.change(modify("cid", "nsAccountLock", "true"))
+		same(t, became(o.sync(false)), []string{"ann failed", "bob failed", "cid disabled", "cid failed"})
+		same(t, became(o.sync(false)), failed)
+		same(t, o.enabled(), []string{"ann"})
+		second(func(c *ldap.Conn, dn string) error { return c.Del(ldap.NewDelRequest(dn, nil)) })
+		s.change(modify("cid", "nsAccountLock"))
+		same(t, became(o.sync(false)), []string{"ann failed", "bob failed", "cid enabled"})
+	})
+}

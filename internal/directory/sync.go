@@ -2,8 +2,10 @@ package directory
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -168,28 +170,28 @@ func (r *Registry) apply(ctx context.Context, d Directory, found reading, dryRun
 		}
 	}
 	result := Result{Result: applied, Found: len(found.people), Skipped: found.skipped, Missing: p.missing}
-	for _, row := range p.refused {
-		result.Rows = append(result.Rows, row)
-		result.Counts[user.Failed]++
-	}
 	failed := map[string]bool{}
-	for _, row := range result.Rows {
-		failed[row.ID] = failed[row.ID] || row.Action == user.Failed
+	for _, row := range applied.Rows { // one for each user
+		failed[row.ID] = row.Action == user.Failed
 	}
+	result.Rows = append(result.Rows, p.refused...)
+	result.Counts[user.Failed] += len(p.refused)
 	p.people = slices.DeleteFunc(p.people, func(p Person) bool { return failed[p.UserID] })
 	if !dryRun {
 		if err := r.Store.SavePeople(ctx, d.Name, p.people); err != nil {
 			return Result{}, err
 		}
 	}
-	return result, r.members(ctx, d, found, failed, dryRun, &result)
+	return result, r.members(ctx, d, found, p, failed, dryRun, &result)
 }
 
 // A plan is what is to become of users.
 type plan struct {
 	entries []user.Entry
-	people  []Person   // to be kept as the directory's
-	refused []user.Row // who are somebody else's
+	people  []Person        // to be kept as the directory's
+	refused []user.Row      // who stay as they are
+	seen    map[string]bool // whom the directory shows
+	stays   map[string]bool // of these, whose memberships stay too
 	// warnings are of entries that are taken without what no user record takes, by their places.
 	warnings map[int]string
 	missing  int
@@ -211,60 +213,96 @@ func (r *Registry) plan(ctx context.Context, d Directory, found reading, before 
 	if err != nil {
 		return plan{}, err
 	}
-	p := plan{warnings: map[int]string{}}
+	p := plan{seen: map[string]bool{}, stays: map[string]bool{}, warnings: map[int]string{}}
 	for id := range ours {
 		if users[id].Enabled {
 			p.enabled++
 		}
 	}
-	seen := map[string]bool{}
+	named := map[string][]entry{}
+	for _, e := range found.people {
+		named[e.id] = append(named[e.id], e)
+	}
 	for _, e := range found.people {
 		u, exists := users[e.id]
 		was, known := ours[e.id]
-		if exists && !known && !d.Adopt && !seen[e.id] {
-			p.refused = append(p.refused, user.Row{ID: e.id, Action: user.Failed, Code: fault.UserExists,
-				Message: "user " + e.id + " was not made by this directory, and stays as she is; a directory that adopts takes her over"})
-			seen[e.id] = true
-			continue
+		switch all := named[e.id]; {
+		case p.seen[e.id]: // her ID is told of already
+		case len(all) > 1:
+			p.duplicate(was, u, all)
+		case exists && !known && !d.Adopt:
+			p.refuse(e.id, fault.UserExists, "user "+e.id+" was not made by this directory, and stays as she is; a directory that adopts takes her over")
+		default:
+			p.take(e, was, u)
 		}
-		next := Person{UserID: e.id, DN: e.dn, Disabled: was.Disabled}
-		entry := user.Entry{ID: e.id, Name: e.name, Mail: e.mail, Groups: e.groups}
-		switch off, on := false, true; {
-		case e.disabled && (!exists || u.Enabled):
-			entry.Enabled, next.Disabled = &off, true
-			if exists && known {
-				p.lost++
-			}
-		case !e.disabled && was.Disabled: // not one whom an administrator disabled
-			entry.Enabled, next.Disabled = &on, false
-		}
-		if e.warning != "" {
-			p.warnings[len(p.entries)] = e.warning
-		}
-		p.entries = append(p.entries, entry)
-		if !seen[e.id] && (!known || next != was) {
-			p.people = append(p.people, next)
-		}
-		seen[e.id] = true
+		p.seen[e.id] = true
 	}
 	for _, was := range before {
-		if seen[was.UserID] {
+		if p.seen[was.UserID] {
 			continue
 		}
 		p.missing++
-		if off := false; users[was.UserID].Enabled {
-			p.lost++
-			p.entries = append(p.entries, user.Entry{ID: was.UserID, Enabled: &off})
-			was.Disabled = true
-			p.people = append(p.people, was)
+		if users[was.UserID].Enabled {
+			p.disable(was)
 		}
 	}
 	return p, nil
 }
 
+// take has somebody become what an entry of the directory says; was and u are zero for one who is new.
+func (p *plan) take(e entry, was Person, u user.User) {
+	exists, known := u.ID != "", was.UserID != ""
+	next := Person{UserID: e.id, DN: e.dn, Disabled: was.Disabled}
+	entry := user.Entry{ID: e.id, Name: e.name, Mail: e.mail, Groups: e.groups}
+	switch off, on := false, true; {
+	case e.disabled && (!exists || u.Enabled):
+		entry.Enabled, next.Disabled = &off, true
+		if exists && known {
+			p.lost++
+		}
+	case !e.disabled && was.Disabled: // not one whom an administrator disabled
+		entry.Enabled, next.Disabled = &on, false
+	}
+	if e.warning != "" {
+		p.warnings[len(p.entries)] = e.warning
+	}
+	p.entries = append(p.entries, entry)
+	if next != was {
+		p.people = append(p.people, next)
+	}
+}
+
+// disable has one of the directory's people, who is enabled, be disabled and nothing else.
+func (p *plan) disable(was Person) {
+	off := false
+	p.lost++
+	p.entries = append(p.entries, user.Entry{ID: was.UserID, Enabled: &off})
+	was.Disabled = true
+	p.people = append(p.people, was)
+}
+
+// refuse leaves somebody as she is, in her groups too.
+func (p *plan) refuse(id string, code fault.Code, message string) {
+	p.refused = append(p.refused, user.Row{ID: id, Action: user.Failed, Code: code, Message: message})
+	p.stays[id] = true
+}
+
+// duplicate refuses several entries that have one user ID: which of them she is, nobody can tell. Where all of them are disabled, she is.
+func (p *plan) duplicate(was Person, u user.User, all []entry) {
+	const named = 5
+	var dns []string
+	for _, e := range all[:min(len(all), named)] {
+		dns = append(dns, e.dn)
+	}
+	p.refuse(all[0].id, fault.DirectoryDuplicate, fmt.Sprintf("%d people there have the user ID %s, and none of them is taken: %s", len(all), all[0].id, strings.Join(dns, " and ")))
+	if was.UserID != "" && u.Enabled && !slices.ContainsFunc(all, func(e entry) bool { return !e.disabled }) {
+		p.disable(was)
+	}
+}
+
 // members takes people from groups that the directory brought them into and that they are not in there any more. Apply has added them
 // to theirs.
-func (r *Registry) members(ctx context.Context, d Directory, found reading, failed map[string]bool, dryRun bool, result *Result) error {
+func (r *Registry) members(ctx context.Context, d Directory, found reading, p plan, failed map[string]bool, dryRun bool, result *Result) error {
 	before, err := r.Store.DirectoryMembers(ctx, d.Name)
 	if err != nil {
 		return err
@@ -277,7 +315,7 @@ func (r *Registry) members(ctx context.Context, d Directory, found reading, fail
 	for _, e := range found.people {
 		for _, g := range e.groups {
 			m := Member{g, e.id}
-			if !is[m] && !was[m] && !failed[e.id] {
+			if !is[m] && !was[m] && !failed[e.id] && !p.stays[e.id] {
 				add = append(add, m)
 			}
 			is[m] = true
@@ -285,7 +323,7 @@ func (r *Registry) members(ctx context.Context, d Directory, found reading, fail
 	}
 	leaving := map[string][]string{}
 	for _, m := range before {
-		if !is[m] {
+		if !is[m] && !p.stays[m.UserID] {
 			remove = append(remove, m)
 			leaving[m.Group] = append(leaving[m.Group], m.UserID)
 		}

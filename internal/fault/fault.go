@@ -69,6 +69,7 @@ const (
 	DirectoryUnreachable Code = "DIRECTORY_UNREACHABLE" // no connection, no trust in its certificate, or it broke off
 	DirectoryRefused     Code = "DIRECTORY_REFUSED"     // it does not let us in, or does not find where to look
 	DirectorySuspicious  Code = "DIRECTORY_SUSPICIOUS"  // too few people are there: nothing was changed
+	DirectoryDuplicate   Code = "DIRECTORY_ID_DUPLICATE" // several people there have one user ID
 	ProfileNotFound      Code = "PROFILE_NOT_FOUND"
 	ProfileNameTaken     Code = "PROFILE_NAME_TAKEN"
 	ProfileNameBad       Code = "PROFILE_NAME_INVALID"
