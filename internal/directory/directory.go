@@ -91,7 +91,7 @@ type Settings struct {
 	GroupBase   string `json:"group_base,omitempty"`
 	GroupFilter string `json:"group_filter,omitempty"`
 	PageSize    int    `json:"page_size,omitempty"` // entries that are asked for at once; 500
-	// MaxLost is how many of a hundred people one synchronisation may disable without being forced; 10.
+	// MaxLost is how many of a hundred people one synchronisation may disable, and of a hundred memberships of groups end, without being forced; 10.
 	MaxLost int `json:"max_lost,omitempty"`
 	// Adopt has users who were made by hand become the directory's if it has their ID; without it they stay as they are.
 	Adopt bool `json:"adopt,omitempty"`

@@ -521,3 +521,87 @@ func TestOneIDOfSeveralPeople(t *testing.T) {
 		same(t, became(o.sync(false)), []string{"ann failed", "bob failed", "cid enabled"})
 	})
 }
+
+// members are those of a group.
+func (o *office) members(group string) []string {
+	o.t.Helper()
+	ids, err := o.db.MemberIDs(o.t.Context(), group, 99)
+	must(o.t, err)
+	return ids
+}
+
+// Members whom somebody put into a group stay in it, also where the directory had them in it for some time; whom somebody took out comes back.
+func TestMembersByHand(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := start(t, people("ann", "bob")+"dn: cn=sales,ou=groups,"+base+"\nobjectClass: posixGroup\ncn: sales\ngidNumber: 7\n\n")
+		o := newOffice(t, url)
+		ctx := t.Context()
+		o.directory(s, nil)
+		o.sync(false)
+		must(t, o.db.AddGroup(ctx, user.Group{Name: "sales", CreatedAt: o.now, Version: 1}))
+		_, err := o.db.AddMembers(ctx, "sales", []string{"ann"})
+		must(t, err)
+		group := func(ids ...string) func(*ldap.Conn) error {
+			return func(c *ldap.Conn) error {
+				m := ldap.NewModifyRequest("cn=sales,ou=groups,"+base, nil)
+				m.Replace("memberUid", ids)
+				return c.Modify(m)
+			}
+		}
+		s.change(group("ann", "bob"))
+		same(t, o.sync(false).Joined, 1)
+		_, err = o.db.RemoveMembers(ctx, "sales", []string{"bob"})
+		must(t, err)
+		shown, err := o.Sync(ctx, "hq", true, false)
+		must(t, err)
+		same(t, shown.Joined, 1)
+		same(t, o.sync(false).Joined, 1)
+		same(t, o.members("sales"), []string{"ann", "bob"})
+		s.change(group())
+		same(t, o.sync(false).Left, 1)
+		same(t, o.members("sales"), []string{"ann"})
+	})
+}
+
+// Groups that vanish are no more believed than people who do; one person may leave all of hers.
+func TestSuspiciousGroups(t *testing.T) {
+	group := func(name string, n int) string {
+		text := "dn: cn=" + name + ",ou=groups," + base + "\nobjectClass: posixGroup\ncn: " + name + "\ngidNumber: 7\n"
+		for i := range n {
+			text += fmt.Sprintf("memberUid: p%04d\n", i)
+		}
+		return text + "\n"
+	}
+	s := start(t, crowd(12)+group("all", 10)+group("some", 2))
+	o := newOffice(t, file(t))
+	o.directory(s, nil)
+	same(t, o.sync(false).Joined, 12)
+	change := func(filter string) {
+		t.Helper()
+		_, err := o.Edit(t.Context(), "hq", 0, nil, func(d *directory.Directory) { d.GroupFilter = filter })
+		must(t, err)
+	}
+	change("(cn=nothing)")
+	o.refuses(fault.DirectorySuspicious, false)
+	if _, err := o.Sync(t.Context(), "hq", true, false); !errors.Is(err, fault.DirectorySuspicious) {
+		t.Errorf("a dry run: %v", err)
+	}
+	same(t, []int{len(o.members("all")), len(o.members("some"))}, []int{10, 2})
+	change("(cn=all)")
+	o.refuses(fault.DirectorySuspicious, false)
+	same(t, o.sync(true).Left, 2)
+	change("(cn=nothing)")
+	same(t, o.sync(true).Left, 10)
+	change("")
+	same(t, o.sync(false).Joined, 12)
+	for _, name := range []string{"all", "some"} {
+		s.change(func(c *ldap.Conn) error {
+			m := ldap.NewModifyRequest("cn="+name+",ou=groups,"+base, nil)
+			m.Delete("memberUid", []string{"p0000"})
+			return c.Modify(m)
+		})
+	}
+	same(t, o.sync(false).Left, 2)
+	s.change(remove("p0001")) // who counts among the people
+	same(t, o.sync(false).Left, 2)
+}

@@ -60,8 +60,8 @@ func (r *Registry) read(ctx context.Context, d Directory) (reading, error) {
 	return l.read()
 }
 
-// Sync takes the people of a directory. dryRun only says what would happen; force disables more people than MaxLost says, but never
-// everybody: a directory in which nobody is found changes nothing. [fault.Conflict] while another one synchronises it.
+// Sync takes the people of a directory. dryRun only says what would happen; force disables more people, and ends more memberships, than MaxLost
+// says, but never everybody: a directory in which nobody is found changes nothing. [fault.Conflict] while another one synchronises it.
 func (r *Registry) Sync(ctx context.Context, name string, dryRun, force bool) (Result, error) {
 	return r.sync(ctx, name, dryRun, force, false)
 }
@@ -182,7 +182,10 @@ func (r *Registry) apply(ctx context.Context, d Directory, found reading, dryRun
 			return Result{}, err
 		}
 	}
-	return result, r.members(ctx, d, found, p, failed, dryRun, &result)
+	if err := r.members(ctx, d, found, p, dryRun, force, &result); err != nil {
+		return Result{}, err
+	}
+	return result, nil
 }
 
 // A plan is what is to become of users.
@@ -253,7 +256,7 @@ func (r *Registry) plan(ctx context.Context, d Directory, found reading, before 
 func (p *plan) take(e entry, was Person, u user.User) {
 	exists, known := u.ID != "", was.UserID != ""
 	next := Person{UserID: e.id, DN: e.dn, Disabled: was.Disabled}
-	entry := user.Entry{ID: e.id, Name: e.name, Mail: e.mail, Groups: e.groups}
+	entry := user.Entry{ID: e.id, Name: e.name, Mail: e.mail, Groups: slices.Compact(slices.Sorted(slices.Values(e.groups)))}
 	switch off, on := false, true; {
 	case e.disabled && (!exists || u.Enabled):
 		entry.Enabled, next.Disabled = &off, true
@@ -300,9 +303,10 @@ func (p *plan) duplicate(was Person, u user.User, all []entry) {
 	}
 }
 
-// members takes people from groups that the directory brought them into and that they are not in there any more. Apply has added them
-// to theirs.
-func (r *Registry) members(ctx context.Context, d Directory, found reading, p plan, failed map[string]bool, dryRun bool, result *Result) error {
+// members takes people from groups that the directory brought them into and that they are not in there any more, and keeps whom Apply has
+// brought into theirs: not those who were in there before. Without force it takes no more of those whom the directory still shows than MaxLost
+// says: groups that cannot be read any more look like groups without members.
+func (r *Registry) members(ctx context.Context, d Directory, found reading, p plan, dryRun, force bool, result *Result) error {
 	before, err := r.Store.DirectoryMembers(ctx, d.Name)
 	if err != nil {
 		return err
@@ -311,24 +315,36 @@ func (r *Registry) members(ctx context.Context, d Directory, found reading, p pl
 	for _, m := range before {
 		was[m] = true
 	}
-	var add, remove []Member
 	for _, e := range found.people {
 		for _, g := range e.groups {
-			m := Member{g, e.id}
-			if !is[m] && !was[m] && !failed[e.id] && !p.stays[e.id] {
-				add = append(add, m)
+			is[Member{g, e.id}] = true
+		}
+	}
+	var add, remove []Member
+	for _, group := range slices.Sorted(maps.Keys(result.Members)) {
+		for _, id := range result.Members[group] {
+			if result.Joined++; !was[Member{group, id}] { // else somebody took her out by hand
+				add = append(add, Member{group, id})
 			}
-			is[m] = true
 		}
 	}
-	leaving := map[string][]string{}
+	leaving, ended, losers := map[string][]string{}, 0, map[string]bool{}
 	for _, m := range before {
-		if !is[m] && !p.stays[m.UserID] {
-			remove = append(remove, m)
-			leaving[m.Group] = append(leaving[m.Group], m.UserID)
+		if is[m] || p.stays[m.UserID] {
+			continue
+		}
+		remove = append(remove, m)
+		leaving[m.Group] = append(leaving[m.Group], m.UserID)
+		if p.seen[m.UserID] {
+			ended, losers[m.UserID] = ended+1, true
 		}
 	}
-	result.Joined, result.Left = len(add), len(remove)
+	result.Left = len(remove)
+	if most := max(1, len(before)*d.MaxLost/100); ended > most && len(losers) > 1 && !force {
+		return fault.New(fault.DirectorySuspicious,
+			"directory %s would end %d of %d memberships of groups, and %d are the most (%d %%): look there, and at a dry run with --force; nothing was changed",
+			d.Name, ended, len(before), most, d.MaxLost).With("ended", ended).With("memberships", len(before))
+	}
 	if dryRun {
 		return nil
 	}

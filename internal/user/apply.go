@@ -54,9 +54,10 @@ type Row struct {
 
 // A Result is what became of all entries, in their order, and how many of each action there are.
 type Result struct {
-	Rows   []Row
-	Counts map[Action]int
-	Groups []string // that were added
+	Rows    []Row
+	Counts  map[Action]int
+	Groups  []string            // that were added
+	Members map[string][]string // groups, and who came into them
 }
 
 // applyChunk is how many users are looked at and written in one go.
@@ -97,7 +98,7 @@ type application struct {
 
 func (a *application) run(ctx context.Context) error {
 	order := a.judge()
-	if err := a.findGroups(ctx); err != nil {
+	if err := a.findGroups(ctx, order); err != nil {
 		return err
 	}
 	// In the order of IDs, so that two at once do not wait for each other in a ring.
@@ -164,12 +165,12 @@ func (e Entry) named() (u User) {
 	return u
 }
 
-// findGroups learns which of the groups that entries name there are.
-func (a *application) findGroups(ctx context.Context) error {
+// findGroups learns which of the groups that the entries in these places name there are.
+func (a *application) findGroups(ctx context.Context, order []int) error {
 	a.groups = map[string]bool{}
 	wanted := map[string]bool{}
-	for _, e := range a.entries {
-		for _, g := range e.Groups {
+	for _, i := range order {
+		for _, g := range a.entries[i].Groups {
 			wanted[g] = true
 		}
 	}
@@ -343,7 +344,7 @@ func (a *application) refusal() error {
 }
 
 func (a *application) result() Result {
-	out := Result{Rows: a.rows, Counts: map[Action]int{}, Groups: a.missing}
+	out := Result{Rows: a.rows, Counts: map[Action]int{}, Groups: a.missing, Members: a.joining}
 	for _, row := range a.rows {
 		out.Counts[row.Action]++
 	}

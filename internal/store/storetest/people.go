@@ -83,6 +83,10 @@ func applyingWhatCannotBe(t *testing.T, s fixture) {
 	same(t, len(must(t, all, err)), 0)
 	done, err := r.Apply(ctx, entries, user.Wish{Partial: true})
 	same(t, became(must(t, done, err)), []string{"a added ", " b failed USER_INVALID", "a failed USER_INVALID", "c failed GROUP_NOT_FOUND"})
+	done, err = r.Apply(ctx, []user.Entry{{ID: " b", Groups: []string{"unneeded"}}}, user.Wish{Partial: true, AddGroups: true})
+	if _, err := s.Group(ctx, "unneeded"); !errors.Is(err, fault.GroupNotFound) || len(must(t, done, err).Groups) > 0 {
+		t.Errorf("a group of nobody who can be: %v", err)
+	}
 	done, err = r.Apply(ctx, entries[3:], user.Wish{AddGroups: true})
 	same(t, must(t, done, err).Groups, []string{"none"})
 	ids, err := s.MemberIDs(ctx, "none", 9)
