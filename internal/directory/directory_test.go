@@ -214,7 +214,7 @@ func TestSync(t *testing.T) {
 			same(t, became(o.sync(false)), []string{"ian failed"})
 
 			// An administrator's own work stays: who was made, disabled or put into a group by hand.
-			_, err = o.Users.Edit(ctx, "bob", 0, func(u *user.User) { u.Enabled = false })
+			_, err = o.Users.Edit(ctx, "bob", 0, user.Entry{Enabled: new(bool)})
 			must(t, err)
 			_, err = o.db.AddMembers(ctx, "works", []string{"hand", "ann"})
 			must(t, err)
@@ -604,4 +604,31 @@ func TestSuspiciousGroups(t *testing.T) {
 	same(t, o.sync(false).Left, 2)
 	s.change(remove("p0001")) // who counts among the people
 	same(t, o.sync(false).Left, 2)
+}
+
+// Whoever was disabled by hand stays so, also where the directory had disabled her before: by one edit, and by a file.
+func TestDisabledByHandAfterTheDirectory(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := start(t, people("ann", "bob", "cid"))
+		o := newOffice(t, url)
+		ctx := t.Context()
+		o.directory(s, func(d *directory.Directory) { d.MaxLost = 100 })
+		o.sync(false)
+		for _, id := range []string{"ann", "bob", "cid"} {
+			s.change(modify(id, "nsAccountLock", "true"))
+		}
+		o.sync(false)
+		_, err := o.Users.Edit(ctx, "ann", 0, user.Entry{Enabled: new(bool)})
+		must(t, err)
+		_, err = o.Users.Edit(ctx, "cid", 0, user.Entry{Name: new("Cid C.")})
+		must(t, err)
+		done, err := o.Users.Apply(ctx, []user.Entry{{ID: "bob", Enabled: new(bool)}, {ID: "cid", Mail: new("")}}, user.Wish{})
+		must(t, err)
+		same(t, done.Counts, map[user.Action]int{user.Unchanged: 1, user.Changed: 1})
+		for _, id := range []string{"ann", "bob", "cid"} {
+			s.change(modify(id, "nsAccountLock"))
+		}
+		o.sync(false)
+		same(t, o.enabled(), []string{"cid"})
+	})
 }

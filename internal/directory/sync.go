@@ -160,7 +160,7 @@ func (r *Registry) apply(ctx context.Context, d Directory, found reading, dryRun
 			"directory %s would have %d of %d people disabled, and %d are the most (%d %%): look there, and at a dry run with --force; nothing was changed",
 			d.Name, p.lost, p.enabled, most, d.MaxLost).With("disabled", p.lost).With("people", p.enabled)
 	}
-	applied, err := r.Users.Apply(domain.At(ctx, d.Domain), p.entries, user.Wish{Partial: true, DryRun: dryRun, AddGroups: true})
+	applied, err := r.Users.Apply(domain.At(ctx, d.Domain), p.entries, user.Wish{Partial: true, DryRun: dryRun, AddGroups: true, Directory: true})
 	if err != nil {
 		return Result{}, err
 	}

@@ -117,6 +117,12 @@ func (db *DB) People(ctx context.Context, name string) ([]directory.Person, erro
 	return list(ctx, db, scan, "SELECT user_id, dn, disabled FROM directory_user WHERE directory = $1 ORDER BY user_id", name)
 }
 
+// DecideEnabled has it be an administrator who said of users whether they are enabled, and not the directories that they come from.
+func (db *DB) DecideEnabled(ctx context.Context, ids []string) error {
+	_, err := db.touched(ctx, "UPDATE directory_user SET disabled = FALSE WHERE user_id", "", nil, ids)
+	return err
+}
+
 // DirectoryOf names the directory that has brought a user; [fault.NotFound].
 func (db *DB) DirectoryOf(ctx context.Context, userID string) (string, error) {
 	missing := fault.New(fault.NotFound, "no directory has brought user %q", userID)

@@ -12,7 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-// An Entry is what a file or a directory says of a user. What is nil it does not say, and nothing is changed there.
+// An Entry is what a file, a directory or an administrator says of a user. What is nil it does not say, and nothing is changed there.
 type Entry struct {
 	Line    int // in the file; 0 if there is none
 	ID      string
@@ -28,6 +28,7 @@ type Wish struct {
 	Partial   bool // apply what can be; without it one entry that cannot be leaves everything as it was
 	DryRun    bool // only say what would happen
 	AddGroups bool // groups that are not there are added; without it their members cannot be
+	Directory bool // a directory says it all; else it is an administrator who says whether users are enabled
 }
 
 // An Action is what becomes of a user.
@@ -234,6 +235,7 @@ func (a *application) part(ctx context.Context, order []int) error {
 		return err
 	}
 	var fresh, changed []User
+	var decided []string
 	for n, i := range order {
 		e := a.entries[i]
 		if u, is := known[e.ID]; is && !scope.Covers(u.Domain) {
@@ -261,6 +263,9 @@ func (a *application) part(ctx context.Context, order []int) error {
 			u = User{ID: e.ID, Enabled: true, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: a.Now().UTC(), Version: 1}
 		}
 		differs := e.on(&u)
+		if is && e.Enabled != nil && !a.wish.Directory {
+			decided = append(decided, u.ID)
+		}
 		a.rows[i].Action = actionOf(is, before, u, differs || joins)
 		switch {
 		case !is:
@@ -279,6 +284,9 @@ func (a *application) part(ctx context.Context, order []int) error {
 		return err
 	}
 	if err := a.Store.SaveUsers(ctx, changed); err != nil {
+		return err
+	}
+	if err := a.Store.DecideEnabled(ctx, decided); err != nil {
 		return err
 	}
 	events := a.events

@@ -71,6 +71,8 @@ type Store interface {
 	AddUsers(ctx context.Context, users []User) error
 	// SaveUsers stores changed users, all or none, as SaveUser does one.
 	SaveUsers(ctx context.Context, users []User) error
+	// DecideEnabled has it be an administrator who said of users whether they are enabled, and not the directories that they come from.
+	DecideEnabled(ctx context.Context, ids []string) error
 	// AddressesElsewhere returns which of addresses in lower case (ASCII) users who are not in the scope of ctx have for their mail, and
 	// which for an ID, in any case.
 	AddressesElsewhere(ctx context.Context, addresses []string) (mails, ids map[string]bool, err error)
@@ -139,9 +141,9 @@ func (r *Registry) Get(ctx context.Context, id string) (User, error) { return r.
 // List returns the users that f selects.
 func (r *Registry) List(ctx context.Context, f Filter) ([]User, error) { return r.Store.Users(ctx, f) }
 
-// Edit runs change on the user and saves it, in one transaction. If version is not 0,
+// Edit changes a user to what e says of her, but for groups, in one transaction. If version is not 0,
 // the user must still be at it: else [fault.Conflict].
-func (r *Registry) Edit(ctx context.Context, id string, version int, change func(*User)) (User, error) {
+func (r *Registry) Edit(ctx context.Context, id string, version int, e Entry) (User, error) {
 	var after User
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		before, err := r.Store.User(ctx, id)
@@ -152,7 +154,7 @@ func (r *Registry) Edit(ctx context.Context, id string, version int, change func
 			return fault.New(fault.Conflict, "user %s was changed meanwhile: read it again", id)
 		}
 		after = before
-		change(&after)
+		e.on(&after)
 		if err := after.check(); err != nil {
 			return err
 		}
@@ -163,6 +165,11 @@ func (r *Registry) Edit(ctx context.Context, id string, version int, change func
 			return err
 		}
 		after.Version++
+		if e.Enabled != nil {
+			if err := r.Store.DecideEnabled(ctx, []string{id}); err != nil {
+				return err
+			}
+		}
 		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.edit", "user:"+id, edited(before, after)))
 	})
 	return after, err
