@@ -172,6 +172,24 @@ func remove(id string) func(*ldap.Conn) error {
 	return func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest("uid="+id+",ou=people,"+base, nil)) }
 }
 
+// move moves somebody from below one entry to below another, and she stays the same.
+func move(id, from, to string) func(*ldap.Conn) error {
+	return func(c *ldap.Conn) error {
+		return c.ModifyDN(ldap.NewModifyDNWithControlsRequest("uid="+id+",ou="+from+","+base, "uid="+id, true, "ou="+to+","+base, nil))
+	}
+}
+
+// newcomer is somebody who gets an ID that was another's.
+func newcomer(id string) func(*ldap.Conn) error {
+	return func(c *ldap.Conn) error {
+		a := ldap.NewAddRequest("uid="+id+",ou=people,"+base, nil)
+		for name, value := range map[string]string{"objectClass": "inetOrgPerson", "cn": "New " + id, "sn": id} {
+			a.Attribute(name, []string{value})
+		}
+		return c.Add(a)
+	}
+}
+
 func people(ids ...string) string {
 	var b strings.Builder
 	for _, id := range ids {
@@ -220,7 +238,7 @@ func TestSync(t *testing.T) {
 			must(t, err)
 			s.change(modify("ann", "cn", "Ann A."))
 			s.change(modify("joe", "nsAccountLock"))
-			s.change(remove("dan"))
+			s.change(move("dan", "people", "groups"))
 			s.change(func(c *ldap.Conn) error {
 				m := ldap.NewModifyRequest("cn=sales,ou=groups,"+base, nil)
 				m.Delete("member", []string{"uid=bob,ou=people," + base})
@@ -239,13 +257,7 @@ func TestSync(t *testing.T) {
 			same(t, became(o.sync(false)), []string{"ian failed"})
 
 			// Who comes back is enabled again.
-			s.change(func(c *ldap.Conn) error {
-				a := ldap.NewAddRequest("uid=dan,ou=people,"+base, nil)
-				for name, value := range map[string]string{"objectClass": "inetOrgPerson", "cn": "Dan", "sn": "dan"} {
-					a.Attribute(name, []string{value})
-				}
-				return c.Add(a)
-			})
+			s.change(move("dan", "groups", "people"))
 			same(t, became(o.sync(false)), []string{"dan enabled", "ian failed"})
 
 			// One that adopts takes over who was made by hand.
@@ -631,4 +643,106 @@ func TestDisabledByHandAfterTheDirectory(t *testing.T) {
 		o.sync(false)
 		same(t, o.enabled(), []string{"cid"})
 	})
+}
+
+// Whoever gets the user ID of another person does not get her tokens: she stays disabled until an administrator enables her.
+func TestReusedID(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := start(t, people("ann", "bob", "cid")+"dn: cn=sales,ou=groups,"+base+"\nobjectClass: groupOfNames\ncn: sales\nmember: uid=ann,ou=people,"+base+"\n\n")
+		o := newOffice(t, url)
+		ctx := t.Context()
+		o.directory(s, func(d *directory.Directory) { d.MaxLost = 100 })
+		o.sync(false)
+		must(t, o.db.SavePeople(ctx, "hq", []directory.Person{{UserID: "cid", DN: "uid=cid,ou=people," + base}})) // before the directory was asked who she is
+		o.sync(false)
+		for _, id := range []string{"bob", "ann", "cid"} {
+			s.change(remove(id))
+			if id == "bob" {
+				o.sync(false) // he is gone for a time
+			}
+			s.change(newcomer(id))
+		}
+		first := o.sync(false)
+		same(t, became(first), []string{"ann disabled", "ann failed", "bob failed", "cid disabled", "cid failed"})
+		for _, row := range first.Rows {
+			if row.Action == user.Failed && row.Code != fault.DirectoryReused {
+				t.Errorf("%+v", row)
+			}
+		}
+		same(t, o.members("sales"), []string{"ann"})
+		failed := []string{"ann failed", "bob failed", "cid failed"}
+		same(t, became(o.sync(false)), failed)
+		_, err := o.Users.Edit(ctx, "ann", 0, user.Entry{Enabled: new(bool)})
+		must(t, err)
+		same(t, became(o.sync(false)), failed)
+		on := true
+		_, err = o.Users.Edit(ctx, "ann", 0, user.Entry{Enabled: &on})
+		must(t, err)
+		_, err = o.Users.Apply(ctx, []user.Entry{{ID: "bob", Enabled: &on}}, user.Wish{})
+		must(t, err)
+		same(t, became(o.sync(false)), []string{"ann changed", "bob changed", "cid failed"})
+		same(t, o.enabled(), []string{"ann", "bob"})
+		ann, err := o.db.User(ctx, "ann")
+		must(t, err)
+		same(t, ann.Name, "New ann")
+		// She was taken over, and nobody after her.
+		s.change(remove("ann"))
+		s.change(newcomer("ann"))
+		same(t, became(o.sync(false)), []string{"ann disabled", "ann failed", "cid failed"})
+	})
+}
+
+// Whom a directory brought no other one takes over while it shows her; then one that adopts does, and enables whom the first one disabled.
+func TestPeopleWhoMove(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := start(t, people("ann", "bob")+"dn: ou=rest,"+base+"\nobjectClass: organizationalUnit\nou: rest\n\n"+strings.ReplaceAll(people("cid"), "ou=people", "ou=rest"))
+		o := newOffice(t, url)
+		ctx := t.Context()
+		o.directory(s, nil)
+		o.sync(false)
+		second := func(base string, adopt bool) {
+			t.Helper()
+			o.directory(s, func(d *directory.Directory) { d.Name, d.BaseDN, d.Adopt = "second", base, adopt })
+		}
+		other := func() []string {
+			t.Helper()
+			r, err := o.Sync(ctx, "second", false, false)
+			must(t, err)
+			return became(r)
+		}
+		second("ou=rest,"+base, true)
+		same(t, other(), []string{"cid added"})
+		s.change(move("ann", "people", "rest"))
+		same(t, other(), []string{"ann failed"}) // the first one has not been looked at since
+		same(t, became(o.sync(false)), []string{"ann disabled"})
+		same(t, other(), []string{"ann enabled"})
+		same(t, became(o.sync(false)), []string(nil))
+		same(t, o.enabled(), []string{"ann", "bob", "cid"})
+
+		// So it is after a directory that was deleted.
+		s.change(modify("bob", "nsAccountLock", "true"))
+		o.sync(false)
+		must(t, o.Delete(ctx, "hq"))
+		if name, err := o.db.DirectoryOf(ctx, "bob"); !errors.Is(err, fault.NotFound) {
+			t.Errorf("bob comes from %q, %v", name, err)
+		}
+		s.change(modify("bob", "nsAccountLock"))
+		o.directory(s, nil)
+		same(t, became(o.sync(false)), []string{"bob failed"})
+		_, err := o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.Adopt = true })
+		must(t, err)
+		same(t, became(o.sync(false)), []string{"bob enabled"})
+	})
+}
+
+// Those whom a directory takes over count as lost as well.
+func TestSuspiciousAdoption(t *testing.T) {
+	s := start(t, person("ann", "nsAccountLock: TRUE\n")+person("bob", "nsAccountLock: TRUE\n"))
+	o := newOffice(t, file(t))
+	for _, id := range []string{"ann", "bob"} {
+		must(t, o.db.AddUser(t.Context(), user.User{ID: id, Enabled: true, CreatedAt: o.now, Version: 1}))
+	}
+	o.directory(s, func(d *directory.Directory) { d.Adopt = true })
+	o.refuses(fault.DirectorySuspicious, false)
+	same(t, became(o.sync(true)), []string{"ann disabled", "bob disabled"})
 }

@@ -4,16 +4,19 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
 	"net"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -34,6 +37,7 @@ const MaxPeople = 500_000
 type entry struct {
 	dn       string
 	id       string
+	identity string // what never changes of it, as Person.Entry; "" for nothing
 	name     *string
 	mail     *string // nil if it is none, as warning says
 	warning  string
@@ -130,7 +134,7 @@ func (l *line) refusal(err error, doing string) error {
 func (l *line) read() (reading, error) {
 	r := reading{groups: map[string]bool{}}
 	byDN := map[string]int{}
-	attributes := append([]string{l.d.ID, l.d.Mapping.Name, l.d.Mail}, l.d.DisabledBy...)
+	attributes := slices.Concat([]string{l.d.ID, l.d.Mapping.Name, l.d.Mail}, l.d.DisabledBy, identities)
 	if l.d.Groups == ByMemberOf {
 		attributes = append(attributes, "memberOf")
 	}
@@ -221,7 +225,7 @@ func (l *line) entry(e *ldap.Entry) entry {
 		v := strings.TrimSpace(strings.ToValidUTF8(e.GetEqualFoldAttributeValue(attribute), ""))
 		return &v
 	}
-	p := entry{dn: e.DN, id: l.cased(*text(l.d.ID)), name: text(l.d.Mapping.Name), mail: text(l.d.Mail)}
+	p := entry{dn: e.DN, id: l.cased(*text(l.d.ID)), identity: identityOf(e), name: text(l.d.Mapping.Name), mail: text(l.d.Mail)}
 	*p.name = personName(*p.name)
 	if *p.mail != "" && !user.IsAddress(*p.mail) {
 		p.mail, p.warning = nil, fmt.Sprintf("the mail address there, %.100q, is none: here it stays as it was", *p.mail)
@@ -238,6 +242,29 @@ func (l *line) entry(e *ldap.Entry) entry {
 		}
 	}
 	return p
+}
+
+// identities are attributes that servers give each entry for good, and no other one ever: the first that an entry has is its own.
+var identities = []string{"objectGUID", "entryUUID", "ipaUniqueID", "nsUniqueId"}
+
+func identityOf(e *ldap.Entry) string {
+	for _, attribute := range identities {
+		value := e.GetEqualFoldAttributeValue(attribute)
+		if value == "" {
+			continue
+		}
+		if !utf8.ValidString(value) || strings.ContainsFunc(value, func(c rune) bool { return !unicode.IsPrint(c) }) { // objectGUID is 16 bytes
+			value = hex.EncodeToString([]byte(value))
+		}
+		return attribute + "=" + value
+	}
+	return ""
+}
+
+// another tells whether an entry is another one than that of before. What a directory does not tell, or tells by another attribute, says nothing.
+func another(before, now string) bool {
+	attribute, _, _ := strings.Cut(before, "=")
+	return before != "" && now != before && strings.HasPrefix(now, attribute+"=")
 }
 
 func (l *line) cased(id string) string {

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -147,11 +148,7 @@ func (r *Registry) apply(ctx context.Context, d Directory, found reading, dryRun
 	if err != nil {
 		return Result{}, err
 	}
-	before, err := r.Store.People(ctx, d.Name)
-	if err != nil {
-		return Result{}, err
-	}
-	p, err := r.plan(ctx, d, found, before)
+	p, err := r.plan(ctx, d, found)
 	if err != nil {
 		return Result{}, err
 	}
@@ -199,68 +196,92 @@ type plan struct {
 	warnings map[int]string
 	missing  int
 	lost     int // who would be disabled
-	enabled  int // of the directory's people before
+	enabled  int // of the directory's people before, and of those whom it takes over
 }
 
 // plan compares what was found with what was there before.
-func (r *Registry) plan(ctx context.Context, d Directory, found reading, before []Person) (plan, error) {
-	ours := map[string]Person{}
-	for _, p := range before {
-		ours[p.UserID] = p
+func (r *Registry) plan(ctx context.Context, d Directory, found reading) (plan, error) {
+	before, err := r.Store.People(ctx, d.Name)
+	if err != nil {
+		return plan{}, err
 	}
-	ids := slices.Collect(maps.Keys(ours))
+	var ids []string
+	for _, was := range before {
+		ids = append(ids, was.UserID)
+	}
+	named := map[string][]entry{}
 	for _, e := range found.people {
 		ids = append(ids, e.id)
+		named[e.id] = append(named[e.id], e)
 	}
 	users, err := r.Store.LockUsers(ctx, ids)
 	if err != nil {
 		return plan{}, err
 	}
+	kept, err := r.Store.PeopleByID(ctx, ids) // as they are now that nobody changes them
+	if err != nil {
+		return plan{}, err
+	}
 	p := plan{seen: map[string]bool{}, stays: map[string]bool{}, warnings: map[int]string{}}
-	for id := range ours {
-		if users[id].Enabled {
-			p.enabled++
-		}
-	}
-	named := map[string][]entry{}
 	for _, e := range found.people {
-		named[e.id] = append(named[e.id], e)
-	}
-	for _, e := range found.people {
-		u, exists := users[e.id]
-		was, known := ours[e.id]
-		switch all := named[e.id]; {
-		case p.seen[e.id]: // her ID is told of already
-		case len(all) > 1:
-			p.duplicate(was, u, all)
-		case exists && !known && !d.Adopt:
-			p.refuse(e.id, fault.UserExists, "user "+e.id+" was not made by this directory, and stays as she is; a directory that adopts takes her over")
-		default:
-			p.take(e, was, u)
+		if !p.seen[e.id] {
+			p.compare(d, named[e.id], kept[e.id], users[e.id])
 		}
 		p.seen[e.id] = true
 	}
-	for _, was := range before {
-		if p.seen[was.UserID] {
+	for _, id := range slices.Sorted(maps.Keys(kept)) {
+		was, u := kept[id], users[id]
+		if was.Directory != d.Name {
 			continue
 		}
-		p.missing++
-		if users[was.UserID].Enabled {
-			p.disable(was)
+		if u.Enabled {
+			p.enabled++
+		}
+		if !p.seen[id] {
+			p.missing++
+			next := was
+			next.Missing = true
+			p.disable(was, next, u)
 		}
 	}
 	return p, nil
 }
 
-// take has somebody become what an entry of the directory says; was and u are zero for one who is new.
-func (p *plan) take(e entry, was Person, u user.User) {
-	exists, known := u.ID != "", was.UserID != ""
-	next := Person{UserID: e.id, DN: e.dn, Disabled: was.Disabled}
+// compare compares the entries that have one user ID with who has it here; was and u are zero for one who is new.
+func (p *plan) compare(d Directory, all []entry, was Person, u user.User) {
+	e, exists, known := all[0], u.ID != "", was.Directory == d.Name
+	switch {
+	case len(all) > 1:
+		p.duplicate(d, all, was, u)
+	case exists && !known && was.Directory != "" && !was.Missing:
+		p.refuse(e.id, fault.UserExists, "user "+e.id+" comes from directory "+was.Directory+", which shows her, and stays as she is")
+	case exists && !known && !d.Adopt:
+		p.refuse(e.id, fault.UserExists, "user "+e.id+" was not made by this directory, and stays as she is; a directory that adopts takes her over")
+	case exists && !known:
+		if u.Enabled {
+			p.enabled++
+		}
+		p.take(d, e, Person{Disabled: was.Disabled && was.Other == ""}, u)
+	case another(was.Entry, e.identity):
+		p.refuse(e.id, fault.DirectoryReused, "another person there has the user ID "+e.id+" now, and would get the tokens of the one before: "+
+			"take these away, or see that she is the same, and then enable her by hand")
+		next := was
+		next.Missing, next.Other = false, e.identity
+		p.disable(was, next, u)
+	default:
+		p.take(d, e, was, u)
+	}
+}
+
+// take has somebody become what an entry of the directory says.
+func (p *plan) take(d Directory, e entry, was Person, u user.User) {
+	exists := u.ID != ""
+	next := Person{UserID: e.id, Directory: d.Name, DN: e.dn, Disabled: was.Disabled, Entry: cmp.Or(e.identity, was.Entry)}
 	entry := user.Entry{ID: e.id, Name: e.name, Mail: e.mail, Groups: slices.Compact(slices.Sorted(slices.Values(e.groups)))}
 	switch off, on := false, true; {
 	case e.disabled && (!exists || u.Enabled):
 		entry.Enabled, next.Disabled = &off, true
-		if exists && known {
+		if exists {
 			p.lost++
 		}
 	case !e.disabled && was.Disabled: // not one whom an administrator disabled
@@ -275,13 +296,16 @@ func (p *plan) take(e entry, was Person, u user.User) {
 	}
 }
 
-// disable has one of the directory's people, who is enabled, be disabled and nothing else.
-func (p *plan) disable(was Person) {
-	off := false
-	p.lost++
-	p.entries = append(p.entries, user.Entry{ID: was.UserID, Enabled: &off})
-	was.Disabled = true
-	p.people = append(p.people, was)
+// disable keeps one of the directory's people as next, disables her if she is enabled, and changes nothing else of her.
+func (p *plan) disable(was, next Person, u user.User) {
+	if off := false; u.Enabled {
+		p.lost++
+		p.entries = append(p.entries, user.Entry{ID: was.UserID, Enabled: &off})
+		next.Disabled = true
+	}
+	if next != was {
+		p.people = append(p.people, next)
+	}
 }
 
 // refuse leaves somebody as she is, in her groups too.
@@ -291,15 +315,18 @@ func (p *plan) refuse(id string, code fault.Code, message string) {
 }
 
 // duplicate refuses several entries that have one user ID: which of them she is, nobody can tell. Where all of them are disabled, she is.
-func (p *plan) duplicate(was Person, u user.User, all []entry) {
+func (p *plan) duplicate(d Directory, all []entry, was Person, u user.User) {
 	const named = 5
 	var dns []string
 	for _, e := range all[:min(len(all), named)] {
 		dns = append(dns, e.dn)
 	}
 	p.refuse(all[0].id, fault.DirectoryDuplicate, fmt.Sprintf("%d people there have the user ID %s, and none of them is taken: %s", len(all), all[0].id, strings.Join(dns, " and ")))
-	if was.UserID != "" && u.Enabled && !slices.ContainsFunc(all, func(e entry) bool { return !e.disabled }) {
-		p.disable(was)
+	if was.Directory == d.Name {
+		next := was
+		next.Missing = false
+		u.Enabled = u.Enabled && !slices.ContainsFunc(all, func(e entry) bool { return !e.disabled })
+		p.disable(was, next, u)
 	}
 }
 

@@ -235,7 +235,7 @@ func (a *application) part(ctx context.Context, order []int) error {
 		return err
 	}
 	var fresh, changed []User
-	var decided []string
+	decided := map[bool][]string{}
 	for n, i := range order {
 		e := a.entries[i]
 		if u, is := known[e.ID]; is && !scope.Covers(u.Domain) {
@@ -264,7 +264,7 @@ func (a *application) part(ctx context.Context, order []int) error {
 		}
 		differs := e.on(&u)
 		if is && e.Enabled != nil && !a.wish.Directory {
-			decided = append(decided, u.ID)
+			decided[u.Enabled] = append(decided[u.Enabled], u.ID)
 		}
 		a.rows[i].Action = actionOf(is, before, u, differs || joins)
 		switch {
@@ -286,8 +286,10 @@ func (a *application) part(ctx context.Context, order []int) error {
 	if err := a.Store.SaveUsers(ctx, changed); err != nil {
 		return err
 	}
-	if err := a.Store.DecideEnabled(ctx, decided); err != nil {
-		return err
+	for _, enabled := range []bool{false, true} {
+		if err := a.Store.DecideEnabled(ctx, decided[enabled], enabled); err != nil {
+			return err
+		}
 	}
 	events := a.events
 	a.events = nil

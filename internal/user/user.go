@@ -72,7 +72,8 @@ type Store interface {
 	// SaveUsers stores changed users, all or none, as SaveUser does one.
 	SaveUsers(ctx context.Context, users []User) error
 	// DecideEnabled has it be an administrator who said of users whether they are enabled, and not the directories that they come from.
-	DecideEnabled(ctx context.Context, ids []string) error
+	// Whoever is enabled is from then on who has her user ID there.
+	DecideEnabled(ctx context.Context, ids []string, enabled bool) error
 	// AddressesElsewhere returns which of addresses in lower case (ASCII) users who are not in the scope of ctx have for their mail, and
 	// which for an ID, in any case.
 	AddressesElsewhere(ctx context.Context, addresses []string) (mails, ids map[string]bool, err error)
@@ -166,7 +167,7 @@ func (r *Registry) Edit(ctx context.Context, id string, version int, e Entry) (U
 		}
 		after.Version++
 		if e.Enabled != nil {
-			if err := r.Store.DecideEnabled(ctx, []string{id}); err != nil {
+			if err := r.Store.DecideEnabled(ctx, []string{id}, *e.Enabled); err != nil {
 				return err
 			}
 		}
