@@ -277,7 +277,7 @@ func (p *plan) compare(d Directory, all []entry, was Person, u user.User) {
 func (p *plan) take(d Directory, e entry, was Person, u user.User) {
 	exists := u.ID != ""
 	next := Person{UserID: e.id, Directory: d.Name, DN: e.dn, Disabled: was.Disabled, Entry: cmp.Or(e.identity, was.Entry)}
-	entry := user.Entry{ID: e.id, Name: e.name, Mail: e.mail, Groups: slices.Compact(slices.Sorted(slices.Values(e.groups)))}
+	entry := user.Entry{ID: e.id, New: !exists, Name: e.name, Mail: e.mail, Groups: slices.Compact(slices.Sorted(slices.Values(e.groups)))}
 	switch off, on := false, true; {
 	case e.disabled && (!exists || u.Enabled):
 		entry.Enabled, next.Disabled = &off, true

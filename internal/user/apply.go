@@ -21,6 +21,7 @@ type Entry struct {
 	Enabled *bool
 	Expiry  *time.Time // the last day; zero for none
 	Groups  []string   // that the user is to be a member of, besides those that she is
+	New     bool       // she is to be added: one who is here already stays as she is
 }
 
 // A Wish says how entries are applied.
@@ -240,6 +241,10 @@ func (a *application) part(ctx context.Context, order []int) error {
 		e := a.entries[i]
 		if u, is := known[e.ID]; is && !scope.Covers(u.Domain) {
 			a.fail(i, fault.New(fault.OutOfScope, "the user ID %s is taken, outside of your security domain", e.ID))
+			continue
+		}
+		if _, is := known[e.ID]; is && e.New {
+			a.fail(i, fault.New(fault.UserExists, "user %s was made meanwhile, and stays as she is", e.ID))
 			continue
 		}
 		if g := slices.IndexFunc(e.Groups, func(g string) bool { return !a.groups[g] }); g >= 0 {
