@@ -25,7 +25,7 @@ type Directory struct {
 	GroupBase    string         `json:"group_base"`
 	GroupFilter  string         `json:"group_filter"`
 	PageSize     int            `json:"page_size"`
-	MaxLost      int            `json:"max_lost"` // of a hundred people, how many one synchronisation disables without being forced
+	MaxLost      int            `json:"max_lost"` // of a hundred people, or memberships of groups, how many one synchronisation disables, or ends, without being forced
 	Adopt        bool           `json:"adopt"`    // users who were made by hand become the directory's
 	Domain       string         `json:"domain"`   // security domain that people are placed in
 	EverySeconds int64          `json:"every_seconds"`
@@ -87,7 +87,7 @@ type DirectoryTest struct {
 // A SyncWish says how a directory is synchronised.
 type SyncWish struct {
 	DryRun bool `json:"dry_run,omitempty"` // only say what would happen
-	Force  bool `json:"force,omitempty"`   // disable more people than the directory's MaxLost; never everybody
+	Force  bool `json:"force,omitempty"`   // disable more people, or end more memberships, than the directory's MaxLost; never everybody
 }
 
 // A DirectorySync is what a synchronisation did, or would.

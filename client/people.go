@@ -171,8 +171,8 @@ type AppliedUsers struct {
 type AppliedUser struct {
 	Line    int    `json:"line,omitempty"` // in the file
 	UserID  string `json:"user_id"`
-	Action  string `json:"action"` // added, changed, disabled, enabled or failed
-	Code    string `json:"code,omitempty"`
+	Action  string `json:"action"`         // added, changed, disabled, enabled, unchanged or failed
+	Code    string `json:"code,omitempty"` // of a failure, or of what was left out
 	Message string `json:"message,omitempty"`
 }
 

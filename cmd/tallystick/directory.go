@@ -49,7 +49,7 @@ func (f *directoryFlags) on(p *program, cmd *cobra.Command) {
 	s.BoolVar(&f.adopt, "adopt", false, "take over users who were made by hand and are there too")
 	s.StringSliceVar(&f.disabledBy, "disabled-by", nil, "`attributes` that tell whether somebody is disabled: userAccountControl, accountExpires, shadowExpire, nsAccountLock, pwdAccountLockedTime, loginShell; '' for none")
 	s.IntVar(&f.pageSize, "page-size", 0, "entries that are asked for at once (default 500)")
-	s.IntVar(&f.maxLost, "max-lost", 0, "`percent` of people that one synchronisation disables without being forced (default 10)")
+	s.IntVar(&f.maxLost, "max-lost", 0, "`percent` of people that one synchronisation disables, and of memberships that it ends, without being forced (default 10)")
 	lifeFlag(s, &f.every, "every", 0, "synchronise so often, such as 1h, and first after that time or when asked (default only when asked)")
 	f.password = p.SecretFlag(cmd, "password-file", "password of --bind-dn", "TALLYSTICK_PASSWORD")
 }
@@ -222,7 +222,7 @@ func (p *program) directorySync() *cobra.Command {
 		return p.result(nil, "%d found, %d of before missing; memberships: %s%d added, %d ended%s", done.Found, done.Missing, verb, done.Joined, done.Left, referralsWord(done.Referrals))
 	})
 	cmd.Flags().BoolVar(&w.DryRun, "dry-run", false, "only show who would be added, changed or disabled")
-	cmd.Flags().BoolVar(&w.Force, "force", false, "disable more people than --max-lost of the directory; never everybody")
+	cmd.Flags().BoolVar(&w.Force, "force", false, "disable more people, or end more memberships, than --max-lost of the directory; never everybody")
 	return cmd
 }
 

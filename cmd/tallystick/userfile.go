@@ -102,14 +102,14 @@ func titles(all []string, between string) string {
 	return strings.Join(shown, between)
 }
 
-// appliedUsers prints what became of people: each of them for a dry run, else those who could not be.
+// appliedUsers prints what became of people: each of them for a dry run, else those who could not be, or not with all that is said of them.
 func (p *program) appliedUsers(a client.AppliedUsers) error {
 	if p.JSON {
 		return p.PrintJSON(a)
 	}
 	shown := []client.AppliedUser{}
 	for _, row := range a.Rows {
-		if a.DryRun || row.Action == "failed" {
+		if a.DryRun || row.Message != "" {
 			shown = append(shown, row)
 		}
 	}

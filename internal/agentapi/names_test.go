@@ -24,7 +24,7 @@ func (d *deployment) byMail() {
 func (d *deployment) mail(id, address string) {
 	d.t.Helper()
 	r := &user.Registry{Store: d.db, Now: d.now}
-	if _, err := r.Edit(d.t.Context(), id, 0, func(u *user.User) { u.Mail = address }); err != nil {
+	if _, err := r.Edit(d.t.Context(), id, 0, user.Entry{Mail: &address}); err != nil {
 		try(r.Add(d.t.Context(), user.User{ID: id, Mail: address}))(d.t)
 	}
 }

@@ -40,7 +40,7 @@ func (a *API) importUsers(ctx context.Context, r *request) (answer, error) {
 	return ok(out)
 }
 
-// appliedUsers shows what became of users; those who are unchanged are only counted.
+// appliedUsers shows what became of users; those who are unchanged, with nothing to tell, are only counted.
 func appliedUsers(result user.Result, dryRun bool) client.AppliedUsers {
 	out := client.AppliedUsers{
 		DryRun: dryRun, Added: result.Counts[user.Added], Changed: result.Counts[user.Changed], Disabled: result.Counts[user.Disabled],
@@ -48,7 +48,7 @@ func appliedUsers(result user.Result, dryRun bool) client.AppliedUsers {
 		AddedGroups: mapped(result.Groups, func(name string) string { return name }), Rows: []client.AppliedUser{},
 	}
 	for _, row := range result.Rows {
-		if row.Action != user.Unchanged {
+		if row.Action != user.Unchanged || row.Message != "" {
 			out.Rows = append(out.Rows, client.AppliedUser{Line: row.Line, UserID: row.ID, Action: string(row.Action), Code: string(row.Code), Message: row.Message})
 		}
 	}

@@ -166,12 +166,7 @@ func (a *API) editUser(ctx context.Context, r *request) (answer, error) {
 		}
 		expiry = &last
 	}
-	u, err := a.Users.Edit(ctx, r.PathValue("user_id"), r.version, func(u *user.User) {
-		set(&u.Name, in.Name)
-		set(&u.Mail, in.Mail)
-		set(&u.Enabled, in.Enabled)
-		set(&u.Expiry, expiry)
-	})
+	u, err := a.Users.Edit(ctx, r.PathValue("user_id"), r.version, user.Entry{Name: in.Name, Mail: in.Mail, Enabled: in.Enabled, Expiry: expiry})
 	return a.shownUser(ctx, u, err)
 }
 

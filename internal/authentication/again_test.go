@@ -440,7 +440,7 @@ func TestRequestsByMailComeAgain(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
 	users := &user.Registry{Store: d.db, Now: func() time.Time { return d.now }}
 	mail := func(id, address string) {
-		_, err := users.Edit(t.Context(), id, 0, func(u *user.User) { u.Mail = address })
+		_, err := users.Edit(t.Context(), id, 0, user.Entry{Mail: &address})
 		d.must(err)
 	}
 	asked := func(key, passcode string) authentication.Decision {

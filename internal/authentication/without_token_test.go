@@ -226,7 +226,7 @@ func TestACodeOnDemandAndAnotherAddress(t *testing.T) {
 		d, post := newMailing(t, url)
 		users := &user.Registry{Store: d.db, Now: d.engine.Now}
 		asked := d.begin("4810")
-		_, err := users.Edit(t.Context(), "alice", 0, func(u *user.User) { u.Mail = "new@example.com" })
+		_, err := users.Edit(t.Context(), "alice", 0, user.Entry{Mail: new("new@example.com")})
 		d.must(err)
 		d.is(d.answer(asked, post.last()), authentication.Denied, "")
 		d.is(d.begin("4810"+post.last()), authentication.Denied, "")

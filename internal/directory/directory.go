@@ -94,9 +94,10 @@ type Settings struct {
 	GroupBase   string `json:"group_base,omitempty"`
 	GroupFilter string `json:"group_filter,omitempty"`
 	PageSize    int    `json:"page_size,omitempty"` // entries that are asked for at once; 500
-	// MaxLost is how many of a hundred people one synchronisation may disable without being forced; 10.
+	// MaxLost is how many of a hundred people one synchronisation may disable, and of a hundred memberships of groups end, without being forced; 10.
 	MaxLost int `json:"max_lost,omitempty"`
-	// Adopt has users who were made by hand become the directory's if it has their ID; without it they stay as they are.
+	// Adopt has users who were made by hand become the directory's if it has their ID, and those of another one that does not show them any
+	// more; without it they stay as they are.
 	Adopt bool `json:"adopt,omitempty"`
 }
 
@@ -229,8 +230,12 @@ func (d *Directory) details() audit.Details {
 
 // A Person is a user whom a directory has brought.
 type Person struct {
-	UserID string
-	DN     string
+	UserID    string
+	Directory string // "" where it was deleted since
+	DN        string
+	Missing   bool   // the directory shows her no more
+	Entry     string // what never changes of her entry, with the attribute: entryUUID=...; "" for none known
+	Other     string // that of another person who has her user ID there now and is not taken for her; "" for nobody
 	// Disabled says that the directory disabled her: it enables her again, and nobody whom an administrator disabled.
 	Disabled bool
 }
@@ -264,6 +269,8 @@ type Store interface {
 	DueDirectories(ctx context.Context, now time.Time) ([]string, error)
 	// People lists the users whom a directory has brought, by ID.
 	People(ctx context.Context, directory string) ([]Person, error)
+	// PeopleByID returns those of the users whom a directory has brought, by ID, also one that was deleted since.
+	PeopleByID(ctx context.Context, ids []string) (map[string]Person, error)
 	// DirectoryOf names the directory that has brought a user; [fault.NotFound].
 	DirectoryOf(ctx context.Context, userID string) (string, error)
 	// TryDirectory counts a try of a user's password and tells whether it may be made: no more than most since the moment from, on all servers.
@@ -396,7 +403,7 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, password 
 	return after, err
 }
 
-// Delete removes a directory. Its people stay, as if they had been made by hand.
+// Delete removes a directory. Its people stay, as if they had been made by hand; whom it disabled, one that adopts her may enable.
 func (r *Registry) Delete(ctx context.Context, name string) error {
 	return r.Store.Transact(ctx, func(ctx context.Context) error {
 		if err := r.Store.DeleteDirectory(ctx, name); err != nil {

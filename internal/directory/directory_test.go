@@ -177,6 +177,24 @@ func remove(id string) func(*ldap.Conn) error {
 	return func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest("uid="+id+",ou=people,"+base, nil)) }
 }
 
+// move moves somebody from below one entry to below another, and she stays the same.
+func move(id, from, to string) func(*ldap.Conn) error {
+	return func(c *ldap.Conn) error {
+		return c.ModifyDN(ldap.NewModifyDNWithControlsRequest("uid="+id+",ou="+from+","+base, "uid="+id, true, "ou="+to+","+base, nil))
+	}
+}
+
+// newcomer is somebody who gets an ID that was another's.
+func newcomer(id string) func(*ldap.Conn) error {
+	return func(c *ldap.Conn) error {
+		a := ldap.NewAddRequest("uid="+id+",ou=people,"+base, nil)
+		for name, value := range map[string]string{"objectClass": "inetOrgPerson", "cn": "New " + id, "sn": id} {
+			a.Attribute(name, []string{value})
+		}
+		return c.Add(a)
+	}
+}
+
 func people(ids ...string) string {
 	var b strings.Builder
 	for _, id := range ids {
@@ -219,13 +237,13 @@ func TestSync(t *testing.T) {
 			same(t, became(o.sync(false)), []string{"ian failed"})
 
 			// An administrator's own work stays: who was made, disabled or put into a group by hand.
-			_, err = o.Users.Edit(ctx, "bob", 0, func(u *user.User) { u.Enabled = false })
+			_, err = o.Users.Edit(ctx, "bob", 0, user.Entry{Enabled: new(bool)})
 			must(t, err)
 			_, err = o.db.AddMembers(ctx, "works", []string{"hand", "ann"})
 			must(t, err)
 			s.change(modify("ann", "cn", "Ann A."))
 			s.change(modify("joe", "nsAccountLock"))
-			s.change(remove("dan"))
+			s.change(move("dan", "people", "groups"))
 			s.change(func(c *ldap.Conn) error {
 				m := ldap.NewModifyRequest("cn=sales,ou=groups,"+base, nil)
 				m.Delete("member", []string{"uid=bob,ou=people," + base})
@@ -244,13 +262,7 @@ func TestSync(t *testing.T) {
 			same(t, became(o.sync(false)), []string{"ian failed"})
 
 			// Who comes back is enabled again.
-			s.change(func(c *ldap.Conn) error {
-				a := ldap.NewAddRequest("uid=dan,ou=people,"+base, nil)
-				for name, value := range map[string]string{"objectClass": "inetOrgPerson", "cn": "Dan", "sn": "dan"} {
-					a.Attribute(name, []string{value})
-				}
-				return c.Add(a)
-			})
+			s.change(move("dan", "groups", "people"))
 			same(t, became(o.sync(false)), []string{"dan enabled", "ian failed"})
 
 			// One that adopts takes over who was made by hand.
@@ -495,4 +507,300 @@ func TestDirectoriesThatCannotBe(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// What no user record takes of a name or mail address keeps nobody from being disabled.
+func TestNamesAndAddressesThatNoRecordTakes(t *testing.T) {
+	s := start(t, people("ann", "bob", "cid"))
+	o := newOffice(t, file(t))
+	o.directory(s, nil)
+	o.sync(false)
+	long := strings.Repeat("ü", 200)
+	for id, cn := range map[string]string{"ann": "Ann\u00a0Other", "bob": "Bob", "cid": long} {
+		s.change(modify(id, "cn", cn))
+	}
+	s.change(modify("bob", "mail", "not here any more"))
+	s.change(modify("ann", "nsAccountLock", "true"))
+	first := o.sync(false)
+	same(t, became(first), []string{"ann disabled", "bob changed", "cid changed"})
+	names := map[string]string{}
+	for _, u := range o.users() {
+		names[u.Name] = u.Mail
+	}
+	same(t, names, map[string]string{"Ann Other": "ann@example.com", "Bob": "bob@example.com", long[:256]: "cid@example.com"})
+	s.change(modify("bob", "nsAccountLock", "true"))
+	o.sync(false)
+	same(t, o.enabled(), []string{"cid"})
+	for _, row := range o.sync(false).Rows { // the warning stays
+		if warned := row.Code == fault.UserInvalid && strings.Contains(row.Message, "not here any more"); warned != (row.ID == "bob") || row.Action != user.Unchanged {
+			t.Errorf("%+v", row)
+		}
+	}
+}
+
+// twin is another entry with the user ID of somebody, below ou=groups.
+func twin(id, more string) string {
+	return strings.Replace(person(id, more), ",ou=people,", ",ou=groups,", 1)
+}
+
+// Of several people with one user ID none is taken, whoever else she is, and she goes only where all of them are disabled.
+func TestOneIDOfSeveralPeople(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := start(t, people("ann", "bob", "cid")+twin("ann", "")+twin("bob", "")+
+			"dn: cn=sales,ou=groups,"+base+"\nobjectClass: groupOfNames\ncn: sales\nmember: uid=cid,ou=people,"+base+"\n\n")
+		o := newOffice(t, url)
+		must(t, o.db.AddUser(t.Context(), user.User{ID: "ann", Name: "made by hand", Enabled: true, CreatedAt: o.now, Version: 1}))
+		o.directory(s, func(d *directory.Directory) { d.BaseDN = base })
+		first := o.sync(false)
+		same(t, became(first), []string{"ann failed", "bob failed", "cid added"})
+		for _, row := range first.Rows {
+			if row.ID == "bob" && (row.Code != fault.DirectoryDuplicate || !strings.Contains(row.Message, "uid=bob,ou=people,"+base) || !strings.Contains(row.Message, "uid=bob,ou=groups,"+base)) {
+				t.Errorf("%+v", row)
+			}
+		}
+		ann, err := o.db.User(t.Context(), "ann")
+		must(t, err)
+		same(t, ann.Name, "made by hand")
+		same(t, len(o.users()), 2)
+
+		// One who was the directory's before stays so.
+		second := func(do func(*ldap.Conn, string) error) {
+			t.Helper()
+			s.change(func(c *ldap.Conn) error { return do(c, "uid=cid,ou=groups,"+base) })
+		}
+		second(func(c *ldap.Conn, dn string) error {
+			a := ldap.NewAddRequest(dn, nil)
+			a.Attribute("objectClass", []string{"inetOrgPerson", "user"})
+			for _, name := range []string{"cn", "sn"} {
+				a.Attribute(name, []string{"Somebody else"})
+			}
+			a.Attribute("nsAccountLock", []string{"true"})
+			return c.Add(a)
+		})
+		failed := []string{"ann failed", "bob failed", "cid failed"}
+		next := o.sync(false)
+		same(t, became(next), failed)
+		same(t, []int{next.Missing, next.Left}, []int{0, 0})
+		same(t, o.enabled(), []string{"ann", "cid"})
+		s.change(modify("cid", "nsAccountLock", "true"))
+		same(t, became(o.sync(false)), []string{"ann failed", "bob failed", "cid disabled", "cid failed"})
+		same(t, became(o.sync(false)), failed)
+		same(t, o.enabled(), []string{"ann"})
+		second(func(c *ldap.Conn, dn string) error { return c.Del(ldap.NewDelRequest(dn, nil)) })
+		s.change(modify("cid", "nsAccountLock"))
+		same(t, became(o.sync(false)), []string{"ann failed", "bob failed", "cid enabled"})
+	})
+}
+
+// members are those of a group.
+func (o *office) members(group string) []string {
+	o.t.Helper()
+	ids, err := o.db.MemberIDs(o.t.Context(), group, 99)
+	must(o.t, err)
+	return ids
+}
+
+// Members whom somebody put into a group stay in it, also where the directory had them in it for some time; whom somebody took out comes back.
+func TestMembersByHand(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := start(t, people("ann", "bob")+"dn: cn=sales,ou=groups,"+base+"\nobjectClass: posixGroup\ncn: sales\ngidNumber: 7\n\n")
+		o := newOffice(t, url)
+		ctx := t.Context()
+		o.directory(s, nil)
+		o.sync(false)
+		must(t, o.db.AddGroup(ctx, user.Group{Name: "sales", CreatedAt: o.now, Version: 1}))
+		_, err := o.db.AddMembers(ctx, "sales", []string{"ann"})
+		must(t, err)
+		group := func(ids ...string) func(*ldap.Conn) error {
+			return func(c *ldap.Conn) error {
+				m := ldap.NewModifyRequest("cn=sales,ou=groups,"+base, nil)
+				m.Replace("memberUid", ids)
+				return c.Modify(m)
+			}
+		}
+		s.change(group("ann", "bob"))
+		same(t, o.sync(false).Joined, 1)
+		_, err = o.db.RemoveMembers(ctx, "sales", []string{"bob"})
+		must(t, err)
+		shown, err := o.Sync(ctx, "hq", true, false)
+		must(t, err)
+		same(t, shown.Joined, 1)
+		same(t, o.sync(false).Joined, 1)
+		same(t, o.members("sales"), []string{"ann", "bob"})
+		s.change(group())
+		same(t, o.sync(false).Left, 1)
+		same(t, o.members("sales"), []string{"ann"})
+	})
+}
+
+// Groups that vanish are no more believed than people who do; one person may leave all of hers.
+func TestSuspiciousGroups(t *testing.T) {
+	group := func(name string, n int) string {
+		text := "dn: cn=" + name + ",ou=groups," + base + "\nobjectClass: posixGroup\ncn: " + name + "\ngidNumber: 7\n"
+		for i := range n {
+			text += fmt.Sprintf("memberUid: p%04d\n", i)
+		}
+		return text + "\n"
+	}
+	s := start(t, crowd(12)+group("all", 10)+group("some", 2))
+	o := newOffice(t, file(t))
+	o.directory(s, nil)
+	same(t, o.sync(false).Joined, 12)
+	change := func(filter string) {
+		t.Helper()
+		_, err := o.Edit(t.Context(), "hq", 0, nil, func(d *directory.Directory) { d.GroupFilter = filter })
+		must(t, err)
+	}
+	change("(cn=nothing)")
+	o.refuses(fault.DirectorySuspicious, false)
+	if _, err := o.Sync(t.Context(), "hq", true, false); !errors.Is(err, fault.DirectorySuspicious) {
+		t.Errorf("a dry run: %v", err)
+	}
+	same(t, []int{len(o.members("all")), len(o.members("some"))}, []int{10, 2})
+	change("(cn=all)")
+	o.refuses(fault.DirectorySuspicious, false)
+	same(t, o.sync(true).Left, 2)
+	change("(cn=nothing)")
+	same(t, o.sync(true).Left, 10)
+	change("")
+	same(t, o.sync(false).Joined, 12)
+	for _, name := range []string{"all", "some"} {
+		s.change(func(c *ldap.Conn) error {
+			m := ldap.NewModifyRequest("cn="+name+",ou=groups,"+base, nil)
+			m.Delete("memberUid", []string{"p0000"})
+			return c.Modify(m)
+		})
+	}
+	same(t, o.sync(false).Left, 2)
+	s.change(remove("p0001")) // who counts among the people
+	same(t, o.sync(false).Left, 2)
+}
+
+// Whoever was disabled by hand stays so, also where the directory had disabled her before: by one edit, and by a file.
+func TestDisabledByHandAfterTheDirectory(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := start(t, people("ann", "bob", "cid"))
+		o := newOffice(t, url)
+		ctx := t.Context()
+		o.directory(s, func(d *directory.Directory) { d.MaxLost = 100 })
+		o.sync(false)
+		for _, id := range []string{"ann", "bob", "cid"} {
+			s.change(modify(id, "nsAccountLock", "true"))
+		}
+		o.sync(false)
+		_, err := o.Users.Edit(ctx, "ann", 0, user.Entry{Enabled: new(bool)})
+		must(t, err)
+		_, err = o.Users.Edit(ctx, "cid", 0, user.Entry{Name: new("Cid C.")})
+		must(t, err)
+		done, err := o.Users.Apply(ctx, []user.Entry{{ID: "bob", Enabled: new(bool)}, {ID: "cid", Mail: new("")}}, user.Wish{})
+		must(t, err)
+		same(t, done.Counts, map[user.Action]int{user.Unchanged: 1, user.Changed: 1})
+		for _, id := range []string{"ann", "bob", "cid"} {
+			s.change(modify(id, "nsAccountLock"))
+		}
+		o.sync(false)
+		same(t, o.enabled(), []string{"cid"})
+	})
+}
+
+// Whoever gets the user ID of another person does not get her tokens: she stays disabled until an administrator enables her.
+func TestReusedID(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := start(t, people("ann", "bob", "cid")+"dn: cn=sales,ou=groups,"+base+"\nobjectClass: groupOfNames\ncn: sales\nmember: uid=ann,ou=people,"+base+"\n\n")
+		o := newOffice(t, url)
+		ctx := t.Context()
+		o.directory(s, func(d *directory.Directory) { d.MaxLost = 100 })
+		o.sync(false)
+		must(t, o.db.SavePeople(ctx, "hq", []directory.Person{{UserID: "cid", DN: "uid=cid,ou=people," + base}})) // before the directory was asked who she is
+		o.sync(false)
+		for _, id := range []string{"bob", "ann", "cid"} {
+			s.change(remove(id))
+			if id == "bob" {
+				o.sync(false) // he is gone for a time
+			}
+			s.change(newcomer(id))
+		}
+		first := o.sync(false)
+		same(t, became(first), []string{"ann disabled", "ann failed", "bob failed", "cid disabled", "cid failed"})
+		for _, row := range first.Rows {
+			if row.Action == user.Failed && row.Code != fault.DirectoryReused {
+				t.Errorf("%+v", row)
+			}
+		}
+		same(t, o.members("sales"), []string{"ann"})
+		failed := []string{"ann failed", "bob failed", "cid failed"}
+		same(t, became(o.sync(false)), failed)
+		_, err := o.Users.Edit(ctx, "ann", 0, user.Entry{Enabled: new(bool)})
+		must(t, err)
+		same(t, became(o.sync(false)), failed)
+		on := true
+		_, err = o.Users.Edit(ctx, "ann", 0, user.Entry{Enabled: &on})
+		must(t, err)
+		_, err = o.Users.Apply(ctx, []user.Entry{{ID: "bob", Enabled: &on}}, user.Wish{})
+		must(t, err)
+		same(t, became(o.sync(false)), []string{"ann changed", "bob changed", "cid failed"})
+		same(t, o.enabled(), []string{"ann", "bob"})
+		ann, err := o.db.User(ctx, "ann")
+		must(t, err)
+		same(t, ann.Name, "New ann")
+		// She was taken over, and nobody after her.
+		s.change(remove("ann"))
+		s.change(newcomer("ann"))
+		same(t, became(o.sync(false)), []string{"ann disabled", "ann failed", "cid failed"})
+	})
+}
+
+// Whom a directory brought no other one takes over while it shows her; then one that adopts does, and enables whom the first one disabled.
+func TestPeopleWhoMove(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := start(t, people("ann", "bob")+"dn: ou=rest,"+base+"\nobjectClass: organizationalUnit\nou: rest\n\n"+strings.ReplaceAll(people("cid"), "ou=people", "ou=rest"))
+		o := newOffice(t, url)
+		ctx := t.Context()
+		o.directory(s, nil)
+		o.sync(false)
+		second := func(base string, adopt bool) {
+			t.Helper()
+			o.directory(s, func(d *directory.Directory) { d.Name, d.BaseDN, d.Adopt = "second", base, adopt })
+		}
+		other := func() []string {
+			t.Helper()
+			r, err := o.Sync(ctx, "second", false, false)
+			must(t, err)
+			return became(r)
+		}
+		second("ou=rest,"+base, true)
+		same(t, other(), []string{"cid added"})
+		s.change(move("ann", "people", "rest"))
+		same(t, other(), []string{"ann failed"}) // the first one has not been looked at since
+		same(t, became(o.sync(false)), []string{"ann disabled"})
+		same(t, other(), []string{"ann enabled"})
+		same(t, became(o.sync(false)), []string(nil))
+		same(t, o.enabled(), []string{"ann", "bob", "cid"})
+
+		// So it is after a directory that was deleted.
+		s.change(modify("bob", "nsAccountLock", "true"))
+		o.sync(false)
+		must(t, o.Delete(ctx, "hq"))
+		if name, err := o.db.DirectoryOf(ctx, "bob"); !errors.Is(err, fault.NotFound) {
+			t.Errorf("bob comes from %q, %v", name, err)
+		}
+		s.change(modify("bob", "nsAccountLock"))
+		o.directory(s, nil)
+		same(t, became(o.sync(false)), []string{"bob failed"})
+		_, err := o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.Adopt = true })
+		must(t, err)
+		same(t, became(o.sync(false)), []string{"bob enabled"})
+	})
+}
+
+// Those whom a directory takes over count as lost as well.
+func TestSuspiciousAdoption(t *testing.T) {
+	s := start(t, person("ann", "nsAccountLock: TRUE\n")+person("bob", "nsAccountLock: TRUE\n"))
+	o := newOffice(t, file(t))
+	for _, id := range []string{"ann", "bob"} {
+		must(t, o.db.AddUser(t.Context(), user.User{ID: id, Enabled: true, CreatedAt: o.now, Version: 1}))
+	}
+	o.directory(s, func(d *directory.Directory) { d.Adopt = true })
+	o.refuses(fault.DirectorySuspicious, false)
+	same(t, became(o.sync(true)), []string{"ann disabled", "bob disabled"})
 }

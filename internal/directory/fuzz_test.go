@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // Whatever a directory says of a person: no panic, and what is read of it can be kept and compared.
@@ -28,10 +30,16 @@ func FuzzEntry(f *testing.F) {
 		if err != nil {
 			t.Error(err)
 		}
-		for _, text := range []string{p.id, *p.name, *p.mail} {
+		for _, text := range []string{p.id, *p.name} {
 			if !utf8.ValidString(text) || text != strings.TrimSpace(text) {
 				t.Errorf("read %q", text)
 			}
+		}
+		if len(*p.name) > user.MaxName || strings.ContainsFunc(*p.name, func(c rune) bool { return !unicode.IsPrint(c) }) {
+			t.Errorf("the name %q", *p.name)
+		}
+		if p.mail == nil && p.warning == "" || p.mail != nil && *p.mail != "" && !user.IsAddress(*p.mail) {
+			t.Errorf("the mail address %v", p.mail)
 		}
 		if lower && p.id != strings.ToLower(p.id) {
 			t.Errorf("the ID is %q", p.id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -15,10 +16,12 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // Times of a connection.
@@ -35,8 +38,10 @@ const MaxPeople = 500_000
 type entry struct {
 	dn       string
 	id       string
+	identity string // what never changes of it, as Person.Entry; "" for nothing
 	name     *string
-	mail     *string
+	mail     *string // nil if it is none, as warning says
+	warning  string
 	disabled bool
 	groups   []string
 }
@@ -150,7 +155,7 @@ func (l *line) read() (reading, error) {
 func (l *line) everything() (reading, error) {
 	r := reading{groups: map[string]bool{}}
 	byDN := map[string]int{}
-	attributes := append([]string{l.d.ID, l.d.Mapping.Name, l.d.Mail}, l.d.DisabledBy...)
+	attributes := slices.Concat([]string{l.d.ID, l.d.Mapping.Name, l.d.Mail}, l.d.DisabledBy, identities)
 	taken, err := l.takenGroups()
 	if err != nil {
 		return reading{}, err
@@ -325,7 +330,11 @@ func (l *line) entry(e *ldap.Entry) entry {
 		v := clean(e.GetEqualFoldAttributeValue(attribute))
 		return &v
 	}
-	p := entry{dn: e.DN, id: l.id(e), name: text(l.d.Mapping.Name), mail: text(l.d.Mail)}
+	p := entry{dn: e.DN, id: l.id(e), identity: identityOf(e), name: text(l.d.Mapping.Name), mail: text(l.d.Mail)}
+	*p.name = personName(*p.name)
+	if *p.mail != "" && !user.IsAddress(*p.mail) {
+		p.mail, p.warning = nil, fmt.Sprintf("the mail address there, %.100q, is none: here it stays as it was", *p.mail)
+	}
 	for _, attribute := range l.d.DisabledBy {
 		p.disabled = p.disabled || disabledBy(attribute, e.GetEqualFoldAttributeValue(attribute), l.now)
 	}
@@ -359,6 +368,29 @@ func named(dn, attribute, value string) bool {
 
 // clean is a value without blanks at the ends and what cannot be printed, which no user record takes.
 func clean(value string) string { return strings.TrimSpace(strings.ToValidUTF8(value, "")) }
+
+// identities are attributes that servers give each entry for good, and no other one ever: the first that an entry has is its own.
+var identities = []string{"objectGUID", "entryUUID", "ipaUniqueID", "nsUniqueId"}
+
+func identityOf(e *ldap.Entry) string {
+	for _, attribute := range identities {
+		value := e.GetEqualFoldAttributeValue(attribute)
+		if value == "" {
+			continue
+		}
+		if !utf8.ValidString(value) || strings.ContainsFunc(value, func(c rune) bool { return !unicode.IsPrint(c) }) { // objectGUID is 16 bytes
+			value = hex.EncodeToString([]byte(value))
+		}
+		return attribute + "=" + value
+	}
+	return ""
+}
+
+// another tells whether an entry is another one than that of before. What a directory does not tell, or tells by another attribute, says nothing.
+func another(before, now string) bool {
+	attribute, _, _ := strings.Cut(before, "=")
+	return before != "" && now != before && strings.HasPrefix(now, attribute+"=")
+}
 
 func (l *line) cased(id string) string {
 	if l.d.LowerCase {
@@ -418,6 +450,20 @@ func firstValue(dn string) string {
 		return ""
 	}
 	return parsed.RDNs[0].Attributes[0].Value
+}
+
+// personName is what a person is called here: a name that no user record takes must not keep her enabled.
+func personName(name string) string {
+	name = strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return ' '
+		}
+		return c
+	}, name)
+	if len(name) > user.MaxName {
+		name = strings.ToValidUTF8(name[:user.MaxName], "")
+	}
+	return strings.TrimSpace(name)
 }
 
 // groupName is what a group is called here: commas and semicolons stand between names.

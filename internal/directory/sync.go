@@ -1,9 +1,12 @@
 package directory
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -71,9 +74,9 @@ func (r *Registry) read(ctx context.Context, d Directory) (reading, error) {
 	return l.read()
 }
 
-// Sync takes the people of a directory. dryRun only says what would happen; force disables more people than MaxLost says, but never
-// everybody: a directory in which nobody is found changes nothing. [fault.Conflict] while another one synchronises it, or if it is edited
-// meanwhile.
+// Sync takes the people of a directory. dryRun only says what would happen; force disables more people, and ends more memberships, than MaxLost
+// says, but never everybody: a directory in which nobody is found changes nothing. [fault.Conflict] while another one synchronises it, or if it is
+// edited meanwhile.
 func (r *Registry) Sync(ctx context.Context, name string, dryRun, force bool) (Result, error) {
 	return r.sync(ctx, name, dryRun, force, false)
 }
@@ -182,11 +185,7 @@ func (r *Registry) apply(ctx context.Context, d Directory, found reading, dryRun
 	if err != nil {
 		return Result{}, err
 	}
-	before, err := r.Store.People(ctx, d.Name)
-	if err != nil {
-		return Result{}, err
-	}
-	p, err := r.plan(ctx, d, found, before)
+	p, err := r.plan(ctx, d, found)
 	if err != nil {
 		return Result{}, err
 	}
@@ -195,103 +194,183 @@ func (r *Registry) apply(ctx context.Context, d Directory, found reading, dryRun
 			"directory %s would have %d of %d people disabled, and %d are the most (%d %%): look there, and at a dry run with --force; nothing was changed",
 			d.Name, p.lost, p.enabled, most, d.MaxLost).With("disabled", p.lost).With("people", p.enabled)
 	}
-	applied, err := r.Users.Apply(domain.At(ctx, d.Domain), p.entries, user.Wish{Partial: true, DryRun: dryRun, AddGroups: true})
+	applied, err := r.Users.Apply(domain.At(ctx, d.Domain), p.entries, user.Wish{Partial: true, DryRun: dryRun, AddGroups: true, Directory: true})
 	if err != nil {
 		return Result{}, err
 	}
+	for i, warning := range p.warnings {
+		if row := &applied.Rows[i]; row.Action != user.Failed {
+			row.Code, row.Message = fault.UserInvalid, warning
+		}
+	}
 	result := Result{Result: applied, Found: len(found.people), Skipped: found.skipped, Referrals: found.referrals, Missing: p.missing}
-	for _, row := range p.refused {
-		result.Rows = append(result.Rows, row)
-		result.Counts[user.Failed]++
-	}
 	failed := map[string]bool{}
-	for _, row := range result.Rows {
-		failed[row.ID] = failed[row.ID] || row.Action == user.Failed
+	for _, row := range applied.Rows { // one for each user
+		failed[row.ID] = row.Action == user.Failed
 	}
+	result.Rows = append(result.Rows, p.refused...)
+	result.Counts[user.Failed] += len(p.refused)
 	p.people = slices.DeleteFunc(p.people, func(p Person) bool { return failed[p.UserID] })
 	if !dryRun {
 		if err := r.Store.SavePeople(ctx, d.Name, p.people); err != nil {
 			return Result{}, err
 		}
 	}
-	return result, r.members(ctx, d, found, failed, dryRun, &result)
+	if err := r.members(ctx, d, found, p, dryRun, force, &result); err != nil {
+		return Result{}, err
+	}
+	return result, nil
 }
 
 // A plan is what is to become of users.
 type plan struct {
 	entries []user.Entry
-	people  []Person   // to be kept as the directory's
-	refused []user.Row // who are somebody else's
-	missing int
-	lost    int // who would be disabled
-	enabled int // of the directory's people before
+	people  []Person        // to be kept as the directory's
+	refused []user.Row      // who stay as they are
+	seen    map[string]bool // whom the directory shows
+	stays   map[string]bool // of these, whose memberships stay too
+	// warnings are of entries that are taken without what no user record takes, by their places.
+	warnings map[int]string
+	missing  int
+	lost     int // who would be disabled
+	enabled  int // of the directory's people before, and of those whom it takes over
 }
 
 // plan compares what was found with what was there before.
-func (r *Registry) plan(ctx context.Context, d Directory, found reading, before []Person) (plan, error) {
-	ours := map[string]Person{}
-	for _, p := range before {
-		ours[p.UserID] = p
+func (r *Registry) plan(ctx context.Context, d Directory, found reading) (plan, error) {
+	before, err := r.Store.People(ctx, d.Name)
+	if err != nil {
+		return plan{}, err
 	}
-	ids := slices.Collect(maps.Keys(ours))
+	var ids []string
+	for _, was := range before {
+		ids = append(ids, was.UserID)
+	}
+	named := map[string][]entry{}
 	for _, e := range found.people {
 		ids = append(ids, e.id)
+		named[e.id] = append(named[e.id], e)
 	}
 	users, err := r.Store.LockUsers(ctx, ids)
 	if err != nil {
 		return plan{}, err
 	}
-	var p plan
-	for id := range ours {
-		if users[id].Enabled {
+	kept, err := r.Store.PeopleByID(ctx, ids) // as they are now that nobody changes them
+	if err != nil {
+		return plan{}, err
+	}
+	p := plan{seen: map[string]bool{}, stays: map[string]bool{}, warnings: map[int]string{}}
+	for _, e := range found.people {
+		if !p.seen[e.id] {
+			p.compare(d, named[e.id], kept[e.id], users[e.id])
+		}
+		p.seen[e.id] = true
+	}
+	for _, id := range slices.Sorted(maps.Keys(kept)) {
+		was, u := kept[id], users[id]
+		if was.Directory != d.Name {
+			continue
+		}
+		if u.Enabled {
 			p.enabled++
 		}
-	}
-	seen := map[string]bool{}
-	for _, e := range found.people {
-		u, exists := users[e.id]
-		was, known := ours[e.id]
-		if exists && !known && !d.Adopt && !seen[e.id] {
-			p.refused = append(p.refused, user.Row{ID: e.id, Action: user.Failed, Code: fault.UserExists,
-				Message: "user " + e.id + " was not made by this directory, and stays as she is; a directory that adopts takes her over"})
-			seen[e.id] = true
-			continue
-		}
-		next := Person{UserID: e.id, DN: e.dn, Disabled: was.Disabled}
-		entry := user.Entry{ID: e.id, Name: e.name, Mail: e.mail, Groups: e.groups}
-		switch off, on := false, true; {
-		case e.disabled && (!exists || u.Enabled):
-			entry.Enabled, next.Disabled = &off, true
-			if exists && known {
-				p.lost++
-			}
-		case !e.disabled && was.Disabled: // not one whom an administrator disabled
-			entry.Enabled, next.Disabled = &on, false
-		}
-		p.entries = append(p.entries, entry)
-		if !seen[e.id] && (!known || next != was) {
-			p.people = append(p.people, next)
-		}
-		seen[e.id] = true
-	}
-	for _, was := range before {
-		if seen[was.UserID] {
-			continue
-		}
-		p.missing++
-		if off := false; users[was.UserID].Enabled {
-			p.lost++
-			p.entries = append(p.entries, user.Entry{ID: was.UserID, Enabled: &off})
-			was.Disabled = true
-			p.people = append(p.people, was)
+		if !p.seen[id] {
+			p.missing++
+			next := was
+			next.Missing = true
+			p.disable(was, next, u)
 		}
 	}
 	return p, nil
 }
 
-// members takes people from groups that the directory brought them into and that they are not in there any more. Apply has added them
-// to theirs.
-func (r *Registry) members(ctx context.Context, d Directory, found reading, failed map[string]bool, dryRun bool, result *Result) error {
+// compare compares the entries that have one user ID with who has it here; was and u are zero for one who is new.
+func (p *plan) compare(d Directory, all []entry, was Person, u user.User) {
+	e, exists, known := all[0], u.ID != "", was.Directory == d.Name
+	switch {
+	case len(all) > 1:
+		p.duplicate(d, all, was, u)
+	case exists && !known && was.Directory != "" && !was.Missing:
+		p.refuse(e.id, fault.UserExists, "user "+e.id+" comes from directory "+was.Directory+", which shows her, and stays as she is")
+	case exists && !known && !d.Adopt:
+		p.refuse(e.id, fault.UserExists, "user "+e.id+" was not made by this directory, and stays as she is; a directory that adopts takes her over")
+	case exists && !known:
+		if u.Enabled {
+			p.enabled++
+		}
+		p.take(d, e, Person{Disabled: was.Disabled && was.Other == ""}, u)
+	case another(was.Entry, e.identity):
+		p.refuse(e.id, fault.DirectoryReused, "another person there has the user ID "+e.id+" now, and would get the tokens of the one before: "+
+			"take these away, or see that she is the same, and then enable her by hand")
+		next := was
+		next.Missing, next.Other = false, e.identity
+		p.disable(was, next, u)
+	default:
+		p.take(d, e, was, u)
+	}
+}
+
+// take has somebody become what an entry of the directory says.
+func (p *plan) take(d Directory, e entry, was Person, u user.User) {
+	exists := u.ID != ""
+	next := Person{UserID: e.id, Directory: d.Name, DN: e.dn, Disabled: was.Disabled, Entry: cmp.Or(e.identity, was.Entry)}
+	entry := user.Entry{ID: e.id, New: !exists, Name: e.name, Mail: e.mail, Groups: slices.Compact(slices.Sorted(slices.Values(e.groups)))}
+	switch off, on := false, true; {
+	case e.disabled && (!exists || u.Enabled):
+		entry.Enabled, next.Disabled = &off, true
+		if exists {
+			p.lost++
+		}
+	case !e.disabled && was.Disabled: // not one whom an administrator disabled
+		entry.Enabled, next.Disabled = &on, false
+	}
+	if e.warning != "" {
+		p.warnings[len(p.entries)] = e.warning
+	}
+	p.entries = append(p.entries, entry)
+	if next != was {
+		p.people = append(p.people, next)
+	}
+}
+
+// disable keeps one of the directory's people as next, disables her if she is enabled, and changes nothing else of her.
+func (p *plan) disable(was, next Person, u user.User) {
+	if off := false; u.Enabled {
+		p.lost++
+		p.entries = append(p.entries, user.Entry{ID: was.UserID, Enabled: &off})
+		next.Disabled = true
+	}
+	if next != was {
+		p.people = append(p.people, next)
+	}
+}
+
+// refuse leaves somebody as she is, in her groups too.
+func (p *plan) refuse(id string, code fault.Code, message string) {
+	p.refused = append(p.refused, user.Row{ID: id, Action: user.Failed, Code: code, Message: message})
+	p.stays[id] = true
+}
+
+// duplicate refuses several entries that have one user ID: which of them she is, nobody can tell. Where all of them are disabled, she is.
+func (p *plan) duplicate(d Directory, all []entry, was Person, u user.User) {
+	const named = 5
+	var dns []string
+	for _, e := range all[:min(len(all), named)] {
+		dns = append(dns, e.dn)
+	}
+	p.refuse(all[0].id, fault.DirectoryDuplicate, fmt.Sprintf("%d people there have the user ID %s, and none of them is taken: %s", len(all), all[0].id, strings.Join(dns, " and ")))
+	if was.Directory == d.Name {
+		next := was
+		next.Missing = false
+		u.Enabled = u.Enabled && !slices.ContainsFunc(all, func(e entry) bool { return !e.disabled })
+		p.disable(was, next, u)
+	}
+}
+
+// members takes people from groups that the directory brought them into and that they are not in there any more, and keeps whom Apply has
+// brought into theirs: not those who were in there before. Without force it takes no more of those whom the directory still shows than MaxLost
+// says: groups that cannot be read any more look like groups without members.
+func (r *Registry) members(ctx context.Context, d Directory, found reading, p plan, dryRun, force bool, result *Result) error {
 	before, err := r.Store.DirectoryMembers(ctx, d.Name)
 	if err != nil {
 		return err
@@ -300,24 +379,36 @@ func (r *Registry) members(ctx context.Context, d Directory, found reading, fail
 	for _, m := range before {
 		was[m] = true
 	}
-	var add, remove []Member
 	for _, e := range found.people {
 		for _, g := range e.groups {
-			m := Member{g, e.id}
-			if !is[m] && !was[m] && !failed[e.id] {
-				add = append(add, m)
+			is[Member{g, e.id}] = true
+		}
+	}
+	var add, remove []Member
+	for _, group := range slices.Sorted(maps.Keys(result.Members)) {
+		for _, id := range result.Members[group] {
+			if result.Joined++; !was[Member{group, id}] { // else somebody took her out by hand
+				add = append(add, Member{group, id})
 			}
-			is[m] = true
 		}
 	}
-	leaving := map[string][]string{}
+	leaving, ended, losers := map[string][]string{}, 0, map[string]bool{}
 	for _, m := range before {
-		if !is[m] {
-			remove = append(remove, m)
-			leaving[m.Group] = append(leaving[m.Group], m.UserID)
+		if is[m] || p.stays[m.UserID] {
+			continue
+		}
+		remove = append(remove, m)
+		leaving[m.Group] = append(leaving[m.Group], m.UserID)
+		if p.seen[m.UserID] {
+			ended, losers[m.UserID] = ended+1, true
 		}
 	}
-	result.Joined, result.Left = len(add), len(remove)
+	result.Left = len(remove)
+	if most := max(1, len(before)*d.MaxLost/100); ended > most && len(losers) > 1 && !force {
+		return fault.New(fault.DirectorySuspicious,
+			"directory %s would end %d of %d memberships of groups, and %d are the most (%d %%): look there, and at a dry run with --force; nothing was changed",
+			d.Name, ended, len(before), most, d.MaxLost).With("ended", ended).With("memberships", len(before))
+	}
 	if dryRun {
 		return nil
 	}

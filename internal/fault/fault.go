@@ -67,9 +67,11 @@ const (
 	DomainInUse    Code = "DOMAIN_IN_USE"
 
 	DirectoryInvalid     Code = "DIRECTORY_INVALID"
-	DirectoryUnreachable Code = "DIRECTORY_UNREACHABLE" // no connection, no trust in its certificate, or it broke off
-	DirectoryRefused     Code = "DIRECTORY_REFUSED"     // it does not let us in, or does not find where to look
-	DirectorySuspicious  Code = "DIRECTORY_SUSPICIOUS"  // too few people are there: nothing was changed
+	DirectoryUnreachable Code = "DIRECTORY_UNREACHABLE"  // no connection, no trust in its certificate, or it broke off
+	DirectoryRefused     Code = "DIRECTORY_REFUSED"      // it does not let us in, or does not find where to look
+	DirectorySuspicious  Code = "DIRECTORY_SUSPICIOUS"   // too few people are there: nothing was changed
+	DirectoryDuplicate   Code = "DIRECTORY_ID_DUPLICATE" // several people there have one user ID
+	DirectoryReused      Code = "DIRECTORY_ID_REUSED"    // another person there has the user ID of one before
 	ProfileNotFound      Code = "PROFILE_NOT_FOUND"
 	ProfileNameTaken     Code = "PROFILE_NAME_TAKEN"
 	ProfileNameBad       Code = "PROFILE_NAME_INVALID"

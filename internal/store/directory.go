@@ -116,17 +116,38 @@ func (db *DB) DueDirectories(ctx context.Context, now time.Time) ([]string, erro
 
 // People lists the users whom a directory has brought, by ID.
 func (db *DB) People(ctx context.Context, name string) ([]directory.Person, error) {
-	scan := func(r row) (p directory.Person, err error) {
-		err = r.Scan(&p.UserID, &p.DN, &p.Disabled)
-		return p, err
+	return list(ctx, db, scanPerson, personSelect+"directory = $1 ORDER BY user_id", name)
+}
+
+// PeopleByID returns those of the users whom a directory has brought, by ID, also one that was deleted since.
+func (db *DB) PeopleByID(ctx context.Context, ids []string) (map[string]directory.Person, error) {
+	found := map[string]directory.Person{}
+	err := eachChunk(ctx, db, scanPerson, personSelect+"user_id", ids, "", func(p directory.Person) { found[p.UserID] = p })
+	return found, err
+}
+
+const personSelect = "SELECT user_id, COALESCE(directory, ''), dn, disabled, missing, entry_id, other_id FROM directory_user WHERE "
+
+func scanPerson(r row) (p directory.Person, err error) {
+	err = r.Scan(&p.UserID, &p.Directory, &p.DN, &p.Disabled, &p.Missing, &p.Entry, &p.Other)
+	return p, err
+}
+
+// DecideEnabled has it be an administrator who said of users whether they are enabled, and not the directories that they come from.
+// Whoever is enabled is from then on who has her user ID there.
+func (db *DB) DecideEnabled(ctx context.Context, ids []string, enabled bool) error {
+	change := "UPDATE directory_user SET disabled = FALSE"
+	if enabled {
+		change += ", entry_id = CASE WHEN other_id <> '' THEN other_id ELSE entry_id END, other_id = ''"
 	}
-	return list(ctx, db, scan, "SELECT user_id, dn, disabled FROM directory_user WHERE directory = $1 ORDER BY user_id", name)
+	_, err := db.touched(ctx, change+" WHERE user_id", "", nil, ids)
+	return err
 }
 
 // DirectoryOf names the directory that has brought a user; [fault.NotFound].
 func (db *DB) DirectoryOf(ctx context.Context, userID string) (string, error) {
 	missing := fault.New(fault.NotFound, "no directory has brought user %q", userID)
-	return one(ctx, db, missing, text, "SELECT directory FROM directory_user WHERE user_id = $1", userID)
+	return one(ctx, db, missing, text, "SELECT directory FROM directory_user WHERE user_id = $1 AND directory IS NOT NULL", userID)
 }
 
 // TryDirectory counts a try of a user's password and tells whether it may be made: no more than most since the moment from.
@@ -148,7 +169,7 @@ func (db *DB) ForgetTries(ctx context.Context, userID string, all bool) error {
 
 // How a directory's people are written.
 var (
-	insertPerson = inserting("directory_user", "user_id text, directory text, dn text, disabled boolean")
+	insertPerson = inserting("directory_user", "user_id text, directory text, dn text, disabled boolean, missing boolean, entry_id text, other_id text")
 	insertMember = inserting("directory_member", "directory text, group_name text, user_id text")
 	deleteMember = deleting("directory_member", "directory text, group_name text, user_id text")
 )
@@ -160,7 +181,7 @@ func (db *DB) SavePeople(ctx context.Context, name string, people []directory.Pe
 		saved := bulk{insertPerson, nil, fault.New(fault.Conflict, "somebody is another directory's meanwhile: synchronise again")}
 		for i, p := range people {
 			ids[i] = p.UserID
-			saved.rows = append(saved.rows, []any{p.UserID, name, p.DN, p.Disabled})
+			saved.rows = append(saved.rows, []any{p.UserID, name, p.DN, p.Disabled, p.Missing, p.Entry, p.Other})
 		}
 		if _, err := db.touched(ctx, "DELETE FROM directory_user WHERE user_id", "", nil, ids); err != nil {
 			return err

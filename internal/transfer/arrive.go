@@ -137,7 +137,7 @@ func (a *arrival) person(ctx context.Context, p *person) error {
 	}
 	u, err := a.Users.Add(ctx, u)
 	if err == nil && !p.Enabled {
-		u, err = a.Users.Edit(ctx, p.ID, u.Version, func(u *user.User) { u.Enabled = false })
+		u, err = a.Users.Edit(ctx, p.ID, u.Version, user.Entry{Enabled: new(bool)})
 	}
 	a.users[p.ID] = u
 	return err

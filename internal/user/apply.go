@@ -12,7 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-// An Entry is what a file or a directory says of a user. What is nil it does not say, and nothing is changed there.
+// An Entry is what a file, a directory or an administrator says of a user. What is nil it does not say, and nothing is changed there.
 type Entry struct {
 	Line    int // in the file; 0 if there is none
 	ID      string
@@ -21,6 +21,7 @@ type Entry struct {
 	Enabled *bool
 	Expiry  *time.Time // the last day; zero for none
 	Groups  []string   // that the user is to be a member of, besides those that she is
+	New     bool       // she is to be added: one who is here already stays as she is
 }
 
 // A Wish says how entries are applied.
@@ -28,6 +29,7 @@ type Wish struct {
 	Partial   bool // apply what can be; without it one entry that cannot be leaves everything as it was
 	DryRun    bool // only say what would happen
 	AddGroups bool // groups that are not there are added; without it their members cannot be
+	Directory bool // a directory says it all; else it is an administrator who says whether users are enabled
 }
 
 // An Action is what becomes of a user.
@@ -48,15 +50,16 @@ type Row struct {
 	Line    int
 	ID      string
 	Action  Action
-	Code    fault.Code // of a failure
+	Code    fault.Code // of a failure, or of what was left out
 	Message string
 }
 
 // A Result is what became of all entries, in their order, and how many of each action there are.
 type Result struct {
-	Rows   []Row
-	Counts map[Action]int
-	Groups []string // that were added
+	Rows    []Row
+	Counts  map[Action]int
+	Groups  []string            // that were added
+	Members map[string][]string // groups, and who came into them
 }
 
 // applyChunk is how many users are looked at and written in one go.
@@ -97,7 +100,7 @@ type application struct {
 
 func (a *application) run(ctx context.Context) error {
 	order := a.judge()
-	if err := a.findGroups(ctx); err != nil {
+	if err := a.findGroups(ctx, order); err != nil {
 		return err
 	}
 	// In the order of IDs, so that two at once do not wait for each other in a ring.
@@ -164,12 +167,12 @@ func (e Entry) named() (u User) {
 	return u
 }
 
-// findGroups learns which of the groups that entries name there are.
-func (a *application) findGroups(ctx context.Context) error {
+// findGroups learns which of the groups that the entries in these places name there are.
+func (a *application) findGroups(ctx context.Context, order []int) error {
 	a.groups = map[string]bool{}
 	wanted := map[string]bool{}
-	for _, e := range a.entries {
-		for _, g := range e.Groups {
+	for _, i := range order {
+		for _, g := range a.entries[i].Groups {
 			wanted[g] = true
 		}
 	}
@@ -233,10 +236,15 @@ func (a *application) part(ctx context.Context, order []int) error {
 		return err
 	}
 	var fresh, changed []User
+	decided := map[bool][]string{}
 	for n, i := range order {
 		e := a.entries[i]
 		if u, is := known[e.ID]; is && !scope.Covers(u.Domain) {
 			a.fail(i, fault.New(fault.OutOfScope, "the user ID %s is taken, outside of your security domain", e.ID))
+			continue
+		}
+		if _, is := known[e.ID]; is && e.New {
+			a.fail(i, fault.New(fault.UserExists, "user %s was made meanwhile, and stays as she is", e.ID))
 			continue
 		}
 		if g := slices.IndexFunc(e.Groups, func(g string) bool { return !a.groups[g] }); g >= 0 {
@@ -260,6 +268,9 @@ func (a *application) part(ctx context.Context, order []int) error {
 			u = User{ID: e.ID, Enabled: true, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: a.Now().UTC(), Version: 1}
 		}
 		differs := e.on(&u)
+		if is && e.Enabled != nil && !a.wish.Directory {
+			decided[u.Enabled] = append(decided[u.Enabled], u.ID)
+		}
 		a.rows[i].Action = actionOf(is, before, u, differs || joins)
 		switch {
 		case !is:
@@ -279,6 +290,11 @@ func (a *application) part(ctx context.Context, order []int) error {
 	}
 	if err := a.Store.SaveUsers(ctx, changed); err != nil {
 		return err
+	}
+	for _, enabled := range []bool{false, true} {
+		if err := a.Store.DecideEnabled(ctx, decided[enabled], enabled); err != nil {
+			return err
+		}
 	}
 	events := a.events
 	a.events = nil
@@ -343,7 +359,7 @@ func (a *application) refusal() error {
 }
 
 func (a *application) result() Result {
-	out := Result{Rows: a.rows, Counts: map[Action]int{}, Groups: a.missing}
+	out := Result{Rows: a.rows, Counts: map[Action]int{}, Groups: a.missing, Members: a.joining}
 	for _, row := range a.rows {
 		out.Counts[row.Action]++
 	}

@@ -71,6 +71,9 @@ type Store interface {
 	AddUsers(ctx context.Context, users []User) error
 	// SaveUsers stores changed users, all or none, as SaveUser does one.
 	SaveUsers(ctx context.Context, users []User) error
+	// DecideEnabled has it be an administrator who said of users whether they are enabled, and not the directories that they come from.
+	// Whoever is enabled is from then on who has her user ID there.
+	DecideEnabled(ctx context.Context, ids []string, enabled bool) error
 	// AddressesElsewhere returns which of addresses in lower case (ASCII) users who are not in the scope of ctx have for their mail, and
 	// which for an ID, in any case.
 	AddressesElsewhere(ctx context.Context, addresses []string) (mails, ids map[string]bool, err error)
@@ -139,9 +142,9 @@ func (r *Registry) Get(ctx context.Context, id string) (User, error) { return r.
 // List returns the users that f selects.
 func (r *Registry) List(ctx context.Context, f Filter) ([]User, error) { return r.Store.Users(ctx, f) }
 
-// Edit runs change on the user and saves it, in one transaction. If version is not 0,
+// Edit changes a user to what e says of her, but for groups, in one transaction. If version is not 0,
 // the user must still be at it: else [fault.Conflict].
-func (r *Registry) Edit(ctx context.Context, id string, version int, change func(*User)) (User, error) {
+func (r *Registry) Edit(ctx context.Context, id string, version int, e Entry) (User, error) {
 	var after User
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		before, err := r.Store.User(ctx, id)
@@ -152,7 +155,7 @@ func (r *Registry) Edit(ctx context.Context, id string, version int, change func
 			return fault.New(fault.Conflict, "user %s was changed meanwhile: read it again", id)
 		}
 		after = before
-		change(&after)
+		e.on(&after)
 		if err := after.check(); err != nil {
 			return err
 		}
@@ -163,6 +166,11 @@ func (r *Registry) Edit(ctx context.Context, id string, version int, change func
 			return err
 		}
 		after.Version++
+		if e.Enabled != nil {
+			if err := r.Store.DecideEnabled(ctx, []string{id}, *e.Enabled); err != nil {
+				return err
+			}
+		}
 		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "user.edit", "user:"+id, edited(before, after)))
 	})
 	return after, err
@@ -197,6 +205,9 @@ func forgotten(from []string) audit.Details {
 	return audit.Details{"no_longer_allowed_at": from}
 }
 
+// MaxName is how many bytes a name takes.
+const MaxName = 256
+
 // MaxMail is how many bytes a mail address takes: no longer one can be written in SMTP (RFC 5321).
 const MaxMail = 254
 
@@ -206,16 +217,21 @@ func (u User) check() error {
 		return fault.New(fault.UserInvalid, "a user ID takes 1 to 128 bytes of printable text without blanks at its ends")
 	}
 	// Blanks at the ends do not survive in a token file.
-	if len(u.Name) > 256 || u.Name != strings.TrimSpace(u.Name) || !printable(u.Name) {
+	if len(u.Name) > MaxName || u.Name != strings.TrimSpace(u.Name) || !printable(u.Name) {
 		return fault.New(fault.UserInvalid, "a name takes up to 256 bytes of printable text without blanks at its ends")
 	}
-	if len(u.Mail) > MaxMail || !printable(u.Mail) || u.Mail != "" && !strings.Contains(u.Mail, "@") {
+	if u.Mail != "" && !IsAddress(u.Mail) {
 		return fault.New(fault.UserInvalid, "a mail address looks like name@example.com")
 	}
 	if !u.Expiry.IsZero() && (u.Expiry.Year() > 9999 || !u.Expiry.Equal(u.Expiry.Truncate(24*time.Hour))) {
 		return fault.New(fault.UserInvalid, "a last day is one of the calendar, such as 2031-01-31")
 	}
 	return nil
+}
+
+// IsAddress tells whether a user record takes a text for a mail address.
+func IsAddress(text string) bool {
+	return len(text) <= MaxMail && printable(text) && strings.Contains(text, "@")
 }
 
 func printable(s string) bool {

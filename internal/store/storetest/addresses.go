@@ -125,7 +125,7 @@ func addressesElsewhere(t *testing.T, s fixture) {
 		if c.id == "" {
 			_, err := users.Add(north, user.User{ID: "edited"})
 			ok(t, err)
-			_, err = users.Edit(north, "edited", 0, func(u *user.User) { u.Mail = c.mail })
+			_, err = users.Edit(north, "edited", 0, user.Entry{Mail: &c.mail})
 			expect("edited", err)
 			result, err := users.Apply(north, []user.Entry{{ID: "edited", Mail: &c.mail}}, user.Wish{Partial: true, DryRun: true})
 			ok(t, err)
@@ -145,10 +145,10 @@ func addressesElsewhere(t *testing.T, s fixture) {
 	// What is so already stays, and is no reason to refuse something else.
 	_, err = users.Add(chosen, user.User{ID: "twin", Mail: "sue@example.com"})
 	ok(t, err)
-	_, err = users.Edit(north, "twin", 0, func(u *user.User) { u.Name, u.Mail = "Twin", "SUE@example.com" })
+	_, err = users.Edit(north, "twin", 0, user.Entry{Name: new("Twin"), Mail: new("SUE@example.com")})
 	ok(t, err)
-	_, err = users.Edit(north, "twin", 0, func(u *user.User) { u.Mail = "" })
+	_, err = users.Edit(north, "twin", 0, user.Entry{Mail: new("")})
 	ok(t, err)
-	_, err = users.Edit(north, "twin", 0, func(u *user.User) { u.Mail = "sue@example.com" })
+	_, err = users.Edit(north, "twin", 0, user.Entry{Mail: new("sue@example.com")})
 	refused(t, err, fault.OutOfScope)
 }

@@ -406,7 +406,7 @@ func oneUserGetsTheAddress(t *testing.T, s servers) {
 	for round := range 10 {
 		won := s.atOnce(t, 2, func(s fixture, i int) (bool, error) {
 			r := &user.Registry{Store: s, Now: func() time.Time { return start }}
-			_, err := r.Edit(in[i], []string{"north", "south"}[i], 0, func(u *user.User) { u.Mail = fmt.Sprintf("carol%d@example.com", round) })
+			_, err := r.Edit(in[i], []string{"north", "south"}[i], 0, user.Entry{Mail: new(fmt.Sprintf("carol%d@example.com", round))})
 			if errors.Is(err, fault.OutOfScope) {
 				return false, nil
 			}

@@ -73,7 +73,17 @@ func applying(t *testing.T, s fixture) {
 func applyingWhatCannotBe(t *testing.T, s fixture) {
 	ctx, r := t.Context(), s.registry()
 	entries := []user.Entry{{Line: 1, ID: "a"}, {Line: 2, ID: " b"}, {Line: 3, ID: "a"}, {Line: 4, ID: "c", Groups: []string{"none"}}}
-	_, err := r.Apply(ctx, entries, user.Wish{})
+	here := user.User{ID: "here", Name: "by hand", Enabled: true, CreatedAt: start, Version: 1}
+	ok(t, s.AddUser(ctx, here))
+	named := "Somebody"
+	met, err := r.Apply(ctx, []user.Entry{{ID: "here", Name: &named, New: true}, {ID: "new", New: true}}, user.Wish{Partial: true, DryRun: true})
+	same(t, became(must(t, met, err)), []string{"here failed USER_EXISTS", "new added "})
+	met, err = r.Apply(ctx, []user.Entry{{ID: "here", Name: &named, New: true}}, user.Wish{Partial: true})
+	same(t, became(must(t, met, err)), []string{"here failed USER_EXISTS"})
+	got, err := s.User(ctx, "here")
+	same(t, must(t, got, err), here)
+	ok(t, s.DeleteUser(ctx, "here"))
+	_, err = r.Apply(ctx, entries, user.Wish{})
 	refused(t, err, fault.UserInvalid)
 	var told *fault.Error
 	if !errors.As(err, &told) || told.Details["failed"] != 3 {
@@ -83,6 +93,10 @@ func applyingWhatCannotBe(t *testing.T, s fixture) {
 	same(t, len(must(t, all, err)), 0)
 	done, err := r.Apply(ctx, entries, user.Wish{Partial: true})
 	same(t, became(must(t, done, err)), []string{"a added ", " b failed USER_INVALID", "a failed USER_INVALID", "c failed GROUP_NOT_FOUND"})
+	done, err = r.Apply(ctx, []user.Entry{{ID: " b", Groups: []string{"unneeded"}}}, user.Wish{Partial: true, AddGroups: true})
+	same(t, len(must(t, done, err).Groups), 0)
+	_, err = s.Group(ctx, "unneeded")
+	refused(t, err, fault.GroupNotFound)
 	done, err = r.Apply(ctx, entries[3:], user.Wish{AddGroups: true})
 	same(t, must(t, done, err).Groups, []string{"none"})
 	ids, err := s.MemberIDs(ctx, "none", 9)
