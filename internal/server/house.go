@@ -94,7 +94,11 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		return nil, err
 	}
 	m := newMeters(db, c.Now)
-	h.clock = &clock.Guard{Store: db, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log}
+	id, err := c.serverID()
+	if err != nil {
+		return nil, err
+	}
+	h.clock = &clock.Guard{Store: db, Server: id, Name: hostName() + ":" + c.Data, Alone: c.Database == "", Now: c.Now, Logger: c.Log}
 	if err := h.clock.Begin(ctx); err != nil {
 		return nil, err
 	}
@@ -117,13 +121,13 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.jobs.Register(record.CreateWorker())
 	moves := &transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: c.Now}, Jobs: h.jobs, Now: c.Now}
 	h.jobs.Register(moves.Worker())
-	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log, Tried: m.posted}
+	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: id, Now: c.Now, Logger: c.Log, Tried: m.posted}
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}
 	cared.Register()
 	h.outbox = &mail.Outbox{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Service: c.Service}
 	h.engine.Courier = h.outbox
 	h.distributor.Post = h.outbox
-	h.mailer = &mail.Sender{Outbox: h.outbox, Server: hostName() + ":" + c.Data, Logger: c.Log, Tried: m.mailed}
+	h.mailer = &mail.Sender{Outbox: h.outbox, Server: id, Logger: c.Log, Tried: m.mailed}
 	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))
 	h.jobs.Ended, h.jobs.Asked = h.outbox.JobFinished, h.outbox.JobAsked
 	h.reports.Ended = func(ctx context.Context, r report.Run) error {
