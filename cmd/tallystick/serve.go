@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +26,7 @@ func (p *program) serveCommand() *cobra.Command {
 	var uploads int64
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Start the server; it ends at SIGTERM or ctrl-c",
+		Short: "Start the server; it ends at SIGTERM, SIGHUP or ctrl-c",
 		Long: `Start the server. It keeps everything in one folder: the embedded database, the master key, its certificates, signed
 heads of the audit log, and the admin socket that the other commands use.
 
@@ -72,7 +74,13 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 		}
 		c.Log = slog.New(slog.NewTextHandler(p.Err, &slog.HandlerOptions{Level: lv}))
 		c.Printf = func(format string, args ...any) { fmt.Fprintf(p.Err, format, args...) }
-		return outage(server.Run(cmd.Context(), c))
+		ctx := cmd.Context()
+		if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+			var stop func()
+			ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
+			defer stop()
+		}
+		return outage(server.Run(ctx, c))
 	}
 	return cmd
 }

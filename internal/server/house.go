@@ -62,7 +62,8 @@ type house struct {
 	outbox      *mail.Outbox
 	mailer      *mail.Sender
 	log         *slog.Logger
-	pinged      atomic.Pointer[time.Time] // when the database was last seen to be written to
+	pinged      atomic.Pointer[time.Time]   // when the database was last seen to be written to
+	outdated    atomic.Pointer[fault.Error] // what is refused since a newer release has changed the database; nil before
 
 	public  http.Handler // TLS: API with keys, provisioning, health
 	agents  http.Handler // TLS: the SecurID Authentication API
@@ -106,7 +107,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
 	domains := &domain.Registry{Store: db, Now: c.Now, Changed: h.policies.Forget}
 	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: domains, Now: c.Now, Base: public.String()}
-	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
+	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)
 	h.directories = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: c.Now}, Keys: keys, Now: c.Now}
@@ -164,7 +165,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		Jobs: h.jobs,
 		Mail: h.outbox, Mailer: h.mailer, SignIn: signIn,
 		Webhooks: hooks,
-		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
+		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Stopping: ctx.Done(), Now: c.Now, Logger: c.Log,
 		Transfer: moves, Spool: c.Data, UploadLimit: c.UploadLimit,
 		Backup: &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Files: c.secretFiles, Now: c.Now},
 	})
@@ -224,11 +225,46 @@ func (h *house) ready(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the database cannot be written to", http.StatusServiceUnavailable)
 		return
 	}
+	if h.outdated.Load() != nil {
+		http.Error(w, "a newer release has changed the database", http.StatusServiceUnavailable)
+		return
+	}
 	if err := h.clock.Trust(h.clock.Now().UTC()); err != nil {
 		http.Error(w, "the clock went back", http.StatusServiceUnavailable)
 		return
 	}
 	w.Write([]byte("ready\n"))
+}
+
+// trust tells whether passcodes can be decided here: by the rules that the database is made for, and by a clock that can be relied on.
+func (h *house) trust(now time.Time) error {
+	if refusal := h.outdated.Load(); refusal != nil {
+		return refusal
+	}
+	return h.clock.Trust(now)
+}
+
+// alive tells whether requests can be answered here.
+func (h *house) alive(ctx context.Context) error {
+	if refusal := h.outdated.Load(); refusal != nil {
+		return refusal
+	}
+	return h.db.Ping(ctx)
+}
+
+// beat tells other servers of this one's clock, unless a newer release has changed the database: what it has made users subject to, this server
+// knows nothing of.
+func (h *house) beat(ctx context.Context) error {
+	if h.outdated.Load() != nil {
+		return nil
+	}
+	err := h.db.Current(ctx)
+	if errors.Is(err, fault.SchemaNewer) {
+		h.outdated.Store(fault.New(fault.Unavailable, "%s: %v", fault.SchemaNewer, err))
+		h.log.ErrorContext(ctx, "no passcode is decided any more: a newer release has changed the database", "error", err, "code", fault.SchemaNewer)
+		return nil
+	}
+	return errors.Join(err, h.clock.Beat(ctx))
 }
 
 // pingLasts is how long a ping is believed: it is a commit, and anybody may ask.
@@ -317,7 +353,7 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		return nil
 	})
 	g.Go(func() error {
-		every(ctx, beatEvery, func() { h.note(ctx, "comparing clocks", h.clock.Beat(ctx)) })
+		every(ctx, beatEvery, func() { h.note(ctx, "comparing clocks and releases", h.beat(ctx)) })
 		return nil
 	})
 	g.Go(func() error {
