@@ -62,7 +62,8 @@ type house struct {
 	outbox      *mail.Outbox
 	mailer      *mail.Sender
 	log         *slog.Logger
-	pinged      atomic.Pointer[time.Time]   // when the database was last seen to be written to
+	pinged      atomic.Pointer[time.Time] // when the database was last seen to be written to
+	shown       *shownCert
 	outdated    atomic.Pointer[fault.Error] // what is refused since a newer release has changed the database; nil before
 
 	public  http.Handler // TLS: API with keys, provisioning, health
@@ -83,7 +84,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	}
 	devices := &device.Registry{Store: db, Now: c.Now}
 	h := &house{
-		db: db, keys: keys, audit: log, log: c.Log,
+		db: db, shown: &shownCert{log: c.Log, now: c.Now}, keys: keys, audit: log, log: c.Log,
 		tokens: &token.Registry{Store: db, Now: c.Now},
 		distributor: &distribution.Distributor{
 			Store: db, Devices: devices, Keys: keys, Now: c.Now, Endpoint: public.String() + provision.Path, Service: c.Service,
@@ -94,7 +95,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	if err := record.BeginSerials(ctx); err != nil {
 		return nil, err
 	}
-	m := newMeters(db, c.Now)
+	m := newMeters(db, h.shown, c.Now)
 	id, err := c.serverID()
 	if err != nil {
 		return nil, err
@@ -357,6 +358,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		return nil
 	})
 	g.Go(func() error {
+		every(ctx, tidyEvery, h.shown.look)
+		return nil
+	})
+	g.Go(func() error {
 		every(ctx, foldEvery, func() { h.note(ctx, "adding up tallies", h.db.FoldTallies(ctx)) })
 		return nil
 	})
@@ -396,10 +401,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 	})
 }
 
-// reseal moves secrets to the newest data key until none is left.
+// reseal moves secrets to the newest data key until none is left that it can move.
 func (h *house) reseal(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if n, err := h.keys.Reseal(ctx, resealChunk); err != nil || n == 0 {
+		if n, err := h.keys.Reseal(ctx, resealChunk); n == 0 {
 			return err
 		}
 	}

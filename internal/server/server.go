@@ -119,7 +119,7 @@ func (c *Config) serve(ctx context.Context, h *house, listener net.Listener) err
 	if err != nil {
 		return err
 	}
-	tlsConfig, err := c.tlsConfig(public.Hostname())
+	tlsConfig, err := c.tlsConfig(public.Hostname(), h.shown)
 	if err != nil {
 		return err
 	}
