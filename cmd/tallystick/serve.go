@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -34,7 +35,7 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 		Args: cli.Exactly(0),
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.Database, "database", "", "`URL` of a PostgreSQL database instead of the embedded one; the password may come from PGPASSWORD or ~/.pgpass (TALLYSTICK_DATABASE)")
+	f.StringVar(&c.Database, "database", "", "`URL` of a PostgreSQL database instead of the embedded one; a password comes from PGPASSWORD or ~/.pgpass (TALLYSTICK_DATABASE)")
 	f.StringVar(&c.MasterKey, "master-key", "", "`file` with the master key, made at the first start (default DIR/master.key)")
 	f.StringVar(&c.Listen, "listen", ":8443", "`address` for apps and API clients, TLS")
 	f.StringVar(&c.AgentListen, "agent-listen", "", "`address` for agents of the SecurID Authentication API, TLS, port 5555 unless said, such as 0.0.0.0 (default none)")
@@ -69,8 +70,9 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 		}
 		c.UploadLimit = uploads << 20
 		c.Data = p.dataFolder()
-		if c.Database == "" {
-			c.Database = os.Getenv("TALLYSTICK_DATABASE")
+		var err error
+		if c.Database, err = databaseURL(c.Database, "TALLYSTICK_DATABASE"); err != nil {
+			return err
 		}
 		c.Log = slog.New(slog.NewTextHandler(p.Err, &slog.HandlerOptions{Level: lv}))
 		c.Printf = func(format string, args ...any) { fmt.Fprintf(p.Err, format, args...) }
@@ -83,6 +85,21 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 		return outage(server.Run(ctx, c))
 	}
 	return cmd
+}
+
+// databaseURL is what --database says, or else a variable. In the flag a password is refused: other users of the machine could read it.
+func databaseURL(flag, variable string) (string, error) {
+	if flag == "" {
+		return os.Getenv(variable), nil
+	}
+	u, err := url.Parse(flag)
+	if err != nil {
+		return flag, nil // it opens no database, whatever it holds, and is not shown
+	}
+	if _, has := u.User.Password(); has || u.Query().Has("password") || u.Query().Has("sslpassword") {
+		return "", cli.Usagef("--database takes no password, as other users of this machine could read it: give the URL in %s, or the password in PGPASSWORD or in the file that PGPASSFILE names (~/.pgpass)", variable)
+	}
+	return flag, nil
 }
 
 // outage makes an error of the refusal of whoever needs a database that cannot be used now: here it is neither the input nor the state of anything of ours,
