@@ -205,6 +205,15 @@ func (c *Config) openCA() (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	path := c.file(caKeyFile)
+	if unnamed {
+		path = c.file(caNewKeyFile)
+	}
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if info.Mode().Perm()&0o077 != 0 {
+		return nil, fault.New(fault.Invalid, "the key of the certification authority %s can be read by others: chmod 600 it", path)
+	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
 		return nil, fmt.Errorf("reading the certification authority in %s: %w", c.Data, err)

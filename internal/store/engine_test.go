@@ -119,6 +119,26 @@ func TestNewerSchema(t *testing.T) {
 	}
 }
 
+// A database that was copied here under another mode is kept from others again.
+func TestSQLiteFileThatOthersMayRead(t *testing.T) {
+	path := file(t)
+	if err := opened(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{path, path + "-wal", path + "-shm"}
+	for _, name := range names {
+		if f, err := os.OpenFile(name, os.O_CREATE, 0o644); err != nil || errors.Join(f.Close(), os.Chmod(name, 0o644)) != nil {
+			t.Fatal(err)
+		}
+	}
+	opened(t, path)
+	for _, name := range names {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, %v", name, info.Mode(), err)
+		}
+	}
+}
+
 // A ping writes: a full disk would fail it.
 func TestSQLitePingWrites(t *testing.T) {
 	url := file(t)
