@@ -92,14 +92,15 @@ func databaseURL(flag, variable string) (string, error) {
 	if flag == "" {
 		return os.Getenv(variable), nil
 	}
-	u, err := url.Parse(flag)
-	if err != nil {
-		return flag, nil // it opens no database, whatever it holds, and is not shown
-	}
-	if _, has := u.User.Password(); has || u.Query().Has("password") || u.Query().Has("sslpassword") {
+	if u, err := url.Parse(flag); err == nil && holdsPassword(u) { // one that cannot be parsed opens no database, and is not shown
 		return "", cli.Usagef("--database takes no password, as other users of this machine could read it: give the URL in %s, or the password in PGPASSWORD or in the file that PGPASSFILE names (~/.pgpass)", variable)
 	}
 	return flag, nil
+}
+
+func holdsPassword(database *url.URL) bool {
+	_, has := database.User.Password()
+	return has || database.Query().Has("password") || database.Query().Has("sslpassword")
 }
 
 // outage makes an error of the refusal of whoever needs a database that cannot be used now: here it is neither the input nor the state of anything of ours,

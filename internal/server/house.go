@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -261,9 +262,9 @@ func (h *house) beat(ctx context.Context) error {
 	}
 	err := h.db.Current(ctx)
 	if errors.Is(err, fault.SchemaNewer) {
-		h.outdated.Store(fault.New(fault.Unavailable, "%s: %v", fault.SchemaNewer, err))
-		h.log.ErrorContext(ctx, "no passcode is decided any more: a newer release has changed the database", "error", err, "code", fault.SchemaNewer)
-		return nil
+		refusal := fault.New(fault.Unavailable, "%s: %v", fault.SchemaNewer, err)
+		h.outdated.Store(refusal)
+		return fmt.Errorf("no passcode is decided any more, as a newer release has changed the database: %w", refusal)
 	}
 	return errors.Join(err, h.clock.Beat(ctx))
 }
