@@ -257,9 +257,6 @@ func (h *house) alive(ctx context.Context) error {
 // beat tells other servers of this one's clock, unless a newer release has changed the database: what it has made users subject to, this server
 // knows nothing of.
 func (h *house) beat(ctx context.Context) error {
-	if h.outdated.Load() != nil {
-		return nil
-	}
 	err := h.db.Current(ctx)
 	if errors.Is(err, fault.SchemaNewer) {
 		refusal := fault.New(fault.Unavailable, "%s: %v", fault.SchemaNewer, err)
@@ -355,7 +352,11 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		return nil
 	})
 	g.Go(func() error {
-		every(ctx, beatEvery, func() { h.note(ctx, "comparing clocks and releases", h.beat(ctx)) })
+		every(ctx, beatEvery, func() {
+			if h.outdated.Load() == nil { // else there is nothing more to say
+				h.note(ctx, "comparing clocks and releases", h.beat(ctx))
+			}
+		})
 		return nil
 	})
 	g.Go(func() error {
