@@ -62,9 +62,10 @@ func (c *Client) AuditEntries(ctx context.Context, first int64, limit int) ([]En
 	return list.Entries, err
 }
 
-// AuditCheckpoints lists the signed heads of the log, smallest first.
-func (c *Client) AuditCheckpoints(ctx context.Context) ([]Checkpoint, error) {
-	list, err := get[CheckpointList](ctx, c, path("audit", "checkpoints"), query{})
+// AuditCheckpoints returns the signed heads of the log that are larger than after, smallest first; none after the newest.
+func (c *Client) AuditCheckpoints(ctx context.Context, after int64, limit int) ([]Checkpoint, error) {
+	q := newQuery().text("after", strconv.FormatInt(after, 10)).limit(limit)
+	list, err := get[CheckpointList](ctx, c, path("audit", "checkpoints"), q)
 	return list.Checkpoints, err
 }
 

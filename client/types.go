@@ -603,7 +603,7 @@ type Checkpoint struct {
 	Signed []byte    `json:"signed"` // the signed note (C2SP tlog-checkpoint)
 }
 
-// A CheckpointList is all signed heads.
+// A CheckpointList is a page of signed heads.
 type CheckpointList struct {
 	Checkpoints []Checkpoint `json:"checkpoints"`
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -173,7 +172,7 @@ func (p *program) exportConfiguration(r run, out string) error {
 	case err != nil:
 		return err
 	case out != "-":
-		if err := os.WriteFile(out, text, 0o644); err != nil { //nolint:gosec // others may read a configuration: there is no secret in it
+		if err := writeSecret(out, text); err != nil { // the path of a webhook's URL may hold a token
 			return err
 		}
 		return p.result(map[string]string{"file": out}, "wrote %s", out)

@@ -175,8 +175,8 @@ func (s source) Entries(ctx context.Context, first int64, limit int) ([]audit.En
 	return entries, nil
 }
 
-func (s source) Checkpoints(ctx context.Context) ([]audit.Checkpoint, error) {
-	list, err := s.server.AuditCheckpoints(ctx)
+func (s source) Checkpoints(ctx context.Context, after int64, limit int) ([]audit.Checkpoint, error) {
+	list, err := s.server.AuditCheckpoints(ctx, after, limit)
 	all := make([]audit.Checkpoint, len(list))
 	for i, c := range list {
 		all[i] = audit.Checkpoint{Size: c.Size, At: c.At, Signed: c.Signed}

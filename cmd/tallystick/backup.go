@@ -232,10 +232,10 @@ dialogues are over. What was changed after the backup was taken is as it was the
 		if r.Data = p.dataFolder(); r.Data == "" {
 			return cli.Usagef("say where the server will keep its data: --data DIR")
 		}
-		if r.Database == "" {
-			r.Database = os.Getenv("TALLYSTICK_DATABASE")
-		}
 		var err error
+		if r.Database, err = databaseURL(r.Database, "TALLYSTICK_DATABASE"); err != nil {
+			return err
+		}
 		if r.Unused = until == "backup"; until != "" && !r.Unused {
 			if r.Until, err = moment("--until", until); err != nil {
 				return cli.Usagef("--until takes a time such as 2026-01-31T12:00:00Z, or the word backup")

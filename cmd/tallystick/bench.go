@@ -35,7 +35,7 @@ With --servers 2, two servers share a PostgreSQL database, and every passcode is
 	}
 	f := cmd.Flags()
 	f.StringVar(&protocol, "protocol", "radius", "`protocol` to ask by: radius or rest (the SecurID Authentication API)")
-	f.StringVar(&plan.Database, "database", "", "`URL` of an empty PostgreSQL database instead of the embedded one; the password may come from PGPASSWORD or ~/.pgpass (TALLYSTICK_BENCH_DATABASE)")
+	f.StringVar(&plan.Database, "database", "", "`URL` of an empty PostgreSQL database instead of the embedded one; a password comes from PGPASSWORD or ~/.pgpass (TALLYSTICK_BENCH_DATABASE)")
 	f.IntVar(&plan.Tokens, "tokens", 10_000, "how many users there are, with a token each")
 	f.IntVar(&plan.Clients, "clients", 32, "how many requests are under way at once at most")
 	f.IntVar(&plan.Servers, "servers", 1, "1, or 2 that share a PostgreSQL database")
@@ -52,8 +52,8 @@ With --servers 2, two servers share a PostgreSQL database, and every passcode is
 		if plan.Mix, err = bench.ParseMix(mix); err != nil {
 			return err
 		}
-		if plan.Database == "" {
-			plan.Database = os.Getenv("TALLYSTICK_BENCH_DATABASE")
+		if plan.Database, err = databaseURL(plan.Database, "TALLYSTICK_BENCH_DATABASE"); err != nil {
+			return err
 		}
 		debug.SetGCPercent(garbagePercent) // the generator is on the machine that is measured
 		if plan.Program, err = os.Executable(); err != nil {

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +27,7 @@ func (p *program) serveCommand() *cobra.Command {
 	var uploads int64
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Start the server; it ends at SIGTERM or ctrl-c",
+		Short: "Start the server; it ends at SIGTERM, SIGHUP or ctrl-c",
 		Long: `Start the server. It keeps everything in one folder: the embedded database, the master key, its certificates, signed
 heads of the audit log, and the admin socket that the other commands use.
 
@@ -32,7 +35,7 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 		Args: cli.Exactly(0),
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.Database, "database", "", "`URL` of a PostgreSQL database instead of the embedded one; the password may come from PGPASSWORD or ~/.pgpass (TALLYSTICK_DATABASE)")
+	f.StringVar(&c.Database, "database", "", "`URL` of a PostgreSQL database instead of the embedded one; a password comes from PGPASSWORD or ~/.pgpass (TALLYSTICK_DATABASE)")
 	f.StringVar(&c.MasterKey, "master-key", "", "`file` with the master key, made at the first start (default DIR/master.key)")
 	f.StringVar(&c.Listen, "listen", ":8443", "`address` for apps and API clients, TLS")
 	f.StringVar(&c.AgentListen, "agent-listen", "", "`address` for agents of the SecurID Authentication API, TLS, port 5555 unless said, such as 0.0.0.0 (default none)")
@@ -67,14 +70,37 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 		}
 		c.UploadLimit = uploads << 20
 		c.Data = p.dataFolder()
-		if c.Database == "" {
-			c.Database = os.Getenv("TALLYSTICK_DATABASE")
+		var err error
+		if c.Database, err = databaseURL(c.Database, "TALLYSTICK_DATABASE"); err != nil {
+			return err
 		}
 		c.Log = slog.New(slog.NewTextHandler(p.Err, &slog.HandlerOptions{Level: lv}))
 		c.Printf = func(format string, args ...any) { fmt.Fprintf(p.Err, format, args...) }
-		return outage(server.Run(cmd.Context(), c))
+		ctx := cmd.Context()
+		if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+			var stop func()
+			ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
+			defer stop()
+		}
+		return outage(server.Run(ctx, c))
 	}
 	return cmd
+}
+
+// databaseURL is what --database says, or else a variable. In the flag a password is refused: other users of the machine could read it.
+func databaseURL(flag, variable string) (string, error) {
+	if flag == "" {
+		return os.Getenv(variable), nil
+	}
+	if u, err := url.Parse(flag); err == nil && holdsPassword(u) { // one that cannot be parsed opens no database, and is not shown
+		return "", cli.Usagef("--database takes no password, as other users of this machine could read it: give the URL in %s, or the password in PGPASSWORD or in the file that PGPASSFILE names (~/.pgpass)", variable)
+	}
+	return flag, nil
+}
+
+func holdsPassword(database *url.URL) bool {
+	_, has := database.User.Password()
+	return has || database.Query().Has("password") || database.Query().Has("sslpassword")
 }
 
 // outage makes an error of the refusal of whoever needs a database that cannot be used now: here it is neither the input nor the state of anything of ours,

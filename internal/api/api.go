@@ -93,6 +93,7 @@ type Config struct {
 	Spool         string // folder where files are kept, sealed and without a name, while they are read
 	UploadLimit   int64  // of one such file, bytes
 	Store         Store
+	Stopping      <-chan struct{} // closed when the server stops: then nobody is kept waiting
 	Now           func() time.Time
 	Logger        *slog.Logger
 }

@@ -15,7 +15,7 @@ func (a *API) showClock(ctx context.Context, _ *request) (answer, error) {
 	return ok(client.Clock{
 		Trusted: s.Trusted, BehindSeconds: s.Behind.Seconds(), SkewSeconds: s.Skew.Seconds(),
 		Servers: mapped(s.Servers, func(r clock.Reading) client.ServerClock {
-			return client.ServerClock{Server: r.Server, Latest: r.Latest, AheadSeconds: r.Ahead.Seconds(), At: r.At}
+			return client.ServerClock{Server: r.Name, Latest: r.Latest, AheadSeconds: r.Ahead.Seconds(), At: r.At}
 		}),
 	})
 }

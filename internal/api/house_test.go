@@ -117,7 +117,7 @@ func furnish(t testing.TB, url string) *house {
 		SignIn:        &mail.SignIn{Outbox: outbox, Passcode: func(_ context.Context, _, code, _ string) (bool, error) { return code == "12345678", nil }},
 		Webhooks:      &webhook.Registry{Store: db, Keys: keys, Now: h.now, Sender: &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: "test", Now: h.now, Logger: logger}},
 		Jobs:          jobs,
-		Clock:         &clock.Guard{Store: db, Server: "test", Now: h.now, Logger: logger},
+		Clock:         &clock.Guard{Store: db, Server: "test", Name: "test", Now: h.now, Logger: logger},
 		Backup:        &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Now: h.now, Files: func() (map[string][]byte, error) { return map[string][]byte{"ca.pem": []byte("pem")}, nil }},
 		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger, Spool: h.spool, UploadLimit: 1 << 20,
 	}))(t)

@@ -154,7 +154,8 @@ const (
 	sendWithin = 30 * time.Second       // a watcher that takes longer to read is gone
 )
 
-// watchJob sends the job as events of the HTML standard (text/event-stream): now, whenever it has come further, and at its end.
+// watchJob sends the job as events of the HTML standard (text/event-stream): now, whenever it has come further, and at its end. When the
+// server stops, the events end: who watches asks again, and another server answers, or this one once it is back.
 func (a *API) watchJob(ctx context.Context, r *request) (answer, error) {
 	j, err := a.seenJob(ctx, r)
 	if err != nil {
@@ -190,6 +191,8 @@ func (a *API) watch(ctx context.Context, w io.Writer, j job.Job) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-a.Stopping:
+			return nil
 		case <-tick.C:
 			silent += lookEvery
 		}

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 	"reflect"
 	"slices"
@@ -644,6 +645,19 @@ func auditRoutes(t *testing.T, h *house) {
 	if report.Err() != nil || report.Events == 0 || report.Checkpoints == 0 {
 		t.Errorf("the log as the API shows it: %+v", report)
 	}
+	oldest := try(c.AuditCheckpoints(ctx, 0, 1))(t)
+	try(c.AddUser(ctx, client.NewUser{UserID: "seen-later"}))(t)
+	try(h.Log.Sequence(ctx))(t)
+	newer := try(c.AuditCheckpoints(ctx, oldest[0].Size, 1))(t)
+	if len(oldest) != 1 || len(newer) != 1 || newer[0].Size <= oldest[0].Size {
+		t.Errorf("pages of signed heads: %+v, %+v", oldest, newer)
+	}
+	var unasked client.CheckpointList // as clients ask that know of no pages
+	_, _, body := h.send(h.key(access.Auditor), http.MethodGet, "/v1/audit/checkpoints?limit=1", "")
+	must(t, json.Unmarshal([]byte(body), &unasked))
+	if newest := try(h.Log.NewestCheckpoints(ctx, 1))(t)[0].Size; len(unasked.Checkpoints) != 1 || unasked.Checkpoints[0].Size != newest {
+		t.Errorf("without a page there are the heads %+v, want the newest, of %d", unasked.Checkpoints, newest)
+	}
 }
 
 // remote is the audit log of a server, as its API shows it.
@@ -656,8 +670,8 @@ func (r remote) Entries(ctx context.Context, first int64, limit int) ([]audit.En
 	}), err
 }
 
-func (r remote) Checkpoints(ctx context.Context) ([]audit.Checkpoint, error) {
-	all, err := r.c.AuditCheckpoints(ctx)
+func (r remote) Checkpoints(ctx context.Context, after int64, limit int) ([]audit.Checkpoint, error) {
+	all, err := r.c.AuditCheckpoints(ctx, after, limit)
 	return mapped(all, func(c client.Checkpoint) audit.Checkpoint {
 		return audit.Checkpoint{Size: c.Size, At: c.At, Signed: c.Signed}
 	}), err

@@ -112,10 +112,18 @@ func TestLogOfManyPages(t *testing.T) {
 	if r, err := audit.Verify(t.Context(), m, l.Verifier, nil); err != nil || r.Err() != nil || r.Events != n || r.Checkpoints != n/audit.MaxRound+1 {
 		t.Errorf("%+v, %v", r, err)
 	}
+	heads := len(m.heads)
+	for range audit.MaxPage { // signed heads come in pages, too
+		record(t, m, 1)
+		sequence(t, l, 1)
+	}
+	if r, err := audit.Verify(t.Context(), m, l.Verifier, nil); err != nil || r.Err() != nil || r.Checkpoints != heads+audit.MaxPage {
+		t.Errorf("%d signed heads, want %d; %v, %v", r.Checkpoints, heads+audit.MaxPage, r.Err(), err)
+	}
 	for i := range m.entries {
 		m.entries[i].Record = []byte("{}") // no report is endless
 	}
-	if r, err := audit.Verify(t.Context(), m, l.Verifier, nil); err != nil || len(r.Problems) != 1000 || r.Omitted != n-1000 {
+	if r, err := audit.Verify(t.Context(), m, l.Verifier, nil); err != nil || len(r.Problems) != 1000 || r.Omitted != n+audit.MaxPage-1000 {
 		t.Errorf("%d problems and %d more, %v", len(r.Problems), r.Omitted, err)
 	}
 }

@@ -40,8 +40,10 @@ type Store interface {
 	Tiles(ctx context.Context, at []TileAt) (map[TileAt][]byte, error)
 	// AddCheckpoint stores a signed head.
 	AddCheckpoint(ctx context.Context, c Checkpoint) error
-	// Checkpoints lists the signed heads, smallest first.
-	Checkpoints(ctx context.Context) ([]Checkpoint, error)
+	// Checkpoints returns the signed heads larger than after, smallest first, at most limit.
+	Checkpoints(ctx context.Context, after int64, limit int) ([]Checkpoint, error)
+	// NewestCheckpoints returns the newest heads, smallest first, at most limit.
+	NewestCheckpoints(ctx context.Context, limit int) ([]Checkpoint, error)
 	// LastCheckpoint returns the newest head, or a zero one.
 	LastCheckpoint(ctx context.Context) (Checkpoint, error)
 	// Entries returns events by place, from first on, at most limit.

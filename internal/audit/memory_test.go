@@ -140,9 +140,15 @@ func (m *memory) AddCheckpoint(_ context.Context, c audit.Checkpoint) error {
 	return nil
 }
 
-func (m *memory) Checkpoints(ctx context.Context) ([]audit.Checkpoint, error) {
+func (m *memory) Checkpoints(ctx context.Context, after int64, limit int) ([]audit.Checkpoint, error) {
 	defer m.lock(ctx)()
-	return slices.Clone(m.heads), nil
+	larger := slices.DeleteFunc(slices.Clone(m.heads), func(c audit.Checkpoint) bool { return c.Size <= after })
+	return larger[:min(limit, len(larger))], nil
+}
+
+func (m *memory) NewestCheckpoints(ctx context.Context, limit int) ([]audit.Checkpoint, error) {
+	defer m.lock(ctx)()
+	return slices.Clone(m.heads[max(0, len(m.heads)-limit):]), nil
 }
 
 func (m *memory) LastCheckpoint(ctx context.Context) (audit.Checkpoint, error) {

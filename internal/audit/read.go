@@ -2,7 +2,7 @@ package audit
 
 import "context"
 
-// MaxPage is the most events that one reading returns.
+// MaxPage is the most events, or signed heads, that one reading returns.
 const MaxPage = 1000
 
 // Events lists the events that f selects, at most [MaxPage], by time. To go on,
@@ -17,9 +17,14 @@ func (l *Log) Entries(ctx context.Context, first int64, limit int) ([]Entry, err
 	return l.Store.Entries(ctx, max(0, first), pageSize(limit))
 }
 
-// Checkpoints lists the signed heads, smallest first.
-func (l *Log) Checkpoints(ctx context.Context) ([]Checkpoint, error) {
-	return l.Store.Checkpoints(ctx)
+// Checkpoints returns the signed heads larger than after, smallest first, at most limit or [MaxPage].
+func (l *Log) Checkpoints(ctx context.Context, after int64, limit int) ([]Checkpoint, error) {
+	return l.Store.Checkpoints(ctx, after, pageSize(limit))
+}
+
+// NewestCheckpoints returns the newest signed heads, smallest first, at most limit or [MaxPage].
+func (l *Log) NewestCheckpoints(ctx context.Context, limit int) ([]Checkpoint, error) {
+	return l.Store.NewestCheckpoints(ctx, pageSize(limit))
 }
 
 // Pending is the number of events that have no place yet.

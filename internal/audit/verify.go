@@ -18,8 +18,8 @@ import (
 type Source interface {
 	// Entries returns events by place, from first on, at most limit; none at the end of the log.
 	Entries(ctx context.Context, first int64, limit int) ([]Entry, error)
-	// Checkpoints lists the signed heads, smallest first.
-	Checkpoints(ctx context.Context) ([]Checkpoint, error)
+	// Checkpoints returns the signed heads larger than after, smallest first, at most limit; none after the newest.
+	Checkpoints(ctx context.Context, after int64, limit int) ([]Checkpoint, error)
 	// Pending is the number of events that have no place yet.
 	Pending(ctx context.Context) (int, error)
 }
@@ -88,12 +88,18 @@ const maxProblems = 1000
 // checkpoint; if they were rewritten too, the report names the range between
 // the last checkpoint that agrees and the first that does not.
 func Verify(ctx context.Context, src Source, key note.Verifier, outside []Checkpoint) (Report, error) {
-	inside, err := src.Checkpoints(ctx)
+	v := verification{report: Report{Problems: []Problem{}}, whole: true, firstBad: -1}
+	err := eachCheckpoint(ctx, src, 0, func(c Checkpoint) bool {
+		v.open(key, c)
+		return true
+	})
 	if err != nil {
 		return Report{}, err
 	}
-	v := verification{report: Report{Problems: []Problem{}}, whole: true, firstBad: -1}
-	v.open(key, append(slices.Clip(inside), outside...))
+	for _, c := range outside {
+		v.open(key, c)
+	}
+	v.order()
 	if err := v.read(ctx, src); err != nil {
 		return Report{}, err
 	}
@@ -105,6 +111,26 @@ func Verify(ctx context.Context, src Source, key note.Verifier, outside []Checkp
 	}
 	v.conclude()
 	return v.report, nil
+}
+
+// eachCheckpoint gives the signed heads larger than after to do, page by page, until it has enough.
+func eachCheckpoint(ctx context.Context, src Source, after int64, do func(Checkpoint) (more bool)) error {
+	for {
+		page, err := src.Checkpoints(ctx, after, MaxPage)
+		if err != nil {
+			return err
+		}
+		before := after
+		for _, c := range page {
+			if !do(c) {
+				return nil
+			}
+			after = max(after, c.Size)
+		}
+		if after == before {
+			return nil
+		}
+	}
 }
 
 // verification is a pass over the log. Two trees grow in it: one of the hashes
@@ -139,15 +165,17 @@ func (v *verification) problem(kind Kind, first, last int64, format string, args
 	v.report.Problems = append(v.report.Problems, Problem{kind, first, last, fmt.Sprintf(format, args...)})
 }
 
-// open verifies the checkpoints and puts their heads in order.
-func (v *verification) open(key note.Verifier, all []Checkpoint) {
-	for _, c := range all {
-		if h, err := c.Open(key); err != nil {
-			v.problem(BadSignature, c.Size, c.Size, "%v", err)
-		} else if h.N > 0 {
-			v.heads = append(v.heads, h)
-		}
+// open verifies a checkpoint and keeps its head.
+func (v *verification) open(key note.Verifier, c Checkpoint) {
+	if h, err := c.Open(key); err != nil {
+		v.problem(BadSignature, c.Size, c.Size, "%v", err)
+	} else if h.N > 0 {
+		v.heads = append(v.heads, h)
 	}
+}
+
+// order puts the heads in order.
+func (v *verification) order() {
 	slices.SortFunc(v.heads, func(a, b Head) int {
 		return cmp.Or(cmp.Compare(a.N, b.N), bytes.Compare(a.Hash[:], b.Hash[:]), a.At.Compare(b.At))
 	})
@@ -300,14 +328,14 @@ func (v *verification) end(ctx context.Context, src Source, key note.Verifier) e
 	}
 	// Events get their places together with a checkpoint. So these are new
 	// ones, and by now there is one for them, or nobody has signed them.
-	again, err := src.Checkpoints(ctx)
-	if err != nil {
+	signed := false
+	err = eachCheckpoint(ctx, src, size, func(c Checkpoint) bool {
+		h, err := c.Open(key)
+		signed = err == nil && h.N > size
+		return !signed
+	})
+	if err != nil || signed {
 		return err
-	}
-	for _, c := range slices.Backward(again) {
-		if h, err := c.Open(key); err == nil && h.N > size {
-			return nil
-		}
 	}
 	v.problem(Unsigned, size, size, "the events from %d on have places in the log but no checkpoint signs them", size)
 	return nil

@@ -29,7 +29,8 @@ const gone = time.Minute
 
 // A Reading is what one server last said of its clock.
 type Reading struct {
-	Server string
+	Server string // its ID
+	Name   string // as people know it
 	// Latest is the latest time that the server has seen on its clock.
 	Latest time.Time
 	// Ahead is by how much its clock was ahead of the database's at At.
@@ -57,7 +58,9 @@ type Store interface {
 // A Guard watches the clock of one server. Begin it before its first use; it is safe for concurrent use.
 type Guard struct {
 	Store  Store
-	Server string // a name that no other server on the database has
+	Server string // an ID that no other server on the database has, and that stays wherever this one runs
+	Name   string // of the server as people know it
+	Alone  bool   // no other server uses the database
 	Now    func() time.Time
 	Logger *slog.Logger
 
@@ -80,7 +83,11 @@ func (g *Guard) Begin(ctx context.Context) error {
 	defer g.mu.Unlock()
 	for _, r := range all {
 		if r.Server == g.Server {
-			g.latest, g.confirmed = r.Latest, r.Confirmed
+			g.confirmed = r.Confirmed
+		}
+		// Older releases had no ID: the name stood for it.
+		if (r.Server == g.Server || r.Server == g.Name || g.Alone) && r.Latest.After(g.latest) {
+			g.latest = r.Latest
 		}
 	}
 	return nil
@@ -156,7 +163,7 @@ func (g *Guard) Beat(ctx context.Context) error {
 		return err
 	}
 	g.mu.Lock()
-	mine := Reading{Server: g.Server, Latest: g.latest, Ahead: before.Add(after.Sub(before) / 2).Sub(database), At: database}
+	mine := Reading{Server: g.Server, Name: g.Name, Latest: g.latest, Ahead: before.Add(after.Sub(before) / 2).Sub(database), At: database}
 	g.mu.Unlock()
 	all = append(slices.DeleteFunc(all, func(r Reading) bool { return r.Server == g.Server }), mine)
 	if err := g.Store.KeepReading(ctx, mine); err != nil {
@@ -173,7 +180,7 @@ func (g *Guard) alarm(ctx context.Context, now time.Time) error {
 	if behind == 0 {
 		return nil
 	}
-	err := g.Store.Record(ctx, audit.New(ctx, now, "clock.back", "server:"+g.Server, audit.Details{"behind_seconds": behind.Round(time.Millisecond).Seconds()}).Failed("CLOCK_BACK"))
+	err := g.Store.Record(ctx, audit.New(ctx, now, "clock.back", "server:"+g.Name, audit.Details{"behind_seconds": behind.Round(time.Millisecond).Seconds()}).Failed("CLOCK_BACK"))
 	if err != nil {
 		return err
 	}
@@ -211,8 +218,8 @@ func (g *Guard) compare(ctx context.Context, mine Reading, all []Reading) error 
 	g.mu.Unlock()
 	for _, r := range alarms {
 		apart := (r.Ahead - mine.Ahead).Round(time.Millisecond)
-		g.Logger.Error("the clocks of two servers are too far apart: correct the wrong one", "server", r.Server, "ahead", apart)
-		err := g.Store.Record(ctx, audit.New(ctx, g.Now(), "clock.skew", "server:"+g.Server, audit.Details{"other": r.Server, "ahead_seconds": apart.Seconds()}).Failed("CLOCK_SKEW"))
+		g.Logger.Error("the clocks of two servers are too far apart: correct the wrong one", "server", r.Name, "ahead", apart)
+		err := g.Store.Record(ctx, audit.New(ctx, g.Now(), "clock.skew", "server:"+g.Name, audit.Details{"other": r.Name, "ahead_seconds": apart.Seconds()}).Failed("CLOCK_SKEW"))
 		if err != nil {
 			return err
 		}

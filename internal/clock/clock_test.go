@@ -26,7 +26,7 @@ type server struct {
 func newServer(t *testing.T, db *store.DB, name string) *server {
 	t.Helper()
 	s := &server{}
-	s.Guard = &clock.Guard{Store: db, Server: name, Now: func() time.Time { return time.Now().Add(s.ahead) }, Logger: slog.New(slog.NewTextHandler(&s.log, nil))}
+	s.Guard = &clock.Guard{Store: db, Server: name, Name: name, Now: func() time.Time { return time.Now().Add(s.ahead) }, Logger: slog.New(slog.NewTextHandler(&s.log, nil))}
 	must(t, s.Begin(t.Context()))
 	return s
 }
@@ -75,6 +75,31 @@ func TestARestartForgetsNothing(t *testing.T) {
 	after.ahead = -time.Hour
 	if after.trusts() {
 		t.Error("the clock is trusted although it went back while the server was down")
+	}
+}
+
+// The ID stays while the name changes; where there was none, in older releases, the name stands for it; and of a server that is alone, any reading is its own.
+func TestARestartUnderAnotherNameForgetsNothing(t *testing.T) {
+	for name, next := range map[string]*clock.Guard{
+		"renamed": {Server: "old", Name: "new"}, "of an older release": {Server: "id", Name: "old"}, "alone": {Server: "id", Name: "new", Alone: true},
+	} {
+		db := open(t)
+		must(t, newServer(t, db, "old").Beat(t.Context()))
+		must(t, newServer(t, db, "old").Confirm(t.Context())) // a count that the next one has not
+		next.Store, next.Now, next.Logger = db, func() time.Time { return time.Now().Add(-time.Hour) }, slog.New(slog.DiscardHandler)
+		must(t, next.Begin(t.Context()))
+		for range 2 {
+			must(t, next.Beat(t.Context()))
+			if next.Trust(next.Now().UTC()) == nil {
+				t.Errorf("%s: the clock is trusted although it went back", name)
+			}
+		}
+	}
+	db := open(t)
+	must(t, newServer(t, db, "other").Beat(t.Context()))
+	stranger := newServer(t, db, "new")
+	if stranger.ahead = -time.Hour; !stranger.trusts() {
+		t.Error("the clock of another server is taken for one's own")
 	}
 }
 

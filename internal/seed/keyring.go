@@ -272,7 +272,8 @@ func (k *Keyring) Rotate(ctx context.Context) (int64, error) {
 const retireAfter = time.Hour
 
 // Reseal moves up to limit secrets to the newest data key and returns how
-// many it moved. When none is left it drops data keys superseded more than an hour
+// many it moved. It goes past those that do not open, which are altered, and says which in
+// the error; only as many as limit would hold the others up. When none is left that it can move it drops data keys superseded more than an hour
 // ago. It may run on several servers at once, and again after a crash.
 func (k *Keyring) Reseal(ctx context.Context, limit int) (int, error) {
 	if err := k.Refresh(ctx); err != nil {
@@ -286,28 +287,30 @@ func (k *Keyring) Reseal(ctx context.Context, limit int) (int, error) {
 		return 0, err
 	}
 	moved := 0
+	var altered []error
 	for _, old := range kept {
 		plain, err := k.Open(ctx, old.Sealed, old.Binding)
 		if err != nil {
-			return moved, fmt.Errorf("resealing %s: %w", old.Binding, err)
+			altered = append(altered, fmt.Errorf("resealing %s: %w", old.Binding, err))
+			continue
 		}
 		sealed, err := k.Seal(plain, old.Binding)
 		clear(plain)
 		if err != nil {
-			return moved, err
+			return moved, errors.Join(append(altered, err)...)
 		}
 		ok, err := k.store.Reseal(ctx, old, sealed)
 		if err != nil {
-			return moved, err
+			return moved, errors.Join(append(altered, err)...)
 		}
 		if ok {
 			moved++
 		}
 	}
-	if len(kept) == 0 {
-		return 0, k.retire(ctx, newest)
+	if len(kept) == len(altered) {
+		altered = append(altered, k.retire(ctx, newest))
 	}
-	return moved, nil
+	return moved, errors.Join(altered...)
 }
 
 // retire drops the data keys that were superseded long enough ago.

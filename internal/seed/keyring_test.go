@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -189,6 +190,44 @@ func TestRotationIsOnline(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret(two, "late", "3")
+}
+
+// A secret that was altered is named, and keeps no other one under the old key; the key that it needs stays, and no other.
+func TestAnAlteredSecretHoldsUpNoOther(t *testing.T) {
+	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	db := database(t)
+	k, err := open(t, db, filepath.Join(t.TempDir(), "key"), func() time.Time { return now })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	if err := db.AddSecret(ctx, "altered", seed.Sealed{KeyID: 1, Blob: make([]byte, 64)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "z"} {
+		if _, err := k.Secret(ctx, name, func() ([]byte, error) { return []byte(name), nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // the key in between is needed by nothing
+		if _, err := k.Rotate(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(2 * time.Hour)
+	moved := 0
+	for n := 1; n > 0; moved += n {
+		if n, err = k.Reseal(ctx, 100); err == nil || !strings.Contains(err.Error(), "altered") {
+			t.Fatalf("the altered secret is not named: %v", err)
+		}
+	}
+	if moved != 3 { // both, and the secret behind hashes
+		t.Errorf("moved %d secrets", moved)
+	}
+	all, err := db.DataKeys(ctx)
+	if err != nil || len(all) != 2 || all[0].ID != 1 || all[1].ID != 3 {
+		t.Errorf("data keys %+v, %v", all, err)
+	}
 }
 
 func TestServersThatStartAtOnceShareTheKeys(t *testing.T) {

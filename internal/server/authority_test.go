@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,18 @@ func TestHalfAnAuthority(t *testing.T) {
 	if _, err := c.openCA(); !errors.Is(err, fault.Invalid) {
 		t.Errorf("a certificate alone: %v", err)
 	}
+
+	move("elsewhere", caKeyFile)
+	if err := os.Chmod(c.file(caKeyFile), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.openCA(); !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("a key that others can read: %v", err)
+	}
+	if err := os.Chmod(c.file(caKeyFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	move(caKeyFile, "elsewhere")
 
 	move("elsewhere", caNewKeyFile) // a crash before the key got its name
 	for range 2 {

@@ -3,6 +3,9 @@
 package server
 
 import (
+	"crypto/rand"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
@@ -111,6 +114,21 @@ func (c *Config) complete() error {
 
 // file names a file in the data folder.
 func (c *Config) file(name string) string { return filepath.Join(c.Data, name) }
+
+// serverID reads what names this server to others on the database, and is made at the first start: host and folder get other names, as with every new container.
+func (c *Config) serverID() (string, error) {
+	path := c.file(idFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = []byte(rand.Text() + "\n")
+		err = writeFile(path, text, 0o600)
+	}
+	id := strings.TrimSpace(string(text))
+	if err == nil && id == "" {
+		err = fault.New(fault.Invalid, "there is no ID in %s: remove the file, and the server makes another one", path)
+	}
+	return id, err
+}
 
 // SocketPath is where the admin socket of a data folder is.
 func SocketPath(data string) string { return filepath.Join(data, "admin.sock") }

@@ -2,21 +2,32 @@ package server_test
 
 import (
 	"bufio"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/server"
 )
 
-// A request that is being answered when SIGTERM comes gets its answer; what it did is there afterwards. New ones are
+// A request that is being answered when SIGTERM comes, or SIGHUP, gets its answer; what it did is there afterwards. New ones are
 // not taken, and the server ends well.
 func TestDrain(t *testing.T) {
+	for _, end := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(end.String(), func(t *testing.T) { drains(t, end) })
+	}
+}
+
+func drains(t *testing.T, end syscall.Signal) {
 	p := start(t, folder(t))
 	conn, err := net.Dial("unix", server.SocketPath(p.data))
 	if err != nil {
@@ -32,7 +43,7 @@ func TestDrain(t *testing.T) {
 		t.Fatalf("%v, %v: the server does not ask for the body", middle, err)
 	}
 
-	p.terminate()
+	p.signal(end)
 	poll(t, "the server to take no more requests", func() bool {
 		again, err := net.Dial("unix", server.SocketPath(p.data))
 		if err == nil {
@@ -64,6 +75,61 @@ func TestDrain(t *testing.T) {
 		if _, err := p.admin().Token(t.Context(), serial); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Who watches a job is let go when the server stops, and is not waited for.
+func TestDrainOfWhoWatches(t *testing.T) {
+	p := start(t, folder(t))
+	admin, waits := p.admin(), true
+	if _, err := admin.EditSettings(t.Context(), 0, client.SettingsEdit{BulkApproval: &waits}); err != nil {
+		t.Fatal(err)
+	}
+	profile, err := admin.AddProfile(t.Context(), client.NewProfile{Profile: "phone", DeviceType: "generic", DeliveryMethod: "ctkip", PINType: "none"})
+	must(t, profile, err)
+	made, err := admin.CreateTokens(t.Context(), client.NewTokens{Count: 1})
+	must(t, made, err)
+	j, err := admin.DistributeMany(t.Context(), client.BulkDistribution{Selection: client.Selection{Serials: made}, Profile: "phone"})
+	if err != nil || j.State != "awaiting_approval" {
+		t.Fatalf("%+v, %v", j, err)
+	}
+	watched := make(chan error, 1)
+	_, err = admin.WatchJob(t.Context(), j.Job, func(client.Job) {
+		if len(watched) == 0 {
+			watched <- nil
+			p.terminate()
+		}
+	})
+	if err == nil {
+		t.Error("the job is said to have ended")
+	}
+	if status := p.exit(); status != 0 || strings.Contains(p.said(), "cut off") {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+// A server whose database a newer release has changed decides nothing by the old rules.
+func TestANewerReleaseHasChangedTheDatabase(t *testing.T) {
+	p := start(t, folder(t))
+	admin := p.admin()
+	decision, err := admin.Check(t.Context(), client.Check{UserID: "alice", Passcode: "12345678"})
+	must(t, decision, err)
+	db, err := sql.Open("sqlite", filepath.Join(p.data, "tallystick.db")+"?_pragma=busy_timeout(10000)")
+	defer must(t, db, err).Close()
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, TRUE)"); err != nil {
+		t.Fatal(err)
+	}
+	poll(t, "the server to say that it is not ready", func() bool {
+		r, err := p.public(t).Get(p.url + "/readyz")
+		defer must(t, r, err).Body.Close()
+		return r.StatusCode == http.StatusServiceUnavailable
+	})
+	var refused *client.Error
+	if _, err := admin.Check(t.Context(), client.Check{UserID: "alice", Passcode: "12345678"}); !errors.As(err, &refused) || refused.Code != "UNAVAILABLE" || !strings.Contains(refused.Message, "SCHEMA_NEWER") {
+		t.Errorf("a passcode is decided, or refused with %v", err)
+	}
+	if n := strings.Count(p.said(), "a newer release has changed the database"); n != 1 {
+		t.Errorf("that is logged %d times", n)
 	}
 }
 

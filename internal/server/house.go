@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -63,6 +64,8 @@ type house struct {
 	mailer      *mail.Sender
 	log         *slog.Logger
 	pinged      atomic.Pointer[time.Time] // when the database was last seen to be written to
+	shown       *shownCert
+	outdated    atomic.Pointer[fault.Error] // what is refused since a newer release has changed the database; nil before
 
 	public  http.Handler // TLS: API with keys, provisioning, health
 	agents  http.Handler // TLS: the SecurID Authentication API
@@ -82,7 +85,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	}
 	devices := &device.Registry{Store: db, Now: c.Now}
 	h := &house{
-		db: db, keys: keys, audit: log, log: c.Log,
+		db: db, shown: &shownCert{log: c.Log, now: c.Now}, keys: keys, audit: log, log: c.Log,
 		tokens: &token.Registry{Store: db, Now: c.Now},
 		distributor: &distribution.Distributor{
 			Store: db, Devices: devices, Keys: keys, Now: c.Now, Endpoint: public.String() + provision.Path, Service: c.Service,
@@ -93,8 +96,12 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	if err := record.BeginSerials(ctx); err != nil {
 		return nil, err
 	}
-	m := newMeters(db, c.Now)
-	h.clock = &clock.Guard{Store: db, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log}
+	m := newMeters(db, h.shown, c.Now)
+	id, err := c.serverID()
+	if err != nil {
+		return nil, err
+	}
+	h.clock = &clock.Guard{Store: db, Server: id, Name: hostName() + ":" + c.Data, Alone: c.Database == "", Now: c.Now, Logger: c.Log}
 	if err := h.clock.Begin(ctx); err != nil {
 		return nil, err
 	}
@@ -102,7 +109,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
 	domains := &domain.Registry{Store: db, Now: c.Now, Changed: h.policies.Forget}
 	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: domains, Now: c.Now, Base: public.String()}
-	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
+	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)
 	h.directories = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: c.Now}, Keys: keys, Now: c.Now}
@@ -117,13 +124,13 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.jobs.Register(record.CreateWorker())
 	moves := &transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: c.Now}, Jobs: h.jobs, Now: c.Now}
 	h.jobs.Register(moves.Worker())
-	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: hostName() + ":" + c.Data, Now: c.Now, Logger: c.Log, Tried: m.posted}
+	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: id, Now: c.Now, Logger: c.Log, Tried: m.posted}
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}
 	cared.Register()
 	h.outbox = &mail.Outbox{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Service: c.Service}
 	h.engine.Courier = h.outbox
 	h.distributor.Post = h.outbox
-	h.mailer = &mail.Sender{Outbox: h.outbox, Server: hostName() + ":" + c.Data, Logger: c.Log, Tried: m.mailed}
+	h.mailer = &mail.Sender{Outbox: h.outbox, Server: id, Logger: c.Log, Tried: m.mailed}
 	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))
 	h.jobs.Ended, h.jobs.Asked = h.outbox.JobFinished, h.outbox.JobAsked
 	h.reports.Ended = func(ctx context.Context, r report.Run) error {
@@ -160,7 +167,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		Jobs: h.jobs,
 		Mail: h.outbox, Mailer: h.mailer, SignIn: signIn,
 		Webhooks: hooks,
-		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Now: c.Now, Logger: c.Log,
+		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Stopping: ctx.Done(), Now: c.Now, Logger: c.Log,
 		Transfer: moves, Spool: c.Data, UploadLimit: c.UploadLimit,
 		Backup: &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Files: c.secretFiles, Now: c.Now},
 	})
@@ -220,11 +227,43 @@ func (h *house) ready(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the database cannot be written to", http.StatusServiceUnavailable)
 		return
 	}
+	if h.outdated.Load() != nil {
+		http.Error(w, "a newer release has changed the database", http.StatusServiceUnavailable)
+		return
+	}
 	if err := h.clock.Trust(h.clock.Now().UTC()); err != nil {
 		http.Error(w, "the clock went back", http.StatusServiceUnavailable)
 		return
 	}
 	w.Write([]byte("ready\n"))
+}
+
+// trust tells whether passcodes can be decided here: by the rules that the database is made for, and by a clock that can be relied on.
+func (h *house) trust(now time.Time) error {
+	if refusal := h.outdated.Load(); refusal != nil {
+		return refusal
+	}
+	return h.clock.Trust(now)
+}
+
+// alive tells whether requests can be answered here.
+func (h *house) alive(ctx context.Context) error {
+	if refusal := h.outdated.Load(); refusal != nil {
+		return refusal
+	}
+	return h.db.Ping(ctx)
+}
+
+// beat tells other servers of this one's clock, unless a newer release has changed the database: what it has made users subject to, this server
+// knows nothing of.
+func (h *house) beat(ctx context.Context) error {
+	err := h.db.Current(ctx)
+	if errors.Is(err, fault.SchemaNewer) {
+		refusal := fault.New(fault.Unavailable, "%s: %v", fault.SchemaNewer, err)
+		h.outdated.Store(refusal)
+		return fmt.Errorf("no passcode is decided any more, as a newer release has changed the database: %w", refusal)
+	}
+	return errors.Join(err, h.clock.Beat(ctx))
 }
 
 // pingLasts is how long a ping is believed: it is a commit, and anybody may ask.
@@ -313,7 +352,15 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		return nil
 	})
 	g.Go(func() error {
-		every(ctx, beatEvery, func() { h.note(ctx, "comparing clocks", h.clock.Beat(ctx)) })
+		every(ctx, beatEvery, func() {
+			if h.outdated.Load() == nil { // else there is nothing more to say
+				h.note(ctx, "comparing clocks and releases", h.beat(ctx))
+			}
+		})
+		return nil
+	})
+	g.Go(func() error {
+		every(ctx, tidyEvery, h.shown.look)
 		return nil
 	})
 	g.Go(func() error {
@@ -356,10 +403,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 	})
 }
 
-// reseal moves secrets to the newest data key until none is left.
+// reseal moves secrets to the newest data key until none is left that it can move.
 func (h *house) reseal(ctx context.Context) error {
 	for ctx.Err() == nil {
-		if n, err := h.keys.Reseal(ctx, resealChunk); err != nil || n == 0 {
+		if n, err := h.keys.Reseal(ctx, resealChunk); n == 0 {
 			return err
 		}
 	}

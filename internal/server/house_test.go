@@ -1,8 +1,11 @@
 package server
 
 import (
+	"bytes"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/provision"
@@ -30,5 +33,27 @@ func TestNothingIsRedirected(t *testing.T) {
 		if w.Code != want {
 			t.Errorf("%s: status %d, want %d", path, w.Code, want)
 		}
+	}
+}
+
+// What does not finish in time is cut off, and the server that stops ends as well as any other.
+func TestDrainHasAnEnd(t *testing.T) {
+	begun, end := make(chan struct{}), make(chan struct{})
+	defer close(end)
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(begun); <-end }))
+	asked := make(chan error, 1)
+	go func() {
+		answer, err := http.Get(srv.URL)
+		if err == nil {
+			answer.Body.Close()
+		}
+		asked <- err
+	}()
+	<-begun
+	var log bytes.Buffer
+	c := Config{Log: slog.New(slog.NewTextHandler(&log, nil))}
+	c.drain(srv.Config, 0)
+	if err := <-asked; err == nil || !strings.Contains(log.String(), "cut off") {
+		t.Errorf("the request ended with %v, and the log says %q", err, &log)
 	}
 }

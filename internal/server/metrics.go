@@ -27,7 +27,7 @@ type meters struct {
 	posts    *prometheus.CounterVec
 }
 
-func newMeters(db *store.DB, now func() time.Time) *meters {
+func newMeters(db *store.DB, shown *shownCert, now func() time.Time) *meters {
 	m := &meters{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -55,6 +55,9 @@ func newMeters(db *store.DB, now func() time.Time) *meters {
 		}, []string{"outcome"}),
 	}
 	m.registry.MustRegister(m.requests, m.checks, m.agents, m.packets, m.radius, m.mails, m.posts, &queues{db, now}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tallystick_tls_certificate_end_seconds", Help: "When the TLS certificate that is shown ends, in seconds since 1970; 0 before one is.",
+		}, shown.ends),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tallystick_audit_pending_events", Help: "Events that have no place in the audit log yet.",
 		}, func() float64 {

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -100,8 +101,9 @@ type process struct {
 func launch(t testing.TB, data string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, data: data, args: args, done: make(chan struct{})}
+	args, database := apart(args)
 	p.cmd = exec.Command(program(t, "tallystick"), append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, args...)...)
-	p.cmd.Env = environment()
+	p.cmd.Env = environment(database)
 	p.cmd.Stdout = p
 	p.cmd.Stderr = p
 	p.cmd.WaitDelay = patience
@@ -119,6 +121,15 @@ func launch(t testing.TB, data string, args ...string) *process {
 		}
 	})
 	return p
+}
+
+// apart takes the URL of a database out of arguments, for the environment: it may hold a password.
+func apart(args []string) (others []string, variable string) {
+	url := ""
+	if i := slices.Index(args, "--database"); i >= 0 {
+		url, args = args[i+1], slices.Delete(slices.Clone(args), i, i+2)
+	}
+	return args, "TALLYSTICK_DATABASE=" + url
 }
 
 // start starts a server and waits until it serves.
@@ -189,7 +200,12 @@ func (p *process) kill() {
 // terminate asks the process to end.
 func (p *process) terminate() {
 	p.t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	p.signal(syscall.SIGTERM)
+}
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -24,6 +24,7 @@ import (
 const (
 	databaseFile    = "tallystick.db"
 	checkpointsFile = "audit-checkpoints"
+	idFile          = "server-id"
 	caFile          = "ca.pem"
 	caKeyFile       = "ca.key"
 	caNewKeyFile    = "ca.key.new" // until ca.pem is there

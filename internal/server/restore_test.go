@@ -274,13 +274,10 @@ func TestRestoreIsKilled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			data, url := folder(t), database(t)
 			args := []string{"restore", file, "--data", data, "--password-file", secret}
-			if url != "" {
-				args = append(args, "--database", url)
-			}
 			done := false // by one that was killed after it: there is something now, which is the whole
 			run := func(ctx context.Context) error {
 				cmd := exec.CommandContext(ctx, program(t, "tallystick"), args...)
-				cmd.Env = environment()
+				cmd.Env = environment("TALLYSTICK_DATABASE=" + url)
 				out, err := cmd.CombinedOutput()
 				if err != nil && ctx.Err() == nil {
 					t.Logf("%s", out)

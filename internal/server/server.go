@@ -119,7 +119,7 @@ func (c *Config) serve(ctx context.Context, h *house, listener net.Listener) err
 	if err != nil {
 		return err
 	}
-	tlsConfig, err := c.tlsConfig(public.Hostname())
+	tlsConfig, err := c.tlsConfig(public.Hostname(), h.shown)
 	if err != nil {
 		return err
 	}
@@ -174,10 +174,18 @@ func (c *Config) run(ctx context.Context, g *errgroup.Group, l net.Listener, han
 	})
 	g.Go(func() error {
 		<-ctx.Done()
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-		defer cancel()
-		return srv.Shutdown(drain)
+		c.drain(srv, drainTimeout)
+		return nil
 	})
+}
+
+// drain lets the requests of a server that stops finish, and cuts off those that take longer.
+func (c *Config) drain(srv *http.Server, within time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	if err := srv.Shutdown(ctx); err != nil {
+		c.Log.Warn("requests that did not finish in time are cut off", "error", errors.Join(err, srv.Close()))
+	}
 }
 
 // listenSocket opens the admin socket, for the owner of the data folder only. A socket that a crash left

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/acme"
@@ -29,12 +31,13 @@ import (
 
 // tlsConfig is the TLS side of the listener: certificates from files, by ACME, or
 // from the server's own certification authority, always TLS 1.2 or later.
-func (c *Config) tlsConfig(public string) (*tls.Config, error) {
+func (c *Config) tlsConfig(public string, shown *shownCert) (*tls.Config, error) {
 	base := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	switch {
 	case c.TLSCert != "":
-		files := &certFiles{cert: c.TLSCert, key: c.TLSKey, tell: c.tellOf}
+		files := &certFiles{cert: c.TLSCert, key: c.TLSKey, tell: shown.tell, fail: shown.unusable}
 		base.GetCertificate = files.get
+		shown.renew = func() { _, _ = files.get(nil) } // it has told what there is to say
 		_, err := files.get(nil)
 		return base, err
 	case len(c.ACMEHosts) > 0:
@@ -50,6 +53,9 @@ func (c *Config) tlsConfig(public string) (*tls.Config, error) {
 			if err != nil && slices.Contains(c.ACMEHosts, hello.ServerName) { // strangers may ask for any other name
 				c.Log.Warn("there is no certificate by ACME", "host", hello.ServerName, "error", err)
 			}
+			if err == nil && !slices.Contains(hello.SupportedProtos, acme.ALPNProto) { // one by which the authority sees that the name is ours
+				shown.leaf.Store(cert.Leaf)
+			}
 			return cert, err
 		}
 		base.NextProtos = append(base.NextProtos, acme.ALPNProto)
@@ -59,15 +65,57 @@ func (c *Config) tlsConfig(public string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := &ownCert{ca: ca, now: c.Now, names: []string{public, "localhost", hostName(), "127.0.0.1", "::1"}, tell: c.tellOf}
+	own := &ownCert{ca: ca, now: c.Now, names: []string{public, "localhost", hostName(), "127.0.0.1", "::1"}, tell: shown.tell}
 	base.GetCertificate = own.get
+	shown.renew = func() { _, _ = own.get(nil) }
 	_, err = own.get(nil)
 	return base, err
 }
 
-// tellOf logs which certificate is shown from now on: an app that does not trust it tells its user the same fingerprint.
-func (c *Config) tellOf(leaf *x509.Certificate) {
-	c.Log.Info("showing a TLS certificate", "sha256", fingerprint(leaf), "expires", leaf.NotAfter.UTC().Format(time.RFC3339))
+// A shownCert is the certificate that the server shows, and what is said of it.
+type shownCert struct {
+	log   *slog.Logger
+	now   func() time.Time
+	leaf  atomic.Pointer[x509.Certificate] // nil before the first
+	renew func()                           // looks whether there is another one
+	said  time.Time                        // when it was last said that the end is near
+}
+
+// tell logs which certificate is shown from now on: an app that does not trust it tells its user the same fingerprint.
+func (s *shownCert) tell(leaf *x509.Certificate) {
+	s.leaf.Store(leaf)
+	s.log.Info("showing a TLS certificate", "sha256", fingerprint(leaf), "expires", leaf.NotAfter.UTC().Format(time.RFC3339))
+}
+
+// unusable logs that there is another certificate, and that it cannot be shown.
+func (s *shownCert) unusable(err error) {
+	s.log.Warn("the TLS certificate or its key has changed and cannot be used: the one before is shown on", "error", err, "expires", s.leaf.Load().NotAfter.UTC().Format(time.RFC3339))
+}
+
+const (
+	endNear = 14 * 24 * time.Hour // before the end of a certificate it is said that it is near,
+	endSaid = 24 * time.Hour      // once in this time
+)
+
+// look sees whether there is another certificate, also where nobody connects, and warns of the end of the one that is shown.
+func (s *shownCert) look() {
+	if s.renew != nil {
+		s.renew()
+	}
+	leaf, now := s.leaf.Load(), s.now()
+	if leaf == nil || leaf.NotAfter.Sub(now) > endNear || now.Sub(s.said) < endSaid {
+		return
+	}
+	s.said = now
+	s.log.Warn("the TLS certificate that is shown is near its end, or over: renew it", "sha256", fingerprint(leaf), "expires", leaf.NotAfter.UTC().Format(time.RFC3339))
+}
+
+// ends is when the certificate that is shown ends, in seconds since 1970; 0 before one is.
+func (s *shownCert) ends() float64 {
+	if leaf := s.leaf.Load(); leaf != nil {
+		return float64(leaf.NotAfter.Unix())
+	}
+	return 0
 }
 
 // certFiles serves a certificate from files and reads them again when they change, so
@@ -75,30 +123,43 @@ func (c *Config) tellOf(leaf *x509.Certificate) {
 type certFiles struct {
 	cert, key string
 	tell      func(*x509.Certificate)
+	fail      func(error)
 
-	mu      sync.Mutex
-	changed time.Time
-	pair    *tls.Certificate
+	mu     sync.Mutex
+	read   string // the state in which the files were when pair was read
+	failed string // and one in which they cannot be used, "" for none
+	pair   *tls.Certificate
+}
+
+// state is another one when the files have changed.
+func (f *certFiles) state() (s string) {
+	for _, name := range []string{f.cert, f.key} {
+		if info, err := os.Stat(name); err != nil {
+			s += err.Error() + "\n"
+		} else {
+			s += info.ModTime().String() + "\n"
+		}
+	}
+	return s
 }
 
 func (f *certFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	info, err := os.Stat(f.cert)
-	if err == nil && f.pair != nil && info.ModTime().Equal(f.changed) {
+	state := f.state()
+	if f.pair != nil && (state == f.read || state == f.failed) {
 		return f.pair, nil
 	}
-	var pair tls.Certificate
-	if err == nil {
-		pair, err = tls.LoadX509KeyPair(f.cert, f.key)
-	}
+	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
 	if err != nil {
 		if f.pair != nil { // half replaced: the old one is still good
+			f.failed = state
+			f.fail(err)
 			return f.pair, nil
 		}
 		return nil, fault.New(fault.Invalid, "the TLS certificate cannot be used: %v", err)
 	}
-	f.pair, f.changed = &pair, info.ModTime()
+	f.pair, f.read, f.failed = &pair, state, ""
 	f.tell(pair.Leaf)
 	return f.pair, nil
 }
@@ -143,6 +204,15 @@ func (c *Config) openCA() (*authority, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	path := c.file(caKeyFile)
+	if unnamed {
+		path = c.file(caNewKeyFile)
+	}
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if info.Mode().Perm()&0o077 != 0 {
+		return nil, fault.New(fault.Invalid, "the key of the certification authority %s can be read by others: chmod 600 it", path)
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {

@@ -175,14 +175,21 @@ func scanCheckpoint(r row) (c audit.Checkpoint, err error) {
 	return c, err
 }
 
-// Checkpoints lists the signed heads, smallest first.
-func (db *DB) Checkpoints(ctx context.Context) ([]audit.Checkpoint, error) {
-	return list(ctx, db, scanCheckpoint, "SELECT size, signed_at, signed FROM audit_checkpoint ORDER BY size")
+// Checkpoints returns the signed heads larger than after, smallest first, at most limit.
+func (db *DB) Checkpoints(ctx context.Context, after int64, limit int) ([]audit.Checkpoint, error) {
+	return list(ctx, db, scanCheckpoint, "SELECT size, signed_at, signed FROM audit_checkpoint WHERE size > $1 ORDER BY size LIMIT $2", after, limit)
+}
+
+// NewestCheckpoints returns the newest heads, smallest first, at most limit.
+func (db *DB) NewestCheckpoints(ctx context.Context, limit int) ([]audit.Checkpoint, error) {
+	newest, err := list(ctx, db, scanCheckpoint, "SELECT size, signed_at, signed FROM audit_checkpoint ORDER BY size DESC LIMIT $1", limit)
+	slices.Reverse(newest)
+	return newest, err
 }
 
 // LastCheckpoint returns the newest head, or a zero one.
 func (db *DB) LastCheckpoint(ctx context.Context) (audit.Checkpoint, error) {
-	last, err := list(ctx, db, scanCheckpoint, "SELECT size, signed_at, signed FROM audit_checkpoint ORDER BY size DESC LIMIT 1")
+	last, err := db.NewestCheckpoints(ctx, 1)
 	if err != nil || len(last) == 0 {
 		return audit.Checkpoint{}, err
 	}

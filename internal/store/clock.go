@@ -14,18 +14,18 @@ func (db *DB) Readings(ctx context.Context) (now time.Time, all []clock.Reading,
 		return now, nil, err
 	}
 	scan := func(r row) (c clock.Reading, err error) {
-		err = r.Scan(&c.Server, moment(&c.Latest), span(&c.Ahead), moment(&c.At), &c.Confirmed)
+		err = r.Scan(&c.Server, &c.Name, moment(&c.Latest), span(&c.Ahead), moment(&c.At), &c.Confirmed)
 		return c, err
 	}
-	all, err = list(ctx, db, scan, "SELECT server, latest, ahead, said_at, confirmed FROM server_clock ORDER BY server")
+	all, err = list(ctx, db, scan, "SELECT server, name, latest, ahead, said_at, confirmed FROM server_clock ORDER BY server")
 	return time.UnixMicro(micros).UTC(), all, err
 }
 
 // KeepReading stores what a server says of its clock; its count of confirmations stays.
 func (db *DB) KeepReading(ctx context.Context, r clock.Reading) error {
-	_, err := db.exec(ctx, "INSERT INTO server_clock (server, latest, ahead, said_at, confirmed) VALUES ($1, $2, $3, $4, 0) "+
-		"ON CONFLICT (server) DO UPDATE SET latest = excluded.latest, ahead = excluded.ahead, said_at = excluded.said_at",
-		r.Server, micros(r.Latest), r.Ahead.Microseconds(), micros(r.At))
+	_, err := db.exec(ctx, "INSERT INTO server_clock (server, name, latest, ahead, said_at, confirmed) VALUES ($1, $2, $3, $4, $5, 0) "+
+		"ON CONFLICT (server) DO UPDATE SET name = excluded.name, latest = excluded.latest, ahead = excluded.ahead, said_at = excluded.said_at",
+		r.Server, r.Name, micros(r.Latest), r.Ahead.Microseconds(), micros(r.At))
 	return err
 }
 

@@ -94,6 +94,9 @@ func TestNewerSchema(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			url := open(t)
 			db := opened(t, url)
+			if err := db.Current(t.Context()); err != nil {
+				t.Error(err)
+			}
 			for _, statement := range []string{
 				"INSERT INTO goose_db_version (version_id, is_applied) VALUES (900, TRUE)",
 				"INSERT INTO schema_release (schema_version, name) VALUES (900, 'v9.0.0')",
@@ -109,8 +112,82 @@ func TestNewerSchema(t *testing.T) {
 			if err := db.Ping(t.Context()); err != nil { // left as it is
 				t.Error(err)
 			}
+			if err := db.Current(t.Context()); !errors.Is(err, fault.SchemaNewer) || !strings.Contains(err.Error(), "v9.0.0") {
+				t.Errorf("it is current: %v", err)
+			}
 		})
 	}
+}
+
+// A database that was copied here under another mode is kept from others again.
+func TestSQLiteFileThatOthersMayRead(t *testing.T) {
+	path := file(t)
+	if err := opened(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	names := []string{path, path + "-wal", path + "-shm"}
+	for _, name := range names {
+		if f, err := os.OpenFile(name, os.O_CREATE, 0o644); err != nil || errors.Join(f.Close(), os.Chmod(name, 0o644)) != nil {
+			t.Fatal(err)
+		}
+	}
+	opened(t, path)
+	for _, name := range names {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, %v", name, info.Mode(), err)
+		}
+	}
+}
+
+// A ping writes: a full disk would fail it.
+func TestSQLitePingWrites(t *testing.T) {
+	url := file(t)
+	db := opened(t, url)
+	for range 2 {
+		before, err := os.ReadFile(url + "-wal")
+		if err == nil {
+			err = db.Ping(t.Context())
+		}
+		after, more := os.ReadFile(url + "-wal")
+		if err := errors.Join(err, more); err != nil || bytes.Equal(before, after) {
+			t.Errorf("the ping wrote nothing, %v", err)
+		}
+	}
+}
+
+// A server that stops in the middle of a ping does not keep the others from theirs.
+func TestPostgresPingOfAServerThatStops(t *testing.T) {
+	database := storetest.Postgres(t)
+	url, stop, end := stoppable(t, database)
+	stopping, other, admin := opened(t, url), opened(t, database), administrator(t, database)
+	t.Cleanup(end) // before they are closed, which would wait
+	if err := stopping.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run(t, admin, "BEGIN", "SELECT name FROM schema_release FOR UPDATE")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- stopping.Ping(ctx) }()
+	if err := someoneWaits(t.Context(), admin); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	run(t, admin, "COMMIT")
+	for active, held := 1, 0; active > 0; {
+		err := admin.QueryRow(t.Context(), "SELECT count(*) FILTER (WHERE state = 'active'), count(*) FILTER (WHERE state LIKE 'idle in transaction%') "+
+			"FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").Scan(&active, &held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if active == 0 && held > 0 {
+			t.Fatal("the server that stopped keeps the row")
+		}
+	}
+	if err := other.Ping(t.Context()); err != nil {
+		t.Errorf("another server: %v", err)
+	}
+	cancel()
+	<-done
 }
 
 func TestSQLiteFile(t *testing.T) {
@@ -253,13 +330,13 @@ func TestPostgresWithoutStandby(t *testing.T) {
 	if err != nil || len(all) != users {
 		t.Errorf("%d users of %d, %v", len(all), users, err)
 	}
-	// A ping is a commit like these, and no connection more waits because of the next one.
-	for _, wait := range []string{"SyncRep", "transactionid"} {
+	// A ping is a commit like these, and no connection waits on because of one that gave up.
+	for range 2 {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- db.Ping(ctx) }()
 		for waits := false; !waits && len(done) == 0; {
-			err := admin.QueryRow(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = $1 AND datname = current_database()", wait).Scan(&waits)
+			err := admin.QueryRow(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()").Scan(&waits)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -269,9 +346,10 @@ func TestPostgresWithoutStandby(t *testing.T) {
 			t.Error("the database is said to be there, and nothing can be committed")
 		}
 	}
-	var waiting int
-	if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()").Scan(&waiting); err != nil || waiting != 1 {
-		t.Errorf("%d connections wait for the standby, want that of the first ping; %v", waiting, err)
+	for waiting := 1; waiting > 0; {
+		if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
 	}
 	run(t, admin, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
 	if err := db.Ping(t.Context()); err != nil {
@@ -531,6 +609,53 @@ func TestPostgresCutOff(t *testing.T) {
 // cuttable leads to a database by connections that cut ends.
 func cuttable(t *testing.T, database string) (url string, cut func()) {
 	t.Helper()
+	var mu sync.Mutex
+	var open []net.Conn
+	url = through(t, database, func(from, to net.Conn) {
+		mu.Lock()
+		open = append(open, from, to)
+		mu.Unlock()
+		go func() { io.Copy(to, from); to.Close() }()
+		go func() { io.Copy(from, to); from.Close() }()
+	})
+	return url, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range open {
+			c.Close()
+		}
+		open = nil
+	}
+}
+
+// stoppable leads to a database by connections on which nothing that is sent after stop arrives, and that end closes.
+func stoppable(t *testing.T, database string) (url string, stop, end func()) {
+	t.Helper()
+	stopped, ended := make(chan struct{}), make(chan struct{})
+	url = through(t, database, func(from, to net.Conn) {
+		go func() { <-ended; from.Close(); to.Close() }()
+		go func() {
+			for part := make([]byte, 64<<10); ; {
+				n, err := from.Read(part)
+				select {
+				case <-stopped:
+					return
+				default:
+				}
+				if _, broken := to.Write(part[:n]); err != nil || broken != nil {
+					to.Close()
+					return
+				}
+			}
+		}()
+		go func() { io.Copy(from, to); from.Close() }()
+	})
+	return url, func() { close(stopped) }, func() { close(ended) }
+}
+
+// through leads to a database by connections that pass is given both ends of.
+func through(t *testing.T, database string, pass func(from, to net.Conn)) (url string) {
+	t.Helper()
 	const name = "/.s.PGSQL.5432"
 	config, err := pgx.ParseConfig(database)
 	if err != nil {
@@ -547,8 +672,6 @@ func cuttable(t *testing.T, database string) (url string, cut func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	var mu sync.Mutex
-	var open []net.Conn
 	go func() {
 		for {
 			from, err := listener.Accept()
@@ -560,22 +683,11 @@ func cuttable(t *testing.T, database string) (url string, cut func()) {
 				from.Close()
 				continue
 			}
-			mu.Lock()
-			open = append(open, from, to)
-			mu.Unlock()
-			go func() { io.Copy(to, from); to.Close() }()
-			go func() { io.Copy(from, to); from.Close() }()
+			pass(from, to)
 		}
 	}()
 	query := neturl.Values{"host": {dir}, "user": {config.User}, "password": {config.Password}, "sslmode": {"disable"}}
-	return "postgres:///" + config.Database + "?" + query.Encode(), func() {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, c := range open {
-			c.Close()
-		}
-		open = nil
-	}
+	return "postgres:///" + config.Database + "?" + query.Encode()
 }
 
 func TestPostgresDurability(t *testing.T) {

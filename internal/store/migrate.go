@@ -62,11 +62,20 @@ func (db *DB) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if current > ours {
+	if db.tables = ours; current > ours {
 		return db.newer(ctx, current)
 	}
 	_, err = db.exec(ctx, "INSERT INTO schema_release (schema_version, name) VALUES ($1, $2) ON CONFLICT DO NOTHING", ours, releaseName())
 	return err
+}
+
+// Current refuses with [fault.SchemaNewer] a database that a newer release has changed since it was opened.
+func (db *DB) Current(ctx context.Context) error {
+	version, err := one(ctx, db, nil, number, "SELECT MAX(version_id) FROM "+goose.DefaultTablename)
+	if err != nil || version <= db.tables {
+		return err
+	}
+	return db.newer(ctx, version)
 }
 
 // newer refuses a database whose tables a newer release has changed.

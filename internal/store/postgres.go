@@ -444,7 +444,7 @@ func (postgresEngine) sort(err error) failure {
 		var connect *pgconn.ConnectError
 		var network *net.OpError
 		switch {
-		case pgconn.Timeout(err), errors.As(err, &connect), errors.Is(err, pgx.ErrTxCommitRollback):
+		case pgconn.Timeout(err), errors.As(err, &connect), errors.Is(err, pgx.ErrTxCommitRollback), errors.Is(err, errDoubtful):
 			return outage
 		case pgconn.SafeToRetry(err), errors.Is(err, driver.ErrBadConn), errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF):
 			return broken

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -55,7 +56,8 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// SQLite would make it readable by all; its companions (-wal, -shm) get the same mode.
+	// SQLite would make it readable by all; its companions (-wal, -shm) get the same mode when they are made. One that was copied here
+	// may have any mode.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "the database file cannot be opened: %v", err)
@@ -63,12 +65,32 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
+	for _, companion := range []string{"", "-wal", "-shm"} {
+		if err := ownersOnly(path + companion); err != nil {
+			return nil, err
+		}
+	}
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?" + pragmas
 	e, err := newSQLite(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	return &DB{engine: e}, nil
+}
+
+// ownersOnly keeps a file from everybody but its owner, if it is there. It does not open it: closing it would end the locks that SQLite may have on it.
+func ownersOnly(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return fault.New(fault.Unavailable, "the database file can be read by others, and that cannot be changed: %v", err)
+	}
+	return nil
 }
 
 func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {

@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -48,6 +49,7 @@ type Options struct {
 type DB struct {
 	engine
 	written written // of the audit log
+	tables  int64   // the schema that this release has
 }
 
 // An engine is where the two databases differ.
@@ -149,11 +151,28 @@ func (db *DB) Close() error { return db.close() }
 // [fault.Unavailable] if not, or the error of ctx if that ends first. It writes and waits for its commit, as a decision does: a standby that
 // can only be read from fails it, and so does a primary without the standby that its commits must reach.
 func (db *DB) Ping(ctx context.Context) error {
-	// Always the same row, that nobody else writes to: of all pings that a commit keeps waiting, on any server, one holds a
-	// connection for longer than its ctx, and the others wait for the row and give up.
-	_, err := db.exec(ctx, "UPDATE schema_release SET name = name WHERE schema_version = (SELECT MAX(schema_version) FROM schema_release)")
+	// A value that changes: what is there already, SQLite would not write. It goes in one message with its COMMIT: all servers write to the
+	// same row, and one that stops between two messages would keep it from the others. When ctx ends the message is taken back, so that
+	// pings that a commit keeps waiting do not gather.
+	gone := fault.New(fault.Unavailable, "the tables of this database were made anew: start the server again")
+	mark := bulk{ping, [][]any{{time.Now().UnixMicro(), db.tables}}, gone}
+	err := db.again(ctx, func() (bool, error) {
+		on, err := db.begin(ctx)
+		if err != nil {
+			return false, err
+		}
+		defer on.end()
+		_, err = on.write(ctx, []bulk{mark}, true)
+		return false, err // once more does no harm
+	})
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
 	return err
 }
+
+// ping is how Ping writes.
+var ping = updating("schema_release", "pinged_at bigint", "schema_version bigint", "")
 
 // unavailable is a refusal for the caller with its cause for the log.
 func unavailable(cause error, message string) error {

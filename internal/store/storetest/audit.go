@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,6 +104,14 @@ func intact(t testing.TB, s AuditStore, l *audit.Log) audit.Report {
 	return r
 }
 
+func sizes(heads []audit.Checkpoint) []int64 {
+	all := make([]int64, len(heads))
+	for i, c := range heads {
+		all[i] = c.Size
+	}
+	return all
+}
+
 func placesInOrder(t *testing.T, s AuditStore) {
 	l := NewLog(t, s, "")
 	if n := sequence(t, l); n != 0 {
@@ -135,6 +144,22 @@ func placesInOrder(t *testing.T, s AuditStore) {
 		}
 		if e.Seq != int64(2+i) || event.Object != fmt.Sprintf("token:%012d", e.Seq) || e.Leaf != tlog.RecordHash(e.Record) {
 			t.Errorf("entry %d: %+v", e.Seq, event)
+		}
+	}
+	for _, want := range []struct {
+		after int64
+		limit int
+		sizes string
+	}{{0, 9, "[3 7]"}, {0, 1, "[3]"}, {3, 1, "[7]"}, {7, 1, "[]"}} {
+		heads, err := s.Checkpoints(t.Context(), want.after, want.limit)
+		if got := fmt.Sprint(sizes(heads)); err != nil || got != want.sizes {
+			t.Errorf("%d heads after %d: %s, %v; want %s", want.limit, want.after, got, err, want.sizes)
+		}
+	}
+	for limit, want := range map[int]string{1: "[7]", 9: "[3 7]"} {
+		heads, err := s.NewestCheckpoints(t.Context(), limit)
+		if got := fmt.Sprint(sizes(heads)); err != nil || got != want {
+			t.Errorf("the %d newest heads: %s, %v; want %s", limit, got, err, want)
 		}
 	}
 	if last, err := s.LastCheckpoint(t.Context()); err != nil || last.Size != 7 || !last.At.Equal(auditStart) {
@@ -509,7 +534,7 @@ func CopyLog(t testing.TB, src audit.Source) *LogCopy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	heads, err := src.Checkpoints(t.Context())
+	heads, err := src.Checkpoints(t.Context(), 0, audit.MaxPage)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -537,8 +562,12 @@ func (c *LogCopy) Entries(_ context.Context, first int64, limit int) ([]audit.En
 	return c.Events[i:min(i+limit, len(c.Events))], nil
 }
 
-// Checkpoints lists the signed heads.
-func (c *LogCopy) Checkpoints(context.Context) ([]audit.Checkpoint, error) { return c.Heads, nil }
+// Checkpoints returns the signed heads larger than after, smallest first, at most limit.
+func (c *LogCopy) Checkpoints(_ context.Context, after int64, limit int) ([]audit.Checkpoint, error) {
+	larger := slices.DeleteFunc(slices.Clone(c.Heads), func(h audit.Checkpoint) bool { return h.Size <= after })
+	slices.SortStableFunc(larger, func(a, b audit.Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
+	return larger[:min(limit, len(larger))], nil
+}
 
 // Pending is none.
 func (c *LogCopy) Pending(context.Context) (int, error) { return 0, nil }

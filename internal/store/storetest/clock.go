@@ -14,8 +14,8 @@ func clocks(t *testing.T, s fixture) {
 	if len(all) != 0 || time.Until(first).Abs() > time.Minute {
 		t.Errorf("at first %v %v", first, all)
 	}
-	b := clock.Reading{Server: "b", Latest: start, Ahead: -3 * time.Second, At: day(1)}
-	a := clock.Reading{Server: "a", Latest: day(3), Ahead: 2500 * time.Microsecond, At: day(2)}
+	b := clock.Reading{Server: "b", Name: "host b", Latest: start, Ahead: -3 * time.Second, At: day(1)}
+	a := clock.Reading{Server: "a", Name: "host a", Latest: day(3), Ahead: 2500 * time.Microsecond, At: day(2)}
 	ok(t, s.KeepReading(ctx, b))
 	ok(t, s.KeepReading(ctx, a))
 	ok(t, s.ConfirmClocks(ctx))
