@@ -190,7 +190,7 @@ func TestWrongPasscodesDoNotLock(t *testing.T) {
 		s.uses(open(t, true))
 		asked := 0
 		in := s.signIn(&asked)
-		s.ok(s.db.AddUser(t.Context(), user.User{ID: "alice", Enabled: true, CreatedAt: s.clock(), Version: 1}))
+		s.ok(s.db.AddUser(t.Context(), user.User{ID: "alice", Mail: "alice@example.com", Enabled: true, CreatedAt: s.clock(), Version: 1}))
 		s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })
 		tries := func(want int) {
 			t.Helper()
