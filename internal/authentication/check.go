@@ -335,7 +335,8 @@ func (r *round) claim(j *job, s *subject, from Source, v verdict) error {
 	switch {
 	case v.method == onDemandCode:
 		return r.useMailed(s, from)
-	case v.method == fixedPasscode: // it stays
+	case v.method == fixedPasscode: // it stays; the outcome rests on the guard being what was read
+		s.guardChanged = true
 	case v.emergency != nil:
 		r.useEmergency(j, v)
 	default:

@@ -82,11 +82,14 @@ func (g *Guard) Begin(ctx context.Context) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, r := range all {
-		if r.Server == g.Server {
-			g.confirmed = r.Confirmed
+		if r.Server == g.Server { // what it took over at its first start is in it, and what was confirmed since is in no other
+			g.latest, g.confirmed = r.Latest, r.Confirmed
+			return nil
 		}
+	}
+	for _, r := range all {
 		// Older releases had no ID: the name stood for it.
-		if (r.Server == g.Server || r.Server == g.Name || g.Alone) && r.Latest.After(g.latest) {
+		if (r.Server == g.Name || g.Alone) && r.Latest.After(g.latest) {
 			g.latest = r.Latest
 		}
 	}

@@ -94,6 +94,12 @@ func TestARestartUnderAnotherNameForgetsNothing(t *testing.T) {
 				t.Errorf("%s: the clock is trusted although it went back", name)
 			}
 		}
+		must(t, next.Confirm(t.Context()))
+		again := &clock.Guard{Store: db, Server: next.Server, Name: next.Name, Alone: next.Alone, Now: next.Now, Logger: next.Logger}
+		must(t, again.Begin(t.Context()))
+		if err := again.Trust(again.Now().UTC()); err != nil {
+			t.Errorf("%s: what was confirmed is forgotten at the next start: %v", name, err)
+		}
 	}
 	db := open(t)
 	must(t, newServer(t, db, "other").Beat(t.Context()))

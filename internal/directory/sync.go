@@ -299,15 +299,27 @@ func (p *plan) compare(d Directory, all []entry, was Person, u user.User) {
 			p.enabled++
 		}
 		p.take(d, e, Person{Disabled: was.Disabled && was.Other == ""}, u)
-	case another(was.Entry, e.identity):
+	case stranger(was, e.identity):
 		p.refuse(e.id, fault.DirectoryReused, "another person there has the user ID "+e.id+" now, and would get the tokens of the one before: "+
 			"take these away, or see that she is the same, and then enable her by hand")
 		next := was
-		next.Missing, next.Other = false, e.identity
+		next.Missing, next.Other = false, cmp.Or(e.identity, was.Other)
 		p.disable(was, next, u)
 	default:
 		p.take(d, e, was, u)
 	}
+}
+
+// stranger tells whether an entry may be of somebody else than who is known by its user ID: that of another person, or anything but her own since
+// another one had the ID, or one of whom nothing was known when she went.
+func stranger(was Person, identity string) bool {
+	switch {
+	case was.Other != "":
+		return identity == "" || identity != was.Entry
+	case was.Missing && was.Entry == "":
+		return identity != ""
+	}
+	return another(was.Entry, identity)
 }
 
 // take has somebody become what an entry of the directory says.

@@ -39,7 +39,11 @@ func (r *Registry) Verify(ctx context.Context, userID, password string) (bool, e
 	if may, err := r.Store.TryDirectory(ctx, userID, now, now.Add(-TryWindow), MaxTries); err != nil || !may {
 		return false, err
 	}
-	right, err := r.bind(ctx, d, userID, password)
+	people, err := r.Store.PeopleByID(ctx, []string{userID})
+	if err != nil {
+		return false, err
+	}
+	right, err := r.bind(ctx, d, people[userID], password)
 	if err != nil || right {
 		// Who is right begins anew; what the directory could not say counts for nobody.
 		err = errors.Join(err, r.Store.ForgetTries(context.WithoutCancel(ctx), userID, right))
@@ -50,8 +54,8 @@ func (r *Registry) Verify(ctx context.Context, userID, password string) (bool, e
 // notNow are the results of a bind that say nothing of the password.
 var notNow = []uint16{ldap.LDAPResultOperationsError, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable}
 
-// bind finds the entry of a user as it is now, and binds as it.
-func (r *Registry) bind(ctx context.Context, d Directory, userID, password string) (bool, error) {
+// bind finds the entry of a person as it is now, and binds as it.
+func (r *Registry) bind(ctx context.Context, d Directory, who Person, password string) (bool, error) {
 	var reader []byte
 	if d.Password.KeyID != 0 {
 		var err error
@@ -67,8 +71,8 @@ func (r *Registry) bind(ctx context.Context, d Directory, userID, password strin
 		return false, err
 	}
 	defer l.Close()
-	l.known = map[string]bool{userID: true}
-	dn, err := l.find(userID)
+	l.known = map[string]bool{who.UserID: true}
+	dn, err := l.find(who)
 	if err != nil || dn == "" {
 		return false, err
 	}
@@ -83,11 +87,11 @@ func (r *Registry) bind(ctx context.Context, d Directory, userID, password strin
 	return false, unreachable(d, err)
 }
 
-// find returns the name of the only entry of a user who is not disabled; "" if there is none.
-func (l *line) find(userID string) (string, error) {
-	filter := "(&" + l.d.Filter + "(" + l.d.ID + "=" + ldap.EscapeFilter(userID) + "))"
+// find returns the name of the only entry of a person who is not disabled; "" if there is none, or if it is another one's.
+func (l *line) find(who Person) (string, error) {
+	filter := "(&" + l.d.Filter + "(" + l.d.ID + "=" + ldap.EscapeFilter(who.UserID) + "))"
 	found, err := l.Search(ldap.NewSearchRequest(l.d.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 2, int(requestTimeout/time.Second), false, filter,
-		append([]string{l.d.ID}, l.d.DisabledBy...), nil))
+		slices.Concat([]string{l.d.ID}, l.d.DisabledBy, identities), nil))
 	if ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) || ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
 		return "", nil
 	}
@@ -97,7 +101,7 @@ func (l *line) find(userID string) (string, error) {
 	if len(found.Entries) != 1 {
 		return "", nil
 	}
-	if p := l.entry(found.Entries[0]); p.id == userID && !p.disabled {
+	if p := l.entry(found.Entries[0]); p.id == who.UserID && !p.disabled && !stranger(who, p.identity) {
 		return p.dn, nil
 	}
 	return "", nil

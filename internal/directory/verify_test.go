@@ -48,6 +48,13 @@ func testVerify(t *testing.T, url string, change func(*slapd) func(*directory.Di
 	if o.verifies("bob", "his password") {
 		t.Error("the password of robert is that of bob")
 	}
+	// Nor is somebody else who got her user ID, also before that is synchronised.
+	s.change(remove("alice"))
+	s.change(newcomer("alice"))
+	s.change(modify("alice", "userPassword", "another password"))
+	if o.verifies("alice", "another password") {
+		t.Error("the password of another alice is taken")
+	}
 }
 
 func TestVerify(t *testing.T) {

@@ -211,8 +211,8 @@ type Store interface {
 	AddNotices(ctx context.Context, tokens []Holder, days int) error
 	// RemindedSince returns which of some tokens users were reminded of after a moment.
 	RemindedSince(ctx context.Context, serials []string, since time.Time) ([]string, error)
-	// UnableToSignIn returns those of some users who have no way to sign in, as far as the records tell: no directory has brought them, they have no
-	// passcode without a token, and no token that works today (0:00 UTC).
+	// UnableToSignIn returns those of some users who have no way to sign in, as far as the records tell: no directory shows them, and they
+	// have no token that works today (0:00 UTC).
 	UnableToSignIn(ctx context.Context, userIDs []string, today time.Time) ([]string, error)
 	// Addressee returns a user; [fault.UserNotFound]. Nothing is locked.
 	Addressee(ctx context.Context, userID string) (user.User, error)

@@ -176,7 +176,8 @@ func (r Restore) check() (b *backup.Reader, known bool, err error) {
 		return nil, false, err
 	}
 	known, err = backup.Check(b, master)
-	return b, known, err
+	// A restore that was killed has placed the key of the backup in the folder: it proves nothing.
+	return b, known && (r.MasterKey != "" || b.Header().Files[backup.MasterKeyFile] == nil), err
 }
 
 // master is the master key: one that was named or is in the folder, else the one in the backup, for which nil stands.
@@ -227,6 +228,10 @@ func (r Restore) fill(ctx context.Context, c *Config, whole *backup.Reader, know
 	}
 	var err error
 	done.Restored, err = store.Options{URL: url}.Restore(ctx, to)
+	if err != nil && done.OldCheckpoints != "" { // nothing was committed: the log is the one that was there
+		err = errors.Join(err, os.Rename(done.OldCheckpoints, c.file(checkpointsFile)))
+		done.OldCheckpoints = ""
+	}
 	if err != nil || unfinished == "" {
 		return done, err
 	}

@@ -148,10 +148,12 @@ func (db *DB) DomainsAbove(ctx context.Context, names []string) (map[string][]st
 // AddDomain stores a new domain; [fault.DomainExists].
 func (db *DB) AddDomain(ctx context.Context, d domain.Domain) error {
 	taken := fault.New(fault.DomainExists, "there is a security domain %q already", d.Name)
-	if err := db.unclaimed(ctx, "security domain", []string{d.Name}, func(r access.Restriction) []string { return []string{r.UserDomain} }); err != nil {
-		return err
-	}
-	return db.change(ctx, taken, domainColumns.insert("security_domain"), d.Name, d.Parent, d.Note, micros(d.CreatedAt), d.Version)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		if err := db.change(ctx, taken, domainColumns.insert("security_domain"), d.Name, d.Parent, d.Note, micros(d.CreatedAt), d.Version); err != nil {
+			return err
+		}
+		return db.unclaimed(ctx, "security domain", []string{d.Name}, func(r access.Restriction) []string { return []string{r.UserDomain} })
+	})
 }
 
 // SaveDomain stores a changed parent or note of a domain whose Version is still d.Version, and counts it up; else [fault.Conflict].

@@ -61,10 +61,11 @@ func (db *DB) AddGroup(ctx context.Context, g user.Group) error {
 		if err != nil {
 			return err
 		}
-		if err := db.unclaimed(ctx, "group", []string{g.Name}, func(r access.Restriction) []string { return r.Groups }); err != nil {
+		err = db.change(ctx, taken, groupColumns.insert("user_group"), g.Name, g.Note, micros(g.CreatedAt), g.Version, searchText(g.Name, g.Note), at)
+		if err != nil {
 			return err
 		}
-		return db.change(ctx, taken, groupColumns.insert("user_group"), g.Name, g.Note, micros(g.CreatedAt), g.Version, searchText(g.Name, g.Note), at)
+		return db.unclaimed(ctx, "group", []string{g.Name}, func(r access.Restriction) []string { return r.Groups })
 	})
 }
 

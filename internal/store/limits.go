@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -72,22 +73,41 @@ func released(ctx context.Context, code fault.Code, what, flag string, all []lim
 // unclaimed refuses names of new users, groups or security domains that agents or RADIUS clients outside of the scope of who acts are limited to:
 // whoever may add them in one domain would have a say in whom those of others let in. Such a name may have been another's before.
 func (db *DB) unclaimed(ctx context.Context, what string, names []string, of func(access.Restriction) []string) error {
-	scope := domain.ScopeFrom(ctx).Caller()
-	if !scope.Limited() {
-		return nil
-	}
-	claimed := ""
-	claims := func(name string) bool { return slices.Contains(names, name) }
-	all, err := db.limitedBy(ctx, "", func(r access.Restriction) bool { return slices.ContainsFunc(of(r), claims) })
-	for _, l := range all {
-		if !scope.Covers(l.domain) {
-			claimed = of(l.only)[slices.IndexFunc(of(l.only), claims)]
-		}
-	}
-	if err != nil || claimed == "" {
+	claimed, err := db.claimed(ctx, names, of)
+	if err != nil || len(claimed) == 0 {
 		return err
 	}
-	return fault.New(fault.OutOfScope, "agents outside of your security domain ask about a %s of the name %s: take another one, or have an administrator of all security domains add it", what, claimed)
+	return fault.New(fault.OutOfScope, "agents outside of your security domain ask about a %s of the name %s: take another one, or have an administrator of all security domains add it",
+		what, slices.Min(slices.Collect(maps.Keys(claimed))))
+}
+
+// UsersClaimed returns those of IDs that agents or RADIUS clients outside of the scope of who acts are limited to.
+func (db *DB) UsersClaimed(ctx context.Context, ids []string) (map[string]bool, error) {
+	return db.claimed(ctx, ids, allowedUsers)
+}
+
+func allowedUsers(r access.Restriction) []string { return r.Users }
+
+func (db *DB) claimed(ctx context.Context, names []string, of func(access.Restriction) []string) (map[string]bool, error) {
+	scope, claimed := domain.ScopeFrom(ctx).Caller(), map[string]bool{}
+	if !scope.Limited() {
+		return claimed, nil
+	}
+	wanted := make(map[string]bool, len(names))
+	for _, name := range names {
+		wanted[name] = true
+	}
+	all, err := db.limitedBy(ctx, "", func(r access.Restriction) bool {
+		return slices.ContainsFunc(of(r), func(name string) bool { return wanted[name] })
+	})
+	for _, l := range all {
+		for _, name := range of(l.only) {
+			if wanted[name] && !scope.Covers(l.domain) {
+				claimed[name] = true
+			}
+		}
+	}
+	return claimed, err
 }
 
 // ForgetUser takes a user who is to be deleted, by her ID, out of what agents and RADIUS clients are limited to, and returns which these are, as the

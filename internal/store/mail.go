@@ -139,15 +139,23 @@ func (db *DB) Messages(ctx context.Context, f mail.Filter) ([]mail.Message, erro
 	return list(ctx, db, scanMessage, selectMessage+c.clause("id DESC", f.Limit), c.args...)
 }
 
-// DueMessage returns, and within a transaction locks, a waiting message whose time has come and that nobody else has locked;
-// [fault.NotFound].
+// DueMessage returns, and within a transaction locks, a waiting message whose time has come and that nobody else has locked: codes on demand before all
+// others, also when they are tried again, since somebody waits for them; [fault.NotFound].
 func (db *DB) DueMessage(ctx context.Context, now time.Time) (mail.Message, error) {
 	lock := ""
 	if db.current(ctx) != nil {
 		lock = db.locksFree()
 	}
-	return one(ctx, db, fault.New(fault.NotFound, "no message is due"), scanMessage,
-		selectMessage+" WHERE state = 'waiting' AND next_at <= $1 ORDER BY next_at, id LIMIT 1"+lock, micros(now))
+	var m mail.Message
+	var err error
+	for _, which := range []string{" AND event = 'on_demand_code'", ""} {
+		m, err = one(ctx, db, fault.New(fault.NotFound, "no message is due"), scanMessage,
+			selectMessage+" WHERE state = 'waiting'"+which+" AND next_at <= $1 ORDER BY next_at, id LIMIT 1"+lock, micros(now))
+		if !errors.Is(err, fault.NotFound) {
+			break
+		}
+	}
+	return m, err
 }
 
 // SaveMessage stores a message that was in a state; else [fault.Conflict].
@@ -181,11 +189,12 @@ func (db *DB) ClaimedMessages(ctx context.Context, server string, before time.Ti
 	return list(ctx, db, scanMessage, selectMessage+" WHERE state = 'sending' AND (claimed_by = $1 OR claimed_at < $2) ORDER BY id"+db.locked(ctx), server, micros(before))
 }
 
-// HeldMessages returns the messages that are held for a user who is enabled and whose last day is not over, and are of use at a moment. Within a transaction their rows are
-// locked.
+// HeldMessages returns the messages that are held for a user who is enabled and whose last day is not over, about tokens that are not somebody else's, or nobody's, by now, and are of use at a
+// moment. Within a transaction their rows are locked.
 func (db *DB) HeldMessages(ctx context.Context, userID string, now time.Time) ([]mail.Message, error) {
 	return list(ctx, db, scanMessage, selectMessage+" WHERE user_id = $1 AND state = 'held' AND expires_at > $2"+
-		" AND EXISTS (SELECT 1 FROM user_account AS u WHERE u.id = $1 AND u.enabled AND (u.expiry IS NULL OR u.expiry > $3)) ORDER BY id"+db.locked(ctx), userID, micros(now), micros(now.AddDate(0, 0, -1)))
+		" AND EXISTS (SELECT 1 FROM user_account AS u WHERE u.id = $1 AND u.enabled AND (u.expiry IS NULL OR u.expiry > $3))"+
+		" AND NOT EXISTS (SELECT 1 FROM token AS t WHERE t.serial = mail_message.serial AND (t.user_id IS NULL OR t.user_id <> $1)) ORDER BY id"+db.locked(ctx), userID, micros(now), micros(now.AddDate(0, 0, -1)))
 }
 
 // OverdueMessages returns up to limit messages that are held and of no use any more at a moment. Within a transaction their rows are locked.
@@ -218,18 +227,17 @@ func (db *DB) DropMessages(ctx context.Context, before time.Time) (int, error) {
 	return db.exec(ctx, "DELETE FROM mail_message WHERE ended_at < $1", micros(before))
 }
 
-// UnableToSignIn returns those of some users who have no way to sign in, as far as the records tell: no directory has brought them, they have no passcode without
-// a token, and no token that works today (0:00 UTC). A token works whose seed its user has used, or has taken in by an exchange, and one that was hers before
+// UnableToSignIn returns those of some users who have no way to sign in, as far as the records tell: no directory shows them, and they have no
+// token that works today (0:00 UTC). A token works whose seed its user has used, or has taken in by an exchange, and one that was hers before
 // anything was delivered from here; or it has emergency codes.
 func (db *DB) UnableToSignIn(ctx context.Context, userIDs []string, today time.Time) ([]string, error) {
 	var all []string
 	for some := range slices.Chunk(userIDs, chunk) {
 		among, args := db.among(2, anys(some))
 		found, err := list(ctx, db, text, "SELECT u.id FROM user_account AS u WHERE u.id "+among+
-			" AND NOT EXISTS (SELECT 1 FROM directory_user AS d WHERE d.user_id = u.id)"+
-			" AND NOT EXISTS (SELECT 1 FROM user_guard AS w WHERE w.user_id = u.id AND (w.fixed_passcode IS NOT NULL OR w.on_demand IS NOT NULL))"+
+			" AND NOT EXISTS (SELECT 1 FROM directory_user AS d WHERE d.user_id = u.id AND d.directory IS NOT NULL AND NOT d.missing)"+
 			" AND NOT EXISTS (SELECT 1 FROM token AS t JOIN token_generation AS g ON g.serial = t.serial AND g.state = 'current'"+
-			" WHERE t.user_id = u.id AND t.enabled AND t.effective_expiry >= $1 AND (t.emergency IS NOT NULL OR t.lost_at IS NULL AND"+
+			" WHERE t.user_id = u.id AND t.enabled AND NOT t.tainted AND t.effective_expiry >= $1 AND (t.emergency IS NOT NULL OR t.lost_at IS NULL AND"+
 			" (t.distribution = 'confirmed' OR g.last_used_at > t.assigned_at OR t.distributed_at IS NULL AND (t.hardware OR t.origin = 'imported'))))"+
 			" ORDER BY u.id", append([]any{micros(today)}, args...)...)
 		if err != nil {

@@ -72,10 +72,12 @@ func (db *DB) AddUsers(ctx context.Context, users []user.User) error {
 		}
 		accounts.rows, guards.rows = append(accounts.rows, userValues(u)), append(guards.rows, []any{u.ID})
 	}
-	if err := db.unclaimed(ctx, "user", ids, func(r access.Restriction) []string { return r.Users }); err != nil {
-		return err
-	}
-	return db.write(ctx, accounts, guards)
+	return db.Transact(ctx, func(ctx context.Context) error {
+		if err := db.write(ctx, accounts, guards); err != nil { // who is here already is told so
+			return err
+		}
+		return db.unclaimed(ctx, "user", ids, allowedUsers)
+	})
 }
 
 // SaveUser stores a changed user whose Version is still u.Version, and counts it up; else [fault.Conflict].
@@ -183,7 +185,7 @@ func (db *DB) SaveUserReply(ctx context.Context, id string, attributes []access.
 func (db *DB) forgetCodes(ctx context.Context, userIDs []string) error {
 	for some := range slices.Chunk(userIDs, chunk) {
 		among, args := db.among(1, anys(some))
-		if _, err := db.exec(ctx, "UPDATE user_guard SET on_demand_code = NULL, version = version + 1 WHERE on_demand_code IS NOT NULL AND user_id "+among, args...); err != nil {
+		if _, err := db.exec(ctx, "UPDATE user_guard SET on_demand_code = NULL, version = version + 1 WHERE on_demand IS NOT NULL AND user_id "+among, args...); err != nil {
 			return err
 		}
 	}

@@ -261,6 +261,9 @@ func (e *exchange) post(ctx context.Context, r ctkip.Request, last bool) ([]byte
 		return nil, e.noService(status)
 	}
 	if len(body) > ctkip.MaxBody {
+		if last {
+			return nil, e.otherAnswer(response.StatusCode)
+		}
 		return nil, fault.New(fault.TooLarge, "the server's answer is larger than any answer can be")
 	}
 	return body, nil

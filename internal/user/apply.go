@@ -235,12 +235,20 @@ func (a *application) part(ctx context.Context, order []int) error {
 	if err != nil {
 		return err
 	}
+	claimed, err := a.Store.UsersClaimed(ctx, ids)
+	if err != nil {
+		return err
+	}
 	var fresh, changed []User
 	decided := map[bool][]string{}
 	for n, i := range order {
 		e := a.entries[i]
 		if u, is := known[e.ID]; is && !scope.Covers(u.Domain) {
 			a.fail(i, fault.New(fault.OutOfScope, "the user ID %s is taken, outside of your security domain", e.ID))
+			continue
+		}
+		if _, is := known[e.ID]; !is && claimed[e.ID] {
+			a.fail(i, fault.New(fault.OutOfScope, "agents outside of your security domain ask about a user of the name %s: take another one, or have an administrator of all security domains add her", e.ID))
 			continue
 		}
 		if _, is := known[e.ID]; is && e.New {

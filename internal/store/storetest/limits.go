@@ -96,7 +96,16 @@ func claimedNames(t *testing.T, s fixture) {
 			t.Error(err)
 		}
 	}
+	// In a file the others are added.
+	applied, err := users.Apply(north, []user.Entry{{ID: "ghost"}, {ID: "faye"}}, user.Wish{Partial: true})
+	ok(t, err)
+	if rows := applied.Rows; rows[0].Action != user.Failed || rows[0].Code != fault.OutOfScope || rows[1].Action != user.Added {
+		t.Errorf("applied %+v", rows)
+	}
 	for _, err := range add(ctx) {
 		ok(t, err)
+	}
+	for n, err := range add(north) { // what is there is told as such
+		refused(t, err, []fault.Code{fault.UserExists, fault.GroupExists, fault.DomainExists}[n])
 	}
 }
