@@ -24,6 +24,8 @@ type mailing struct {
 	allowed  bool // by the policy
 	code     string
 	until    time.Time
+	used     string // the code, once it was
+	usedAt   time.Time
 	sent     []time.Time
 	failures int
 	locked   bool
@@ -67,21 +69,24 @@ func (m *mailing) asked(got authentication.Decision) {
 		return
 	}
 	m.goesOn(got, authentication.NextTokencode, authentication.StepNextTokencode, "a code is sent")
-	m.code, m.until, m.sent = m.post.last(), m.d.now.Add(mailedLife), append(m.sent, m.d.now)
+	m.used, m.code, m.until, m.sent = "", m.post.last(), m.d.now.Add(mailedLife), append(m.sent, m.d.now)
 }
 
 // typed foretells what a code leads to.
 func (m *mailing) typed(got authentication.Decision, code string) {
 	switch {
+	case m.used != "" && code == m.used && m.d.now.Sub(m.usedAt) < time.Minute:
+		m.open = nil
+		m.expect(got, authentication.Denied, "", "the code again")
 	case m.code == "" || code != m.code:
 		m.fail(got, "wrong or used code")
 	case !m.d.now.Before(m.until):
 		m.fail(got, "late code")
 	case m.change:
-		m.code = ""
+		m.code, m.used, m.usedAt = "", code, m.d.now
 		m.goesOn(got, authentication.NewPIN, authentication.StepNewPIN, "new PIN")
 	default:
-		m.code, m.open, m.failures = "", nil, 0
+		m.code, m.used, m.usedAt, m.open, m.failures = "", code, m.d.now, nil, 0
 		m.expect(got, authentication.Accepted, "", "accepted")
 	}
 }
@@ -159,6 +164,9 @@ func (m *mailing) answer() {
 		m.typed(got, text)
 	case o.step == authentication.StepReauthenticate && text != m.pin:
 		m.fail(got, "reauthentication failed")
+	case o.step == authentication.StepReauthenticate && m.change: // an administrator has set a temporary one since
+		m.open = nil
+		m.expect(got, authentication.Denied, "", "an attempt that may not go on")
 	case o.step == authentication.StepReauthenticate:
 		m.over = false
 		m.asked(got)
@@ -191,7 +199,7 @@ func (m *mailing) Set(*rapid.T) {
 	pin := rapid.SampledFrom([]string{"4810", "60214"}).Filter(func(p string) bool { return p != m.pin }).Draw(m.T, "PIN")
 	change := rapid.Bool().Draw(m.T, "temporary")
 	m.d.must(m.d.engine.SetOnDemand(m.d.Context(), "alice", pin, change))
-	m.pin, m.change, m.code, m.sent, m.over = pin, change, "", nil, true
+	m.pin, m.change, m.code, m.used, m.sent, m.over = pin, change, "", "", nil, true
 }
 
 func (m *mailing) Clear(*rapid.T) {
@@ -200,7 +208,7 @@ func (m *mailing) Clear(*rapid.T) {
 	} else {
 		m.d.must(err)
 	}
-	m.pin, m.change, m.code, m.sent, m.over = "", false, "", nil, true
+	m.pin, m.change, m.code, m.used, m.sent, m.over = "", false, "", "", nil, true
 }
 
 func (m *mailing) Toggle(*rapid.T) {
