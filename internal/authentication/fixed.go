@@ -16,7 +16,11 @@ import (
 // boundTo is what the keyed hash of a user's own secret is bound to, so that it is that of no other user and of nothing else of hers.
 func boundTo(kind, userID string) string { return kind + ":" + userID }
 
-const fixedPasscodeOf = "fixed"
+// The kinds of secrets of a user's own.
+const (
+	fixedPasscodeOf = "fixed"
+	onDemandPINOf   = "on-demand"
+)
 
 // fixedRules are what the fixed passcode of a user must obey.
 func (r *round) fixedRules(s *subject) pin.Rules {

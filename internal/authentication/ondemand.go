@@ -96,13 +96,13 @@ func (s *subject) mayOnDemand() bool { return s.Guard.OnDemand != nil && s.polic
 func (r *round) onDemandRules(s *subject, past pin.History) pin.Rules {
 	return pin.Rules{
 		Keys: r.engine.Keys, Policy: s.policy.Token, Past: past, Now: r.now,
-		Token: pin.Token{Serial: s.UserID, Bound: boundTo("on-demand", s.UserID), Type: device.Fob, Digits: onDemandDigits},
+		Token: pin.Token{Serial: s.UserID, Bound: boundTo(onDemandPINOf, s.UserID), Type: device.Fob, Digits: onDemandDigits},
 	}
 }
 
 // isOnDemandPIN tells whether a PIN is the one of a user for codes by mail.
 func (r *round) isOnDemandPIN(s *subject, p *OnDemandPIN, typed string) bool {
-	return pin.Check(r.engine.Keys, p.Hash, boundTo("on-demand", s.UserID), typed)
+	return pin.Check(r.engine.Keys, p.Hash, boundTo(onDemandPINOf, s.UserID), typed)
 }
 
 // isSent tells whether a code is the one that was sent to a user last, whether or not it was used or its life is over.
@@ -128,11 +128,19 @@ func (r *round) matchOnDemand(s *subject, from Source, passcode string) (verdict
 	if r.isOnDemandPIN(s, p, passcode) {
 		return verdict{method: onDemandPIN}, nil
 	}
-	before := len(passcode) - onDemandDigits
-	if before <= 0 || !r.isOnDemandPIN(s, p, passcode[:before]) {
-		return v, nil
+	if code, is := r.behindPIN(s, p, passcode); is {
+		return r.sentCode(s, from, c, code), nil
 	}
-	return r.sentCode(s, from, c, passcode[before:]), nil
+	return v, nil
+}
+
+// behindPIN is what stands behind the PIN of a user for codes by mail, where it is as long as a code.
+func (r *round) behindPIN(s *subject, p *OnDemandPIN, typed string) (code string, is bool) {
+	before := len(typed) - onDemandDigits
+	if before <= 0 || !r.isOnDemandPIN(s, p, typed[:before]) {
+		return "", false
+	}
+	return typed[before:], true
 }
 
 // onDemandAgain is how long an agent may ask again, in other words, with the code that it was just told is accepted.
@@ -241,9 +249,9 @@ func (r *round) mailedCode(j *job, a *Attempt, s *subject, in Answer) error {
 	if err != nil {
 		return err
 	}
-	code := in.Text
-	if before := len(code) - onDemandDigits; before > 0 && r.isOnDemandPIN(s, p, code[:before]) {
-		code = code[before:]
+	code, behind := r.behindPIN(s, p, in.Text)
+	if !behind {
+		code = in.Text
 	}
 	v := r.sentCode(s, in.Source, c, code)
 	if v.reason != "" {

@@ -74,13 +74,13 @@ func TestReadingWithoutEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		more := &ldap.ControlPaging{Cookie: []byte("more")}
 		conn := piped(t, func(id int64, write func(*ber.Packet)) {
-			time.Sleep(requestTimeout / 2)
+			time.Sleep(requestTimeout / 2) // of the bubble: no time passes
 			write(success(id, ldap.ApplicationSearchResultDone, more))
 		})
 		l := &line{Conn: conn, d: Directory{Name: "hq", Settings: Settings{BaseDN: "dc=example", Filter: "(uid=*)", PageSize: 1}}}
 		if _, err := l.read(); !errors.Is(err, fault.DirectoryUnreachable) {
 			t.Errorf("%v", err)
 		}
-		time.Sleep(requestTimeout) // the server has noticed
+		time.Sleep(requestTimeout) // likewise: the server has noticed
 	})
 }

@@ -11,8 +11,8 @@ func (o *Outbox) Reach(ctx context.Context, userID string) error {
 	return err
 }
 
-// SendCode puts a message with a code in place of a tokencode into the outbox, in the transaction of ctx, before all that waits there: its
-// user does too. After until it is not sent any more. Refusals are those of Reach.
+// SendCode puts a message with a code in place of a tokencode into the outbox, in the transaction of ctx. It goes before all others: its user
+// waits. After until it is not sent any more. Refusals are those of Reach.
 func (o *Outbox) SendCode(ctx context.Context, userID, code string, until time.Time) error {
 	l, err := o.onDemand(ctx, userID, code, until)
 	if err != nil {
@@ -31,7 +31,7 @@ func (o *Outbox) onDemand(ctx context.Context, userID, code string, until time.T
 		return letter{}, err
 	}
 	return letter{
-		event: OnDemandCode, userID: u.ID, recipient: u.Mail, expires: until, first: true,
+		event: OnDemandCode, userID: u.ID, recipient: u.Mail, expires: until,
 		data: Data{UserID: u.ID, UserName: u.Name, Code: code, CodeExpires: minute(until)},
 	}, o.Reaches(u)
 }

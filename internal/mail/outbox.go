@@ -47,7 +47,6 @@ type letter struct {
 	file       []byte
 	report     string // instead of file: the run of a report
 	held       bool   // until the user has signed in
-	first      bool   // before all others that wait
 }
 
 // post writes letters and puts them into the outbox, in the transaction of ctx. It returns their IDs.
@@ -95,9 +94,6 @@ func (o *Outbox) message(l letter, p *pattern) (Message, error) {
 	}
 	if !l.expires.IsZero() && l.expires.Before(m.ExpiresAt) {
 		m.ExpiresAt = l.expires.UTC()
-	}
-	if l.first {
-		m.NextAt = time.Unix(0, 0).UTC()
 	}
 	if l.held {
 		m.State, m.ExpiresAt = Held, now.Add(HeldFor)

@@ -143,9 +143,9 @@ func TestGuessingFromEverywhereIsSlowedAndUsersGetThrough(t *testing.T) {
 			}
 		}
 		g.expect(8, map[string]int{"wrong": 8, "later": 92}, 100, func(i int) int { return 300 + i })
-		time.Sleep(2 * time.Second) // of the bubble
+		time.Sleep(2 * time.Second) // of the bubble: no time passes
 		g.expect(2, map[string]int{"wrong": 2, "later": 598}, 600, guessers)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Hour) // likewise
 		g.expect(100, map[string]int{"wrong": 100}, 100, func(i int) int { return 300 + i })
 	})
 }

@@ -19,7 +19,7 @@ var mailedCode = regexp.MustCompile(`code for signing in is ([0-9]{8})\.`)
 // A code that one server has sent by mail is typed at another, over RADIUS, and works once.
 func TestCodesOnDemandOverTwoServers(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short")
+		t.Skip("-short: two servers that wait for mail")
 	}
 	const secret = "a secret of the gateway"
 	database, post := storetest.Postgres(t), openPostOffice(t)
