@@ -43,12 +43,20 @@ const (
 	// A commit is on the disk when it is answered (FULL): with less, a power cut could bring an accepted code back.
 	// What is deleted is overwritten: destroyed seeds must go.
 	pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)&_pragma=secure_delete(ON)"
-	// Checkpoints run beside the work, so that no commit waits for one; this many pages (40 MB) of log make one run all the same.
-	forWriting = "&_pragma=wal_autocheckpoint(10000)"
+	// Checkpoints run beside the work; should they fail, this many pages (160 MB) of log make a commit run one. The cache (8 MiB) holds the upper
+	// pages of the indexes of a million tokens.
+	forWriting = "&_pragma=wal_autocheckpoint(40000)&_pragma=cache_size(-8192)"
 	forReading = "&_pragma=query_only(ON)"
 
 	readers         = 8
-	checkpointEvery = time.Second
+	checkpointEvery = 250 * time.Millisecond
+)
+
+// A write-ahead log that is long is begun again, which takes a moment without writing, when little of it remains to be moved.
+const (
+	longLog     = 4000 // pages
+	littleOfLog = 300
+	catchUps    = 6 // checkpoints beside the work, at most, until little remains
 )
 
 func openSQLite(ctx context.Context, path string) (*DB, error) {
@@ -117,9 +125,9 @@ func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {
 	read.SetMaxIdleConns(readers)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var beside sync.WaitGroup
-	beside.Go(func() { keepLogShort(ctx, read) })
 	e := &sqliteEngine{name: name, read: read, write: write, writer: make(chan *sqliteWriter, 1), stop: func() { cancel(); beside.Wait() }}
 	e.writer <- &sqliteWriter{conn, map[string]*sql.Stmt{}}
+	beside.Go(func() { e.keepLogShort(ctx) })
 	return e, nil
 }
 
@@ -135,7 +143,7 @@ func (e *sqliteEngine) close() error {
 }
 
 // keepLogShort moves the write-ahead log into the database file from time to time.
-func keepLogShort(ctx context.Context, db *sql.DB) {
+func (e *sqliteEngine) keepLogShort(ctx context.Context) {
 	tick := time.NewTicker(checkpointEvery)
 	defer tick.Stop()
 	for {
@@ -143,10 +151,33 @@ func keepLogShort(ctx context.Context, db *sql.DB) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			// One that fails is made up for by the next, or by wal_autocheckpoint.
-			_, _ = db.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+			_ = e.shortenLog(ctx) // one that fails is made up for by the next, or by wal_autocheckpoint
 		}
 	}
+}
+
+// shortenLog runs checkpoints beside the work. A log that is written to all the time is never moved to its end in this way, and grows: of a long one
+// the last pages are moved while nobody writes, and the next write begins it again.
+func (e *sqliteEngine) shortenLog(ctx context.Context) error {
+	const checkpoint = "PRAGMA wal_checkpoint(PASSIVE)"
+	left := littleOfLog
+	for n := 0; n < catchUps && left >= littleOfLog; n++ {
+		var busy, pages, moved int
+		if err := e.read.QueryRowContext(ctx, checkpoint).Scan(&busy, &pages, &moved); err != nil || pages < longLog {
+			return err
+		}
+		left = pages - moved
+	}
+	if left == 0 {
+		return nil
+	}
+	w, open := <-e.writer
+	if !open {
+		return nil
+	}
+	_, err := w.do(ctx, checkpoint)
+	e.writer <- w
+	return err
 }
 
 // Writers is one: a transaction has the file for itself.
