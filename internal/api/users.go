@@ -57,18 +57,16 @@ func (a *API) usersOf(ctx context.Context, users ...user.User) ([]client.User, e
 		if g.Fixed != nil {
 			out[i].FixedPasscodeSetAt = moment(g.FixedAt)
 		}
-		if out[i].OnDemand, err = onDemandOf(&g, now); err != nil {
-			return nil, err
-		}
+		out[i].OnDemand = onDemandOf(&g, now)
 	}
 	return out, nil
 }
 
 // onDemandOf shows what a user has of codes by mail, nil for nothing.
-func onDemandOf(g *authentication.Guard, now time.Time) (*client.OnDemand, error) {
-	p, c, err := g.OnDemandOf()
-	if p == nil || err != nil {
-		return nil, err
+func onDemandOf(g *authentication.Guard, now time.Time) *client.OnDemand {
+	p, c := g.OnDemand, g.OnDemandCode
+	if p == nil {
+		return nil
 	}
 	out := &client.OnDemand{PINSetAt: p.SetAt, MustChange: p.MustChange}
 	if c != nil && len(c.Sent) > 0 {
@@ -77,7 +75,7 @@ func onDemandOf(g *authentication.Guard, now time.Time) (*client.OnDemand, error
 	if c.Usable(now) {
 		out.CodeUntil = moment(c.Until)
 	}
-	return out, nil
+	return out
 }
 
 // failuresOf shows what of the failures counts at now.

@@ -38,10 +38,7 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 	if v.method == onDemandPIN {
 		return r.sendCode(j, a, s, from, v, dialogue)
 	}
-	need, err := r.need(s, v)
-	if err != nil {
-		return err
-	}
+	need := r.need(s, v)
 	if need == Accepted {
 		return r.accept(j, a, s, from, v)
 	}
@@ -53,9 +50,7 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 		v.uncounted = true
 		return r.deny(j, a, s, from, v)
 	}
-	if err := r.claim(j, s, from, v); err != nil {
-		return err
-	}
+	r.claim(j, s, from, v)
 	if v.token != nil {
 		a.state.Serial, a.state.Generation, a.state.Interval = v.token.token.Serial, v.number, v.interval
 		offset := v.offset
@@ -158,9 +153,9 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 	}
 	others := !tokenOnly && serial == "" && (s.mayFixed() || s.mayOnDemand())
 	if others {
-		found, err := r.withoutToken(s, from, passcode)
-		if err != nil || found.reason == "" || found.reason != BadPasscode && v.knows() == nothing {
-			return s, found, err
+		found := r.withoutToken(s, from, passcode)
+		if found.reason == "" || found.reason != BadPasscode && v.knows() == nothing {
+			return s, found, nil
 		}
 		if len(v.tried) == 0 {
 			v.reason = BadPasscode
@@ -190,9 +185,9 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 }
 
 // withoutToken finds out whether a passcode is right that is none of the user's tokens.
-func (r *round) withoutToken(s *subject, from Source, passcode string) (verdict, error) {
+func (r *round) withoutToken(s *subject, from Source, passcode string) verdict {
 	if s.mayFixed() && r.isFixed(s, passcode) {
-		return verdict{method: fixedPasscode}, nil
+		return verdict{method: fixedPasscode}
 	}
 	return r.matchOnDemand(s, from, passcode)
 }
@@ -303,26 +298,25 @@ func retransmitted(v verdict, from Source, now time.Time) bool {
 }
 
 // need is what a right passcode leads to: Accepted, NextTokencode or NewPIN.
-func (r *round) need(s *subject, v verdict) (Result, error) {
+func (r *round) need(s *subject, v verdict) Result {
 	switch {
 	case v.method == fixedPasscode:
-		return Accepted, nil
+		return Accepted
 	case v.method == onDemandCode:
-		p, _, err := s.Guard.OnDemandOf()
-		if err == nil && r.onDemandDue(s, p) {
-			return NewPIN, nil
+		if r.onDemandDue(s) {
+			return NewPIN
 		}
-		return Accepted, err
+		return Accepted
 	case v.emergency != nil && r.needsPIN(v):
-		return NewPIN, nil
+		return NewPIN
 	case v.emergency != nil: // there is no next tokencode to ask for
-		return Accepted, nil
+		return Accepted
 	case v.far, NextTokencodeDue(v.token.as(v.number), v.token.policy.Token): // a new seed begins anew
-		return NextTokencode, nil
+		return NextTokencode
 	case r.needsPIN(v):
-		return NewPIN, nil
+		return NewPIN
 	}
-	return Accepted, nil
+	return Accepted
 }
 
 // needsPIN tells whether the token is in new-PIN mode.
@@ -331,10 +325,10 @@ func (r *round) needsPIN(v verdict) bool {
 }
 
 // claim uses the code up: whoever comes with it again is refused, whatever becomes of the dialogue.
-func (r *round) claim(j *job, s *subject, from Source, v verdict) error {
+func (r *round) claim(j *job, s *subject, from Source, v verdict) {
 	switch {
 	case v.method == onDemandCode:
-		return r.useMailed(s, from)
+		r.useMailed(s, from)
 	case v.method == fixedPasscode: // it stays; the outcome rests on the guard being what was read
 		s.guardChanged = true
 	case v.emergency != nil:
@@ -342,7 +336,6 @@ func (r *round) claim(j *job, s *subject, from Source, v verdict) error {
 	default:
 		v.token.generation(v.number).LastInterval = v.interval
 	}
-	return nil
 }
 
 // accept claims the code and ends the attempt well.
@@ -352,9 +345,7 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 	}
 	switch {
 	case v.method != byToken:
-		if err := r.claim(j, s, from, v); err != nil {
-			return err
-		}
+		r.claim(j, s, from, v)
 	case v.emergency != nil:
 		r.useEmergency(j, v)
 		r.endNext(j, s, v.token, from)

@@ -1,7 +1,6 @@
 package authentication
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/tallystick/tallystick/internal/device"
@@ -62,8 +61,8 @@ func (e *Engine) SetFixedPasscode(ctx context.Context, userID, passcode string) 
 		if err != nil {
 			return err
 		}
-		if p, _, err := s.Guard.OnDemandOf(); err != nil || p != nil && r.isOnDemandPIN(s, p, passcode) {
-			return cmp.Or(err, error(errSame))
+		if r.isOnDemandPIN(s, passcode) {
+			return errSame
 		}
 		s.Guard.Fixed, s.Guard.FixedAt, s.guardChanged = hash, r.now, true
 		r.record(j, "fixed_passcode.set", "user:"+userID, "", nil)

@@ -23,8 +23,9 @@ type Guard struct {
 	// Fixed is the keyed hash of her fixed passcode (fixed.go), nil for none, and FixedAt when it was set, or taken away.
 	Fixed   []byte
 	FixedAt time.Time
-	// OnDemand is her PIN for codes by mail, and OnDemandCode the code that was sent last, as JSON (ondemand.go); nil for none.
-	OnDemand, OnDemandCode []byte
+	// OnDemand is her PIN for codes by mail, and OnDemandCode the code that was sent last (ondemand.go); nil for none. Guards may share them: another one takes their place.
+	OnDemand     *OnDemandPIN
+	OnDemandCode *OnDemandCode
 }
 
 // Failures are wrong passcodes in a row.

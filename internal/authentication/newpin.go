@@ -14,11 +14,7 @@ import (
 // beginPIN asks for a new PIN, by whoever the policy lets make it (spec/radius.md section 3).
 func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
 	if v.token == nil {
-		p, _, err := s.Guard.OnDemandOf()
-		if err != nil {
-			return err
-		}
-		a.state.Former = p.Hash
+		a.state.Former = s.Guard.OnDemand.Hash
 	} else {
 		if v.emergency == nil {
 			r.prove(j, v)
@@ -53,28 +49,24 @@ func whosePIN(s *subject, t *tokenState) string {
 }
 
 // rulesFor are what the new PIN of a token must obey, nil for that of codes by mail.
-func (r *round) rulesFor(a *Attempt, s *subject, state *tokenState) (pin.Rules, error) {
+func (r *round) rulesFor(a *Attempt, s *subject, state *tokenState) pin.Rules {
 	if state == nil {
-		p, _, err := s.Guard.OnDemandOf()
-		if err != nil || p == nil {
-			return pin.Rules{}, err
+		if s.Guard.OnDemand == nil { // taken away, which has ended the attempt
+			return pin.Rules{}
 		}
-		return r.onDemandRules(s, p.History), nil
+		return r.onDemandRules(s, s.Guard.OnDemand.History)
 	}
 	t, g := state.token, state.generation(a.state.Generation)
 	return pin.Rules{
 		Keys: r.engine.Keys, Token: pin.Token{Serial: t.Serial, Bound: t.PINSerial(), Type: g.Settings.PINType, Digits: g.Settings.Digits},
 		Policy: state.policy.Token, Past: pin.History(t.PIN.History), Now: r.now,
-	}, nil
+	}
 }
 
 // rules are what an attempt tells of the PIN that it asks for.
 func (r *round) rules(a *Attempt) PINRules {
 	s := r.subjects[a.UserID]
-	rules, err := r.rulesFor(a, s, s.holding(a.state.Serial))
-	if err != nil { // of a guard that cannot be read, which has ended the round
-		return PINRules{}
-	}
+	rules := r.rulesFor(a, s, s.holding(a.state.Serial))
 	p := PINRules{Alphanumeric: rules.Alphanumeric(), Creation: string(s.policy.Token.PINCreation)}
 	p.Min, p.Max = rules.Lengths()
 	return p
@@ -83,10 +75,7 @@ func (r *round) rules(a *Attempt) PINRules {
 // newPIN decides the answers on the way to a new PIN.
 func (r *round) newPIN(j *job, a *Attempt, s *subject, t *tokenState, in Answer) error {
 	yes := strings.EqualFold(strings.TrimSpace(in.Text), "y")
-	rules, err := r.rulesFor(a, s, t)
-	if err != nil {
-		return err
-	}
+	rules := r.rulesFor(a, s, t)
 	switch a.state.Step {
 	case StepChoose:
 		if yes {
@@ -139,10 +128,7 @@ func saysNo(text string) bool {
 
 // showPIN makes a PIN for the user to see once.
 func (r *round) showPIN(j *job, a *Attempt, s *subject, t *tokenState) error {
-	rules, err := r.rulesFor(a, s, t)
-	if err != nil {
-		return err
-	}
+	rules := r.rulesFor(a, s, t)
 	made, err := rules.Generate()
 	if err != nil {
 		return err
@@ -177,9 +163,7 @@ func (r *round) refusePIN(j *job, a *Attempt, s *subject, t *tokenState, from So
 // all the same (spec/radius.md section 3).
 func (r *round) keepPIN(j *job, a *Attempt, s *subject, t *tokenState) error {
 	if t == nil {
-		if err := r.keepOnDemandPIN(s, a.state.PIN); err != nil {
-			return err
-		}
+		r.keepOnDemandPIN(s, a.state.PIN)
 	} else {
 		past := pin.History(t.token.PIN.History)
 		t.token.PIN = token.PIN{

@@ -90,10 +90,7 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 	case s == nil:
 		reason = UnknownUser
 	case a.state.OnDemand:
-		var err error
-		if reason, err = s.onDemandHolds(a); err != nil {
-			return nil, nil, err
-		}
+		reason = s.onDemandHolds(a)
 	default:
 		if t = s.holding(a.state.Serial); t == nil {
 			reason = NoToken
@@ -165,9 +162,7 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 	}
 	r.record(j, "ntc.leave", "user:"+s.UserID, "", r.details(in.Source, v))
 	if r.needsPIN(v) {
-		if err := r.claim(j, s, in.Source, v); err != nil {
-			return err
-		}
+		r.claim(j, s, in.Source, v)
 		t.token.Forgive()
 		r.learn(g, v.offset) // here, since the dialogue may be dropped
 		a.state.Interval = want

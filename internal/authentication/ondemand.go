@@ -3,7 +3,6 @@ package authentication
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"math/big"
 	"slices"
@@ -57,36 +56,9 @@ func (c *OnDemandCode) Usable(now time.Time) bool {
 	return c != nil && c.Hash != nil && c.UsedAt.IsZero() && now.Before(c.Until)
 }
 
-// OnDemandOf reads what a guard has of codes by mail; nil where there is nothing.
-func (g *Guard) OnDemandOf() (p *OnDemandPIN, c *OnDemandCode, err error) {
-	if g.OnDemand != nil {
-		p = &OnDemandPIN{}
-		if err = json.Unmarshal(g.OnDemand, p); err != nil {
-			return nil, nil, fmt.Errorf("authentication: the on-demand PIN of a user cannot be read: %w", err)
-		}
-	}
-	if g.OnDemandCode != nil {
-		c = &OnDemandCode{}
-		if err = json.Unmarshal(g.OnDemandCode, c); err != nil {
-			return nil, nil, fmt.Errorf("authentication: the on-demand code of a user cannot be read: %w", err)
-		}
-	}
-	return p, c, nil
-}
-
 // keepOnDemand puts a PIN, and a code, into the guard of a user; nil for none.
-func (s *subject) keepOnDemand(p *OnDemandPIN, c *OnDemandCode) error {
-	s.Guard.OnDemand, s.Guard.OnDemandCode, s.guardChanged = nil, nil, true
-	var err error
-	if p != nil {
-		if s.Guard.OnDemand, err = json.Marshal(p); err != nil {
-			return err
-		}
-	}
-	if c != nil {
-		s.Guard.OnDemandCode, err = json.Marshal(c)
-	}
-	return err
+func (s *subject) keepOnDemand(p *OnDemandPIN, c *OnDemandCode) {
+	s.Guard.OnDemand, s.Guard.OnDemandCode, s.guardChanged = p, c, true
 }
 
 // mayOnDemand tells whether a user may have codes by mail.
@@ -101,12 +73,14 @@ func (r *round) onDemandRules(s *subject, past pin.History) pin.Rules {
 }
 
 // isOnDemandPIN tells whether a PIN is the one of a user for codes by mail.
-func (r *round) isOnDemandPIN(s *subject, p *OnDemandPIN, typed string) bool {
-	return pin.Check(r.engine.Keys, p.Hash, boundTo(onDemandPINOf, s.UserID), typed)
+func (r *round) isOnDemandPIN(s *subject, typed string) bool {
+	p := s.Guard.OnDemand
+	return p != nil && pin.Check(r.engine.Keys, p.Hash, boundTo(onDemandPINOf, s.UserID), typed)
 }
 
 // isSent tells whether a code is the one that was sent to a user last, whether or not it was used or its life is over.
-func (r *round) isSent(s *subject, c *OnDemandCode, typed string) bool {
+func (r *round) isSent(s *subject, typed string) bool {
+	c := s.Guard.OnDemandCode
 	return c != nil && c.Hash != nil && sameCode(string(onDemandHash(r.engine.Keys, s.UserID, typed)), string(c.Hash))
 }
 
@@ -116,28 +90,22 @@ func onDemandHash(keys Keyring, userID, code string) []byte {
 
 // matchOnDemand finds out whether a passcode asks for a code by mail, or is made with one: PIN and code as one word. A reason of
 // [BadPasscode] tells nothing.
-func (r *round) matchOnDemand(s *subject, from Source, passcode string) (verdict, error) {
-	v := verdict{reason: BadPasscode}
-	if !s.mayOnDemand() {
-		return v, nil
+func (r *round) matchOnDemand(s *subject, from Source, passcode string) verdict {
+	if s.mayOnDemand() {
+		if r.isOnDemandPIN(s, passcode) {
+			return verdict{method: onDemandPIN}
+		}
+		if code, is := r.behindPIN(s, passcode); is {
+			return r.sentCode(s, from, code)
+		}
 	}
-	p, c, err := s.Guard.OnDemandOf()
-	if err != nil {
-		return v, err
-	}
-	if r.isOnDemandPIN(s, p, passcode) {
-		return verdict{method: onDemandPIN}, nil
-	}
-	if code, is := r.behindPIN(s, p, passcode); is {
-		return r.sentCode(s, from, c, code), nil
-	}
-	return v, nil
+	return verdict{reason: BadPasscode}
 }
 
 // behindPIN is what stands behind the PIN of a user for codes by mail, where it is as long as a code.
-func (r *round) behindPIN(s *subject, p *OnDemandPIN, typed string) (code string, is bool) {
+func (r *round) behindPIN(s *subject, typed string) (code string, is bool) {
 	before := len(typed) - onDemandDigits
-	if before <= 0 || !r.isOnDemandPIN(s, p, typed[:before]) {
+	if before <= 0 || !r.isOnDemandPIN(s, typed[:before]) {
 		return "", false
 	}
 	return typed[before:], true
@@ -147,10 +115,10 @@ func (r *round) behindPIN(s *subject, p *OnDemandPIN, typed string) (code string
 const onDemandAgain = time.Minute
 
 // sentCode compares a code with the one that was sent.
-func (r *round) sentCode(s *subject, from Source, c *OnDemandCode, code string) verdict {
-	v := verdict{method: onDemandCode}
+func (r *round) sentCode(s *subject, from Source, code string) verdict {
+	v, c := verdict{method: onDemandCode}, s.Guard.OnDemandCode
 	switch {
-	case !r.isSent(s, c, code):
+	case !r.isSent(s, code):
 		v.reason = OnDemandWrong
 	case !c.UsedAt.IsZero() && c.UsedBy == from.Agent && r.now.Sub(c.UsedAt) < onDemandAgain:
 		v.reason, v.uncounted = Retransmitted, true
@@ -165,20 +133,16 @@ func (r *round) sentCode(s *subject, from Source, c *OnDemandCode, code string) 
 // sendCode sends a code to a user who has typed her PIN for that, and asks for it if the agent can.
 func (r *round) sendCode(j *job, a *Attempt, s *subject, from Source, v verdict, dialogue bool) error {
 	v.uncounted = true
-	p, c, err := s.Guard.OnDemandOf()
-	if err != nil {
-		return err
-	}
 	next := OnDemandCode{Until: r.now.Add(s.policy.Token.OnDemandLife)}
-	if c != nil {
-		next.Sent = slices.DeleteFunc(c.Sent, func(at int64) bool { return r.now.Sub(time.Unix(at, 0)) >= onDemandWithin })
+	if c := s.Guard.OnDemandCode; c != nil {
+		next.Sent = slices.DeleteFunc(slices.Clone(c.Sent), func(at int64) bool { return r.now.Sub(time.Unix(at, 0)) >= onDemandWithin })
 	}
 	if len(next.Sent) >= onDemandMost {
 		v.reason = OnDemandLimit
 		return r.deny(j, a, s, from, v)
 	}
 	code := newOnDemandCode()
-	err = r.courier().SendCode(r.ctx, s.UserID, code, next.Until)
+	err := r.courier().SendCode(r.ctx, s.UserID, code, next.Until)
 	if refusal := fault.CodeOf(err); refusal != "" && refusal != fault.Unavailable { // of this user, or of what the message says
 		v.reason = OnDemandNotSent
 		return r.deny(j, a, s, from, v)
@@ -187,9 +151,7 @@ func (r *round) sendCode(j *job, a *Attempt, s *subject, from Source, v verdict,
 		return err
 	}
 	next.Hash, next.Sent = onDemandHash(r.engine.Keys, s.UserID, code), append(next.Sent, r.now.Unix())
-	if err := s.keepOnDemand(p, &next); err != nil {
-		return err
-	}
+	s.keepOnDemand(s.Guard.OnDemand, &next)
 	d := r.details(from, v)
 	d["until"] = next.Until
 	r.record(j, "on_demand.send", "user:"+s.UserID, "", d)
@@ -197,7 +159,7 @@ func (r *round) sendCode(j *job, a *Attempt, s *subject, from Source, v verdict,
 		v.reason = OnDemandSent
 		return r.deny(j, a, s, from, v)
 	}
-	a.state.OnDemand, a.state.Former = true, p.Hash
+	a.state.OnDemand, a.state.Former = true, s.Guard.OnDemand.Hash
 	j.decision = r.next(a, NextTokencode, StepNextTokencode)
 	return nil
 }
@@ -230,37 +192,28 @@ func (r *round) courier() Courier {
 }
 
 // onDemandHolds is why an attempt about a code by mail may not go on: codes are not for her any more, or somebody else changed the PIN. "" if it may.
-func (s *subject) onDemandHolds(a *Attempt) (string, error) {
-	p, _, err := s.Guard.OnDemandOf()
+func (s *subject) onDemandHolds(a *Attempt) string {
 	switch {
-	case err != nil:
-		return "", err
 	case !s.mayOnDemand():
-		return OnDemandOff, nil
-	case a.state.Step != StepReauthenticate && !sameCode(string(a.state.Former), string(p.Hash)):
-		return PINChanged, nil
+		return OnDemandOff
+	case a.state.Step != StepReauthenticate && !sameCode(string(a.state.Former), string(s.Guard.OnDemand.Hash)):
+		return PINChanged
 	}
-	return "", nil
+	return ""
 }
 
 // mailedCode decides the code that was asked for, by itself or behind the PIN.
 func (r *round) mailedCode(j *job, a *Attempt, s *subject, in Answer) error {
-	p, c, err := s.Guard.OnDemandOf()
-	if err != nil {
-		return err
-	}
-	code, behind := r.behindPIN(s, p, in.Text)
+	code, behind := r.behindPIN(s, in.Text)
 	if !behind {
 		code = in.Text
 	}
-	v := r.sentCode(s, in.Source, c, code)
+	v := r.sentCode(s, in.Source, code)
 	if v.reason != "" {
 		return r.deny(j, a, s, in.Source, v)
 	}
-	if r.onDemandDue(s, p) {
-		if err := r.claim(j, s, in.Source, v); err != nil {
-			return err
-		}
+	if r.onDemandDue(s) {
+		r.claim(j, s, in.Source, v)
 		return r.beginPIN(j, a, s, v)
 	}
 	return r.accept(j, a, s, in.Source, v)
@@ -268,15 +221,9 @@ func (r *round) mailedCode(j *job, a *Attempt, s *subject, in Answer) error {
 
 // confirmOnDemand decides what follows a new PIN for codes by mail: the PIN alone, for another code, or with one that was sent meanwhile.
 func (r *round) confirmOnDemand(j *job, a *Attempt, s *subject, in Answer) error {
-	p, _, err := s.Guard.OnDemandOf()
-	if err != nil {
-		return err
-	}
-	v, err := r.matchOnDemand(s, in.Source, in.Text)
+	v := r.matchOnDemand(s, in.Source, in.Text)
 	switch {
-	case err != nil:
-		return err
-	case v.reason == "" && r.onDemandDue(s, p):
+	case v.reason == "" && r.onDemandDue(s):
 		v.reason, v.uncounted = PINChanged, true // an administrator set a temporary one
 	case v.method == onDemandPIN:
 		return r.sendCode(j, a, s, in.Source, v, true)
@@ -288,27 +235,22 @@ func (r *round) confirmOnDemand(j *job, a *Attempt, s *subject, in Answer) error
 }
 
 // onDemandDue tells whether the PIN for codes by mail has to be changed.
-func (r *round) onDemandDue(s *subject, p *OnDemandPIN) bool {
-	return pin.Expired(p.SetAt, p.MustChange, s.policy.Token, r.now)
+func (r *round) onDemandDue(s *subject) bool {
+	p := s.Guard.OnDemand
+	return p != nil && pin.Expired(p.SetAt, p.MustChange, s.policy.Token, r.now)
 }
 
 // useMailed uses up the code that was sent.
-func (r *round) useMailed(s *subject, from Source) error {
-	p, c, err := s.Guard.OnDemandOf()
-	if err != nil {
-		return err
-	}
-	c.UsedAt, c.UsedBy = r.now, from.Agent
-	return s.keepOnDemand(p, c)
+func (r *round) useMailed(s *subject, from Source) {
+	used := *s.Guard.OnDemandCode
+	used.UsedAt, used.UsedBy = r.now, from.Agent
+	s.keepOnDemand(s.Guard.OnDemand, &used)
 }
 
 // keepOnDemandPIN stores a PIN that the user has chosen, or was made for her.
-func (r *round) keepOnDemandPIN(s *subject, hash []byte) error {
-	p, c, err := s.Guard.OnDemandOf()
-	if err != nil {
-		return err
-	}
-	return s.keepOnDemand(&OnDemandPIN{Hash: hash, SetAt: r.now, History: p.History.With(hash, s.policy.Token)}, c)
+func (r *round) keepOnDemandPIN(s *subject, hash []byte) {
+	past := s.Guard.OnDemand.History
+	s.keepOnDemand(&OnDemandPIN{Hash: hash, SetAt: r.now, History: past.With(hash, s.policy.Token)}, s.Guard.OnDemandCode)
 }
 
 // SetOnDemand lets a user have codes by mail, with a PIN to ask for them, in place of one that she has. A temporary one has to be changed at its first
@@ -326,12 +268,8 @@ func (e *Engine) SetOnDemand(ctx context.Context, userID, newPIN string, tempora
 		if err := r.courier().Reach(r.ctx, userID); err != nil {
 			return err
 		}
-		was, _, err := s.Guard.OnDemandOf()
-		if err != nil {
-			return err
-		}
 		var past pin.History
-		if was != nil {
+		if was := s.Guard.OnDemand; was != nil {
 			past = was.History
 		}
 		hash, err := r.onDemandRules(s, past).New(newPIN)
@@ -342,7 +280,8 @@ func (e *Engine) SetOnDemand(ctx context.Context, userID, newPIN string, tempora
 			return err
 		}
 		r.record(j, "on_demand.set", "user:"+userID, "", audit.Details{"temporary": temporary})
-		return s.keepOnDemand(&OnDemandPIN{Hash: hash, SetAt: r.now, MustChange: temporary, History: past.With(hash, s.policy.Token)}, nil)
+		s.keepOnDemand(&OnDemandPIN{Hash: hash, SetAt: r.now, MustChange: temporary, History: past.With(hash, s.policy.Token)}, nil)
+		return nil
 	})
 }
 
@@ -357,6 +296,7 @@ func (e *Engine) ClearOnDemand(ctx context.Context, userID string) error {
 			return fault.New(fault.NotFound, "user %s has no codes on demand", userID)
 		}
 		r.record(j, "on_demand.clear", "user:"+userID, "", nil)
-		return s.keepOnDemand(nil, nil)
+		s.keepOnDemand(nil, nil)
+		return nil
 	})
 }

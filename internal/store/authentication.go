@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -188,7 +189,7 @@ func scanGuard(r row) (g authentication.Guard, err error) {
 func guardPlaces(g *authentication.Guard, times *[2][]byte) []any {
 	return []any{&g.UserID, &g.Own.Count, moment(&g.Own.Since), moment(&g.Own.LockedAt), &times[0],
 		&g.Strange.Count, moment(&g.Strange.Since), moment(&g.Strange.LockedAt), &times[1], &g.Sources, &g.Denied,
-		&g.Fixed, moment(&g.FixedAt), &g.OnDemand, &g.OnDemandCode, &g.Version}
+		&g.Fixed, moment(&g.FixedAt), fromJSON(&g.OnDemand), fromJSON(&g.OnDemandCode), &g.Version}
 }
 
 // Guards returns those of users by their IDs. It locks nothing.
@@ -244,9 +245,14 @@ func (db *DB) Settle(ctx context.Context, s authentication.Settlement) error {
 			u.Serial, u.Number, u.Version, u.Before.LastInterval, u.Before.Offset, u.Before.BadPasscodes, !u.Disabled)
 	}
 	for _, g := range s.Guards {
+		onDemand, broken := bytesOfJSON(g.OnDemand)
+		onDemandCode, err := bytesOfJSON(g.OnDemandCode)
+		if err := errors.Join(broken, err); err != nil {
+			return err
+		}
 		add(&settleGuard, g.Own.Count, micros(g.Own.Since), micros(g.Own.LockedAt), bytesOrNull([]byte(g.Own.Times)),
 			g.Strange.Count, micros(g.Strange.Since), micros(g.Strange.LockedAt), bytesOrNull([]byte(g.Strange.Times)), bytesOrNull(g.Sources), bytesOrNull(g.Denied),
-			bytesOrNull(g.Fixed), micros(g.FixedAt), bytesOrNull(g.OnDemand), bytesOrNull(g.OnDemandCode), g.Version+1, g.UserID, g.Version)
+			bytesOrNull(g.Fixed), micros(g.FixedAt), onDemand, onDemandCode, g.Version+1, g.UserID, g.Version)
 	}
 	for _, a := range s.Attempts {
 		if a.Before == 0 {

@@ -298,6 +298,14 @@ func bytesOrNull(b []byte) any {
 	return b
 }
 
+// bytesOfJSON writes the bytes of JSON, nil as NULL.
+func bytesOfJSON[T any](v *T) (any, error) {
+	if v == nil {
+		return nil, nil
+	}
+	return json.Marshal(v)
+}
+
 // jsonOrNull is a value that is written as JSON, nil as NULL.
 type jsonOrNull[T any] struct{ v *T }
 
@@ -310,7 +318,7 @@ func (j jsonOrNull[T]) Value() (driver.Value, error) {
 	return string(text), err
 }
 
-// fromJSON scans what jsonOrNull wrote.
+// fromJSON scans what jsonOrNull or bytesOfJSON wrote.
 func fromJSON[T any](v **T) sql.Scanner {
 	return scanFunc(func(text any) error {
 		*v = nil // what it points to may be another row's
@@ -319,6 +327,8 @@ func fromJSON[T any](v **T) sql.Scanner {
 			return nil
 		case string:
 			return json.Unmarshal([]byte(text), v)
+		case []byte:
+			return json.Unmarshal(text, v)
 		}
 		return fmt.Errorf("store: JSON is no %T", text)
 	})

@@ -53,7 +53,9 @@ func settlements(t *testing.T, s fixture) {
 
 	guard := authentication.Guard{UserID: "alice", Own: authentication.Failures{Count: 2, Since: start, LockedAt: start.Add(time.Second), Times: "own\x00times\xff"},
 		Strange: authentication.Failures{Count: 3, Since: start.Add(time.Minute), LockedAt: start.Add(time.Hour), Times: "others"}, Sources: []byte("12345678abcdefgh"), Denied: []byte("marks"),
-		Fixed: []byte("hash"), FixedAt: start.Add(2 * time.Hour), OnDemand: []byte("a PIN\x00"), OnDemandCode: []byte("a code\xff")}
+		Fixed: []byte("hash"), FixedAt: start.Add(2 * time.Hour),
+		OnDemand:     &authentication.OnDemandPIN{Hash: []byte("a PIN\x00"), SetAt: start, MustChange: true, History: []byte{1, 2}},
+		OnDemandCode: &authentication.OnDemandCode{Hash: []byte("a code\xff"), Until: start.Add(time.Minute), Sent: []int64{7}, UsedAt: start, UsedBy: "agent:web"}}
 	one := token.Clock{LastInterval: 5, Offset: -2, BadPasscodes: 4, LastUsedAt: start, LastAgent: "agent:web", Accepted: "marks\x00\xff"}
 	two := token.Clock{LastInterval: 7, BadPasscodes: 1}
 	ok(t, s.Settle(ctx, authentication.Settlement{

@@ -234,7 +234,7 @@ func usersUnableToSignIn(t *testing.T, s fixture) {
 	}
 	add("x passcode", true) // the page takes a passcode of a token
 	add("y codes by mail", true)
-	ok(t, s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "x passcode", Fixed: []byte("hash")}, {UserID: "y codes by mail", OnDemand: []byte("a PIN")}}}))
+	ok(t, s.Settle(ctx, authentication.Settlement{Guards: []authentication.Guard{{UserID: "x passcode", Fixed: []byte("hash")}, {UserID: "y codes by mail", OnDemand: &authentication.OnDemandPIN{Hash: []byte("a PIN")}}}}))
 	add("z brought", false)
 	ok(t, s.AddDirectory(ctx, directory.Directory{Name: "staff", Kind: directory.OpenLDAP, CreatedAt: start, Version: 1}))
 	ok(t, s.SavePeople(ctx, "staff", []directory.Person{{UserID: "z brought", DN: "uid=z"}}))
