@@ -367,7 +367,7 @@ var bare = map[string]func(testing.TB) string{
 
 // A backup of either database is restored into either: every row of every table is what it was, but for what a restore settles.
 func TestBackupGoesEverywhere(t *testing.T) {
-	n := 10_000
+	n := 4000
 	switch {
 	case os.Getenv("TALLYSTICK_FULL") != "":
 		n = 100_000

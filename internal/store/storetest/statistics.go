@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -77,14 +78,14 @@ func (s servers) agree(t *testing.T, ctx context.Context) {
 			}
 		}
 	}
-	counted := 0
+	counted, there := 0, s[0].deployed(t, ctx)
 	for name, p := range trees {
 		for _, now := range []time.Time{start, day(1), day(3).Add(time.Hour + 7*time.Minute), day(10).Add(-time.Microsecond), day(40)} {
 			for _, days := range []int{0, 1, 90} {
 				q := report.NewQuestion(now, p, days)
 				got, err := s[1].Statistics(ctx, q)
 				ok(t, err)
-				if want := s[0].recount(t, ctx, now, p, days); got != want {
+				if want := there.recount(now, p, days); got != want {
 					t.Errorf("under %s policies at %s, %d days ahead:\ngot  %+v\nwant %+v", name, now, days, got, want)
 				}
 				counted += got.Expired + got.Lost + got.NewPIN + got.NextTokencode + got.LockedUsers + got.PendingActivations
@@ -96,19 +97,43 @@ func (s servers) agree(t *testing.T, ctx context.Context) {
 	}
 }
 
-// recount is what the statistics have to be.
-func (s fixture) recount(t *testing.T, ctx context.Context, now time.Time, p *policy.Tree, days int) (c report.Statistics) {
+// deployed is all that statistics count.
+type deployed struct {
+	tokens  []token.Token
+	people  []user.User
+	guards  map[string]authentication.Guard
+	holders map[string]user.User
+	open    map[string]time.Time // offers by serial
+}
+
+// deployed reads it row by row, within the scope of ctx.
+func (s fixture) deployed(t *testing.T, ctx context.Context) (d deployed) {
 	t.Helper()
-	tokens, err := s.Tokens(ctx, token.Filter{})
+	var err error
+	d.tokens, err = s.Tokens(ctx, token.Filter{})
 	ok(t, err)
-	people, err := s.Users(ctx, user.Filter{})
+	d.people, err = s.Users(ctx, user.Filter{})
 	ok(t, err)
-	guards := map[string]authentication.Guard{}
-	for _, u := range people {
+	d.guards, d.open = map[string]authentication.Guard{}, map[string]time.Time{}
+	for _, u := range d.people {
 		found, err := s.Guards(ctx, []string{u.ID})
 		ok(t, err)
-		guards[u.ID] = found[u.ID]
-		if found[u.ID].Own.Locked(p.Of(u.Domain).Lockout, now) {
+		maps.Copy(d.guards, found)
+	}
+	for _, r := range d.tokens {
+		found, err := s.OpenOffers(ctx, []string{r.Serial})
+		ok(t, err)
+		maps.Copy(d.open, found)
+	}
+	d.holders, err = s.UsersNamed(domain.WithScope(ctx, domain.Scope{}), userIDs(d.tokens))
+	ok(t, err)
+	return d
+}
+
+// recount is what the statistics have to be.
+func (d deployed) recount(now time.Time, p *policy.Tree, days int) (c report.Statistics) {
+	for _, u := range d.people {
+		if d.guards[u.ID].Own.Locked(p.Of(u.Domain).Lockout, now) {
 			c.LockedUsers++
 		}
 	}
@@ -117,13 +142,9 @@ func (s fixture) recount(t *testing.T, ctx context.Context, now time.Time, p *po
 			*n++
 		}
 	}
-	where, err := s.UsersNamed(domain.WithScope(ctx, domain.Scope{}), userIDs(tokens))
-	ok(t, err)
-	for _, r := range tokens {
-		policies := p.Of(where[r.UserID].Domain)
+	for _, r := range d.tokens {
+		policies := p.Of(d.holders[r.UserID].Domain)
 		assigned, expired := r.UserID != "", r.ExpiredAt(now)
-		open, err := s.OpenOffers(ctx, []string{r.Serial})
-		ok(t, err)
 		free := !assigned && !r.Lost()
 		count(&c.Total, true)
 		count(&c.Hardware, r.Hardware)
@@ -140,7 +161,7 @@ func (s fixture) recount(t *testing.T, ctx context.Context, now time.Time, p *po
 		count(&c.OverLimit, p.Settings.IssueLimit > 0 && r.IssuesCounted() > p.Settings.IssueLimit)
 		count(&c.NewPIN, assigned && authentication.PINStateOf(&r, policies.Token, now).NewPINDue())
 		count(&c.NextTokencode, assigned && authentication.NextTokencodeDue(&r, policies.Token))
-		count(&c.PendingActivations, now.Before(open[r.Serial]))
+		count(&c.PendingActivations, now.Before(d.open[r.Serial]))
 		count(&c.NeverConfirmed, r.Distribution != token.NotDistributed && r.Distribution != token.Confirmed)
 	}
 	return c
