@@ -246,12 +246,12 @@ func TestRestoreThatCannotPlaceItsFiles(t *testing.T) {
 // A restore that is killed at any moment leaves no database, or the whole; it can be done again.
 func TestRestoreIsKilled(t *testing.T) {
 	if testing.Short() {
-		t.Skip("-short: makes 20,000 tokens")
+		t.Skip("-short: makes 6000 tokens")
 	}
 	p := start(t, folder(t))
 	made := 0
-	for made < 20_000 {
-		serials, err := p.admin().CreateTokens(t.Context(), client.NewTokens{Count: 10_000})
+	for made < 6000 {
+		serials, err := p.admin().CreateTokens(t.Context(), client.NewTokens{Count: 3000})
 		if err != nil {
 			t.Fatal(err)
 		}
