@@ -1,14 +1,6 @@
 package api
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,38 +10,19 @@ import (
 	"github.com/jimlambrt/gldap"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/directory/directorytest"
 )
 
 // ldapServer is a small directory with one person; package directory is tested with a real one.
 func ldapServer(t *testing.T) (url, ca string) {
-	key := try(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	der := try(x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key))(t)
-	mux := try(gldap.NewMux())(t)
-	must(t, mux.Bind(func(w *gldap.ResponseWriter, r *gldap.Request) {
-		answer := r.NewBindResponse(gldap.WithResponseCode(gldap.ResultInvalidCredentials))
-		if m, err := r.GetSimpleBindMessage(); err == nil && string(m.Password) == "ldap password" {
-			answer.SetResultCode(gldap.ResultSuccess)
+	return directorytest.Imitated(t, func(m *gldap.SimpleBindMessage) int {
+		if string(m.Password) == "ldap password" {
+			return gldap.ResultSuccess
 		}
-		_ = w.Write(answer)
-	}))
-	must(t, mux.Search(func(w *gldap.ResponseWriter, r *gldap.Request) {
-		_ = w.Write(r.NewSearchResponseEntry("uid=ldap-1,dc=example,dc=com", gldap.WithAttributes(map[string][]string{"uid": {"ldap-1"}, "cn": {"From there"}})))
-		_ = w.Write(r.NewSearchDoneResponse(gldap.WithResponseCode(gldap.ResultSuccess)))
-	}))
-	server := try(gldap.NewServer())(t)
-	must(t, server.Router(mux))
-	l := try(net.Listen("tcp", "127.0.0.1:0"))(t)
-	address := l.Addr().String()
-	must(t, l.Close())
-	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-	go func() { _ = server.Run(address, gldap.WithTLSConfig(config)) }()
-	t.Cleanup(func() { _ = server.Stop() })
-	for !server.Ready() {
-		time.Sleep(time.Millisecond) // there is nothing that tells
-	}
-	return "ldaps://" + address, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+		return gldap.ResultInvalidCredentials
+	}, func(*gldap.SearchMessage) map[string]map[string][]string {
+		return map[string]map[string][]string{"uid=ldap-1,dc=example,dc=com": {"uid": {"ldap-1"}, "cn": {"From there"}}}
+	})
 }
 
 func directoryRoutes(t *testing.T, h *house) {

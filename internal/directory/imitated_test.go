@@ -1,62 +1,23 @@
 package directory_test
 
 import (
-	"crypto/tls"
-	"encoding/pem"
 	"errors"
-	"net"
-	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-ldap/ldap/v3"
 	"github.com/jimlambrt/gldap"
 
 	"github.com/tallystick/tallystick/internal/directory"
+	"github.com/tallystick/tallystick/internal/directory/directorytest"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
-// imitated is a server that does what slapd does not: bind gives the result of a bind, and search the attributes of entries by their names.
+// imitated is a directory on a server that is none.
 func imitated(t *testing.T, bind func(name string) int, search func(m *gldap.SearchMessage) map[string]map[string][]string) func(*directory.Directory) {
-	web := httptest.NewTLSServer(nil) // has a certificate
-	t.Cleanup(web.Close)
-	mux, err := gldap.NewMux()
-	must(t, err)
-	must(t, mux.Bind(func(w *gldap.ResponseWriter, r *gldap.Request) {
-		m, err := r.GetSimpleBindMessage()
-		if err != nil {
-			return
-		}
-		_ = w.Write(r.NewBindResponse(gldap.WithResponseCode(bind(m.UserName))))
-	}))
-	must(t, mux.Search(func(w *gldap.ResponseWriter, r *gldap.Request) {
-		m, err := r.GetSearchMessage()
-		if err != nil {
-			return
-		}
-		for dn, attributes := range search(m) {
-			_ = w.Write(r.NewSearchResponseEntry(dn, gldap.WithAttributes(attributes)))
-		}
-		_ = w.Write(r.NewSearchDoneResponse(gldap.WithResponseCode(gldap.ResultSuccess)))
-	}))
-	server, err := gldap.NewServer()
-	must(t, err)
-	must(t, server.Router(mux))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	address := l.Addr().String()
-	must(t, l.Close())
-	go func() {
-		_ = server.Run(address, gldap.WithTLSConfig(&tls.Config{MinVersion: tls.VersionTLS12, Certificates: web.TLS.Certificates}))
-	}()
-	t.Cleanup(func() { _ = server.Stop() })
-	for !server.Ready() {
-		time.Sleep(time.Millisecond) // there is nothing that tells
-	}
-	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw}))
-	return func(d *directory.Directory) { d.URL, d.CA = "ldaps://"+address, ca }
+	url, ca := directorytest.Imitated(t, func(m *gldap.SimpleBindMessage) int { return bind(m.UserName) }, search)
+	return func(d *directory.Directory) { d.URL, d.CA = url, ca }
 }
 
 func welcome(string) int { return gldap.ResultSuccess }

@@ -1,5 +1,5 @@
-// Package directorytest runs a real LDAP server for tests: the slapd of an
-// installed OpenLDAP, with a certificate of its own, on this machine.
+// Package directorytest runs LDAP servers for tests: the slapd of an
+// installed OpenLDAP, with a certificate of its own, on this machine; and beside it one that does what slapd does not.
 package directorytest
 
 import (
