@@ -228,6 +228,9 @@ func (e *Engine) Close() { e.chains.erase() }
 // errChanged: a token is not what the passcodes were compared with any more.
 var errChanged = errors.New("authentication: a token changed meanwhile")
 
+// errHeld is met where another server froze in the middle of a change, for up to half a minute.
+var errHeld = fault.New(fault.Unavailable, "another server keeps the records of this user: try again")
+
 var errBusy = fault.New(fault.Unavailable, "the tokens keep changing: try again")
 
 // A decoy is a chain of codes that nobody's passcode is compared with, so that the time of an answer does not

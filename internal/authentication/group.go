@@ -206,6 +206,8 @@ func (e *Engine) settle(jobs []*job) {
 		return
 	case errors.Is(err, errChanged):
 		err = errBusy
+	case fault.CodeOf(err) == fault.ServiceBusy:
+		err = errors.Join(errHeld, err)
 	}
 	for _, j := range jobs {
 		if err != nil {
@@ -246,7 +248,7 @@ func (e *Engine) decide(ctx context.Context, jobs []*job, sure bool) (err error)
 		}
 	}
 	ran := false
-	err = e.Store.Transact(ctx, func(ctx context.Context) error {
+	err = e.Store.TransactSoon(ctx, func(ctx context.Context) error {
 		now, err := e.now()
 		if err != nil {
 			return err

@@ -722,3 +722,48 @@ func TestDroppedError(t *testing.T) {
 		})
 	}
 }
+
+// A server that stops between two messages of a transaction, and does not come back, keeps nobody else waiting for good.
+func TestPostgresTransactionThatIsAbandoned(t *testing.T) {
+	url := storetest.Postgres(t)
+	other := opened(t, url)
+	if err := other.AddUser(t.Context(), user.User{ID: "alice", Enabled: true, CreatedAt: time.Now(), Version: 1}); err != nil {
+		t.Fatal(err)
+	}
+	separator := "?"
+	if strings.Contains(url, "?") {
+		separator = "&"
+	}
+	stopping := opened(t, url+separator+"idle_in_transaction_session_timeout=200ms")
+	look := func(db *DB, ctx context.Context) error {
+		_, err := db.Gather(ctx, authentication.Wanted{Users: []string{"alice"}})
+		return err
+	}
+	locked, goOn := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	runs := 0
+	go func() {
+		done <- stopping.Transact(t.Context(), func(ctx context.Context) error {
+			if err := look(stopping, ctx); err != nil {
+				return err
+			}
+			if runs++; runs == 1 {
+				close(locked)
+				<-goOn
+			}
+			_, err := stopping.exec(ctx, "UPDATE user_account SET name = name || 'x' WHERE id = 'alice'")
+			return err
+		})
+	}()
+	<-locked
+	if err := other.Transact(t.Context(), func(ctx context.Context) error { return look(other, ctx) }); err != nil {
+		t.Fatal(err)
+	}
+	close(goOn)
+	if err := <-done; err != nil {
+		t.Fatalf("the one that came back: %v", err)
+	}
+	if u, err := other.User(t.Context(), "alice"); err != nil || u.Name != "x" || runs != 2 {
+		t.Errorf("%q after %d runs, %v", u.Name, runs, err)
+	}
+}

@@ -34,6 +34,14 @@ const (
 	connLife    = 5 * time.Minute // so that a server returns to the primary soon after a switch
 )
 
+// abandoned is when PostgreSQL undoes a transaction of a server that froze, lost its power or cannot be reached any more, and gives the rows free that it
+// locked: by itself it would wait for two hours. The URL may say otherwise.
+var abandoned = map[string]string{
+	"idle_in_transaction_session_timeout": "30s",
+	"tcp_keepalives_idle":                 "10s", "tcp_keepalives_interval": "5s", "tcp_keepalives_count": "3",
+	"tcp_user_timeout": "25s", // while it sends
+}
+
 // postgresConfig is how every connection is made.
 func postgresConfig(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
@@ -53,6 +61,11 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 	// the whole table, and be kept while it grows; and compiling plans takes longer than they do.
 	for name, value := range map[string]string{"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"} {
 		config.ConnConfig.RuntimeParams[name] = value
+	}
+	for name, value := range abandoned {
+		if _, given := config.ConnConfig.RuntimeParams[name]; !given {
+			config.ConnConfig.RuntimeParams[name] = value
+		}
 	}
 	config.ConnConfig.OnNotice = noteDoubt
 	config.AfterConnect = insistOnDurability
@@ -148,11 +161,13 @@ func (e postgresEngine) look(ctx context.Context, looks []look) error {
 	return e.pool.SendBatch(ctx, &b).Close()
 }
 
-// freeze reads whole tables, for which no index is of use.
+// freeze reads whole tables, for which no index is of use, and for somebody who may be slow.
 func (e postgresEngine) freeze(ctx context.Context, do func(read func(context.Context, look) error) error) error {
 	return pgx.BeginTxFunc(ctx, e.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL enable_seqscan = on"); err != nil {
-			return err
+		for _, setting := range []string{"enable_seqscan = on", "idle_in_transaction_session_timeout = 0"} {
+			if _, err := tx.Exec(ctx, "SET LOCAL "+setting); err != nil {
+				return err
+			}
 		}
 		return do(func(ctx context.Context, l look) error {
 			rows, err := tx.Query(ctx, l.query, l.args...)
@@ -191,7 +206,10 @@ func queueLooks(b *pgx.Batch, looks []look) {
 }
 
 // A postgresTransaction begins with the first message that it sends, and ends with the last.
-type postgresTransaction struct{ *pgxpool.Conn }
+type postgresTransaction struct {
+	*pgxpool.Conn
+	soon bool
+}
 
 func (e postgresEngine) begin(ctx context.Context) (connection, error) {
 	conn, err := e.pool.Acquire(ctx)
@@ -199,8 +217,11 @@ func (e postgresEngine) begin(ctx context.Context) (connection, error) {
 		return nil, err
 	}
 	delete(conn.Conn().PgConn().CustomData(), doubt)
-	return postgresTransaction{conn}, nil
+	return postgresTransaction{conn, isSoon(ctx)}, nil
 }
+
+// lockSoon is how long a transaction that is wanted soon waits for a row: longer than PostgreSQL takes to see a ring of transactions (deadlock_timeout).
+const lockSoon = "SET LOCAL lock_timeout = '2s'"
 
 const idle = 'I' // the status of a connection without a transaction
 
@@ -210,6 +231,9 @@ func (t postgresTransaction) message() *pgx.Batch {
 	b := new(pgx.Batch)
 	if t.status() == idle {
 		b.Queue("begin")
+		if t.soon {
+			b.Queue(lockSoon)
+		}
 	}
 	return b
 }
@@ -454,6 +478,10 @@ func (postgresEngine) sort(err error) failure {
 	switch e.Code {
 	case "40001", "40P01", "23505": // serialization failure, deadlock; a unique value that somebody took meanwhile, which the next run sees
 		return passing
+	case "25P03": // it was idle in a transaction for too long
+		return broken
+	case "55P03": // a lock was not to be had soon
+		return held
 	case "23503": // foreign key
 		return reference
 	case "25006": // read-only: a standby

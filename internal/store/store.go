@@ -116,6 +116,7 @@ const (
 	broken                   // the connection broke, which undoes the transaction: run it again
 	reference                // what a row refers to is gone, or something refers to the row
 	outage                   // the database cannot do it now
+	held                     // a transaction that is wanted soon met a row that another one keeps
 )
 
 // Open opens a database and brings its tables up to date. A database that a
@@ -189,6 +190,8 @@ func (db *DB) explain(err error) error {
 		return unavailable(err, "too many changes meet at the same place in the database: try again")
 	case reference:
 		return fmt.Errorf("%w (%w)", fault.New(fault.Conflict, "this refers to something that is gone, or that is still needed: read it again"), err)
+	case held:
+		return fmt.Errorf("%w (%w)", fault.New(fault.ServiceBusy, "somebody else keeps what this needs: try again"), err)
 	case broken, outage:
 		return unavailable(err, "the database cannot do this now: try again")
 	}
