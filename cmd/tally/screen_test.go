@@ -284,6 +284,16 @@ func TestScreenImports(t *testing.T) {
 	u.press("<esc>")
 }
 
+// A mail is pasted whole, with the token string somewhere in it.
+func TestScreenImportsMail(t *testing.T) {
+	const digits = "200012345678973042071776752216050450744647071253341607664172162620001302716715614"
+	for _, text := range []string{"Dear Alice,\n\nyour token: " + digits + "\n\nRegards", "your token: " + digits + " (Alice)"} {
+		u := newUser(t)
+		u.send(tea.PasteMsg{Content: text})
+		u.expect("imported 000123456789")
+	}
+}
+
 // A full store takes a new seed for one of its tokens, and what turns out to be
 // another token is taken in when there is room, without the server.
 func TestScreenFullStore(t *testing.T) {

@@ -84,10 +84,14 @@ func noSuchFile(name string) error {
 	return fault.New(fault.BadFormat, "there is no file %s, and that is no token string or provisioning link either", cleanText(name, 40))
 }
 
-// looksLikeToken tells a token string, even a damaged one, from a path.
+// manyDigits are as many as a token string has.
+var manyDigits = regexp.MustCompile(`([0-9]-?){81}`)
+
+// looksLikeToken tells a token string, even a damaged one or one with the text
+// of a mail around it, from a path.
 func looksLikeToken(s string) bool {
 	s = strings.TrimSpace(s)
-	return strings.Contains(s, "://") || strings.HasPrefix(s, "<") ||
+	return strings.Contains(s, "://") || strings.HasPrefix(s, "<") || strings.ContainsAny(s, "\r\n") || manyDigits.MatchString(s) ||
 		len(s) > 40 && strings.Trim(s, "0123456789-") == "" ||
 		len(s) > 255 // no file system takes such a name
 }

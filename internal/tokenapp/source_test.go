@@ -112,14 +112,19 @@ func archive(t testing.TB, files map[string][]byte) []byte {
 	return b.Bytes()
 }
 
-func TestSources(t *testing.T) {
-	blocks := ""
-	for i, c := range examplePlain {
+// blocks are the digits as people read them to each other.
+func blocks(digits string) string {
+	text := ""
+	for i, c := range digits {
 		if i > 0 && i%5 == 0 {
-			blocks += "-"
+			text += "-"
 		}
-		blocks += string(c)
+		text += string(c)
 	}
+	return text
+}
+
+func TestSources(t *testing.T) {
 	plain := readTestdata(t, "plain.sdtid")
 	for name, c := range map[string]struct {
 		data    []byte
@@ -128,7 +133,7 @@ func TestSources(t *testing.T) {
 		want    fault.Code
 	}{
 		"digits":            {data: []byte(examplePlain), serials: exampleSerial},
-		"blocks":            {data: []byte(blocks + "\r\n"), serials: exampleSerial},
+		"blocks":            {data: []byte(blocks(examplePlain) + "\r\n"), serials: exampleSerial},
 		"Android URL":       {data: []byte("http://127.0.0.1/securid/ctf?ctfData=" + examplePlain), serials: exampleSerial},
 		"iPhone URL":        {data: []byte("com.rsa.securid.iphone://ctf?ctfData=" + examplePlain), serials: exampleSerial},
 		"in a mail":         {data: []byte("Dear Alice,\n\nhttp://127.0.0.1/securid/ctf?ctfData=3D" + examplePlain + "\n\nRegards"), serials: exampleSerial},
@@ -213,12 +218,21 @@ func TestReadSource(t *testing.T) {
 	for arg, want := range map[string]fault.Code{
 		path: "", examplePlain: "", "-": "", filepath.Dir(path): fault.BadFormat,
 		examplePlain[:80]: fault.BadFormat, "nosuch.sdtid": fault.BadFormat, "": fault.BadFormat,
-		strings.Repeat("x", 5000): fault.BadFormat,
+		strings.Repeat("x", 5000):                  fault.BadFormat,
+		"Your token: " + examplePlain + " (Alice)": "", "Dear Alice,\n\nyour token is " + examplePlain + ".\n\nRegards": "",
+		"Your token:\r" + examplePlain: "", "Your token: " + blocks(examplePlain): "", "Dear Alice,\n\nhello": fault.BadFormat,
 	} {
 		_, err := ReadSource(arg, strings.NewReader(examplePlain))
 		if got := fault.CodeOf(err); got != want || (err == nil) != (want == "") {
 			t.Errorf("%.20q: got %v, want %q", arg, err, want)
 		}
+	}
+	odd := filepath.Join(t.TempDir(), "of\nalice") // a name is one first
+	if err := os.WriteFile(odd, []byte(examplePlain), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadSource(odd, nil); err != nil {
+		t.Error(err)
 	}
 	endless := bytes.NewReader(make([]byte, maxSource+1))
 	if _, err := ReadSource("-", endless); fault.CodeOf(err) != fault.TooLarge {
