@@ -236,6 +236,104 @@ func TestScreenEdits(t *testing.T) {
 	u.expect("No tokens yet.")
 }
 
+// other is another command on the same database.
+func (u *user) other() *tokenapp.App {
+	return &tokenapp.App{Dir: u.screen.app.Dir, Keys: u.screen.app.Keys, Now: u.screen.app.Now}
+}
+
+// expectDone is for what another command did.
+func (u *user) expectDone(err error) {
+	u.Helper()
+	if err != nil {
+		u.Fatal(err)
+	}
+	u.wait(time.Second)
+}
+
+// pinPad is a token of that serial number, with a seed of that octet.
+func (u *user) pinPad(serial string, octet byte) []tokenapp.Token {
+	return []tokenapp.Token{{Serial: serial, Seed: seed.New(bytes.Repeat([]byte{octet}, seed.Size)), Digits: 8, Interval: 60, AddPIN: true, Format: tokenapp.FormatSDTID}}
+}
+
+// What other commands do is seen at the next second. The choice and the PIN stay with their token, and the PIN with its seed.
+func TestScreenFollows(t *testing.T) {
+	u := newUser(t)
+	other := u.other()
+	_, err := other.Import(u.pinPad("000000000004", 4), tokenapp.ImportOptions{Nickname: "second"})
+	u.expectDone(err)
+	u.expect("> work", "second")
+	u.press("p1234<enter>")
+	u.expectDone(other.Move("work", 2))
+	u.expect("> work", large(u.code("work", "1234")))
+
+	old := u.code("work", "1234")
+	_, err = other.Import(u.pinPad("000000000001", 9), tokenapp.ImportOptions{Replace: true})
+	u.expectDone(err)
+	u.expect("> work", "press p", "was given a new seed by another command")
+	u.expectNot(large(old))
+	u.press("p1234<enter>")
+	u.expect(large(u.code("work", "1234")))
+
+	_, err = other.Delete("work") // second comes into its place
+	u.expectDone(err)
+	u.expect("> second", "press p", "work (000000000001) was deleted by another command")
+
+	u.press("p12")
+	_, err = other.Delete("second")
+	u.expectDone(err)
+	u.press("34<enter>")
+	u.expect("nothing was done")
+	u.press("k")
+	u.expect("> vpn")
+	if u.screen.pinKnown {
+		t.Error("the PIN of a token that is gone stays")
+	}
+	u.expectDone(other.Reset())
+	u.expect("No tokens yet.")
+}
+
+// Who has agreed to the deletion of a token has not agreed to that of a new seed.
+func TestScreenDeletesWhatWasAsked(t *testing.T) {
+	u := newUser(t)
+	u.press("d")
+	if _, err := u.other().Import(u.pinPad("000000000001", 9), tokenapp.ImportOptions{Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	u.press("y")
+	u.expect("nothing was done")
+	u.code("work", "")
+}
+
+// A database that cannot be read after a change leaves the tokens as they were, with a warning until it can be.
+func TestScreenWarnsOfWhatItCannotRead(t *testing.T) {
+	u := newUser(t)
+	const warning = "token database was changed"
+	path := filepath.Join(u.screen.app.Dir, "tokens.db")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.press("j")
+	u.expectDone(os.WriteFile(path, whole[:20], 0o600)) // as a copy in its place begins
+	u.expect("> vpn", warning, "damaged")
+	u.press("k")
+	u.expect("> work", warning)
+	u.expectDone(os.WriteFile(path, whole, 0o600))
+	u.expect("> work")
+	u.expectNot(warning)
+
+	other := u.other()
+	if err := other.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	other.Keys.File += "2"
+	_, err = other.Import(u.pinPad("000000000005", 5), tokenapp.ImportOptions{})
+	u.expectDone(err)
+	u.expect("> work", warning, "start tally again")
+	u.wait(time.Second)
+	u.expect(warning)
+}
+
 func TestScreenImports(t *testing.T) {
 	u := newUser(t)
 	const serial = "000123456789"
