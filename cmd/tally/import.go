@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/tallystick/tallystick/ctkip"
@@ -55,7 +56,10 @@ func (c *program) importCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.printImported(added)
+		if err := c.printImported(added); err != nil {
+			return err
+		}
+		return c.noteWaiting(app, added)
 	}
 	return cmd
 }
@@ -102,6 +106,17 @@ func (c *program) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.Impor
 		return err
 	}
 	return c.printImported([]tokenapp.Token{token})
+}
+
+// noteWaiting tells of seeds that wait for tokens just imported: which one is newer, only the server knows.
+func (c *program) noteWaiting(app *tokenapp.App, imported []tokenapp.Token) error {
+	waiting, err := app.Waiting()
+	for _, serial := range waiting {
+		if slices.ContainsFunc(imported, func(t tokenapp.Token) bool { return t.Serial == serial }) {
+			c.Note(waitingNotice(imported, serial))
+		}
+	}
+	return err
 }
 
 func (c *program) printImported(tokens []tokenapp.Token) error {

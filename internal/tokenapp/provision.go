@@ -140,6 +140,7 @@ func (a *App) takeWaiting(from string, o ImportOptions) (t Token, ok bool, err e
 	if i < 0 {
 		return Token{}, false, nil
 	}
+	o.fetched = true
 	added, err := a.Import([]Token{db.waiting[i].token}, o)
 	if err != nil {
 		return Token{}, true, keptAside(db.waiting[i].token, err)
@@ -150,6 +151,7 @@ func (a *App) takeWaiting(from string, o ImportOptions) (t Token, ok bool, err e
 // keep stores what the server has committed to, come what may.
 func (a *App) keep(ctx context.Context, w waiting, o ImportOptions, p Provisioner) (Token, error) {
 	var added []Token
+	o.fetched = true
 	err := p.insist(ctx, func() (err error) {
 		added, err = a.Import([]Token{w.token}, o)
 		return err
