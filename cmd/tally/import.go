@@ -91,17 +91,25 @@ func (c *program) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.Impor
 		return err
 	}
 	p := tokenapp.Provisioner{Roots: roots, Warn: c.Note, Progress: c.Note}
+	var interrupted error
+	ask := func(question string, about any) (yes bool) {
+		if interrupted == nil {
+			yes, interrupted = c.Confirm(question, about)
+		}
+		return yes && interrupted == nil
+	}
 	if c.Interactive() {
 		p.Confirm = func(held tokenapp.Token) bool {
-			yes, err := c.Confirm("Token %s is held already. Give it the seed that the server has just made?", name(held))
-			return yes && err == nil
+			return ask("Token %s is held already. Give it the seed that the server has just made?", name(held))
 		}
 		p.Retry = func(reason error) bool {
-			yes, err := c.Confirm("The new token could not be written (%v), and its activation code is used up. Try again?", reason)
-			return yes && err == nil
+			return ask("The new token could not be written (%v), and its activation code is used up. Try again?", reason)
 		}
 	}
 	token, err := app.Provision(ctx, link, o, p)
+	if err != nil && interrupted != nil { // what was answered is not no, and what is left to do stays
+		return fmt.Errorf("%w: %v", interrupted, err)
+	}
 	if err != nil {
 		return err
 	}
