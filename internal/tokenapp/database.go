@@ -258,7 +258,7 @@ func (a *App) change(edit func(*database) error) error {
 		if err != nil {
 			return err
 		}
-		db.dropOver(a.now())
+		db.dropOver(a.now(), a.fetching)
 		if err := edit(&db); err != nil {
 			return err
 		}

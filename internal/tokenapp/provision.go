@@ -91,6 +91,8 @@ func (a *App) Waiting() ([]string, error) {
 // SERVER_UNREACHABLE are about the way to it, MODIFIED is a wrong MAC.
 func (a *App) Provision(ctx context.Context, link ctkip.Link, o ImportOptions, p Provisioner) (Token, error) {
 	from := origin(link)
+	a.fetching = from
+	defer func() { a.fetching = "" }()
 	if t, ok, err := a.takeWaiting(from, o); ok || err != nil {
 		return t, err
 	}

@@ -53,6 +53,7 @@ type App struct {
 	Now   func() time.Time // nil is time.Now
 
 	unlocked unlocked // so that a passphrase is asked for and hashed once
+	fetching string   // origin of the link and code that Provision is at work on
 }
 
 func (a *App) now() time.Time {
