@@ -108,7 +108,7 @@ func (c *program) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.Impor
 	}
 	token, err := app.Provision(ctx, link, o, p)
 	if err != nil && interrupted != nil { // what was answered is not no, and what is left to do stays
-		return fmt.Errorf("%w: %v", interrupted, err)
+		return fmt.Errorf("%w: %s", interrupted, err.Error())
 	}
 	if err != nil {
 		return err

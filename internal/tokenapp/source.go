@@ -43,7 +43,7 @@ type envelope interface {
 func (s *Source) Format(f fmt.State, _ rune) { io.WriteString(f, s.name) }
 
 // ReadSource reads what arg names: "-" for stdin, the path of a token file, of
-// a zip archive that holds some, or of a picture with a QR code; or arg is
+// a zip archive that holds some, of a picture with a QR code or of a mail; or arg is
 // itself a compressed token string or a provisioning link, or the mail that one
 // came in. BAD_FORMAT is for anything else, TOO_LARGE for what is beyond any
 // token file or picture.
