@@ -59,7 +59,11 @@ func (c *program) importCommand() *cobra.Command {
 		if err := c.printImported(added); err != nil {
 			return err
 		}
-		return c.noteWaiting(app, added)
+		notices, err := waitingFor(app, added)
+		for _, n := range notices {
+			c.Note(n)
+		}
+		return err
 	}
 	return cmd
 }
@@ -116,15 +120,15 @@ func (c *program) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.Impor
 	return c.printImported([]tokenapp.Token{token})
 }
 
-// noteWaiting tells of seeds that wait for tokens just imported: which one is newer, only the server knows.
-func (c *program) noteWaiting(app *tokenapp.App, imported []tokenapp.Token) error {
+// waitingFor tells of seeds that wait for tokens just imported: which one is newer, only the server knows.
+func waitingFor(app *tokenapp.App, imported []tokenapp.Token) (notices []string, err error) {
 	waiting, err := app.Waiting()
 	for _, serial := range waiting {
 		if slices.ContainsFunc(imported, func(t tokenapp.Token) bool { return t.Serial == serial }) {
-			c.Note(waitingNotice(imported, serial))
+			notices = append(notices, waitingNotice(imported, serial))
 		}
 	}
-	return err
+	return notices, err
 }
 
 func (c *program) printImported(tokens []tokenapp.Token) error {

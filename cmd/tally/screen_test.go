@@ -425,6 +425,23 @@ func TestScreenFullStore(t *testing.T) {
 	}
 }
 
+// A file that takes the place of a held token is not the last word where a fetched seed waits.
+func TestScreenTellsOfWhatWaits(t *testing.T) {
+	u := newUser(t)
+	server, _ := provisioningServer(t, "000000000002")
+	u.screen.c.ca = authorityFile(t, server)
+	u.send(tea.PasteMsg{Content: "com.rsa.securid://ctkip?url=" + server.URL + "/ctkip/services/CtkipService&activationCode=100000000001"})
+	u.expect("here already. Give it the new seed?")
+	u.press("n")
+	data, err := tokenFile("000000000002", "000102030405060708090a0b0c0d0e0f", "", "", "2035-08-05")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.send(tea.PasteMsg{Content: string(data)})
+	u.press("y")
+	u.expect("imported vpn (000000000002); a new seed for token vpn (000000000002) waits")
+}
+
 // While a token is fetched, the view says why it takes longer.
 func TestScreenProgress(t *testing.T) {
 	u := newUser(t)
