@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/tallystick/tallystick/ctkip"
@@ -55,7 +56,14 @@ func (c *program) importCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.printImported(added)
+		if err := c.printImported(added); err != nil {
+			return err
+		}
+		notices, err := waitingFor(app, added)
+		for _, n := range notices {
+			c.Note(n)
+		}
+		return err
 	}
 	return cmd
 }
@@ -87,21 +95,40 @@ func (c *program) provision(app *tokenapp.App, link ctkip.Link, o tokenapp.Impor
 		return err
 	}
 	p := tokenapp.Provisioner{Roots: roots, Warn: c.Note, Progress: c.Note}
+	var interrupted error
+	ask := func(question string, about any) (yes bool) {
+		if interrupted == nil {
+			yes, interrupted = c.Confirm(question, about)
+		}
+		return yes && interrupted == nil
+	}
 	if c.Interactive() {
 		p.Confirm = func(held tokenapp.Token) bool {
-			yes, err := c.Confirm("Token %s is held already. Give it the seed that the server has just made?", name(held))
-			return yes && err == nil
+			return ask("Token %s is held already. Give it the seed that the server has just made?", name(held))
 		}
 		p.Retry = func(reason error) bool {
-			yes, err := c.Confirm("The new token could not be written (%v), and its activation code is used up. Try again?", reason)
-			return yes && err == nil
+			return ask("The new token could not be written (%v), and its activation code is used up. Try again?", reason)
 		}
 	}
 	token, err := app.Provision(ctx, link, o, p)
+	if err != nil && interrupted != nil { // what was answered is not no, and what is left to do stays
+		return fmt.Errorf("%w: %s", interrupted, err.Error())
+	}
 	if err != nil {
 		return err
 	}
 	return c.printImported([]tokenapp.Token{token})
+}
+
+// waitingFor tells of seeds that wait for tokens just imported: which one is newer, only the server knows.
+func waitingFor(app *tokenapp.App, imported []tokenapp.Token) (notices []string, err error) {
+	waiting, err := app.Waiting()
+	for _, serial := range waiting {
+		if slices.ContainsFunc(imported, func(t tokenapp.Token) bool { return t.Serial == serial }) {
+			notices = append(notices, waitingNotice(imported, serial))
+		}
+	}
+	return notices, err
 }
 
 func (c *program) printImported(tokens []tokenapp.Token) error {

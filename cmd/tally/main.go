@@ -43,11 +43,12 @@ const about = `tally holds software tokens and shows their tokencodes.
   tally code --from alice.sdtid  a code without storing anything
 
 TOKEN is a serial number or a nickname. SOURCE is the path of a token file
-(.sdtid, or a .zip that holds some) or of a PNG or JPEG picture with a QR code,
-- for standard input, a compressed token string or its URL, or a provisioning
-link. Secrets come from a prompt, from a file (--password-file F and so on; -
-is standard input) or from TALLY_PASSWORD, TALLY_PIN, TALLY_ACTIVATION_CODE and
-TALLY_PASSPHRASE, never from the command line.`
+(.sdtid, or a .zip that holds some), of a PNG or JPEG picture with a QR code or
+of a saved mail, - for standard input, a compressed token string or its URL, or
+a provisioning link, also with the text of a mail around it. Secrets come from a
+prompt, from a file (--password-file F and so on; - is standard input) or from
+TALLY_PASSWORD, TALLY_PIN, TALLY_ACTIVATION_CODE and TALLY_PASSPHRASE, never
+from the command line.`
 
 // run runs the command that args name, and returns the exit status.
 func (c *program) run(args []string) int {

@@ -32,10 +32,25 @@ const raceOptions = "atexit_sleep_ms=0"
 //	tokenfile FILE SERIAL SEED [PASSWORD [DEVICE-ID [EXPIRY]]]   write a token file, 6 digits and no PIN
 //	qrpicture FILE SOURCE-FILE                                   draw a file's text as a QR code
 //	interrupt PROMPT COMMAND                                     run it at a terminal and press ctrl-c once it has said PROMPT; it must exit with status 1
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata", nil) }
+
+// TestServerScripts runs those in testdata/server, where LINK brings a new seed for token 000123456789 from a server that CA has signed.
+func TestServerScripts(t *testing.T) {
+	server, _ := provisioningServer(t, "000123456789")
+	runScripts(t, "testdata/server", map[string]string{
+		"LINK": "com.rsa.securid://ctkip?url=" + server.URL + "/ctkip/services/CtkipService&activationCode=100000000001",
+		"CA":   authorityFile(t, server),
+	})
+}
+
+// runScripts runs the transcripts in a folder, which know the variables.
+func runScripts(t *testing.T, dir string, variables map[string]string) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
+		Dir: dir,
 		Setup: func(e *testscript.Env) error {
+			for name, value := range variables {
+				e.Setenv(name, value)
+			}
 			e.Setenv("TALLY_STORE", e.WorkDir+"/store")
 			e.Setenv("DBUS_SESSION_BUS_ADDRESS", "") // the keyring of whoever runs the tests is not ours to write into
 			e.Setenv("XDG_RUNTIME_DIR", "")

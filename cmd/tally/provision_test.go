@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -139,6 +140,14 @@ func TestProvision(t *testing.T) {
 	// The seed that the server has made for a held token waits for --replace.
 	if message := refused("DUPLICATE_SERIAL", link("100000000002"), "--ca", ca); !strings.Contains(message, "--replace") {
 		t.Errorf("nothing about --replace in: %s", message)
+	}
+	// So it does when a file takes the place of the held one, and whoever imports that is told.
+	file, err := tokenFile(serial, "000102030405060708090a0b0c0d0e0f", "", "", "2035-08-05")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if words, err := exec.Command("tally", "import", "--replace", secretFile(t, string(file))).CombinedOutput(); err != nil || !strings.Contains(string(words), "a new seed for token phone ("+serial+") waits") {
+		t.Errorf("%v: %s", err, words)
 	}
 	accepted(link("100000000002"), "--replace")
 	t.Setenv("TALLY_ACTIVATION_CODE", "100000000003")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/spf13/cobra"
 	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/tokenapp"
 	"golang.org/x/term"
 )
@@ -55,7 +57,10 @@ type screen struct {
 	app *tokenapp.App
 
 	tokens        []tokenapp.Token
-	chosen        int // index of the token whose code is large
+	version       tokenapp.Version // of the database that they are from
+	stale         string           // why a later one cannot be read
+	again         bool             // that may be over at the next tick
+	chosen        int              // index of the token whose code is large
 	now           time.Time
 	width, height int
 
@@ -92,15 +97,61 @@ func newScreen(c *program, app *tokenapp.App) *screen {
 	return &screen{c: c, app: app, now: c.now(), width: 80, height: 24}
 }
 
-// load reads the tokens anew.
+// load reads the tokens anew. The large one stays the same, wherever it is now,
+// and so does its PIN while its seed does.
 func (s *screen) load() error {
+	version, err := s.app.Version() // first: a change from here on is seen at the next tick
+	if err != nil {
+		return err
+	}
 	tokens, err := s.app.Tokens()
 	if err != nil {
 		return err
 	}
-	s.tokens = tokens
-	s.choose(min(s.chosen, len(tokens)-1))
+	was, _ := s.token()
+	s.tokens, s.version, s.stale = tokens, version, ""
+	i := s.held(was)
+	if i < 0 || !tokens[i].Seed.Equal(was.Seed) {
+		s.forgetPIN()
+	}
+	if i < 0 {
+		i = min(s.chosen, len(tokens)-1)
+	}
+	s.chosen = max(0, i)
 	return nil
+}
+
+// held is the index of the token of that serial number, -1 if it is gone.
+func (s *screen) held(t tokenapp.Token) int {
+	return slices.IndexFunc(s.tokens, func(h tokenapp.Token) bool { return h.Serial == t.Serial })
+}
+
+// follow takes in what another process has changed. While that cannot be read,
+// what was read before stays, with a warning: the file may just be replaced.
+func (s *screen) follow() {
+	if s.working != "" { // which reads it at its end
+		return
+	}
+	version, err := s.app.Version()
+	if err == nil && version.Same(s.version) && !s.again {
+		return
+	}
+	was, shown := s.token()
+	if err == nil {
+		err = s.load()
+	}
+	s.again = err != nil && fault.CodeOf(err) == ""
+	switch {
+	case fault.CodeOf(err) == fault.StoreLocked:
+		s.version = version // until it changes: to try again may have the keyring ask the user, each second
+		s.stale = "the token database was changed and does not open any more, so these tokens may be out of date: quit, and start tally again"
+	case err != nil:
+		s.stale = "the token database was changed and cannot be read, so these tokens may be out of date: " + err.Error()
+	case shown && s.held(was) < 0:
+		s.say("%s was deleted by another command", name(was))
+	case shown && !s.tokens[s.held(was)].Seed.Equal(was.Seed):
+		s.say("%s was given a new seed by another command", name(was))
+	}
 }
 
 // choose makes another token the large one. A PIN stays with its token.
@@ -150,6 +201,7 @@ func (s *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tickMsg:
 		s.now = s.c.now()
+		s.follow()
 		if s.pinKnown && !s.now.Before(s.pinUntil) {
 			s.forgetPIN()
 		}
@@ -287,6 +339,9 @@ func (s *screen) askPIN() tea.Cmd {
 		return nil
 	}
 	return s.ask("PIN (none for the plain tokencode)", "", true, func(pin string) tea.Cmd {
+		if now, ok := s.token(); !ok || now.Serial != t.Serial {
+			return s.fail(errGone(t))
+		}
 		if _, err := t.Code(s.now, pin); err != nil {
 			return s.fail(err)
 		}
@@ -294,6 +349,11 @@ func (s *screen) askPIN() tea.Cmd {
 		s.pinUntil = s.c.now().Add(time.Duration(t.Interval) * time.Second)
 		return nil
 	})
+}
+
+// errGone is for what was asked about a token that is not the same any more.
+func errGone(t tokenapp.Token) error {
+	return fmt.Errorf("%s was deleted or given a new seed by another command meanwhile, so nothing was done", name(t))
 }
 
 func (s *screen) copyCode() tea.Cmd {
@@ -337,6 +397,9 @@ func (s *screen) askDelete() tea.Cmd {
 		return nil
 	}
 	s.question = &question{"Delete " + name(t) + "? Only its issuer can bring it back.", func() tea.Cmd {
+		if now, err := s.app.Find(t.Serial); err == nil && !now.Seed.Equal(t.Seed) {
+			return s.fail(errGone(t))
+		}
 		if _, err := s.app.Delete(t.Serial); err != nil {
 			return s.fail(err)
 		}
@@ -353,9 +416,7 @@ func (s *screen) move(places int) tea.Cmd {
 	if err := s.app.Move(t.Serial, places); err != nil {
 		return s.fail(err)
 	}
-	cmd := s.reload("")
-	s.chosen = max(0, min(s.chosen+places, len(s.tokens)-1)) // the same token, so the PIN stays
-	return cmd
+	return s.reload("")
 }
 
 // reload shows what the database now holds, and says what was done.

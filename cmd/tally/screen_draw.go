@@ -213,6 +213,8 @@ func (s *screen) words() (lines []string, cursor *tea.Cursor) {
 		}
 	case s.question != nil:
 		text, style = s.question.text+" (y/n)", bold
+	case s.message == "":
+		text, style = s.stale, bad
 	case s.failed:
 		style = bad
 	}

@@ -87,7 +87,11 @@ func (s *screen) imported(added []tokenapp.Token) tea.Cmd {
 	for _, t := range added {
 		names = append(names, name(t))
 	}
-	cmd := s.reload("imported " + strings.Join(names, ", "))
+	notices, err := waitingFor(s.app, added)
+	if err != nil {
+		return s.fail(err)
+	}
+	cmd := s.reload(strings.Join(append([]string{"imported " + strings.Join(names, ", ")}, notices...), "; "))
 	for i, t := range s.tokens {
 		if t.Serial == added[0].Serial {
 			s.choose(i)

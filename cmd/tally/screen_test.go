@@ -236,6 +236,104 @@ func TestScreenEdits(t *testing.T) {
 	u.expect("No tokens yet.")
 }
 
+// other is another command on the same database.
+func (u *user) other() *tokenapp.App {
+	return &tokenapp.App{Dir: u.screen.app.Dir, Keys: u.screen.app.Keys, Now: u.screen.app.Now}
+}
+
+// expectDone is for what another command did.
+func (u *user) expectDone(err error) {
+	u.Helper()
+	if err != nil {
+		u.Fatal(err)
+	}
+	u.wait(time.Second)
+}
+
+// pinPad is a token of that serial number, with a seed of that octet.
+func (u *user) pinPad(serial string, octet byte) []tokenapp.Token {
+	return []tokenapp.Token{{Serial: serial, Seed: seed.New(bytes.Repeat([]byte{octet}, seed.Size)), Digits: 8, Interval: 60, AddPIN: true, Format: tokenapp.FormatSDTID}}
+}
+
+// What other commands do is seen at the next second. The choice and the PIN stay with their token, and the PIN with its seed.
+func TestScreenFollows(t *testing.T) {
+	u := newUser(t)
+	other := u.other()
+	_, err := other.Import(u.pinPad("000000000004", 4), tokenapp.ImportOptions{Nickname: "second"})
+	u.expectDone(err)
+	u.expect("> work", "second")
+	u.press("p1234<enter>")
+	u.expectDone(other.Move("work", 2))
+	u.expect("> work", large(u.code("work", "1234")))
+
+	old := u.code("work", "1234")
+	_, err = other.Import(u.pinPad("000000000001", 9), tokenapp.ImportOptions{Replace: true})
+	u.expectDone(err)
+	u.expect("> work", "press p", "was given a new seed by another command")
+	u.expectNot(large(old))
+	u.press("p1234<enter>")
+	u.expect(large(u.code("work", "1234")))
+
+	_, err = other.Delete("work") // second comes into its place
+	u.expectDone(err)
+	u.expect("> second", "press p", "work (000000000001) was deleted by another command")
+
+	u.press("p12")
+	_, err = other.Delete("second")
+	u.expectDone(err)
+	u.press("34<enter>")
+	u.expect("nothing was done")
+	u.press("k")
+	u.expect("> vpn")
+	if u.screen.pinKnown {
+		t.Error("the PIN of a token that is gone stays")
+	}
+	u.expectDone(other.Reset())
+	u.expect("No tokens yet.")
+}
+
+// Who has agreed to the deletion of a token has not agreed to that of a new seed.
+func TestScreenDeletesWhatWasAsked(t *testing.T) {
+	u := newUser(t)
+	u.press("d")
+	if _, err := u.other().Import(u.pinPad("000000000001", 9), tokenapp.ImportOptions{Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	u.press("y")
+	u.expect("nothing was done")
+	u.code("work", "")
+}
+
+// A database that cannot be read after a change leaves the tokens as they were, with a warning until it can be.
+func TestScreenWarnsOfWhatItCannotRead(t *testing.T) {
+	u := newUser(t)
+	const warning = "token database was changed"
+	path := filepath.Join(u.screen.app.Dir, "tokens.db")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.press("j")
+	u.expectDone(os.WriteFile(path, whole[:20], 0o600)) // as a copy in its place begins
+	u.expect("> vpn", warning, "damaged")
+	u.press("k")
+	u.expect("> work", warning)
+	u.expectDone(os.WriteFile(path, whole, 0o600))
+	u.expect("> work")
+	u.expectNot(warning)
+
+	other := u.other()
+	if err := other.Reset(); err != nil {
+		t.Fatal(err)
+	}
+	other.Keys.File += "2"
+	_, err = other.Import(u.pinPad("000000000005", 5), tokenapp.ImportOptions{})
+	u.expectDone(err)
+	u.expect("> work", warning, "start tally again")
+	u.wait(time.Second)
+	u.expect(warning)
+}
+
 func TestScreenImports(t *testing.T) {
 	u := newUser(t)
 	const serial = "000123456789"
@@ -284,6 +382,16 @@ func TestScreenImports(t *testing.T) {
 	u.press("<esc>")
 }
 
+// A mail is pasted whole, with the token string somewhere in it.
+func TestScreenImportsMail(t *testing.T) {
+	const digits = "200012345678973042071776752216050450744647071253341607664172162620001302716715614"
+	for _, text := range []string{"Dear Alice,\n\nyour token: " + digits + "\n\nRegards", "your token: " + digits + " (Alice)"} {
+		u := newUser(t)
+		u.send(tea.PasteMsg{Content: text})
+		u.expect("imported 000123456789")
+	}
+}
+
 // A full store takes a new seed for one of its tokens, and what turns out to be
 // another token is taken in when there is room, without the server.
 func TestScreenFullStore(t *testing.T) {
@@ -315,6 +423,23 @@ func TestScreenFullStore(t *testing.T) {
 			t.Errorf("the seed of %s is not the server's: %v", serial, err)
 		}
 	}
+}
+
+// A file that takes the place of a held token is not the last word where a fetched seed waits.
+func TestScreenTellsOfWhatWaits(t *testing.T) {
+	u := newUser(t)
+	server, _ := provisioningServer(t, "000000000002")
+	u.screen.c.ca = authorityFile(t, server)
+	u.send(tea.PasteMsg{Content: "com.rsa.securid://ctkip?url=" + server.URL + "/ctkip/services/CtkipService&activationCode=100000000001"})
+	u.expect("here already. Give it the new seed?")
+	u.press("n")
+	data, err := tokenFile("000000000002", "000102030405060708090a0b0c0d0e0f", "", "", "2035-08-05")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.send(tea.PasteMsg{Content: string(data)})
+	u.press("y")
+	u.expect("imported vpn (000000000002); a new seed for token vpn (000000000002) waits")
 }
 
 // While a token is fetched, the view says why it takes longer.

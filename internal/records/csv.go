@@ -99,7 +99,7 @@ func readRows(file Source, mapping map[string]string, hardware bool, now time.Ti
 	if err != nil {
 		return err
 	}
-	seen := map[string]struct{}{}
+	lines := map[uint64]uint32{} // of the serials, as numbers: a file of 1 GiB has some 20 million
 	for {
 		row, err := next()
 		if errors.Is(err, io.EOF) {
@@ -110,14 +110,26 @@ func readRows(file Source, mapping map[string]string, hardware bool, now time.Ti
 		}
 		line, _ := in.FieldPos(0)
 		r := columns.record(row, line, hardware, now)
-		if _, twice := seen[r.Serial]; twice && r.Invalid == "" {
-			r.Invalid = fmt.Sprintf("it is in the file already (line %d)", line)
+		r.check()
+		if r.Invalid == "" { // one that cannot be used is none for others to repeat
+			r.once(lines, line)
 		}
-		seen[r.Serial] = struct{}{}
-		if r.check(); !take(r) {
+		if !take(r) {
 			return nil
 		}
 	}
+}
+
+// once refuses a record whose serial is in a line before.
+func (r *record) once(lines map[uint64]uint32, line int) {
+	n, _ := strconv.ParseUint(r.Serial, 10, 64) // it is all digits
+	first, twice := lines[n]
+	if !twice {
+		lines[n] = uint32(line)
+		return
+	}
+	r.Invalid = fmt.Sprintf("it is in the file already, in line %d", first)
+	r.check()
 }
 
 // A rowLimit ends the reading of a file whose rows have no end: the parser of CSV has no limit of its own.

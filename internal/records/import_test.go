@@ -258,7 +258,7 @@ func TestImportCSV(t *testing.T) {
 	if j.Done != 2 || j.Failed != 6 || j.State != job.DoneWithErrors {
 		t.Fatalf("%+v %+v", j, rows)
 	}
-	for i, want := range []string{"", "", "seed is not 16 bytes", "pin_type", "serial is not", "already (line 7)", "expiry is not a day", "last valid day"} {
+	for i, want := range []string{"", "", "seed is not 16 bytes", "pin_type", "serial is not", "already, in line 2", "expiry is not a day", "last valid day"} {
 		if !strings.Contains(rows[i].Message, want) || (want != "") != (rows[i].Code == fault.ImportRecord) {
 			t.Errorf("row %d: %s %q, want %q", i, rows[i].Code, rows[i].Message, want)
 		}
@@ -274,6 +274,28 @@ func TestImportCSV(t *testing.T) {
 	s, err := keys.OpenSeed(t.Context(), all["000000000502"].Current.Sealed, "000000000502", 1)
 	if err != nil || s.Reveal()[0] != 2 {
 		t.Error("another seed than that of the file")
+	}
+}
+
+// A record that cannot be used keeps no later one of its serial out, and whoever looks for a repeated one is told where the first is.
+func TestImportCSVRepeats(t *testing.T) {
+	r, db, keys := open(t, t.TempDir()+"/test.db")
+	row := func(serial string, first byte) string {
+		return serial + "," + hex.EncodeToString(append([]byte{first}, make([]byte, 15)...)) + "\n"
+	}
+	text := "serial,seed\n" + "7,zz\n" + row("7", 1) + row("8", 2) + row("007", 3) + row("7", 4)
+	j, rows := imported(t, r, records.Import{Format: records.CSV, File: records.Bytes([]byte(text))})
+	if j.Done != 2 || j.Failed != 3 {
+		t.Fatalf("%+v %+v", j, rows)
+	}
+	for i, want := range []string{"seed is not 16 bytes", "", "", "in the file already, in line 3", "in the file already, in line 3"} {
+		if !strings.Contains(rows[i].Message, want) || (want == "") != (rows[i].Code == "") {
+			t.Errorf("row %d: %s %q, want %q", i, rows[i].Code, rows[i].Message, want)
+		}
+	}
+	s, err := keys.OpenSeed(t.Context(), everything(t, db, keys)["000000000007"].Current.Sealed, "000000000007", 1)
+	if err != nil || s.Reveal()[0] != 1 {
+		t.Error("another seed than that of the first record that can be used")
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 // A begun exchange is one whose last request may have reached the server, and
 // all that it takes to repeat that request and to read the answer. It is in the
 // database from before it is sent until the token is, or the server has refused,
-// or the server would not repeat its answer any more.
+// or something else is changed when the server would not repeat its answer any
+// more by the clock, which may have been set meanwhile.
 type begun struct {
 	from    string // origin of the link and code
 	until   time.Time
@@ -41,7 +42,7 @@ func (r begunRecord) begun() begun {
 // A journal keeps the begun exchange of one link and code, so that neither a
 // crash nor a user who gives up loses what the server has committed to.
 type journal interface {
-	// last is the exchange that was begun and can still be finished.
+	// last is the exchange that was begun. The server says whether it can still be finished.
 	last() (b begun, ok bool, err error)
 	// begin keeps one, before its last request is sent.
 	begin(b begun) error
@@ -60,7 +61,6 @@ func (x exchanges) last() (b begun, ok bool, err error) {
 	if err != nil {
 		return begun{}, false, err
 	}
-	db.dropOver(x.app.now())
 	i := slices.IndexFunc(db.begun, func(b begun) bool { return b.from == x.from })
 	if i < 0 {
 		return begun{}, false, nil
@@ -89,7 +89,8 @@ func (db *database) end(from string) {
 	db.begun = slices.DeleteFunc(db.begun, func(b begun) bool { return b.from == from })
 }
 
-// dropOver forgets the exchanges that no server finishes any more.
-func (db *database) dropOver(now time.Time) {
-	db.begun = slices.DeleteFunc(db.begun, func(b begun) bool { return !now.Before(b.until) })
+// dropOver forgets the exchanges that no server finishes any more by the clock,
+// but not the one that is just being repeated.
+func (db *database) dropOver(now time.Time, repeated string) {
+	db.begun = slices.DeleteFunc(db.begun, func(b begun) bool { return b.from != repeated && !now.Before(b.until) })
 }

@@ -224,6 +224,28 @@ func (a *App) readFile() ([]byte, error) {
 	return file, nil
 }
 
+// A Version tells one state of the database from another.
+type Version struct{ file fs.FileInfo } // nil where there is none
+
+// Same tells whether nobody has changed the database between the two.
+func (v Version) Same(w Version) bool {
+	if v.file == nil || w.file == nil {
+		return v.file == w.file
+	}
+	return os.SameFile(v.file, w.file) && v.file.ModTime().Equal(w.file.ModTime()) && v.file.Size() == w.file.Size()
+}
+
+// Version is that of the database now. It takes no key and does not open the
+// file, so that it can be asked for at any time, and is in nobody's way who
+// replaces it.
+func (a *App) Version() (Version, error) {
+	file, err := os.Stat(filepath.Join(a.Dir, databaseFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Version{}, nil
+	}
+	return Version{file}, err
+}
+
 // change runs edit on the database and writes the result in its place, all or
 // nothing, and one process after the other: what another one has just imported
 // is there. It makes the database, and its key, if there is none.
@@ -236,7 +258,7 @@ func (a *App) change(edit func(*database) error) error {
 		if err != nil {
 			return err
 		}
-		db.dropOver(a.now())
+		db.dropOver(a.now(), a.fetching)
 		if err := edit(&db); err != nil {
 			return err
 		}

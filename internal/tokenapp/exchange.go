@@ -172,7 +172,7 @@ func (e *exchange) resume(b begun) (*ctkip.Client, error) {
 // no answer comes it sends the same again, over another connection; repeated
 // tells whether it did.
 func (e *exchange) postLast(ctx context.Context, b begun) (body []byte, repeated bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, b.until.Sub(e.now()))
+	ctx, cancel := context.WithTimeout(ctx, repeatWithin)
 	defer cancel()
 	body, err = e.post(ctx, b.request, true)
 	for _, pause := range pauses {

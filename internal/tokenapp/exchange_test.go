@@ -111,7 +111,7 @@ func TestLostAnswerOutlivesTheApp(t *testing.T) {
 				if fault.CodeOf(err) != fault.ServerUnreachable || !strings.Contains(err.Error(), "repeat this import") || strings.Contains(err.Error(), testCode) {
 					t.Fatalf("got %v", err)
 				}
-				s.finished = nil
+				s.finished, s.repeats = nil, want == ""
 				restarted := &App{Dir: a.Dir, Keys: a.Keys, Now: func() time.Time { return now2026.Add(after) }}
 				token, err := restarted.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()})
 				if fault.CodeOf(err) != want || want == "" && (err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed)) {
@@ -122,6 +122,44 @@ func TestLostAnswerOutlivesTheApp(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Who sets the clock right after the app has warned of it loses no exchange by that. One that is over by the clock goes when anything else is changed.
+func TestLostAnswerOutlivesTheClock(t *testing.T) {
+	for _, set := range []func(*App) time.Time{
+		func(*App) time.Time { return now2026.AddDate(2, 0, 0) },
+		func(*App) time.Time { return now2026.AddDate(-20, 0, 0) },
+		func(a *App) time.Time {
+			imported(t, a, ImportOptions{}, newToken("000000000001", 1))
+			return now2026.Add(repeatWithin - time.Second)
+		},
+	} {
+		s, a := newServer(t), testApp(t)
+		s.repeats = true
+		s.lose(100, hangUp)
+		p := Provisioner{Roots: s.roots(), Pause: noPause}
+		if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p); fault.CodeOf(err) != fault.ServerUnreachable {
+			t.Fatal(err)
+		}
+		now := set(a)
+		a.Now = func() time.Time { return now }
+		s.lose(1, hangUp)
+		token, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p)
+		if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) || len(s.lastRequests) != len(pauses)+3 {
+			t.Errorf("at %v: %v after %d requests", now, err, len(s.lastRequests))
+		}
+	}
+	s, a := newServer(t), testApp(t)
+	s.repeats = true
+	s.lose(100, hangUp)
+	if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Pause: noPause}); err == nil || kept(t, a) != 1 {
+		t.Fatal(err)
+	}
+	a.Now = func() time.Time { return now2026.Add(repeatWithin) }
+	imported(t, a, ImportOptions{}, newToken("000000000001", 1))
+	if kept(t, a) != 0 {
+		t.Error("the nonce outlives the exchange")
 	}
 }
 

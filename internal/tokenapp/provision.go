@@ -91,6 +91,8 @@ func (a *App) Waiting() ([]string, error) {
 // SERVER_UNREACHABLE are about the way to it, MODIFIED is a wrong MAC.
 func (a *App) Provision(ctx context.Context, link ctkip.Link, o ImportOptions, p Provisioner) (Token, error) {
 	from := origin(link)
+	a.fetching = from
+	defer func() { a.fetching = "" }()
 	if t, ok, err := a.takeWaiting(from, o); ok || err != nil {
 		return t, err
 	}
@@ -140,6 +142,7 @@ func (a *App) takeWaiting(from string, o ImportOptions) (t Token, ok bool, err e
 	if i < 0 {
 		return Token{}, false, nil
 	}
+	o.fetched = true
 	added, err := a.Import([]Token{db.waiting[i].token}, o)
 	if err != nil {
 		return Token{}, true, keptAside(db.waiting[i].token, err)
@@ -150,6 +153,7 @@ func (a *App) takeWaiting(from string, o ImportOptions) (t Token, ok bool, err e
 // keep stores what the server has committed to, come what may.
 func (a *App) keep(ctx context.Context, w waiting, o ImportOptions, p Provisioner) (Token, error) {
 	var added []Token
+	o.fetched = true
 	err := p.insist(ctx, func() (err error) {
 		added, err = a.Import([]Token{w.token}, o)
 		return err

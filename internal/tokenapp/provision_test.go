@@ -637,6 +637,61 @@ func TestDeleteWaiting(t *testing.T) {
 	}
 }
 
+// The seed of a token that waits is nowhere else: no file drops it, and the user is told of it.
+func TestFilesLeaveWhatWaits(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	a.Limit = 1
+	p := Provisioner{Roots: s.roots()}
+	imported(t, a, ImportOptions{}, newToken("000000000001", 1))
+	if _, err := a.Provision(t.Context(), s.link(), ImportOptions{Replace: true}, p); fault.CodeOf(err) != fault.StoreFull {
+		t.Fatal(err)
+	}
+	a.Limit = 2
+	older := newToken(s.serial, 2)
+	for _, o := range []ImportOptions{{}, {Replace: true}} {
+		_, err := a.Import([]Token{older}, o)
+		if fault.CodeOf(err) != fault.DuplicateSerial || Replaceable(err) || !strings.Contains(err.Error(), "tally delete "+s.serial) {
+			t.Fatalf("%+v: %v", o, err)
+		}
+	}
+	token, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p)
+	if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) {
+		t.Errorf("the waiting seed is gone: %v", err)
+	}
+}
+
+// Where its serial number is held, a file may take the place of the held one: the one that waits goes on waiting, until it is
+// taken in, or the server makes another one.
+func TestFilesReplaceBesideWhatWaits(t *testing.T) {
+	for _, fetch := range []bool{false, true} {
+		s, a := newServer(t), testApp(t)
+		p := Provisioner{Roots: s.roots()}
+		imported(t, a, ImportOptions{}, newToken(s.serial, 1))
+		if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p); !Replaceable(err) {
+			t.Fatal(err)
+		}
+		imported(t, a, ImportOptions{Replace: true}, newToken(s.serial, 2))
+		if waits, err := a.Waiting(); err != nil || len(waits) != 1 {
+			t.Fatalf("%v waits, %v", waits, err)
+		}
+		from := s.link()
+		if fetch {
+			if _, err := a.Delete(s.serial); err != nil { // then the one that waits is the only one
+				t.Fatal(err)
+			}
+			s = newServer(t)
+			from, p.Roots = s.link(), s.roots()
+		}
+		token, err := a.Provision(t.Context(), from, ImportOptions{Replace: true}, p)
+		if err != nil || !bytes.Equal(token.Seed.Reveal(), s.committed) {
+			t.Errorf("the seed is not the server's: %v", err)
+		}
+		if waits, err := a.Waiting(); err != nil || len(waits) != 0 {
+			t.Errorf("%v still waits, %v", waits, err)
+		}
+	}
+}
+
 // A try to write that ended in an error may have written all the same: then the
 // token is here, and nothing waits.
 func TestKeepFindsWhatWasWritten(t *testing.T) {

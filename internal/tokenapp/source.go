@@ -43,7 +43,7 @@ type envelope interface {
 func (s *Source) Format(f fmt.State, _ rune) { io.WriteString(f, s.name) }
 
 // ReadSource reads what arg names: "-" for stdin, the path of a token file, of
-// a zip archive that holds some, or of a picture with a QR code; or arg is
+// a zip archive that holds some, of a picture with a QR code or of a mail; or arg is
 // itself a compressed token string or a provisioning link, or the mail that one
 // came in. BAD_FORMAT is for anything else, TOO_LARGE for what is beyond any
 // token file or picture.
@@ -84,10 +84,11 @@ func noSuchFile(name string) error {
 	return fault.New(fault.BadFormat, "there is no file %s, and that is no token string or provisioning link either", cleanText(name, 40))
 }
 
-// looksLikeToken tells a token string, even a damaged one, from a path.
+// looksLikeToken tells a token string, even a damaged one or one with the text
+// of a mail around it, from a path.
 func looksLikeToken(s string) bool {
 	s = strings.TrimSpace(s)
-	return strings.Contains(s, "://") || strings.HasPrefix(s, "<") ||
+	return strings.Contains(s, "://") || strings.HasPrefix(s, "<") || strings.ContainsAny(s, "\r\n") || longDigits(s) >= 0 ||
 		len(s) > 40 && strings.Trim(s, "0123456789-") == "" ||
 		len(s) > 255 // no file system takes such a name
 }
@@ -103,9 +104,27 @@ func readSource(name string, r io.Reader) (*Source, error) {
 	return ParseSource(data, name)
 }
 
-// ParseSource reads data of any kind that a Source can be; name is what to call
-// it in messages.
+// ParseSource reads data of any kind that a Source can be, or the mail that it
+// came in, whose parts may be encoded; name is what to call it in messages.
 func ParseSource(data []byte, name string) (*Source, error) {
+	s, err := parseSource(data, name)
+	if err == nil {
+		return s, nil
+	}
+	for _, part := range mailParts(data) {
+		s, partErr := parseSource(part, name)
+		if partErr == nil {
+			return s, nil
+		}
+		// Most parts are no token, which is no news; a damaged one is.
+		if code := fault.CodeOf(partErr); fault.CodeOf(err) == fault.BadFormat && code != fault.BadFormat && code != fault.TooLarge {
+			err = partErr
+		}
+	}
+	return nil, err
+}
+
+func parseSource(data []byte, name string) (*Source, error) {
 	s := &Source{name: name}
 	var err error
 	switch {
@@ -130,10 +149,14 @@ func (s *Source) addText(text []byte) error {
 	trimmed := strings.TrimSpace(string(text[:min(len(text), maxText)]))
 	unbroken := softBreaks.Replace(trimmed)
 	switch {
-	case bytes.Contains(text, []byte("<?xml ")) || strings.HasPrefix(trimmed, "<TKNBatch"):
+	case bytes.Contains(text, []byte("<?xml ")) && bytes.Contains(text, []byte("TKNBatch")) || strings.HasPrefix(trimmed, "<TKNBatch"): // a mail may be XML, too
 		return s.add(parseSDTID(text))
 	case len(text) > maxText:
-		return fault.New(fault.BadFormat, "this is no token file, string or link")
+		part := tokenIn(text)
+		if part == nil {
+			return fault.New(fault.BadFormat, "this is no token file, string or link")
+		}
+		return s.addText(part)
 	case strings.Contains(strings.ToLower(unbroken), "ctfdata="):
 		return s.add(parseCTF(trimmed))
 	case strings.Contains(unbroken, "://"):
@@ -144,8 +167,53 @@ func (s *Source) addText(text []byte) error {
 	return s.add(parseCTF(trimmed))
 }
 
-// maxText is more than any string or link has, with the mail that it came in.
+// maxText is how much is searched for a string or link, which most mails are shorter than.
 const maxText = 64 << 10
+
+// beginnings are those of strings and links, in lower case.
+var beginnings = []string{"ctfdata=", "com.rsa.securid://", "securidauthenticator://", "http://127.0.0.1/securid/", "http://localhost/securid/"}
+
+// tokenIn is the part of a text of any length that begins with the first string
+// or link, nil where there is none. HTML can have a lot before it.
+func tokenIn(text []byte) []byte {
+	lower := make([]byte, len(text)) // octet for octet, which bytes.ToLower is not
+	for i, c := range text {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		lower[i] = c
+	}
+	first := longDigits(text)
+	for _, b := range beginnings {
+		if i := bytes.Index(lower, []byte(b)); i >= 0 && (first < 0 || i < first) {
+			first = i
+		}
+	}
+	if first < 0 {
+		return nil
+	}
+	return text[first:min(len(text), first+maxText)]
+}
+
+// tokenDigits are as many as a token string has.
+const tokenDigits = 81
+
+// longDigits is where so many digits begin that they can be a token string, with
+// or without dashes between them; -1 where there are none.
+func longDigits[T string | []byte](text T) int {
+	start, digits := 0, 0
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= '0' && c <= '9':
+			if digits++; digits == tokenDigits {
+				return start
+			}
+		case c != '-' || digits == 0:
+			start, digits = i+1, 0
+		}
+	}
+	return -1
+}
 
 func (s *Source) add(e envelope, err error) error {
 	s.envelopes = append(s.envelopes, e)
@@ -163,7 +231,7 @@ var (
 
 // findLink takes a provisioning link out of the mail that it came in, plain or HTML, or out of the angle brackets that mail programs put around it.
 func findLink(text string) string {
-	if !strings.HasPrefix(text, "<") && !strings.ContainsAny(text, " \t\r\n") {
+	if !strings.ContainsAny(text, " \t\r\n<>\"") {
 		return text // nothing is around it
 	}
 	if unbroken := softBreaks.Replace(text); quotedLink.MatchString(unbroken) {

@@ -3,6 +3,7 @@ package tokenapp
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -112,14 +113,19 @@ func archive(t testing.TB, files map[string][]byte) []byte {
 	return b.Bytes()
 }
 
-func TestSources(t *testing.T) {
-	blocks := ""
-	for i, c := range examplePlain {
+// blocks are the digits as people read them to each other.
+func blocks(digits string) string {
+	text := ""
+	for i, c := range digits {
 		if i > 0 && i%5 == 0 {
-			blocks += "-"
+			text += "-"
 		}
-		blocks += string(c)
+		text += string(c)
 	}
+	return text
+}
+
+func TestSources(t *testing.T) {
 	plain := readTestdata(t, "plain.sdtid")
 	for name, c := range map[string]struct {
 		data    []byte
@@ -128,7 +134,7 @@ func TestSources(t *testing.T) {
 		want    fault.Code
 	}{
 		"digits":            {data: []byte(examplePlain), serials: exampleSerial},
-		"blocks":            {data: []byte(blocks + "\r\n"), serials: exampleSerial},
+		"blocks":            {data: []byte(blocks(examplePlain) + "\r\n"), serials: exampleSerial},
 		"Android URL":       {data: []byte("http://127.0.0.1/securid/ctf?ctfData=" + examplePlain), serials: exampleSerial},
 		"iPhone URL":        {data: []byte("com.rsa.securid.iphone://ctf?ctfData=" + examplePlain), serials: exampleSerial},
 		"in a mail":         {data: []byte("Dear Alice,\n\nhttp://127.0.0.1/securid/ctf?ctfData=3D" + examplePlain + "\n\nRegards"), serials: exampleSerial},
@@ -213,16 +219,92 @@ func TestReadSource(t *testing.T) {
 	for arg, want := range map[string]fault.Code{
 		path: "", examplePlain: "", "-": "", filepath.Dir(path): fault.BadFormat,
 		examplePlain[:80]: fault.BadFormat, "nosuch.sdtid": fault.BadFormat, "": fault.BadFormat,
-		strings.Repeat("x", 5000): fault.BadFormat,
+		strings.Repeat("x", 5000):                  fault.BadFormat,
+		"Your token: " + examplePlain + " (Alice)": "", "Dear Alice,\n\nyour token is " + examplePlain + ".\n\nRegards": "",
+		"Your token:\r" + examplePlain: "", "Your token: " + blocks(examplePlain): "", "Dear Alice,\n\nhello": fault.BadFormat,
 	} {
 		_, err := ReadSource(arg, strings.NewReader(examplePlain))
 		if got := fault.CodeOf(err); got != want || (err == nil) != (want == "") {
 			t.Errorf("%.20q: got %v, want %q", arg, err, want)
 		}
 	}
+	odd := filepath.Join(t.TempDir(), "of\nalice") // a name is one first
+	if err := os.WriteFile(odd, []byte(examplePlain), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadSource(odd, nil); err != nil {
+		t.Error(err)
+	}
 	endless := bytes.NewReader(make([]byte, maxSource+1))
 	if _, err := ReadSource("-", endless); fault.CodeOf(err) != fault.TooLarge {
 		t.Errorf("endless input: %v", err)
+	}
+}
+
+// A mail as a program saves it may hold the string, link or file in any of its parts, encoded, beside pictures of any size.
+func TestMails(t *testing.T) {
+	const link = "com.rsa.securid://ctkip?scheme=https&url=host.example:7004/ctkip/services/CtkipService&activationCode=123"
+	encoded := func(data []byte) string {
+		text := base64.StdEncoding.EncodeToString(data)
+		var lines strings.Builder
+		for ; len(text) > 76; text = text[76:] {
+			lines.WriteString(text[:76] + "\r\n")
+		}
+		return lines.String() + text + "\r\n"
+	}
+	part := func(kind string, data []byte) string {
+		return "--x\r\nContent-Type: " + kind + "\r\nContent-Transfer-Encoding: BASE64\r\n\r\n" + encoded(data)
+	}
+	const header = "From: help@host.example\r\nList-Help: <https://host.example/>\r\nMIME-Version: 1.0\r\n"
+	const mixed = header + "Content-Type: multipart/mixed; boundary=x\r\n\r\n"
+	greeting := part("text/plain; charset=utf-8", []byte("Dear Alice,\n\nsee https://help.example/ for help.\n"))
+	logo := part("image/png", bytes.Repeat([]byte("\x89PNG"), 100_000))
+	xhtml := `<?xml version="1.0"?><!DOCTYPE html><html xmlns="http://www.w3.org/1999/xhtml"><p><a href="` + html.EscapeString(link) + `">Import</a></p></html>`
+	for name, c := range map[string]struct {
+		data string
+		link bool
+		want fault.Code
+	}{
+		"base64":            {header + "Content-Transfer-Encoding: base64\r\n\r\n" + encoded([]byte("Your token: "+examplePlain)), false, ""},
+		"a part":            {mixed + logo + greeting + part("text/html", []byte("<p>"+examplePlain+"</p>")) + "--x--\r\n", false, ""},
+		"a link in a part":  {mixed + greeting + part("text/html", []byte(xhtml)) + logo + "--x--\r\n", true, ""},
+		"not closed":        {mixed + greeting + part("text/html", []byte(xhtml)), true, ""},
+		"a file":            {mixed + greeting + part("application/octet-stream", readTestdata(t, "plain.sdtid")) + "--x--\r\n", false, ""},
+		"a picture":         {mixed + greeting + part("image/png", qrPicture(t, examplePlain)) + "--x--\r\n", false, ""},
+		"forwarded":         {strings.ReplaceAll(mixed, "=x", "=y") + "--y\r\nContent-Type: message/rfc822\r\n\r\n" + mixed + greeting + part("text/plain", []byte(examplePlain)) + "--x--\r\n--y--\r\n", false, ""},
+		"after a large one": {header + "Content-Type: multipart/mixed; boundary=x\r\n\r\n" + logo + "--x\r\nContent-Type: text/plain\r\n\r\nYour token: " + examplePlain + "\r\n--x--\r\n", false, ""},
+		"damaged":           {mixed + greeting + part("text/plain", []byte(strings.Replace(examplePlain, "789", "798", 1))) + logo + "--x--\r\n", false, fault.ChecksumFailed},
+		"nothing":           {mixed + greeting + logo + "--x--\r\n", false, fault.BadFormat},
+		"long HTML":         {"<html><style>" + strings.Repeat("p { margin: 0 }\n", 10_000) + "</style><p>" + examplePlain + "</p></html>", false, ""},
+		"a link in it":      {mixed + part("text/html", []byte("<html><style>"+strings.Repeat("p { margin: 0 }\n", 10_000)+"</style>"+xhtml)) + "--x--\r\n", true, ""},
+		"a string in it":    {"<html>" + strings.Repeat("<p>https://host.example/</p>\n", 10_000) + `<a href="http://127.0.0.1/securid/ctf?ctfData=` + examplePlain + `">`, false, ""},
+		"XHTML alone":       {xhtml, true, ""},
+		"XHTML, plain mail": {header + "\r\n" + xhtml, true, ""},
+	} {
+		s, err := ParseSource([]byte(c.data), "mail")
+		if fault.CodeOf(err) != c.want || (err == nil) != (c.want == "") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil {
+			continue
+		}
+		if got, is := s.Link(); is != c.link || is && (got.URL != "https://host.example:7004/ctkip/services/CtkipService" || got.Code != "123") {
+			t.Errorf("%s: leads to %s", name, got.URL)
+		}
+		if tokens, err := s.Open(Access{}); err != nil || (len(tokens) == 1) == c.link {
+			t.Errorf("%s: %d tokens, %v", name, len(tokens), err)
+		}
+	}
+}
+
+// Parts within parts come to an end.
+func TestMailsHaveAnEnd(t *testing.T) {
+	deep := strings.Repeat("Content-Type: message/rfc822\n\n", 100_000)
+	wide := "Content-Type: multipart/mixed; boundary=x\n\n" + strings.Repeat("--x\n\nhello\n", 100_000)
+	for text, want := range map[string]int{deep: 0, wide: maxMailParts} {
+		if got := len(mailParts([]byte(text))); got != want {
+			t.Errorf("%d parts, want %d", got, want)
+		}
 	}
 }
 
@@ -359,6 +441,7 @@ func FuzzSource(f *testing.F) {
 		qrPicture(f, examplePlain), archive(f, map[string][]byte{"a.sdtid": readTestdata(f, "plain.sdtid")}),
 		[]byte("com.rsa.securid://ctkip?scheme=https&url=host.example&activationCode=1"),
 		[]byte(`<a href="com.rsa.securid://ctkip?scheme=3Dhttps&amp;url=3Dhost.example">`),
+		[]byte("Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Transfer-Encoding: base64\n\nMjAwMDEyMzQ1Njc4\n--x--\n"),
 	} {
 		f.Add(seed)
 	}

@@ -53,6 +53,7 @@ type App struct {
 	Now   func() time.Time // nil is time.Now
 
 	unlocked unlocked // so that a passphrase is asked for and hashed once
+	fetching string   // origin of the link and code that Provision is at work on
 }
 
 func (a *App) now() time.Time {
@@ -126,6 +127,8 @@ func padSerial(s string) string {
 type ImportOptions struct {
 	Nickname string // instead of the token's own; for a single token only
 	Replace  bool   // a held token of the same serial number gets the new seed and settings
+
+	fetched bool // from a server just now, so that one that waits is older
 }
 
 // Import adds the tokens, all of them or none, and returns them as they are
@@ -134,7 +137,9 @@ type ImportOptions struct {
 // It refuses an expired token (EXPIRED), a serial number that is held, unless
 // o.Replace says to swap its seed in place, and a seed that is held
 // (DUPLICATE_SERIAL), and more tokens than the limit (STORE_FULL). A replaced
-// token keeps its nickname and its place.
+// token keeps its nickname and its place. The seed of a token that waits, see
+// [App.Waiting], is nowhere else, and no import drops it: where the serial
+// number is not held, another seed for it is refused (DUPLICATE_SERIAL).
 func (a *App) Import(tokens []Token, o ImportOptions) ([]Token, error) {
 	if err := checkNickname(o.Nickname); err != nil {
 		return nil, err
@@ -172,9 +177,13 @@ func (db *database) add(t Token, o ImportOptions, now time.Time, limit int) (Tok
 			return t, fault.New(fault.DuplicateSerial, "token %s is here already, with this very seed: nothing to import", held.Serial)
 		}
 	}
-	db.forget(t.Serial)
+	waits, other := db.waits(t.Serial)
+	other = other && !o.fetched && !waits.Seed.Equal(t.Seed)
 	i := db.serial(t.Serial)
 	switch {
+	case i < 0 && other:
+		return t, fault.New(fault.DuplicateSerial, "a seed for token %[1]s that was fetched from a server waits here, and may be newer than this one: "+
+			"repeat its import to take it, or be rid of it with 'tally delete %[1]s' and repeat this import", t.Serial)
 	case i < 0 && len(db.tokens) >= limit:
 		return t, fault.New(fault.StoreFull, "%d tokens are held, which is the limit: delete one first", len(db.tokens))
 	case i < 0:
@@ -184,6 +193,9 @@ func (db *database) add(t Token, o ImportOptions, now time.Time, limit int) (Tok
 	default:
 		t.Nickname = cmp.Or(o.Nickname, db.tokens[i].Nickname, t.Nickname)
 		db.tokens[i] = t
+	}
+	if !other {
+		db.forget(t.Serial)
 	}
 	return t, nil
 }
