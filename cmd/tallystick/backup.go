@@ -42,6 +42,9 @@ The master key is not inside unless asked for. Keep a copy of it elsewhere: with
 		if out == "" {
 			return cli.Usagef("say where the backup goes: --out FILE")
 		}
+		if len(to) > 0 && password.Flagged() {
+			return cli.Usagef("a backup is sealed with a password or for keys: give --password-file or --to")
+		}
 		in := client.BackupRequest{To: to, IncludeKeys: keys}
 		if len(to) == 0 {
 			secret, err := p.ask(password, "Password for the backup: ")
@@ -81,6 +84,9 @@ func (p *program) backupKeyFlags(cmd *cobra.Command) *backupKey {
 
 func (k *backupKey) identities() ([]age.Identity, error) {
 	if k.identity != "" {
+		if k.password.Flagged() {
+			return nil, cli.Usagef("a backup is opened with a password or a private key: give --password-file or --identity")
+		}
 		file, err := os.ReadFile(k.identity)
 		if err != nil {
 			return nil, err

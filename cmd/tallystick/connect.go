@@ -28,6 +28,9 @@ func (p *program) connect() (*client.Client, error) {
 		url = os.Getenv("TALLYSTICK_SERVER")
 	}
 	if url == "" {
+		if p.keyFile != "" || p.ca != "" { // the socket would take the call with all rights, whatever the key has
+			return nil, cli.Usagef("--api-key-file and --ca are for a server elsewhere: name it with --server URL")
+		}
 		data := p.dataFolder()
 		if data == "" {
 			return nil, cli.Usagef("say which server: --data DIR for one on this machine, --server URL for one elsewhere")

@@ -125,7 +125,7 @@ one, and CSV, it is a job that reports on each record; what is here already stay
 		if in.Format == "" && (in.Mapping != nil || strings.EqualFold(filepath.Ext(r.args[0]), ".csv")) {
 			in.Format = "csv"
 		}
-		if asked := in.Type != "" || in.Duplicates != "" || in.Name != "" || in.DryRun || wait || in.Format == "csv" || in.Domain != ""; !asked {
+		if asked := in.Type != "" || in.Duplicates != "" || in.Name != "" || in.DryRun || wait || in.Format == "csv" || in.Mapping != nil || in.Domain != ""; !asked {
 			small, err := io.ReadAll(io.LimitReader(file, smallFile+1))
 			if err != nil {
 				return err

@@ -61,6 +61,9 @@ func (p *program) webhookAdd() *cobra.Command {
 		if f.url == "" {
 			return cli.Usagef("say where: --url https://hooks.example.com/tallystick")
 		}
+		if out != "" && f.secret.Given() {
+			return cli.Usagef("--out keeps a secret that is made here: give --secret-file or --out")
+		}
 		ca, err := f.authorities()
 		if err != nil {
 			return err

@@ -309,6 +309,9 @@ func (p *Program) SecretFlag(cmd *cobra.Command, name, what, env string) *Secret
 // Given tells whether the flag or the variable is there.
 func (s *Secret) Given() bool { return s.file != "" || s.env != "" && os.Getenv(s.env) != "" }
 
+// Flagged tells whether the flag is there, whatever the variable says.
+func (s *Secret) Flagged() bool { return s.file != "" }
+
 // Value is the secret, "" if there is none.
 func (s *Secret) Value() (string, error) { return s.p.ReadSecret(s.file, s.env) }
 
