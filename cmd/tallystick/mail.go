@@ -319,6 +319,12 @@ func (p *program) mailRemind() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if dry {
+			if j, err = p.followOn(r, j); err != nil {
+				return err
+			}
+			return p.foreseen(r, j)
+		}
 		return p.result(map[string]string{"job": j.Job}, "started job %s: 'tallystick job watch %s' follows it", j.Job, j.Job)
 	})
 	cmd.Flags().StringVar(&filter, "select", "", filters)
