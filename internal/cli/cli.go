@@ -198,6 +198,17 @@ func (p *Program) PrintJSON(document any) error {
 	return err
 }
 
+// Stream is Out for a document that is written as it comes. Once there is some of it, an error is told beside it, and is no second document.
+func (p *Program) Stream() io.Writer { return stream{p} }
+
+type stream struct{ p *Program }
+
+func (s stream) Write(b []byte) (int, error) {
+	n, err := s.p.Out.Write(b)
+	s.p.printed = s.p.printed || n > 0
+	return n, err
+}
+
 // Note tells the user something that is no result.
 func (p *Program) Note(message string) { fmt.Fprintf(p.Err, "%s: %s\n", p.Name, message) }
 
