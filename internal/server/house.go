@@ -261,7 +261,7 @@ func (h *house) alive(ctx context.Context) error {
 func (h *house) beat(ctx context.Context) error {
 	err := h.db.Current(ctx)
 	if errors.Is(err, fault.SchemaNewer) {
-		refusal := fault.New(fault.Unavailable, "%s: %v", fault.SchemaNewer, err)
+		refusal := fault.New(fault.Unavailable, "%s: %v", fault.SchemaNewer, err).With("because", "release")
 		h.outdated.Store(refusal)
 		return fmt.Errorf("no passcode is decided any more, as a newer release has changed the database: %w", refusal)
 	}
