@@ -32,6 +32,10 @@ func (p *program) applyCommand() *cobra.Command {
 		switch {
 		case f.export == (f.file != ""):
 			return cli.Usagef("give a configuration with -f FILE, or --export")
+		case !f.export && cmd.Flags().Changed("out"):
+			return cli.Usagef("--out goes with --export: what -f FILE changes is printed")
+		case f.export && len(f.prune) > 0:
+			return cli.Usagef("--prune goes with -f FILE: --export changes nothing")
 		case f.export:
 			return p.exportConfiguration(r, f.out)
 		}

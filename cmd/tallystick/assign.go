@@ -28,11 +28,21 @@ func (p *program) tokenAssign() *cobra.Command {
 	s.StringVar(&b.Sort, "sort", "", "`order` of the users: given (of the file, the default), user_id or name; tokens are in that of their serials")
 	s.BoolVar(&b.Partial, "partial", false, "assign what can be assigned (default all or nothing)")
 	s.BoolVar(&b.DryRun, "dry-run", false, "only show the pairs")
-	s.BoolVar(&yes, "yes", false, "do not ask whether the pairs are right")
+	s.BoolVar(&yes, "yes", false, "do not ask whether the pairs are right; with --user nothing is asked")
 	p.does(cmd, func(r run) error {
 		if user != "" {
 			if users != "" || b.Group != "" || serials != "" || b.Next {
 				return cli.Usagef("--user is for one; many are named by --users or --group")
+			}
+			if b.Partial || b.Sort != "" {
+				return cli.Usagef("--partial and --sort are for many: name them with --users or --group")
+			}
+			if b.DryRun { // the pair is shown as those of many are
+				b.Users, b.Next = []string{user}, serial == ""
+				if serial != "" {
+					b.Serials = []string{serial}
+				}
+				return p.assignMany(r, b, yes, false)
 			}
 			return p.assignOne(r, user, serial)
 		}

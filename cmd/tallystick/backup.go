@@ -34,13 +34,16 @@ that one password or private key opens.
 
 The master key is not inside unless asked for. Keep a copy of it elsewhere: without it nothing in a backup opens.
 'tallystick restore' brings a backup back, into either kind of database.`
-	password := p.SecretFlag(cmd, "password-file", "password to seal the backup with", "TALLYSTICK_PASSWORD")
+	password := p.SecretFlag(cmd, "password-file", "password to seal the backup with", passwordVariables...)
 	cmd.Flags().StringArrayVar(&to, "to", nil, "public `key` of age to seal it for instead; may be given several times ('tallystick backup keygen' makes one)")
 	cmd.Flags().StringVar(&out, "out", "", "`file` to write")
 	cmd.Flags().BoolVar(&keys, "include-keys", false, "put the master key and the server's certification authority inside: whoever opens the backup then has every seed")
 	p.does(cmd, func(r run) error {
 		if out == "" {
 			return cli.Usagef("say where the backup goes: --out FILE")
+		}
+		if len(to) > 0 && password.Flagged() {
+			return cli.Usagef("a backup is sealed with a password or for keys: give --password-file or --to")
 		}
 		in := client.BackupRequest{To: to, IncludeKeys: keys}
 		if len(to) == 0 {
@@ -74,13 +77,16 @@ type backupKey struct {
 }
 
 func (p *program) backupKeyFlags(cmd *cobra.Command) *backupKey {
-	k := &backupKey{program: p, password: p.SecretFlag(cmd, "password-file", "password of the backup", "TALLYSTICK_PASSWORD")}
+	k := &backupKey{program: p, password: p.SecretFlag(cmd, "password-file", "password of the backup", passwordVariables...)}
 	cmd.Flags().StringVar(&k.identity, "identity", "", "`file` with the private key of a backup that was sealed to a public key")
 	return k
 }
 
 func (k *backupKey) identities() ([]age.Identity, error) {
 	if k.identity != "" {
+		if k.password.Flagged() {
+			return nil, cli.Usagef("a backup is opened with a password or a private key: give --password-file or --identity")
+		}
 		file, err := os.ReadFile(k.identity)
 		if err != nil {
 			return nil, err

@@ -28,6 +28,9 @@ func (p *program) connect() (*client.Client, error) {
 		url = os.Getenv("TALLYSTICK_SERVER")
 	}
 	if url == "" {
+		if p.keyFile != "" || p.ca != "" { // the socket would take the call with all rights, whatever the key has
+			return nil, cli.Usagef("--api-key-file and --ca are for a server elsewhere: name it with --server URL")
+		}
 		data := p.dataFolder()
 		if data == "" {
 			return nil, cli.Usagef("say which server: --data DIR for one on this machine, --server URL for one elsewhere")
@@ -99,6 +102,8 @@ func (p *program) understood(err error) error {
 		return errors.New("interrupted: what the server had begun by then it may have done")
 	case errors.As(err, &refused) && refused.Status == http.StatusBadRequest && refused.CorrelationID == "" && strings.HasPrefix(p.url, "http://"): // Go's server says no more
 		return cli.Usagef("--server %s: that server does not answer plain http: write https://", p.url)
+	case errors.As(err, &refused) && refused.Code == string(fault.Unavailable) && refused.Details["because"] == nil: // the disk or network of the server, see outage
+		return fmt.Errorf("%s (%s)", refused.Message, refused.Code)
 	case errors.As(err, &refused) && (refused.Status < 500 || refused.Code == string(fault.Unavailable)):
 		return &fault.Error{Code: fault.Code(refused.Code), Message: refused.Message, Details: refused.Details}
 	case errors.As(err, &refused):

@@ -28,7 +28,7 @@ type deliveryFlags struct {
 }
 
 func (p *program) deliveryFlags(cmd *cobra.Command) *deliveryFlags {
-	f := &deliveryFlags{password: p.SecretFlag(cmd, "password-file", "password that locks the file or string", "TALLYSTICK_PASSWORD")}
+	f := &deliveryFlags{password: p.SecretFlag(cmd, "password-file", "password that locks the file or string", passwordVariables...)}
 	s := cmd.Flags()
 	s.StringVar(&f.d.Profile, "profile", "", "`profile` that says what the token is like and how it is delivered")
 	s.StringVar(&f.d.DeviceID, "device-id", "", "bind the delivery to the device with this `ID`, as its app shows it")

@@ -98,7 +98,7 @@ one, and CSV, it is a job that reports on each record; what is here already stay
 
   tallystick token import batch.sdtid --password-file PW --wait
   tallystick token import t.csv --mapping serial=SN,seed=Secret,digits==6 --wait`
-	password := p.SecretFlag(cmd, "password-file", "password of the file", "TALLYSTICK_PASSWORD")
+	password := p.SecretFlag(cmd, "password-file", "password of the file", passwordVariables...)
 	f := cmd.Flags()
 	f.StringVar(&in.Format, "format", "", "sdtid or csv (default by the name of the file)")
 	f.StringToStringVar(&in.Mapping, "mapping", nil, "columns of a CSV file, `FIELD=COLUMN,...`, or FIELD==VALUE for all records; the fields are serial, seed, digits, interval, pin_type, birth, expiry, algorithm, token_type")
@@ -125,7 +125,7 @@ one, and CSV, it is a job that reports on each record; what is here already stay
 		if in.Format == "" && (in.Mapping != nil || strings.EqualFold(filepath.Ext(r.args[0]), ".csv")) {
 			in.Format = "csv"
 		}
-		if asked := in.Type != "" || in.Duplicates != "" || in.Name != "" || in.DryRun || wait || in.Format == "csv" || in.Domain != ""; !asked {
+		if asked := in.Type != "" || in.Duplicates != "" || in.Name != "" || in.DryRun || wait || in.Format == "csv" || in.Mapping != nil || in.Domain != ""; !asked {
 			small, err := io.ReadAll(io.LimitReader(file, smallFile+1))
 			if err != nil {
 				return err

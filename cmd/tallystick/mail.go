@@ -66,7 +66,7 @@ func (p *program) mailSettingsEdit() *cobra.Command {
 	s.StringSliceVar(&notify, "notify", nil, "`addresses` of administrators who are told when a job is over, or waits to be approved")
 	s.IntSliceVar(&days, "expiry-days", nil, "how many `days` before the end of a token its user is told: 30,7")
 	s.IntVar(&version, "version", 0, "refuse if the settings are not at this `version` any more")
-	secret := p.SecretFlag(cmd, "password-file", "password to log in with", "")
+	secret := p.SecretFlag(cmd, "password-file", "password to log in with")
 	p.does(cmd, func(r run) error {
 		if enable && disable {
 			return cli.Usagef("--enable and --disable exclude each other")
@@ -319,6 +319,12 @@ func (p *program) mailRemind() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if dry {
+			if j, err = p.followOn(r, j); err != nil {
+				return err
+			}
+			return p.foreseen(r, j)
+		}
 		return p.result(map[string]string{"job": j.Job}, "started job %s: 'tallystick job watch %s' follows it", j.Job, j.Job)
 	})
 	cmd.Flags().StringVar(&filter, "select", "", filters)
@@ -329,7 +335,7 @@ func (p *program) mailRemind() *cobra.Command {
 func (p *program) mailRelease() *cobra.Command {
 	cmd := p.command("release USER", "Have the messages sent that are held for a user, by a passcode or her directory's password", 1, nil)
 	passcode := p.SecretFlag(cmd, "passcode-file", "passcode of a token that she has", "TALLYSTICK_PASSCODE")
-	password := p.SecretFlag(cmd, "password-file", "password of the directory that she comes from", "")
+	password := p.SecretFlag(cmd, "password-file", "password of the directory that she comes from")
 	p.does(cmd, func(r run) error {
 		if passcode.Given() == password.Given() {
 			return cli.Usagef("give --passcode-file or --password-file")

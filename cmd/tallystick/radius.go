@@ -37,7 +37,7 @@ func (f *radiusFlags) on(p *program, cmd *cobra.Command) {
 	s.StringVar(&f.realm, "strip-realm", "none", "take a realm off user names: none, prefix (DOMAIN\\user) or suffix (user@realm)")
 	s.IntVar(&f.maxQPS, "max-qps", 0, "requests a second, what is more is dropped; 0 is no limit")
 	f.allowed.on(cmd)
-	f.secret = p.SecretFlag(cmd, "secret-file", "shared secret", "")
+	f.secret = p.SecretFlag(cmd, "secret-file", "shared secret")
 }
 
 func (f *radiusFlags) parsed() ([]client.RADIUSAttribute, error) {

@@ -106,6 +106,9 @@ func cutOff(err error) error {
 // into writes to a file, which is there only if all of it is and is told of, or to standard output.
 func (p *program) into(file string, write func(io.Writer) error) error {
 	if file == "" || file == "-" || p.isOutput(file) {
+		if p.JSON {
+			return write(p.Stream())
+		}
 		return write(p.Out)
 	}
 	if _, err := p.writeWhole(file, write); err != nil { // it holds names

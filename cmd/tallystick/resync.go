@@ -11,7 +11,7 @@ import (
 
 func (p *program) tokenResync() *cobra.Command {
 	cmd := p.command("resync SERIAL", "Learn from two successive tokencodes how far the clock of a token is off", 1, nil)
-	file := p.SecretFlag(cmd, "codes-file", "two tokencodes, one after the other, without PIN", "")
+	file := p.SecretFlag(cmd, "codes-file", "two tokencodes, one after the other, without PIN")
 	p.does(cmd, func(r run) error {
 		codes, err := p.tokencodes(file)
 		if err != nil {

@@ -11,6 +11,12 @@ import (
 	"github.com/tallystick/tallystick/internal/cli"
 )
 
+// Where passwords and PINs come from without a file: a variable of this program's own, or the one that spec/cli.md has for both programs.
+var (
+	passwordVariables = []string{"TALLYSTICK_PASSWORD", "TALLY_PASSWORD"}
+	pinVariables      = []string{"TALLYSTICK_PIN", "TALLY_PIN"}
+)
+
 // A secretFile is a file that only its owner may read, open before there is something to write.
 type secretFile struct {
 	file    *os.File // nil once it is written or dropped

@@ -263,7 +263,7 @@ func (p *program) tokenRevoke() *cobra.Command {
 
 func (p *program) tokenSetPIN() *cobra.Command {
 	cmd := p.command("set-pin SERIAL", "Give a token a PIN", 1, nil)
-	pin := p.SecretFlag(cmd, "pin-file", "PIN", "TALLYSTICK_PIN")
+	pin := p.SecretFlag(cmd, "pin-file", "PIN", pinVariables...)
 	temporary := cmd.Flags().Bool("temporary", false, "the user must change it at its first use")
 	p.does(cmd, func(r run) error {
 		secret, err := p.newSecret(pin, "PIN")

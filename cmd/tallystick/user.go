@@ -227,7 +227,7 @@ func (p *program) userClearFixedPasscode() *cobra.Command {
 
 func (p *program) userSetOnDemand() *cobra.Command {
 	cmd := p.command("set-on-demand USERID", "Let a person have codes on demand, by mail, with a PIN to ask for them", 1, nil)
-	pin := p.SecretFlag(cmd, "pin-file", "PIN", "TALLYSTICK_PIN")
+	pin := p.SecretFlag(cmd, "pin-file", "PIN", pinVariables...)
 	temporary := cmd.Flags().Bool("temporary", false, "the person must change it at its first use")
 	p.does(cmd, func(r run) error {
 		secret, err := p.newSecret(pin, "PIN")

@@ -82,6 +82,19 @@ func TestSocketOfSomebodyElseIsNoServerThatIsDown(t *testing.T) {
 	}
 }
 
+// The disk or the network of a server is no state of what was asked for, as spec/cli.md tells apart; a clock that went back is.
+func TestOutagesAreNoRefusals(t *testing.T) {
+	p := &program{}
+	gone := &client.Error{Status: http.StatusServiceUnavailable, Code: "UNAVAILABLE", Message: "the database cannot be reached"}
+	if err := p.understood(gone); fault.CodeOf(err) != "" || err.Error() != "the database cannot be reached (UNAVAILABLE)" {
+		t.Error(err)
+	}
+	gone.Details = map[string]any{"because": "clock"}
+	if err := p.understood(gone); !errors.Is(err, fault.Unavailable) {
+		t.Error(err)
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	for state, want := range map[string]error{"done": nil, "done_with_errors": cli.Status(3), "failed": cli.Status(3), "cancelled": cli.Status(3)} {
 		if got := verdict(client.Job{State: state}); got != want {

@@ -39,7 +39,7 @@ func (f *webhookFlags) on(p *program, cmd *cobra.Command, begins string) {
 	s.IntVar(&f.giveUp, "give-up", 5*24, "`hours` that an event is tried before the webhook is disabled")
 	s.Int64Var(&f.after, "after", -1, "go on after this `place` in the log, -1 for its beginning; unless said, "+begins)
 	s.Lookup("after").DefValue = "0" // its own words say the default
-	f.secret = p.SecretFlag(cmd, "secret-file", "secret that calls are signed with", "")
+	f.secret = p.SecretFlag(cmd, "secret-file", "secret that calls are signed with")
 }
 
 // authorities reads the file with the authorities; "" for none.
@@ -60,6 +60,9 @@ func (p *program) webhookAdd() *cobra.Command {
 	p.does(cmd, func(r run) error {
 		if f.url == "" {
 			return cli.Usagef("say where: --url https://hooks.example.com/tallystick")
+		}
+		if out != "" && f.secret.Given() {
+			return cli.Usagef("--out keeps a secret that is made here: give --secret-file or --out")
 		}
 		ca, err := f.authorities()
 		if err != nil {

@@ -37,12 +37,16 @@ func networksOf(texts []string) ([]netip.Prefix, error) {
 	var all []netip.Prefix
 	for _, text := range texts {
 		if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+			addr = addr.Unmap() // as agents' own addresses are
 			all = append(all, netip.PrefixFrom(addr, addr.BitLen()))
 			continue
 		}
 		n, err := netip.ParsePrefix(text)
 		if err != nil {
 			return nil, fault.New(fault.Invalid, "%s is no address and no network: write 192.0.2.7 or 192.0.2.0/24", shown(text))
+		}
+		if n.Addr().Is4In6() {
+			return nil, fault.New(fault.Invalid, "write the network %s as one of IPv4, such as 192.0.2.0/24: no address is in it", shown(text))
 		}
 		all = append(all, n)
 	}

@@ -14,7 +14,7 @@ import (
 
 func agentRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
-	a := try(c.AddAgent(ctx, client.NewAgent{Agent: "VPN1", HMAC: "allowed", Networks: []string{"192.0.2.7", "2001:db8::/32"}, Note: "cellar"}))(t)
+	a := try(c.AddAgent(ctx, client.NewAgent{Agent: "VPN1", HMAC: "allowed", Networks: []string{"::ffff:192.0.2.7", "2001:db8::/32"}, Note: "cellar"}))(t)
 	if a.Version != 1 || a.Retry || !slices.Equal(a.Networks, []string{"192.0.2.7/32", "2001:db8::/32"}) {
 		t.Errorf("added %+v", a)
 	}
@@ -31,7 +31,7 @@ func agentRoutes(t *testing.T, h *house) {
 	_, err := c.AddAgent(ctx, client.NewAgent{Agent: "vpn1"})
 	refused(t, err, 409, "CONFLICT")
 	for _, bad := range []client.NewAgent{
-		{Agent: " x"}, {Agent: "x", Networks: []string{"192.0.2.1/24"}}, {Agent: "x", Networks: []string{"fe80::1%eth0"}}, {Agent: "x", HMAC: "on"}, {Agent: "x", DisplayName: "a\nb"},
+		{Agent: " x"}, {Agent: "x", Networks: []string{"192.0.2.1/24"}}, {Agent: "x", Networks: []string{"::ffff:192.0.2.0/120"}}, {Agent: "x", Networks: []string{"fe80::1%eth0"}}, {Agent: "x", HMAC: "on"}, {Agent: "x", DisplayName: "a\nb"},
 		{Agent: "x", Methods: []string{"SMS"}}, {Agent: "x", Methods: []string{"TOKEN", "TOKEN"}}, {Agent: "x", AlsoNamedBy: []string{"shoe size"}},
 	} {
 		_, err = c.AddAgent(ctx, bad)

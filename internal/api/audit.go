@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/audit"
@@ -25,9 +24,13 @@ func (a *API) auditEvents(ctx context.Context, r *request) (answer, error) {
 		Action: r.query("action"), Object: r.query("object"), Actor: r.query("actor"), Outcome: r.query("outcome"),
 		Newest: r.query("order") == "newest", After: r.query("after"), Limit: r.limit(),
 	}
-	// The contract holds both to RFC 3339; nothing is the zero time.
-	f.Since, _ = time.Parse(time.RFC3339, r.query("since"))
-	f.Until, _ = time.Parse(time.RFC3339, r.query("until"))
+	var err error
+	if f.Since, err = r.moment("since"); err != nil {
+		return answer{}, err
+	}
+	if f.Until, err = r.moment("until"); err != nil {
+		return answer{}, err
+	}
 	page, err := a.Log.Events(ctx, f)
 	if err != nil {
 		return answer{}, err

@@ -247,6 +247,15 @@ func TestCareInADomain(t *testing.T) {
 		try(e.admin.EditLabel(ctx, serial, 0, client.LabelEdit{Notes: &notes}))(t)
 		try(e.admin.Extend(ctx, serial, client.Extension{Until: "2039-01-01"}))(t)
 	}
+	every, _ := e.ended(e.admin.EnableMany(ctx, client.CareOrder{Selection: client.Selection{All: true}, DryRun: true}))
+	root, _ := e.ended(e.admin.EnableMany(ctx, client.CareOrder{Selection: client.Selection{Domain: "root"}, DryRun: true}))
+	if root.Total != every.Total || root.Total < 2 {
+		t.Errorf("of %d tokens the root has %d", every.Total, root.Total)
+	}
+	one, _ := e.ended(e.admin.EnableMany(ctx, client.CareOrder{Selection: client.Selection{Domain: "root", Serials: []string{in["serial"]}}, DryRun: true}))
+	equal(t, one.Total, 1)
+	_, beyond := c.EnableMany(ctx, client.CareOrder{Selection: client.Selection{Domain: "root"}, DryRun: true})
+	refused(t, beyond, 403, "OUT_OF_SCOPE")
 	later := try(e.admin.CreateTokens(ctx, client.NewTokens{Count: 1, Expiry: "2050-01-01", Domain: "rome"}))(t)[0]
 	_, err := c.Extend(ctx, in["serial"], client.Extension{Donor: later})
 	refused(t, err, 403, "OUT_OF_SCOPE")

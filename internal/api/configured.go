@@ -281,10 +281,7 @@ func (c *configuring) mailSettings(ctx context.Context) error {
 		kind: kindMailSettings, missing: fault.NotFound,
 		get: func() (mail.Settings, error) { return c.Mail.Settings(ctx) },
 		wanted: func(s mail.Settings) (mail.Settings, error) {
-			before := s
-			if change(&s); s.Security != before.Security && s.Port == before.Port {
-				s.Port = 0 // as an edit has it
-			}
+			change(&s)
 			return s.Completed()
 		},
 		edit: func(here mail.Settings) (mail.Settings, error) {

@@ -298,3 +298,28 @@ func TestAConfiguredScheduleStaysInItsDomain(t *testing.T) {
 		t.Errorf("after a refusal: %+v", s)
 	}
 }
+
+// A port that is said stays in the same run, also where it is the one that there was and the security is another.
+func TestAConfiguredMailPortStays(t *testing.T) {
+	h := newHouse(t)
+	ctx, c := t.Context(), h.admin
+	for _, in := range []client.MailSettingsEdit{
+		{Host: new("mail.example.com"), Port: new(587), Security: new("starttls")},
+		{Port: new(587), Security: new("tls")},
+	} {
+		conf := client.Configuration{MailSettings: &in}
+		try(c.Configure(ctx, conf))(t)
+		if s := try(c.MailSettings(ctx))(t); s.Port != 587 || s.Security != *in.Security {
+			t.Errorf("%s is at port %d", s.Security, s.Port)
+		}
+		if again := changing(try(c.Configure(ctx, conf))(t)); len(again) > 0 {
+			t.Errorf("applied again: %v", again)
+		}
+	}
+	if s := try(c.EditMailSettings(ctx, 0, client.MailSettingsEdit{Port: new(587), Security: new("starttls")}))(t); s.Port != 587 {
+		t.Errorf("port %d", s.Port)
+	}
+	if s := try(c.EditMailSettings(ctx, 0, client.MailSettingsEdit{Security: new("tls")}))(t); s.Port != 465 {
+		t.Errorf("without a port: %d", s.Port)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,18 +129,49 @@ func (op *operation) allowTime(w http.ResponseWriter) {
 	_ = control.SetWriteDeadline(until)
 }
 
-// promises refuses parameters that the operation does not take. A condition or a filter that is
+// promises refuses parameters that the operation does not take, and those that cannot be read. A condition or a filter that is
 // passed over in silence would do more than was asked for.
 func (op *operation) promises(r *http.Request) error {
-	for name := range r.URL.Query() {
-		if op.Operation.Parameters.GetByInAndName(openapi3.ParameterInQuery, name) == nil {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil { // it holds what could be read, without the rest
+		return fault.New(fault.Invalid, "the query string cannot be read: put & between parameters, and write ; and %% in a value as %%3B and %%25")
+	}
+	for name, values := range query {
+		p := op.Operation.Parameters.GetByInAndName(openapi3.ParameterInQuery, name)
+		if p == nil {
 			return fault.New(fault.Invalid, "this request does not take the query parameter %s", shown(name))
+		}
+		if err := single(p, values); err != nil {
+			return err
 		}
 	}
 	for _, name := range []string{"If-Match", "If-None-Match", "Idempotency-Key"} {
 		if r.Header.Get(name) != "" && op.Operation.Parameters.GetByInAndName(openapi3.ParameterInHeader, name) == nil {
 			return fault.New(fault.Invalid, "this request does not take the header %s", name)
 		}
+	}
+	return nil
+}
+
+// single refuses a query parameter that is given twice and is no list, of which one would be passed over, and one that is no number or truth value
+// where there is to be one, such as nothing at all.
+func single(p *openapi3.Parameter, values []string) error {
+	s := p.Schema.Value
+	if s.Type.Is("array") {
+		return nil
+	}
+	if len(values) > 1 {
+		return fault.New(fault.Invalid, "the query parameter %s is there %d times: give it once", p.Name, len(values)).With("member", p.Name)
+	}
+	var err error
+	switch {
+	case s.Type.Is("boolean"):
+		_, err = strconv.ParseBool(values[0])
+	case s.Type.Is("integer"):
+		_, err = strconv.ParseInt(values[0], 10, 64)
+	}
+	if err != nil {
+		return fault.New(fault.Invalid, "the query parameter %s is not of type %s", p.Name, strings.Join(s.Type.Slice(), " or ")).With("member", p.Name).With("rule", "type")
 	}
 	return nil
 }
@@ -286,16 +318,28 @@ func (r *request) query(name string) string { return r.URL.Query().Get(name) }
 // number returns a number that keeps to the contract, otherwise if it is not there.
 func (r *request) number(name string, otherwise int64) int64 {
 	n, err := strconv.ParseInt(r.query(name), 10, 64)
-	if err != nil {
+	if err != nil { // there is none: see single
 		return otherwise
 	}
 	return n
 }
 
+// moment returns a time, the zero time if it is not there. The contract takes some that Go does not, such as a second that leaps.
+func (r *request) moment(name string) (time.Time, error) {
+	if !r.URL.Query().Has(name) {
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, r.query(name))
+	if err != nil {
+		return at, fault.New(fault.Invalid, "the query parameter %s is not a time such as 2026-11-24T09:14:00Z", name).With("member", name).With("rule", "format")
+	}
+	return at, nil
+}
+
 // flag returns a truth value that keeps to the contract, nil if it is not there.
 func (r *request) flag(name string) *bool {
 	b, err := strconv.ParseBool(r.query(name))
-	if err != nil {
+	if err != nil { // there is none: see single
 		return nil
 	}
 	return &b

@@ -62,6 +62,43 @@ func TestRequestsThatBreakTheContract(t *testing.T) {
 	}
 }
 
+// What cannot be read of a query string is not passed over: a dry run would be none, and a filter would let all pass.
+func TestQueryStringsAreReadWhole(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.SuperAdmin)
+	try(h.admin.AddUser(t.Context(), client.NewUser{UserID: "ua"}))(t)
+	for _, c := range []struct{ method, path, says string }{
+		{"DELETE", "/v1/users/ua?dry_run=true;", "write ; and % in a value as %3B and %25"},
+		{"DELETE", "/v1/users/ua?dry_run=%zz", "cannot be read"},
+		{"DELETE", "/v1/users/ua?dry_run=true&%zz", "cannot be read"},
+		{"DELETE", "/v1/users/ua?dry_run=&dry_run=true", "dry_run is there 2 times: give it once"},
+		{"DELETE", "/v1/users/ua?dry_run=false&dry_run=true", "dry_run is there 2 times"},
+		{"DELETE", "/v1/users/ua?dry_run=", "dry_run is not of type boolean"},
+		{"DELETE", "/v1/users/ua?dry_run", "dry_run is not of type boolean"},
+		{"GET", "/v1/users?limit=", "limit is not of type integer"},
+		{"GET", "/v1/audit/events?since=2030-01-01T23:59:60Z", "since is not a time such as"},
+		{"GET", "/v1/audit/events?until=2030-01-01T23:59:60Z", "until is not a time such as"},
+		{"GET", "/v1/audit/events?since=", "since"},
+		{"GET", "/v1/audit/events?since=2030-01-01T00:00:00Z&since=2020-01-01T00:00:00Z", "since is there 2 times"},
+		{"GET", "/v1/changes?action=token.*&action=user.*&after=0&after=1", "after is there 2 times"},
+	} {
+		status, _, body := h.send(key, c.method, c.path, "")
+		var said client.Problem
+		must(t, json.Unmarshal([]byte(body), &said))
+		if status != http.StatusBadRequest || said.Code != "INVALID" || !strings.Contains(said.Message, c.says) {
+			t.Errorf("%s: %d %s", c.path, status, body)
+		}
+	}
+	try(h.admin.User(t.Context(), "ua"))(t)
+	if status, _, body := h.send(key, "GET", "/v1/changes?action=token.*&action=user.*", ""); status != http.StatusOK {
+		t.Errorf("a list that is given item by item: %d %s", status, body)
+	}
+	if status, _, body := h.send(key, "DELETE", "/v1/users/ua?dry_run=true", ""); status != http.StatusNoContent {
+		t.Errorf("a dry run: %d %s", status, body)
+	}
+	try(h.admin.User(t.Context(), "ua"))(t)
+}
+
 func TestHeadersThatPromiseAreTakenOrRefused(t *testing.T) {
 	h := newHouse(t)
 	key := h.key(access.SuperAdmin)

@@ -28,6 +28,12 @@ func importRoutes(t *testing.T, h *house) {
 	refused(t, err, 409, "JOB_NAME_TAKEN")
 	_, err = c.StartImport(ctx, client.Import{}, strings.NewReader("x"))
 	refused(t, err, 422, "IMPORT_BAD_FORMAT")
+	_, err = c.StartImport(ctx, client.Import{Format: "csv", Domain: "nowhere"}, strings.NewReader(text))
+	refused(t, err, 404, "DOMAIN_NOT_FOUND")
+	_, err = c.StartCreation(ctx, client.TokenCreation{Count: 1, Domain: "nowhere"})
+	refused(t, err, 404, "DOMAIN_NOT_FOUND")
+	_, err = c.ReceiveTokens(ctx, client.TransferFile{Domain: "nowhere"}, strings.NewReader("x"))
+	refused(t, err, 404, "DOMAIN_NOT_FOUND")
 	_, err = h.as(access.HelpDesk).StartImport(ctx, in, strings.NewReader(text))
 	refused(t, err, 403, "FORBIDDEN")
 

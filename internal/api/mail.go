@@ -32,8 +32,7 @@ func mailSettingsEdit(in client.MailSettingsEdit) func(*mail.Settings) {
 	return func(s *mail.Settings) {
 		set(&s.Enabled, in.Enabled)
 		set(&s.Host, in.Host)
-		set(&s.Port, in.Port)
-		set(&s.Security, (*mail.Security)(in.Security))
+		s.Secure((*mail.Security)(in.Security), in.Port)
 		set(&s.CA, in.CA)
 		set(&s.UserName, in.UserName)
 		set(&s.From, in.From)

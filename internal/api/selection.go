@@ -16,7 +16,8 @@ func selectionOf(in client.Selection) (token.Selection, error) {
 	if err != nil {
 		return token.Selection{}, err
 	}
-	s := token.Selection{All: in.All, Serials: in.Serials, UserIDs: in.Users, Filter: token.Filter{
+	everywhere := in.Domain != "" && domain.Parse(in.Domain) == domain.Root // which narrows nothing
+	s := token.Selection{All: in.All || everywhere, Serials: in.Serials, UserIDs: in.Users, Filter: token.Filter{
 		Group: in.Group, Domain: domain.Parse(in.Domain), Profile: in.Profile, Distribution: token.Distribution(in.Distribution), Query: in.Query, ExpiresBefore: before,
 		Assigned: in.Assigned, Enabled: in.Enabled, Unconfirmed: in.Unconfirmed, NotMoved: in.NotMoved,
 		Tag: in.Tag, Extendable: in.Extendable, Hardware: hardwareOnly(in.Type),

@@ -198,6 +198,17 @@ func (p *Program) PrintJSON(document any) error {
 	return err
 }
 
+// Stream is Out for a document that is written as it comes. Once there is some of it, an error is told beside it, and is no second document.
+func (p *Program) Stream() io.Writer { return stream{p} }
+
+type stream struct{ p *Program }
+
+func (s stream) Write(b []byte) (int, error) {
+	n, err := s.p.Out.Write(b)
+	s.p.printed = s.p.printed || n > 0
+	return n, err
+}
+
 // Note tells the user something that is no result.
 func (p *Program) Note(message string) { fmt.Fprintf(p.Err, "%s: %s\n", p.Name, message) }
 
@@ -289,37 +300,49 @@ func (p *Program) line(prompt string) (string, error) {
 const maxSecret = 4 << 10
 
 // A Secret is a flag that names the file of a secret, and the environment
-// variable that is asked without the flag.
+// variables that are asked without the flag, of which the first one that is set counts.
 type Secret struct {
-	p         *Program
-	file, env string
+	p    *Program
+	file string
+	env  []string
 }
 
-// SecretFlag gives cmd such a flag; env may be "".
-func (p *Program) SecretFlag(cmd *cobra.Command, name, what, env string) *Secret {
+// SecretFlag gives cmd such a flag.
+func (p *Program) SecretFlag(cmd *cobra.Command, name, what string, env ...string) *Secret {
 	s := &Secret{p: p, env: env}
 	usage := fmt.Sprintf("`file` with the %s; - is standard input", what)
-	if env != "" {
-		usage += " (" + env + ")"
+	if len(env) > 0 {
+		usage += " (" + strings.Join(env, ", or ") + ")"
 	}
 	cmd.Flags().StringVar(&s.file, name, "", usage)
 	return s
 }
 
-// Given tells whether the flag or the variable is there.
-func (s *Secret) Given() bool { return s.file != "" || s.env != "" && os.Getenv(s.env) != "" }
+// Given tells whether the flag or a variable is there.
+func (s *Secret) Given() bool { return s.file != "" || firstSet(s.env) != "" }
+
+// Flagged tells whether the flag is there, whatever the variables say.
+func (s *Secret) Flagged() bool { return s.file != "" }
 
 // Value is the secret, "" if there is none.
-func (s *Secret) Value() (string, error) { return s.p.ReadSecret(s.file, s.env) }
+func (s *Secret) Value() (string, error) { return s.p.ReadSecret(s.file, s.env...) }
 
-// ReadSecret reads a secret from a file (- is standard input), or without one from an environment
-// variable; "" if there is none. One trailing newline is dropped. What is not in UTF-8 is refused where [Program.Text] says so.
-func (p *Program) ReadSecret(file, env string) (string, error) {
-	if file == "" {
-		if env == "" {
-			return "", nil
+// firstSet is the first environment variable of some that is set, "" if none is.
+func firstSet(env []string) string {
+	for _, name := range env {
+		if os.Getenv(name) != "" {
+			return name
 		}
-		return p.readable(os.Getenv(env), env)
+	}
+	return ""
+}
+
+// ReadSecret reads a secret from a file (- is standard input), or without one from the first environment
+// variable that is set; "" if there is none. One trailing newline is dropped. What is not in UTF-8 is refused where [Program.Text] says so.
+func (p *Program) ReadSecret(file string, env ...string) (string, error) {
+	if file == "" {
+		name := firstSet(env)
+		return p.readable(os.Getenv(name), name)
 	}
 	source := file
 	if file == "-" {

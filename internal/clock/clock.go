@@ -112,7 +112,7 @@ func (g *Guard) Trust(now time.Time) error {
 			"clock", now, "seen", g.latest, "behind", behind)
 	}
 	if g.back {
-		return fault.New(fault.Unavailable, "the clock of this server went back by %v: correct it, or confirm it with 'tallystick clock confirm'", behind.Round(time.Millisecond))
+		return fault.New(fault.Unavailable, "the clock of this server went back by %v: correct it, or confirm it with 'tallystick clock confirm'", behind.Round(time.Millisecond)).With("because", "clock")
 	}
 	return nil
 }

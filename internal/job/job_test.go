@@ -196,6 +196,13 @@ func TestOrdersThatAreRefused(t *testing.T) {
 	if _, err := s.jobs.Show(s.ctx, "half"); !errors.Is(err, fault.JobNotFound) {
 		t.Errorf("half a job was stored: %v", err)
 	}
+	// Only the form that IDs have is none of a name.
+	for _, name := range []string{strings.Repeat("0a", 16), "{0197a8c0-0000-7000-8000-000000000001}", "urn:uuid:0197a8c0-0000-7000-8000-000000000001"} {
+		s.start(job.Order{Kind: "add", Name: name, Items: job.Keys(nil)})
+		if j, err := s.jobs.Show(s.ctx, name); err != nil || j.Name != name {
+			t.Errorf("%s: %+v %v", name, j, err)
+		}
+	}
 	if name := job.DefaultName(strings.Repeat("x", 128), s.clock()); len(name) > 128 || !strings.HasSuffix(name, "2026-11-24 09:00:00.000") {
 		t.Error(name)
 	}

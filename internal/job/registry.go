@@ -202,7 +202,8 @@ func (r *Registry) record(ctx context.Context, j Job, action string, details aud
 
 // Show returns a job by its ID or its name; [fault.JobNotFound].
 func (r *Registry) Show(ctx context.Context, idOrName string) (Job, error) {
-	if uuid.Validate(idOrName) == nil {
+	const canonical = 36 // characters of an ID; other forms of a UUID may be names
+	if len(idOrName) == canonical && uuid.Validate(idOrName) == nil {
 		return r.Store.Job(ctx, idOrName)
 	}
 	return r.Store.JobNamed(ctx, idOrName)

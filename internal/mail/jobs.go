@@ -25,7 +25,9 @@ func (o *Outbox) Reminders(right string) job.Worker {
 		for i, r := range all {
 			if r.Code != "" {
 				out[i].Err = fault.New(r.Code, "%s", r.Message)
+				continue
 			}
+			out[i].Message = "to " + r.UserID
 		}
 		return out, nil
 	}}

@@ -356,7 +356,12 @@ func TestSettings(t *testing.T) {
 	_, err = s.outbox.EditSettings(t.Context(), 2, nil, func(*mail.Settings) {})
 	refused(t, err, "CONFLICT")
 	password = ""
-	if got, err = s.outbox.EditSettings(t.Context(), 1, &password, func(m *mail.Settings) { m.Security = mail.STARTTLS }); err != nil || got.Password || got.Port != 587 {
+	if got, err = s.outbox.EditSettings(t.Context(), 1, &password, func(m *mail.Settings) { m.Secure(new(mail.STARTTLS), nil) }); err != nil || got.Password || got.Port != 587 {
+		t.Errorf("%+v %v", got, err)
+	}
+	// A port that is given stays, also where it is the one that there was.
+	got, err = s.outbox.EditSettings(t.Context(), 0, nil, func(m *mail.Settings) { m.Secure(new(mail.TLS), new(587)) })
+	if err != nil || got.Security != mail.TLS || got.Port != 587 {
 		t.Errorf("%+v %v", got, err)
 	}
 }

@@ -73,6 +73,16 @@ func (s Settings) Completed() (Settings, error) {
 	return s, err
 }
 
+// Secure changes how connections are protected. Unless a port is given, it is the usual one of the new way from then on.
+func (s *Settings) Secure(by *Security, port *int) {
+	if by != nil && *by != s.Security {
+		s.Security, s.Port = *by, 0
+	}
+	if port != nil {
+		s.Port = *port
+	}
+}
+
 // complete fills in what follows from the rest, and checks.
 func (s *Settings) complete() error {
 	if s.Port == 0 {
@@ -160,9 +170,7 @@ func (o *Outbox) EditSettings(ctx context.Context, version int, password *string
 			return fault.New(fault.Conflict, "the mail settings were changed meanwhile: read them again")
 		}
 		after = before
-		if change(&after); after.Security != before.Security && after.Port == before.Port {
-			after.Port = 0 // the usual one of the new way
-		}
+		change(&after)
 		after.Version, after.Password = before.Version, before.Password
 		if password != nil {
 			after.Password = *password != ""

@@ -207,10 +207,12 @@ func (h *house) route(a *api.API, apps, second http.Handler, m *meters) {
 }
 
 // direct answers nothing to a path that a ServeMux would redirect to a tidier one: an app that follows takes its
-// activation code along (spec/ct-kip.md section 2.3).
+// activation code along (spec/ct-kip.md section 2.3). As a ServeMux does, it looks at the path as it was sent: what is escaped there is part
+// of a name.
 func direct(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if tidy := path.Clean(r.URL.Path); tidy != r.URL.Path && tidy+"/" != r.URL.Path {
+		sent := r.URL.EscapedPath()
+		if tidy := path.Clean(sent); tidy != sent && tidy+"/" != sent {
 			http.NotFound(w, r)
 			return
 		}
@@ -259,7 +261,7 @@ func (h *house) alive(ctx context.Context) error {
 func (h *house) beat(ctx context.Context) error {
 	err := h.db.Current(ctx)
 	if errors.Is(err, fault.SchemaNewer) {
-		refusal := fault.New(fault.Unavailable, "%s: %v", fault.SchemaNewer, err)
+		refusal := fault.New(fault.Unavailable, "%s: %v", fault.SchemaNewer, err).With("because", "release")
 		h.outdated.Store(refusal)
 		return fmt.Errorf("no passcode is decided any more, as a newer release has changed the database: %w", refusal)
 	}
