@@ -223,6 +223,37 @@ func TestReportsOfADomain(t *testing.T) {
 	refused(t, err, 404, "DOMAIN_NOT_FOUND")
 }
 
+// The filter domain chooses whom or what a report lists, and hides from nobody whose tokens they are or who has them; a key that is limited to a
+// domain sees no more of that than 'user show' tells it.
+func TestReportsOfADomainKnowWhoHoldsWhat(t *testing.T) {
+	e := newEstate(t)
+	ctx := t.Context()
+	name := "Rosa of Rome"
+	try(e.admin.EditUser(ctx, e.outside["user_id"], 0, client.UserEdit{Name: &name}))(t)
+	lent := e.lends() // of berlin, to the user of rome
+	try(e.admin.AddUser(ctx, client.NewUser{UserID: "bert", Domain: "berlin"}))(t)
+	serial := try(e.admin.CreateTokens(ctx, client.NewTokens{Count: 1}))(t)[0] // of the root
+	try(e.admin.Assign(ctx, serial, "bert"))(t)
+
+	users := client.ReportQuery{Columns: []string{"user", "tokens", "serials"}, Filters: map[string]string{"domain": "berlin", "query": "bert"}}
+	tokens := client.ReportQuery{Columns: []string{"user", "name"}, Filters: map[string]string{"domain": "berlin", "user": e.outside["user_id"]}}
+	for who, want := range map[*client.Client][2]string{
+		e.admin:  {"bert,1," + serial, e.outside["user_id"] + "," + name},
+		e.berlin: {"bert,0,", e.outside["user_id"] + ","},
+	} {
+		if got := string(try(e.report(who, "users", "csv", users))(t)); got != "user,tokens,serials\n"+want[0]+"\n" {
+			t.Errorf("users: %q, want %q", got, want[0])
+		}
+		if got := string(try(e.report(who, "tokens", "csv", tokens))(t)); got != "user,name\n"+want[1]+"\n" {
+			t.Errorf("who has %s: %q, want %q", lent, got, want[1])
+		}
+	}
+	users.Filters["with_token"] = "false"
+	if got := try(e.report(e.admin, "users", "csv", users))(t); bytes.Contains(got, []byte("bert")) {
+		t.Errorf("holds none: %s", got)
+	}
+}
+
 // A schedule of a report that somebody may not have is hers neither to see, to change nor to end, on whatever way.
 func TestSchedulesOfReportsThatOneMayNotHave(t *testing.T) {
 	h := newHouse(t)

@@ -110,10 +110,11 @@ func (o tokenOrder) clause(c *conditions, q report.TokenQuery) string {
 	return c.clause(order, q.Limit)
 }
 
-// UsersNamed returns users by their IDs; those that are not there are left out. It locks nothing.
+// UsersNamed returns users by their IDs; those that are not there, or not in the scope of who acts, are left out. A part that was chosen
+// out of that is about what is listed, and not about who holds it. It locks nothing.
 func (db *DB) UsersNamed(ctx context.Context, ids []string) (map[string]user.User, error) {
 	found := make(map[string]user.User, len(ids))
-	scope := domain.ScopeFrom(ctx)
+	scope := domain.ScopeFrom(ctx).Caller()
 	err := eachChunk(ctx, db, scanUser, "SELECT "+string(userColumns)+" FROM user_account WHERE id", ids, "", func(u user.User) {
 		if scope.Covers(u.Domain) {
 			found[u.ID] = u
@@ -134,14 +135,14 @@ func (db *DB) UserDomains(ctx context.Context, userIDs []string) (map[string]str
 	return found, err
 }
 
-// SerialsOf returns the serials of the tokens of users.
+// SerialsOf returns the serials of the tokens of users that are in the scope of who acts, as for UsersNamed.
 func (db *DB) SerialsOf(ctx context.Context, userIDs []string) (map[string][]string, error) {
 	found := make(map[string][]string, len(userIDs))
 	scan := func(r row) (held [3]string, err error) {
 		err = r.Scan(&held[0], &held[1], &held[2])
 		return held, err
 	}
-	scope := domain.ScopeFrom(ctx)
+	scope := domain.ScopeFrom(ctx).Caller()
 	err := eachChunk(ctx, db, scan, "SELECT user_id, serial, domain FROM token WHERE user_id", userIDs, "ORDER BY user_id, serial", func(held [3]string) {
 		if scope.Covers(held[2]) {
 			found[held[0]] = append(found[held[0]], held[1])
