@@ -16,7 +16,7 @@ import (
 // A TokenOrder is one in which tokens are listed.
 type TokenOrder string
 
-// The orders, each by serial in the end. In the order of users there are assigned tokens only.
+// The orders, each by serial in the end. In the order of users, unassigned tokens come first.
 const (
 	BySerial TokenOrder = "serial"
 	ByExpiry TokenOrder = "expiry"

@@ -14,6 +14,39 @@ import (
 
 // ReportTokens lists tokens in the order of q. It locks nothing.
 func (db *DB) ReportTokens(ctx context.Context, q report.TokenQuery) ([]token.Token, error) {
+	if q.Order == report.ByUser {
+		return db.reportByUser(ctx, q)
+	}
+	return db.reportTokens(ctx, q)
+}
+
+// reportByUser lists the tokens of nobody and those of users one after the other: each have an index for their order, and both together none.
+func (db *DB) reportByUser(ctx context.Context, q report.TokenQuery) ([]token.Token, error) {
+	var all []token.Token
+	begun := q.After == nil
+	for _, assigned := range []bool{q.Backwards, !q.Backwards} { // nobody comes before everybody
+		part := q
+		if begun {
+			part.After = nil
+		} else if begun = (q.After.UserID != "") == assigned; !begun {
+			continue // the page before was past it
+		}
+		if q.Assigned != nil && *q.Assigned != assigned || q.UserID != "" && !assigned {
+			continue
+		}
+		part.Assigned, part.Limit = &assigned, q.Limit-len(all)
+		if !assigned {
+			part.Order = report.BySerial
+		}
+		found, err := db.reportTokens(ctx, part)
+		if all = append(all, found...); err != nil || q.Limit > 0 && len(all) == q.Limit {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+func (db *DB) reportTokens(ctx context.Context, q report.TokenQuery) ([]token.Token, error) {
 	var c conditions
 	is := func(condition string) { c.where = append(c.where, condition) }
 	if q.UserID != "" {
@@ -97,7 +130,6 @@ func (o tokenOrder) clause(c *conditions, q report.TokenQuery) string {
 	order, keys := "serial"+direction, "serial"
 	if o.column != "" {
 		order, keys = o.column+direction+", "+order, o.column+", serial"
-		c.where = append(c.where, o.column+" IS NOT NULL")
 	}
 	if q.After != nil {
 		values := []any{q.After.Serial}
