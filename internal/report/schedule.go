@@ -90,12 +90,12 @@ func (r *Registry) AddSchedule(ctx context.Context, s Schedule) (Schedule, error
 	if err := s.check(); err != nil {
 		return Schedule{}, err
 	}
-	if err := r.orderable(ctx, &s.Order); err != nil {
-		return Schedule{}, err
-	}
 	s.By, s.Domain, s.MadeAt = audit.ActorFrom(ctx), domainOf(ctx), r.Now().UTC()
 	s.NextAt = s.Next(s.MadeAt)
 	err := r.Runs.Transact(ctx, func(ctx context.Context) error {
+		if err := r.orderable(ctx, &s.Order); err != nil { // in here, so that its webhook stays until it is kept
+			return err
+		}
 		if err := r.Runs.AddSchedule(ctx, s); err != nil {
 			return err
 		}
@@ -112,6 +112,17 @@ func (s *Schedule) details() audit.Details {
 
 // Schedules lists the schedules by name.
 func (r *Registry) Schedules(ctx context.Context) ([]Schedule, error) { return r.Runs.Schedules(ctx) }
+
+// PostedTo names the schedules whose reports are posted to a webhook, by name.
+func (r *Registry) PostedTo(ctx context.Context, webhook string) (names []string, err error) {
+	all, err := r.Runs.Schedules(ctx)
+	for _, s := range all {
+		if s.Order.Webhook == webhook {
+			names = append(names, s.Name)
+		}
+	}
+	return names, err
+}
 
 // Refuse refuses the schedule to who acts in ctx and may not have its report, without a word of what that is: [fault.Forbidden].
 func (s *Schedule) Refuse(ctx context.Context) error {
