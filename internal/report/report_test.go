@@ -151,6 +151,43 @@ func TestALongPDFSaysWhereItEnds(t *testing.T) {
 	}
 }
 
+// One token that is said to end in a hundred years, or ended long ago, leaves the others in the chart.
+func TestChartsWithStrays(t *testing.T) {
+	at := func(text string) time.Time {
+		day, err := time.Parse(time.DateOnly, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return day
+	}
+	for _, c := range []struct{ days, want string }{
+		{"2027-01-05 2027-01-31 2027-04-01", "2027-01:2 2027-02:0 2027-03:0 2027-04:1"},
+		{"2027-01-05 2028-01-31 2028-04-01 2179-12-31", "2027:1 2028:2 later:1"},
+		{"2027-01-05 2028-01-31 2028-04-01 2179-12-31 9999-12-31", "2027:1 2028:2 later:2"},
+		{"1901-01-01 2027-01-05 2029-01-31", "earlier:1 2027:1 2028:0 2029:1"},
+		{"1901-01-01 2027-01-05 2027-01-31 2179-12-31", "earlier:1 2027:2 later:1"},
+	} {
+		chart := &counter{Chart: Chart{By: ByMonth}, weight: -1, kind: Day, groups: map[string]int64{}}
+		for day := range strings.FieldsSeq(c.days) {
+			chart.add(Row{at(day)})
+		}
+		var got []string
+		for _, b := range chart.bars() {
+			got = append(got, fmt.Sprint(b.label, ":", b.n))
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%s is drawn as %v, want %s", c.days, got, c.want)
+		}
+	}
+	full := &counter{Chart: Chart{By: ByMonth}, weight: -1, kind: Day, groups: map[string]int64{}}
+	for n := range 300 {
+		full.add(Row{at("2000-01-01").AddDate(n, 0, 0)})
+	}
+	if got := full.bars(); len(got) > mostTimes || got[0].label != "2000" || got[len(got)-1] != (bar{after, 300 - mostTimes + 2}) {
+		t.Errorf("%d bars from %v to %v", len(got), got[0], got[len(got)-1])
+	}
+}
+
 func TestMomentsOfFilters(t *testing.T) {
 	for value, want := range map[string]string{
 		"2026-02-28": "2026-02-28T00:00:00Z", "2026-02-28T10:00:00+02:00": "2026-02-28T08:00:00Z", "-30d": "2026-10-25T00:00:00Z", "+90d": "2027-02-22T00:00:00Z",
