@@ -152,17 +152,31 @@ func (r *Registry) DeleteSchedule(ctx context.Context, name string) error {
 	})
 }
 
+// clocksApart is more than the clocks of servers differ by: one whose clock is behind does not have a report made again that another began in time.
+const clocksApart = time.Hour
+
 // Due starts a run for each schedule whose time has come, and tells how many. What was missed while no server ran is made up for
-// once. Of several servers one starts it.
+// once. Of several servers one starts it. A schedule that waits for longer than from one time to the next was moved under a clock that
+// was ahead: it is pulled back.
 func (r *Registry) Due(ctx context.Context) (int, error) {
 	started := 0
 	now := r.Now().UTC()
-	due, err := r.Runs.DueSchedules(ctx, now)
+	all, err := r.Runs.Schedules(ctx)
 	if err != nil {
 		return 0, err
 	}
-	for _, s := range due {
+	slices.SortStableFunc(all, func(a, b Schedule) int { return a.NextAt.Compare(b.NextAt) })
+	for _, s := range all {
 		was := s.NextAt
+		if was.After(s.Next(now.Add(clocksApart))) {
+			s.NextAt = s.Next(now)
+			if err := r.Runs.MoveSchedule(ctx, s, was); err != nil && fault.CodeOf(err) != fault.Conflict {
+				return started, err
+			}
+		}
+		if was.After(now) {
+			continue
+		}
 		run := s.Order.run(s.By, s.Domain, now)
 		run.Schedule, s.LastRun, s.NextAt = s.Name, run.ID, s.Next(now)
 		err := r.Runs.Transact(ctx, func(ctx context.Context) error {
