@@ -46,9 +46,9 @@ func reportRoutes(t *testing.T, h *house) {
 	before := try(h.admin.Statistics(ctx, -1))(t)
 	tok := h.assigned("count-me")
 	try(h.admin.CreateTokens(ctx, client.NewTokens{Count: 2, Expiry: h.now().AddDate(0, 0, 7).Format(time.DateOnly)}))(t)
-	after := try(h.admin.Statistics(ctx, 8))(t)
+	after := try(h.admin.Statistics(ctx, 7))(t)
 	if after.SoftwareTotal != before.SoftwareTotal+3 || after.Assigned != before.Assigned+1 || after.Available != before.Available+2 ||
-		after.SoftwareAvailable != before.SoftwareAvailable || after.NewPIN != before.NewPIN+1 || after.Expiring != 2 || after.ExpiringDays != 8 || before.ExpiringDays != 90 {
+		after.SoftwareAvailable != before.SoftwareAvailable || after.NewPIN != before.NewPIN+1 || after.Expiring != 2 || after.ExpiringDays != 7 || before.ExpiringDays != 90 {
 		t.Errorf("before token %s: %+v\nafter: %+v", tok.Serial, before, after)
 	}
 
@@ -75,6 +75,11 @@ func reportRoutes(t *testing.T, h *house) {
 	lines := try(csv.NewReader(bytes.NewReader(try(h.report(h.admin, "tokens", "csv", client.ReportQuery{Columns: []string{"user", "serial"}, Order: "-user"}))(t))).ReadAll())(t)
 	if len(lines) != after.SoftwareTotal+after.HardwareTotal+1 || lines[len(lines)-1][0] != "" || !slices.Equal(lines[0], []string{"user", "serial"}) || lines[1][0] < lines[len(lines)-1][0] {
 		t.Errorf("CSV %v", lines)
+	}
+	for within, want := range map[string]int{"6": 0, "7": 2} {
+		if got := h.rows("expiring", client.ReportQuery{Filters: map[string]string{"within": within}}); got.Count != want {
+			t.Errorf("%d tokens end within %s days, want %d", got.Count, within, want)
+		}
 	}
 	if got := h.rows("administration", client.ReportQuery{Filters: map[string]string{"reason": ""}}); len(got.Rows) == 0 || got.Rows[0]["action"] != "export.report" {
 		t.Errorf("that somebody had a report is not in the log: %+v", got.Rows)

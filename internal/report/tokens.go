@@ -294,7 +294,7 @@ func tokenTemplates() []*Template {
 			Filters: []Filter{{Name: "within", About: "days ahead", Kind: Number}}, Orders: byExpiry, Charts: []Chart{expiryChart, stateChart}},
 			"expiry serial user name mail state profile last_used",
 			func(p *Plan, q *TokenQuery) {
-				until := today(p.At).AddDate(0, 0, p.number("within", p.policies.Settings.WarnDays))
+				until := today(p.At).AddDate(0, 0, p.number("within", p.policies.Settings.WarnDays)+1) // that day, too
 				q.ExpiresBefore = earlier(q.ExpiresBefore, until)
 				if now := today(p.At); q.ExpiresFrom.Before(now) {
 					q.ExpiresFrom = now
