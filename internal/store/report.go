@@ -81,6 +81,9 @@ func (db *DB) reportTokens(ctx context.Context, q report.TokenQuery) ([]token.To
 	if !q.DistributedBefore.IsZero() {
 		c.and("distributed_at < $%d", micros(q.DistributedBefore))
 	}
+	if !q.HeldBefore.IsZero() {
+		c.and("(distributed_at < $%[1]d OR hardware AND assigned_at < $%[1]d)", micros(q.HeldBefore))
+	}
 	if q.Unused {
 		is("NOT EXISTS (SELECT 1 FROM token_generation AS x WHERE x.serial = token.serial AND x.last_used_at IS NOT NULL)")
 	}
