@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/policy"
 )
 
@@ -201,6 +202,42 @@ func TestMomentsOfFilters(t *testing.T) {
 	for _, value := range []string{"", "d", "2026-02-30", "yesterday", "1", "--1d", "99999999999999999999d", "1000001d"} {
 		if got, err := ParseMoment(value, now); err == nil {
 			t.Errorf("%q is %s", value, got)
+		}
+	}
+}
+
+// askedEvents is a log that keeps what it was asked.
+type askedEvents struct {
+	Store
+	filter audit.Filter
+}
+
+func (a *askedEvents) Events(_ context.Context, f audit.Filter) (audit.Page, error) {
+	a.filter = f
+	return audit.Page{}, nil
+}
+
+// A report of events ends where it is said and goes back from there.
+func TestReportsOfEventsGoBackFromTheirEnd(t *testing.T) {
+	log := &askedEvents{}
+	r := &Registry{Store: log, Policies: fixed{}, Now: func() time.Time { return now }}
+	for _, c := range []struct{ since, until, from string }{
+		{"", "", "2026-10-25"}, {"", "2026-03-31", "2026-03-01"}, {"", "-60d", "2026-08-26"}, {"", "2027-01-01", "2026-10-25"},
+		{"2026-01-01", "2026-03-31", "2026-01-01"}, {"-1d", "", "2026-11-23"},
+	} {
+		filters := map[string]string{}
+		for name, value := range map[string]string{"since": c.since, "until": c.until} {
+			if value != "" {
+				filters[name] = value
+			}
+		}
+		p, err := r.Plan(t.Context(), Wish{Report: "authentications", Filters: filters})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, p, CSV)
+		if got := log.filter.Since.Format(time.DateOnly); got != c.from || !log.filter.Until.After(log.filter.Since) {
+			t.Errorf("since %q until %q is from %s to %s, want from %s", c.since, c.until, log.filter.Since, log.filter.Until, c.from)
 		}
 	}
 }
