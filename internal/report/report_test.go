@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 var now = time.Date(2026, 11, 24, 9, 14, 0, 0, time.UTC)
@@ -238,6 +240,36 @@ func TestReportsOfEventsGoBackFromTheirEnd(t *testing.T) {
 		write(t, p, CSV)
 		if got := log.filter.Since.Format(time.DateOnly); got != c.from || !log.filter.Until.After(log.filter.Since) {
 			t.Errorf("since %q until %q is from %s to %s, want from %s", c.since, c.until, log.filter.Since, log.filter.Until, c.from)
+		}
+	}
+}
+
+// staff are users without tokens.
+type staff struct {
+	Store
+	users []user.User
+}
+
+func (s staff) Users(context.Context, user.Filter) ([]user.User, error) { return s.users, nil }
+
+func (staff) SerialsOf(context.Context, []string) (map[string][]string, error) { return nil, nil }
+
+func (staff) Guards(context.Context, []string) (map[string]authentication.Guard, error) {
+	return nil, nil
+}
+
+// Who may sign in is enabled, and in time.
+func TestUsersWhoMaySignIn(t *testing.T) {
+	r := &Registry{Policies: fixed{}, Now: func() time.Time { return now }, Store: staff{users: []user.User{
+		{ID: "always", Enabled: true}, {ID: "disabled"}, {ID: "over", Enabled: true, Expiry: today(now).AddDate(0, 0, -1)}, {ID: "today", Enabled: true, Expiry: today(now)},
+	}}}
+	for enabled, want := range map[string]string{"true": "user\nalways\ntoday\n", "false": "user\ndisabled\nover\n"} {
+		p, err := r.Plan(t.Context(), Wish{Report: "users", Columns: []string{"user"}, Filters: map[string]string{"enabled": enabled}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(write(t, p, CSV)); got != want {
+			t.Errorf("enabled=%s: %q, want %q", enabled, got, want)
 		}
 	}
 }
