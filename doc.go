@@ -10,7 +10,7 @@
 //
 // Under internal, the nouns and verbs of running tokens, then the ways in:
 //
-//	fault, recent, throttle, typeface, audit, domain, seed, clock, user, device, policy, cli
+//	fault, recent, throttle, typeface, spreadsheet, audit, domain, seed, clock, user, device, policy, cli
 //	                                                       the words every layer shares
 //	profile, token, pin, emergency, access, job, webhook   the nouns with rules
 //	distribution, directory, authentication, records, backup, care, tokenapp

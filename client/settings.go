@@ -9,7 +9,7 @@ import (
 type Settings struct {
 	MaxTokensPerUser     int   `json:"max_tokens_per_user"`    // that a user may hold
 	MinDaysLeft          int   `json:"min_days_left"`          // of a token that is taken as the next available one
-	WarnDays             int   `json:"warn_days"`              // before its end, in which a token is said to be expiring
+	WarnDays             int   `json:"warn_days"`              // before its last valid day, from which on a token is said to be expiring
 	IssueLimit           int   `json:"issue_limit"`            // how often a token may be issued; 0 for no limit
 	ActivationCodeDigits int   `json:"activation_code_digits"` // of activation codes that are made from now on, 8 to 40
 	NoPINs               bool  `json:"no_pins"`                // tokens that are distributed from now on work without PIN

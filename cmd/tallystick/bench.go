@@ -46,8 +46,7 @@ With --servers 2, two servers share a PostgreSQL database, and every passcode is
 	f.StringVar(&mix, "mix", bench.Usual.String(), "how many of a hundred are good, wrong, replayed, or need the next tokencode")
 	fineLifeFlag(f, &plan.Baseline, "baseline", 3*time.Second, "how long the bare database is measured, before and after; 0 for not at all")
 	f.StringVar(&plot, "plot", "", "`file` for a picture of throughput and latency over time (SVG)")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		var err error
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		plan.Protocol = bench.Protocol(protocol)
 		if plan.Mix, err = bench.ParseMix(mix); err != nil {
 			return err
@@ -60,20 +59,23 @@ With --servers 2, two servers share a PostgreSQL database, and every passcode is
 			return err
 		}
 		plan.Progress = func(format string, args ...any) { p.Note(fmt.Sprintf(format, args...)) }
-		report, err := bench.Run(cmd.Context(), plan)
-		if err != nil {
-			return err
-		}
+		draw, drop := func(*bench.Report) error { return nil }, func() {}
 		if plot != "" {
-			if err := writePlot(plot, &report); err != nil {
+			if draw, drop, err = openPlot(plot); err != nil {
 				return err
 			}
+		}
+		report, err := bench.Run(cmd.Context(), plan)
+		if err != nil {
+			drop()
+			return err
 		}
 		if p.JSON {
 			err = p.PrintJSON(report)
 		} else {
 			err = report.Print(p.Out)
 		}
+		err = errors.Join(err, draw(&report))
 		if err == nil && !report.Good() {
 			return cli.Status(cli.Failed)
 		}
@@ -82,10 +84,27 @@ With --servers 2, two servers share a PostgreSQL database, and every passcode is
 	return cmd
 }
 
-func writePlot(file string, report *bench.Report) error {
-	f, err := os.Create(file)
+// openPlot opens the file of a plot, before there is a measurement to be lost. What is in it stays until there is another plot to draw, and a file
+// that was made for one that there never is goes by drop.
+func openPlot(name string) (draw func(*bench.Report) error, drop func(), err error) {
+	_, missing := os.Stat(name)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666) //nolint:gosec // a picture is for everybody whom the umask lets read it
 	if err != nil {
-		return fault.New(fault.Invalid, "the plot cannot be written: %v", err)
+		return nil, nil, fault.New(fault.Invalid, "the plot cannot be written: %v", err)
 	}
-	return errors.Join(report.Plot(f), f.Close())
+	draw = func(report *bench.Report) error {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			if err := f.Truncate(0); err != nil {
+				return errors.Join(err, f.Close())
+			}
+		}
+		return errors.Join(report.Plot(f), f.Close())
+	}
+	drop = func() {
+		_ = f.Close() // nothing was written
+		if missing != nil {
+			_ = os.Remove(name)
+		}
+	}
+	return draw, drop, nil
 }

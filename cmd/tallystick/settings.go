@@ -53,7 +53,7 @@ func (p *program) settingsEdit() *cobra.Command {
 	f := cmd.Flags()
 	f.IntVar(&maxTokens, "max-tokens-per-user", 0, "tokens that a user may hold: 1 to 10")
 	f.IntVar(&minDays, "min-days-left", 0, "days that a token must last to be taken as the next available one")
-	f.IntVar(&warnDays, "warn-days", 0, "days before its end in which a token is said to be expiring")
+	f.IntVar(&warnDays, "warn-days", 0, "days before its last valid day from which on a token is said to be expiring")
 	f.IntVar(&issueLimit, "issue-limit", 0, "how often a token may be issued until 'token reset-issue-count'; 0 for no limit")
 	f.IntVar(&codeDigits, "activation-code-digits", 0, "length of the activation codes that are made from now on, 8 to 40")
 	f.BoolVar(&noPINs, "no-pins", false, "tokens that are distributed from now on work without PIN, whatever their profile says")

@@ -427,6 +427,16 @@ func hardwareTokens(t *testing.T, h *house) {
 			t.Errorf("%d tokens of type %s", len(page.Tokens), kind)
 		}
 	}
+	dormant := func() int {
+		return h.rows("dormant", client.ReportQuery{Filters: map[string]string{"days": "2", "type": "hardware"}}).Count
+	}
+	if n := dormant(); n != 0 {
+		t.Errorf("%d are dormant that were assigned just now", n)
+	}
+	h.pass(49 * time.Hour)
+	if n := dormant(); n != 1 {
+		t.Errorf("%d are dormant that were assigned two days ago", n)
+	}
 	must(t, c.DeleteToken(ctx, tok.Serial))
 }
 

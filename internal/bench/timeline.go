@@ -74,23 +74,36 @@ func (h *histogram) quantile(part float64) float64 {
 	return float64(h.most.Load()) / 1000
 }
 
+// A second's times are those of its answers, and of those that did not come: of these, for how long they were waited for.
+type second struct {
+	histogram
+	lost atomic.Int64
+}
+
+// answers is how many came.
+func (s *second) answers() int64 { return s.count() - s.lost.Load() }
+
 // A timeline keeps the times of answers, second by second.
 type timeline struct {
-	seconds [mostSeconds]atomic.Pointer[histogram]
+	seconds [mostSeconds]atomic.Pointer[second]
 }
 
 const mostSeconds = 2 * 3600 // what comes later is counted in the last one
 
-// add enters an answer, unless it came before the time from when on answers count.
+// add enters an answer, or that it was given up, unless that was before the time from when on answers count. One that is lost is among the
+// slowest: a server that drops what it is slow at would look fast without it.
 func (l *timeline) add(from, asked, answered time.Time, got outcome) {
-	if got == lost || answered.Before(from) {
+	if answered.Before(from) {
 		return
 	}
 	slot := &l.seconds[min(max(0, int(answered.Sub(from)/time.Second)), mostSeconds-1)]
-	h := slot.Load()
-	if h == nil {
-		slot.CompareAndSwap(nil, new(histogram))
-		h = slot.Load()
+	s := slot.Load()
+	if s == nil {
+		slot.CompareAndSwap(nil, new(second))
+		s = slot.Load()
 	}
-	h.add(answered.Sub(asked))
+	s.add(answered.Sub(asked))
+	if got == lost {
+		s.lost.Add(1)
+	}
 }

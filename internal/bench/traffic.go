@@ -151,7 +151,11 @@ func (t *traffic) due(ctx context.Context) (time.Time, bool) {
 		return at, false
 	}
 	if wait := at.Sub(now); wait > 0 {
-		time.Sleep(wait)
+		select {
+		case <-ctx.Done():
+			return at, false
+		case <-time.After(wait):
+		}
 	}
 	return at, true
 }

@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"context"
 	"crypto/rand"
+	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -249,6 +251,51 @@ func TestNoOmission(t *testing.T) {
 		load.tell(r)
 		if r.P50 < 290 {
 			t.Errorf("half of the answers took %v ms at most, though all were due 300 ms before", r.P50)
+		}
+	})
+}
+
+// What a server drops is not what it is fast at: a lost answer took as long as it was waited for, and is no answer.
+func TestLostAnswersTakeTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(100, time.Now)
+		load := &traffic{Plan: &Plan{Clients: 1, Requests: 100, Mix: Mix{good: 100}, Now: time.Now}, tokens: m.tokens}
+		asked := 0
+		load.connect = []func() (line, error){func() (line, error) {
+			return &fake{m, func(_ kind, right outcome) outcome {
+				if asked++; asked%10 == 0 {
+					time.Sleep(4 * time.Second)
+					return lost
+				}
+				return right
+			}}, nil
+		}}
+		if err := load.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r := &Report{}
+		load.tell(r)
+		var answers int64
+		for _, s := range r.Timeline {
+			answers += s.Answers
+		}
+		if r.Answers != 90 || answers != 90 || r.Kinds["good"].Lost != 10 || r.P50 > 100 || r.P99 < 3800 || r.Max < 3999 {
+			t.Errorf("%d answers (%d by seconds), p50 %v ms, p99 %v ms, max %v ms, %+v", r.Answers, answers, r.P50, r.P99, r.Max, r.Kinds)
+		}
+	})
+}
+
+// Whoever interrupts a slow load does not wait for the next question to be due.
+func TestALoadEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(10, time.Now)
+		load := &traffic{Plan: &Plan{Clients: 2, Duration: time.Hour, Rate: 0.001, Mix: Mix{good: 100}, Now: time.Now}, tokens: m.tokens}
+		load.connect = []func() (line, error){func() (line, error) { return &fake{m, honest}, nil }}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		if err := load.run(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) > 2*time.Second {
+			t.Errorf("it ended after %s with %v", time.Since(begun), err)
 		}
 	})
 }

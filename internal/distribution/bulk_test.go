@@ -604,12 +604,12 @@ func TestTablesHoldNoFormulas(t *testing.T) {
 	serial := c.serials()[0]
 	_, err := c.tokens.Unassign(c.ctx, serial, 0)
 	c.must(err)
-	_, err = users.Add(c.ctx, user.User{ID: "@evil", Name: `=HYPERLINK("http://example.com")`})
+	_, err = users.Add(c.ctx, user.User{ID: "@evil", Name: `=HYPERLINK("http://example.com");=1+1`})
 	c.must(err)
 	_, err = c.tokens.Assign(c.ctx, serial, "@evil")
 	c.must(err)
 	row := c.table(c.run(distribution.Bulk{Profile: "string", Grace: -1}, false, serial), distribution.List)[serial]
-	if row["user_id"] != "'@evil" || !strings.HasPrefix(row["user_name"], "'=") {
+	if row["user_id"] != "'@evil" || row["user_name"] != `'=HYPERLINK("http://example.com");'=1+1` {
 		t.Errorf("the row is %v", row)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"iter"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -16,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/spreadsheet"
 )
 
 // A Part is one of the things that are downloaded of a job that delivered tokens (sections 7.3 to 7.5). Each is written as it is read, so
@@ -179,7 +179,7 @@ func writeTable(w io.Writer, all iter.Seq2[Delivered, error], head []string, row
 		}
 		cells := row(d)
 		for i := range cells {
-			cells[i] = guarded(cells[i])
+			cells[i] = spreadsheet.Guarded(cells[i])
 		}
 		if err := table.Write(cells); err != nil {
 			return err
@@ -187,12 +187,4 @@ func writeTable(w io.Writer, all iter.Seq2[Delivered, error], head []string, row
 	}
 	table.Flush()
 	return table.Error()
-}
-
-// guarded puts an apostrophe before what a spreadsheet would take for a formula.
-func guarded(cell string) string {
-	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
 }

@@ -9,7 +9,7 @@ type Settings struct {
 	MaxTokensPerUser int `json:"max_tokens_per_user"`
 	// MinDaysLeft is how long a token must last so that it is taken as the next available one. 0 to 3650 days, 30.
 	MinDaysLeft int `json:"min_days_left"`
-	// WarnDays is how long before its end a token is said to be expiring. 0 to 3650 days, 90.
+	// WarnDays is from how many days before its last valid day on a token is said to be expiring; 0 for on that day alone. 0 to 3650 days, 90.
 	WarnDays int `json:"warn_days"`
 	// IssueLimit is how often a token may be issued until an administrator resets its count; 0 for no limit. 0 to 1000, 0.
 	IssueLimit int `json:"issue_limit"`

@@ -27,6 +27,8 @@ const (
 	mostTimes  = 62     // that are drawn of times
 	other      = "other"
 	none       = "(none)"
+	before     = "earlier" // than the first time that is drawn
+	after      = "later"   // than the last one
 )
 
 // counters are those of the charts of a plan.
@@ -87,7 +89,7 @@ func (c *counter) bars() []bar {
 	return all
 }
 
-// times are the days of the chart, or its months or years if that is too many.
+// times are the days of the chart, or its months or years if that is too many. Of too many years, those are drawn that hold the most.
 func (c *counter) times() []bar {
 	if c.first.IsZero() {
 		return nil
@@ -105,10 +107,11 @@ func (c *counter) times() []bar {
 		steps = steps[1:]
 	}
 	var all []bar
-	for _, s := range steps {
+	for i, s := range steps {
+		years := i == len(steps)-1
 		all = nil
 		place := map[string]int{}
-		for t := s.begin(c.first); !t.After(c.last) && len(all) <= 10*mostTimes; t = s.next(t) {
+		for t := s.begin(c.first); !t.After(c.last) && (years || len(all) <= mostTimes); t = s.next(t) {
 			place[t.Format(s.layout)] = len(all)
 			all = append(all, bar{label: t.Format(s.layout)})
 		}
@@ -123,8 +126,43 @@ func (c *counter) times() []bar {
 			break
 		}
 	}
-	return all[max(0, len(all)-mostTimes):]
+	return fullest(all, mostTimes)
 }
+
+// fullest are at most so many bars: those beside each other that hold the most, between what is earlier and what is later. One that is far from
+// all others leaves these what they are.
+func fullest(all []bar, most int) []bar {
+	if len(all) <= most {
+		return all
+	}
+	sum := func(bars []bar) (n int64) {
+		for _, b := range bars {
+			n += b.n
+		}
+		return n
+	}
+	most -= 2
+	from := 0
+	here := sum(all[:most])
+	for i, n := 1, here; i+most <= len(all); i++ {
+		if n += all[i+most-1].n - all[i-1].n; n > here {
+			from, here = i, n
+		}
+	}
+	shown := all[from : from+most]
+	if n := sum(all[:from]); n > 0 {
+		shown = append([]bar{{before, n}}, shown[slices.IndexFunc(shown, held):]...)
+	}
+	if n := sum(all[from+most:]); n > 0 {
+		for !held(shown[len(shown)-1]) {
+			shown = shown[:len(shown)-1]
+		}
+		shown = append(slices.Clone(shown), bar{after, n})
+	}
+	return shown
+}
+
+func held(b bar) bool { return b.n > 0 }
 
 func month(t time.Time) time.Time {
 	t = t.UTC()

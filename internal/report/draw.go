@@ -112,6 +112,13 @@ func (s *sheet) columnsOf(bars []bar, x, y float64) {
 		}
 	}
 	step := int(math.Ceil((s.GetStringWidth(bars[0].label) + 3) / wide))
+	end := x + chartWide + 1
+	if bars[len(bars)-1].label == after { // whoever reads the chart has to know, whether or not its turn comes
+		end -= s.GetStringWidth(after) + 2
+		s.ink(grey)
+		s.SetXY(end, y+columnHigh+1)
+		s.CellFormat(s.GetStringWidth(after)+2, 4, after, "", 0, "R", false, 0, "")
+	}
 	for i, b := range bars {
 		left := x + axis + float64(i)*wide
 		high := columnHigh * float64(b.n) / scale
@@ -119,7 +126,7 @@ func (s *sheet) columnsOf(bars []bar, x, y float64) {
 		if b.n > 0 {
 			s.Rect(left+wide*0.12, y+columnHigh-max(high, 0.3), wide*0.76, max(high, 0.3), "F")
 		}
-		if i%step == 0 && left+s.GetStringWidth(b.label) <= x+chartWide+1 {
+		if i%step == 0 && b.label != after && left+s.GetStringWidth(b.label) <= end {
 			s.ink(grey)
 			s.SetXY(left, y+columnHigh+1)
 			s.CellFormat(wide*float64(step), 4, b.label, "", 0, "L", false, 0, "")

@@ -92,12 +92,12 @@ type reading struct {
 	days   int                    // back to here, unless it is said
 }
 
-// eventTemplate makes a report of events. Events are many: it goes back so many days unless it is said.
+// eventTemplate makes a report of events. Events are many: it goes back so many days from its end unless it is said.
 func eventTemplate(t Template, shown string, r reading) *Template {
 	t.Right = access.ReadAudit
 	t.Filters = append(t.Filters,
 		Filter{Name: "since", About: "at this time or later", Kind: Moment},
-		Filter{Name: "until", About: "before this time", Kind: Moment},
+		Filter{Name: "until", About: "before this time; without since, from as many days before it on", Kind: Moment},
 		Filter{Name: "user", About: "user ID", Kind: Text},
 		Filter{Name: "serial", About: "serial number of a token", Kind: Text},
 		Filter{Name: "by", About: "who acted", Kind: Text},
@@ -110,12 +110,12 @@ func eventTemplate(t Template, shown string, r reading) *Template {
 
 // events reads the log.
 func (p *Plan) events(ctx context.Context, r reading) iter.Seq2[event, error] {
-	since := p.moment("since")
+	since, until := p.moment("since"), p.moment("until")
 	if since.IsZero() {
-		since = today(p.At).AddDate(0, 0, -r.days)
+		since = today(earlier(until, p.At)).AddDate(0, 0, -r.days)
 	}
 	f := audit.Filter{
-		Action: r.action, Actor: p.text("by"), Outcome: p.text("outcome"), Since: since, Until: earlier(p.moment("until"), p.At.Add(time.Microsecond)),
+		Action: r.action, Actor: p.text("by"), Outcome: p.text("outcome"), Since: since, Until: earlier(until, p.At.Add(time.Microsecond)),
 		Newest: p.Order == "-time", Limit: audit.MaxPage,
 	}
 	return func(yield func(event, error) bool) {

@@ -45,11 +45,11 @@ type Store interface {
 	Guards(ctx context.Context, userIDs []string) (map[string]authentication.Guard, error)
 	// Users lists users by ID.
 	Users(ctx context.Context, f user.Filter) ([]user.User, error)
-	// UsersNamed returns users by their IDs; those that are not there are left out.
+	// UsersNamed returns users by their IDs; those that are not there, or not in the scope of who acts (domain.Scope.Caller), are left out.
 	UsersNamed(ctx context.Context, ids []string) (map[string]user.User, error)
 	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx.
 	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
-	// SerialsOf returns the serials of the tokens of users.
+	// SerialsOf returns the serials of the tokens of users that are in the scope of who acts.
 	SerialsOf(ctx context.Context, userIDs []string) (map[string][]string, error)
 	// Offsets counts the tokens of the scope of ctx, of users that were used by the seconds that their clocks are ahead, from the smallest number on.
 	Offsets(ctx context.Context) ([]token.OffsetCount, error)

@@ -114,8 +114,6 @@ type RunStore interface {
 	AddSchedule(ctx context.Context, s Schedule) error
 	// Schedules lists the schedules of the scope of ctx by name.
 	Schedules(ctx context.Context) ([]Schedule, error)
-	// DueSchedules lists those whose time is not after now.
-	DueSchedules(ctx context.Context, now time.Time) ([]Schedule, error)
 	// MoveSchedule stores when a schedule is due next and its newest run; [fault.Conflict] if it is not due at was any more.
 	MoveSchedule(ctx context.Context, s Schedule, was time.Time) error
 	// DeleteSchedule removes a schedule of the scope of ctx; [fault.NotFound], [fault.OutOfScope].

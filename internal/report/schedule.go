@@ -90,12 +90,12 @@ func (r *Registry) AddSchedule(ctx context.Context, s Schedule) (Schedule, error
 	if err := s.check(); err != nil {
 		return Schedule{}, err
 	}
-	if err := r.orderable(ctx, &s.Order); err != nil {
-		return Schedule{}, err
-	}
 	s.By, s.Domain, s.MadeAt = audit.ActorFrom(ctx), domainOf(ctx), r.Now().UTC()
 	s.NextAt = s.Next(s.MadeAt)
 	err := r.Runs.Transact(ctx, func(ctx context.Context) error {
+		if err := r.orderable(ctx, &s.Order); err != nil { // in here, so that its webhook stays until it is kept
+			return err
+		}
 		if err := r.Runs.AddSchedule(ctx, s); err != nil {
 			return err
 		}
@@ -112,6 +112,17 @@ func (s *Schedule) details() audit.Details {
 
 // Schedules lists the schedules by name.
 func (r *Registry) Schedules(ctx context.Context) ([]Schedule, error) { return r.Runs.Schedules(ctx) }
+
+// PostedTo names the schedules whose reports are posted to a webhook, by name.
+func (r *Registry) PostedTo(ctx context.Context, webhook string) (names []string, err error) {
+	all, err := r.Runs.Schedules(ctx)
+	for _, s := range all {
+		if s.Order.Webhook == webhook {
+			names = append(names, s.Name)
+		}
+	}
+	return names, err
+}
 
 // Refuse refuses the schedule to who acts in ctx and may not have its report, without a word of what that is: [fault.Forbidden].
 func (s *Schedule) Refuse(ctx context.Context) error {
@@ -141,17 +152,31 @@ func (r *Registry) DeleteSchedule(ctx context.Context, name string) error {
 	})
 }
 
+// clocksApart is more than the clocks of servers differ by: one whose clock is behind does not have a report made again that another began in time.
+const clocksApart = time.Hour
+
 // Due starts a run for each schedule whose time has come, and tells how many. What was missed while no server ran is made up for
-// once. Of several servers one starts it.
+// once. Of several servers one starts it. A schedule that waits for longer than from one time to the next was moved under a clock that
+// was ahead: it is pulled back.
 func (r *Registry) Due(ctx context.Context) (int, error) {
 	started := 0
 	now := r.Now().UTC()
-	due, err := r.Runs.DueSchedules(ctx, now)
+	all, err := r.Runs.Schedules(ctx)
 	if err != nil {
 		return 0, err
 	}
-	for _, s := range due {
+	slices.SortStableFunc(all, func(a, b Schedule) int { return a.NextAt.Compare(b.NextAt) })
+	for _, s := range all {
 		was := s.NextAt
+		if was.After(s.Next(now.Add(clocksApart))) {
+			s.NextAt = s.Next(now)
+			if err := r.Runs.MoveSchedule(ctx, s, was); err != nil && fault.CodeOf(err) != fault.Conflict {
+				return started, err
+			}
+		}
+		if was.After(now) {
+			continue
+		}
 		run := s.Order.run(s.By, s.Domain, now)
 		run.Schedule, s.LastRun, s.NextAt = s.Name, run.ID, s.Next(now)
 		err := r.Runs.Transact(ctx, func(ctx context.Context) error {

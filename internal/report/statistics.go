@@ -93,7 +93,7 @@ func NewQuestion(now time.Time, p *policy.Tree, expiringDays int) Question {
 	now = now.UTC()
 	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
 	q := Question{
-		Now: now.UnixMicro(), Today: today.UnixMicro(), ExpiringUntil: today.AddDate(0, 0, expiringDays).UnixMicro(),
+		Now: now.UnixMicro(), Today: today.UnixMicro(), ExpiringUntil: today.AddDate(0, 0, expiringDays+1).UnixMicro(),
 		LastsUntil: now.AddDate(0, 0, p.Settings.MinDaysLeft).UnixMicro(),
 		IssueLimit: never, Limits: limitsOf(now, p.Of(domain.Root)),
 	}

@@ -16,7 +16,7 @@ import (
 // A TokenOrder is one in which tokens are listed.
 type TokenOrder string
 
-// The orders, each by serial in the end. In the order of users there are assigned tokens only.
+// The orders, each by serial in the end. In the order of users, unassigned tokens come first.
 const (
 	BySerial TokenOrder = "serial"
 	ByExpiry TokenOrder = "expiry"
@@ -32,6 +32,7 @@ type TokenQuery struct {
 	ExpiresFrom             time.Time // the last valid day is this or a later one
 	ExpiresBefore           time.Time // it is an earlier one
 	DistributedBefore       time.Time // distributed, and before this time
+	HeldBefore              time.Time // as that, or hardware, which nobody distributes, and assigned before this time
 	Unused                  bool      // no code of a seed that the token has now was ever accepted
 	UnusedSince             time.Time // none was accepted since
 	Emergency               bool      // with emergency access, over or not
@@ -294,18 +295,18 @@ func tokenTemplates() []*Template {
 			Filters: []Filter{{Name: "within", About: "days ahead", Kind: Number}}, Orders: byExpiry, Charts: []Chart{expiryChart, stateChart}},
 			"expiry serial user name mail state profile last_used",
 			func(p *Plan, q *TokenQuery) {
-				until := today(p.At).AddDate(0, 0, p.number("within", p.policies.Settings.WarnDays))
+				until := today(p.At).AddDate(0, 0, p.number("within", p.policies.Settings.WarnDays)+1) // that day, too
 				q.ExpiresBefore = earlier(q.ExpiresBefore, until)
 				if now := today(p.At); q.ExpiresFrom.Before(now) {
 					q.ExpiresFrom = now
 				}
 			}, nil),
-		tokenTemplate(Template{Name: "dormant", Title: "Dormant tokens", About: "Assigned and distributed tokens that were not used for so many days (filter days; 90 unless said), or never.",
+		tokenTemplate(Template{Name: "dormant", Title: "Dormant tokens", About: "Assigned tokens that were distributed, or are hardware, and that were not used for so many days (filter days; 90 unless said), or never.",
 			Filters: []Filter{{Name: "days", About: "without a success", Kind: Number}}, Charts: []Chart{usedChart, stateChart}},
 			"serial user name mail state last_used last_agent distributed expiry",
 			func(p *Plan, q *TokenQuery) {
 				q.UnusedSince = p.At.AddDate(0, 0, -p.number("days", dormantDays))
-				q.DistributedBefore = q.UnusedSince
+				q.HeldBefore = q.UnusedSince
 				if q.Assigned == nil {
 					q.Assigned = &yes
 				}

@@ -38,7 +38,7 @@ func userTemplates() []*Template {
 	return []*Template{made(Template{Name: "users", Title: "Users and their tokens", About: "Users with the tokens that they hold; with the filter with_token, those who hold some or none.",
 		Filters: []Filter{
 			{Name: "with_token", About: "holds a token", Kind: YesNo},
-			{Name: "enabled", About: "may sign in", Kind: YesNo},
+			{Name: "enabled", About: "may sign in: is enabled, and the last day is not over", Kind: YesNo},
 			{Name: "locked", About: "locked by wrong passcodes", Kind: YesNo},
 			{Name: "fixed_passcode", About: "has a fixed passcode, whether or not the policy takes it", Kind: YesNo},
 			{Name: "on_demand", About: "has a PIN for codes on demand", Kind: YesNo},
@@ -61,7 +61,7 @@ func holders(ctx context.Context, p *Plan) iter.Seq2[holder, error] {
 			}
 			for _, h := range all {
 				is := func(flag string, value bool) bool { want := p.flag(flag); return want == nil || *want == value }
-				if is("with_token", len(h.serials) > 0) && is("enabled", h.Enabled) && is("locked", h.locked) && is("fixed_passcode", !h.fixed.IsZero()) && is("on_demand", h.mailed) && !yield(h, nil) {
+				if is("with_token", len(h.serials) > 0) && is("enabled", h.MayAuthenticate(p.At)) && is("locked", h.locked) && is("fixed_passcode", !h.fixed.IsZero()) && is("on_demand", h.mailed) && !yield(h, nil) {
 					return
 				}
 			}

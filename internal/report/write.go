@@ -7,10 +7,10 @@ import (
 	"encoding/json"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/spreadsheet"
 )
 
 // A Format is what a report is written as.
@@ -60,7 +60,9 @@ func (p *Plan) writeCSV(ctx context.Context, w io.Writer) (rows int, err error) 
 			return rows, err
 		}
 		for i, v := range p.Of(row) {
-			line[i] = guarded(columns[i].Kind, Shown(columns[i].Kind, v))
+			if line[i] = Shown(columns[i].Kind, v); columns[i].Kind == Text {
+				line[i] = spreadsheet.Guarded(line[i])
+			}
 		}
 		if err := out.Write(line); err != nil {
 			return rows, err
@@ -69,14 +71,6 @@ func (p *Plan) writeCSV(ctx context.Context, w io.Writer) (rows int, err error) 
 	}
 	out.Flush()
 	return rows, out.Error()
-}
-
-// guarded keeps a spreadsheet from taking a text for a formula: whoever may choose a name could have it fetch or run something.
-func guarded(k Kind, cell string) string {
-	if k == Text && cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
 }
 
 // Shown is a value as text: times in RFC 3339, days as 2026-11-24, nothing for none.

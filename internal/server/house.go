@@ -146,10 +146,8 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		}
 		return h.reports.Whole(ctx, run)
 	}
-	hooks := &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks}
-	h.reports.Posts = func(ctx context.Context, name string) error {
-		return hooks.Hears(ctx, name, audit.New(ctx, c.Now(), "report.done", "report_run:", nil))
-	}
+	hooks := &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks, Schedules: h.reports.PostedTo}
+	h.reports.Posts = hooks.PostsReports
 	h.webhooks.Enclosed = h.reports.Enclosure
 	signIn := &mail.SignIn{
 		Outbox: h.outbox, Password: h.directories.Verify, Pace: signInPace,

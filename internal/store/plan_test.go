@@ -18,6 +18,8 @@ func TestPlans(t *testing.T) {
 	for query, index := range map[string]string{
 		tokenSelect[0] + " WHERE serial > 'x' ORDER BY serial LIMIT 9" + tokenSelect[1]:                                                                    "sqlite_autoindex_token_1",
 		tokenSelect[0] + " WHERE user_id = 'u' ORDER BY serial" + tokenSelect[1]:                                                                           "token_user",
+		tokenSelect[0] + " WHERE user_id IS NOT NULL AND (user_id, serial) > ('u', 's') ORDER BY user_id, serial LIMIT 9" + tokenSelect[1]:                 "token_user",
+		tokenSelect[0] + " WHERE user_id IS NULL AND serial > 's' ORDER BY serial LIMIT 9" + tokenSelect[1]:                                                "sqlite_autoindex_token_1",
 		tokenSelect[0] + " WHERE profile = 'p' AND serial > 'x' ORDER BY serial LIMIT 9" + tokenSelect[1]:                                                  "token_profile",
 		tokenSelect[0] + " WHERE distribution = 'd' ORDER BY serial LIMIT 9" + tokenSelect[1]:                                                              "token_distribution",
 		free + "= 'd' ORDER BY effective_expiry, serial LIMIT 1":                                                                                           "token_free",

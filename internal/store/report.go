@@ -14,6 +14,39 @@ import (
 
 // ReportTokens lists tokens in the order of q. It locks nothing.
 func (db *DB) ReportTokens(ctx context.Context, q report.TokenQuery) ([]token.Token, error) {
+	if q.Order == report.ByUser {
+		return db.reportByUser(ctx, q)
+	}
+	return db.reportTokens(ctx, q)
+}
+
+// reportByUser lists the tokens of nobody and those of users one after the other: each have an index for their order, and both together none.
+func (db *DB) reportByUser(ctx context.Context, q report.TokenQuery) ([]token.Token, error) {
+	var all []token.Token
+	begun := q.After == nil
+	for _, assigned := range []bool{q.Backwards, !q.Backwards} { // nobody comes before everybody
+		part := q
+		if begun {
+			part.After = nil
+		} else if begun = (q.After.UserID != "") == assigned; !begun {
+			continue // the page before was past it
+		}
+		if q.Assigned != nil && *q.Assigned != assigned || q.UserID != "" && !assigned {
+			continue
+		}
+		part.Assigned, part.Limit = &assigned, q.Limit-len(all)
+		if !assigned {
+			part.Order = report.BySerial
+		}
+		found, err := db.reportTokens(ctx, part)
+		if all = append(all, found...); err != nil || q.Limit > 0 && len(all) == q.Limit {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+func (db *DB) reportTokens(ctx context.Context, q report.TokenQuery) ([]token.Token, error) {
 	var c conditions
 	is := func(condition string) { c.where = append(c.where, condition) }
 	if q.UserID != "" {
@@ -47,6 +80,9 @@ func (db *DB) ReportTokens(ctx context.Context, q report.TokenQuery) ([]token.To
 	}
 	if !q.DistributedBefore.IsZero() {
 		c.and("distributed_at < $%d", micros(q.DistributedBefore))
+	}
+	if !q.HeldBefore.IsZero() {
+		c.and("(distributed_at < $%[1]d OR hardware AND assigned_at < $%[1]d)", micros(q.HeldBefore))
 	}
 	if q.Unused {
 		is("NOT EXISTS (SELECT 1 FROM token_generation AS x WHERE x.serial = token.serial AND x.last_used_at IS NOT NULL)")
@@ -97,7 +133,6 @@ func (o tokenOrder) clause(c *conditions, q report.TokenQuery) string {
 	order, keys := "serial"+direction, "serial"
 	if o.column != "" {
 		order, keys = o.column+direction+", "+order, o.column+", serial"
-		c.where = append(c.where, o.column+" IS NOT NULL")
 	}
 	if q.After != nil {
 		values := []any{q.After.Serial}
@@ -110,10 +145,11 @@ func (o tokenOrder) clause(c *conditions, q report.TokenQuery) string {
 	return c.clause(order, q.Limit)
 }
 
-// UsersNamed returns users by their IDs; those that are not there are left out. It locks nothing.
+// UsersNamed returns users by their IDs; those that are not there, or not in the scope of who acts, are left out. A part that was chosen
+// out of that is about what is listed, and not about who holds it. It locks nothing.
 func (db *DB) UsersNamed(ctx context.Context, ids []string) (map[string]user.User, error) {
 	found := make(map[string]user.User, len(ids))
-	scope := domain.ScopeFrom(ctx)
+	scope := domain.ScopeFrom(ctx).Caller()
 	err := eachChunk(ctx, db, scanUser, "SELECT "+string(userColumns)+" FROM user_account WHERE id", ids, "", func(u user.User) {
 		if scope.Covers(u.Domain) {
 			found[u.ID] = u
@@ -134,14 +170,14 @@ func (db *DB) UserDomains(ctx context.Context, userIDs []string) (map[string]str
 	return found, err
 }
 
-// SerialsOf returns the serials of the tokens of users.
+// SerialsOf returns the serials of the tokens of users that are in the scope of who acts, as for UsersNamed.
 func (db *DB) SerialsOf(ctx context.Context, userIDs []string) (map[string][]string, error) {
 	found := make(map[string][]string, len(userIDs))
 	scan := func(r row) (held [3]string, err error) {
 		err = r.Scan(&held[0], &held[1], &held[2])
 		return held, err
 	}
-	scope := domain.ScopeFrom(ctx)
+	scope := domain.ScopeFrom(ctx).Caller()
 	err := eachChunk(ctx, db, scan, "SELECT user_id, serial, domain FROM token WHERE user_id", userIDs, "ORDER BY user_id, serial", func(held [3]string) {
 		if scope.Covers(held[2]) {
 			found[held[0]] = append(found[held[0]], held[1])

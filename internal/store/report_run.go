@@ -197,11 +197,6 @@ func (db *DB) Schedules(ctx context.Context) ([]report.Schedule, error) {
 	return list(ctx, db, scanSchedule, "SELECT "+string(scheduleColumns)+" FROM report_schedule"+c.clause("name", 0), c.args...)
 }
 
-// DueSchedules lists those whose time is not after now.
-func (db *DB) DueSchedules(ctx context.Context, now time.Time) ([]report.Schedule, error) {
-	return list(ctx, db, scanSchedule, "SELECT "+string(scheduleColumns)+" FROM report_schedule WHERE next_at <= $1 ORDER BY next_at, name", micros(now))
-}
-
 // MoveSchedule stores when a schedule is due next and its newest run; [fault.Conflict] if it is not due at was any more.
 func (db *DB) MoveSchedule(ctx context.Context, s report.Schedule, was time.Time) error {
 	moved := fault.New(fault.Conflict, "schedule %q was moved meanwhile", s.Name)

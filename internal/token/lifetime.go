@@ -13,14 +13,14 @@ const (
 	Expired     Lifetime = "expired"
 )
 
-// LifetimeAt is the lifetime state at a moment. A valid token is expiring from so many days before its end on.
+// LifetimeAt is the lifetime state at a moment. A valid token is expiring from so many days before its last valid day on (section 3.1: up to that many).
 func (t *Token) LifetimeAt(now time.Time, warnDays int) Lifetime {
 	switch {
 	case t.ExpiredAt(now):
 		return Expired
 	case now.Before(t.Birth):
 		return NotYetValid
-	case t.ExpiredAt(now.AddDate(0, 0, warnDays)):
+	case t.endsWithin(now, warnDays):
 		return Expiring
 	}
 	return Valid
@@ -29,7 +29,7 @@ func (t *Token) LifetimeAt(now time.Time, warnDays int) Lifetime {
 // During narrows a filter to tokens that are in a lifetime state at a moment, as LifetimeAt tells it; "" narrows nothing.
 func (f *Filter) During(l Lifetime, now time.Time, warnDays int) {
 	today := now.UTC().Truncate(24 * time.Hour)
-	soon := today.AddDate(0, 0, warnDays)
+	soon := today.AddDate(0, 0, warnDays+1)
 	var from, before time.Time
 	switch l {
 	case Expired:

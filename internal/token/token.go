@@ -202,6 +202,11 @@ func (t *Token) ExpiredAt(now time.Time) bool {
 	return !now.Before(t.EffectiveExpiry.AddDate(0, 0, 1))
 }
 
+// endsWithin tells whether the last valid day is today or so many days later at the latest.
+func (t *Token) endsWithin(now time.Time, days int) bool {
+	return t.ExpiredAt(now.AddDate(0, 0, days+1))
+}
+
 // ValidAt tells whether t lies between the token's first and last valid day.
 func (t *Token) ValidAt(now time.Time) bool {
 	return !now.Before(t.Birth) && !t.ExpiredAt(now)
@@ -322,7 +327,7 @@ type Situation struct {
 	UserLocked    bool
 	NewPIN        bool // the next right passcode begins with a new PIN
 	NextTokencode bool // and is followed by the next tokencode
-	WarnDays      int  // before its end, in which a token is expiring
+	WarnDays      int  // before its last valid day, from which on a token is expiring
 }
 
 // IssuesCounted is how often the token was issued since an administrator last reset the count, with the activation code that is not used yet.
@@ -363,7 +368,7 @@ func (t *Token) Summary(s Situation) string {
 		return "next_tokencode"
 	case t.Replaces != "":
 		return "replacement"
-	case t.ExpiredAt(s.Now.AddDate(0, 0, s.WarnDays)):
+	case t.endsWithin(s.Now, s.WarnDays):
 		return "expiring"
 	}
 	return "active"

@@ -153,7 +153,13 @@ func TestLifetimes(t *testing.T) {
 	for _, now := range []time.Time{today, today.Add(13 * time.Hour), today.Add(24*time.Hour - time.Microsecond)} {
 		for first := -2; first <= 2; first++ {
 			for last := first; last <= 5; last++ {
-				r := token.Token{Birth: today.AddDate(0, 0, first), EffectiveExpiry: today.AddDate(0, 0, last)}
+				r := token.Token{Birth: today.AddDate(0, 0, first), EffectiveExpiry: today.AddDate(0, 0, last), UserID: "alice", Enabled: true}
+				if want := first <= 0 && 0 <= last && last <= 3; (r.LifetimeAt(now, 3) == token.Expiring) != want { // the last of three days, too
+					t.Errorf("%d to %d days at %s is expiring: %t", first, last, now, !want)
+				}
+				if want := 0 <= last && last <= 3; (r.Summary(token.Situation{Now: now, WarnDays: 3}) == "expiring") != want {
+					t.Errorf("%d to %d days at %s is said to be expiring: %t", first, last, now, !want)
+				}
 				var in []token.Lifetime
 				for _, l := range []token.Lifetime{token.NotYetValid, token.Valid, token.Expiring, token.Expired} {
 					var f token.Filter

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"crypto/subtle"
+	"strings"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -46,6 +47,8 @@ type Registry struct {
 	Keys   Keyring
 	Now    func() time.Time
 	Sender *Sender // for tests of a webhook
+	// Schedules names those whose reports are posted to a webhook; nil for none.
+	Schedules func(ctx context.Context, webhook string) ([]string, error)
 }
 
 // Add stores a new webhook. With secret "" one is made; the secret is returned and cannot be read back. It hears of what follows the
@@ -124,16 +127,35 @@ func (r *Registry) Get(ctx context.Context, name string) (Webhook, error) {
 // List returns the webhooks by name.
 func (r *Registry) List(ctx context.Context) ([]Webhook, error) { return r.Store.Webhooks(ctx) }
 
-// Hears refuses a webhook that does not hear of an event like e: [fault.NotFound] if it is not there, [fault.Invalid] if the event is not
-// among those that it wants.
-func (r *Registry) Hears(ctx context.Context, name string, e audit.Event) error {
+// PostsReports refuses a webhook that no report can be posted to: [fault.NotFound] if it is not there, [fault.Invalid] if the event that
+// reports are posted beside is not among those that it wants.
+func (r *Registry) PostsReports(ctx context.Context, name string) error {
 	w, err := r.Store.Webhook(ctx, name)
 	if err != nil {
 		return err
 	}
-	record, err := e.Record()
+	return w.postsReports()
+}
+
+// reportDone is the action of the event that reports are posted beside.
+const reportDone = "report.done"
+
+func (w *Webhook) postsReports() error {
+	record, err := audit.Event{Action: reportDone, Object: "report_run:", Outcome: audit.Success}.Record()
 	if err == nil && !w.Choice.Has(record) {
-		err = fault.New(fault.Invalid, "webhook %s does not want the event %s: 'tallystick webhook edit %s --actions ...,%s' adds it", name, e.Action, name, e.Action)
+		err = fault.New(fault.Invalid, "webhook %s does not want the event %s: 'tallystick webhook edit %s --actions ...,%s' adds it", w.Name, reportDone, w.Name, reportDone)
+	}
+	return err
+}
+
+// keepPosting refuses to take a webhook away from schedules that have their reports posted to it: they would go on and nobody would get them.
+func (r *Registry) keepPosting(ctx context.Context, name, change string) error {
+	if r.Schedules == nil {
+		return nil
+	}
+	schedules, err := r.Schedules(ctx, name)
+	if err == nil && len(schedules) > 0 {
+		err = fault.New(fault.Conflict, "webhook %s %s: the reports of schedules are posted to it (%s); delete these first, or add them again with another webhook", name, change, strings.Join(schedules, ", "))
 	}
 	return err
 }
@@ -148,7 +170,8 @@ type Edit struct {
 	Skip   bool    // leaves out what is waiting
 }
 
-// Edit runs change on the webhook and saves it, in one transaction; the name stays. What failed before is tried again at once. If version is not 0, the webhook must still be at it: else [fault.Conflict].
+// Edit runs change on the webhook and saves it, in one transaction; the name stays. What failed before is tried again at once. [fault.Conflict] if
+// reports of schedules could be posted to it no more. If version is not 0, the webhook must still be at it: else [fault.Conflict].
 func (r *Registry) Edit(ctx context.Context, name string, version int, e Edit, change func(*Webhook)) (after Webhook, err error) {
 	err = r.Store.Transact(ctx, func(ctx context.Context) error {
 		before, err := r.Store.Webhook(ctx, name)
@@ -176,6 +199,11 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, e Edit, c
 		if err := after.complete(); err != nil {
 			return err
 		}
+		if before.postsReports() == nil && after.postsReports() != nil {
+			if err := r.keepPosting(ctx, name, "has to want the event "+reportDone); err != nil {
+				return err
+			}
+		}
 		if err := r.Store.SaveWebhook(ctx, after); err != nil {
 			return err
 		}
@@ -189,9 +217,15 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, e Edit, c
 	return after, err
 }
 
-// Delete removes a webhook: it hears of nothing any more.
+// Delete removes a webhook: it hears of nothing any more. [fault.Conflict] if reports of schedules are posted to it.
 func (r *Registry) Delete(ctx context.Context, name string) error {
 	return r.Store.Transact(ctx, func(ctx context.Context) error {
+		if _, err := r.Store.Webhook(ctx, name); err != nil { // locked: no schedule comes to it meanwhile
+			return err
+		}
+		if err := r.keepPosting(ctx, name, "cannot be deleted"); err != nil {
+			return err
+		}
 		if err := r.Store.DeleteWebhook(ctx, name); err != nil {
 			return err
 		}

@@ -152,7 +152,7 @@ func (d deployed) recount(now time.Time, p *policy.Tree, days int) (c report.Sta
 		count(&c.Available, free && !expired)
 		count(&c.AvailableNext, free && !r.Hardware && !r.EffectiveExpiry.Before(now.AddDate(0, 0, p.Settings.MinDaysLeft)))
 		count(&c.Expired, expired)
-		count(&c.Expiring, !expired && r.ExpiredAt(now.AddDate(0, 0, days)))
+		count(&c.Expiring, !expired && !r.EffectiveExpiry.After(now.AddDate(0, 0, days)))
 		count(&c.Enabled, r.Enabled)
 		count(&c.Disabled, !r.Enabled)
 		count(&c.Lost, r.Lost())
