@@ -19,11 +19,11 @@ type Job struct {
 	Name   string `json:"name"`
 	Kind   string `json:"kind"`   // distribute, ...
 	Domain string `json:"domain"` // security domain that who started it was limited to, and that it is limited to; "root" for the whole deployment
-	State  string `json:"state"`  // awaiting_approval, queued, running, done, done_with_errors, failed or cancelled
+	State  string `json:"state"`  // loading, awaiting_approval, queued, running, done, done_with_errors, failed or cancelled
 	DryRun bool   `json:"dry_run"`
 	Rate   int    `json:"rate"` // items a second at most; 0 for no limit
 
-	Total  int `json:"total"` // items
+	Total  int `json:"total"` // items; while it is loading, those that are stored already
 	Done   int `json:"done"`  // those that went well
 	Failed int `json:"failed"`
 
@@ -44,7 +44,7 @@ type Job struct {
 
 // Over tells whether the job has ended.
 func (j Job) Over() bool {
-	return j.State != "awaiting_approval" && j.State != "queued" && j.State != "running"
+	return j.State != "loading" && j.State != "awaiting_approval" && j.State != "queued" && j.State != "running"
 }
 
 // A JobPage is a part of the list of jobs.

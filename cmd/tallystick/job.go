@@ -28,7 +28,7 @@ type jobDocument struct {
 }
 
 // fourStates are the words of spec/cli.md for the states of a job; the others are their own.
-var fourStates = map[string]string{"awaiting_approval": "running", "queued": "running", "done_with_errors": "done"}
+var fourStates = map[string]string{"loading": "running", "awaiting_approval": "running", "queued": "running", "done_with_errors": "done"}
 
 func documentOf(j client.Job) jobDocument {
 	d := jobDocument{Job: j, State: j.State, Status: j.State}
@@ -59,7 +59,8 @@ func (p *program) shownJob(j client.Job) error {
 
 // failures tells how many items of a job did not go well, and how to see which, and how a job that stopped goes on.
 func (p *program) failures(j client.Job) {
-	if waiting := j.Total - j.Done - j.Failed; waiting > 0 && (j.State == "cancelled" || j.State == "failed") {
+	kept := j.ResultsUntil == nil || j.EndedAt == nil || j.ResultsUntil.After(*j.EndedAt) // what it goes on with
+	if waiting := j.Total - j.Done - j.Failed; waiting > 0 && kept && (j.State == "cancelled" || j.State == "failed") {
 		p.Note(fmt.Sprintf("%s left: 'tallystick job resume %s' goes on where it stopped", counted(waiting, "item"), j.Job))
 	}
 	if j.Failed > 0 {
@@ -143,7 +144,7 @@ func (p *program) jobList() *cobra.Command {
 	})
 	s := cmd.Flags()
 	s.StringVar(&f.Kind, "kind", "", "only those of a `kind`: distribute, ...")
-	s.StringVar(&f.State, "state", "", "only those in a `state`: awaiting_approval, queued, running, done, done_with_errors, failed or cancelled")
+	s.StringVar(&f.State, "state", "", "only those in a `state`: loading, awaiting_approval, queued, running, done, done_with_errors, failed or cancelled")
 	s.IntVar(&most, "limit", 0, "at most so many (default all)")
 	return cmd
 }

@@ -46,6 +46,7 @@ type operation struct {
 	limit int64            // of the body, bytes
 	order *openapi3.Schema // of the first part of a body with a file; nil if it has none
 	slow  bool             // another server is asked, which takes its time
+	job   bool             // it starts one
 }
 
 // bodyLimit is the largest body that is read, unless the operation says x-body-limit.
@@ -66,6 +67,10 @@ func (c *contract) operation(pattern string) (*operation, error) {
 		op.limit = int64(limit)
 	}
 	op.slow, _ = op.Operation.Extensions["x-slow"].(bool)
+	if made := op.Operation.Responses.Value("201"); made != nil {
+		body := made.Value.Content.Get("application/json")
+		op.job = body != nil && body.Schema.Ref == "#/components/schemas/Job"
+	}
 	return op, nil
 }
 

@@ -313,3 +313,18 @@ func TestListedCodesHaveListedStatuses(t *testing.T) {
 		t.Error("no statuses")
 	}
 }
+
+// Whatever starts a job keeps its answer with the last transaction of that, and not around all of it.
+func TestRoutesThatStartJobs(t *testing.T) {
+	c := try(loadContract())(t)
+	want := []string{
+		"POST /v1/tokens/create", "POST /v1/tokens/enable", "POST /v1/tokens/disable", "POST /v1/tokens/clear-ntc", "POST /v1/tokens/unassign", "POST /v1/tokens/delete",
+		"POST /v1/tokens/replace", "POST /v1/tokens/extend", "POST /v1/tokens/distribute", "POST /v1/tokens/cut-off", "POST /v1/tokens/redistribute",
+		"POST /v1/jobs/{job}/offer-again", "POST /v1/mail/reminders",
+	}
+	for _, route := range table() {
+		if op := try(c.operation(route.pattern))(t); op.job != slices.Contains(want, route.pattern) {
+			t.Errorf("%s starts a job: %t", route.pattern, op.job)
+		}
+	}
+}

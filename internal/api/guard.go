@@ -135,7 +135,11 @@ func (a *API) guard(t route, op *operation) http.Handler {
 		if dry := in.flag("dry_run"); dry != nil && *dry {
 			return a.undone(r.Context(), in, t.do)
 		}
-		if key := r.Header.Get("Idempotency-Key"); key != "" {
+		key := r.Header.Get("Idempotency-Key")
+		switch {
+		case key != "" && op.job:
+			return a.jobOnce(r.Context(), in, key, t.do)
+		case key != "":
 			return a.once(r.Context(), in, key, t.do)
 		}
 		return t.do(r.Context(), in)

@@ -170,7 +170,7 @@ func (a *API) watch(ctx context.Context, w io.Writer, j job.Job) error {
 	var sent job.Job
 	silent := time.Duration(0)
 	for {
-		if changed := j.State != sent.State || j.Done != sent.Done || j.Failed != sent.Failed; changed {
+		if changed := j.State != sent.State || j.Total != sent.Total || j.Done != sent.Done || j.Failed != sent.Failed; changed {
 			event, err := json.Marshal(a.jobOf(j))
 			if err != nil {
 				return err

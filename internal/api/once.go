@@ -7,6 +7,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/seed"
 )
 
@@ -36,6 +37,30 @@ func (a *API) once(ctx context.Context, r *request, key string, do handler) (ans
 	// The same request may have come twice at once, and what the other one did is why this one
 	// failed: a key that is taken, a user who exists by now.
 	if kept, again := k.find(ctx); again == nil || errors.Is(again, fault.KeyReused) {
+		return kept, again
+	}
+	return answer{}, err
+}
+
+// jobOnce is once for a handler that starts a job, in transactions of its own: its items may be many, and nobody shall wait for all of them. The
+// answer is kept in the last one, which starts it.
+func (a *API) jobOnce(ctx context.Context, r *request, key string, do handler) (answer, error) {
+	k := a.keptUnder(ctx, r, key)
+	if kept, err := k.find(ctx); !errors.Is(err, fault.NotFound) {
+		return kept, err
+	}
+	var out answer
+	_, err := do(job.Along(ctx, func(ctx context.Context, j job.Job) error {
+		var err error
+		if out, err = a.startedJob(j, nil); err != nil {
+			return err
+		}
+		return k.keep(ctx, out)
+	}), r)
+	if err == nil {
+		return out, nil
+	}
+	if kept, again := k.find(ctx); again == nil || errors.Is(again, fault.KeyReused) { // as for once
 		return kept, again
 	}
 	return answer{}, err

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -139,12 +140,16 @@ func TestOneRequestManyTimesAtOnce(t *testing.T) {
 
 func atOnce(t *testing.T, h *house) {
 	key := h.key(access.SuperAdmin)
-	for _, request := range [][2]string{{"/v1/users", `{"user_id":"alice"}`}, {"/v1/tokens", `{"count":2}`}, {"/v1/api-keys", `{"name":"one","role":"agent"}`}} {
+	requests := [][2]string{
+		{"/v1/users", `{"user_id":"alice"}`}, {"/v1/tokens", `{"count":2}`}, {"/v1/api-keys", `{"name":"one","role":"agent"}`},
+		{"/v1/tokens/create", `{"count":2}`}, {"/v1/tokens/create", `{"count":2100,"name":"a lot"}`},
+	}
+	for n, request := range requests {
 		answers := make([]string, 8)
 		var all sync.WaitGroup
 		for i := range answers {
 			all.Go(func() {
-				status, _, body := h.send(key, "POST", request[0], request[1], "Idempotency-Key", "once"+strings.ReplaceAll(request[0], "/", "-"))
+				status, _, body := h.send(key, "POST", request[0], request[1], "Idempotency-Key", fmt.Sprint("once-for-", n))
 				if status != http.StatusCreated {
 					t.Errorf("%s: %d %s", request[0], status, body)
 				}
@@ -157,6 +162,9 @@ func atOnce(t *testing.T, h *house) {
 				t.Errorf("%s: two answers\n%s\n%s", request[0], answers[0], a)
 			}
 		}
+	}
+	if jobs := try(h.admin.Jobs(t.Context(), client.JobFilter{}))(t).Jobs; len(jobs) != 2 {
+		t.Errorf("%d jobs are there: %+v", len(jobs), jobs)
 	}
 	if tokens := try(h.admin.Tokens(t.Context(), client.TokenFilter{}))(t); len(tokens.Tokens) != 2 {
 		t.Errorf("%d tokens made, asked for 2", len(tokens.Tokens))

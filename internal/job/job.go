@@ -21,9 +21,13 @@
 //		return done, nil
 //	}
 //
-// and start it, in a transaction of the caller's if there is one:
+// and start it:
 //
 //	j, err := jobs.Start(ctx, job.Order{Kind: "disable", Items: job.Keys(serials)})
+//
+// The items of a large job are stored by many small transactions, so that nobody waits for it, while it is [Loading]: nothing of it is done, and what is
+// abandoned is removed with all of its items. Only what [Along] adds is in the last one of these, which starts it. A caller who has a transaction
+// gets all of it in that one.
 //
 // Two ways lead to an item that fails alone. A worker that knows before it writes says so in the item's [Outcome], which is fast. One
 // that learns of it from an error returns the error: the chunk is undone, the runner does its items one by one, and
@@ -54,8 +58,9 @@ import (
 // A State says how far a job has come.
 type State string
 
-// The states. Open are the first three.
+// The states. Open are the first four.
 const (
+	Loading          State = "loading"           // its items are being stored; then it is started, or removed
 	AwaitingApproval State = "awaiting_approval" // nothing of it is done before somebody else approves it
 	Queued           State = "queued"
 	Running          State = "running"
@@ -66,7 +71,9 @@ const (
 )
 
 // Over tells whether the job has ended; one that was cancelled or failed can be resumed.
-func (s State) Over() bool { return s != AwaitingApproval && s != Queued && s != Running }
+func (s State) Over() bool {
+	return s != Loading && s != AwaitingApproval && s != Queued && s != Running
+}
 
 // A Job is one run over many items.
 type Job struct {
@@ -90,6 +97,7 @@ type Job struct {
 	Parameters seed.Sealed // of all items; no blob for none, and after the results are gone
 
 	CreatedAt    time.Time
+	LoadingUntil time.Time // when it counts as abandoned; zero once it was started
 	ApproveUntil time.Time // zero if nobody was asked
 	StartedAt    time.Time // of the first item; zero before
 	ProgressedAt time.Time // when items were last finished

@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,13 +81,16 @@ type Order struct {
 	Parameters []byte                    // of all items; sealed
 	About      string                    // what the parameters say, for whoever is to approve the job; never a secret
 	Items      iter.Seq2[NewItem, error] // in the order of the job; an error ends it
+	// Total is how many items there are, if that is known: a job of many takes its name before it asks for the first of them.
+	Total int
 }
 
-// itemsAtOnce is how many items of a new job are stored by one statement.
-const itemsAtOnce = 5000
-
-// Start stores a job, in the transaction of ctx if there is one. It is limited to the scope of ctx, and one without items is done at once.
-// One that has to be approved waits for that.
+// Start stores a job and starts it. It is limited to the scope of ctx, and one without items is done at once. One that has to be approved waits
+// for that.
+//
+// All of it is done in the transaction of ctx if there is one, which holds others up for as long as the items take. Without one, only some
+// are stored by each transaction, and nothing is left of the job after an error. The items are asked for outside of transactions then, and may come slowly.
+// The job that is returned has its ID also after an error.
 func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
 	if _, known := r.workers[o.Kind]; !known {
 		return Job{}, fmt.Errorf("job: nobody does %q", o.Kind)
@@ -113,33 +117,22 @@ func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
 	if j.Parameters, err = r.seal(o.Parameters, seed.OfJob(j.ID)); err != nil {
 		return Job{}, err
 	}
-	err = r.Store.Transact(ctx, func(ctx context.Context) error {
-		j.State = Queued
-		if err := r.demand(ctx, &j, o.About); err != nil {
-			return err
-		}
-		was := j.State
-		if err := r.Store.AddJob(ctx, j); err != nil {
-			return err
-		}
-		if j.Total, err = r.addItems(ctx, j.ID, o.Items); err != nil {
-			return err
-		}
-		if j.Total == 0 {
-			j.State, j.EndedAt, j.ResultsUntil = Done, now, now
-		}
-		if err := r.Store.SaveJob(ctx, j, was); err != nil {
-			return err
-		}
-		if err := r.record(ctx, j, "job.create", audit.Details{"kind": j.Kind, "name": j.Name, "items": j.Total, "dry_run": j.DryRun}); err != nil {
-			return err
-		}
-		return r.requested(ctx, j)
-	})
-	if err == nil {
-		r.wakeSoon()
+	l := &load{Registry: r, job: j, about: o.About}
+	if o.Total > ItemsAtOnce {
+		err = l.store(ctx)
 	}
-	return j, err
+	if err == nil {
+		err = l.read(ctx, o.Items)
+	}
+	if err == nil {
+		err = l.start(ctx)
+	}
+	if err != nil {
+		l.undo(ctx)
+		return j, err
+	}
+	r.wakeSoon()
+	return l.job, nil
 }
 
 // DefaultName is the name of a job about something that was not given one (section 7.2).
@@ -166,33 +159,6 @@ func (r *Registry) seal(secret []byte, b seed.Binding) (seed.Sealed, error) {
 		return seed.Sealed{}, nil
 	}
 	return r.Keys.Seal(secret, b)
-}
-
-// addItems stores items as they come and returns how many there were.
-func (r *Registry) addItems(ctx context.Context, id string, items iter.Seq2[NewItem, error]) (int, error) {
-	var rows []Row
-	n := 0
-	flush := func() error {
-		err := r.Store.AddJobItems(ctx, id, rows)
-		rows = rows[:0]
-		return err
-	}
-	for item, err := range items {
-		if err != nil {
-			return n, err
-		}
-		n++
-		input, err := r.seal(item.Input, seed.OfJobItem(id, n))
-		if err != nil {
-			return n, err
-		}
-		if rows = append(rows, Row{Number: n, Key: item.Key, State: ItemWaiting, Input: input}); len(rows) == itemsAtOnce {
-			if err := flush(); err != nil {
-				return n, err
-			}
-		}
-	}
-	return n, flush()
 }
 
 // record keeps an event of a job.
@@ -247,6 +213,9 @@ func (r *Registry) stop(ctx context.Context, j *Job, state State, message string
 		return err
 	}
 	now := r.Now().UTC()
+	if j.State == Loading { // whoever loads it stops; a part of the items is of no use
+		message, settings.ResultLife = cmp.Or(message, "it was stopped before all of its items were stored"), 0
+	}
 	j.State, j.Message, j.EndedAt, j.ResultsUntil = state, message, now, now.Add(settings.ResultLife)
 	return nil
 }
@@ -258,6 +227,9 @@ func (r *Registry) Resume(ctx context.Context, id string, failed bool) (Job, err
 	j, err := r.move(ctx, id, "job.resume", func(ctx context.Context, j *Job) error {
 		if !j.State.Over() {
 			return errUnchanged
+		}
+		if !j.LoadingUntil.IsZero() {
+			return fault.New(fault.JobExpired, "this job was stopped before all of its items were stored: start another one")
 		}
 		if !j.ResultsUntil.IsZero() && !r.Now().Before(j.ResultsUntil) {
 			return fault.New(fault.JobExpired, "this job ended too long ago to go on: start another one")
@@ -349,12 +321,22 @@ func (r *Registry) Results(ctx context.Context, id string) iter.Seq2[Item, error
 	}
 }
 
-// CleanUp ends the jobs that nobody approved in time, and destroys results, inputs and parameters whose time is over. It is called
-// now and then.
+// Abandon has the jobs that are being loaded count as abandoned. A server that has the database for itself calls it before it starts the first one: whoever loaded them was killed.
+func (r *Registry) Abandon(ctx context.Context) error { return r.Store.LapseLoading(ctx) }
+
+// CleanUp ends the jobs that nobody approved in time, removes those whose server stopped while it loaded them, and destroys results, inputs and
+// parameters whose time is over. It is called now and then.
 func (r *Registry) CleanUp(ctx context.Context) error {
 	if err := r.lapse(ctx); err != nil {
 		return err
 	}
-	_, err := r.Store.DropJobResults(ctx, r.Now().UTC())
+	n, err := r.Store.DropAbandoned(ctx, r.Now().UTC())
+	if n > 0 && r.Logger != nil {
+		r.Logger.WarnContext(ctx, "jobs were removed since their items were not stored to the end: have them started again", "jobs", n)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = r.Store.DropJobResults(ctx, r.Now().UTC())
 	return err
 }

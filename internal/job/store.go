@@ -29,12 +29,22 @@ type ItemFilter struct {
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
+	// Joins tells whether ctx carries a transaction, which Transact would join.
+	Joins(ctx context.Context) bool
 	// Writers is how many transactions can write at the same time to some use.
 	Writers() int
 	// AddJob stores a new job; [fault.JobNameTaken], and [fault.DomainNotFound] if its security domain was deleted meanwhile.
 	AddJob(ctx context.Context, j Job) error
 	// AddJobItems stores items of a job.
 	AddJobItems(ctx context.Context, id string, rows []Row) error
+	// MoveLoading stores what SaveJob does, of a job that is loading under a lease until was; [fault.JobOver] if it is not any more.
+	MoveLoading(ctx context.Context, j Job, was time.Time) error
+	// LapseLoading ends the leases of all jobs that are loading.
+	LapseLoading(ctx context.Context) error
+	// DropLoading removes a job with its items, if it is loading.
+	DropLoading(ctx context.Context, id string) error
+	// DropAbandoned removes the jobs that are loading and whose lease is not after now, and returns how many there were.
+	DropAbandoned(ctx context.Context, now time.Time) (int, error)
 	// Job returns a job; [fault.JobNotFound], or [fault.OutOfScope] where the scope of ctx is limited. Within a transaction the row is locked for change.
 	Job(ctx context.Context, id string) (Job, error)
 	// JobNamed returns the job of a name; errors as for Job.

@@ -3,6 +3,9 @@ package records
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
@@ -41,16 +44,40 @@ func (r *Registry) StartCreate(ctx context.Context, count int, birth, expiry tim
 	if err != nil {
 		return job.Job{}, err
 	}
-	var started job.Job
-	err = r.Store.Transact(ctx, func(ctx context.Context) error {
-		serials, err := r.reserve(ctx, count)
-		if err != nil {
+	order := job.Order{Kind: createKind, Name: name, DryRun: dryRun, Parameters: parameters, Total: count}
+	if count <= job.ItemsAtOnce {
+		var started job.Job
+		err = r.Store.Transact(ctx, func(ctx context.Context) error {
+			order.Items = r.serials(ctx, count, new(int64))
+			started, err = r.Jobs.Start(ctx, order)
 			return err
-		}
-		started, err = r.Jobs.Start(ctx, job.Order{Kind: createKind, Name: name, DryRun: dryRun, Parameters: parameters, Items: job.Keys(serials)})
-		return err
-	})
+		})
+		return started, err
+	}
+	// Whoever takes serials waits for the transaction of whoever took some before, so that is one of its own, once the name of the job is taken.
+	var first int64
+	order.Items = r.serials(ctx, count, &first)
+	started, err := r.Jobs.Start(ctx, order)
+	if err != nil && first != 0 {
+		err = errors.Join(err, r.Store.ReturnSerials(context.WithoutCancel(ctx), first, count, started.ID))
+	}
 	return started, err
+}
+
+// serials takes serials for a job when they are asked for, and goes through them; first is where they begin.
+func (r *Registry) serials(ctx context.Context, count int, first *int64) iter.Seq2[job.NewItem, error] {
+	return func(yield func(job.NewItem, error) bool) {
+		var err error
+		if *first, err = r.Store.ReserveSerials(ctx, count); err != nil {
+			yield(job.NewItem{}, err)
+			return
+		}
+		for i := range int64(count) {
+			if !yield(job.NewItem{Key: fmt.Sprintf("%012d", *first+i)}, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (r *Registry) createItems(ctx context.Context, c job.Chunk) ([]job.Outcome, error) {

@@ -1,6 +1,7 @@
 package records_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -172,6 +173,91 @@ func TestImport(t *testing.T) {
 		for name, data := range map[string][]byte{"nothing": nil, "text": []byte("hello"), "cut off": file[:len(file)/2]} {
 			if _, err := r.Import(ctx, data, ""); !errors.Is(err, fault.ImportFormat) {
 				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+// busy is a database on which somebody takes a serial behind those of every job.
+type busy struct{ records.Store }
+
+func (b busy) ReserveSerials(ctx context.Context, count int) (int64, error) {
+	first, err := b.Store.ReserveSerials(ctx, count)
+	if err == nil {
+		_, err = b.Store.ReserveSerials(ctx, 1)
+	}
+	return first, err
+}
+
+// A job that makes many tokens and is not started costs no serials, unless others took some meanwhile; and no serial is given out twice.
+func TestSerialsOfAJobThatIsNotStarted(t *testing.T) {
+	refused := errors.New("refused")
+	each(t, func(t *testing.T, r *records.Registry, db *store.DB, _ *seed.Keyring) {
+		begin := func(count int, do func(context.Context) error) (job.Job, error) {
+			ctx := job.Along(t.Context(), func(ctx context.Context, _ job.Job) error { return do(ctx) })
+			return r.StartCreate(ctx, count, time.Time{}, time.Time{}, fmt.Sprint("job of ", count), false)
+		}
+		next := func() string {
+			t.Helper()
+			serials, err := r.Create(t.Context(), 1, time.Time{}, time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return serials[0]
+		}
+		after := func(serial string, n int) string {
+			number, err := strconv.Atoi(serial)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return fmt.Sprintf("%012d", number+n)
+		}
+		last := next()
+		for _, count := range []int{1, job.ItemsAtOnce, job.ItemsAtOnce + 1, 2500} {
+			if _, err := begin(count, func(context.Context) error { return refused }); !errors.Is(err, refused) {
+				t.Fatal(err)
+			}
+			if _, err := r.Jobs.Show(t.Context(), fmt.Sprint("job of ", count)); !errors.Is(err, fault.JobNotFound) {
+				t.Errorf("a job of %d that was refused: %v", count, err)
+			}
+			if got := next(); got != after(last, 1) {
+				t.Errorf("after a job of %d, %s follows %s", count, got, last)
+			}
+			last = after(last, 1)
+		}
+		if _, err := begin(records.MaxTokens, func(context.Context) error { return nil }); !errors.Is(err, fault.SerialsExhausted) {
+			t.Errorf("more than there are: %v", err)
+		}
+		if _, err := r.Jobs.Show(t.Context(), fmt.Sprint("job of ", records.MaxTokens)); !errors.Is(err, fault.JobNotFound) {
+			t.Errorf("a job without serials: %v", err)
+		}
+		// Others take the next ones before it is refused.
+		r.Store = busy{db}
+		if _, err := begin(2500, func(context.Context) error { return refused }); !errors.Is(err, refused) {
+			t.Fatal(err)
+		}
+		r.Store = db
+		if got := next(); got != after(last, 2502) {
+			t.Errorf("%s was given out after %s and one more", got, last)
+		}
+		last = after(last, 2502)
+		j, err := begin(2500, func(context.Context) error { return nil })
+		if err != nil || j.Total != 2500 {
+			t.Fatal(j, err)
+		}
+		if _, err := begin(2500, func(context.Context) error { return nil }); !errors.Is(err, fault.JobNameTaken) {
+			t.Errorf("its name was given again: %v", err)
+		}
+		if got := next(); got != after(last, 2501) {
+			t.Errorf("%s follows %s and 2500 more", got, last)
+		}
+		items, err := r.Jobs.Items(t.Context(), j.ID, job.ItemFilter{})
+		if err != nil || len(items) != 2500 {
+			t.Fatal(len(items), err)
+		}
+		for i, item := range items {
+			if item.Key != after(last, i+1) {
+				t.Fatalf("item %d is %s", i+1, item.Key)
 			}
 		}
 	})

@@ -27,6 +27,8 @@ type Store interface {
 	// ReserveSerials takes the next count serials of the range and returns the first: nobody
 	// else gets them, once the transaction commits. fault.SerialsExhausted.
 	ReserveSerials(ctx context.Context, count int) (int64, error)
+	// ReturnSerials gives serials back that were reserved for a job, if it is not there and they are the last that were.
+	ReturnSerials(ctx context.Context, first int64, count int, job string) error
 	// Record keeps an event, in the transaction of ctx.
 	Record(ctx context.Context, e audit.Event) error
 }

@@ -116,6 +116,11 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	gateways.Changed = h.radius.Changed
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
 	h.jobs = &job.Registry{Store: db, Keys: keys, Domains: domains, Now: c.Now, Logger: c.Log}
+	if c.Database == "" {
+		if err := h.jobs.Abandon(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for _, w := range h.distributor.Workers() {
 		h.jobs.Register(w)
 	}

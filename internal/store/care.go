@@ -126,7 +126,7 @@ func (db *DB) Extensions(ctx context.Context, f token.ExtensionFilter) ([]token.
 // WaitingElsewhere returns those of keys that wait in an open job of a kind which is older than one ("" for any), and no dry run.
 func (db *DB) WaitingElsewhere(ctx context.Context, kind, than string, keys []string) ([]string, error) {
 	var c conditions
-	c.and("state IN ('queued', 'running') AND NOT dry_run AND kind = $%d", kind)
+	c.and("state IN ('loading', 'queued', 'running') AND NOT dry_run AND kind = $%d", kind)
 	if than != "" {
 		c.and("id < $%d", than)
 	}

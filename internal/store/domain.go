@@ -214,7 +214,7 @@ func (db *DB) DeleteDomain(ctx context.Context, name string) error {
 func (db *DB) handUp(ctx context.Context, name string) error {
 	const above = "(SELECT parent FROM security_domain WHERE name = $1)"
 	for _, move := range []string{
-		"UPDATE job SET domain = " + above + " WHERE domain = $1 AND domain <> '' AND state NOT IN ('awaiting_approval', 'queued', 'running')",
+		"UPDATE job SET domain = " + above + " WHERE domain = $1 AND domain <> '' AND state NOT IN ('loading', 'awaiting_approval', 'queued', 'running')",
 		"UPDATE report_run SET domain = " + above + " WHERE domain = $1 AND domain <> '' AND state NOT IN ('queued', 'running')",
 		"UPDATE clock_correction SET domain = " + above + " WHERE domain = $1",
 	} {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -12,17 +13,17 @@ import (
 )
 
 const jobColumns columns = "id, name, kind, domain, state, dry_run, rate, total, done, failed, message, actor, key_id, sealed, " +
-	"created_at, started_at, progressed_at, ended_at, results_until, about, origin, approve_until, approved_by"
+	"created_at, started_at, progressed_at, ended_at, results_until, about, origin, approve_until, approved_by, loading_until"
 
 func jobValues(j job.Job) []any {
 	return []any{j.ID, j.Name, j.Kind, j.Domain, j.State, j.DryRun, j.Rate, j.Total, j.Done, j.Failed, j.Message, jsonOrNull[audit.Actor]{&j.By}, orNull(j.Parameters.KeyID), bytesOrNull(j.Parameters.Blob),
-		micros(j.CreatedAt), micros(j.StartedAt), micros(j.ProgressedAt), micros(j.EndedAt), micros(j.ResultsUntil), j.About, j.Origin, micros(j.ApproveUntil), j.ApprovedBy}
+		micros(j.CreatedAt), micros(j.StartedAt), micros(j.ProgressedAt), micros(j.EndedAt), micros(j.ResultsUntil), j.About, j.Origin, micros(j.ApproveUntil), j.ApprovedBy, micros(j.LoadingUntil)}
 }
 
 func scanJob(r row) (j job.Job, err error) {
 	var by *audit.Actor
 	err = r.Scan(&j.ID, &j.Name, &j.Kind, &j.Domain, &j.State, &j.DryRun, &j.Rate, &j.Total, &j.Done, &j.Failed, &j.Message, fromJSON(&by), orZero(&j.Parameters.KeyID), &j.Parameters.Blob,
-		moment(&j.CreatedAt), moment(&j.StartedAt), moment(&j.ProgressedAt), moment(&j.EndedAt), moment(&j.ResultsUntil), &j.About, &j.Origin, moment(&j.ApproveUntil), &j.ApprovedBy)
+		moment(&j.CreatedAt), moment(&j.StartedAt), moment(&j.ProgressedAt), moment(&j.EndedAt), moment(&j.ResultsUntil), &j.About, &j.Origin, moment(&j.ApproveUntil), &j.ApprovedBy, moment(&j.LoadingUntil))
 	if err == nil {
 		j.By = *by // every job was started by somebody
 	}
@@ -104,11 +105,70 @@ func (db *DB) OpenJobs(ctx context.Context) ([]job.Job, error) {
 	return list(ctx, db, scanJob, "SELECT "+string(jobColumns)+" FROM job WHERE state IN ('queued', 'running') ORDER BY id")
 }
 
+const saveJob = "UPDATE job SET (state, message, total, failed, started_at, ended_at, results_until, about, approve_until, approved_by, loading_until) = " +
+	"($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) WHERE id = $12 AND state = $13"
+
+func savedJob(j job.Job, was job.State) []any {
+	return []any{j.State, j.Message, j.Total, j.Failed, micros(j.StartedAt), micros(j.EndedAt), micros(j.ResultsUntil), j.About, micros(j.ApproveUntil), j.ApprovedBy, micros(j.LoadingUntil), j.ID, was}
+}
+
 // SaveJob stores the state, message, numbers, times and approval of a job that is still in state was; else [fault.Conflict].
 func (db *DB) SaveJob(ctx context.Context, j job.Job, was job.State) error {
 	moved := fault.New(fault.Conflict, "the job has come to another state meanwhile: look at it again")
-	return db.change(ctx, moved, "UPDATE job SET (state, message, total, failed, started_at, ended_at, results_until, about, approve_until, approved_by) = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) WHERE id = $11 AND state = $12",
-		j.State, j.Message, j.Total, j.Failed, micros(j.StartedAt), micros(j.EndedAt), micros(j.ResultsUntil), j.About, micros(j.ApproveUntil), j.ApprovedBy, j.ID, was)
+	return db.change(ctx, moved, saveJob, savedJob(j, was)...)
+}
+
+// MoveLoading stores what SaveJob does, of a job that is loading under a lease until was; [fault.JobOver] if it is not any more.
+func (db *DB) MoveLoading(ctx context.Context, j job.Job, was time.Time) error {
+	over := fault.New(fault.JobOver, "the job was cancelled, or took too long, before all of its items were stored: start it again")
+	return db.change(ctx, over, saveJob+" AND loading_until = $14", append(savedJob(j, job.Loading), micros(was))...)
+}
+
+// LapseLoading ends the leases of all jobs that are loading.
+func (db *DB) LapseLoading(ctx context.Context) error {
+	_, err := db.exec(ctx, "UPDATE job SET loading_until = 0 WHERE state = 'loading'")
+	return err
+}
+
+// DropLoading removes a job with its items, if it is loading.
+func (db *DB) DropLoading(ctx context.Context, id string) error {
+	_, err := db.dropLoading(ctx, id, math.MaxInt64)
+	return err
+}
+
+// DropAbandoned removes the jobs that are loading and whose lease is not after now, and returns how many there were.
+func (db *DB) DropAbandoned(ctx context.Context, now time.Time) (int, error) {
+	ids, err := list(ctx, db, text, "SELECT id FROM job WHERE state = 'loading' AND loading_until <= $1", now.UnixMicro())
+	if err != nil {
+		return 0, err
+	}
+	dropped := 0
+	for _, id := range ids {
+		did, err := db.dropLoading(ctx, id, now.UnixMicro())
+		if err != nil {
+			return dropped, err
+		}
+		if did {
+			dropped++
+		}
+	}
+	return dropped, nil
+}
+
+// dropLoading removes a job that is loading and whose lease is not after a moment. First nobody can store more of it, whatever his clock says.
+func (db *DB) dropLoading(ctx context.Context, id string, until int64) (bool, error) {
+	n, err := db.exec(ctx, "UPDATE job SET loading_until = 0 WHERE id = $1 AND state = 'loading' AND loading_until <= $2", id, until)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	const drop = "DELETE FROM job_item WHERE job_id = $1 AND number IN (SELECT number FROM job_item WHERE job_id = $1 ORDER BY number LIMIT $2)"
+	for n = job.ItemsAtOnce; n == job.ItemsAtOnce; {
+		if n, err = db.exec(ctx, drop, id, job.ItemsAtOnce); err != nil {
+			return false, err
+		}
+	}
+	_, err = db.exec(ctx, "DELETE FROM job WHERE id = $1 AND state = 'loading'", id)
+	return err == nil, err
 }
 
 func scanItem(r row) (i job.Row, err error) {

@@ -214,6 +214,9 @@ var settlements = []struct{ table, column, statement string }{
 	{"user_guard", "on_demand_code", "UPDATE user_guard SET on_demand_code = NULL WHERE on_demand_code IS NOT NULL"},
 	// Serials that were given out since are in apps and must not be given out again: the server takes another range.
 	{"serial_range", "id", "DELETE FROM serial_range"},
+	// A job that was being stored was not started, and its server is gone.
+	{"job_item", "job_id", "DELETE FROM job_item WHERE job_id IN (SELECT id FROM job WHERE state = 'loading')"},
+	{"job", "id", "DELETE FROM job WHERE state = 'loading'"},
 	// What a job has done since is not known: it must not be done again by itself. It can be resumed for as long as one that is cancelled now.
 	{"job", "id", "UPDATE job SET state = 'cancelled', message = 'the deployment was restored from a backup that was taken meanwhile', " +
 		"ended_at = COALESCE(progressed_at, created_at), results_until = $1 WHERE state IN ('awaiting_approval', 'queued', 'running')"},

@@ -43,6 +43,13 @@ func (db *DB) ReserveSerials(ctx context.Context, count int) (first int64, err e
 	return first, err
 }
 
+// ReturnSerials gives serials back that were reserved for a job, if it is not there and they are the last that were. The job has to have been there before
+// they were reserved: otherwise it might still come.
+func (db *DB) ReturnSerials(ctx context.Context, first int64, count int, job string) error {
+	_, err := db.exec(ctx, "UPDATE serial_range SET next_serial = $1 WHERE next_serial = $2 AND NOT EXISTS (SELECT 1 FROM job WHERE id = $3)", first, first+int64(count), job)
+	return err
+}
+
 // strideOverTaken is how many serials more are looked at once one of them is taken: files hold rows of serials.
 const strideOverTaken = 10_000
 

@@ -42,6 +42,8 @@ func TestRestoreSettles(t *testing.T) {
 		"UPDATE policy SET settings = '{\"window_small\":3}' WHERE kind = 'token'",
 		"INSERT INTO policy (kind, domain, settings, version) VALUES ('settings', '', '{\"result_life\":3600000000000}', 1) ON CONFLICT DO UPDATE SET settings = excluded.settings",
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ('j', 'j', 'import', 'running', 0, 0, 1, 0, 0, '', '{}', 1)",
+		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at, loading_until) VALUES ('l', 'l', 'import', 'loading', 0, 0, 1, 0, 0, '', '{}', 1, 1)",
+		"INSERT INTO job_item (job_id, number, key, state, code, message) VALUES ('l', 1, 'x', 'waiting', '', '')",
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ('k', 'k', 'import', 'done', 0, 0, 0, 0, 0, '', '{}', 1)",
 	} {
 		if _, err := raw.ExecContext(t.Context(), statement); err != nil {
@@ -110,6 +112,9 @@ func TestRestoreSettles(t *testing.T) {
 				if states[id] != want {
 					t.Errorf("%s is %v, want %s", id, states[id], want)
 				}
+			}
+			if items := rowsOf(t, after, "job_item"); states["l"] != nil || len(items) != 0 {
+				t.Errorf("a job that was not stored to its end is %v, with %v", states["l"], items)
 			}
 		})
 	}

@@ -91,6 +91,9 @@ func (db *DB) current(ctx context.Context) *transaction {
 	return tx
 }
 
+// Joins tells whether ctx carries a transaction, which Transact would join.
+func (db *DB) Joins(ctx context.Context) bool { return db.current(ctx) != nil }
+
 // AfterCommit runs do when the transaction of ctx has been committed, and not if it comes to nothing; at once if there is none.
 func (db *DB) AfterCommit(ctx context.Context, do func()) {
 	if tx := db.current(ctx); tx != nil {

@@ -106,6 +106,75 @@ func jobs(t *testing.T, s fixture) {
 	same(t, must(t, got, err), changed)
 }
 
+// A job that is loading is moved on by whoever has its lease, and removed by others once that is over.
+func loading(t *testing.T, s fixture) {
+	ctx := t.Context()
+	if s.Joins(ctx) {
+		t.Error("there is a transaction")
+	}
+	ok(t, s.Transact(ctx, func(ctx context.Context) error {
+		if !s.Joins(ctx) {
+			t.Error("there is no transaction")
+		}
+		return nil
+	}))
+	add := func(id string, items int) job.Job {
+		t.Helper()
+		j := newJob(id, items)
+		j.State, j.LoadingUntil = job.Loading, day(2)
+		rows := waiting(items)
+		rows[0].Input = seed.Sealed{KeyID: 2, Blob: []byte("input")}
+		s.addJob(t, j, rows)
+		got, err := s.Job(ctx, id)
+		same(t, must(t, got, err), j)
+		return j
+	}
+	gone := func(id string) {
+		t.Helper()
+		_, err := s.Job(ctx, id)
+		refused(t, err, fault.JobNotFound)
+		items, err := s.JobItems(ctx, id, job.ItemFilter{})
+		same(t, len(must(t, items, err)), 0)
+	}
+	started, lost, left := add("1", 1), add("2", job.ItemsAtOnce+1), add("3", 2)
+	open, err := s.OpenJobs(ctx)
+	same(t, len(must(t, open, err)), 0)
+
+	moved := started
+	moved.Total, moved.LoadingUntil = 5, day(3)
+	refused(t, s.MoveLoading(ctx, moved, day(1)), fault.JobOver)
+	ok(t, s.MoveLoading(ctx, moved, day(2)))
+	refused(t, s.MoveLoading(ctx, moved, day(2)), fault.JobOver) // the second of two
+	moved.State, moved.LoadingUntil = job.Queued, time.Time{}
+	ok(t, s.MoveLoading(ctx, moved, day(3)))
+	got, err := s.Job(ctx, "1")
+	same(t, must(t, got, err), moved)
+	refused(t, s.MoveLoading(ctx, moved, day(3)), fault.JobOver)
+
+	n, err := s.DropAbandoned(ctx, day(1))
+	same(t, must(t, n, err), 0)
+	lost.LoadingUntil = day(4)
+	ok(t, s.MoveLoading(ctx, lost, day(2)))
+	n, err = s.DropAbandoned(ctx, day(2))
+	same(t, must(t, n, err), 1)
+	gone("3")
+	refused(t, s.MoveLoading(ctx, left, day(2)), fault.JobOver)
+	got, err = s.Job(ctx, "2")
+	same(t, must(t, got, err), lost)
+	for _, id := range []string{"1", "2", "nothing"} {
+		ok(t, s.DropLoading(ctx, id))
+	}
+	gone("2")
+	got, err = s.Job(ctx, "1")
+	same(t, must(t, got, err), moved)
+
+	add("4", 1)
+	ok(t, s.LapseLoading(ctx))
+	n, err = s.DropAbandoned(ctx, day(0))
+	same(t, must(t, n, err), 1)
+	gone("4")
+}
+
 func jobItems(t *testing.T, s fixture) {
 	ctx := t.Context()
 	j := newJob("1", 5)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
@@ -106,7 +107,7 @@ func aDomainOfWorks(t *testing.T, s fixture) {
 	r := s.grown(t)
 	island := within(t, r, "island")
 	j := newJob("1", 1)
-	j.State = job.AwaitingApproval
+	j.State, j.LoadingUntil = job.Loading, day(1)
 	ok(t, s.Transact(island, func(ctx context.Context) error {
 		return errors.Join(s.AddJob(ctx, j), s.AddJobItems(ctx, j.ID, waiting(1)))
 	}))
@@ -114,6 +115,9 @@ func aDomainOfWorks(t *testing.T, s fixture) {
 	ok(t, s.AddSchedule(island, report.Schedule{Name: "s", Every: report.Daily, MadeAt: start, NextAt: day(1)}))
 	ok(t, s.AddCorrection(t.Context(), token.Correction{ID: "c", Domain: "island", Seconds: 1, At: start}))
 	still := func() { refused(t, r.Delete(t.Context(), "island"), fault.DomainInUse) }
+	still()
+	j.State, j.LoadingUntil = job.AwaitingApproval, time.Time{}
+	ok(t, s.SaveJob(t.Context(), j, job.Loading))
 	still()
 	j.State = job.Queued
 	ok(t, s.SaveJob(t.Context(), j, job.AwaitingApproval))
