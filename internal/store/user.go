@@ -181,15 +181,26 @@ func (db *DB) SaveUserReply(ctx context.Context, id string, attributes []access.
 	return db.change(ctx, noUser(id), "UPDATE user_account SET reply_attributes = $1 WHERE id = $2", text, id)
 }
 
-// forgetCodes ends the codes that were sent to users before their records changed: perhaps to an address that is not theirs any more.
+// forgetCodes ends the codes that were sent to users before their records changed: perhaps to an address that is not theirs any more. All guards are
+// locked before the first is written, in the order in which sign-ins lock them: an update takes them in that of its plan, and a ring costs a second.
 func (db *DB) forgetCodes(ctx context.Context, userIDs []string) error {
-	for some := range slices.Chunk(userIDs, chunk) {
+	const codes = " WHERE on_demand IS NOT NULL AND user_id "
+	lock := db.locked(ctx)
+	var locks []look
+	var ends []statement
+	for some := range slices.Chunk(slices.Sorted(slices.Values(possible(userIDs))), chunk) {
 		among, args := db.among(1, anys(some))
-		if _, err := db.exec(ctx, "UPDATE user_guard SET on_demand_code = NULL, version = version + 1 WHERE on_demand IS NOT NULL AND user_id "+among, args...); err != nil {
+		if lock != "" {
+			locks = append(locks, look{"SELECT 1 FROM user_guard" + codes + among + " ORDER BY user_id" + lock, args, func(row) error { return nil }})
+		}
+		ends = append(ends, statement{"UPDATE user_guard SET on_demand_code = NULL, version = version + 1" + codes + among, args, anyRows, nil})
+	}
+	if len(locks) > 0 {
+		if err := db.look(ctx, locks...); err != nil {
 			return err
 		}
 	}
-	return nil
+	return db.batch(ctx, ends)
 }
 
 // How users are written.
