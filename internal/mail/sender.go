@@ -73,12 +73,15 @@ func (s *Sender) Recover(ctx context.Context, starting bool) error {
 			return err
 		}
 		for _, m := range lost {
-			m.end(Unknown, Interrupted, o.Now())
+			m.conclude(Unknown, Interrupted, o.Now())
 			if err := o.Store.SaveMessage(ctx, m, Sending); err != nil {
 				return err
 			}
-			if err := o.Store.Record(ctx, m.event(ctx, o.Now(), "mail.unknown").Failed(string(Interrupted))); err != nil {
+			if err := o.Store.Record(ctx, m.event(ctx, o.Now(), "mail.unknown").Failed(string(m.Trouble))); err != nil {
 				return err
+			}
+			if m.State == Cancelled {
+				continue
 			}
 			s.Logger.WarnContext(ctx, "nobody knows whether a message arrived: an administrator has to decide", "mail", m.ID, "event", m.Event)
 		}
@@ -254,29 +257,35 @@ func (s *Sender) send(ctx context.Context, c *connection, m Message) (result, er
 	return c.send(m, b), nil
 }
 
-// finish keeps what the mail server made of a message, with an event unless it is tried again.
+// finish keeps what the mail server made of a message, with an event unless it is tried again. The message is read anew: the seed in it may have been destroyed
+// while it was being sent, and its body with it.
 func (s *Sender) finish(ctx context.Context, e ended) error {
-	o, m := s.Outbox, e.message
-	m.Code = e.code
-	if e.state == Waiting {
-		first := firstPause
-		if m.Event == OnDemandCode {
-			first = codePause
-		}
-		m.State, m.Trouble, m.NextAt = Waiting, e.trouble, o.Now().Add(min(first<<min(m.Tries-1, 16), longestPause)).UTC()
-		return o.Store.SaveMessage(ctx, m, Sending)
-	}
-	m.end(e.state, e.trouble, o.Now())
-	var event audit.Event
-	switch e.state {
-	case Sent:
-		event = m.event(ctx, o.Now(), "mail.sent")
-	case Unknown:
-		event = m.event(ctx, o.Now(), "mail.unknown").Failed(string(e.trouble))
-	default:
-		event = m.event(ctx, o.Now(), "mail.fail").Failed(string(e.trouble))
-	}
+	o := s.Outbox
 	return o.Store.Transact(ctx, func(ctx context.Context) error {
+		m, err := o.Store.Message(ctx, e.message.ID)
+		if err != nil {
+			return err
+		}
+		now := o.Now().UTC()
+		m.Code = e.code
+		if e.state == Waiting && m.Sealed.KeyID != 0 {
+			first := firstPause
+			if m.Event == OnDemandCode {
+				first = codePause
+			}
+			m.State, m.Trouble, m.NextAt = Waiting, e.trouble, now.Add(min(first<<min(m.Tries-1, 16), longestPause))
+			return o.Store.SaveMessage(ctx, m, Sending)
+		}
+		m.conclude(e.state, e.trouble, now)
+		var event audit.Event
+		switch e.state {
+		case Sent:
+			event = m.event(ctx, now, "mail.sent")
+		case Unknown:
+			event = m.event(ctx, now, "mail.unknown").Failed(string(m.Trouble))
+		default:
+			event = m.event(ctx, now, "mail.fail").Failed(string(m.Trouble))
+		}
 		return errors.Join(o.Store.SaveMessage(ctx, m, Sending), o.Store.Record(ctx, event))
 	})
 }

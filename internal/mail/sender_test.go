@@ -218,6 +218,67 @@ func TestUnknown(t *testing.T) {
 	})
 }
 
+// A token that gets another seed while the old one is being sent: unless the mail server took that message, it is over, also for whoever would send it again.
+func TestSupersededWhileSending(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		s.knows("alice", "alice@example.com")
+		over := func(id, what string) {
+			t.Helper()
+			if m := s.is(id, mail.Cancelled, mail.Superseded); m.Sealed.KeyID != 0 || m.EndedAt.IsZero() {
+				t.Errorf("%s: kept %+v", what, m)
+			}
+			_, err := s.outbox.Resend(t.Context(), id)
+			refused(t, err, fault.Conflict)
+		}
+		for i, answer := range []error{&smtp.SMTPError{Code: 451, Message: "try later"}, &smtp.SMTPError{Code: 550, Message: "no"}, nil} {
+			serial := fmt.Sprintf("%012d", i)
+			old := s.delivers(func(p *parcel) { p.Serial = serial })[0]
+			var again []string
+			o.says(nil, func() error {
+				if again == nil {
+					p := delivery()
+					p.Serial, p.Again = serial, true
+					var err error
+					if again, err = s.deliver(p); err != nil {
+						t.Error(err)
+					}
+					return answer
+				}
+				return nil
+			})
+			for range 2 {
+				s.sends("one")
+				s.pass(time.Hour)
+			}
+			if answer == nil {
+				s.is(old, mail.Sent, "")
+			} else {
+				over(old, answer.Error())
+			}
+			s.is(again[0], mail.Sent, "")
+		}
+		killed := s.delivers(func(p *parcel) { p.Serial = "000000000009" })[0]
+		claim(s, killed, "one")
+		s.delivers(func(p *parcel) { p.Serial = "000000000009" })
+		s.ok(s.sender("one").Recover(t.Context(), true))
+		over(killed, "killed")
+		if strings.Contains(s.logged.String(), killed) {
+			t.Error("an administrator is asked to decide about what is over")
+		}
+		kept := s.delivers(func(p *parcel) { p.Generation = 1 })[0] // as releases before kept it: the token has no such seed any more
+		claim(s, kept, "one")
+		s.ok(s.sender("one").Recover(t.Context(), true))
+		s.is(kept, mail.Unknown, mail.Interrupted)
+		_, err := s.outbox.Resend(t.Context(), kept)
+		refused(t, err, fault.Conflict)
+		if n := s.actions(); n["mail.fail SUPERSEDED"] != 2 || n["mail.unknown SUPERSEDED"] != 1 || n["mail.resend"] != 0 {
+			t.Errorf("%v", n)
+		}
+	})
+}
+
 // claim begins a message as a server does, and goes no further: that server was killed.
 func claim(s *site, id, server string) {
 	s.Helper()

@@ -202,12 +202,18 @@ func (db *DB) OverdueMessages(ctx context.Context, now time.Time, limit int) ([]
 	return list(ctx, db, scanMessage, selectMessage+" WHERE state = 'held' AND expires_at <= $1 ORDER BY id LIMIT $2"+db.locked(ctx), micros(now), limit)
 }
 
-// CancelMessages cancels what is held, waits, failed or is unknown about tokens, for a reason, and erases the bodies.
+// cancelling begins a statement that cancels mail about tokens, for the reason $1, and erases the bodies. What is being sent only loses its body, and is told
+// why: whoever sends it, or finds out what became of it, ends it.
+func cancelling(endedAt string) string {
+	return "UPDATE mail_message SET trouble = $1, key_id = NULL, sealed = NULL, state = CASE state WHEN 'sending' THEN state ELSE 'cancelled' END," +
+		" ended_at = CASE state WHEN 'sending' THEN ended_at ELSE " + endedAt + " END WHERE state IN ('held', 'waiting', 'sending', 'failed', 'unknown') AND serial "
+}
+
+// CancelMessages cancels what is held, waits, failed or is unknown about tokens, for a reason, and erases the bodies, also of what is being sent.
 func (db *DB) CancelMessages(ctx context.Context, serials []string, why mail.Trouble, at time.Time) error {
 	for some := range slices.Chunk(serials, chunk) {
 		among, args := db.among(3, anys(some))
-		if _, err := db.exec(ctx, "UPDATE mail_message SET state = 'cancelled', trouble = $1, ended_at = $2, key_id = NULL, sealed = NULL"+
-			" WHERE state IN ('held', 'waiting', 'failed', 'unknown') AND serial "+among, append([]any{why, micros(at)}, args...)...); err != nil {
+		if _, err := db.exec(ctx, cancelling("$2")+among, append([]any{why, micros(at)}, args...)...); err != nil {
 			return err
 		}
 	}
@@ -217,9 +223,14 @@ func (db *DB) CancelMessages(ctx context.Context, serials []string, why mail.Tro
 // destroyMail does the same to what may hold a seed or activation code that is gone, and for which also holds. Nobody says when; such messages are forgotten by their beginning.
 func (db *DB) destroyMail(ctx context.Context, serials []string, also string) error {
 	among, args := db.among(2, anys(serials))
-	_, err := db.exec(ctx, "UPDATE mail_message SET state = 'cancelled', trouble = $1, ended_at = created_at, key_id = NULL, sealed = NULL"+
-		" WHERE state IN ('held', 'waiting', 'failed', 'unknown') AND serial "+among+also, append([]any{mail.Superseded}, args...)...)
+	_, err := db.exec(ctx, cancelling("created_at")+among+also, append([]any{mail.Superseded}, args...)...)
 	return err
+}
+
+// HasGeneration tells whether a token has a generation of its seed.
+func (db *DB) HasGeneration(ctx context.Context, serial string, generation int) (bool, error) {
+	n, err := one(ctx, db, nil, number, "SELECT COUNT(*) FROM token_generation WHERE serial = $1 AND number = $2", serial, generation)
+	return n > 0, err
 }
 
 // DropMessages removes what ended before a moment.

@@ -70,6 +70,15 @@ func mails(t *testing.T, s fixture) {
 	n, err = s.DropMessages(ctx, start.Add(time.Millisecond))
 	same(t, must(t, n, err), 1)
 
+	// Whoever is sending one ends it.
+	sent := outgoing("f", "2")
+	sent.State, sent.ClaimedBy, sent.ClaimedAt = mail.Sending, "three", start.Add(time.Hour)
+	ok(t, s.AddMessages(ctx, []mail.Message{sent}))
+	ok(t, s.CancelMessages(ctx, []string{"1", "2"}, mail.Superseded, start))
+	sent.Trouble, sent.Sealed = mail.Superseded, seed.Sealed{}
+	got, err = s.Message(ctx, "f")
+	same(t, must(t, got, err), sent)
+
 	c.State, c.ClaimedBy, c.ClaimedAt = mail.Sending, "one", start
 	ok(t, s.SaveMessage(ctx, c, mail.Waiting))
 
