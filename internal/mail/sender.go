@@ -89,25 +89,37 @@ func (s *Sender) Recover(ctx context.Context, starting bool) error {
 	})
 }
 
-// Once sends what waits and whose time has come. The mail server is asked first, so that a message is only begun when it can be sent.
+// Once sends what waits and whose time has come. Where a connection breaks, or the mail server has had enough of it, that goes on over another one at once, but
+// not if it took no message at all: it may not be able to.
 func (s *Sender) Once(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if more, err := s.visit(ctx); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// visit is Once over one connection, and tells whether there may be more for another one. The mail server is asked first, so that a message is only begun when it
+// can be sent.
+func (s *Sender) visit(ctx context.Context) (more bool, err error) {
 	o := s.Outbox
 	settings, err := o.Settings(ctx)
 	if err != nil || !settings.Enabled {
-		return err
+		return false, err
 	}
 	if settings.Version != s.version {
 		s.version, s.waits, s.nextAt = settings.Version, 0, time.Time{}
 	}
 	if o.Now().Before(s.nextAt) {
-		return nil
+		return false, nil
 	}
 	if due, err := s.due(ctx); err != nil || !due {
-		return err
+		return false, err
 	}
 	c, _, err := s.dial(ctx, settings)
 	if err != nil || c == nil {
-		return err
+		return false, err
 	}
 	defer c.close()
 	var last *ended
@@ -120,15 +132,16 @@ func (s *Sender) Once(ctx context.Context) error {
 			}
 		}
 		if err != nil || m == nil {
-			return err
+			return false, err
 		}
 		out, err := s.send(ctx, c, *m)
 		if s.Tried != nil {
 			s.Tried(out.state)
 		}
+		answered := last != nil
 		last = &ended{*m, out}
 		if err != nil || out.lost || ctx.Err() != nil {
-			return errors.Join(err, s.finish(context.WithoutCancel(ctx), *last))
+			return answered, errors.Join(err, s.finish(context.WithoutCancel(ctx), *last))
 		}
 	}
 }

@@ -140,7 +140,8 @@ func (db *DB) Messages(ctx context.Context, f mail.Filter) ([]mail.Message, erro
 }
 
 // DueMessage returns, and within a transaction locks, a waiting message whose time has come and that nobody else has locked: codes on demand before all
-// others, also when they are tried again, since somebody waits for them; [fault.NotFound].
+// others, since somebody waits for them, and those that were not tried yet before those that are tried again, or mailboxes that take none would hold the others
+// up; [fault.NotFound].
 func (db *DB) DueMessage(ctx context.Context, now time.Time) (mail.Message, error) {
 	lock := ""
 	if db.current(ctx) != nil {
@@ -148,7 +149,7 @@ func (db *DB) DueMessage(ctx context.Context, now time.Time) (mail.Message, erro
 	}
 	var m mail.Message
 	var err error
-	for _, which := range []string{" AND event = 'on_demand_code'", ""} {
+	for _, which := range []string{" AND event = 'on_demand_code' AND tries = 0", " AND event = 'on_demand_code'", ""} {
 		m, err = one(ctx, db, fault.New(fault.NotFound, "no message is due"), scanMessage,
 			selectMessage+" WHERE state = 'waiting'"+which+" AND next_at <= $1 ORDER BY next_at, id LIMIT 1"+lock, micros(now))
 		if !errors.Is(err, fault.NotFound) {

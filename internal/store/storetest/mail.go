@@ -82,11 +82,12 @@ func mails(t *testing.T, s fixture) {
 	c.State, c.ClaimedBy, c.ClaimedAt = mail.Sending, "one", start
 	ok(t, s.SaveMessage(ctx, c, mail.Waiting))
 
-	// A code that somebody waits for goes before what has waited for longer.
-	code := outgoing("e", "")
+	// A code that somebody waits for goes before what has waited for longer, and a code that is tried again after one that is not.
+	code, again := outgoing("e", ""), outgoing("g", "")
 	code.Event, code.NextAt = mail.OnDemandCode, start.Add(time.Minute)
-	ok(t, s.AddMessages(ctx, []mail.Message{outgoing("d", ""), code}))
-	for at, want := range map[time.Duration]string{0: "d", time.Minute: "e"} {
+	again.Event, again.NextAt, again.Tries = mail.OnDemandCode, start.Add(time.Second), 1
+	ok(t, s.AddMessages(ctx, []mail.Message{outgoing("d", ""), code, again}))
+	for at, want := range map[time.Duration]string{0: "d", time.Second: "g", time.Minute: "e"} {
 		due, err := s.DueMessage(ctx, start.Add(at))
 		same(t, must(t, due, err).ID, want)
 	}
