@@ -191,8 +191,8 @@ type Store interface {
 	// TryPasscode counts a try of a user's passcode and tells whether it may be made, on all servers: no more than most unless the last
 	// one was at the moment from or before.
 	TryPasscode(ctx context.Context, userID string, now, from time.Time, most int) (bool, error)
-	// ForgetPasscodes forgets the tries of a user's passcodes.
-	ForgetPasscodes(ctx context.Context, userID string) error
+	// ForgetPasscodes forgets all tries of a user's passcodes, or takes the last one back.
+	ForgetPasscodes(ctx context.Context, userID string, all bool) error
 	// MailBacklog counts what is not sent.
 	MailBacklog(ctx context.Context) (Backlog, error)
 	// ClaimedMessages returns messages that are being sent: by a server, or since before a moment by anybody.

@@ -339,8 +339,11 @@ func (db *DB) TryPasscode(ctx context.Context, userID string, now, from time.Tim
 	return n == 1, err
 }
 
-// ForgetPasscodes forgets the tries of a user's passcodes.
-func (db *DB) ForgetPasscodes(ctx context.Context, userID string) error {
-	_, err := db.exec(ctx, "DELETE FROM passcode_try WHERE user_id = $1", userID)
+// ForgetPasscodes forgets all tries of a user's passcodes, or takes the last one back.
+func (db *DB) ForgetPasscodes(ctx context.Context, userID string, all bool) error {
+	_, err := db.exec(ctx, "DELETE FROM passcode_try WHERE user_id = $1 AND ($2 OR tries <= 1)", userID, all)
+	if err == nil && !all {
+		_, err = db.exec(ctx, "UPDATE passcode_try SET tries = tries - 1 WHERE user_id = $1", userID)
+	}
 	return err
 }

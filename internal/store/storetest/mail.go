@@ -366,6 +366,12 @@ func passcodeTries(t *testing.T, s fixture) {
 	same(t, []bool{try(23*time.Hour, 3), try(46*time.Hour, 3)}, []bool{true, false}) // no more than three in any 24 hours
 	same(t, try(47*time.Hour, 3), true)
 	same(t, []bool{try(48*time.Hour, 2), try(48*time.Hour, 2)}, []bool{true, false})
-	ok(t, s.ForgetPasscodes(ctx, "alice"))
-	same(t, try(48*time.Hour, 1), true)
+	ok(t, s.ForgetPasscodes(ctx, "alice", true))
+	same(t, []bool{try(48*time.Hour, 1), try(48*time.Hour, 2)}, []bool{true, true})
+	ok(t, s.ForgetPasscodes(ctx, "alice", false)) // one of two
+	same(t, []bool{try(48*time.Hour, 1), try(48*time.Hour, 2)}, []bool{false, true})
+	for range 3 {
+		ok(t, s.ForgetPasscodes(ctx, "alice", false))
+	}
+	same(t, []bool{try(48*time.Hour, 1), try(48*time.Hour, 1)}, []bool{true, false})
 }
