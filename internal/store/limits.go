@@ -86,7 +86,14 @@ func (db *DB) UsersClaimed(ctx context.Context, ids []string) (map[string]bool, 
 	return db.claimed(ctx, ids, allowedUsers)
 }
 
+// GroupsClaimed returns those of names of groups that the same are limited to.
+func (db *DB) GroupsClaimed(ctx context.Context, names []string) (map[string]bool, error) {
+	return db.claimed(ctx, names, allowedGroups)
+}
+
 func allowedUsers(r access.Restriction) []string { return r.Users }
+
+func allowedGroups(r access.Restriction) []string { return r.Groups }
 
 func (db *DB) claimed(ctx context.Context, names []string, of func(access.Restriction) []string) (map[string]bool, error) {
 	scope, claimed := domain.ScopeFrom(ctx).Caller(), map[string]bool{}

@@ -79,6 +79,8 @@ type Store interface {
 	AddressesElsewhere(ctx context.Context, addresses []string) (mails, ids map[string]bool, err error)
 	// UsersClaimed returns those of IDs that agents or RADIUS clients outside of the scope of who acts are limited to: nobody there adds users of them.
 	UsersClaimed(ctx context.Context, ids []string) (map[string]bool, error)
+	// GroupsClaimed returns those of names of groups of which the same holds.
+	GroupsClaimed(ctx context.Context, names []string) (map[string]bool, error)
 	// Memberships lists the groups of users, by their IDs.
 	Memberships(ctx context.Context, userIDs []string) (map[string][]string, error)
 	// Groups lists groups by name.
