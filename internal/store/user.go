@@ -63,20 +63,29 @@ func (db *DB) AddUsers(ctx context.Context, users []user.User) error {
 		taken = fault.New(fault.UserExists, "there is a user %q already", users[0].ID)
 	}
 	accounts, guards := bulk{insertUser, nil, taken}, bulk{insertGuard, nil, taken}
-	place, ids := placer{db: db}, make([]string, len(users))
-	for i, u := range users {
+	place, ids := placer{db: db}, map[string][]string{} // by the domain that they are placed in
+	for _, u := range users {
 		var err error
-		ids[i] = u.ID
 		if u.Domain, err = place.at(ctx, u.Domain); err != nil {
 			return err
 		}
+		ids[u.Domain] = append(ids[u.Domain], u.ID)
 		accounts.rows, guards.rows = append(accounts.rows, userValues(u)), append(guards.rows, []any{u.ID})
 	}
 	return db.Transact(ctx, func(ctx context.Context) error {
 		if err := db.write(ctx, accounts, guards); err != nil { // who is here already is told so
 			return err
 		}
-		return db.unclaimed(ctx, "user", ids, allowedUsers)
+		for at, some := range ids {
+			claimed, err := db.UsersClaimed(ctx, at, some)
+			if err == nil {
+				err = claimedName("user", claimed)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -266,7 +266,7 @@ func (a *application) part(ctx context.Context, order []int) error {
 	if err != nil {
 		return err
 	}
-	claimed, err := a.Store.UsersClaimed(ctx, ids)
+	claimed, err := a.Store.UsersClaimed(ctx, scope.Top(), ids)
 	if err != nil {
 		return err
 	}

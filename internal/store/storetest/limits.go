@@ -97,8 +97,20 @@ func claimedNames(t *testing.T, s fixture) {
 			t.Error(err)
 		}
 	}
+	// An agent in another part of the tree asks about nobody here, and keeps no ID from those who are.
+	agent.Name, agent.Domain, agent.Restriction = "safe", "south", access.Restriction{Users: []string{"ida", "jo"}}
+	ok(t, s.AddAgent(ctx, agent))
+	_, err := users.Add(north, user.User{ID: "ida"})
+	ok(t, err)
+	applied, err := users.Apply(north, []user.Entry{{ID: "jo"}}, user.Wish{})
+	same(t, must(t, applied, err).Rows[0].Action, user.Added)
+	// One above does.
+	agent.Name, agent.Domain, agent.Restriction = "gate", "north", access.Restriction{Users: []string{"kim"}}
+	ok(t, s.AddAgent(ctx, agent))
+	_, err = users.Add(within(t, r, "island"), user.User{ID: "kim"})
+	refused(t, err, fault.OutOfScope)
 	// In a file the others are added.
-	applied, err := users.Apply(north, []user.Entry{{ID: "ghost"}, {ID: "faye"}}, user.Wish{Partial: true})
+	applied, err = users.Apply(north, []user.Entry{{ID: "ghost"}, {ID: "faye"}}, user.Wish{Partial: true})
 	ok(t, err)
 	if rows := applied.Rows; rows[0].Action != user.Failed || rows[0].Code != fault.OutOfScope || rows[1].Action != user.Added {
 		t.Errorf("applied %+v", rows)
