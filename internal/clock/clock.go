@@ -37,8 +37,8 @@ type Reading struct {
 	Ahead time.Duration
 	// At is when it said so, by the database's clock.
 	At time.Time
-	// Confirmed counts how often an administrator confirmed the time.
-	Confirmed int
+	// Confirmed counts how often an administrator confirmed the time, and Heard how many of these the server had heard of at At.
+	Confirmed, Heard int
 }
 
 // Store is what the guard needs of the database.
@@ -47,7 +47,7 @@ type Store interface {
 	Transact(ctx context.Context, do func(context.Context) error) error
 	// Readings returns the database's time and what each server last said, by name.
 	Readings(ctx context.Context) (now time.Time, all []Reading, err error)
-	// KeepReading stores what a server says; its count of confirmations stays.
+	// KeepReading stores what a server says; its count of confirmations stays, and begins with those that it has heard of.
 	KeepReading(ctx context.Context, r Reading) error
 	// ConfirmClocks counts one confirmation more for every server.
 	ConfirmClocks(ctx context.Context) error
@@ -83,13 +83,14 @@ func (g *Guard) Begin(ctx context.Context) error {
 	defer g.mu.Unlock()
 	for _, r := range all {
 		if r.Server == g.Server { // what it took over at its first start is in it, and what was confirmed since is in no other
-			g.latest, g.confirmed = r.Latest, r.Confirmed
+			g.latest, g.confirmed = r.Latest, r.Heard // the next beat hears of what was confirmed while it was down
 			return nil
 		}
 	}
 	for _, r := range all {
-		// Older releases had no ID: the name stood for it.
-		if (r.Server == g.Name || g.Alone) && r.Latest.After(g.latest) {
+		// Older releases had no ID: the name stood for it, and still tells the server whose ID was lost.
+		mine := r.Server == g.Name || r.Name == g.Name || g.Alone
+		if mine && r.Heard == r.Confirmed && r.Latest.After(g.latest) { // what was confirmed since is right
 			g.latest = r.Latest
 		}
 	}
@@ -166,7 +167,7 @@ func (g *Guard) Beat(ctx context.Context) error {
 		return err
 	}
 	g.mu.Lock()
-	mine := Reading{Server: g.Server, Name: g.Name, Latest: g.latest, Ahead: before.Add(after.Sub(before) / 2).Sub(database), At: database}
+	mine := Reading{Server: g.Server, Name: g.Name, Latest: g.latest, Ahead: before.Add(after.Sub(before) / 2).Sub(database), At: database, Heard: g.confirmed}
 	g.mu.Unlock()
 	all = append(slices.DeleteFunc(all, func(r Reading) bool { return r.Server == g.Server }), mine)
 	if err := g.Store.KeepReading(ctx, mine); err != nil {

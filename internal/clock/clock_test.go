@@ -81,11 +81,15 @@ func TestARestartForgetsNothing(t *testing.T) {
 // The ID stays while the name changes; where there was none, in older releases, the name stands for it; and of a server that is alone, any reading is its own.
 func TestARestartUnderAnotherNameForgetsNothing(t *testing.T) {
 	for name, next := range map[string]*clock.Guard{
-		"renamed": {Server: "old", Name: "new"}, "of an older release": {Server: "id", Name: "old"}, "alone": {Server: "id", Name: "new", Alone: true},
+		"renamed": {Server: "old", Name: "new"}, "of an older release": {Server: "id", Name: "old"}, "without its ID": {Server: "id", Name: "the host"}, "alone": {Server: "id", Name: "new", Alone: true},
 	} {
 		db := open(t)
-		must(t, newServer(t, db, "old").Beat(t.Context()))
-		must(t, newServer(t, db, "old").Confirm(t.Context())) // a count that the next one has not
+		old := newServer(t, db, "old")
+		if name == "without its ID" {
+			old.Name = "the host"
+		}
+		must(t, old.Beat(t.Context()))
+		must(t, old.Confirm(t.Context())) // a count that the next one has not
 		next.Store, next.Now, next.Logger = db, func() time.Time { return time.Now().Add(-time.Hour) }, slog.New(slog.DiscardHandler)
 		must(t, next.Begin(t.Context()))
 		for range 2 {
@@ -106,6 +110,29 @@ func TestARestartUnderAnotherNameForgetsNothing(t *testing.T) {
 	stranger := newServer(t, db, "new")
 	if stranger.ahead = -time.Hour; !stranger.trusts() {
 		t.Error("the clock of another server is taken for one's own")
+	}
+}
+
+// A confirmation is heard of at the next start by a server that was down, or killed before its next beat, and by the one that takes its place.
+func TestAConfirmationReachesAServerThatIsDown(t *testing.T) {
+	for name, change := range map[string]func(*server){
+		"started again": func(*server) {}, "without its ID": func(s *server) { s.Server = "id" }, "alone": func(s *server) { s.Server, s.Name, s.Alone = "id", "new", true },
+	} {
+		db := open(t)
+		must(t, newServer(t, db, "down").Beat(t.Context()))
+		again, other := newServer(t, db, "down"), newServer(t, db, "other")
+		again.ahead, other.ahead = -time.Hour, -time.Hour
+		must(t, other.Confirm(t.Context()))
+		again.Guard = &clock.Guard{Store: db, Server: "down", Name: "down", Now: again.Now, Logger: again.Logger}
+		change(again)
+		must(t, again.Begin(t.Context()))
+		must(t, again.Beat(t.Context()))
+		if !again.trusts() {
+			t.Errorf("%s: the confirmation is lost", name)
+		}
+		if again.ahead -= time.Minute; again.trusts() {
+			t.Errorf("%s: one confirmation serves twice", name)
+		}
 	}
 }
 

@@ -191,14 +191,17 @@ type Store interface {
 	// TryPasscode counts a try of a user's passcode and tells whether it may be made, on all servers: no more than most unless the last
 	// one was at the moment from or before.
 	TryPasscode(ctx context.Context, userID string, now, from time.Time, most int) (bool, error)
-	// ForgetPasscodes forgets the tries of a user's passcodes.
-	ForgetPasscodes(ctx context.Context, userID string) error
+	// ForgetPasscodes forgets all tries of a user's passcodes, or takes the last one back.
+	ForgetPasscodes(ctx context.Context, userID string, all bool) error
 	// MailBacklog counts what is not sent.
 	MailBacklog(ctx context.Context) (Backlog, error)
 	// ClaimedMessages returns messages that are being sent: by a server, or since before a moment by anybody.
 	ClaimedMessages(ctx context.Context, server string, before time.Time) ([]Message, error)
-	// CancelMessages cancels what is held, waits, failed or is unknown about tokens, for a reason, and erases the bodies.
+	// CancelMessages cancels what is held, waits, failed or is unknown about tokens, for a reason, and erases the bodies. One that is being sent has no body
+	// then, and the reason.
 	CancelMessages(ctx context.Context, serials []string, why Trouble, at time.Time) error
+	// HasGeneration tells whether a token has a generation of its seed.
+	HasGeneration(ctx context.Context, serial string, generation int) (bool, error)
 	// DropMessages removes what ended before a moment.
 	DropMessages(ctx context.Context, before time.Time) (int, error)
 	// Holders returns tokens that are assigned, with who holds them; what is not there, or not in the scope of ctx, is left out.

@@ -140,10 +140,18 @@ func (o *Outbox) List(ctx context.Context, f Filter) ([]Message, error) {
 func (o *Outbox) Resend(ctx context.Context, id string) (Message, error) {
 	return o.decide(ctx, id, "mail.resend", func(ctx context.Context, m *Message) error {
 		now := o.Now().UTC()
-		switch {
-		case m.State != Unknown && m.State != Failed:
+		if m.State != Unknown && m.State != Failed {
 			return fault.New(fault.Conflict, "message %s is %s: only one that failed or is unknown is sent again", id, m.State)
-		case m.Sealed.KeyID == 0 || m.Trouble == TooLate:
+		}
+		over := m.Sealed.KeyID == 0 || m.Trouble == TooLate
+		if m.Generation > 0 { // an older release kept what was being sent when its seed was destroyed
+			has, err := o.Store.HasGeneration(ctx, m.Serial, m.Generation)
+			if err != nil {
+				return err
+			}
+			over = over || !has
+		}
+		if over {
 			return fault.New(fault.Conflict, "what message %s tells is over: distribute or redistribute the token again, or, of a code to sign in with, have her ask for another one", id)
 		}
 		if m.UserID != "" {
@@ -201,6 +209,14 @@ func (m *Message) end(s State, why Trouble, at time.Time) {
 	if s == Sent || s == Cancelled || why == TooLate {
 		m.Sealed = seed.Sealed{}
 	}
+}
+
+// conclude ends a message that the mail server had, or may have had. One that was cancelled meanwhile has no body that could be sent again.
+func (m *Message) conclude(s State, why Trouble, at time.Time) {
+	if s != Sent && m.Sealed.KeyID == 0 {
+		s, why = Cancelled, m.Trouble
+	}
+	m.end(s, why, at)
 }
 
 // event is the audit event of something that became of a message.

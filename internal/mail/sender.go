@@ -73,12 +73,15 @@ func (s *Sender) Recover(ctx context.Context, starting bool) error {
 			return err
 		}
 		for _, m := range lost {
-			m.end(Unknown, Interrupted, o.Now())
+			m.conclude(Unknown, Interrupted, o.Now())
 			if err := o.Store.SaveMessage(ctx, m, Sending); err != nil {
 				return err
 			}
-			if err := o.Store.Record(ctx, m.event(ctx, o.Now(), "mail.unknown").Failed(string(Interrupted))); err != nil {
+			if err := o.Store.Record(ctx, m.event(ctx, o.Now(), "mail.unknown").Failed(string(m.Trouble))); err != nil {
 				return err
+			}
+			if m.State == Cancelled {
+				continue
 			}
 			s.Logger.WarnContext(ctx, "nobody knows whether a message arrived: an administrator has to decide", "mail", m.ID, "event", m.Event)
 		}
@@ -86,25 +89,37 @@ func (s *Sender) Recover(ctx context.Context, starting bool) error {
 	})
 }
 
-// Once sends what waits and whose time has come. The mail server is asked first, so that a message is only begun when it can be sent.
+// Once sends what waits and whose time has come. Where a connection breaks, or the mail server has had enough of it, that goes on over another one at once, but
+// not if it took no message at all: it may not be able to.
 func (s *Sender) Once(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if more, err := s.visit(ctx); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// visit is Once over one connection, and tells whether there may be more for another one. The mail server is asked first, so that a message is only begun when it
+// can be sent.
+func (s *Sender) visit(ctx context.Context) (more bool, err error) {
 	o := s.Outbox
 	settings, err := o.Settings(ctx)
 	if err != nil || !settings.Enabled {
-		return err
+		return false, err
 	}
 	if settings.Version != s.version {
 		s.version, s.waits, s.nextAt = settings.Version, 0, time.Time{}
 	}
 	if o.Now().Before(s.nextAt) {
-		return nil
+		return false, nil
 	}
 	if due, err := s.due(ctx); err != nil || !due {
-		return err
+		return false, err
 	}
 	c, _, err := s.dial(ctx, settings)
 	if err != nil || c == nil {
-		return err
+		return false, err
 	}
 	defer c.close()
 	var last *ended
@@ -117,15 +132,16 @@ func (s *Sender) Once(ctx context.Context) error {
 			}
 		}
 		if err != nil || m == nil {
-			return err
+			return false, err
 		}
 		out, err := s.send(ctx, c, *m)
 		if s.Tried != nil {
 			s.Tried(out.state)
 		}
+		answered := last != nil
 		last = &ended{*m, out}
 		if err != nil || out.lost || ctx.Err() != nil {
-			return errors.Join(err, s.finish(context.WithoutCancel(ctx), *last))
+			return answered, errors.Join(err, s.finish(context.WithoutCancel(ctx), *last))
 		}
 	}
 }
@@ -254,29 +270,35 @@ func (s *Sender) send(ctx context.Context, c *connection, m Message) (result, er
 	return c.send(m, b), nil
 }
 
-// finish keeps what the mail server made of a message, with an event unless it is tried again.
+// finish keeps what the mail server made of a message, with an event unless it is tried again. The message is read anew: the seed in it may have been destroyed
+// while it was being sent, and its body with it.
 func (s *Sender) finish(ctx context.Context, e ended) error {
-	o, m := s.Outbox, e.message
-	m.Code = e.code
-	if e.state == Waiting {
-		first := firstPause
-		if m.Event == OnDemandCode {
-			first = codePause
-		}
-		m.State, m.Trouble, m.NextAt = Waiting, e.trouble, o.Now().Add(min(first<<min(m.Tries-1, 16), longestPause)).UTC()
-		return o.Store.SaveMessage(ctx, m, Sending)
-	}
-	m.end(e.state, e.trouble, o.Now())
-	var event audit.Event
-	switch e.state {
-	case Sent:
-		event = m.event(ctx, o.Now(), "mail.sent")
-	case Unknown:
-		event = m.event(ctx, o.Now(), "mail.unknown").Failed(string(e.trouble))
-	default:
-		event = m.event(ctx, o.Now(), "mail.fail").Failed(string(e.trouble))
-	}
+	o := s.Outbox
 	return o.Store.Transact(ctx, func(ctx context.Context) error {
+		m, err := o.Store.Message(ctx, e.message.ID)
+		if err != nil {
+			return err
+		}
+		now := o.Now().UTC()
+		m.Code = e.code
+		if e.state == Waiting && m.Sealed.KeyID != 0 {
+			first := firstPause
+			if m.Event == OnDemandCode {
+				first = codePause
+			}
+			m.State, m.Trouble, m.NextAt = Waiting, e.trouble, now.Add(min(first<<min(m.Tries-1, 16), longestPause))
+			return o.Store.SaveMessage(ctx, m, Sending)
+		}
+		m.conclude(e.state, e.trouble, now)
+		var event audit.Event
+		switch e.state {
+		case Sent:
+			event = m.event(ctx, now, "mail.sent")
+		case Unknown:
+			event = m.event(ctx, now, "mail.unknown").Failed(string(m.Trouble))
+		default:
+			event = m.event(ctx, now, "mail.fail").Failed(string(m.Trouble))
+		}
 		return errors.Join(o.Store.SaveMessage(ctx, m, Sending), o.Store.Record(ctx, event))
 	})
 }

@@ -163,6 +163,83 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
+// Mailboxes that take nothing for now hold nobody up: not the codes that others wait for, though theirs are tried again, nor the rest of the mail.
+func TestMailboxesThatAnswerNotNow(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		codes := func(name string, n int) (ids []string) {
+			for i := range n {
+				id := fmt.Sprintf("%s%d", name, i)
+				s.knows(id, id+"@example.com")
+				s.ok(s.outbox.SendCode(t.Context(), id, "12345678", s.clock().Add(time.Hour)))
+				all, err := s.outbox.List(t.Context(), mail.Filter{UserID: id})
+				s.ok(err)
+				ids = append(ids, all[0].ID)
+			}
+			return ids
+		}
+		var asked []string
+		fills := func() {
+			asked = nil
+			o.says(func(to string) error {
+				asked = append(asked, to)
+				if strings.HasPrefix(to, "full") {
+					return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "mailbox full"}
+				}
+				return nil
+			}, nil)
+		}
+		fills()
+		full := codes("full", 3)
+		s.sends("one")
+		s.pass(10 * time.Second)
+		fresh, other := codes("fresh", 1)[0], s.delivers(func(*parcel) {})[0]
+		fills()
+		s.sends("one")
+		for _, id := range full {
+			if m := s.is(id, mail.Waiting, mail.NotNow); m.Tries != 2 {
+				t.Errorf("tried %d times", m.Tries)
+			}
+		}
+		s.is(fresh, mail.Sent, "")
+		s.is(other, mail.Sent, "")
+		if visits := o.visits(); visits != 2 || len(asked) != 5 || asked[0] != "fresh0@example.com" {
+			t.Errorf("asked for %v, over %d connections", asked, visits)
+		}
+	})
+}
+
+// A mail server that takes so many messages over one connection gets the others over another one, but is not pressed while it takes none.
+func TestConnectionsThatEnd(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		enough := &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 7, 0}, Message: "too many messages over this connection"}
+		n := 0
+		o.says(func(string) error {
+			if n++; n%3 == 0 {
+				return enough
+			}
+			return nil
+		}, nil)
+		for i := range 7 {
+			s.delivers(func(p *parcel) { p.Serial = fmt.Sprintf("%012d", i) })
+		}
+		s.sends("one")
+		if got := len(o.mails()); got != 5 || o.visits() != 3 {
+			t.Errorf("%d of 7 arrived over %d connections", got, o.visits())
+		}
+		n = 0
+		o.says(func(string) error { n++; return enough }, nil)
+		s.pass(time.Minute)
+		s.sends("one")
+		if got := len(o.mails()); got != 5 || n != 1 {
+			t.Errorf("asked %d times while it takes nothing, and %d arrived", n, got)
+		}
+	})
+}
+
 // A message whose end nobody knows is not sent again until an administrator says so: the connection breaks after it was sent, or the
 // server dies in the middle.
 func TestUnknown(t *testing.T) {
@@ -213,6 +290,67 @@ func TestUnknown(t *testing.T) {
 			t.Error("the body of a cancelled message is still there")
 		}
 		if n := s.actions(); n["mail.unknown INTERRUPTED"] != 3 || n["mail.resend"] != 2 || n["mail.cancel"] != 1 {
+			t.Errorf("%v", n)
+		}
+	})
+}
+
+// A token that gets another seed while the old one is being sent: unless the mail server took that message, it is over, also for whoever would send it again.
+func TestSupersededWhileSending(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		s.knows("alice", "alice@example.com")
+		over := func(id, what string) {
+			t.Helper()
+			if m := s.is(id, mail.Cancelled, mail.Superseded); m.Sealed.KeyID != 0 || m.EndedAt.IsZero() {
+				t.Errorf("%s: kept %+v", what, m)
+			}
+			_, err := s.outbox.Resend(t.Context(), id)
+			refused(t, err, fault.Conflict)
+		}
+		for i, answer := range []error{&smtp.SMTPError{Code: 451, Message: "try later"}, &smtp.SMTPError{Code: 550, Message: "no"}, nil} {
+			serial := fmt.Sprintf("%012d", i)
+			old := s.delivers(func(p *parcel) { p.Serial = serial })[0]
+			var again []string
+			o.says(nil, func() error {
+				if again == nil {
+					p := delivery()
+					p.Serial, p.Again = serial, true
+					var err error
+					if again, err = s.deliver(p); err != nil {
+						t.Error(err)
+					}
+					return answer
+				}
+				return nil
+			})
+			for range 2 {
+				s.sends("one")
+				s.pass(time.Hour)
+			}
+			if answer == nil {
+				s.is(old, mail.Sent, "")
+			} else {
+				over(old, answer.Error())
+			}
+			s.is(again[0], mail.Sent, "")
+		}
+		killed := s.delivers(func(p *parcel) { p.Serial = "000000000009" })[0]
+		claim(s, killed, "one")
+		s.delivers(func(p *parcel) { p.Serial = "000000000009" })
+		s.ok(s.sender("one").Recover(t.Context(), true))
+		over(killed, "killed")
+		if strings.Contains(s.logged.String(), killed) {
+			t.Error("an administrator is asked to decide about what is over")
+		}
+		kept := s.delivers(func(p *parcel) { p.Generation = 1 })[0] // as releases before kept it: the token has no such seed any more
+		claim(s, kept, "one")
+		s.ok(s.sender("one").Recover(t.Context(), true))
+		s.is(kept, mail.Unknown, mail.Interrupted)
+		_, err := s.outbox.Resend(t.Context(), kept)
+		refused(t, err, fault.Conflict)
+		if n := s.actions(); n["mail.fail SUPERSEDED"] != 2 || n["mail.unknown SUPERSEDED"] != 1 || n["mail.resend"] != 0 {
 			t.Errorf("%v", n)
 		}
 	})

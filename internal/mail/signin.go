@@ -69,8 +69,8 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 		right, err = s.Password(ctx, c.UserID, c.Password)
 	}
 	event := audit.New(ctx, o.Now(), "mail.sign_in", "user:"+c.UserID, audit.Details{"by": by, "station": c.Station})
-	if code := fault.CodeOf(err); code == fault.DirectoryUnreachable || code == fault.DirectoryRefused {
-		return 0, o.Store.Record(ctx, event.Failed(string(code))) // the same answer, or it would tell who is in a directory
+	if code := fault.CodeOf(err); code == fault.DirectoryUnreachable || code == fault.DirectoryRefused || code == fault.Unavailable {
+		return 0, o.Store.Record(ctx, event.Failed(string(code))) // the same answer, or it would tell who is in a directory, or has something held
 	}
 	if err != nil {
 		return 0, err
@@ -138,8 +138,9 @@ func (s *SignIn) passcode(ctx context.Context, c Claim) (bool, error) {
 		return false, err
 	}
 	right, err := s.Passcode(ctx, c.UserID, c.Passcode, c.Station)
-	if err == nil && right {
-		err = o.Store.ForgetPasscodes(ctx, c.UserID)
+	if right || fault.CodeOf(err) == fault.Unavailable && ctx.Err() == nil {
+		// Who is right begins anew, and what the engine could not say counts for nobody. For who goes away before it answers it may have counted.
+		err = errors.Join(err, o.Store.ForgetPasscodes(context.WithoutCancel(ctx), c.UserID, right))
 	}
 	return right, err
 }

@@ -3,6 +3,7 @@ package mail_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,10 @@ func (s *site) signIn(asked *int) *mail.SignIn {
 	is := func(right string) func(context.Context, string, string) (bool, error) {
 		return func(_ context.Context, userID, secret string) (bool, error) {
 			*asked++
-			if secret == "outage" {
+			switch secret {
+			case "outage of the engine":
+				return false, fault.New(fault.Unavailable, "the clock went back")
+			case "outage":
 				return false, fault.New(fault.DirectoryUnreachable, "it does not answer")
 			}
 			return userID == "alice" && secret == right, nil
@@ -216,6 +220,32 @@ func TestWrongPasscodesDoNotLock(t *testing.T) {
 			t.Errorf("released %d %v", n, err)
 		}
 		s.pass(24 * time.Hour)
+		asked = 0
+		for range 2 * mail.MaxPasscodes { // an outage counts for nobody, and tells nobody that something is held
+			for _, id := range []string{"alice", "bob"} {
+				if n, err := in.Release(t.Context(), mail.Claim{UserID: id, Passcode: "outage of the engine"}); n != 0 || err != nil {
+					t.Errorf("%s: released %d %v", id, n, err)
+				}
+			}
+		}
+		passcode := in.Passcode
+		for range 2 * mail.MaxPasscodes { // who goes away meanwhile
+			ctx, leave := context.WithCancel(t.Context())
+			in.Passcode = func(context.Context, string, string, string) (bool, error) {
+				asked++
+				leave()
+				return false, ctx.Err()
+			}
+			_, _ = in.Release(ctx, mail.Claim{UserID: "alice", Passcode: "guess"})
+		}
+		in.Passcode = passcode
+		if asked != 2*mail.MaxPasscodes+2 { // of the outage, and as many as would not lock her
+			t.Errorf("asked %d times", asked)
+		}
+		s.pass(24 * time.Hour)
+		if all := s.signIns(); !slices.Contains(all, "user:alice UNAVAILABLE") {
+			t.Errorf("the log tells %v", all)
+		}
 		if n, err := in.Release(t.Context(), mail.Claim{UserID: "alice", Passcode: "12345678"}); n != 1 || err != nil {
 			t.Errorf("a day later, released %d %v", n, err)
 		}

@@ -103,9 +103,10 @@ func (c *connection) send(m Message, b body) result {
 	}
 	switch code := e.ErrorCode(); {
 	case code >= 500:
-		return result{Failed, Refused, code, false}
+		return result{Failed, Refused, code, c.client.Reset() != nil}
 	case code >= 400:
-		return result{Waiting, NotNow, code, true}
+		// Of one recipient or message; the others may be taken. Before one was named, it is about the server, as 421 always is.
+		return result{Waiting, NotNow, code, code == 421 || e.Reason == mail.ErrSMTPMailFrom || c.client.Reset() != nil}
 	case e.Reason == mail.ErrSMTPDataClose:
 		// All was sent, and no answer came.
 		return result{Unknown, Interrupted, 0, true}

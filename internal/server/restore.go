@@ -86,7 +86,7 @@ type Restored struct {
 const maxAhead = time.Hour
 
 // Run checks the whole backup, and then puts it where nothing is. After an error the target is as it was, but for empty
-// tables in a PostgreSQL database and the secret files beside it, with which the same can be tried again.
+// tables in a PostgreSQL database and the secret files beside it, with which the same can be tried again; or else the error says that the backup may be there.
 //
 // The refusals are those of [backup.NewReader] and [backup.Check], [fault.RestoreTarget] and [fault.SchemaNewer].
 func (r Restore) Run(ctx context.Context) (Restored, error) {
@@ -228,7 +228,11 @@ func (r Restore) fill(ctx context.Context, c *Config, whole *backup.Reader, know
 	}
 	var err error
 	done.Restored, err = store.Options{URL: url}.Restore(ctx, to)
-	if err != nil && done.OldCheckpoints != "" { // nothing was committed: the log is the one that was there
+	switch {
+	case err == nil:
+	case done.Committed && unfinished == "":
+		return done, fmt.Errorf("the backup is in the database, or may be: start a server on it, or restore into a new database: %w", err)
+	case done.OldCheckpoints != "": // nothing was committed: the log is the one that was there
 		err = errors.Join(err, os.Rename(done.OldCheckpoints, c.file(checkpointsFile)))
 		done.OldCheckpoints = ""
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/backup"
@@ -210,6 +211,51 @@ func TestRestoreKeepsOldCheckpoints(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(data, "audit-checkpoints")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the old heads are where the new ones go")
 	}
+}
+
+// What fails once the backup is in the database does not bring the heads of the log back that was here before: no server would go on with the restored one.
+func TestRestoreThatFailsAfterItsCommit(t *testing.T) {
+	f, err := os.Open("testdata/schema-0010.backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := server.Restore{File: f, Keys: []age.Identity{openOld(t)}, Data: folder(t), Database: storetest.Postgres(t), Now: later}
+	touch(t, r.Data, "audit-checkpoints")
+	admin, err := pgx.Connect(t.Context(), r.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(context.Background())
+	// Tables are made while nothing is in them, and cannot be brought up to date afterwards.
+	_, err = admin.Exec(t.Context(), `CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$
+DECLARE filled BOOLEAN := FALSE;
+BEGIN
+	IF to_regclass('data_key') IS NOT NULL THEN
+		EXECUTE 'SELECT EXISTS (SELECT 1 FROM data_key)' INTO filled;
+	END IF;
+	IF filled THEN
+		RAISE 'not now';
+	END IF;
+END $$; CREATE EVENT TRIGGER refusing ON ddl_command_start EXECUTE FUNCTION refuse()`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := r.Run(t.Context())
+	if err == nil || !done.Committed {
+		t.Fatalf("%v, and committed: %v", err, done.Committed)
+	}
+	if names := listing(t, r.Data); strings.Contains(names+" ", "audit-checkpoints ") || !strings.Contains(names, filepath.Base(done.OldCheckpoints)) {
+		t.Errorf("the folder holds %q", names)
+	}
+	if _, err := admin.Exec(t.Context(), "DROP EVENT TRIGGER refusing"); err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), store.Options{URL: r.Database}) // as a server does
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
 }
 
 // A restore that cannot place its files has brought nothing back, and can be done again.

@@ -534,6 +534,45 @@ func TestPostgresOrderOfLocks(t *testing.T) {
 	}
 }
 
+// Whoever saves many users, who may have codes on demand, waits for the guard of one without holding those of later ones, which a group of sign-ins that has
+// that one wants next.
+func TestPostgresSavesManyUsers(t *testing.T) {
+	url := storetest.Postgres(t)
+	db, admin := opened(t, url), administrator(t, url)
+	var all []user.User
+	var codes authentication.Settlement
+	for i := range 2 * chunk {
+		all = append(all, user.User{ID: fmt.Sprintf("user%04d", 9999-i), Enabled: true, CreatedAt: benchTime, Version: 1}) // the last one first
+		codes.Guards = append(codes.Guards, authentication.Guard{UserID: all[i].ID, OnDemand: &authentication.OnDemandPIN{Hash: []byte("a PIN")}})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := errors.Join(db.AddUsers(ctx, all), db.Settle(ctx, codes)); err != nil {
+		t.Fatal(err)
+	}
+	var signIns, saves int // runs
+	waiting := make(chan error, 1)
+	err := db.Transact(ctx, func(held context.Context) error {
+		if signIns++; signIns > 1 {
+			return errors.New("it was undone")
+		}
+		if _, err := db.Gather(held, authentication.Wanted{Users: []string{all[len(all)-1].ID}}); err != nil {
+			return err
+		}
+		go func() {
+			waiting <- db.Transact(ctx, func(ctx context.Context) error { saves++; return db.SaveUsers(ctx, all) })
+		}()
+		if err := someoneWaits(ctx, admin); err != nil {
+			return err
+		}
+		_, err := db.Gather(held, authentication.Wanted{Users: []string{all[0].ID}})
+		return err
+	})
+	if err := errors.Join(err, <-waiting); err != nil || saves != 1 {
+		t.Errorf("%v, and %d runs", err, saves)
+	}
+}
+
 func TestPostgresOutages(t *testing.T) {
 	url := storetest.Postgres(t)
 	db := opened(t, url)

@@ -65,7 +65,7 @@ func (db *DB) AddGroup(ctx context.Context, g user.Group) error {
 		if err != nil {
 			return err
 		}
-		return db.unclaimed(ctx, "group", []string{g.Name}, func(r access.Restriction) []string { return r.Groups })
+		return db.unclaimed(ctx, "group", []string{g.Name}, allowedGroups)
 	})
 }
 

@@ -70,25 +70,50 @@ func released(ctx context.Context, code fault.Code, what, flag string, all []lim
 	return fault.New(code, "%s whom %s may ask about: %s", what, strings.Join(names, ", "), next)
 }
 
-// unclaimed refuses names of new users, groups or security domains that agents or RADIUS clients outside of the scope of who acts are limited to:
+// unclaimed refuses names of new groups or security domains that agents or RADIUS clients outside of the scope of who acts are limited to:
 // whoever may add them in one domain would have a say in whom those of others let in. Such a name may have been another's before.
 func (db *DB) unclaimed(ctx context.Context, what string, names []string, of func(access.Restriction) []string) error {
-	claimed, err := db.claimed(ctx, names, of)
-	if err != nil || len(claimed) == 0 {
+	claimed, err := db.claimed(ctx, names, of, func(limited) bool { return true })
+	if err != nil {
 		return err
+	}
+	return claimedName(what, claimed)
+}
+
+// claimedName is the refusal of names that are claimed, nil for none.
+func claimedName(what string, claimed map[string]bool) error {
+	if len(claimed) == 0 {
+		return nil
 	}
 	return fault.New(fault.OutOfScope, "agents outside of your security domain ask about a %s of the name %s: take another one, or have an administrator of all security domains add it",
 		what, slices.Min(slices.Collect(maps.Keys(claimed))))
 }
 
-// UsersClaimed returns those of IDs that agents or RADIUS clients outside of the scope of who acts are limited to.
-func (db *DB) UsersClaimed(ctx context.Context, ids []string) (map[string]bool, error) {
-	return db.claimed(ctx, ids, allowedUsers)
+// UsersClaimed returns those of IDs of new users in a security domain that agents or RADIUS clients outside of the scope of who acts are limited to, and that
+// ask about users there: what is in another part of the tree lets none of them in, and could otherwise keep IDs from everybody.
+func (db *DB) UsersClaimed(ctx context.Context, place string, ids []string) (map[string]bool, error) {
+	var above []string
+	if domain.ScopeFrom(ctx).Caller().Limited() {
+		all, err := db.DomainsAbove(ctx, []string{place})
+		if err != nil {
+			return nil, err
+		}
+		above = all[place]
+	}
+	return db.claimed(ctx, ids, allowedUsers, func(l limited) bool { return slices.Contains(above, l.domain) })
+}
+
+// GroupsClaimed returns those of names of groups that the same are limited to.
+func (db *DB) GroupsClaimed(ctx context.Context, names []string) (map[string]bool, error) {
+	return db.claimed(ctx, names, allowedGroups, func(limited) bool { return true })
 }
 
 func allowedUsers(r access.Restriction) []string { return r.Users }
 
-func (db *DB) claimed(ctx context.Context, names []string, of func(access.Restriction) []string) (map[string]bool, error) {
+func allowedGroups(r access.Restriction) []string { return r.Groups }
+
+// claimed returns those of names that are claimed by one that counts.
+func (db *DB) claimed(ctx context.Context, names []string, of func(access.Restriction) []string, counts func(limited) bool) (map[string]bool, error) {
 	scope, claimed := domain.ScopeFrom(ctx).Caller(), map[string]bool{}
 	if !scope.Limited() {
 		return claimed, nil
@@ -101,6 +126,9 @@ func (db *DB) claimed(ctx context.Context, names []string, of func(access.Restri
 		return slices.ContainsFunc(of(r), func(name string) bool { return wanted[name] })
 	})
 	for _, l := range all {
+		if !counts(l) {
+			continue
+		}
 		for _, name := range of(l.only) {
 			if wanted[name] && !scope.Covers(l.domain) {
 				claimed[name] = true

@@ -140,7 +140,8 @@ func (db *DB) Messages(ctx context.Context, f mail.Filter) ([]mail.Message, erro
 }
 
 // DueMessage returns, and within a transaction locks, a waiting message whose time has come and that nobody else has locked: codes on demand before all
-// others, also when they are tried again, since somebody waits for them; [fault.NotFound].
+// others, since somebody waits for them, and those that were not tried yet before those that are tried again, or mailboxes that take none would hold the others
+// up; [fault.NotFound].
 func (db *DB) DueMessage(ctx context.Context, now time.Time) (mail.Message, error) {
 	lock := ""
 	if db.current(ctx) != nil {
@@ -148,7 +149,7 @@ func (db *DB) DueMessage(ctx context.Context, now time.Time) (mail.Message, erro
 	}
 	var m mail.Message
 	var err error
-	for _, which := range []string{" AND event = 'on_demand_code'", ""} {
+	for _, which := range []string{" AND event = 'on_demand_code' AND tries = 0", " AND event = 'on_demand_code'", ""} {
 		m, err = one(ctx, db, fault.New(fault.NotFound, "no message is due"), scanMessage,
 			selectMessage+" WHERE state = 'waiting'"+which+" AND next_at <= $1 ORDER BY next_at, id LIMIT 1"+lock, micros(now))
 		if !errors.Is(err, fault.NotFound) {
@@ -202,12 +203,18 @@ func (db *DB) OverdueMessages(ctx context.Context, now time.Time, limit int) ([]
 	return list(ctx, db, scanMessage, selectMessage+" WHERE state = 'held' AND expires_at <= $1 ORDER BY id LIMIT $2"+db.locked(ctx), micros(now), limit)
 }
 
-// CancelMessages cancels what is held, waits, failed or is unknown about tokens, for a reason, and erases the bodies.
+// cancelling begins a statement that cancels mail about tokens, for the reason $1, and erases the bodies. What is being sent only loses its body, and is told
+// why: whoever sends it, or finds out what became of it, ends it.
+func cancelling(endedAt string) string {
+	return "UPDATE mail_message SET trouble = $1, key_id = NULL, sealed = NULL, state = CASE state WHEN 'sending' THEN state ELSE 'cancelled' END," +
+		" ended_at = CASE state WHEN 'sending' THEN ended_at ELSE " + endedAt + " END WHERE state IN ('held', 'waiting', 'sending', 'failed', 'unknown') AND serial "
+}
+
+// CancelMessages cancels what is held, waits, failed or is unknown about tokens, for a reason, and erases the bodies, also of what is being sent.
 func (db *DB) CancelMessages(ctx context.Context, serials []string, why mail.Trouble, at time.Time) error {
 	for some := range slices.Chunk(serials, chunk) {
 		among, args := db.among(3, anys(some))
-		if _, err := db.exec(ctx, "UPDATE mail_message SET state = 'cancelled', trouble = $1, ended_at = $2, key_id = NULL, sealed = NULL"+
-			" WHERE state IN ('held', 'waiting', 'failed', 'unknown') AND serial "+among, append([]any{why, micros(at)}, args...)...); err != nil {
+		if _, err := db.exec(ctx, cancelling("$2")+among, append([]any{why, micros(at)}, args...)...); err != nil {
 			return err
 		}
 	}
@@ -217,9 +224,14 @@ func (db *DB) CancelMessages(ctx context.Context, serials []string, why mail.Tro
 // destroyMail does the same to what may hold a seed or activation code that is gone, and for which also holds. Nobody says when; such messages are forgotten by their beginning.
 func (db *DB) destroyMail(ctx context.Context, serials []string, also string) error {
 	among, args := db.among(2, anys(serials))
-	_, err := db.exec(ctx, "UPDATE mail_message SET state = 'cancelled', trouble = $1, ended_at = created_at, key_id = NULL, sealed = NULL"+
-		" WHERE state IN ('held', 'waiting', 'failed', 'unknown') AND serial "+among+also, append([]any{mail.Superseded}, args...)...)
+	_, err := db.exec(ctx, cancelling("created_at")+among+also, append([]any{mail.Superseded}, args...)...)
 	return err
+}
+
+// HasGeneration tells whether a token has a generation of its seed.
+func (db *DB) HasGeneration(ctx context.Context, serial string, generation int) (bool, error) {
+	n, err := one(ctx, db, nil, number, "SELECT COUNT(*) FROM token_generation WHERE serial = $1 AND number = $2", serial, generation)
+	return n > 0, err
 }
 
 // DropMessages removes what ended before a moment.
@@ -327,8 +339,11 @@ func (db *DB) TryPasscode(ctx context.Context, userID string, now, from time.Tim
 	return n == 1, err
 }
 
-// ForgetPasscodes forgets the tries of a user's passcodes.
-func (db *DB) ForgetPasscodes(ctx context.Context, userID string) error {
-	_, err := db.exec(ctx, "DELETE FROM passcode_try WHERE user_id = $1", userID)
+// ForgetPasscodes forgets all tries of a user's passcodes, or takes the last one back.
+func (db *DB) ForgetPasscodes(ctx context.Context, userID string, all bool) error {
+	_, err := db.exec(ctx, "DELETE FROM passcode_try WHERE user_id = $1 AND ($2 OR tries <= 1)", userID, all)
+	if err == nil && !all {
+		_, err = db.exec(ctx, "UPDATE passcode_try SET tries = tries - 1 WHERE user_id = $1", userID)
+	}
 	return err
 }

@@ -40,11 +40,13 @@ type Restored struct {
 	From   time.Time // from then on a token whose clock is right shows codes that count
 	Codes  []string  // serials of the tokens whose activation codes were revoked
 	Left   []string  // tables in the backup that are none of a release's, and were left out
+	// Committed says, also beside an error, that what was written is in the database, or that it may be.
+	Committed bool
 }
 
 // Restore fills an empty database with a backup, settles what must not happen twice, and brings its tables up to date.
 // [fault.RestoreTarget] if there is something in it: a server was started on it, or another restore is at work.
-// [fault.SchemaNewer] if the backup has tables of a newer release. It is all written, or nothing but empty tables.
+// [fault.SchemaNewer] if the backup has tables of a newer release. It is all written, or nothing but empty tables: Committed says which of them after an error.
 func (o Options) Restore(ctx context.Context, r Restore) (Restored, error) {
 	db, err := open(ctx, o)
 	if err != nil {
@@ -61,6 +63,7 @@ func (db *DB) restore(ctx context.Context, r Restore) (Restored, error) {
 	var done Restored
 	err := db.Transact(ctx, func(ctx context.Context) error {
 		tx := db.current(ctx)
+		done = Restored{}
 		left, err := db.fill(ctx, tx, r)
 		if err != nil {
 			return tx.fail(err)
@@ -69,10 +72,16 @@ func (db *DB) restore(ctx context.Context, r Restore) (Restored, error) {
 			return err
 		}
 		done.Left = left
-		if err := db.Record(ctx, r.Event); err != nil || r.Last == nil {
+		if err := db.Record(ctx, r.Event); err != nil {
 			return err
 		}
-		return r.Last()
+		if r.Last != nil {
+			if err := r.Last(); err != nil {
+				return err
+			}
+		}
+		done.Committed = true // unless the database refuses to, which no answer surely tells
+		return nil
 	})
 	if err != nil {
 		return done, err

@@ -63,20 +63,29 @@ func (db *DB) AddUsers(ctx context.Context, users []user.User) error {
 		taken = fault.New(fault.UserExists, "there is a user %q already", users[0].ID)
 	}
 	accounts, guards := bulk{insertUser, nil, taken}, bulk{insertGuard, nil, taken}
-	place, ids := placer{db: db}, make([]string, len(users))
-	for i, u := range users {
+	place, ids := placer{db: db}, map[string][]string{} // by the domain that they are placed in
+	for _, u := range users {
 		var err error
-		ids[i] = u.ID
 		if u.Domain, err = place.at(ctx, u.Domain); err != nil {
 			return err
 		}
+		ids[u.Domain] = append(ids[u.Domain], u.ID)
 		accounts.rows, guards.rows = append(accounts.rows, userValues(u)), append(guards.rows, []any{u.ID})
 	}
 	return db.Transact(ctx, func(ctx context.Context) error {
 		if err := db.write(ctx, accounts, guards); err != nil { // who is here already is told so
 			return err
 		}
-		return db.unclaimed(ctx, "user", ids, allowedUsers)
+		for at, some := range ids {
+			claimed, err := db.UsersClaimed(ctx, at, some)
+			if err == nil {
+				err = claimedName("user", claimed)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
@@ -181,15 +190,26 @@ func (db *DB) SaveUserReply(ctx context.Context, id string, attributes []access.
 	return db.change(ctx, noUser(id), "UPDATE user_account SET reply_attributes = $1 WHERE id = $2", text, id)
 }
 
-// forgetCodes ends the codes that were sent to users before their records changed: perhaps to an address that is not theirs any more.
+// forgetCodes ends the codes that were sent to users before their records changed: perhaps to an address that is not theirs any more. All guards are
+// locked before the first is written, in the order in which sign-ins lock them: an update takes them in that of its plan, and a ring costs a second.
 func (db *DB) forgetCodes(ctx context.Context, userIDs []string) error {
-	for some := range slices.Chunk(userIDs, chunk) {
+	const codes = " WHERE on_demand IS NOT NULL AND user_id "
+	lock := db.locked(ctx)
+	var locks []look
+	var ends []statement
+	for some := range slices.Chunk(slices.Sorted(slices.Values(possible(userIDs))), chunk) {
 		among, args := db.among(1, anys(some))
-		if _, err := db.exec(ctx, "UPDATE user_guard SET on_demand_code = NULL, version = version + 1 WHERE on_demand IS NOT NULL AND user_id "+among, args...); err != nil {
+		if lock != "" {
+			locks = append(locks, look{"SELECT 1 FROM user_guard" + codes + among + " ORDER BY user_id" + lock, args, func(row) error { return nil }})
+		}
+		ends = append(ends, statement{"UPDATE user_guard SET on_demand_code = NULL, version = version + 1" + codes + among, args, anyRows, nil})
+	}
+	if len(locks) > 0 {
+		if err := db.look(ctx, locks...); err != nil {
 			return err
 		}
 	}
-	return nil
+	return db.batch(ctx, ends)
 }
 
 // How users are written.

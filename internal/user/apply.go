@@ -92,8 +92,9 @@ type application struct {
 	entries []Entry
 	rows    []Row
 
-	groups  map[string]bool // that there are
-	missing []string        // groups to be added
+	groups  map[string]bool   // that there are
+	barred  map[string]string // groups that cannot be added, and why
+	missing []string          // groups to be added
 	joining map[string][]string
 	events  []audit.Event
 }
@@ -186,12 +187,18 @@ func (a *application) findGroups(ctx context.Context, order []int) error {
 	for _, g := range there {
 		a.groups[g.Name] = true
 	}
+	if !a.wish.AddGroups {
+		return nil
+	}
 	for g := range wanted {
-		if !a.groups[g] && a.wish.AddGroups {
+		if !a.groups[g] {
 			a.missing = append(a.missing, g)
 		}
 	}
 	slices.Sort(a.missing)
+	if err := a.bar(ctx); err != nil {
+		return err
+	}
 	for _, name := range a.missing {
 		g := Group{Name: name, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: a.Now().UTC(), Version: 1}
 		if err := g.check(); err != nil {
@@ -205,6 +212,30 @@ func (a *application) findGroups(ctx context.Context, order []int) error {
 		}
 		a.events = append(a.events, audit.New(ctx, a.Now(), "group.add", "group:"+name, nil))
 	}
+	return nil
+}
+
+// bar takes those of the missing groups out that who acts cannot add, which fails their members and nobody else.
+func (a *application) bar(ctx context.Context) error {
+	a.barred = map[string]string{}
+	if len(a.missing) == 0 || !domain.ScopeFrom(ctx).Limited() {
+		return nil
+	}
+	all, err := a.Store.Groups(domain.WithScope(ctx, domain.Scope{}), GroupFilter{})
+	if err != nil {
+		return err
+	}
+	claimed, err := a.Store.GroupsClaimed(ctx, a.missing)
+	if err != nil {
+		return err
+	}
+	for name := range claimed {
+		a.barred[name] = "agents outside of your security domain ask about a group of the name %q: name another one for user %s, or have an administrator of all security domains add it"
+	}
+	for _, g := range all {
+		a.barred[g.Name] = "the group name %q is taken, outside of your security domain: name another one for user %s"
+	}
+	a.missing = slices.DeleteFunc(a.missing, func(name string) bool { return a.barred[name] != "" })
 	return nil
 }
 
@@ -235,7 +266,7 @@ func (a *application) part(ctx context.Context, order []int) error {
 	if err != nil {
 		return err
 	}
-	claimed, err := a.Store.UsersClaimed(ctx, ids)
+	claimed, err := a.Store.UsersClaimed(ctx, scope.Top(), ids)
 	if err != nil {
 		return err
 	}
@@ -256,7 +287,11 @@ func (a *application) part(ctx context.Context, order []int) error {
 			continue
 		}
 		if g := slices.IndexFunc(e.Groups, func(g string) bool { return !a.groups[g] }); g >= 0 {
-			a.fail(i, fault.New(fault.GroupNotFound, "there is no group %q for user %s", e.Groups[g], e.ID))
+			refusal := fault.New(fault.GroupNotFound, "there is no group %q for user %s", e.Groups[g], e.ID)
+			if why := a.barred[e.Groups[g]]; why != "" {
+				refusal = fault.New(fault.OutOfScope, why, e.Groups[g], e.ID)
+			}
+			a.fail(i, refusal)
 			continue
 		}
 		if err := around.refuses(claims[n], e.named()); err != nil {

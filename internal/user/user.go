@@ -77,8 +77,11 @@ type Store interface {
 	// AddressesElsewhere returns which of addresses in lower case (ASCII) users who are not in the scope of ctx have for their mail, and
 	// which for an ID, in any case.
 	AddressesElsewhere(ctx context.Context, addresses []string) (mails, ids map[string]bool, err error)
-	// UsersClaimed returns those of IDs that agents or RADIUS clients outside of the scope of who acts are limited to: nobody there adds users of them.
-	UsersClaimed(ctx context.Context, ids []string) (map[string]bool, error)
+	// UsersClaimed returns those of IDs of new users in a security domain that agents or RADIUS clients outside of the scope of who acts are limited to, and
+	// that ask about users there: nobody in that scope adds users of them.
+	UsersClaimed(ctx context.Context, place string, ids []string) (map[string]bool, error)
+	// GroupsClaimed returns those of names of groups that agents or RADIUS clients outside of that scope are limited to.
+	GroupsClaimed(ctx context.Context, names []string) (map[string]bool, error)
 	// Memberships lists the groups of users, by their IDs.
 	Memberships(ctx context.Context, userIDs []string) (map[string][]string, error)
 	// Groups lists groups by name.

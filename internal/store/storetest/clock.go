@@ -19,7 +19,7 @@ func clocks(t *testing.T, s fixture) {
 	ok(t, s.KeepReading(ctx, b))
 	ok(t, s.KeepReading(ctx, a))
 	ok(t, s.ConfirmClocks(ctx))
-	b.Latest, b.Ahead, b.At = day(4), time.Hour, day(5)
+	b.Latest, b.Ahead, b.At, b.Heard = day(4), time.Hour, day(5), 1
 	ok(t, s.KeepReading(ctx, b))
 	later, all, err := s.Readings(ctx)
 	ok(t, err)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,12 +97,38 @@ func claimedNames(t *testing.T, s fixture) {
 			t.Error(err)
 		}
 	}
+	// An agent in another part of the tree asks about nobody here, and keeps no ID from those who are.
+	agent.Name, agent.Domain, agent.Restriction = "safe", "south", access.Restriction{Users: []string{"ida", "jo"}}
+	ok(t, s.AddAgent(ctx, agent))
+	_, err := users.Add(north, user.User{ID: "ida"})
+	ok(t, err)
+	applied, err := users.Apply(north, []user.Entry{{ID: "jo"}}, user.Wish{})
+	same(t, must(t, applied, err).Rows[0].Action, user.Added)
+	// One above does.
+	agent.Name, agent.Domain, agent.Restriction = "gate", "north", access.Restriction{Users: []string{"kim"}}
+	ok(t, s.AddAgent(ctx, agent))
+	_, err = users.Add(within(t, r, "island"), user.User{ID: "kim"})
+	refused(t, err, fault.OutOfScope)
 	// In a file the others are added.
-	applied, err := users.Apply(north, []user.Entry{{ID: "ghost"}, {ID: "faye"}}, user.Wish{Partial: true})
+	applied, err = users.Apply(north, []user.Entry{{ID: "ghost"}, {ID: "faye"}}, user.Wish{Partial: true})
 	ok(t, err)
 	if rows := applied.Rows; rows[0].Action != user.Failed || rows[0].Code != fault.OutOfScope || rows[1].Action != user.Added {
 		t.Errorf("applied %+v", rows)
 	}
+	// So are those with other groups, and a dry run says so.
+	_, err = groups.Add(within(t, r, "south"), "southerners", "")
+	ok(t, err)
+	entries := []user.Entry{{ID: "gail", Groups: []string{"admins"}}, {ID: "hal", Groups: []string{"new", "southerners"}}, {ID: "ivy", Groups: []string{"new"}}}
+	for _, dry := range []bool{true, false} {
+		applied, err := users.Apply(north, entries, user.Wish{Partial: true, AddGroups: true, DryRun: dry})
+		ok(t, err)
+		rows := applied.Rows
+		if rows[0].Code != fault.OutOfScope || rows[1].Code != fault.OutOfScope || rows[2].Action != user.Added || !slices.Equal(applied.Groups, []string{"new"}) {
+			t.Errorf("dry %v: applied %+v and groups %v", dry, rows, applied.Groups)
+		}
+	}
+	_, err = users.Apply(north, entries[:1], user.Wish{AddGroups: true})
+	refused(t, err, fault.OutOfScope)
 	for _, err := range add(ctx) {
 		ok(t, err)
 	}

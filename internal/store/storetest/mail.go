@@ -70,14 +70,24 @@ func mails(t *testing.T, s fixture) {
 	n, err = s.DropMessages(ctx, start.Add(time.Millisecond))
 	same(t, must(t, n, err), 1)
 
+	// Whoever is sending one ends it.
+	sent := outgoing("f", "2")
+	sent.State, sent.ClaimedBy, sent.ClaimedAt = mail.Sending, "three", start.Add(time.Hour)
+	ok(t, s.AddMessages(ctx, []mail.Message{sent}))
+	ok(t, s.CancelMessages(ctx, []string{"1", "2"}, mail.Superseded, start))
+	sent.Trouble, sent.Sealed = mail.Superseded, seed.Sealed{}
+	got, err = s.Message(ctx, "f")
+	same(t, must(t, got, err), sent)
+
 	c.State, c.ClaimedBy, c.ClaimedAt = mail.Sending, "one", start
 	ok(t, s.SaveMessage(ctx, c, mail.Waiting))
 
-	// A code that somebody waits for goes before what has waited for longer.
-	code := outgoing("e", "")
+	// A code that somebody waits for goes before what has waited for longer, and a code that is tried again after one that is not.
+	code, again := outgoing("e", ""), outgoing("g", "")
 	code.Event, code.NextAt = mail.OnDemandCode, start.Add(time.Minute)
-	ok(t, s.AddMessages(ctx, []mail.Message{outgoing("d", ""), code}))
-	for at, want := range map[time.Duration]string{0: "d", time.Minute: "e"} {
+	again.Event, again.NextAt, again.Tries = mail.OnDemandCode, start.Add(time.Second), 1
+	ok(t, s.AddMessages(ctx, []mail.Message{outgoing("d", ""), code, again}))
+	for at, want := range map[time.Duration]string{0: "d", time.Second: "g", time.Minute: "e"} {
 		due, err := s.DueMessage(ctx, start.Add(at))
 		same(t, must(t, due, err).ID, want)
 	}
@@ -356,6 +366,12 @@ func passcodeTries(t *testing.T, s fixture) {
 	same(t, []bool{try(23*time.Hour, 3), try(46*time.Hour, 3)}, []bool{true, false}) // no more than three in any 24 hours
 	same(t, try(47*time.Hour, 3), true)
 	same(t, []bool{try(48*time.Hour, 2), try(48*time.Hour, 2)}, []bool{true, false})
-	ok(t, s.ForgetPasscodes(ctx, "alice"))
-	same(t, try(48*time.Hour, 1), true)
+	ok(t, s.ForgetPasscodes(ctx, "alice", true))
+	same(t, []bool{try(48*time.Hour, 1), try(48*time.Hour, 2)}, []bool{true, true})
+	ok(t, s.ForgetPasscodes(ctx, "alice", false)) // one of two
+	same(t, []bool{try(48*time.Hour, 1), try(48*time.Hour, 2)}, []bool{false, true})
+	for range 3 {
+		ok(t, s.ForgetPasscodes(ctx, "alice", false))
+	}
+	same(t, []bool{try(48*time.Hour, 1), try(48*time.Hour, 1)}, []bool{true, false})
 }

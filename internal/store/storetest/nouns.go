@@ -534,7 +534,7 @@ func whatIsKeptOfSeeds(t *testing.T, s fixture) {
 	keep := func(n int) {
 		t.Helper()
 		m := outgoing(fmt.Sprint(n), r.Serial)
-		m.Generation, m.State = n, []mail.State{mail.Held, mail.Waiting, mail.Held, mail.Failed, mail.Unknown}[n]
+		m.Generation, m.State = n, []mail.State{mail.Held, mail.Sending, mail.Held, mail.Failed, mail.Unknown}[n]
 		ok(t, s.AddMessages(ctx, []mail.Message{m}))
 		got, err := s.Message(ctx, m.ID)
 		same(t, must(t, got, err), m)
@@ -557,7 +557,7 @@ func whatIsKeptOfSeeds(t *testing.T, s fixture) {
 			ok(t, err)
 			result := slices.ContainsFunc(results, func(x job.Result) bool { return x.Number == n && x.Generation == n })
 			is := slices.Contains(want, n)
-			if len(reply.Blob) > 0 != is || result != is || (m.State != mail.Cancelled) != is || len(m.Sealed.Blob) > 0 != is {
+			if len(reply.Blob) > 0 != is || result != is || (m.Trouble != mail.Superseded) != is || len(m.Sealed.Blob) > 0 != is {
 				t.Errorf("%s, of generation %d: reply %q, result %v, mail %s %q", when, n, reply.Blob, result, m.State, m.Sealed.Blob)
 			}
 		}
