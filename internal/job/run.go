@@ -142,10 +142,10 @@ func (r *Registry) step(ctx context.Context, j Job) (bool, error) {
 			return false, errHeld
 		}
 	}
-	if w.Alone && !r.begin(j.ID) {
-		return false, nil
-	}
-	if w.Alone {
+	if w.DryAlone && j.DryRun {
+		if !r.begin(j.ID) {
+			return false, nil
+		}
 		defer r.finished(j.ID)
 	}
 	ctx, err := r.onBehalf(ctx, j)
