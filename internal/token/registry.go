@@ -333,7 +333,7 @@ func (r *Registry) SwitchOverDue(ctx context.Context) (int, error) {
 				return err
 			}
 			done++
-			return r.save(ctx, &t, "redist.complete", audit.Details{"generation": t.Current.Number, "because": "grace ended"})
+			return r.save(ctx, &t, "redist.complete", t.GraceEnded())
 		})
 		if err != nil && !errors.Is(err, fault.TokenNotFound) {
 			return done, err

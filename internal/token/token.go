@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -287,6 +288,11 @@ func (t *Token) SwitchOver() bool {
 // ended at now, and tells whether it did.
 func (t *Token) SwitchOverIfDue(now time.Time) bool {
 	return t.Pending != nil && !now.Before(t.PendingUntil) && t.SwitchOver()
+}
+
+// GraceEnded are the details of the event that a switch-over was due.
+func (t *Token) GraceEnded() audit.Details {
+	return audit.Details{"user": t.UserID, "generation": t.Current.Number, "because": "grace ended"}
 }
 
 // keepPIN clears the PIN where the new settings have no use for it.
