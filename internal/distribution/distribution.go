@@ -338,7 +338,7 @@ func (i *issue) succeed(g token.Generation) {
 func (i *issue) finish(ctx context.Context) []audit.Event {
 	t := &i.token
 	t.Profile, t.Method, t.DeviceID, t.Nickname = i.profile.Name, i.profile.Method, i.DeviceID, i.Nickname
-	t.DistributedAt, t.ConfirmedAt = i.now, time.Time{}
+	t.DistributedAt, t.ConfirmedAt, t.DeliveredBy = i.now, time.Time{}, i.job
 	t.IssueCount++
 	details := audit.Details{
 		"user": i.user.ID, "profile": i.profile.Name, "delivery": i.profile.Method, "generation": i.out.Generation,

@@ -151,6 +151,7 @@ type Token struct {
 	DeviceID      string
 	Nickname      string
 	DistributedAt time.Time
+	DeliveredBy   string // ID of the job that delivered it last, or the correlation ID of a single delivery; "" if none did
 	ConfirmedAt   time.Time
 	IssueCount    int // ever
 	// IssuesForgiven are those that the issue limit is not about: from before an administrator last reset the count, and activation codes that nobody used.
@@ -250,7 +251,7 @@ func (t *Token) Unassign() error {
 	t.GiveUpCode()
 	t.Distribution, t.Profile, t.Method = NotDistributed, "", ""
 	t.DeviceID, t.Nickname = "", ""
-	t.DistributedAt, t.ConfirmedAt = time.Time{}, time.Time{}
+	t.DistributedAt, t.ConfirmedAt, t.DeliveredBy = time.Time{}, time.Time{}, ""
 	return nil
 }
 
