@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -326,13 +327,29 @@ func (p *program) jobCampaign() *cobra.Command {
 		p.fields("moved", number(c.Moved), "not moved", number(left), "of these, old seed lives", number(c.OldSeedLives), "first end", date(c.FirstEnd), "last end", date(c.LastEnd),
 			"delivered again", number(c.DeliveredAgain), "gone", number(c.Gone))
 		if left > 0 {
-			p.Note(fmt.Sprintf("'tallystick job offer-again %s' delivers again to those who have not moved", c.Job))
+			j, err := r.server.Job(r.ctx, c.Job)
+			if err != nil {
+				return err
+			}
+			p.Note(againNote(j, time.Now()))
 		}
 		if c.OldSeedLives > 0 {
 			p.Note(fmt.Sprintf("'tallystick token cut-off --select not-moved:%s' ends old seeds now", c.Job))
 		}
 		return nil
 	})
+}
+
+// againNote says how those who have not moved get it again: the server forgets how a job delivered, with a password that it may have been given, when it
+// destroys its results.
+func againNote(j client.Job, now time.Time) string {
+	switch {
+	case j.ResultsUntil == nil:
+		return fmt.Sprintf("'tallystick job offer-again %s' delivers again to those who have not moved", j.Job)
+	case now.Before(*j.ResultsUntil):
+		return fmt.Sprintf("'tallystick job offer-again %s' delivers again to those who have not moved, until %s", j.Job, date(j.ResultsUntil))
+	}
+	return fmt.Sprintf("'tallystick token redistribute --select not-moved:%s --reason NOT_RECEIVED' with the profile and the options of this job delivers again to those who have not moved", j.Job)
 }
 
 func (p *program) jobOfferAgain() *cobra.Command {
