@@ -614,6 +614,29 @@ func TestTablesHoldNoFormulas(t *testing.T) {
 	}
 }
 
+// A password is in its list as it is typed, also behind a user ID that begins like a formula, unless that could call something.
+func TestPasswordsBehindUserIDsThatBeginLikeFormulas(t *testing.T) {
+	c := newCrew(t, 1)
+	c.profile("file", device.File, func(p *profile.Profile) { p.Protection = profile.UserIDPassword })
+	users := &user.Registry{Store: c.db, Now: c.dist.Now}
+	for id, guard := range map[string]string{"+4917012345": "", "-x.y@example.com": "", "=Zoë": "", "=A(1)": "'", "=cmd|x!A1": "'"} {
+		_, err := users.Add(c.ctx, user.User{ID: id})
+		c.must(err)
+		serials, err := c.records.Create(c.ctx, 1, time.Time{}, time.Time{})
+		c.must(err)
+		_, err = c.tokens.Assign(c.ctx, serials[0], id)
+		c.must(err)
+		j := c.run(distribution.Bulk{Profile: "file", Individual: true, Grace: -1}, false, serials[0])
+		listed := c.table(j, distribution.Passwords)[serials[0]]["password"]
+		if !strings.HasPrefix(listed, guard+id) {
+			t.Errorf("%s has the password %q", id, listed)
+		}
+		for _, file := range c.files(c.part(j, distribution.Files)) {
+			c.code(file, strings.TrimPrefix(listed, guard))
+		}
+	}
+}
+
 // Sheets have names as people write them; one that the font cannot write is left out, and what cannot be left out is written with numbers.
 func TestNamesOnSheets(t *testing.T) {
 	c := newCrew(t, 1)
