@@ -69,7 +69,7 @@ func TestACampaignToNewSeeds(t *testing.T) {
 	c.pass(time.Hour)
 	order, err := c.results.OfferAgain(c.ctx, c.shown(second))
 	c.must(err)
-	order.Items = job.Keys(c.notMoved(second)[:2])
+	order.Items = unseen(c.notMoved(second)[:2])
 	j, err := c.jobs.Start(c.ctx, order)
 	c.must(err)
 	c.must(c.jobs.RunAll(c.ctx))
