@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -207,7 +208,11 @@ func (p *program) download(ctx context.Context, server *client.Client, job, out 
 			return nil, err
 		}
 		if part == "files" {
-			if err := unpack(file, out); err != nil {
+			kept, err := unpack(file, out)
+			if kept > 0 {
+				p.Note(fmt.Sprintf("%s of the same names that were in %s are kept, each as FILE.~1~ or the next number that was free", counted(kept, "file"), out))
+			}
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -225,45 +230,49 @@ func (p *program) fetch(ctx context.Context, server *client.Client, job, part, n
 	if err != nil {
 		return err
 	}
-	err = errors.Join(server.DownloadJobPart(ctx, job, part, file), file.Close())
-	if err == nil {
-		err = p.keepOther(name, file.Name())
-	}
-	if err == nil {
-		err = os.Rename(file.Name(), name)
-	}
-	if err != nil {
+	if err = errors.Join(server.DownloadJobPart(ctx, job, part, file), file.Close()); err != nil {
 		return errors.Join(err, os.Remove(file.Name()))
 	}
-	return nil
+	other, err := settle(file.Name(), name)
+	if other != "" {
+		p.Note(fmt.Sprintf("the %s that was there is now %s", name, other))
+	}
+	return err
 }
 
-// keepOther gives a file another name if there is one that is not the same as a newer one.
-func (p *program) keepOther(name, newer string) error {
-	there, err := os.ReadFile(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+// settle gives a new file its name, and another one that had that name the one that it returns; if anything fails the new one is removed.
+func settle(file, name string) (kept string, err error) {
+	if kept, err = keepOther(name, file); err == nil {
+		err = os.Rename(file, name)
 	}
 	if err != nil {
-		return err
+		err = errors.Join(err, os.Remove(file))
+	}
+	return kept, err
+}
+
+// keepOther gives a file another name, which it returns, if there is one that is not the same as a newer one.
+func keepOther(name, newer string) (string, error) {
+	there, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
 	}
 	content, err := os.ReadFile(newer)
 	if err != nil || bytes.Equal(there, content) {
-		return err
+		return "", err
 	}
 	for n := 1; ; n++ {
 		other := fmt.Sprintf("%s.~%d~", name, n)
 		if _, err := os.Lstat(other); !errors.Is(err, os.ErrNotExist) {
 			if err != nil {
-				return err
+				return "", err
 			}
 			continue
 		}
-		if err := os.Rename(name, other); err != nil {
-			return err
-		}
-		p.Note(fmt.Sprintf("the %s that was there is now %s", name, other))
-		return nil
+		return other, os.Rename(name, other)
 	}
 }
 
@@ -282,35 +291,47 @@ func canWrite(out string) error {
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// unpack takes the files out of an archive, which it removes.
-func unpack(archive, dir string) error {
+// unpack takes the files out of an archive, which it removes, and says how many others of the same names it has kept beside them: what another job left.
+func unpack(archive, dir string) (kept int, err error) {
 	z, err := zip.OpenReader(archive)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, f := range z.File {
-		if err := unpackFile(f, dir); err != nil {
-			return errors.Join(err, z.Close())
+		other, err := unpackFile(f, dir)
+		if other != "" {
+			kept++
+		}
+		if err != nil {
+			return kept, errors.Join(err, z.Close())
 		}
 	}
-	return errors.Join(z.Close(), os.Remove(archive))
+	return kept, errors.Join(z.Close(), os.Remove(archive))
 }
 
-// unpackFile writes one file, under nothing but its name.
-func unpackFile(f *zip.File, dir string) error {
+// unpackFile writes one file, under nothing but its name, and returns the new name of another one that had it.
+func unpackFile(f *zip.File, dir string) (kept string, err error) {
 	const longest = 1 << 20 // bytes; a token file has some thousand
 	if !filepath.IsLocal(f.Name) || filepath.Base(f.Name) != f.Name {
-		return fmt.Errorf("the archive holds a file named %q: it did not come from a Tallystick server", f.Name)
+		return "", fmt.Errorf("the archive holds a file named %q: it did not come from a Tallystick server", f.Name)
 	}
 	in, err := f.Open()
 	if err != nil {
-		return err
+		return "", err
 	}
 	content, err := io.ReadAll(io.LimitReader(in, longest))
 	if err := errors.Join(err, in.Close()); err != nil {
-		return err
+		return "", err
 	}
-	return writeSecret(filepath.Join(dir, f.Name), content) //nolint:gosec // the name is no path, see above
+	file, err := os.CreateTemp(dir, ".tallystick-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = file.Write(content)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(file.Name()))
+	}
+	return settle(file.Name(), filepath.Join(dir, f.Name)) //nolint:gosec // the name is no path, see above
 }
 
 func (p *program) jobCampaign() *cobra.Command {
@@ -326,13 +347,29 @@ func (p *program) jobCampaign() *cobra.Command {
 		p.fields("moved", number(c.Moved), "not moved", number(left), "of these, old seed lives", number(c.OldSeedLives), "first end", date(c.FirstEnd), "last end", date(c.LastEnd),
 			"delivered again", number(c.DeliveredAgain), "gone", number(c.Gone))
 		if left > 0 {
-			p.Note(fmt.Sprintf("'tallystick job offer-again %s' delivers again to those who have not moved", c.Job))
+			j, err := r.server.Job(r.ctx, c.Job)
+			if err != nil {
+				return err
+			}
+			p.Note(againNote(j, time.Now()))
 		}
 		if c.OldSeedLives > 0 {
 			p.Note(fmt.Sprintf("'tallystick token cut-off --select not-moved:%s' ends old seeds now", c.Job))
 		}
 		return nil
 	})
+}
+
+// againNote says how those who have not moved get it again: the server forgets how a job delivered, with a password that it may have been given, when it
+// destroys its results.
+func againNote(j client.Job, now time.Time) string {
+	switch {
+	case j.ResultsUntil == nil:
+		return fmt.Sprintf("'tallystick job offer-again %s' delivers again to those who have not moved", j.Job)
+	case now.Before(*j.ResultsUntil):
+		return fmt.Sprintf("'tallystick job offer-again %s' delivers again to those who have not moved, until %s", j.Job, date(j.ResultsUntil))
+	}
+	return fmt.Sprintf("'tallystick token redistribute --select not-moved:%s --reason NOT_RECEIVED' with the profile and the options of this job delivers again to those who have not moved", j.Job)
 }
 
 func (p *program) jobOfferAgain() *cobra.Command {

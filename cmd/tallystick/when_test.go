@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/tallystick/tallystick/client"
 )
 
 func TestLifeFlag(t *testing.T) {
@@ -59,5 +61,15 @@ func TestMoment(t *testing.T) {
 	}
 	if _, err := moment("--since", "yesterday"); err == nil || !strings.HasPrefix(err.Error(), "--since takes a time such as 2026-11-24T09:14:00Z or ") {
 		t.Errorf("yesterday: %v", err)
+	}
+}
+
+func TestAgainNote(t *testing.T) {
+	now := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	later := now.Add(time.Hour)
+	for want, until := range map[string]*time.Time{"'tallystick job offer-again j'": nil, "until 2026-11-24 10:00:00Z": &later, "'tallystick token redistribute --select not-moved:j ": &now} {
+		if note := againNote(client.Job{Job: "j", ResultsUntil: until}, now); !strings.Contains(note, want) {
+			t.Errorf("%q is not in %q", want, note)
+		}
 	}
 }

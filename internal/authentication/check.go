@@ -124,7 +124,7 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		if serial != "" && t.token.Serial != serial {
 			continue
 		}
-		r.endGrace(t)
+		r.endGrace(j, t)
 		if state := unusable(t.token, r.now); state != "" {
 			if v.reason == NoToken {
 				v.reason = state

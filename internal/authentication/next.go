@@ -95,7 +95,7 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 		if t = s.holding(a.state.Serial); t == nil {
 			reason = NoToken
 		} else {
-			r.endGrace(t)
+			r.endGrace(j, t)
 		}
 	}
 	switch {

@@ -80,12 +80,17 @@ func (e *Engine) changePIN(ctx context.Context, serial, action string, details a
 		if err := token.CheckHolder(ctx, e.Store, t); err != nil {
 			return err
 		}
-		t.SwitchOverIfDue(e.Now())
+		due := t.SwitchOverIfDue(e.Now())
 		if err := change(ctx, &t); err != nil {
 			return err
 		}
 		if err := e.Store.SaveToken(ctx, t); err != nil {
 			return err
+		}
+		if due {
+			if err := e.Store.Record(ctx, audit.New(ctx, e.Now(), "redist.complete", "token:"+serial, t.GraceEnded())); err != nil {
+				return err
+			}
 		}
 		if details == nil {
 			details = audit.Details{}

@@ -48,7 +48,7 @@ func (e *Engine) Resync(ctx context.Context, serial, first, second string) error
 }
 
 func (r *round) resync(j *job, s *subject, t *tokenState, first, second string) error {
-	r.endGrace(t)
+	r.endGrace(j, t)
 	var refusal error
 	for _, number := range numbers(t.token) {
 		at, err := r.successive(t, number, plainCode(first), plainCode(second))

@@ -125,8 +125,9 @@ func (r *round) change(s *tokenState) {
 }
 
 // endGrace has the new seed of a token take over if the old one's grace is over.
-func (r *round) endGrace(s *tokenState) {
-	if s.token.SwitchOverIfDue(r.now) {
+func (r *round) endGrace(j *job, s *tokenState) {
+	if t := s.token; t.SwitchOverIfDue(r.now) {
 		r.change(s)
+		r.record(j, "redist.complete", "token:"+t.Serial, "", t.GraceEnded())
 	}
 }

@@ -75,7 +75,8 @@ func (c *Jobs) Register() {
 			return c.Tokens.Unshift(ctx, serials, p.ID)
 		}),
 	} {
-		c.Jobs.Register(job.Worker{Kind: kind, Right: string(Rights[kind]), Chunk: chunk, Do: func(ctx context.Context, some job.Chunk) ([]job.Outcome, error) {
+		takes := kind == Replace || kind == Extend // records, which are promised
+		c.Jobs.Register(job.Worker{Kind: kind, Right: string(Rights[kind]), Chunk: chunk, DryAlone: takes, Do: func(ctx context.Context, some job.Chunk) ([]job.Outcome, error) {
 			serials := make([]string, len(some.Items))
 			for i, item := range some.Items {
 				serials[i] = item.Key

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/care"
 	"github.com/tallystick/tallystick/internal/fault"
@@ -112,6 +114,21 @@ func (s *server) ended(j job.Job, err error) job.Job {
 	j, err = s.care.Jobs.Show(s.ctx, j.ID)
 	s.must(err)
 	return j
+}
+
+// run has the workers of the server do a job.
+func (s *server) run(id string) {
+	s.Helper()
+	ctx, end := context.WithCancel(s.ctx)
+	var all sync.WaitGroup
+	all.Go(func() { s.care.Jobs.Run(ctx) })
+	defer func() { end(); all.Wait() }()
+	for {
+		j, err := s.care.Jobs.Show(s.ctx, id)
+		if s.must(err); j.State.Over() {
+			return
+		}
+	}
 }
 
 // A job that was broken off in any chunk, and goes on, has done as much as one that was not: no donor is consumed twice, and
@@ -224,6 +241,90 @@ func TestTwoServersShareAJob(t *testing.T) {
 	})
 }
 
+// Who undoes a correction while another server is within a chunk of it gets what that chunk shifts as well, or the chunk shifts nothing.
+func TestUndoingMeetsAChunkThatRuns(t *testing.T) {
+	for name, after := range map[string]bool{"before it has shifted": false, "before it commits": true} {
+		t.Run(name, func(t *testing.T) {
+			url, m := deploytest.Postgres(t), deploytest.Master(t)
+			s, other := newServer(t, t.Context(), url, m), newServer(t, t.Context(), url, m)
+			const n = 700 // two chunks
+			c, shifting, err := s.care.CorrectClock(s.ctx, order(s.stock(n, 0)), token.Correction{Seconds: 300})
+			s.must(err)
+			var undoing job.Job
+			undone := make(chan error, 1)
+			undo := func() {
+				_, j, err := other.care.UndoClock(other.ctx, named("undo", nil), c.ID)
+				undoing = j
+				undone <- err
+			}
+			meet := &meeting{DB: s.db}
+			s.tokens.Store, s.care.Jobs.Store = meet, meet
+			if after {
+				meet.finish = func() {
+					go undo()
+					s.untilSomeoneWaits(url, undone)
+				}
+			} else {
+				meet.save = undo
+			}
+			s.must(s.care.Jobs.RunAll(s.ctx))
+			s.must(<-undone)
+			if undoing = other.ended(undoing, nil); undoing.State != job.Done {
+				t.Errorf("undone: %+v", undoing)
+			}
+			shifting, err = s.care.Jobs.Show(s.ctx, shifting.ID)
+			s.must(err)
+			c, err = s.tokens.Correction(s.ctx, c.ID)
+			s.must(err)
+			if c.Shifted != c.Undone || shifting.Done != c.Shifted || shifting.Failed != n-c.Shifted || after != (c.Shifted == 500) {
+				t.Errorf("correction %+v by %+v", c, shifting)
+			}
+			counts, err := s.tokens.Offsets(s.ctx)
+			s.must(err)
+			for _, count := range counts {
+				if count.Seconds != 0 {
+					t.Errorf("%d tokens are shifted", count.Tokens)
+				}
+			}
+		})
+	}
+}
+
+// A meeting is a database that others come to once, when the first tokens of a correction were shifted or when they are about to be kept.
+type meeting struct {
+	*store.DB
+	save, finish func()
+}
+
+func (m *meeting) SaveMoved(ctx context.Context, correction string, moved []token.Moved) error {
+	err := m.DB.SaveMoved(ctx, correction, moved)
+	m.save = once(m.save)
+	return err
+}
+
+func (m *meeting) FinishJobItems(ctx context.Context, id string, rows []job.Row, results []job.Result) error {
+	m.finish = once(m.finish)
+	return m.DB.FinishJobItems(ctx, id, rows, results)
+}
+
+// once does something, if there is anything left to do, and leaves nothing.
+func once(do func()) func() {
+	if do != nil {
+		do()
+	}
+	return nil
+}
+
+// untilSomeoneWaits returns when a transaction on a PostgreSQL database waits for a lock, or has come to its end without.
+func (s *server) untilSomeoneWaits(url string, ended chan error) {
+	admin, err := pgx.Connect(s.Context(), url)
+	s.must(err)
+	defer func() { s.must(admin.Close(s.Context())) }()
+	for waits := false; !waits && len(ended) == 0; {
+		s.must(admin.QueryRow(s.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()").Scan(&waits))
+	}
+}
+
 // A token that an older job waits to extend is refused by a newer one, and by what is done at once.
 func TestATokenIsInOneExtensionOnly(t *testing.T) {
 	s := newServer(t, t.Context(), deploytest.SQLite(t), deploytest.Master(t))
@@ -284,7 +385,7 @@ func BenchmarkCare(b *testing.B) {
 	}
 }
 
-// A dry run of many chunks takes no record for two tokens, and says which tokens there is none for.
+// A dry run of many chunks, of which several could be done at once, takes no record for two tokens, and says which tokens there is none for.
 func TestADryRunPromisesEachRecordOnce(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, t.Context(), url, deploytest.Master(t))
@@ -296,7 +397,10 @@ func TestADryRunPromisesEachRecordOnce(t *testing.T) {
 		} {
 			o := named(name, serials)
 			o.DryRun = true
-			j := s.ended(start(o))
+			j, err := start(o)
+			s.must(err)
+			s.run(j.ID)
+			j = s.ended(j, nil)
 			if j.Done != spares || j.Failed != n-spares {
 				t.Errorf("%s: %+v", name, j)
 			}

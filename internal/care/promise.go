@@ -9,8 +9,8 @@ import (
 )
 
 // promises are the records that tokens of dry runs would take: a chunk of a dry run is undone, and the next one would find them
-// free. They are kept in memory, for the dry runs of late: after a restart, or where two servers share one, a dry run may promise
-// a record twice.
+// free. They are kept in memory, for the dry runs of late, of which a server does one chunk at a time: after a restart, or where two
+// servers share one, a dry run may promise a record twice.
 type promises struct {
 	mu    sync.Mutex
 	byJob map[string]map[string]string // the token, by job and record

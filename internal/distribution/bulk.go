@@ -42,6 +42,8 @@ type Bulk struct {
 	SecretBy   string             `json:"secret_by,omitempty"`   // how passwords and activation codes go then: by hand, or by mail in messages of their own, at once or after a sign-in
 	// While are the states that the tokens were selected by: one that has left them when its turn comes is not delivered. nil for any.
 	While []token.Distribution `json:"while,omitempty"`
+	// Inputs says that each item has an input, since [Item] made it: one without has lost the device that it is bound to.
+	Inputs bool `json:"inputs,omitempty"`
 }
 
 // bulkChunk is how many tokens one transaction delivers: the database is held for some hundredths of a second.
@@ -63,7 +65,7 @@ func (d *Distributor) Order(ctx context.Context, b Bulk) (job.Order, error) {
 	if err != nil {
 		return job.Order{}, err
 	}
-	b.Method = p.Method
+	b.Method, b.Inputs = p.Method, true
 	o := job.Order{Kind: DistributeJob, Name: job.DefaultName(p.Name, d.Now())}
 	if b.Reason != "" {
 		o.Kind = RedistributeJob
@@ -132,6 +134,9 @@ func (d *Distributor) deliverChunk(ctx context.Context, c job.Chunk) ([]job.Outc
 	}
 	requests := make([]Request, len(c.Items))
 	for i, item := range c.Items {
+		if b.Inputs && len(item.Input) == 0 {
+			return nil, fault.New(fault.JobExpired, "which device token %s goes to, if any, was destroyed with the results of the job: start another job", item.Key)
+		}
 		in, err := readItem(item.Input)
 		if err != nil {
 			return nil, err

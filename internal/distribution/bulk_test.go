@@ -12,6 +12,7 @@ import (
 	"image"
 	"image/color"
 	"io"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,7 +85,7 @@ func (c *crew) run(b distribution.Bulk, dryRun bool, serials ...string) job.Job 
 	c.Helper()
 	o, err := c.dist.Order(c.ctx, b)
 	c.must(err)
-	o.Items, o.DryRun = job.Keys(serials), dryRun
+	o.Items, o.DryRun = unseen(serials), dryRun
 	c.now = c.now.Add(time.Second) // for another name
 	o.Name += " " + c.now.Format(time.TimeOnly)
 	j, err := c.jobs.Start(c.ctx, o)
@@ -119,6 +120,42 @@ func (c *crew) table(j job.Job, part distribution.Part) map[string]map[string]st
 		found[cells["serial"]] = cells
 	}
 	return found
+}
+
+// unseen are the items of tokens which nobody looked at before.
+func unseen(serials []string) iter.Seq2[job.NewItem, error] {
+	return func(yield func(job.NewItem, error) bool) {
+		for _, serial := range serials {
+			if !yield(job.NewItem{Key: serial, Input: []byte("\n{}")}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// An item whose input was destroyed is refused: the device that it was bound to is not known any more.
+func TestAnItemWithoutItsInputIsNotDelivered(t *testing.T) {
+	c := newCrew(t, 2)
+	c.profile("file", device.File, nil)
+	order, err := c.dist.Order(c.ctx, distribution.Bulk{Profile: "file", Password: "correct horse", Grace: -1})
+	c.must(err)
+	all := c.serials()
+	order.Items = func(yield func(job.NewItem, error) bool) {
+		for item, err := range unseen(all) {
+			if item.Key == all[0] {
+				item.Input = nil
+			}
+			if !yield(item, err) {
+				return
+			}
+		}
+	}
+	j, err := c.jobs.Start(c.ctx, order)
+	c.must(err)
+	c.must(c.jobs.RunAll(c.ctx))
+	if got := c.outcomes(c.shown(j)); got[all[0]] != "failed "+string(fault.JobExpired) || got[all[1]] != "done" {
+		t.Errorf("delivered %v", got)
+	}
 }
 
 // outcomes are what became of the items of a job: "done" or the code, by serial.
@@ -473,7 +510,7 @@ func TestProfileThatChangesDuringAJob(t *testing.T) {
 	all := c.serials()
 	o, err := c.dist.Order(c.ctx, distribution.Bulk{Profile: "file", Individual: true, Grace: -1})
 	c.must(err)
-	o.Items, o.Rate = job.Keys(all), 1
+	o.Items, o.Rate = unseen(all), 1
 	j, err := c.jobs.Start(c.ctx, o)
 	c.must(err)
 	c.must(c.jobs.RunAll(c.ctx))
@@ -611,6 +648,29 @@ func TestTablesHoldNoFormulas(t *testing.T) {
 	row := c.table(c.run(distribution.Bulk{Profile: "string", Grace: -1}, false, serial), distribution.List)[serial]
 	if row["user_id"] != "'@evil" || row["user_name"] != `'=HYPERLINK("http://example.com");'=1+1` {
 		t.Errorf("the row is %v", row)
+	}
+}
+
+// A password is in its list as it is typed, also behind a user ID that begins like a formula, unless that could call something.
+func TestPasswordsBehindUserIDsThatBeginLikeFormulas(t *testing.T) {
+	c := newCrew(t, 1)
+	c.profile("file", device.File, func(p *profile.Profile) { p.Protection = profile.UserIDPassword })
+	users := &user.Registry{Store: c.db, Now: c.dist.Now}
+	for id, guard := range map[string]string{"+4917012345": "", "-x.y@example.com": "", "=Zoë": "", "=A(1)": "'", "=cmd|x!A1": "'"} {
+		_, err := users.Add(c.ctx, user.User{ID: id})
+		c.must(err)
+		serials, err := c.records.Create(c.ctx, 1, time.Time{}, time.Time{})
+		c.must(err)
+		_, err = c.tokens.Assign(c.ctx, serials[0], id)
+		c.must(err)
+		j := c.run(distribution.Bulk{Profile: "file", Individual: true, Grace: -1}, false, serials[0])
+		listed := c.table(j, distribution.Passwords)[serials[0]]["password"]
+		if !strings.HasPrefix(listed, guard+id) {
+			t.Errorf("%s has the password %q", id, listed)
+		}
+		for _, file := range c.files(c.part(j, distribution.Files)) {
+			c.code(file, strings.TrimPrefix(listed, guard))
+		}
 	}
 }
 

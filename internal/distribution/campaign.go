@@ -50,6 +50,10 @@ func (r *Results) OfferAgain(ctx context.Context, j job.Job) (job.Order, error) 
 		return job.Order{}, err
 	}
 	defer clear(parameters)
+	if len(parameters) == 0 {
+		return job.Order{}, fault.New(fault.JobExpired, "how this job delivered was destroyed with its results: deliver again by 'tallystick token redistribute --select \"not-moved:%s\" --reason NOT_RECEIVED' with the profile and "+
+			"the options that it had", j.Name)
+	}
 	b, err := readBulk(parameters)
 	if err != nil {
 		return job.Order{}, err

@@ -1,12 +1,15 @@
 package distribution_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/token"
@@ -66,7 +69,7 @@ func TestACampaignToNewSeeds(t *testing.T) {
 	c.pass(time.Hour)
 	order, err := c.results.OfferAgain(c.ctx, c.shown(second))
 	c.must(err)
-	order.Items = job.Keys(c.notMoved(second)[:2])
+	order.Items = unseen(c.notMoved(second)[:2])
 	j, err := c.jobs.Start(c.ctx, order)
 	c.must(err)
 	c.must(c.jobs.RunAll(c.ctx))
@@ -96,4 +99,11 @@ func TestACampaignToNewSeeds(t *testing.T) {
 		c.accepted(serial, c.code(fresh[name(serial)], "second password"), authentication.Accepted)
 	}
 	c.campaign(second, distribution.Campaign{Moved: 3, DeliveredAgain: 2, Gone: 1})
+
+	// How it was done is forgotten with the results, and whoever asks is told what to do.
+	c.pass(25 * time.Hour)
+	c.must(c.jobs.CleanUp(c.ctx))
+	if _, err = c.results.OfferAgain(c.ctx, c.shown(second)); !errors.Is(err, fault.JobExpired) || !strings.Contains(err.Error(), "not-moved:"+second.Name) {
+		t.Errorf("offered again too late: %v", err)
+	}
 }

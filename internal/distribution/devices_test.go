@@ -1,6 +1,7 @@
 package distribution_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,9 +31,15 @@ func (c *crew) runOn(b distribution.Bulk, dryRun bool, of map[string]string) map
 	order, err := c.dist.Order(c.ctx, b)
 	c.must(err)
 	order.DryRun = dryRun
+	return c.runOrder(order, of, func(id string) []byte { return fmt.Appendf(nil, "\n{%q:%q}", "device_id", id) })
+}
+
+// runOrder runs a job with inputs that are made of device IDs.
+func (c *crew) runOrder(order job.Order, of map[string]string, input func(id string) []byte) map[string]string {
+	c.Helper()
 	order.Items = func(yield func(job.NewItem, error) bool) {
 		for _, serial := range c.serials() {
-			if id, named := of[serial]; named && !yield(job.NewItem{Key: serial, Input: []byte(id)}, nil) {
+			if id, named := of[serial]; named && !yield(job.NewItem{Key: serial, Input: input(id)}, nil) {
 				return
 			}
 		}
@@ -112,7 +119,7 @@ func TestOfferedAgainToTheNewDevice(t *testing.T) {
 	again, err := c.results.OfferAgain(c.ctx, c.shown(j))
 	c.must(err)
 	c.now = c.now.Add(time.Second)
-	again.Name, again.Items = "again", job.Keys([]string{serial})
+	again.Name, again.Items = "again", unseen([]string{serial})
 	j, err = c.jobs.Start(c.ctx, again)
 	c.must(err)
 	c.must(c.jobs.RunAll(c.ctx))

@@ -198,7 +198,8 @@ type issue struct {
 	secret  bool   // that is one which only its user is told, and not her ID
 	binding string // device ID or class GUID that it is bound to
 	seed    seed.Seed
-	offered *Offer // of a dynamic delivery
+	offered *Offer        // of a dynamic delivery
+	ended   audit.Details // of the redistribution before, whose grace was over; nil for none
 	out     Delivery
 }
 
@@ -247,7 +248,9 @@ func (i *issue) load(of holdings) error {
 	if t := &i.token; i.reason != "" && t.Distribution == token.NotDistributed && !t.Current.LastUsedAt.After(t.AssignedAt) {
 		return fault.New(fault.NotDistributed, "token %s was never delivered to its user: use 'token distribute', which takes the right distribute", i.Serial)
 	}
-	i.token.SwitchOverIfDue(i.now)
+	if i.token.SwitchOverIfDue(i.now) {
+		i.ended = i.token.GraceEnded()
+	}
 	if i.reason == "" && i.again() {
 		i.reason, i.note = Other, distributedAgain
 	}
@@ -335,7 +338,7 @@ func (i *issue) succeed(g token.Generation) {
 func (i *issue) finish(ctx context.Context) []audit.Event {
 	t := &i.token
 	t.Profile, t.Method, t.DeviceID, t.Nickname = i.profile.Name, i.profile.Method, i.DeviceID, i.Nickname
-	t.DistributedAt, t.ConfirmedAt = i.now, time.Time{}
+	t.DistributedAt, t.ConfirmedAt, t.DeliveredBy = i.now, time.Time{}, i.job
 	t.IssueCount++
 	details := audit.Details{
 		"user": i.user.ID, "profile": i.profile.Name, "delivery": i.profile.Method, "generation": i.out.Generation,
@@ -350,6 +353,9 @@ func (i *issue) finish(ctx context.Context) []audit.Event {
 		}
 	}
 	var events []audit.Event
+	if i.ended != nil {
+		events = append(events, audit.New(ctx, i.now, "redist.complete", "token:"+t.Serial, i.ended))
+	}
 	if o := i.offered; o != nil {
 		events = append(events, audit.New(ctx, i.now, "dist.offer", "token:"+t.Serial,
 			audit.Details{"user": i.user.ID, "generation": o.Generation, "expires": o.ExpiresAt}))

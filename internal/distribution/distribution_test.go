@@ -3,11 +3,13 @@ package distribution_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tallystick/tallystick/ctf"
+	"github.com/tallystick/tallystick/ctkip"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
@@ -259,6 +261,83 @@ func TestOnActivationOldAndNewLiveSideBySide(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever ends the old seed of a redistribution says that it is complete, once.
+func TestARedistributionIsCompletedOnce(t *testing.T) {
+	const grace = 48 * time.Hour
+	for name, end := range map[string]func(w *world, serial string, fresh distribution.Delivery){
+		"by a good code": func(w *world, _ string, fresh distribution.Delivery) {
+			w.check(w.code(fresh.File, ""), authentication.Accepted)
+		},
+		"by a wrong code": func(w *world, _ string, _ distribution.Delivery) {
+			w.pass(grace)
+			w.check("00000000", authentication.Denied)
+		},
+		"by a resynchronisation": func(w *world, serial string, fresh distribution.Delivery) {
+			w.pass(grace)
+			first := w.code(fresh.File, "")
+			w.pass(time.Minute)
+			w.must(w.auth.Resync(w.ctx, serial, first, w.code(fresh.File, "")))
+		},
+		"by a PIN": func(w *world, serial string, _ distribution.Delivery) {
+			w.pass(grace)
+			w.must(w.auth.ClearPIN(w.ctx, serial))
+		},
+		"by another one": func(w *world, serial string, _ distribution.Delivery) {
+			w.pass(grace)
+			_, err := w.dist.Redistribute(w.ctx, distribution.Request{Serial: serial, Profile: "pin", SwitchOver: profile.OnActivation, Grace: grace}, distribution.NewDevice, "")
+			w.must(err)
+		},
+		"by time alone": func(w *world, _ string, _ distribution.Delivery) { w.pass(grace) },
+		"by an app": func(w *world, serial string, _ distribution.Delivery) {
+			out, err := w.dist.Redistribute(w.ctx, distribution.Request{Serial: serial, Profile: "app", SwitchOver: profile.OnActivation, Grace: grace}, distribution.NewDevice, "")
+			w.must(err)
+			w.activate(out.ActivationCode)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.profile("file", device.File, nil)
+			w.profile("pin", device.File, func(p *profile.Profile) { p.PINType = device.Fob })
+			w.profile("app", device.CTKIP, nil)
+			serial := w.assigned()
+			_, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
+			w.must(err)
+			r := distribution.Request{Serial: serial, Profile: "file", SwitchOver: profile.OnActivation, Grace: grace}
+			if name == "by a PIN" {
+				r.Profile = "pin"
+			}
+			fresh, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
+			w.must(err)
+			end(w, serial, fresh)
+			_, err = w.tokens.SwitchOverDue(w.ctx)
+			w.must(err)
+			w.check("00000000", authentication.Denied)
+			page, err := w.db.Events(w.ctx, audit.Filter{Action: "redist.complete", Object: "token:" + serial})
+			w.must(err)
+			if len(page.Entries) != 1 {
+				t.Fatalf("%d events", len(page.Entries))
+			}
+			event, err := audit.ParseRecord(page.Entries[0].Record)
+			w.must(err)
+			if generation := w.token(serial).Current.Number; event.Details["user"] != "alice" || event.Details["because"] == nil || fmt.Sprint(event.Details["generation"]) != fmt.Sprint(generation) {
+				t.Errorf("generation %d is there by %+v", generation, event)
+			}
+		})
+	}
+}
+
+// activate does what an app does with an activation code.
+func (w *world) activate(code string) {
+	w.Helper()
+	c := &ctkip.Client{Code: ctkip.Code(code)}
+	answer, err := w.dist.Begin(w.ctx, w.hello(c))
+	w.must(err)
+	nonce, err := c.Answer(answer)
+	w.must(err)
+	_, err = w.dist.Finish(w.ctx, w.read(nonce), nonce.Body)
+	w.must(err)
 }
 
 // With dynamic provisioning too the old seed lives for its grace at the longest, whether the activation code is used or not.

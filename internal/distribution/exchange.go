@@ -305,10 +305,14 @@ func (d *Distributor) install(ctx context.Context, o Offer, s seed.Seed) (token.
 		return t, err
 	}
 	g.Delivered = true
+	waited := t.Pending != nil // else the old one gave way when the code was made
 	t.Replace(g)
 	t.Expiry = t.EffectiveExpiry // the app learns of an extension
 	t.Distribution, t.ConfirmedAt = token.Confirmed, d.Now().UTC()
-	return t, d.Store.SaveToken(ctx, t)
+	if err := d.Store.SaveToken(ctx, t); err != nil || !waited {
+		return t, err
+	}
+	return t, d.Store.Record(ctx, audit.New(ctx, d.Now(), "redist.complete", "token:"+t.Serial, audit.Details{"user": t.UserID, "generation": t.Current.Number, "because": "activated"}))
 }
 
 // conclude uses up the code and keeps the answer for as long as it may have to be repeated.

@@ -7,7 +7,6 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
-	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
@@ -52,7 +51,7 @@ func TestHeldMailOutlivesTheOldSeed(t *testing.T) {
 
 	order, err := c.dist.CutOff("")
 	c.must(err)
-	order.Items = job.Keys(all[1:2])
+	order.Items = unseen(all[1:2])
 	_, err = c.jobs.Start(c.ctx, order)
 	c.must(err)
 	c.must(c.jobs.RunAll(c.ctx))

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"strconv"
 	"time"
+	"unicode"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
@@ -164,7 +165,7 @@ func writeList(w io.Writer, all iter.Seq2[Delivered, error]) error {
 }
 
 func writePasswords(w io.Writer, all iter.Seq2[Delivered, error]) error {
-	return writeTable(w, all, []string{"serial", "user_id", "user_name", "password"},
+	return writeTable(w, all, []string{"serial", "user_id", "user_name", typed},
 		func(d Delivered) []string { return []string{d.Serial, d.UserID, d.UserName, d.Password} })
 }
 
@@ -179,7 +180,9 @@ func writeTable(w io.Writer, all iter.Seq2[Delivered, error], head []string, row
 		}
 		cells := row(d)
 		for i := range cells {
-			cells[i] = spreadsheet.Guarded(cells[i])
+			if head[i] != typed || !tame(cells[i]) {
+				cells[i] = spreadsheet.Guarded(cells[i])
+			}
 		}
 		if err := table.Write(cells); err != nil {
 			return err
@@ -187,4 +190,15 @@ func writeTable(w io.Writer, all iter.Seq2[Delivered, error], head []string, row
 	}
 	table.Flush()
 	return table.Error()
+}
+
+// typed is the column of what is typed.
+const typed = "password"
+
+// tame tells whether a password that begins like a formula, since the user ID does, can be nothing worse: it calls nothing. An apostrophe before it would
+// be typed, and open nothing.
+func tame(cell string) bool {
+	return strings.IndexFunc(cell, func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("=+-@._ ", c)
+	}) < 0
 }

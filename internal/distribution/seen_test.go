@@ -1,6 +1,7 @@
 package distribution_test
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
@@ -211,9 +212,12 @@ func TestAJobOfTheReleaseBefore(t *testing.T) {
 	c := newCrew(t, 2)
 	c.profile("bound", device.CTF, func(p *profile.Profile) { p.DeviceType, p.Binding = "android", profile.BindDeviceID })
 	all := c.serials()
-	b := distribution.Bulk{Profile: "bound", Grace: -1}
-	c.became(c.runOn(b, false, map[string]string{all[0]: phone, all[1]: newer}), map[string]string{all[0]: "done", all[1]: "done"})
-	c.became(c.runOn(b, false, map[string]string{all[0]: newer, all[1]: ""}), map[string]string{all[0]: "done", all[1]: "done"})
+	for _, devices := range []map[string]string{{all[0]: phone, all[1]: newer}, {all[0]: newer, all[1]: ""}} {
+		order, err := c.dist.Order(c.ctx, distribution.Bulk{Profile: "bound", Grace: -1})
+		c.must(err)
+		order.Parameters = bytes.Replace(order.Parameters, []byte(`,"inputs":true`), nil, 1) // which it did not say
+		c.became(c.runOrder(order, devices, func(id string) []byte { return []byte(id) }), map[string]string{all[0]: "done", all[1]: "done"})
+	}
 	if got := c.token(all[0]).DeviceID + c.token(all[1]).DeviceID; got != newer+newer {
 		t.Errorf("bound to %s", got)
 	}

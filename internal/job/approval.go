@@ -101,6 +101,7 @@ func (r *Registry) lapse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed error // of some, which keep the others from nothing
 	for _, j := range waiting {
 		if r.Now().Before(j.ApproveUntil) {
 			continue
@@ -115,8 +116,8 @@ func (r *Registry) lapse(ctx context.Context) error {
 			return r.tell(ctx, *j)
 		})
 		if err != nil && !errors.Is(err, errUnchanged) {
-			return err
+			failed = errors.Join(failed, err)
 		}
 	}
-	return nil
+	return failed
 }

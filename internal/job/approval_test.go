@@ -1,8 +1,10 @@
 package job_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -159,6 +161,40 @@ func TestJobThatNobodyApproves(t *testing.T) {
 		again, err := s.jobs.Resume(s.ctx, "lapsed", false)
 		if s.must(err); again.State != job.AwaitingApproval || again.Message != "" || !again.ApproveUntil.Equal(s.jobs.Now().Add(72*time.Hour)) {
 			t.Errorf("resumed %+v", again)
+		}
+	})
+}
+
+// A job of whose end nobody can be told comes to its end, and keeps nothing else from its own.
+func TestJobsEndUntold(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s, pass := foureyes(t, url)
+		var log bytes.Buffer
+		s.jobs.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		s.jobs.Ended = func(ctx context.Context, _ job.Job) error {
+			return s.db.Transact(ctx, func(context.Context) error { return errors.New("the post is on strike") })
+		}
+		for _, name := range []string{"lapsed", "and another"} {
+			s.start(job.Order{Kind: "add", Name: name, Items: job.Keys([]string{"nobody"})})
+		}
+		s.demand(false)
+		for name, keys := range map[string][]string{"done": names(9), "with errors": {" bad"}} {
+			s.start(job.Order{Kind: "add", Name: name, Parameters: []byte("secret"), Items: job.Keys(keys)})
+		}
+		s.must(s.jobs.RunAll(s.ctx))
+		s.ended("with errors", job.DoneWithErrors)
+		if s.ended("done", job.Done); s.count() != 9 {
+			t.Errorf("%d users were added", s.count())
+		}
+		if n := strings.Count(log.String(), "the post is on strike"); n != 2 {
+			t.Errorf("%d times in the log: %s", n, &log)
+		}
+		pass(72 * time.Hour)
+		s.must(s.jobs.CleanUp(t.Context()))
+		s.ended("lapsed", job.Cancelled)
+		s.ended("and another", job.Cancelled)
+		for range s.jobs.Results(s.ctx, s.ended("done", job.Done).ID) {
+			t.Fatal("its results are still there")
 		}
 	})
 }

@@ -168,8 +168,8 @@ type Worker struct {
 	// FourEyes says that the settings may demand that a second person approves such a job (policy.Settings.BulkApproval).
 	FourEyes bool
 	Chunk    int // items in one transaction; 0 for [DefaultChunk]
-	// Alone says that one chunk of such a job at a time is enough, or all that it can bear.
-	Alone bool
+	// DryAlone says that a server does one chunk of a dry run at a time: what the one would take is nothing that the next can have.
+	DryAlone bool
 	// Forget destroys the input of an item that went well with its outcome, and not with the results of the job.
 	Forget bool
 	// Prepare runs before chunks, outside their transaction; it may be nil.

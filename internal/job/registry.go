@@ -30,7 +30,7 @@ type Registry struct {
 	Logger *slog.Logger
 	// Domains finds what belongs to the security domain of a job: a domain.Registry.
 	Domains Domains
-	// Ended, if set, is told of each job that has come to its end or cannot go on, in the transaction that ends it.
+	// Ended, if set, is told of each job that has come to its end or cannot go on, in the transaction that ends it. Where it fails, the job ends untold.
 	Ended func(ctx context.Context, j Job) error
 	// Asked, if set, is told of each job that waits to be approved, in the transaction that has it wait.
 	Asked func(ctx context.Context, j Job) error
@@ -267,7 +267,7 @@ func (r *Registry) move(ctx context.Context, idOrName, action string, change fun
 		return Job{}, err
 	}
 	j := found
-	err = r.Store.Transact(ctx, func(ctx context.Context) error {
+	err = r.ending(ctx, func(ctx context.Context) error {
 		if j, err = r.Store.Job(ctx, found.ID); err != nil {
 			return err
 		}
@@ -327,16 +327,11 @@ func (r *Registry) Abandon(ctx context.Context) error { return r.Store.LapseLoad
 // CleanUp ends the jobs that nobody approved in time, removes those whose server stopped while it loaded them, and destroys results, inputs and
 // parameters whose time is over. It is called now and then.
 func (r *Registry) CleanUp(ctx context.Context) error {
-	if err := r.lapse(ctx); err != nil {
-		return err
-	}
-	n, err := r.Store.DropAbandoned(ctx, r.Now().UTC())
+	lapsed := r.lapse(ctx)
+	n, abandoned := r.Store.DropAbandoned(ctx, r.Now().UTC())
 	if n > 0 && r.Logger != nil {
 		r.Logger.WarnContext(ctx, "jobs were removed since their items were not stored to the end: have them started again", "jobs", n)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = r.Store.DropJobResults(ctx, r.Now().UTC())
-	return err
+	_, err := r.Store.DropJobResults(ctx, r.Now().UTC()) // whatever became of the others: secrets end in time
+	return errors.Join(lapsed, abandoned, err)
 }

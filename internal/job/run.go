@@ -142,10 +142,10 @@ func (r *Registry) step(ctx context.Context, j Job) (bool, error) {
 			return false, errHeld
 		}
 	}
-	if w.Alone && !r.begin(j.ID) {
-		return false, nil
-	}
-	if w.Alone {
+	if w.DryAlone && j.DryRun {
+		if !r.begin(j.ID) {
+			return false, nil
+		}
 		defer r.finished(j.ID)
 	}
 	ctx, err := r.onBehalf(ctx, j)
@@ -291,7 +291,7 @@ func (r *Registry) refuse(ctx context.Context, j Job, row Row, cause error) erro
 	if fault.CodeOf(cause) == "" {
 		r.note(ctx, "doing item "+row.Key+" of a job of kind "+j.Kind, cause)
 	}
-	return r.Store.Transact(ctx, func(ctx context.Context) error {
+	return r.ending(ctx, func(ctx context.Context) error {
 		claimed, err := r.Store.ClaimJobItems(ctx, j.ID, row.Number, 1)
 		if err != nil || len(claimed) == 0 || claimed[0].Number != row.Number {
 			return err
@@ -306,7 +306,7 @@ var errUndo = errors.New("job: a dry run is undone")
 // do does the waiting items from a number on in one transaction, and returns those that it claimed.
 func (r *Registry) do(ctx context.Context, w Worker, j Job, from, limit int) (claimed []Row, err error) {
 	var outcomes []Outcome
-	err = r.Store.Transact(ctx, func(ctx context.Context) error {
+	err = r.ending(ctx, func(ctx context.Context) error {
 		most := limit
 		claimed = nil
 		if j.Rate > 0 { // what others did meanwhile counts, too: one at a time sees what is left of the limit
@@ -402,12 +402,34 @@ func (r *Registry) opened(ctx context.Context, s seed.Sealed, b seed.Binding) ([
 	return r.Keys.Open(ctx, s, b)
 }
 
-// tell tells of a job that is over, in its transaction.
+// tell tells of a job that is over, in its transaction, which [Registry.ending] began.
 func (r *Registry) tell(ctx context.Context, j Job) error {
-	if r.Ended == nil || j.DryRun {
+	if r.Ended == nil || j.DryRun || ctx.Value(untoldKey{}) != nil {
 		return nil
 	}
-	return r.Ended(ctx, j)
+	if err := r.Ended(ctx, j); err != nil {
+		return &untold{err}
+	}
+	return nil
+}
+
+// untold: a job could not come to its end since nobody could be told.
+type untold struct{ error }
+
+func (u *untold) Unwrap() error { return u.error }
+
+// untoldKey is where a context says that nobody is to be told.
+type untoldKey struct{}
+
+// ending runs do in one transaction that may end a job. If nobody can be told of that, the log has why, and it is done again without: the job has come
+// to its end all the same, and after an error nothing else of the transaction can be kept.
+func (r *Registry) ending(ctx context.Context, do func(context.Context) error) error {
+	err := r.Store.Transact(ctx, do)
+	if u := new(untold); errors.As(err, &u) && ctx.Err() == nil {
+		r.note(ctx, "telling of the end of a job", u.error)
+		err = r.Store.Transact(context.WithValue(ctx, untoldKey{}, true), do)
+	}
+	return err
 }
 
 // finish stores outcomes and counts them, and ends the job after its last item.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
@@ -177,6 +178,24 @@ func TestOverwrite(t *testing.T) {
 		}
 		if s, err := keys.OpenSeed(ctx, b.Current.Sealed, b.Serial, 1); err != nil || s.Reveal()[0] != 2 {
 			t.Error("it does not have the seed of the file")
+		}
+		// One whose time is over has ended before that.
+		if _, err := tokens.Assign(ctx, serials[1], "bob"); err != nil {
+			t.Fatal(err)
+		}
+		b = must(db.Token(ctx, serials[1]))
+		g, err = token.NewGeneration(keys, b.Serial, 3, seed.Generate(), b.Current.Settings, r.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Await(g, r.Now())
+		if err := db.SaveToken(ctx, b); err != nil {
+			t.Fatal(err)
+		}
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record(serials[1], 22))), Duplicates: records.Overwrite})
+		ended := must(db.Events(ctx, audit.Filter{Action: "redist.complete"})).Entries
+		if len(ended) != 1 || !strings.Contains(string(ended[0].Record), `"generation":3`) || !strings.Contains(string(ended[0].Record), `"user":"bob"`) {
+			t.Errorf("events of the redistributions: %+v", ended)
 		}
 		after = everything(t, db, keys)
 		// A record that cannot be used harms nothing: a seed of another token, and one that the token had before.

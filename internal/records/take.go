@@ -93,15 +93,18 @@ func (t *taking) one(ctx context.Context, in *record) (job.Outcome, error) {
 	}
 	g.Delivered = true // it came from outside
 	_, known := t.known[string(g.Fingerprint)]
-	if here != nil {
-		here.SwitchOverIfDue(t.now)
-	}
+	due := here != nil && here.SwitchOverIfDue(t.now)
 	same := here != nil && string(g.Fingerprint) == string(here.Current.Fingerprint)
 	if known && !same {
 		return refuse(fault.New(fault.SeedInUse, "the seed of token %s is, or was, that of a token here: no seed is used twice", in.Serial)), nil
 	}
 	t.known[string(g.Fingerprint)] = in.Serial
 	out := job.Outcome{}
+	if due {
+		if err := t.Store.Record(ctx, audit.New(ctx, t.now, "redist.complete", "token:"+here.Serial, here.GraceEnded())); err != nil {
+			return out, err
+		}
+	}
 	if here != nil {
 		out.Message, err = t.overwrite(ctx, here, in, g, same)
 		t.counts.overwritten++

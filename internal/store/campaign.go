@@ -10,7 +10,7 @@ import (
 // The tokens of a job, by how far they have come; the first case that fits counts.
 var selectCampaign = [2]string{`SELECT stage, COUNT(*), MIN(pending_until), MAX(pending_until) FROM (
 	SELECT CASE WHEN t.serial IS NULL OR t.user_id IS NULL OR t.distributed_at IS NULL THEN 'gone'
-		WHEN t.distributed_at NOT BETWEEN j.created_at AND COALESCE(j.ended_at, t.distributed_at) THEN 'delivered_again'
+		WHEN t.delivered_by <> j.id THEN 'delivered_again'
 		WHEN t.distribution NOT IN ('issued', 'pending_activation', 'activation_lapsed') THEN 'moved'
 		WHEN t.pending_until > $2 THEN 'old_seed_lives'
 		ELSE 'not_moved' END AS stage, CASE WHEN t.pending_until > $2 THEN t.pending_until END AS pending_until

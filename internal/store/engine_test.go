@@ -19,8 +19,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 	"github.com/tallystick/tallystick/internal/token"
@@ -405,6 +407,48 @@ func TestPostgresLooksAfterTheLock(t *testing.T) {
 	}
 	if len(seen) != 1 || seen[0].Enabled {
 		t.Errorf("it saw %+v", seen)
+	}
+}
+
+// What destroys the results of a job whose time is over waits for whoever resumes it just then, and leaves them.
+func TestPostgresKeepsTheResultsOfAJobThatIsResumed(t *testing.T) {
+	url := storetest.Postgres(t)
+	db, admin := opened(t, url), administrator(t, url)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	at := time.Now()
+	sealed := seed.Sealed{KeyID: 1, Blob: []byte("sealed")}
+	j := job.Job{ID: "1", Name: "1", Kind: "test", State: job.Cancelled, Total: 1, By: audit.Actor{Name: "key:x"}, Parameters: sealed, CreatedAt: at, EndedAt: at, ResultsUntil: at}
+	err := db.Transact(ctx, func(ctx context.Context) error {
+		key := seed.DataKey{ID: 1, MasterID: "m", Wrapped: []byte{1}, CreatedAt: at}
+		return errors.Join(db.AddDataKey(ctx, key), db.AddJob(ctx, j), db.AddJobItems(ctx, j.ID, []job.Row{{Number: 1, Key: "a", State: job.ItemWaiting, Input: sealed}}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan error, 1)
+	err = db.Transact(ctx, func(held context.Context) error {
+		now, err := db.Job(held, j.ID)
+		if err != nil {
+			return err
+		}
+		go func() {
+			_, err := db.DropJobResults(ctx, at)
+			waiting <- err
+		}()
+		if err := someoneWaits(ctx, admin); err != nil {
+			return err
+		}
+		now.State, now.EndedAt, now.ResultsUntil = job.Queued, time.Time{}, time.Time{}
+		return db.SaveJob(held, now, job.Cancelled)
+	})
+	if err := errors.Join(err, <-waiting); err != nil {
+		t.Fatal(err)
+	}
+	j, err = db.Job(ctx, j.ID)
+	items, err2 := db.JobItems(ctx, j.ID, job.ItemFilter{})
+	if err := errors.Join(err, err2); err != nil || len(j.Parameters.Blob) == 0 || len(items) != 1 || len(items[0].Input.Blob) == 0 {
+		t.Errorf("left are %+v and %+v, %v", j, items, err)
 	}
 }
 

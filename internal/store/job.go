@@ -274,20 +274,39 @@ func (db *DB) DropJobResults(ctx context.Context, now time.Time) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	dropped := 0
 	for _, id := range due {
+		_, all, err := db.dropOf(ctx, id, now, "UPDATE job SET key_id = NULL, sealed = NULL WHERE id = $1")
+		if err != nil {
+			return dropped, err
+		}
 		for _, drop := range []string{
 			"DELETE FROM job_result WHERE job_id = $1 AND number IN (SELECT number FROM job_result WHERE job_id = $1 ORDER BY number LIMIT $2)",
 			"UPDATE job_item SET key_id = NULL, sealed = NULL WHERE job_id = $1 AND number IN (SELECT number FROM job_item WHERE job_id = $1 AND key_id IS NOT NULL ORDER BY number LIMIT $2)",
 		} {
-			for n := resultsAtOnce; n == resultsAtOnce; {
-				if n, err = db.exec(ctx, drop, id, resultsAtOnce); err != nil {
-					return 0, err
+			for n := resultsAtOnce; all && n == resultsAtOnce; {
+				if n, all, err = db.dropOf(ctx, id, now, drop, resultsAtOnce); err != nil {
+					return dropped, err
 				}
 			}
 		}
-		if _, err := db.exec(ctx, "UPDATE job SET key_id = NULL, sealed = NULL WHERE id = $1 AND results_until <= $2", id, now.UnixMicro()); err != nil {
-			return 0, err
+		if all {
+			dropped++
 		}
 	}
-	return len(due), nil
+	return dropped, nil
+}
+
+// dropOf destroys some of what a job left, unless somebody has resumed it meanwhile, and tells how much it was. Whoever resumes it waits for that, and
+// sees then that its time is over.
+func (db *DB) dropOf(ctx context.Context, id string, now time.Time, drop string, args ...any) (n int, over bool, err error) {
+	err = db.Transact(ctx, func(ctx context.Context) error {
+		still, err := list(ctx, db, text, "SELECT id FROM job WHERE id = $1 AND results_until <= $2"+db.locked(ctx), id, now.UnixMicro())
+		if over = len(still) > 0; err != nil || !over {
+			return err
+		}
+		n, err = db.exec(ctx, drop, append([]any{id}, args...)...)
+		return err
+	})
+	return n, over, err
 }

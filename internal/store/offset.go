@@ -43,6 +43,14 @@ func (db *DB) Correction(ctx context.Context, id string) (token.Correction, erro
 	return seen(ctx, c, c.Domain, err, missing, "correction", id)
 }
 
+// HoldCorrection keeps a correction from being marked as undone until the transaction ends; [fault.Conflict] if it is, or is gone. The lock is none
+// that others can share: those who come one after the other would keep whoever undoes it from ever having a turn.
+func (db *DB) HoldCorrection(ctx context.Context, id string) error {
+	undone := fault.New(fault.Conflict, "this correction was undone meanwhile: begin a new one")
+	_, err := one(ctx, db, undone, text, "SELECT id FROM clock_correction WHERE id = $1 AND undone_by = ''"+db.locked(ctx), id)
+	return err
+}
+
 // Corrections lists at most limit corrections of the scope of ctx with their counts, the newest first; those before one, "" for all.
 func (db *DB) Corrections(ctx context.Context, before string, limit int) ([]token.Correction, error) {
 	var c conditions

@@ -15,14 +15,14 @@ import (
 const tokenColumns columns = "serial, origin, birth, expiry, effective_expiry, user_id, assigned_at, assigned_by, enabled, " +
 	"pin_hash, pin_length, pin_set_at, pending_until, last_number, tainted, distribution, profile, method, device_id, nickname, " +
 	"distributed_at, confirmed_at, issue_count, created_at, version, search, pin_change, pin_history, pin_serial, " +
-	"lost_at, emergency, replaces, replaced_by, issues_forgiven, extension_count, extended_by, hardware, pin_used, domain"
+	"lost_at, emergency, replaces, replaced_by, issues_forgiven, extension_count, extended_by, hardware, pin_used, delivered_by, domain"
 
 func tokenValues(t token.Token) []any {
 	return []any{t.Serial, t.Origin, micros(t.Birth), micros(t.Expiry), micros(t.EffectiveExpiry), orNull(t.UserID), micros(t.AssignedAt), t.AssignedBy, t.Enabled,
 		bytesOrNull(t.PIN.Hash), t.PIN.Length, micros(t.PIN.SetAt), micros(t.PendingUntil), t.LastNumber, t.Tainted, t.Distribution, orNull(t.Profile), t.Method, t.DeviceID, t.Nickname,
 		micros(t.DistributedAt), micros(t.ConfirmedAt), t.IssueCount, micros(t.CreatedAt), t.Version, searchText(t.Serial, t.UserID, t.Nickname),
 		t.PIN.MustChange, bytesOrNull(t.PIN.History), t.PIN.Serial, micros(t.LostAt), jsonOrNull[token.Emergency]{t.Emergency}, t.Replaces, t.ReplacedBy, t.IssuesForgiven, t.ExtensionCount, t.ExtendedBy, t.Hardware,
-		t.Current.Settings.PINType != device.NoPIN, t.Domain}
+		t.Current.Settings.PINType != device.NoPIN, t.DeliveredBy, t.Domain}
 }
 
 const generationColumns columns = "serial, number, state, key_id, sealed, fingerprint, digits, interval_seconds, pin_type, made_at, delivered, " +
@@ -61,7 +61,7 @@ func newTokenReader(expected int) *tokenReader {
 	x.places = []any{&t.Serial, &t.Origin, moment(&t.Birth), moment(&t.Expiry), moment(&t.EffectiveExpiry), orZero(&t.UserID), moment(&t.AssignedAt), &t.AssignedBy, &t.Enabled,
 		&t.PIN.Hash, &t.PIN.Length, moment(&t.PIN.SetAt), moment(&t.PendingUntil), &t.LastNumber, &t.Tainted, &t.Distribution, orZero(&t.Profile), &t.Method, &t.DeviceID, &t.Nickname,
 		moment(&t.DistributedAt), moment(&t.ConfirmedAt), &t.IssueCount, moment(&t.CreatedAt), &t.Version, &t.PIN.MustChange, &t.PIN.History, &t.PIN.Serial,
-		moment(&t.LostAt), fromJSON(&t.Emergency), &t.Replaces, &t.ReplacedBy, &t.IssuesForgiven, &t.ExtensionCount, &t.ExtendedBy, &t.Hardware, &t.Domain,
+		moment(&t.LostAt), fromJSON(&t.Emergency), &t.Replaces, &t.ReplacedBy, &t.IssuesForgiven, &t.ExtensionCount, &t.ExtendedBy, &t.Hardware, &t.DeliveredBy, &t.Domain,
 		&g.Number, &x.state, &g.Sealed.KeyID, &g.Sealed.Blob, &g.Fingerprint, &g.Settings.Digits, &g.Settings.Interval, &g.Settings.PINType, moment(&g.MadeAt), &g.Delivered,
 		&g.LastInterval, &g.Offset, &g.BadPasscodes, moment(&g.LastUsedAt), &g.LastAgent, &x.accepted}
 	return x
@@ -194,7 +194,7 @@ func (db *DB) TokensOf(ctx context.Context, userIDs []string, f token.Filter) (m
 // so that it is made once, and not for each token.
 const notMoved = "distribution IN ('issued', 'pending_activation', 'activation_lapsed') AND serial IN (SELECT t.serial FROM job AS j " +
 	"JOIN job_item AS i ON i.job_id = j.id AND i.state = 'done' JOIN token AS t ON t.serial = i.key " +
-	"WHERE (j.id = $%[1]d OR j.name = $%[1]d) AND NOT j.dry_run AND t.distributed_at BETWEEN j.created_at AND COALESCE(j.ended_at, t.distributed_at))"
+	"WHERE (j.id = $%[1]d OR j.name = $%[1]d) AND NOT j.dry_run AND t.delivered_by = j.id)"
 
 // selecting are the conditions of a filter.
 func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {

@@ -84,7 +84,7 @@ func (r *Registry) Correction(ctx context.Context, id string) (Correction, error
 	return r.Store.Correction(ctx, id)
 }
 
-// Shift makes a correction of tokens, and returns what came of each.
+// Shift makes a correction of tokens, and returns what came of each. One that is undone shifts none.
 func (r *Registry) Shift(ctx context.Context, serials []string, id string) ([]Outcome, error) {
 	var outcomes []Outcome
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
@@ -93,7 +93,11 @@ func (r *Registry) Shift(ctx context.Context, serials []string, id string) ([]Ou
 			return err
 		}
 		if correction.UndoneBy != "" {
-			return fault.New(fault.Conflict, "this correction was undone meanwhile: begin a new one")
+			outcomes = make([]Outcome, len(serials))
+			for i, serial := range serials {
+				outcomes[i] = Outcome{Serial: serial, Err: fault.New(fault.Conflict, "this correction was undone meanwhile: begin a new one")}
+			}
+			return nil
 		}
 		c, err := r.gather(ctx, serials)
 		if err != nil {
@@ -111,7 +115,11 @@ func (r *Registry) Shift(ctx context.Context, serials []string, id string) ([]Ou
 		if err := c.save(); err != nil {
 			return err
 		}
-		return r.Store.SaveMoved(ctx, id, moved)
+		if err := r.Store.SaveMoved(ctx, id, moved); err != nil {
+			return err
+		}
+		// Last, so that others wait for this one as briefly as can be: who undoes it waits for what is kept here, or this comes to nothing.
+		return r.Store.HoldCorrection(ctx, id)
 	})
 	return outcomes, err
 }

@@ -83,6 +83,8 @@ type Store interface {
 	AddCorrection(ctx context.Context, c Correction) error
 	// Correction returns a correction with its counts; [fault.NotFound].
 	Correction(ctx context.Context, id string) (Correction, error)
+	// HoldCorrection keeps a correction from being marked as undone until the transaction ends; [fault.Conflict] if it is, or is gone.
+	HoldCorrection(ctx context.Context, id string) error
 	// Corrections lists at most limit corrections with their counts, the newest first; those before one, "" for all.
 	Corrections(ctx context.Context, before string, limit int) ([]Correction, error)
 	// MarkUndone stores who undoes a correction, and when.
@@ -331,7 +333,7 @@ func (r *Registry) SwitchOverDue(ctx context.Context) (int, error) {
 				return err
 			}
 			done++
-			return r.save(ctx, &t, "redist.complete", audit.Details{"generation": t.Current.Number, "because": "grace ended"})
+			return r.save(ctx, &t, "redist.complete", t.GraceEnded())
 		})
 		if err != nil && !errors.Is(err, fault.TokenNotFound) {
 			return done, err

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -150,6 +151,7 @@ type Token struct {
 	DeviceID      string
 	Nickname      string
 	DistributedAt time.Time
+	DeliveredBy   string // ID of the job that delivered it last, or the correlation ID of a single delivery; "" if none did
 	ConfirmedAt   time.Time
 	IssueCount    int // ever
 	// IssuesForgiven are those that the issue limit is not about: from before an administrator last reset the count, and activation codes that nobody used.
@@ -254,7 +256,7 @@ func (t *Token) Unassign() error {
 	t.GiveUpCode()
 	t.Distribution, t.Profile, t.Method = NotDistributed, "", ""
 	t.DeviceID, t.Nickname = "", ""
-	t.DistributedAt, t.ConfirmedAt = time.Time{}, time.Time{}
+	t.DistributedAt, t.ConfirmedAt, t.DeliveredBy = time.Time{}, time.Time{}, ""
 	return nil
 }
 
@@ -292,6 +294,11 @@ func (t *Token) SwitchOver() bool {
 // ended at now, and tells whether it did.
 func (t *Token) SwitchOverIfDue(now time.Time) bool {
 	return t.Pending != nil && !now.Before(t.PendingUntil) && t.SwitchOver()
+}
+
+// GraceEnded are the details of the event that a switch-over was due.
+func (t *Token) GraceEnded() audit.Details {
+	return audit.Details{"user": t.UserID, "generation": t.Current.Number, "because": "grace ended"}
 }
 
 // keepPIN clears the PIN where the new settings have no use for it.

@@ -327,14 +327,14 @@ func campaigns(t *testing.T, s fixture) {
 			g := generation(r.Serial, 2)
 			r.Pending, r.PendingUntil, r.LastNumber = &g, day(2), 2
 		}, // is due
-		4: func(r *token.Token) { r.DistributedAt = day(3) },
+		4: func(r *token.Token) { r.DistributedAt, r.DeliveredBy = day(1).Add(time.Hour), "another" }, // while the job ran
 		5: func(r *token.Token) { r.UserID = "" },
 		6: func(r *token.Token) {
-			r.UserID, r.Distribution, r.DistributedAt = "bob", token.NotDistributed, time.Time{}
+			r.UserID, r.Distribution, r.DistributedAt, r.DeliveredBy = "bob", token.NotDistributed, time.Time{}, ""
 		}, // who got nothing yet
 	} {
 		r := made(n + 1)
-		r.UserID, r.Distribution, r.DistributedAt = "alice", token.Issued, day(1).Add(time.Hour)
+		r.UserID, r.Distribution, r.DistributedAt, r.DeliveredBy = "alice", token.Issued, day(1).Add(-time.Hour), j.ID // by a server whose clock was behind
 		change(&r)
 		s.add(t, r)
 	}

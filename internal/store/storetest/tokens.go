@@ -88,6 +88,7 @@ func drawToken(t *rapid.T, n int) token.Token {
 	r.EffectiveExpiry = day(rapid.IntRange(0, 5000).Draw(t, "effective expiry"))
 	r.UserID = rapid.SampledFrom([]string{"", "alice"}).Draw(t, "user")
 	r.Profile = rapid.SampledFrom([]string{"", "phones"}).Draw(t, "profile")
+	r.DeliveredBy = rapid.SampledFrom([]string{"", "a job"}).Draw(t, "delivered by")
 	texts := rapid.StringN(0, 40, -1).Filter(func(s string) bool {
 		for _, c := range s {
 			if c == 0 {
