@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Tokens from before migration 57 get the job that they were delivered by last, as far as the times tell.
+// Tokens from before migration 56 get the job that they were delivered by last, as far as the times tell.
 func TestDeliveredByMigration(t *testing.T) {
 	eachAt(t, 54, func(t *testing.T, db *DB) {
 		ctx := t.Context()
