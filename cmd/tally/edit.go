@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/tallystick/tallystick/internal/cli"
@@ -44,15 +43,18 @@ func (c *program) deleteCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		serial, question, err := toDelete(app, args[0])
+		token, waits, err := app.Meant(args[0])
 		if err != nil {
 			return err
+		}
+		question := "Delete token " + name(token) + "?"
+		if waits {
+			question = "Delete token " + token.Serial + ", which was fetched and waits to be taken in?"
 		}
 		if err := c.sure(*yes, question); err != nil {
 			return err
 		}
-		token, err := app.Delete(serial)
-		if err != nil {
+		if err := app.Delete(token); err != nil {
 			return err
 		}
 		if c.JSON {
@@ -62,21 +64,6 @@ func (c *program) deleteCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
-}
-
-// toDelete is the serial number of the token that is meant, held or waiting, and what to ask before it goes.
-func toDelete(app *tokenapp.App, arg string) (serial, question string, err error) {
-	token, err := app.Find(arg)
-	if err == nil {
-		return token.Serial, "Delete token " + name(token) + "?", nil
-	}
-	waiting, _ := app.Waiting() // what is wrong with the database, Find has said
-	for _, serial := range waiting {
-		if strings.TrimLeft(serial, "0") == strings.TrimLeft(arg, "0") {
-			return serial, "Delete token " + serial + ", which was fetched and waits to be taken in?", nil // it is not held, but here
-		}
-	}
-	return "", "", err
 }
 
 func (c *program) resetCommand() *cobra.Command {

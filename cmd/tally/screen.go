@@ -339,7 +339,7 @@ func (s *screen) askPIN() tea.Cmd {
 		return nil
 	}
 	return s.ask("PIN (none for the plain tokencode)", "", true, func(pin string) tea.Cmd {
-		if now, ok := s.token(); !ok || now.Serial != t.Serial {
+		if now, ok := s.token(); !ok || now.Serial != t.Serial || !now.Seed.Equal(t.Seed) {
 			return s.fail(errGone(t))
 		}
 		if _, err := t.Code(s.now, pin); err != nil {
@@ -397,10 +397,7 @@ func (s *screen) askDelete() tea.Cmd {
 		return nil
 	}
 	s.question = &question{"Delete " + name(t) + "? Only its issuer can bring it back.", func() tea.Cmd {
-		if now, err := s.app.Find(t.Serial); err == nil && !now.Seed.Equal(t.Seed) {
-			return s.fail(errGone(t))
-		}
-		if _, err := s.app.Delete(t.Serial); err != nil {
+		if err := s.app.Delete(t); err != nil {
 			return s.fail(err)
 		}
 		return s.reload("deleted " + name(t))

@@ -274,12 +274,12 @@ func TestScreenFollows(t *testing.T) {
 	u.press("p1234<enter>")
 	u.expect(large(u.code("work", "1234")))
 
-	_, err = other.Delete("work") // second comes into its place
+	err = other.Delete(found(t, other, "work")) // second comes into its place
 	u.expectDone(err)
 	u.expect("> second", "press p", "work (000000000001) was deleted by another command")
 
 	u.press("p12")
-	_, err = other.Delete("second")
+	err = other.Delete(found(t, other, "second"))
 	u.expectDone(err)
 	u.press("34<enter>")
 	u.expect("nothing was done")
@@ -490,4 +490,14 @@ func TestScreenFits(t *testing.T) {
 			u.expect("choose", "quit")
 		}
 	}
+}
+
+// found is a token that is held.
+func found(t *testing.T, a *tokenapp.App, name string) tokenapp.Token {
+	t.Helper()
+	token, err := a.Find(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }

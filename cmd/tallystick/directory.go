@@ -51,7 +51,7 @@ func (f *directoryFlags) on(p *program, cmd *cobra.Command) {
 	s.IntVar(&f.pageSize, "page-size", 0, "entries that are asked for at once (default 500)")
 	s.IntVar(&f.maxLost, "max-lost", 0, "`percent` of people that one synchronisation disables, and of memberships that it ends, without being forced (default 10)")
 	lifeFlag(s, &f.every, "every", 0, "synchronise so often, such as 1h, and first after that time or when asked (default only when asked)")
-	f.password = p.SecretFlag(cmd, "password-file", "password of --bind-dn", passwordVariables...)
+	f.password = p.SecretFlag(cmd, "password-file", "password of --bind-dn", "TALLYSTICK_PASSWORD")
 }
 
 // edit is what was given.

@@ -43,6 +43,16 @@ func (p *program) deliveryFlags(cmd *cobra.Command) *deliveryFlags {
 	return f
 }
 
+// sparePassword leaves a password of the environment alone where the delivery takes none: whoever has set it for others has not asked for it here.
+func (p *program) sparePassword(r run, f *deliveryFlags, individual bool) {
+	if f.password.Flagged() || !f.password.Given() || f.d.Profile == "" {
+		return
+	}
+	if profile, err := r.server.Profile(r.ctx, f.d.Profile); individual || err == nil && profile.DeliveryMethod == "ctkip" { // the delivery says what is wrong
+		f.password.OnlyFlag()
+	}
+}
+
 // distribution is what the flags ask for.
 func (p *program) distribution(cmd *cobra.Command, f *deliveryFlags) (client.Distribution, error) {
 	if f.d.Profile == "" {
@@ -79,6 +89,7 @@ func (p *program) tokenDistribute() *cobra.Command {
 	m.on(cmd)
 	cmd.Args = m.oneOrMany
 	p.does(cmd, func(r run) error {
+		p.sparePassword(r, f, m.individual)
 		if m.selection != "" {
 			out := f.out
 			b, err := p.bulk(cmd, f, &m)
@@ -122,6 +133,7 @@ func (p *program) tokenRedistribute() *cobra.Command {
 		if why == "OTHER" && *note == "" {
 			return fault.New(fault.ReasonRequired, "the reason OTHER takes words of yours: --note TEXT")
 		}
+		p.sparePassword(r, f, m.individual)
 		if m.selection != "" {
 			out := f.out
 			b, err := p.bulk(cmd, f, &m)

@@ -29,6 +29,10 @@ const (
 	stalled = 25 * time.Millisecond
 	// patience is how long a group may take. Whoever waits is told that nothing is known.
 	patience = 10 * time.Second
+	// rowPatience is how long it waits for a row that somebody else keeps: longer than PostgreSQL takes to see a ring of transactions (deadlock_timeout).
+	rowPatience = 2 * time.Second
+	// keptPatience is that once a row was kept for so long, and those who were together are decided one after the other.
+	keptPatience = 100 * time.Millisecond
 )
 
 // A job is one request that waits to be decided.
@@ -185,22 +189,28 @@ func (q *queue) watched(group []*job, atOnce int, run func([]*job)) (late bool) 
 }
 
 // settle decides a group of jobs in one transaction and answers them after its commit.
-func (e *Engine) settle(jobs []*job) {
+func (e *Engine) settle(jobs []*job) { e.settleWithin(jobs, rowPatience) }
+
+// settleWithin is settle with a patience for rows that somebody else keeps.
+func (e *Engine) settleWithin(jobs []*job, wait time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	err := e.decide(ctx, jobs, false)
+	err := e.decide(ctx, jobs, false, wait)
 	// What somebody else changed between the look and the writing is looked at again, under locks.
 	for tries := 0; errors.Is(err, errChanged) && tries < 5; tries++ {
-		err = e.decide(ctx, jobs, true)
+		err = e.decide(ctx, jobs, true, wait)
 	}
 	switch {
 	case err != nil && ctx.Err() != nil && fault.CodeOf(err) != fault.Unavailable:
 		err = errors.Join(errLate, err)
 	case err != nil && len(jobs) > 1 && fault.CodeOf(err) != fault.Unavailable:
-		// What one request meets must not hit the others, and nothing was committed.
+		// What one request meets must not hit the others, and nothing was committed. A row that was kept for so long will be, and the others wait.
+		if fault.CodeOf(err) == fault.ServiceBusy {
+			wait = keptPatience
+		}
 		for _, j := range jobs {
 			if !j.late() {
-				e.settle([]*job{j})
+				e.settleWithin([]*job{j}, wait)
 			}
 		}
 		return
@@ -229,7 +239,7 @@ func tell(jobs []*job) {
 // decide runs one transaction. At first it looks before that and locks nothing: whatever a decision rests on and changes is
 // compared when it is written, and hardly ever has somebody else changed it. sure is to look within the transaction, under locks, and for requests that
 // came before. A database with one writer has none but the transaction to wait for. A panic is a defect of one request: it undoes the transaction, and must not end the server.
-func (e *Engine) decide(ctx context.Context, jobs []*job, sure bool) (err error) {
+func (e *Engine) decide(ctx context.Context, jobs []*job, sure bool, wait time.Duration) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			// What a panic says may quote data. Its stack shows addresses and no contents.
@@ -248,7 +258,7 @@ func (e *Engine) decide(ctx context.Context, jobs []*job, sure bool) (err error)
 		}
 	}
 	ran := false
-	err = e.Store.TransactSoon(ctx, func(ctx context.Context) error {
+	err = e.Store.TransactSoon(ctx, wait, func(ctx context.Context) error {
 		now, err := e.now()
 		if err != nil {
 			return err
@@ -355,7 +365,7 @@ func (r *round) run(j *job) error {
 		return nil
 	}
 	if err := j.decide(r, j); err != nil {
-		if code := fault.CodeOf(err); code == "" || code == fault.Unavailable {
+		if !refused(err) {
 			return err
 		}
 		if j.key != nil && !r.sure {
@@ -364,6 +374,12 @@ func (r *round) run(j *job) error {
 		j.err = err
 	}
 	return r.remember(j)
+}
+
+// refused tells a refusal from what the database does not allow at this moment.
+func refused(err error) bool {
+	code := fault.CodeOf(err)
+	return code != "" && code != fault.Unavailable && code != fault.ServiceBusy
 }
 
 // write stores everything that the round decided, in an order that all servers keep, so that they do not wait for each other in a ring:
@@ -394,7 +410,7 @@ func (r *round) write() error {
 		return err
 	}
 	for _, original := range r.retired {
-		if err := r.retire(original); fault.CodeOf(err) != "" && fault.CodeOf(err) != fault.Unavailable {
+		if err := r.retire(original); refused(err) {
 			return errChanged // somebody changed it, or removed it
 		} else if err != nil {
 			return err

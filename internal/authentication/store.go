@@ -17,8 +17,8 @@ import (
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
-	// TransactSoon is Transact for those who wait for an answer: [fault.ServiceBusy] if somebody else keeps for seconds what it needs.
-	TransactSoon(ctx context.Context, do func(context.Context) error) error
+	// TransactSoon is Transact for those who wait for an answer: [fault.ServiceBusy] if somebody else keeps what it needs for longer than wait.
+	TransactSoon(ctx context.Context, wait time.Duration, do func(context.Context) error) error
 	// Gather returns what a group of requests is about, in one look. Within a transaction, attempts and the guards of users are locked, and
 	// users and tokens are as they are once that is done: until it ends nobody else decides about these users. Outside of one nothing is
 	// locked, and users with their guards are read after the tokens, all at one moment: if the tokens are still the same when what was decided is written, it is as

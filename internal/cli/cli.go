@@ -321,6 +321,9 @@ func (p *Program) SecretFlag(cmd *cobra.Command, name, what string, env ...strin
 // Given tells whether the flag or a variable is there.
 func (s *Secret) Given() bool { return s.file != "" || firstSet(s.env) != "" }
 
+// OnlyFlag has the variables count for nothing from here on.
+func (s *Secret) OnlyFlag() { s.env = nil }
+
 // Flagged tells whether the flag is there, whatever the variables say.
 func (s *Secret) Flagged() bool { return s.file != "" }
 

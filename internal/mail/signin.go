@@ -138,11 +138,17 @@ func (s *SignIn) passcode(ctx context.Context, c Claim) (bool, error) {
 		return false, err
 	}
 	right, err := s.Passcode(ctx, c.UserID, c.Passcode, c.Station)
-	if right || fault.CodeOf(err) == fault.Unavailable && ctx.Err() == nil {
-		// Who is right begins anew, and what the engine could not say counts for nobody. For who goes away before it answers it may have counted.
+	if right || undecided(err) {
+		// Who is right begins anew, and what the engine did not look at counts for nobody. Of all else that is unavailable it may have counted.
 		err = errors.Join(err, o.Store.ForgetPasscodes(context.WithoutCancel(ctx), c.UserID, right))
 	}
 	return right, err
+}
+
+// undecided tells whether an engine has refused to decide anything: by its clock, or since a newer release has changed the database.
+func undecided(err error) bool {
+	var refusal *fault.Error
+	return errors.As(err, &refusal) && refusal.Code == fault.Unavailable && refusal.Details["because"] != nil
 }
 
 // overdue gives messages up that are held and of no use any more.

@@ -25,7 +25,7 @@ func (s *site) signIn(asked *int) *mail.SignIn {
 			*asked++
 			switch secret {
 			case "outage of the engine":
-				return false, fault.New(fault.Unavailable, "the clock went back")
+				return false, fault.New(fault.Unavailable, "the clock went back").With("because", "clock")
 			case "outage":
 				return false, fault.New(fault.DirectoryUnreachable, "it does not answer")
 			}

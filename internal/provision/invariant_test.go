@@ -13,6 +13,7 @@ import (
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
+	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -93,7 +94,14 @@ func (r *redistributions) bulk(b distribution.Bulk, serials []string) (codes []s
 	r.Helper()
 	o, err := r.dist.Order(r.ctx, b)
 	r.must(err)
-	o.Items = job.Keys(serials)
+	o.Items = func(yield func(job.NewItem, error) bool) {
+		for _, serial := range serials {
+			item, err := distribution.Item(token.Chosen{Serial: serial}, "")
+			if !yield(item, err) {
+				return
+			}
+		}
+	}
 	j, err := r.jobs.Start(r.ctx, o)
 	r.must(err)
 	r.must(r.jobs.RunAll(r.ctx))

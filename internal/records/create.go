@@ -67,13 +67,14 @@ func (r *Registry) StartCreate(ctx context.Context, count int, birth, expiry tim
 // serials takes serials for a job when they are asked for, and goes through them; first is where they begin.
 func (r *Registry) serials(ctx context.Context, count int, first *int64) iter.Seq2[job.NewItem, error] {
 	return func(yield func(job.NewItem, error) bool) {
-		var err error
-		if *first, err = r.Store.ReserveSerials(ctx, count); err != nil {
+		from, err := r.Store.ReserveSerials(ctx, count)
+		if err != nil { // whose they are then is not known: nobody gives them back
 			yield(job.NewItem{}, err)
 			return
 		}
+		*first = from
 		for i := range int64(count) {
-			if !yield(job.NewItem{Key: fmt.Sprintf("%012d", *first+i)}, nil) {
+			if !yield(job.NewItem{Key: fmt.Sprintf("%012d", from+i)}, nil) {
 				return
 			}
 		}

@@ -87,6 +87,8 @@ type Registry struct {
 	Ended func(ctx context.Context, r Run) error
 	// Posts refuses a webhook that no report can be posted to.
 	Posts func(ctx context.Context, webhook string) error
+	// Reliable tells whether this server's clock can be relied on now; nil for always.
+	Reliable func() bool
 	// Base is the URL of this server's API, where what is too large to be posted is fetched.
 	Base string
 }

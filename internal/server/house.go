@@ -109,6 +109,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
 	domains := &domain.Registry{Store: db, Now: c.Now, Changed: h.policies.Forget}
 	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: domains, Now: c.Now, Base: public.String()}
+	h.reports.Reliable = func() bool { return h.trust(c.Now()) == nil && h.clock.Skew() <= clock.MaxSkew }
 	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)

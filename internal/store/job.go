@@ -167,8 +167,9 @@ func (db *DB) dropLoading(ctx context.Context, id string, until int64) (bool, er
 			return false, err
 		}
 	}
-	_, err = db.exec(ctx, "DELETE FROM job WHERE id = $1 AND state = 'loading'", id)
-	return err == nil, err
+	// Of two who remove one, the second finds fewer items since the first has just removed them, and leaves the rest to him.
+	n, err = db.exec(ctx, "DELETE FROM job WHERE id = $1 AND state = 'loading' AND NOT EXISTS (SELECT 1 FROM job_item WHERE job_id = $1)", id)
+	return n > 0, err
 }
 
 func scanItem(r row) (i job.Row, err error) {

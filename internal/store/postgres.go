@@ -164,7 +164,7 @@ func (e postgresEngine) look(ctx context.Context, looks []look) error {
 // freeze reads whole tables, for which no index is of use, and for somebody who may be slow.
 func (e postgresEngine) freeze(ctx context.Context, do func(read func(context.Context, look) error) error) error {
 	return pgx.BeginTxFunc(ctx, e.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		for _, setting := range []string{"enable_seqscan = on", "idle_in_transaction_session_timeout = 0"} {
+		for _, setting := range []string{"enable_seqscan = on", "idle_in_transaction_session_timeout = 0", "tcp_user_timeout = 0"} {
 			if _, err := tx.Exec(ctx, "SET LOCAL "+setting); err != nil {
 				return err
 			}
@@ -208,7 +208,7 @@ func queueLooks(b *pgx.Batch, looks []look) {
 // A postgresTransaction begins with the first message that it sends, and ends with the last.
 type postgresTransaction struct {
 	*pgxpool.Conn
-	soon bool
+	soon time.Duration // how long it waits for a row; 0 for as long as it takes
 }
 
 func (e postgresEngine) begin(ctx context.Context) (connection, error) {
@@ -217,11 +217,8 @@ func (e postgresEngine) begin(ctx context.Context) (connection, error) {
 		return nil, err
 	}
 	delete(conn.Conn().PgConn().CustomData(), doubt)
-	return postgresTransaction{conn, isSoon(ctx)}, nil
+	return postgresTransaction{conn, soon(ctx)}, nil
 }
-
-// lockSoon is how long a transaction that is wanted soon waits for a row: longer than PostgreSQL takes to see a ring of transactions (deadlock_timeout).
-const lockSoon = "SET LOCAL lock_timeout = '2s'"
 
 const idle = 'I' // the status of a connection without a transaction
 
@@ -231,8 +228,8 @@ func (t postgresTransaction) message() *pgx.Batch {
 	b := new(pgx.Batch)
 	if t.status() == idle {
 		b.Queue("begin")
-		if t.soon {
-			b.Queue(lockSoon)
+		if t.soon > 0 {
+			b.Queue("SET LOCAL lock_timeout = " + strconv.FormatInt(t.soon.Milliseconds(), 10))
 		}
 	}
 	return b

@@ -40,7 +40,10 @@ func (db *DB) ReserveSerials(ctx context.Context, count int) (first int64, err e
 			}
 		}
 	})
-	return first, err
+	if err != nil {
+		return 0, err
+	}
+	return first, nil
 }
 
 // ReturnSerials gives serials back that were reserved for a job, if it is not there and they are the last that were. The job has to have been there before

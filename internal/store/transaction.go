@@ -32,16 +32,19 @@ func (db *DB) Transact(ctx context.Context, do func(context.Context) error) erro
 	return db.again(ctx, func() (final bool, err error) { return db.attempt(ctx, do) })
 }
 
-// TransactSoon is Transact for what has no time: [fault.ServiceBusy] if it needs a row that another transaction keeps for more than 2 s. SQLite
-// has one transaction at a time, for which it waits.
-func (db *DB) TransactSoon(ctx context.Context, do func(context.Context) error) error {
-	return db.Transact(context.WithValue(ctx, soonKey{}, true), do)
+// TransactSoon is Transact for what has no time: [fault.ServiceBusy] if it needs a row that another transaction keeps for longer than wait, at least
+// a millisecond. SQLite has one transaction at a time, for which it waits.
+func (db *DB) TransactSoon(ctx context.Context, wait time.Duration, do func(context.Context) error) error {
+	return db.Transact(context.WithValue(ctx, soonKey{}, wait), do)
 }
 
-// soonKey is where a context says that a transaction is wanted soon.
+// soonKey is where a context says how long a transaction that is wanted soon waits.
 type soonKey struct{}
 
-func isSoon(ctx context.Context) bool { return ctx.Value(soonKey{}) != nil }
+func soon(ctx context.Context) time.Duration {
+	wait, _ := ctx.Value(soonKey{}).(time.Duration)
+	return wait
+}
 
 // again runs do until it succeeds, fails for good or has been run often enough.
 func (db *DB) again(ctx context.Context, do func() (final bool, err error)) error {

@@ -515,7 +515,7 @@ func TestProvisionedDuplicateWaits(t *testing.T) {
 	for name, decide := range map[string]func(a *App) (ImportOptions, error){
 		"replace": func(*App) (ImportOptions, error) { return ImportOptions{Replace: true}, nil },
 		"delete first": func(a *App) (ImportOptions, error) {
-			_, err := a.Delete("123456789")
+			_, err := removed(a, "123456789")
 			return ImportOptions{}, err
 		},
 	} {
@@ -565,7 +565,7 @@ func TestProvisionedTokenWaits(t *testing.T) {
 	}{
 		"no room, one is deleted": {
 			func(t *testing.T, a *App) { a.Limit = 1 }, fault.StoreFull, "delete a token",
-			func(a *App) error { _, err := a.Delete("1"); return err },
+			func(a *App) error { _, err := removed(a, "1"); return err },
 		},
 		"no room, more are allowed": {
 			func(t *testing.T, a *App) { a.Limit = 1 }, fault.StoreFull, "--max-tokens",
@@ -625,15 +625,46 @@ func TestDeleteWaiting(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want := 1; want >= 0; want-- {
-		if gone, err := a.Delete("123456789"); err != nil || gone.Serial != s.serial {
+		if gone, err := removed(a, "123456789"); err != nil || gone.Serial != s.serial {
 			t.Fatalf("deleted %s, %v", gone.Serial, err)
 		}
 		if waits, err := a.Waiting(); err != nil || len(waits) != want || len(serials(t, a)) != 0 {
 			t.Errorf("%v waits, want %d, %v", waits, want, err)
 		}
 	}
-	if _, err := a.Delete("123456789"); fault.CodeOf(err) != fault.UnknownToken {
+	if _, err := removed(a, "123456789"); fault.CodeOf(err) != fault.UnknownToken {
 		t.Error(err)
+	}
+}
+
+// Whoever was asked about a token has not said that another one of its serial may go, which another command has brought there, or left alone there, meanwhile.
+func TestDeleteOnlyWhatWasShown(t *testing.T) {
+	s, a := newServer(t), testApp(t)
+	held := newToken(s.serial, 1)
+	imported(t, a, ImportOptions{}, held)
+	if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots()}); !Replaceable(err) {
+		t.Fatal(err)
+	}
+	shown, waits, err := a.Meant(s.serial)
+	if err != nil || waits {
+		t.Fatalf("%v, %v", waits, err)
+	}
+	if _, err := removed(a, s.serial); err != nil { // by another command
+		t.Fatal(err)
+	}
+	if err := a.Delete(shown); fault.CodeOf(err) != fault.UnknownToken {
+		t.Errorf("the one that waits: %v", err)
+	}
+	shown, waits, err = a.Meant(s.serial)
+	if err != nil || !waits {
+		t.Fatalf("%v, %v", waits, err)
+	}
+	if _, err := removed(a, s.serial); err != nil {
+		t.Fatal(err)
+	}
+	imported(t, a, ImportOptions{}, newToken(s.serial, 2))
+	if err := a.Delete(shown); fault.CodeOf(err) != fault.UnknownToken || len(serials(t, a)) != 1 {
+		t.Errorf("another seed: %v", err)
 	}
 }
 
@@ -676,7 +707,7 @@ func TestFilesReplaceBesideWhatWaits(t *testing.T) {
 		}
 		from := s.link()
 		if fetch {
-			if _, err := a.Delete(s.serial); err != nil { // then the one that waits is the only one
+			if _, err := removed(a, s.serial); err != nil { // then the one that waits is the only one
 				t.Fatal(err)
 			}
 			s = newServer(t)

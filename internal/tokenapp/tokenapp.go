@@ -233,25 +233,38 @@ func (a *App) Move(name string, places int) error {
 	})
 }
 
-// Delete removes the token, and returns what it was. The serial number of one
-// that is not held but waits, see [App.Waiting], drops that one.
-func (a *App) Delete(name string) (Token, error) {
-	var t Token
-	err := a.change(func(db *database) error {
-		if waits, ok := db.waits(padSerial(name)); ok && db.serial(waits.Serial) < 0 {
-			t = waits
+// Meant is the token that goes under a name when it is to be deleted: one that is held, or, of a serial number that is not held, the one that waits, see
+// [App.Waiting].
+func (a *App) Meant(name string) (t Token, waits bool, err error) {
+	db, err := a.read()
+	if err != nil {
+		return Token{}, false, err
+	}
+	i, err := db.find(name)
+	if err == nil {
+		return db.tokens[i], false, nil
+	}
+	if t, waits = db.waits(padSerial(name)); waits {
+		return t, true, nil
+	}
+	return Token{}, false, err
+}
+
+// Delete removes a token that [App.Meant] returned, or that is held. It refuses one that another process has deleted meanwhile, or given another seed
+// (UNKNOWN_TOKEN): whoever was asked about the one has not said that the other may go.
+func (a *App) Delete(t Token) error {
+	return a.change(func(db *database) error {
+		i := db.serial(t.Serial)
+		if i >= 0 && db.tokens[i].Seed.Equal(t.Seed) {
+			db.tokens = slices.Delete(db.tokens, i, i+1)
+			return nil
+		}
+		if waits, ok := db.waits(t.Serial); ok && i < 0 && waits.Seed.Equal(t.Seed) {
 			db.forget(t.Serial)
 			return nil
 		}
-		i, err := db.find(name)
-		if err != nil {
-			return err
-		}
-		t = db.tokens[i]
-		db.tokens = slices.Delete(db.tokens, i, i+1)
-		return nil
+		return fault.New(fault.UnknownToken, "token %s was deleted or given a new seed by another command meanwhile, so nothing was done", t.Serial)
 	})
-	return t, err
 }
 
 // checkNickname accepts up to MaxNickname printable characters, and none.

@@ -153,6 +153,13 @@ func schedulesAfterAWrongClock(t *testing.T, s fixture) {
 	due(noon.Add(-3*time.Second), 0) // another server, whose clock is behind
 	due(noon, 0)
 	due(noon.AddDate(50, 0, 0), 2)
+	r.Reliable = func() bool { return false } // where clocks differ by hours, whoever is behind waits
+	now = noon.Add(time.Hour)
+	_, err := r.Due(ctx)
+	ok(t, err)
+	all, err := s.Schedules(ctx)
+	same(t, must(t, all, err)[0].NextAt.Year(), noon.Year()+50)
+	r.Reliable = nil
 	due(noon.Add(time.Hour), 0)
 	due(noon.AddDate(0, 0, 1), 1)
 	due(noon.AddDate(0, 1, 1), 2)
