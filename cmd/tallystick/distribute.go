@@ -48,7 +48,12 @@ func (p *program) sparePassword(r run, f *deliveryFlags, individual bool) {
 	if f.password.Flagged() || !f.password.Given() || f.d.Profile == "" {
 		return
 	}
-	if profile, err := r.server.Profile(r.ctx, f.d.Profile); individual || err == nil && profile.DeliveryMethod == "ctkip" { // the delivery says what is wrong
+	none := individual
+	if !none { // a profile that cannot be read is refused by the delivery
+		profile, err := r.server.Profile(r.ctx, f.d.Profile)
+		none = err == nil && profile.DeliveryMethod == "ctkip"
+	}
+	if none {
 		f.password.OnlyFlag()
 	}
 }

@@ -195,11 +195,7 @@ func (e *Engine) settle(jobs []*job) { e.settleWithin(jobs, rowPatience) }
 func (e *Engine) settleWithin(jobs []*job, wait time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	err := e.decide(ctx, jobs, false, wait)
-	// What somebody else changed between the look and the writing is looked at again, under locks.
-	for tries := 0; errors.Is(err, errChanged) && tries < 5; tries++ {
-		err = e.decide(ctx, jobs, true, wait)
-	}
+	err := e.insist(ctx, jobs, false, wait)
 	switch {
 	case err != nil && ctx.Err() != nil && fault.CodeOf(err) != fault.Unavailable:
 		err = errors.Join(errLate, err)
@@ -214,10 +210,8 @@ func (e *Engine) settleWithin(jobs []*job, wait time.Duration) {
 			}
 		}
 		return
-	case errors.Is(err, errChanged):
-		err = errBusy
-	case fault.CodeOf(err) == fault.ServiceBusy:
-		err = errors.Join(errHeld, err)
+	default:
+		err = undecided(err)
 	}
 	for _, j := range jobs {
 		if err != nil {
@@ -227,6 +221,26 @@ func (e *Engine) settleWithin(jobs []*job, wait time.Duration) {
 	for some := range slices.Chunk(jobs, tellSize) {
 		go tell(some)
 	}
+}
+
+// insist decides, and looks again, under locks, at what somebody else changed between the look and the writing.
+func (e *Engine) insist(ctx context.Context, jobs []*job, sure bool, wait time.Duration) error {
+	err := e.decide(ctx, jobs, sure, wait)
+	for tries := 0; errors.Is(err, errChanged) && tries < 5; tries++ {
+		err = e.decide(ctx, jobs, true, wait)
+	}
+	return err
+}
+
+// undecided is what whoever asked is told of an error of insist.
+func undecided(err error) error {
+	switch {
+	case errors.Is(err, errChanged):
+		return errBusy
+	case fault.CodeOf(err) == fault.ServiceBusy:
+		return errors.Join(errHeld, err)
+	}
+	return err
 }
 
 // tell tells of jobs what was decided.

@@ -2,7 +2,6 @@ package authentication
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -60,17 +59,8 @@ func (e *Engine) Unlock(ctx context.Context, userID string) error {
 // locked, so that no passcode of hers is decided meanwhile. A refusal that decide returns keeps what it recorded.
 func (e *Engine) alone(ctx context.Context, userID string, decide func(*round, *job) error) error {
 	j := &job{ctx: ctx, user: userID, decide: decide}
-	err := e.decide(ctx, []*job{j}, true, rowPatience)
-	for tries := 0; errors.Is(err, errChanged) && tries < 5; tries++ {
-		err = e.decide(ctx, []*job{j}, true, rowPatience)
-	}
-	switch {
-	case errors.Is(err, errChanged):
-		return errBusy
-	case fault.CodeOf(err) == fault.ServiceBusy:
-		return errors.Join(errHeld, err)
-	case err != nil:
-		return err
+	if err := e.insist(ctx, []*job{j}, true, rowPatience); err != nil {
+		return undecided(err)
 	}
 	return j.err
 }

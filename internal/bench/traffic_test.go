@@ -264,7 +264,7 @@ func TestLostAnswersTakeTime(t *testing.T) {
 		load.connect = []func() (line, error){func() (line, error) {
 			return &fake{m, func(_ kind, right outcome) outcome {
 				if asked++; asked%10 == 0 {
-					time.Sleep(4 * time.Second)
+					time.Sleep(4 * time.Second) // of the bubble: no time passes
 					return lost
 				}
 				return right
