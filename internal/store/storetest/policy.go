@@ -64,7 +64,7 @@ func policiesOfDomains(t *testing.T, s fixture) {
 		_, err := policies.EditLockoutOf(ctx, name, version, func(p *policy.Lockout) { p.Failures = setting })
 		return err
 	}
-	for step := range 150 {
+	for step := range 90 {
 		names := append(m.names(), domain.Root)
 		name, other := names[r.IntN(len(names))], names[r.IntN(len(names))]
 		kind := []string{"token", "lockout"}[r.IntN(2)]
