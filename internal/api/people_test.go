@@ -120,6 +120,10 @@ func userFileRoutes(t *testing.T, h *house) {
 	refused(t, err, 422, "IMPORT_BAD_FORMAT")
 	_, err = c.ImportUsers(ctx, client.UserFile{File: []byte("user_id,groups\nfile-3,nowhere\n")})
 	refused(t, err, 404, "GROUP_NOT_FOUND")
+	odd := try(c.ImportUsers(ctx, client.UserFile{File: []byte("user_id,groups\nfile-4,file-h\nfile-5," + strings.Repeat("g", 129) + "\n"), Partial: true, AddGroups: true}))(t)
+	if odd.Added != 1 || odd.Failed != 1 || odd.Rows[1].UserID != "file-5" || odd.Rows[1].Code != "USER_INVALID" || !slices.Equal(odd.AddedGroups, []string{"file-h"}) {
+		t.Errorf("a name that no group can have: %+v", odd)
+	}
 	_, err = c.ImportUsers(ctx, client.UserFile{File: []byte("user_id,mail\nfile-3,here\n")})
 	refused(t, err, 422, "USER_INVALID")
 	_, err = c.User(ctx, "file-3")

@@ -3,6 +3,7 @@ package user
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -92,9 +93,9 @@ type application struct {
 	entries []Entry
 	rows    []Row
 
-	groups  map[string]bool   // that there are
-	barred  map[string]string // groups that cannot be added, and why
-	missing []string          // groups to be added
+	groups  map[string]bool  // that there are
+	barred  map[string]error // groups that cannot be added, and why
+	missing []string         // groups to be added
 	joining map[string][]string
 	events  []audit.Event
 }
@@ -200,14 +201,10 @@ func (a *application) findGroups(ctx context.Context, order []int) error {
 		return err
 	}
 	for _, name := range a.missing {
-		g := Group{Name: name, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: a.Now().UTC(), Version: 1}
-		if err := g.check(); err != nil {
-			return err
-		}
 		if a.groups[name] = true; a.wish.DryRun {
 			continue
 		}
-		if err := a.Store.AddGroup(ctx, g); err != nil {
+		if err := a.Store.AddGroup(ctx, Group{Name: name, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: a.Now().UTC(), Version: 1}); err != nil {
 			return err
 		}
 		a.events = append(a.events, audit.New(ctx, a.Now(), "group.add", "group:"+name, nil))
@@ -215,27 +212,31 @@ func (a *application) findGroups(ctx context.Context, order []int) error {
 	return nil
 }
 
-// bar takes those of the missing groups out that who acts cannot add, which fails their members and nobody else.
+// bar takes those of the missing groups out that cannot be, or that who acts cannot add, which fails their members and nobody else.
 func (a *application) bar(ctx context.Context) error {
-	a.barred = map[string]string{}
-	if len(a.missing) == 0 || !domain.ScopeFrom(ctx).Limited() {
-		return nil
+	a.barred = map[string]error{}
+	for _, name := range a.missing {
+		if err := (Group{Name: name}).check(); err != nil {
+			a.barred[name] = err
+		}
 	}
-	all, err := a.Store.Groups(domain.WithScope(ctx, domain.Scope{}), GroupFilter{})
-	if err != nil {
-		return err
+	if len(a.missing) > 0 && domain.ScopeFrom(ctx).Limited() {
+		claimed, err := a.Store.GroupsClaimed(ctx, a.missing)
+		if err != nil {
+			return err
+		}
+		for name := range claimed {
+			a.barred[name] = fault.New(fault.OutOfScope, "agents outside of your security domain ask about a group of the name %q: take another one, or have an administrator of all security domains add it", name)
+		}
+		all, err := a.Store.Groups(domain.WithScope(ctx, domain.Scope{}), GroupFilter{})
+		if err != nil {
+			return err
+		}
+		for _, g := range all {
+			a.barred[g.Name] = fault.New(fault.OutOfScope, "the group name %q is taken, outside of your security domain: take another one", g.Name)
+		}
 	}
-	claimed, err := a.Store.GroupsClaimed(ctx, a.missing)
-	if err != nil {
-		return err
-	}
-	for name := range claimed {
-		a.barred[name] = "agents outside of your security domain ask about a group of the name %q: name another one for user %s, or have an administrator of all security domains add it"
-	}
-	for _, g := range all {
-		a.barred[g.Name] = "the group name %q is taken, outside of your security domain: name another one for user %s"
-	}
-	a.missing = slices.DeleteFunc(a.missing, func(name string) bool { return a.barred[name] != "" })
+	a.missing = slices.DeleteFunc(a.missing, func(name string) bool { return a.barred[name] != nil })
 	return nil
 }
 
@@ -287,11 +288,11 @@ func (a *application) part(ctx context.Context, order []int) error {
 			continue
 		}
 		if g := slices.IndexFunc(e.Groups, func(g string) bool { return !a.groups[g] }); g >= 0 {
-			refusal := fault.New(fault.GroupNotFound, "there is no group %q for user %s", e.Groups[g], e.ID)
-			if why := a.barred[e.Groups[g]]; why != "" {
-				refusal = fault.New(fault.OutOfScope, why, e.Groups[g], e.ID)
+			if why := a.barred[e.Groups[g]]; why != nil {
+				a.fail(i, fmt.Errorf("user %s: %w", e.ID, why))
+			} else {
+				a.fail(i, fault.New(fault.GroupNotFound, "there is no group %q for user %s", e.Groups[g], e.ID))
 			}
-			a.fail(i, refusal)
 			continue
 		}
 		if err := around.refuses(claims[n], e.named()); err != nil {
