@@ -185,6 +185,12 @@ func TestOverloadDropsTheOldest(t *testing.T) {
 	}
 	h.becomes(Overload) // 1
 	h.becomes(Overload) // 2
+	// What anybody can send takes no place from these.
+	for id := byte(6); id <= 9; id++ {
+		forged := login(id, "alice", decimal(int(id)))
+		gw.send(changed(forged, 30, forged[30]+1))
+		h.becomes(BadAuthenticator)
+	}
 	close(release)
 	var ids []byte
 	for range 4 {
@@ -226,6 +232,11 @@ func TestAClientHasALimit(t *testing.T) {
 	c.MaxQPS = 2
 	h := build(t, always(accept), c, vpn("vpn2", "127.0.0.2/32")).run()
 	gw, other := h.gateway("127.0.0.1"), h.gateway("127.0.0.2")
+	for id := range byte(3) { // what anybody can send uses up nothing of it
+		forged := login(100+id, "alice", "123456")
+		gw.send(changed(forged, 30, forged[30]+1))
+		h.becomes(BadAuthenticator)
+	}
 	for id, want := range []Outcome{Accepted, Accepted, Limited, Limited} {
 		gw.send(login(byte(id), "alice", "123456"))
 		h.becomes(want)
