@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"layeh.com/radius"
+
 	"github.com/tallystick/tallystick/internal/authentication"
 )
 
@@ -119,6 +121,32 @@ func TestCopiesAreBounded(t *testing.T) {
 			}
 			c.end(keyNumber(n+1), nil)
 		}
+	}
+}
+
+// Long answers, such as those to requests that are full of Proxy-States, are kept up to a size: the oldest go before their time.
+func TestLongCopiesAreBounded(t *testing.T) {
+	const many = maxLong/radius.MaxPacketLength + 1000
+	c := newCopies(2*many, 30*time.Second)
+	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	longest := make([]byte, radius.MaxPacketLength)
+	for n := range many {
+		c.begin(keyNumber(n), at)
+		c.end(keyNumber(n), longest)
+		c.end(keyNumber(n), longest) // counts once
+	}
+	if size := len(c.long) * len(longest); size > maxLong || size != c.size || size < maxLong/2 {
+		t.Errorf("%d bytes are kept, and %d counted", size, c.size)
+	}
+	if _, o := c.begin(keyNumber(many-1), at); o != Repeated {
+		t.Errorf("the newest is %q", o)
+	}
+	if _, o := c.begin(keyNumber(0), at); o != "" {
+		t.Errorf("the oldest is %q", o)
+	}
+	c.end(keyNumber(0), []byte{1})
+	if c.begin(keyNumber(many), at.Add(time.Minute)); c.size != 0 || len(c.long) != 0 {
+		t.Errorf("%d bytes are counted after their time", c.size)
 	}
 }
 

@@ -69,7 +69,7 @@ type Config struct {
 	AtOnce int
 	// Queue is how many packets wait until one of them is decided: 4096.
 	Queue int
-	// Copies is how many answers are kept for those who ask again: 131072, which is about 30 MB, or 70 if most of them are longer than 118 bytes.
+	// Copies is how many answers are kept for those who ask again: 131072, which is about 30 MB, and up to 50 more for those that are longer than 118 bytes.
 	Copies int
 	// Ping, if set, tells whether a decision could be committed now: a database that can only be read from decides nothing. It is asked
 	// whenever the clients are read, every few seconds.
