@@ -109,6 +109,14 @@ func domainConfigurations(t *testing.T, h *house) {
 	refused(t, err, 404, "DOMAIN_NOT_FOUND")
 
 	governedConfigurations(t, h)
+	// Out of one part of the tree into another, with whom it may ask about there.
+	try(c.Configure(ctx, client.Configuration{
+		Domains:       []client.ConfiguredDomain{{Domain: "annex"}},
+		RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "placed", Domain: "annex", Set: &client.RADIUSClientEdit{AllowedDomain: new("annex")}}},
+	}))(t)
+	if got := try(c.RADIUSClient(ctx, "placed"))(t); got.Domain != "annex" || got.AllowedDomain != "annex" {
+		t.Errorf("moved %+v", got)
+	}
 	must(t, c.DeleteRADIUSClient(ctx, "placed"))
 	try(c.Configure(ctx, client.Configuration{RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "applied", Domain: "tower"}}}))(t)
 	got := actions(try(c.Configure(client.DryRun(ctx), client.Configuration{Prune: []string{"domains"}}))(t))
