@@ -226,7 +226,11 @@ func radiusClients(t *testing.T, s fixture) {
 
 	taken := b
 	taken.Certificate = a.Certificate
-	refused(t, s.SaveRADIUSClient(ctx, taken), fault.Conflict)
+	err = s.SaveRADIUSClient(ctx, taken)
+	refused(t, err, fault.Conflict)
+	if strings.Contains(err.Error(), "client a") {
+		t.Errorf("whoever may not see the other client is told its name: %v", err)
+	}
 	b.Address, b.Certificate, b.Attributes, b.Secret.KeyID, b.Restriction = netip.MustParsePrefix("2001:db8::/32"), "", nil, 2, access.Restriction{}
 	ok(t, s.SaveRADIUSClient(ctx, b))
 	refused(t, s.SaveRADIUSClient(ctx, b), fault.Conflict)
