@@ -113,6 +113,12 @@ func profilesInUse(t *testing.T, s fixture) {
 	refused(t, s.DeleteProfile(ctx, "phones"), fault.ProfileInUse)
 	_, err := s.RevokeOffers(ctx, r.Serial)
 	ok(t, err)
+	// A new profile of the name would have its tokens accepted with the attributes that were for those of this one.
+	vpn := radiusClient("vpn", "192.0.2.0/24")
+	vpn.Attributes = append(vpn.Attributes, access.ReplyAttribute{Name: "Class", Value: "admins", Profile: "phones"})
+	ok(t, s.AddRADIUSClient(ctx, vpn))
+	refused(t, s.DeleteProfile(ctx, "phones"), fault.ProfileInUse)
+	ok(t, s.DeleteRADIUSClient(ctx, "vpn"))
 	ok(t, s.DeleteProfile(ctx, "phones"))
 	kept, err := s.Offer(ctx, "o")
 	if must(t, kept, err); kept.Profile != "phones" {
