@@ -31,10 +31,10 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 			return nil, ""
 		})
 	}
-	p := r.packet
+	var p *radius.Packet
 	var key copyKey
 	answer, outcome := s.shielded(ctx, func() (answer []byte, o Outcome) {
-		if answer, o = s.look(ctx, r); o == "" {
+		if p, answer, o = s.look(ctx, r); o == "" {
 			key = r.key()
 			answer, o = s.copies.begin(key, s.Now())
 		}
@@ -102,25 +102,31 @@ func (s *Server) admit(ctx context.Context, r *request) Outcome {
 }
 
 // look decides what becomes of a packet that asks nothing of the engine; no outcome for one that does. No answer means that it is dropped.
-func (s *Server) look(ctx context.Context, r *request) (answer []byte, o Outcome) {
+func (s *Server) look(ctx context.Context, r *request) (p *radius.Packet, answer []byte, o Outcome) {
 	if s.Now().Sub(r.received) >= patience {
-		return nil, Overload
+		return nil, nil, Overload
 	}
-	switch p := r.packet; p.Code {
+	if p = r.packet; p == nil { // it has waited
+		var err error
+		if p, err = radius.Parse(r.data, r.client.secret); err != nil {
+			return nil, nil, BadAttributes
+		}
+	}
+	switch p.Code {
 	case radius.CodeAccountingRequest:
 		s.book(ctx, r, p)
-		return r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
+		return p, r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
 	case radius.CodeStatusServer:
 		if s.away.Load() { // who asks is to take another server
-			return nil, Unavailable
+			return p, nil, Unavailable
 		}
 		code := radius.CodeAccessAccept
 		if r.port == Accounting {
 			code = radius.CodeAccountingResponse
 		}
-		return r.client.answer(code, p, nil), Status
+		return p, r.client.answer(code, p, nil), Status
 	}
-	return nil, ""
+	return p, nil, ""
 }
 
 // book logs an accounting request for who looks for one: what it says of the session, and nothing of the user.

@@ -150,7 +150,7 @@ const (
 // A request is a packet and where its answer goes.
 type request struct {
 	data     []byte
-	packet   *radius.Packet // that the data are, once it was admitted
+	packet   *radius.Packet // that the data are, once it was admitted; nil while it waits
 	port     Port
 	client   *client
 	from     source
