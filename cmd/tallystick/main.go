@@ -131,7 +131,7 @@ var hints = map[fault.Code]string{
 	fault.GroupNotFound:    "'tallystick group list' shows the groups",
 	fault.TokenNotFound:    "'tallystick token list' shows the tokens",
 	fault.ProfileNotFound:  "'tallystick profile list' shows the profiles",
-	fault.ProfileInUse:     "'tallystick profile delete NAME --successor OTHER' names one",
+	fault.ProfileInUse:     "'tallystick profile delete NAME --successor OTHER' names one for tokens and codes",
 	fault.PlaceUnknown:     "'tallystick changes' shows the places",
 	fault.NoToken:          "'tallystick token create --count N' makes tokens, 'tallystick token import FILE' takes them from a file",
 	fault.JobNotFound:      "'tallystick job list' shows the jobs; the one that 'token distribute SERIAL --json' names is none of these, but the correlation_id of its events in 'audit list --json'",

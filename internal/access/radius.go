@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/hex"
+	"maps"
 	"net/netip"
 	"reflect"
 	"regexp"
@@ -197,6 +198,8 @@ func (c *RADIUSClient) details() audit.Details {
 // RADIUSStore is what the registry of RADIUS clients needs of the database.
 type RADIUSStore interface {
 	restrictionStore
+	// HasProfile refuses a profile that is not there: [fault.ProfileNotFound]. Within a transaction it stays until that ends.
+	HasProfile(ctx context.Context, name string) error
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
 	// AfterCommit runs do when the transaction of ctx has been committed; at once if there is none.
@@ -249,6 +252,9 @@ func (r *RADIUSRegistry) Add(ctx context.Context, c RADIUSClient, secret string)
 			return err
 		}
 		if err := c.Restriction.settle(ctx, r.Store, c.Domain, nil); err != nil {
+			return err
+		}
+		if err := r.known(ctx, c.Attributes, nil); err != nil {
 			return err
 		}
 		if err := r.apart(ctx, c); err != nil {
@@ -323,6 +329,9 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		if err := after.Restriction.settle(ctx, r.Store, before.Domain, &before.Restriction); err != nil {
 			return err
 		}
+		if err := r.known(ctx, after.Attributes, before.Attributes); err != nil {
+			return err
+		}
 		if after.Address != before.Address {
 			if err := r.apart(ctx, after); err != nil {
 				return err
@@ -345,6 +354,25 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		return r.Store.Record(ctx, audit.New(ctx, r.Now(), "radius_client.edit", "radius_client:"+name, details))
 	})
 	return after, err
+}
+
+// known refuses attributes for a profile that is not there, unless there were some before: were it misspelled, accepts of the tokens that are meant
+// would carry what is for all others.
+func (r *RADIUSRegistry) known(ctx context.Context, attributes, before []ReplyAttribute) error {
+	profiles := map[string]bool{}
+	for _, a := range attributes {
+		profiles[a.Profile] = true
+	}
+	for _, a := range before {
+		delete(profiles, a.Profile)
+	}
+	delete(profiles, "")
+	for _, name := range slices.Sorted(maps.Keys(profiles)) {
+		if err := r.Store.HasProfile(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // What a limited administrator may claim: nobody else of the same limits gets an address within it.

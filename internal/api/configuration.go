@@ -292,10 +292,10 @@ func (c *configuring) radiusClient(ctx context.Context, in client.ConfiguredRADI
 	if err != nil {
 		return err
 	}
-	after, err := c.RADIUS.Edit(ctx, in.RADIUSClient, 0, (*string)(edit.Secret), change)
-	if to := domain.Parse(in.Domain); err == nil && in.Domain != "" && to != here.Domain {
-		_, err = c.Domains.Put(ctx, to, map[domain.Kind][]string{domain.RADIUSClients: {in.RADIUSClient}})
-		after.Domain = to
+	var after access.RADIUSClient
+	// It moves first: whom it may ask about is to fit where it will be.
+	if _, err = c.moves(ctx, domain.RADIUSClients, in.RADIUSClient, here.Domain, in.Domain); err == nil {
+		after, err = c.RADIUS.Edit(ctx, in.RADIUSClient, 0, (*string)(edit.Secret), change)
 	}
 	if err := c.step(err, kindRADIUS, in.RADIUSClient, radiusClientOf(here), radiusClientOf(after)); err != nil {
 		return err

@@ -19,10 +19,21 @@ func (c *configuring) prunes(kind, name string) bool {
 	return slices.Contains(c.in.Prune, kind) && !c.named[kind][name]
 }
 
+// pruneProfiles keeps those that tokens refer to, and those that RADIUS clients have attributes for.
 func (c *configuring) pruneProfiles(ctx context.Context) error {
 	all, err := c.Profiles.List(ctx)
 	if err != nil {
 		return err
+	}
+	clients, err := c.RADIUS.List(ctx)
+	if err != nil {
+		return err
+	}
+	answered := map[string]bool{}
+	for _, r := range clients {
+		for _, a := range r.Attributes {
+			answered[a.Profile] = true
+		}
 	}
 	for _, p := range all {
 		if !c.prunes(kindProfiles, p.Name) {
@@ -32,7 +43,7 @@ func (c *configuring) pruneProfiles(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(users) > 0 {
+		if len(users) > 0 || answered[p.Name] {
 			c.keep(kindProfiles, p.Name)
 			continue
 		}

@@ -109,6 +109,14 @@ func domainConfigurations(t *testing.T, h *house) {
 	refused(t, err, 404, "DOMAIN_NOT_FOUND")
 
 	governedConfigurations(t, h)
+	// Out of one part of the tree into another, with whom it may ask about there.
+	try(c.Configure(ctx, client.Configuration{
+		Domains:       []client.ConfiguredDomain{{Domain: "annex"}},
+		RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "placed", Domain: "annex", Set: &client.RADIUSClientEdit{AllowedDomain: new("annex")}}},
+	}))(t)
+	if got := try(c.RADIUSClient(ctx, "placed"))(t); got.Domain != "annex" || got.AllowedDomain != "annex" {
+		t.Errorf("moved %+v", got)
+	}
 	must(t, c.DeleteRADIUSClient(ctx, "placed"))
 	try(c.Configure(ctx, client.Configuration{RADIUSClients: []client.ConfiguredRADIUSClient{{RADIUSClient: "applied", Domain: "tower"}}}))(t)
 	got := actions(try(c.Configure(client.DryRun(ctx), client.Configuration{Prune: []string{"domains"}}))(t))
@@ -202,19 +210,21 @@ func prunedConfigurations(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
 	tok := h.assigned("wearer")
 	try(c.Distribute(ctx, tok.Serial, client.Distribution{Profile: "wearable"}))(t)
-	for _, name := range []string{"prune 1", "prune 2"} {
+	for _, name := range []string{"prune 1", "prune 2", "prune 3"} {
 		try(c.AddProfile(ctx, client.NewProfile{Profile: name, DeviceType: "ios"}))(t)
 	}
+	try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "answers", Certificate: "answers.example.com",
+		ReplyAttributes: []client.RADIUSAttribute{{Name: "Class", Value: "staff", Profile: "prune 3"}}}))(t)
 	var kept []client.ConfiguredProfile
 	for _, p := range try(c.Profiles(ctx))(t) {
-		if p.Profile != "prune 1" && p.Profile != "wearable" {
+		if !slices.Contains([]string{"prune 1", "prune 3", "wearable"}, p.Profile) {
 			kept = append(kept, client.ConfiguredProfile{Profile: p.Profile})
 		}
 	}
 	conf := client.Configuration{Profiles: kept, Prune: []string{"profiles", "devices"}}
 	plan := try(c.Configure(client.DryRun(ctx), conf))(t)
 	got := slices.DeleteFunc(actions(plan), func(a string) bool { return strings.HasPrefix(a, "none ") || a == "keep devices watch" })
-	if !slices.Equal(got, []string{"delete profiles prune 1", "keep profiles wearable", "keep devices wearable"}) {
+	if !slices.Equal(got, []string{"delete profiles prune 1", "keep profiles prune 3", "keep profiles wearable", "keep devices wearable"}) {
 		t.Errorf("planned %v", got)
 	}
 	try(c.Configure(ctx, conf))(t)

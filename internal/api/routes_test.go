@@ -492,9 +492,10 @@ func radiusRoutes(t *testing.T, h *house) {
 		t.Errorf("of a client that was added, %d were to be seen", n)
 	}
 	off := false
+	try(c.AddProfile(ctx, client.NewProfile{Profile: "vpn phones", DeviceType: "ios"}))(t)
 	wide := try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{
 		RADIUSClient: "site", Address: "2001:db8::1/48", Certificate: "VPN.example.com", Secret: "another secret of 16", PromptSet: "cisco-asa", Challenges: &off,
-		RequireMessageAuthenticator: "warn", StripRealm: "suffix", MaxQPS: 7, ReplyAttributes: []client.RADIUSAttribute{{Name: "Class", Value: "staff"}, {Name: "Session-Timeout", Value: "3600", Profile: "phones"}},
+		RequireMessageAuthenticator: "warn", StripRealm: "suffix", MaxQPS: 7, ReplyAttributes: []client.RADIUSAttribute{{Name: "Class", Value: "staff"}, {Name: "Session-Timeout", Value: "3600", Profile: "vpn phones"}},
 	}))(t)
 	if wide.Address != "2001:db8::/48" || wide.Certificate != "vpn.example.com" || wide.Challenges || wide.MaxQPS != 7 || len(wide.ReplyAttributes) != 2 {
 		t.Errorf("added %+v", wide)
@@ -534,6 +535,10 @@ func radiusRoutes(t *testing.T, h *house) {
 		refused(t, err, 409, "CONFLICT")
 	}
 
+	misspelled := client.RADIUSClientEdit{ReplyAttributes: &[]client.RADIUSAttribute{{Name: "Class", Value: "staff", Profile: "phone"}}}
+	_, err := c.EditRADIUSClient(ctx, "vpn1", 0, misspelled)
+	refused(t, err, 404, "PROFILE_NOT_FOUND")
+	refused(t, c.DeleteProfile(ctx, "vpn phones", ""), 409, "PROFILE_IN_USE")
 	secret, realm, none := client.Secret("the secret of tomorrow"), "prefix", []client.RADIUSAttribute{}
 	edited := try(c.EditRADIUSClient(ctx, "site", wide.Version, client.RADIUSClientEdit{Secret: &secret, StripRealm: &realm, ReplyAttributes: &none}))(t)
 	if edited.Version != 2 || edited.StripRealm != "prefix" || len(edited.ReplyAttributes) != 0 || edited.MaxQPS != 7 || edited.Challenges {
@@ -543,7 +548,8 @@ func radiusRoutes(t *testing.T, h *house) {
 	if opened := try(h.RADIUS.Secret(ctx, kept))(t); string(opened) != string(secret) {
 		t.Error("another secret than the one that was set")
 	}
-	_, err := c.EditRADIUSClient(ctx, "site", 1, client.RADIUSClientEdit{StripRealm: &realm})
+	must(t, c.DeleteProfile(ctx, "vpn phones", ""))
+	_, err = c.EditRADIUSClient(ctx, "site", 1, client.RADIUSClientEdit{StripRealm: &realm})
 	refused(t, err, 409, "CONFLICT")
 	_, err = c.EditRADIUSClient(ctx, "site", 0, client.RADIUSClientEdit{Address: &vpn.Address})
 	refused(t, err, 409, "CONFLICT")

@@ -19,11 +19,20 @@ type Restriction struct {
 // see. An agent asks about users of its own domain, and below, whatever else it is limited to: names of users, groups and domains may be
 // somebody else's one day, domains are moved, and who administers the agent has its keys, with which he could lock others' users out.
 func Restrict(ctx context.Context, r access.Restriction, home string, domains *domain.Registry) (*Restriction, error) {
-	if r.None() && home == domain.Root {
-		return nil, nil
+	var tree domain.Tree
+	var err error
+	if home != domain.Root || r.UserDomain != domain.Root {
+		tree, err = domains.Tree(ctx)
 	}
-	scope, err := domains.Below(ctx, home, r.UserDomain)
-	return &Restriction{r, scope}, err
+	return RestrictIn(tree, r, home), err
+}
+
+// RestrictIn is [Restrict] in a tree of domains that was read before.
+func RestrictIn(domains domain.Tree, r access.Restriction, home string) *Restriction {
+	if r.None() && home == domain.Root {
+		return nil
+	}
+	return &Restriction{r, domains.Below(home, r.UserDomain)}
 }
 
 // admits tells whether a user may be asked about. nil admits everybody.

@@ -175,24 +175,25 @@ func (r *Registry) Scope(ctx context.Context, top string) (Scope, error) {
 	return s, nil
 }
 
-// Below is what lies in all of some domains or below them: as Scope for one, but that it covers nothing once the domain is gone.
-func (r *Registry) Below(ctx context.Context, tops ...string) (Scope, error) {
+// Tree is all domains now.
+func (r *Registry) Tree(ctx context.Context) (Tree, error) {
+	all, err := r.Store.Domains(ctx)
+	return treeOf(all), err
+}
+
+// Below is what lies in all of some domains or below them: as [Registry.Scope] for one, but that it covers nothing once the domain is gone.
+func (t Tree) Below(tops ...string) Scope {
 	tops = slices.DeleteFunc(slices.Clone(tops), func(top string) bool { return top == Root })
 	if len(tops) == 0 {
-		return Scope{}, nil
+		return Scope{}
 	}
-	all, err := r.Store.Domains(ctx)
-	if err != nil {
-		return Scope{}, err
-	}
-	tree := treeOf(all)
 	s := Scope{top: tops[len(tops)-1], covered: map[string]bool{}}
-	for name := range tree {
-		if !slices.ContainsFunc(tops, func(top string) bool { return !tree.below(name, top) }) {
+	for name := range t {
+		if !slices.ContainsFunc(tops, func(top string) bool { return !t.below(name, top) }) {
 			s.covered[name] = true
 		}
 	}
-	return s, nil
+	return s
 }
 
 // Narrow is ctx with the scope of a domain: what is listed in it is what lies there and below, and what is made in it is placed

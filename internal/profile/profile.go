@@ -214,7 +214,8 @@ type Store interface {
 	AddProfile(ctx context.Context, p Profile) error
 	// SaveProfile stores a changed profile whose Version is still p.Version, and counts it up; else [fault.Conflict].
 	SaveProfile(ctx context.Context, p Profile) error
-	// DeleteProfile removes a profile with its mail templates; [fault.ProfileInUse] while tokens or open activation codes refer to it.
+	// DeleteProfile removes a profile with its mail templates; [fault.ProfileInUse] while tokens or open activation codes refer to it, or RADIUS
+	// clients have attributes for it.
 	DeleteProfile(ctx context.Context, name string) error
 	// MoveProfile makes everything that refers to one profile refer to another.
 	MoveProfile(ctx context.Context, from, to string) error

@@ -140,38 +140,22 @@ func (s *Server) refresh(ctx context.Context, goesOn func()) error {
 	if before == nil {
 		before = &table{}
 	}
+	goesOn()
+	tree, err := s.tree(ctx, all)
+	if err != nil {
+		return err
+	}
 	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}, limits: map[string]*rate.Limiter{}}
 	for _, c := range all {
 		goesOn()
-		only, err := authentication.Restrict(ctx, c.Restriction, c.Domain, s.Domains)
-		if err != nil {
+		switch err := s.enter(ctx, t, before, c, authentication.RestrictIn(tree, c.Restriction, c.Domain)); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case fault.CodeOf(err) == fault.Unavailable:
 			return err
-		}
-		limit := before.limit(c)
-		t.limits[c.Name] = limit
-		if c.Address.IsValid() {
-			secret, err := s.Clients.Secret(ctx, c)
-			switch {
-			case fault.CodeOf(err) == fault.Unavailable || ctx.Err() != nil:
-				return err
-			case err != nil: // the others are served all the same
-				s.Log.ErrorContext(ctx, "radius: the secret of a client does not open, so its packets are dropped: give it a new one with 'tallystick radius edit'",
-					"client", c.Name, "error", err)
-				continue
-			}
-			n, err := s.kept(before.byName[c.Name], c, secret, only, limit)
-			if err != nil {
-				return err
-			}
-			t.byName[c.Name], t.byPrefix[c.Address] = n, n
-			t.note(c.Address)
-		}
-		if c.Certificate != "" {
-			n, err := s.kept(before.byCertificate[c.Certificate], c, []byte(radSecSecret), only, limit)
-			if err != nil {
-				return err
-			}
-			t.byCertificate[c.Certificate] = n
+		case err != nil: // the others are served all the same
+			s.Log.ErrorContext(ctx, "radius: the secret of a client does not open, or its attributes are none that this release knows, so its packets are dropped: give it others with 'tallystick radius edit'",
+				"client", c.Name, "error", err)
 		}
 	}
 	for i := range t.lengths {
@@ -179,6 +163,44 @@ func (s *Server) refresh(ctx context.Context, goesOn func()) error {
 	}
 	s.table.Store(t)
 	return nil
+}
+
+// enter puts a client into a table.
+func (s *Server) enter(ctx context.Context, t, before *table, c access.RADIUSClient, only *authentication.Restriction) error {
+	limit := before.limit(c)
+	t.limits[c.Name] = limit
+	if c.Certificate != "" { // first: over TLS its secret does not matter
+		n, err := s.kept(before.byCertificate[c.Certificate], c, []byte(radSecSecret), only, limit)
+		if err != nil {
+			return err
+		}
+		t.byCertificate[c.Certificate] = n
+	}
+	if !c.Address.IsValid() {
+		return nil
+	}
+	secret, err := s.Clients.Secret(ctx, c)
+	if err != nil {
+		return err
+	}
+	n, err := s.kept(before.byName[c.Name], c, secret, only, limit)
+	if err != nil {
+		return err
+	}
+	t.byName[c.Name], t.byPrefix[c.Address] = n, n
+	t.note(c.Address)
+	return nil
+}
+
+// tree is the domains, if any client is limited to one. They are read once for all: a thousand clients, each in a domain of its own, would else
+// have a thousand domains read for each of them, every few seconds.
+func (s *Server) tree(ctx context.Context, clients []access.RADIUSClient) (domain.Tree, error) {
+	for _, c := range clients {
+		if c.Domain != domain.Root || c.Restriction.UserDomain != domain.Root {
+			return s.Domains.Tree(ctx)
+		}
+	}
+	return nil, nil
 }
 
 // limit is of what a client sends over UDP and TLS together, nil for none. What it has used up stays so.

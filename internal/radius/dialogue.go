@@ -19,9 +19,8 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
-// serve handles one request, answers unless it is to be dropped, and then calls finished: at once, or when the engine has decided. It
-// tells what became of a request that asks nothing of the engine.
-func (s *Server) serve(ctx context.Context, r *request, finished func()) Outcome {
+// serve handles one request that was admitted, answers unless it is to be dropped, and then calls finished: at once, or when the engine has decided.
+func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 	end := func(answer []byte, o Outcome) {
 		defer finished()
 		s.shielded(ctx, func() ([]byte, Outcome) {
@@ -43,7 +42,7 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) Outcome
 	})
 	if outcome != "" {
 		end(answer, outcome)
-		return outcome
+		return
 	}
 	known := func(answer []byte, o Outcome) {
 		s.copies.end(key, answer)
@@ -68,7 +67,6 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) Outcome
 	if outcome != "" {
 		known(answer, outcome)
 	}
-	return outcome
 }
 
 // shielded does a part of what is done for a request. A panic is a defect of this request, and must not end the server.
@@ -83,34 +81,50 @@ func (s *Server) shielded(ctx context.Context, part func() ([]byte, Outcome)) (a
 	return part()
 }
 
+// admit reads a packet of a client and finds out whether it is to be served; "" if it is. What is not authentic, and may be anybody's who can send from
+// the client's address, uses up nothing of what the client may send, and takes no place in the queue.
+func (s *Server) admit(ctx context.Context, r *request) Outcome {
+	_, wrong := s.shielded(ctx, func() ([]byte, Outcome) {
+		p, err := radius.Parse(r.data, r.client.secret)
+		switch {
+		case !r.port.takes(radius.Code(r.data[0])):
+			return nil, BadCode
+		case err != nil:
+			return nil, BadAttributes
+		}
+		r.packet = p
+		return nil, s.authentic(ctx, r, p)
+	})
+	if wrong == "" && r.client.limit != nil && !r.client.limit.AllowN(r.received, 1) {
+		return Limited
+	}
+	return wrong
+}
+
 // look decides what becomes of a packet that asks nothing of the engine; no outcome for one that does. No answer means that it is dropped.
 func (s *Server) look(ctx context.Context, r *request) (p *radius.Packet, answer []byte, o Outcome) {
 	if s.Now().Sub(r.received) >= patience {
 		return nil, nil, Overload
 	}
-	p, err := radius.Parse(r.data, r.client.secret)
-	if err != nil {
-		return nil, nil, BadAttributes
-	}
-	if p.Code == radius.CodeAccountingRequest {
-		if !r.client.accountable(r.data) {
-			return nil, nil, BadAuthenticator
+	if p = r.packet; p == nil { // it has waited
+		var err error
+		if p, err = radius.Parse(r.data, r.client.secret); err != nil {
+			return nil, nil, BadAttributes
 		}
+	}
+	switch p.Code {
+	case radius.CodeAccountingRequest:
 		s.book(ctx, r, p)
-		return nil, r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
-	}
-	if o := s.authentic(ctx, r, p); o != "" {
-		return nil, nil, o
-	}
-	if p.Code == radius.CodeStatusServer {
+		return p, r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
+	case radius.CodeStatusServer:
 		if s.away.Load() { // who asks is to take another server
-			return nil, nil, Unavailable
+			return p, nil, Unavailable
 		}
 		code := radius.CodeAccessAccept
 		if r.port == Accounting {
 			code = radius.CodeAccountingResponse
 		}
-		return nil, r.client.answer(code, p, nil), Status
+		return p, r.client.answer(code, p, nil), Status
 	}
 	return p, nil, ""
 }
@@ -120,9 +134,15 @@ func (s *Server) book(ctx context.Context, r *request, p *radius.Packet) {
 	s.Log.DebugContext(ctx, "radius: accounting", "client", r.client.Name, "address", r.from.address, "status", rfc2866.AcctStatusType_Get(p))
 }
 
-// authentic checks the Message-Authenticator; "" if the request may be looked into. Over TLS none is needed: nobody
+// authentic checks the Message-Authenticator, or the authenticator of accounting; "" if the request may be looked into. Over TLS none is needed: nobody
 // in between can change a packet.
 func (s *Server) authentic(ctx context.Context, r *request, p *radius.Packet) Outcome {
+	if p.Code == radius.CodeAccountingRequest {
+		if !r.client.accountable(r.data) {
+			return BadAuthenticator
+		}
+		return ""
+	}
 	there, right := r.client.authenticity(r.data)
 	if there {
 		if !right {

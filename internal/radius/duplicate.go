@@ -51,10 +51,15 @@ type copies struct {
 	next  uint64     // number of the next one; number n is at n % most
 	known map[copyKey]uint64
 	long  map[uint64][]byte // by number, answers that find no room in the ring
+	size  int               // of those together, in bytes
 }
 
-// ringPart is how many copies a part of the ring holds.
-const ringPart = 1024
+const (
+	// ringPart is how many copies a part of the ring holds.
+	ringPart = 1024
+	// maxLong is how many bytes of long answers are kept. Proxy-States, which are whatever the client likes, make an answer as long as 4096.
+	maxLong = 48 << 20
+)
 
 // A copied is 160 bytes, and like its key without a pointer. Its answer has room for an Access-Accept with 80 bytes of attributes.
 type copied struct {
@@ -123,6 +128,7 @@ func (c *copies) drop() {
 	if n, found := c.known[oldest.key]; found && n == c.first {
 		delete(c.known, oldest.key)
 	}
+	c.size -= len(c.long[c.first])
 	delete(c.long, c.first)
 	*oldest = copied{}
 	c.first++
@@ -142,8 +148,13 @@ func (c *copies) end(k copyKey, answer []byte) {
 		delete(c.known, k)
 	case len(answer) <= len(s.answer):
 		s.size = int16(copy(s.answer[:], answer))
+		c.size -= len(c.long[n])
 		delete(c.long, n)
 	default:
+		c.size += len(answer) - len(c.long[n])
 		s.size, c.long[n] = 0, answer
+		for c.size > maxLong {
+			c.drop()
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"layeh.com/radius"
+
 	"github.com/tallystick/tallystick/internal/authentication"
 )
 
@@ -122,6 +124,32 @@ func TestCopiesAreBounded(t *testing.T) {
 	}
 }
 
+// Long answers, such as those to requests that are full of Proxy-States, are kept up to a size: the oldest go before their time.
+func TestLongCopiesAreBounded(t *testing.T) {
+	const many = maxLong/radius.MaxPacketLength + 1000
+	c := newCopies(2*many, 30*time.Second)
+	at := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	longest := make([]byte, radius.MaxPacketLength)
+	for n := range many {
+		c.begin(keyNumber(n), at)
+		c.end(keyNumber(n), longest)
+		c.end(keyNumber(n), longest) // counts once
+	}
+	if size := len(c.long) * len(longest); size > maxLong || size != c.size || size < maxLong/2 {
+		t.Errorf("%d bytes are kept, and %d counted", size, c.size)
+	}
+	if _, o := c.begin(keyNumber(many-1), at); o != Repeated {
+		t.Errorf("the newest is %q", o)
+	}
+	if _, o := c.begin(keyNumber(0), at); o != "" {
+		t.Errorf("the oldest is %q", o)
+	}
+	c.end(keyNumber(0), []byte{1})
+	if c.begin(keyNumber(many), at.Add(time.Minute)); c.size != 0 || len(c.long) != 0 {
+		t.Errorf("%d bytes are counted after their time", c.size)
+	}
+}
+
 // A request that came to nothing and comes again is another one: it does not go with the first.
 func TestCopyBegunAgainLivesOn(t *testing.T) {
 	c := newCopies(3, 25*time.Second)
@@ -185,6 +213,12 @@ func TestOverloadDropsTheOldest(t *testing.T) {
 	}
 	h.becomes(Overload) // 1
 	h.becomes(Overload) // 2
+	// What anybody can send takes no place from these.
+	for id := byte(6); id <= 9; id++ {
+		forged := login(id, "alice", decimal(int(id)))
+		gw.send(changed(forged, 30, forged[30]+1))
+		h.becomes(BadAuthenticator)
+	}
 	close(release)
 	var ids []byte
 	for range 4 {
@@ -226,6 +260,11 @@ func TestAClientHasALimit(t *testing.T) {
 	c.MaxQPS = 2
 	h := build(t, always(accept), c, vpn("vpn2", "127.0.0.2/32")).run()
 	gw, other := h.gateway("127.0.0.1"), h.gateway("127.0.0.2")
+	for id := range byte(3) { // what anybody can send uses up nothing of it
+		forged := login(100+id, "alice", "123456")
+		gw.send(changed(forged, 30, forged[30]+1))
+		h.becomes(BadAuthenticator)
+	}
 	for id, want := range []Outcome{Accepted, Accepted, Limited, Limited} {
 		gw.send(login(byte(id), "alice", "123456"))
 		h.becomes(want)

@@ -62,12 +62,13 @@ var notes = map[Outcome]string{
 	BadMethod:        "a request by CHAP, MS-CHAP or EAP is rejected: a one-time code can be checked only by PAP; set the client to PAP",
 	BadPassword:      "a request whose password is no text is rejected: is the shared secret the same on both sides?",
 	NoCredentials:    "a request without a password is rejected",
+	NoWayToAnswer:    "an answer with its attributes and Proxy-States does not fit into a packet, so that even who is accepted is rejected: give the client, or its users, fewer attributes",
 }
 
 // Notes of some packets in place of those of their outcomes.
 const (
 	// unknownCertificate is for a stranger over TLS.
-	unknownCertificate = "a TLS connection with a certificate that no RADIUS client has: add the client with 'tallystick radius add --certificate'"
+	unknownCertificate = "a TLS connection with a certificate that no RADIUS client has, or clients of several security domains: see 'tallystick radius list', and add the client with 'tallystick radius add --certificate'"
 	// alwaysNeeded is for what is dropped whatever the client is set to.
 	alwaysNeeded = "an EAP or Status-Server request without Message-Authenticator is dropped, as each must have one: update the client"
 )

@@ -198,6 +198,9 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 		t.Errorf("code %d", got[0])
 	}
 	h.becomes(NoWayToAnswer)
+	if said := h.said.String(); !strings.Contains(said, "does not fit") || !strings.Contains(said, "client=vpn1") {
+		t.Errorf("alice, whom the engine accepted, was rejected, and the log says %q", said)
+	}
 	// The longest request there can be, without Message-Authenticator: its Proxy-States leave no room for the text.
 	off := vpn("vpn2", "127.0.0.2/32")
 	off.MessageAuthenticator = access.Off

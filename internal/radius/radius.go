@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"layeh.com/radius"
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
@@ -68,7 +69,7 @@ type Config struct {
 	AtOnce int
 	// Queue is how many packets wait until one of them is decided: 4096.
 	Queue int
-	// Copies is how many answers are kept for those who ask again: 131072, which is about 30 MB, or 70 if most of them are longer than 118 bytes.
+	// Copies is how many answers are kept for those who ask again: 131072, which is about 30 MB, and up to 50 more for those that are longer than 118 bytes.
 	Copies int
 	// Ping, if set, tells whether a decision could be committed now: a database that can only be read from decides nothing. It is asked
 	// whenever the clients are read, every few seconds.
@@ -149,6 +150,7 @@ const (
 // A request is a packet and where its answer goes.
 type request struct {
 	data     []byte
+	packet   *radius.Packet // that the data are, once it was admitted; nil while it waits
 	port     Port
 	client   *client
 	from     source

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"layeh.com/radius"
-
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -183,21 +181,18 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn, from sour
 			s.over(ctx, r, Stranger)
 			return
 		}
-		if !RadSec.takes(radius.Code(data[0])) {
-			s.over(ctx, r, BadCode)
-			continue
-		}
-		if r.client.limit != nil && !r.client.limit.AllowN(r.received, 1) {
-			s.over(ctx, r, Limited)
-			continue
-		}
-		room <- struct{}{}
-		requests.Add(1)
-		switch s.serve(work, r, func() { <-room; requests.Done() }) {
+		switch wrong := s.admit(ctx, r); wrong {
+		case "":
+			room <- struct{}{}
+			requests.Add(1)
+			s.serve(work, r, func() { <-room; requests.Done() })
 		case BadAttributes, BadAuthenticator: // RFC 6613 section 2.6.4
+			s.over(ctx, r, wrong)
 			requests.Wait()
 			linger(conn)
 			return
+		default:
+			s.over(ctx, r, wrong)
 		}
 	}
 }

@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"time"
-
-	"layeh.com/radius"
 )
 
 // receiveBuffer is what the system keeps for a socket: a fifth of a second at 20,000 packets a second, where it grants that.
@@ -105,21 +103,19 @@ func (s *Server) read(ctx, lasting context.Context, conn *net.UDPConn, port Port
 // take looks at a packet that has just arrived, and serves it, or lets it wait where too many are being decided. It keeps nothing of the
 // buffers. What is begun goes on for as long as lasting.
 func (s *Server) take(ctx, lasting context.Context, r *request) {
-	data, wrong := sized(r.data)
+	var wrong Outcome
+	r.data, wrong = sized(r.data)
 	if r.client = s.table.Load().at(r.from.address); r.client == nil {
 		wrong = Stranger
 	}
-	if wrong == "" && !r.port.takes(radius.Code(data[0])) {
-		wrong = BadCode
-	}
-	if wrong == "" && r.client.limit != nil && !r.client.limit.AllowN(r.received, 1) {
-		wrong = Limited
+	if wrong == "" {
+		wrong = s.admit(ctx, r)
 	}
 	if wrong != "" {
 		s.over(ctx, r, wrong)
 		return
 	}
-	r.data, r.local = bytes.Clone(data), backTo(r.local)
+	r.data, r.local = bytes.Clone(r.data), backTo(r.local)
 	if len(s.queue) == 0 {
 		select {
 		case s.room <- struct{}{}:
@@ -128,6 +124,7 @@ func (s *Server) take(ctx, lasting context.Context, r *request) {
 		default:
 		}
 	}
+	r.packet = nil // read again when it is served: many short attributes take twenty times their octets
 	for {
 		select {
 		case s.queue <- r:

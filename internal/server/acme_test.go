@@ -50,6 +50,14 @@ func TestACME(t *testing.T) {
 	if err := handshake(host, address(t, p.url).Port()); err != nil {
 		t.Error(err)
 	}
+	// Who says no name, as RadSec clients do, is shown the certificate all the same.
+	nameless, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", address(t, p.url).Port()), &tls.Config{InsecureSkipVerify: true})
+	if err == nil {
+		err = errors.Join(nameless.ConnectionState().PeerCertificates[0].VerifyHostname(host), nameless.Close())
+	}
+	if err != nil {
+		t.Errorf("without a name: %v", err)
+	}
 	if handshake("other.example.test", address(t, p.url).Port()) == nil {
 		t.Error("there is a certificate for a name that was not asked for")
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,16 +39,23 @@ const (
 	radSecPort     = "2083"
 )
 
-// withPort gives an address the port if it has none.
+// withPort gives an address the port if it has none: the system would take any.
 func withPort(address, port string) string {
-	if _, _, err := net.SplitHostPort(address); err != nil && address != "" {
+	switch host, said, err := net.SplitHostPort(address); {
+	case address == "":
+	case err != nil:
 		return net.JoinHostPort(strings.Trim(address, "[]"), port)
+	case said == "":
+		return net.JoinHostPort(host, port)
 	}
 	return address
 }
 
 // complete fills in ports and checks the rest.
 func (r *RADIUS) complete() error {
+	if slices.Contains(slices.Concat(r.Listen, r.Accounting), "") {
+		return fault.New(fault.Invalid, "--radius and --radius-accounting take an address: 0.0.0.0 is all of IPv4, [::] all of IPv6")
+	}
 	for i := range r.Listen {
 		r.Listen[i] = withPort(r.Listen[i], radiusPort)
 	}

@@ -49,6 +49,10 @@ func (c *Config) tlsConfig(public string, shown *shownCert) (*tls.Config, error)
 			m.Client = &acme.Client{DirectoryURL: c.ACMEDirectory}
 		}
 		base.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if hello.ServerName == "" { // as RadSec clients have it, which say no name
+				named := *hello
+				named.ServerName, hello = c.ACMEHosts[0], &named
+			}
 			cert, err := m.GetCertificate(hello)
 			if err != nil && slices.Contains(c.ACMEHosts, hello.ServerName) { // strangers may ask for any other name
 				c.Log.Warn("there is no certificate by ACME", "host", hello.ServerName, "error", err)

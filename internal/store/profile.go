@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/profile"
 )
@@ -40,6 +41,12 @@ func (db *DB) ReadProfile(ctx context.Context, name string) (profile.Profile, er
 	return one(ctx, db, missing, scanProfile, "SELECT "+string(profileColumns)+" FROM profile WHERE name = $1", name)
 }
 
+// HasProfile refuses a profile that is not there: [fault.ProfileNotFound]. Within a transaction the row is locked for change.
+func (db *DB) HasProfile(ctx context.Context, name string) error {
+	_, err := db.Profile(ctx, name)
+	return err
+}
+
 // Profiles lists all profiles by name.
 func (db *DB) Profiles(ctx context.Context) ([]profile.Profile, error) {
 	return list(ctx, db, scanProfile, "SELECT "+string(profileColumns)+" FROM profile ORDER BY name")
@@ -59,7 +66,8 @@ func (db *DB) SaveProfile(ctx context.Context, p profile.Profile) error {
 	return db.change(ctx, stale, profileColumns.update("profile", "name = $18 AND version = $19"), append(profileValues(p), p.Name, read)...)
 }
 
-// DeleteProfile removes a profile with its mail templates, which a new one of its name would get; [fault.ProfileInUse] while tokens or open activation codes refer to it.
+// DeleteProfile removes a profile with its mail templates, which a new one of its name would get; [fault.ProfileInUse] while tokens or open activation codes refer to it,
+// or RADIUS clients have attributes for it, which would be those of the new one's tokens.
 func (db *DB) DeleteProfile(ctx context.Context, name string) error {
 	inUse := fault.New(fault.ProfileInUse, "tokens or open activation codes refer to profile %s: name a successor for them", name)
 	return db.Transact(ctx, func(ctx context.Context) error {
@@ -73,6 +81,15 @@ func (db *DB) DeleteProfile(ctx context.Context, name string) error {
 		}
 		if len(open) > 0 {
 			return inUse
+		}
+		clients, err := list(ctx, db, scanRADIUSClient, "SELECT "+string(radiusColumns)+" FROM radius_client ORDER BY name")
+		if err != nil {
+			return err
+		}
+		for _, c := range clients {
+			if slices.ContainsFunc(c.Attributes, func(a access.ReplyAttribute) bool { return a.Profile == name }) {
+				return fault.New(fault.ProfileInUse, "RADIUS client %s has attributes for tokens of profile %s: take them away first, with 'tallystick radius edit'", c.Name, name)
+			}
 		}
 		if _, err = db.exec(ctx, "DELETE FROM profile WHERE name = $1", name); errors.Is(err, fault.Conflict) {
 			return inUse

@@ -74,14 +74,15 @@ func (db *DB) AddRADIUSClient(ctx context.Context, c access.RADIUSClient) error 
 // [fault.Conflict], also if its address or certificate is another's.
 func (db *DB) SaveRADIUSClient(ctx context.Context, c access.RADIUSClient) error {
 	return db.Transact(ctx, func(ctx context.Context) error {
-		// A broken UNIQUE would end the transaction on PostgreSQL with an error that says less.
+		// A broken UNIQUE would end the transaction on PostgreSQL with an error that says less. Which client it is, an administrator of another
+		// security domain is not told.
 		taken, err := list(ctx, db, text, "SELECT name FROM radius_client WHERE name <> $1 AND (address = $2 OR certificate = $3)",
 			c.Name, c.Address.String(), c.Certificate)
 		if err != nil {
 			return err
 		}
 		if len(taken) > 0 {
-			return fault.New(fault.Conflict, "RADIUS client %s has this address or this certificate already", taken[0])
+			return fault.New(fault.Conflict, "another RADIUS client has this address or this certificate already: take another one, or edit that client")
 		}
 		stale := fault.New(fault.Conflict, "RADIUS client %s was changed meanwhile: read it again", c.Name)
 		read := c.Version

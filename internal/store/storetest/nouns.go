@@ -113,6 +113,12 @@ func profilesInUse(t *testing.T, s fixture) {
 	refused(t, s.DeleteProfile(ctx, "phones"), fault.ProfileInUse)
 	_, err := s.RevokeOffers(ctx, r.Serial)
 	ok(t, err)
+	// A new profile of the name would have its tokens accepted with the attributes that were for those of this one.
+	vpn := radiusClient("vpn", "192.0.2.0/24")
+	vpn.Attributes = append(vpn.Attributes, access.ReplyAttribute{Name: "Class", Value: "admins", Profile: "phones"})
+	ok(t, s.AddRADIUSClient(ctx, vpn))
+	refused(t, s.DeleteProfile(ctx, "phones"), fault.ProfileInUse)
+	ok(t, s.DeleteRADIUSClient(ctx, "vpn"))
 	ok(t, s.DeleteProfile(ctx, "phones"))
 	kept, err := s.Offer(ctx, "o")
 	if must(t, kept, err); kept.Profile != "phones" {
@@ -226,7 +232,11 @@ func radiusClients(t *testing.T, s fixture) {
 
 	taken := b
 	taken.Certificate = a.Certificate
-	refused(t, s.SaveRADIUSClient(ctx, taken), fault.Conflict)
+	err = s.SaveRADIUSClient(ctx, taken)
+	refused(t, err, fault.Conflict)
+	if strings.Contains(err.Error(), "client a") {
+		t.Errorf("whoever may not see the other client is told its name: %v", err)
+	}
 	b.Address, b.Certificate, b.Attributes, b.Secret.KeyID, b.Restriction = netip.MustParsePrefix("2001:db8::/32"), "", nil, 2, access.Restriction{}
 	ok(t, s.SaveRADIUSClient(ctx, b))
 	refused(t, s.SaveRADIUSClient(ctx, b), fault.Conflict)
