@@ -91,6 +91,35 @@ func TestGraceEndsAtItsInstant(t *testing.T) {
 	}
 }
 
+// The next user of a token must not get in by a seed that is in the hands of the former one: also not by one that she had been given in place of
+// another, and had not come to use.
+func TestUnassignedTokensAreTainted(t *testing.T) {
+	for name, c := range map[string]struct {
+		change  func(*token.Token)
+		tainted bool
+	}{
+		"never delivered": {func(*token.Token) {}, false},
+		"delivered":       {func(t *token.Token) { t.Current.Delivered = true }, true},
+		"a new one waits": {func(t *token.Token) {
+			t.Current.Delivered = true
+			t.Await(token.Generation{Number: 2, Delivered: true}, start)
+		}, true},
+		"an activation code waits":  {func(t *token.Token) { t.Current.Delivered = true; t.Await(token.Generation{Number: 2}, start) }, false}, // nobody has that seed
+		"of a former user":          {func(t *token.Token) { t.Tainted = true }, true},
+		"a device, with its seed":   {func(t *token.Token) { t.Hardware, t.Current.Delivered = true, true }, false},
+		"delivered after a new one": {func(t *token.Token) { t.Tainted = true; t.Replace(token.Generation{Number: 2, Delivered: true}) }, true},
+	} {
+		tok := made()
+		if err := tok.Assign("alice", "admin", start); err != nil {
+			t.Fatal(err)
+		}
+		c.change(&tok)
+		if err := tok.Unassign(); err != nil || tok.Tainted != c.tainted || tok.Pending != nil {
+			t.Errorf("%s: tainted %t, %v", name, tok.Tainted, err)
+		}
+	}
+}
+
 // Whatever is done with a token, announced numbers only grow, there is always a current seed,
 // a delivered seed is never numbered again, and nobody's token keeps no user's PIN.
 func TestAnySequenceKeepsTheInvariants(t *testing.T) {
