@@ -265,17 +265,20 @@ func (t *Token) Shape(s Settings) {
 	t.Current.Settings = s
 }
 
-// Replace makes g the current generation at once; the old seed and a pending one are gone. The requests that codes of the old one answered stay known.
-func (t *Token) Replace(g Generation) {
+// Replace makes g, which is new, the current generation at once; the old seed and a pending one are gone. The requests that codes of the old one answered stay known.
+func (t *Token) Replace(g Generation) { t.take(t.sinceLoss(g)) }
+
+func (t *Token) take(g Generation) {
 	g.Accepted += t.Current.Accepted
 	t.keepPIN(g.Settings)
 	t.Current, t.Pending, t.PendingUntil, t.Tainted = g, nil, time.Time{}, false
 	t.LastNumber = max(t.LastNumber, g.Number)
 }
 
-// Await makes g the pending generation: the current one works until g is
+// Await makes g, which is new, the pending generation: the current one works until g is
 // proven, or until the given time at the latest.
 func (t *Token) Await(g Generation, until time.Time) {
+	g = t.sinceLoss(g)
 	t.Pending, t.PendingUntil = &g, until.UTC()
 	t.LastNumber = max(t.LastNumber, g.Number)
 }
@@ -285,7 +288,7 @@ func (t *Token) SwitchOver() bool {
 	if t.Pending == nil {
 		return false
 	}
-	t.Replace(*t.Pending)
+	t.take(*t.Pending)
 	return true
 }
 

@@ -120,6 +120,34 @@ func TestUnassignedTokensAreTainted(t *testing.T) {
 	}
 }
 
+// What is lost are the seeds that there are, and a seed that comes after the loss is not, by whatever servers' clocks: they may be apart, and set back.
+func TestALossByOtherClocks(t *testing.T) {
+	next := func(n int, at time.Time) token.Generation { return token.Generation{Number: n, MadeAt: at} }
+	for _, ahead := range []time.Duration{0, -time.Hour, time.Hour} {
+		tok := made()
+		tok.Current.MadeAt = start.Add(ahead) // the clock that made seeds was ahead, or is
+		tok.Await(next(2, start.Add(ahead)), start.AddDate(0, 0, 9))
+		if !tok.Lose(start, true) || !tok.LostWith(&tok.Current) || !tok.LostWith(tok.Pending) {
+			t.Errorf("%s: a seed was not lost", ahead)
+		}
+		tok.SwitchOver()
+		if !tok.LostWith(&tok.Current) {
+			t.Errorf("%s: a seed is lost no more since it took over", ahead)
+		}
+		tok.Await(next(3, start.Add(-ahead)), start.AddDate(0, 0, 9))
+		if tok.LostWith(tok.Pending) {
+			t.Errorf("%s: a seed that waits was lost before it was made", ahead)
+		}
+		tok.Replace(next(4, start.Add(-ahead)))
+		if tok.LostWith(&tok.Current) {
+			t.Errorf("%s: a seed was lost before it was made", ahead)
+		}
+		if !tok.Lose(start, true) || !tok.LostWith(&tok.Current) {
+			t.Errorf("%s: the new seed was not lost", ahead)
+		}
+	}
+}
+
 // Whatever is done with a token, announced numbers only grow, there is always a current seed,
 // a delivered seed is never numbered again, and nobody's token keeps no user's PIN.
 func TestAnySequenceKeepsTheInvariants(t *testing.T) {
