@@ -43,6 +43,8 @@ type attemptState struct {
 	Offset *int64 `json:"offset,omitempty"`
 	// Emergency says that it was an emergency code in place of one.
 	Emergency bool `json:"emergency,omitempty"`
+	// EmergencyUntil is the end of the codes that it was one of, which tells them from others that took their place; zero in an attempt that an earlier release began.
+	EmergencyUntil time.Time `json:"emergency_until,omitzero"`
 	// OnDemand says that it is about a code by mail, or the PIN for those, and no token.
 	OnDemand bool `json:"on_demand,omitempty"`
 	// Former is the keyed hash of the PIN that a new one is to take the place of, or that there was when a next tokencode was asked for; nil for none.

@@ -143,6 +143,36 @@ func TestBirthAndExpiry(t *testing.T) {
 	}
 }
 
+// Codes go on, are used up and wrong ones lock at the ends of days, months, years and centuries, and of what 32 bits count.
+func TestTheEdgesOfTime(t *testing.T) {
+	for _, settings := range []token.Settings{plain, {Digits: 6, Interval: 30, PINType: device.NoPIN}} {
+		d := newDeployment(t, sqlite(t), settings)
+		d.policy.Token.IncorrectBeforeNTC = 0
+		d.change(serial, func(r *token.Token) { r.EffectiveExpiry = token.LastExpiry })
+		for _, edge := range []string{"2027-01-01T00:00:00Z", "2028-02-29T00:00:00Z", "2038-01-19T03:14:08Z", "2100-01-01T00:00:00Z", "2100-03-01T00:00:00Z"} {
+			at, err := time.Parse(time.RFC3339, edge)
+			d.must(err)
+			d.now = at.Add(-time.Duration(settings.Interval) * time.Second)
+			before, after := d.code(d.now), d.code(at)
+			for _, c := range []struct {
+				now  time.Time
+				code string
+				want authentication.Result
+			}{{d.now, before, authentication.Accepted}, {d.now, before, authentication.Denied}, {at, after, authentication.Accepted}, {at, after, authentication.Denied}, {at, before, authentication.Denied}} {
+				d.now = c.now
+				d.check(c.code, c.want)
+			}
+			d.must(d.engine.Unlock(t.Context(), "alice"))
+			for range 5 {
+				d.check("0", authentication.Denied)
+			}
+			d.now = at.Add(time.Hour)
+			d.check(d.code(d.now), authentication.Denied) // she is locked
+			d.must(d.engine.Unlock(t.Context(), "alice"))
+		}
+	}
+}
+
 // With a six-digit code and a PIN of six digits nothing but the PIN says whether the code was right.
 func TestAPINAsLongAsTheCode(t *testing.T) {
 	d := newDeployment(t, sqlite(t), token.Settings{Digits: 6, Interval: 30, PINType: device.PINPad})

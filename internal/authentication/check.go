@@ -56,7 +56,10 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 		offset := v.offset
 		a.state.Offset = &offset
 	}
-	a.state.Emergency, a.state.OnDemand = v.emergency != nil, v.method == onDemandCode
+	if a.state.Emergency = v.emergency != nil; a.state.Emergency {
+		a.state.EmergencyUntil = v.token.token.Emergency.Until
+	}
+	a.state.OnDemand = v.method == onDemandCode
 	if need == NextTokencode {
 		a.state.Former, a.state.HasFormer = v.token.as(v.number).PIN.Hash, true
 		r.record(j, "ntc.enter", "user:"+s.UserID, "", r.details(from, v))

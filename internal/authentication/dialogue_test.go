@@ -517,17 +517,23 @@ func TestStrangeTexts(t *testing.T) {
 	}
 }
 
-// A token that goes from one user to another keeps the first one's seed until it is delivered: no code of that counts.
+// A token that goes from one user to another keeps the first one's seed until it is delivered: no code of that counts, nor of one that was delivered to
+// her and that she has not come to use.
 func TestTheSeedOfAFormerUser(t *testing.T) {
-	d := newDeployment(t, sqlite(t), plain)
-	tokens := &token.Registry{Store: d.db, Now: func() time.Time { return d.now }}
-	_, err := tokens.Unassign(t.Context(), serial, 0)
-	d.must(err)
-	_, err = tokens.Assign(t.Context(), serial, "alice")
-	d.must(err)
-	d.is(d.begin(d.code(d.now)), authentication.Denied, "")
-	if got := d.reasons(); got != "TOKEN_TAINTED" {
-		t.Error(got)
+	for name, waits := range map[string]bool{"in use": false, "that waits for its first code": true} {
+		d := newDeployment(t, sqlite(t), plain)
+		if waits {
+			d.secret = d.renewed(true, plain)
+		}
+		tokens := &token.Registry{Store: d.db, Now: func() time.Time { return d.now }}
+		_, err := tokens.Unassign(t.Context(), serial, 0)
+		d.must(err)
+		_, err = tokens.Assign(t.Context(), serial, "alice")
+		d.must(err)
+		d.is(d.begin(d.code(d.now)), authentication.Denied, "")
+		if got := d.reasons(); got != "TOKEN_TAINTED" {
+			t.Errorf("the seed %s: %s", name, got)
+		}
 	}
 }
 

@@ -184,7 +184,7 @@ func (r *round) turnUp(j *job, v verdict) {
 	}
 }
 
-// stillHolds is why an attempt may not go on: the token was lost since it began, emergency access is over, or somebody else
+// stillHolds is why an attempt may not go on: the token was lost since it began, emergency access is over or goes by other codes, or somebody else
 // changed the PIN that it is to change. "" if it may.
 func (r *round) stillHolds(a *Attempt, state *tokenState, g *token.Generation) string {
 	t, as := state.token, state.as(g.Number)
@@ -193,7 +193,7 @@ func (r *round) stillHolds(a *Attempt, state *tokenState, g *token.Generation) s
 		return PINChanged
 	case a.state.Step == StepNextTokencode && a.state.HasFormer && as.PIN.IsSet() && !bytes.Equal(a.state.Former, as.PIN.Hash):
 		return PINChanged // one that was cleared leads to a new one
-	case a.state.Emergency && (t.Emergency == nil || t.Emergency.OverAt(r.now)):
+	case a.state.Emergency && (t.Emergency == nil || t.Emergency.OverAt(r.now) || !a.state.EmergencyUntil.IsZero() && !a.state.EmergencyUntil.Equal(t.Emergency.Until)):
 		return EmergencyOver
 	case !a.state.Emergency && r.lost(state, g):
 		return TokenLost

@@ -144,11 +144,18 @@ func TestANewPINWithAnEmergencyCode(t *testing.T) {
 	asked = d.is(d.begin(fixed), authentication.NewPIN, authentication.StepNewPIN)
 	d.find()
 	d.is(d.answer(asked, "592048"), authentication.Denied, "")
+	// Nor does one outlive its codes: whoever has begun with a stolen one does not set the PIN of her who got others for that.
+	stolen := d.lose(token.FixedCode, 0)[0]
+	asked = d.is(d.begin(stolen), authentication.NewPIN, authentication.StepNewPIN)
+	d.now = d.now.Add(time.Second)
+	d.lose(token.FixedCode, 0)
+	d.is(d.answer(asked, "592048"), authentication.Denied, "")
+	d.find()
 	// And no attempt outlives the loss of the token.
 	asked = d.is(d.begin(d.later(1)), authentication.NewPIN, authentication.StepNewPIN)
 	d.lose("", 0)
 	d.is(d.answer(asked, "592048"), authentication.Denied, "")
-	if got := d.reasons(); got != "BAD_PIN EMERGENCY_EXPIRED TOKEN_LOST" {
+	if got := d.reasons(); got != "BAD_PIN EMERGENCY_EXPIRED EMERGENCY_EXPIRED TOKEN_LOST" {
 		t.Error(got)
 	}
 }

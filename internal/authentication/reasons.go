@@ -122,8 +122,9 @@ var explanations = map[string]Explanation{
 		"The PIN was right and the tokencode was not.",
 		"Have her wait for the next tokencode; if that fails too, 'token resync SERIAL'; while she has emergency codes, have her compare what she typed with them; if it was not her, somebody knows her PIN."},
 	AlreadyUsed: {
-		"This tokencode, or a later one, was accepted before.",
-		"Have her wait until the app shows the next one; if she did not use it, somebody saw it: look who signed in just before."},
+		"This tokencode, or a later one, was used before: it was accepted, or had her asked for a next tokencode or a new PIN.",
+		"Have her wait until the app shows the next one; if that goes on, the clock of her device was set back, and its codes count again once it is past the time that it showed, or with a new seed; " +
+			"if she did not use it, somebody saw it: look who signed in just before."},
 	Retransmitted: {
 		"The agent sent again what it had just been told is accepted; it counts as no failure.",
 		"Nothing for her to do; if it happens often, the agent gives up waiting too early."},

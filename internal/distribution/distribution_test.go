@@ -574,6 +574,40 @@ func TestATaintedSeedIsNotDeliveredAgain(t *testing.T) {
 	w.check(w.code(second.File, ""), authentication.Accepted)
 }
 
+// What was accepted of a seed that came with its app, in a token file, is counted in intervals: by a profile with others the token gets a new seed, or all of
+// its codes would be used up for decades.
+func TestASeedInUseAndAnotherInterval(t *testing.T) {
+	for _, c := range []struct {
+		was, is    int
+		delivered  bool
+		generation int
+	}{{30, 60, true, 2}, {60, 30, true, 2}, {60, 60, true, 1}, {60, 30, false, 1}} { // a restore counts codes as used also of seeds that nobody has
+		w := newWorld(t)
+		w.profile("file", device.File, func(p *profile.Profile) { p.Interval = c.is })
+		const serial = "000307000123"
+		secret := seed.Generate()
+		g, err := token.NewGeneration(w.keys, serial, 1, secret, token.Settings{Digits: 8, Interval: c.was, PINType: device.NoPIN}, w.now)
+		w.must(err)
+		g.Delivered = c.delivered
+		until := w.now.Truncate(24*time.Hour).AddDate(1, 0, 0)
+		w.must(w.db.AddToken(w.ctx, token.Token{
+			Serial: serial, Origin: token.Imported, Expiry: until, EffectiveExpiry: until, Current: g, LastNumber: 1, Distribution: token.NotDistributed, CreatedAt: w.now, Version: 1,
+		}))
+		_, err = w.tokens.Assign(w.ctx, serial, "alice")
+		w.must(err)
+		code, err := securid.Code(secret.Reveal(), serial, 8, c.was, w.now)
+		w.must(err)
+		w.check(code, authentication.Accepted)
+		w.pass(time.Minute)
+		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
+		w.must(err)
+		if out.Generation != c.generation {
+			t.Errorf("%d s after %d s: generation %d", c.is, c.was, out.Generation)
+		}
+		w.check(w.code(out.File, ""), authentication.Accepted)
+	}
+}
+
 func TestPINsAreCheckedWhereTheyAreSet(t *testing.T) {
 	w := newWorld(t)
 	w.profile("fob", device.File, func(p *profile.Profile) { p.PINType = device.Fob })

@@ -52,6 +52,7 @@ func TestRules(t *testing.T) {
 		{"number", fob, words, "947112", pin.Excluded, "a word"},
 		{"half a word", fob, words, "acm831", "", ""},
 		{"trivial", fob, nil, "1234", pin.Trivial, "easy to guess"},
+		{"of the user ID, in other letters", pin.Token{Serial: "BackupRobot", Type: device.Fob}, alphanumeric, "proBOT", pin.Trivial, "easy to guess"},
 		{"trivial, but that is allowed", fob, func(p *policy.Token) { p.RefuseTrivialPINs = false }, "1234", "", ""},
 	} {
 		_, err := rules(c.token, c.change).New(c.pin)

@@ -43,7 +43,7 @@ func (t *Throttle) Allows(name string, now time.Time) bool {
 	b, at := t.bucket(name), now.UnixNano()
 	for {
 		was := b.Load()
-		next := max(was, at) + t.every
+		next := max(t.believed(was, at), at) + t.every
 		if next-at > t.full {
 			return false
 		}
@@ -55,5 +55,15 @@ func (t *Throttle) Allows(name string, now time.Time) bool {
 
 // Exhausted tells whether no other one of that name may come now.
 func (t *Throttle) Exhausted(name string, now time.Time) bool {
-	return t.bucket(name).Load()+t.every-now.UnixNano() > t.full
+	at := now.UnixNano()
+	return t.believed(t.bucket(name).Load(), at)+t.every-at > t.full
+}
+
+// believed is when a bucket will be empty, as it says. One that would take longer for that than a full one was filled by a clock that went back since: it is
+// empty, or its name would be refused until the clock has caught up. Twice as long, since those who come at once may have looked at the clock one after the other.
+func (t *Throttle) believed(emptyAt, at int64) int64 {
+	if emptyAt-at > 2*t.full {
+		return at
+	}
+	return emptyAt
 }

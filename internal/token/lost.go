@@ -56,9 +56,23 @@ func (t *Token) Lose(now time.Time, again bool) (newly bool) {
 	}
 	if newly = !t.LostWith(newest) && (again || !t.Lost()); newly {
 		t.LostAt = now.UTC()
+		// All seeds that there are were made before: also by a server whose clock is ahead of ours, or by our own one before it was set back.
+		t.eachSeed(func(g *Generation) {
+			if g.MadeAt.After(t.LostAt) {
+				t.LostAt = g.MadeAt
+			}
+		})
 	}
 	t.Emergency = nil
 	return newly
+}
+
+// sinceLoss is a new seed that was made after the token was lost, whatever clock that was told by.
+func (t *Token) sinceLoss(g Generation) Generation {
+	if t.Lost() && !g.MadeAt.After(t.LostAt) {
+		g.MadeAt = t.LostAt.Add(time.Microsecond) // what databases tell apart
+	}
+	return g
 }
 
 // Find takes the mark and emergency access away.

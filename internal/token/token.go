@@ -249,10 +249,9 @@ func (t *Token) Unassign() error {
 	t.UserID, t.AssignedAt, t.AssignedBy = "", time.Time{}, ""
 	t.Enabled, t.PIN, t.Emergency = false, PIN{}, nil
 	t.Replaces, t.ReplacedBy = "", ""
-	t.Tainted = t.Tainted || !t.Hardware && (t.Current.Delivered || t.Pending != nil)
-	if t.Pending != nil { // what was handed out last is what the former user may hold
-		t.SwitchOver()
-	}
+	tainted := t.Tainted
+	t.SwitchOver() // what was handed out last is what the former user may hold; it takes the mark away, which comes after it therefore
+	t.Tainted = tainted || !t.Hardware && t.Current.Delivered
 	t.GiveUpCode()
 	t.Distribution, t.Profile, t.Method = NotDistributed, "", ""
 	t.DeviceID, t.Nickname = "", ""
@@ -266,17 +265,20 @@ func (t *Token) Shape(s Settings) {
 	t.Current.Settings = s
 }
 
-// Replace makes g the current generation at once; the old seed and a pending one are gone. The requests that codes of the old one answered stay known.
-func (t *Token) Replace(g Generation) {
+// Replace makes g, which is new, the current generation at once; the old seed and a pending one are gone. The requests that codes of the old one answered stay known.
+func (t *Token) Replace(g Generation) { t.take(t.sinceLoss(g)) }
+
+func (t *Token) take(g Generation) {
 	g.Accepted += t.Current.Accepted
 	t.keepPIN(g.Settings)
 	t.Current, t.Pending, t.PendingUntil, t.Tainted = g, nil, time.Time{}, false
 	t.LastNumber = max(t.LastNumber, g.Number)
 }
 
-// Await makes g the pending generation: the current one works until g is
+// Await makes g, which is new, the pending generation: the current one works until g is
 // proven, or until the given time at the latest.
 func (t *Token) Await(g Generation, until time.Time) {
+	g = t.sinceLoss(g)
 	t.Pending, t.PendingUntil = &g, until.UTC()
 	t.LastNumber = max(t.LastNumber, g.Number)
 }
@@ -286,7 +288,7 @@ func (t *Token) SwitchOver() bool {
 	if t.Pending == nil {
 		return false
 	}
-	t.Replace(*t.Pending)
+	t.take(*t.Pending)
 	return true
 }
 

@@ -91,6 +91,63 @@ func TestGraceEndsAtItsInstant(t *testing.T) {
 	}
 }
 
+// The next user of a token must not get in by a seed that is in the hands of the former one: also not by one that she had been given in place of
+// another, and had not come to use.
+func TestUnassignedTokensAreTainted(t *testing.T) {
+	for name, c := range map[string]struct {
+		change  func(*token.Token)
+		tainted bool
+	}{
+		"never delivered": {func(*token.Token) {}, false},
+		"delivered":       {func(t *token.Token) { t.Current.Delivered = true }, true},
+		"a new one waits": {func(t *token.Token) {
+			t.Current.Delivered = true
+			t.Await(token.Generation{Number: 2, Delivered: true}, start)
+		}, true},
+		"an activation code waits":  {func(t *token.Token) { t.Current.Delivered = true; t.Await(token.Generation{Number: 2}, start) }, false}, // nobody has that seed
+		"of a former user":          {func(t *token.Token) { t.Tainted = true }, true},
+		"a device, with its seed":   {func(t *token.Token) { t.Hardware, t.Current.Delivered = true, true }, false},
+		"delivered after a new one": {func(t *token.Token) { t.Tainted = true; t.Replace(token.Generation{Number: 2, Delivered: true}) }, true},
+	} {
+		tok := made()
+		if err := tok.Assign("alice", "admin", start); err != nil {
+			t.Fatal(err)
+		}
+		c.change(&tok)
+		if err := tok.Unassign(); err != nil || tok.Tainted != c.tainted || tok.Pending != nil {
+			t.Errorf("%s: tainted %t, %v", name, tok.Tainted, err)
+		}
+	}
+}
+
+// What is lost are the seeds that there are, and a seed that comes after the loss is not, by whatever servers' clocks: they may be apart, and set back.
+func TestALossByOtherClocks(t *testing.T) {
+	next := func(n int, at time.Time) token.Generation { return token.Generation{Number: n, MadeAt: at} }
+	for _, ahead := range []time.Duration{0, -time.Hour, time.Hour} {
+		tok := made()
+		tok.Current.MadeAt = start.Add(ahead) // the clock that made seeds was ahead, or is
+		tok.Await(next(2, start.Add(ahead)), start.AddDate(0, 0, 9))
+		if !tok.Lose(start, true) || !tok.LostWith(&tok.Current) || !tok.LostWith(tok.Pending) {
+			t.Errorf("%s: a seed was not lost", ahead)
+		}
+		tok.SwitchOver()
+		if !tok.LostWith(&tok.Current) {
+			t.Errorf("%s: a seed is lost no more since it took over", ahead)
+		}
+		tok.Await(next(3, start.Add(-ahead)), start.AddDate(0, 0, 9))
+		if tok.LostWith(tok.Pending) {
+			t.Errorf("%s: a seed that waits was lost before it was made", ahead)
+		}
+		tok.Replace(next(4, start.Add(-ahead)))
+		if tok.LostWith(&tok.Current) {
+			t.Errorf("%s: a seed was lost before it was made", ahead)
+		}
+		if !tok.Lose(start, true) || !tok.LostWith(&tok.Current) {
+			t.Errorf("%s: the new seed was not lost", ahead)
+		}
+	}
+}
+
 // Whatever is done with a token, announced numbers only grow, there is always a current seed,
 // a delivered seed is never numbered again, and nobody's token keeps no user's PIN.
 func TestAnySequenceKeepsTheInvariants(t *testing.T) {
