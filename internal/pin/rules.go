@@ -82,11 +82,11 @@ func (r Rules) check(pin string) error {
 	if err := r.form(pin); err != nil {
 		return err
 	}
-	easy := trivial(pin) || birthYear(pin, r.Now) || strings.Contains(r.Token.Serial, pin)
+	small := strings.ToLower(pin)
+	easy := trivial(pin) || birthYear(pin, r.Now) || strings.Contains(strings.ToLower(r.Token.Serial), small)
 	if r.Policy.RefuseTrivialPINs && easy {
 		return refuse(Trivial, "this %s is too easy to guess: no sequence, repetition, keypad pattern, year or part of the serial number or user ID", r.name())
 	}
-	small := strings.ToLower(pin)
 	for _, word := range r.Policy.ExcludedWords {
 		if strings.Contains(small, strings.ToLower(word)) {
 			return refuse(Excluded, "this %s holds a word that is not allowed", r.name())
