@@ -5,6 +5,8 @@ import (
 	"io"
 	"testing"
 
+	"filippo.io/age"
+
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
@@ -38,7 +40,8 @@ func backupRoutes(t *testing.T, h *house) {
 	if r := take(h.admin, client.BackupRequest{To: []string{public}, IncludeKeys: true}); string(r.Header().Files["ca.pem"]) != "pem" {
 		t.Errorf("header %+v", r.Header())
 	}
-	for _, in := range []client.BackupRequest{{}, {Password: "correct horse", To: []string{public}}, {To: []string{"age1zzz"}}} {
+	classic := try(age.GenerateX25519Identity())(t).Recipient().String()
+	for _, in := range []client.BackupRequest{{}, {Password: "correct horse", To: []string{public}}, {To: []string{"age1zzz"}}, {To: []string{public, classic}}} {
 		refused(t, operator.Backup(ctx, in, io.Discard), 400, "INVALID")
 	}
 	refused(t, operator.Backup(ctx, client.BackupRequest{Password: "short"}, io.Discard), 422, "PASSWORD_TOO_WEAK")

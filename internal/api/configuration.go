@@ -119,6 +119,10 @@ type configuring struct {
 
 func (c *configuring) run(ctx context.Context) error {
 	c.named = map[string]map[string]bool{}
+	// One configuration at a time, and none beside an edit of definitions or profiles, which locks the same first: they would wait for each other in a ring.
+	if _, err := c.Profiles.Catalog(ctx); err != nil {
+		return err
+	}
 	for _, do := range []func(context.Context) error{
 		c.settings, c.devices, c.profiles, c.domains, c.domainPolicies, c.groups, c.radiusClients, c.agents, c.directories, c.mailSettings, c.mailTemplates, c.webhooks, c.reportSchedules,
 		c.pruneReportSchedules, c.pruneWebhooks, c.pruneMailTemplates, c.pruneDirectories, c.pruneAgents, c.pruneRADIUSClients, c.pruneGroups,

@@ -94,7 +94,7 @@ func (c *configuring) pruneRADIUSClients(ctx context.Context) error {
 	return nil
 }
 
-// pruneDomains keeps those that hold something, and those that agents or RADIUS clients are limited to.
+// pruneDomains keeps those that hold something, and those that agents or RADIUS clients are limited to, or that reports are about which are made again and again.
 func (c *configuring) pruneDomains(ctx context.Context) error {
 	if !slices.Contains(c.in.Prune, kindDomains) {
 		return nil
@@ -102,6 +102,13 @@ func (c *configuring) pruneDomains(ctx context.Context) error {
 	_, limits, err := c.limiting(ctx)
 	if err != nil {
 		return err
+	}
+	schedules, err := c.Reports.Schedules(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range schedules {
+		limits[s.Domain] = true
 	}
 	all, err := c.Domains.List(ctx)
 	if err != nil {

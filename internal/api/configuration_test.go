@@ -1,14 +1,19 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // actions are those of a plan: "add profiles phone".
@@ -237,5 +242,37 @@ func prunedConfigurations(t *testing.T, h *house) {
 	done := try(c.Configure(ctx, client.Configuration{Prune: []string{"radius_clients"}}))(t)
 	if !slices.Contains(actions(done), "delete radius_clients applied") {
 		t.Errorf("done %v", actions(done))
+	}
+}
+
+// A configuration that waits for another one, or for an edit of a profile, keeps nothing meanwhile that the other may need.
+func TestAConfigurationWaitsWithEmptyHands(t *testing.T) {
+	url := deploytest.Postgres(t)
+	h := furnish(t, url)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	admin := try(pgx.Connect(ctx, url))(t)
+	defer admin.Close(context.Background())
+	try(h.admin.AddProfile(ctx, client.NewProfile{Profile: "phone", DeviceType: "ios"}))(t)
+	done := make(chan error, 1)
+	// Sooner than PostgreSQL looks for a ring, and ends one of its transactions.
+	err := h.db.TransactSoon(ctx, 100*time.Millisecond, func(ctx context.Context) error {
+		if _, err := h.db.DevicesForChange(ctx); err != nil {
+			return err
+		}
+		go func() {
+			_, err := h.admin.Configure(t.Context(), client.Configuration{Profiles: []client.ConfiguredProfile{{Profile: "phone", Set: &client.ProfileEdit{Notes: new("new")}}}})
+			done <- err
+		}()
+		for waits := false; !waits; {
+			if err := admin.QueryRow(ctx, "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()").Scan(&waits); err != nil {
+				return err
+			}
+		}
+		_, err := h.db.Profile(ctx, "phone")
+		return err
+	})
+	if err := errors.Join(err, <-done); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -299,6 +299,19 @@ func TestAConfiguredScheduleStaysInItsDomain(t *testing.T) {
 	}
 }
 
+// A domain that reports are about stays where domains are pruned, also if it holds nothing: it could not be deleted.
+func TestADomainOfAScheduleIsKept(t *testing.T) {
+	e := newEstate(t)
+	ctx := t.Context()
+	try(e.admin.AddDomain(ctx, client.NewDomain{Domain: "potsdam"}))(t)
+	try(e.limited("super_admin", "potsdam").AddReportSchedule(ctx, client.NewReportSchedule{Schedule: "daily", ReportOrder: client.ReportOrder{Report: "tokens", Format: "csv"}, Every: "day", At: "07:00"}))(t)
+	must(t, e.admin.DeleteAPIKey(ctx, "potsdam-super_admin"))
+	plan := try(e.admin.Configure(ctx, client.Configuration{Prune: []string{"domains"}}))(t)
+	if got := actions(plan); !slices.Equal(got, []string{"keep domains berlin", "keep domains potsdam", "keep domains rome"}) {
+		t.Errorf("pruned %v", got)
+	}
+}
+
 // A port that is said stays in the same run, also where it is the one that there was and the security is another.
 func TestAConfiguredMailPortStays(t *testing.T) {
 	h := newHouse(t)

@@ -77,9 +77,16 @@ type Header struct {
 	Master  string    `json:"master_key"`
 	Schema  Schema    `json:"schema"`
 	// Files are secret files that belong to the deployment, if they were asked for: the master key, and the server's own
-	// certification authority.
+	// certification authority. They have the names below.
 	Files map[string][]byte `json:"files,omitempty"`
 }
+
+// The names of [Header].Files. A [Reader] takes no others: who made a backup may not be known, and its files are written into the data folder.
+const (
+	MasterKeyFile = "master.key"
+	CAFile        = "ca.pem"
+	CAKeyFile     = "ca.key"
+)
 
 const (
 	formatName    = "tallystick-backup"

@@ -212,6 +212,16 @@ func TestWhatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// Whoever made a backup says what its files are called, and they are written into the data folder of a server.
+func TestFilesOfOtherNames(t *testing.T) {
+	for _, name := range []string{"", "../ca.pem", "/etc/cron.d/x", "tallystick.db-wal", "server-id"} {
+		sealed := write(t, tables{}, Options{Files: map[string][]byte{name: {1}}})
+		if _, err := NewReader(bytes.NewReader(sealed), identity); !errors.Is(err, fault.BackupFormat) {
+			t.Errorf("a backup with a file %q: %v", name, err)
+		}
+	}
+}
+
 func TestKeys(t *testing.T) {
 	if _, err := ForPassword("seven77"); !errors.Is(err, fault.PasswordTooWeak) {
 		t.Errorf("a short password: %v", err)

@@ -46,9 +46,6 @@ func Check(r *Reader, master seed.Master) (known bool, err error) {
 	return known, nil
 }
 
-// MasterKeyFile is the name of the master key in [Header].Files.
-const MasterKeyFile = "master.key"
-
 // keyRows are what a keyring is made of.
 type keyRows struct {
 	data    []seed.DataKey

@@ -70,6 +70,11 @@ func open(plain io.Reader) (*Reader, error) {
 	if r.header.Version != formatVersion {
 		return nil, fault.New(fault.SchemaNewer, "the backup is of a newer release (%s): restore it with that one, or a newer one", r.header.Release)
 	}
+	for name := range r.header.Files {
+		if name != MasterKeyFile && name != CAFile && name != CAKeyFile {
+			return nil, fault.New(fault.BackupFormat, "the backup has a file %q, which no server puts into one: find out who made it, and take another one", name)
+		}
+	}
 	return r, nil
 }
 

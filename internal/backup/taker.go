@@ -78,5 +78,8 @@ func (r Request) recipients() ([]age.Recipient, error) {
 		}
 		all = append(all, to)
 	}
+	if _, err := age.Encrypt(io.Discard, all...); err != nil { // the answer has begun when the backup is sealed
+		return nil, fault.New(fault.Invalid, "these keys do not go together: a key that begins with age1pq1 hides a backup from quantum computers too, and another one beside it would not; give keys of one kind")
+	}
 	return all, nil
 }

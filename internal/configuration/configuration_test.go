@@ -249,6 +249,7 @@ func TestRefusals(t *testing.T) {
 		"radius_clients:\n- radius_client: a\n  secret_file: empty":        "3: empty is empty",
 		"radius_clients:\n- radius_client: a\n  secret_file: latin":        "3: latin is not text in UTF-8",
 		"mail_templates: [{event: expiry, html_file: latin}]":              "1: the file of the html is not text in UTF-8",
+		`radius_clients: [{radius_client: a, "": b}]`:                      `1: there is no "" here: there are address`,
 		"webhooks: [{webhook: a, secret: b}]":                              `1: there is no "secret" here`,
 		"webhooks: [{webhook: a, after: 1}]":                               `1: there is no "after" here`,
 		"webhooks: [{webhook: a, secret_file: empty}]":                     "1: empty is empty",

@@ -41,6 +41,9 @@ func (f *File) decode(file string, n *yaml.Node, into any, member string) error 
 		for i := range target.NumField() {
 			field := target.Type().Field(i)
 			called, isTime := nameOf(field)
+			if called == "" {
+				continue
+			}
 			if called != name {
 				known = append(known, called)
 				continue
@@ -49,7 +52,7 @@ func (f *File) decode(file string, n *yaml.Node, into any, member string) error 
 			f.places[pointer(member, inAPI)] = at
 			return f.value(at, value, target.Field(i), isTime)
 		}
-		return at.refuse("there is no %q here: there are %s", name, strings.TrimPrefix(among(known), ", "))
+		return at.refuse("there is no %q here: there are %s", name, among(known))
 	})
 }
 

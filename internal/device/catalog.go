@@ -117,6 +117,8 @@ func (c Catalog) Find(name string) (Definition, error) {
 type Store interface {
 	// Devices returns the definitions that were imported, by name. It locks nothing, in a transaction neither.
 	Devices(ctx context.Context) ([]Definition, error)
+	// Joins tells whether ctx carries a transaction.
+	Joins(ctx context.Context) bool
 }
 
 // A Registry is what reads definitions where they are needed often. It is safe for concurrent use.
@@ -129,6 +131,9 @@ type Registry struct {
 
 // Current returns the definitions as they were at most a second ago, mostly without asking the database.
 func (r *Registry) Current(ctx context.Context) (Catalog, error) {
+	if r.Store.Joins(ctx) {
+		return r.last.Within(ctx, r.Now, r.read)
+	}
 	return r.last.Get(ctx, r.Now, r.read)
 }
 
@@ -147,7 +152,12 @@ func (r *Registry) Find(ctx context.Context, name string) (Definition, error) {
 	if d, err := c.Find(name); err == nil {
 		return d, nil
 	}
-	if c, err = r.last.Read(ctx, r.Now, r.read); err != nil {
+	if r.Store.Joins(ctx) {
+		c, err = r.read(ctx)
+	} else {
+		c, err = r.last.Read(ctx, r.Now, r.read)
+	}
+	if err != nil {
 		return Definition{}, err
 	}
 	return c.Find(name)

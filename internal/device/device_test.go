@@ -79,6 +79,33 @@ func (s *shelf) Devices(context.Context) ([]device.Definition, error) {
 	return s.all, nil
 }
 
+// joining is where a context of the tests says that it carries a transaction.
+type joining struct{}
+
+func (s *shelf) Joins(ctx context.Context) bool { return ctx.Value(joining{}) != nil }
+
+// What a transaction reads may come to nothing with it.
+func TestWhatATransactionReadsIsItsOwn(t *testing.T) {
+	s := &shelf{all: []device.Definition{{Name: "toaster", Version: 3}}}
+	r := &device.Registry{Store: s, Now: func() time.Time { return time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC) }}
+	within := context.WithValue(t.Context(), joining{}, true)
+	if d, err := r.Find(within, "toaster"); err != nil || d.Version != 3 {
+		t.Errorf("found %+v, %v", d, err)
+	}
+	s.all = nil
+	if _, err := r.Find(t.Context(), "toaster"); !errors.Is(err, fault.DeviceNotFound) {
+		t.Errorf("outside: %v", err)
+	}
+	s.all = []device.Definition{{Name: "toaster", Version: 3}}
+	if _, err := r.Find(within, "toaster"); err != nil { // it was not there a moment ago
+		t.Error(err)
+	}
+	s.all = nil
+	if _, err := r.Find(t.Context(), "toaster"); !errors.Is(err, fault.DeviceNotFound) {
+		t.Errorf("outside again: %v", err)
+	}
+}
+
 func TestRegistryReadsOnceASecond(t *testing.T) {
 	s, now := &shelf{}, time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
 	r := &device.Registry{Store: s, Now: func() time.Time { return now }}

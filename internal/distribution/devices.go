@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/profile"
 )
@@ -83,7 +84,7 @@ func (i *issue) room(of holdings) error {
 	}
 	n, mine, before := 0, of[i.user.ID], -1
 	for at, h := range mine {
-		switch elsewhere := h.DeviceID != "" && i.DeviceID != "" && h.DeviceID != i.DeviceID; {
+		switch elsewhere := h.DeviceID != "" && i.DeviceID != "" && !device.SameID(h.DeviceID, i.DeviceID); {
 		case h.Serial == i.Serial:
 			before = at
 		case h.DeviceType == i.device.Name && !elsewhere && !h.Lost && i.now.Before(h.Until.AddDate(0, 0, 1)):

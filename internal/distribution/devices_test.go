@@ -239,8 +239,8 @@ func TestFullDevices(t *testing.T) {
 	_, err = c.dist.Distribute(c.ctx, distribution.Request{Serial: s[2], Profile: "large", Grace: -1}) // another device
 	c.must(err)
 
-	// Bound to another device of the type, one has room; and one that is lost or over takes none.
-	c.became(c.runOn(b, false, map[string]string{s[0]: "11112222", s[1]: "11112222", s[3]: "11112222"}), map[string]string{s[0]: "done", s[1]: "done", s[3]: "failed TOKEN_LIMIT_REACHED"})
+	// Bound to another device of the type, one has room; and one that is lost or over takes none. A dash makes no other device.
+	c.became(c.runOn(b, false, map[string]string{s[0]: "11112222", s[1]: "11112222", s[3]: "1111-2222"}), map[string]string{s[0]: "done", s[1]: "done", s[3]: "failed TOKEN_LIMIT_REACHED"})
 	c.became(c.runOn(b, true, map[string]string{s[3]: "33334444"}), map[string]string{s[3]: "done"})
 	for _, change := range []func(*token.Token){func(r *token.Token) { r.Lose(c.now, true) }, func(r *token.Token) { r.EffectiveExpiry = c.now.AddDate(0, 0, -2) }} {
 		was := c.token(s[0])
@@ -260,7 +260,7 @@ func TestFullDevices(t *testing.T) {
 func small(t *testing.T) []device.Definition {
 	t.Helper()
 	content, err := device.Parse([]byte(`{"device_type": "small", "version": 1, "digits": [6, 8], "interval_seconds": [60], "pin_types": ["pinpad", "fob", "none"],
-		"delivery_methods": ["file"], "device_id_pattern": "[0-9]{8}", "max_tokens": 2}`))
+		"delivery_methods": ["file"], "device_id_pattern": "[0-9]{4}-?[0-9]{4}", "max_tokens": 2}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,6 +51,7 @@ func TestRules(t *testing.T) {
 		{"word", fob, words, "xAcMe7", pin.Excluded, "a word"},
 		{"number", fob, words, "947112", pin.Excluded, "a word"},
 		{"half a word", fob, words, "acm831", "", ""},
+		{"part of the user ID", pin.Token{Serial: "Alice.Kx81", Type: device.Fob}, alphanumeric, "aLIC", pin.Trivial, "user ID"},
 		{"trivial", fob, nil, "1234", pin.Trivial, "easy to guess"},
 		{"of the user ID, in other letters", pin.Token{Serial: "BackupRobot", Type: device.Fob}, alphanumeric, "proBOT", pin.Trivial, "easy to guess"},
 		{"trivial, but that is allowed", fob, func(p *policy.Token) { p.RefuseTrivialPINs = false }, "1234", "", ""},

@@ -15,6 +15,8 @@ import (
 type Store interface {
 	// Transact runs do in one transaction, which travels in its context; it may run do again after a conflict.
 	Transact(ctx context.Context, do func(context.Context) error) error
+	// Joins tells whether ctx carries a transaction.
+	Joins(ctx context.Context) bool
 	// Policies returns all policies at one moment; what was never saved is the default. It locks nothing, in a
 	// transaction neither: authentications read them.
 	Policies(ctx context.Context) (*Tree, error)
@@ -58,6 +60,9 @@ func (r *Registry) In(ctx context.Context, name string) (Token, Lockout, error) 
 
 // Current returns the policies as they were at most a second ago, nearly always without asking the database.
 func (r *Registry) Current(ctx context.Context) (*Tree, error) {
+	if r.Store.Joins(ctx) {
+		return r.last.Within(ctx, r.Now, r.Store.Policies)
+	}
 	return r.last.Get(ctx, r.Now, r.Store.Policies)
 }
 

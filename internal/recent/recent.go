@@ -39,6 +39,15 @@ func (v *Value[T]) Get(ctx context.Context, now func() time.Time, read func(cont
 	return v.Read(ctx, now, read)
 }
 
+// Within is Get for who has a transaction, and the connection that goes with it. It waits for nobody: who reads the value may be waiting for just that
+// connection. What it reads is not remembered, since the transaction may have changed it, and come to nothing.
+func (v *Value[T]) Within(ctx context.Context, now func() time.Time, read func(context.Context) (T, error)) (T, error) {
+	if l := v.fresh(now); l != nil {
+		return l.value, nil
+	}
+	return read(ctx)
+}
+
 // Read reads the value, and remembers it. An error leaves what was remembered.
 func (v *Value[T]) Read(ctx context.Context, now func() time.Time, read func(context.Context) (T, error)) (T, error) {
 	l := &look[T]{at: now(), forgotten: v.forgotten.Load()}

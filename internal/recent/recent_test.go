@@ -113,3 +113,28 @@ func TestOneReadsForAll(t *testing.T) {
 	close(free)
 	all.Wait()
 }
+
+// Whoever has a transaction waits for nobody who reads, and leaves nothing behind.
+func TestWithinATransaction(t *testing.T) {
+	s := &source{}
+	var v recent.Value[int]
+	got, err := v.Get(t.Context(), s.now, func(ctx context.Context) (int, error) {
+		if n, err := v.Within(ctx, s.now, s.read); err != nil || n != 1 { // while the value is being read
+			t.Errorf("%d, %v", n, err)
+		}
+		return s.read(ctx)
+	})
+	if err != nil || got != 2 {
+		t.Errorf("%d, %v", got, err)
+	}
+	if n, err := v.Within(t.Context(), s.now, s.read); err != nil || n != 2 {
+		t.Errorf("what is remembered: %d, %v", n, err)
+	}
+	v.Forget()
+	if n, err := v.Within(t.Context(), s.now, s.read); err != nil || n != 3 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if n, err := v.Get(t.Context(), s.now, s.read); err != nil || n != 4 {
+		t.Errorf("what a transaction has read was kept: %d, %v", n, err)
+	}
+}

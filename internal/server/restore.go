@@ -25,8 +25,8 @@ const (
 	databaseFile    = "tallystick.db"
 	checkpointsFile = "audit-checkpoints"
 	idFile          = "server-id"
-	caFile          = "ca.pem"
-	caKeyFile       = "ca.key"
+	caFile          = backup.CAFile
+	caKeyFile       = backup.CAKeyFile
 	caNewKeyFile    = "ca.key.new" // until ca.pem is there
 )
 

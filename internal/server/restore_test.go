@@ -21,6 +21,7 @@ import (
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/server"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
@@ -166,6 +167,46 @@ func TestRestoreRefuses(t *testing.T) {
 				t.Errorf("the folder held %q, and %q after", before, after)
 			}
 		})
+	}
+}
+
+// Whoever makes a backup with a master key of his own says what its files are called: nothing is written outside of the data folder.
+func TestRestoreWritesNoOtherFiles(t *testing.T) {
+	dir := folder(t)
+	key := filepath.Join(dir, "theirs")
+	if err := seed.MakeMasterFile(key); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, err := seed.MasterFromText(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := deploytest.Open(t, deploytest.SQLite(t))
+	keys, err := seed.OpenKeyring(t.Context(), master, db, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	err = backup.Write(t.Context(), &file, db, backup.Options{
+		To: []age.Recipient{to.Recipient()}, Keys: keys, Master: master.ID(), Now: time.Now, Files: map[string][]byte{"master.key": text, "../planted": []byte("x")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = server.Restore{File: bytes.NewReader(file.Bytes()), Keys: []age.Identity{to}, Data: filepath.Join(dir, "data"), Now: time.Now}.Run(t.Context())
+	if !errors.Is(err, fault.BackupFormat) {
+		t.Errorf("restored: %v", err)
+	}
+	if names := listing(t, dir); strings.Contains(names, "planted") {
+		t.Errorf("the folder above holds %q", names)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 	"github.com/tallystick/tallystick/internal/token"
@@ -449,6 +450,51 @@ func TestPostgresKeepsTheResultsOfAJobThatIsResumed(t *testing.T) {
 	items, err2 := db.JobItems(ctx, j.ID, job.ItemFilter{})
 	if err := errors.Join(err, err2); err != nil || len(j.Parameters.Blob) == 0 || len(items) != 1 || len(items[0].Input.Blob) == 0 {
 		t.Errorf("left are %+v and %+v, %v", j, items, err)
+	}
+}
+
+// slowReader is a database whose policies somebody is reading when begun is closed.
+type slowReader struct {
+	*DB
+	begun chan struct{}
+	once  sync.Once
+}
+
+func (s *slowReader) Policies(ctx context.Context) (*policy.Tree, error) {
+	if !s.Joins(ctx) {
+		s.once.Do(func() { close(s.begun) })
+	}
+	return s.DB.Policies(ctx)
+}
+
+// Who has the last connection does not wait for who reads the policies for all, and waits for a connection.
+func TestPostgresReadsPoliciesWithItsLastConnection(t *testing.T) {
+	url, err := neturl.Parse(storetest.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := url.Query()
+	asked.Set("pool_max_conns", "1")
+	url.RawQuery = asked.Encode()
+	db := &slowReader{DB: opened(t, url.String()), begun: make(chan struct{})}
+	policies := &policy.Registry{Store: db, Now: time.Now}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	other := make(chan error, 1)
+	err = db.Transact(ctx, func(held context.Context) error {
+		if _, err := db.Settings(held); err != nil { // takes the connection
+			return err
+		}
+		go func() {
+			_, err := policies.Current(ctx)
+			other <- err
+		}()
+		<-db.begun
+		_, err := policies.Current(held)
+		return err
+	})
+	if err := errors.Join(err, <-other); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -181,11 +181,16 @@ func (c *carried) check(group []carried) error {
 		return bad("replacement is not with it")
 	case c.User != nil && !slices.Contains(states, c.Distribution):
 		return bad("distribution state is not known")
+	case !slices.Contains(methods, c.Method):
+		return bad("delivery method is not known")
 	}
 	return nil
 }
 
 var states = []token.Distribution{token.NotDistributed, token.Issued, token.PendingActivation, token.ActivationLapsed, token.Confirmed}
+
+// methods are those that a token may have been delivered by, none among them.
+var methods = []device.Method{"", device.File, device.CTF, device.CTKIP}
 
 // unpack makes the record of a token.
 func (a *arrival) unpack(ctx context.Context, c *carried) (token.Token, error) {

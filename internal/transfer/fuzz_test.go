@@ -78,4 +78,8 @@ func TestATokenComesOnce(t *testing.T) {
 	if err := c.check([]carried{c, c}); !errors.Is(err, fault.ImportRecord) {
 		t.Errorf("twice: %v", err)
 	}
+	c.Method = "pigeon"
+	if err := c.check([]carried{c, other}); !errors.Is(err, fault.ImportRecord) {
+		t.Errorf("delivered by pigeon: %v", err)
+	}
 }
