@@ -248,6 +248,13 @@ func TestAScopedKeyHasAgents(t *testing.T) {
 	if got := try(c.AddAgent(ctx, client.NewAgent{Agent: "below", Domain: "mitte"}))(t).AllowedDomain; got != "mitte" {
 		t.Errorf("an agent of the domain below: %q", got)
 	}
+	// What these refer to may be anywhere that the key sees.
+	inside := []string{e.inside["group"]}
+	if got := try(c.AddAgent(ctx, client.NewAgent{Agent: "of-a-group", Domain: "mitte", AllowedGroups: inside}))(t); got.AllowedDomain != "mitte" {
+		t.Errorf("an agent of a group above: %+v", got)
+	}
+	try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "around", Address: "127.0.3.0/24", Secret: "a secret of the gateway"}))(t)
+	try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "within", Address: "127.0.3.7", Secret: "a secret of the gateway", Domain: "mitte", AllowedGroups: inside}))(t)
 	// Nobody has them ask about another domain; a key of the whole deployment names groups there.
 	of := client.NewAgent{Agent: "of-berlin", Domain: "berlin", AllowedDomain: "rome", AllowedGroups: []string{e.outside["group"]}}
 	vpn := client.NewRADIUSClient{RADIUSClient: "of-berlin", Certificate: "of.example.com", Domain: "berlin", AllowedDomain: "rome", AllowedGroups: of.AllowedGroups}
@@ -416,6 +423,11 @@ func TestScopeTakesNoPacketsFromOtherRADIUSClients(t *testing.T) {
 		refused(t, err, http.StatusConflict, "CONFLICT")
 		_, err = e.berlin.EditRADIUSClient(ctx, "own", 0, client.RADIUSClientEdit{Address: &address})
 		refused(t, err, http.StatusConflict, "CONFLICT")
+	}
+	taken := "rome.example.com"
+	_, err := e.berlin.EditRADIUSClient(ctx, "own", 0, client.RADIUSClientEdit{Certificate: &taken})
+	if refused(t, err, http.StatusConflict, "CONFLICT"); strings.Contains(err.Error(), "rome") {
+		t.Errorf("told of a client elsewhere: %v", err)
 	}
 	if got := try(e.berlin.RADIUSClient(ctx, "own"))(t); !reflect.DeepEqual(got, own) {
 		t.Errorf("after all that: %+v", got)

@@ -81,7 +81,8 @@ func (db *DB) SaveRADIUSClient(ctx context.Context, c access.RADIUSClient) error
 			return err
 		}
 		if len(taken) > 0 {
-			return fault.New(fault.Conflict, "RADIUS client %s has this address or this certificate already", taken[0])
+			// Which one is not for everybody to know: it may be in another security domain.
+			return fault.New(fault.Conflict, "another RADIUS client has this address or this certificate already: take another one, or edit that client")
 		}
 		stale := fault.New(fault.Conflict, "RADIUS client %s was changed meanwhile: read it again", c.Name)
 		read := c.Version
