@@ -11,6 +11,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 // estate is a deployment with two domains, berlin and rome, each with one of everything; the keys of berlin's are limited to it.
@@ -437,6 +438,20 @@ func TestScopeTakesNoPacketsFromOtherRADIUSClients(t *testing.T) {
 	try(e.admin.AddRADIUSClient(ctx, at("placed", "127.0.1.7", "berlin")))(t)
 	qps := 7
 	try(e.berlin.EditRADIUSClient(ctx, "placed", 0, client.RADIUSClientEdit{MaxQPS: &qps}))(t)
+}
+
+// Who asks about a user elsewhere as often as he can keeps nobody from asking about her.
+func TestAScopedKeyThrottlesNobodyElsewhere(t *testing.T) {
+	e := newEstate(t)
+	for range throttle.SubjectBurst {
+		e.subjects.Allows("berlin/"+e.outside["user_id"], e.now())
+	}
+	check := client.Check{UserID: e.outside["user_id"], Passcode: "12345678"}
+	_, err := e.berlin.Check(t.Context(), check)
+	refused(t, err, http.StatusTooManyRequests, "TOO_MANY")
+	if d := try(e.admin.Check(t.Context(), check))(t); d.Result != "denied" {
+		t.Errorf("%+v", d)
+	}
 }
 
 // A group tells a key of its domain of nobody who is elsewhere: not how many such members it has, nor who they are.
