@@ -152,13 +152,18 @@ func (p *program) credentialAdd() *cobra.Command {
 	var life time.Duration
 	var out string
 	cmd := p.command("add AGENT", "Make an access ID and an access key; the key is shown this once", 1, func(r run) error {
+		file, err := openOut(out)
+		if err != nil {
+			return err
+		}
+		defer file.drop()
 		n.LifeSeconds = seconds(life)
 		c, err := r.server.AddAgentCredential(r.ctx, r.args[0], n)
 		if err != nil {
 			return err
 		}
-		if out != "" {
-			if err := writeSecret(out, []byte(string(c.AccessKey)+"\n")); err != nil {
+		if file != nil {
+			if err := file.write([]byte(string(c.AccessKey) + "\n")); err != nil {
 				return fmt.Errorf("the credential was made and its key could not be kept (%w): delete it and make another", err)
 			}
 			return p.result(c.AgentCredential, "access ID   %s\naccess key  in %s", c.AccessID, out)

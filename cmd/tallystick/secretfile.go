@@ -66,6 +66,14 @@ func (s *secretFile) write(content []byte) error {
 	return file.Close()
 }
 
+// openOut opens the file of --out for a secret that the server makes, before it does: what cannot be kept is not made. nil where there is none.
+func openOut(name string) (*secretFile, error) {
+	if name == "" {
+		return nil, nil
+	}
+	return openSecret(name)
+}
+
 // drop closes a file that nothing was written to, and removes it if it was not there before.
 func (s *secretFile) drop() {
 	if s == nil || s.file == nil {

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/domain"
@@ -154,8 +153,8 @@ const keyPrefix = "tsk_"
 // the text is not kept and cannot be shown again. life 0 means for ever. A role with a right that whoever makes the key does not
 // have is refused, and so is a life beyond the end of a key that makes it: [fault.Forbidden].
 func (r *Registry) Add(ctx context.Context, name string, role Role, life time.Duration) (Key, string, error) {
-	if name == "" || len(name) > 64 || strings.IndexFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) >= 0 {
-		return Key{}, "", fault.New(fault.Invalid, "the name of an API key takes 1 to 64 printable characters")
+	if !shown(name, 1, 64) {
+		return Key{}, "", fault.New(fault.Invalid, "the name of an API key takes 1 to 64 printable characters without blanks at its ends")
 	}
 	if rights[role] == nil {
 		return Key{}, "", fault.New(fault.Invalid, "no role %q: take one of %v", role, Roles())

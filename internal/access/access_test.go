@@ -100,6 +100,14 @@ func TestKeys(t *testing.T) {
 	if _, _, err := r.Add(ctx, "x", "king", 0); !errors.Is(err, fault.Invalid) {
 		t.Errorf("unknown role: %v", err)
 	}
+	for _, name := range []string{"", " desk", "desk ", strings.Repeat("ж", 65), "a\tb", "a\xff"} { // one with a blank at its end looks like another's in lists
+		if _, _, err := r.Add(ctx, name, access.HelpDesk, 0); !errors.Is(err, fault.Invalid) {
+			t.Errorf("the name %q: %v", name, err)
+		}
+	}
+	if _, _, err := r.Add(ctx, strings.Repeat("ж", 64), access.HelpDesk, 0); err != nil {
+		t.Errorf("64 characters: %v", err)
+	}
 	now = now.Add(time.Hour)
 	if _, err := r.Check(ctx, text); !errors.Is(err, fault.Unauthorized) {
 		t.Errorf("expired: %v", err)

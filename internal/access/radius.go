@@ -384,7 +384,7 @@ const (
 // apart refuses a network that is wider than a site's, and an address within that of a client which who acts may not change: as the longest
 // prefix wins, the new client would take packets from that one, under a secret of its own.
 func (r *RADIUSRegistry) apart(ctx context.Context, c RADIUSClient) error {
-	scope := domain.ScopeFrom(ctx)
+	scope := domain.ScopeFrom(ctx).Caller()
 	if !scope.Limited() || !c.Address.IsValid() {
 		return nil
 	}

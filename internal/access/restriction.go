@@ -75,6 +75,7 @@ func (r *Restriction) settle(ctx context.Context, s restrictionStore, home strin
 	if before != nil && r.equal(was) {
 		return nil
 	}
+	ctx = domain.WithScope(ctx, scope.Caller()) // which may be more than the part that it is placed in
 	if err := r.check(ctx, s, home, Restriction{}); err != nil {
 		return err
 	}

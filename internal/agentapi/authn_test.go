@@ -19,6 +19,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/throttle"
 )
@@ -543,6 +544,22 @@ func TestThrottle(t *testing.T) {
 	h.post("initialize", first("m-3")).says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
 }
 
+// Whoever administers the agents of one security domain keeps those of another from asking about nobody.
+func TestDomainsAreThrottledApart(t *testing.T) {
+	h := newHouse(t, atOnce)
+	h.Domains = &domain.Registry{Store: h.db, Now: h.now}
+	try(h.Domains.Add(t.Context(), "theirs", domain.Root, ""))(t)
+	try(h.Agents.Add(domain.At(t.Context(), "theirs"), access.Agent{Name: "vpn2"}))(t)
+	ours, body := h.key, strings.Replace(first("m-1"), "vpn1", "vpn2", 1)
+	_, h.key = h.credential("vpn2")
+	for range throttle.SubjectBurst {
+		h.send(h.request("POST", Base+"initialize", body))
+	}
+	h.post("initialize", body).says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
+	h.key = ours
+	h.post("initialize", first("m-1")).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
+}
+
 // What is throttled writes nothing, and no endpoint is without a limit.
 func TestThrottledMessagesWriteNothing(t *testing.T) {
 	d := deploy(t, sqlite(t), plain)
@@ -563,7 +580,7 @@ func TestThrottledMessagesWriteNothing(t *testing.T) {
 	}
 	d.send("initialize", kept("alice"))
 	for _, about := range []string{"alice", "nobody", d.attempt} {
-		for s.subjects.Allows(about, d.now()) {
+		for s.subjects.Allows("/"+about, d.now()) {
 		}
 	}
 	d.expect(d.send("cancel", []byte(looks())), "FAIL/VERIFY_ERROR", "")

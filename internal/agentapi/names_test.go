@@ -219,7 +219,7 @@ func TestNamesShareARate(t *testing.T) {
 	d.byMail()
 	s := d.servers[0]
 	for range throttle.SubjectBurst {
-		s.subjects.Allows("alice", d.now())
+		s.subjects.Allows("/alice", d.now())
 	}
 	code := d.code(0)
 	want := d.expect(d.check("alice", code), "FAIL/VERIFY_ERROR", "").anonymous()

@@ -96,7 +96,7 @@ func TestOneUserIsThrottled(t *testing.T) {
 	h := newHouse(t)
 	gate := h.as(access.AgentRole)
 	for range throttle.SubjectBurst {
-		h.subjects.Allows("alice", h.now())
+		h.subjects.Allows("/alice", h.now())
 	}
 	_, err := gate.Check(t.Context(), client.Check{UserID: "alice", Passcode: "00000000"})
 	refused(t, err, 429, "TOO_MANY")

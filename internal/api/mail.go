@@ -189,7 +189,7 @@ func (a *API) releaseMail(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if !a.subjects.Allows(in.UserID, a.Now()) {
+	if !a.subjects.Allows(subject(ctx, in.UserID), a.Now()) {
 		return answer{}, fault.New(fault.TooMany, "too many claims of this user come at once: wait a second")
 	}
 	n, err := a.SignIn.Release(ctx, mail.Claim{UserID: in.UserID, Passcode: string(in.Passcode), Password: string(in.Password), Station: in.Station})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 // estate is a deployment with two domains, berlin and rome, each with one of everything; the keys of berlin's are limited to it.
@@ -248,6 +249,13 @@ func TestAScopedKeyHasAgents(t *testing.T) {
 	if got := try(c.AddAgent(ctx, client.NewAgent{Agent: "below", Domain: "mitte"}))(t).AllowedDomain; got != "mitte" {
 		t.Errorf("an agent of the domain below: %q", got)
 	}
+	// What these refer to may be anywhere that the key sees.
+	inside := []string{e.inside["group"]}
+	if got := try(c.AddAgent(ctx, client.NewAgent{Agent: "of-a-group", Domain: "mitte", AllowedGroups: inside}))(t); got.AllowedDomain != "mitte" {
+		t.Errorf("an agent of a group above: %+v", got)
+	}
+	try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "around", Address: "127.0.3.0/24", Secret: "a secret of the gateway"}))(t)
+	try(c.AddRADIUSClient(ctx, client.NewRADIUSClient{RADIUSClient: "within", Address: "127.0.3.7", Secret: "a secret of the gateway", Domain: "mitte", AllowedGroups: inside}))(t)
 	// Nobody has them ask about another domain; a key of the whole deployment names groups there.
 	of := client.NewAgent{Agent: "of-berlin", Domain: "berlin", AllowedDomain: "rome", AllowedGroups: []string{e.outside["group"]}}
 	vpn := client.NewRADIUSClient{RADIUSClient: "of-berlin", Certificate: "of.example.com", Domain: "berlin", AllowedDomain: "rome", AllowedGroups: of.AllowedGroups}
@@ -417,6 +425,11 @@ func TestScopeTakesNoPacketsFromOtherRADIUSClients(t *testing.T) {
 		_, err = e.berlin.EditRADIUSClient(ctx, "own", 0, client.RADIUSClientEdit{Address: &address})
 		refused(t, err, http.StatusConflict, "CONFLICT")
 	}
+	taken := "rome.example.com"
+	_, err := e.berlin.EditRADIUSClient(ctx, "own", 0, client.RADIUSClientEdit{Certificate: &taken})
+	if refused(t, err, http.StatusConflict, "CONFLICT"); strings.Contains(err.Error(), "rome") {
+		t.Errorf("told of a client elsewhere: %v", err)
+	}
 	if got := try(e.berlin.RADIUSClient(ctx, "own"))(t); !reflect.DeepEqual(got, own) {
 		t.Errorf("after all that: %+v", got)
 	}
@@ -425,6 +438,20 @@ func TestScopeTakesNoPacketsFromOtherRADIUSClients(t *testing.T) {
 	try(e.admin.AddRADIUSClient(ctx, at("placed", "127.0.1.7", "berlin")))(t)
 	qps := 7
 	try(e.berlin.EditRADIUSClient(ctx, "placed", 0, client.RADIUSClientEdit{MaxQPS: &qps}))(t)
+}
+
+// Who asks about a user elsewhere as often as he can keeps nobody from asking about her.
+func TestAScopedKeyThrottlesNobodyElsewhere(t *testing.T) {
+	e := newEstate(t)
+	for range throttle.SubjectBurst {
+		e.subjects.Allows("berlin/"+e.outside["user_id"], e.now())
+	}
+	check := client.Check{UserID: e.outside["user_id"], Passcode: "12345678"}
+	_, err := e.berlin.Check(t.Context(), check)
+	refused(t, err, http.StatusTooManyRequests, "TOO_MANY")
+	if d := try(e.admin.Check(t.Context(), check))(t); d.Result != "denied" {
+		t.Errorf("%+v", d)
+	}
 }
 
 // A group tells a key of its domain of nobody who is elsewhere: not how many such members it has, nor who they are.

@@ -273,7 +273,8 @@ type Store interface {
 	PeopleByID(ctx context.Context, ids []string) (map[string]Person, error)
 	// DirectoryOf names the directory that has brought a user; [fault.NotFound].
 	DirectoryOf(ctx context.Context, userID string) (string, error)
-	// TryDirectory counts a try of a user's password and tells whether it may be made: no more than most since the moment from, on all servers.
+	// TryDirectory counts a try of a user's password and tells whether it may be made, on all servers: no more than most unless the last one
+	// was at the moment from or before.
 	TryDirectory(ctx context.Context, userID string, now, from time.Time, most int) (bool, error)
 	// ForgetTries forgets all of them, or takes the last one back.
 	ForgetTries(ctx context.Context, userID string, all bool) error

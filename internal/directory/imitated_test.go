@@ -1,6 +1,7 @@
 package directory_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -99,6 +100,42 @@ func TestVerifyWhileBusy(t *testing.T) {
 		if !o.verifies("alice", "her password") {
 			t.Error("her tries are used up")
 		}
+	})
+}
+
+// Who leaves while the directory is asked about a password has had that try. The directory counts it, too, and would lock her.
+func TestVerifyForWhoLeaves(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		asked, leave, gone := 0, context.CancelFunc(nil), (chan struct{})(nil)
+		at := imitated(t, func(name string) int {
+			if name == reader {
+				return gldap.ResultSuccess
+			}
+			asked++
+			answer := gone
+			leave()
+			<-answer
+			return gldap.ResultInvalidCredentials
+		}, func(*gldap.SearchMessage) map[string]map[string][]string {
+			return map[string]map[string][]string{"uid=alice," + base: {"uid": {"alice"}}}
+		})
+		o := newOffice(t, url)
+		o.directory(nil, func(d *directory.Directory) {
+			at(d)
+			d.Groups = directory.NoGroups
+		})
+		o.sync(false)
+		for range 2 * directory.MaxTries {
+			var ctx context.Context
+			ctx, leave = context.WithCancel(t.Context())
+			gone = make(chan struct{})
+			if right, err := o.Verify(ctx, "alice", "a guess"); right || err == nil {
+				t.Errorf("%v %v", right, err)
+			}
+			leave()
+			close(gone)
+		}
+		same(t, asked, directory.MaxTries)
 	})
 }
 

@@ -18,14 +18,12 @@ const (
 )
 
 // Verify tells whether a password is that of a user, by binding as her entry in the directory that she comes from, over TLS. One of whom it
-// has been asked [MaxTries] times in [TryWindow] without success is refused without asking. A user whom no directory brought, who is not
-// there any more or is disabled there, has no password. [fault.DirectoryUnreachable] and [fault.DirectoryRefused] are not her fault, and no try.
+// has been asked [MaxTries] times without success, the last time within [TryWindow], is refused without asking: [fault.TooMany]; and so is one whom
+// no directory brought: [fault.NotFound]. A user who is not there any more or is disabled there has no password. [fault.DirectoryUnreachable] and
+// [fault.DirectoryRefused] are not her fault, and no try.
 func (r *Registry) Verify(ctx context.Context, userID, password string) (bool, error) {
 	name, err := r.Store.DirectoryOf(ctx, userID)
-	if errors.Is(err, fault.NotFound) || err == nil && password == "" { // a bind without password asks for nothing and succeeds
-		return false, nil
-	}
-	if err != nil {
+	if err != nil || password == "" { // a bind without password asks for nothing and succeeds
 		return false, err
 	}
 	d, err := r.Store.Directory(ctx, name)
@@ -36,7 +34,11 @@ func (r *Registry) Verify(ctx context.Context, userID, password string) (bool, e
 		return false, err
 	}
 	now := r.Now()
-	if may, err := r.Store.TryDirectory(ctx, userID, now, now.Add(-TryWindow), MaxTries); err != nil || !may {
+	may, err := r.Store.TryDirectory(ctx, userID, now, now.Add(-TryWindow), MaxTries)
+	if err == nil && !may {
+		err = fault.New(fault.TooMany, "directory %s was asked about %d wrong passwords of user %s: wait an hour", name, MaxTries, userID)
+	}
+	if err != nil {
 		return false, err
 	}
 	people, err := r.Store.PeopleByID(ctx, []string{userID})
@@ -44,8 +46,8 @@ func (r *Registry) Verify(ctx context.Context, userID, password string) (bool, e
 		return false, err
 	}
 	right, err := r.bind(ctx, d, people[userID], password)
-	if err != nil || right {
-		// Who is right begins anew; what the directory could not say counts for nobody.
+	if right || err != nil && ctx.Err() == nil {
+		// Who is right begins anew, and what the directory could not say counts for nobody. Where it is she who did not wait, it may have seen the password.
 		err = errors.Join(err, r.Store.ForgetTries(context.WithoutCancel(ctx), userID, right))
 	}
 	return right, err

@@ -21,6 +21,7 @@ import (
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/throttle"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -125,7 +126,7 @@ type Distributor struct {
 	signer signerCache
 	server serverKeys
 
-	unknown unknownCodes
+	unknown throttle.Sample // activation codes that do not exist
 }
 
 // Distribute delivers an assigned token. A token that was delivered before gets a new seed, as if

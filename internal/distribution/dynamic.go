@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"sync"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -106,7 +104,7 @@ func (d *Distributor) refuse(ctx context.Context, o Offer, why fault.Code) error
 	switch {
 	case o.Serial != "":
 		err = d.recordRefusal(audit.WithCorrelation(ctx, o.Correlation), "token:"+o.Serial, why, audit.Details{"user": o.UserID})
-	case d.unknown.single(d.Now()):
+	case d.unknown.Takes(d.Now()):
 		err = d.recordRefusal(ctx, unknownActivation, why, nil)
 	}
 	if err != nil {
@@ -121,47 +119,9 @@ func (d *Distributor) recordRefusal(ctx context.Context, object string, why faul
 	})
 }
 
-// unknownActivation is the object of events about codes that do not exist.
+// unknownActivation is the object of events about codes that do not exist. Beyond a [throttle.Sample] of them, [Distributor.CleanUp] records how
+// many there were.
 const unknownActivation = "activation:unknown"
-
-// How many unknown codes have an event each. Beyond that, [Distributor.CleanUp] records how many there were: whoever guesses
-// would fill the audit log.
-const (
-	maxSingle    = 1000
-	singleWindow = time.Hour
-)
-
-// unknownCodes counts the unknown codes of a window.
-type unknownCodes struct {
-	mu         sync.Mutex
-	n          int
-	since      time.Time
-	unrecorded int
-}
-
-// single tells whether one more has an event of its own.
-func (u *unknownCodes) single(now time.Time) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if now.Sub(u.since) >= singleWindow {
-		u.n, u.since = 0, now
-	}
-	u.n++
-	if u.n <= maxSingle {
-		return true
-	}
-	u.unrecorded++
-	return false
-}
-
-// take returns how many had none since it was called last.
-func (u *unknownCodes) take() int {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	n := u.unrecorded
-	u.unrecorded = 0
-	return n
-}
 
 // offerOf finds the offer of a code and tells why it cannot be used, if so.
 func (d *Distributor) offerOf(ctx context.Context, code ctkip.Code) (Offer, fault.Code, error) {

@@ -87,7 +87,7 @@ func (d *Distributor) Prepare(ctx context.Context) error {
 // have ended and records how many unknown codes were too many for an event each. It is called now and then.
 func (d *Distributor) CleanUp(ctx context.Context) error {
 	now := d.Now()
-	if n := d.unknown.take(); n > 0 {
+	if n := d.unknown.Rest(); n > 0 {
 		if err := d.recordRefusal(ctx, unknownActivation, fault.ActivationUnknown, audit.Details{"codes": n}); err != nil {
 			return err
 		}

@@ -3,11 +3,13 @@ package mail
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 // HeldFor is how long a message is held for a user who does not sign in; an activation code no longer than it lives.
@@ -20,10 +22,12 @@ type SignIn struct {
 	Outbox *Outbox
 	// Passcode decides a passcode as for any agent, which uses it up. It is asked about [MaxPasscodes] wrong ones at most.
 	Passcode func(ctx context.Context, userID, passcode, station string) (bool, error)
-	// Password asks a directory: a directory.Registry.
+	// Password asks a directory: a directory.Registry. [fault.TooMany] and [fault.NotFound] where it does not.
 	Password func(ctx context.Context, userID, password string) (bool, error)
 	// Pace is the step of time in which answers leave, so that how long one takes tells little of what was asked; 0 for none.
 	Pace time.Duration
+
+	idle throttle.Sample // those who signed in without anything being compared
 }
 
 // A Claim is what somebody says who wants her messages: a passcode or a password.
@@ -58,8 +62,11 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 	}
 	if len(held) == 0 {
 		// What was typed as a user ID may be anything, a password too.
-		return 0, o.Store.Record(ctx, audit.New(ctx, o.Now(), "mail.sign_in", "mail:sign_in", audit.Details{"station": c.Station}).Failed("NOTHING_HELD"))
+		return 0, s.unasked(ctx, audit.New(ctx, o.Now(), signIn, nobodysSignIn, audit.Details{"station": c.Station}).Failed("NOTHING_HELD"))
 	}
+	// From here on it does not matter whether she waits. Who clicks twice has left the first time, with her passcode used up; and who leaves to be neither
+	// counted nor recorded could try any number of passwords.
+	ctx = context.WithoutCancel(ctx)
 	by := "passcode"
 	var right bool
 	if c.Passcode != "" {
@@ -68,9 +75,9 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 		by = "directory"
 		right, err = s.Password(ctx, c.UserID, c.Password)
 	}
-	event := audit.New(ctx, o.Now(), "mail.sign_in", "user:"+c.UserID, audit.Details{"by": by, "station": c.Station})
-	if code := fault.CodeOf(err); code == fault.DirectoryUnreachable || code == fault.DirectoryRefused || code == fault.Unavailable {
-		return 0, o.Store.Record(ctx, event.Failed(string(code))) // the same answer, or it would tell who is in a directory, or has something held
+	event := audit.New(ctx, o.Now(), signIn, "user:"+c.UserID, audit.Details{"by": by, "station": c.Station})
+	if code := fault.CodeOf(err); slices.Contains(undecidedBy, code) {
+		return 0, s.unasked(ctx, event.Failed(string(code))) // the same answer, or it would tell who is in a directory, or has something held
 	}
 	if err != nil {
 		return 0, err
@@ -111,6 +118,32 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 	return n, err
 }
 
+// The audit event of a sign-in, and its object where nothing is held for a user of that name.
+const (
+	signIn        = "mail.sign_in"
+	nobodysSignIn = "mail:sign_in"
+)
+
+// undecidedBy are the reasons why what was typed was not compared with anything.
+var undecidedBy = []fault.Code{fault.DirectoryUnreachable, fault.DirectoryRefused, fault.Unavailable, fault.TooMany, fault.NotFound}
+
+// unasked records a sign-in of whom nothing was asked, as long as there are few of them: anybody may have as many as he likes. The others are counted.
+func (s *SignIn) unasked(ctx context.Context, e audit.Event) error {
+	if !s.idle.Takes(s.Outbox.Now()) {
+		return nil
+	}
+	return s.Outbox.Store.Record(ctx, e)
+}
+
+// CleanUp records how many sign-ins were too many for an event each. It is called now and then.
+func (s *SignIn) CleanUp(ctx context.Context) error {
+	n := s.idle.Rest()
+	if n == 0 {
+		return nil
+	}
+	return s.Outbox.Store.Record(ctx, audit.New(ctx, s.Outbox.Now(), signIn, nobodysSignIn, audit.Details{"sign_ins": n}).Failed(string(fault.TooMany)))
+}
+
 // MaxPasscodes is how many wrong passcodes of a user are asked about within the time for which failures count.
 const MaxPasscodes = 3
 
@@ -134,7 +167,11 @@ func (s *SignIn) passcode(ctx context.Context, c Claim) (bool, error) {
 		most = min(most, lockout.Failures-1)
 	}
 	now := o.Now()
-	if may, err := o.Store.TryPasscode(ctx, c.UserID, now, now.Add(-lockout.Within), most); err != nil || !may {
+	may, err := o.Store.TryPasscode(ctx, c.UserID, now, now.Add(-lockout.Within), most)
+	if err == nil && !may {
+		err = fault.New(fault.TooMany, "%d wrong passcodes of user %s were looked at", most, c.UserID)
+	}
+	if err != nil {
 		return false, err
 	}
 	right, err := s.Passcode(ctx, c.UserID, c.Passcode, c.Station)

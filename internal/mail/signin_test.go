@@ -14,6 +14,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/throttle"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -255,5 +256,81 @@ func TestWrongPasscodesDoNotLock(t *testing.T) {
 		_, err = s.policy.EditLockout(t.Context(), 0, func(l *policy.Lockout) { l.Failures = 1 })
 		s.ok(err)
 		tries(0)
+	})
+}
+
+// A desk is a store of which a sign-in asks nothing but what is held, and what became of it.
+type desk struct {
+	mail.Store
+	held   []mail.Message
+	events []audit.Event
+}
+
+func (d *desk) HeldMessages(context.Context, string, time.Time) ([]mail.Message, error) {
+	return d.held, nil
+}
+
+func (d *desk) Record(_ context.Context, e audit.Event) error {
+	d.events = append(d.events, e)
+	return nil
+}
+
+// Anybody may sign in as often as he likes, and does not fill the audit log: beyond a thousand an hour, sign-ins of whom nothing was asked are summed up.
+// What was compared with a password of somebody has its event all the same.
+func TestManySignInsAreSummedUp(t *testing.T) {
+	d, now := &desk{}, time.Date(2026, 11, 30, 8, 0, 0, 0, time.UTC)
+	answer := error(nil)
+	in := &mail.SignIn{Outbox: &mail.Outbox{Store: d, Now: func() time.Time { return now }}, Password: func(context.Context, string, string) (bool, error) { return false, answer }}
+	signs := func(times int) {
+		t.Helper()
+		for range times {
+			if n, err := in.Release(t.Context(), mail.Claim{UserID: "alice", Password: "a guess"}); n != 0 || err != nil {
+				t.Fatalf("released %d %v", n, err)
+			}
+		}
+	}
+	signs(throttle.SampleSize + 1)
+	d.held = []mail.Message{{}}
+	for _, answer = range []error{fault.New(fault.TooMany, ""), fault.New(fault.NotFound, ""), fault.New(fault.DirectoryUnreachable, ""), nil} {
+		signs(1)
+	}
+	for range 2 {
+		if err := in.CleanUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now = now.Add(throttle.SampleWindow)
+	answer = fault.New(fault.TooMany, "")
+	signs(1)
+	if n := len(d.events); n != throttle.SampleSize+3 {
+		t.Fatalf("%d events", n)
+	}
+	for i, want := range []string{"user:alice NOT_ACCEPTED", "mail:sign_in TOO_MANY", "user:alice TOO_MANY"} {
+		if e := d.events[throttle.SampleSize+i]; e.Object+" "+e.Reason != want || i == 1 && e.Details["sign_ins"] != 4 {
+			t.Errorf("%s %s %v, want %s", e.Object, e.Reason, e.Details, want)
+		}
+	}
+}
+
+// What a user was asked goes on when she leaves: her passcode is used up, and a guess is to be in the log.
+func TestSignInOfWhoLeaves(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		s.uses(open(t, true))
+		s.knows("alice", "alice@example.com")
+		held := s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })[1]
+		for want, typed := range []string{"a guess", "her password"} {
+			ctx, leave := context.WithCancel(t.Context())
+			in := &mail.SignIn{Outbox: s.outbox, Password: func(ctx context.Context, _, typed string) (bool, error) {
+				leave()
+				return typed == "her password", ctx.Err()
+			}}
+			if n, err := in.Release(ctx, mail.Claim{UserID: "alice", Password: typed}); n != want || err != nil {
+				t.Errorf("%s releases %d %v", typed, n, err)
+			}
+		}
+		s.is(held, mail.Waiting, "")
+		if all := strings.Join(s.signIns(), "|"); all != "user:alice NOT_ACCEPTED|user:alice" {
+			t.Errorf("the log tells %s", all)
+		}
 	})
 }

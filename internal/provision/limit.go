@@ -28,7 +28,7 @@ const (
 
 // Why a code is not looked up.
 var (
-	errBlocked = errors.New("provision: too many wrong codes from this source")
+	errBlocked = errors.New("provision: too many wrong codes from this source, or refusals of this code")
 	errBusy    = errors.New("provision: too many wrong codes from everywhere")
 )
 

@@ -27,17 +27,24 @@ type book struct {
 	open   chan struct{}
 }
 
-const known = "123456789012"
+const (
+	known   = "123456789012"
+	expired = "123456789013"
+)
 
 func (b *book) Begin(_ context.Context, m *ctkip.Message) ([]byte, error) {
 	b.looked.Add(1)
 	if b.open != nil {
 		<-b.open
 	}
-	if m.Code == known {
+	why := fault.ActivationUnknown
+	switch m.Code {
+	case known:
 		return []byte("welcome"), nil
+	case expired:
+		why = fault.ActivationExpired
 	}
-	return nil, &fault.Error{Code: fault.ActivationRefused, Details: map[string]any{"why": fault.ActivationUnknown}}
+	return nil, &fault.Error{Code: fault.ActivationRefused, Details: map[string]any{"why": why}}
 }
 
 // A gate is the endpoint before a book, in a bubble with a clock of its own.
@@ -174,4 +181,30 @@ func TestABegunExchangeIsFinishedFromARefusedSource(t *testing.T) {
 	if tok.Serial != s.serial {
 		t.Errorf("token %s", tok.Serial)
 	}
+}
+
+// Whoever has a code that is refused does not write to the database as often as he can send it, and takes nothing from others behind his address.
+func TestRefusalsOfOneCode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t)
+		const at = 7
+		for range 100 {
+			if got := g.say(at, expired); got != "wrong" {
+				t.Fatal(got)
+			}
+		}
+		if n := g.looked.Load(); n != 20 {
+			t.Errorf("looked up %d times", n)
+		}
+		if got := g.say(at, known); got != "welcome" {
+			t.Errorf("a neighbour is told %s", got)
+		}
+		time.Sleep(3 * time.Second) // of the bubble
+		for range 100 {
+			g.say(at, expired)
+		}
+		if n := g.looked.Load(); n != 20+1+3 {
+			t.Errorf("looked up %d times", n)
+		}
+	})
 }

@@ -5,7 +5,7 @@
 //
 // All refusals of a code look alike. Guessing codes is slowed by source
 // address and altogether; what happens to a known code is counted with it, in
-// the database.
+// the database, and one that is refused again and again is not looked up each time.
 package provision
 
 import (
@@ -23,6 +23,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 // Path is where apps post their requests.
@@ -40,12 +41,18 @@ type Distributor interface {
 type Handler struct {
 	distributor Distributor
 	log         *slog.Logger
+	now         func() time.Time
 	guesses     *limiter
+	refused     *throttle.Throttle // known codes that cannot be used, each by itself
 }
+
+// How often a known code may be refused, in a second and at once: each time is a commit, with an event in the audit log, and whoever has an old code
+// may send it for ever.
+const refusedRate, refusedBurst = 1, 20
 
 // New makes a handler; now is the clock.
 func New(d Distributor, log *slog.Logger, now func() time.Time) *Handler {
-	return &Handler{distributor: d, log: log, guesses: newLimiter(now)}
+	return &Handler{distributor: d, log: log, now: now, guesses: newLimiter(now), refused: throttle.New(refusedRate, refusedBurst)}
 }
 
 // ServeHTTP answers one request of either step. Failures of the protocol are HTTP 200, because
@@ -124,8 +131,16 @@ func (h *Handler) answer(ctx context.Context, source netip.Addr, body []byte, au
 	return ctkip.Unavailable.Body(), true
 }
 
-// limited runs a step unless there were too many wrong codes.
+// limited runs a step unless there were too many wrong codes, or too many refusals of this one.
 func (h *Handler) limited(ctx context.Context, source netip.Addr, m *ctkip.Message, body []byte) (reply []byte, err error) {
+	if h.refused.Exhausted(string(m.Code), h.now()) {
+		return nil, errBlocked
+	}
+	defer func() {
+		if errors.Is(err, fault.ActivationRefused) && !unknownCode(err) {
+			h.refused.Allows(string(m.Code), h.now())
+		}
+	}()
 	g, refused := h.guesses.begin(ctx, source)
 	if refused == nil {
 		defer func() { h.settle(ctx, g, unknownCode(err)) }()

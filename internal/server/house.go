@@ -61,6 +61,7 @@ type house struct {
 	audit       *audit.Log
 	webhooks    *webhook.Sender
 	outbox      *mail.Outbox
+	signIn      *mail.SignIn
 	mailer      *mail.Sender
 	log         *slog.Logger
 	pinged      atomic.Pointer[time.Time] // when the database was last seen to be written to
@@ -155,7 +156,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	hooks := &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks, Schedules: h.reports.PostedTo}
 	h.reports.Posts = hooks.PostsReports
 	h.webhooks.Enclosed = h.reports.Enclosure
-	signIn := &mail.SignIn{
+	h.signIn = &mail.SignIn{
 		Outbox: h.outbox, Password: h.directories.Verify, Pace: signInPace,
 		Passcode: func(ctx context.Context, userID, passcode, station string) (bool, error) {
 			d, err := h.engine.Begin(ctx, authentication.Request{UserID: userID, Passcode: passcode, TokenOnly: true, Source: authentication.Source{Agent: "second-mail", Station: station}})
@@ -169,7 +170,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, UserReplies: &access.UserReplies{Store: db, Now: c.Now}, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine, Clock: h.clock, Reports: h.reports,
 		Jobs: h.jobs,
-		Mail: h.outbox, Mailer: h.mailer, SignIn: signIn,
+		Mail: h.outbox, Mailer: h.mailer, SignIn: h.signIn,
 		Webhooks: hooks,
 		Keyring:  keys, Log: log, VerifierKey: vkey, Store: db, Stopping: ctx.Done(), Now: c.Now, Logger: c.Log,
 		Transfer: moves, Spool: c.Data, UploadLimit: c.UploadLimit,
@@ -182,7 +183,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		Engine: h.engine, Agents: agents, Domains: &domain.Registry{Store: db, Now: c.Now}, Store: db, Now: c.Now, Logger: c.Log, Counted: m.answered,
 		RequireHMAC: c.AgentHMAC, Alias: c.AgentAlias,
 	})))
-	h.route(a, provision.New(h.distributor, c.Log, c.Now), release.New(signIn, c.Service, c.Now, c.Log), m)
+	h.route(a, provision.New(h.distributor, c.Log, c.Now), release.New(h.signIn, c.Service, c.Now, c.Log), m)
 	return h, nil
 }
 
@@ -403,6 +404,7 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 			h.note(ctx, "clearing reports that were kept for their time", err)
 			h.note(ctx, "telling users of tokens that end soon", h.outbox.NoticeExpiring(ctx))
 			h.note(ctx, "forgetting old mail", h.outbox.Forget(ctx))
+			h.note(ctx, "counting sign-ins for mail", h.signIn.CleanUp(ctx))
 			h.note(ctx, "moving secrets to the newest data key", h.reseal(ctx))
 		})
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/directory"
@@ -150,19 +151,42 @@ func (db *DB) DirectoryOf(ctx context.Context, userID string) (string, error) {
 	return one(ctx, db, missing, text, "SELECT directory FROM directory_user WHERE user_id = $1 AND directory IS NOT NULL", userID)
 }
 
-// TryDirectory counts a try of a user's password and tells whether it may be made: no more than most since the moment from.
+// TryDirectory counts a try of a user's password and tells whether it may be made: no more than most unless the last one was at the
+// moment from or before.
 func (db *DB) TryDirectory(ctx context.Context, userID string, now, from time.Time, most int) (bool, error) {
-	n, err := db.exec(ctx, "INSERT INTO directory_try AS t (user_id, tries, since) VALUES ($1, 1, $2) ON CONFLICT (user_id) DO UPDATE SET"+
-		" tries = CASE WHEN t.since <= $3 THEN 1 ELSE t.tries + 1 END, since = CASE WHEN t.since <= $3 THEN $2 ELSE t.since END WHERE t.since <= $3 OR t.tries < $4",
-		userID, micros(now), micros(from), most)
-	return n == 1, err
+	return db.try(ctx, directoryTries, userID, now, from, most)
 }
 
 // ForgetTries forgets all of them, or takes the last one back.
 func (db *DB) ForgetTries(ctx context.Context, userID string, all bool) error {
-	_, err := db.exec(ctx, "DELETE FROM directory_try WHERE user_id = $1 AND ($2 OR tries <= 1)", userID, all)
+	return db.untry(ctx, directoryTries, userID, all)
+}
+
+// A tries is a table of what was typed for users where anybody may, and the column of the last time.
+type tries struct{ table, last string }
+
+var (
+	directoryTries = tries{"directory_try", "since"}
+	passcodeTries  = tries{"passcode_try", "tried_at"}
+)
+
+// try counts a try and tells whether it may be made: no more than most unless the last one was at the moment from or before. To count from the first
+// one would let twice as many be made around the end of its time.
+func (db *DB) try(ctx context.Context, of tries, userID string, now, from time.Time, most int) (bool, error) {
+	if most < 1 {
+		return false, nil
+	}
+	n, err := db.exec(ctx, fmt.Sprintf("INSERT INTO %s AS t (user_id, tries, %[2]s) VALUES ($1, 1, $2) ON CONFLICT (user_id) DO UPDATE SET"+
+		" tries = CASE WHEN t.%[2]s <= $3 THEN 1 ELSE t.tries + 1 END, %[2]s = $2 WHERE t.%[2]s <= $3 OR t.tries < $4", of.table, of.last),
+		userID, micros(now), micros(from), most)
+	return n == 1, err
+}
+
+// untry forgets all tries of a user, or takes the last one back.
+func (db *DB) untry(ctx context.Context, of tries, userID string, all bool) error {
+	_, err := db.exec(ctx, "DELETE FROM "+of.table+" WHERE user_id = $1 AND ($2 OR tries <= 1)", userID, all)
 	if err == nil && !all {
-		_, err = db.exec(ctx, "UPDATE directory_try SET tries = tries - 1 WHERE user_id = $1", userID)
+		_, err = db.exec(ctx, "UPDATE "+of.table+" SET tries = tries - 1 WHERE user_id = $1", userID)
 	}
 	return err
 }

@@ -330,20 +330,10 @@ func (db *DB) RemindedSince(ctx context.Context, serials []string, since time.Ti
 // TryPasscode counts a try of a user's passcode and tells whether it may be made: no more than most unless the last one was at the
 // moment from or before.
 func (db *DB) TryPasscode(ctx context.Context, userID string, now, from time.Time, most int) (bool, error) {
-	if most < 1 {
-		return false, nil
-	}
-	n, err := db.exec(ctx, "INSERT INTO passcode_try AS t (user_id, tries, tried_at) VALUES ($1, 1, $2) ON CONFLICT (user_id) DO UPDATE SET"+
-		" tries = CASE WHEN t.tried_at <= $3 THEN 1 ELSE t.tries + 1 END, tried_at = $2 WHERE t.tried_at <= $3 OR t.tries < $4",
-		userID, micros(now), micros(from), most)
-	return n == 1, err
+	return db.try(ctx, passcodeTries, userID, now, from, most)
 }
 
 // ForgetPasscodes forgets all tries of a user's passcodes, or takes the last one back.
 func (db *DB) ForgetPasscodes(ctx context.Context, userID string, all bool) error {
-	_, err := db.exec(ctx, "DELETE FROM passcode_try WHERE user_id = $1 AND ($2 OR tries <= 1)", userID, all)
-	if err == nil && !all {
-		_, err = db.exec(ctx, "UPDATE passcode_try SET tries = tries - 1 WHERE user_id = $1", userID)
-	}
-	return err
+	return db.untry(ctx, passcodeTries, userID, all)
 }

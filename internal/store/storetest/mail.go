@@ -341,12 +341,16 @@ func expiryNotices(t *testing.T, s fixture) {
 	same(t, must(t, reminded, err), []string{"000000000002"})
 }
 
-func passcodeTries(t *testing.T, s fixture) {
+func passcodeTries(t *testing.T, s fixture) { tries(t, s, s.TryPasscode, s.ForgetPasscodes) }
+
+func passwordTries(t *testing.T, s fixture) { tries(t, s, s.TryDirectory, s.ForgetTries) }
+
+func tries(t *testing.T, s fixture, count func(ctx context.Context, userID string, now, from time.Time, most int) (bool, error), forget func(ctx context.Context, userID string, all bool) error) {
 	ctx := t.Context()
 	s.addUser(t, "alice")
 	try := func(at time.Duration, most int) bool {
 		now := start.Add(at)
-		may, err := s.TryPasscode(ctx, "alice", now, now.Add(-24*time.Hour), most)
+		may, err := count(ctx, "alice", now, now.Add(-24*time.Hour), most)
 		return must(t, may, err)
 	}
 	if try(0, 0) {
@@ -366,12 +370,12 @@ func passcodeTries(t *testing.T, s fixture) {
 	same(t, []bool{try(23*time.Hour, 3), try(46*time.Hour, 3)}, []bool{true, false}) // no more than three in any 24 hours
 	same(t, try(47*time.Hour, 3), true)
 	same(t, []bool{try(48*time.Hour, 2), try(48*time.Hour, 2)}, []bool{true, false})
-	ok(t, s.ForgetPasscodes(ctx, "alice", true))
+	ok(t, forget(ctx, "alice", true))
 	same(t, []bool{try(48*time.Hour, 1), try(48*time.Hour, 2)}, []bool{true, true})
-	ok(t, s.ForgetPasscodes(ctx, "alice", false)) // one of two
+	ok(t, forget(ctx, "alice", false)) // one of two
 	same(t, []bool{try(48*time.Hour, 1), try(48*time.Hour, 2)}, []bool{false, true})
 	for range 3 {
-		ok(t, s.ForgetPasscodes(ctx, "alice", false))
+		ok(t, forget(ctx, "alice", false))
 	}
 	same(t, []bool{try(48*time.Hour, 1), try(48*time.Hour, 1)}, []bool{true, false})
 }

@@ -96,7 +96,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},
 		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials},
 		{"kept attempts", keptAttempts}, {"signatures", signatures}, {"RADIUS clients", radiusClients}, {"webhooks", webhooks}, {"one server delivers", webhookLeases},
-		{"mail", mails}, {"mail is held", heldMails}, {"mail is begun once", mailsAreBegunOnce}, {"mail settings", mailSettings}, {"tries of passcodes", passcodeTries}, {"expiry notices", expiryNotices}, {"who cannot sign in", usersUnableToSignIn},
+		{"mail", mails}, {"mail is held", heldMails}, {"mail is begun once", mailsAreBegunOnce}, {"mail settings", mailSettings}, {"tries of passcodes", passcodeTries}, {"tries of passwords", passwordTries}, {"expiry notices", expiryNotices}, {"who cannot sign in", usersUnableToSignIn},
 		{"kept replies", replies}, {"kept replies with seeds", repliesWithSeeds}, {"what is kept of seeds", whatIsKeptOfSeeds},
 		{"jobs", jobs}, {"jobs are loaded", loading}, {"items of jobs", jobItems}, {"results of jobs end", jobResultsEnd}, {"campaigns", campaigns}, {"claimed items are passed over", claimedItemsAreFree},
 		{"tokens in reports", reportedTokens}, {"runs of reports", reportRuns}, {"schedules of reports", reportSchedules}, {"schedules after a wrong clock", schedulesAfterAWrongClock},
