@@ -328,6 +328,46 @@ func TestARedistributionIsCompletedOnce(t *testing.T) {
 	}
 }
 
+// The seed that was to take over is in the hands of whoever the token is taken from: whoever gets the token next is not let in by it.
+func TestTheNextSeedOfAFormerUserLetsNobodyIn(t *testing.T) {
+	for name, takeAway := range map[string]func(w *world, serial string) error{
+		"one": func(w *world, serial string) error { _, err := w.tokens.Unassign(w.ctx, serial, 0); return err },
+		"many": func(w *world, serial string) error {
+			_, err := w.tokens.UnassignAll(w.ctx, []string{serial})
+			return err
+		},
+	} {
+		w := newWorld(t)
+		_, err := (&user.Registry{Store: w.db, Now: w.tokens.Now}).Add(w.ctx, user.User{ID: "bob"})
+		w.must(err)
+		w.profile("file", device.File, nil)
+		serial := w.assigned()
+		r := distribution.Request{Serial: serial, Profile: "file", SwitchOver: profile.OnActivation, Grace: 48 * time.Hour}
+		_, err = w.dist.Distribute(w.ctx, r)
+		w.must(err)
+		alices, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
+		w.must(err)
+		w.must(takeAway(w, serial))
+		_, err = w.tokens.Assign(w.ctx, serial, "bob")
+		w.must(err)
+		lets := func(want authentication.Result) {
+			t.Helper()
+			if got, err := w.auth.Check(w.ctx, "bob", w.code(alices.File, "")); err != nil || got != want {
+				t.Errorf("%s: %s, %v, want %s", name, got, err, want)
+			}
+		}
+		lets(authentication.Denied)
+		bobs, err := w.dist.Distribute(w.ctx, r) // and it does not live on beside the one that he gets
+		w.must(err)
+		lets(authentication.Denied)
+		if alices = bobs; bobs.SwitchOver != profile.Immediate {
+			t.Errorf("%s: switch-over %s", name, bobs.SwitchOver)
+		}
+		w.pass(time.Minute)
+		lets(authentication.Accepted)
+	}
+}
+
 // activate does what an app does with an activation code.
 func (w *world) activate(code string) {
 	w.Helper()
