@@ -290,6 +290,16 @@ func TestARedistributionIsCompletedOnce(t *testing.T) {
 			w.must(err)
 		},
 		"by time alone": func(w *world, _ string, _ distribution.Delivery) { w.pass(grace) },
+		"by taking it away": func(w *world, serial string, _ distribution.Delivery) {
+			w.pass(grace)
+			_, err := w.tokens.Unassign(w.ctx, serial, 0)
+			w.must(err)
+		},
+		"by taking many away": func(w *world, serial string, _ distribution.Delivery) {
+			w.pass(grace)
+			_, err := w.tokens.UnassignAll(w.ctx, []string{serial})
+			w.must(err)
+		},
 		"by an app": func(w *world, serial string, _ distribution.Delivery) {
 			out, err := w.dist.Redistribute(w.ctx, distribution.Request{Serial: serial, Profile: "app", SwitchOver: profile.OnActivation, Grace: grace}, distribution.NewDevice, "")
 			w.must(err)
