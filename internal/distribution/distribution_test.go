@@ -393,9 +393,9 @@ func (w *world) activate(code string) {
 // With dynamic provisioning too the old seed lives for its grace at the longest, whether the activation code is used or not.
 func TestOnActivationEndsWithoutActivation(t *testing.T) {
 	for name, c := range map[string]struct {
-		revoke bool
-		want   authentication.Result
-	}{"never used": {false, authentication.Denied}, "revoked": {true, authentication.Accepted}} {
+		revoke, late bool
+		want         authentication.Result
+	}{"never used": {false, false, authentication.Denied}, "revoked": {true, false, authentication.Accepted}, "revoked after the grace": {false, true, authentication.Denied}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.profile("file", device.File, nil)
@@ -417,6 +417,10 @@ func TestOnActivationEndsWithoutActivation(t *testing.T) {
 			w.pass(48*time.Hour - time.Minute)
 			w.check(w.code(old.File, ""), authentication.Accepted)
 			w.pass(time.Minute)
+			if c.late {
+				_, err := w.dist.Revoke(w.ctx, serial)
+				w.must(err)
+			}
 			w.check(w.code(old.File, ""), c.want)
 			if _, err := w.tokens.SwitchOverDue(w.ctx); err != nil {
 				t.Fatal(err)
