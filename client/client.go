@@ -127,6 +127,8 @@ const (
 	maxTries  = 3
 	pause     = 200 * time.Millisecond // before the second try, doubled for the third
 	maxAnswer = 64 << 20               // bytes
+
+	jobPatience = 15 * time.Minute // more than the server takes
 )
 
 // do runs a call. What is safe to send again is sent again when the connection
@@ -207,10 +209,12 @@ func (c *Client) try(ctx context.Context, w call, body []byte, key string) error
 	}
 	hc := c.http
 	into, long := w.result.(io.Writer)
-	if long {
-		patient := *hc
-		patient.Timeout = 0 // it takes as long as it takes
-		hc = &patient
+	_, job := w.result.(*Job)
+	switch {
+	case long:
+		hc = c.patient(0).http // it takes as long as it takes
+	case job && w.once: // one that is started: the server answers once all that it is about is stored
+		hc = c.patient(jobPatience).http
 	}
 	answer, err := hc.Do(r)
 	if err != nil {

@@ -17,9 +17,17 @@ func (d *deadline) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("no server")
 }
 
-// The server may read a directory for longer than other calls take.
-func TestDirectoriesAreWaitedFor(t *testing.T) {
+// The server may read a directory, or store what a job is about, for longer than other calls take.
+func TestWhatTakesLongIsWaitedFor(t *testing.T) {
 	for name, call := range map[string]func(*client.Client) error{
+		"create": func(c *client.Client) error {
+			_, err := c.StartCreation(t.Context(), client.TokenCreation{Count: 10_000_000})
+			return err
+		},
+		"distribute": func(c *client.Client) error {
+			_, err := c.DistributeMany(t.Context(), client.BulkDistribution{})
+			return err
+		},
 		"test": func(c *client.Client) error { _, err := c.TestDirectory(t.Context(), "hq"); return err },
 		"sync": func(c *client.Client) error {
 			_, err := c.SyncDirectory(t.Context(), "hq", client.SyncWish{})

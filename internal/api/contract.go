@@ -46,7 +46,7 @@ type operation struct {
 	limit int64            // of the body, bytes
 	order *openapi3.Schema // of the first part of a body with a file; nil if it has none
 	slow  bool             // another server is asked, which takes its time
-	job   bool             // it starts one
+	job   bool             // it starts one, of which the items are stored before it is answered
 }
 
 // bodyLimit is the largest body that is read, unless the operation says x-body-limit.
@@ -90,7 +90,7 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	if op.order != nil {
 		return op.acceptFile(w, r)
 	}
-	if r.ContentLength > bodyLimit || op.slow {
+	if r.ContentLength > bodyLimit || op.slow || op.job {
 		op.allowTime(w)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, op.limit))
@@ -118,13 +118,13 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 
 // Times of requests that have more than others.
 const (
-	uploadWithin = 10 * time.Minute // a long body, to arrive and to be answered
-	slowWithin   = 15 * time.Minute // what other servers are asked for: x-slow in the document
+	longWithin = 10 * time.Minute // a long body, to arrive and to be answered, and a job, to be stored
+	slowWithin = 15 * time.Minute // what other servers are asked for: x-slow in the document
 )
 
 // allowTime gives a request with a long body, or whose answer takes long, more time than others have.
 func (op *operation) allowTime(w http.ResponseWriter) {
-	within := uploadWithin
+	within := longWithin
 	if op.slow {
 		within = slowWithin
 	}

@@ -94,15 +94,15 @@ func (w *patientWriter) SetWriteDeadline(until time.Time) error {
 	return nil
 }
 
-// A directory may be read for longer than other requests take.
-func TestDirectoriesHaveTime(t *testing.T) {
+// A directory may be read, and what a job is about stored, for longer than other requests take.
+func TestWhatTakesLongHasTime(t *testing.T) {
 	c := try(loadContract())(t)
-	for pattern, more := range map[string]bool{"POST /v1/directories/{name}/sync": true, "POST /v1/directories/{name}/test": true, "GET /v1/directories/{name}": false} {
+	body := map[string]string{"POST /v1/directories/{name}/sync": "{}", "POST /v1/tokens/create": `{"count": 10000000}`}
+	for pattern, more := range map[string]bool{"POST /v1/directories/{name}/sync": true, "POST /v1/directories/{name}/test": true, "GET /v1/directories/{name}": false, "POST /v1/tokens/create": true} {
 		op := try(c.operation(pattern))(t)
 		method, path, _ := strings.Cut(pattern, " ")
-		r := httptest.NewRequestWithContext(t.Context(), method, strings.ReplaceAll(path, "{name}", "hq"), nil)
-		if strings.HasSuffix(path, "sync") {
-			r = httptest.NewRequestWithContext(t.Context(), method, strings.ReplaceAll(path, "{name}", "hq"), strings.NewReader("{}"))
+		r := httptest.NewRequestWithContext(t.Context(), method, strings.ReplaceAll(path, "{name}", "hq"), strings.NewReader(body[pattern]))
+		if body[pattern] != "" {
 			r.Header.Set("Content-Type", "application/json")
 		}
 		r.SetPathValue("name", "hq")

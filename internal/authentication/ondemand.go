@@ -143,7 +143,7 @@ func (r *round) sendCode(j *job, a *Attempt, s *subject, from Source, v verdict,
 	}
 	code := newOnDemandCode()
 	err := r.courier().SendCode(r.ctx, s.UserID, code, next.Until)
-	if refusal := fault.CodeOf(err); refusal != "" && refusal != fault.Unavailable { // of this user, or of what the message says
+	if refused(err) { // of this user, or of what the message says
 		v.reason = OnDemandNotSent
 		return r.deny(j, a, s, from, v)
 	}

@@ -22,6 +22,7 @@ func (r *round) takeOver(j *job, s *subject, v verdict) {
 	if original == nil {
 		return
 	}
+	r.endGrace(j, original)
 	for _, number := range numbers(original.token) { // requests that it answered stay known
 		v.token.generation(v.number).Accepted += original.generation(number).Accepted
 	}

@@ -92,6 +92,26 @@ func TestTheFirstUseOfAReplacementEndsTheOriginal(t *testing.T) {
 	}
 }
 
+// An original whose new seed was to take over by then tells of that, whichever of its user's tokens is looked at first.
+func TestAnOriginalCompletesItsRedistribution(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	next := d.spare("000000000009", true, plain)
+	next.replaces(true)
+	old := d.read()
+	g, err := token.NewGeneration(d.engine.Keys.(token.Keyring), serial, 2, seed.Generate(), plain, d.now)
+	d.must(err)
+	g.Delivered = true
+	old.Await(g, d.now)
+	d.must(d.db.SaveToken(t.Context(), old))
+	d.is(d.begin(next.code(d.now)), authentication.Accepted, "")
+	if old := d.read(); old.UserID != "" || old.Current.Number != 2 || !old.Tainted {
+		t.Errorf("the original: %+v", old)
+	}
+	if got := strings.Join(d.actions("token:"+serial), " "); got != "replace.assign redist.complete token.unassign" {
+		t.Error(got)
+	}
+}
+
 func TestAReplacedTokenMayBeDeleted(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
 	d.policy.Token.DeleteReplaced = true

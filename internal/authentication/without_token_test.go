@@ -47,6 +47,19 @@ func newMailing(t testing.TB, url string) (*deployment, *letters) {
 	return d, post
 }
 
+// What somebody else keeps, which sending a code takes, is no refusal of this user: nothing was decided.
+func TestACodeThatCannotBeSentNow(t *testing.T) {
+	d, post := newMailing(t, sqlite(t))
+	post.err = fault.New(fault.ServiceBusy, "somebody else keeps what this needs")
+	_, err := d.engine.Check(t.Context(), "alice", "4810")
+	d.refused(err, fault.Unavailable)
+	if got := d.reasons(); got != "" {
+		t.Error(got)
+	}
+	post.err = nil
+	d.is(d.begin("4810"), authentication.NextTokencode, authentication.StepNextTokencode)
+}
+
 func each(t *testing.T, test func(t *testing.T, url string)) {
 	for name, url := range deploytest.Databases {
 		t.Run(name, func(t *testing.T) { test(t, url(t)) })

@@ -290,6 +290,16 @@ func TestARedistributionIsCompletedOnce(t *testing.T) {
 			w.must(err)
 		},
 		"by time alone": func(w *world, _ string, _ distribution.Delivery) { w.pass(grace) },
+		"by taking it away": func(w *world, serial string, _ distribution.Delivery) {
+			w.pass(grace)
+			_, err := w.tokens.Unassign(w.ctx, serial, 0)
+			w.must(err)
+		},
+		"by taking many away": func(w *world, serial string, _ distribution.Delivery) {
+			w.pass(grace)
+			_, err := w.tokens.UnassignAll(w.ctx, []string{serial})
+			w.must(err)
+		},
 		"by an app": func(w *world, serial string, _ distribution.Delivery) {
 			out, err := w.dist.Redistribute(w.ctx, distribution.Request{Serial: serial, Profile: "app", SwitchOver: profile.OnActivation, Grace: grace}, distribution.NewDevice, "")
 			w.must(err)
@@ -328,6 +338,46 @@ func TestARedistributionIsCompletedOnce(t *testing.T) {
 	}
 }
 
+// The seed that was to take over is in the hands of whoever the token is taken from: whoever gets the token next is not let in by it.
+func TestTheNextSeedOfAFormerUserLetsNobodyIn(t *testing.T) {
+	for name, takeAway := range map[string]func(w *world, serial string) error{
+		"one": func(w *world, serial string) error { _, err := w.tokens.Unassign(w.ctx, serial, 0); return err },
+		"many": func(w *world, serial string) error {
+			_, err := w.tokens.UnassignAll(w.ctx, []string{serial})
+			return err
+		},
+	} {
+		w := newWorld(t)
+		_, err := (&user.Registry{Store: w.db, Now: w.tokens.Now}).Add(w.ctx, user.User{ID: "bob"})
+		w.must(err)
+		w.profile("file", device.File, nil)
+		serial := w.assigned()
+		r := distribution.Request{Serial: serial, Profile: "file", SwitchOver: profile.OnActivation, Grace: 48 * time.Hour}
+		_, err = w.dist.Distribute(w.ctx, r)
+		w.must(err)
+		alices, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
+		w.must(err)
+		w.must(takeAway(w, serial))
+		_, err = w.tokens.Assign(w.ctx, serial, "bob")
+		w.must(err)
+		lets := func(want authentication.Result) {
+			t.Helper()
+			if got, err := w.auth.Check(w.ctx, "bob", w.code(alices.File, "")); err != nil || got != want {
+				t.Errorf("%s: %s, %v, want %s", name, got, err, want)
+			}
+		}
+		lets(authentication.Denied)
+		bobs, err := w.dist.Distribute(w.ctx, r) // and it does not live on beside the one that he gets
+		w.must(err)
+		lets(authentication.Denied)
+		if alices = bobs; bobs.SwitchOver != profile.Immediate {
+			t.Errorf("%s: switch-over %s", name, bobs.SwitchOver)
+		}
+		w.pass(time.Minute)
+		lets(authentication.Accepted)
+	}
+}
+
 // activate does what an app does with an activation code.
 func (w *world) activate(code string) {
 	w.Helper()
@@ -343,9 +393,9 @@ func (w *world) activate(code string) {
 // With dynamic provisioning too the old seed lives for its grace at the longest, whether the activation code is used or not.
 func TestOnActivationEndsWithoutActivation(t *testing.T) {
 	for name, c := range map[string]struct {
-		revoke bool
-		want   authentication.Result
-	}{"never used": {false, authentication.Denied}, "revoked": {true, authentication.Accepted}} {
+		revoke, late bool
+		want         authentication.Result
+	}{"never used": {false, false, authentication.Denied}, "revoked": {true, false, authentication.Accepted}, "revoked after the grace": {false, true, authentication.Denied}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.profile("file", device.File, nil)
@@ -367,6 +417,10 @@ func TestOnActivationEndsWithoutActivation(t *testing.T) {
 			w.pass(48*time.Hour - time.Minute)
 			w.check(w.code(old.File, ""), authentication.Accepted)
 			w.pass(time.Minute)
+			if c.late {
+				_, err := w.dist.Revoke(w.ctx, serial)
+				w.must(err)
+			}
 			w.check(w.code(old.File, ""), c.want)
 			if _, err := w.tokens.SwitchOverDue(w.ctx); err != nil {
 				t.Fatal(err)

@@ -59,6 +59,9 @@ func (r *Registry) ClearNTCAll(ctx context.Context, serials []string) ([]Outcome
 func (r *Registry) UnassignAll(ctx context.Context, serials []string) ([]Outcome, error) {
 	return r.takeBack(ctx, serials, func(c *crowd, t *Token) (string, error) {
 		was := *t
+		if t.SwitchOverIfDue(c.now) {
+			c.record(t.Serial, "redist.complete", t.GraceEnded())
+		}
 		if err := t.Unassign(); err != nil {
 			return "", err
 		}

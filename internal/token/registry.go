@@ -260,6 +260,11 @@ func (r *Registry) Unassign(ctx context.Context, serial string, version int) (To
 		t, err = r.Change(ctx, serial, version, "token.unassign", func(t *Token) (audit.Details, error) {
 			details := audit.Details{"user": t.UserID}
 			partner = t.Replaces + t.ReplacedBy // one of them at most
+			if t.SwitchOverIfDue(r.Now()) {
+				if err := r.Store.Record(ctx, audit.New(ctx, r.Now(), "redist.complete", "token:"+serial, t.GraceEnded())); err != nil {
+					return nil, err
+				}
+			}
 			return details, t.Unassign()
 		})
 		if err != nil {

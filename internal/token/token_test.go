@@ -149,7 +149,7 @@ func TestALossByOtherClocks(t *testing.T) {
 }
 
 // Whatever is done with a token, announced numbers only grow, there is always a current seed,
-// a delivered seed is never numbered again, and nobody's token keeps no user's PIN.
+// a delivered seed is never numbered again, nobody's token keeps no user's PIN, and a seed that a former user has is tainted.
 func TestAnySequenceKeepsTheInvariants(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		tok, now := made(), start
@@ -170,8 +170,12 @@ func TestAnySequenceKeepsTheInvariants(t *testing.T) {
 			return token.Generation{Number: n, Settings: token.Factory, Delivered: true}
 		}
 		rt.Repeat(map[string]func(*rapid.T){
-			"assign":   func(*rapid.T) { _ = tok.Assign("alice", "admin", now) },
-			"unassign": func(*rapid.T) { _ = tok.Unassign() },
+			"assign": func(*rapid.T) { _ = tok.Assign("alice", "admin", now) },
+			"unassign": func(t *rapid.T) {
+				if tok.Unassign() == nil && tok.Current.Delivered && !tok.Tainted {
+					t.Fatalf("the former user has the seed: %+v", tok)
+				}
+			},
 			"deliver": func(*rapid.T) {
 				tok.Shape(token.Factory)
 				tok.Current.Delivered = true
