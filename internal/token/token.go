@@ -249,9 +249,9 @@ func (t *Token) Unassign() error {
 	t.UserID, t.AssignedAt, t.AssignedBy = "", time.Time{}, ""
 	t.Enabled, t.PIN, t.Emergency = false, PIN{}, nil
 	t.Replaces, t.ReplacedBy = "", ""
-	tainted := t.Tainted || !t.Hardware && (t.Current.Delivered || t.Pending != nil)
+	tainted := t.Tainted
 	t.SwitchOver() // what was handed out last is what the former user may hold; it takes the mark away, which comes after it therefore
-	t.Tainted = tainted
+	t.Tainted = tainted || !t.Hardware && t.Current.Delivered
 	t.GiveUpCode()
 	t.Distribution, t.Profile, t.Method = NotDistributed, "", ""
 	t.DeviceID, t.Nickname = "", ""
