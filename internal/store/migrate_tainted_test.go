@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Seeds that former users have are marked by migration 61, and no others.
+// Seeds that former users have are marked by migration 58, and no others.
 func TestTaintedMigration(t *testing.T) {
 	eachAt(t, 57, func(t *testing.T, db *DB) {
 		ctx := t.Context()
