@@ -101,6 +101,7 @@ func (g *Guard) Begin(ctx context.Context) error {
 func (g *Guard) Trust(now time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now = now.Round(0) // without the monotonic reading, which goes on when the clock is set back
 	behind := g.latest.Sub(now)
 	if behind <= 0 {
 		g.latest = now
