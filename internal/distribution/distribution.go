@@ -160,7 +160,7 @@ func (r Reason) check(note string) error {
 }
 
 // Revoke ends the open activation code of a token and returns how many there were (0 or 1). An old seed that was to give
-// way to the one of that code stays.
+// way to the one of that code stays, unless its grace is over.
 func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 	revoked := 0
 	err := d.Store.Transact(ctx, func(ctx context.Context) error {
@@ -174,14 +174,19 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 		if revoked, err = d.Store.RevokeOffers(ctx, serial); err != nil || revoked == 0 {
 			return err
 		}
+		if t.SwitchOverIfDue(d.Now()) { // what has ended does not come back
+			if err := d.Store.Record(ctx, audit.New(ctx, d.Now(), "redist.complete", "token:"+serial, t.GraceEnded())); err != nil {
+				return err
+			}
+		}
 		if t.Distribution == token.PendingActivation {
 			t.Distribution = token.ActivationLapsed
 			if t.Pending != nil && !t.Pending.Delivered {
 				t.Pending, t.PendingUntil = nil, time.Time{}
 			}
-			if err := d.Store.SaveToken(ctx, t); err != nil {
-				return err
-			}
+		}
+		if err := d.Store.SaveToken(ctx, t); err != nil {
+			return err
 		}
 		return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.revoke", "token:"+serial, audit.Details{"user": t.UserID}))
 	})
