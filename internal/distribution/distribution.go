@@ -175,6 +175,11 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 		if revoked, err = d.Store.RevokeOffers(ctx, serial); err != nil || revoked == 0 {
 			return err
 		}
+		if t.SwitchOverIfDue(d.Now()) { // what has ended does not come back
+			if err := d.Store.Record(ctx, audit.New(ctx, d.Now(), "redist.complete", "token:"+serial, t.GraceEnded())); err != nil {
+				return err
+			}
+		}
 		if t.Distribution == token.PendingActivation {
 			t.Distribution = token.ActivationLapsed
 			switch {
@@ -185,9 +190,9 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 			case t.Pending != nil && !t.Pending.Delivered:
 				t.Pending, t.PendingUntil = nil, time.Time{}
 			}
-			if err := d.Store.SaveToken(ctx, t); err != nil {
-				return err
-			}
+		}
+		if err := d.Store.SaveToken(ctx, t); err != nil {
+			return err
 		}
 		return d.Store.Record(ctx, audit.New(ctx, d.Now(), "dist.revoke", "token:"+serial, audit.Details{"user": t.UserID}))
 	})
