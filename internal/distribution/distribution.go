@@ -175,19 +175,14 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 		if revoked, err = d.Store.RevokeOffers(ctx, serial); err != nil || revoked == 0 {
 			return err
 		}
-		if t.SwitchOverIfDue(d.Now()) { // what has ended does not come back
+		if t.SwitchOverIfDue(d.Now()) { // housekeeping has not come to it yet; what has ended does not come back
 			if err := d.Store.Record(ctx, audit.New(ctx, d.Now(), "redist.complete", "token:"+serial, t.GraceEnded())); err != nil {
 				return err
 			}
 		}
 		if t.Distribution == token.PendingActivation {
 			t.Distribution = token.ActivationLapsed
-			switch {
-			case t.SwitchOverIfDue(d.Now()): // housekeeping has not come to it yet
-				if err := d.Store.Record(ctx, audit.New(ctx, d.Now(), "redist.complete", "token:"+serial, t.GraceEnded())); err != nil {
-					return err
-				}
-			case t.Pending != nil && !t.Pending.Delivered:
+			if t.Pending != nil && !t.Pending.Delivered {
 				t.Pending, t.PendingUntil = nil, time.Time{}
 			}
 		}

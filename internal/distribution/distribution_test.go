@@ -662,28 +662,6 @@ func TestASeedInUseAndAnotherInterval(t *testing.T) {
 	}
 }
 
-// An old seed whose grace is over does not come back when the code that it was to give way to is revoked, whatever comes first: that, or housekeeping.
-func TestRevokingACodeAfterTheGrace(t *testing.T) {
-	w := newWorld(t)
-	w.profile("file", device.File, nil)
-	w.profile("phone", device.CTKIP, nil)
-	serial := w.assigned()
-	old, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
-	w.must(err)
-	_, err = w.dist.Redistribute(w.ctx, distribution.Request{Serial: serial, Profile: "phone", SwitchOver: profile.OnActivation, Grace: time.Hour}, distribution.NewDevice, "")
-	w.must(err)
-	w.check(w.code(old.File, ""), authentication.Accepted)
-	w.pass(time.Hour)
-	n, err := w.dist.Revoke(w.ctx, serial)
-	w.must(err)
-	w.check(w.code(old.File, ""), authentication.Denied)
-	page, err := w.db.Events(w.ctx, audit.Filter{Action: "redist.complete", Object: "token:" + serial})
-	w.must(err)
-	if tok := w.token(serial); n != 1 || tok.Distribution != token.ActivationLapsed || tok.Current.Number != 2 || tok.Pending != nil || len(page.Entries) != 1 {
-		t.Errorf("%d revoked, %d events: %+v", n, len(page.Entries), tok)
-	}
-}
-
 func TestPINsAreCheckedWhereTheyAreSet(t *testing.T) {
 	w := newWorld(t)
 	w.profile("fob", device.File, func(p *profile.Profile) { p.PINType = device.Fob })
