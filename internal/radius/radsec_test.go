@@ -287,6 +287,9 @@ func TestRadSecCertificateOfTwoDomains(t *testing.T) {
 	conn := h.connect(a, theirs)
 	h.becomes(Stranger)
 	ends(t, conn)
+	if said := h.said.String(); !strings.Contains(said, "clients of several security domains") {
+		t.Errorf("the log says %s", said)
+	}
 	engine.mu.Lock()
 	defer engine.mu.Unlock()
 	if len(engine.begun) > 0 {
