@@ -31,10 +31,10 @@ func (s *Server) serve(ctx context.Context, r *request, finished func()) {
 			return nil, ""
 		})
 	}
-	p := r.packet
+	var p *radius.Packet
 	var key copyKey
 	answer, outcome := s.shielded(ctx, func() (answer []byte, o Outcome) {
-		if answer, o = s.look(ctx, r); o == "" {
+		if p, answer, o = s.look(ctx, r); o == "" {
 			key = r.key()
 			answer, o = s.copies.begin(key, s.Now())
 		}
@@ -81,19 +81,17 @@ func (s *Server) shielded(ctx context.Context, part func() ([]byte, Outcome)) (a
 	return part()
 }
 
-// admit reads a packet of a client and finds out whether it is to be served; "" if it is. What is not authentic, and may be anybody's who can send from
-// the client's address, uses up nothing of what the client may send, and takes no place in the queue.
+// admit finds out whether a packet of a client is to be served; "" if it is. What is not authentic, and may be anybody's who can send from the client's
+// address, uses up nothing of what the client may send, takes no place in the queue, and is not taken apart: thousands of attributes fit into one.
 func (s *Server) admit(ctx context.Context, r *request) Outcome {
 	_, wrong := s.shielded(ctx, func() ([]byte, Outcome) {
-		p, err := radius.Parse(r.data, r.client.secret)
 		switch {
 		case !r.port.takes(radius.Code(r.data[0])):
 			return nil, BadCode
-		case err != nil:
+		case !fits(r.data):
 			return nil, BadAttributes
 		}
-		r.packet = p
-		return nil, s.authentic(ctx, r, p)
+		return nil, s.authentic(ctx, r)
 	})
 	if wrong == "" && r.client.limit != nil && !r.client.limit.AllowN(r.received, 1) {
 		return Limited
@@ -102,25 +100,29 @@ func (s *Server) admit(ctx context.Context, r *request) Outcome {
 }
 
 // look decides what becomes of a packet that asks nothing of the engine; no outcome for one that does. No answer means that it is dropped.
-func (s *Server) look(ctx context.Context, r *request) (answer []byte, o Outcome) {
+func (s *Server) look(ctx context.Context, r *request) (p *radius.Packet, answer []byte, o Outcome) {
 	if s.Now().Sub(r.received) >= patience {
-		return nil, Overload
+		return nil, nil, Overload
 	}
-	switch p := r.packet; p.Code {
+	p, err := radius.Parse(r.data, r.client.secret)
+	if err != nil {
+		return nil, nil, BadAttributes
+	}
+	switch p.Code {
 	case radius.CodeAccountingRequest:
 		s.book(ctx, r, p)
-		return r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
+		return p, r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
 	case radius.CodeStatusServer:
 		if s.away.Load() { // who asks is to take another server
-			return nil, Unavailable
+			return p, nil, Unavailable
 		}
 		code := radius.CodeAccessAccept
 		if r.port == Accounting {
 			code = radius.CodeAccountingResponse
 		}
-		return r.client.answer(code, p, nil), Status
+		return p, r.client.answer(code, p, nil), Status
 	}
-	return nil, ""
+	return p, nil, ""
 }
 
 // book logs an accounting request for who looks for one: what it says of the session, and nothing of the user.
@@ -130,8 +132,9 @@ func (s *Server) book(ctx context.Context, r *request, p *radius.Packet) {
 
 // authentic checks the Message-Authenticator, or the authenticator of accounting; "" if the request may be looked into. Over TLS none is needed: nobody
 // in between can change a packet.
-func (s *Server) authentic(ctx context.Context, r *request, p *radius.Packet) Outcome {
-	if p.Code == radius.CodeAccountingRequest {
+func (s *Server) authentic(ctx context.Context, r *request) Outcome {
+	code := radius.Code(r.data[0])
+	if code == radius.CodeAccountingRequest {
 		if !r.client.accountable(r.data) {
 			return BadAuthenticator
 		}
@@ -144,9 +147,8 @@ func (s *Server) authentic(ctx context.Context, r *request, p *radius.Packet) Ou
 		}
 		return ""
 	}
-	_, eap := p.Lookup(rfc2869.EAPMessage_Type)
 	// Status-Server and EAP take one from everybody (RFC 5997 section 3, RFC 3579 section 3.2).
-	if p.Code == radius.CodeStatusServer || eap {
+	if code == radius.CodeStatusServer || holds(r.data, rfc2869.EAPMessage_Type) {
 		r.note = alwaysNeeded
 		return NoAuthenticator
 	}
