@@ -81,19 +81,17 @@ func (s *Server) shielded(ctx context.Context, part func() ([]byte, Outcome)) (a
 	return part()
 }
 
-// admit reads a packet of a client and finds out whether it is to be served; "" if it is. What is not authentic, and may be anybody's who can send from
-// the client's address, uses up nothing of what the client may send, and takes no place in the queue.
+// admit finds out whether a packet of a client is to be served; "" if it is. What is not authentic, and may be anybody's who can send from the client's
+// address, uses up nothing of what the client may send, takes no place in the queue, and is not taken apart: thousands of attributes fit into one.
 func (s *Server) admit(ctx context.Context, r *request) Outcome {
 	_, wrong := s.shielded(ctx, func() ([]byte, Outcome) {
-		p, err := radius.Parse(r.data, r.client.secret)
 		switch {
 		case !r.port.takes(radius.Code(r.data[0])):
 			return nil, BadCode
-		case err != nil:
+		case !fits(r.data):
 			return nil, BadAttributes
 		}
-		r.packet = p
-		return nil, s.authentic(ctx, r, p)
+		return nil, s.authentic(ctx, r)
 	})
 	if wrong == "" && r.client.limit != nil && !r.client.limit.AllowN(r.received, 1) {
 		return Limited
@@ -106,11 +104,9 @@ func (s *Server) look(ctx context.Context, r *request) (p *radius.Packet, answer
 	if s.Now().Sub(r.received) >= patience {
 		return nil, nil, Overload
 	}
-	if p = r.packet; p == nil { // it has waited
-		var err error
-		if p, err = radius.Parse(r.data, r.client.secret); err != nil {
-			return nil, nil, BadAttributes
-		}
+	p, err := radius.Parse(r.data, r.client.secret)
+	if err != nil {
+		return nil, nil, BadAttributes
 	}
 	switch p.Code {
 	case radius.CodeAccountingRequest:
@@ -136,8 +132,9 @@ func (s *Server) book(ctx context.Context, r *request, p *radius.Packet) {
 
 // authentic checks the Message-Authenticator, or the authenticator of accounting; "" if the request may be looked into. Over TLS none is needed: nobody
 // in between can change a packet.
-func (s *Server) authentic(ctx context.Context, r *request, p *radius.Packet) Outcome {
-	if p.Code == radius.CodeAccountingRequest {
+func (s *Server) authentic(ctx context.Context, r *request) Outcome {
+	code := radius.Code(r.data[0])
+	if code == radius.CodeAccountingRequest {
 		if !r.client.accountable(r.data) {
 			return BadAuthenticator
 		}
@@ -150,9 +147,8 @@ func (s *Server) authentic(ctx context.Context, r *request, p *radius.Packet) Ou
 		}
 		return ""
 	}
-	_, eap := p.Lookup(rfc2869.EAPMessage_Type)
 	// Status-Server and EAP take one from everybody (RFC 5997 section 3, RFC 3579 section 3.2).
-	if p.Code == radius.CodeStatusServer || eap {
+	if code == radius.CodeStatusServer || holds(r.data, rfc2869.EAPMessage_Type) {
 		r.note = alwaysNeeded
 		return NoAuthenticator
 	}

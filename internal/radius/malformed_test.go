@@ -127,6 +127,24 @@ func TestMalformedPackets(t *testing.T) {
 	}
 }
 
+// What is forged is not taken apart: who can send from a client's address would keep the server busy with few packets of many attributes.
+func TestForgedPacketsAreNotTakenApart(t *testing.T) {
+	h := build(t, always(accept), vpn("vpn1", "127.0.0.1/32"))
+	if err := h.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const many = 2000
+	forged := packet(1, 1, authenticatorOf(1), attr(80, "sixteen octets!!"), bytes.Repeat(attr(33, ""), many))
+	made := testing.AllocsPerRun(10, func() {
+		from := source{netip.MustParseAddr("127.0.0.1"), 1}
+		h.take(t.Context(), t.Context(), &request{data: forged, port: Authentication, from: from, received: h.Now(), respond: &mailbox{}})
+		h.becomes(BadAuthenticator)
+	})
+	if made > many/10 {
+		t.Errorf("of a forged packet of %d attributes, %v things were made", many, made)
+	}
+}
+
 // What looks odd and is allowed.
 func TestOddPacketsAreTaken(t *testing.T) {
 	engine := always(accept)

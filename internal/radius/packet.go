@@ -48,6 +48,25 @@ func (p Port) takes(code radius.Code) bool {
 	return false
 }
 
+// fits tells whether the attributes of a packet end where it does.
+func fits(data []byte) bool {
+	at := attrsAt
+	for at+1 < len(data) && data[at+1] >= 2 {
+		at += int(data[at+1])
+	}
+	return at == len(data)
+}
+
+// holds tells whether a packet whose attributes fit has one of a type.
+func holds(data []byte, t radius.Type) bool {
+	for i := attrsAt; i < len(data); i += int(data[i+1]) {
+		if radius.Type(data[i]) == t {
+			return true
+		}
+	}
+	return false
+}
+
 // hmacSize is the length of a Message-Authenticator's value.
 const hmacSize = md5.Size
 

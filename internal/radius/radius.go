@@ -29,7 +29,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"layeh.com/radius"
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
@@ -150,7 +149,6 @@ const (
 // A request is a packet and where its answer goes.
 type request struct {
 	data     []byte
-	packet   *radius.Packet // that the data are, once it was admitted; nil while it waits
 	port     Port
 	client   *client
 	from     source

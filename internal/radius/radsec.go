@@ -210,16 +210,13 @@ var errBadLength = errors.New("radius: a packet of an impossible length, or shor
 // nextPacket reads a packet from a connection: its length is in its header (RFC 6613 section 2.6.4).
 func nextPacket(ctx context.Context, conn net.Conn) ([]byte, error) {
 	var head [4]byte
-	if err := conn.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+	if err := waitFor(ctx, conn, idleTimeout); err != nil {
 		return nil, err
-	}
-	if ctx.Err() != nil { // whose end may have come before that deadline
-		return nil, ctx.Err()
 	}
 	if _, err := io.ReadFull(conn, head[:1]); err != nil {
 		return nil, err
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(packetTimeout)); err != nil {
+	if err := waitFor(ctx, conn, packetTimeout); err != nil {
 		return nil, err
 	}
 	if err := rest(ctx, conn, head[1:]); err != nil {
@@ -232,6 +229,14 @@ func nextPacket(ctx context.Context, conn net.Conn) ([]byte, error) {
 	data := make([]byte, n)
 	copy(data, head[:])
 	return data, rest(ctx, conn, data[len(head):])
+}
+
+// waitFor bounds the time of what is read next, unless ctx has ended: its own deadline, which wakes the reader, may have come before this one.
+func waitFor(ctx context.Context, conn net.Conn, most time.Duration) error {
+	if err := conn.SetReadDeadline(time.Now().Add(most)); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // rest reads what must follow once a packet has begun.

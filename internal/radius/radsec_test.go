@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -422,6 +423,31 @@ func TestRadSecBetweenPackets(t *testing.T) {
 	conn.Write(b)
 	h.becomes(Stranger)
 	ends(t, conn)
+}
+
+// The end of the server may come with the first octet of a packet: its rest is not waited for.
+func TestRadSecEndsWithinAPacket(t *testing.T) {
+	ctx, end := context.WithCancel(t.Context())
+	conn := &ending{end: end}
+	if _, err := nextPacket(ctx, conn); !errors.Is(err, context.Canceled) || conn.read != 1 {
+		t.Errorf("%d octets were read, %v", conn.read, err)
+	}
+}
+
+// An ending connection ends a server with each octet that it gives.
+type ending struct {
+	net.Conn
+	end  func()
+	read int
+}
+
+func (c *ending) SetReadDeadline(time.Time) error { return nil }
+
+func (c *ending) Read(b []byte) (int, error) {
+	c.end()
+	c.read++
+	b[0] = 1
+	return 1, nil
 }
 
 func TestRadSecEndsWithTheServer(t *testing.T) {

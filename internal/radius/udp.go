@@ -124,7 +124,6 @@ func (s *Server) take(ctx, lasting context.Context, r *request) {
 		default:
 		}
 	}
-	r.packet = nil // read again when it is served: many short attributes take twenty times their octets
 	for {
 		select {
 		case s.queue <- r:
