@@ -252,8 +252,23 @@ func (r *Registry) Check(ctx context.Context, text string) (Key, error) {
 		return Key{}, err
 	}
 	right := subtle.ConstantTimeCompare(k.Hash, r.Hash.MAC("api-key", []byte(id), []byte(secret))) == 1
-	if !right || !k.ExpiresAt.IsZero() && !r.Now().Before(k.ExpiresAt) {
+	if !right || k.expiredAt(r.Now()) {
 		return Key{}, errKey
 	}
 	return k, nil
+}
+
+func (k Key) expiredAt(t time.Time) bool { return !k.ExpiresAt.IsZero() && !t.Before(k.ExpiresAt) }
+
+// Still refuses who acts in ctx once the API key that was checked for that is deleted or has expired, as Check would: [fault.Unauthorized].
+func (r *Registry) Still(ctx context.Context) error {
+	by := audit.ActorFrom(ctx).KeyID
+	if by == "" {
+		return nil
+	}
+	k, err := r.Store.APIKey(ctx, by)
+	if fault.CodeOf(err) == fault.NotFound || err == nil && k.expiredAt(r.Now()) {
+		return errKey
+	}
+	return err
 }

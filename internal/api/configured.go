@@ -290,7 +290,8 @@ func (c *configuring) mailSettings(ctx context.Context) error {
 			if err != nil {
 				return here, err
 			}
-			if same {
+			to := here
+			if change(&to); same && !to.Elsewhere(here) {
 				password = nil
 			}
 			return c.Mail.EditSettings(ctx, 0, password, change)

@@ -147,10 +147,12 @@ func configuredSecrets(t *testing.T, h *house) {
 		t.Errorf("the second time: %v", got)
 	}
 	_, ca := ldapServer(t)
-	conf.Directories[0].Set.CA = &ca // takes the password again, which is there
-	if got := changing(try(c.Configure(ctx, conf))(t)); !slices.Equal(got, []string{"change directories ldap"}) {
+	conf.Directories[0].Set.CA, conf.MailSettings.CA = &ca, &ca // takes the password again, which is there
+	if got := changing(try(c.Configure(ctx, conf))(t)); !slices.Equal(got, []string{"change directories ldap", "change mail_settings"}) {
 		t.Errorf("another authority: %v", got)
 	}
+	_, err := c.Configure(ctx, client.Configuration{MailSettings: &client.MailSettingsEdit{Host: new("eve.example.com")}})
+	refused(t, err, 400, "INVALID")
 }
 
 // configuredChanges change what differs and nothing else; what is not said stays.

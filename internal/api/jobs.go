@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 )
 
@@ -155,7 +156,7 @@ const (
 )
 
 // watchJob sends the job as events of the HTML standard (text/event-stream): now, whenever it has come further, and at its end. When the
-// server stops, the events end: who watches asks again, and another server answers, or this one once it is back.
+// server stops, or the key of who watches is deleted, the events end: who watches asks again, and another server answers, or this one once it is back.
 func (a *API) watchJob(ctx context.Context, r *request) (answer, error) {
 	j, err := a.seenJob(ctx, r)
 	if err != nil {
@@ -170,7 +171,15 @@ func (a *API) watch(ctx context.Context, w io.Writer, j job.Job) error {
 	var sent job.Job
 	silent := time.Duration(0)
 	for {
-		if changed := j.State != sent.State || j.Total != sent.Total || j.Done != sent.Done || j.Failed != sent.Failed; changed {
+		changed := j.State != sent.State || j.Total != sent.Total || j.Done != sent.Done || j.Failed != sent.Failed
+		if changed || silent >= beatAfter { // a job may wait for days, and keys are deleted
+			if err := a.Keys.Still(ctx); fault.CodeOf(err) == fault.Unauthorized {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+		if changed {
 			event, err := json.Marshal(a.jobOf(j))
 			if err != nil {
 				return err

@@ -121,6 +121,19 @@ func TestWatchingEnds(t *testing.T) {
 	if ctx.Err() == nil || err == nil {
 		t.Errorf("watching ended with %v", err)
 	}
+	// Whose key is deleted meanwhile learns of nothing more.
+	made := try(h.admin.AddAPIKey(t.Context(), client.NewAPIKey{Name: "watches", Role: "auditor"}))(t)
+	seen := 0
+	c = try(client.New(h.public.URL, string(made.Key), nil))(t)
+	_, err = c.WatchJob(t.Context(), j.Job, func(client.Job) {
+		if seen++; seen == 1 {
+			must(t, h.admin.DeleteAPIKey(t.Context(), "watches"))
+			try(h.admin.CancelJob(t.Context(), j.Job))(t)
+		}
+	})
+	if refused(t, err, 401, "UNAUTHORIZED"); seen != 1 {
+		t.Errorf("told %d times", seen)
+	}
 }
 
 // Many tokens are delivered by a job, what it left is downloaded by those who may, and nobody else.

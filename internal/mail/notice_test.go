@@ -355,6 +355,12 @@ func TestSettings(t *testing.T) {
 	}
 	_, err = s.outbox.EditSettings(t.Context(), 2, nil, func(*mail.Settings) {})
 	refused(t, err, "CONFLICT")
+	// Whoever may change where the password goes, or who is trusted to be there, is not told it.
+	_, authority := certificate(t)
+	for _, change := range []func(*mail.Settings){func(m *mail.Settings) { m.Host = "eve.example.com" }, func(m *mail.Settings) { m.CA = authority }} {
+		_, err = s.outbox.EditSettings(t.Context(), 0, nil, change)
+		refused(t, err, "INVALID")
+	}
 	password = ""
 	if got, err = s.outbox.EditSettings(t.Context(), 1, &password, func(m *mail.Settings) { m.Secure(new(mail.STARTTLS), nil) }); err != nil || got.Password || got.Port != 587 {
 		t.Errorf("%+v %v", got, err)

@@ -414,11 +414,12 @@ func TestNoMailServer(t *testing.T) {
 		{mail.NoTLS, func(m *mail.Settings) { m.Port, m.CA = plain.port, o.authority }},
 		{mail.BadLogin, func(m *mail.Settings) { m.Port = o.port }},
 	} {
+		password := loginPassword
 		if tt.want == mail.BadLogin {
-			_, err := s.outbox.EditSettings(t.Context(), 0, &wrong, func(*mail.Settings) {})
-			s.ok(err)
+			password = wrong
 		}
-		s.sets(tt.change)
+		_, err := s.outbox.EditSettings(t.Context(), 0, &password, tt.change)
+		s.ok(err)
 		sender := s.sender("one")
 		s.ok(sender.Once(t.Context()))
 		s.ok(sender.Once(t.Context())) // too early

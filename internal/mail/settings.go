@@ -132,6 +132,9 @@ func (s *Settings) details() audit.Details {
 	}
 }
 
+// Elsewhere tells whether the password would be told to another mail server than with other settings.
+func (s Settings) Elsewhere(than Settings) bool { return s.Host != than.Host || s.CA != than.CA }
+
 // Settings returns the settings, or the defaults before there are any.
 func (o *Outbox) Settings(ctx context.Context) (Settings, error) {
 	return orDefaults(o.Store.MailSettings(ctx))
@@ -158,7 +161,7 @@ func (o *Outbox) HasPassword(ctx context.Context, s Settings, password string) (
 }
 
 // EditSettings runs change on the settings and saves them, in one transaction. A password that is not nil replaces the one there was; "" is
-// none. If version is not 0, the settings must still be at it: else [fault.Conflict].
+// none. Without it the one there is goes to no other mail server: [fault.Invalid]. If version is not 0, the settings must still be at it: else [fault.Conflict].
 func (o *Outbox) EditSettings(ctx context.Context, version int, password *string, change func(*Settings)) (Settings, error) {
 	var after Settings
 	err := o.Store.Transact(ctx, func(ctx context.Context) error {
@@ -172,6 +175,9 @@ func (o *Outbox) EditSettings(ctx context.Context, version int, password *string
 		after = before
 		change(&after)
 		after.Version, after.Password = before.Version, before.Password
+		if password == nil && after.Password && after.Elsewhere(before) {
+			return fault.New(fault.Invalid, "another mail server, or another authority for it, takes the password again, for it would be told it: give the password, or an empty one for none")
+		}
 		if password != nil {
 			after.Password = *password != ""
 			if err := o.keepPassword(ctx, *password); err != nil {
