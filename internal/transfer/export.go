@@ -61,7 +61,7 @@ func (d *Deployment) Export(ctx context.Context, e Export) (func(context.Context
 		return nil, err
 	}
 	return func(ctx context.Context, w io.Writer) error {
-		return d.write(ctx, w, to, header{formatName, formatVersion, d.Now().UTC(), e.Users, "", strings.TrimSpace(e.To)}, groups)
+		return d.write(ctx, w, to, header{formatName, formatVersion, d.Now().UTC(), e.Users, "", strings.TrimSpace(e.To)}, leaving{groups, selected})
 	}, nil
 }
 
@@ -146,8 +146,14 @@ func mayLeave(t *token.Token, selected map[string]bool) ([]string, error) {
 	return []string{t.Serial}, nil
 }
 
-// write writes the file.
-func (d *Deployment) write(ctx context.Context, to io.Writer, target age.Recipient, h header, groups [][]string) error {
+// A leaving is the tokens that leave: what goes together, and all that were selected.
+type leaving struct {
+	groups   [][]string
+	selected map[string]bool
+}
+
+// write writes the file. It is refused with what Export is if a token was changed since.
+func (d *Deployment) write(ctx context.Context, to io.Writer, target age.Recipient, h header, l leaving) error {
 	key, err := d.signer(ctx)
 	if err != nil {
 		return err
@@ -165,17 +171,17 @@ func (d *Deployment) write(ctx context.Context, to io.Writer, target age.Recipie
 	if err := lines.Encode(h); err != nil {
 		return err
 	}
-	for some := range slices.Chunk(groups, together) {
-		if err := d.writeSome(ctx, lines, some, h.Users); err != nil {
+	for some := range slices.Chunk(l.groups, together) {
+		if err := d.writeSome(ctx, lines, some, h.Users, l.selected); err != nil {
 			return err
 		}
 	}
-	n := len(groups)
+	n := len(l.groups)
 	last := line{End: &n, Signature: ed25519.Sign(key, signed(digest))}
 	return errors.Join(json.NewEncoder(out).Encode(last), out.Flush(), packed.Close(), sealed.Close())
 }
 
-func (d *Deployment) writeSome(ctx context.Context, lines *json.Encoder, groups [][]string, users bool) error {
+func (d *Deployment) writeSome(ctx context.Context, lines *json.Encoder, groups [][]string, users bool, selected map[string]bool) error {
 	serials := slices.Concat(groups...)
 	slices.Sort(serials)
 	found, err := d.read(ctx, serials)
@@ -190,6 +196,9 @@ func (d *Deployment) writeSome(ctx context.Context, lines *json.Encoder, groups 
 	}
 	bySerial := map[string]*token.Token{}
 	for i := range found {
+		if _, err := mayLeave(&found[i], selected); err != nil { // it was changed since it was looked at
+			return err
+		}
 		bySerial[found[i].Serial] = &found[i]
 	}
 	for _, group := range groups {
