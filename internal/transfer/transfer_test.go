@@ -435,6 +435,9 @@ func TestWhatIsRefused(t *testing.T) {
 		if err := begun(t.Context(), io.Discard); !errors.Is(err, fault.Conflict) {
 			t.Errorf("two seeds since the export was begun: %v", err)
 		}
+		if page, err := from.db.Events(t.Context(), audit.Filter{Action: "export.token"}); err != nil || len(page.Entries) != len(serials) {
+			t.Errorf("%d tokens have left by the log, %v", len(page.Entries), err)
+		}
 		if all, err := to.db.Tokens(t.Context(), token.Filter{}); err != nil || len(all) != 0 {
 			t.Errorf("%d tokens, %v", len(all), err)
 		}
