@@ -17,6 +17,10 @@ import (
 func (a *API) once(ctx context.Context, r *request, key string, do handler) (answer, error) {
 	k := a.keptUnder(ctx, r, key)
 	var out answer
+	// Most answers need the policies. What is read of them here is remembered for all, and what a transaction reads is not.
+	if _, err := a.Policies.Current(ctx); err != nil {
+		return answer{}, err
+	}
 	err := a.Store.Transact(ctx, func(ctx context.Context) error {
 		kept, err := k.find(ctx)
 		if err == nil {

@@ -12,9 +12,13 @@ import (
 // For is how old a value may be.
 const For = time.Second
 
+// readWithin is how long one who reads it for all may take: a connection that hangs says nothing, and the next one tries another.
+const readWithin = 5 * time.Second
+
 // A Value is one that was read not long ago. Its zero value was never read. It is safe for concurrent use.
 type Value[T any] struct {
-	reading   sync.Mutex
+	begin     sync.Once
+	reading   chan struct{} // who reads it for others has put something in
 	last      atomic.Pointer[look[T]]
 	forgotten atomic.Int64 // how often
 }
@@ -26,16 +30,25 @@ type look[T any] struct {
 	forgotten int64     // at that time
 }
 
-// Get returns the value as it was at most [For] ago, mostly without reading it. Of those who need it read at the same time, one does.
+// Get returns the value as it was at most [For] ago, mostly without reading it. Of those who need it read at the same time, one does; the others wait
+// for it no longer than they have time.
 func (v *Value[T]) Get(ctx context.Context, now func() time.Time, read func(context.Context) (T, error)) (T, error) {
 	if l := v.fresh(now); l != nil {
 		return l.value, nil
 	}
-	v.reading.Lock()
-	defer v.reading.Unlock()
+	v.begin.Do(func() { v.reading = make(chan struct{}, 1) })
+	select {
+	case v.reading <- struct{}{}:
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+	defer func() { <-v.reading }()
 	if l := v.fresh(now); l != nil {
 		return l.value, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	defer cancel()
 	return v.Read(ctx, now, read)
 }
 

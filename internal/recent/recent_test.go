@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/recent"
@@ -137,4 +138,32 @@ func TestWithinATransaction(t *testing.T) {
 	if n, err := v.Get(t.Context(), s.now, s.read); err != nil || n != 4 {
 		t.Errorf("what a transaction has read was kept: %d, %v", n, err)
 	}
+}
+
+// One who reads for all and gets no answer holds nobody up for longer than they have time, and gives way in the end.
+func TestAReaderThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{}
+		var v recent.Value[int]
+		hung := make(chan error, 1)
+		go func() {
+			_, err := v.Get(t.Context(), s.now, func(ctx context.Context) (int, error) {
+				<-ctx.Done()
+				return 0, ctx.Err()
+			})
+			hung <- err
+		}()
+		synctest.Wait()
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := v.Get(short, s.now, s.read); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("whose time is over: %v", err)
+		}
+		if n, err := v.Get(t.Context(), s.now, s.read); err != nil || n != 1 {
+			t.Errorf("the next one: %d, %v", n, err)
+		}
+		if err := <-hung; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("who hung: %v", err)
+		}
+	})
 }

@@ -32,7 +32,7 @@ type Export struct {
 // together is how many tokens are read at once.
 const together = 500
 
-// Export checks that every token may leave, tells the audit log of each, and returns what writes the file. Refused, whatever the
+// Export checks that every token may leave, and returns what writes the file, which looks at each again and tells the audit log of it before. Refused, whatever the
 // token: [fault.TokenNotFound], [fault.InReplacement] if a token was selected without the one that it replaces or that replaces it, and
 // [fault.Conflict] while a redistribution waits for its switch-over.
 func (d *Deployment) Export(ctx context.Context, e Export) (func(context.Context, io.Writer) error, error) {
@@ -56,45 +56,34 @@ func (d *Deployment) Export(ctx context.Context, e Export) (func(context.Context
 		}
 	}
 	slices.Sort(serials)
-	groups, err := d.leave(ctx, serials, selected, e)
+	groups, err := d.leave(ctx, serials, selected)
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, w io.Writer) error {
-		return d.write(ctx, w, to, header{formatName, formatVersion, d.Now().UTC(), e.Users, "", strings.TrimSpace(e.To)}, groups)
+		return d.write(ctx, w, to, header{formatName, formatVersion, d.Now().UTC(), e.Users, "", strings.TrimSpace(e.To)}, leaving{groups, selected})
 	}, nil
 }
 
-// leave checks the tokens and records that they leave, in one transaction. It returns what goes together.
-func (d *Deployment) leave(ctx context.Context, serials []string, selected map[string]bool, e Export) ([][]string, error) {
+// leave checks the tokens. It returns what goes together.
+func (d *Deployment) leave(ctx context.Context, serials []string, selected map[string]bool) ([][]string, error) {
 	var groups [][]string
-	err := d.Store.Transact(ctx, func(ctx context.Context) error {
-		groups = nil
-		for some := range slices.Chunk(serials, together) {
-			found, err := d.read(ctx, some)
+	for some := range slices.Chunk(serials, together) {
+		found, err := d.read(ctx, some)
+		if err != nil {
+			return nil, err
+		}
+		for i := range found {
+			group, err := mayLeave(&found[i], selected)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			var events []audit.Event
-			for i := range found {
-				group, err := mayLeave(&found[i], selected)
-				if err != nil {
-					return err
-				}
-				if group != nil {
-					groups = append(groups, group)
-				}
-				events = append(events, audit.New(ctx, d.Now(), "export.token", "token:"+found[i].Serial, audit.Details{
-					"user": found[i].UserID, "to": short(e.To), "with_user": e.Users, "generation": found[i].Current.Number,
-				}))
-			}
-			if err := d.Store.RecordAll(ctx, events); err != nil {
-				return err
+			if group != nil {
+				groups = append(groups, group)
 			}
 		}
-		return nil
-	})
-	return groups, err
+	}
+	return groups, nil
 }
 
 // short is enough of a public key to know it by.
@@ -146,8 +135,14 @@ func mayLeave(t *token.Token, selected map[string]bool) ([]string, error) {
 	return []string{t.Serial}, nil
 }
 
-// write writes the file.
-func (d *Deployment) write(ctx context.Context, to io.Writer, target age.Recipient, h header, groups [][]string) error {
+// A leaving is the tokens that leave: what goes together, and all that were selected.
+type leaving struct {
+	groups   [][]string
+	selected map[string]bool
+}
+
+// write writes the file. It is refused with what Export is if a token was changed since.
+func (d *Deployment) write(ctx context.Context, to io.Writer, target age.Recipient, h header, l leaving) error {
 	key, err := d.signer(ctx)
 	if err != nil {
 		return err
@@ -165,25 +160,25 @@ func (d *Deployment) write(ctx context.Context, to io.Writer, target age.Recipie
 	if err := lines.Encode(h); err != nil {
 		return err
 	}
-	for some := range slices.Chunk(groups, together) {
-		if err := d.writeSome(ctx, lines, some, h.Users); err != nil {
+	for some := range slices.Chunk(l.groups, together) {
+		if err := d.writeSome(ctx, lines, some, h, l.selected); err != nil {
 			return err
 		}
 	}
-	n := len(groups)
+	n := len(l.groups)
 	last := line{End: &n, Signature: ed25519.Sign(key, signed(digest))}
 	return errors.Join(json.NewEncoder(out).Encode(last), out.Flush(), packed.Close(), sealed.Close())
 }
 
-func (d *Deployment) writeSome(ctx context.Context, lines *json.Encoder, groups [][]string, users bool) error {
+func (d *Deployment) writeSome(ctx context.Context, lines *json.Encoder, groups [][]string, h header, selected map[string]bool) error {
 	serials := slices.Concat(groups...)
 	slices.Sort(serials)
-	found, err := d.read(ctx, serials)
+	found, err := d.release(ctx, serials, h, selected)
 	if err != nil {
 		return err
 	}
 	people := map[string]*person{}
-	if users {
+	if h.Users {
 		if people, err = d.people(ctx, found); err != nil {
 			return err
 		}
@@ -210,6 +205,27 @@ func (d *Deployment) writeSome(ctx context.Context, lines *json.Encoder, groups 
 		}
 	}
 	return nil
+}
+
+// release reads tokens as they leave, and tells the audit log of each. It is a transaction for some of them only: whoever signs in waits for those that it
+// locks, and on SQLite for all of it.
+func (d *Deployment) release(ctx context.Context, serials []string, h header, selected map[string]bool) (found []token.Token, err error) {
+	err = d.Store.Transact(ctx, func(ctx context.Context) error {
+		if found, err = d.read(ctx, serials); err != nil {
+			return err
+		}
+		var events []audit.Event
+		for i := range found {
+			if _, err := mayLeave(&found[i], selected); err != nil { // it was changed since it was looked at
+				return err
+			}
+			events = append(events, audit.New(ctx, d.Now(), "export.token", "token:"+found[i].Serial, audit.Details{
+				"user": found[i].UserID, "to": short(h.To), "with_user": h.Users, "generation": found[i].Current.Number,
+			}))
+		}
+		return d.Store.RecordAll(ctx, events)
+	})
+	return found, err
 }
 
 // people are the users of tokens, by ID.

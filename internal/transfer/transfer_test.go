@@ -411,6 +411,14 @@ func TestWhatIsRefused(t *testing.T) {
 		if _, err := export(t, from, to, true, "000000000000"); !errors.Is(err, fault.TokenNotFound) {
 			t.Errorf("a token that is not there: %v", err)
 		}
+		key, err := to.PublicKey(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun, err := from.Export(t.Context(), transfer.Export{To: key, Serials: func(yield func(string, error) bool) { yield(serials[0], nil) }})
+		if err != nil {
+			t.Fatal(err)
+		}
 		x := from.get(t, serials[0])
 		s := seed.Generate()
 		g, err := token.NewGeneration(from.keys, serials[0], 2, s, token.Factory, now)
@@ -423,6 +431,12 @@ func TestWhatIsRefused(t *testing.T) {
 		}
 		if _, err := export(t, from, to, true, serials...); !errors.Is(err, fault.Conflict) {
 			t.Errorf("two seeds: %v", err)
+		}
+		if err := begun(t.Context(), io.Discard); !errors.Is(err, fault.Conflict) {
+			t.Errorf("two seeds since the export was begun: %v", err)
+		}
+		if page, err := from.db.Events(t.Context(), audit.Filter{Action: "export.token"}); err != nil || len(page.Entries) != len(serials) {
+			t.Errorf("%d tokens have left by the log, %v", len(page.Entries), err)
 		}
 		if all, err := to.db.Tokens(t.Context(), token.Filter{}); err != nil || len(all) != 0 {
 			t.Errorf("%d tokens, %v", len(all), err)

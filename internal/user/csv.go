@@ -173,7 +173,11 @@ func fromUTF16(data []byte, big, marked bool) (string, error) {
 	for i := range units {
 		units[i] = order.Uint16(data[2*i:])
 	}
-	return string(utf16.Decode(units)), nil
+	text := string(utf16.Decode(units))
+	if strings.ContainsRune(text, utf8.RuneError) { // half a character: it would be another user ID
+		return "", fault.New(fault.ImportFormat, "the file is not in UTF-16, or damaged: it has halves of characters")
+	}
+	return text, nil
 }
 
 // delimiterOf is the delimiter that the first line has most of outside quotation marks, a comma if it has none.

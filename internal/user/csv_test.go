@@ -90,6 +90,7 @@ func TestReadCSVRefusals(t *testing.T) {
 		"another encoding":  {"user_id\nJ\xfcrgen\n", Layout{}, fault.ImportFormat},
 		"a zero byte":       {"user_id\na\x00b\n", Layout{}, fault.ImportFormat},
 		"half of UTF-16":    {"\xff\xfea", Layout{}, fault.ImportFormat},
+		"half a character":  {string(wide("user_id\nal", false)) + "\x3d\xd8", Layout{}, fault.ImportFormat},
 		"neither yes nor":   {"user_id,enabled\nalice,perhaps\n", Layout{}, fault.ImportFormat},
 		"no day":            {"user_id,expiry\nalice,31.12.2026\n", Layout{}, fault.ImportFormat},
 		"no such column":    {"user_id\nalice\n", Layout{Columns: map[Field]string{FieldName: "Name"}}, fault.ImportFormat},
