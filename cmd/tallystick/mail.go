@@ -198,7 +198,11 @@ func (p *program) mailTemplateEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(t, "changed the template of %s; 'mail template preview %s' shows it", t.Event, t.Event)
+		shown := t.Event
+		if *profile != "" {
+			shown += " --profile " + strconv.Quote(*profile)
+		}
+		return p.result(t, "changed the template of %s; 'mail template preview %s' shows it", t.Event, shown)
 	})
 	return cmd
 }

@@ -61,6 +61,9 @@ func (p *program) webhookAdd() *cobra.Command {
 		if f.url == "" {
 			return cli.Usagef("say where: --url https://hooks.example.com/tallystick")
 		}
+		if f.giveUp < 1 { // the server would take its default for 0
+			return cli.Usagef("--give-up takes a number of hours, 1 or more")
+		}
 		if out != "" && f.secret.Given() {
 			return cli.Usagef("--out keeps a secret that is made here: give --secret-file or --out")
 		}
