@@ -71,7 +71,7 @@ func (p *program) mailSettingsEdit() *cobra.Command {
 		if enable && disable {
 			return cli.Usagef("--enable and --disable exclude each other")
 		}
-		pem, err := readText(ca)
+		pem, err := authorities(ca)
 		if err != nil {
 			return err
 		}
