@@ -153,12 +153,17 @@ func (p *program) credentialAdd() *cobra.Command {
 	var out string
 	cmd := p.command("add AGENT", "Make an access ID and an access key; the key is shown this once", 1, func(r run) error {
 		n.LifeSeconds = seconds(life)
+		file, err := openOut(out)
+		if err != nil {
+			return err
+		}
+		defer file.drop()
 		c, err := r.server.AddAgentCredential(r.ctx, r.args[0], n)
 		if err != nil {
 			return err
 		}
 		if out != "" {
-			if err := writeSecret(out, []byte(string(c.AccessKey)+"\n")); err != nil {
+			if err := file.write([]byte(string(c.AccessKey) + "\n")); err != nil {
 				return fmt.Errorf("the credential was made and its key could not be kept (%w): delete it and make another", err)
 			}
 			return p.result(c.AgentCredential, "access ID   %s\naccess key  in %s", c.AccessID, out)

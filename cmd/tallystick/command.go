@@ -195,9 +195,12 @@ func (p *program) table(document any, head []string, n int, row func(i int) []st
 	return cli.Table(p.Out, cli.Width(p.Out), head, rows)
 }
 
+// nameColumns is how wide the names of fields are at least, so that values stand below each other.
+const nameColumns = 16
+
 // fields prints names and values for people, leaving out empty values.
 func (p *program) fields(pairs ...string) {
-	cli.Fields(p.Out, cli.Width(p.Out), 16, pairs...) // where nobody reads there is nobody to tell
+	cli.Fields(p.Out, cli.Width(p.Out), nameColumns, pairs...) // where nobody reads there is nobody to tell
 }
 
 func yesNo(b bool) string {

@@ -17,12 +17,17 @@ func (p *program) apiKeyCommands() *cobra.Command {
 	var out string
 	add := p.command("add NAME", "Make an API key; it is shown this once", 1, func(r run) error {
 		k.Name, k.LifeSeconds = r.args[0], seconds(life)
+		file, err := openOut(out)
+		if err != nil {
+			return err
+		}
+		defer file.drop()
 		made, err := r.server.AddAPIKey(r.ctx, k)
 		if err != nil {
 			return err
 		}
 		if out != "" {
-			if err := writeSecret(out, []byte(string(made.Key)+"\n")); err != nil {
+			if err := file.write([]byte(string(made.Key) + "\n")); err != nil {
 				return fmt.Errorf("the key was made and could not be kept (%w): delete it and make another", err)
 			}
 			return p.result(made.APIKey, "made API key %s in the role %s, in %s", made.Name, made.Role, out)

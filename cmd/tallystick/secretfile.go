@@ -78,6 +78,14 @@ func (s *secretFile) drop() {
 	s.file = nil
 }
 
+// openOut opens the file of an --out for a secret that is shown once, before it is made: nil without one, which nothing is written to and [secretFile.drop] takes.
+func openOut(name string) (*secretFile, error) {
+	if name == "" {
+		return nil, nil
+	}
+	return openSecret(name)
+}
+
 // writeSecret writes a file that only its owner may read, also where there was one that others could.
 func writeSecret(name string, content []byte) error {
 	file, err := openSecret(name)

@@ -74,6 +74,11 @@ func (p *program) webhookAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		file, err := openOut(out)
+		if err != nil {
+			return err
+		}
+		defer file.drop()
 		made, err := r.server.AddWebhook(r.ctx, client.NewWebhook{
 			Webhook: r.args[0], URL: f.url, AllowHTTP: f.allowHTTP, CA: ca, Secret: client.Secret(secret), Actions: f.actions, Kinds: f.kinds,
 			GiveUpHours: f.giveUp, After: given(cmd, "after", &f.after),
@@ -86,7 +91,7 @@ func (p *program) webhookAdd() *cobra.Command {
 		case f.secret.Given():
 			return p.result(result, "added webhook %s; it hears of what follows place %d", made.Webhook, made.Place)
 		case out != "":
-			if err := writeSecret(out, []byte(string(made.Secret)+"\n")); err != nil {
+			if err := file.write([]byte(string(made.Secret) + "\n")); err != nil {
 				return fmt.Errorf("the webhook was added and its secret could not be kept (%w): give it another with webhook edit --secret-file", err)
 			}
 			return p.result(result, "added webhook %s; its secret is in %s", made.Webhook, out)
