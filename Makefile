@@ -9,8 +9,9 @@ export GOFLAGS += -buildvcs=false
 
 .PHONY: run stop build test test-quick setup bench lint fuzz fixture clean
 
+# Programs name their release (--version), which Go takes from git, where there is one to ask.
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/tallystick ./cmd/tally
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$$(git rev-parse >/dev/null 2>&1 && echo true || echo false) -o bin/ ./cmd/tallystick ./cmd/tally
 
 run: build
 	scripts/run.sh $(DATA) $(LISTEN)

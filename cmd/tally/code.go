@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -161,9 +162,12 @@ func (c *program) printCode(shown shownCode) error {
 	if c.JSON {
 		return c.PrintJSON(shown)
 	}
-	fmt.Fprintln(c.Out, shown.Code)
+	lines := shown.Code + "\n"
 	if shown.Next != "" {
-		fmt.Fprintln(c.Out, shown.Next)
+		lines += shown.Next + "\n"
+	}
+	if _, err := io.WriteString(c.Out, lines); err != nil {
+		return err
 	}
 	c.Note(fmt.Sprintf("current for %d s more", shown.SecondsLeft))
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/configuration"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 func (p *program) applyCommand() *cobra.Command {
@@ -42,6 +43,9 @@ func (p *program) applyCommand() *cobra.Command {
 		files, err := cli.Interruptible(func() (*configuration.File, error) { return configuration.Load(f.file, p.In) })
 		if err != nil {
 			return err
+		}
+		if len(f.prune) > 0 && files.Empty() { // it would delete all that is not in use
+			return fault.New(fault.Invalid, "%s is empty, and --prune would delete whatever it does not have: a configuration of nothing is written {}", f.file)
 		}
 		files.Prune = f.prune
 		plan, err := r.server.Configure(client.DryRun(r.ctx), files.Configuration)

@@ -65,14 +65,14 @@ func (p *program) does(cmd *cobra.Command, do func(run) error) {
 // changesSomething refuses a command that edits one thing, and is not told what about it.
 func changesSomething(cmd *cobra.Command) error {
 	const most = 8 // that fit into a message
-	if cmd.Annotations[dryRunFlag] == "" || cmd.Name() != "edit" && cmd.Parent().Name() != "edit" {
+	if cmd.Name() != "edit" && cmd.Parent().Name() != "edit" {
 		return nil
 	}
 	var flags []string
 	changed := false
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		switch f.Name {
-		case "help", "version", "domain", dryRunFlag: // say which, and how
+		case "help", "version", "domain", "profile", dryRunFlag: // say which, and how
 		default:
 			flags, changed = append(flags, "--"+f.Name), changed || f.Changed
 		}
@@ -87,7 +87,7 @@ func changesSomething(cmd *cobra.Command) error {
 }
 
 // apiName is how a refusal begins that names what it is about as the API does.
-var apiName = regexp.MustCompile(`^the (member|query parameter|path parameter) "?(\w+)"? `)
+var apiName = regexp.MustCompile(`^the (member|query parameter|path parameter) "?(\w+)(?:/\d+)?"? `)
 
 // inFlags puts the flag or argument into a refusal that names a member or parameter of the API, where the command has one for it.
 func inFlags(cmd *cobra.Command, err error) error {
@@ -114,6 +114,9 @@ func hereCalled(cmd *cobra.Command, name string, inPath bool) string {
 		return word
 	}
 	flag := strings.ReplaceAll(strings.TrimSuffix(name, "_seconds"), "_", "-")
+	if other := otherFlags[name]; other != "" {
+		flag = other
+	}
 	for _, flag := range []string{flag, flag + "-file", strings.TrimSuffix(flag, "-method")} { // what is secret comes from a file
 		if cmd.Flags().Lookup(flag) != nil {
 			return "--" + flag
@@ -122,10 +125,16 @@ func hereCalled(cmd *cobra.Command, name string, inPath bool) string {
 	if slices.Contains(words, word) {
 		return word
 	}
-	if inPath && len(words) > 0 {
+	if len(words) > 0 && (inPath || words[0] == "NAME" && cmd.HasParent() && strings.EqualFold(word, cmd.Parent().Name())) { // of what the group is about
 		return words[0]
 	}
 	return ""
+}
+
+// otherFlags are those of members that have another name there.
+var otherFlags = map[string]string{
+	"prompt_set": "prompts", "require_message_authenticator": "message-authenticator", "reply_attributes": "attribute", "give_up_hours": "give-up", "methods": "passcode-method",
+	"networks": "network", "allowed_users": "allow-user", "allowed_groups": "allow-group", "allowed_domain": "allow-domain", "seconds": "by",
 }
 
 // fullSerial is a serial number with the zeros in front that people and spreadsheets leave out; what is none stays.
@@ -186,9 +195,12 @@ func (p *program) table(document any, head []string, n int, row func(i int) []st
 	return cli.Table(p.Out, cli.Width(p.Out), head, rows)
 }
 
+// nameColumns is how wide the names of fields are at least, so that values stand below each other.
+const nameColumns = 16
+
 // fields prints names and values for people, leaving out empty values.
 func (p *program) fields(pairs ...string) {
-	cli.Fields(p.Out, cli.Width(p.Out), 16, pairs...) // where nobody reads there is nobody to tell
+	cli.Fields(p.Out, cli.Width(p.Out), nameColumns, pairs...) // where nobody reads there is nobody to tell
 }
 
 func yesNo(b bool) string {

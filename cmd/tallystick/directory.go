@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"strings"
 	"time"
 
@@ -67,13 +66,9 @@ func (f *directoryFlags) edit(cmd *cobra.Command) (client.DirectoryEdit, error) 
 		e.EverySeconds = &every
 	}
 	if file := text("ca-file"); file != nil {
-		pem := ""
-		if *file != "" {
-			data, err := os.ReadFile(*file)
-			if err != nil {
-				return e, err
-			}
-			pem = string(data)
+		pem, err := authorities(*file)
+		if err != nil {
+			return e, err
 		}
 		e.CA = &pem
 	}

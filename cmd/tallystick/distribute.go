@@ -217,25 +217,41 @@ func (p *program) handOut(issue client.Issue, f *deliveryFlags) error {
 		f.qr = ""
 	}
 	file, err := f.write(d, p.Out)
+	if err == nil && f.out != "-" { // else what was made is alone on standard output
+		if err = p.showIssue(issue, f, file); file != "" { // where all of it is
+			return err
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("token %s was distributed, but what was made for it could not be kept (%w): distribute it again, to another file", issue.Serial, err)
 	}
-	switch {
-	case p.JSON:
-		return p.printIssue(issue, file)
-	case f.out == "-": // what was made is alone on standard output
+	if f.out == "-" {
 		p.Note(fmt.Sprintf("token %s, generation %d, %s", issue.Serial, issue.Generation, methodWords[d.Method]))
-		return nil
 	}
-	fmt.Fprintf(p.Out, "token %s, generation %d, %s\n", issue.Serial, issue.Generation, methodWords[d.Method])
+	return nil
+}
+
+// showIssue says what a delivery is, with what is in no file.
+func (p *program) showIssue(issue client.Issue, f *deliveryFlags, file string) error {
+	d := issue.Delivery
+	if p.JSON {
+		return p.printIssue(issue, file)
+	}
 	link := d.CTFURL
 	if d.QR == "" {
 		link += d.CTKIPLink // else it is in the QR code
 	}
-	p.fields("file", file, "string", d.CTF, "link", link, "server", d.CTKIPURL, "activation code", d.ActivationCode, "good until", date(d.ActivationExpires),
-		"qr code", f.qr, "old seed until", date(issue.OldUntil))
+	mails := ""
 	if len(issue.Mails) > 0 {
-		p.fields("mail", counted(len(issue.Mails), "message")+" in the outbox")
+		mails = counted(len(issue.Mails), "message") + " in the outbox"
+	}
+	_, err := fmt.Fprintf(p.Out, "token %s, generation %d, %s\n", issue.Serial, issue.Generation, methodWords[d.Method])
+	if err == nil {
+		err = cli.Fields(p.Out, cli.Width(p.Out), nameColumns, "file", file, "string", d.CTF, "link", link, "server", d.CTKIPURL, "activation code", d.ActivationCode,
+			"good until", date(d.ActivationExpires), "qr code", f.qr, "old seed until", date(issue.OldUntil), "mail", mails)
+	}
+	if err != nil {
+		return err
 	}
 	if d.QR != "" && f.qr == "" && p.showsPictures() {
 		code, err := distribution.DrawQR(d.QR)

@@ -107,7 +107,11 @@ func (p *program) domainEdit() *cobra.Command {
 	cmd.Flags().StringVar(&note, "note", "", "`text` that says what it is for")
 	cmd.Flags().IntVar(&version, "version", 0, "refuse if the domain is not at this `version` any more")
 	p.does(cmd, func(r run) error {
-		return edits(p, r, "domain "+r.args[0], func() (client.Domain, error) { return r.server.Domain(r.ctx, r.args[0]) }, func() (client.Domain, error) {
+		return edits(p, r, "domain "+r.args[0], func() (client.Domain, error) {
+			d, err := r.server.Domain(r.ctx, r.args[0])
+			d.Objects = nil // what an edit answers does not count them
+			return d, err
+		}, func() (client.Domain, error) {
 			return r.server.EditDomain(r.ctx, r.args[0], version, client.DomainEdit{Note: given(cmd, "note", &note)})
 		})
 	})
@@ -158,6 +162,7 @@ func (p *program) domainPut() *cobra.Command {
 				*more.to = append(*more.to, names...)
 			}
 		}
+		o.Tokens = fullSerials(o.Tokens)
 		if len(slices.Concat(o.Users, o.Tokens, o.Groups, o.Agents, o.RADIUSClients)) == 0 {
 			return cli.Usagef("say what is to move: --user, --users, --token, --tokens, --group, --agent or --radius")
 		}

@@ -39,6 +39,9 @@ func edits[T any](p *program, r run, what string, get, do func() (T, error)) err
 	if !touched {
 		return p.result(nil, "%s is so already", what)
 	}
+	if len(changed) == 0 { // a secret, or what was so before
+		what += "; what is shown of it is as before"
+	}
 	fmt.Fprintf(p.Out, "%s %s\n", r.verb("changed", "change"), what)
 	changes(p.Out, changed)
 	return nil

@@ -80,7 +80,11 @@ func (p *program) startedJob(r run, j client.Job, wait bool) error {
 	if wait {
 		return p.followed(r, j.Job)
 	}
-	return p.result(map[string]string{"job": j.Job}, "started job %s: 'tallystick job watch %[1]s' follows it", j.Job)
+	dry := ""
+	if j.DryRun {
+		dry = ", a dry run that changes nothing"
+	}
+	return p.result(map[string]string{"job": j.Job}, "started job %s%s: 'tallystick job watch %[1]s' follows it", j.Job, dry)
 }
 
 // smallFile is the largest file that is taken in at once.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,8 +52,12 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 		}
 		p.Note(fmt.Sprintf("token %s is lost; until %s these stand in for its tokencode, %s; they are not shown again",
 			lost.Token.Serial, date(&lost.Token.Emergency.Until), pin))
+		var codes strings.Builder
 		for _, code := range lost.Codes {
-			fmt.Fprintln(p.Out, string(code))
+			fmt.Fprintln(&codes, string(code))
+		}
+		if _, err := io.WriteString(p.Out, codes.String()); err != nil {
+			return fmt.Errorf("token %s is lost, and its emergency codes could not be written (%w): the same command makes others in their place", lost.Token.Serial, err)
 		}
 		return nil
 	})

@@ -71,7 +71,7 @@ func (p *program) mailSettingsEdit() *cobra.Command {
 		if enable && disable {
 			return cli.Usagef("--enable and --disable exclude each other")
 		}
-		pem, err := readText(ca)
+		pem, err := authorities(ca)
 		if err != nil {
 			return err
 		}
@@ -198,7 +198,11 @@ func (p *program) mailTemplateEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.result(t, "changed the template of %s; 'mail template preview %s' shows it", t.Event, t.Event)
+		shown := t.Event
+		if *profile != "" {
+			shown += " --profile " + strconv.Quote(*profile)
+		}
+		return p.result(t, "changed the template of %s; 'mail template preview %s' shows it", t.Event, shown)
 	})
 	return cmd
 }

@@ -124,6 +124,7 @@ func group(name, short string, commands ...*cobra.Command) *cobra.Command {
 // hints are next steps that a message of the server does not name, since they are flags or commands of this program.
 var hints = map[fault.Code]string{
 	fault.PasswordRequired: "give the password with --password-file FILE, or --password-file - to read it from standard input",
+	fault.ImportPassword:   "give the password with --password-file FILE, or --password-file - to read it from standard input",
 	fault.DeviceIDRequired: "give it with --device-id ID",
 	fault.ReasonRequired:   "give it with --note TEXT",
 	fault.UserNotFound:     "'tallystick user list' shows the users",

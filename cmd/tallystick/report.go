@@ -180,7 +180,11 @@ func (p *program) reportFields(t client.ReportTemplate) error {
 
 func (p *program) reportStatistics() *cobra.Command {
 	days := -1
-	cmd := p.command("statistics", "Count tokens by what they are like now", 0, func(r run) error {
+	cmd := p.command("statistics", "Count tokens by what they are like now", 0, nil)
+	p.does(cmd, func(r run) error {
+		if cmd.Flags().Changed("expiring-days") && days < 0 { // which stands for the setting
+			return cli.Usagef("--expiring-days takes a number of days, 0 or more")
+		}
 		s, err := r.server.Statistics(r.ctx, days)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -87,8 +89,16 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 	return cmd
 }
 
-// databaseURL is what --database says, or else a variable. In the flag a password is refused: other users of the machine could read it.
+// databaseURL is what --database says, or else a variable. In the flag a password is refused: other users of the machine could read it. What is no URL is
+// refused, and not shown, as it may hold one: it would be taken for the file of an embedded database.
 func databaseURL(flag, variable string) (string, error) {
+	if given := cmp.Or(flag, os.Getenv(variable)); given != "" && !strings.Contains(given, "://") {
+		name := "--database"
+		if flag == "" {
+			name = variable
+		}
+		return "", cli.Usagef("%s takes the URL of a PostgreSQL database, such as postgres://tallystick@db.example.com/tallystick; without one, the embedded database is in --data", name)
+	}
 	if flag == "" {
 		return os.Getenv(variable), nil
 	}

@@ -134,6 +134,9 @@ another way than the file came. Without it anybody may have made the file; the a
 		if f.From, err = p.publicKey(f.From); err != nil {
 			return err
 		}
+		if f.From != "" && !strings.HasPrefix(f.From, "tallystick-signer:") {
+			return fault.New(fault.Invalid, "--from takes the key that signs transfers, which 'tallystick transfer key --signer' shows at the source")
+		}
 		file, done, err := p.open(r.args[0])
 		if err != nil {
 			return err

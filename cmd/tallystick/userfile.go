@@ -33,8 +33,8 @@ func (p *program) userImport() *cobra.Command {
 		f.Columns = map[string]string{}
 		for _, c := range columns {
 			field, column, is := strings.Cut(c, "=")
-			if !is {
-				return cli.Usagef("--column takes FIELD=COLUMN, such as user_id=Login")
+			if _, twice := f.Columns[field]; twice || !is {
+				return cli.Usagef("--column takes FIELD=COLUMN, such as user_id=Login, each field once; name=First+Last joins two columns")
 			}
 			f.Columns[field] = column
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,13 +41,13 @@ func (f *webhookFlags) on(p *program, cmd *cobra.Command, begins string) {
 	f.secret = p.SecretFlag(cmd, "secret-file", "secret that calls are signed with")
 }
 
-// authorities reads the file with the authorities; "" for none.
-func (f *webhookFlags) authorities() (string, error) {
-	if f.ca == "" {
-		return "", nil
+// authorities reads a file with certification authorities; "" without one. An empty file is refused: it would stand for those of the system.
+func authorities(file string) (string, error) {
+	pem, err := readText(file)
+	if err == nil && file != "" && strings.TrimSpace(pem) == "" {
+		err = fault.New(fault.Invalid, "%s is empty: it takes certificates in PEM", file)
 	}
-	pem, err := os.ReadFile(f.ca)
-	return string(pem), err
+	return pem, err
 }
 
 func (p *program) webhookAdd() *cobra.Command {
@@ -61,10 +60,13 @@ func (p *program) webhookAdd() *cobra.Command {
 		if f.url == "" {
 			return cli.Usagef("say where: --url https://hooks.example.com/tallystick")
 		}
+		if f.giveUp < 1 { // the server would take its default for 0
+			return cli.Usagef("--give-up takes a number of hours, 1 or more")
+		}
 		if out != "" && f.secret.Given() {
 			return cli.Usagef("--out keeps a secret that is made here: give --secret-file or --out")
 		}
-		ca, err := f.authorities()
+		ca, err := authorities(f.ca)
 		if err != nil {
 			return err
 		}
@@ -164,7 +166,7 @@ func (p *program) webhookEdit() *cobra.Command {
 		if enable && disable || skip && cmd.Flags().Changed("after") {
 			return cli.Usagef("--enable and --disable exclude each other, and so do --skip and --after")
 		}
-		ca, err := f.authorities()
+		ca, err := authorities(f.ca)
 		if err != nil {
 			return err
 		}

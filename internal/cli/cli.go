@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,7 +92,26 @@ func (p *Program) Prepare(root *cobra.Command, args []string) {
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
+	root.Version = release()
+	root.SetVersionTemplate(p.versionText(root.Version))
 	help(root)
+}
+
+// release is what this program was built as: what backups and [fault.SchemaNewer] name.
+func release() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// versionText is what --version prints: the line that people know from other programs, or the one document.
+func (p *Program) versionText(release string) string {
+	if p.JSON {
+		text, _ := json.Marshal(map[string]string{"version": release}) // two texts are always JSON
+		return string(text) + "\n"
+	}
+	return p.Name + " " + release + "\n"
 }
 
 // plainly puts what a flag does not take into words that are not those of strconv.

@@ -33,6 +33,7 @@ const (
 // A File is a configuration, out of one file or several.
 type File struct {
 	client.Configuration
+	says   bool             // something, if only {}
 	counts map[string]int   // of the objects of each kind, over all files
 	places map[string]place // of members of the configuration, by their JSON pointers, and of objects, by kind and name
 }
@@ -83,6 +84,9 @@ func Load(name string, stdin io.Reader) (*File, error) {
 	}
 	return f, nil
 }
+
+// Empty tells whether a configuration says nothing at all, as a file does that was cut off or is not written yet.
+func (f *File) Empty() bool { return !f.says }
 
 // configurations are the files of a folder that hold one.
 func configurations(folder string) ([]string, error) {
@@ -143,6 +147,7 @@ func (f *File) read(name string, text []byte) error {
 		if len(document.Content) != 1 || document.Content[0].Tag == "!!null" {
 			continue
 		}
+		f.says = true
 		if err := f.sections(name, document.Content[0]); err != nil {
 			return err
 		}

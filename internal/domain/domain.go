@@ -211,7 +211,11 @@ func (r *Registry) Narrow(ctx context.Context, top string) (context.Context, err
 
 // NotFound is the refusal for a domain that is not there, or not in the scope of ctx.
 func NotFound(ctx context.Context, name string) *fault.Error {
-	return Outside(ctx, fault.New(fault.DomainNotFound, "there is no security domain %q", Show(name)), "domain %q", Show(name))
+	missing := fault.New(fault.DomainNotFound, "there is no security domain %q", Show(name))
+	if name == Root {
+		missing = fault.New(fault.DomainNotFound, "the root of the security domains has no record: it is neither edited, moved nor deleted")
+	}
+	return Outside(ctx, missing, "domain %q", Show(name))
 }
 
 // List returns the domains of the scope of ctx by name. The root is not among them.

@@ -73,6 +73,9 @@ func (r *Registry) Plan(ctx context.Context, w Wish) (*Plan, error) {
 			return nil, err
 		}
 	}
+	if p.moment("since").After(earlier(p.moment("until"), p.At)) { // 7d where -7d was meant, say: nothing is to be found there
+		return nil, fault.New(fault.Invalid, "filter since names a time after the end of the report: seven days ago is -7d")
+	}
 	if name, given := w.Filters[domainFilter.Name]; given {
 		if _, err := r.Domains.Narrow(ctx, domain.Parse(name)); err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -240,6 +242,16 @@ func TestReportsOfEventsGoBackFromTheirEnd(t *testing.T) {
 		write(t, p, CSV)
 		if got := log.filter.Since.Format(time.DateOnly); got != c.from || !log.filter.Until.After(log.filter.Since) {
 			t.Errorf("since %q until %q is from %s to %s, want from %s", c.since, c.until, log.filter.Since, log.filter.Until, c.from)
+		}
+	}
+}
+
+// A beginning that lies after the end, such as 7d for -7d, is refused: there is nothing to be found.
+func TestReportsOfEventsThatEndBeforeTheyBegin(t *testing.T) {
+	r := &Registry{Store: &askedEvents{}, Policies: fixed{}, Now: func() time.Time { return now }}
+	for _, filters := range []map[string]string{{"since": "7d"}, {"since": "2026-03-31", "until": "2026-03-01"}} {
+		if _, err := r.Plan(t.Context(), Wish{Report: "authentications", Filters: filters}); !errors.Is(err, fault.Invalid) {
+			t.Errorf("%v: %v", filters, err)
 		}
 	}
 }

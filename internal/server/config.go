@@ -4,6 +4,7 @@ package server
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -78,6 +79,16 @@ func (c *Config) complete() error {
 	}
 	if c.TLSCert != "" && len(c.ACMEHosts) > 0 {
 		return fault.New(fault.Invalid, "take a certificate from files or by ACME, not both")
+	}
+	if c.TLSCert != "" { // whoever mistypes is told before anything is made in Data
+		if _, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey); err != nil {
+			return badCertificate(err)
+		}
+	}
+	if c.PublicURL != "" {
+		if _, err := c.publicURL(nil); err != nil {
+			return err
+		}
 	}
 	if c.Listen == "" {
 		c.Listen = ":8443"

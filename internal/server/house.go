@@ -217,7 +217,7 @@ func (h *house) route(a *api.API, apps, second http.Handler, m *meters) {
 func direct(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent := r.URL.EscapedPath()
-		if tidy := path.Clean(sent); tidy != sent && tidy+"/" != sent {
+		if tidy := path.Clean(sent); tidy != sent && (tidy == "/" || tidy+"/" != sent) {
 			http.NotFound(w, r)
 			return
 		}

@@ -31,6 +31,7 @@ func TestNothingIsRedirected(t *testing.T) {
 		"/x/../ctkip/services/CtkipService":     http.StatusNotFound,
 		"/x/%2e%2e/ctkip/services/CtkipService": http.StatusNotFound,
 		"/":                                     http.StatusNotFound,
+		"//":                                    http.StatusNotFound,
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))

@@ -135,6 +135,11 @@ type certFiles struct {
 	pair   *tls.Certificate
 }
 
+// badCertificate is the refusal of files that are no certificate with its key.
+func badCertificate(err error) error {
+	return fault.New(fault.Invalid, "the TLS certificate cannot be used: %v", err)
+}
+
 // state is another one when the files have changed.
 func (f *certFiles) state() (s string) {
 	for _, name := range []string{f.cert, f.key} {
@@ -161,7 +166,7 @@ func (f *certFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			f.fail(err)
 			return f.pair, nil
 		}
-		return nil, fault.New(fault.Invalid, "the TLS certificate cannot be used: %v", err)
+		return nil, badCertificate(err)
 	}
 	f.pair, f.read, f.failed = &pair, state, ""
 	f.tell(pair.Leaf)

@@ -55,6 +55,9 @@ func (d *Deployment) Export(ctx context.Context, e Export) (func(context.Context
 			return nil, fault.New(fault.TooLarge, "one file carries up to %d tokens: select fewer", MaxTokens)
 		}
 	}
+	if len(serials) == 0 { // a file of no tokens would pass for one of those that were meant
+		return nil, fault.New(fault.Invalid, "nothing is selected")
+	}
 	slices.Sort(serials)
 	groups, err := d.leave(ctx, serials, selected)
 	if err != nil {
