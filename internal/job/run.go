@@ -273,11 +273,11 @@ func (r *Registry) single(ctx context.Context, w Worker, j Job, row Row) error {
 	for range patience {
 		var claimed []Row
 		claimed, err = r.do(ctx, w, j, row.Number, 1)
-		if err == nil || len(claimed) == 1 && claimed[0].Number != row.Number {
-			return err // done, or another has taken it
-		}
-		if errors.Is(err, fault.Unavailable) || errors.Is(err, fault.JobOver) || ctx.Err() != nil {
+		if err == nil || errors.Is(err, fault.Unavailable) || errors.Is(err, fault.JobOver) || ctx.Err() != nil {
 			return err
+		}
+		if len(claimed) == 1 && claimed[0].Number != row.Number {
+			return nil // another has taken it, and what this one met is an item whose turn comes
 		}
 		if !errors.Is(err, fault.Conflict) {
 			break
