@@ -149,7 +149,9 @@ func (c *Client) do(ctx context.Context, w call) error {
 	for try := 1; ; try++ {
 		err := c.try(ctx, w, body, key)
 		_, long := w.result.(io.Writer) // some of it may be written already
-		again := (w.once || w.again || w.method == http.MethodGet) && !long && try < maxTries && ctx.Err() == nil && transient(err)
+		var lost *url.Error
+		over := w.startsJob() && errors.As(err, &lost) && lost.Timeout() // who waited for so long has waited enough
+		again := (w.once || w.again || w.method == http.MethodGet) && !long && !over && try < maxTries && ctx.Err() == nil && transient(err)
 		if !again {
 			return err
 		}
@@ -159,6 +161,11 @@ func (c *Client) do(ctx context.Context, w call) error {
 		case <-time.After(pause << (try - 1)):
 		}
 	}
+}
+
+func (w call) startsJob() bool {
+	_, job := w.result.(*Job)
+	return job && w.once
 }
 
 // transient tells whether another try may go better.
@@ -209,11 +216,10 @@ func (c *Client) try(ctx context.Context, w call, body []byte, key string) error
 	}
 	hc := c.http
 	into, long := w.result.(io.Writer)
-	_, job := w.result.(*Job)
 	switch {
 	case long:
 		hc = c.patient(0).http // it takes as long as it takes
-	case job && w.once: // one that is started: the server answers once all that it is about is stored
+	case w.startsJob(): // the server answers once all that it is about is stored
 		hc = c.patient(jobPatience).http
 	}
 	answer, err := hc.Do(r)

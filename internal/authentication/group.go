@@ -197,8 +197,8 @@ func (e *Engine) settleWithin(jobs []*job, wait time.Duration) {
 	defer cancel()
 	err := e.insist(ctx, jobs, false, wait)
 	switch {
-	case err != nil && ctx.Err() != nil && fault.CodeOf(err) != fault.Unavailable:
-		err = errors.Join(errLate, err)
+	case err != nil && (ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded)) && fault.CodeOf(err) != fault.Unavailable:
+		err = errors.Join(errLate, err) // also after a shorter time, of who reads the policies for all
 	case err != nil && len(jobs) > 1 && fault.CodeOf(err) != fault.Unavailable:
 		// What one request meets must not hit the others, and nothing was committed. A row that was kept for so long will be, and the others wait.
 		if fault.CodeOf(err) == fault.ServiceBusy {

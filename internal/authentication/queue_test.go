@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 )
 
 // A line is a queue whose groups can be kept from ending.
@@ -195,4 +196,33 @@ func TestHangingDatabase(t *testing.T) {
 			t.Errorf("%d were told after %s", told.Load(), time.Since(begin))
 		}
 	})
+}
+
+// hung are policies that nobody can read in the time that there is for it.
+type hung int
+
+func (h *hung) Current(context.Context) (*policy.Tree, error) {
+	*h++
+	return nil, fmt.Errorf("policies: %w", context.DeadlineExceeded)
+}
+
+// What is waited for in vain, for however short a time, is no fault of one request: those of a group do not wait for it one after the other.
+func TestAGroupWaitsOnce(t *testing.T) {
+	var told sync.WaitGroup
+	policies := hung(0)
+	jobs := make([]*job, 5)
+	for i := range jobs {
+		told.Add(1)
+		jobs[i] = &job{ctx: t.Context(), user: fmt.Sprint("user ", i), tell: told.Done}
+	}
+	(&Engine{Policies: &policies, Groups: 2}).settle(jobs)
+	told.Wait()
+	for _, j := range jobs {
+		if fault.CodeOf(j.err) != fault.Unavailable {
+			t.Errorf("%s: %v", j.user, j.err)
+		}
+	}
+	if policies != 1 {
+		t.Errorf("waited %d times", policies)
+	}
 }

@@ -132,8 +132,10 @@ func (s *Settings) details() audit.Details {
 	}
 }
 
-// Elsewhere tells whether the password would be told to another mail server than with other settings.
-func (s Settings) Elsewhere(than Settings) bool { return s.Host != than.Host || s.CA != than.CA }
+// Elsewhere tells whether the password would be told to another mail server than with other settings. Without TLS that is who listens at the port.
+func (s Settings) Elsewhere(than Settings) bool {
+	return s.Host != than.Host || s.CA != than.CA || s.Security == NoSecurity && (s.Port != than.Port || s.Security != than.Security)
+}
 
 // Settings returns the settings, or the defaults before there are any.
 func (o *Outbox) Settings(ctx context.Context) (Settings, error) {

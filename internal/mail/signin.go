@@ -66,7 +66,8 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 	}
 	// From here on it does not matter whether she waits. Who clicks twice has left the first time, with her passcode used up; and who leaves to be neither
 	// counted nor recorded could try any number of passwords.
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
 	by := "passcode"
 	var right bool
 	if c.Passcode != "" {

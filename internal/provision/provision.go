@@ -136,14 +136,19 @@ func (h *Handler) limited(ctx context.Context, source netip.Addr, m *ctkip.Messa
 	if h.refused.Exhausted(string(m.Code), h.now()) {
 		return nil, errBlocked
 	}
-	defer func() {
+	g, refused := h.guesses.begin(ctx, source)
+	if refused == nil {
+		defer func() { h.settle(ctx, g, unknownCode(err)) }()
+	}
+	defer func() { // before that: who waits for it looks again
 		if errors.Is(err, fault.ActivationRefused) && !unknownCode(err) {
 			h.refused.Allows(string(m.Code), h.now())
 		}
 	}()
-	g, refused := h.guesses.begin(ctx, source)
 	if refused == nil {
-		defer func() { h.settle(ctx, g, unknownCode(err)) }()
+		if h.refused.Exhausted(string(m.Code), h.now()) { // while it waited
+			return nil, errBlocked
+		}
 		return h.step(ctx, m, body)
 	}
 	if m.Step == ctkip.StepHello {

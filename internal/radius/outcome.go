@@ -62,7 +62,7 @@ var notes = map[Outcome]string{
 	BadMethod:        "a request by CHAP, MS-CHAP or EAP is rejected: a one-time code can be checked only by PAP; set the client to PAP",
 	BadPassword:      "a request whose password is no text is rejected: is the shared secret the same on both sides?",
 	NoCredentials:    "a request without a password is rejected",
-	NoWayToAnswer:    "an answer with its attributes and Proxy-States does not fit into a packet, so that even who is accepted is rejected: give the client, or its users, fewer attributes",
+	NoWayToAnswer:    "an answer does not fit into a packet with the request's Proxy-States, so that it is a bare reject, or none: give the client, or its users, fewer attributes",
 }
 
 // Notes of some packets in place of those of their outcomes.

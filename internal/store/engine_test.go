@@ -24,6 +24,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 	"github.com/tallystick/tallystick/internal/token"
@@ -494,6 +495,25 @@ func TestPostgresReadsPoliciesWithItsLastConnection(t *testing.T) {
 		return err
 	})
 	if err := errors.Join(err, <-other); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Who names a profile, with a RADIUS client of hers in hand, does not wait for who changes it and will want that client.
+func TestPostgresNamesAProfileThatIsBeingEdited(t *testing.T) {
+	db := opened(t, storetest.Postgres(t))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := db.AddProfile(ctx, profile.Profile{Name: "phones", CreatedAt: time.Now(), Version: 1})
+	if err == nil {
+		err = db.Transact(ctx, func(edit context.Context) error {
+			if _, err := db.Profile(edit, "phones"); err != nil {
+				return err
+			}
+			return db.Transact(ctx, func(ctx context.Context) error { return db.HasProfile(ctx, "phones") })
+		})
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

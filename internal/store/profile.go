@@ -31,20 +31,23 @@ func scanProfile(r row) (p profile.Profile, err error) {
 
 // Profile returns a profile; [fault.ProfileNotFound]. Within a transaction the row is locked for change.
 func (db *DB) Profile(ctx context.Context, name string) (profile.Profile, error) {
-	missing := fault.New(fault.ProfileNotFound, "there is no profile %q", name)
-	return one(ctx, db, missing, scanProfile, "SELECT "+string(profileColumns)+" FROM profile WHERE name = $1"+db.locked(ctx), name)
+	return one(ctx, db, noProfile(name), scanProfile, "SELECT "+string(profileColumns)+" FROM profile WHERE name = $1"+db.locked(ctx), name)
 }
 
 // ReadProfile returns a profile; [fault.ProfileNotFound]. It locks nothing, also within a transaction.
 func (db *DB) ReadProfile(ctx context.Context, name string) (profile.Profile, error) {
-	missing := fault.New(fault.ProfileNotFound, "there is no profile %q", name)
-	return one(ctx, db, missing, scanProfile, "SELECT "+string(profileColumns)+" FROM profile WHERE name = $1", name)
+	return one(ctx, db, noProfile(name), scanProfile, "SELECT "+string(profileColumns)+" FROM profile WHERE name = $1", name)
 }
 
-// HasProfile refuses a profile that is not there: [fault.ProfileNotFound]. Within a transaction the row is locked for change.
+// HasProfile refuses a profile that is not there: [fault.ProfileNotFound]. Within a transaction it is not deleted until that ends; it may be changed, or who
+// edits a RADIUS client and who applies a configuration would wait for each other.
 func (db *DB) HasProfile(ctx context.Context, name string) error {
-	_, err := db.Profile(ctx, name)
+	_, err := one(ctx, db, noProfile(name), text, "SELECT name FROM profile WHERE name = $1"+db.locksShared(), name)
 	return err
+}
+
+func noProfile(name string) *fault.Error {
+	return fault.New(fault.ProfileNotFound, "there is no profile %q", name)
 }
 
 // Profiles lists all profiles by name.
@@ -71,8 +74,8 @@ func (db *DB) SaveProfile(ctx context.Context, p profile.Profile) error {
 func (db *DB) DeleteProfile(ctx context.Context, name string) error {
 	inUse := fault.New(fault.ProfileInUse, "tokens or open activation codes refer to profile %s: name a successor for them", name)
 	return db.Transact(ctx, func(ctx context.Context) error {
-		// Whoever offers a code has locked the profile before.
-		if _, err := db.Profile(ctx, name); err != nil {
+		// Whoever offers a code has locked the profile before, and so has who gives a RADIUS client attributes for it.
+		if _, err := one(ctx, db, noProfile(name), text, "SELECT name FROM profile WHERE name = $1"+db.locksAll(), name); err != nil {
 			return err
 		}
 		open, err := list(ctx, db, text, "SELECT id FROM offer WHERE profile = $1 AND state = 'open' LIMIT 1", name)

@@ -202,14 +202,16 @@ func (a *arrival) unpack(ctx context.Context, c *carried) (token.Token, error) {
 	}
 	g.Delivered, g.LastInterval, g.Offset = c.Delivered, c.LastInterval, c.Offset
 	switch {
-	case !c.MadeAt.IsZero() && c.MadeAt.Before(a.now):
+	case !c.MadeAt.IsZero():
 		g.MadeAt = c.MadeAt.UTC()
-	case c.MadeAt.IsZero() && !c.LostAt.IsZero(): // an older release does not tell: whoever has the lost token must not get in
+	case !c.LostAt.IsZero(): // an older release does not tell: whoever has the lost token must not get in
 		g.MadeAt = c.LostAt.UTC()
 	}
 	t := token.Token{
 		Serial: c.Serial, Origin: c.Origin, Hardware: c.Hardware, Birth: c.Birth, Expiry: c.Expiry, EffectiveExpiry: c.Effective,
-		Current: g, LastNumber: g.Number, Tainted: c.Tainted, LostAt: c.LostAt, IssueCount: c.Issues,
+		Current: g, LastNumber: g.Number, LostAt: c.LostAt, IssueCount: c.Issues,
+		// An older release did not mark what it took away while a new seed waited (migration 58).
+		Tainted:      c.Tainted || c.User == nil && !c.Hardware && c.Delivered && c.Issues > 0,
 		Distribution: token.NotDistributed, CreatedAt: a.now, Version: 1,
 	}
 	if c.User == nil {

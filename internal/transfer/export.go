@@ -176,7 +176,7 @@ func (d *Deployment) write(ctx context.Context, to io.Writer, target age.Recipie
 func (d *Deployment) writeSome(ctx context.Context, lines *json.Encoder, groups [][]string, h header, selected map[string]bool) error {
 	serials := slices.Concat(groups...)
 	slices.Sort(serials)
-	found, err := d.release(ctx, serials, h, selected)
+	found, err := d.release(ctx, serials, groups, h, selected)
 	if err != nil {
 		return err
 	}
@@ -212,19 +212,27 @@ func (d *Deployment) writeSome(ctx context.Context, lines *json.Encoder, groups 
 
 // release reads tokens as they leave, and tells the audit log of each. It is a transaction for some of them only: whoever signs in waits for those that it
 // locks, and on SQLite for all of it.
-func (d *Deployment) release(ctx context.Context, serials []string, h header, selected map[string]bool) (found []token.Token, err error) {
+func (d *Deployment) release(ctx context.Context, serials []string, groups [][]string, h header, selected map[string]bool) (found []token.Token, err error) {
 	err = d.Store.Transact(ctx, func(ctx context.Context) error {
+		var together [][]string
 		if found, err = d.read(ctx, serials); err != nil {
 			return err
 		}
 		var events []audit.Event
 		for i := range found {
-			if _, err := mayLeave(&found[i], selected); err != nil { // it was changed since it was looked at
+			group, err := mayLeave(&found[i], selected)
+			if err != nil { // it was changed since it was looked at
 				return err
+			}
+			if group != nil {
+				together = append(together, group)
 			}
 			events = append(events, audit.New(ctx, d.Now(), "export.token", "token:"+found[i].Serial, audit.Details{
 				"user": found[i].UserID, "to": short(h.To), "with_user": h.Users, "generation": found[i].Current.Number,
 			}))
+		}
+		if !slices.EqualFunc(together, groups, slices.Equal) {
+			return fault.New(fault.Conflict, "a replacement began or ended meanwhile: export again")
 		}
 		return d.Store.RecordAll(ctx, events)
 	})

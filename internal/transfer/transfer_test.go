@@ -367,6 +367,25 @@ func TestProfileOfTheTarget(t *testing.T) {
 }
 
 // A token and the one that replaces it go together, or not at all.
+func TestAReplacementThatBeginsMeanwhile(t *testing.T) {
+	pairs(t, func(t *testing.T, from, to *place) {
+		serials := from.make(t, 2)
+		from.user(t, "alice")
+		_, err := from.tokens.Assign(t.Context(), serials[0], "alice")
+		key, err2 := to.PublicKey(t.Context())
+		write, err3 := from.Export(t.Context(), transfer.Export{To: key, Users: true, Serials: func(yield func(string, error) bool) {
+			_ = yield(serials[0], nil) && yield(serials[1], nil)
+		}})
+		_, err4 := from.tokens.Replace(t.Context(), serials[0], 0, serials[1], false)
+		if err := errors.Join(err, err2, err3, err4); err != nil {
+			t.Fatal(err)
+		}
+		if err := write(t.Context(), io.Discard); !errors.Is(err, fault.Conflict) { // apart from each other, neither would be taken at the target
+			t.Error(err)
+		}
+	})
+}
+
 func TestReplacementsGoTogether(t *testing.T) {
 	pairs(t, func(t *testing.T, from, to *place) {
 		serials := from.make(t, 2)

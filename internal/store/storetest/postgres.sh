@@ -7,7 +7,9 @@ data=$dir
 trap 'rm -rf "$dir" "$data"' EXIT
 trap '' INT HUP
 room=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)
-[ "${room:-0}" -gt 1000000 ] && data=$(mktemp -d /dev/shm/tallystick-postgres-XXXXXX)
+if [ "${room:-0}" -gt 1000000 ]; then
+	data=$(mktemp -d /dev/shm/tallystick-postgres-XXXXXX) || data=$dir
+fi
 "$bin/initdb" --no-sync --auth=trust --username=tallystick --encoding=UTF8 --locale=C.UTF-8 --pgdata="$data/data" >log 2>&1 &&
 	"$bin/pg_ctl" --wait --pgdata="$data/data" --log=log --options="-k '$dir' -c listen_addresses= -c fsync=off -c full_page_writes=off -c max_connections=200 -c shared_buffers=32MB -c max_wal_size=128MB" start >>log 2>&1 ||
 	{ tail -n 20 log; exit 1; }
