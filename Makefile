@@ -25,6 +25,9 @@ setup:
 # The packages whose tests take longest begin first: the others fill the second core beside them.
 LONG = ./internal/store ./cmd/tallystick ./internal/server ./internal/authentication
 
+# One package more than there are processors is tested at a time: tests wait for disks, databases and clocks for a third of theirs.
+ATONCE = $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
+
 # Everything: real stoken, real PostgreSQL, the race detector. It watches all but the C of SQLite that was translated to Go, and
 # its locks all the same: watched, opening a database takes four times as long. Leave out no more: without all of modernc.org, a
 # race is reported in the standard library that is not reported otherwise.
@@ -32,7 +35,7 @@ WATCHED = -race -gcflags=modernc.org/sqlite/lib=-race=false
 
 test: setup
 	$(GO) vet ./...
-	TALLYSTICK_REQUIRE=$$(scripts/setup.sh --complete && echo 1) $(GO) test $(WATCHED) -timeout 20m $(LONG) ./...
+	TALLYSTICK_REQUIRE=$$(scripts/setup.sh --complete && echo 1) $(GO) test $(WATCHED) -p $(ATONCE) -timeout 20m $(LONG) ./...
 
 # The loop while working: no race detector, and tests leave out what takes long.
 test-quick:
