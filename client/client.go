@@ -147,10 +147,10 @@ func (c *Client) do(ctx context.Context, w call) error {
 		key = rand.Text()
 	}
 	for try := 1; ; try++ {
+		begun := time.Now()
 		err := c.try(ctx, w, body, key)
-		_, long := w.result.(io.Writer) // some of it may be written already
-		var lost *url.Error
-		over := w.startsJob() && errors.As(err, &lost) && lost.Timeout() // who waited for so long has waited enough
+		_, long := w.result.(io.Writer)                           // some of it may be written already
+		over := w.startsJob() && time.Since(begun) >= jobPatience // who waited for so long has waited enough
 		again := (w.once || w.again || w.method == http.MethodGet) && !long && !over && try < maxTries && ctx.Err() == nil && transient(err)
 		if !again {
 			return err

@@ -418,8 +418,11 @@ func TestOnActivationEndsWithoutActivation(t *testing.T) {
 			w.check(w.code(old.File, ""), authentication.Accepted)
 			w.pass(time.Minute)
 			if c.late {
-				_, err := w.dist.Revoke(w.ctx, serial)
+				n, err := w.dist.Revoke(w.ctx, serial)
 				w.must(err)
+				if tok := w.token(serial); n != 1 || tok.Distribution != token.ActivationLapsed || tok.Pending != nil {
+					t.Errorf("%d revoked: %+v", n, tok)
+				}
 			}
 			w.check(w.code(old.File, ""), c.want)
 			if _, err := w.tokens.SwitchOverDue(w.ctx); err != nil {

@@ -178,7 +178,7 @@ func (o *Outbox) EditSettings(ctx context.Context, version int, password *string
 		change(&after)
 		after.Version, after.Password = before.Version, before.Password
 		if password == nil && after.Password && after.Elsewhere(before) {
-			return fault.New(fault.Invalid, "another mail server, or another authority for it, takes the password again, for it would be told it: give the password, or an empty one for none")
+			return fault.New(fault.Invalid, "another mail server, or another authority for it, or without TLS another port, takes the password again, for it would be told it: give the password, or an empty one for none")
 		}
 		if password != nil {
 			after.Password = *password != ""

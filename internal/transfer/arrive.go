@@ -169,7 +169,8 @@ func (c *carried) check(group []carried) error {
 		return bad("PIN type is not known")
 	case c.Generation < 1 || c.Generation > 1<<30:
 		return bad("generation is out of range")
-	case c.Expiry.IsZero() || c.Effective.IsZero() || c.Expiry.After(token.LastExpiry) || c.Effective.After(token.LastExpiry):
+	case c.Expiry.IsZero() || c.Effective.IsZero() || c.Expiry.After(token.LastExpiry) || c.Effective.After(token.LastExpiry) ||
+		c.MadeAt.After(token.LastExpiry) || c.LostAt.After(token.LastExpiry):
 		return bad("dates are missing or too late")
 	case c.Origin != token.Generated && c.Origin != token.Imported:
 		return bad("origin is not known")
@@ -211,7 +212,8 @@ func (a *arrival) unpack(ctx context.Context, c *carried) (token.Token, error) {
 		Serial: c.Serial, Origin: c.Origin, Hardware: c.Hardware, Birth: c.Birth, Expiry: c.Expiry, EffectiveExpiry: c.Effective,
 		Current: g, LastNumber: g.Number, LostAt: c.LostAt, IssueCount: c.Issues,
 		// An older release did not mark what it took away while a new seed waited (migration 58).
-		Tainted:      c.Tainted || c.User == nil && !c.Hardware && c.Delivered && c.Issues > 0,
+		Tainted: c.Tainted || !c.Hardware && c.Delivered && c.Issues > 0 &&
+			(c.User == nil || c.Origin == token.Generated && c.Distribution == token.NotDistributed),
 		Distribution: token.NotDistributed, CreatedAt: a.now, Version: 1,
 	}
 	if c.User == nil {

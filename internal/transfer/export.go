@@ -86,6 +86,9 @@ func (d *Deployment) leave(ctx context.Context, serials []string, selected map[s
 			}
 		}
 	}
+	if len(slices.Concat(groups...)) != len(serials) {
+		return nil, fault.New(fault.Conflict, "a replacement began or ended while the tokens were looked at: export again")
+	}
 	return groups, nil
 }
 
@@ -213,26 +216,28 @@ func (d *Deployment) writeSome(ctx context.Context, lines *json.Encoder, groups 
 // release reads tokens as they leave, and tells the audit log of each. It is a transaction for some of them only: whoever signs in waits for those that it
 // locks, and on SQLite for all of it.
 func (d *Deployment) release(ctx context.Context, serials []string, groups [][]string, h header, selected map[string]bool) (found []token.Token, err error) {
+	partner := map[string]string{}
+	for _, g := range groups {
+		if len(g) == 2 {
+			partner[g[0]], partner[g[1]] = g[1], g[0]
+		}
+	}
 	err = d.Store.Transact(ctx, func(ctx context.Context) error {
-		var together [][]string
 		if found, err = d.read(ctx, serials); err != nil {
 			return err
 		}
 		var events []audit.Event
 		for i := range found {
-			group, err := mayLeave(&found[i], selected)
-			if err != nil { // it was changed since it was looked at
+			t := &found[i]
+			if _, err := mayLeave(t, selected); err != nil { // it was changed since it was looked at
 				return err
 			}
-			if group != nil {
-				together = append(together, group)
+			if other := t.Replaces + t.ReplacedBy; other != "" && partner[t.Serial] != other { // apart from each other neither would be taken
+				return fault.New(fault.Conflict, "a replacement of token %s began meanwhile: export again", t.Serial)
 			}
 			events = append(events, audit.New(ctx, d.Now(), "export.token", "token:"+found[i].Serial, audit.Details{
 				"user": found[i].UserID, "to": short(h.To), "with_user": h.Users, "generation": found[i].Current.Number,
 			}))
-		}
-		if !slices.EqualFunc(together, groups, slices.Equal) {
-			return fault.New(fault.Conflict, "a replacement began or ended meanwhile: export again")
 		}
 		return d.Store.RecordAll(ctx, events)
 	})

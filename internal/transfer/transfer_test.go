@@ -276,6 +276,36 @@ func TestTransferWithoutUsers(t *testing.T) {
 	})
 }
 
+// A release before migration 58 did not mark the seed that a former user holds where it was the new one of two. Its files bring no such seed unmarked.
+func TestSeedsOfFormerUsersFromOlderReleases(t *testing.T) {
+	pairs(t, func(t *testing.T, from, to *place) {
+		serials := from.make(t, 3) // of whom the second one is assigned again, and the last one is delivered to whom it belongs to
+		from.user(t, "bob")
+		from.profile(t, nil)
+		for i, serial := range serials {
+			if i > 0 {
+				if _, err := from.tokens.Assign(t.Context(), serial, "bob"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			x := from.get(t, serial)
+			x.IssueCount, x.Current.Delivered = 2, true
+			if i == 2 {
+				x.Distribution = token.Confirmed
+			}
+			if err := from.db.SaveToken(t.Context(), x); err != nil {
+				t.Fatal(err)
+			}
+		}
+		received(t, to, transfer.Import{File: held(sent(t, from, to, true, serials...))})
+		for i, serial := range serials {
+			if x := to.get(t, serial); x.Tainted != (i < 2) {
+				t.Errorf("arrived %+v", x)
+			}
+		}
+	})
+}
+
 // What codes were used up at home is used up at the target, whose guard begins there.
 func TestUsedCodesStayUsed(t *testing.T) {
 	pairs(t, func(t *testing.T, from, to *place) {
@@ -366,7 +396,7 @@ func TestProfileOfTheTarget(t *testing.T) {
 	})
 }
 
-// A token and the one that replaces it go together, or not at all.
+// A replacement that begins while an export is written would put its two tokens apart.
 func TestAReplacementThatBeginsMeanwhile(t *testing.T) {
 	pairs(t, func(t *testing.T, from, to *place) {
 		serials := from.make(t, 2)
@@ -386,6 +416,7 @@ func TestAReplacementThatBeginsMeanwhile(t *testing.T) {
 	})
 }
 
+// A token and the one that replaces it go together, or not at all.
 func TestReplacementsGoTogether(t *testing.T) {
 	pairs(t, func(t *testing.T, from, to *place) {
 		serials := from.make(t, 2)
