@@ -10,6 +10,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/throttle"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -62,7 +63,7 @@ func (s *Server) initialize(c *call) (reply, error) {
 	d := authentication.Decision{Result: authentication.Denied, Turn: 1}
 	admitted := s.admits(c, r.UserID)
 	r.Admits = func(userID string) bool {
-		admitted = s.unthrottled(c, s.subjects.Allows(c.subject(userID), s.Now()))
+		admitted = s.unthrottled(c, s.subjects.Allows(throttle.Subject(c.agent.Domain, userID), s.Now()))
 		return admitted
 	}
 	if admitted {
@@ -159,12 +160,8 @@ func (s *Server) verify(c *call) (reply, error) {
 
 // admits tells whether the message of an agent about a user or an attempt may be decided now.
 func (s *Server) admits(c *call, about string) bool {
-	return s.unthrottled(c, !c.throttled && s.subjects.Allows(c.subject(about), s.Now()))
+	return s.unthrottled(c, !c.throttled && s.subjects.Allows(throttle.Subject(c.agent.Domain, about), s.Now()))
 }
-
-// subject is what a user or an attempt is known by to the throttle. The agents of each security domain have a rate of their own for her: who administers one
-// could else keep those of others from asking about her.
-func (c *call) subject(about string) string { return c.agent.Domain + "/" + about }
 
 // unthrottled notes a message that comes too fast.
 func (s *Server) unthrottled(c *call, yes bool) bool {

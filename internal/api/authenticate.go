@@ -9,6 +9,7 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 func (a *API) authenticate(ctx context.Context, r *request) (answer, error) {
@@ -19,7 +20,7 @@ func (a *API) authenticate(ctx context.Context, r *request) (answer, error) {
 	if err := whole(in); err != nil {
 		return answer{}, err
 	}
-	if !a.subjects.Allows(subject(ctx, cmp.Or(in.UserID, in.Attempt)), a.Now()) {
+	if !a.subjects.Allows(throttle.Subject(domain.ScopeFrom(ctx).Top(), cmp.Or(in.UserID, in.Attempt)), a.Now()) {
 		return answer{}, fault.New(fault.TooMany, "too many passcodes of this user come at once: wait a second")
 	}
 	actor := audit.ActorFrom(ctx)
@@ -39,12 +40,6 @@ func (a *API) authenticate(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	return ok(decisionOf(d))
-}
-
-// subject is what a user or an attempt is known by to the throttle. The keys of each security domain have a rate of their own for her: who has one could else
-// keep those of others from asking about her.
-func subject(ctx context.Context, about string) string {
-	return domain.ScopeFrom(ctx).Top() + "/" + about
 }
 
 // whole refuses a check that is neither a passcode nor an answer.

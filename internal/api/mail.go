@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/mail"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 func mailSettingsOf(s mail.Settings) client.MailSettings {
@@ -189,7 +191,7 @@ func (a *API) releaseMail(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if !a.subjects.Allows(subject(ctx, in.UserID), a.Now()) {
+	if !a.subjects.Allows(throttle.Subject(domain.ScopeFrom(ctx).Top(), in.UserID), a.Now()) {
 		return answer{}, fault.New(fault.TooMany, "too many claims of this user come at once: wait a second")
 	}
 	n, err := a.SignIn.Release(ctx, mail.Claim{UserID: in.UserID, Passcode: string(in.Passcode), Password: string(in.Password), Station: in.Station})

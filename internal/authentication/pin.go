@@ -80,17 +80,14 @@ func (e *Engine) changePIN(ctx context.Context, serial, action string, details a
 		if err := token.CheckHolder(ctx, e.Store, t); err != nil {
 			return err
 		}
-		due := t.SwitchOverIfDue(e.Now())
+		if err := token.EndGrace(ctx, e.Store, &t, e.Now()); err != nil {
+			return err
+		}
 		if err := change(ctx, &t); err != nil {
 			return err
 		}
 		if err := e.Store.SaveToken(ctx, t); err != nil {
 			return err
-		}
-		if due {
-			if err := e.Store.Record(ctx, audit.New(ctx, e.Now(), "redist.complete", "token:"+serial, t.GraceEnded())); err != nil {
-				return err
-			}
 		}
 		if details == nil {
 			details = audit.Details{}

@@ -73,24 +73,33 @@ func TestValuesInRanges(t *testing.T) {
 	}
 }
 
+// withAlice is an office whose imitated directory has brought alice, and answers as compared says when it is asked about her password.
+func withAlice(t *testing.T, url string, compared func() int) *office {
+	t.Helper()
+	at := imitated(t, func(name string) int {
+		if name == reader {
+			return gldap.ResultSuccess
+		}
+		return compared()
+	}, func(*gldap.SearchMessage) map[string]map[string][]string {
+		return map[string]map[string][]string{"uid=alice," + base: {"uid": {"alice"}}}
+	})
+	o := newOffice(t, url)
+	o.directory(nil, func(d *directory.Directory) {
+		at(d)
+		d.Groups = directory.NoGroups
+	})
+	o.sync(false)
+	return o
+}
+
 // A directory that is busy says nothing of a password: it is not wrong, and is no try.
 func TestVerifyWhileBusy(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {
 		result := gldap.ResultSuccess
-		at := imitated(t, func(name string) int {
-			if name == reader {
-				return gldap.ResultSuccess
-			}
+		o := withAlice(t, url, func() int {
 			return result
-		}, func(*gldap.SearchMessage) map[string]map[string][]string {
-			return map[string]map[string][]string{"uid=alice," + base: {"uid": {"alice"}}}
 		})
-		o := newOffice(t, url)
-		o.directory(nil, func(d *directory.Directory) {
-			at(d)
-			d.Groups = directory.NoGroups
-		})
-		o.sync(false)
 		for _, result = range []int{gldap.ResultBusy, gldap.ResultUnavailable, gldap.ResultOperationsError, gldap.ResultBusy} {
 			if _, err := o.Verify(t.Context(), "alice", "her password"); !errors.Is(err, fault.DirectoryUnreachable) {
 				t.Errorf("result %d: %v", result, err)
@@ -107,24 +116,13 @@ func TestVerifyWhileBusy(t *testing.T) {
 func TestVerifyForWhoLeaves(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {
 		asked, leave, gone := 0, context.CancelFunc(nil), (chan struct{})(nil)
-		at := imitated(t, func(name string) int {
-			if name == reader {
-				return gldap.ResultSuccess
-			}
+		o := withAlice(t, url, func() int {
 			asked++
 			answer := gone
 			leave()
 			<-answer
 			return gldap.ResultInvalidCredentials
-		}, func(*gldap.SearchMessage) map[string]map[string][]string {
-			return map[string]map[string][]string{"uid=alice," + base: {"uid": {"alice"}}}
 		})
-		o := newOffice(t, url)
-		o.directory(nil, func(d *directory.Directory) {
-			at(d)
-			d.Groups = directory.NoGroups
-		})
-		o.sync(false)
 		for range 2 * directory.MaxTries {
 			var ctx context.Context
 			ctx, leave = context.WithCancel(t.Context())

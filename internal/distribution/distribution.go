@@ -175,10 +175,8 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 		if revoked, err = d.Store.RevokeOffers(ctx, serial); err != nil || revoked == 0 {
 			return err
 		}
-		if t.SwitchOverIfDue(d.Now()) { // housekeeping has not come to it yet; what has ended does not come back
-			if err := d.Store.Record(ctx, audit.New(ctx, d.Now(), "redist.complete", "token:"+serial, t.GraceEnded())); err != nil {
-				return err
-			}
+		if err := token.EndGrace(ctx, d.Store, &t, d.Now()); err != nil { // what has ended does not come back
+			return err
 		}
 		if t.Distribution == token.PendingActivation {
 			t.Distribution = token.ActivationLapsed

@@ -51,7 +51,7 @@ func TestACME(t *testing.T) {
 		t.Error(err)
 	}
 	// Who says no name, as RadSec clients do, is shown the certificate all the same.
-	nameless, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", address(t, p.url).Port()), &tls.Config{InsecureSkipVerify: true})
+	nameless, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", address(t, p.url).Port()), &tls.Config{InsecureSkipVerify: true}) // an address is no name of it; whose it is, is looked at next
 	if err == nil {
 		err = errors.Join(nameless.ConnectionState().PeerCertificates[0].VerifyHostname(host), nameless.Close())
 	}

@@ -15,6 +15,10 @@ const (
 	SubjectBurst = 1_000
 )
 
+// Subject is the name by which agents or API keys of a security domain ask about a user or an attempt. Those of each domain have a rate of their own for her: who
+// has one could else keep those of others from asking about her.
+func Subject(domain, about string) string { return domain + "/" + about }
+
 // buckets is how many names a throttle tells apart. Two names that share a bucket share its limit: with 65,536, only
 // somebody who is at the limit for thousands of names at once gets in others' way.
 const buckets = 1 << 16

@@ -248,6 +248,17 @@ func (t *Token) about(details audit.Details) audit.Details {
 	return details
 }
 
+// EndGrace has the new seed of a token take over, and records that, if the grace of the old one has ended at now and housekeeping has not come to it yet. The
+// token is for the caller to save, in the same transaction.
+func EndGrace(ctx context.Context, log interface {
+	Record(ctx context.Context, e audit.Event) error
+}, t *Token, now time.Time) error {
+	if !t.SwitchOverIfDue(now) {
+		return nil
+	}
+	return log.Record(ctx, audit.New(ctx, now, "redist.complete", "token:"+t.Serial, t.GraceEnded()))
+}
+
 // Unassign takes the token from its user, revokes its activation codes and ends a replacement.
 func (r *Registry) Unassign(ctx context.Context, serial string, version int) (Token, error) {
 	var t Token
@@ -260,10 +271,8 @@ func (r *Registry) Unassign(ctx context.Context, serial string, version int) (To
 		t, err = r.Change(ctx, serial, version, "token.unassign", func(t *Token) (audit.Details, error) {
 			details := audit.Details{"user": t.UserID}
 			partner = t.Replaces + t.ReplacedBy // one of them at most
-			if t.SwitchOverIfDue(r.Now()) {
-				if err := r.Store.Record(ctx, audit.New(ctx, r.Now(), "redist.complete", "token:"+serial, t.GraceEnded())); err != nil {
-					return nil, err
-				}
+			if err := EndGrace(ctx, r.Store, t, r.Now()); err != nil {
+				return nil, err
 			}
 			return details, t.Unassign()
 		})
