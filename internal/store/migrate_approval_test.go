@@ -10,12 +10,7 @@ import (
 func TestApprovalMigration(t *testing.T) {
 	eachAt(t, 34, func(t *testing.T, db *DB) {
 		ctx := t.Context()
-		exec := func(statement string, args ...any) {
-			t.Helper()
-			if _, err := db.exec(ctx, statement, args...); err != nil {
-				t.Fatal(err)
-			}
-		}
+		exec := executes(t, db)
 		before := []job.State{job.Queued, job.Running, job.Done, job.DoneWithErrors, job.Failed, job.Cancelled}
 		for i, state := range before {
 			exec("INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ($1, $1, 'test', $2, $3, 0, 1, 0, 0, '', '{\"actor\":\"key:x\"}', 1)",

@@ -9,12 +9,7 @@ import (
 func TestDeliveredByMigration(t *testing.T) {
 	eachAt(t, 54, func(t *testing.T, db *DB) {
 		ctx := t.Context()
-		exec := func(statement string, args ...any) {
-			t.Helper()
-			if _, err := db.exec(ctx, statement, args...); err != nil {
-				t.Fatal(err)
-			}
-		}
+		exec := executes(t, db)
 		for _, j := range []struct {
 			id, kind       string
 			dry            bool

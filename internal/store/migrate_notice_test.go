@@ -9,12 +9,7 @@ import (
 func TestNoticeMigration(t *testing.T) {
 	eachAt(t, 49, func(t *testing.T, db *DB) {
 		ctx := t.Context()
-		exec := func(statement string, args ...any) {
-			t.Helper()
-			if _, err := db.exec(ctx, statement, args...); err != nil {
-				t.Fatal(err)
-			}
-		}
+		exec := executes(t, db)
 		exec("INSERT INTO user_account (id, name, mail, enabled, created_at, version, search) VALUES ('alice', '', '', $1, 1, 1, '')", true)
 		for serial, userID := range map[string]any{"1": "alice", "2": nil} {
 			exec("INSERT INTO token (serial, origin, expiry, effective_expiry, user_id, assigned_by, enabled, pin_length, last_number, tainted, distribution, method, device_id, nickname,"+

@@ -9,12 +9,7 @@ import (
 func TestTaintedMigration(t *testing.T) {
 	eachAt(t, 57, func(t *testing.T, db *DB) {
 		ctx := t.Context()
-		exec := func(statement string, args ...any) {
-			t.Helper()
-			if _, err := db.exec(ctx, statement, args...); err != nil {
-				t.Fatal(err)
-			}
-		}
+		exec := executes(t, db)
 		exec("INSERT INTO user_account (id, name, mail, enabled, created_at, version, search) VALUES ('bob', '', '', $1, 1, 1, '')", true)
 		exec("INSERT INTO data_key (id, master_id, wrapped, created_at) VALUES (1, 'm', $1, 1)", []byte("key"))
 		for _, c := range []struct {

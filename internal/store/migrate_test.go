@@ -107,6 +107,16 @@ func fillBefore6(t *testing.T, db *DB, key note.Signer, n, waiting int64) {
 	}
 }
 
+// executes runs statements that fill the tables of an older version.
+func executes(t *testing.T, db *DB) func(statement string, args ...any) {
+	return func(statement string, args ...any) {
+		t.Helper()
+		if _, err := db.exec(t.Context(), statement, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // eachAt runs a test on a database of each kind whose tables are those of a version.
 func eachAt(t *testing.T, version int64, test func(*testing.T, *DB)) {
 	for name, open := range map[string]func(*testing.T) (*DB, error){

@@ -135,13 +135,7 @@ func TestLostAnswerOutlivesTheClock(t *testing.T) {
 			return now2026.Add(repeatWithin - time.Second)
 		},
 	} {
-		s, a := newServer(t), testApp(t)
-		s.repeats = true
-		s.lose(100, hangUp)
-		p := Provisioner{Roots: s.roots(), Pause: noPause}
-		if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p); fault.CodeOf(err) != fault.ServerUnreachable {
-			t.Fatal(err)
-		}
+		s, a, p := cutOff(t)
 		now := set(a)
 		a.Now = func() time.Time { return now }
 		s.lose(1, hangUp)
@@ -150,11 +144,9 @@ func TestLostAnswerOutlivesTheClock(t *testing.T) {
 			t.Errorf("at %v: %v after %d requests", now, err, len(s.lastRequests))
 		}
 	}
-	s, a := newServer(t), testApp(t)
-	s.repeats = true
-	s.lose(100, hangUp)
-	if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, Provisioner{Roots: s.roots(), Pause: noPause}); err == nil || kept(t, a) != 1 {
-		t.Fatal(err)
+	_, a, _ := cutOff(t)
+	if n := kept(t, a); n != 1 {
+		t.Fatalf("%d exchanges kept", n)
 	}
 	a.Now = func() time.Time { return now2026.Add(repeatWithin) }
 	imported(t, a, ImportOptions{}, newToken("000000000001", 1))
@@ -244,8 +236,9 @@ func TestWrongProofEndsTheExchange(t *testing.T) {
 	}
 }
 
-// Another code is another exchange, whatever was begun with this one.
-func TestBegunExchangeIsOfOneCode(t *testing.T) {
+// cutOff is an exchange that the app has begun with a server which repeats its answers, and which lost them all so far.
+func cutOff(t *testing.T) (*provisioningServer, *App, Provisioner) {
+	t.Helper()
 	s, a := newServer(t), testApp(t)
 	s.repeats = true
 	s.lose(100, hangUp)
@@ -253,6 +246,12 @@ func TestBegunExchangeIsOfOneCode(t *testing.T) {
 	if _, err := a.Provision(t.Context(), s.link(), ImportOptions{}, p); fault.CodeOf(err) != fault.ServerUnreachable {
 		t.Fatal(err)
 	}
+	return s, a, p
+}
+
+// Another code is another exchange, whatever was begun with this one.
+func TestBegunExchangeIsOfOneCode(t *testing.T) {
+	s, a, p := cutOff(t)
 	s.finished = nil
 	other := ctkip.Link{URL: s.link().URL, Code: "271828182845"}
 	if _, err := a.Provision(t.Context(), other, ImportOptions{}, p); fault.CodeOf(err) != fault.ActivationRefused {
