@@ -17,21 +17,28 @@ type Settings struct {
 	SplitDelivery        bool  `json:"split_delivery"`         // link and activation code go in different messages
 	ResultLifeSeconds    int64 `json:"result_life_seconds"`    // how long what a job made can be downloaded
 	BulkApproval         bool  `json:"bulk_approval"`          // a second person approves jobs that deliver tokens
-	Version              int   `json:"version"`
+	// How long the audit log keeps the events of each category, as monitors show them: 30 to 36500 days; 0 for ever.
+	AuditAuthenticationDays int `json:"audit_authentication_days"`
+	AuditAdministrationDays int `json:"audit_administration_days"`
+	AuditSystemDays         int `json:"audit_system_days"`
+	Version                 int `json:"version"`
 }
 
 // A SettingsEdit changes the settings; what is nil stays.
 type SettingsEdit struct {
-	MaxTokensPerUser     *int   `json:"max_tokens_per_user,omitempty"`
-	MinDaysLeft          *int   `json:"min_days_left,omitempty"`
-	WarnDays             *int   `json:"warn_days,omitempty"`
-	IssueLimit           *int   `json:"issue_limit,omitempty"`
-	ActivationCodeDigits *int   `json:"activation_code_digits,omitempty"`
-	NoPINs               *bool  `json:"no_pins,omitempty"`
-	AllowUnprotectedCTF  *bool  `json:"allow_unprotected_ctf,omitempty"`
-	SplitDelivery        *bool  `json:"split_delivery,omitempty"`
-	ResultLifeSeconds    *int64 `json:"result_life_seconds,omitempty"`
-	BulkApproval         *bool  `json:"bulk_approval,omitempty"`
+	MaxTokensPerUser        *int   `json:"max_tokens_per_user,omitempty"`
+	MinDaysLeft             *int   `json:"min_days_left,omitempty"`
+	WarnDays                *int   `json:"warn_days,omitempty"`
+	IssueLimit              *int   `json:"issue_limit,omitempty"`
+	ActivationCodeDigits    *int   `json:"activation_code_digits,omitempty"`
+	NoPINs                  *bool  `json:"no_pins,omitempty"`
+	AllowUnprotectedCTF     *bool  `json:"allow_unprotected_ctf,omitempty"`
+	SplitDelivery           *bool  `json:"split_delivery,omitempty"`
+	ResultLifeSeconds       *int64 `json:"result_life_seconds,omitempty"`
+	BulkApproval            *bool  `json:"bulk_approval,omitempty"`
+	AuditAuthenticationDays *int   `json:"audit_authentication_days,omitempty"`
+	AuditAdministrationDays *int   `json:"audit_administration_days,omitempty"`
+	AuditSystemDays         *int   `json:"audit_system_days,omitempty"`
 }
 
 // Settings returns the deployment's settings.

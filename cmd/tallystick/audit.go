@@ -114,8 +114,12 @@ func (p *program) auditVerify() *cobra.Command {
 		if err := report.Err(); err != nil {
 			return err
 		}
-		return p.result(report, "the log is whole: %s, %d of them under the newest of %s, %d not placed yet",
-			counted(int(report.Events), "event"), report.Size, counted(report.Checkpoints, "signed head"), report.Pending)
+		pruned := ""
+		if report.Pruned > 0 {
+			pruned = fmt.Sprintf(" (%d of them pruned, as the settings said)", report.Pruned)
+		}
+		return p.result(report, "the log is whole: %s%s, %d of them under the newest of %s, %d not placed yet",
+			counted(int(report.Events), "event"), pruned, report.Size, counted(report.Checkpoints, "signed head"), report.Pending)
 	})
 	cmd.Flags().StringVar(&checkpoints, "checkpoint", "", "`file` with signed heads that were kept elsewhere (default audit-checkpoints in --data)")
 	cmd.Flags().StringVar(&keyFile, "verifier-key", "", "`file` with the key that verifies signed heads, if you kept it (default what the server says)")

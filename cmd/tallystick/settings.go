@@ -25,6 +25,9 @@ func deploymentSettings(s client.Settings) []setting {
 		{"split-delivery", yesNo(s.SplitDelivery)},
 		{"result-life", life(s.ResultLifeSeconds)},
 		{"bulk-approval", yesNo(s.BulkApproval)},
+		{"audit-authentication-days", number(s.AuditAuthenticationDays)},
+		{"audit-administration-days", number(s.AuditAdministrationDays)},
+		{"audit-system-days", number(s.AuditSystemDays)},
 		{"version", number(s.Version)},
 	}
 }
@@ -46,7 +49,7 @@ func (p *program) settingsShow() *cobra.Command {
 }
 
 func (p *program) settingsEdit() *cobra.Command {
-	var maxTokens, minDays, warnDays, issueLimit, codeDigits, version int
+	var maxTokens, minDays, warnDays, issueLimit, codeDigits, authenticationDays, administrationDays, systemDays, version int
 	var noPINs, unprotected, split, approval bool
 	var resultLife time.Duration
 	cmd := p.command("edit", "Change the settings; what is not said stays", 0, nil)
@@ -61,6 +64,9 @@ func (p *program) settingsEdit() *cobra.Command {
 	f.BoolVar(&split, "split-delivery", true, "a link and its activation code go in different messages")
 	lifeFlag(f, &resultLife, "result-life", 0, "how long what a job made can be downloaded: 1h to 30d")
 	f.BoolVar(&approval, "bulk-approval", false, "a second administrator approves jobs that deliver tokens, with 'job approve'")
+	f.IntVar(&authenticationDays, "audit-authentication-days", 0, "days that the audit log keeps the events that 'monitor authentication' shows, 30 or more; 0 for ever")
+	f.IntVar(&administrationDays, "audit-administration-days", 0, "the same for 'monitor administration'")
+	f.IntVar(&systemDays, "audit-system-days", 0, "the same for 'monitor system'")
 	f.IntVar(&version, "version", 0, "refuse if the settings are not at this `version` any more")
 	p.does(cmd, func(r run) error {
 		before, err := r.server.Settings(r.ctx)
@@ -72,6 +78,8 @@ func (p *program) settingsEdit() *cobra.Command {
 			WarnDays: given(cmd, "warn-days", &warnDays), IssueLimit: given(cmd, "issue-limit", &issueLimit), ActivationCodeDigits: given(cmd, "activation-code-digits", &codeDigits), NoPINs: given(cmd, "no-pins", &noPINs),
 			AllowUnprotectedCTF: given(cmd, "allow-unprotected-ctf", &unprotected), SplitDelivery: given(cmd, "split-delivery", &split),
 			ResultLifeSeconds: givenSeconds(cmd, "result-life", resultLife), BulkApproval: given(cmd, "bulk-approval", &approval),
+			AuditAuthenticationDays: given(cmd, "audit-authentication-days", &authenticationDays), AuditAdministrationDays: given(cmd, "audit-administration-days", &administrationDays),
+			AuditSystemDays: given(cmd, "audit-system-days", &systemDays),
 		})
 		if err != nil {
 			return err

@@ -11,7 +11,8 @@ import (
 func settingsOf(s policy.Settings) client.Settings {
 	return client.Settings{
 		MaxTokensPerUser: s.MaxTokensPerUser, MinDaysLeft: s.MinDaysLeft, WarnDays: s.WarnDays, IssueLimit: s.IssueLimit, ActivationCodeDigits: s.ActivationCodeDigits, NoPINs: s.NoPINs,
-		AllowUnprotectedCTF: s.AllowUnprotectedCTF, SplitDelivery: s.SplitDelivery, ResultLifeSeconds: seconds(s.ResultLife), BulkApproval: s.BulkApproval, Version: s.Version,
+		AllowUnprotectedCTF: s.AllowUnprotectedCTF, SplitDelivery: s.SplitDelivery, ResultLifeSeconds: seconds(s.ResultLife), BulkApproval: s.BulkApproval,
+		AuditAuthenticationDays: s.AuditAuthenticationDays, AuditAdministrationDays: s.AuditAdministrationDays, AuditSystemDays: s.AuditSystemDays, Version: s.Version,
 	}
 }
 
@@ -36,6 +37,9 @@ func settingsEdit(in client.SettingsEdit) func(*policy.Settings) {
 		set(&s.SplitDelivery, in.SplitDelivery)
 		setSeconds(&s.ResultLife, in.ResultLifeSeconds)
 		set(&s.BulkApproval, in.BulkApproval)
+		set(&s.AuditAuthenticationDays, in.AuditAuthenticationDays)
+		set(&s.AuditAdministrationDays, in.AuditAdministrationDays)
+		set(&s.AuditSystemDays, in.AuditSystemDays)
 	}
 }
 

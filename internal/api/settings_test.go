@@ -15,11 +15,13 @@ func settingsRoutes(t *testing.T, h *house) {
 		t.Errorf("defaults %+v", was)
 	}
 	want := client.Settings{
-		MaxTokensPerUser: 10, MinDaysLeft: 7, WarnDays: 60, IssueLimit: 2, ActivationCodeDigits: 40, NoPINs: true, AllowUnprotectedCTF: true, ResultLifeSeconds: 3600, BulkApproval: true, Version: 2,
+		MaxTokensPerUser: 10, MinDaysLeft: 7, WarnDays: 60, IssueLimit: 2, ActivationCodeDigits: 40, NoPINs: true, AllowUnprotectedCTF: true, ResultLifeSeconds: 3600, BulkApproval: true,
+		AuditAuthenticationDays: 30, AuditAdministrationDays: 36500, AuditSystemDays: 400, Version: 2,
 	}
 	edited := try(c.EditSettings(ctx, 1, client.SettingsEdit{
 		MaxTokensPerUser: &want.MaxTokensPerUser, MinDaysLeft: &want.MinDaysLeft, WarnDays: &want.WarnDays, IssueLimit: &want.IssueLimit, ActivationCodeDigits: &want.ActivationCodeDigits, NoPINs: &want.NoPINs,
 		AllowUnprotectedCTF: &want.AllowUnprotectedCTF, SplitDelivery: &want.SplitDelivery, ResultLifeSeconds: &want.ResultLifeSeconds, BulkApproval: &want.BulkApproval,
+		AuditAuthenticationDays: &want.AuditAuthenticationDays, AuditAdministrationDays: &want.AuditAdministrationDays, AuditSystemDays: &want.AuditSystemDays,
 	}))(t)
 	if got := try(c.Settings(ctx))(t); edited != want || got != want {
 		t.Errorf("edited %+v, read %+v", edited, got)
@@ -34,6 +36,7 @@ func settingsRoutes(t *testing.T, h *house) {
 	try(c.EditSettings(ctx, 0, client.SettingsEdit{
 		MaxTokensPerUser: &was.MaxTokensPerUser, MinDaysLeft: &was.MinDaysLeft, WarnDays: &was.WarnDays, IssueLimit: &was.IssueLimit, ActivationCodeDigits: &was.ActivationCodeDigits, NoPINs: &was.NoPINs,
 		AllowUnprotectedCTF: &was.AllowUnprotectedCTF, SplitDelivery: &was.SplitDelivery, ResultLifeSeconds: &was.ResultLifeSeconds, BulkApproval: &was.BulkApproval,
+		AuditAuthenticationDays: &was.AuditAuthenticationDays, AuditAdministrationDays: &was.AuditAdministrationDays, AuditSystemDays: &was.AuditSystemDays,
 	}))(t)
 
 	serial := try(c.CreateTokens(ctx, client.NewTokens{Count: 1}))(t)[0]

@@ -42,8 +42,11 @@ func (c Choice) Check() error {
 	return nil
 }
 
-// Has tells whether a record is of an event that c chooses.
+// Has tells whether a record is of an event that c chooses; one that was pruned is not.
 func (c Choice) Has(record []byte) bool {
+	if len(record) == 0 {
+		return false
+	}
 	action := memberOf(record, actionMember)
 	if len(c.Actions) == 0 {
 		return !isSignIn(action) && c.hasKind(record)

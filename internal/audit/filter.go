@@ -97,9 +97,9 @@ func (s Selection) May(lines []byte) bool {
 }
 
 // Has tells whether a record is selected. One that cannot be read is, unless something is asked of it that it does not hold:
-// who lists events shall see that there is something wrong.
+// who lists events shall see that there is something wrong. One that was pruned is not.
 func (s Selection) Has(record []byte) bool {
-	if !s.May(record) {
+	if len(record) == 0 || !s.May(record) {
 		return false
 	}
 	e, err := ParseRecord(record)

@@ -10,7 +10,7 @@ import (
 // An Entry is an event with its place in the log.
 type Entry struct {
 	Seq    int64     // 0 for the first; -1 for an event that has no place yet
-	Record []byte    // the event as hashed: [Event.Record]
+	Record []byte    // the event as hashed: [Event.Record]; empty once it was pruned
 	Leaf   tlog.Hash // as the tree keeps it, apart from the record
 }
 
@@ -52,6 +52,12 @@ type Store interface {
 	Events(ctx context.Context, f Filter) (Page, error)
 	// Changes returns the events after a place that want chooses, at most limit, and the place of the last one that was looked at.
 	Changes(ctx context.Context, after int64, want func(record []byte) bool, limit int) ([]Entry, int64, error)
+	// Pruned returns the marks up to which events were pruned.
+	Pruned(ctx context.Context) (Marks, error)
+	// Prune does a pruning, in the transaction of ctx; fault.Conflict if the marks are others than those before it.
+	Prune(ctx context.Context, p Pruning) error
+	// RecordAll keeps events, in the transaction of ctx.
+	RecordAll(ctx context.Context, events []Event) error
 	// IndexObjects prepares the next run of events that have places to be found by their objects, and tells whether there was one.
 	IndexObjects(ctx context.Context) (bool, error)
 }

@@ -29,6 +29,7 @@ type tables struct {
 	pending []audit.Batch
 	tiles   map[audit.TileAt][]byte
 	heads   []audit.Checkpoint
+	marks   audit.Marks
 }
 
 type inTransaction struct{}
@@ -220,6 +221,40 @@ func (m *memory) Changes(ctx context.Context, after int64, want func([]byte) boo
 		}
 	}
 	return found, last, nil
+}
+
+func (m *memory) Pruned(ctx context.Context) (audit.Marks, error) {
+	defer m.lock(ctx)()
+	return maps.Clone(m.marks), nil
+}
+
+func (m *memory) Prune(_ context.Context, p audit.Pruning) error {
+	if !maps.Equal(m.marks, p.Before) {
+		return fault.New(fault.Conflict, "pruned by another server")
+	}
+	m.marks = p.After
+	m.entries, m.batches = slices.Clone(m.entries), slices.Clone(m.batches)
+	first := int64(0)
+	for i, b := range m.batches {
+		records := b.Records()
+		for n := range records {
+			if _, gone := slices.BinarySearch(p.Places, first+int64(n)); gone {
+				records[n] = nil
+				m.entries[first+int64(n)].Record = nil
+			}
+		}
+		m.batches[i].Lines = bytes.Join(records, []byte{'\n'})
+		first += int64(len(records))
+	}
+	gone := func(c audit.Checkpoint) bool { return c.Size > p.Heads[0] && c.Size <= p.Heads[1] }
+	largest := int64(0)
+	for _, c := range m.heads {
+		if gone(c) {
+			largest = c.Size
+		}
+	}
+	m.heads = slices.DeleteFunc(slices.Clone(m.heads), func(c audit.Checkpoint) bool { return gone(c) && c.Size != largest })
+	return nil
 }
 
 func (m *memory) IndexObjects(context.Context) (bool, error) { return false, nil }

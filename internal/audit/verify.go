@@ -52,6 +52,7 @@ type Problem struct {
 // A Report is what [Verify] found.
 type Report struct {
 	Events      int64     `json:"events"`      // read
+	Pruned      int64     `json:"pruned"`      // of these, without their records since they were older than they are kept
 	Pending     int       `json:"pending"`     // have no place yet
 	Checkpoints int       `json:"checkpoints"` // that the events were found to agree with
 	Size        int64     `json:"size"`        // of the largest of these
@@ -88,7 +89,7 @@ const maxProblems = 1000
 // checkpoint; if they were rewritten too, the report names the range between
 // the last checkpoint that agrees and the first that does not.
 func Verify(ctx context.Context, src Source, key note.Verifier, outside []Checkpoint) (Report, error) {
-	v := verification{report: Report{Problems: []Problem{}}, whole: true, firstBad: -1}
+	v := verification{report: Report{Problems: []Problem{}}, whole: true, firstBad: -1, gaps: map[int64]gap{}, pruned: map[int64]pruned{}}
 	err := eachCheckpoint(ctx, src, 0, func(c Checkpoint) bool {
 		v.open(key, c)
 		return true
@@ -101,6 +102,9 @@ func Verify(ctx context.Context, src Source, key note.Verifier, outside []Checkp
 	}
 	v.order()
 	if err := v.read(ctx, src); err != nil {
+		return Report{}, err
+	}
+	if err := v.readOn(ctx, src, key); err != nil {
 		return Report{}, err
 	}
 	if err := v.end(ctx, src, key); err != nil {
@@ -144,6 +148,10 @@ type verification struct {
 	place      int64 // of the next event
 	made, kept tree
 	whole      bool // no leaf has been missing so far
+
+	gap    gap              // of the segment that is read
+	gaps   map[int64]gap    // of those before, by their first places; without the numbers
+	pruned map[int64]pruned // what segments lack, as events of pruning tell
 
 	firstBad   int        // index of the first head since the last good one that does not agree, or -1
 	mismatches []mismatch // by place
@@ -227,19 +235,117 @@ func (v *verification) entry(e Entry) {
 	}
 	kept, made := e.Leaf, tlog.RecordHash(e.Record)
 	switch {
-	case len(e.Record) == 0:
+	case len(e.Record) == 0 && kept == tlog.Hash{}:
 		v.gone(e.Seq, e.Seq)
+		made, v.whole = kept, false
+	case len(e.Record) == 0:
+		v.lacks(e.Seq)
 		made = kept
-		v.whole = v.whole && kept != tlog.Hash{}
 	case kept == tlog.Hash{}: // the source does not tell
 		kept = made
 	case kept != made:
 		v.mismatch(mismatch{place: e.Seq, made: made, kept: kept})
 	}
+	if first, p, ok := prunedBy(e.Record); ok {
+		v.pruned[first] = p
+	}
 	v.made.add(made, ignore)
 	v.kept.add(kept, ignore)
 	v.place++
 	v.compare()
+}
+
+// lacks notes a place that has its hash and no record.
+func (v *verification) lacks(place int64) {
+	if place/segment != v.gap.last/segment {
+		v.closeGap()
+	}
+	v.gap.add(place)
+}
+
+// closeGap ends the gap of a segment.
+func (v *verification) closeGap() {
+	if g := v.gap; g.count > 0 {
+		g.pruned, g.numbers = g.lacking(), nil
+		v.gaps[g.first-g.first%segment] = g
+		v.gap = gap{}
+	}
+}
+
+// untold are the segments, by their first places, with gaps that no event of pruning tells of.
+func (v *verification) untold() (all []int64) {
+	for first, g := range v.gaps {
+		if g.pruned != v.pruned[first] {
+			all = append(all, first)
+		}
+	}
+	return all
+}
+
+// How long is waited for the events of what was pruned during the reading to get their places, and how often it is looked.
+const (
+	placeTries = 20
+	placePause = 250 * time.Millisecond
+)
+
+// readOn reads what was signed since, if something was pruned since: only the events of that, which come last, tell of it. Of a segment that was
+// pruned while it was read it looks again at what it lacks.
+func (v *verification) readOn(ctx context.Context, src Source, key note.Verifier) error {
+	v.closeGap()
+	for tries := 0; len(v.untold()) > 0 && tries < placeTries; tries++ {
+		if tries > 0 {
+			select {
+			case <-time.After(placePause):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		pending, err := src.Pending(ctx)
+		if err != nil {
+			return err
+		}
+		err = eachCheckpoint(ctx, src, v.size(), func(c Checkpoint) bool {
+			v.open(key, c)
+			return true
+		})
+		if err == nil {
+			err = v.read(ctx, src)
+		}
+		if err != nil {
+			return err
+		}
+		v.closeGap()
+		for _, first := range v.untold() {
+			if err := v.readGap(ctx, src, first); err != nil {
+				return err
+			}
+		}
+		if pending == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// readGap reads again what a segment lacks.
+func (v *verification) readGap(ctx context.Context, src Source, first int64) error {
+	for place := first; place < first+segment; {
+		entries, err := src.Entries(ctx, place, MaxPage)
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			break
+		}
+		for _, e := range entries {
+			if e.Seq < first+segment && len(e.Record) == 0 {
+				v.gap.add(e.Seq)
+			}
+		}
+		place = max(place, entries[len(entries)-1].Seq) + 1
+	}
+	v.closeGap()
+	return nil
 }
 
 func ignore(int, tlog.Hash) {}
@@ -343,6 +449,18 @@ func (v *verification) end(ctx context.Context, src Source, key note.Verifier) e
 
 // conclude turns what is left into problems.
 func (v *verification) conclude() {
+	for first, g := range v.gaps {
+		switch told := v.pruned[first]; {
+		case g.pruned == told:
+			v.report.Pruned += g.count
+		case g.count == 1:
+			v.gone(g.first, g.first)
+		case told.gone == 0:
+			v.problem(Missing, g.first, g.last, "%d of the events from %d to %d are missing", g.count, g.first, g.last)
+		default:
+			v.problem(Missing, g.first, g.last, "%d of the events from %d to %d are missing, which are not the %d that were pruned as they were older than they are kept", g.count, g.first, g.last, told.gone)
+		}
+	}
 	if v.firstBad >= 0 {
 		bad := v.heads[v.firstBad]
 		v.problem(Rewritten, v.report.Size, bad.N-1, "among the events from %d to %d are others than those that the checkpoint of %s signed", v.report.Size, bad.N-1, when(bad))

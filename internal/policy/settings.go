@@ -1,6 +1,10 @@
 package policy
 
-import "time"
+import (
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+)
 
 // Settings are what administrators decide about the life of tokens, for the whole deployment
 // (spec/software-token-lifecycle.md sections 3.1, 4.2, 6 and 7). Each field's comment gives its limits and its default.
@@ -25,6 +29,11 @@ type Settings struct {
 	ResultLife time.Duration `json:"result_life"`
 	// BulkApproval has jobs that deliver tokens wait until a second person approves them (section 15). Off.
 	BulkApproval bool `json:"bulk_approval"`
+	// AuditAuthenticationDays, AuditAdministrationDays and AuditSystemDays are how long the audit log keeps the events of each category (section 14);
+	// 0 for ever. 0, or 30 to 36500 days; 0.
+	AuditAuthenticationDays int `json:"audit_authentication_days"`
+	AuditAdministrationDays int `json:"audit_administration_days"`
+	AuditSystemDays         int `json:"audit_system_days"`
 
 	Version int `json:"-"` // grows with every change
 }
@@ -38,6 +47,8 @@ const (
 	MaxCodeDigits    = 40
 	MinResultLife    = time.Hour
 	MaxResultLife    = 30 * day
+	MinAuditDays     = int(audit.MinRetention / day)
+	MaxAuditDays     = 36500
 )
 
 // Validate refuses settings that break a limit, with [fault.PolicyInvalid] and a message that names the setting.
@@ -49,5 +60,28 @@ func (s Settings) Validate() error {
 		between("issue_limit", s.IssueLimit, 0, MaxIssueLimit),
 		between("activation_code_digits", s.ActivationCodeDigits, MinCodeDigits, MaxCodeDigits),
 		within("result_life", s.ResultLife, MinResultLife, MaxResultLife),
+		auditDays("audit_authentication_days", s.AuditAuthenticationDays),
+		auditDays("audit_administration_days", s.AuditAdministrationDays),
+		auditDays("audit_system_days", s.AuditSystemDays),
 	)
+}
+
+func auditDays(setting string, days int) error {
+	if days == 0 {
+		return nil
+	}
+	return between(setting, days, MinAuditDays, MaxAuditDays)
+}
+
+// Retention is how long the audit log keeps events.
+func (s Settings) Retention() audit.Retention {
+	keep := audit.Retention{}
+	for category, days := range map[audit.Category]int{
+		audit.Authentication: s.AuditAuthenticationDays, audit.Administration: s.AuditAdministrationDays, audit.System: s.AuditSystemDays,
+	} {
+		if days > 0 {
+			keep[category] = time.Duration(days) * day
+		}
+	}
+	return keep
 }

@@ -110,7 +110,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
 	domains := &domain.Registry{Store: db, Now: c.Now, Changed: h.policies.Forget}
 	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: domains, Now: c.Now, Base: public.String()}
-	h.reports.Reliable = func() bool { return h.trust(c.Now()) == nil && h.clock.Skew() <= clock.MaxSkew }
+	h.reports.Reliable = func() bool { return h.reliable(c.Now()) }
 	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)
@@ -253,6 +253,11 @@ func (h *house) trust(now time.Time) error {
 	return h.clock.Trust(now)
 }
 
+// reliable tells whether this server's clock is one to go by for what cannot be undone.
+func (h *house) reliable(now time.Time) bool {
+	return h.trust(now) == nil && h.clock.Skew() <= clock.MaxSkew
+}
+
 // alive tells whether requests can be answered here.
 func (h *house) alive(ctx context.Context) error {
 	if refusal := h.outdated.Load(); refusal != nil {
@@ -329,6 +334,7 @@ const (
 	tidyEvery    = time.Minute
 	reportEvery  = 2 * time.Second  // a report that waits is begun
 	foldEvery    = 10 * time.Second // what changes left for the statistics
+	pruneEvery   = time.Hour        // events that were kept for their time
 	replyLife    = 24 * time.Hour   // of answers kept for idempotency keys
 	resealChunk  = 200
 )
@@ -379,6 +385,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		return nil
 	})
 	g.Go(func() error {
+		every(ctx, pruneEvery, func() { h.note(ctx, "pruning the audit log", h.prune(ctx, now())) })
+		return nil
+	})
+	g.Go(func() error {
 		every(ctx, reportEvery, func() {
 			_, err := h.reports.Due(ctx)
 			h.note(ctx, "beginning reports whose time has come", err)
@@ -409,6 +419,18 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		})
 		return nil
 	})
+}
+
+// prune takes away the events that the audit log has kept for as long as the settings say.
+func (h *house) prune(ctx context.Context, now time.Time) error {
+	if !h.reliable(now) {
+		return nil
+	}
+	set, err := h.policies.Get(ctx)
+	if err != nil {
+		return err
+	}
+	return h.audit.Prune(ctx, set.Settings.Retention())
 }
 
 // reseal moves secrets to the newest data key until none is left that it can move.

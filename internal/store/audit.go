@@ -44,7 +44,7 @@ var (
 	insertWaiting = inserting("audit_waiting", "id bytea, events bigint")
 	deleteWaiting = deleting("audit_waiting", "id bytea")
 	insertPlace   = inserting("audit_place", "first bigint, batch bytea")
-	addObjects    = adding("audit_object", "position bigint, entries bytea")
+	addObjects    = adding("audit_object", "entries bytea, position bigint")
 )
 
 // LockLog makes this transaction the only one to append to the log;

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/tallystick/tallystick/internal/audit"
 )
@@ -51,25 +52,40 @@ func (db *DB) IndexObjects(ctx context.Context) (bool, error) {
 	if size, err := db.Size(ctx); err != nil || size < end {
 		return false, err
 	}
-	ids, err := list(ctx, db, scanID, "SELECT batch FROM audit_place WHERE first >= $1 AND first < $2 ORDER BY first", run*objectRun, end)
+	rows, err := db.runEntries(ctx, run)
 	if err != nil {
 		return false, err
 	}
+	return true, db.write(ctx, bulk{way: addObjects, rows: rows}) // all or none: the row of the first bucket tells that the others are there
+}
+
+// prunedLeaf is the hash of an event without its record.
+var prunedLeaf = tlog.RecordHash(nil)
+
+// runEntries makes the rows of a run.
+func (db *DB) runEntries(ctx context.Context, run int64) ([][]any, error) {
+	ids, err := list(ctx, db, scanID, "SELECT batch FROM audit_place WHERE first >= $1 AND first < $2 ORDER BY first", run*objectRun, (run+1)*objectRun)
+	if err != nil {
+		return nil, err
+	}
 	known, err := db.eventsOf(ctx, ids)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	buckets := slices.Repeat([][]byte{{}}, objectBuckets)
 	for _, id := range ids {
 		for _, e := range known[id] {
+			if e.leaf == prunedLeaf {
+				continue
+			}
 			buckets[e.object.bucket] = addEntry(buckets[e.object.bucket], e.object.tag, id)
 		}
 	}
-	objects := bulk{way: addObjects}
+	rows := make([][]any, len(buckets))
 	for n, entries := range buckets {
-		objects.rows = append(objects.rows, []any{int64(n)*objectBucket + run, entries})
+		rows[n] = []any{entries, int64(n)*objectBucket + run}
 	}
-	return true, db.write(ctx, objects) // all or none: the row of the first bucket tells that the others are there
+	return rows, nil
 }
 
 // addEntry adds an entry unless the bucket has it. Those of the same batch are the last that were added.

@@ -46,6 +46,9 @@ func Audit(t *testing.T, open func(*testing.T) AuditStore) {
 	t.Run("the tree is one of tiles", func(t *testing.T) { keepsTiles(t, open(t)) })
 	t.Run("servers at once never fork the log", func(t *testing.T) { neverForks(t, open(t)) })
 	t.Run("a rewritten past gets no signature", func(t *testing.T) { refusesToSign(t, open(t)) })
+	t.Run("old events are pruned", func(t *testing.T) { prunes(t, open(t)) })
+	t.Run("servers at once prune what one would", func(t *testing.T) { prunesAtOnce(t, open(t)) })
+	t.Run("events are pruned beside verifying", func(t *testing.T) { prunesBesideVerifying(t, open(t)) })
 	t.Run("tampering is found", func(t *testing.T) { findsTampering(t, open(t)) })
 }
 

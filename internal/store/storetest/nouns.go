@@ -176,7 +176,7 @@ func policies(t *testing.T, s fixture) {
 	refused(t, s.SaveLockoutPolicy(ctx, want.Lockout), fault.Conflict)
 	want.Lockout.Version++
 	want.Settings = policy.Settings{
-		MaxTokensPerUser: 5, MinDaysLeft: 7, WarnDays: 30, IssueLimit: 3, ActivationCodeDigits: 30, NoPINs: true, AllowUnprotectedCTF: true, ResultLife: time.Hour, BulkApproval: true, Version: 1,
+		MaxTokensPerUser: 5, MinDaysLeft: 7, WarnDays: 30, IssueLimit: 3, ActivationCodeDigits: 30, NoPINs: true, AllowUnprotectedCTF: true, ResultLife: time.Hour, BulkApproval: true, AuditAuthenticationDays: 400, AuditAdministrationDays: 3650, AuditSystemDays: 30, Version: 1,
 	}
 	ok(t, s.SaveSettings(ctx, want.Settings))
 	refused(t, s.SaveSettings(ctx, want.Settings), fault.Conflict)

@@ -1,0 +1,202 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
+)
+
+const auditDay = 24 * time.Hour
+
+// oldLog is a log of n events, four of which come every two hours: two sign-ins of alice and what an administrator does to two tokens.
+func oldLog(t *testing.T, s AuditStore, n int) *audit.Log {
+	t.Helper()
+	l := NewLog(t, s, "")
+	admin := audit.WithActor(t.Context(), audit.Actor{Name: "key:root"})
+	var events []audit.Event
+	for i := range n {
+		action, object := "authn.success", "user:alice"
+		if i%2 == 1 {
+			action, object = "token.enable", fmt.Sprintf("token:%012d", i%4)
+		}
+		events = append(events, audit.New(admin, auditStart.Add(time.Duration(i/4)*2*time.Hour), action, object, nil))
+	}
+	for some := range slices.Chunk(events, 700) {
+		if err := s.RecordAll(t.Context(), some); err != nil {
+			t.Fatal(err)
+		}
+		for sequence(t, l) > 0 {
+		}
+	}
+	return l
+}
+
+// onDay moves the clock of a log to a day after its first event.
+func onDay(l *audit.Log, day float64) {
+	now := auditStart.Add(time.Duration(day * float64(auditDay)))
+	l.Now = func() time.Time { return now }
+}
+
+// prune prunes and gives what was recorded of that its place.
+func prune(t *testing.T, s AuditStore, l *audit.Log, keep audit.Retention) audit.Report {
+	t.Helper()
+	if err := l.Prune(t.Context(), keep); err != nil {
+		t.Fatal(err)
+	}
+	for sequence(t, l) > 0 {
+	}
+	return intact(t, s, l)
+}
+
+// count is how many events a filter selects.
+func count(t *testing.T, l *audit.Log, f audit.Filter) (n int) {
+	t.Helper()
+	for {
+		page, err := l.Events(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += len(page.Entries)
+		if f.After = page.Next; f.After == "" {
+			return n
+		}
+	}
+}
+
+// Old events go by their category and within a day, no others, and the log proves itself without them.
+func prunes(t *testing.T, s AuditStore) {
+	const events = 4200 // of 87 days
+	l := oldLog(t, s, events)
+	signIns, others := audit.Filter{Action: "authn.*"}, audit.Filter{Action: "token.*"}
+	keep := audit.Retention{audit.Authentication: 30 * auditDay}
+	for _, step := range []struct {
+		now             float64
+		keep            audit.Retention
+		signIns, others int
+		told            int // events of pruning
+	}{
+		{100, audit.Retention{}, 2100, 2100, 0},
+		{100, keep, 2100 - 70*24, 2100, 1},
+		{100, keep, 2100 - 70*24, 2100, 1},
+		{100.9, keep, 2100 - 70*24, 2100, 1}, // in less than a day it is not worth an event
+		{102, keep, 2100 - 72*24, 2100, 2},
+		{103, audit.Retention{audit.Administration: 60 * auditDay}, 2100 - 72*24, 2100 - 43*24, 3},
+		{250, audit.Retention{audit.Authentication: auditDay, audit.Administration: 200 * auditDay}, 0, 2100 - 50*24, 6}, // the second segment too; and never less than 30 days
+	} {
+		onDay(l, step.now)
+		r := prune(t, s, l, step.keep)
+		told := count(t, l, audit.Filter{Object: "audit:log"})
+		if a, b := count(t, l, signIns), count(t, l, others); a != step.signIns || b != step.others || told != step.told {
+			t.Errorf("day %v, kept %v: %d sign-ins, %d others, %d events of pruning; want %+v", step.now, step.keep, a, b, told, step)
+		}
+		if want := int64(events - step.signIns - step.others); r.Pruned != want || r.Events != int64(events+told) {
+			t.Errorf("day %v: verified %d events of which %d pruned, want %d and %d", step.now, r.Events, r.Pruned, events+told, want)
+		}
+	}
+	if n := count(t, l, audit.Filter{Object: "token:000000000001"}); n != (2100-50*24)/2 {
+		t.Errorf("%d events of a token are found", n)
+	}
+	changes, err := l.Changes(t.Context(), -1, audit.Choice{Actions: []string{"*"}}, 1)
+	if err != nil || len(changes.Entries) != 1 || changes.Entries[0].Seq != 4*50*12+1 {
+		t.Errorf("the first change is %+v, %v", changes, err)
+	}
+	entries, err := s.Entries(t.Context(), 0, 1)
+	if err != nil || len(entries) != 1 || len(entries[0].Record) != 0 || len(entries[0].Leaf) == 0 {
+		t.Errorf("what stays of the first event: %+v, %v", entries, err)
+	}
+	heads, err := s.Checkpoints(t.Context(), 0, 100)
+	if got := fmt.Sprint(sizes(heads)[:2]); err != nil || got != "[3500 4200]" {
+		t.Errorf("heads %v, %v: want one of the first segment", sizes(heads), err)
+	}
+
+	// What somebody takes away besides is not taken for pruned.
+	all, err := s.Entries(t.Context(), 0, 2*events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, taken := range [][]int64{{2401}, {4101}, {2401, 4097, 4103}} {
+		c := (&LogCopy{all, heads}).Clone()
+		for _, place := range taken {
+			c.Events[place].Record = nil
+		}
+		r, err := audit.Verify(t.Context(), c, l.Verifier, nil)
+		if err != nil || !errors.Is(r.Err(), fault.AuditTampered) || !slices.ContainsFunc(r.Problems, func(p audit.Problem) bool {
+			return p.Kind == audit.Missing && p.First <= taken[0] && taken[0] <= p.Last
+		}) {
+			t.Errorf("without %v: %v, %v", taken, r.Err(), err)
+		}
+	}
+	// Nor is one of them for another: as many are gone as there were, and one of those came back.
+	c := (&LogCopy{all, heads}).Clone()
+	c.Events[0].Record, c.Events[2401].Record = []byte("{}"), nil
+	if r, err := audit.Verify(t.Context(), c, l.Verifier, nil); err != nil || !slices.ContainsFunc(r.Problems, func(p audit.Problem) bool { return p.Kind == audit.Missing }) {
+		t.Errorf("one exchanged for another: %v, %v", r.Err(), err)
+	}
+}
+
+// Servers that prune at once take away what one would.
+func prunesAtOnce(t *testing.T, s AuditStore) {
+	l := oldLog(t, s, 4200)
+	onDay(l, 100)
+	keep := audit.Retention{audit.Authentication: 40 * auditDay, audit.Administration: 50 * auditDay}
+	var servers sync.WaitGroup
+	for range 4 {
+		other := &audit.Log{Store: l.Store, Signer: l.Signer, Verifier: l.Verifier, Now: l.Now, Logger: l.Logger}
+		servers.Go(func() {
+			for range 3 {
+				if err := other.Prune(t.Context(), keep); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	servers.Wait()
+	if r := prune(t, s, l, keep); r.Pruned != 60*24+50*24 {
+		t.Errorf("%d events are pruned", r.Pruned)
+	}
+	if n := count(t, l, audit.Filter{Action: "audit.prune"}); n != 2 {
+		t.Errorf("told %d times, want once of each category", n)
+	}
+	stale := audit.Pruning{Before: audit.Marks{}, After: audit.Marks{audit.System: 1}, Places: []int64{1}}
+	if err := s.Prune(t.Context(), stale); !errors.Is(err, fault.Conflict) {
+		t.Errorf("a server that looked before the others did: %v", err)
+	}
+	intact(t, s, l)
+}
+
+// pruning prunes once the first page is read.
+type pruning struct {
+	audit.Store
+	once *sync.Once
+	do   func()
+}
+
+func (p pruning) Entries(ctx context.Context, first int64, limit int) ([]audit.Entry, error) {
+	if first > 0 {
+		p.once.Do(p.do)
+	}
+	return p.Store.Entries(ctx, first, limit)
+}
+
+// Who verifies while events are pruned is not told that they are missing.
+func prunesBesideVerifying(t *testing.T, s AuditStore) {
+	l := oldLog(t, s, 4200)
+	onDay(l, 100)
+	while := pruning{s, new(sync.Once), func() {
+		if err := l.Prune(t.Context(), audit.Retention{audit.Authentication: 30 * auditDay}); err != nil {
+			t.Error(err)
+		}
+		sequence(t, l)
+	}}
+	r, err := audit.Verify(t.Context(), while, l.Verifier, nil)
+	if err != nil || r.Err() != nil || r.Pruned == 0 {
+		t.Errorf("%d pruned, %v, %v", r.Pruned, r.Err(), err)
+	}
+}
