@@ -9,6 +9,8 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/server"
 )
 
 func (p *program) apiKeyCommands() *cobra.Command {
@@ -72,5 +74,39 @@ func (p *program) keyCommands() *cobra.Command {
 		}
 		return p.result(client.DataKey{DataKey: id}, "data key %d seals everything from now on", id)
 	})
-	return group("key", "Keys that seeds are sealed with", rotate)
+	return group("key", "Keys that seeds are sealed with", rotate, p.changeMaster())
+}
+
+func (p *program) changeMaster() *cobra.Command {
+	m := server.MasterChange{Now: time.Now}
+	cmd := &cobra.Command{
+		Use:   "change-master FILE",
+		Short: "Exchange the master key for the one in FILE, which is made unless it is there; all servers are stopped",
+		Long: `Exchange the master key for the one in FILE, which is made unless it is there, and make a new data key. Stop all servers of the
+deployment before, and start them with the new key: by --master-key FILE, or with FILE in place of DIR/master.key.
+
+Whoever has the old key and the database as it was can open what that held: see docs/security.md for what else to do. Backups
+from before open with the old key.`,
+		Args: cli.Exactly(1),
+	}
+	f := cmd.Flags()
+	f.StringVar(&m.Database, "database", "", "`URL` of the PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)")
+	f.StringVar(&m.From, "master-key", "", "`file` with the master key as it is (default DIR/master.key)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if m.Data = p.dataFolder(); m.Data == "" {
+			return cli.Usagef("say where the server keeps its data: --data DIR")
+		}
+		var err error
+		if m.Database, err = databaseURL(m.Database, "TALLYSTICK_DATABASE"); err != nil {
+			return err
+		}
+		m.To = args[0]
+		from, to, err := m.Run(cmd.Context())
+		if err != nil {
+			return outage(err)
+		}
+		return p.result(map[string]string{"master_key": to, "before": from}, "the master key is %s now, in %s, and not %s any more: start the servers with --master-key %[2]s, and keep a copy of it in a safe place, apart from copies of the database",
+			to, m.To, from)
+	}
+	return cmd
 }

@@ -105,6 +105,8 @@ type KeyStore interface {
 	DataKeys(ctx context.Context) ([]DataKey, error)
 	// AddDataKey stores a key; [fault.Conflict] if its ID is taken.
 	AddDataKey(ctx context.Context, k DataKey) error
+	// Rewrap stores how a key is wrapped now; [fault.Conflict] if it is not there as old any more.
+	Rewrap(ctx context.Context, old, k DataKey) error
 	// DropDataKey removes a key; [fault.Conflict] while it seals anything.
 	DropDataKey(ctx context.Context, id int64) error
 	// Secret returns a secret of the deployment; [fault.NotFound] if there is none.
@@ -229,15 +231,67 @@ func (k *Keyring) adopt(rows []DataKey) error {
 }
 
 func (k *Keyring) unwrap(row DataKey) (*subtle.AESGCM, error) {
-	if row.MasterID != k.master.ID() {
-		return nil, fault.New(fault.MasterKey, "this database belongs to master key %s and this server has %s: start with --master-key FILE and the key that made the database", row.MasterID, k.master.ID())
-	}
-	raw, err := k.master.Decrypt(row.Wrapped, keyBinding(row.ID))
+	raw, err := row.unwrap(k.master)
 	if err != nil {
-		return nil, fault.New(fault.MasterKey, "data key %d does not open with this master key: restore the key file that made the database", row.ID)
+		return nil, err
 	}
 	defer clear(raw)
 	return subtle.NewAESGCM(raw)
+}
+
+// unwrap returns the key itself; the caller erases it.
+func (row DataKey) unwrap(master Master) ([]byte, error) {
+	if row.MasterID != master.ID() {
+		return nil, fault.New(fault.MasterKey, "this database belongs to master key %s and this server has %s: start with --master-key FILE and the key that made the database", row.MasterID, master.ID())
+	}
+	raw, err := master.Decrypt(row.Wrapped, keyBinding(row.ID))
+	if err != nil {
+		return nil, fault.New(fault.MasterKey, "data key %d does not open with this master key: restore the key file that made the database", row.ID)
+	}
+	return raw, nil
+}
+
+// ChangeMaster wraps the deployment's data keys by the master key to instead of from, in one transaction, and makes a new data key, since whoever had
+// the old master key and the database has the data keys. The deployment's servers must not run: they know from alone. It may be done again after a
+// crash, and finds what is wrapped by to already. Refused with [fault.MasterKey] if the database is neither's.
+func ChangeMaster(ctx context.Context, from, to Master, store KeyStore, now func() time.Time) error {
+	err := store.Transact(ctx, func(ctx context.Context) error {
+		rows, err := store.DataKeys(ctx)
+		if err != nil {
+			return err
+		}
+		changed := false
+		for _, row := range rows {
+			if row.MasterID == to.ID() {
+				continue
+			}
+			raw, err := row.unwrap(from)
+			if err != nil {
+				return err
+			}
+			wrapped, err := to.Encrypt(raw, keyBinding(row.ID))
+			clear(raw)
+			if err != nil {
+				return fmt.Errorf("wrapping data key %d: %w", row.ID, err)
+			}
+			if err := store.Rewrap(ctx, row, DataKey{ID: row.ID, MasterID: to.ID(), Wrapped: wrapped}); err != nil {
+				return err
+			}
+			changed = true
+		}
+		if !changed {
+			return nil
+		}
+		return store.Record(ctx, audit.New(ctx, now(), "key.change_master", "master_key:"+to.ID(), audit.Details{"before": from.ID()}))
+	})
+	if err != nil {
+		return err
+	}
+	k, err := OpenKeyring(ctx, to, store, now)
+	if err == nil {
+		_, err = k.Rotate(ctx)
+	}
+	return err
 }
 
 // Rotate makes a new data key, under which everything is sealed from now on,

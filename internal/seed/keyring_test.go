@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -258,4 +259,49 @@ func TestServersThatStartAtOnceShareTheKeys(t *testing.T) {
 			t.Fatal("two servers have different keys")
 		}
 	}
+}
+
+// After the master key was changed everything is as it was for who has the next one, and nothing opens for who has the one before.
+func TestMasterKeyIsChanged(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		ctx := t.Context()
+		before, after, another := deploytest.Master(t), deploytest.Master(t), deploytest.Master(t)
+		db := deploytest.Open(t, url)
+		k := deploytest.Keyring(t, db, before, time.Now)
+		if _, err := k.Rotate(ctx); err != nil { // a second data key
+			t.Fatal(err)
+		}
+		fresh := func() ([]byte, error) { return []byte("as it was"), nil }
+		if _, err := k.Secret(ctx, "kept", fresh); err != nil {
+			t.Fatal(err)
+		}
+		hash := k.MAC("pin", []byte("1234"))
+
+		if err := seed.ChangeMaster(ctx, another, after, db, time.Now); !errors.Is(err, fault.MasterKey) {
+			t.Errorf("by who has not the master key: %v", err)
+		}
+		if _, err := seed.OpenKeyring(ctx, before, db, time.Now); err != nil {
+			t.Errorf("after that was refused: %v", err)
+		}
+		for range 2 { // the second time as after a crash
+			if err := seed.ChangeMaster(ctx, before, after, db, time.Now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := seed.OpenKeyring(ctx, before, db, time.Now); !errors.Is(err, fault.MasterKey) {
+			t.Errorf("with the master key from before: %v", err)
+		}
+		k, err := seed.OpenKeyring(ctx, after, db, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := k.Secret(ctx, "kept", func() ([]byte, error) { return nil, errors.New("it is not there") })
+		if err != nil || string(kept) != "as it was" || !bytes.Equal(k.MAC("pin", []byte("1234")), hash) {
+			t.Errorf("kept %q, %v, or hashes differ", kept, err)
+		}
+		rows, err := db.DataKeys(ctx)
+		if err != nil || len(rows) != 4 || slices.ContainsFunc(rows, func(r seed.DataKey) bool { return r.MasterID != after.ID() }) {
+			t.Errorf("%d data keys, %v; want the two from before and a new one for each change, all wrapped by the next", len(rows), err)
+		}
+	})
 }

@@ -28,6 +28,12 @@ func (db *DB) AddDataKey(ctx context.Context, k seed.DataKey) error {
 		k.ID, k.MasterID, k.Wrapped, micros(k.CreatedAt))
 }
 
+// Rewrap stores how a key is wrapped now; [fault.Conflict] if it is not there as old any more.
+func (db *DB) Rewrap(ctx context.Context, old, k seed.DataKey) error {
+	gone := fault.New(fault.Conflict, "data key %d was changed meanwhile", old.ID)
+	return db.change(ctx, gone, "UPDATE data_key SET master_id = $1, wrapped = $2 WHERE id = $3 AND wrapped = $4", k.MasterID, k.Wrapped, old.ID, old.Wrapped)
+}
+
 // DropDataKey removes a key; [fault.Conflict] while it seals anything. One that does not exist is no error.
 func (db *DB) DropDataKey(ctx context.Context, id int64) error {
 	_, err := db.exec(ctx, "DELETE FROM data_key WHERE id = $1", id)
