@@ -113,7 +113,7 @@ func (s Selection) Has(record []byte) bool {
 		(f.Since.IsZero() || !e.At.Before(f.Since)) && (f.Until.IsZero() || e.At.Before(f.Until))
 }
 
-var objectMember, actionMember = []byte(`,"object":"`), []byte(`,"action":"`)
+var timeMember, actorMember, objectMember, actionMember = []byte(`,"at":"`), []byte(`,"actor":"`), []byte(`,"object":"`), []byte(`,"action":"`)
 
 // ObjectOf returns the object in a record, as it is written there, without reading the rest.
 func ObjectOf(record []byte) []byte { return memberOf(record, objectMember) }

@@ -36,11 +36,22 @@ const MinRetention = 30 * day
 // A Retention is how long the events of each category are kept, at least [MinRetention]; those of one that is not in it are kept for ever.
 type Retention map[Category]time.Duration
 
-// heads are the signed heads where they are pruned like a category of events.
+// heads are the signed heads where they have a mark like a category of events.
 const heads Category = "heads"
 
 // Marks are the places up to which the events of categories were pruned.
 type Marks map[Category]int64
+
+// with are marks of which one is elsewhere.
+func (m Marks) with(c Category, place int64) Marks {
+	other := Marks{c: place}
+	for known, at := range m {
+		if known != c {
+			other[known] = at
+		}
+	}
+	return other
+}
 
 // A Pruning is what is taken away next.
 type Pruning struct {
@@ -57,11 +68,12 @@ type Pruning struct {
 func (l *Log) Prune(ctx context.Context, keep Retention) error {
 	for _, c := range append(Categories(), heads) {
 		life, some := keep[c]
+		next := func() (more bool, err error) { return l.pruneNext(ctx, c, max(life, MinRetention)) }
 		if c == heads {
-			life, some = headsKept, true
+			next, some = func() (more bool, err error) { return l.pruneHeads(ctx) }, true
 		}
 		for some {
-			more, err := l.pruneNext(ctx, c, max(life, MinRetention))
+			more, err := next()
 			if errors.Is(err, fault.Conflict) {
 				return nil // another server is at it
 			}
@@ -95,15 +107,7 @@ func (l *Log) pruneNext(ctx context.Context, c Category, life time.Duration) (mo
 	if !whole && !due {
 		return false, nil
 	}
-	p.Before = marks
-	for other, mark := range marks {
-		if other != c {
-			p.After[other] = mark
-		}
-	}
-	if c == heads {
-		p.Heads = [2]int64{first, p.After[c]}
-	}
+	p.Before, p.After = marks, marks.with(c, p.After[c])
 	return whole, l.Store.Transact(ctx, func(ctx context.Context) error {
 		if err := l.Store.Prune(ctx, p); err != nil || len(p.Places) == 0 {
 			return err
@@ -121,8 +125,8 @@ func (l *Log) pruning(c Category, life time.Duration, mark int64, entries []Entr
 	now := l.Now()
 	end := mark
 	for _, entry := range entries {
-		e, err := ParseRecord(entry.Record)
-		known := err == nil && !e.At.After(now) // what cannot be read stays as well
+		e, known := glance(entry.Record)
+		known = known && !e.At.After(now) // what cannot be read stays as well
 		old := entry.Seq == end && (!known || e.At.Before(now.Add(-life)))
 		if old {
 			end++
@@ -138,6 +142,29 @@ func (l *Log) pruning(c Category, life time.Duration, mark int64, entries []Entr
 	}
 	p.After = Marks{c: end}
 	return p, gone, due
+}
+
+// glance reads no more of a record than its category and its age take, in a fraction of what all of it takes.
+func glance(record []byte) (e Event, known bool) {
+	at, err := time.Parse(time.RFC3339Nano, string(memberOf(record, timeMember)))
+	e = Event{At: at, Action: string(memberOf(record, actionMember)), Actor: Actor{Name: string(memberOf(record, actorMember))}}
+	return e, err == nil && e.Action != ""
+}
+
+// pruneHeads prunes the heads of the next segment, as pruneNext does with events: once those after it are old.
+func (l *Log) pruneHeads(ctx context.Context) (more bool, err error) {
+	marks, err := l.Store.Pruned(ctx)
+	if err != nil {
+		return false, err
+	}
+	first, end := marks[heads], marks[heads]+segment
+	after, err := l.Store.Checkpoints(ctx, end, 1)
+	if err != nil || len(after) == 0 || !after[0].At.Before(l.Now().Add(-headsKept)) {
+		return false, err
+	}
+	return true, l.Store.Transact(ctx, func(ctx context.Context) error {
+		return l.Store.Prune(ctx, Pruning{Before: marks, After: marks.with(heads, end), Heads: [2]int64{first, end}})
+	})
 }
 
 // A gap is which places of a segment have no record.

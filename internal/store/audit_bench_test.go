@@ -21,7 +21,7 @@ import (
 
 // BenchmarkAudit shows what an event costs: recorded with others in one transaction, and later sequenced, beside one plain
 // narrow row a piece in the same groups ("bare"). With "both" a log sequences beside the writer, as in a server, and "waiting" is
-// how many events had no place when the writer was done. ns/op is for one event; cpu-µs/event is the processor time of this process
+// how many events had no place when the writer was done; "prune" takes the events away again, with pauses. ns/op is for one event; cpu-µs/event is the processor time of this process
 // and of all of PostgreSQL's, which other work on the machine does not change. PostgreSQL runs as storetest starts it: without
 // waiting for the disk.
 func BenchmarkAudit(b *testing.B) {
@@ -33,7 +33,7 @@ func BenchmarkAudit(b *testing.B) {
 		}
 		spent := stopwatch(b, address)
 		log := benchLog(b, db)
-		next := 0
+		next, days := 0, 0
 		for _, group := range []int{1, 32, 128} {
 			b.Run(fmt.Sprintf("%s/bare/group=%d", name, group), func(b *testing.B) {
 				rows := make([]string, group)
@@ -86,6 +86,28 @@ func BenchmarkAudit(b *testing.B) {
 				beside.Wait()
 				reportEvents(b, spent()-before)
 				b.ReportMetric(float64(waiting), "waiting")
+			})
+			b.Run(fmt.Sprintf("%s/prune/group=%d", name, group), func(b *testing.B) {
+				prune := func() {
+					days += 100 // what was recorded of the last time is old by now, too
+					log.Now = func() time.Time { return time.Now().AddDate(0, 0, days) }
+					defer func() { log.Now = time.Now }()
+					if err := log.Prune(b.Context(), audit.Retention{audit.Authentication: audit.MinRetention}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				sequenceAll(b, log)
+				prune()
+				for n := 0; n < b.N; n += group {
+					if err := recordGroup(b.Context(), db, n, group); err != nil {
+						b.Fatal(err)
+					}
+				}
+				sequenceAll(b, log)
+				b.ResetTimer()
+				before := spent()
+				prune()
+				reportEvents(b, spent()-before)
 			})
 		}
 	}

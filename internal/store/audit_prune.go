@@ -87,7 +87,7 @@ func (db *DB) blank(ctx context.Context, places []int64) error {
 			}
 		}
 		if some {
-			changed.rows = append(changed.rows, []any{bytes.Join(records, []byte{'\n'}), b.ID[:]})
+			changed.rows = append(changed.rows, []any{append([]byte{}, bytes.Join(records, []byte{'\n'})...), b.ID[:]}) // empty, and not NULL
 		}
 		return true
 	})

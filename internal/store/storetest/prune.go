@@ -15,7 +15,8 @@ import (
 
 const auditDay = 24 * time.Hour
 
-// oldLog is a log of n events, four of which come every two hours: two sign-ins of alice and what an administrator does to two tokens.
+// oldLog is a log of n events, four of which come every two hours: a sign-in of alice, and then together another one and what an administrator
+// does to two tokens.
 func oldLog(t *testing.T, s AuditStore, n int) *audit.Log {
 	t.Helper()
 	l := NewLog(t, s, "")
@@ -26,7 +27,8 @@ func oldLog(t *testing.T, s AuditStore, n int) *audit.Log {
 		if i%2 == 1 {
 			action, object = "token.enable", fmt.Sprintf("token:%012d", i%4)
 		}
-		events = append(events, audit.New(admin, auditStart.Add(time.Duration(i/4)*2*time.Hour), action, object, nil))
+		when := auditStart.Add(time.Duration(i/4)*2*time.Hour + time.Duration(min(i%4, 1))*audit.BatchSpan)
+		events = append(events, audit.New(admin, when, action, object, nil))
 	}
 	for some := range slices.Chunk(events, 700) {
 		if err := s.RecordAll(t.Context(), some); err != nil {
