@@ -106,6 +106,7 @@ type table struct {
 	lengths       [2][]int                 // of the prefixes of IPv4 and IPv6, longest first
 	byCertificate map[string]*client       // of TLS
 	limits        map[string]*rate.Limiter // by name
+	unserved      map[string]string        // why clients are not, by name
 }
 
 // Refresh reads the clients again. The server does so by itself every few seconds. A database that says nothing for as long as anybody
@@ -145,7 +146,7 @@ func (s *Server) refresh(ctx context.Context, goesOn func()) error {
 	if err != nil {
 		return err
 	}
-	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}, limits: map[string]*rate.Limiter{}}
+	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}, limits: map[string]*rate.Limiter{}, unserved: map[string]string{}}
 	for _, c := range all {
 		goesOn()
 		switch err := s.enter(ctx, t, before, c, authentication.RestrictIn(tree, c.Restriction, c.Domain)); {
@@ -154,6 +155,9 @@ func (s *Server) refresh(ctx context.Context, goesOn func()) error {
 		case fault.CodeOf(err) == fault.Unavailable:
 			return err
 		case err != nil: // the others are served all the same
+			if t.unserved[c.Name] = err.Error(); t.unserved[c.Name] == before.unserved[c.Name] {
+				continue // it was said
+			}
 			s.Log.ErrorContext(ctx, "radius: the secret of a client does not open, or its attributes are none that this release knows, so its packets are dropped: give it others with 'tallystick radius edit'",
 				"client", c.Name, "error", err)
 		}
