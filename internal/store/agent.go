@@ -42,6 +42,7 @@ func scanAgent(r row) (a access.Agent, err error) {
 			return a, err
 		}
 		const mapped = 96 // bits of ::ffff:0:0/96, which IPv4 is mapped into
+
 		if n.Addr().Is4In6() && n.Bits() >= mapped { // as older releases took it, where it matched nobody
 			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-mapped)
 		}
