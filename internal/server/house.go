@@ -254,14 +254,6 @@ func (h *house) trust(now time.Time) error {
 	return h.clock.Trust(now)
 }
 
-// alive tells whether requests can be answered here.
-func (h *house) alive(ctx context.Context) error {
-	if refusal := h.outdated.Load(); refusal != nil {
-		return refusal
-	}
-	return h.db.Ping(ctx)
-}
-
 // beat tells other servers of this one's clock, unless a newer release has changed the database: what it has made users subject to, this server
 // knows nothing of.
 func (h *house) beat(ctx context.Context) error {
