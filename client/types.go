@@ -62,10 +62,10 @@ type Failures struct {
 	UnlocksAt *time.Time `json:"unlocks_at,omitempty"` // by itself; nil if only an administrator unlocks
 }
 
-// A SignIn is a passcode, or a dialogue that one began, that was accepted or denied.
+// A SignIn is a passcode, or a dialogue that one began, that was accepted or denied, or that more was asked for.
 type SignIn struct {
 	At      time.Time `json:"at"`
-	Outcome string    `json:"outcome"` // success or failure
+	Outcome string    `json:"outcome"` // success, failure, or challenge: right, and the agent was told to ask for more
 	Agent   string    `json:"agent"`   // the program that asked: "radius:vpn1", "agent:web"
 	Station string    `json:"station"` // where the user signed in, as far as the agent tells
 	Tokens  []string  `json:"tokens"`  // the one that was used, or those that the passcode was compared with
@@ -73,7 +73,7 @@ type SignIn struct {
 	Emergency string `json:"emergency"`
 	// Method is what was given that is none of a token: fixed_passcode, on_demand_pin or on_demand_code; "" for none.
 	Method        string `json:"method,omitempty"`
-	Reason        string `json:"reason"`    // of a failure
+	Reason        string `json:"reason"`    // of a failure or challenge
 	Meaning       string `json:"meaning"`   // the reason in a sentence
 	NextStep      string `json:"next_step"` // and what the help desk does about it
 	CorrelationID string `json:"correlation_id"`

@@ -58,7 +58,10 @@ func (p *program) signIns(all []client.SignIn, more bool) {
 	}
 	for _, s := range all {
 		word := "accepted"
-		if s.Reason != "" {
+		switch {
+		case s.Outcome == "challenge":
+			word = "asked for more " + s.Reason
+		case s.Reason != "":
 			word = "denied " + s.Reason
 		}
 		if s.Emergency != "" {

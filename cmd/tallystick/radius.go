@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,10 @@ func (f *radiusFlags) on(p *program, cmd *cobra.Command) {
 	f.secret = p.SecretFlag(cmd, "secret-file", "shared secret")
 }
 
+// profileAttribute is how an attribute for a profile is written. Names of profiles and values may have colons and equals signs in them, names of
+// attributes have none.
+var profileAttribute = regexp.MustCompile(`^(.+?):([0-9A-Za-z-]+)=(.*)$`)
+
 func (f *radiusFlags) parsed() ([]client.RADIUSAttribute, error) {
 	all := []client.RADIUSAttribute{}
 	for _, a := range f.attributes {
@@ -50,12 +55,11 @@ func (f *radiusFlags) parsed() ([]client.RADIUSAttribute, error) {
 		all = append(all, client.RADIUSAttribute{Name: name, Value: value})
 	}
 	for _, a := range f.ofProfiles {
-		before, value, found := strings.Cut(a, "=")
-		colon := strings.LastIndexByte(before, ':')
-		if !found || colon <= 0 {
+		parts := profileAttribute.FindStringSubmatch(a)
+		if parts == nil {
 			return nil, cli.Usagef("--profile-attribute is written profile:name=value")
 		}
-		all = append(all, client.RADIUSAttribute{Name: before[colon+1:], Value: value, Profile: before[:colon]})
+		all = append(all, client.RADIUSAttribute{Name: parts[2], Value: parts[3], Profile: parts[1]})
 	}
 	return all, nil
 }

@@ -186,10 +186,8 @@ func (s *Server) undecided(c *call, q *inquiry, err error) reply {
 }
 
 // stations are the session attributes that name the user's machine; which ones agents send is not written anywhere, so
-// these are the likely ones. Without any it is the agent itself.
-var stations = map[string]bool{
-	"sourceip": true, "source_ip": true, "clientip": true, "client_ip": true, "ipaddress": true, "ip_address": true, "callingstationid": true,
-}
+// these are the likely ones, without underscores. Without any it is the agent itself.
+var stations = map[string]bool{"sourceip": true, "clientip": true, "ipaddress": true, "callingstationid": true}
 
 // Bounds of what audit events tell of a session.
 const (
@@ -214,7 +212,7 @@ func cut(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), 
 
 func stationOf(from authentication.Source, attributes []access.NameValue) authentication.Source {
 	for _, a := range attributes {
-		if a.Value != "" && len(a.Value) <= 64 && stations[strings.ToLower(a.Name)] {
+		if a.Value != "" && len(a.Value) <= 64 && stations[strings.ToLower(strings.ReplaceAll(a.Name, "_", ""))] {
 			from.Station = a.Value
 		}
 	}

@@ -643,6 +643,17 @@ func TestStationAndInventory(t *testing.T) {
 	}
 }
 
+// The attributes that name the user's machine, as docs/rest-agents.md has them.
+func TestStationByAnyName(t *testing.T) {
+	h := newHouse(t, atOnce)
+	for i, name := range []string{"sourceIP", "clientIP", "ipAddress", "callingStationId", "source_ip", "client_ip", "ip_address", "calling_station_id"} {
+		h.post("initialize", `{"subjectName":"ada","context":{},"sessionAttributes":[{"name":"`+name+`","value":"198.51.100.9"},{"name":"station","value":"x"}]}`)
+		if q := h.engine.begun[i]; q.Source.Station != "198.51.100.9" {
+			t.Errorf("by %s: %+v", name, q.Source)
+		}
+	}
+}
+
 func TestResources(t *testing.T) {
 	h := newHouse(t, atOnce)
 	_, text := h.send(h.request("GET", Base+"resources?lang=en_US", ""))

@@ -82,6 +82,9 @@ func signIn(e audit.Event) client.SignIn {
 		At: e.At, Outcome: e.Outcome, Agent: detail("agent"), Station: detail("station"), Tokens: []string{}, Emergency: detail("emergency"), Method: detail("method"),
 		Reason: e.Reason, Meaning: why.Meaning, NextStep: why.NextStep, CorrelationID: e.Correlation,
 	}
+	if e.Action == "authn.challenge" {
+		s.Outcome = "challenge"
+	}
 	if one := detail("token"); one != "" {
 		s.Tokens = append(s.Tokens, one)
 	}

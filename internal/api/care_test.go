@@ -208,6 +208,18 @@ func activityRoutes(t *testing.T, h *house) {
 	if of := try(c.TokenActivity(ctx, two.Serial, 0))(t); len(of) != 1 {
 		t.Errorf("of her token: %+v", of)
 	}
+	// An agent that is told to ask for more may refuse her instead.
+	three := h.assigned("dropped")
+	issue = try(h.admin.Distribute(ctx, three.Serial, client.Distribution{Profile: "with PIN", Password: "correct horse"}))(t)
+	if got := try(h.admin.Authenticate(ctx, "dropped", h.code(issue.Delivery, "correct horse")))(t); got != "new_pin" {
+		t.Fatal(got)
+	}
+	want := authentication.Explain(authentication.NewPINAsked)
+	for _, all := range [][]client.SignIn{try(c.UserActivity(ctx, "dropped", 0))(t), try(c.TokenActivity(ctx, three.Serial, 0))(t)} {
+		if len(all) != 1 || all[0].Outcome != "challenge" || all[0].Reason != authentication.NewPINAsked || all[0].Meaning != want.Meaning || all[0].NextStep != want.NextStep {
+			t.Errorf("after a dropped challenge: %+v", all)
+		}
+	}
 	_, err := c.UserActivity(ctx, "nobody-here", 0)
 	refused(t, err, 404, "USER_NOT_FOUND")
 	_, err = c.TokenActivity(ctx, "999999999999", 0)

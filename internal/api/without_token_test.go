@@ -44,7 +44,7 @@ func withoutTokenRoutes(t *testing.T, h *house) {
 		t.Errorf("mail %+v", page)
 	}
 	signIns := try(help.UserActivity(ctx, "robot", 0))(t)
-	if len(signIns) != 1 || signIns[0].Method != "fixed_passcode" || len(signIns[0].Tokens) != 0 {
+	if len(signIns) != 2 || signIns[0].Reason != "ON_DEMAND_CODE_ASKED" || signIns[0].Method != "on_demand_pin" || signIns[1].Method != "fixed_passcode" || len(signIns[1].Tokens) != 0 {
 		t.Errorf("sign-ins %+v", signIns)
 	}
 

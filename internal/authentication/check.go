@@ -63,10 +63,16 @@ func (r *round) passcode(j *job, a *Attempt, from Source, passcode string, dialo
 	if need == NextTokencode {
 		a.state.Former, a.state.HasFormer = v.token.as(v.number).PIN.Hash, true
 		r.record(j, "ntc.enter", "user:"+s.UserID, "", r.details(from, v))
+		r.asked(j, s, from, v, NextAsked)
 		j.decision = r.next(a, NextTokencode, StepNextTokencode)
 		return nil
 	}
-	return r.beginPIN(j, a, s, v)
+	return r.beginPIN(j, a, s, from, v)
+}
+
+// asked records that a right passcode was not enough. Agents may drop the question and refuse the user, which nothing else would tell of.
+func (r *round) asked(j *job, s *subject, from Source, v verdict, what string) {
+	r.events = append(r.events, audit.New(j.ctx, r.now, "authn.challenge", "user:"+s.UserID, r.details(from, v)).Because(what))
 }
 
 // A verdict is what a passcode was found to be.

@@ -616,7 +616,7 @@ func TestANextTokencodeThatComesLate(t *testing.T) {
 	if got := d.reasons(); !strings.HasSuffix(got, " "+authentication.Retransmitted) || d.failures() != 0 {
 		t.Errorf("%s; %d failures", got, d.failures())
 	}
-	if got := strings.Join(d.actions("user:alice"), " "); !strings.HasSuffix(got, "ntc.enter ntc.leave authn.success authn.fail") {
+	if got := strings.Join(d.actions("user:alice"), " "); !strings.HasSuffix(got, "ntc.enter authn.challenge ntc.leave authn.success authn.fail") {
 		t.Error(got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
@@ -37,7 +38,7 @@ func TestWhatAFrozenServerKeeps(t *testing.T) {
 	ask := func(user, passcode string) {
 		result, err := d.engine.Check(t.Context(), user, passcode)
 		switch kept := user == "alice" || user == "bob"; {
-		case kept && fault.CodeOf(err) != fault.Unavailable:
+		case kept && (fault.CodeOf(err) != fault.Unavailable || !authentication.Untouched(err)):
 			t.Errorf("%s, whose rows are kept: %s, %v", user, result, err)
 		case !kept && (err != nil || result != authentication.Denied):
 			t.Errorf("%s, whose rows are free: %s, %v", user, result, err)
@@ -53,4 +54,25 @@ func TestWhatAFrozenServerKeeps(t *testing.T) {
 	close(thaw)
 	all.Wait()
 	d.check(d.code(d.now), authentication.Accepted) // nothing of it was used up
+}
+
+// A changing store has everything that is written meet with what somebody else has written just before.
+type changing struct{ authentication.Store }
+
+func (changing) TransactSoon(context.Context, time.Duration, func(context.Context) error) error {
+	return fault.New(fault.Conflict, "somebody was faster")
+}
+
+// Who is told to try again is told whether anything was counted.
+func TestWhatOthersKeepChanging(t *testing.T) {
+	d := newDeployment(t, deploytest.Databases["SQLite"](t), plain)
+	d.engine.Store = changing{d.engine.Store}
+	if _, err := d.engine.Check(t.Context(), "alice", "12345678"); fault.CodeOf(err) != fault.Unavailable || !authentication.Untouched(err) {
+		t.Errorf("%v", err)
+	}
+	late, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := d.engine.Check(late, "alice", "12345678"); err == nil || authentication.Untouched(err) {
+		t.Errorf("of what was not waited for nobody knows: %v", err)
+	}
 }

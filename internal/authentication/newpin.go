@@ -12,7 +12,7 @@ import (
 )
 
 // beginPIN asks for a new PIN, by whoever the policy lets make it (spec/radius.md section 3).
-func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
+func (r *round) beginPIN(j *job, a *Attempt, s *subject, from Source, v verdict) error {
 	if v.token == nil {
 		a.state.Former = s.Guard.OnDemand.Hash
 	} else {
@@ -24,6 +24,7 @@ func (r *round) beginPIN(j *job, a *Attempt, s *subject, v verdict) error {
 		a.state.Former = t.PIN.Hash
 	}
 	r.record(j, "pin.ask", whosePIN(s, v.token), "", audit.Details{"user": s.UserID, "creation": s.policy.Token.PINCreation})
+	r.asked(j, s, from, v, NewPINAsked)
 	step := StepNewPIN
 	switch s.policy.Token.PINCreation {
 	case policy.BySystem:

@@ -166,7 +166,7 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 		t.token.Forgive()
 		r.learn(g, v.offset) // here, since the dialogue may be dropped
 		a.state.Interval = want
-		return r.beginPIN(j, a, s, v)
+		return r.beginPIN(j, a, s, in.Source, v)
 	}
 	return r.accept(j, a, s, in.Source, v)
 }

@@ -159,6 +159,7 @@ func (r *round) sendCode(j *job, a *Attempt, s *subject, from Source, v verdict,
 		v.reason = OnDemandSent
 		return r.deny(j, a, s, from, v)
 	}
+	r.asked(j, s, from, v, OnDemandAsked)
 	a.state.OnDemand, a.state.Former = true, s.Guard.OnDemand.Hash
 	j.decision = r.next(a, NextTokencode, StepNextTokencode)
 	return nil
@@ -214,7 +215,7 @@ func (r *round) mailedCode(j *job, a *Attempt, s *subject, in Answer) error {
 	}
 	if r.onDemandDue(s) {
 		r.claim(j, s, in.Source, v)
-		return r.beginPIN(j, a, s, v)
+		return r.beginPIN(j, a, s, in.Source, v)
 	}
 	return r.accept(j, a, s, in.Source, v)
 }

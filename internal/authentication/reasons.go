@@ -41,6 +41,14 @@ const (
 	DialogueOver    = "DIALOGUE_OVER" // an answer that came too late, or twice
 )
 
+// Reasons why a right passcode was not enough. The agent was told to ask the user for more, and what became of that is an event of its own, if
+// she answered.
+const (
+	NextAsked     = "NEXT_TOKENCODE_ASKED"
+	NewPINAsked   = "NEW_PIN_ASKED"
+	OnDemandAsked = "ON_DEMAND_CODE_ASKED"
+)
+
 // An Explanation says what a reason means, and what to do next: a sentence each, for the help desk.
 type Explanation struct{ Meaning, NextStep string }
 
@@ -155,6 +163,15 @@ var explanations = map[string]Explanation{
 	DialogueOver: {
 		"An answer came to a dialogue that was over, since it waits for some minutes only, or that was not hers or not this agent's.",
 		"Have her begin again with the next tokencode; a new PIN that was taken before counts."},
+	NextAsked: {
+		"The passcode was right, and the agent was told to ask her for the next tokencode.",
+		"If no answer of hers follows, the agent may not have asked: have her sign in where it can be asked for, or 'token resync SERIAL'; then a passcode alone is enough."},
+	NewPINAsked: {
+		"The passcode was right, and the agent was told to ask her for a new PIN.",
+		"If no answer of hers follows, the agent may not have asked: have her sign in where it can be asked for, or set one with 'token set-pin SERIAL', or 'user set-on-demand USERID' for codes on demand."},
+	OnDemandAsked: {
+		"Her PIN for codes on demand was right, a code was sent to her address, and the agent was told to ask her for it.",
+		"If no answer of hers follows, the agent may not have asked, or no message came: see 'mail list --user USERID', and have her type the PIN and the code behind it as one word."},
 	Cancelled: {
 		"She, or the agent for her, ended the dialogue.",
 		"Have her begin again with the next tokencode."},

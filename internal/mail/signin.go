@@ -3,10 +3,14 @@ package mail
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/throttle"
@@ -27,7 +31,8 @@ type SignIn struct {
 	// Pace is the step of time in which answers leave, so that how long one takes tells little of what was asked; 0 for none.
 	Pace time.Duration
 
-	idle throttle.Sample // those who signed in without anything being compared
+	idle   throttle.Sample    // those who signed in without anything being compared
+	clicks singleflight.Group // under way, by who says what
 }
 
 // A Claim is what somebody says who wants her messages: a passcode or a password.
@@ -36,22 +41,24 @@ type Claim struct {
 	Station                    string // where she is
 }
 
-// Release has the messages sent that are held for a user, and tells how many; 0 whatever is wrong, and the audit log has what.
+// Release has the messages sent that are held for a user, and tells how many; 0 whatever is wrong, and the audit log has what. It does not matter whether
+// she waits: who leaves to be neither counted nor recorded could try any number of passwords. Who clicks twice has left the first time, and is answered what
+// the first click is: by the second alone, nothing is held any more, and her passcode is used up.
 func (s *SignIn) Release(ctx context.Context, c Claim) (int, error) {
-	begin := time.Now() // not o.Now: a length of time
-	n, err := s.release(ctx, c)
-	if s.Pace > 0 {
-		wait := time.NewTimer(s.Pace - time.Since(begin)%s.Pace)
-		defer wait.Stop()
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
+	n, err, _ := s.clicks.Do(fmt.Sprintf("%q", []string{audit.ActorFrom(ctx).Caller(), c.Station, c.UserID, c.Passcode, c.Password}), func() (any, error) {
+		begin := time.Now() // not o.Now: a length of time
+		n, err := s.release(context.WithoutCancel(ctx), c)
+		if s.Pace > 0 {
+			time.Sleep(s.Pace - time.Since(begin)%s.Pace)
 		}
-	}
-	return n, err
+		return n, err
+	})
+	return n.(int), err
 }
 
 func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	o := s.Outbox
 	if (c.Passcode == "") == (c.Password == "") {
 		return 0, fault.New(fault.Invalid, "give a password or a passcode")
@@ -64,10 +71,6 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 		// What was typed as a user ID may be anything, a password too.
 		return 0, s.unasked(ctx, audit.New(ctx, o.Now(), signIn, nobodysSignIn, audit.Details{"station": c.Station}).Failed("NOTHING_HELD"))
 	}
-	// From here on it does not matter whether she waits. Who clicks twice has left the first time, with her passcode used up; and who leaves to be neither
-	// counted nor recorded could try any number of passwords.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
 	by := "passcode"
 	var right bool
 	if c.Passcode != "" {
@@ -176,17 +179,11 @@ func (s *SignIn) passcode(ctx context.Context, c Claim) (bool, error) {
 		return false, err
 	}
 	right, err := s.Passcode(ctx, c.UserID, c.Passcode, c.Station)
-	if right || undecided(err) {
+	if right || authentication.Untouched(err) {
 		// Who is right begins anew, and what the engine did not look at counts for nobody. Of all else that is unavailable it may have counted.
 		err = errors.Join(err, o.Store.ForgetPasscodes(context.WithoutCancel(ctx), c.UserID, right))
 	}
 	return right, err
-}
-
-// undecided tells whether an engine has refused to decide anything: by its clock, or since a newer release has changed the database.
-func undecided(err error) bool {
-	var refusal *fault.Error
-	return errors.As(err, &refusal) && refusal.Code == fault.Unavailable && refusal.Details["because"] != nil
 }
 
 // overdue gives messages up that are held and of no use any more.

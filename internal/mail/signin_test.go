@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
@@ -270,6 +271,17 @@ func (d *desk) HeldMessages(context.Context, string, time.Time) ([]mail.Message,
 	return d.held, nil
 }
 
+func (d *desk) Transact(ctx context.Context, do func(context.Context) error) error { return do(ctx) }
+
+func (d *desk) Addressee(context.Context, string) (user.User, error) {
+	return user.User{ID: "alice", Mail: "alice@example.com"}, nil
+}
+
+func (d *desk) SaveMessage(context.Context, mail.Message, mail.State) error {
+	d.held = nil
+	return nil
+}
+
 func (d *desk) Record(_ context.Context, e audit.Event) error {
 	d.events = append(d.events, e)
 	return nil
@@ -310,6 +322,58 @@ func TestManySignInsAreSummedUp(t *testing.T) {
 			t.Errorf("%s %s %v, want %s", e.Object, e.Reason, e.Details, want)
 		}
 	}
+}
+
+// Who clicks twice is answered by both clicks what the first one did, and asked about once.
+func TestSecondClick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pace = 250 * time.Millisecond
+		d, asked, answer := &desk{held: []mail.Message{{}}}, 0, make(chan bool)
+		in := &mail.SignIn{
+			Outbox: &mail.Outbox{Store: d, Now: time.Now}, Pace: pace,
+			Password: func(ctx context.Context, _, _ string) (bool, error) {
+				asked++
+				return <-answer, ctx.Err()
+			},
+		}
+		click := func(ctx context.Context, password string) (said chan int) {
+			said = make(chan int, 1)
+			go func() {
+				n, err := in.Release(ctx, mail.Claim{UserID: "alice", Password: password})
+				if err != nil {
+					t.Error(err)
+				}
+				said <- n
+			}()
+			synctest.Wait()
+			return said
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		first := click(ctx, "her password")
+		leave() // as browsers do for the second click
+		second := click(t.Context(), "her password")
+		if asked != 1 {
+			t.Errorf("asked %d times", asked)
+		}
+		answer <- true
+		synctest.Wait()
+		third := click(t.Context(), "her password") // it was sent, and nobody was answered yet
+		if one, two, three := <-first, <-second, <-third; one != 1 || two != 1 || three != 1 || asked != 1 {
+			t.Errorf("the first click sent %d, the second %d, the third %d; asked %d times", one, two, three, asked)
+		}
+		if n := <-click(t.Context(), "her password"); n != 0 || asked != 1 {
+			t.Errorf("later on, sent %d; asked %d times", n, asked)
+		}
+		d.held = []mail.Message{{}}
+		guess := click(t.Context(), "a guess")
+		answer <- false
+		synctest.Wait()
+		another := click(t.Context(), "another guess") // which is none of the same click
+		answer <- false
+		if one, two := <-guess, <-another; one != 0 || two != 0 || asked != 3 {
+			t.Errorf("two guesses sent %d and %d, and %d were asked about", one, two, asked)
+		}
+	})
 }
 
 // What a user was asked goes on when she leaves: her passcode is used up, and a guess is to be in the log.

@@ -106,6 +106,7 @@ type table struct {
 	lengths       [2][]int                 // of the prefixes of IPv4 and IPv6, longest first
 	byCertificate map[string]*client       // of TLS
 	limits        map[string]*rate.Limiter // by name
+	unserved      map[string]string        // why clients are not, by name
 }
 
 // Refresh reads the clients again. The server does so by itself every few seconds. A database that says nothing for as long as anybody
@@ -145,7 +146,7 @@ func (s *Server) refresh(ctx context.Context, goesOn func()) error {
 	if err != nil {
 		return err
 	}
-	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}, limits: map[string]*rate.Limiter{}}
+	t := &table{byName: map[string]*client{}, byPrefix: map[netip.Prefix]*client{}, byCertificate: map[string]*client{}, limits: map[string]*rate.Limiter{}, unserved: map[string]string{}}
 	for _, c := range all {
 		goesOn()
 		switch err := s.enter(ctx, t, before, c, authentication.RestrictIn(tree, c.Restriction, c.Domain)); {
@@ -154,6 +155,9 @@ func (s *Server) refresh(ctx context.Context, goesOn func()) error {
 		case fault.CodeOf(err) == fault.Unavailable:
 			return err
 		case err != nil: // the others are served all the same
+			if t.unserved[c.Name] = err.Error(); t.unserved[c.Name] == before.unserved[c.Name] {
+				continue // it was said
+			}
 			s.Log.ErrorContext(ctx, "radius: the secret of a client does not open, or its attributes are none that this release knows, so its packets are dropped: give it others with 'tallystick radius edit'",
 				"client", c.Name, "error", err)
 		}
@@ -254,26 +258,32 @@ func (t *table) at(a netip.Addr) *client {
 	return nil
 }
 
-// holding is the client whose certificate this is, nil if there is none. The fingerprint goes before the names. One that is of clients in
+// holding is the client whose certificate this is, nil if there is none, and why not. The fingerprint goes before the names. One that is of clients in
 // several security domains is nobody's: who administers one of them could take the place of another's client, with other attributes and
 // for other users, and that by a fingerprint as well, which everybody learns who is shown the certificate. A client at the root goes before all of
 // them: who made it administers the whole deployment, and nobody of one domain is to shut it out by a name or a fingerprint of its certificate.
-func (t *table) holding(cert *x509.Certificate) *client {
+func (t *table) holding(cert *x509.Certificate) (found *client, why string) {
 	sum := sha256.Sum256(cert.Raw)
-	var found *client
 	several := false
+	var all []string
 	for _, name := range append([]string{"sha256:" + hex.EncodeToString(sum[:])}, cert.DNSNames...) {
 		c := t.byCertificate[strings.ToLower(name)]
+		if c == nil {
+			continue
+		}
+		all = append(all, c.Name)
 		switch {
-		case c == nil:
 		case found == nil || found.Domain != domain.Root && c.Domain == domain.Root:
 			found, several = c, false
 		case found.Domain != domain.Root && c.Domain != found.Domain:
 			several = true
 		}
 	}
-	if several {
-		return nil
+	switch {
+	case several:
+		return nil, fmt.Sprintf(severalDomains, strings.Join(all, ", "))
+	case found == nil:
+		return nil, unknownCertificate
 	}
-	return found
+	return found, ""
 }

@@ -113,7 +113,7 @@ func (s *Server) look(ctx context.Context, r *request) (p *radius.Packet, answer
 		s.book(ctx, r, p)
 		return p, r.client.answer(radius.CodeAccountingResponse, p, nil), Accounted
 	case radius.CodeStatusServer:
-		if s.away.Load() { // who asks is to take another server
+		if s.away.Load() || s.Trust != nil && s.Trust(s.Now()) != nil { // who asks is to take another server
 			return p, nil, Unavailable
 		}
 		code := radius.CodeAccessAccept

@@ -297,8 +297,8 @@ func TestNoAnswerWhileNothingCanBeDecided(t *testing.T) {
 	h.becomes(Accepted)
 }
 
-// A gateway that asks whether the server is alive gets no answer either, whether the database refuses or is frozen.
-func TestNoStatusWhileTheDatabaseIsAway(t *testing.T) {
+// A gateway that asks whether the server is alive gets no answer either where nothing can be decided: the database refuses or is frozen, or the clock went back.
+func TestNoStatusWhileNothingCanBeDecided(t *testing.T) {
 	h := build(t, always(accept), vpn("vpn1", "127.0.0.1/32"))
 	status := func(want Outcome) {
 		t.Helper()
@@ -334,6 +334,20 @@ func TestNoStatusWhileTheDatabaseIsAway(t *testing.T) {
 	h.clients.broken, h.Ping = nil, func(context.Context) error { return fault.New(fault.Unavailable, "it is read-only") }
 	if err := h.Refresh(t.Context()); fault.CodeOf(err) != fault.Unavailable || strings.Contains(err.Error(), "clients") {
 		t.Errorf("a ping that fails is told as %v", err) // and not as what was done before it
+	}
+	status(Unavailable)
+	h.Ping = nil
+	if err := h.Refresh(t.Context()); err != nil {
+		t.Error(err)
+	}
+	status(Status)
+
+	// One whose clock went back decides nothing either.
+	h.Trust = func(now time.Time) error {
+		if !now.Equal(h.now()) {
+			t.Errorf("asked about %s", now)
+		}
+		return fault.New(fault.Unavailable, "the clock went back")
 	}
 	status(Unavailable)
 }

@@ -68,7 +68,9 @@ var notes = map[Outcome]string{
 // Notes of some packets in place of those of their outcomes.
 const (
 	// unknownCertificate is for a stranger over TLS.
-	unknownCertificate = "a TLS connection with a certificate that no RADIUS client has, or clients of several security domains: see 'tallystick radius list', and add the client with 'tallystick radius add --certificate'"
+	unknownCertificate = "a TLS connection with a certificate that no RADIUS client has: add the client with 'tallystick radius add --certificate'"
+	// severalDomains is for another one, with the names of those who have it.
+	severalDomains = "a TLS connection with a certificate that clients of several security domains have, so that it is nobody's: delete those that it is not of, or change their certificates, as somebody of all domains: %s"
 	// alwaysNeeded is for what is dropped whatever the client is set to.
 	alwaysNeeded = "an EAP or Status-Server request without Message-Authenticator is dropped, as each must have one: update the client"
 )

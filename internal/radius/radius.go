@@ -73,6 +73,8 @@ type Config struct {
 	// Ping, if set, tells whether a decision could be committed now: a database that can only be read from decides nothing. It is asked
 	// whenever the clients are read, every few seconds.
 	Ping func(context.Context) error
+	// Trust, if set, tells whether passcodes can be decided at a time of the server's clock, as the engine has it.
+	Trust func(now time.Time) error
 	// Count, if set, is told what became of each packet, and how long that took.
 	Count func(port Port, o Outcome, took time.Duration)
 }

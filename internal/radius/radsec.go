@@ -95,9 +95,9 @@ func (d *doors) enter(ctx, work context.Context, conn *tls.Conn, from source) {
 		return
 	}
 	certificate := conn.ConnectionState().PeerCertificates[0]
-	c := d.s.table.Load().holding(certificate)
+	c, why := d.s.table.Load().holding(certificate)
 	if c == nil {
-		d.s.over(ctx, &request{port: RadSec, from: from, received: d.s.Now(), note: unknownCertificate}, Stranger)
+		d.s.over(ctx, &request{port: RadSec, from: from, received: d.s.Now(), note: why}, Stranger)
 		return
 	}
 	if !d.clients.take(c.Name) {
@@ -176,8 +176,7 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn, from sour
 			return
 		}
 		// The client may have gone since the last packet.
-		if r.client = s.table.Load().holding(certificate); r.client == nil {
-			r.note = unknownCertificate
+		if r.client, r.note = s.table.Load().holding(certificate); r.client == nil {
 			s.over(ctx, r, Stranger)
 			return
 		}

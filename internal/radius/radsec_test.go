@@ -288,7 +288,7 @@ func TestRadSecCertificateOfTwoDomains(t *testing.T) {
 	conn := h.connect(a, theirs)
 	h.becomes(Stranger)
 	ends(t, conn)
-	if said := h.said.String(); !strings.Contains(said, "clients of several security domains") {
+	if said := h.said.String(); !strings.Contains(said, "clients of several security domains") || !strings.Contains(said, "vpn2, vpn1") {
 		t.Errorf("the log says %s", said)
 	}
 	engine.mu.Lock()

@@ -166,7 +166,7 @@ func eventTemplates() []*Template {
 	return []*Template{
 		eventTemplate(Template{Name: "authentications", Title: "Authentication activity", About: "Who was let in and who was not, from where and why; the last 30 days unless it is said.",
 			Charts: []Chart{{Title: "Sign-ins by day", Column: "time", By: ByDay}, {Title: "Sign-ins by outcome", Column: "outcome", By: ByValue}, {Title: "Denials by reason", Column: "reason", By: ByValue}}},
-			"time user outcome reason serials agent station", reading{action: "authn.*", days: 30}),
+			"time user outcome reason serials agent station", reading{action: "authn.*", take: begins("authn.success", "authn.fail"), days: 30}),
 		eventTemplate(Template{Name: "lockouts", Title: "Next tokencode and lockout", About: "When the next tokencode was asked for, and who was locked and unlocked; the last 30 days unless it is said.",
 			Charts: []Chart{byDay, {Title: "Events by kind", Column: "action", By: ByValue}}},
 			"time action user serials failures because by", reading{take: begins("ntc.", "lockout."), days: 30}),

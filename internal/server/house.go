@@ -34,6 +34,7 @@ import (
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/provision"
 	"github.com/tallystick/tallystick/internal/radius"
+	"github.com/tallystick/tallystick/internal/recent"
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/release"
 	"github.com/tallystick/tallystick/internal/report"
@@ -64,7 +65,7 @@ type house struct {
 	signIn      *mail.SignIn
 	mailer      *mail.Sender
 	log         *slog.Logger
-	pinged      atomic.Pointer[time.Time] // when the database was last seen to be written to
+	pinged      recent.Value[struct{}] // the database was seen to be written to
 	shown       *shownCert
 	outdated    atomic.Pointer[fault.Error] // what is refused since a newer release has changed the database; nil before
 
@@ -229,7 +230,7 @@ func direct(next http.Handler) http.Handler {
 func (h *house) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	if err := h.writable(ctx); err != nil {
+	if err := h.writable(ctx, h.db.Ping); err != nil {
 		h.log.WarnContext(ctx, "not ready", "error", err)
 		http.Error(w, "the database cannot be written to", http.StatusServiceUnavailable)
 		return
@@ -258,14 +259,6 @@ func (h *house) reliable(now time.Time) bool {
 	return h.trust(now) == nil && h.clock.Skew() <= clock.MaxSkew
 }
 
-// alive tells whether requests can be answered here.
-func (h *house) alive(ctx context.Context) error {
-	if refusal := h.outdated.Load(); refusal != nil {
-		return refusal
-	}
-	return h.db.Ping(ctx)
-}
-
 // beat tells other servers of this one's clock, unless a newer release has changed the database: what it has made users subject to, this server
 // knows nothing of.
 func (h *house) beat(ctx context.Context) error {
@@ -278,19 +271,10 @@ func (h *house) beat(ctx context.Context) error {
 	return errors.Join(err, h.clock.Beat(ctx))
 }
 
-// pingLasts is how long a ping is believed: it is a commit, and anybody may ask.
-const pingLasts = time.Second
-
-// writable tells whether the database can be written to, or could be a moment ago.
-func (h *house) writable(ctx context.Context) error {
-	begun := time.Now()
-	if last := h.pinged.Load(); last != nil && begun.Sub(*last) < pingLasts {
-		return nil
-	}
-	err := h.db.Ping(ctx)
-	if err == nil {
-		h.pinged.Store(&begun)
-	}
+// writable tells whether the database can be written to, or could be a moment ago. A ping is a commit, and anybody may ask: there is one at
+// a time, for all who ask meanwhile, so that a slow database is not asked more the longer it takes.
+func (h *house) writable(ctx context.Context, ping func(context.Context) error) error {
+	_, err := h.pinged.Get(ctx, time.Now, func(ctx context.Context) (struct{}, error) { return struct{}{}, ping(ctx) })
 	return err
 }
 

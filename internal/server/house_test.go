@@ -2,13 +2,19 @@ package server
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/provision"
+	"github.com/tallystick/tallystick/internal/recent"
 )
 
 func TestNothingIsRedirected(t *testing.T) {
@@ -39,6 +45,57 @@ func TestNothingIsRedirected(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", path, w.Code, want)
 		}
 	}
+}
+
+// However many ask whether the server is ready, the database is asked once at a time, also while it does not answer.
+func TestOnePingForAllWhoAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h house
+		var pings atomic.Int32
+		answer := make(chan error)
+		ping := func(ctx context.Context) error {
+			pings.Add(1)
+			select {
+			case err := <-answer:
+				return err
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		const probes = 50
+		var ready, late atomic.Int32
+		ask := func() {
+			for range probes {
+				go func() {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					switch err := h.writable(ctx, ping); {
+					case err == nil:
+						ready.Add(1)
+					case errors.Is(err, context.DeadlineExceeded):
+						late.Add(1)
+					}
+				}()
+			}
+			synctest.Wait()
+		}
+		ask()
+		if n := pings.Load(); n != 1 {
+			t.Errorf("%d pings at a time for %d who ask", n, probes)
+		}
+		answer <- nil
+		synctest.Wait()
+		if n := ready.Load(); n != probes {
+			t.Errorf("one ping was answered, and %d of %d are told that the server is ready", n, probes)
+		}
+		time.Sleep(recent.For) // of the bubble's clock
+		ask()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := late.Load(); n != probes {
+			t.Errorf("the database does not answer, and %d of %d are told so in time", n, probes)
+		}
+	})
 }
 
 // What does not finish in time is cut off, and the server that stops ends as well as any other.

@@ -41,6 +41,11 @@ func scanAgent(r row) (a access.Agent, err error) {
 		if err != nil {
 			return a, err
 		}
+		const mapped = 96 // bits of ::ffff:0:0/96, which IPv4 is mapped into
+
+		if n.Addr().Is4In6() && n.Bits() >= mapped { // as older releases took it, where it matched nobody
+			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-mapped)
+		}
 		a.Networks = append(a.Networks, n)
 	}
 	return a, json.Unmarshal([]byte(restriction), &a.Restriction)

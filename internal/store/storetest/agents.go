@@ -38,6 +38,13 @@ func agents(t *testing.T, s fixture) {
 	a.Version++
 	all, err := s.Agents(ctx)
 	same(t, must(t, all, err), []access.Agent{plain, a})
+	// Older releases kept networks of IPv4 as ones of IPv6.
+	a.Networks = []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104"), netip.MustParsePrefix("::ffff:192.0.2.7/128"), netip.MustParsePrefix("2001:db8::/32")}
+	ok(t, s.SaveAgent(ctx, a))
+	a.Version++
+	a.Networks[0], a.Networks[1] = netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32")
+	got, err = s.Agent(ctx, "vpn1")
+	same(t, must(t, got, err), a)
 	ok(t, s.AddCredential(ctx, credential("vpn1", "id")))
 	ok(t, s.DeleteAgent(ctx, "Vpn1"))
 	refused(t, s.DeleteAgent(ctx, "vpn1"), fault.NotFound)
