@@ -178,12 +178,7 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 		if err := token.EndGrace(ctx, d.Store, &t, d.Now()); err != nil { // what has ended does not come back
 			return err
 		}
-		if t.Distribution == token.PendingActivation {
-			t.Distribution = token.ActivationLapsed
-			if t.Pending != nil && !t.Pending.Delivered {
-				t.Pending, t.PendingUntil = nil, time.Time{}
-			}
-		}
+		t.EndCode()
 		if err := d.Store.SaveToken(ctx, t); err != nil {
 			return err
 		}
