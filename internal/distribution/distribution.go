@@ -301,12 +301,12 @@ func (d *Distributor) build(i *issue, sign *signature) error {
 }
 
 // supply makes sure that the token has the seed and settings to deliver: its own at the first
-// delivery, unless it was in use by codes of another interval, and new ones ever after.
+// delivery, unless it was lost or in use by codes of another interval, and new ones ever after.
 func (d *Distributor) supply(ctx context.Context, i *issue) error {
 	t, s := &i.token, i.settings()
 	// A seed that was used counts its codes in intervals: in those of another length all of them would be used up for decades, or used ones be good again.
 	recounted := t.Current.LastInterval != token.Unused && t.Current.Settings.Interval != s.Interval
-	if i.reason == "" && !t.Tainted && t.IssueCount == 0 && !recounted {
+	if i.reason == "" && !t.Tainted && !t.LostWith(&t.Current) && t.IssueCount == 0 && !recounted {
 		t.Shape(s)
 		t.Current.Delivered = true
 		i.out.Generation = t.Current.Number

@@ -728,3 +728,26 @@ func TestDenialsLookAlikeAndSayWhyInTheAuditOnly(t *testing.T) {
 		t.Errorf("reasons %s, want %s", got, want)
 	}
 }
+
+// The seed of a token that was lost before its first delivery is not delivered: an imported one may be on the device that was lost, and any is refused.
+func TestALostSeedIsNotDelivered(t *testing.T) {
+	for name, imported := range map[string]bool{"made here": false, "in use as imported": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.profile("file", device.File, nil)
+			serial := w.assigned()
+			tok := w.token(serial)
+			tok.Current.Delivered = imported
+			w.must(w.db.SaveToken(w.ctx, tok))
+			_, _, err := w.auth.ReportLost(w.ctx, serial, 0, authentication.EmergencyWish{})
+			w.must(err)
+			w.pass(time.Minute)
+			out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
+			w.must(err)
+			if now := w.token(serial); string(now.Current.Fingerprint) == string(tok.Current.Fingerprint) || out.Generation != now.Current.Number {
+				t.Errorf("generation %d of %+v", out.Generation, now)
+			}
+			w.check(w.code(out.File, ""), authentication.Accepted)
+		})
+	}
+}
