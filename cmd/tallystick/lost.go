@@ -41,6 +41,9 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 		if l.Emergency != "" {
 			p.warnOfThief(r, lost.Token)
 		}
+		if lost.Token.Distribution == "activation_lapsed" {
+			p.Note("its activation code is refused, too: 'token redistribute " + lost.Token.Serial + " --reason LOST_DEVICE' makes another one")
+		}
 		if p.JSON {
 			return p.PrintJSON(lost)
 		}
