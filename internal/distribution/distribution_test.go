@@ -751,3 +751,39 @@ func TestALostSeedIsNotDelivered(t *testing.T) {
 		})
 	}
 }
+
+// Whoever uses a token as it was imported is told to delete it first, and what becomes of it, where its first delivery brings a new seed; and so is who delivers it.
+func TestTheFirstDeliveryOfATokenInUse(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*profile.Profile)
+		lock   profile.Protection
+		again  bool
+		warned string // "" if nothing is to be said
+	}{
+		"the seed that it has": {func(*profile.Profile) {}, profile.UserID, false, ""},
+		"in other intervals":   {func(p *profile.Profile) { p.Interval = 30 }, profile.UserID, true, "this ended that seed"},
+		"dynamic":              {func(p *profile.Profile) { p.Method = device.CTKIP }, "", true, "that seed ends once this delivery is used"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.profile("new", device.File, c.change)
+			serial := w.assigned()
+			tok := w.token(serial)
+			tok.Current.Delivered = true
+			tok.Current.Settings.PINType = device.NoPIN
+			w.must(w.db.SaveToken(w.ctx, tok))
+			s, err := w.keys.OpenSeed(w.ctx, tok.Current.Sealed, serial, 1)
+			w.must(err)
+			w.pass(time.Minute)
+			code, err := securid.Code(s.Reveal(), serial, 8, 60, w.now)
+			w.must(err)
+			w.check(code, authentication.Accepted)
+			out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "new", Protection: c.lock, Grace: -1})
+			w.must(err)
+			warned := strings.Join(out.Warnings, "; ")
+			if out.Again != c.again || c.warned != "" && !strings.Contains(warned, c.warned) || c.warned == "" && warned != "" {
+				t.Errorf("again is %t; %s", out.Again, warned)
+			}
+		})
+	}
+}

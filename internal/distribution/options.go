@@ -244,8 +244,12 @@ func (i *issue) warnings(ownAuthority bool) []string {
 func (i *issue) superseded() []string {
 	t := &i.token
 	switch {
-	case i.many || t.DistributedAt.IsZero() || t.Distribution == token.ActivationLapsed:
+	case i.many || t.Distribution == token.ActivationLapsed || t.DistributedAt.IsZero() && !(i.inUse() && i.newSeed()):
 		return nil
+	case t.DistributedAt.IsZero() && i.switchOver() == profile.OnActivation:
+		return []string{fmt.Sprintf("token %s is in use as it was imported: that seed ends once this delivery is used, and on %s at the latest", i.Serial, minute(i.now.Add(i.grace())))}
+	case t.DistributedAt.IsZero():
+		return []string{fmt.Sprintf("token %s was in use as it was imported: this ended that seed, and its user has to take this delivery in", i.Serial)}
 	case t.Distribution == token.PendingActivation:
 		return []string{fmt.Sprintf("token %s was offered before: the activation code of %s has ended, and only this delivery can be taken in", i.Serial, minute(t.DistributedAt))}
 	case i.switchOver() == profile.OnActivation && t.Pending == nil:
