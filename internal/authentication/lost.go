@@ -60,13 +60,13 @@ func (e *Engine) ReportLost(ctx context.Context, serial string, version int, wis
 			if err != nil {
 				return err
 			}
-			refused = p.EmergencyIfFound == policy.Deny
+			refused = newly && p.EmergencyIfFound == policy.Deny // else the activation code may be hers who waits for a new seed
 			if codes, err = e.issueEmergency(&t, wish, p); err != nil {
 				return err
 			}
 			note("emergency.issue", audit.Details{"user": t.UserID, "kind": wish.Kind, "codes": len(codes), "until": t.Emergency.Until})
 		}
-		if newly && refused {
+		if refused {
 			revoked, err := e.endCode(ctx, &t)
 			if err != nil {
 				return err

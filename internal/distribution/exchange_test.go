@@ -131,13 +131,14 @@ func TestManyUnknownCodesAreSummedUp(t *testing.T) {
 // Whoever has the lost device may have the activation code that was sent to it: it is refused as the seeds are that there were, and a later one is not.
 func TestACodeIsLostWithItsToken(t *testing.T) {
 	for name, c := range map[string]struct {
-		codes token.EmergencyKind // that the user gets
+		codes []token.EmergencyKind // that the user gets, each time that it is reported
 		found policy.IfFound
 		want  fault.Code // what becomes of the activation code
 	}{
-		"no emergency codes":      {"", policy.AcceptAndEnd, fault.ActivationRefused},
-		"the device may turn up":  {token.FixedCode, policy.AcceptAndEnd, ""},
-		"nobody is to have found": {token.FixedCode, policy.Deny, fault.ActivationRefused},
+		"no emergency codes":      {[]token.EmergencyKind{""}, policy.AcceptAndEnd, fault.ActivationRefused},
+		"the device may turn up":  {[]token.EmergencyKind{token.FixedCode}, policy.AcceptAndEnd, ""},
+		"it was stolen after all": {[]token.EmergencyKind{token.FixedCode, ""}, policy.AcceptAndEnd, fault.ActivationRefused},
+		"it is refused":           {[]token.EmergencyKind{token.FixedCode}, policy.Deny, fault.ActivationRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -153,8 +154,10 @@ func TestACodeIsLostWithItsToken(t *testing.T) {
 			out, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
 			w.must(err)
 			w.pass(time.Minute)
-			_, _, err = w.auth.ReportLost(w.ctx, r.Serial, 0, authentication.EmergencyWish{Kind: c.codes})
-			w.must(err)
+			for _, kind := range c.codes {
+				_, _, err = w.auth.ReportLost(w.ctx, r.Serial, 0, authentication.EmergencyWish{Kind: kind})
+				w.must(err)
+			}
 			_, err = w.dist.Begin(w.ctx, w.hello(&ctkip.Client{Code: ctkip.Code(out.ActivationCode)}))
 			if fault.CodeOf(err) != c.want {
 				t.Errorf("the code: %v", err)
