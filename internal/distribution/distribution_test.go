@@ -15,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -785,5 +786,30 @@ func TestTheFirstDeliveryOfATokenInUse(t *testing.T) {
 				t.Errorf("again is %t; %s", out.Again, warned)
 			}
 		})
+	}
+}
+
+// The old seed of a token that is lost, and refused whatever the policy says, ends at once, for whatever reason it gets another one; where its user has emergency
+// codes it may turn up.
+func TestTheSeedOfALostTokenStopsAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		codes token.EmergencyKind
+		want  profile.SwitchOver
+	}{{"", profile.Immediate}, {token.FixedCode, profile.OnActivation}} {
+		w := newWorld(t)
+		w.auth.Policies = fixed{policy.Default()}
+		w.profile("file", device.File, nil)
+		r := distribution.Request{Serial: w.assigned(), Profile: "file", SwitchOver: profile.OnActivation, Grace: 48 * time.Hour}
+		_, err := w.dist.Distribute(w.ctx, r)
+		w.must(err)
+		_, _, err = w.auth.ReportLost(w.ctx, r.Serial, 0, authentication.EmergencyWish{Kind: c.codes})
+		w.must(err)
+		w.pass(time.Minute)
+		out, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
+		w.must(err)
+		warned := strings.Contains(strings.Join(out.Warnings, "; "), "the old seed has ended, since somebody else may hold it (the token is lost)")
+		if immediate := c.want == profile.Immediate; out.SwitchOver != c.want || out.OldUntil.IsZero() != immediate || warned != immediate {
+			t.Errorf("with codes %q: %s, until %s; %q", c.codes, out.SwitchOver, out.OldUntil, out.Warnings)
+		}
 	}
 }
