@@ -19,7 +19,8 @@ func (p *program) tokenLost() *cobra.Command {
 
 Such codes are for a device that she left at home. By the token policy's default (emergency-if-found accept_and_end) the next right
 passcode of the device itself is accepted from then on, and ends the codes: a thief who has the device and knows the PIN, if
-it takes one, is taken for her. If it was stolen, take no codes, which refuses it whatever the policy says, and have the seed changed:
+it takes one, is taken for her. If it was stolen, take no codes, which refuses it whatever the policy says, with an activation code
+that may have been sent to it, and have the seed changed:
 
   tallystick token lost SERIAL
   tallystick token redistribute SERIAL --reason LOST_DEVICE --profile PROFILE
@@ -39,6 +40,9 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 		}
 		if l.Emergency != "" {
 			p.warnOfThief(r, lost.Token)
+		}
+		if lost.Token.Distribution == "activation_lapsed" {
+			p.Note("its activation code is refused, too: 'token redistribute " + lost.Token.Serial + " --reason LOST_DEVICE' makes another one")
 		}
 		if p.JSON {
 			return p.PrintJSON(lost)

@@ -23,7 +23,8 @@ type EmergencyWish struct {
 
 // ReportLost marks a token lost: it is refused from now on, but for what the token policy says of one that turns up. It makes
 // the emergency codes that are wished for and returns them, which nobody can do again; those that there were end. A seed that was made
-// since the token was lost is lost too if no codes are wished for: with codes, they are for whoever waits for that seed. If version
+// since the token was lost is lost too if no codes are wished for: with codes, they are for whoever waits for that seed. With the seeds
+// an open activation code ends, which may have been sent to the lost device, unless that is accepted if it turns up. If version
 // is not 0, the token must still be at it.
 //
 // The refusals are [fault.EmergencyNotAllowed], [fault.TokenExpired], [fault.LifetimeTooLong], [fault.Invalid].
@@ -53,19 +54,43 @@ func (e *Engine) ReportLost(ctx context.Context, serial string, version int, wis
 		if was != nil {
 			note("emergency.end", audit.Details{"user": t.UserID, "because": "new codes or none were asked for"})
 		}
+		refused := wish.Kind == "" // whoever has the device is, whatever the policy
 		if wish.Kind != "" {
 			p, err := e.policyOf(ctx, policies, &t)
 			if err != nil {
 				return err
 			}
+			refused = newly && p.EmergencyIfFound == policy.Deny // else the activation code may be hers who waits for a new seed
 			if codes, err = e.issueEmergency(&t, wish, p); err != nil {
 				return err
 			}
 			note("emergency.issue", audit.Details{"user": t.UserID, "kind": wish.Kind, "codes": len(codes), "until": t.Emergency.Until})
 		}
+		if refused {
+			revoked, err := e.endCode(ctx, &t)
+			if err != nil {
+				return err
+			}
+			if revoked {
+				note("dist.revoke", audit.Details{"user": t.UserID, "because": "the token was lost"})
+			}
+		}
 		return e.save(ctx, &t, events)
 	})
 	return t, codes, err
+}
+
+// endCode ends the open activation code of a token, if there is one.
+func (e *Engine) endCode(ctx context.Context, t *token.Token) (revoked bool, err error) {
+	n, err := e.Store.RevokeOffers(ctx, t.Serial)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	if err := token.EndGrace(ctx, e.Store, t, e.Now()); err != nil {
+		return false, err
+	}
+	t.EndCode()
+	return true, nil
 }
 
 // at reads and locks a token that is still at a version, 0 for any, and whose user is in the scope of ctx.

@@ -138,7 +138,7 @@ func (r *round) successive(t *tokenState, number int, first, second string) (at 
 	case err != nil:
 		return 0, err
 	case near.found && near.at <= g.LastInterval:
-		return 0, fault.New(fault.ResyncUsed, "these tokencodes, or later ones, were used before: wait for the next two")
+		return 0, usedBefore(g.LastInterval-near.at-1, g)
 	case near.found:
 		return near.at, nil
 	case near.first && near.second:
@@ -163,9 +163,22 @@ func morePasscode() error {
 	return fault.New(fault.ResyncPasscode, "this is more than a tokencode: leave the PIN out; an app that asks for the PIN shows the tokencode when the PIN is left empty")
 }
 
+// usedBefore is the refusal of two codes, the second of which comes so many intervals before the last that was used.
+func usedBefore(off int64, g *token.Generation) error {
+	if off <= 1 {
+		return fault.New(fault.ResyncUsed, "these tokencodes, or later ones, were used before: wait for the next two")
+	}
+	return fault.New(fault.ResyncUsed, "later tokencodes than these were used before, since the clock of the device was %s ahead of what it shows now: "+
+		"wait for so long, or have the token get a new seed with 'token redistribute'", length(off, g))
+}
+
 func outOfRange(off int64, direction string, g *token.Generation) error {
-	by := (time.Duration(off) * time.Duration(g.Settings.Interval) * time.Second).Round(time.Minute)
-	return fault.New(fault.ResyncOutOfRange, "the clock of the device is %s %s: set its time, date and time zone, and try again", by, direction)
+	return fault.New(fault.ResyncOutOfRange, "the clock of the device is %s %s: set its time, date and time zone, and try again", length(off, g).Round(time.Minute), direction)
+}
+
+// length is how long so many intervals of a generation are.
+func length(n int64, g *token.Generation) time.Duration {
+	return time.Duration(n) * time.Duration(g.Settings.Interval) * time.Second
 }
 
 // intervals is how many of a generation's a length of time holds.

@@ -96,8 +96,11 @@ func TestResyncRefuses(t *testing.T) {
 	}
 	// The groups of digits that the app shows may be typed as they are.
 	d.must(d.engine.Resync(t.Context(), serial, at(0)[:4]+" "+at(0)[4:], " "+at(time.Minute)))
-	for name, off := range map[string]time.Duration{"both again": 0, "one that is used": time.Minute, "older ones": -time.Hour} {
-		if err := d.resync(off); fault.CodeOf(err) != fault.ResyncUsed {
+	for name, c := range map[string]struct {
+		off time.Duration
+		say string
+	}{"both again": {0, "wait for the next two"}, "one that is used": {time.Minute, "wait for the next two"}, "older ones": {-time.Hour, "1h0m0s ahead of what it shows now"}} {
+		if err := d.resync(c.off); fault.CodeOf(err) != fault.ResyncUsed || !strings.Contains(err.Error(), c.say) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

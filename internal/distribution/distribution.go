@@ -60,6 +60,7 @@ type Request struct {
 	sameDevice bool // the device ID that is known holds, whatever the reason
 
 	seen  *token.Seen          // the token when its job was made; nil where nobody looked
+	since time.Time            // when that was
 	while []token.Distribution // Bulk.While
 }
 
@@ -178,12 +179,7 @@ func (d *Distributor) Revoke(ctx context.Context, serial string) (int, error) {
 		if err := token.EndGrace(ctx, d.Store, &t, d.Now()); err != nil { // what has ended does not come back
 			return err
 		}
-		if t.Distribution == token.PendingActivation {
-			t.Distribution = token.ActivationLapsed
-			if t.Pending != nil && !t.Pending.Delivered {
-				t.Pending, t.PendingUntil = nil, time.Time{}
-			}
-		}
+		t.EndCode()
 		if err := d.Store.SaveToken(ctx, t); err != nil {
 			return err
 		}
@@ -249,7 +245,7 @@ func (i *issue) load(of holdings) error {
 		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", i.Serial)
 	}
 	// Whoever may deliver tokens again may not deliver any to a user for the first time. One that was imported may be in use without.
-	if t := &i.token; i.reason != "" && t.Distribution == token.NotDistributed && !t.Current.LastUsedAt.After(t.AssignedAt) {
+	if t := &i.token; i.reason != "" && t.Distribution == token.NotDistributed && !i.inUse() {
 		return fault.New(fault.NotDistributed, "token %s was never delivered to its user: use 'token distribute', which takes the right distribute", i.Serial)
 	}
 	if i.token.SwitchOverIfDue(i.now) {
@@ -270,17 +266,23 @@ func (i *issue) again() bool {
 	return t.IssueCount > 0 && (!t.Unanswered() || i.profile.Method != device.CTKIP)
 }
 
-// hers tells whether the user may have the token in her app: it was delivered to her, or she has used it since she holds it. What a former user had is
-// not hers.
-func (i *issue) hers() bool {
+// inUse tells whether the user has used the token since she holds it: she has it in her app, wherever it came from. What a former user had is not hers.
+func (i *issue) inUse() bool { return i.token.Current.LastUsedAt.After(i.token.AssignedAt) }
+
+// newSeed tells whether the delivery brings a seed of its own: all do but the first one of the seed that the token has, unless that was lost or is in use by
+// codes of another interval.
+func (i *issue) newSeed() bool {
 	t := &i.token
-	return !t.DistributedAt.IsZero() || t.Current.LastUsedAt.After(t.AssignedAt)
+	// A seed that was used counts its codes in intervals: in those of another length all of them would be used up for decades, or used ones be good again.
+	recounted := t.Current.LastInterval != token.Unused && t.Current.Settings.Interval != i.settings().Interval
+	return i.profile.Method == device.CTKIP || i.reason != "" || t.Tainted || t.LostWith(&t.Current) || t.IssueCount > 0 || recounted
 }
 
 // prepare gives the token its seed and settings.
 func (d *Distributor) prepare(ctx context.Context, i *issue) error {
 	i.out = Delivery{Serial: i.Serial, Job: i.job, Method: i.profile.Method, SwitchOver: i.switchOver(), Warnings: i.warnings(d.OwnAuthority)}
-	i.out.Again, i.out.Locked, i.out.Lock = i.reason != "" && i.hers(), i.secret, i.lock
+	i.out.Again = i.reason != "" && !i.token.DistributedAt.IsZero() || i.newSeed() && i.inUse()
+	i.out.Locked, i.out.Lock = i.secret, i.lock
 	i.out.Profile, i.out.DeviceType, i.out.Nickname, i.out.Expiry = i.profile.Name, i.device.Name, i.Nickname, i.token.EffectiveExpiry
 	if i.profile.Method == device.CTKIP {
 		return d.offer(ctx, i)
@@ -305,13 +307,10 @@ func (d *Distributor) build(i *issue, sign *signature) error {
 	return d.prove(i)
 }
 
-// supply makes sure that the token has the seed and settings to deliver: its own at the first
-// delivery, unless it was in use by codes of another interval, and new ones ever after.
+// supply makes sure that the token has the seed and settings to deliver: its own, or new ones.
 func (d *Distributor) supply(ctx context.Context, i *issue) error {
 	t, s := &i.token, i.settings()
-	// A seed that was used counts its codes in intervals: in those of another length all of them would be used up for decades, or used ones be good again.
-	recounted := t.Current.LastInterval != token.Unused && t.Current.Settings.Interval != s.Interval
-	if i.reason == "" && !t.Tainted && t.IssueCount == 0 && !recounted {
+	if !i.newSeed() {
 		t.Shape(s)
 		t.Current.Delivered = true
 		i.out.Generation = t.Current.Number

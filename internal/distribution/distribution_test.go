@@ -15,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/records"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -726,5 +727,89 @@ func TestDenialsLookAlikeAndSayWhyInTheAuditOnly(t *testing.T) {
 	want := "RETRY_AFTER_ACCEPT BAD_PASSCODE BAD_PASSCODE BAD_PASSCODE UNKNOWN_USER TOKEN_DISABLED"
 	if got := strings.Join(reasons, " "); got != want {
 		t.Errorf("reasons %s, want %s", got, want)
+	}
+}
+
+// The seed of a token that was lost before its first delivery is not delivered: an imported one may be on the device that was lost, and any is refused.
+func TestALostSeedIsNotDelivered(t *testing.T) {
+	for name, imported := range map[string]bool{"made here": false, "in use as imported": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.profile("file", device.File, nil)
+			serial := w.assigned()
+			tok := w.token(serial)
+			tok.Current.Delivered = imported
+			w.must(w.db.SaveToken(w.ctx, tok))
+			_, _, err := w.auth.ReportLost(w.ctx, serial, 0, authentication.EmergencyWish{})
+			w.must(err)
+			w.pass(time.Minute)
+			out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
+			w.must(err)
+			if now := w.token(serial); string(now.Current.Fingerprint) == string(tok.Current.Fingerprint) || out.Generation != now.Current.Number {
+				t.Errorf("generation %d of %+v", out.Generation, now)
+			}
+			w.check(w.code(out.File, ""), authentication.Accepted)
+		})
+	}
+}
+
+// Whoever uses a token as it was imported is told to delete it first, and what becomes of it, where its first delivery brings a new seed; and so is who delivers it.
+func TestTheFirstDeliveryOfATokenInUse(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*profile.Profile)
+		lock   profile.Protection
+		again  bool
+		warned string // "" if nothing is to be said
+	}{
+		"the seed that it has": {func(*profile.Profile) {}, profile.UserID, false, ""},
+		"in other intervals":   {func(p *profile.Profile) { p.Interval = 30 }, profile.UserID, true, "this ended that seed"},
+		"dynamic":              {func(p *profile.Profile) { p.Method = device.CTKIP }, "", true, "that seed ends once this delivery is used"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.profile("new", device.File, c.change)
+			serial := w.assigned()
+			tok := w.token(serial)
+			tok.Current.Delivered = true
+			tok.Current.Settings.PINType = device.NoPIN
+			w.must(w.db.SaveToken(w.ctx, tok))
+			s, err := w.keys.OpenSeed(w.ctx, tok.Current.Sealed, serial, 1)
+			w.must(err)
+			w.pass(time.Minute)
+			code, err := securid.Code(s.Reveal(), serial, 8, 60, w.now)
+			w.must(err)
+			w.check(code, authentication.Accepted)
+			out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "new", Protection: c.lock, Grace: -1})
+			w.must(err)
+			warned := strings.Join(out.Warnings, "; ")
+			if out.Again != c.again || c.warned != "" && !strings.Contains(warned, c.warned) || c.warned == "" && warned != "" {
+				t.Errorf("again is %t; %s", out.Again, warned)
+			}
+		})
+	}
+}
+
+// The old seed of a token that is lost, and refused whatever the policy says, ends at once, for whatever reason it gets another one; where its user has emergency
+// codes it may turn up.
+func TestTheSeedOfALostTokenStopsAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		codes token.EmergencyKind
+		want  profile.SwitchOver
+	}{{"", profile.Immediate}, {token.FixedCode, profile.OnActivation}} {
+		w := newWorld(t)
+		w.auth.Policies = fixed{policy.Default()}
+		w.profile("file", device.File, nil)
+		r := distribution.Request{Serial: w.assigned(), Profile: "file", SwitchOver: profile.OnActivation, Grace: 48 * time.Hour}
+		_, err := w.dist.Distribute(w.ctx, r)
+		w.must(err)
+		_, _, err = w.auth.ReportLost(w.ctx, r.Serial, 0, authentication.EmergencyWish{Kind: c.codes})
+		w.must(err)
+		w.pass(time.Minute)
+		out, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
+		w.must(err)
+		warned := strings.Contains(strings.Join(out.Warnings, "; "), "the old seed has ended, since somebody else may hold it (the token is lost)")
+		if immediate := c.want == profile.Immediate; out.SwitchOver != c.want || out.OldUntil.IsZero() != immediate || warned != immediate {
+			t.Errorf("with codes %q: %s, until %s; %q", c.codes, out.SwitchOver, out.OldUntil, out.Warnings)
+		}
 	}
 }

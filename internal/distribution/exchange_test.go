@@ -5,12 +5,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tallystick/tallystick/ctkip"
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/token"
 )
@@ -123,3 +127,52 @@ func TestManyUnknownCodesAreSummedUp(t *testing.T) {
 		t.Errorf("%d events, the last %s", len(page.Entries), page.Entries[0].Record)
 	}
 }
+
+// Whoever has the lost device may have the activation code that was sent to it: it is refused as the seeds are that there were, and a later one is not.
+func TestACodeIsLostWithItsToken(t *testing.T) {
+	for name, c := range map[string]struct {
+		codes []token.EmergencyKind // that the user gets, each time that it is reported
+		found policy.IfFound
+		want  fault.Code // what becomes of the activation code
+	}{
+		"no emergency codes":      {[]token.EmergencyKind{""}, policy.AcceptAndEnd, fault.ActivationRefused},
+		"the device may turn up":  {[]token.EmergencyKind{token.FixedCode}, policy.AcceptAndEnd, ""},
+		"it was stolen after all": {[]token.EmergencyKind{token.FixedCode, ""}, policy.AcceptAndEnd, fault.ActivationRefused},
+		"it is refused":           {[]token.EmergencyKind{token.FixedCode}, policy.Deny, fault.ActivationRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			set := policy.Default()
+			set.Token.EmergencyIfFound = c.found
+			w.auth.Policies = fixed{set}
+			w.profile("file", device.File, nil)
+			w.profile("app", device.CTKIP, nil)
+			r := distribution.Request{Serial: w.assigned(), Profile: "file", Grace: -1}
+			_, err := w.dist.Distribute(w.ctx, r)
+			w.must(err)
+			r.Profile, r.SwitchOver = "app", profile.OnActivation
+			out, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
+			w.must(err)
+			w.pass(time.Minute)
+			for _, kind := range c.codes {
+				_, _, err = w.auth.ReportLost(w.ctx, r.Serial, 0, authentication.EmergencyWish{Kind: kind})
+				w.must(err)
+			}
+			_, err = w.dist.Begin(w.ctx, w.hello(&ctkip.Client{Code: ctkip.Code(out.ActivationCode)}))
+			if fault.CodeOf(err) != c.want {
+				t.Errorf("the code: %v", err)
+			}
+			if tok := w.token(r.Serial); (tok.Distribution == token.ActivationLapsed) != (c.want != "") || (tok.Pending == nil) != (c.want != "") {
+				t.Errorf("%s, %v", tok.Distribution, tok.Pending)
+			}
+			out, err = w.dist.Redistribute(w.ctx, r, distribution.LostDevice, "")
+			w.must(err)
+			w.activate(out.ActivationCode)
+		})
+	}
+}
+
+// fixed are policies that stay as they are.
+type fixed struct{ policy.Set }
+
+func (f fixed) Current(context.Context) (*policy.Tree, error) { return policy.Alone(f.Set), nil }

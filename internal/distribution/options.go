@@ -184,7 +184,7 @@ func (i *issue) settings() token.Settings {
 // switchOver is when the old seed stops: the rule that was asked for or the profile's,
 // but at once where somebody else may hold the seed (section 8 rule 5).
 func (i *issue) switchOver() profile.SwitchOver {
-	if i.inOtherHands() || i.token.Tainted || !i.token.Current.Delivered || i.grace() == 0 {
+	if i.inOtherHands() != "" || i.token.Tainted || !i.token.Current.Delivered || i.grace() == 0 {
 		return profile.Immediate
 	}
 	return i.wishedSwitchOver()
@@ -195,8 +195,16 @@ func (i *issue) wishedSwitchOver() profile.SwitchOver {
 	return cmp.Or(i.SwitchOver, i.profile.SwitchOver)
 }
 
-// inOtherHands tells whether the reason says that somebody else may hold the seed.
-func (i *issue) inOtherHands() bool { return i.reason == Compromised || i.reason == LostDevice }
+// inOtherHands is what says that somebody else may hold the seed, "" if nothing does. A lost token whose user has emergency codes may turn up.
+func (i *issue) inOtherHands() string {
+	switch t := &i.token; {
+	case i.reason == Compromised, i.reason == LostDevice:
+		return string(i.reason)
+	case t.Current.Delivered && t.LostWith(&t.Current) && t.Emergency == nil:
+		return "the token is lost"
+	}
+	return ""
+}
 
 // grace is how long the old seed may live on after a redistribution on activation.
 func (i *issue) grace() time.Duration {
@@ -218,8 +226,8 @@ func (i *issue) warnings(ownAuthority bool) []string {
 	if i.user.ExpiredAt(i.now) {
 		w = append(w, "the user's last day, "+i.user.Expiry.Format(time.DateOnly)+", is over: no code is accepted until 'user edit --expiry' names a later one")
 	}
-	if i.inOtherHands() && i.wishedSwitchOver() == profile.OnActivation {
-		w = append(w, fmt.Sprintf("the old seed has ended, since somebody else may hold it (%s): no code is accepted until the user has imported this", i.reason))
+	if why := i.inOtherHands(); why != "" && i.wishedSwitchOver() == profile.OnActivation {
+		w = append(w, fmt.Sprintf("the old seed has ended, since somebody else may hold it (%s): no code is accepted until the user has imported this", why))
 	}
 	if i.profile.Binding == profile.BindAsk && i.DeviceID == "" {
 		w = append(w, "no device ID was given: any device of the type can import this")
@@ -244,8 +252,12 @@ func (i *issue) warnings(ownAuthority bool) []string {
 func (i *issue) superseded() []string {
 	t := &i.token
 	switch {
-	case i.many || t.DistributedAt.IsZero() || t.Distribution == token.ActivationLapsed:
+	case i.many || t.Distribution == token.ActivationLapsed || t.DistributedAt.IsZero() && !(i.inUse() && i.newSeed()):
 		return nil
+	case t.DistributedAt.IsZero() && i.switchOver() == profile.OnActivation:
+		return []string{fmt.Sprintf("token %s is in use as it was imported: that seed ends once this delivery is used, and on %s at the latest", i.Serial, minute(i.now.Add(i.grace())))}
+	case t.DistributedAt.IsZero():
+		return []string{fmt.Sprintf("token %s was in use as it was imported: this ended that seed, and its user has to take this delivery in", i.Serial)}
 	case t.Distribution == token.PendingActivation:
 		return []string{fmt.Sprintf("token %s was offered before: the activation code of %s has ended, and only this delivery can be taken in", i.Serial, minute(t.DistributedAt))}
 	case i.switchOver() == profile.OnActivation && t.Pending == nil:

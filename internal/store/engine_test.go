@@ -644,6 +644,56 @@ func TestPostgresOrderOfLocks(t *testing.T) {
 	}
 }
 
+// Who gives a token another one, to be replaced by or to last as long as, locks the two as whoever changes many tokens does.
+func TestPostgresLocksTheOtherTokenInOrder(t *testing.T) {
+	url := storetest.Postgres(t)
+	db, admin := opened(t, url), administrator(t, url)
+	serials := fill(t, db, 1)
+	low, high := serials[len(serials)-2], serials[len(serials)-1]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r := token.Registry{Store: db, Now: func() time.Time { return benchTime }}
+	for name, give := range map[string]func() error{
+		"replacement": func() error { _, err := r.Replace(ctx, high, 0, low, false); return err },
+		"donor": func() error {
+			done, _, err := r.Extend(ctx, []string{high}, token.Extension{Donor: low})
+			if err == nil {
+				err = done[0].Err
+			}
+			return err
+		},
+	} {
+		runs := 0
+		r.Store = runCounter{db, &runs}
+		waiting := make(chan error, 1)
+		err := db.Transact(ctx, func(held context.Context) error {
+			if _, err := db.Token(held, low); err != nil {
+				return err
+			}
+			go func() { waiting <- give() }()
+			if err := someoneWaits(ctx, admin); err != nil {
+				return err
+			}
+			_, err := db.Token(held, high)
+			return err
+		})
+		// What is asked for is refused.
+		if other := <-waiting; err != nil || fault.CodeOf(other) == "" || runs != 1 {
+			t.Errorf("%s: %v, %v after %d runs", name, err, other, runs)
+		}
+	}
+}
+
+// A runCounter counts how often transactions are run.
+type runCounter struct {
+	*DB
+	runs *int
+}
+
+func (c runCounter) Transact(ctx context.Context, do func(context.Context) error) error {
+	return c.DB.Transact(ctx, func(ctx context.Context) error { *c.runs++; return do(ctx) })
+}
+
 // Whoever saves many users, who may have codes on demand, waits for the guard of one without holding those of later ones, which a group of sign-ins that has
 // that one wants next.
 func TestPostgresSavesManyUsers(t *testing.T) {

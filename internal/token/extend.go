@@ -112,6 +112,11 @@ func (r *Registry) Extend(ctx context.Context, serials []string, e Extension) ([
 	var all []Extended
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
 		all = nil
+		if e.Donor != "" {
+			if _, err := r.lock(ctx, append([]string{e.Donor}, serials...)...); err != nil {
+				return err
+			}
+		}
 		c, err := r.gather(ctx, serials)
 		if err != nil {
 			return err

@@ -63,6 +63,11 @@ func (p PIN) fits(was device.PINType, next Settings) bool {
 func (r *Registry) Replace(ctx context.Context, serial string, version int, with string, keepPIN bool) (Token, error) {
 	var t Token
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		if with != "" {
+			if _, err := r.lock(ctx, serial, with); err != nil {
+				return err
+			}
+		}
 		original, err := r.Store.Token(ctx, serial)
 		if err != nil {
 			return err

@@ -355,6 +355,17 @@ func (t *Token) GiveUpCode() {
 	}
 }
 
+// EndCode notes that the activation code which was open can be used no more. An old seed that was to give way to the one of that code stays.
+func (t *Token) EndCode() {
+	if t.Distribution != PendingActivation {
+		return
+	}
+	t.Distribution = ActivationLapsed
+	if t.Pending != nil && !t.Pending.Delivered {
+		t.Pending, t.PendingUntil = nil, time.Time{}
+	}
+}
+
 // Summary is the one word that describes the token (section 3.1; first match wins).
 func (t *Token) Summary(s Situation) string {
 	d := t.DistributionAt(s.Now, s.CodeExpires)
