@@ -67,16 +67,19 @@ func TestKilledImport(t *testing.T) {
 	if _, status := run(t, "", "rename", serial, "mine"); status != cli.Done {
 		t.Fatal("rename failed")
 	}
-	seen := map[string]int{}
-	for i := range 60 {
+	seen := map[string]bool{}
+	for i := 0; i < 60 || i < 90 && len(seen) < 2; i++ {
+		if i >= 60 { // no import was quick enough to be done: the machine is busier than it was
+			step *= 2
+		}
 		killed(step*time.Duration(i), "import", "--replace", files[(i+1)%2])
 		out, status := run(t, "", "code", "mine", "--at", at)
 		if status != cli.Done || out != codes[0] && out != codes[1] {
 			t.Fatalf("killed after %v: status %d: %q is the code of neither seed", step*time.Duration(i), status, out)
 		}
-		seen[out]++
+		seen[out] = true
 	}
-	if len(seen) != 2 {
-		t.Errorf("no import in this loop was quick enough to be done: %v", seen)
+	if len(seen) < 2 {
+		t.Error("no import was done")
 	}
 }

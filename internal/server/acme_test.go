@@ -7,9 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,8 +17,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
+
+	"github.com/tallystick/tallystick/internal/directory/directorytest"
 )
 
 // TestACME has Pebble, the authority that Let's Encrypt is tested with, sign for a server that has been told to get its
@@ -32,7 +31,8 @@ func TestACME(t *testing.T) {
 	const host = "tokens.example.test"
 	certFile, keyFile := localhostCertificate(t)
 	t.Setenv("SSL_CERT_FILE", certFile) // that the server trusts Pebble's own TLS
-	directory := freeAddress(t)
+	directory, err := directorytest.Free()
+	must(t, directory, err)
 	flags := []string{"--acme-host", host, "--acme-mail", "admin@example.test", "--acme-directory", "https://" + directory + "/dir"}
 	p := start(t, folder(t), flags...)
 	if apps := address(t, p.url); apps.Hostname() != host {
@@ -95,7 +95,8 @@ func pebble(t *testing.T, certFile, keyFile, directory, port string) acmeAuthori
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building Pebble: %v\n%s", err, out)
 	}
-	management := freeAddress(t)
+	management, err := directorytest.Free()
+	must(t, management, err)
 	number, err := strconv.Atoi(port)
 	must(t, number, err)
 	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
@@ -159,22 +160,6 @@ func address(t *testing.T, text string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(text)
 	return must(t, u, err)
-}
-
-// freeAddress is one that nobody listens at, for a program that cannot be given port 0. It lies below the ports that
-// systems give out by themselves, so that nobody gets it meanwhile.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10_000+rand.IntN(20_000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			t.Fatal(err)
-		}
-	}
 }
 
 // nameServer answers, over TCP as Pebble asks, that every name is 127.0.0.1, and has no other records.

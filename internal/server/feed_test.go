@@ -153,7 +153,8 @@ func (w *witness) everything() {
 	w.does("tallystick", "token", "assign", "--user", "erin", "--serial", made[2])
 	deliver(made[2])
 	codes := filepath.Join(w.work, "codes of erin")
-	must(w, 0, os.WriteFile(codes, []byte(w.secret("first code of erin", w.code(made[2]))+"\n"+w.secret("second code of erin", w.code(made[2], "--next"))+"\n"), 0o600))
+	first, second := w.codes(made[2])
+	must(w, 0, os.WriteFile(codes, []byte(w.secret("first code of erin", first)+"\n"+w.secret("second code of erin", second)+"\n"), 0o600))
 	w.does("tallystick", "token", "resync", made[2], "--codes-file", codes)
 
 	old, fresh := made[0], made[1]

@@ -112,12 +112,15 @@ func (w *witness) dynamic(database string) {
 // code is what the app shows of a token.
 func (w *witness) code(serial string, args ...string) string {
 	w.Helper()
-	r := w.shows("tally", append([]string{"code", serial, "--json"}, args...)...)
-	shown := answer[struct{ Code, Next string }](w, r)
-	if shown.Next != "" {
-		return shown.Next
-	}
-	return shown.Code
+	code, _ := w.codes(serial, args...)
+	return code
+}
+
+// codes are what the app shows of a token and what it shows next: of two that are asked for in turn, the second may be the next but one.
+func (w *witness) codes(serial string, args ...string) (code, next string) {
+	w.Helper()
+	shown := answer[struct{ Code, Next string }](w, w.shows("tally", append([]string{"code", serial, "--next", "--json"}, args...)...))
+	return shown.Code, shown.Next
 }
 
 // check has a passcode decided.
@@ -139,9 +142,10 @@ func (w *witness) checked() {
 	w.does("tallystick", "token", "set-pin", byFile, "--pin-file", pinpad)
 	w.does("tallystick", "token", "set-pin", byString, "--pin-file", fob)
 	w.check("PINPad passcode", w.code(byFile, "--pin-file", pinpad), "accepted")
-	w.check("fob passcode", string(w.secrets["fob PIN"])+w.code(byString), "accepted")
-	w.check("fob passcode without PIN", w.code(byString, "--next"), "denied")
-	w.check("fob passcode with wrong PIN", digits(8)+w.code(byString, "--next"), "denied")
+	code, next := w.codes(byString)
+	w.check("fob passcode", string(w.secrets["fob PIN"])+code, "accepted")
+	w.check("fob passcode without PIN", next, "denied")
+	w.check("fob passcode with wrong PIN", digits(8)+next, "denied")
 }
 
 // lost signs in with emergency codes.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/directory/directorytest"
 	"github.com/tallystick/tallystick/internal/mail"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
@@ -182,18 +184,16 @@ func TestMailToAnotherProgram(t *testing.T) {
 		}
 		t.Skip("aiosmtpd is not installed: apt-get install python3-aiosmtpd")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, l, err)
-	port := l.Addr().(*net.TCPAddr).Port
-	must(t, 0, l.Close())
+	at, err := directorytest.Free()
+	port := int(netip.MustParseAddrPort(must(t, at, err)).Port())
 	var said lockedBuffer
-	cmd := exec.Command(program, "-n", "-l", fmt.Sprintf("127.0.0.1:%d", port), "-c", "aiosmtpd.handlers.Debugging", "stdout")
+	cmd := exec.Command(program, "-n", "-l", at, "-c", "aiosmtpd.handlers.Debugging", "stdout")
 	cmd.Env = environment("PYTHONUNBUFFERED=1")
 	cmd.Stdout, cmd.Stderr = &said, &said
 	must(t, 0, cmd.Start())
 	defer func() { cmd.Process.Kill(); cmd.Wait() }()
 	poll(t, "aiosmtpd to listen", func() bool {
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		c, err := net.Dial("tcp", at)
 		if err == nil {
 			c.Close()
 		}

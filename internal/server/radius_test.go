@@ -70,10 +70,11 @@ func (w *witness) overRADIUS() {
 	}
 	pin := anyPIN(w)
 	asked("wrong passcode over RADIUS", digits(12), nil, radius.CodeAccessReject)
-	got := asked("tokencode over RADIUS", w.code(serial), nil, radius.CodeAccessChallenge)
+	code, next := w.codes(serial)
+	got := asked("tokencode over RADIUS", code, nil, radius.CodeAccessChallenge)
 	got = asked("new PIN over RADIUS", pin, got.Get(rfc2865.State_Type), radius.CodeAccessChallenge)
 	got = asked("new PIN over RADIUS", pin, got.Get(rfc2865.State_Type), radius.CodeAccessChallenge)
-	passcode := pin + w.code(serial, "--next")
+	passcode := pin + next
 	got = asked("passcode over RADIUS", passcode, got.Get(rfc2865.State_Type), radius.CodeAccessAccept)
 	if class := string(got.Get(rfc2865.Class_Type)); class != "staff" {
 		w.Errorf("the class is %q", class)

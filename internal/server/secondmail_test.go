@@ -158,13 +158,12 @@ func openBrowser(t *testing.T) *browser {
 		}
 		t.Skip("chromedriver is not installed: apt-get install chromium-driver")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	port := must(t, l, err).Addr().(*net.TCPAddr).Port
-	must(t, 0, l.Close())
-	cmd := exec.Command(driver, fmt.Sprintf("--port=%d", port))
+	at, err := directorytest.Free()
+	_, port, err := net.SplitHostPort(must(t, at, err))
+	cmd := exec.Command(driver, "--port="+must(t, port, err))
 	must(t, 0, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	b := &browser{t, fmt.Sprintf("http://127.0.0.1:%d", port)}
+	b := &browser{t, "http://" + at}
 	poll(t, "chromedriver to answer", func() bool {
 		r, err := http.Get(b.session + "/status")
 		if err == nil {

@@ -479,7 +479,7 @@ func TestPostgresReadsPoliciesWithItsLastConnection(t *testing.T) {
 	url.RawQuery = asked.Encode()
 	db := &slowReader{DB: opened(t, url.String()), begun: make(chan struct{})}
 	policies := &policy.Registry{Store: db, Now: time.Now}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	other := make(chan error, 1)
 	err = db.Transact(ctx, func(held context.Context) error {
@@ -502,7 +502,7 @@ func TestPostgresReadsPoliciesWithItsLastConnection(t *testing.T) {
 // Who names a profile, with a RADIUS client of hers in hand, does not wait for who changes it and will want that client.
 func TestPostgresNamesAProfileThatIsBeingEdited(t *testing.T) {
 	db := opened(t, storetest.Postgres(t))
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := db.AddProfile(ctx, profile.Profile{Name: "phones", CreatedAt: time.Now(), Version: 1})
 	if err == nil {

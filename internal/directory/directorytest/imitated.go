@@ -3,7 +3,6 @@ package directorytest
 import (
 	"crypto/tls"
 	"encoding/pem"
-	"net"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -45,10 +44,8 @@ func Imitated(t *testing.T, bind func(*gldap.SimpleBindMessage) int, search func
 	server, err := gldap.NewServer()
 	must(err)
 	must(server.Router(mux))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := Free()
 	must(err)
-	address := l.Addr().String()
-	must(l.Close())
 	go func() {
 		_ = server.Run(address, gldap.WithTLSConfig(&tls.Config{MinVersion: tls.VersionTLS12, Certificates: web.TLS.Certificates}))
 	}()

@@ -13,11 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -96,8 +98,8 @@ func Start(dir, entries string) (*Server, error) {
 	if out, err := load.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("slapadd: %w\n%s", err, out)
 	}
-	if s.Plain, err = free(); err == nil {
-		s.TLS, err = free()
+	if s.Plain, err = Free(); err == nil {
+		s.TLS, err = Free()
 	}
 	if err != nil {
 		return nil, err
@@ -135,12 +137,18 @@ func (s *Server) Kill() {
 	_ = s.process.Wait()
 }
 
-func free() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// Free is an address that nobody listens at, for a program that cannot be given port 0. It lies below the ports that
+// systems give out by themselves, so that nobody gets it meanwhile.
+func Free() (string, error) {
+	for {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10_000+mathrand.IntN(20_000))) // #nosec G404 -- any port does
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return "", err
+		}
 	}
-	return l.Addr().String(), l.Close()
 }
 
 // certificates makes an authority and a certificate for 127.0.0.1.
