@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"charm.land/bubbles/v2/progress"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
@@ -309,10 +307,10 @@ type progressBar struct {
 
 func (p *program) progressBar() *progressBar {
 	b := &progressBar{p: p, tenth: -1}
-	if f, is := p.Err.(*os.File); is && term.IsTerminal(int(f.Fd())) {
+	if cli.Terminal(p.Err) != nil {
 		const widest = 50
 		width := widest
-		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+		if columns := cli.Width(p.Err); columns > 0 {
 			width = min(widest, max(10, columns-50))
 		}
 		m := progress.New(progress.WithWidth(width), progress.WithoutPercentage())

@@ -78,6 +78,7 @@ func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // Prepare gives the root command what all have: --json, and errors that are shown in one place. args is the command line.
 func (p *Program) Prepare(root *cobra.Command, args []string) {
+	p.Out = &output{Writer: p.Out, terminal: Terminal(p.Out) != nil}
 	root.SetArgs(args)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentFlags().BoolVar(&p.JSON, "json", false, "print one JSON document on standard output")
@@ -174,10 +175,13 @@ func NoArgs(_ *cobra.Command, args []string) error {
 
 // Exit shows err and returns the exit status.
 func (p *Program) Exit(err error) int {
+	var status Status
+	if o, is := p.Out.(*output); is && o.failed != nil && (err == nil || errors.As(err, &status)) {
+		err = o.failed
+	}
 	if err == nil {
 		return Done
 	}
-	var status Status
 	if errors.As(err, &status) {
 		return int(status)
 	}
@@ -199,12 +203,13 @@ func (p *Program) Exit(err error) int {
 		if refusal := new(fault.Error); errors.As(err, &refusal) && len(refusal.Details) > 0 {
 			document["details"] = refusal.Details
 		}
-		p.PrintJSON(map[string]any{"error": document})
-		return exit
+		if p.PrintJSON(map[string]any{"error": document}) == nil {
+			return exit
+		}
 	}
-	fmt.Fprintf(p.Err, "%s: %s\n", p.Name, text)
+	p.Note(text)
 	if hint != "" {
-		fmt.Fprintf(p.Err, "%s: hint: %s\n", p.Name, hint)
+		p.Note("hint: " + hint)
 	}
 	return exit
 }
@@ -229,8 +234,10 @@ func (s stream) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Note tells the user something that is no result.
-func (p *Program) Note(message string) { fmt.Fprintf(p.Err, "%s: %s\n", p.Name, message) }
+// Note tells the user something that is no result, in plain text: it may quote what came from elsewhere.
+func (p *Program) Note(message string) {
+	fmt.Fprintf(p.Err, "%s: %s\n", p.Name, plain([]byte(message), 0))
+}
 
 // Interactive tells whether there is somebody to ask.
 func (p *Program) Interactive() bool { return term.IsTerminal(int(p.In.Fd())) }
