@@ -248,7 +248,7 @@ func (a *API) thereAre(ctx context.Context, userID, serial, profile string) erro
 	return nil
 }
 
-// hardwareOnly is what a filter says of the type of tokens; nil for any.
+// hardwareOnly is what a filter or an import says of the type of tokens; nil for nothing.
 func hardwareOnly(kind string) *bool {
 	if kind == "" {
 		return nil
