@@ -83,7 +83,7 @@ func (p *program) userShow() *cobra.Command {
 		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "domain", unlessRoot(u.Domain), "enabled", enabledWord(u), "last day", u.Expiry, "token policy", policyLine(u.Domain, u.TokenPolicy),
 			"lockout policy", policyLine(u.Domain, u.LockoutPolicy), "locked", lockedWord(u.Lockout), "failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "fixed passcode", fixedLine(u.FixedPasscodeSetAt), "codes on demand", onDemandLine(u.OnDemand), "added", date(&u.CreatedAt))
 		for _, t := range tokens {
-			p.fields("token", t.Serial+" "+t.State)
+			p.fields("token", t.Serial+" "+stateWord(t))
 		}
 		p.signIns(signIns, more)
 		return nil
