@@ -83,7 +83,8 @@ type Token struct {
 	ExcludedWords []string `json:"excluded_words"`
 	// PINMaxLife is when a PIN must be changed; 0 for never. 0, or 1 to 3650 days; 0.
 	PINMaxLife time.Duration `json:"pin_max_life"`
-	// PINMinLife is how long a PIN that the user chose must stay. 0 to 365 days, less than PINMaxLife; 0.
+	// PINMinLife is how long a PIN that the user chose must stay before she may change it at her own wish, which nothing offers yet: whoever is asked for a new PIN
+	// gives one. 0 to 365 days, less than PINMaxLife; 0.
 	PINMinLife time.Duration `json:"pin_min_life"`
 	// PINHistory is how many of the last PINs, with the present one, may not be taken again. 0 to 20, 5.
 	PINHistory int `json:"pin_history"`
