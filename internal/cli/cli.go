@@ -78,7 +78,7 @@ func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // Prepare gives the root command what all have: --json, and errors that are shown in one place. args is the command line.
 func (p *Program) Prepare(root *cobra.Command, args []string) {
-	p.Out = &output{Writer: p.Out, terminal: Terminal(p.Out) != nil}
+	p.Out, p.Err = &output{Writer: p.Out, terminal: Terminal(p.Out) != nil}, &output{Writer: p.Err, terminal: Terminal(p.Err) != nil}
 	root.SetArgs(args)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentFlags().BoolVar(&p.JSON, "json", false, "print one JSON document on standard output")
@@ -234,10 +234,8 @@ func (s stream) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Note tells the user something that is no result, in plain text: it may quote what came from elsewhere.
-func (p *Program) Note(message string) {
-	fmt.Fprintf(p.Err, "%s: %s\n", p.Name, plain([]byte(message), 0))
-}
+// Note tells the user something that is no result.
+func (p *Program) Note(message string) { fmt.Fprintf(p.Err, "%s: %s\n", p.Name, message) }
 
 // Interactive tells whether there is somebody to ask.
 func (p *Program) Interactive() bool { return term.IsTerminal(int(p.In.Fd())) }

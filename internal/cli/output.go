@@ -5,22 +5,27 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"golang.org/x/term"
 )
 
-// An output is where results go. It remembers the first that could not be written: many who print do not look, and a script that is told
-// 0 takes what it has for the whole. On a terminal it shows results as text and nothing else: names and notes of records, files and
+// An output is where results or words go. It remembers the first result that could not be written: many who print do not look, and a script
+// that is told 0 takes what it has for the whole. On a terminal it shows text and nothing else: names and notes of records, files and
 // directories would otherwise move the cursor, colour other lines or type into the shell.
 type output struct {
 	io.Writer
 	terminal bool
-	last     byte // that was written
-	failed   error
+
+	mu     sync.Mutex // a server logs from many goroutines
+	last   byte       // that was written
+	failed error
 }
 
 // Write writes as many bytes as it is given.
 func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.terminal && len(b) > 0 {
 		b, o.last = plain(b, o.last), b[len(b)-1]
 	}
