@@ -9,6 +9,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/cli"
 )
 
 func (p *program) apiKeyCommands() *cobra.Command {
@@ -16,6 +17,9 @@ func (p *program) apiKeyCommands() *cobra.Command {
 	var life time.Duration
 	var out string
 	add := p.command("add NAME", "Make an API key; it is shown this once", 1, func(r run) error {
+		if k.Role == "" {
+			return cli.Usagef("say what it may do: --role %s", strings.Join(names(access.Roles(), func(r access.Role) string { return string(r) }), ", "))
+		}
 		file, err := openOut(out)
 		if err != nil {
 			return err

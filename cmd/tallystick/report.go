@@ -42,7 +42,7 @@ func (p *program) reportCommands() *cobra.Command {
 	cmd.Args, cmd.ValidArgsFunction = cobra.ArbitraryArgs, p.suggestions("report", 1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return cli.Usagef("report takes the name of a report or one of its subcommands; see 'tallystick report list' and '%s --help'", cmd.CommandPath())
+			return cli.Usagef("report takes the name of a report or one of its subcommands: 'tallystick report list' shows the reports")
 		}
 		return do(cmd, args)
 	}

@@ -157,7 +157,11 @@ func (p *Program) readable(secret, source string) (string, error) {
 func Exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return Usagef("%d arguments where %q has %d", len(args), cmd.UseLine(), n)
+			count := fmt.Sprintf("%d arguments", len(args))
+			if len(args) == 1 {
+				count = "1 argument"
+			}
+			return Usagef("%s where %q has %d", count, cmd.UseLine(), n)
 		}
 		return nil
 	}
@@ -191,7 +195,7 @@ func helpFor(root *cobra.Command, args []string) string {
 		cmd = root
 	}
 	if cmd.HasAvailableSubCommands() {
-		return fmt.Sprintf("'%s --help' shows the commands", cmd.CommandPath())
+		return fmt.Sprintf("'%s --help' shows its commands and flags", cmd.CommandPath())
 	}
 	return fmt.Sprintf("'%s --help' shows its arguments and flags", cmd.CommandPath())
 }

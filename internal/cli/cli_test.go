@@ -39,7 +39,7 @@ func TestExitStatuses(t *testing.T) {
 		"done":            {nil, []string{"do", "x"}, 0, "", ""},
 		"defect":          {errors.New("disk"), []string{"do", "x"}, 1, "", "prog: disk\n"},
 		"no argument":     {nil, []string{"do"}, 2, "", "hint: 'prog do --help' shows its arguments and flags"},
-		"mistyped":        {nil, []string{"od", "x"}, 2, "", "there is no command \"od\": did you mean 'prog do'?\nprog: hint: 'prog --help' shows the commands"},
+		"mistyped":        {nil, []string{"od", "x"}, 2, "", "there is no command \"od\": did you mean 'prog do'?\nprog: hint: 'prog --help' shows its commands and flags"},
 		"no command":      {nil, []string{"frobnicate"}, 2, "", "prog: there is no command \"frobnicate\"\n"},
 		"declined":        {cli.Declinedf("nothing was done"), []string{"do", "x"}, 2, "", "prog: nothing was done\n"},
 		"unknown flag":    {nil, []string{"do", "x", "--what"}, 2, "", "unknown flag"},

@@ -156,7 +156,7 @@ func (t Token) Validate() error {
 		oneOf("next_code_failure", t.NextCodeFailure, NextCodeFails, NextCodeLocks),
 		oneOf("pin_creation", t.PINCreation, ByUser, BySystem, ByEither),
 		between("pin_min", t.PINMin, MinPINLength, MaxPINLength),
-		between("pin_max", t.PINMax, t.PINMin, MaxPINLength),
+		t.pinMax(),
 		oneOf("pin_characters", t.PINCharacters, Digits, Alphanumeric),
 		between("pin_min_letters", t.PINMinLetters, 0, t.PINMin),
 		between("pin_min_digits", t.PINMinDigits, 0, t.PINMin-t.PINMinLetters),
@@ -176,6 +176,14 @@ func (t Token) Validate() error {
 		within("window_medium", t.WindowMedium, time.Duration(t.WindowSmall)*time.Minute, MaxWindowMedium),
 		within("window_large", t.WindowLarge, t.WindowMedium, MaxWindowLarge),
 	)
+}
+
+// pinMax is named with the setting that bounds it, which may be the one that is changed.
+func (t Token) pinMax() error {
+	if t.PINMax < t.PINMin {
+		return refuse("pin_max", "is %d, and must not be less than pin_min, which is %d", t.PINMax, t.PINMin)
+	}
+	return between("pin_max", t.PINMax, t.PINMin, MaxPINLength)
 }
 
 // pinMinLife leaves a user some time to change a PIN between the day it may be changed and the day it must be.
