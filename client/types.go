@@ -120,7 +120,7 @@ type TokenPolicy struct {
 	RefuseTrivialPINs       bool     `json:"refuse_trivial_pins"`
 	ExcludedWords           []string `json:"excluded_words"`             // not to be part of a PIN, in whatever case
 	PINMaxLifeSeconds       int64    `json:"pin_max_life_seconds"`       // 0 for ever
-	PINMinLifeSeconds       int64    `json:"pin_min_life_seconds"`       // before the user may change it
+	PINMinLifeSeconds       int64    `json:"pin_min_life_seconds"`       // before users may change it at their own wish, which nothing offers yet
 	PINHistory              int      `json:"pin_history"`                // last PINs that may not be taken again
 	EmergencyLength         int      `json:"emergency_length"`           // of an emergency code, characters
 	EmergencyCharacters     string   `json:"emergency_characters"`       // of an emergency code: digits or alphanumeric

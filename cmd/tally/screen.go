@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,7 +14,6 @@ import (
 	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/tokenapp"
-	"golang.org/x/term"
 )
 
 // clipboardTime is how long a copied code stays in the clipboard.
@@ -27,8 +25,8 @@ var clearClipboard = tea.SetClipboard(" ")
 
 // fullScreen runs the view that 'tally' without arguments is.
 func (c *program) fullScreen(cmd *cobra.Command) error {
-	out, ok := c.Out.(*os.File)
-	if !ok || !c.Interactive() || !term.IsTerminal(int(out.Fd())) || c.JSON {
+	terminal := cli.Terminal(c.Out)
+	if terminal == nil || !c.Interactive() || c.JSON {
 		cmd.SetOut(c.Err)
 		return errors.Join(cmd.Usage(), cli.Usagef("the full-screen view needs a terminal: name a command"))
 	}
@@ -45,7 +43,7 @@ func (c *program) fullScreen(cmd *cobra.Command) error {
 	}
 	// From here on the terminal is the view's: nobody else asks or tells on it.
 	app.Keys.Passphrase, app.Keys.Warn = nil, nil
-	_, err = tea.NewProgram(s, tea.WithInput(c.In), tea.WithOutput(out)).Run()
+	_, err = tea.NewProgram(s, tea.WithInput(c.In), tea.WithOutput(terminal)).Run()
 	return err
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -69,6 +68,6 @@ func (p *program) printChange(e client.Event) error {
 	if err != nil {
 		return err
 	}
-	_, wrong := p.Out.Write(append(line, '\n'))
-	return errors.Join(err, wrong)
+	_, err = p.Stream().Write(append(line, '\n'))
+	return err
 }

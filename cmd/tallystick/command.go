@@ -81,7 +81,7 @@ func changesSomething(cmd *cobra.Command) error {
 	case changed:
 		return nil
 	case len(flags) > most:
-		return cli.Usagef("say what to change: '%s --help' has the flags", cmd.CommandPath())
+		return cli.Usagef("say what to change")
 	}
 	return cli.Usagef("say what to change: %s", strings.Join(flags, ", "))
 }

@@ -3,13 +3,11 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
@@ -253,24 +251,18 @@ func (p *program) showIssue(issue client.Issue, f *deliveryFlags, file string) e
 	if err != nil {
 		return err
 	}
-	if d.QR != "" && f.qr == "" && p.showsPictures() {
+	if terminal := cli.Terminal(p.Out); terminal != nil && d.QR != "" && f.qr == "" {
 		code, err := distribution.DrawQR(d.QR)
-		if err != nil {
-			return err
+		if err == nil {
+			_, err = fmt.Fprintln(terminal, code.Terminal())
 		}
-		fmt.Fprintln(p.Out, code.Terminal())
+		return err
 	}
 	return nil
 }
 
 var methodWords = map[string]string{
 	"file": "by token file", "ctf": "by compressed string", "ctkip": "by dynamic provisioning",
-}
-
-// showsPictures tells whether standard output is a terminal that a QR code can be shown in.
-func (p *program) showsPictures() bool {
-	f, ok := p.Out.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // write puts the delivery and its QR code into files and returns the name of the delivery's; "-" is out.

@@ -12,7 +12,7 @@ import (
 // triable are the commands whose one call can be made as a dry run: the server does it, undoes it and answers as it would have.
 // Commands that delete have a --dry-run of their own (deletion), and so have those that work on many things.
 var triable = []string{
-	"user edit", "user disable", "group edit", "profile edit", "policy edit token", "policy edit lockout",
+	"user edit", "user enable", "user disable", "group edit", "profile edit", "policy edit token", "policy edit lockout",
 	"policy inherit token", "policy inherit lockout", "settings edit",
 	"domain edit", "domain move", "radius edit", "agent edit", "agent credential edit", "agent credential deprecate", "webhook edit", "directory edit", "mail settings edit", "token edit",
 	"token unassign", "token revoke", "token clear-pin",

@@ -106,7 +106,7 @@ one, and CSV, it is a job that reports on each record; what is here already stay
 	f := cmd.Flags()
 	f.StringVar(&in.Format, "format", "", "sdtid or csv (default by the name of the file)")
 	f.StringToStringVar(&in.Mapping, "mapping", nil, "columns of a CSV file, `FIELD=COLUMN,...`, or FIELD==VALUE for all records; the fields are serial, seed, digits, interval, pin_type, birth, expiry, algorithm, token_type")
-	f.StringVar(&in.Type, "type", "", "`type` of tokens whose record does not say it: software (default) or hardware")
+	f.StringVar(&in.Type, "type", "", "`type` of tokens whose record does not say it: software or hardware (default what they are here, and software for new ones)")
 	f.StringVar(&in.Duplicates, "duplicates", "", "what becomes of tokens that are here already: ignore (default) or overwrite, which takes them from their users")
 	f.StringVar(&in.Name, "name", "", "`name` of the job")
 	domainFlag(cmd, &in.Domain)

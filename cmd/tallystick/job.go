@@ -8,7 +8,6 @@ import (
 
 	"charm.land/bubbles/v2/progress"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
@@ -302,21 +301,21 @@ func (p *program) jobReject() *cobra.Command {
 // A progressBar shows how far a job is: as a bar on a terminal, else as a line for each tenth.
 type progressBar struct {
 	p     *program
-	bar   *progress.Model // nil where there is no terminal
-	tenth int             // of the last line
+	bar   progress.Model
+	to    *os.File // the terminal, nil where there is none
+	tenth int      // of the last line
 	shown bool
 }
 
 func (p *program) progressBar() *progressBar {
-	b := &progressBar{p: p, tenth: -1}
-	if f, is := p.Err.(*os.File); is && term.IsTerminal(int(f.Fd())) {
+	b := &progressBar{p: p, tenth: -1, to: cli.Terminal(p.Err)}
+	if b.to != nil {
 		const widest = 50
 		width := widest
-		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+		if columns := cli.Width(p.Err); columns > 0 {
 			width = min(widest, max(10, columns-50))
 		}
-		m := progress.New(progress.WithWidth(width), progress.WithoutPercentage())
-		b.bar = &m
+		b.bar = progress.New(progress.WithWidth(width), progress.WithoutPercentage())
 	}
 	return b
 }
@@ -337,9 +336,9 @@ func (b *progressBar) show(j client.Job) {
 	if j.SecondsLeft != nil {
 		words += ", " + leftWords(j) + " left"
 	}
-	if b.bar != nil {
+	if b.to != nil {
 		const clear = "\r\x1b[K"
-		fmt.Fprintf(b.p.Err, "%s%s %3.0f%% %s", clear, b.bar.ViewAs(part), 100*part, words)
+		fmt.Fprintf(b.to, "%s%s %3.0f%% %s", clear, b.bar.ViewAs(part), 100*part, words)
 		b.shown = true
 		return
 	}
@@ -352,6 +351,6 @@ func (b *progressBar) show(j client.Job) {
 // end leaves the line of the bar.
 func (b *progressBar) end() {
 	if b.shown {
-		fmt.Fprintln(b.p.Err)
+		fmt.Fprintln(b.to)
 	}
 }

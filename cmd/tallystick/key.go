@@ -18,6 +18,9 @@ func (p *program) apiKeyCommands() *cobra.Command {
 	var life time.Duration
 	var out string
 	add := p.command("add NAME", "Make an API key; it is shown this once", 1, func(r run) error {
+		if k.Role == "" {
+			return cli.Usagef("say what it may do: --role %s", strings.Join(names(access.Roles(), func(r access.Role) string { return string(r) }), ", "))
+		}
 		file, err := openOut(out)
 		if err != nil {
 			return err

@@ -114,8 +114,8 @@ func (p *program) commands() []*cobra.Command {
 
 // group is a command that only has subcommands.
 func group(name, short string, commands ...*cobra.Command) *cobra.Command {
-	g := &cobra.Command{Use: name, Short: short, Args: cli.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		return cli.Usagef("%s takes one of its subcommands; see '%s --help'", name, cmd.CommandPath())
+	g := &cobra.Command{Use: name, Short: short, Args: cli.NoArgs, RunE: func(*cobra.Command, []string) error {
+		return cli.Usagef("%s takes one of its subcommands", name)
 	}}
 	g.AddCommand(commands...)
 	return g

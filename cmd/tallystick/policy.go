@@ -230,7 +230,7 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 	s.BoolVar(&f.trivial, "refuse-trivial-pins", false, "refuse sequences, repeats, keypad patterns, parts of the serial and years of birth")
 	s.StringSliceVar(&f.words, "excluded-words", nil, "`words` of 4 to 16 letters and digits that are not to be part of a PIN, with commas between; \"\" for none")
 	lifeFlag(s, &f.pinMaxLife, "pin-max-life", 0, "when a PIN must be changed; 0 for never")
-	lifeFlag(s, &f.pinMinLife, "pin-min-life", 0, "how long a user must keep a PIN before she may change it at her own wish, which no dialogue offers yet")
+	lifeFlag(s, &f.pinMinLife, "pin-min-life", 0, "how long a user must keep a PIN before she may change it at her own wish, which nothing offers yet: it has no effect")
 	s.IntVar(&f.history, "pin-history", 0, "how many of the last PINs may not be taken again: 0 to 20")
 	s.IntVar(&f.emergencyLength, "emergency-length", 0, "length of an emergency code: 8 to 16 characters")
 	s.StringVar(&f.emergencyCharacters, "emergency-characters", "", "what an emergency code is made of: digits or alphanumeric")

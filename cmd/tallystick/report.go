@@ -42,7 +42,7 @@ func (p *program) reportCommands() *cobra.Command {
 	cmd.Args, cmd.ValidArgsFunction = cobra.ArbitraryArgs, p.suggestions("report", 1)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return cli.Usagef("report takes the name of a report or one of its subcommands; see 'tallystick report list' and '%s --help'", cmd.CommandPath())
+			return cli.Usagef("report takes the name of a report or one of its subcommands: 'tallystick report list' shows the reports")
 		}
 		return do(cmd, args)
 	}
@@ -200,7 +200,7 @@ func (p *program) reportStatistics() *cobra.Command {
 			{"in new-PIN mode", s.NewPIN}, {"in next-tokencode mode", s.NextTokencode}, {"locked users", s.LockedUsers},
 			{"pending activations", s.PendingActivations}, {"never confirmed", s.NeverConfirmed},
 		}
-		return p.table(s, []string{"TOKENS", "COUNT"}, len(rows), func(i int) []string { return []string{rows[i].what, fmt.Sprintf("%9d", rows[i].n)} })
+		return p.table(s, []string{"TOKENS", fmt.Sprintf("%9s", "COUNT")}, len(rows), func(i int) []string { return []string{rows[i].what, fmt.Sprintf("%9d", rows[i].n)} })
 	})
 	cmd.Flags().IntVar(&days, "expiring-days", days, "count tokens as expiring whose last day comes within so many `days` (default the setting warn_days)")
 	cmd.Flags().Lookup("expiring-days").DefValue = "0"

@@ -6,32 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"charm.land/lipgloss/v2"
-	"golang.org/x/term"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
 )
 
 // terminal tells whether results go to people's eyes.
-func (p *program) terminal() bool {
-	f, is := p.Out.(*os.File)
-	return is && term.IsTerminal(int(f.Fd()))
-}
-
-// terminalWidth is how many columns the terminal has, 0 if there is none.
-func (p *program) terminalWidth() int {
-	if f, is := p.Out.(*os.File); is {
-		if wide, _, err := term.GetSize(int(f.Fd())); err == nil {
-			return wide
-		}
-	}
-	return 0
-}
+func (p *program) terminal() bool { return cli.Terminal(p.Out) != nil }
 
 // identifiers are columns that are of no use if a part is missing: other commands take what stands there.
 var identifiers = []string{"serial", "user", "run", "job", "replaces", "replaced_by"}
@@ -46,7 +32,7 @@ func (p *program) reportTable(w io.Writer, in io.Reader) error {
 	if err != nil {
 		return err
 	}
-	t := &table{w: bufio.NewWriter(w), most: p.terminalWidth()}
+	t := &table{w: bufio.NewWriter(w), most: cli.Width(p.Out)}
 	var heads []string
 	for _, c := range columns {
 		heads = append(heads, strings.ToUpper(c.Title))

@@ -129,8 +129,8 @@ func (p *program) writeWhole(out string, write func(io.Writer) error) (size int6
 
 // isOutput tells whether a name is one of standard output, which then has what is written alone.
 func (p *program) isOutput(name string) bool {
-	out, is := p.Out.(*os.File)
-	if !is {
+	out := cli.File(p.Out)
+	if out == nil {
 		return false
 	}
 	here, err := out.Stat()

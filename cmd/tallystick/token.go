@@ -102,10 +102,18 @@ func (p *program) tokenList() *cobra.Command {
 		}
 		return p.table(map[string]any{"tokens": tokens}, []string{"SERIAL", "USER", "STATE", "PROFILE", "EXPIRES", "CODES", "GEN"}, len(tokens), func(i int) []string {
 			t := tokens[i]
-			return []string{t.Serial, t.UserID, t.State, t.Profile, t.EffectiveExpiry, codes(t), number(t.Generation)}
+			return []string{t.Serial, t.UserID, stateWord(t), t.Profile, t.EffectiveExpiry, codes(t), number(t.Generation)}
 		})
 	})
 	return cmd
+}
+
+// stateWord is the state of a token, and whether its codes are refused for the sake of a former user, which no state says.
+func stateWord(t client.Token) string {
+	if t.Tainted && t.UserID != "" {
+		return t.State + " (tainted)"
+	}
+	return t.State
 }
 
 // codes says what the codes of a token are like.
@@ -131,7 +139,7 @@ func (p *program) tokenShow() *cobra.Command {
 				SignIns []client.SignIn `json:"sign_ins,omitempty"`
 			}{t, signIns})
 		}
-		p.fields("serial", t.Serial, "type", t.Type, "state", t.State, "user", t.UserID, "assigned", assignedWord(t), "domain", unlessRoot(t.Domain), "codes", codes(t), "pin", pinWord(t), "wrong passcodes", signInWord(t),
+		p.fields("serial", t.Serial, "type", t.Type, "state", stateWord(t), "user", t.UserID, "assigned", assignedWord(t), "domain", unlessRoot(t.Domain), "codes", codes(t), "pin", pinWord(t), "wrong passcodes", signInWord(t),
 			"sync", t.Sync, "clock", offsetWord(t), "lifetime", t.Lifetime, "first day", t.Birth,
 			"last day", t.EffectiveExpiry, "distribution", t.Distribution, "profile", t.Profile, "nickname", t.Nickname, "device id", t.DeviceID,
 			"generation", number(t.Generation), "distributed", date(t.DistributedAt), "confirmed", date(t.ConfirmedAt), "last used", date(t.LastUsedAt),
@@ -148,7 +156,7 @@ func (p *program) tokenShow() *cobra.Command {
 		}
 		p.fields("replaces", t.Replaces, "replaced by", t.ReplacedBy, "lost", date(t.LostAt), "emergency codes", emergencyLine(t))
 		if t.Tainted {
-			p.fields("seed", "known to a former user: the next distribution replaces it")
+			p.fields("seed", "known to a former user: its codes are refused, and the next distribution replaces it")
 		}
 		if err := p.history(r, "token:"+t.Serial); err != nil {
 			return err

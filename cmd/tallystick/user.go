@@ -12,7 +12,7 @@ import (
 )
 
 func (p *program) userCommands() *cobra.Command {
-	return group("user", "The people who hold tokens", p.userAdd(), p.userImport(), p.userList(), p.userShow(), p.userEdit(), p.userDisable(), p.userUnlock(), p.userSetFixedPasscode(), p.userClearFixedPasscode(), p.userSetOnDemand(), p.userClearOnDemand(),
+	return group("user", "The people who hold tokens", p.userAdd(), p.userImport(), p.userList(), p.userShow(), p.userEdit(), p.userEnable(), p.userDisable(), p.userUnlock(), p.userSetFixedPasscode(), p.userClearFixedPasscode(), p.userSetOnDemand(), p.userClearOnDemand(),
 		p.userDelete())
 }
 
@@ -83,7 +83,7 @@ func (p *program) userShow() *cobra.Command {
 		p.fields("user", u.UserID, "name", u.Name, "mail", u.Mail, "domain", unlessRoot(u.Domain), "enabled", enabledWord(u), "last day", u.Expiry, "token policy", policyLine(u.Domain, u.TokenPolicy),
 			"lockout policy", policyLine(u.Domain, u.LockoutPolicy), "locked", lockedWord(u.Lockout), "failures", failuresLine(u.Lockout.Failures), "unknown sources", failuresLine(u.Lockout.UnknownSources), "fixed passcode", fixedLine(u.FixedPasscodeSetAt), "codes on demand", onDemandLine(u.OnDemand), "added", date(&u.CreatedAt))
 		for _, t := range tokens {
-			p.fields("token", t.Serial+" "+t.State)
+			p.fields("token", t.Serial+" "+stateWord(t))
 		}
 		p.signIns(signIns, more)
 		return nil
@@ -111,10 +111,19 @@ func (p *program) userEdit() *cobra.Command {
 	return cmd
 }
 
+func (p *program) userEnable() *cobra.Command {
+	return p.command("enable USERID", "Let the tokens of a person who was disabled authenticate again", 1, func(r run) error {
+		u, err := r.server.EditUser(r.ctx, r.args[0], 0, client.UserEdit{Enabled: new(true)})
+		if err != nil {
+			return err
+		}
+		return p.result(u, "%s user %s", r.verb("enabled", "enable"), u.UserID)
+	})
+}
+
 func (p *program) userDisable() *cobra.Command {
-	return p.command("disable USERID", "Stop all tokens of a person; 'user edit --enabled' undoes it", 1, func(r run) error {
-		off := false
-		u, err := r.server.EditUser(r.ctx, r.args[0], 0, client.UserEdit{Enabled: &off})
+	return p.command("disable USERID", "Stop all tokens of a person; 'user enable' undoes it", 1, func(r run) error {
+		u, err := r.server.EditUser(r.ctx, r.args[0], 0, client.UserEdit{Enabled: new(false)})
 		if err != nil {
 			return err
 		}

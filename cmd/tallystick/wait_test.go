@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -92,6 +93,32 @@ func TestOutagesAreNoRefusals(t *testing.T) {
 	gone.Details = map[string]any{"because": "clock"}
 	if err := p.understood(gone); !errors.Is(err, fault.Unavailable) {
 		t.Error(err)
+	}
+}
+
+// Each line is an event, also the last one: who reads them takes no error for one.
+func TestChangesEndWithAnErrorBesideThem(t *testing.T) {
+	for name, args := range map[string][]string{"changes": {"changes", "--follow"}, "monitor": {"monitor", "--after", "0"}} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if asked.Add(1) > 1 {
+					w.Header().Set("Content-Type", "application/problem+json")
+					w.WriteHeader(http.StatusForbidden)
+					fmt.Fprint(w, `{"status":403,"code":"FORBIDDEN","message":"the key was deleted","correlation_id":"x"}`)
+					return
+				}
+				fmt.Fprint(w, `{"changes":[{"seq":1,"action":"user.add","object":"user:alice"}],"next":1,"size":9}`)
+			}))
+			defer server.Close()
+			t.Setenv("TALLYSTICK_API_KEY", "key")
+			var out, err bytes.Buffer
+			p := &program{Program: cli.Program{Name: "tallystick", In: os.Stdin, Out: &out, Err: &err}}
+			status := p.run(t.Context(), append(args, "--json", "--server", server.URL))
+			if status != cli.Refused || strings.Count(out.String(), "\n") != 1 || !strings.HasPrefix(out.String(), `{"seq":1,`) || !strings.Contains(err.String(), "the key was deleted (FORBIDDEN)") {
+				t.Errorf("exit status %d, out %q, err %q", status, out.String(), err.String())
+			}
+		})
 	}
 }
 

@@ -93,6 +93,9 @@ func (a *API) listExtensions(ctx context.Context, r *request) (answer, error) {
 		f.After.Number, _ = strconv.Atoi(number)
 	}
 	all, err := a.Tokens.Extensions(ctx, f)
+	if err == nil && len(all) == 0 {
+		err = a.thereAre(ctx, "", f.Serial, "")
+	}
 	if err != nil {
 		return answer{}, err
 	}

@@ -115,6 +115,8 @@ type configuring struct {
 	in    client.Configuration
 	steps []client.ConfigurationStep
 	named map[string]map[string]bool // what the configuration names, by kind
+	// leftWebhooks are those that are to hear of no more reports.
+	leftWebhooks []client.ConfiguredWebhook
 }
 
 func (c *configuring) run(ctx context.Context) error {
@@ -125,7 +127,7 @@ func (c *configuring) run(ctx context.Context) error {
 	}
 	for _, do := range []func(context.Context) error{
 		c.settings, c.devices, c.profiles, c.domains, c.domainPolicies, c.groups, c.radiusClients, c.agents, c.directories, c.mailSettings, c.mailTemplates, c.webhooks, c.reportSchedules,
-		c.pruneReportSchedules, c.pruneWebhooks, c.pruneMailTemplates, c.pruneDirectories, c.pruneAgents, c.pruneRADIUSClients, c.pruneGroups,
+		c.pruneReportSchedules, c.afterSchedules, c.pruneWebhooks, c.pruneMailTemplates, c.pruneDirectories, c.pruneAgents, c.pruneRADIUSClients, c.pruneGroups,
 		c.pruneProfiles, c.pruneDevices, c.pruneDomains,
 	} {
 		if err := do(ctx); err != nil {

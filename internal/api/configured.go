@@ -362,50 +362,72 @@ func (c *configuring) mailTemplates(ctx context.Context) error {
 	return nil
 }
 
+// webhooks are there before the schedules whose reports are posted to them; those that are to hear of no more reports wait until schedules have left them.
 func (c *configuring) webhooks(ctx context.Context) error {
 	for _, in := range c.in.Webhooks {
 		if err := c.names(kindWebhooks, in.Webhook); err != nil {
 			return err
 		}
-		edit := orNone(in.Set)
-		if edit.After != nil || edit.Skip {
-			return about(fault.New(fault.Invalid, "where a webhook goes on is no part of a configuration: 'tallystick webhook edit' moves it"), kindWebhooks, in.Webhook)
+		here, err := c.Webhooks.Get(ctx, in.Webhook)
+		if err == nil && here.PostsReports() == nil {
+			webhookEdit(orNone(in.Set))(&here)
+			if here.PostsReports() != nil {
+				c.leftWebhooks = append(c.leftWebhooks, in)
+				continue
+			}
 		}
-		change := webhookEdit(edit)
-		err := manage(c, managed[webhook.Webhook]{
-			kind: kindWebhooks, name: in.Webhook, missing: fault.NotFound,
-			get: func() (webhook.Webhook, error) { return c.Webhooks.Get(ctx, in.Webhook) },
-			add: func() (webhook.Webhook, error) { return c.addedWebhook(ctx, in.Webhook, edit) },
-			wanted: func(w webhook.Webhook) (webhook.Webhook, error) {
-				change(&w)
-				return w.Completed()
-			},
-			edit: func(here webhook.Webhook) (webhook.Webhook, error) {
-				how := webhook.Edit{Secret: (*string)(edit.Secret)}
-				if edit.Secret != nil {
-					if same, err := c.Webhooks.HasSecret(ctx, here, *how.Secret); err != nil || same {
-						if err != nil {
-							return here, err
-						}
-						how.Secret = nil
-					}
-				}
-				return c.Webhooks.Edit(ctx, in.Webhook, 0, how, change)
-			},
-			members: shownWebhook,
-			another: func(w webhook.Webhook) (string, bool, error) {
-				if edit.Secret == nil {
-					return "", false, nil
-				}
-				same, err := c.Webhooks.HasSecret(ctx, w, string(*edit.Secret))
-				return "secret", !same, err
-			},
-		})
-		if err != nil {
+		if err := c.webhook(ctx, in); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// afterSchedules are the webhooks that schedules had to leave.
+func (c *configuring) afterSchedules(ctx context.Context) error {
+	for _, in := range c.leftWebhooks {
+		if err := c.webhook(ctx, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *configuring) webhook(ctx context.Context, in client.ConfiguredWebhook) error {
+	edit := orNone(in.Set)
+	if edit.After != nil || edit.Skip {
+		return about(fault.New(fault.Invalid, "where a webhook goes on is no part of a configuration: 'tallystick webhook edit' moves it"), kindWebhooks, in.Webhook)
+	}
+	change := webhookEdit(edit)
+	return manage(c, managed[webhook.Webhook]{
+		kind: kindWebhooks, name: in.Webhook, missing: fault.NotFound,
+		get: func() (webhook.Webhook, error) { return c.Webhooks.Get(ctx, in.Webhook) },
+		add: func() (webhook.Webhook, error) { return c.addedWebhook(ctx, in.Webhook, edit) },
+		wanted: func(w webhook.Webhook) (webhook.Webhook, error) {
+			change(&w)
+			return w.Completed()
+		},
+		edit: func(here webhook.Webhook) (webhook.Webhook, error) {
+			how := webhook.Edit{Secret: (*string)(edit.Secret)}
+			if edit.Secret != nil {
+				if same, err := c.Webhooks.HasSecret(ctx, here, *how.Secret); err != nil || same {
+					if err != nil {
+						return here, err
+					}
+					how.Secret = nil
+				}
+			}
+			return c.Webhooks.Edit(ctx, in.Webhook, 0, how, change)
+		},
+		members: shownWebhook,
+		another: func(w webhook.Webhook) (string, bool, error) {
+			if edit.Secret == nil {
+				return "", false, nil
+			}
+			same, err := c.Webhooks.HasSecret(ctx, w, string(*edit.Secret))
+			return "secret", !same, err
+		},
+	})
 }
 
 func shownWebhook(w webhook.Webhook) settable {

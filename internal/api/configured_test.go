@@ -314,6 +314,35 @@ func TestADomainOfAScheduleIsKept(t *testing.T) {
 	}
 }
 
+// Schedules leave a webhook before it is to hear of no more reports, and come to another one once it hears of them: all of that is one configuration.
+func TestSchedulesAndTheirWebhooksChangeTogether(t *testing.T) {
+	h := newHouse(t)
+	ctx, c := t.Context(), h.admin
+	h.API.Reports.Posts, h.API.Webhooks.Schedules = h.API.Webhooks.PostsReports, h.API.Reports.PostedTo // as in the server
+	hears := func(webhook string, actions ...string) client.ConfiguredWebhook {
+		secret := client.Secret("a secret of two dozen bytes or more")
+		return client.ConfiguredWebhook{Webhook: webhook, Set: &client.WebhookEdit{URL: new("https://hooks.example.com/" + webhook), Secret: &secret, Actions: &actions}}
+	}
+	posted := func(webhook string) []client.ConfiguredReportSchedule {
+		return []client.ConfiguredReportSchedule{{Schedule: "daily", Set: &client.ReportScheduleEdit{Report: new("tokens"), Webhook: &webhook}}}
+	}
+	try(c.Configure(ctx, client.Configuration{Webhooks: []client.ConfiguredWebhook{hears("old", "report.*"), hears("new", "token.*")}, ReportSchedules: posted("old")}))(t)
+
+	_, err := c.Configure(ctx, client.Configuration{Webhooks: []client.ConfiguredWebhook{hears("old", "token.*")}})
+	refused(t, err, 409, "CONFLICT") // it would be posted to nobody
+	moved := client.Configuration{Webhooks: []client.ConfiguredWebhook{hears("old", "token.*"), hears("new", "report.*")}, ReportSchedules: posted("new")}
+	if got := changing(try(c.Configure(ctx, moved))(t)); !slices.Equal(got, []string{"change webhooks new", "change report_schedules daily", "change webhooks old"}) {
+		t.Errorf("moved by %v", got)
+	}
+	if again := changing(try(c.Configure(ctx, moved))(t)); len(again) > 0 {
+		t.Errorf("the second time: %v", again)
+	}
+	pruned := client.Configuration{Webhooks: []client.ConfiguredWebhook{hears("new", "token.*")}, Prune: []string{"report_schedules"}}
+	if got := changing(try(c.Configure(ctx, pruned))(t)); !slices.Equal(got, []string{"delete report_schedules daily", "change webhooks new"}) {
+		t.Errorf("pruned by %v", got)
+	}
+}
+
 // A port that is said stays in the same run, also where it is the one that there was and the security is another.
 func TestAConfiguredMailPortStays(t *testing.T) {
 	h := newHouse(t)

@@ -8,7 +8,6 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/records"
-	"github.com/tallystick/tallystick/internal/token"
 )
 
 // startImport reads and checks the whole file before any transaction begins: a large one takes seconds, in which others shall not
@@ -20,7 +19,7 @@ func (a *API) startImport(ctx context.Context, r *request) (answer, error) {
 			return answer{}, err
 		}
 		return a.acceptedJob(a.Records.StartImport(ctx, records.Import{
-			File: file, Format: records.Format(in.Format), Password: string(in.Password), Mapping: in.Mapping, Hardware: in.Type == token.Hardware,
+			File: file, Format: records.Format(in.Format), Password: string(in.Password), Mapping: in.Mapping, Hardware: hardwareOnly(in.Type),
 			Duplicates: records.Duplicates(in.Duplicates), Name: in.Name, DryRun: in.DryRun,
 		}))
 	})

@@ -131,9 +131,11 @@ func mailMessageOf(m mail.Message) client.MailMessage {
 
 func (a *API) listMail(ctx context.Context, r *request) (answer, error) {
 	limit := r.limit()
-	all, err := a.Mail.List(ctx, mail.Filter{
-		State: mail.State(r.query("state")), UserID: r.query("user_id"), Serial: r.query("serial"), Before: r.query("before"), Limit: limit + 1,
-	})
+	f := mail.Filter{State: mail.State(r.query("state")), UserID: r.query("user_id"), Serial: r.query("serial"), Before: r.query("before"), Limit: limit + 1}
+	all, err := a.Mail.List(ctx, f)
+	if err == nil && len(all) == 0 { // of a user or token that was deleted there may be some
+		err = a.thereAre(ctx, f.UserID, f.Serial, "")
+	}
 	if err != nil {
 		return answer{}, err
 	}

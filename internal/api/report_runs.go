@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +71,11 @@ func mayHave(ctx context.Context, name string) bool {
 
 // listReportRuns lists the runs of reports that the caller may have. A page may be short and yet have a next one.
 func (a *API) listReportRuns(ctx context.Context, r *request) (answer, error) {
-	all, err := a.Reports.Runs.ListRuns(ctx, report.RunFilter{Report: r.query("report"), Schedule: r.query("schedule"), Before: r.query("before"), Limit: r.limit() + 1})
+	f := report.RunFilter{Report: r.query("report"), Schedule: r.query("schedule"), Before: r.query("before"), Limit: r.limit() + 1}
+	all, err := a.Reports.Runs.ListRuns(ctx, f)
+	if err == nil && len(all) == 0 { // of a schedule that was deleted there may be some
+		err = a.noRuns(ctx, f)
+	}
 	if err != nil {
 		return answer{}, err
 	}
@@ -82,6 +87,23 @@ func (a *API) listReportRuns(ctx context.Context, r *request) (answer, error) {
 		}
 	}
 	return ok(out)
+}
+
+// noRuns refuses a report or schedule that is not there, of which there are no runs.
+func (a *API) noRuns(ctx context.Context, f report.RunFilter) error {
+	if f.Report != "" {
+		if _, err := report.Find(f.Report); err != nil {
+			return err
+		}
+	}
+	if f.Schedule == "" {
+		return nil
+	}
+	schedules, err := a.Reports.Schedules(ctx)
+	if err == nil && !slices.ContainsFunc(schedules, func(s report.Schedule) bool { return s.Name == f.Schedule }) {
+		err = domain.Outside(ctx, fault.New(fault.NotFound, "there is no schedule %q", f.Schedule), "schedule %q", f.Schedule)
+	}
+	return err
 }
 
 // reportRun is the run that a request names, if the caller may have it.

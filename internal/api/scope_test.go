@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/url"
@@ -44,6 +45,93 @@ func newEstate(t *testing.T) *estate {
 	}
 	e.berlin = try(client.New(h.public.URL, e.key, &http.Client{Transport: h}))(t)
 	return e
+}
+
+// Whoever writes a name wrong, by which a list or report is narrowed, is told so, and not that there are none. A key that is limited to a domain reads the same of what is
+// elsewhere, unless she sees some of it anyway.
+func TestListsByNamesOfNobody(t *testing.T) {
+	e := newEstate(t)
+	ctx := t.Context()
+	e.profile("estate-file", "file")
+	narrowed := map[string]func(c *client.Client, name string) error{
+		"tokens by user": func(c *client.Client, name string) error {
+			_, err := c.Tokens(ctx, client.TokenFilter{UserID: name})
+			return err
+		},
+		"tokens by profile": func(c *client.Client, name string) error {
+			_, err := c.Tokens(ctx, client.TokenFilter{Profile: name})
+			return err
+		},
+		"tokens by domain": func(c *client.Client, name string) error {
+			_, err := c.Tokens(ctx, client.TokenFilter{Domain: name})
+			return err
+		},
+		"users by domain": func(c *client.Client, name string) error {
+			_, err := c.Users(ctx, client.UserFilter{Domain: name})
+			return err
+		},
+		"mail by user": func(c *client.Client, name string) error {
+			_, err := c.MailMessages(ctx, client.MailFilter{UserID: name})
+			return err
+		},
+		"mail by token": func(c *client.Client, name string) error {
+			_, err := c.MailMessages(ctx, client.MailFilter{Serial: name})
+			return err
+		},
+		"extensions": func(c *client.Client, name string) error {
+			_, err := c.Extensions(ctx, client.ExtensionFilter{Serial: name})
+			return err
+		},
+		"runs by schedule": func(c *client.Client, name string) error {
+			_, err := c.ReportRuns(ctx, client.ReportRunFilter{Schedule: name})
+			return err
+		},
+		"runs by report": func(c *client.Client, name string) error {
+			_, err := c.ReportRuns(ctx, client.ReportRunFilter{Report: name})
+			return err
+		},
+		"report by user":    func(c *client.Client, name string) error { return reported(ctx, c, "user="+name) },
+		"report by profile": func(c *client.Client, name string) error { return reported(ctx, c, "profile="+name) },
+		"report by domain":  func(c *client.Client, name string) error { return reported(ctx, c, "domain="+name) },
+		"scheduled of a user": func(c *client.Client, name string) error {
+			_, err := c.AddReportSchedule(ctx, client.NewReportSchedule{Schedule: "x", ReportOrder: client.ReportOrder{Report: "tokens", Format: "csv", Filters: map[string]string{"user": name}}, Every: "day", At: "07:00"})
+			return err
+		},
+	}
+	for what, list := range narrowed {
+		name := "nobody"
+		if strings.Contains(what, "token") && strings.HasPrefix(what, "mail") || what == "extensions" {
+			name = "999999999999"
+		}
+		if err := list(e.admin, name); !strings.HasSuffix(codeOf(err), "NOT_FOUND") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for what, elsewhere := range map[string]string{"tokens by user": e.outside["user_id"], "mail by user": e.outside["user_id"], "mail by token": e.outside["serial"], "extensions": e.outside["serial"], "report by user": e.outside["user_id"]} {
+		theirs, nobodys := narrowed[what](e.berlin, elsewhere), narrowed[what](e.berlin, "999999999999")
+		refused(t, theirs, 403, "OUT_OF_SCOPE")
+		if strings.ReplaceAll(theirs.Error(), elsewhere, "") != strings.ReplaceAll(nobodys.Error(), "999999999999", "") {
+			t.Errorf("%s tells %q of who is elsewhere, and %q of nobody", what, theirs, nobodys)
+		}
+	}
+	// What is there and has none is an answer, and so is a token of the domain that somebody elsewhere holds.
+	try(e.admin.Assign(ctx, e.inside["free"], e.outside["user_id"]))(t)
+	for what, name := range map[string]string{"tokens by user": e.outside["user_id"], "report by user": e.outside["user_id"], "tokens by profile": "estate-file", "report by profile": "estate-file", "mail by user": e.inside["user_id"], "extensions": e.inside["serial"], "runs by report": "tokens"} {
+		must(t, narrowed[what](e.berlin, name))
+	}
+	if page := try(e.berlin.Tokens(ctx, client.TokenFilter{UserID: e.outside["user_id"]}))(t); len(page.Tokens) != 1 || page.Tokens[0].Serial != e.inside["free"] {
+		t.Errorf("of somebody elsewhere: %+v", page)
+	}
+}
+
+// reported has the report of tokens made that a filter narrows.
+func reported(ctx context.Context, c *client.Client, filter string) error {
+	name, value, _ := strings.Cut(filter, "=")
+	in, err := c.Report(ctx, "tokens", "json", client.ReportQuery{Filters: map[string]string{name: value}})
+	if err == nil {
+		err = in.Close()
+	}
+	return err
 }
 
 // works has one of everything done in rome that keys of rome have done, beside its objects.

@@ -197,7 +197,8 @@ func (a *API) listTokens(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if ctx, err = a.into(ctx, r.query("domain")); err != nil {
+	narrow, err := a.into(ctx, r.query("domain"))
+	if err != nil {
 		return answer{}, err
 	}
 	f := token.Filter{
@@ -211,7 +212,10 @@ func (a *API) listTokens(ctx context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	f.During(token.Lifetime(r.query("lifetime")), a.Now(), policies.Settings.WarnDays)
-	tokens, err := a.Tokens.List(ctx, f)
+	tokens, err := a.Tokens.List(narrow, f)
+	if err == nil && len(tokens) == 0 {
+		err = a.thereAre(ctx, f.UserID, "", f.Profile)
+	}
 	if err != nil {
 		return answer{}, err
 	}
@@ -223,7 +227,28 @@ func (a *API) listTokens(ctx context.Context, r *request) (answer, error) {
 	return ok(client.TokenPage{Tokens: shown, Next: next})
 }
 
-// hardwareOnly is what a filter says of the type of tokens; nil for any.
+// thereAre refuses a user, token or profile that is not there, "" for none, where a list that was narrowed by it is empty: one whose name is written
+// wrong has nothing either. While the list has something that is nobody's question, also not of a user elsewhere.
+func (a *API) thereAre(ctx context.Context, userID, serial, profile string) error {
+	if userID != "" {
+		if _, err := a.Users.Get(ctx, userID); err != nil {
+			return err
+		}
+	}
+	if serial != "" {
+		if _, err := a.Tokens.Get(ctx, serial); err != nil {
+			return err
+		}
+	}
+	if profile != "" {
+		if _, err := a.Profiles.Get(ctx, profile); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hardwareOnly is what a filter or an import says of the type of tokens; nil for nothing.
 func hardwareOnly(kind string) *bool {
 	if kind == "" {
 		return nil

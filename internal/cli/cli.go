@@ -47,7 +47,8 @@ type Program struct {
 	// Hints are next steps that a refusal's own message does not name, since they are flags of this program.
 	Hints map[fault.Code]string
 
-	printed bool // the one document is out
+	printed bool          // the one document is out
+	help    func() string // where to look after a wrong call; set by Prepare
 }
 
 // Error codes of the document for exit statuses that are no refusals.
@@ -78,7 +79,9 @@ func (s Status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // Prepare gives the root command what all have: --json, and errors that are shown in one place. args is the command line.
 func (p *Program) Prepare(root *cobra.Command, args []string) {
+	p.Out, p.Err = &output{Writer: p.Out, terminal: Terminal(p.Out) != nil}, &output{Writer: p.Err, terminal: Terminal(p.Err) != nil}
 	root.SetArgs(args)
+	p.help = func() string { return helpFor(root, args) }
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentFlags().BoolVar(&p.JSON, "json", false, "print one JSON document on standard output")
 	// Known before a wrong flag in front of it ends the parsing: the error is a document, too.
@@ -154,30 +157,58 @@ func (p *Program) readable(secret, source string) (string, error) {
 func Exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return Usagef("%d arguments where %q has %d", len(args), cmd.UseLine(), n)
+			count := fmt.Sprintf("%d arguments", len(args))
+			if len(args) == 1 {
+				count = "1 argument"
+			}
+			return Usagef("%s where %q has %d", count, cmd.UseLine(), n)
 		}
 		return nil
 	}
 }
 
 // NoArgs is the check of a command that only has subcommands.
-func NoArgs(_ *cobra.Command, args []string) error {
+func NoArgs(cmd *cobra.Command, args []string) error {
 	const longest = 24 // characters; what is longer may be something else, such as a token string with its seed
 	if len(args) > 0 && utf8.RuneCountInString(args[0]) > longest {
 		return Usagef("there is no command of that name: a command comes first")
 	}
-	if len(args) > 0 {
-		return Usagef("there is no command %q", args[0])
+	if len(args) == 0 {
+		return nil
 	}
-	return nil
+	const typos = 2 // letters that are other ones, missing or too many
+	cmd.SuggestionsMinimumDistance = typos
+	meant := ""
+	for _, name := range cmd.SuggestionsFor(args[0]) {
+		meant += fmt.Sprintf(", or '%s %s'", cmd.CommandPath(), name)
+	}
+	if meant != "" {
+		meant = ": did you mean " + strings.TrimPrefix(meant, ", or ") + "?"
+	}
+	return Usagef("there is no command %q%s", args[0], meant)
+}
+
+// helpFor says where the help is of the command that args name.
+func helpFor(root *cobra.Command, args []string) string {
+	cmd, _, err := root.Find(args)
+	if err != nil {
+		cmd = root
+	}
+	if cmd.HasAvailableSubCommands() {
+		return fmt.Sprintf("'%s --help' shows its commands and flags", cmd.CommandPath())
+	}
+	return fmt.Sprintf("'%s --help' shows its arguments and flags", cmd.CommandPath())
 }
 
 // Exit shows err and returns the exit status.
 func (p *Program) Exit(err error) int {
+	var status Status
+	if o, is := p.Out.(*output); is && o.failed != nil && (err == nil || errors.As(err, &status)) {
+		err = o.failed
+	}
 	if err == nil {
 		return Done
 	}
-	var status Status
 	if errors.As(err, &status) {
 		return int(status)
 	}
@@ -187,10 +218,9 @@ func (p *Program) Exit(err error) int {
 	switch {
 	case errors.As(err, &usage):
 		exit, code, text = Usage, codeUsage, err.Error()
-		if usage.declined {
-			break
+		if !usage.declined && p.help != nil {
+			hint = p.help()
 		}
-		hint = fmt.Sprintf("'%[1]s --help' shows the commands, '%[1]s COMMAND --help' the flags of one", p.Name)
 	case code == "":
 		exit, code, text = Failed, codeFailed, err.Error()
 	}
@@ -199,12 +229,13 @@ func (p *Program) Exit(err error) int {
 		if refusal := new(fault.Error); errors.As(err, &refusal) && len(refusal.Details) > 0 {
 			document["details"] = refusal.Details
 		}
-		p.PrintJSON(map[string]any{"error": document})
-		return exit
+		if p.PrintJSON(map[string]any{"error": document}) == nil {
+			return exit
+		}
 	}
-	fmt.Fprintf(p.Err, "%s: %s\n", p.Name, text)
+	p.Note(text)
 	if hint != "" {
-		fmt.Fprintf(p.Err, "%s: hint: %s\n", p.Name, hint)
+		p.Note("hint: " + hint)
 	}
 	return exit
 }

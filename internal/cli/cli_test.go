@@ -21,7 +21,7 @@ func do(t *testing.T, err error, args ...string) (status int, out, errs string) 
 	t.Helper()
 	var o, e strings.Builder
 	p := &cli.Program{Name: "prog", In: os.Stdin, Out: &o, Err: &e, Hints: map[fault.Code]string{fault.NotFound: "look elsewhere"}}
-	root := &cobra.Command{Use: "prog", Args: cli.NoArgs}
+	root := &cobra.Command{Use: "prog", Args: cli.NoArgs, RunE: func(*cobra.Command, []string) error { return nil }}
 	root.AddCommand(&cobra.Command{Use: "do THING", Args: cli.Exactly(1), RunE: func(*cobra.Command, []string) error { return err }})
 	p.Prepare(root, args)
 	status = p.Exit(root.Execute())
@@ -38,7 +38,9 @@ func TestExitStatuses(t *testing.T) {
 	}{
 		"done":            {nil, []string{"do", "x"}, 0, "", ""},
 		"defect":          {errors.New("disk"), []string{"do", "x"}, 1, "", "prog: disk\n"},
-		"no argument":     {nil, []string{"do"}, 2, "", "hint: 'prog --help'"},
+		"no argument":     {nil, []string{"do"}, 2, "", "hint: 'prog do --help' shows its arguments and flags"},
+		"mistyped":        {nil, []string{"od", "x"}, 2, "", "there is no command \"od\": did you mean 'prog do'?\nprog: hint: 'prog --help' shows its commands and flags"},
+		"no command":      {nil, []string{"frobnicate"}, 2, "", "prog: there is no command \"frobnicate\"\n"},
 		"declined":        {cli.Declinedf("nothing was done"), []string{"do", "x"}, 2, "", "prog: nothing was done\n"},
 		"unknown flag":    {nil, []string{"do", "x", "--what"}, 2, "", "unknown flag"},
 		"refusal":         {fault.New(fault.NotFound, "no such thing"), []string{"do", "x"}, 3, "", "prog: no such thing (NOT_FOUND)\nprog: hint: look elsewhere\n"},

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode"
 
@@ -16,11 +15,11 @@ const gap = "  "
 
 // Width is how many columns the terminal has that out is, 0 if it is none: then lines may be as long as they are.
 func Width(out io.Writer) int {
-	file, ok := out.(*os.File)
-	if !ok {
+	terminal := Terminal(out)
+	if terminal == nil {
 		return 0
 	}
-	columns, _, err := term.GetSize(int(file.Fd()))
+	columns, _, err := term.GetSize(int(terminal.Fd()))
 	if err != nil {
 		return 0
 	}

@@ -126,7 +126,7 @@ func (o *Outbox) Remind(ctx context.Context, serials []string) ([]Reminded, erro
 			case slices.Contains(recent, serial):
 				r.Code, r.Message = fault.TooMany, "the user was reminded within the last day"
 			case !h.Enabled:
-				r.Code, r.Message = fault.UserDisabled, "the user is disabled, and cannot sign in until 'user edit --enabled'"
+				r.Code, r.Message = fault.UserDisabled, "the user is disabled, and cannot sign in until 'user enable'"
 			case user.Over(h.LastDay, o.Now()):
 				r.Code, r.Message = fault.UserExpired, "the user had a last day, which is over, and cannot sign in until 'user edit --expiry' names a later one"
 			case err != nil:

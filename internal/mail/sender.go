@@ -271,13 +271,17 @@ func (s *Sender) send(ctx context.Context, c *connection, m Message) (result, er
 }
 
 // finish keeps what the mail server made of a message, with an event unless it is tried again. The message is read anew: the seed in it may have been destroyed
-// while it was being sent, and its body with it.
+// while it was being sent, and its body with it. [fault.Conflict] if another server sends it by now: this one was held up for so long that it was given up, and an
+// administrator had it sent again.
 func (s *Sender) finish(ctx context.Context, e ended) error {
 	o := s.Outbox
 	return o.Store.Transact(ctx, func(ctx context.Context) error {
 		m, err := o.Store.Message(ctx, e.message.ID)
 		if err != nil {
 			return err
+		}
+		if m.ClaimedBy != e.message.ClaimedBy {
+			return fault.New(fault.Conflict, "message %s is sent by another server by now", m.ID)
 		}
 		now := o.Now().UTC()
 		m.Code = e.code

@@ -294,6 +294,31 @@ func TestUnknown(t *testing.T) {
 	})
 }
 
+// A server that was held up for longer than a message may take says nothing of it once another one sends it.
+func TestHeldUpWhileAnotherOneSends(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		s.knows("alice", "alice@example.com")
+		id := s.delivers(func(*parcel) {})[0]
+		o.says(nil, func() error {
+			s.pass(6 * time.Minute)
+			s.ok(s.sender("two").Recover(t.Context(), false))
+			_, err := s.outbox.Resend(t.Context(), id)
+			s.ok(err)
+			claim(s, id, "two")
+			return nil
+		})
+		refused(t, s.sender("one").Once(t.Context()), fault.Conflict)
+		if m := s.is(id, mail.Sending, ""); m.ClaimedBy != "two" || m.Sealed.KeyID == 0 {
+			t.Errorf("kept: %+v", m)
+		}
+		if n := s.actions(); n["mail.sent"] != 0 {
+			t.Errorf("%v", n)
+		}
+	})
+}
+
 // A token that gets another seed while the old one is being sent: unless the mail server took that message, it is over, also for whoever would send it again.
 func TestSupersededWhileSending(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {

@@ -83,7 +83,8 @@ type Token struct {
 	ExcludedWords []string `json:"excluded_words"`
 	// PINMaxLife is when a PIN must be changed; 0 for never. 0, or 1 to 3650 days; 0.
 	PINMaxLife time.Duration `json:"pin_max_life"`
-	// PINMinLife is how long a PIN that the user chose must stay. 0 to 365 days, less than PINMaxLife; 0.
+	// PINMinLife is how long a PIN that the user chose must stay before she may change it at her own wish, which nothing offers yet: whoever is asked for a new PIN
+	// gives one. 0 to 365 days, less than PINMaxLife; 0.
 	PINMinLife time.Duration `json:"pin_min_life"`
 	// PINHistory is how many of the last PINs, with the present one, may not be taken again. 0 to 20, 5.
 	PINHistory int `json:"pin_history"`
@@ -155,7 +156,7 @@ func (t Token) Validate() error {
 		oneOf("next_code_failure", t.NextCodeFailure, NextCodeFails, NextCodeLocks),
 		oneOf("pin_creation", t.PINCreation, ByUser, BySystem, ByEither),
 		between("pin_min", t.PINMin, MinPINLength, MaxPINLength),
-		between("pin_max", t.PINMax, t.PINMin, MaxPINLength),
+		t.pinMax(),
 		oneOf("pin_characters", t.PINCharacters, Digits, Alphanumeric),
 		between("pin_min_letters", t.PINMinLetters, 0, t.PINMin),
 		between("pin_min_digits", t.PINMinDigits, 0, t.PINMin-t.PINMinLetters),
@@ -175,6 +176,14 @@ func (t Token) Validate() error {
 		within("window_medium", t.WindowMedium, time.Duration(t.WindowSmall)*time.Minute, MaxWindowMedium),
 		within("window_large", t.WindowLarge, t.WindowMedium, MaxWindowLarge),
 	)
+}
+
+// pinMax is named with the setting that bounds it, which may be the one that is changed.
+func (t Token) pinMax() error {
+	if t.PINMax < t.PINMin {
+		return refuse("pin_max", "is %d, and must not be less than pin_min, which is %d", t.PINMax, t.PINMin)
+	}
+	return between("pin_max", t.PINMax, t.PINMin, MaxPINLength)
 }
 
 // pinMinLife leaves a user some time to change a PIN between the day it may be changed and the day it must be.

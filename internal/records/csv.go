@@ -40,8 +40,8 @@ const seedSize = seed.Size
 var Fields = []string{"serial", "seed", "digits", "interval", "pin_type", "birth", "expiry", "algorithm", "token_type"}
 
 // readCSV checks a CSV file whose first line names its columns. Commas, semicolons and tabs separate. hardware is the
-// type of records that do not say theirs.
-func readCSV(file Source, mapping map[string]string, hardware bool, now time.Time) (iter.Seq2[record, error], error) {
+// type of records that do not say theirs, nil for none.
+func readCSV(file Source, mapping map[string]string, hardware *bool, now time.Time) (iter.Seq2[record, error], error) {
 	rows := func(yield func(record, error) bool) {
 		if err := readRows(file, mapping, hardware, now, func(r record) bool { return yield(r, nil) }); err != nil {
 			yield(record{}, err)
@@ -65,7 +65,7 @@ func readCSV(file Source, mapping map[string]string, hardware bool, now time.Tim
 const longestRow = 64 << 10 // bytes
 
 // readRows reads the records of a CSV file, until take has enough.
-func readRows(file Source, mapping map[string]string, hardware bool, now time.Time, take func(record) bool) error {
+func readRows(file Source, mapping map[string]string, hardware *bool, now time.Time, take func(record) bool) error {
 	from, err := file()
 	if err != nil {
 		return err
@@ -227,7 +227,7 @@ func columnsOf(head []string, mapping map[string]string) (columnSet, error) {
 }
 
 // record reads a row. What is wrong with it is kept in the record.
-func (c columnSet) record(row []string, line int, hardware bool, now time.Time) record {
+func (c columnSet) record(row []string, line int, hardware *bool, now time.Time) record {
 	value := func(field string) string {
 		at, there := c[field]
 		switch {
@@ -314,9 +314,9 @@ func (r *record) readType(value func(string) string) string {
 	switch strings.ToLower(value("token_type")) {
 	case "":
 	case token.Software:
-		r.Hardware = false
+		r.Hardware = new(false)
 	case token.Hardware:
-		r.Hardware = true
+		r.Hardware = new(true)
 	default:
 		return "its token_type is neither software nor hardware"
 	}

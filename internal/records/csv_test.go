@@ -20,7 +20,7 @@ func FuzzCSV(f *testing.F) {
 	f.Add([]byte("a\tb\n\"1\"\t2\n"), "=5", "b")
 	now := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, data []byte, serial, seed string) {
-		found, err := readCSV(Bytes(data), map[string]string{"serial": serial, "seed": seed}, false, now)
+		found, err := readCSV(Bytes(data), map[string]string{"serial": serial, "seed": seed}, nil, now)
 		if err != nil {
 			return
 		}
@@ -48,7 +48,7 @@ func TestRowsHaveAnEnd(t *testing.T) {
 			return len(p), nil
 		})), nil
 	}
-	_, err := readCSV(endless, nil, false, time.Now())
+	_, err := readCSV(endless, nil, nil, time.Now())
 	if !errors.Is(err, fault.ImportFormat) || read > 4*longestRow {
 		t.Errorf("%v after %d bytes", err, read)
 	}
@@ -69,7 +69,7 @@ func TestRowsTakeLittleMemory(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before, n := heap(), 0
-	err := readRows(Bytes(text.Bytes()), nil, false, time.Now(), func(r record) bool {
+	err := readRows(Bytes(text.Bytes()), nil, nil, time.Now(), func(r record) bool {
 		if n++; r.Invalid != "" {
 			t.Fatal(r.Invalid)
 		}

@@ -53,7 +53,7 @@ type Import struct {
 	File       Source
 	Format     Format            // "" for TokenFile
 	Password   string            // of a token file; "" for none
-	Hardware   bool              // records that do not say their type are of hardware tokens, else of software tokens
+	Hardware   *bool             // whether records that do not say their type are of hardware tokens; nil for software tokens, and what is here already stays what it is
 	Mapping    map[string]string // of a CSV file, see [Fields]; nil if its columns have the names of the fields
 	Duplicates Duplicates        // "" for Ignore
 	Name       string            // of the job; "" for one with the time
@@ -63,7 +63,7 @@ type Import struct {
 // A record is one of a file. As JSON it is the input of the item of a job.
 type record struct {
 	Serial   string         `json:"-"`
-	Hardware bool           `json:"hardware,omitempty"`
+	Hardware *bool          `json:"hardware,omitempty"` // nil if nobody said
 	Seed     []byte         `json:"seed,omitempty"`
 	Birth    time.Time      `json:"birth,omitzero"`
 	Expiry   time.Time      `json:"expiry,omitzero"`
@@ -147,7 +147,7 @@ func (r *Registry) read(in Import) (iter.Seq2[record, error], error) {
 }
 
 // readTokenFile checks a token file, which does not say the type of its tokens.
-func readTokenFile(file Source, password string, hardware bool) (iter.Seq2[record, error], error) {
+func readTokenFile(file Source, password string, hardware *bool) (iter.Seq2[record, error], error) {
 	tokens, err := sdtid.Check(file, password)
 	if err != nil {
 		return nil, notTokens(err)

@@ -335,12 +335,13 @@ func TestImportSaysTheType(t *testing.T) {
 			return fmt.Sprintf("%d,%s,%s\n", n, hex.EncodeToString(append([]byte{n}, make([]byte, 15)...)), kind)
 		}
 		text := "serial,seed,token_type\n" + row(1, "") + row(2, "Software") + row(3, "hardware") + row(4, "smartcard")
-		_, rows := imported(t, r, records.Import{Format: records.CSV, File: records.Bytes([]byte(text)), Hardware: true})
+		_, rows := imported(t, r, records.Import{Format: records.CSV, File: records.Bytes([]byte(text)), Hardware: new(true)})
 		if rows[3].Code != fault.ImportRecord || !strings.Contains(rows[3].Message, "neither software nor hardware") {
 			t.Errorf("another type: %+v", rows[3])
 		}
 		types(map[string]string{"000000000001": "hardware", "000000000002": "software", "000000000003": "hardware"})
-		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000005", 5))), Hardware: true})
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000005", 5))), Hardware: new(true)})
+		// Where nobody says what they are, tokens that are here stay what they are.
 		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000003", 6))), Duplicates: records.Overwrite})
 		// A wrong type is put right: what was taken from a user as if it were an app is usable again.
 		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000007", 7)))})
@@ -351,14 +352,14 @@ func TestImportSaysTheType(t *testing.T) {
 		if _, err := tokens.Assign(t.Context(), "000000000007", "alice"); err != nil {
 			t.Fatal(err)
 		}
-		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000007", 7))), Duplicates: records.Overwrite, Hardware: true})
+		imported(t, r, records.Import{File: records.Bytes(batch(t, "", record("000000000007", 7))), Duplicates: records.Overwrite, Hardware: new(true)})
 		if tok := everything(t, db, keys)["000000000007"]; tok.Tainted || !tok.Hardware {
 			t.Errorf("after its type was put right: %+v", tok)
 		}
 		if err := tokens.Delete(t.Context(), "000000000007"); err != nil {
 			t.Fatal(err)
 		}
-		types(map[string]string{"000000000001": "hardware", "000000000002": "software", "000000000003": "software", "000000000005": "hardware"})
+		types(map[string]string{"000000000001": "hardware", "000000000002": "software", "000000000003": "hardware", "000000000005": "hardware"})
 	})
 }
 

@@ -109,7 +109,7 @@ func (t *taking) one(ctx context.Context, in *record) (job.Outcome, error) {
 		out.Message, err = t.overwrite(ctx, here, in, g, same)
 		t.counts.overwritten++
 	} else {
-		t.fresh = append(t.fresh, newRecord(token.Token{Serial: in.Serial, Origin: token.Imported, Hardware: in.Hardware, Birth: in.Birth, Expiry: in.Expiry}, g, t.now))
+		t.fresh = append(t.fresh, newRecord(token.Token{Serial: in.Serial, Origin: token.Imported, Hardware: in.Hardware != nil && *in.Hardware, Birth: in.Birth, Expiry: in.Expiry}, g, t.now))
 		t.counts.imported++
 	}
 	if in.Expiry.AddDate(0, 0, 1).Before(t.now) {
@@ -139,9 +139,12 @@ func (t *taking) overwrite(ctx context.Context, here *token.Token, in *record, g
 			return "", err
 		}
 	}
-	here.Origin, here.Hardware, here.Birth, here.Expiry, here.EffectiveExpiry = token.Imported, in.Hardware, in.Birth, in.Expiry, in.Expiry
+	if in.Hardware != nil {
+		here.Hardware = *in.Hardware
+	}
+	here.Origin, here.Birth, here.Expiry, here.EffectiveExpiry = token.Imported, in.Birth, in.Expiry, in.Expiry
 	here.Enabled, here.Distribution, here.Profile, here.Method = false, token.NotDistributed, "", ""
-	if in.Hardware && here.IssueCount == 0 { // nobody has had the seed but the maker of the device
+	if here.Hardware && here.IssueCount == 0 { // nobody has had the seed but the maker of the device
 		here.Tainted = false
 	}
 	if same {

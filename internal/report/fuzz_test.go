@@ -20,7 +20,7 @@ func FuzzPlan(f *testing.F) {
 	f.Add("tokens", "within", "999999999999999999999d", "", "")
 	r := &Registry{Policies: fixed{}, Now: func() time.Time { return now }}
 	f.Fuzz(func(t *testing.T, report, filter, value, column, order string) {
-		if filter == domainFilter.Name {
+		if filter == domainFilter.Name || filter == "user" || filter == "profile" {
 			return // the database knows those
 		}
 		w := Wish{Report: report, Filters: map[string]string{filter: value}, Order: order}

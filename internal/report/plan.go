@@ -44,7 +44,7 @@ func Find(name string) (*Template, error) {
 }
 
 // Plan checks a wish. [fault.NotFound] if there is no such report, [fault.Invalid] if it has no such column, filter,
-// value or order.
+// value or order; the refusal for a user, profile or domain that is not there.
 func (r *Registry) Plan(ctx context.Context, w Wish) (*Plan, error) {
 	t, err := Find(w.Report)
 	if err != nil {
@@ -69,17 +69,12 @@ func (r *Registry) Plan(ctx context.Context, w Wish) (*Plan, error) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.Filters)) {
-		if err := p.check(name, w.Filters[name]); err != nil {
+		if err := p.check(ctx, name, w.Filters[name]); err != nil {
 			return nil, err
 		}
 	}
 	if p.moment("since").After(earlier(p.moment("until"), p.At)) { // 7d where -7d was meant, say: nothing is to be found there
 		return nil, fault.New(fault.Invalid, "filter since names a time after the end of the report: seven days ago is -7d")
-	}
-	if name, given := w.Filters[domainFilter.Name]; given {
-		if _, err := r.Domains.Narrow(ctx, domain.Parse(name)); err != nil {
-			return nil, err
-		}
 	}
 	if p.Order == "" {
 		p.Order = t.Orders[0]
@@ -99,7 +94,7 @@ func columnNames(columns []Column) []string {
 }
 
 // check refuses a filter that the report does not have, or a value that it does not take.
-func (p *Plan) check(name, value string) error {
+func (p *Plan) check(ctx context.Context, name, value string) error {
 	i := slices.IndexFunc(p.Template.Filters, func(f Filter) bool { return f.Name == name })
 	if i < 0 {
 		var names []string
@@ -120,6 +115,9 @@ func (p *Plan) check(name, value string) error {
 		}
 		if len(value) > 256 {
 			return wrong("at most 256 bytes")
+		}
+		if f.find != nil && value != "" {
+			return f.find(ctx, p.registry, value)
 		}
 	case Number:
 		if n, err := strconv.Atoi(value); err != nil || n < 0 || n > mostNumber {
@@ -230,4 +228,7 @@ func (p *Plan) Rows(ctx context.Context) iter.Seq2[Row, error] {
 }
 
 // domainFilter narrows the reports that can be made of a part.
-var domainFilter = Filter{Name: "domain", About: "in this security domain or below it", Kind: Text}
+var domainFilter = Filter{Name: "domain", About: "in this security domain or below it", Kind: Text, find: func(ctx context.Context, r *Registry, name string) error {
+	_, err := r.Domains.Narrow(ctx, domain.Parse(name))
+	return err
+}}

@@ -29,6 +29,7 @@ import (
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/policy"
+	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -47,6 +48,8 @@ type Store interface {
 	Users(ctx context.Context, f user.Filter) ([]user.User, error)
 	// UsersNamed returns users by their IDs; those that are not there, or not in the scope of who acts (domain.Scope.Caller), are left out.
 	UsersNamed(ctx context.Context, ids []string) (map[string]user.User, error)
+	// Profile returns a profile; [fault.ProfileNotFound].
+	Profile(ctx context.Context, name string) (profile.Profile, error)
 	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx.
 	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
 	// SerialsOf returns the serials of the tokens of users that are in the scope of who acts.

@@ -38,6 +38,8 @@ type Filter struct {
 	About  string
 	Kind   Kind
 	Values []string // that it takes, nil for any
+	// find refuses a name of nobody and nothing: one that is written wrong would make an empty report. Nil where what is no longer there was told of, too.
+	find func(ctx context.Context, r *Registry, name string) error
 }
 
 // A Chart counts the rows of a report by the values of a column.

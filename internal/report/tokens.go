@@ -9,6 +9,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -191,8 +192,11 @@ var (
 
 	tokenFilters = []Filter{
 		{Name: "state", About: "the one word for a token", Kind: Text, Values: states},
-		{Name: "profile", About: "of the last distribution", Kind: Text},
-		{Name: "user", About: "user ID", Kind: Text},
+		{Name: "profile", About: "of the last distribution", Kind: Text, find: func(ctx context.Context, r *Registry, name string) error {
+			_, err := r.Store.Profile(ctx, name)
+			return err
+		}},
+		{Name: "user", About: "user ID", Kind: Text, find: findUser},
 		domainFilter,
 		{Name: "distribution", About: "how far its delivery has come", Kind: Text, Values: distributions},
 		{Name: "assigned", About: "belongs to a user", Kind: YesNo},
@@ -204,6 +208,19 @@ var (
 	tokenOrders = []string{"serial", "-serial", "expiry", "-expiry", "user", "-user"}
 	stateChart  = Chart{Title: "Tokens by state", Column: "state", By: ByValue}
 )
+
+// findUser refuses a user who is not there, or elsewhere with no token in the scope of ctx.
+func findUser(ctx context.Context, r *Registry, id string) error {
+	users, err := r.Store.UsersNamed(ctx, []string{id})
+	if _, is := users[id]; err != nil || is {
+		return err
+	}
+	held, err := r.Store.SerialsOf(ctx, []string{id})
+	if err == nil && len(held[id]) == 0 {
+		err = domain.Outside(ctx, fault.New(fault.UserNotFound, "there is no user %q", id), "user %q", id)
+	}
+	return err
+}
 
 // tokenQuery is what the filters and the order that all reports of tokens have ask of the database.
 func (p *Plan) tokenQuery() TokenQuery {

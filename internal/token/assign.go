@@ -157,7 +157,7 @@ func (r *Registry) pairing(ctx context.Context, b Bulk) (*pairing, error) {
 		switch u, is := known[id]; {
 		case !is || !p.rows[i].OK:
 		case !u.Enabled:
-			p.rows[i].Code, p.rows[i].Message = fault.UserDisabled, id+" is disabled, and cannot sign in with the token until 'user edit --enabled'"
+			p.rows[i].Code, p.rows[i].Message = fault.UserDisabled, id+" is disabled, and cannot sign in with the token until 'user enable'"
 		case u.ExpiredAt(r.Now()):
 			p.rows[i].Code, p.rows[i].Message = fault.UserExpired, id+" had a last day, which is over, and cannot sign in with the token until 'user edit --expiry' names a later one"
 		}

@@ -127,20 +127,20 @@ func (r *Registry) Get(ctx context.Context, name string) (Webhook, error) {
 // List returns the webhooks by name.
 func (r *Registry) List(ctx context.Context) ([]Webhook, error) { return r.Store.Webhooks(ctx) }
 
-// PostsReports refuses a webhook that no report can be posted to: [fault.NotFound] if it is not there, [fault.Invalid] if the event that
-// reports are posted beside is not among those that it wants.
+// PostsReports is that of the webhook of a name; [fault.NotFound] if it is not there.
 func (r *Registry) PostsReports(ctx context.Context, name string) error {
 	w, err := r.Store.Webhook(ctx, name)
 	if err != nil {
 		return err
 	}
-	return w.postsReports()
+	return w.PostsReports()
 }
 
 // reportDone is the action of the event that reports are posted beside.
 const reportDone = "report.done"
 
-func (w *Webhook) postsReports() error {
+// PostsReports refuses a webhook that no report can be posted to: [fault.Invalid] if the event that reports are posted beside is not among those that it wants.
+func (w *Webhook) PostsReports() error {
 	record, err := audit.Event{Action: reportDone, Object: "report_run:", Outcome: audit.Success}.Record()
 	if err == nil && !w.Choice.Has(record) {
 		err = fault.New(fault.Invalid, "webhook %s does not want the event %s: 'tallystick webhook edit %s --actions ...,%s' adds it", w.Name, reportDone, w.Name, reportDone)
@@ -199,7 +199,7 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, e Edit, c
 		if err := after.complete(); err != nil {
 			return err
 		}
-		if before.postsReports() == nil && after.postsReports() != nil {
+		if before.PostsReports() == nil && after.PostsReports() != nil {
 			if err := r.keepPosting(ctx, name, "has to want the event "+reportDone); err != nil {
 				return err
 			}

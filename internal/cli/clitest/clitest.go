@@ -40,7 +40,7 @@ func Interrupt(ts *testscript.TestScript, neg bool, args []string) {
 
 // interrupt runs a program that must ask with a prompt, and returns what it says on standard error.
 func interrupt(cmd *exec.Cmd, out io.Writer, prompt string) (words string, err error) {
-	keyboard, terminal, err := openTerminal()
+	keyboard, terminal, err := OpenTerminal()
 	if err != nil {
 		return "", err
 	}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal makes a terminal: what is written to keyboard is typed at it.
-func openTerminal() (keyboard, terminal *os.File, err error) {
+// OpenTerminal makes a terminal: what is written to keyboard is typed at it.
+func OpenTerminal() (keyboard, terminal *os.File, err error) {
 	if keyboard, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
 		return nil, nil, err
 	}
