@@ -175,8 +175,10 @@ func TestStokenReadsOverrides(t *testing.T) {
 	}
 	i := 0
 	for _, single := range parse(t, encode(t, b)).Split() {
-		if got, want := shown(t, write(t, single), b.Password), showing(b.Tokens[i]); got != want {
-			t.Errorf("stoken shows %s, want %s", got, want)
+		if !leftOut(i) {
+			if got, want := shown(t, write(t, single), b.Password), showing(b.Tokens[i]); got != want {
+				t.Errorf("stoken shows %s, want %s", got, want)
+			}
 		}
 		i++
 	}
