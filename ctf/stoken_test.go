@@ -61,6 +61,9 @@ func secrets(password, deviceID string) (args []string) {
 // sides of a day, a leap day, a year, and 32 bits.
 var instants = []int64{1700000000, 1709164799, 1709251200, 1735689599, 1735689600, 2147483647, 4102444799}
 
+// leftOut says which cases -short leaves out, of those that run stoken several times each. No variant has a period of 5.
+func leftOut(n int) bool { return testing.Short() && n%5 != 0 }
+
 // sameCodes compares codes of a string in stoken with those of a token, the
 // nth time at other instants. It gives what else stoken says.
 func sameCodes(t *testing.T, n int, text, password, deviceID string, token ctf.Token) (remark string) {
@@ -92,6 +95,9 @@ func TestStokenReads(t *testing.T) {
 					token.Digits, token.Interval, token.AddPIN, token.LocalPIN = 6+n&1*2, 30+n>>1&1*30, n>>2&1 == 0, n>>3&1 == 0
 					token.Serial = fmt.Sprintf("%012d", 7777777*n)
 					n++
+					if leftOut(n) {
+						continue
+					}
 					t.Run(fmt.Sprintf("version %d carrier %d password %t device %.8s", version, carrier, password != "", deviceID), func(t *testing.T) {
 						text := encode(t, token, ctf.Options{Version: version, Carrier: carrier, Password: password, DeviceID: deviceID})
 						sameCodes(t, n, text, password, deviceID, token)
@@ -154,6 +160,10 @@ func TestStokenWrites(t *testing.T) {
 		for _, form := range []string{"", "--blocks", "--android", "--iphone", "--v3", "--v3 --iphone"} {
 			for _, password := range []string{"", "Pässwört 1", strings.Repeat("x", 40)} {
 				for _, deviceID := range []string{"", android, "d82c 467c 56fb 2058 edf8 add6"} {
+					n++
+					if leftOut(n) {
+						continue
+					}
 					args := append([]string{"export", "--batch", "--file=" + file}, strings.Fields(form)...)
 					if password != "" {
 						args = append(args, "--new-password="+password)
@@ -171,7 +181,6 @@ func TestStokenWrites(t *testing.T) {
 						t.Errorf("%q: seed %s, want %s", form, got, want)
 					}
 					sameCodes(t, n, text, password, deviceID, token)
-					n++
 				}
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -29,7 +30,8 @@ var openAPI []byte
 // A contract is openapi.yaml, read.
 type contract struct{ document *openapi3.T }
 
-func loadContract() (*contract, error) {
+// loadContract reads it once: that takes longer than all else that makes an API.
+var loadContract = sync.OnceValues(func() (*contract, error) {
 	document, err := openapi3.NewLoader().LoadFromData(openAPI)
 	if err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
@@ -38,7 +40,7 @@ func loadContract() (*contract, error) {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
 	return &contract{document}, nil
-}
+})
 
 // An operation is what the contract says of one route.
 type operation struct {

@@ -109,7 +109,7 @@ func furnish(t testing.TB, url string) *house {
 		Tokens: tokens, Care: cared, Keys: &access.Registry{Store: db, Hash: keys, Now: h.now}, Records: made,
 		Agents: &access.Agents{Store: db, Keys: keys, Now: h.now},
 		RADIUS: &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now}, UserReplies: &access.UserReplies{Store: db, Now: h.now},
-		Distributor:   &distribution.Distributor{Store: db, Devices: devices, Keys: keys, Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
+		Distributor:   &distribution.Distributor{Store: db, Devices: devices, Keys: deploytest.Secrets(keys), Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
 		Authenticator: &authentication.Engine{Store: db, Keys: keys, Policies: policies, Courier: outbox, Now: h.now},
 		Reports:       &report.Registry{Store: db, Runs: db, Policies: policies, Domains: &domain.Registry{Store: db, Now: h.now}, Now: h.now, Posts: h.posts},
 		Mail:          outbox,

@@ -25,7 +25,7 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "../../cmd/tallystick")
+	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags=-w", "-o", dir, "../../cmd/tallystick")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)

@@ -51,7 +51,7 @@ func newWorld(t *testing.T) *world {
 	devices := &device.Registry{Store: db, Now: clock}
 	w.profiles = &profile.Registry{Store: db, Devices: devices, Now: clock}
 	w.records = &records.Registry{Store: db, Keys: w.keys, Now: clock}
-	w.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: w.keys, Now: clock, Endpoint: "https://tokens.test:8443/ctkip/services/CtkipService", Service: "Test"}
+	w.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: deploytest.Secrets(w.keys), Now: clock, Endpoint: "https://tokens.test:8443/ctkip/services/CtkipService", Service: "Test"}
 	w.auth = &authentication.Engine{Store: db, Keys: w.keys, Now: clock}
 	w.must(w.records.BeginSerials(w.ctx))
 	_, err := (&user.Registry{Store: db, Now: clock}).Add(w.ctx, user.User{ID: "alice", Name: "Alice Exämple", Mail: "alice@example.com"})

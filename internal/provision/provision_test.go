@@ -66,7 +66,7 @@ func newService(t *testing.T) *service {
 	s.db, s.keys = db, keys
 	s.tokens = &token.Registry{Store: db, Now: s.now}
 	devices := &device.Registry{Store: db, Now: s.now}
-	s.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: keys, Now: s.now, Endpoint: "https://tokens.test" + provision.Path, Service: "Test"}
+	s.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: deploytest.Secrets(keys), Now: s.now, Endpoint: "https://tokens.test" + provision.Path, Service: "Test"}
 	s.auth = &authentication.Engine{Store: db, Keys: keys, Now: s.now}
 	rec := &records.Registry{Store: db, Keys: keys, Now: s.now}
 	s.must(rec.BeginSerials(s.ctx))

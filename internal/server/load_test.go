@@ -13,6 +13,9 @@ import (
 // A server that is killed while it stores the items of a job leaves nothing of it: its name is free, and no serial is given out twice. Others have
 // written meanwhile.
 func TestKillWhileAJobIsLoaded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the tests of jobs abandon them while they are loaded as well")
+	}
 	t.Run("SQLite", func(t *testing.T) {
 		p := start(t, folder(t))
 		killedLoad(t, p, p)

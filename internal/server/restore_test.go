@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,7 +36,25 @@ func openOld(t *testing.T) age.Identity {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return i
+	return remembered{i}
+}
+
+// remembered tries its password once for each backup: a try takes half a second of a processor, on purpose.
+type remembered struct{ age.Identity }
+
+// fileKeys is what the password opened, by what it was sealed as.
+var fileKeys sync.Map
+
+func (r remembered) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	sealed := string(stanzas[0].Body) // with a password, there is no other
+	if key, ok := fileKeys.Load(sealed); ok {
+		return bytes.Clone(key.([]byte)), nil
+	}
+	key, err := r.Identity.Unwrap(stanzas)
+	if err == nil {
+		fileKeys.Store(sealed, bytes.Clone(key))
+	}
+	return key, err
 }
 
 // targets are databases to restore into, by URL; "" is the embedded one of a data folder.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -104,6 +105,40 @@ func Keyring(t testing.TB, db *store.DB, m seed.Master, now func() time.Time) *s
 	must(t, err)
 	return keys
 }
+
+// Secrets is a keyring whose secrets are made once for a test program, and are those of each deployment that asks for them the
+// first time: to make an RSA key takes longer than most tests do.
+func Secrets(k *seed.Keyring) *SharedSecrets { return &SharedSecrets{Keyring: k} }
+
+// SharedSecrets is what [Secrets] gives.
+type SharedSecrets struct {
+	*seed.Keyring
+	given sync.Map // by name: one that is destroyed does not come back
+}
+
+// Secret is [seed.Keyring.Secret].
+func (k *SharedSecrets) Secret(ctx context.Context, name string, fresh func() ([]byte, error)) ([]byte, error) {
+	return k.Keyring.Secret(ctx, name, func() ([]byte, error) {
+		if _, again := k.given.LoadOrStore(name, true); again {
+			return fresh()
+		}
+		secrets.Lock()
+		defer secrets.Unlock()
+		if secrets.made[name] == nil {
+			secret, err := fresh()
+			if err != nil {
+				return nil, err
+			}
+			secrets.made[name] = secret
+		}
+		return slices.Clone(secrets.made[name]), nil
+	})
+}
+
+var secrets = struct {
+	sync.Mutex
+	made map[string][]byte
+}{made: map[string][]byte{}}
 
 func must(t testing.TB, err error) {
 	t.Helper()
