@@ -69,16 +69,24 @@ type Pruning struct {
 // of more than a month ago but one for each segment. Any number of servers may do so: who comes second leaves it to the other. What seems to
 // come from the future stays for ever.
 //
-// The caller's clock must be one that can be relied on: what a clock that is ahead prunes too early is gone.
-func (l *Log) Prune(ctx context.Context, keep Retention) error {
+// It asks before each step how long they are kept, since there may be many steps and settings are mended: nil ends it. The caller's clock must be
+// one that can be relied on: what a clock that is ahead prunes too early is gone.
+func (l *Log) Prune(ctx context.Context, kept func(context.Context) (Retention, error)) error {
 	for _, c := range append(Categories(), heads) {
-		life, some := keep[c]
-		next := func() (more bool, err error) { return l.pruneNext(ctx, c, max(life, MinRetention)) }
-		if c == heads {
-			next, some = func() (more bool, err error) { return l.pruneHeads(ctx) }, true
-		}
-		for some {
-			more, err := next()
+		for more := true; more; {
+			keep, err := kept(ctx)
+			if err != nil || keep == nil {
+				return err
+			}
+			switch life, some := keep[c]; {
+			case c == heads:
+				more, err = l.pruneHeads(ctx)
+			case some:
+				more, err = l.pruneNext(ctx, c, max(life, MinRetention))
+			default:
+				more = false
+				continue
+			}
 			if errors.Is(err, fault.Conflict) {
 				return nil // another server is at it
 			}
@@ -90,7 +98,6 @@ func (l *Log) Prune(ctx context.Context, keep Retention) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			some = more
 		}
 	}
 	return nil

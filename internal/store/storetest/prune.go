@@ -51,12 +51,17 @@ func onDay(l *audit.Log, day float64) {
 // prune prunes and gives what was recorded of that its place.
 func prune(t *testing.T, s AuditStore, l *audit.Log, keep audit.Retention) audit.Report {
 	t.Helper()
-	if err := l.Prune(t.Context(), keep); err != nil {
+	if err := l.Prune(t.Context(), keeping(keep)); err != nil {
 		t.Fatal(err)
 	}
 	for sequence(t, l) > 0 {
 	}
 	return intact(t, s, l)
+}
+
+// keeping is a retention that stays.
+func keeping(keep audit.Retention) func(context.Context) (audit.Retention, error) {
+	return func(context.Context) (audit.Retention, error) { return keep, nil }
 }
 
 // count is how many events a filter selects.
@@ -155,7 +160,7 @@ func prunesAtOnce(t *testing.T, s AuditStore) {
 		other := &audit.Log{Store: l.Store, Signer: l.Signer, Verifier: l.Verifier, Now: l.Now, Logger: l.Logger}
 		servers.Go(func() {
 			for range 3 {
-				if err := other.Prune(t.Context(), keep); err != nil {
+				if err := other.Prune(t.Context(), keeping(keep)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -194,7 +199,7 @@ func prunesBesideVerifying(t *testing.T, s AuditStore) {
 	l := oldLog(t, s, 4200)
 	onDay(l, 100)
 	while := pruning{s, new(sync.Once), func() {
-		if err := l.Prune(t.Context(), audit.Retention{audit.Authentication: 30 * auditDay}); err != nil {
+		if err := l.Prune(t.Context(), keeping(audit.Retention{audit.Authentication: 30 * auditDay})); err != nil {
 			t.Error(err)
 		}
 		sequence(t, l)
@@ -243,7 +248,7 @@ func prunesNothingElse(t *testing.T, s AuditStore) {
 	}}
 	onDay(l, 100)
 	keep := audit.Retention{audit.Authentication: 30 * auditDay}
-	if err := l.Prune(t.Context(), keep); err != nil {
+	if err := l.Prune(t.Context(), keeping(keep)); err != nil {
 		t.Fatal(err)
 	}
 	sequence(t, l)
@@ -267,7 +272,7 @@ func prunesNothingElse(t *testing.T, s AuditStore) {
 			}
 		}}
 		onDay(l, 103)
-		err = l.Prune(t.Context(), keep)
+		err = l.Prune(t.Context(), keeping(keep))
 		if hash != errors.Is(err, fault.AuditTampered) {
 			t.Errorf("hash changed too %v: %v", hash, err)
 		}
@@ -286,10 +291,10 @@ func prunesOutOfOrder(t *testing.T, s AuditStore) {
 	onDay(l, 100)
 	other := &audit.Log{Store: l.Store, Signer: l.Signer, Verifier: l.Verifier, Logger: l.Logger}
 	onDay(other, 99.9999)
-	if err := l.Prune(t.Context(), audit.Retention{audit.Authentication: 40 * auditDay}); err != nil {
+	if err := l.Prune(t.Context(), keeping(audit.Retention{audit.Authentication: 40 * auditDay})); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Prune(t.Context(), audit.Retention{audit.Administration: 50 * auditDay}); err != nil {
+	if err := other.Prune(t.Context(), keeping(audit.Retention{audit.Administration: 50 * auditDay})); err != nil {
 		t.Fatal(err)
 	}
 	for sequence(t, l) > 0 {
@@ -297,4 +302,28 @@ func prunesOutOfOrder(t *testing.T, s AuditStore) {
 	if r := intact(t, s, l); r.Pruned != 60*24+50*24 {
 		t.Errorf("%d events are pruned", r.Pruned)
 	}
+}
+
+// A pruning that goes on goes by what is said meanwhile.
+func prunesAsSaid(t *testing.T, s AuditStore) {
+	l := oldLog(t, s, 4200)
+	onDay(l, 250)
+	steps := 0
+	err := l.Prune(t.Context(), func(context.Context) (audit.Retention, error) {
+		if steps++; steps > 1 { // the first one does the first segment
+			return audit.Retention{}, nil
+		}
+		return audit.Retention{audit.Authentication: 30 * auditDay}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, l, audit.Filter{Action: "authn.*"}); n != (4200-4096)/2 {
+		t.Errorf("%d sign-ins are left, want those of the second segment", n)
+	}
+	if err := l.Prune(t.Context(), keeping(nil)); err != nil { // as by a clock that cannot be relied on
+		t.Fatal(err)
+	}
+	sequence(t, l)
+	intact(t, s, l)
 }
