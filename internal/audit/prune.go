@@ -1,13 +1,18 @@
 package audit
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"iter"
+	"maps"
+	"math"
+	"slices"
 	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -17,7 +22,7 @@ import (
 // [Verify] tells what was pruned from what somebody took away.
 
 const (
-	// segment is how many places an event of pruning is about, and one transaction prunes at most.
+	// segment is how many places an event of pruning is about, and one transaction prunes, at most.
 	segment = 4096
 	// pruneAction is the action of the events that tell of pruning, and logObject their object.
 	pruneAction = "audit.prune"
@@ -64,16 +69,24 @@ type Pruning struct {
 // of more than a month ago but one for each segment. Any number of servers may do so: who comes second leaves it to the other. What seems to
 // come from the future stays for ever.
 //
-// The caller's clock must be one that can be relied on: what a clock that is ahead prunes too early is gone.
-func (l *Log) Prune(ctx context.Context, keep Retention) error {
+// It asks before each step how long they are kept, since there may be many steps and settings are mended: nil ends it. The caller's clock must be
+// one that can be relied on: what a clock that is ahead prunes too early is gone.
+func (l *Log) Prune(ctx context.Context, kept func(context.Context) (Retention, error)) error {
 	for _, c := range append(Categories(), heads) {
-		life, some := keep[c]
-		next := func() (more bool, err error) { return l.pruneNext(ctx, c, max(life, MinRetention)) }
-		if c == heads {
-			next, some = func() (more bool, err error) { return l.pruneHeads(ctx) }, true
-		}
-		for some {
-			more, err := next()
+		for more := true; more; {
+			keep, err := kept(ctx)
+			if err != nil || keep == nil {
+				return err
+			}
+			switch life, some := keep[c]; {
+			case c == heads:
+				more, err = l.pruneHeads(ctx)
+			case some:
+				more, err = l.pruneNext(ctx, c, max(life, MinRetention))
+			default:
+				more = false
+				continue
+			}
 			if errors.Is(err, fault.Conflict) {
 				return nil // another server is at it
 			}
@@ -85,7 +98,6 @@ func (l *Log) Prune(ctx context.Context, keep Retention) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			some = more
 		}
 	}
 	return nil
@@ -102,46 +114,82 @@ func (l *Log) pruneNext(ctx context.Context, c Category, life time.Duration) (mo
 	if err != nil {
 		return false, err
 	}
-	p, gone, due := l.pruning(c, life, marks[c], entries)
+	p, due := l.pruning(c, life, marks[c], entries)
 	whole := p.After[c] == first+segment
 	if !whole && !due {
 		return false, nil
+	}
+	if p.Places, err = l.genuine(ctx, entries, p.Places); err != nil {
+		return false, err
 	}
 	p.Before, p.After = marks, marks.with(c, p.After[c])
 	return whole, l.Store.Transact(ctx, func(ctx context.Context) error {
 		if err := l.Store.Prune(ctx, p); err != nil || len(p.Places) == 0 {
 			return err
 		}
-		lacks := gone.lacking()
+		first, last := p.Places[0], p.Places[len(p.Places)-1]
 		return l.Store.RecordAll(ctx, []Event{New(ctx, l.Now(), pruneAction, logObject, Details{
-			"category": string(c), "kept_days": int(life / day), "pruned": len(p.Places), "first": first, "last": first + segment - 1, "gone": lacks.gone, "places": lacks.places,
+			"category": string(c), "kept_days": int(life / day), "pruned": len(p.Places), "first": first, "last": last, "places": written(p.Places),
 		})})
 	})
 }
 
-// pruning looks through a segment: what of a category is to go from the mark on, up to where its events are not old enough any more, and what the
-// segment lacks then. It is due, though the segment goes on, once the first of these is a day too old.
-func (l *Log) pruning(c Category, life time.Duration, mark int64, entries []Entry) (p Pruning, gone gap, due bool) {
+// pruning looks through a segment: what of a category is to go from the mark on, up to where its events are not old enough any more. It is due,
+// though the segment goes on, once the first of these is a day too old.
+func (l *Log) pruning(c Category, life time.Duration, mark int64, entries []Entry) (p Pruning, due bool) {
 	now := l.Now()
 	end := mark
 	for _, entry := range entries {
+		if entry.Seq != end {
+			continue
+		}
 		e, known := glance(entry.Record)
 		known = known && !e.At.After(now) // what cannot be read stays as well
-		old := entry.Seq == end && (!known || e.At.Before(now.Add(-life)))
-		if old {
-			end++
+		if known && !e.At.Before(now.Add(-life)) {
+			break
 		}
-		switch {
-		case old && known && e.Action != pruneAction && e.Category() == c:
+		end++
+		if known && e.Action != pruneAction && e.Category() == c {
 			p.Places = append(p.Places, entry.Seq)
 			due = due || e.At.Before(now.Add(-life-day))
-			gone.add(entry.Seq)
-		case len(entry.Record) == 0:
-			gone.add(entry.Seq)
 		}
 	}
 	p.After = Marks{c: end}
-	return p, gone, due
+	return p, due
+}
+
+// genuine are those of the places among entries whose events are the ones that were signed: what somebody made look old in the database would
+// otherwise be gone for good, and told of as if it had been. What was changed stays, to be seen.
+func (l *Log) genuine(ctx context.Context, entries []Entry, places []int64) ([]int64, error) {
+	if len(places) == 0 {
+		return nil, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.recall(); err != nil {
+		return nil, err
+	}
+	_, e, err := l.head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	records := map[int64][]byte{}
+	for _, entry := range entries {
+		records[entry.Seq] = entry.Record
+	}
+	signed := signedTiles{l.Store, e, map[TileAt][]byte{}}
+	var right []int64
+	for _, place := range places {
+		at, offset := LeafTile(place)
+		hashes, err := signed.at(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		if leaf := tlog.RecordHash(records[place]); offset < len(hashes) && bytes.Equal(leaf[:], hashes[offset:offset+tlog.HashSize]) {
+			right = append(right, place)
+		}
+	}
+	return right, nil
 }
 
 // glance reads no more of a record than its category and its age take, in a fraction of what all of it takes.
@@ -167,50 +215,82 @@ func (l *Log) pruneHeads(ctx context.Context) (more bool, err error) {
 	})
 }
 
-// A gap is which places of a segment have no record.
-type gap struct {
-	first, last int64 // the outermost of them
-	count       int64
-	numbers     []byte // 8 bytes each, big-endian, in order
-	pruned             // these, once they are all known
-}
-
-func (g *gap) add(place int64) {
-	if g.count == 0 {
-		g.first = place
+// written is how an event of pruning names places of a segment: a bit for each from the first of them to the last, in base64.
+func written(places []int64) string {
+	first := places[0]
+	bits := make([]byte, (places[len(places)-1]-first)/8+1)
+	for _, place := range places {
+		bits[(place-first)/8] |= 1 << ((place - first) % 8)
 	}
-	g.last = place
-	g.count++
-	g.numbers = binary.BigEndian.AppendUint64(g.numbers, uint64(place))
+	return base64.StdEncoding.EncodeToString(bits)
 }
 
-// lacking is what an event of pruning tells of the gap.
-func (g *gap) lacking() pruned {
-	sum := sha256.Sum256(g.numbers)
-	return pruned{g.count, base64.StdEncoding.EncodeToString(sum[:])}
-}
-
-// A pruned is what a segment lacks: how many records, and the SHA-256 of the numbers of their places.
-type pruned struct {
-	gone   int64
-	places string
-}
-
-// prunedBy reads an event of pruning: what a segment lacks, by its first place; false if it is none.
-func prunedBy(record []byte) (first int64, p pruned, ok bool) {
+// prunedBy reads an event of pruning: which places it tells of; none if it is not one.
+func prunedBy(record []byte) (places []int64) {
 	if string(memberOf(record, actionMember)) != pruneAction {
-		return 0, p, false
+		return nil
 	}
 	e, err := ParseRecord(record)
 	if err != nil || e.Actor.Name != serverActor {
-		return 0, p, false
+		return nil
 	}
-	number := func(name string) int64 {
-		n, _ := e.Details[name].(json.Number)
-		v, _ := n.Int64()
-		return v
+	number, _ := e.Details["first"].(json.Number)
+	first, err := number.Int64()
+	text, _ := e.Details["places"].(string)
+	bits, _ := base64.StdEncoding.DecodeString(text)
+	if err != nil || first < 0 || first > math.MaxInt64-segment || len(bits) > segment/8 {
+		return nil
 	}
-	p.gone = number("gone")
-	p.places, _ = e.Details["places"].(string)
-	return number("first"), p, true
+	for i := range 8 * len(bits) {
+		if bits[i/8]&(1<<(i%8)) != 0 {
+			places = append(places, first+int64(i))
+		}
+	}
+	return places
+}
+
+// A placeSet is a set of places: a bit for each of the segments, by their numbers, that have some.
+type placeSet map[int64]*[segment / 8]byte
+
+func (s placeSet) add(place int64) {
+	bits := s[place/segment]
+	if bits == nil {
+		bits = new([segment / 8]byte)
+		s[place/segment] = bits
+	}
+	bits[place%segment/8] |= 1 << (place % 8)
+}
+
+func (s placeSet) has(place int64) bool {
+	bits := s[place/segment]
+	return bits != nil && bits[place%segment/8]&(1<<(place%8)) != 0
+}
+
+// all are the places in order.
+func (s placeSet) all() iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		for _, n := range slices.Sorted(maps.Keys(s)) {
+			for place := n * segment; place < (n+1)*segment; place++ {
+				if s.has(place) && !yield(place) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// within tells whether all of the places are in another set, too.
+func (s placeSet) within(other placeSet) bool {
+	for n, bits := range s {
+		theirs := other[n]
+		if theirs == nil {
+			return false
+		}
+		for i, b := range bits {
+			if b&^theirs[i] != 0 {
+				return false
+			}
+		}
+	}
+	return true
 }

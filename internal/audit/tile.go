@@ -68,6 +68,40 @@ func loadEdge(ctx context.Context, s Store, size int64) (edge, error) {
 	return e, nil
 }
 
+// signedTiles are the tiles of a tree whose root was signed, each held against the one above it.
+type signedTiles struct {
+	store Store
+	edge  edge
+	known map[TileAt][]byte
+}
+
+// at returns the hashes of a tile; none of one behind the edge.
+func (s signedTiles) at(ctx context.Context, at TileAt) ([]byte, error) {
+	if at.Level >= len(s.edge.open) || at.Number > s.edge.open[at.Level].Number {
+		return nil, nil
+	}
+	if open := s.edge.open[at.Level]; at.Number == open.Number {
+		return open.Hashes, nil
+	}
+	if hashes, there := s.known[at]; there {
+		return hashes, nil
+	}
+	parent, err := s.at(ctx, TileAt{at.Level + 1, at.Number >> tileHeight})
+	if err != nil {
+		return nil, err
+	}
+	tiles, err := s.store.Tiles(ctx, []TileAt{at})
+	if err != nil {
+		return nil, err
+	}
+	hashes, offset := tiles[at], int(at.Number%tileWidth)*tlog.HashSize
+	if len(hashes) != tileWidth*tlog.HashSize || above(hashes) != tlog.Hash(parent[offset:offset+tlog.HashSize]) {
+		return nil, fault.New(fault.AuditTampered, "hashes of the audit log's tree are not those that were signed: run tallystick audit verify")
+	}
+	s.known[at] = hashes
+	return hashes, nil
+}
+
 // appendRoots adds the roots of the largest complete trees above neighbouring hashes.
 func appendRoots(roots []tlog.Hash, hashes []byte) []tlog.Hash {
 	for len(hashes) > 0 {

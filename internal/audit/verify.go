@@ -80,7 +80,8 @@ const maxProblems = 1000
 // Verify recomputes the tree of the log from its events and compares it with
 // every checkpoint, those in the database and those that were kept outside it
 // (see [ParseCheckpoints]; read them first if the log is in use). Memory grows
-// with the number of checkpoints, by 64 bytes each, and not with the events.
+// with the number of checkpoints, by 64 bytes each, and with that of the events
+// that were pruned, by 2 bits each, and not with the others.
 // An error means that the source could not be read; what is wrong with the log
 // is in the report.
 //
@@ -89,7 +90,7 @@ const maxProblems = 1000
 // checkpoint; if they were rewritten too, the report names the range between
 // the last checkpoint that agrees and the first that does not.
 func Verify(ctx context.Context, src Source, key note.Verifier, outside []Checkpoint) (Report, error) {
-	v := verification{report: Report{Problems: []Problem{}}, whole: true, firstBad: -1, gaps: map[int64]gap{}, pruned: map[int64]pruned{}}
+	v := verification{report: Report{Problems: []Problem{}}, whole: true, firstBad: -1, gaps: placeSet{}, told: placeSet{}}
 	err := eachCheckpoint(ctx, src, 0, func(c Checkpoint) bool {
 		v.open(key, c)
 		return true
@@ -149,9 +150,8 @@ type verification struct {
 	made, kept tree
 	whole      bool // no leaf has been missing so far
 
-	gap    gap              // of the segment that is read
-	gaps   map[int64]gap    // of those before, by their first places; without the numbers
-	pruned map[int64]pruned // what segments lack, as events of pruning tell
+	gaps placeSet // where the record is gone and its hash is not
+	told placeSet // where one was pruned, as events of pruning tell
 
 	firstBad   int        // index of the first head since the last good one that does not agree, or -1
 	mismatches []mismatch // by place
@@ -239,47 +239,20 @@ func (v *verification) entry(e Entry) {
 		v.gone(e.Seq, e.Seq)
 		made, v.whole = kept, false
 	case len(e.Record) == 0:
-		v.lacks(e.Seq)
+		v.gaps.add(e.Seq)
 		made = kept
 	case kept == tlog.Hash{}: // the source does not tell
 		kept = made
 	case kept != made:
 		v.mismatch(mismatch{place: e.Seq, made: made, kept: kept})
 	}
-	if first, p, ok := prunedBy(e.Record); ok {
-		v.pruned[first] = p
+	for _, place := range prunedBy(e.Record) {
+		v.told.add(place)
 	}
 	v.made.add(made, ignore)
 	v.kept.add(kept, ignore)
 	v.place++
 	v.compare()
-}
-
-// lacks notes a place that has its hash and no record.
-func (v *verification) lacks(place int64) {
-	if place/segment != v.gap.last/segment {
-		v.closeGap()
-	}
-	v.gap.add(place)
-}
-
-// closeGap ends the gap of a segment.
-func (v *verification) closeGap() {
-	if g := v.gap; g.count > 0 {
-		g.pruned, g.numbers = g.lacking(), nil
-		v.gaps[g.first-g.first%segment] = g
-		v.gap = gap{}
-	}
-}
-
-// untold are the segments, by their first places, with gaps that no event of pruning tells of.
-func (v *verification) untold() (all []int64) {
-	for first, g := range v.gaps {
-		if g.pruned != v.pruned[first] {
-			all = append(all, first)
-		}
-	}
-	return all
 }
 
 // How long is waited for the events of what was pruned during the reading to get their places, and how often it is looked.
@@ -288,11 +261,9 @@ const (
 	placePause = 250 * time.Millisecond
 )
 
-// readOn reads what was signed since, if something was pruned since: only the events of that, which come last, tell of it. Of a segment that was
-// pruned while it was read it looks again at what it lacks.
+// readOn reads what was signed since, if something was pruned since: only the events of that, which come last, tell of it.
 func (v *verification) readOn(ctx context.Context, src Source, key note.Verifier) error {
-	v.closeGap()
-	for tries := 0; len(v.untold()) > 0 && tries < placeTries; tries++ {
+	for tries := 0; !v.gaps.within(v.told) && tries < placeTries; tries++ {
 		if tries > 0 {
 			select {
 			case <-time.After(placePause):
@@ -311,40 +282,10 @@ func (v *verification) readOn(ctx context.Context, src Source, key note.Verifier
 		if err == nil {
 			err = v.read(ctx, src)
 		}
-		if err != nil {
+		if err != nil || pending == 0 {
 			return err
 		}
-		v.closeGap()
-		for _, first := range v.untold() {
-			if err := v.readGap(ctx, src, first); err != nil {
-				return err
-			}
-		}
-		if pending == 0 {
-			return nil
-		}
 	}
-	return nil
-}
-
-// readGap reads again what a segment lacks.
-func (v *verification) readGap(ctx context.Context, src Source, first int64) error {
-	for place := first; place < first+segment; {
-		entries, err := src.Entries(ctx, place, MaxPage)
-		if err != nil {
-			return err
-		}
-		if len(entries) == 0 {
-			break
-		}
-		for _, e := range entries {
-			if e.Seq < first+segment && len(e.Record) == 0 {
-				v.gap.add(e.Seq)
-			}
-		}
-		place = max(place, entries[len(entries)-1].Seq) + 1
-	}
-	v.closeGap()
 	return nil
 }
 
@@ -449,17 +390,22 @@ func (v *verification) end(ctx context.Context, src Source, key note.Verifier) e
 
 // conclude turns what is left into problems.
 func (v *verification) conclude() {
-	for first, g := range v.gaps {
-		switch told := v.pruned[first]; {
-		case g.pruned == told:
-			v.report.Pruned += g.count
-		case g.count == 1:
-			v.gone(g.first, g.first)
-		case told.gone == 0:
-			v.problem(Missing, g.first, g.last, "%d of the events from %d to %d are missing", g.count, g.first, g.last)
+	first, last := int64(-1), int64(-2) // of places in a row that nothing tells of
+	for place := range v.gaps.all() {
+		switch {
+		case v.told.has(place):
+			v.report.Pruned++
+		case place == last+1:
+			last = place
 		default:
-			v.problem(Missing, g.first, g.last, "%d of the events from %d to %d are missing, which are not the %d that were pruned as they were older than they are kept", g.count, g.first, g.last, told.gone)
+			if first >= 0 {
+				v.gone(first, last)
+			}
+			first, last = place, place
 		}
+	}
+	if first >= 0 {
+		v.gone(first, last)
 	}
 	if v.firstBad >= 0 {
 		bad := v.heads[v.firstBad]

@@ -253,12 +253,15 @@ func (row DataKey) unwrap(master Master) ([]byte, error) {
 
 // ChangeMaster wraps the deployment's data keys by the master key to instead of from, in one transaction, and makes a new data key, since whoever had
 // the old master key and the database has the data keys. The deployment's servers must not run: they know from alone. It may be done again after a
-// crash, and finds what is wrapped by to already. Refused with [fault.MasterKey] if the database is neither's.
+// crash, and finds what is wrapped by to already. Refused with [fault.MasterKey] if the database is neither's, and with [fault.NotFound] if it has no keys.
 func ChangeMaster(ctx context.Context, from, to Master, store KeyStore, now func() time.Time) error {
 	err := store.Transact(ctx, func(ctx context.Context) error {
 		rows, err := store.DataKeys(ctx)
 		if err != nil {
 			return err
+		}
+		if len(rows) == 0 {
+			return fault.New(fault.NotFound, "this database has no data keys yet: no server has used it")
 		}
 		changed := false
 		for _, row := range rows {

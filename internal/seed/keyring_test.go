@@ -267,6 +267,9 @@ func TestMasterKeyIsChanged(t *testing.T) {
 		ctx := t.Context()
 		before, after, another := deploytest.Master(t), deploytest.Master(t), deploytest.Master(t)
 		db := deploytest.Open(t, url)
+		if err := seed.ChangeMaster(ctx, before, after, db, time.Now); !errors.Is(err, fault.NotFound) {
+			t.Errorf("of a database without keys: %v", err)
+		}
 		k := deploytest.Keyring(t, db, before, time.Now)
 		if _, err := k.Rotate(ctx); err != nil { // a second data key
 			t.Fatal(err)

@@ -369,7 +369,9 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		return nil
 	})
 	g.Go(func() error {
-		every(ctx, pruneEvery, func() { h.note(ctx, "pruning the audit log", h.prune(ctx, now())) })
+		every(ctx, pruneEvery, func() {
+			h.note(ctx, "pruning the audit log", h.audit.Prune(ctx, func(ctx context.Context) (audit.Retention, error) { return h.retention(ctx, now()) }))
+		})
 		return nil
 	})
 	g.Go(func() error {
@@ -405,16 +407,13 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 	})
 }
 
-// prune takes away the events that the audit log has kept for as long as the settings say.
-func (h *house) prune(ctx context.Context, now time.Time) error {
+// retention is for how long the settings say that the audit log keeps events; nil while this server's clock is not one to go by.
+func (h *house) retention(ctx context.Context, now time.Time) (audit.Retention, error) {
 	if !h.reliable(now) {
-		return nil
+		return nil, nil
 	}
 	set, err := h.policies.Get(ctx)
-	if err != nil {
-		return err
-	}
-	return h.audit.Prune(ctx, set.Settings.Retention())
+	return set.Settings.Retention(), err
 }
 
 // reseal moves secrets to the newest data key until none is left that it can move.

@@ -47,7 +47,7 @@ func (m MasterChange) Run(ctx context.Context) (from, to string, err error) {
 			return "", "", fault.New(fault.NotFound, "there is no database in %s: give the --data of the server, and --database if it has one", c.Data)
 		}
 	}
-	db, err := store.Open(ctx, store.Options{URL: database})
+	db, err := store.OpenUnchanged(ctx, store.Options{URL: database}) // or servers that run would be cut off before it is known that they do
 	if err != nil {
 		return "", "", err
 	}

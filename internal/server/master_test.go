@@ -22,6 +22,10 @@ func TestMasterKeyOfARunningServerStays(t *testing.T) {
 	}
 	p.terminate()
 	p.exit()
+	change.Database = storetest.Postgres(t)
+	if _, _, err := change.Run(t.Context()); !errors.Is(err, fault.NotFound) {
+		t.Errorf("of an empty database: %v", err)
+	}
 	change.Database = ""
 	if _, _, err := change.Run(t.Context()); !errors.Is(err, fault.NotFound) {
 		t.Errorf("without a database: %v", err)

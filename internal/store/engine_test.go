@@ -123,6 +123,39 @@ func TestNewerSchema(t *testing.T) {
 	}
 }
 
+// What must not change the tables of servers that run leaves those of an older release, and none, as they are.
+func TestOpenUnchanged(t *testing.T) {
+	for name, open := range databases {
+		t.Run(name, func(t *testing.T) {
+			url := open(t)
+			unchanged := func() error {
+				db, err := OpenUnchanged(t.Context(), Options{URL: url})
+				if err == nil {
+					err = db.Close()
+				}
+				return err
+			}
+			if err := unchanged(); !errors.Is(err, fault.NotFound) {
+				t.Errorf("without tables: %v", err)
+			}
+			db := opened(t, url)
+			if err := unchanged(); err != nil {
+				t.Errorf("up to date: %v", err)
+			}
+			if _, err := db.exec(t.Context(), "DELETE FROM goose_db_version WHERE version_id = $1", db.tables); err != nil {
+				t.Fatal(err)
+			}
+			if err := unchanged(); !errors.Is(err, fault.Conflict) {
+				t.Errorf("of an older release: %v", err)
+			}
+			version, err := one(t.Context(), db, nil, number, "SELECT MAX(version_id) FROM goose_db_version")
+			if err != nil || version != db.tables-1 {
+				t.Errorf("it is at %d, %v", version, err)
+			}
+		})
+	}
+}
+
 // A database that was copied here under another mode is kept from others again.
 func TestSQLiteFileThatOthersMayRead(t *testing.T) {
 	path := file(t)

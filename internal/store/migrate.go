@@ -69,6 +69,28 @@ func (db *DB) up(ctx context.Context) error {
 	return err
 }
 
+// upToDate refuses tables that another release has made.
+func (db *DB) upToDate(ctx context.Context) error {
+	provider, err := db.history()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = provider.Close() }()
+	current, ours, err := provider.GetVersions(ctx)
+	if err != nil {
+		return db.explain(err)
+	}
+	switch db.tables = ours; {
+	case current == 0:
+		return fault.New(fault.NotFound, "there is no deployment in this database")
+	case current < ours:
+		return fault.New(fault.Conflict, "this database belongs to an older release (schema %d): use that release, or start a server of this one first", current)
+	case current > ours:
+		return db.newer(ctx, current)
+	}
+	return nil
+}
+
 // Current refuses with [fault.SchemaNewer] a database that a newer release has changed since it was opened.
 func (db *DB) Current(ctx context.Context) error {
 	version, err := one(ctx, db, nil, number, "SELECT MAX(version_id) FROM "+goose.DefaultTablename)

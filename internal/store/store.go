@@ -132,6 +132,19 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	return db, nil
 }
 
+// OpenUnchanged opens a database whose tables are up to date, and leaves any other as it is: servers of an older release may be using it. One of an
+// older release is refused with [fault.Conflict], and one without tables with [fault.NotFound].
+func OpenUnchanged(ctx context.Context, o Options) (*DB, error) {
+	db, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.upToDate(ctx); err != nil {
+		return nil, errors.Join(unreachable(err), db.Close())
+	}
+	return db, nil
+}
+
 // open opens a database as it is.
 func open(ctx context.Context, o Options) (db *DB, err error) {
 	switch scheme, _, isURL := strings.Cut(o.URL, "://"); {

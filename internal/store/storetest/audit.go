@@ -48,6 +48,9 @@ func Audit(t *testing.T, open func(*testing.T) AuditStore) {
 	t.Run("a rewritten past gets no signature", func(t *testing.T) { refusesToSign(t, open(t)) })
 	t.Run("old events are pruned", func(t *testing.T) { prunes(t, open(t)) })
 	t.Run("servers at once prune what one would", func(t *testing.T) { prunesAtOnce(t, open(t)) })
+	t.Run("nothing goes unseen with what is pruned", func(t *testing.T) { prunesNothingElse(t, open(t)) })
+	t.Run("prunings are told of in any order", func(t *testing.T) { prunesOutOfOrder(t, open(t)) })
+	t.Run("pruning goes by what is said meanwhile", func(t *testing.T) { prunesAsSaid(t, open(t)) })
 	t.Run("events are pruned beside verifying", func(t *testing.T) { prunesBesideVerifying(t, open(t)) })
 	t.Run("tampering is found", func(t *testing.T) { findsTampering(t, open(t)) })
 }

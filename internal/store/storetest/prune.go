@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -49,12 +51,17 @@ func onDay(l *audit.Log, day float64) {
 // prune prunes and gives what was recorded of that its place.
 func prune(t *testing.T, s AuditStore, l *audit.Log, keep audit.Retention) audit.Report {
 	t.Helper()
-	if err := l.Prune(t.Context(), keep); err != nil {
+	if err := l.Prune(t.Context(), keeping(keep)); err != nil {
 		t.Fatal(err)
 	}
 	for sequence(t, l) > 0 {
 	}
 	return intact(t, s, l)
+}
+
+// keeping is a retention that stays.
+func keeping(keep audit.Retention) func(context.Context) (audit.Retention, error) {
+	return func(context.Context) (audit.Retention, error) { return keep, nil }
 }
 
 // count is how many events a filter selects.
@@ -153,7 +160,7 @@ func prunesAtOnce(t *testing.T, s AuditStore) {
 		other := &audit.Log{Store: l.Store, Signer: l.Signer, Verifier: l.Verifier, Now: l.Now, Logger: l.Logger}
 		servers.Go(func() {
 			for range 3 {
-				if err := other.Prune(t.Context(), keep); err != nil {
+				if err := other.Prune(t.Context(), keeping(keep)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -192,7 +199,7 @@ func prunesBesideVerifying(t *testing.T, s AuditStore) {
 	l := oldLog(t, s, 4200)
 	onDay(l, 100)
 	while := pruning{s, new(sync.Once), func() {
-		if err := l.Prune(t.Context(), audit.Retention{audit.Authentication: 30 * auditDay}); err != nil {
+		if err := l.Prune(t.Context(), keeping(audit.Retention{audit.Authentication: 30 * auditDay})); err != nil {
 			t.Error(err)
 		}
 		sequence(t, l)
@@ -201,4 +208,122 @@ func prunesBesideVerifying(t *testing.T, s AuditStore) {
 	if err != nil || r.Err() != nil || r.Pruned == 0 {
 		t.Errorf("%d pruned, %v, %v", r.Pruned, r.Err(), err)
 	}
+}
+
+// A changed store shows events otherwise than they are, as somebody does who writes to the database before pruning and sets it right after.
+type changed struct {
+	AuditStore
+	as func(*audit.Entry)
+}
+
+func (c changed) Entries(ctx context.Context, first int64, limit int) ([]audit.Entry, error) {
+	entries, err := c.AuditStore.Entries(ctx, first, limit)
+	for i := range entries {
+		c.as(&entries[i])
+	}
+	return entries, err
+}
+
+// Tiles shows the hashes of the tree so that they fit.
+func (c changed) Tiles(ctx context.Context, at []audit.TileAt) (map[audit.TileAt][]byte, error) {
+	tiles, err := c.AuditStore.Tiles(ctx, at)
+	for at, hashes := range tiles {
+		for i := 0; at.Level == 0 && i < len(hashes)/tlog.HashSize; i++ {
+			e := audit.Entry{Seq: at.Number*256 + int64(i), Leaf: tlog.Hash(hashes[i*tlog.HashSize : (i+1)*tlog.HashSize])}
+			c.as(&e)
+			copy(hashes[i*tlog.HashSize:], e.Leaf[:])
+		}
+	}
+	return tiles, err
+}
+
+// What somebody takes away before a pruning is not told of with what is pruned, and what he makes look old is not pruned.
+func prunesNothingElse(t *testing.T, s AuditStore) {
+	const taken = 4001 // what an administrator did 17 days ago
+	l := oldLog(t, s, 4200)
+	l.Store = changed{s, func(e *audit.Entry) {
+		if e.Seq == taken {
+			e.Record = nil
+		}
+	}}
+	onDay(l, 100)
+	keep := audit.Retention{audit.Authentication: 30 * auditDay}
+	if err := l.Prune(t.Context(), keeping(keep)); err != nil {
+		t.Fatal(err)
+	}
+	sequence(t, l)
+	r, err := audit.Verify(t.Context(), l.Store, l.Verifier, nil)
+	if err != nil || len(r.Problems) != 1 || r.Problems[0].Kind != audit.Missing || r.Problems[0].First != taken || r.Problems[0].Last != taken {
+		t.Errorf("one was taken away before a pruning: %v, %v", r.Problems, err)
+	}
+
+	for _, hash := range []bool{true, false} { // with its hash in the tree, or without
+		as := audit.New(t.Context(), auditStart, "authn.success", "user:alice", nil)
+		record, err := as.Record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Store = changed{s, func(e *audit.Entry) {
+			if e.Seq <= 3360 || taken < e.Seq {
+				return
+			}
+			if e.Record = record; hash {
+				e.Leaf = tlog.RecordHash(record)
+			}
+		}}
+		onDay(l, 103)
+		err = l.Prune(t.Context(), keeping(keep))
+		if hash != errors.Is(err, fault.AuditTampered) {
+			t.Errorf("hash changed too %v: %v", hash, err)
+		}
+		l.Store = s
+		if entries, err := s.Entries(t.Context(), taken, 1); err != nil || len(entries) != 1 || len(entries[0].Record) == 0 {
+			t.Errorf("hash changed too %v: what somebody made look old was pruned: %+v, %v", hash, entries, err)
+		}
+	}
+	sequence(t, l)
+	intact(t, s, l)
+}
+
+// The events of prunings tell the same in any order: servers' clocks differ.
+func prunesOutOfOrder(t *testing.T, s AuditStore) {
+	l := oldLog(t, s, 4200)
+	onDay(l, 100)
+	other := &audit.Log{Store: l.Store, Signer: l.Signer, Verifier: l.Verifier, Logger: l.Logger}
+	onDay(other, 99.9999)
+	if err := l.Prune(t.Context(), keeping(audit.Retention{audit.Authentication: 40 * auditDay})); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Prune(t.Context(), keeping(audit.Retention{audit.Administration: 50 * auditDay})); err != nil {
+		t.Fatal(err)
+	}
+	for sequence(t, l) > 0 {
+	}
+	if r := intact(t, s, l); r.Pruned != 60*24+50*24 {
+		t.Errorf("%d events are pruned", r.Pruned)
+	}
+}
+
+// A pruning that goes on goes by what is said meanwhile.
+func prunesAsSaid(t *testing.T, s AuditStore) {
+	l := oldLog(t, s, 4200)
+	onDay(l, 250)
+	steps := 0
+	err := l.Prune(t.Context(), func(context.Context) (audit.Retention, error) {
+		if steps++; steps > 1 { // the first one does the first segment
+			return audit.Retention{}, nil
+		}
+		return audit.Retention{audit.Authentication: 30 * auditDay}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, l, audit.Filter{Action: "authn.*"}); n != (4200-4096)/2 {
+		t.Errorf("%d sign-ins are left, want those of the second segment", n)
+	}
+	if err := l.Prune(t.Context(), keeping(nil)); err != nil { // as by a clock that cannot be relied on
+		t.Fatal(err)
+	}
+	sequence(t, l)
+	intact(t, s, l)
 }
