@@ -263,6 +263,7 @@ const (
 
 // readOn reads what was signed since, if something was pruned since: only the events of that, which come last, tell of it.
 func (v *verification) readOn(ctx context.Context, src Source, key note.Verifier) error {
+	end := int64(-1) // of what waited for its place at first
 	for tries := 0; !v.gaps.within(v.told) && tries < placeTries; tries++ {
 		if tries > 0 {
 			select {
@@ -271,11 +272,12 @@ func (v *verification) readOn(ctx context.Context, src Source, key note.Verifier
 				return ctx.Err()
 			}
 		}
+		before := v.size()
 		pending, err := src.Pending(ctx)
 		if err != nil {
 			return err
 		}
-		err = eachCheckpoint(ctx, src, v.size(), func(c Checkpoint) bool {
+		err = eachCheckpoint(ctx, src, before, func(c Checkpoint) bool {
 			v.open(key, c)
 			return true
 		})
@@ -284,6 +286,12 @@ func (v *verification) readOn(ctx context.Context, src Source, key note.Verifier
 		}
 		if err != nil || pending == 0 {
 			return err
+		}
+		switch {
+		case end < 0:
+			end = v.size() + int64(pending)
+		case v.size() > before && v.size() < end:
+			tries = 0 // they are many
 		}
 	}
 	return nil

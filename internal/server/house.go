@@ -407,10 +407,14 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 	})
 }
 
+// quiet is how long nothing may have happened before this server's clock is not gone by: it may have gone ahead while no server ran.
+const quiet = 24 * time.Hour
+
 // retention is for how long the settings say that the audit log keeps events; nil while this server's clock is not one to go by.
 func (h *house) retention(ctx context.Context, now time.Time) (audit.Retention, error) {
-	if !h.reliable(now) {
-		return nil, nil
+	newest, err := h.db.LastCheckpoint(ctx)
+	if err != nil || !h.reliable(now) || now.Sub(newest.At) > quiet {
+		return nil, err
 	}
 	set, err := h.policies.Get(ctx)
 	return set.Settings.Retention(), err

@@ -13,9 +13,32 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/clock"
+	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/provision"
 	"github.com/tallystick/tallystick/internal/recent"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
+
+// A server whose clock went ahead while none ran would prune what is not old.
+func TestNothingIsPrunedByAClockThatNothingHappenedUnder(t *testing.T) {
+	ctx, db := t.Context(), deploytest.Open(t, deploytest.SQLite(t))
+	newest := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	now := newest.Add(time.Hour)
+	when := func() time.Time { return now }
+	h := &house{db: db, policies: &policy.Registry{Store: db, Now: when}, clock: &clock.Guard{Store: db, Server: "a", Alone: true, Now: when, Logger: slog.New(slog.DiscardHandler)}}
+	if err := errors.Join(h.clock.Begin(ctx), db.AddCheckpoint(ctx, audit.Checkpoint{Size: 1, At: newest, Signed: []byte("x")})); err != nil {
+		t.Fatal(err)
+	}
+	if keep, err := h.retention(ctx, now); err != nil || keep == nil {
+		t.Errorf("an hour after the newest event: %v, %v", keep, err)
+	}
+	now = newest.AddDate(1, 0, 0)
+	if keep, err := h.retention(ctx, now); err != nil || keep != nil {
+		t.Errorf("a year after it: %v, %v", keep, err)
+	}
+}
 
 func TestNothingIsRedirected(t *testing.T) {
 	mux := http.NewServeMux()

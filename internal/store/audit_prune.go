@@ -75,7 +75,7 @@ func (db *DB) blank(ctx context.Context, places []int64) error {
 		return err
 	}
 	last := places[len(places)-1]
-	changed := bulk{way: updateBatch, other: fault.New(fault.Conflict, "events of the audit log are gone")}
+	changed := bulk{way: updateBatch, other: fault.New(fault.AuditTampered, "events of the audit log are gone: run tallystick audit verify")}
 	err = db.eachFrom(ctx, begin, func(b storedBatch) (more bool) {
 		if b.first > last {
 			return false
@@ -107,5 +107,5 @@ func (db *DB) indexAgain(ctx context.Context, run int64) error {
 	if err != nil {
 		return err
 	}
-	return db.write(ctx, bulk{way: updateObjects, rows: rows, other: fault.New(fault.Conflict, "rows of the index of the audit log are gone")})
+	return db.write(ctx, bulk{way: updateObjects, rows: rows, other: fault.New(fault.AuditTampered, "rows of the index of the audit log are gone: run tallystick audit verify")})
 }
