@@ -128,6 +128,9 @@ func TestLimits(t *testing.T) {
 			[]change{func(s *policy.Set) { s.Settings.IssueLimit = -1 }, func(s *policy.Set) { s.Settings.IssueLimit = 1001 }}},
 		{"result_life", []change{func(s *policy.Set) { s.Settings.ResultLife = time.Hour }, func(s *policy.Set) { s.Settings.ResultLife = 30 * day }},
 			[]change{func(s *policy.Set) { s.Settings.ResultLife = 0 }, func(s *policy.Set) { s.Settings.ResultLife = 31 * day }}},
+		{"audit_authentication_days", []change{func(s *policy.Set) { s.Settings.AuditAuthenticationDays = 30 }}, []change{func(s *policy.Set) { s.Settings.AuditAuthenticationDays = 29 }}},
+		{"audit_administration_days", []change{func(s *policy.Set) { s.Settings.AuditAdministrationDays = 36500 }}, []change{func(s *policy.Set) { s.Settings.AuditAdministrationDays = 36501 }}},
+		{"audit_system_days", []change{func(s *policy.Set) { s.Settings.AuditSystemDays = 0 }}, []change{func(s *policy.Set) { s.Settings.AuditSystemDays = -1 }}},
 	} {
 		for i, change := range c.good {
 			s := policy.Default()

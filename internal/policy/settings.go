@@ -67,10 +67,10 @@ func (s Settings) Validate() error {
 }
 
 func auditDays(setting string, days int) error {
-	if days == 0 {
-		return nil
+	if days != 0 && (days < MinAuditDays || days > MaxAuditDays) {
+		return refuse(setting, "takes 0 for ever, or %d to %d days, not %d", MinAuditDays, MaxAuditDays, days)
 	}
-	return between(setting, days, MinAuditDays, MaxAuditDays)
+	return nil
 }
 
 // Retention is how long the audit log keeps events.
