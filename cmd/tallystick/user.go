@@ -112,22 +112,21 @@ func (p *program) userEdit() *cobra.Command {
 }
 
 func (p *program) userEnable() *cobra.Command {
-	return p.command("enable USERID", "Let the tokens of a person who was disabled authenticate again", 1, func(r run) error {
-		u, err := r.server.EditUser(r.ctx, r.args[0], 0, client.UserEdit{Enabled: new(true)})
-		if err != nil {
-			return err
-		}
-		return p.result(u, "%s user %s", r.verb("enabled", "enable"), u.UserID)
-	})
+	return p.userTurned("enable", "Let the tokens of a person who was disabled authenticate again", true)
 }
 
 func (p *program) userDisable() *cobra.Command {
-	return p.command("disable USERID", "Stop all tokens of a person; 'user enable' undoes it", 1, func(r run) error {
-		u, err := r.server.EditUser(r.ctx, r.args[0], 0, client.UserEdit{Enabled: new(false)})
+	return p.userTurned("disable", "Stop all tokens of a person; 'user enable' undoes it", false)
+}
+
+// userTurned is a command that has a person enabled or not.
+func (p *program) userTurned(verb, short string, enabled bool) *cobra.Command {
+	return p.command(verb+" USERID", short, 1, func(r run) error {
+		u, err := r.server.EditUser(r.ctx, r.args[0], 0, client.UserEdit{Enabled: &enabled})
 		if err != nil {
 			return err
 		}
-		return p.result(u, "%s user %s", r.verb("disabled", "disable"), u.UserID)
+		return p.result(u, "%s user %s", r.verb(verb+"d", verb), u.UserID)
 	})
 }
 

@@ -49,12 +49,9 @@ type Marks map[Category]int64
 
 // with are marks of which one is elsewhere.
 func (m Marks) with(c Category, place int64) Marks {
-	other := Marks{c: place}
-	for known, at := range m {
-		if known != c {
-			other[known] = at
-		}
-	}
+	other := Marks{}
+	maps.Copy(other, m)
+	other[c] = place
 	return other
 }
 
@@ -114,15 +111,15 @@ func (l *Log) pruneNext(ctx context.Context, c Category, life time.Duration) (mo
 	if err != nil {
 		return false, err
 	}
-	p, due := l.pruning(c, life, marks[c], entries)
-	whole := p.After[c] == first+segment
+	old, end, due := l.old(c, life, marks[c], entries)
+	whole := end == first+segment
 	if !whole && !due {
 		return false, nil
 	}
-	if p.Places, err = l.genuine(ctx, entries, p.Places); err != nil {
+	p := Pruning{Before: marks, After: marks.with(c, end)}
+	if p.Places, err = l.genuine(ctx, old); err != nil {
 		return false, err
 	}
-	p.Before, p.After = marks, marks.with(c, p.After[c])
 	return whole, l.Store.Transact(ctx, func(ctx context.Context) error {
 		if err := l.Store.Prune(ctx, p); err != nil || len(p.Places) == 0 {
 			return err
@@ -134,11 +131,11 @@ func (l *Log) pruneNext(ctx context.Context, c Category, life time.Duration) (mo
 	})
 }
 
-// pruning looks through a segment: what of a category is to go from the mark on, up to where its events are not old enough any more. It is due,
+// old looks through a segment: what of a category is to go from the mark on, up to the end, where its events are not old enough any more. It is due,
 // though the segment goes on, once the first of these is a day too old.
-func (l *Log) pruning(c Category, life time.Duration, mark int64, entries []Entry) (p Pruning, due bool) {
+func (l *Log) old(c Category, life time.Duration, mark int64, entries []Entry) (all []Entry, end int64, due bool) {
 	now := l.Now()
-	end := mark
+	end = mark
 	for _, entry := range entries {
 		if entry.Seq != end {
 			continue
@@ -150,18 +147,17 @@ func (l *Log) pruning(c Category, life time.Duration, mark int64, entries []Entr
 		}
 		end++
 		if known && e.Action != pruneAction && e.Category() == c {
-			p.Places = append(p.Places, entry.Seq)
+			all = append(all, entry)
 			due = due || e.At.Before(now.Add(-life-day))
 		}
 	}
-	p.After = Marks{c: end}
-	return p, due
+	return all, end, due
 }
 
-// genuine are those of the places among entries whose events are the ones that were signed: what somebody made look old in the database would
+// genuine are the places of those entries whose events are the ones that were signed: what somebody made look old in the database would
 // otherwise be gone for good, and told of as if it had been. What was changed stays, to be seen.
-func (l *Log) genuine(ctx context.Context, entries []Entry, places []int64) ([]int64, error) {
-	if len(places) == 0 {
+func (l *Log) genuine(ctx context.Context, entries []Entry) ([]int64, error) {
+	if len(entries) == 0 {
 		return nil, nil
 	}
 	l.mu.Lock()
@@ -173,20 +169,16 @@ func (l *Log) genuine(ctx context.Context, entries []Entry, places []int64) ([]i
 	if err != nil {
 		return nil, err
 	}
-	records := map[int64][]byte{}
-	for _, entry := range entries {
-		records[entry.Seq] = entry.Record
-	}
 	signed := signedTiles{l.Store, e, map[TileAt][]byte{}}
 	var right []int64
-	for _, place := range places {
-		at, offset := LeafTile(place)
+	for _, entry := range entries {
+		at, offset := LeafTile(entry.Seq)
 		hashes, err := signed.at(ctx, at)
 		if err != nil {
 			return nil, err
 		}
-		if leaf := tlog.RecordHash(records[place]); offset < len(hashes) && bytes.Equal(leaf[:], hashes[offset:offset+tlog.HashSize]) {
-			right = append(right, place)
+		if leaf := tlog.RecordHash(entry.Record); offset < len(hashes) && bytes.Equal(leaf[:], hashes[offset:offset+tlog.HashSize]) {
+			right = append(right, entry.Seq)
 		}
 	}
 	return right, nil

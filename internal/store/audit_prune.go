@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -34,15 +35,9 @@ var (
 // Prune does a pruning, in the transaction of ctx; [fault.Conflict] if the marks are others than those before it. An event that loses its
 // record leaves an empty line.
 func (db *DB) Prune(ctx context.Context, p audit.Pruning) error {
-	before, after := noMarks, []byte(nil)
-	var err error
-	if len(p.Before) > 0 {
-		before, err = json.Marshal(p.Before)
-	}
-	if err == nil {
-		after, err = json.Marshal(p.After)
-	}
-	if err != nil {
+	before, err := json.Marshal(p.Before)
+	after, wrong := json.Marshal(p.After)
+	if err := errors.Join(err, wrong); err != nil {
 		return fmt.Errorf("store: marks of the audit log: %w", err)
 	}
 	return db.Transact(ctx, func(ctx context.Context) error {

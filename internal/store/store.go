@@ -121,25 +121,21 @@ const (
 
 // Open opens a database and brings its tables up to date. A database that a
 // newer release has changed is refused with [fault.SchemaNewer] and left as it is.
-func Open(ctx context.Context, o Options) (*DB, error) {
-	db, err := open(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	if err := db.migrate(ctx); err != nil {
-		return nil, errors.Join(unreachable(err), db.Close())
-	}
-	return db, nil
-}
+func Open(ctx context.Context, o Options) (*DB, error) { return openWith(ctx, o, (*DB).migrate) }
 
 // OpenUnchanged opens a database whose tables are up to date, and leaves any other as it is: servers of an older release may be using it. One of an
 // older release is refused with [fault.Conflict], and one without tables with [fault.NotFound].
 func OpenUnchanged(ctx context.Context, o Options) (*DB, error) {
+	return openWith(ctx, o, (*DB).upToDate)
+}
+
+// openWith opens a database and has its tables looked at.
+func openWith(ctx context.Context, o Options, look func(*DB, context.Context) error) (*DB, error) {
 	db, err := open(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := db.upToDate(ctx); err != nil {
+	if err := look(db, ctx); err != nil {
 		return nil, errors.Join(unreachable(err), db.Close())
 	}
 	return db, nil
