@@ -219,7 +219,7 @@ func (c *Client) CancelJob(ctx context.Context, idOrName string) (Job, error) {
 	return j, err
 }
 
-// ResumeJob goes on with a job that was cancelled or failed, where it stopped. A job that runs, or has nothing left to do, is
+// ResumeJob goes on with a job that was cancelled, where it stopped. A job that runs, or has nothing left to do, is
 // returned as it is; JOB_EXPIRED.
 func (c *Client) ResumeJob(ctx context.Context, idOrName string, how JobResumption) (Job, error) {
 	var j Job

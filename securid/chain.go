@@ -131,7 +131,7 @@ func (c *Chain) Find(code uint32, first, last, from int64) (interval int64, ok b
 // Outward gives the intervals first to last, both included, with their codes,
 // in the order of their distance from the interval from, the earlier one
 // first: what a server compares a passcode with that has the PIN in it, and
-// [Find] a plain code. It makes every key and every block of four codes once
+// [Chain.Find] a plain code. It makes every key and every block of four codes once
 // (section 10.3), and only on the way. The chain must not be used in between.
 func (c *Chain) Outward(first, last, from int64) iter.Seq2[int64, uint32] {
 	return func(yield func(int64, uint32) bool) { c.outward(first, last, from, yield) }

@@ -235,11 +235,8 @@ dialogues are over. What was changed after the backup was taken is as it was the
 	f.StringVar(&r.MasterKey, "master-key", "", "`file` with the master key (default DIR/master.key, or the one in the backup)")
 	f.StringVar(&until, "until", "", "`time` up to which the old server may have accepted codes (default now), or backup: none after the backup was taken")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if r.Data = p.dataFolder(); r.Data == "" {
-			return cli.Usagef("say where the server will keep its data: --data DIR")
-		}
-		var err error
-		if r.Database, err = databaseURL(r.Database, "TALLYSTICK_DATABASE"); err != nil {
+		err := p.place(&r.Data, &r.Database)
+		if err != nil {
 			return err
 		}
 		if r.Unused = until == "backup"; until != "" && !r.Unused {

@@ -92,27 +92,9 @@ func (p *program) tokenDistribute() *cobra.Command {
 	m.on(cmd)
 	cmd.Args = m.oneOrMany
 	p.does(cmd, func(r run) error {
-		p.sparePassword(r, f, m.individual)
-		if m.selection != "" {
-			out := f.out
-			b, err := p.bulk(cmd, f, &m)
-			if err != nil {
-				return err
-			}
-			j, err := r.server.DistributeMany(r.ctx, b)
-			if err != nil {
-				return err
-			}
-			return p.started(r, j, &m, out)
-		}
-		d, err := p.distribution(cmd, f)
-		if err != nil {
-			return err
-		}
-		if err := p.askDevice(r, &d); err != nil {
-			return err
-		}
-		return p.deliver(r, f, func() (client.Issue, error) { return r.server.Distribute(r.ctx, r.args[0], d) })
+		return p.oneOrMany(cmd, r, f, &m,
+			func(d client.Distribution) (client.Issue, error) { return r.server.Distribute(r.ctx, r.args[0], d) },
+			func(b client.BulkDistribution) (client.Job, error) { return r.server.DistributeMany(r.ctx, b) })
 	})
 	return cmd
 }
@@ -136,31 +118,40 @@ func (p *program) tokenRedistribute() *cobra.Command {
 		if why == "OTHER" && *note == "" {
 			return fault.New(fault.ReasonRequired, "the reason OTHER takes words of yours: --note TEXT")
 		}
-		p.sparePassword(r, f, m.individual)
-		if m.selection != "" {
-			out := f.out
-			b, err := p.bulk(cmd, f, &m)
-			if err != nil {
-				return err
-			}
-			j, err := r.server.RedistributeMany(r.ctx, client.BulkRedistribution{BulkDistribution: b, Reason: why, Note: *note})
-			if err != nil {
-				return err
-			}
-			return p.started(r, j, &m, out)
-		}
-		d, err := p.distribution(cmd, f)
+		return p.oneOrMany(cmd, r, f, &m,
+			func(d client.Distribution) (client.Issue, error) {
+				return r.server.Redistribute(r.ctx, r.args[0], client.Redistribution{Distribution: d, Reason: why, Note: *note})
+			},
+			func(b client.BulkDistribution) (client.Job, error) {
+				return r.server.RedistributeMany(r.ctx, client.BulkRedistribution{BulkDistribution: b, Reason: why, Note: *note})
+			})
+	})
+	return cmd
+}
+
+// oneOrMany has the token delivered that is named, or those that are selected by a job.
+func (p *program) oneOrMany(cmd *cobra.Command, r run, f *deliveryFlags, m *bulkFlags, one func(client.Distribution) (client.Issue, error), many func(client.BulkDistribution) (client.Job, error)) error {
+	p.sparePassword(r, f, m.individual)
+	if m.selection != "" {
+		out := f.out
+		b, err := p.bulk(cmd, f, m)
 		if err != nil {
 			return err
 		}
-		if err := p.askDevice(r, &d); err != nil {
+		j, err := many(b)
+		if err != nil {
 			return err
 		}
-		return p.deliver(r, f, func() (client.Issue, error) {
-			return r.server.Redistribute(r.ctx, r.args[0], client.Redistribution{Distribution: d, Reason: why, Note: *note})
-		})
-	})
-	return cmd
+		return p.started(r, j, m, out)
+	}
+	d, err := p.distribution(cmd, f)
+	if err != nil {
+		return err
+	}
+	if err := p.askDevice(r, &d); err != nil {
+		return err
+	}
+	return p.deliver(r, f, func() (client.Issue, error) { return one(d) })
 }
 
 // deliver has a delivery made and hands it out. Where it goes is opened first: once it is made, the seed that the user had may be

@@ -229,7 +229,7 @@ func (p *program) followOn(r run, begun client.Job) (client.Job, error) {
 
 func (p *program) jobResume() *cobra.Command {
 	var how client.JobResumption
-	cmd := p.command("resume JOB", "Go on with a job that was cancelled or failed, where it stopped", 1, nil)
+	cmd := p.command("resume JOB", "Go on with a job that was cancelled, where it stopped", 1, nil)
 	cmd.Flags().BoolVar(&how.RetryFailed, "retry-failed", false, "try what failed again")
 	wait := cmd.Flags().Bool("wait", false, "follow the job to its end")
 	p.does(cmd, func(r run) error {

@@ -96,11 +96,7 @@ from before open with the old key.`,
 	f.StringVar(&m.Database, "database", "", "`URL` of the PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)")
 	f.StringVar(&m.From, "master-key", "", "`file` with the master key as it is (default DIR/master.key)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if m.Data = p.dataFolder(); m.Data == "" {
-			return cli.Usagef("say where the server keeps its data: --data DIR")
-		}
-		var err error
-		if m.Database, err = databaseURL(m.Database, "TALLYSTICK_DATABASE"); err != nil {
+		if err := p.place(&m.Data, &m.Database); err != nil {
 			return err
 		}
 		m.To = args[0]

@@ -71,9 +71,7 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 			return cli.Usagef("--upload-limit is a number of MiB, 1 or more")
 		}
 		c.UploadLimit = uploads << 20
-		c.Data = p.dataFolder()
-		var err error
-		if c.Database, err = databaseURL(c.Database, "TALLYSTICK_DATABASE"); err != nil {
+		if err := p.place(&c.Data, &c.Database); err != nil {
 			return err
 		}
 		c.Log = slog.New(slog.NewTextHandler(p.Err, &slog.HandlerOptions{Level: lv}))
@@ -87,6 +85,15 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 		return outage(server.Run(ctx, c))
 	}
 	return cmd
+}
+
+// place fills in where a server keeps its data: the folder, and the URL of a database elsewhere.
+func (p *program) place(data, database *string) (err error) {
+	if *data = p.dataFolder(); *data == "" {
+		return cli.Usagef("say where the server keeps its data: --data DIR")
+	}
+	*database, err = databaseURL(*database, "TALLYSTICK_DATABASE")
+	return err
 }
 
 // databaseURL is what --database says, or else a variable. In the flag a password is refused: other users of the machine could read it. What is no URL is

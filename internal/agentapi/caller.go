@@ -3,7 +3,6 @@ package agentapi
 import (
 	"context"
 	"crypto/subtle"
-	"net"
 	"net/http"
 	"net/netip"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 // errStranger is every refusal of an agent: which part was wrong is not told.
@@ -21,7 +21,7 @@ var errStranger = fault.New(fault.Unauthorized, "the agent is not known")
 // caller finds out which agent sends a request (section 2). A known access key goes before what else is in the headers, which proxies
 // add to as well; an agent that has to sign is not let in by it.
 func (s *Server) caller(r *http.Request, body []byte) (*call, error) {
-	from := sourceOf(r)
+	from := throttle.Source(r.RemoteAddr)
 	who, err := s.holder(r.Context(), r.Header.Get("client-key"), from)
 	var signature []byte
 	if isSigned(r) && (fault.CodeOf(err) == fault.Unauthorized || err == nil && s.mustSign(who.agent)) {
@@ -72,29 +72,6 @@ func (s *Server) turnAway(ctx context.Context, a access.Agent, c access.Credenti
 	return errStranger
 }
 
-// sourceOf is the address that a request came from; the zero address if there is none.
-func sourceOf(r *http.Request) netip.Addr {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Unmap().WithZone("")
-}
-
-// network is what a source of wrong keys is known by: an IPv4 address, or the /64 that a host can choose its IPv6
-// address from.
-func network(a netip.Addr) string {
-	if a.Is4() {
-		return a.String()
-	}
-	p, _ := a.Prefix(64) // the zero prefix for an unknown source
-	return p.String()
-}
-
 // holder is whose access key a request carries.
 func (s *Server) holder(ctx context.Context, key string, from netip.Addr) (identity, error) {
 	hash := s.Agents.KeyHash(key)
@@ -117,7 +94,7 @@ func (s *Server) identify(ctx context.Context, known *credentialCache, name [32]
 	switch {
 	case is == believed:
 		return who, nil
-	case is == wrongLately, is == unheard && s.strangers.Exhausted(network(from), now):
+	case is == wrongLately, is == unheard && s.strangers.Exhausted(throttle.Network(from).String(), now):
 		return identity{}, errStranger
 	}
 	a, c, err := find()
@@ -140,7 +117,7 @@ func (s *Server) identify(ctx context.Context, known *credentialCache, name [32]
 
 // guessed counts a wrong key, ID or signature against its source, and tells whether it is still within the limit.
 func (s *Server) guessed(ctx context.Context, from netip.Addr) bool {
-	source, now := network(from), s.Now()
+	source, now := throttle.Network(from).String(), s.Now()
 	if !s.strangers.Allows(source, now) {
 		return false
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -17,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 // Local answers requests that come over the admin socket: whoever may open it is a super administrator.
@@ -32,7 +31,7 @@ func (a *API) Public() http.Handler { return a.serve(a.holder) }
 // holder finds out whose API key a request carries. Refusals all look alike. A source that sends
 // wrong keys is refused before its key is looked at, right or wrong, or the limit would limit nothing.
 func (a *API) holder(r *http.Request) (audit.Actor, domain.Scope, error) {
-	source := sourceOf(r)
+	source := throttle.Source(r.RemoteAddr)
 	if !a.guesses.allows(source) {
 		return audit.Actor{}, domain.Scope{}, fault.New(fault.TooMany, "too many wrong API keys came from this address: wait a minute")
 	}
@@ -50,19 +49,6 @@ func (a *API) holder(r *http.Request) (audit.Actor, domain.Scope, error) {
 	}
 	scope, err := a.Domains.Scope(r.Context(), k.Domain)
 	return audit.Actor{Name: "key:" + k.Name, Role: string(k.Role), Client: source.String(), Origin: k.Origin, KeyID: k.ID}, scope, err
-}
-
-// sourceOf is the address that a request came from; the zero address if there is none.
-func sourceOf(r *http.Request) netip.Addr {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Unmap().WithZone("")
 }
 
 // correlationID is what a caller may name a request.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 // Limits of wrong API keys. A key has 256 random bits, so that this protects the database and the log and not the
@@ -28,21 +30,11 @@ func newLimiter(now func() time.Time) *limiter {
 	return &limiter{now: now, sources: map[netip.Prefix]*rate.Limiter{}}
 }
 
-// network is what one source is known by: an IPv4 address, or the /64 that a host can choose its IPv6 address from.
-func network(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a.Is4() {
-		bits = 32
-	}
-	p, _ := a.Prefix(bits) // the zero prefix for an unknown source
-	return p
-}
-
 // allows tells whether a source may be looked at.
 func (l *limiter) allows(source netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	known := l.sources[network(source)]
+	known := l.sources[throttle.Network(source)]
 	return known == nil || known.TokensAt(l.now()) >= 1
 }
 
@@ -53,10 +45,10 @@ func (l *limiter) count(source netip.Addr) {
 	if len(l.sources) >= mostSources {
 		l.forget()
 	}
-	known := l.sources[network(source)]
+	known := l.sources[throttle.Network(source)]
 	if known == nil {
 		known = rate.NewLimiter(rate.Every(wrongEvery), wrongKeys)
-		l.sources[network(source)] = known
+		l.sources[throttle.Network(source)] = known
 	}
 	known.AllowN(l.now(), 1)
 }

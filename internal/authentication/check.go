@@ -393,7 +393,7 @@ func (r *round) endNext(j *job, s *subject, t *tokenState, from Source) bool {
 
 // accepted is the decision for a code of a token, nil for none.
 func (r *round) accepted(a *Attempt, s *subject, t *tokenState) Decision {
-	d := Decision{Result: Accepted, Attempt: a.ID, Turn: a.Turn + 1, UserID: s.UserID, Reply: s.Reply}
+	d := Decision{Result: Accepted, Attempt: a.ID, Turn: a.Turn + 1, Reply: s.Reply}
 	if t != nil {
 		d.Serial, d.Profile = t.token.Serial, t.token.Profile
 	}
@@ -443,7 +443,7 @@ func (r *round) deny(j *job, a *Attempt, s *subject, from Source, v verdict) err
 		return nil
 	}
 	r.end(a)
-	j.decision = Decision{Result: Denied, Attempt: a.ID, Turn: a.Turn + 1, UserID: a.UserID}
+	j.decision = Decision{Result: Denied, Attempt: a.ID, Turn: a.Turn + 1}
 	return nil
 }
 

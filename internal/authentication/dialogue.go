@@ -108,8 +108,6 @@ type Decision struct {
 	Serial string
 	// Profile is that of the token's last distribution, once Accepted; "" for none.
 	Profile string
-	// UserID is the user that the attempt is about, as kept by the server or else as given.
-	UserID string
 	// Reply is the RADIUS attributes of the user, once Accepted, as access.ReadReply takes them.
 	Reply string
 }

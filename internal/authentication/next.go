@@ -18,7 +18,7 @@ func (r *round) next(a *Attempt, result Result, step Step) Decision {
 	a.Turn++
 	a.state.Step = step
 	a.ExpiresAt = r.now.Add(a.state.Life)
-	d := Decision{Result: result, Step: step, Attempt: a.ID, Turn: a.Turn, Expires: a.ExpiresAt, UserID: a.UserID, Mailed: a.state.OnDemand}
+	d := Decision{Result: result, Step: step, Attempt: a.ID, Turn: a.Turn, Expires: a.ExpiresAt, Mailed: a.state.OnDemand}
 	if step == StepNewPIN || step == StepRepeatPIN {
 		d.PIN = r.rules(a)
 	}

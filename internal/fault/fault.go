@@ -7,7 +7,7 @@
 // status, a SOAP fault); any other error is a defect or an outage, whose text
 // belongs in the log and not in an answer.
 //
-//	if errors.Is(err, fault.TokenLimitReached) { ... }
+//	if errors.Is(err, fault.TokenLimit) { ... }
 package fault
 
 import (

@@ -77,7 +77,7 @@ func (r *Registry) Reject(ctx context.Context, id, reason string) (Job, error) {
 		if err := r.awaits(*j); err != nil {
 			return err
 		}
-		if err := r.stop(ctx, j, Cancelled, "rejected by "+actor.Name+": "+reason); err != nil {
+		if err := r.stop(ctx, j, "rejected by "+actor.Name+": "+reason); err != nil {
 			return err
 		}
 		return r.tell(ctx, *j)
@@ -110,7 +110,7 @@ func (r *Registry) lapse(ctx context.Context) error {
 			if j.State != AwaitingApproval { // another was faster
 				return errUnchanged
 			}
-			if err := r.stop(ctx, j, Cancelled, "nobody approved it in time"); err != nil {
+			if err := r.stop(ctx, j, "nobody approved it in time"); err != nil {
 				return err
 			}
 			return r.tell(ctx, *j)

@@ -66,11 +66,11 @@ const (
 	Running          State = "running"
 	Done             State = "done"
 	DoneWithErrors   State = "done_with_errors" // every item was tried, and some failed
-	Failed           State = "failed"           // the job itself cannot go on
+	Failed           State = "failed"           // no job does: what cannot be done is an item, and the others go on
 	Cancelled        State = "cancelled"
 )
 
-// Over tells whether the job has ended; one that was cancelled or failed can be resumed.
+// Over tells whether the job has ended; one that was cancelled can be resumed.
 func (s State) Over() bool {
 	return s != Loading && s != AwaitingApproval && s != Queued && s != Running
 }
@@ -89,7 +89,7 @@ type Job struct {
 
 	Total, Done, Failed int // items: all, those that went well, those that did not
 
-	Message    string // why the job failed, or was not approved
+	Message    string // why the job was stopped
 	About      string // what it does, for whoever is to approve it; never a secret, and "" if nobody was asked
 	By         audit.Actor
 	Origin     string      // of By (audit.Actor.Origin); "" if nobody knows who that was

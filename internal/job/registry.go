@@ -189,22 +189,12 @@ func (r *Registry) Items(ctx context.Context, id string, f ItemFilter) ([]Row, e
 // Cancel ends a job: what is done stays, and no item is begun any more. [fault.JobOver] if it has ended.
 func (r *Registry) Cancel(ctx context.Context, id string) (Job, error) {
 	return r.move(ctx, id, "job.cancel", func(ctx context.Context, j *Job) error {
-		return r.stop(ctx, j, Cancelled, "")
+		return r.stop(ctx, j, "")
 	})
 }
 
-// Fail ends a job that cannot go on.
-func (r *Registry) Fail(ctx context.Context, id, message string) (Job, error) {
-	return r.move(ctx, id, "job.fail", func(ctx context.Context, j *Job) error {
-		if err := r.stop(ctx, j, Failed, message); err != nil {
-			return err
-		}
-		return r.tell(ctx, *j)
-	})
-}
-
-// stop ends a job before its last item.
-func (r *Registry) stop(ctx context.Context, j *Job, state State, message string) error {
+// stop ends a job before its last item; message says why, "" if whoever cancelled it knows.
+func (r *Registry) stop(ctx context.Context, j *Job, message string) error {
 	if j.State.Over() {
 		return fault.New(fault.JobOver, "this job has ended already: it is %s", j.State)
 	}
@@ -216,11 +206,11 @@ func (r *Registry) stop(ctx context.Context, j *Job, state State, message string
 	if j.State == Loading { // whoever loads it stops; a part of the items is of no use
 		message, settings.ResultLife = cmp.Or(message, "it was stopped before all of its items were stored"), 0
 	}
-	j.State, j.Message, j.EndedAt, j.ResultsUntil = state, message, now, now.Add(settings.ResultLife)
+	j.State, j.Message, j.EndedAt, j.ResultsUntil = Cancelled, message, now, now.Add(settings.ResultLife)
 	return nil
 }
 
-// Resume goes on with a job that was cancelled or failed, exactly where it stopped. With failed, the items that
+// Resume goes on with a job that was cancelled, exactly where it stopped. With failed, the items that
 // failed are tried again. A job that has nothing left to do, or that runs, is returned as it is: servers go on with jobs by
 // themselves after a crash. What has to be approved, and was not, waits for that again. [fault.JobExpired] if the job's results, and with them what it works with, are gone.
 func (r *Registry) Resume(ctx context.Context, id string, failed bool) (Job, error) {

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 // Limits of wrong activation codes (spec/ct-kip.md section 8.3). The window of a source is also
@@ -68,21 +70,11 @@ func newLimiter(now func() time.Time) *limiter {
 	return &limiter{now: now, sources: map[netip.Prefix]*source{}}
 }
 
-// block is what one source is known by: an IPv4 address, or the /64 that a host can choose its IPv6 address from.
-func block(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a.Is4() {
-		bits = 32
-	}
-	p, _ := a.Prefix(bits) // the zero prefix for an unknown source
-	return p
-}
-
 // begin lets a code be looked up, or tells why not. Until it is settled it counts as a wrong one: no more are looked up
 // at once than may be wrong, and what comes from the same source beyond waits for those.
 func (l *limiter) begin(ctx context.Context, from netip.Addr) (guess, error) {
 	for {
-		g, wait, err := l.try(block(from))
+		g, wait, err := l.try(throttle.Network(from))
 		if wait == nil {
 			return g, err
 		}

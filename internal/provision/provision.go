@@ -68,7 +68,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not a provisioning request", http.StatusBadRequest)
 		return
 	}
-	source := address(r.RemoteAddr)
+	source := throttle.Source(r.RemoteAddr)
 	ctx := audit.WithActor(r.Context(), audit.Actor{Name: "app", Client: source.String()})
 	answer, ok := h.answer(ctx, source, body, r.Header.Get("Authorization"))
 	if !ok {
@@ -88,15 +88,6 @@ func readable(contentType string) bool {
 		return true
 	}
 	return false
-}
-
-// address is where a request came from, without port.
-func address(remote string) netip.Addr {
-	a, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return a.Addr().Unmap()
 }
 
 // answer gives the body for a request; false if it is none.

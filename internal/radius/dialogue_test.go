@@ -29,7 +29,7 @@ type move struct {
 func TestDialogues(t *testing.T) {
 	expires := time.Date(2026, 11, 24, 9, 3, 0, 0, time.UTC)
 	asks := func(result authentication.Result, step authentication.Step, turn int) authentication.Decision {
-		return authentication.Decision{Result: result, Step: step, Attempt: attempt(0), Turn: turn, Expires: expires, UserID: "alice",
+		return authentication.Decision{Result: result, Step: step, Attempt: attempt(0), Turn: turn, Expires: expires,
 			PIN: authentication.PINRules{Min: 4, Max: 8}}
 	}
 	turn := func(n int, text string) authentication.Answer {

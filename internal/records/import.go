@@ -214,7 +214,7 @@ func (r *record) check() {
 
 // Import reads the tokens of a token file (.sdtid), disabled and unassigned.
 // All are taken or, after an error, none. Serials that exist already are
-// ignored: an import never harms a record. It is for few tokens, [StartImport] for any number.
+// ignored: an import never harms a record. It is for few tokens, [Registry.StartImport] for any number.
 func (r *Registry) Import(ctx context.Context, data []byte, password string) (Result, error) {
 	all, err := r.read(Import{File: Bytes(data), Password: password})
 	if err != nil {

@@ -12,9 +12,7 @@ import (
 	"errors"
 	"html/template"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -82,8 +80,8 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Page) answer(w http.ResponseWriter, r *http.Request) {
-	from := station(r)
-	if now := p.now(); !p.sources.Allows(block(from), now) || !p.all.Allows("", now) {
+	source := throttle.Source(r.RemoteAddr)
+	if now := p.now(); !p.sources.Allows(throttle.Network(source).String(), now) || !p.all.Allows("", now) {
 		w.Header().Set("Retry-After", "10")
 		p.show(w, http.StatusTooManyRequests, "busy")
 		return
@@ -93,7 +91,7 @@ func (p *Page) answer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this is not the form of this page", http.StatusBadRequest)
 		return
 	}
-	c := mail.Claim{UserID: strings.TrimSpace(r.PostForm.Get("user")), Station: from}
+	c := mail.Claim{UserID: strings.TrimSpace(r.PostForm.Get("user")), Station: source.String()}
 	switch secret := r.PostForm.Get("secret"); r.PostForm.Get("by") {
 	case "password":
 		c.Password = secret
@@ -104,7 +102,7 @@ func (p *Page) answer(w http.ResponseWriter, r *http.Request) {
 		p.show(w, http.StatusOK, "refused")
 		return
 	}
-	ctx := audit.WithActor(r.Context(), audit.Actor{Name: "second-mail", Client: from})
+	ctx := audit.WithActor(r.Context(), audit.Actor{Name: "second-mail", Client: source.String()})
 	switch n, err := p.signIn.Release(ctx, c); {
 	case err != nil:
 		if !errors.Is(err, context.Canceled) {
@@ -153,22 +151,3 @@ const StylePath = Path + "/style.css"
 
 //go:embed style.css
 var style []byte
-
-// station is the address that a request comes from.
-func station(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
-}
-
-// block is what one source is known by: an IPv4 address, or the /64 that a host can choose its IPv6 address from.
-func block(from string) string {
-	a, err := netip.ParseAddr(from)
-	if err != nil || a.Unmap().Is4() {
-		return from
-	}
-	p, _ := a.WithZone("").Prefix(64) // a whole address has one
-	return p.String()
-}

@@ -71,9 +71,6 @@ const agentPort = "5555"
 
 // complete fills in what is not said and checks the rest.
 func (c *Config) complete() error {
-	if c.Data == "" {
-		return fault.New(fault.Invalid, "say where the server keeps its data: --data DIR")
-	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return fault.New(fault.Invalid, "--tls-cert and --tls-key go together")
 	}

@@ -3,13 +3,11 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"path"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -67,7 +65,6 @@ type house struct {
 	log         *slog.Logger
 	pinged      recent.Value[struct{}] // the database was seen to be written to
 	shown       *shownCert
-	outdated    atomic.Pointer[fault.Error] // what is refused since a newer release has changed the database; nil before
 
 	public  http.Handler // TLS: API with keys, provisioning, health
 	agents  http.Handler // TLS: the SecurID Authentication API
@@ -112,7 +109,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	domains := &domain.Registry{Store: db, Now: c.Now, Changed: h.policies.Forget}
 	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: domains, Now: c.Now, Base: public.String()}
 	h.reports.Reliable = func() bool { return h.reliable(c.Now()) }
-	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.trust, Decided: m.decided}
+	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)
 	h.directories = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: c.Now}, Keys: keys, Now: c.Now}
@@ -235,10 +232,6 @@ func (h *house) ready(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the database cannot be written to", http.StatusServiceUnavailable)
 		return
 	}
-	if h.outdated.Load() != nil {
-		http.Error(w, "a newer release has changed the database", http.StatusServiceUnavailable)
-		return
-	}
 	if err := h.clock.Trust(h.clock.Now().UTC()); err != nil {
 		http.Error(w, "the clock went back", http.StatusServiceUnavailable)
 		return
@@ -246,29 +239,27 @@ func (h *house) ready(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte("ready\n"))
 }
 
-// trust tells whether passcodes can be decided here: by the rules that the database is made for, and by a clock that can be relied on.
-func (h *house) trust(now time.Time) error {
-	if refusal := h.outdated.Load(); refusal != nil {
-		return refusal
-	}
-	return h.clock.Trust(now)
-}
-
 // reliable tells whether this server's clock is one to go by for what cannot be undone.
 func (h *house) reliable(now time.Time) bool {
-	return h.trust(now) == nil && h.clock.Skew() <= clock.MaxSkew
+	return h.clock.Trust(now) == nil && h.clock.Skew() <= clock.MaxSkew
 }
 
-// beat tells other servers of this one's clock, unless a newer release has changed the database: what it has made users subject to, this server
-// knows nothing of.
+// beat tells other servers of this one's clock until ctx ends, or a newer release has changed the database, which [fault.SchemaNewer] says and ends
+// the server: what that release has made users and tokens subject to, this one knows nothing of.
 func (h *house) beat(ctx context.Context) error {
-	err := h.db.Current(ctx)
-	if errors.Is(err, fault.SchemaNewer) {
-		refusal := fault.New(fault.Unavailable, "%s: %v", fault.SchemaNewer, err).With("because", "release")
-		h.outdated.Store(refusal)
-		return fmt.Errorf("no passcode is decided any more, as a newer release has changed the database: %w", refusal)
-	}
-	return errors.Join(err, h.clock.Beat(ctx))
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var newer error
+	every(ctx, beatEvery, func() {
+		err := h.db.Current(ctx)
+		if errors.Is(err, fault.SchemaNewer) {
+			newer = err
+			stop()
+			return
+		}
+		h.note(ctx, "comparing clocks and releases", errors.Join(err, h.clock.Beat(ctx)))
+	})
+	return newer
 }
 
 // writable tells whether the database can be written to, or could be a moment ago. A ping is a commit, and anybody may ask: there is one at
@@ -348,14 +339,7 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		every(ctx, refreshEvery, func() { h.note(ctx, "refreshing data keys", h.keys.Refresh(ctx)) })
 		return nil
 	})
-	g.Go(func() error {
-		every(ctx, beatEvery, func() {
-			if h.outdated.Load() == nil { // else there is nothing more to say
-				h.note(ctx, "comparing clocks and releases", h.beat(ctx))
-			}
-		})
-		return nil
-	})
+	g.Go(func() error { return h.beat(ctx) })
 	g.Go(func() error {
 		every(ctx, tidyEvery, h.shown.look)
 		return nil

@@ -3,6 +3,7 @@ package token
 import (
 	"context"
 	"iter"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -17,11 +18,10 @@ type Selection struct {
 	Filter  Filter   // its After and Limit are not looked at
 }
 
-// narrow tells whether the filter says anything.
+// narrow tells whether the filter says anything of tokens, besides which serials and which page of them.
 func (f Filter) narrow() bool {
-	return f.UserID != "" || f.Group != "" || f.Domain != "" || f.Query != "" || f.Profile != "" || f.Distribution != "" || f.Assigned != nil || f.Enabled != nil ||
-		f.Unconfirmed || f.Issued || f.Waiting || f.NotMoved != "" || !f.ExpiresBefore.IsZero() || !f.ExpiresFrom.IsZero() || !f.BeginsAfter.IsZero() || !f.BeginsUntil.IsZero() || f.Lost != nil || f.Part != "" ||
-		f.Extendable != nil || f.Hardware != nil || f.Tag != "" || f.Attribute != ""
+	f.Value, f.Serials, f.After, f.Limit = "", nil, "", 0
+	return !reflect.ValueOf(f).IsZero()
 }
 
 const (

@@ -50,9 +50,7 @@ type Store interface {
 	LockUsers(ctx context.Context, ids []string) (map[string]user.User, error)
 	// Profile returns a profile; [fault.ProfileNotFound].
 	Profile(ctx context.Context, name string) (profile.Profile, error)
-	// Record keeps an event, in the transaction of ctx.
-	Record(ctx context.Context, e audit.Event) error
-	// RecordAll keeps many.
+	// RecordAll keeps events, in the transaction of ctx.
 	RecordAll(ctx context.Context, events []audit.Event) error
 }
 

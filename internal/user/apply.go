@@ -275,27 +275,11 @@ func (a *application) part(ctx context.Context, order []int) error {
 	decided := map[bool][]string{}
 	for n, i := range order {
 		e := a.entries[i]
-		if u, is := known[e.ID]; is && !scope.Covers(u.Domain) {
-			a.fail(i, fault.New(fault.OutOfScope, "the user ID %s is taken, outside of your security domain", e.ID))
-			continue
+		err := a.refused(scope, e, known, claimed)
+		if err == nil {
+			err = around.refuses(claims[n], e.named())
 		}
-		if _, is := known[e.ID]; !is && claimed[e.ID] {
-			a.fail(i, fault.New(fault.OutOfScope, "agents outside of your security domain ask about a user of the name %s: take another one, or have an administrator of all security domains add her", e.ID))
-			continue
-		}
-		if _, is := known[e.ID]; is && e.New {
-			a.fail(i, fault.New(fault.UserExists, "user %s was made meanwhile, and stays as she is", e.ID))
-			continue
-		}
-		if g := slices.IndexFunc(e.Groups, func(g string) bool { return !a.groups[g] }); g >= 0 {
-			if why := a.barred[e.Groups[g]]; why != nil {
-				a.fail(i, fmt.Errorf("user %s: %w", e.ID, why))
-			} else {
-				a.fail(i, fault.New(fault.GroupNotFound, "there is no group %q for user %s", e.Groups[g], e.ID))
-			}
-			continue
-		}
-		if err := around.refuses(claims[n], e.named()); err != nil {
+		if err != nil {
 			a.fail(i, err)
 			continue
 		}
@@ -309,7 +293,7 @@ func (a *application) part(ctx context.Context, order []int) error {
 		before, is := known[e.ID]
 		u := before
 		if !is {
-			u = User{ID: e.ID, Enabled: true, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: a.Now().UTC(), Version: 1}
+			u = User{ID: e.ID, Enabled: true, Domain: scope.Top(), CreatedAt: a.Now().UTC(), Version: 1}
 		}
 		differs := e.on(&u)
 		if is && e.Enabled != nil && !a.wish.Directory {
@@ -343,6 +327,28 @@ func (a *application) part(ctx context.Context, order []int) error {
 	events := a.events
 	a.events = nil
 	return a.Store.RecordAll(ctx, events)
+}
+
+// refused tells why an entry cannot be taken in, by whom there is and by what names agents ask about; nil if it can.
+func (a *application) refused(scope domain.Scope, e Entry, known map[string]User, claimed map[string]bool) error {
+	switch u, is := known[e.ID]; {
+	case is && !scope.Covers(u.Domain):
+		return fault.New(fault.OutOfScope, "the user ID %s is taken, outside of your security domain", e.ID)
+	case !is && claimed[e.ID]:
+		return fault.New(fault.OutOfScope, "agents outside of your security domain ask about a user of the name %s: take another one, or have an administrator of all security domains add her", e.ID)
+	case is && e.New:
+		return fault.New(fault.UserExists, "user %s was made meanwhile, and stays as she is", e.ID)
+	}
+	for _, g := range e.Groups {
+		switch why := a.barred[g]; {
+		case a.groups[g]:
+		case why != nil:
+			return fmt.Errorf("user %s: %w", e.ID, why)
+		default:
+			return fault.New(fault.GroupNotFound, "there is no group %q for user %s", g, e.ID)
+		}
+	}
+	return nil
 }
 
 func actionOf(known bool, before, after User, changed bool) Action {
