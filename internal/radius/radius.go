@@ -104,7 +104,7 @@ func New(c Config) *Server {
 	if c.Count == nil {
 		c.Count = func(Port, Outcome, time.Duration) {}
 	}
-	return &Server{Config: c, copies: newCopies(c.Copies, copyLife), queue: make(chan *request, c.Queue), room: make(chan struct{}, c.AtOnce), changed: make(chan struct{}, 1)}
+	return &Server{Config: c, copies: newCopies(c.Copies, copyLife), queue: make(chan *request, c.Queue), room: make(chan struct{}, c.AtOnce), changed: make(chan struct{}, 1), notices: newNotices()}
 }
 
 // A Port is what a packet came in by.
