@@ -26,7 +26,7 @@ const (
 
 // Outcomes of packets that nobody looked into: dropped.
 const (
-	Stranger Outcome = "stranger" // not from a client; over TLS, a connection that is none's
+	Stranger Outcome = "stranger" // not from a client; over TLS, a connection that is none's, or not any more
 	Limited  Outcome = "limited"  // over the client's limit
 	Overload Outcome = "overload" // the oldest in a full queue, or nobody waits for it any more
 	Broken   Outcome = "broken"   // a defect of this server
@@ -71,6 +71,8 @@ var notes = map[Outcome]string{
 const (
 	// unknownCertificate is for a stranger over TLS.
 	unknownCertificate = "a TLS connection with a certificate that no RADIUS client has: add the client with 'tallystick radius add --certificate'"
+	// endedCertificate is for one that was a client's.
+	endedCertificate = "a TLS connection is ended, as the certificate that it was made with has come to its end: renew the certificate"
 	// severalDomains is for another one, with the names of those who have it.
 	severalDomains = "a TLS connection with a certificate that clients of several security domains have, so that it is nobody's: delete those that it is not of, or change their certificates, as somebody of all domains: %s"
 	// alwaysNeeded is for what is dropped whatever the client is set to.

@@ -180,6 +180,11 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn, from sour
 			s.over(ctx, r, Stranger)
 			return
 		}
+		if r.received.After(certificate.NotAfter) { // proxies keep their connections for as long as they run
+			r.note = endedCertificate
+			s.over(ctx, r, Stranger)
+			return
+		}
 		switch wrong := s.admit(ctx, r); wrong {
 		case "":
 			room <- struct{}{}

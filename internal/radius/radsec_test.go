@@ -425,6 +425,27 @@ func TestRadSecBetweenPackets(t *testing.T) {
 	ends(t, conn)
 }
 
+// A connection does not outlast the certificate that it was made with.
+func TestRadSecEndsWithTheCertificate(t *testing.T) {
+	a := NewTestAuthority(t)
+	h := build(t, always(accept), over("vpn1", "vpn1.example.com")).secure(a).run()
+	certificate := a.Sign("vpn1.example.com")
+	conn := h.connect(a, certificate)
+	talk(t, conn, tlsLogin(t, 1, true))
+	h.becomes(Accepted)
+	h.pass(certificate.Leaf.NotAfter.Sub(h.now()))
+	talk(t, conn, tlsLogin(t, 2, true))
+	h.becomes(Accepted)
+	h.pass(time.Second)
+	b, _ := tlsLogin(t, 3, true).Encode()
+	conn.Write(b)
+	h.becomes(Stranger)
+	ends(t, conn)
+	if said := h.said.String(); !strings.Contains(said, "renew the certificate") || !strings.Contains(said, "client=vpn1") {
+		t.Errorf("the log says %s", said)
+	}
+}
+
 // The end of the server may come with the first octet of a packet: its rest is not waited for.
 func TestRadSecEndsWithinAPacket(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
