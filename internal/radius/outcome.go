@@ -94,6 +94,7 @@ type notices struct {
 	mu        sync.Mutex
 	said      map[notice]*saying
 	strangers map[notice]*saying // those of an address alone
+	looked    time.Time          // for places of strangers that are free again
 }
 
 // A notice is words about a client, or about an address that is none's.
@@ -136,11 +137,16 @@ func (n *notices) due(what notice, now time.Time) (bool, int) {
 	return true, unsaid
 }
 
-// place tells whether a stranger has a place, or finds that of one of whom nothing was said for as long as it is said once.
+// place tells whether a stranger has a place, or finds that of one of whom nothing was said for as long as it is said once. It looks for one once a
+// second: it would be most of what a packet from an address that is made up costs.
 func (n *notices) place(what notice, now time.Time) bool {
 	if n.strangers[what] != nil || len(n.strangers) < maxStrangers {
 		return true
 	}
+	if now.Sub(n.looked) < time.Second {
+		return false
+	}
+	n.looked = now
 	maps.DeleteFunc(n.strangers, func(_ notice, s *saying) bool { return now.Sub(s.at) >= noteEvery })
 	return len(n.strangers) < maxStrangers
 }
