@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"log/slog"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -263,10 +264,9 @@ func (t *table) at(a netip.Addr) *client {
 // for other users, and that by a fingerprint as well, which everybody learns who is shown the certificate. A client at the root goes before all of
 // them: who made it administers the whole deployment, and nobody of one domain is to shut it out by a name or a fingerprint of its certificate.
 func (t *table) holding(cert *x509.Certificate) (found *client, why string) {
-	sum := sha256.Sum256(cert.Raw)
 	several := false
 	var all []string
-	for _, name := range append([]string{"sha256:" + hex.EncodeToString(sum[:])}, cert.DNSNames...) {
+	for _, name := range append([]string{fingerprint(cert)}, cert.DNSNames...) {
 		c := t.byCertificate[strings.ToLower(name)]
 		if c == nil {
 			continue
@@ -286,4 +286,16 @@ func (t *table) holding(cert *x509.Certificate) (found *client, why string) {
 		return nil, unknownCertificate
 	}
 	return found, ""
+}
+
+// fingerprint is that of a certificate as a client has it.
+func fingerprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// shown is for the log what a client can be given of a certificate. A few of its names are enough to know it by.
+func shown(cert *x509.Certificate) []slog.Attr {
+	const few = 8
+	return []slog.Attr{slog.String("certificate", fingerprint(cert)), slog.Any("names", cert.DNSNames[:min(few, len(cert.DNSNames))])}
 }

@@ -181,7 +181,7 @@ func (s *Server) over(ctx context.Context, r *request, o Outcome) {
 		words = r.note
 	}
 	if words != "" {
-		s.note(ctx, r.client, r.from, words)
+		s.note(ctx, r.client, r.from, words, r.shown...)
 	}
 	s.Count(r.port, o, took)
 }

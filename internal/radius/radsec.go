@@ -97,7 +97,7 @@ func (d *doors) enter(ctx, work context.Context, conn *tls.Conn, from source) {
 	certificate := conn.ConnectionState().PeerCertificates[0]
 	c, why := d.s.table.Load().holding(certificate)
 	if c == nil {
-		d.s.over(ctx, &request{port: RadSec, from: from, received: d.s.Now(), note: why}, Stranger)
+		d.s.over(ctx, &request{port: RadSec, from: from, received: d.s.Now(), note: why, shown: shown(certificate)}, Stranger)
 		return
 	}
 	if !d.clients.take(c.Name) {
@@ -176,12 +176,12 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn, from sour
 			return
 		}
 		// The client may have gone since the last packet.
-		if r.client, r.note = s.table.Load().holding(certificate); r.client == nil {
-			s.over(ctx, r, Stranger)
-			return
-		}
-		if r.received.After(certificate.NotAfter) { // proxies keep their connections for as long as they run
+		r.client, r.note = s.table.Load().holding(certificate)
+		if r.client != nil && r.received.After(certificate.NotAfter) { // proxies keep their connections for as long as they run
 			r.note = endedCertificate
+		}
+		if r.note != "" { // it is nobody's, or not any more
+			r.shown = shown(certificate)
 			s.over(ctx, r, Stranger)
 			return
 		}

@@ -141,7 +141,8 @@ func TestRadSec(t *testing.T) {
 	stranger := h.connect(a, unknown)
 	h.becomes(Stranger)
 	ends(t, stranger)
-	if said := h.said.String(); !strings.Contains(said, "a certificate that no RADIUS client has") || strings.Contains(said, "from an address") {
+	said, want := h.said.String(), "certificate="+fingerprint(unknown.Leaf)+" names=[vpn3.example.com]"
+	if !strings.Contains(said, "a certificate that no RADIUS client has") || !strings.Contains(said, want) || strings.Contains(said, "from an address") {
 		t.Errorf("the log says %s", said)
 	}
 }
