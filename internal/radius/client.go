@@ -120,15 +120,17 @@ func (s *Server) Refresh(ctx context.Context) error {
 	err := s.refresh(reading, func() { silence.Reset(patience) })
 	if err != nil {
 		err = fmt.Errorf("reading the RADIUS clients: %w", err)
-	} else if s.Ping != nil {
-		if err = s.Ping(reading); err != nil {
-			err = fmt.Errorf("trying whether a decision could be committed: %w", err)
+	}
+	decides := true
+	if s.Ping != nil && fault.CodeOf(err) != fault.Unavailable {
+		if failed := s.Ping(reading); failed != nil { // whatever is wrong
+			decides, err = false, errors.Join(err, fmt.Errorf("trying whether a decision could be committed: %w", failed))
 		}
 	}
 	if err != nil && ctx.Err() == nil && reading.Err() != nil {
 		err = fmt.Errorf("%w (%w)", fault.New(fault.Unavailable, "the database does not answer, or does not confirm what is written"), err)
 	}
-	s.away.Store(fault.CodeOf(err) == fault.Unavailable)
+	s.away.Store(!decides || fault.CodeOf(err) == fault.Unavailable)
 	return err
 }
 
