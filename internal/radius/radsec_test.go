@@ -447,6 +447,30 @@ func TestRadSecEndsWithTheCertificate(t *testing.T) {
 	}
 }
 
+// While nothing is decided, requests do not wait unread in their connection: they would be decided when nobody waits for them any more.
+func TestRadSecOverload(t *testing.T) {
+	a := NewTestAuthority(t)
+	engine, deciding, release := gate()
+	h := build(t, engine, over("vpn1", "vpn1.example.com")).secure(a).run()
+	conn := h.connect(a, a.Sign("vpn1.example.com"))
+	ask := func(n int) {
+		p := tlsLogin(t, byte(n), false)
+		p.Add(31, radius.Attribute(decimal(n)))
+		b, _ := p.Encode()
+		conn.Write(b)
+	}
+	for n := range maxAtOnce {
+		ask(n)
+		<-deciding
+	}
+	ask(maxAtOnce)
+	h.becomes(Overload)
+	close(release)
+	for range maxAtOnce {
+		h.becomes(Accepted)
+	}
+}
+
 // The end of the server may come with the first octet of a packet: its rest is not waited for.
 func TestRadSecEndsWithinAPacket(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
