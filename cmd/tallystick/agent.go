@@ -108,7 +108,7 @@ func (p *program) agentShow() *cobra.Command {
 			}{a, credentials})
 		}
 		p.fields("agent", a.Agent, "display name", a.DisplayName, "retry", yesNo(a.Retry), "hmac", a.HMAC, "networks", strings.Join(a.Networks, " "),
-			"methods", strings.Join(a.Methods, " "), "also named by", strings.Join(a.AlsoNamedBy, " "))
+			"methods", strings.Join(a.Methods, " "), "also named by", strings.Join(a.AlsoNamedBy, " "), "domain", unlessRoot(a.Domain))
 		p.fields(allowedFlags{a.AllowedUsers, a.AllowedGroups, a.AllowedDomain}.lines()...)
 		p.fields("note", a.Note, "added", date(&a.CreatedAt))
 		for _, c := range credentials {

@@ -135,7 +135,7 @@ func (p *program) radiusShow() *cobra.Command {
 		if p.JSON {
 			return p.PrintJSON(c)
 		}
-		p.fields("RADIUS client", c.RADIUSClient, "address", c.Address, "certificate", c.Certificate, "prompts", c.PromptSet,
+		p.fields("RADIUS client", c.RADIUSClient, "address", c.Address, "certificate", c.Certificate, "domain", unlessRoot(c.Domain), "prompts", c.PromptSet,
 			"challenges", yesNo(c.Challenges), "authenticator", c.RequireMessageAuthenticator, "strip realm", c.StripRealm)
 		for _, a := range c.ReplyAttributes {
 			if a.Profile == "" {

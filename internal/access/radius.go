@@ -257,7 +257,7 @@ func (r *RADIUSRegistry) Add(ctx context.Context, c RADIUSClient, secret string)
 		if err := r.known(ctx, c.Attributes, nil); err != nil {
 			return err
 		}
-		if err := r.apart(ctx, c); err != nil {
+		if err := r.apart(ctx, c, RADIUSClient{}); err != nil {
 			return err
 		}
 		if err := r.Store.AddRADIUSClient(ctx, c); err != nil {
@@ -332,10 +332,8 @@ func (r *RADIUSRegistry) Edit(ctx context.Context, name string, version int, sec
 		if err := r.known(ctx, after.Attributes, before.Attributes); err != nil {
 			return err
 		}
-		if after.Address != before.Address {
-			if err := r.apart(ctx, after); err != nil {
-				return err
-			}
+		if err := r.apart(ctx, after, before); err != nil {
+			return err
 		}
 		if slices.Equal(after.Attributes, before.Attributes) {
 			after.Attributes = before.Attributes // no list and an empty one are the same
@@ -381,11 +379,23 @@ const (
 	widest6 = 48
 )
 
-// apart refuses a network that is wider than a site's, and an address within that of a client which who acts may not change: as the longest
-// prefix wins, the new client would take packets from that one, under a secret of its own.
-func (r *RADIUSRegistry) apart(ctx context.Context, c RADIUSClient) error {
+// apart refuses a limited administrator what could take packets from a client that he may not change: a certificate, a network that is wider than a
+// site's, and an address within that of such a client; as the longest prefix wins, the new client would take packets from that one, under a secret of
+// its own. What the client had before stays its own.
+//
+// A certificate may be claimed by its fingerprint and by each of its names, and of a claim by one nobody can tell whether another client has the same
+// certificate by another. Nor does it help to go by who claimed it first: a name is claimed before the certificate is made that has it, and a
+// fingerprint anew whenever that is renewed.
+func (r *RADIUSRegistry) apart(ctx context.Context, c, before RADIUSClient) error {
 	scope := domain.ScopeFrom(ctx).Caller()
-	if !scope.Limited() || !c.Address.IsValid() {
+	if !scope.Limited() {
+		return nil
+	}
+	if c.Certificate != "" && c.Certificate != before.Certificate {
+		return fault.New(fault.OutOfScope, "a certificate takes an administrator of all security domains, as a client of another one may have it by another name or its fingerprint: "+
+			"have one add this client, or edit it, with --certificate")
+	}
+	if !c.Address.IsValid() || c.Address == before.Address {
 		return nil
 	}
 	widest := widest6

@@ -16,6 +16,9 @@ import (
 	"time"
 )
 
+// endsAfter is for how many years certificates of tests are good: longer than from whenever the tests run until the times that are in them.
+const endsAfter = 100
+
 // An Authority signs certificates for tests.
 type Authority struct {
 	t    testing.TB
@@ -44,7 +47,7 @@ func (a *Authority) sign(name string, isCA bool) tls.Certificate {
 	}
 	a.next++
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(a.next), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(a.next), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(endsAfter, 0, 0),
 		IsCA: isCA, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
 	issuer, signer := a.cert, a.key

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"log/slog"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -119,15 +120,17 @@ func (s *Server) Refresh(ctx context.Context) error {
 	err := s.refresh(reading, func() { silence.Reset(patience) })
 	if err != nil {
 		err = fmt.Errorf("reading the RADIUS clients: %w", err)
-	} else if s.Ping != nil {
-		if err = s.Ping(reading); err != nil {
-			err = fmt.Errorf("trying whether a decision could be committed: %w", err)
+	}
+	decides := true
+	if s.Ping != nil && fault.CodeOf(err) != fault.Unavailable {
+		if failed := s.Ping(reading); failed != nil { // whatever is wrong
+			decides, err = false, errors.Join(err, fmt.Errorf("trying whether a decision could be committed: %w", failed))
 		}
 	}
 	if err != nil && ctx.Err() == nil && reading.Err() != nil {
 		err = fmt.Errorf("%w (%w)", fault.New(fault.Unavailable, "the database does not answer, or does not confirm what is written"), err)
 	}
-	s.away.Store(fault.CodeOf(err) == fault.Unavailable)
+	s.away.Store(!decides || fault.CodeOf(err) == fault.Unavailable)
 	return err
 }
 
@@ -263,10 +266,9 @@ func (t *table) at(a netip.Addr) *client {
 // for other users, and that by a fingerprint as well, which everybody learns who is shown the certificate. A client at the root goes before all of
 // them: who made it administers the whole deployment, and nobody of one domain is to shut it out by a name or a fingerprint of its certificate.
 func (t *table) holding(cert *x509.Certificate) (found *client, why string) {
-	sum := sha256.Sum256(cert.Raw)
 	several := false
 	var all []string
-	for _, name := range append([]string{"sha256:" + hex.EncodeToString(sum[:])}, cert.DNSNames...) {
+	for _, name := range append([]string{fingerprint(cert)}, cert.DNSNames...) {
 		c := t.byCertificate[strings.ToLower(name)]
 		if c == nil {
 			continue
@@ -286,4 +288,16 @@ func (t *table) holding(cert *x509.Certificate) (found *client, why string) {
 		return nil, unknownCertificate
 	}
 	return found, ""
+}
+
+// fingerprint is that of a certificate as a client has it.
+func fingerprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// shown is for the log what a client can be given of a certificate. A few of its names are enough to know it by.
+func shown(cert *x509.Certificate) []slog.Attr {
+	const few = 8
+	return []slog.Attr{slog.String("certificate", fingerprint(cert)), slog.Any("names", cert.DNSNames[:min(few, len(cert.DNSNames))])}
 }

@@ -3,6 +3,7 @@ package radius
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -336,7 +337,17 @@ func TestNoStatusWhileNothingCanBeDecided(t *testing.T) {
 		t.Errorf("a ping that fails is told as %v", err) // and not as what was done before it
 	}
 	status(Unavailable)
-	h.Ping = nil
+
+	// Nor does one that is damaged, or has taken the server's rights, also where the clients cannot be read for another reason.
+	h.Ping = func(context.Context) error { return errors.New("the disk image is malformed") }
+	for _, broken := range []func(context.Context) error{nil, func(context.Context) error { return fault.New(fault.Invalid, "a defect") }} {
+		h.clients.broken = broken
+		if err := h.Refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "malformed") {
+			t.Errorf("a ping that fails is told as %v", err)
+		}
+		status(Unavailable)
+	}
+	h.Ping, h.clients.broken = nil, nil
 	if err := h.Refresh(t.Context()); err != nil {
 		t.Error(err)
 	}

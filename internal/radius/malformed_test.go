@@ -242,6 +242,38 @@ func TestStrangersGetNoAnswer(t *testing.T) {
 	h.becomes(Stranger)
 }
 
+// The log names each stranger, however many packets others send; strangers beyond a number share their line.
+func TestStrangersAreNoted(t *testing.T) {
+	h := build(t, always(accept)).run()
+	lines := func(address string) int { return strings.Count(h.said.String(), "address="+address+"\n") }
+	come := func(from, to int) {
+		for i := from; i < to; i++ {
+			stranger := h.gateway("127.0.1." + decimal(i))
+			for id := range byte(3) {
+				stranger.send(login(id, "alice", "123456"))
+				h.becomes(Stranger)
+			}
+		}
+	}
+	come(0, maxStrangers+3)
+	for i := range maxStrangers + 1 { // the first of the others has their line
+		if n := lines("127.0.1." + decimal(i)); n != 1 {
+			t.Errorf("stranger %d has %d lines", i, n)
+		}
+	}
+	if n := strings.Count(h.said.String(), "\n"); n != maxStrangers+1 {
+		t.Errorf("%d lines", n)
+	}
+	// Places are for those who come now.
+	h.pass(noteEvery)
+	come(maxStrangers+1, maxStrangers+3)
+	for i := maxStrangers + 1; i < maxStrangers+3; i++ {
+		if n := lines("127.0.1." + decimal(i)); n != 1 {
+			t.Errorf("stranger %d has %d lines after a while", i, n)
+		}
+	}
+}
+
 func TestTheLongestPrefixWins(t *testing.T) {
 	engine := always(accept)
 	h := build(t, engine, vpn("all", "0.0.0.0/0"), vpn("net", "127.0.0.0/24"), vpn("host", "127.0.0.7/32"), vpn("six", "::/0")).run()

@@ -3,6 +3,8 @@ package radius
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -24,7 +26,7 @@ const (
 
 // Outcomes of packets that nobody looked into: dropped.
 const (
-	Stranger Outcome = "stranger" // not from a client; over TLS, a connection that is none's
+	Stranger Outcome = "stranger" // not from a client; over TLS, a connection that is none's, or not any more
 	Limited  Outcome = "limited"  // over the client's limit
 	Overload Outcome = "overload" // the oldest in a full queue, or nobody waits for it any more
 	Broken   Outcome = "broken"   // a defect of this server
@@ -69,6 +71,8 @@ var notes = map[Outcome]string{
 const (
 	// unknownCertificate is for a stranger over TLS.
 	unknownCertificate = "a TLS connection with a certificate that no RADIUS client has: add the client with 'tallystick radius add --certificate'"
+	// endedCertificate is for one that was a client's.
+	endedCertificate = "a TLS connection is ended, as the certificate that it was made with has come to its end: renew the certificate"
 	// severalDomains is for another one, with the names of those who have it.
 	severalDomains = "a TLS connection with a certificate that clients of several security domains have, so that it is nobody's: delete those that it is not of, or change their certificates, as somebody of all domains: %s"
 	// alwaysNeeded is for what is dropped whatever the client is set to.
@@ -81,29 +85,47 @@ const missed = "a request came without Message-Authenticator (CVE-2024-3596): up
 // noteEvery is how often the same is noted of the same client.
 const noteEvery = time.Minute
 
+// maxStrangers is how many addresses that are no client's have notes of their own at a time, so that who sets a gateway up finds it although others
+// are turned away, too. More share theirs: addresses are easily made up, and are to fill neither the log nor the memory.
+const maxStrangers = 16
+
 // notices keeps the log readable: what happens a thousand times a second is said once a minute.
 type notices struct {
-	mu   sync.Mutex
-	said map[notice]*saying
+	mu        sync.Mutex
+	said      map[notice]*saying
+	strangers map[notice]*saying // those of an address alone
+	looked    time.Time          // for places of strangers that are free again
 }
 
-type notice struct{ client, words string }
+// A notice is words about a client, or about an address that is none's.
+type notice struct {
+	client   string
+	stranger netip.Addr
+	words    string
+}
 
 type saying struct {
 	at    time.Time
 	since int // how often it has happened since it was said
 }
 
+func newNotices() notices {
+	return notices{said: map[notice]*saying{}, strangers: map[notice]*saying{}}
+}
+
 // due counts and tells whether to say it now, and how often it happened unsaid.
 func (n *notices) due(what notice, now time.Time) (bool, int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.said == nil {
-		n.said = map[notice]*saying{}
+	among := n.said
+	if what.stranger.IsValid() && n.place(what, now) {
+		among = n.strangers
+	} else {
+		what.stranger = netip.Addr{}
 	}
-	last := n.said[what]
+	last := among[what]
 	if last == nil {
-		n.said[what] = &saying{at: now}
+		among[what] = &saying{at: now}
 		return true, 0
 	}
 	if now.Sub(last.at) < noteEvery {
@@ -115,19 +137,35 @@ func (n *notices) due(what notice, now time.Time) (bool, int) {
 	return true, unsaid
 }
 
-// note logs words about a client, once a minute, with what more there is to say. c may be nil.
-func (s *Server) note(ctx context.Context, c *client, from source, words string, more ...slog.Attr) {
-	name := ""
-	if c != nil {
-		name = c.Name
+// place tells whether a stranger has a place, or finds that of one of whom nothing was said for as long as it is said once. It looks for one once a
+// second: it would be most of what a packet from an address that is made up costs.
+func (n *notices) place(what notice, now time.Time) bool {
+	if n.strangers[what] != nil || len(n.strangers) < maxStrangers {
+		return true
 	}
-	due, unsaid := s.notices.due(notice{name, words}, s.Now())
+	if now.Sub(n.looked) < time.Second {
+		return false
+	}
+	n.looked = now
+	maps.DeleteFunc(n.strangers, func(_ notice, s *saying) bool { return now.Sub(s.at) >= noteEvery })
+	return len(n.strangers) < maxStrangers
+}
+
+// note logs words about a client, or where c is nil about an address, once a minute, with what more there is to say.
+func (s *Server) note(ctx context.Context, c *client, from source, words string, more ...slog.Attr) {
+	what := notice{words: words}
+	if c != nil {
+		what.client = c.Name
+	} else {
+		what.stranger = from.address
+	}
+	due, unsaid := s.notices.due(what, s.Now())
 	if !due {
 		return
 	}
 	attributes := append([]slog.Attr{slog.String("address", from.address.String())}, more...)
 	if c != nil {
-		attributes = append(attributes, slog.String("client", name))
+		attributes = append(attributes, slog.String("client", c.Name))
 	}
 	if unsaid > 0 {
 		attributes = append(attributes, slog.Int("unsaid", unsaid))
@@ -143,7 +181,7 @@ func (s *Server) over(ctx context.Context, r *request, o Outcome) {
 		words = r.note
 	}
 	if words != "" {
-		s.note(ctx, r.client, r.from, words)
+		s.note(ctx, r.client, r.from, words, r.shown...)
 	}
 	s.Count(r.port, o, took)
 }

@@ -322,7 +322,7 @@ home_server tallystick {
 	type = auth
 	ipaddr = 127.0.0.1
 	port = %[3]s
-	secret = "%[2]s"
+	%[5]s
 	response_window = 20
 	status_check = status-server
 }
@@ -352,39 +352,71 @@ server tests {
 }
 `
 
+// freeRADIUS runs FreeRADIUS in front of the server at an address, with the rest of what it is told about that one, and leads dialogues through it.
+func (d *deployment) freeRADIUS(at, rest string) {
+	d.Helper()
+	dir := d.TempDir()
+	_, ours, err := net.SplitHostPort(at)
+	d.must(err)
+	port := d.freePort()
+	d.must(os.WriteFile(filepath.Join(dir, "radiusd.conf"), fmt.Appendf(nil, freeRADIUS, dir, secret, ours, port, rest), 0o600))
+	d.must(os.WriteFile(filepath.Join(dir, "dictionary"), []byte("$INCLUDE /usr/share/freeradius/dictionary\n"), 0o600))
+	d.run("freeradius", "-f", "-l", "stdout", "-xx", "-d", dir, "-n", "radiusd").says("Ready to process requests")
+	d.dialogues("127.0.0.1:" + port)
+}
+
 // FreeRADIUS stands in front: it checks our answers, adds a Proxy-State and takes it off again.
 func TestFreeRADIUSAsProxy(t *testing.T) {
 	needs(t, "freeradius", "radclient")
 	d := newDeployment(t, sqlite(t)).start()
 	d.add(client("proxy"))
-	dir := t.TempDir()
-	_, ours, err := net.SplitHostPort(d.at)
+	d.freeRADIUS(d.at, fmt.Sprintf("secret = %q", secret))
+}
+
+// A radSec is a server over TLS, and the files by which a proxy is let in.
+type radSec struct{ at, authority, certificate, key string }
+
+// radSec runs the server for a proxy that comes over TLS.
+func (d *deployment) radSec() radSec {
+	d.Helper()
+	d.add(access.RADIUSClient{Name: "proxy", Certificate: "proxy.example.com", Challenges: true,
+		Attributes: []access.ReplyAttribute{{Name: "Class", Value: "OU=staff"}, {Name: "Filter-Id", Value: "vpn-users"}}})
+	a := radius.NewTestAuthority(d)
+	config, err := radius.TLSConfig(&tls.Config{Certificates: []tls.Certificate{a.Sign("server.example.com")}}, a.File())
 	d.must(err)
-	port := d.freePort()
-	d.must(os.WriteFile(filepath.Join(dir, "radiusd.conf"), fmt.Appendf(nil, freeRADIUS, dir, secret, ours, port), 0o600))
-	d.must(os.WriteFile(filepath.Join(dir, "dictionary"), []byte("$INCLUDE /usr/share/freeradius/dictionary\n"), 0o600))
-	d.run("freeradius", "-f", "-l", "stdout", "-xx", "-d", dir, "-n", "radiusd").says("Ready to process requests")
-	d.dialogues("127.0.0.1:" + port)
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	d.must(err)
+	d.serve(d.db, tls.NewListener(tcp, config))
+	cert := a.Sign("proxy.example.com")
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	d.must(err)
+	return radSec{tcp.Addr().String(), a.File(), d.file("cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}))),
+		d.file("key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))}
+}
+
+// FreeRADIUS stands in front over TLS, as docs/radius.md has it.
+func TestFreeRADIUSOverTLS(t *testing.T) {
+	needs(t, "freeradius", "radclient")
+	d := newDeployment(t, sqlite(t))
+	s := d.radSec()
+	d.freeRADIUS(s.at, fmt.Sprintf(`
+	proto = tcp
+	secret = radsec
+	tls {
+		ca_file = %s
+		certificate_file = %s
+		private_key_file = %s
+	}`, s.authority, s.certificate, s.key))
 }
 
 // radsecproxy speaks RADIUS over TLS to us, and over UDP to radclient.
 func TestRadsecproxy(t *testing.T) {
 	needs(t, "radsecproxy", "radclient")
 	d := newDeployment(t, sqlite(t))
-	d.add(access.RADIUSClient{Name: "proxy", Certificate: "proxy.example.com", Challenges: true,
-		Attributes: []access.ReplyAttribute{{Name: "Class", Value: "OU=staff"}, {Name: "Filter-Id", Value: "vpn-users"}}})
-	a := radius.NewTestAuthority(t)
-	config, err := radius.TLSConfig(&tls.Config{Certificates: []tls.Certificate{a.Sign("server.example.com")}}, a.File())
-	d.must(err)
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	d.must(err)
-	d.serve(d.db, tls.NewListener(tcp, config))
-	_, ours, err := net.SplitHostPort(tcp.Addr().String())
+	s := d.radSec()
+	_, ours, err := net.SplitHostPort(s.at)
 	d.must(err)
 	port := d.freePort()
-	cert := a.Sign("proxy.example.com")
-	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
-	d.must(err)
 	conf := d.file("radsecproxy.conf", fmt.Sprintf(`
 ListenUDP 127.0.0.1:%s
 LogLevel 2
@@ -410,8 +442,7 @@ server tallystick {
 realm * {
 	server tallystick
 }
-`, port, a.File(), d.file("cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]}))),
-		d.file("key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))), secret, ours))
+`, port, s.authority, s.certificate, s.key, secret, ours))
 	d.run("radsecproxy", "-f", "-i", filepath.Join(t.TempDir(), "pid"), "-c", conf)
 	d.dialogues("127.0.0.1:" + port)
 }

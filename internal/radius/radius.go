@@ -104,7 +104,7 @@ func New(c Config) *Server {
 	if c.Count == nil {
 		c.Count = func(Port, Outcome, time.Duration) {}
 	}
-	return &Server{Config: c, copies: newCopies(c.Copies, copyLife), queue: make(chan *request, c.Queue), room: make(chan struct{}, c.AtOnce), changed: make(chan struct{}, 1)}
+	return &Server{Config: c, copies: newCopies(c.Copies, copyLife), queue: make(chan *request, c.Queue), room: make(chan struct{}, c.AtOnce), changed: make(chan struct{}, 1), notices: newNotices()}
 }
 
 // A Port is what a packet came in by.
@@ -157,6 +157,7 @@ type request struct {
 	received time.Time
 	respond  responder
 	note     string         // for the log, in place of what its outcome says
+	shown    []slog.Attr    // for the log, with that: the certificate of a stranger
 	local    []byte         // over UDP, the control message that names the address it was sent to
 	back     netip.AddrPort // over UDP, where it came from as the system says it: with the zone of a link-local address
 }

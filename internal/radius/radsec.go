@@ -22,7 +22,7 @@ const (
 	maxOfClient      = 64  // of them; proxies take 16 or so
 	maxHandshakes    = 256 // at once
 	maxHandshakesOf  = 16  // of them, of one address, or /64 of IPv6
-	maxAtOnce        = 64  // requests of one connection that are decided at once
+	maxAtOnce        = 320 // requests of one connection that are decided at once: 256 have an identifier each, and some have just been answered
 	handshakeTimeout = 10 * time.Second
 	packetTimeout    = 10 * time.Second // from the first byte of a packet to its last, and for an answer
 	idleTimeout      = 10 * time.Minute
@@ -97,7 +97,7 @@ func (d *doors) enter(ctx, work context.Context, conn *tls.Conn, from source) {
 	certificate := conn.ConnectionState().PeerCertificates[0]
 	c, why := d.s.table.Load().holding(certificate)
 	if c == nil {
-		d.s.over(ctx, &request{port: RadSec, from: from, received: d.s.Now(), note: why}, Stranger)
+		d.s.over(ctx, &request{port: RadSec, from: from, received: d.s.Now(), note: why, shown: shown(certificate)}, Stranger)
 		return
 	}
 	if !d.clients.take(c.Name) {
@@ -176,15 +176,25 @@ func (s *Server) connection(ctx, work context.Context, conn *tls.Conn, from sour
 			return
 		}
 		// The client may have gone since the last packet.
-		if r.client, r.note = s.table.Load().holding(certificate); r.client == nil {
+		r.client, r.note = s.table.Load().holding(certificate)
+		if r.client != nil && r.received.After(certificate.NotAfter) { // proxies keep their connections for as long as they run
+			r.note = endedCertificate
+		}
+		if r.note != "" { // it is nobody's, or not any more
+			r.shown = shown(certificate)
 			s.over(ctx, r, Stranger)
 			return
 		}
 		switch wrong := s.admit(ctx, r); wrong {
 		case "":
-			room <- struct{}{}
-			requests.Add(1)
-			s.serve(work, r, func() { <-room; requests.Done() })
+			// Were it left unread until there is room, it would be decided long after its client gave it up, with a code that is over by then.
+			select {
+			case room <- struct{}{}:
+				requests.Add(1)
+				s.serve(work, r, func() { <-room; requests.Done() })
+			default:
+				s.over(ctx, r, Overload)
+			}
 		case BadAttributes, BadAuthenticator: // RFC 6613 section 2.6.4
 			s.over(ctx, r, wrong)
 			requests.Wait()

@@ -141,7 +141,8 @@ func TestRadSec(t *testing.T) {
 	stranger := h.connect(a, unknown)
 	h.becomes(Stranger)
 	ends(t, stranger)
-	if said := h.said.String(); !strings.Contains(said, "a certificate that no RADIUS client has") || strings.Contains(said, "from an address") {
+	said, want := h.said.String(), "certificate="+fingerprint(unknown.Leaf)+" names=[vpn3.example.com]"
+	if !strings.Contains(said, "a certificate that no RADIUS client has") || !strings.Contains(said, want) || strings.Contains(said, "from an address") {
 		t.Errorf("the log says %s", said)
 	}
 }
@@ -423,6 +424,51 @@ func TestRadSecBetweenPackets(t *testing.T) {
 	conn.Write(b)
 	h.becomes(Stranger)
 	ends(t, conn)
+}
+
+// A connection does not outlast the certificate that it was made with.
+func TestRadSecEndsWithTheCertificate(t *testing.T) {
+	a := NewTestAuthority(t)
+	h := build(t, always(accept), over("vpn1", "vpn1.example.com")).secure(a).run()
+	certificate := a.Sign("vpn1.example.com")
+	conn := h.connect(a, certificate)
+	talk(t, conn, tlsLogin(t, 1, true))
+	h.becomes(Accepted)
+	h.pass(certificate.Leaf.NotAfter.Sub(h.now()))
+	talk(t, conn, tlsLogin(t, 2, true))
+	h.becomes(Accepted)
+	h.pass(time.Second)
+	b, _ := tlsLogin(t, 3, true).Encode()
+	conn.Write(b)
+	h.becomes(Stranger)
+	ends(t, conn)
+	if said := h.said.String(); !strings.Contains(said, "renew the certificate") || !strings.Contains(said, "client=vpn1") {
+		t.Errorf("the log says %s", said)
+	}
+}
+
+// While nothing is decided, requests do not wait unread in their connection: they would be decided when nobody waits for them any more.
+func TestRadSecOverload(t *testing.T) {
+	a := NewTestAuthority(t)
+	engine, deciding, release := gate()
+	h := build(t, engine, over("vpn1", "vpn1.example.com")).secure(a).run()
+	conn := h.connect(a, a.Sign("vpn1.example.com"))
+	ask := func(n int) {
+		p := tlsLogin(t, byte(n), false)
+		p.Add(31, radius.Attribute(decimal(n)))
+		b, _ := p.Encode()
+		conn.Write(b)
+	}
+	for n := range maxAtOnce {
+		ask(n)
+		<-deciding
+	}
+	ask(maxAtOnce)
+	h.becomes(Overload)
+	close(release)
+	for range maxAtOnce {
+		h.becomes(Accepted)
+	}
 }
 
 // The end of the server may come with the first octet of a packet: its rest is not waited for.

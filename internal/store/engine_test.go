@@ -227,6 +227,31 @@ func TestPostgresPingOfAServerThatStops(t *testing.T) {
 	<-done
 }
 
+// A database that hangs with a COMMIT on its way does not keep a server from ending.
+func TestPostgresIsClosedWhileItHangs(t *testing.T) {
+	url, stop, end := stoppable(t, storetest.Postgres(t))
+	db := opened(t, url)
+	begun, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- db.Transact(t.Context(), func(ctx context.Context) error {
+			err := db.AddDataKey(ctx, seed.DataKey{ID: 1, MasterID: "m", Wrapped: []byte{1}, CreatedAt: time.Now()})
+			stop()
+			close(begun)
+			return err
+		})
+	}()
+	<-begun
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := db.close(over); fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("closing: %v", err)
+	}
+	end()
+	if err := <-done; fault.CodeOf(err) != fault.Unavailable {
+		t.Errorf("the change: %v", err)
+	}
+}
+
 func TestSQLiteFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a ?b#c%20d.db")
 	db := opened(t, path)

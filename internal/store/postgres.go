@@ -150,9 +150,15 @@ func (postgresEngine) clock() string {
 	return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
 }
 
-func (e postgresEngine) close() error {
-	e.pool.Close()
-	return nil
+func (e postgresEngine) close(ctx context.Context) error {
+	closed := make(chan struct{})
+	go func() { e.pool.Close(); close(closed) }()
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return unavailable(ctx.Err(), "the database did not answer before its connections were to be closed")
+	}
 }
 
 func (e postgresEngine) look(ctx context.Context, looks []look) error {

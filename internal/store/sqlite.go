@@ -131,7 +131,7 @@ func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {
 	return e, nil
 }
 
-func (e *sqliteEngine) close() error {
+func (e *sqliteEngine) close(context.Context) error {
 	w, open := <-e.writer
 	if !open {
 		return nil

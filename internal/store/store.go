@@ -88,8 +88,8 @@ type engine interface {
 	sweep(ctx context.Context) error
 	// migrations are the history of the tables, and a handle to run them by.
 	migrations() (handle *sql.DB, dialect goose.Dialect, folder string, options []goose.ProviderOption, err error)
-	// close ends all connections.
-	close() error
+	// close ends all connections. PostgreSQL's that run are waited for as long as ctx lasts.
+	close(ctx context.Context) error
 }
 
 // A connection is where one transaction runs.
@@ -154,8 +154,16 @@ func open(ctx context.Context, o Options) (db *DB, err error) {
 	return db, err
 }
 
-// Close ends all connections, once the transactions that run have come to their end.
-func (db *DB) Close() error { return db.close() }
+// closing is how long the end of a server waits for the database: one that hangs may never answer a COMMIT.
+const closing = 5 * time.Second
+
+// Close ends all connections, once the transactions that run have come to their end. What a database does not answer in time is left: it is
+// committed or not, as after a crash.
+func (db *DB) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	defer cancel()
+	return db.close(ctx)
+}
 
 // Ping tells whether the database can be written to now, with
 // [fault.Unavailable] if not, or the error of ctx if that ends first. It writes and waits for its commit, as a decision does: a standby that

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -183,4 +184,31 @@ func moves(t *testing.T, s fixture) {
 	_, err = r.Put(ctx, domain.Root, map[domain.Kind][]string{domain.Users: {"alice"}})
 	ok(t, err)
 	same(t, s.get(t, held.Serial).Domain, "")
+}
+
+// Whoever is limited to a domain claims no certificate for a RADIUS client: whose it is already, by another name or its fingerprint, nobody can tell.
+func certificateClaims(t *testing.T, s fixture) {
+	domains, r := s.grown(t), &access.RADIUSRegistry{Store: s, Now: func() time.Time { return start }}
+	north := within(t, domains, "north")
+	island, err := domains.Narrow(north, "island")
+	ok(t, err)
+	_, err = r.Add(domain.At(t.Context(), "south"), access.RADIUSClient{Name: "theirs", Certificate: "gw.south.example.com"}, "")
+	ok(t, err)
+	ours, err := r.Add(domain.At(t.Context(), "north"), access.RADIUSClient{Name: "ours", Certificate: "gw.north.example.com"}, "")
+	ok(t, err)
+	for _, claimed := range []string{"gw.south.example.com", "other.south.example.com", "sha256:" + strings.Repeat("7", 64)} {
+		for _, ctx := range []context.Context{north, island} {
+			_, err = r.Add(ctx, access.RADIUSClient{Name: "new", Certificate: claimed}, "")
+			refused(t, err, fault.OutOfScope)
+			_, err = r.Edit(ctx, "ours", 0, nil, func(c *access.RADIUSClient) { c.Certificate = claimed })
+			refused(t, err, fault.OutOfScope)
+		}
+	}
+	// What a client has already it keeps through other changes, and it goes with the client.
+	after, err := r.Edit(north, "ours", 0, nil, func(c *access.RADIUSClient) { c.Certificate, c.MaxQPS = "GW.north.example.com", 7 })
+	same(t, must(t, after, err).MaxQPS, 7)
+	same(t, after.Certificate, ours.Certificate)
+	ok(t, r.Delete(north, "ours"))
+	_, err = r.Edit(t.Context(), "theirs", 0, nil, func(c *access.RADIUSClient) { c.Certificate = ours.Certificate })
+	ok(t, err)
 }
