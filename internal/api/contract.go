@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -113,6 +114,9 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	if err != nil {
 		return nil, broken(err)
 	}
+	if err := readOneWay(body); err != nil {
+		return nil, err
+	}
 	in := &request{Request: r, body: body}
 	in.version, _ = strconv.Atoi(strings.Trim(r.Header.Get("If-Match"), `"`)) // 0 for "*" and for none
 	return in, nil
@@ -152,7 +156,10 @@ func (op *operation) promises(r *http.Request) error {
 			return err
 		}
 	}
-	for _, name := range []string{"If-Match", "If-None-Match", "Idempotency-Key"} {
+	for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since", "Idempotency-Key"} {
+		if n := len(r.Header.Values(name)); n > 1 {
+			return fault.New(fault.Invalid, "the header %s is there %d times: give it once", name, n)
+		}
 		if r.Header.Get(name) != "" && op.Operation.Parameters.GetByInAndName(openapi3.ParameterInHeader, name) == nil {
 			return fault.New(fault.Invalid, "this request does not take the header %s", name)
 		}
@@ -302,6 +309,53 @@ func shown(name string) string {
 		name = name[:longest] + "..."
 	}
 	return strconv.QuoteToASCII(name)
+}
+
+// readOneWay refuses a JSON document that is not read as it was meant: bytes that are no UTF-8 would become U+FFFD, in passwords too, and of a
+// member that is there twice the contract is held against the last, while Go puts the members of both together.
+func readOneWay(body []byte) error {
+	if !utf8.Valid(body) {
+		return fault.New(fault.Invalid, "the body is not in UTF-8: write it so")
+	}
+	if name, twice := repeated(body); twice {
+		return fault.New(fault.Invalid, "the member %s is there twice: give it once", shown(name))
+	}
+	return nil
+}
+
+// repeated is a name that an object of a JSON document has twice, if one has.
+func repeated(document []byte) (name string, twice bool) {
+	type level struct {
+		names map[string]bool // of an object; nil for a list
+		named bool            // a name has come, and its value is next
+	}
+	var open []level
+	for d := json.NewDecoder(bytes.NewReader(document)); ; {
+		token, err := d.Token()
+		if err != nil { // it is no JSON: what reads it says so
+			return "", false
+		}
+		if n := len(open) - 1; n >= 0 && open[n].names != nil {
+			if name, is := token.(string); is && !open[n].named {
+				if open[n].names[name] {
+					return name, true
+				}
+				open[n].names[name] = true
+			}
+			open[n].named = !open[n].named
+		}
+		switch token {
+		case json.Delim('{'):
+			open = append(open, level{names: map[string]bool{}})
+		case json.Delim('['):
+			open = append(open, level{})
+		case json.Delim('}'), json.Delim(']'):
+			open = open[:len(open)-1]
+		}
+		if len(open) == 0 { // what comes after it is refused elsewhere
+			return "", false
+		}
+	}
 }
 
 // decode reads the body of a request that keeps to the contract.

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,6 +113,16 @@ func TestPatternsHaveWords(t *testing.T) {
 	}
 	if patterns < 20 {
 		t.Errorf("%d patterns were found", patterns)
+	}
+}
+
+// Many programs read the document with parsers of YAML 1.1, which refuse a question mark in plain text within braces.
+func TestTheDocumentIsYAMLOfOldParsers(t *testing.T) {
+	plain := regexp.MustCompile(`[{,] *\w+: *[^'"{\[ ][^'"{}\[\],]*\?`)
+	for n, line := range strings.Split(string(openAPI), "\n") {
+		if plain.MatchString(line) {
+			t.Errorf("openapi.yaml:%d has a question mark in plain text within braces: put the text in quotes", n+1)
+		}
 	}
 }
 

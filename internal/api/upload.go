@@ -59,6 +59,9 @@ func (op *operation) acceptFile(w http.ResponseWriter, r *http.Request) (*reques
 	if err := op.order.VisitJSON(value); err != nil {
 		return nil, broken(err)
 	}
+	if err := readOneWay(in.body); err != nil {
+		return nil, err
+	}
 	in.file, err = next(parts, "file")
 	return in, err
 }
