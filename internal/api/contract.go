@@ -93,7 +93,8 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	if op.order != nil {
 		return op.acceptFile(w, r)
 	}
-	if r.ContentLength > bodyLimit || op.slow || op.job {
+	long := r.ContentLength > bodyLimit || r.ContentLength < 0 && op.limit > bodyLimit // without a length it may be
+	if long || op.slow || op.job {
 		op.allowTime(w)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, op.limit))
