@@ -83,6 +83,7 @@ type request struct {
 	body    []byte
 	file    io.Reader // of a body with a file; it is read by [API.spool]
 	version int       // of If-Match; 0 for any
+	long    bool      // its body may have taken minutes to arrive
 }
 
 // accept reads a request and holds it against the contract. Refusals name the member and the rule, never the value.
@@ -118,7 +119,7 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	if err := readOneWay(body); err != nil {
 		return nil, err
 	}
-	in := &request{Request: r, body: body}
+	in := &request{Request: r, body: body, long: long}
 	in.version, _ = strconv.Atoi(strings.Trim(r.Header.Get("If-Match"), `"`)) // 0 for "*" and for none
 	return in, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
@@ -125,6 +126,42 @@ func TestHeadersThatPromiseAreTakenOrRefused(t *testing.T) {
 		t.Errorf("two conditions: %d %s", res.StatusCode, body)
 	}
 }
+
+// Who sends a body for minutes does nothing with it once the key is deleted.
+func TestLongBodiesOfADeletedKey(t *testing.T) {
+	h := newHouse(t)
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
+	defer transport.CloseIdleConnections()
+	csv, err := json.Marshal(client.UserFile{File: []byte("user_id,name\nlate,Late\n")})
+	must(t, err)
+	form := "--b\r\nContent-Disposition: form-data; name=\"order\"\r\n\r\n{\"from\":\"x\"}\r\n--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n"
+	for path, c := range map[string]struct{ kind, body string }{
+		"/v1/users/import":    {"application/json", string(csv)},
+		"/v1/transfer/import": {"multipart/form-data; boundary=b", form},
+	} {
+		made := try(h.admin.AddAPIKey(t.Context(), client.NewAPIKey{Name: "late", Role: "token_admin"}))(t)
+		asked := readFunc(func([]byte) (int, error) { // the server asks for the body: it has let the key in
+			if err := h.admin.DeleteAPIKey(context.Background(), "late"); err != nil {
+				return 0, err
+			}
+			return 0, io.EOF
+		})
+		r := try(http.NewRequest(http.MethodPost, h.public.URL+path, io.MultiReader(asked, strings.NewReader(c.body))))(t)
+		r.Header = http.Header{"Authorization": {"Bearer " + string(made.Key)}, "Content-Type": {c.kind}, "Expect": {"100-continue"}}
+		res := try(transport.RoundTrip(r))(t)
+		if got := string(try(io.ReadAll(res.Body))(t)); res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", path, res.StatusCode, got)
+		}
+		res.Body.Close()
+	}
+	_, err = h.admin.User(t.Context(), "late")
+	refused(t, err, 404, "USER_NOT_FOUND")
+}
+
+// A readFunc reads what a function gives.
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
 // A body is refused of which a part would be passed over, put together with another or changed: what is done would not be what was sent.
 func TestBodiesAreReadOneWay(t *testing.T) {

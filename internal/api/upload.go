@@ -165,5 +165,8 @@ func uploaded[T any](ctx context.Context, a *API, r *request, do func(ctx contex
 		return answer{}, err
 	}
 	defer s.Close()
+	if err := a.Keys.Still(ctx); err != nil { // the key may be deleted since the file began to arrive
+		return answer{}, err
+	}
 	return do(ctx, in, s.Open)
 }
