@@ -257,17 +257,25 @@ func ruleOf(e *openapi3.SchemaError) (rule, words string) {
 		}
 		return e.SchemaField, fmt.Sprintf("lies outside %s", bounds(s.Min, s.Max))
 	case "minLength", "maxLength":
-		longest := "any number of"
-		if s.MaxLength != nil {
-			longest = strconv.FormatUint(*s.MaxLength, 10)
-		}
-		return e.SchemaField, fmt.Sprintf("takes %d to %s characters", s.MinLength, longest)
+		return e.SchemaField, fmt.Sprintf("takes %d to %s characters", s.MinLength, atMost(s.MaxLength))
+	case "minItems", "maxItems":
+		return e.SchemaField, fmt.Sprintf("takes %d to %s entries", s.MinItems, atMost(s.MaxItems))
+	case "maxProperties":
+		return e.SchemaField, fmt.Sprintf("takes %d to %s entries", s.MinProps, atMost(s.MaxProps))
 	case "minProperties":
 		return "minProperties", "changes nothing"
 	case "pattern", "format":
 		return e.SchemaField, "is not " + formOf(s)
 	}
 	return e.SchemaField, "breaks the rule " + e.SchemaField
+}
+
+// atMost is the end of a range; nil for none.
+func atMost(n *uint64) string {
+	if n == nil {
+		return "any number of"
+	}
+	return strconv.FormatUint(*n, 10)
 }
 
 // formExtension is where a schema with a pattern says in words, with an example, what it wants.
@@ -281,6 +289,8 @@ func formOf(s *openapi3.Schema) string {
 	switch s.Format {
 	case "date-time":
 		return "a time such as 2026-11-24T09:14:00Z"
+	case "date":
+		return "a day such as 2031-01-31"
 	case "uuid":
 		return "a UUID"
 	}
