@@ -335,39 +335,41 @@ func readOneWay(body []byte) error {
 	return nil
 }
 
-// repeated is a name that an object of a JSON document has twice, if one has.
+// repeated is a name that an object of a JSON document has twice, if one has. That it is well-formed has been seen; what comes after it is refused elsewhere.
 func repeated(document []byte) (name string, twice bool) {
-	type level struct {
-		names map[string]bool // of an object; nil for a list
-		named bool            // a name has come, and its value is next
-	}
-	var open []level
-	for d := json.NewDecoder(bytes.NewReader(document)); ; {
-		token, err := d.Token()
-		if err != nil { // it is no JSON: what reads it says so
-			return "", false
-		}
-		if n := len(open) - 1; n >= 0 && open[n].names != nil {
-			if name, is := token.(string); is && !open[n].named {
-				if open[n].names[name] {
-					return name, true
-				}
-				open[n].names[name] = true
+	text := string(document)   // names are parts of it: all together cost one copy
+	var open []map[string]bool // the names of each object that is open; nil for a list
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '{':
+			open = append(open, map[string]bool{})
+		case '[':
+			open = append(open, nil)
+		case '}', ']':
+			if open = open[:len(open)-1]; len(open) == 0 {
+				return "", false
 			}
-			open[n].named = !open[n].named
-		}
-		switch token {
-		case json.Delim('{'):
-			open = append(open, level{names: map[string]bool{}})
-		case json.Delim('['):
-			open = append(open, level{})
-		case json.Delim('}'), json.Delim(']'):
-			open = open[:len(open)-1]
-		}
-		if len(open) == 0 { // what comes after it is refused elsewhere
-			return "", false
+		case '"':
+			begin := i
+			for i++; text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+			if !strings.HasPrefix(strings.TrimLeft(text[i+1:], " \t\r\n"), ":") {
+				continue // a value
+			}
+			if name = text[begin+1 : i]; strings.Contains(name, `\`) {
+				_ = json.Unmarshal(document[begin:i+1], &name) // as what reads the body does
+			}
+			names := open[len(open)-1]
+			if names[name] {
+				return name, true
+			}
+			names[name] = true
 		}
 	}
+	return "", false
 }
 
 // decode reads the body of a request that keeps to the contract.
