@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,20 @@ func TestHeadersThatPromiseAreTakenOrRefused(t *testing.T) {
 	defer res.Body.Close()
 	if body := string(try(io.ReadAll(res.Body))(t)); res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "the header If-Match is there 2 times: give it once") {
 		t.Errorf("two conditions: %d %s", res.StatusCode, body)
+	}
+}
+
+// What was made is found where its answer says that it is, whatever its name.
+func TestLocationsLeadThere(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.SuperAdmin)
+	for _, name := range []string{"staff", "..", ".", "a/b", "50%", "ä?#"} {
+		_, made, body := h.send(key, "POST", "/v1/groups", `{"group":"`+name+`"}`)
+		base := try(url.Parse(h.public.URL))(t)
+		there := base.ResolveReference(try(url.Parse(made.Get("Location")))(t))
+		if status, _, shown := h.send(key, "GET", there.RequestURI(), ""); status != http.StatusOK || shown != body {
+			t.Errorf("%s at %s: %d %s", body, there, status, shown)
+		}
 	}
 }
 
