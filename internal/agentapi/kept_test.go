@@ -37,6 +37,18 @@ func TestStatusAfterACancel(t *testing.T) {
 	}
 }
 
+// An agent that gives an attempt up with another of its credentials, say since its key was replaced meanwhile, has given it up.
+func TestStatusAfterACancelWithAnotherCredential(t *testing.T) {
+	h := newHouse(t, waiting)
+	begun, own := h.post("initialize", keep), h.key
+	_, h.key = h.credential("vpn1")
+	h.post("cancel", look(begun)).says("FAIL", "ATTEMPT_CANCELLED")
+	h.key = own
+	if d := h.post("status", look(begun)); d.text("attemptReasonCode") != "ATTEMPT_CANCELLED" {
+		t.Errorf("%v", d.v)
+	}
+}
+
 func TestStatus(t *testing.T) {
 	then, last := nextCode, accepted
 	then.Turn, last.Turn = 2, 3

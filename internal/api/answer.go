@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -49,7 +50,13 @@ func created(location string, version int, document any) (answer, error) {
 }
 
 // at is the path of a record.
-func at(collection, name string) string { return "/v1/" + collection + "/" + url.PathEscape(name) }
+func at(collection, name string) string {
+	part := url.PathEscape(name)
+	if name == "." || name == ".." { // would be taken for a step in the path
+		part = strings.ReplaceAll(name, ".", "%2E")
+	}
+	return "/v1/" + collection + "/" + part
+}
 
 func (o answer) write(w http.ResponseWriter) {
 	h := w.Header()

@@ -9,7 +9,7 @@ import (
 )
 
 // changes answers with the events after a place. Where there are none yet it waits for one as long as it was asked to, and not
-// longer than the server runs.
+// longer than the server runs, nor told of any once the API key is deleted.
 func (a *API) changes(ctx context.Context, r *request) (answer, error) {
 	choice := audit.Choice{Actions: r.URL.Query()["action"], Kinds: r.URL.Query()["kind"]}
 	after, limit := r.number("after", -1), int(r.number("limit", pageSize))
@@ -25,6 +25,9 @@ func (a *API) changes(ctx context.Context, r *request) (answer, error) {
 		}
 		after = c.Next
 		a.Log.Await(waiting, c.Size)
+		if err := a.Keys.Still(ctx); err != nil { // keys are deleted while their programs wait
+			return answer{}, err
+		}
 	}
 }
 

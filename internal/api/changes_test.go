@@ -2,12 +2,14 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/audit"
 )
 
 func changeRoutes(t *testing.T, h *house) {
@@ -88,4 +90,34 @@ func TestChangesWait(t *testing.T) {
 		t.Errorf("at the end there is %+v", page)
 	}
 	<-stopped
+}
+
+// A looked is an audit log of which is told when somebody has looked for changes.
+type looked struct {
+	audit.Store
+	at chan struct{}
+}
+
+func (l looked) Changes(ctx context.Context, after int64, want func(record []byte) bool, limit int) ([]audit.Entry, int64, error) {
+	defer func() { l.at <- struct{}{} }()
+	return l.Store.Changes(ctx, after, want, limit)
+}
+
+// Whose key is deleted while she waits learns of nothing more.
+func TestChangesOfADeletedKey(t *testing.T) {
+	h := newHouse(t)
+	made := try(h.admin.AddAPIKey(t.Context(), client.NewAPIKey{Name: "waits", Role: "change_reader"}))(t)
+	try(h.Log.Sequence(t.Context()))(t)
+	store := looked{h.Log.Store, make(chan struct{}, 9)}
+	h.Log.Store = store
+	size := try(store.Size(t.Context()))(t)
+	c, told := try(client.New(h.public.URL, string(made.Key), &http.Client{Transport: h}))(t), make(chan error)
+	go func() {
+		_, err := c.Changes(context.Background(), client.ChangeFilter{After: size - 1, Wait: 30 * time.Second})
+		told <- err
+	}()
+	<-store.at
+	must(t, h.admin.DeleteAPIKey(t.Context(), "waits"))
+	try(h.Log.Sequence(t.Context()))(t)
+	refused(t, <-told, 401, "UNAUTHORIZED")
 }

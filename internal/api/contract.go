@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -82,6 +83,7 @@ type request struct {
 	body    []byte
 	file    io.Reader // of a body with a file; it is read by [API.spool]
 	version int       // of If-Match; 0 for any
+	long    bool      // its body may have taken minutes to arrive
 }
 
 // accept reads a request and holds it against the contract. Refusals name the member and the rule, never the value.
@@ -92,7 +94,8 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	if op.order != nil {
 		return op.acceptFile(w, r)
 	}
-	if r.ContentLength > bodyLimit || op.slow || op.job {
+	long := r.ContentLength > bodyLimit || r.ContentLength < 0 && op.limit > bodyLimit // without a length it may be
+	if long || op.slow || op.job {
 		op.allowTime(w)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, op.limit))
@@ -113,7 +116,10 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	if err != nil {
 		return nil, broken(err)
 	}
-	in := &request{Request: r, body: body}
+	if err := readOneWay(body); err != nil {
+		return nil, err
+	}
+	in := &request{Request: r, body: body, long: long}
 	in.version, _ = strconv.Atoi(strings.Trim(r.Header.Get("If-Match"), `"`)) // 0 for "*" and for none
 	return in, nil
 }
@@ -152,7 +158,10 @@ func (op *operation) promises(r *http.Request) error {
 			return err
 		}
 	}
-	for _, name := range []string{"If-Match", "If-None-Match", "Idempotency-Key"} {
+	for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since", "Idempotency-Key"} {
+		if n := len(r.Header.Values(name)); n > 1 {
+			return fault.New(fault.Invalid, "the header %s is there %d times: give it once", name, n)
+		}
 		if r.Header.Get(name) != "" && op.Operation.Parameters.GetByInAndName(openapi3.ParameterInHeader, name) == nil {
 			return fault.New(fault.Invalid, "this request does not take the header %s", name)
 		}
@@ -248,17 +257,25 @@ func ruleOf(e *openapi3.SchemaError) (rule, words string) {
 		}
 		return e.SchemaField, fmt.Sprintf("lies outside %s", bounds(s.Min, s.Max))
 	case "minLength", "maxLength":
-		longest := "any number of"
-		if s.MaxLength != nil {
-			longest = strconv.FormatUint(*s.MaxLength, 10)
-		}
-		return e.SchemaField, fmt.Sprintf("takes %d to %s characters", s.MinLength, longest)
+		return e.SchemaField, fmt.Sprintf("takes %d to %s characters", s.MinLength, atMost(s.MaxLength))
+	case "minItems", "maxItems":
+		return e.SchemaField, fmt.Sprintf("takes %d to %s entries", s.MinItems, atMost(s.MaxItems))
+	case "maxProperties":
+		return e.SchemaField, fmt.Sprintf("takes %d to %s entries", s.MinProps, atMost(s.MaxProps))
 	case "minProperties":
 		return "minProperties", "changes nothing"
 	case "pattern", "format":
 		return e.SchemaField, "is not " + formOf(s)
 	}
 	return e.SchemaField, "breaks the rule " + e.SchemaField
+}
+
+// atMost is the end of a range; nil for none.
+func atMost(n *uint64) string {
+	if n == nil {
+		return "any number of"
+	}
+	return strconv.FormatUint(*n, 10)
 }
 
 // formExtension is where a schema with a pattern says in words, with an example, what it wants.
@@ -272,6 +289,8 @@ func formOf(s *openapi3.Schema) string {
 	switch s.Format {
 	case "date-time":
 		return "a time such as 2026-11-24T09:14:00Z"
+	case "date":
+		return "a day such as 2031-01-31"
 	case "uuid":
 		return "a UUID"
 	}
@@ -302,6 +321,55 @@ func shown(name string) string {
 		name = name[:longest] + "..."
 	}
 	return strconv.QuoteToASCII(name)
+}
+
+// readOneWay refuses a JSON document that is not read as it was meant: bytes that are no UTF-8 would become U+FFFD, in passwords too, and of a
+// member that is there twice the contract is held against the last, while Go puts the members of both together.
+func readOneWay(body []byte) error {
+	if !utf8.Valid(body) {
+		return fault.New(fault.Invalid, "the body is not in UTF-8: write it so")
+	}
+	if name, twice := repeated(body); twice {
+		return fault.New(fault.Invalid, "the member %s is there twice: give it once", shown(name))
+	}
+	return nil
+}
+
+// repeated is a name that an object of a JSON document has twice, if one has. That it is well-formed has been seen; what comes after it is refused elsewhere.
+func repeated(document []byte) (name string, twice bool) {
+	text := string(document)   // names are parts of it: all together cost one copy
+	var open []map[string]bool // the names of each object that is open; nil for a list
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '{':
+			open = append(open, map[string]bool{})
+		case '[':
+			open = append(open, nil)
+		case '}', ']':
+			if open = open[:len(open)-1]; len(open) == 0 {
+				return "", false
+			}
+		case '"':
+			begin := i
+			for i++; text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+			if !strings.HasPrefix(strings.TrimLeft(text[i+1:], " \t\r\n"), ":") {
+				continue // a value
+			}
+			if name = text[begin+1 : i]; strings.Contains(name, `\`) {
+				_ = json.Unmarshal(document[begin:i+1], &name) // as what reads the body does
+			}
+			names := open[len(open)-1]
+			if names[name] {
+				return name, true
+			}
+			names[name] = true
+		}
+	}
+	return "", false
 }
 
 // decode reads the body of a request that keeps to the contract.

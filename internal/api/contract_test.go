@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,6 +116,16 @@ func TestPatternsHaveWords(t *testing.T) {
 	}
 }
 
+// Many programs read the document with parsers of YAML 1.1, which refuse a question mark in plain text within braces.
+func TestTheDocumentIsYAMLOfOldParsers(t *testing.T) {
+	plain := regexp.MustCompile(`[{,] *\w+: *[^'"{\[ ][^'"{}\[\],]*\?`)
+	for n, line := range strings.Split(string(openAPI), "\n") {
+		if plain.MatchString(line) {
+			t.Errorf("openapi.yaml:%d has a question mark in plain text within braces: put the text in quotes", n+1)
+		}
+	}
+}
+
 // What is refused for its form is told the form, with an example.
 func TestRefusalsNameTheForm(t *testing.T) {
 	c := try(loadContract())(t)
@@ -123,6 +134,8 @@ func TestRefusalsNameTheForm(t *testing.T) {
 		{"GET /v1/tokens", "/v1/tokens?expires_before=soon", "", "the query parameter expires_before is not a day of the calendar, such as 2031-01-31"},
 		{"GET /v1/audit/events", "/v1/audit/events?since=2026-11-24", "", "the query parameter since is not a time such as 2026-11-24T09:14:00Z"},
 		{"POST /v1/report-schedules", "/v1/report-schedules", `{"schedule":"s","report":"tokens","format":"csv","every":"day","at":"7 am"}`, `the member "at" is not a time of day in UTC, such as 07:30`},
+		{"POST /v1/report-runs", "/v1/report-runs", `{"report":"tokens","format":"csv","mail_to":["a@b"` + strings.Repeat(`,"a@b"`, 20) + `]}`, `the member "mail_to" takes 0 to 20 entries`},
+		{"POST /v1/tokens/assign", "/v1/tokens/assign", `{"pairs":[]}`, `the member "pairs" takes 1 to 100000 entries`},
 		{"PATCH /v1/settings", "/v1/settings", `{"result_life_seconds":"1d"}`, `the member "result_life_seconds" is not a whole number of seconds, such as 3600 for an hour`},
 		{"PATCH /v1/settings", "/v1/settings", `{"result_life_seconds":1}`, `the member "result_life_seconds" lies outside 3600 to 2592000 seconds`},
 	} {

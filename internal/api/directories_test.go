@@ -1,6 +1,8 @@
 package api
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/directory/directorytest"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // ldapServer is a small directory with one person; package directory is tested with a real one.
@@ -110,6 +113,15 @@ func TestWhatTakesLongHasTime(t *testing.T) {
 		try(op.accept(w, r))(t)
 		if got := !w.until.IsZero(); got != more {
 			t.Errorf("%s has more time: %v", pattern, got)
+		}
+	}
+	// So has a body that comes in chunks, where it may be long.
+	for pattern, more := range map[string]bool{"POST /v1/devices/import": true, "POST /v1/users": false} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", io.NopCloser(strings.NewReader(`{}`)))
+		r.ContentLength = -1
+		w := &patientWriter{ResponseWriter: httptest.NewRecorder()}
+		if _, err := try(c.operation(pattern))(t).accept(w, r); !errors.Is(err, fault.Invalid) || w.until.IsZero() == more {
+			t.Errorf("%s in chunks has more time: %v, %v", pattern, !w.until.IsZero(), err)
 		}
 	}
 }

@@ -110,6 +110,9 @@ func (a *API) guard(t route, op *operation) http.Handler {
 			return answer{}, err
 		}
 		in, err := op.accept(w, r)
+		if err == nil && in.long { // the key may be deleted since
+			err = a.Keys.Still(r.Context())
+		}
 		if err != nil {
 			return answer{}, err
 		}

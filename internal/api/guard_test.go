@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/access"
@@ -106,6 +109,7 @@ func TestHeadersThatPromiseAreTakenOrRefused(t *testing.T) {
 		{"GET", "/v1/users", "If-Match", `"1"`}, {"GET", "/v1/users", "If-None-Match", `"1"`}, {"GET", "/v1/users", "Idempotency-Key", "12345678"},
 		{"DELETE", "/v1/tokens/000000000001", "If-Match", `W/"1"`}, {"DELETE", "/v1/tokens/000000000001", "If-Match", `1`},
 		{"DELETE", "/v1/tokens/000000000001", "If-Match", `"1","2"`}, {"POST", "/v1/tokens", "Idempotency-Key", "short"},
+		{"DELETE", "/v1/tokens/000000000001", "If-Unmodified-Since", "Mon, 30 Nov 2026 09:00:00 GMT"},
 	} {
 		body := ""
 		if c.method == "POST" {
@@ -114,6 +118,88 @@ func TestHeadersThatPromiseAreTakenOrRefused(t *testing.T) {
 		if status, _, body := h.send(key, c.method, c.path, body, c.header, c.value); status != http.StatusBadRequest {
 			t.Errorf("%s %s with %s: %d %s", c.method, c.path, c.header, status, body)
 		}
+	}
+	r := try(http.NewRequest(http.MethodDelete, h.public.URL+"/v1/tokens/000000000001", nil))(t)
+	r.Header = http.Header{"Authorization": {"Bearer " + key}, "If-Match": {"*", `"99"`}}
+	res := try(h.RoundTrip(r))(t)
+	defer res.Body.Close()
+	if body := string(try(io.ReadAll(res.Body))(t)); res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "the header If-Match is there 2 times: give it once") {
+		t.Errorf("two conditions: %d %s", res.StatusCode, body)
+	}
+}
+
+// What was made is found where its answer says that it is, whatever its name.
+func TestLocationsLeadThere(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.SuperAdmin)
+	for _, name := range []string{"staff", "..", ".", "a/b", "50%", "ä?#"} {
+		_, made, body := h.send(key, "POST", "/v1/groups", `{"group":"`+name+`"}`)
+		base := try(url.Parse(h.public.URL))(t)
+		there := base.ResolveReference(try(url.Parse(made.Get("Location")))(t))
+		if status, _, shown := h.send(key, "GET", there.RequestURI(), ""); status != http.StatusOK || shown != body {
+			t.Errorf("%s at %s: %d %s", body, there, status, shown)
+		}
+	}
+}
+
+// Who sends a body for minutes does nothing with it once the key is deleted.
+func TestLongBodiesOfADeletedKey(t *testing.T) {
+	h := newHouse(t)
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
+	defer transport.CloseIdleConnections()
+	csv, err := json.Marshal(client.UserFile{File: []byte("user_id,name\nlate,Late\n")})
+	must(t, err)
+	form := "--b\r\nContent-Disposition: form-data; name=\"order\"\r\n\r\n{\"from\":\"x\"}\r\n--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n"
+	for path, c := range map[string]struct{ kind, body string }{
+		"/v1/users/import":    {"application/json", string(csv)},
+		"/v1/transfer/import": {"multipart/form-data; boundary=b", form},
+	} {
+		made := try(h.admin.AddAPIKey(t.Context(), client.NewAPIKey{Name: "late", Role: "token_admin"}))(t)
+		asked := readFunc(func([]byte) (int, error) { // the server asks for the body: it has let the key in
+			if err := h.admin.DeleteAPIKey(context.Background(), "late"); err != nil {
+				return 0, err
+			}
+			return 0, io.EOF
+		})
+		r := try(http.NewRequest(http.MethodPost, h.public.URL+path, io.MultiReader(asked, strings.NewReader(c.body))))(t)
+		r.Header = http.Header{"Authorization": {"Bearer " + string(made.Key)}, "Content-Type": {c.kind}, "Expect": {"100-continue"}}
+		res := try(transport.RoundTrip(r))(t)
+		if got := string(try(io.ReadAll(res.Body))(t)); res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", path, res.StatusCode, got)
+		}
+		res.Body.Close()
+	}
+	_, err = h.admin.User(t.Context(), "late")
+	refused(t, err, 404, "USER_NOT_FOUND")
+}
+
+// A readFunc reads what a function gives.
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+// A body is refused of which a part would be passed over, put together with another or changed: what is done would not be what was sent.
+func TestBodiesAreReadOneWay(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.SuperAdmin)
+	try(h.admin.AddUser(t.Context(), client.NewUser{UserID: "alice"}))(t)
+	for _, c := range []struct{ method, path, body, says string }{
+		{"PATCH", "/v1/users/alice", `{"name":"A","name":"B"}`, `the member \"name\" is there twice: give it once`},
+		{"PATCH", "/v1/users/alice", `{"name":"A","n\u0061me":"B"}`, `the member \"name\" is there twice`},
+		{"PATCH", "/v1/users/alice", "{\"name\":\"M\xfcller\"}", "the body is not in UTF-8"},
+		{"POST", "/v1/configuration", `{"settings":{"result_life_seconds":1},"settings":{"warn_days":30}}`, `\"settings\" is there twice`},
+		{"PUT", "/v1/users/alice/reply-attributes", `{"reply_attributes":[{"name":"Class","value":"a"},{"name":"Class","value":"b","value":"c"}]}`, `\"value\" is there twice`},
+	} {
+		if status, _, body := h.send(key, c.method, c.path, c.body); status != http.StatusBadRequest || !strings.Contains(body, c.says) {
+			t.Errorf("%s: %d %s", c.body, status, body)
+		}
+	}
+	if status, _, body := h.send(key, "PUT", "/v1/users/alice/reply-attributes", `{"reply_attributes":[{"name":"Class","value":"name"},{"name":"Class","value":"value"}]}`); status != http.StatusOK {
+		t.Errorf("names in objects of their own: %d %s", status, body)
+	}
+	order := "--b\r\nContent-Disposition: form-data; name=\"order\"\r\n\r\n{\"name\":\"x\",\"name\":\"y\"}\r\n--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n"
+	if status, _, body := h.send(key, "POST", "/v1/imports", order, "Content-Type", "multipart/form-data; boundary=b"); status != http.StatusBadRequest || !strings.Contains(body, "is there twice") {
+		t.Errorf("an order: %d %s", status, body)
 	}
 }
 

@@ -335,6 +335,7 @@ func deliveryRoutes(t *testing.T, h *house) {
 		t.Errorf("after the first code: %+v", after)
 	}
 
+	refused(t, c.ClearPIN(ctx, tok.Serial), 422, "PIN_INVALID") // it takes none
 	second := try(c.Redistribute(ctx, tok.Serial, client.Redistribution{Distribution: client.Distribution{Profile: "string", SwitchOver: "on_activation"}, Reason: "NEW_DEVICE"}))(t)
 	if second.Generation != 2 || second.Delivery.CTF == "" || second.Delivery.CTFURL == "" || second.OldUntil == nil || len(second.Warnings) != 1 {
 		t.Errorf("redistributed %+v", second.Job)

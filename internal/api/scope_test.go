@@ -91,9 +91,10 @@ func TestListsByNamesOfNobody(t *testing.T) {
 			_, err := c.ReportRuns(ctx, client.ReportRunFilter{Report: name})
 			return err
 		},
-		"report by user":    func(c *client.Client, name string) error { return reported(ctx, c, "user="+name) },
-		"report by profile": func(c *client.Client, name string) error { return reported(ctx, c, "profile="+name) },
-		"report by domain":  func(c *client.Client, name string) error { return reported(ctx, c, "domain="+name) },
+		"report by user":       func(c *client.Client, name string) error { return reported(ctx, c, "tokens", "user="+name) },
+		"report by profile":    func(c *client.Client, name string) error { return reported(ctx, c, "tokens", "profile="+name) },
+		"report by domain":     func(c *client.Client, name string) error { return reported(ctx, c, "tokens", "domain="+name) },
+		"report of extensions": func(c *client.Client, name string) error { return reported(ctx, c, "extensions", "serial="+name) },
 		"scheduled of a user": func(c *client.Client, name string) error {
 			_, err := c.AddReportSchedule(ctx, client.NewReportSchedule{Schedule: "x", ReportOrder: client.ReportOrder{Report: "tokens", Format: "csv", Filters: map[string]string{"user": name}}, Every: "day", At: "07:00"})
 			return err
@@ -101,14 +102,14 @@ func TestListsByNamesOfNobody(t *testing.T) {
 	}
 	for what, list := range narrowed {
 		name := "nobody"
-		if strings.Contains(what, "token") && strings.HasPrefix(what, "mail") || what == "extensions" {
+		if strings.Contains(what, "token") && strings.HasPrefix(what, "mail") || strings.HasSuffix(what, "extensions") {
 			name = "999999999999"
 		}
 		if err := list(e.admin, name); !strings.HasSuffix(codeOf(err), "NOT_FOUND") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	for what, elsewhere := range map[string]string{"tokens by user": e.outside["user_id"], "mail by user": e.outside["user_id"], "mail by token": e.outside["serial"], "extensions": e.outside["serial"], "report by user": e.outside["user_id"]} {
+	for what, elsewhere := range map[string]string{"tokens by user": e.outside["user_id"], "mail by user": e.outside["user_id"], "mail by token": e.outside["serial"], "extensions": e.outside["serial"], "report by user": e.outside["user_id"], "report of extensions": e.outside["serial"]} {
 		theirs, nobodys := narrowed[what](e.berlin, elsewhere), narrowed[what](e.berlin, "999999999999")
 		refused(t, theirs, 403, "OUT_OF_SCOPE")
 		if strings.ReplaceAll(theirs.Error(), elsewhere, "") != strings.ReplaceAll(nobodys.Error(), "999999999999", "") {
@@ -117,7 +118,7 @@ func TestListsByNamesOfNobody(t *testing.T) {
 	}
 	// What is there and has none is an answer, and so is a token of the domain that somebody elsewhere holds.
 	try(e.admin.Assign(ctx, e.inside["free"], e.outside["user_id"]))(t)
-	for what, name := range map[string]string{"tokens by user": e.outside["user_id"], "report by user": e.outside["user_id"], "tokens by profile": "estate-file", "report by profile": "estate-file", "mail by user": e.inside["user_id"], "extensions": e.inside["serial"], "runs by report": "tokens"} {
+	for what, name := range map[string]string{"tokens by user": e.outside["user_id"], "report by user": e.outside["user_id"], "tokens by profile": "estate-file", "report by profile": "estate-file", "mail by user": e.inside["user_id"], "extensions": e.inside["serial"], "report of extensions": e.inside["serial"], "runs by report": "tokens"} {
 		must(t, narrowed[what](e.berlin, name))
 	}
 	if page := try(e.berlin.Tokens(ctx, client.TokenFilter{UserID: e.outside["user_id"]}))(t); len(page.Tokens) != 1 || page.Tokens[0].Serial != e.inside["free"] {
@@ -125,10 +126,10 @@ func TestListsByNamesOfNobody(t *testing.T) {
 	}
 }
 
-// reported has the report of tokens made that a filter narrows.
-func reported(ctx context.Context, c *client.Client, filter string) error {
+// reported has a report made that a filter narrows.
+func reported(ctx context.Context, c *client.Client, report, filter string) error {
 	name, value, _ := strings.Cut(filter, "=")
-	in, err := c.Report(ctx, "tokens", "json", client.ReportQuery{Filters: map[string]string{name: value}})
+	in, err := c.Report(ctx, report, "json", client.ReportQuery{Filters: map[string]string{name: value}})
 	if err == nil {
 		err = in.Close()
 	}

@@ -59,6 +59,9 @@ func (op *operation) acceptFile(w http.ResponseWriter, r *http.Request) (*reques
 	if err := op.order.VisitJSON(value); err != nil {
 		return nil, broken(err)
 	}
+	if err := readOneWay(in.body); err != nil {
+		return nil, err
+	}
 	in.file, err = next(parts, "file")
 	return in, err
 }
@@ -162,5 +165,8 @@ func uploaded[T any](ctx context.Context, a *API, r *request, do func(ctx contex
 		return answer{}, err
 	}
 	defer s.Close()
+	if err := a.Keys.Still(ctx); err != nil { // the key may be deleted since the file began to arrive
+		return answer{}, err
+	}
 	return do(ctx, in, s.Open)
 }

@@ -20,6 +20,8 @@ type Store interface {
 	// Policies returns all policies at one moment; what was never saved is the default. It locks nothing, in a
 	// transaction neither: authentications read them.
 	Policies(ctx context.Context) (*Tree, error)
+	// HoldPolicies has others who change a policy wait until the transaction of ctx ends.
+	HoldPolicies(ctx context.Context) error
 	// HoldDomain keeps a domain from being deleted until the transaction of ctx ends. [fault.DomainNotFound], or
 	// [fault.OutOfScope] for one that is not in the scope of ctx.
 	HoldDomain(ctx context.Context, name string) error
@@ -193,9 +195,12 @@ func inherit[P any](ctx context.Context, r *Registry, kind, at string, version i
 	return after, err
 }
 
-// changing runs a change of a policy of a domain in one transaction, while the domain stays.
+// changing runs a change of a policy of a domain in one transaction, one after the other, while the domain stays.
 func (r *Registry) changing(ctx context.Context, at string, do func(context.Context, *Tree) error) error {
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
+		if err := r.Store.HoldPolicies(ctx); err != nil {
+			return err
+		}
 		if err := r.Store.HoldDomain(ctx, at); err != nil {
 			return err
 		}

@@ -40,7 +40,11 @@ func otherTemplates() []*Template {
 			}),
 		made(Template{Name: "extensions", Title: "Software tokens and their extension", About: "Whose lifetime was extended: the last day that the device knows, the old and the new one of the server, the donor, by whom and when.",
 			Filters: []Filter{
-				{Name: "serial", About: "serial number of a token", Kind: Text}, {Name: "job", About: "correlation ID of the request or job", Kind: Text},
+				{Name: "serial", About: "serial number of a token", Kind: Text, find: func(ctx context.Context, r *Registry, serial string) error {
+					_, err := r.Store.Token(ctx, serial) // extensions go with their token
+					return err
+				}},
+				{Name: "job", About: "correlation ID of the request or job", Kind: Text},
 				{Name: "since", About: "extended at this time or later", Kind: Moment}, domainFilter,
 			},
 			Orders: []string{"serial"}, Parts: true, Charts: []Chart{{Title: "Extensions by month", Column: "extended", By: ByMonth}, {Title: "Extensions by who made them", Column: "by", By: ByValue}}},

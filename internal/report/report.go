@@ -48,6 +48,8 @@ type Store interface {
 	Users(ctx context.Context, f user.Filter) ([]user.User, error)
 	// UsersNamed returns users by their IDs; those that are not there, or not in the scope of who acts (domain.Scope.Caller), are left out.
 	UsersNamed(ctx context.Context, ids []string) (map[string]user.User, error)
+	// Token returns a token; [fault.TokenNotFound], [fault.OutOfScope].
+	Token(ctx context.Context, serial string) (token.Token, error)
 	// Profile returns a profile; [fault.ProfileNotFound].
 	Profile(ctx context.Context, name string) (profile.Profile, error)
 	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx.

@@ -185,6 +185,9 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	return h, nil
 }
 
+// apiPath is what all that the API has is below.
+const apiPath = "/v1/"
+
 // route says what is answered where.
 func (h *house) route(a *api.API, apps, second http.Handler, m *meters) {
 	health := func(mux *http.ServeMux) *http.ServeMux {
@@ -193,14 +196,14 @@ func (h *house) route(a *api.API, apps, second http.Handler, m *meters) {
 		return mux
 	}
 	public := health(http.NewServeMux())
-	public.Handle("/v1/", a.Public())
+	public.Handle(apiPath, a.Public())
 	public.Handle(provision.Path, apps)
 	public.Handle(release.Path, second)
 	public.Handle("GET "+release.StylePath, release.Style())
 	h.public = m.measured("public", direct(public))
 
 	local := health(http.NewServeMux())
-	local.Handle("/v1/", a.Local())
+	local.Handle(apiPath, a.Local())
 	local.Handle("GET /metrics", m.handler())
 	h.local = m.measured("local", local)
 
@@ -216,8 +219,14 @@ func direct(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent := r.URL.EscapedPath()
 		if tidy := path.Clean(sent); tidy != sent && (tidy == "/" || tidy+"/" != sent) {
-			http.NotFound(w, r)
-			return
+			if !strings.HasPrefix(tidy, apiPath) {
+				http.NotFound(w, r)
+				return
+			}
+			at := *r.URL // the API refuses it in its own words
+			at.Path, at.RawPath = apiPath, ""
+			r = r.WithContext(r.Context())
+			r.URL = &at
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -43,16 +43,23 @@ func TestNothingIsPrunedByAClockThatNothingHappenedUnder(t *testing.T) {
 func TestNothingIsRedirected(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc(provision.Path, func(http.ResponseWriter, *http.Request) {})
-	mux.HandleFunc("/v1/", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/" { // of which the API says that it has no such path
+			w.WriteHeader(http.StatusTeapot)
+		}
+	})
 	h := direct(mux)
 	for path, want := range map[string]int{
 		provision.Path:                          http.StatusOK,
 		provision.Path + "?wsdl":                http.StatusOK,
-		"/v1/":                                  http.StatusOK,
+		"/v1/":                                  http.StatusTeapot,
 		"/v1/jobs/phones%20%2F%2F%20june":       http.StatusOK,
 		"/v1/groups/%2E%2E":                     http.StatusOK,
 		"/v1/groups/%2E/members":                http.StatusOK,
-		"/v1/jobs/phones%20//%20june":           http.StatusNotFound,
+		"/v1/jobs/phones%20//%20june":           http.StatusTeapot,
+		"/v1/users//activity":                   http.StatusTeapot,
+		"/x/../v1/users":                        http.StatusTeapot,
+		"/v1/../metrics":                        http.StatusNotFound,
 		provision.Path + "/":                    http.StatusNotFound,
 		"/" + provision.Path:                    http.StatusNotFound,
 		"/ctkip//services/CtkipService":         http.StatusNotFound,

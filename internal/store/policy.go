@@ -21,6 +21,15 @@ func scanPolicy(r row) (p policyRow, err error) {
 	return p, err
 }
 
+// HoldPolicies has others who change a policy wait until the transaction of ctx ends. It is no lock of rows: most policies have none.
+func (db *DB) HoldPolicies(ctx context.Context) error {
+	tx := db.current(ctx)
+	if tx == nil {
+		return nil
+	}
+	return db.explain(db.takeTurn(ctx, tx, policyTurn))
+}
+
 // Policies returns all policies with the domains that they hold in, in one look; what was never saved is the default. It locks nothing.
 func (db *DB) Policies(ctx context.Context) (*policy.Tree, error) {
 	rows, err := list(ctx, db, scanPolicy, "SELECT kind, domain, settings, version FROM policy UNION ALL SELECT 'domain', name, parent, version FROM security_domain")

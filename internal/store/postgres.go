@@ -451,11 +451,8 @@ func (postgresEngine) lockLog(ctx context.Context, tx *transaction) error {
 	return nil
 }
 
-// addressLock is the advisory lock of who gives addresses to users.
-const addressLock = logLock + 1
-
-func (postgresEngine) lockAddresses(ctx context.Context, tx *transaction) error {
-	wait := look{"SELECT pg_advisory_xact_lock($1)", []any{int64(addressLock)}, func(row) error { return nil }}
+func (postgresEngine) takeTurn(ctx context.Context, tx *transaction, t turn) error {
+	wait := look{"SELECT pg_advisory_xact_lock($1)", []any{logLock + int64(t)}, func(row) error { return nil }}
 	return tx.fail(tx.look(ctx, []look{wait}))
 }
 

@@ -184,12 +184,12 @@ func (e *sqliteEngine) shortenLog(ctx context.Context) error {
 func (*sqliteEngine) Writers() int { return 1 }
 
 // A write transaction is alone from its beginning.
-func (*sqliteEngine) locks() string                                     { return "" }
-func (*sqliteEngine) locksShared() string                               { return "" }
-func (*sqliteEngine) locksAll() string                                  { return "" }
-func (*sqliteEngine) locksFree() string                                 { return "" }
-func (*sqliteEngine) lockLog(context.Context, *transaction) error       { return nil }
-func (*sqliteEngine) lockAddresses(context.Context, *transaction) error { return nil }
+func (*sqliteEngine) locks() string                                      { return "" }
+func (*sqliteEngine) locksShared() string                                { return "" }
+func (*sqliteEngine) locksAll() string                                   { return "" }
+func (*sqliteEngine) locksFree() string                                  { return "" }
+func (*sqliteEngine) lockLog(context.Context, *transaction) error        { return nil }
+func (*sqliteEngine) takeTurn(context.Context, *transaction, turn) error { return nil }
 
 // among has one of few numbers of placeholders, so that there are few texts to prepare.
 func (*sqliteEngine) among(first int, values []any) (string, []any) {

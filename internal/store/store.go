@@ -72,8 +72,8 @@ type engine interface {
 	among(first int, values []any) (condition string, args []any)
 	// lockLog makes a transaction the only one that appends to the audit log.
 	lockLog(ctx context.Context, tx *transaction) error
-	// lockAddresses makes a transaction wait for others that give addresses to users, and these for it.
-	lockAddresses(ctx context.Context, tx *transaction) error
+	// takeTurn makes a transaction wait for others that have taken the same turn, and these for it.
+	takeTurn(ctx context.Context, tx *transaction, t turn) error
 	// clock is an expression for the time of the server that the database runs on, in microseconds since 1970.
 	clock() string
 	// sort tells what kind of failure an error of the driver is.

@@ -76,6 +76,15 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// A turn is what one transaction does at a time, where there is no row to lock: its number tells the advisory locks of PostgreSQL apart, so it
+// stays the same from one release to the next.
+type turn int64
+
+const (
+	addressTurn turn = 1 // giving addresses to users
+	policyTurn  turn = 2 // changing policies
+)
+
 // txKey is where a context holds the transaction on a database.
 type txKey struct{ db *DB }
 

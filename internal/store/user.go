@@ -126,7 +126,7 @@ func (db *DB) AddressesElsewhere(ctx context.Context, addresses []string) (mails
 		return mails, ids, nil
 	}
 	if tx := db.current(ctx); tx != nil && len(addresses) > 0 {
-		if err := db.lockAddresses(ctx, tx); err != nil {
+		if err := db.takeTurn(ctx, tx, addressTurn); err != nil {
 			return nil, nil, db.explain(err)
 		}
 	}

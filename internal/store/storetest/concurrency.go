@@ -218,6 +218,15 @@ func oneChangesThePolicy(t *testing.T, s servers) {
 			t.Errorf("server %d goes by %+v, saved %d", i, got, saved.Load())
 		}
 	}
+	// Who says no version is in nobody's way, and undoes nobody's change.
+	_, err := policies[0].EditLockout(t.Context(), 0, func(l *policy.Lockout) { l.Failures = 1 })
+	ok(t, err)
+	won = s.atOnce(t, crowd, func(_ fixture, i int) (bool, error) {
+		_, err := policies[i%2].EditLockout(t.Context(), 0, func(l *policy.Lockout) { l.Failures++ })
+		return err == nil, err
+	})
+	tree, err := s[0].Policies(t.Context())
+	same(t, must(t, tree, err).Lockout("").Failures, 1+won)
 }
 
 func nobodyExceeds(t *testing.T, s servers) {
