@@ -125,6 +125,9 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 	}
 	if v.reason != "" {
 		v.uncounted = true
+		if s != nil {
+			v.tried = s.tokens // the history of each shows it
+		}
 		return s, v, r.decoy(passcode)
 	}
 	v.reason = NoToken
@@ -170,19 +173,19 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 			v.reason = BadPasscode
 		}
 	}
-	if len(v.tried) == 0 && !others {
-		v.uncounted, v.tried = true, stopped
-		return s, v, r.decoy(passcode)
-	}
 	for _, t := range stopped {
 		found, err := r.tryToken(t, passcode)
 		if err != nil {
 			continue // a seed that cannot be opened and is not needed must not keep the failure from being counted
 		}
-		if found.reason == "" || found.reason == TokenLost {
+		if found.knows() >= itsWhole {
 			found.reason, found.unguarded, found.tried = unusable(t.token, r.now), true, v.tried
 			return s, found, nil
 		}
+	}
+	if len(v.tried) == 0 && !others {
+		v.uncounted, v.tried = true, stopped
+		return s, v, r.decoy(passcode)
 	}
 	if v.reason == TokenLost {
 		v.unguarded = true // or who found the token would lock its owner out of emergency access

@@ -376,16 +376,31 @@ func TestNoEmergencyCodesThatCannotWork(t *testing.T) {
 	}
 }
 
-// The record of a denial names the tokens whose codes do not count: their histories show it.
+// The record of a denial names the tokens whose codes do not count, or that which made the code, and all of a user who may not sign in: their histories show it.
 func TestARecordNamesTheTokensThatDoNotCount(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
-	d.lose("", 0)
-	d.begin(d.later(1))
-	page, err := d.db.Events(t.Context(), audit.Filter{Object: "user:alice"})
-	d.must(err)
-	event, err := audit.ParseRecord(page.Entries[len(page.Entries)-1].Record)
-	d.must(err)
-	if got := fmt.Sprint(event.Details["tokens"]); event.Reason != authentication.TokenLost || !strings.Contains(got, serial) {
-		t.Errorf("%s of %s", event.Reason, got)
+	disable := func(yes bool) {
+		u, err := d.db.User(t.Context(), "alice")
+		d.must(err)
+		u.Enabled = !yes
+		d.must(d.db.SaveUser(t.Context(), u))
+	}
+	for _, c := range []struct {
+		reason   string
+		passcode func() string
+		detail   string
+	}{
+		{authentication.UserDisabled, func() string { disable(true); return d.later(1) }, "tokens"},
+		{authentication.TokenLost, func() string { disable(false); d.lose("", 0); return d.later(1) }, "token"},
+		{authentication.TokenLost, func() string { return "00000000" }, "tokens"},
+	} {
+		d.is(d.begin(c.passcode()), authentication.Denied, "")
+		page, err := d.db.Events(t.Context(), audit.Filter{Object: "user:alice", Action: "authn.*", Newest: true, Limit: 1})
+		d.must(err)
+		event, err := audit.ParseRecord(page.Entries[0].Record)
+		d.must(err)
+		if got := fmt.Sprint(event.Details[c.detail]); event.Reason != c.reason || !strings.Contains(got, serial) {
+			t.Errorf("%s of %s", event.Reason, got)
+		}
 	}
 }
