@@ -331,6 +331,22 @@ func TestStrangersHaveABudgetOfTheirOwn(t *testing.T) {
 	if got := ask(stranger, d.later(1)); got != authentication.Accepted {
 		t.Error("failures before the success count")
 	}
+	// An address of IPv6 that the host has taken since is no new place, and one of another network is.
+	at := func(address string) authentication.Source {
+		return authentication.Source{Agent: "radius:vpn", Station: address}
+	}
+	d.must(d.engine.Unlock(t.Context(), "alice"))
+	if got := ask(at("2001:db8:0:1::1"), d.later(1)); got != authentication.Accepted {
+		t.Error("a new place is refused")
+	}
+	for range 5 {
+		ask(at("2001:db8:0:2::1"), "00000000")
+	}
+	for address, want := range map[string]authentication.Result{"2001:DB8:0:1:a:b:c:d": authentication.Accepted, "2001:db8:0:3::1": authentication.Denied} {
+		if got := ask(at(address), d.later(1)); got != want {
+			t.Errorf("from %s: %s", address, got)
+		}
+	}
 	// With the separation off, all failures count together.
 	d.policy.Lockout.SeparateUnknownSources = false
 	for range 5 {
