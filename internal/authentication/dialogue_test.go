@@ -233,6 +233,33 @@ func TestATemporaryPINIsChangedAtItsFirstUse(t *testing.T) {
 	d.is(d.begin(merged("592048")), authentication.Accepted, "")
 }
 
+// A PIN is the last one also where the policy kept none when it was set; and one that must be changed may not stay though the policy keeps none.
+func TestTheLastPINThatNoHistoryHas(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	d.policy.Token.PINHistory = 0
+	again := func(want bool) {
+		t.Helper()
+		asked := d.is(d.begin("8093"+d.later(1)), authentication.NewPIN, authentication.StepNewPIN)
+		if got := d.answer(asked, "8093"); (got.Step == authentication.StepRepeatPIN) != want {
+			t.Errorf("the PIN that is there may be taken again: %t, %q", !want, got.Rejected)
+		}
+	}
+	for range 2 {
+		d.must(d.engine.SetPIN(t.Context(), serial, "8093", true))
+		again(false)
+	}
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+	d.policy.Token.PINMaxLife = 24 * time.Hour
+	d.now = d.now.Add(24 * time.Hour)
+	again(true)
+	d.policy.Token.PINHistory = 5
+	again(false)
+	d.must(d.engine.ClearPIN(t.Context(), serial))
+	if err := d.engine.SetPIN(t.Context(), serial, "8093", false); !errors.Is(err, fault.PINInvalid) {
+		t.Errorf("a PIN that was cleared may be set again: %v", err)
+	}
+}
+
 func TestAPINExpires(t *testing.T) {
 	d := newDeployment(t, sqlite(t), fob)
 	d.policy.Token.PINMaxLife = 3 * 24 * time.Hour

@@ -116,8 +116,16 @@ type PIN struct {
 // IsSet tells whether the token has a PIN.
 func (p PIN) IsSet() bool { return len(p.Hash) > 0 }
 
+// Past are the hashes of the PINs that may not be taken again, the present one first: that one alone where the policy kept none when it was set.
+func (p PIN) Past() []byte {
+	if len(p.History) == 0 {
+		return p.Hash
+	}
+	return p.History
+}
+
 // Cleared is no PIN, with the history of the one that was.
-func (p PIN) Cleared() PIN { return PIN{History: p.History, Serial: p.Serial} }
+func (p PIN) Cleared() PIN { return PIN{History: p.Past(), Serial: p.Serial} }
 
 // A Token is the server's record of one token. Times are UTC; dates
 // are their 00:00, and expiry dates are the last valid day.
