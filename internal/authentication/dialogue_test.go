@@ -595,6 +595,7 @@ func TestCancel(t *testing.T) {
 	if got := d.reasons(); got != "CANCELLED" {
 		t.Error(got)
 	}
+	d.recorded(authentication.Cancelled, "tokens")
 }
 
 // An attempt may be opened before the passcode is known, and a wrong one may leave it open.
@@ -687,9 +688,12 @@ func TestALateAnswerIsRecorded(t *testing.T) {
 	ask := d.is(d.begin(d.code(d.now)), authentication.NewPIN, authentication.StepNewPIN)
 	d.now = d.now.Add(authentication.DefaultLife)
 	late := authentication.Answer{Attempt: ask.Attempt, Turn: ask.Turn, UserID: "alice", Text: "8093", Source: vpn, Key: []byte("the key of the late answer")}
-	for range 2 {
+	for n := range 2 {
 		if _, err := d.engine.Continue(t.Context(), late); !errors.Is(err, fault.AttemptNotFound) {
 			t.Fatal(err)
+		}
+		if n == 0 { // it is gone with that
+			d.recorded(authentication.DialogueOver, "tokens")
 		}
 	}
 	late.UserID = "nobody"

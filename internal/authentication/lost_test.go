@@ -395,12 +395,18 @@ func TestARecordNamesTheTokensThatDoNotCount(t *testing.T) {
 		{authentication.TokenLost, func() string { return "00000000" }, "tokens"},
 	} {
 		d.is(d.begin(c.passcode()), authentication.Denied, "")
-		page, err := d.db.Events(t.Context(), audit.Filter{Object: "user:alice", Action: "authn.*", Newest: true, Limit: 1})
-		d.must(err)
-		event, err := audit.ParseRecord(page.Entries[0].Record)
-		d.must(err)
-		if got := fmt.Sprint(event.Details[c.detail]); event.Reason != c.reason || !strings.Contains(got, serial) {
-			t.Errorf("%s of %s", event.Reason, got)
-		}
+		d.recorded(c.reason, c.detail)
+	}
+}
+
+// recorded tests the reason of the last sign-in, and that the record names alice's token in a detail.
+func (d *deployment) recorded(reason, detail string) {
+	d.Helper()
+	page, err := d.db.Events(d.Context(), audit.Filter{Object: "user:alice", Action: "authn.*", Newest: true, Limit: 1})
+	d.must(err)
+	event, err := audit.ParseRecord(page.Entries[0].Record)
+	d.must(err)
+	if got := fmt.Sprint(event.Details[detail]); event.Reason != reason || !strings.Contains(got, serial) {
+		d.Errorf("%s of %s", event.Reason, got)
 	}
 }
