@@ -19,6 +19,7 @@ package authentication
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -214,7 +215,17 @@ func (e *Engine) policyOf(ctx context.Context, all *policy.Tree, t *token.Token)
 // SourceMark is the short keyed hash that a source of a user is remembered by in [Guard.Sources]: the database does not tell where
 // she was.
 func SourceMark(keys Keyring, userID string, s Source) []byte {
-	return keys.MAC("source", []byte(userID), []byte(s.Agent), []byte(s.Station))[:sourceMark]
+	return keys.MAC("source", []byte(userID), []byte(s.Agent), []byte(place(s.Station)))[:sourceMark]
+}
+
+// place is what a station is known by: where it is an address of IPv6, the /64 that a host takes another one from each day (RFC 8981).
+func place(station string) string {
+	a, err := netip.ParseAddr(station)
+	if err != nil || a.Unmap().Is4() {
+		return station
+	}
+	p, _ := a.WithZone("").Prefix(64) // a whole address has one
+	return p.String()
 }
 
 // DropExpired removes attempts and kept decisions that nobody can ask for any more.

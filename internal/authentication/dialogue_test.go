@@ -233,6 +233,33 @@ func TestATemporaryPINIsChangedAtItsFirstUse(t *testing.T) {
 	d.is(d.begin(merged("592048")), authentication.Accepted, "")
 }
 
+// A PIN is the last one also where the policy kept none when it was set; and one that must be changed may not stay though the policy keeps none.
+func TestTheLastPINThatNoHistoryHas(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	d.policy.Token.PINHistory = 0
+	again := func(want bool) {
+		t.Helper()
+		asked := d.is(d.begin("8093"+d.later(1)), authentication.NewPIN, authentication.StepNewPIN)
+		if got := d.answer(asked, "8093"); (got.Step == authentication.StepRepeatPIN) != want {
+			t.Errorf("the PIN that is there may be taken again: %t, %q", !want, got.Rejected)
+		}
+	}
+	for range 2 {
+		d.must(d.engine.SetPIN(t.Context(), serial, "8093", true))
+		again(false)
+	}
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+	d.policy.Token.PINMaxLife = 24 * time.Hour
+	d.now = d.now.Add(24 * time.Hour)
+	again(true)
+	d.policy.Token.PINHistory = 5
+	again(false)
+	d.must(d.engine.ClearPIN(t.Context(), serial))
+	if err := d.engine.SetPIN(t.Context(), serial, "8093", false); !errors.Is(err, fault.PINInvalid) {
+		t.Errorf("a PIN that was cleared may be set again: %v", err)
+	}
+}
+
 func TestAPINExpires(t *testing.T) {
 	d := newDeployment(t, sqlite(t), fob)
 	d.policy.Token.PINMaxLife = 3 * 24 * time.Hour
@@ -330,6 +357,22 @@ func TestStrangersHaveABudgetOfTheirOwn(t *testing.T) {
 	}
 	if got := ask(stranger, d.later(1)); got != authentication.Accepted {
 		t.Error("failures before the success count")
+	}
+	// An address of IPv6 that the host has taken since is no new place, and one of another network is.
+	at := func(address string) authentication.Source {
+		return authentication.Source{Agent: "radius:vpn", Station: address}
+	}
+	d.must(d.engine.Unlock(t.Context(), "alice"))
+	if got := ask(at("2001:db8:0:1::1"), d.later(1)); got != authentication.Accepted {
+		t.Error("a new place is refused")
+	}
+	for range 5 {
+		ask(at("2001:db8:0:2::1"), "00000000")
+	}
+	for address, want := range map[string]authentication.Result{"2001:DB8:0:1:a:b:c:d": authentication.Accepted, "2001:db8:0:3::1": authentication.Denied} {
+		if got := ask(at(address), d.later(1)); got != want {
+			t.Errorf("from %s: %s", address, got)
+		}
 	}
 	// With the separation off, all failures count together.
 	d.policy.Lockout.SeparateUnknownSources = false
@@ -552,6 +595,7 @@ func TestCancel(t *testing.T) {
 	if got := d.reasons(); got != "CANCELLED" {
 		t.Error(got)
 	}
+	d.recorded(authentication.Cancelled, "tokens")
 }
 
 // An attempt may be opened before the passcode is known, and a wrong one may leave it open.
@@ -644,9 +688,12 @@ func TestALateAnswerIsRecorded(t *testing.T) {
 	ask := d.is(d.begin(d.code(d.now)), authentication.NewPIN, authentication.StepNewPIN)
 	d.now = d.now.Add(authentication.DefaultLife)
 	late := authentication.Answer{Attempt: ask.Attempt, Turn: ask.Turn, UserID: "alice", Text: "8093", Source: vpn, Key: []byte("the key of the late answer")}
-	for range 2 {
+	for n := range 2 {
 		if _, err := d.engine.Continue(t.Context(), late); !errors.Is(err, fault.AttemptNotFound) {
 			t.Fatal(err)
+		}
+		if n == 0 { // it is gone with that
+			d.recorded(authentication.DialogueOver, "tokens")
 		}
 	}
 	late.UserID = "nobody"

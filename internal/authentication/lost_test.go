@@ -97,8 +97,18 @@ func TestCodesOfASetWorkOnce(t *testing.T) {
 	fresh := d.lose(token.CodeSet, 1) // new ones end the old ones
 	d.is(d.begin(codes[2]), authentication.Denied, "")
 	d.is(d.begin(fresh[0]), authentication.Accepted, "")
-	if got := d.reasons(); got != "EMERGENCY_USED EMERGENCY_USED BAD_PASSCODE" {
-		t.Error(got)
+	if got := d.reasons(); got != "RETRY_AFTER_ACCEPT RETRY_AFTER_ACCEPT BAD_PASSCODE" || d.failures() != 0 {
+		t.Errorf("%s, %d failures", got, d.failures())
+	}
+	// A copy is one only soon after, and from whom was told.
+	_, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: fresh[0], Source: stranger})
+	d.must(err)
+	d.recorded(authentication.EmergencyUsed, "token")
+	d.now = d.now.Add(time.Minute)
+	d.is(d.begin(fresh[0]), authentication.Denied, "")
+	d.recorded(authentication.EmergencyUsed, "token")
+	if d.failures() != 2 {
+		t.Errorf("%d failures", d.failures())
 	}
 }
 
@@ -376,16 +386,37 @@ func TestNoEmergencyCodesThatCannotWork(t *testing.T) {
 	}
 }
 
-// The record of a denial names the tokens whose codes do not count: their histories show it.
+// The record of a denial names the tokens whose codes do not count, or that which made the code, and all of a user who may not sign in: their histories show it.
 func TestARecordNamesTheTokensThatDoNotCount(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
-	d.lose("", 0)
-	d.begin(d.later(1))
-	page, err := d.db.Events(t.Context(), audit.Filter{Object: "user:alice"})
+	disable := func(yes bool) {
+		u, err := d.db.User(t.Context(), "alice")
+		d.must(err)
+		u.Enabled = !yes
+		d.must(d.db.SaveUser(t.Context(), u))
+	}
+	for _, c := range []struct {
+		reason   string
+		passcode func() string
+		detail   string
+	}{
+		{authentication.UserDisabled, func() string { disable(true); return d.later(1) }, "tokens"},
+		{authentication.TokenLost, func() string { disable(false); d.lose("", 0); return d.later(1) }, "token"},
+		{authentication.TokenLost, func() string { return "00000000" }, "tokens"},
+	} {
+		d.is(d.begin(c.passcode()), authentication.Denied, "")
+		d.recorded(c.reason, c.detail)
+	}
+}
+
+// recorded tests the reason of the last sign-in, and that the record names alice's token in a detail.
+func (d *deployment) recorded(reason, detail string) {
+	d.Helper()
+	page, err := d.db.Events(d.Context(), audit.Filter{Object: "user:alice", Action: "authn.*", Newest: true, Limit: 1})
 	d.must(err)
-	event, err := audit.ParseRecord(page.Entries[len(page.Entries)-1].Record)
+	event, err := audit.ParseRecord(page.Entries[0].Record)
 	d.must(err)
-	if got := fmt.Sprint(event.Details["tokens"]); event.Reason != authentication.TokenLost || !strings.Contains(got, serial) {
-		t.Errorf("%s of %s", event.Reason, got)
+	if got := fmt.Sprint(event.Details[detail]); event.Reason != reason || !strings.Contains(got, serial) {
+		d.Errorf("%s of %s", event.Reason, got)
 	}
 }

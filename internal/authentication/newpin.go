@@ -49,19 +49,26 @@ func whosePIN(s *subject, t *tokenState) string {
 	return "token:" + t.token.Serial
 }
 
-// rulesFor are what the new PIN of a token must obey, nil for that of codes by mail.
-func (r *round) rulesFor(a *Attempt, s *subject, state *tokenState) pin.Rules {
+// rulesFor are what the new PIN of a token must obey, nil for that of codes by mail. One that must be changed is none that may stay, whatever the policy remembers.
+func (r *round) rulesFor(a *Attempt, s *subject, state *tokenState) (rules pin.Rules) {
+	var change bool
 	if state == nil {
-		if s.Guard.OnDemand == nil { // taken away, which has ended the attempt
-			return pin.Rules{}
+		p := s.Guard.OnDemand
+		if p == nil { // taken away, which has ended the attempt
+			return rules
 		}
-		return r.onDemandRules(s, s.Guard.OnDemand.History)
+		rules, change = r.onDemandRules(s, p.past()), p.MustChange
+	} else {
+		t, g := state.token, state.generation(a.state.Generation)
+		rules, change = pin.Rules{
+			Keys: r.engine.Keys, Token: pin.Token{Serial: t.Serial, Bound: t.PINSerial(), Type: g.Settings.PINType, Digits: g.Settings.Digits},
+			Policy: state.policy.Token, Past: t.PIN.Past(), Now: r.now,
+		}, t.PIN.MustChange
 	}
-	t, g := state.token, state.generation(a.state.Generation)
-	return pin.Rules{
-		Keys: r.engine.Keys, Token: pin.Token{Serial: t.Serial, Bound: t.PINSerial(), Type: g.Settings.PINType, Digits: g.Settings.Digits},
-		Policy: state.policy.Token, Past: pin.History(t.PIN.History), Now: r.now,
+	if change {
+		rules.Policy.PINHistory = max(rules.Policy.PINHistory, 1)
 	}
+	return rules
 }
 
 // rules are what an attempt tells of the PIN that it asks for.
@@ -166,7 +173,7 @@ func (r *round) keepPIN(j *job, a *Attempt, s *subject, t *tokenState) error {
 	if t == nil {
 		r.keepOnDemandPIN(s, a.state.PIN)
 	} else {
-		past := pin.History(t.token.PIN.History)
+		past := pin.History(t.token.PIN.Past())
 		t.token.PIN = token.PIN{
 			Hash: a.state.PIN, Length: a.state.PINLength, SetAt: r.now, History: past.With(a.state.PIN, t.policy.Token), Serial: t.token.PIN.Serial,
 		}

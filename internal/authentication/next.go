@@ -1,6 +1,7 @@
 package authentication
 
 import (
+	"cmp"
 	"strconv"
 
 	"github.com/tallystick/tallystick/internal/fault"
@@ -44,12 +45,12 @@ func (r *round) answer(j *job, in Answer) error {
 	a, err := r.find(in.Attempt, in.Source, in.UserID)
 	switch {
 	case err != nil:
-		who := in.UserID
-		if late := r.attempts[in.Attempt]; who == "" && late != nil && late.Agent == in.Source.caller() {
-			who = late.UserID // it has expired, and is still there
+		late := r.attempts[in.Attempt] // if it has expired, and is still there
+		if late == nil || late.Agent != in.Source.caller() {
+			late = &Attempt{}
 		}
-		if s := r.subject(j, who); s != nil { // who is told why she was refused, although nothing is decided or counted
-			r.record(j, "authn.fail", "user:"+s.UserID, DialogueOver, r.details(in.Source, verdict{}))
+		if s := r.subject(j, cmp.Or(in.UserID, late.UserID)); s != nil { // who is told why she was refused, although nothing is decided or counted
+			r.record(j, "authn.fail", "user:"+s.UserID, DialogueOver, r.details(in.Source, verdict{tried: s.about(late)}))
 		}
 		return err
 	case in.Turn != a.Turn:
@@ -121,11 +122,7 @@ func (r *round) standing(j *job, a *Attempt, from Source) (*subject, *tokenState
 	if reason == "" {
 		return s, t, nil
 	}
-	v := verdict{reason: reason, uncounted: true}
-	if t != nil {
-		v.tried = []*tokenState{t}
-	}
-	return nil, nil, r.deny(j, a, s, from, v)
+	return nil, nil, r.deny(j, a, s, from, verdict{reason: reason, uncounted: true, tried: s.about(a)})
 }
 
 // nextTokencode decides the code that has to follow the one that was right: that of the very next interval, by itself or
@@ -199,7 +196,7 @@ func (r *round) cancel(j *job, from Source, id string) error {
 	if err != nil {
 		return err
 	}
-	v := verdict{reason: Cancelled, uncounted: true}
+	s := r.subjects[a.UserID]
 	a.state.Retry = false
-	return r.deny(j, a, r.subjects[a.UserID], from, v)
+	return r.deny(j, a, s, from, verdict{reason: Cancelled, uncounted: true, tried: s.about(a)})
 }

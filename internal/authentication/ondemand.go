@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/pin"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 // A user without a token at hand may have a code sent to her mail address (spec/radius.md section 3, dialogue 6). She types the PIN that she
@@ -40,6 +41,9 @@ type OnDemandPIN struct {
 	MustChange bool        `json:"must_change,omitempty"`
 	History    pin.History `json:"history,omitempty"`
 }
+
+// past is as that of a token's PIN.
+func (p *OnDemandPIN) past() pin.History { return token.PIN{Hash: p.Hash, History: p.History}.Past() }
 
 // An OnDemandCode is what is kept of the code that was sent to a user last, and of when codes were.
 type OnDemandCode struct {
@@ -111,16 +115,13 @@ func (r *round) behindPIN(s *subject, typed string) (code string, is bool) {
 	return typed[before:], true
 }
 
-// onDemandAgain is how long an agent may ask again, in other words, with the code that it was just told is accepted.
-const onDemandAgain = time.Minute
-
 // sentCode compares a code with the one that was sent.
 func (r *round) sentCode(s *subject, from Source, code string) verdict {
 	v, c := verdict{method: onDemandCode}, s.Guard.OnDemandCode
 	switch {
 	case !r.isSent(s, code):
 		v.reason = OnDemandWrong
-	case !c.UsedAt.IsZero() && c.UsedBy == from.Agent && r.now.Sub(c.UsedAt) < onDemandAgain:
+	case askedAgain(c.UsedAt, c.UsedBy, from, r.now):
 		v.reason, v.uncounted = Retransmitted, true
 	case !c.UsedAt.IsZero():
 		v.reason = OnDemandUsed
@@ -250,7 +251,7 @@ func (r *round) useMailed(s *subject, from Source) {
 
 // keepOnDemandPIN stores a PIN that the user has chosen, or was made for her.
 func (r *round) keepOnDemandPIN(s *subject, hash []byte) {
-	past := s.Guard.OnDemand.History
+	past := s.Guard.OnDemand.past()
 	s.keepOnDemand(&OnDemandPIN{Hash: hash, SetAt: r.now, History: past.With(hash, s.policy.Token)}, s.Guard.OnDemandCode)
 }
 
@@ -271,7 +272,7 @@ func (e *Engine) SetOnDemand(ctx context.Context, userID, newPIN string, tempora
 		}
 		var past pin.History
 		if was := s.Guard.OnDemand; was != nil {
-			past = was.History
+			past = was.past()
 		}
 		hash, err := r.onDemandRules(s, past).New(newPIN)
 		if err == nil && r.isFixed(s, newPIN) {

@@ -21,7 +21,7 @@ func (e *Engine) SetPIN(ctx context.Context, serial, newPIN string, temporary bo
 		if err != nil {
 			return err
 		}
-		s, past, now := t.Current.Settings, pin.History(t.PIN.History), e.Now().UTC()
+		s, past, now := t.Current.Settings, pin.History(t.PIN.Past()), e.Now().UTC()
 		hash, err := pin.Rules{
 			Keys: e.Keys, Token: pin.Token{Serial: t.Serial, Bound: t.PINSerial(), Type: s.PINType, Digits: s.Digits}, Policy: p, Past: past, Now: now,
 		}.New(newPIN)

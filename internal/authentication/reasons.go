@@ -64,7 +64,7 @@ var explanations = map[string]Explanation{
 		"If she may sign in there, have a token administrator add her to a group that 'agent show NAME' or, for RADIUS, 'radius show NAME' names; if not, she tried the wrong door."},
 	UserDisabled: {
 		"The user is disabled, and with her all of her tokens.",
-		"If she may sign in again, a token administrator enables her with 'user edit USERID --enabled'."},
+		"If she may sign in again, a token administrator enables her with 'user enable USERID'."},
 	UserExpired: {
 		"The user's last day is over, and with it all of her tokens are refused.",
 		"If she may sign in again, a token administrator gives her a later last day, or none, with 'user edit USERID --expiry'."},
@@ -121,10 +121,12 @@ var explanations = map[string]Explanation{
 		"The code on demand was right, but too old.",
 		"Have her type the PIN alone, for another code; if messages take long, see 'mail list --user USERID'."},
 	BadPasscode: {
-		"What was typed is no code that her tokens show now, and no other passcode of hers.",
-		"Compare serial number and clock of her app with 'token show SERIAL'; two codes and 'token resync SERIAL' tell a clock that is off."},
+		"What was typed is no code that her tokens show now, and no other passcode of hers; where the PIN is typed in the app, a wrong one may look like that, too.",
+		"Compare serial number and clock of her app with 'token show SERIAL': where the distribution is issued or pending_activation, she has not taken the last delivery in yet, " +
+			"and an older one does not count; two codes and 'token resync SERIAL' tell a clock that is off; " +
+			"if the codes are right and she types the PIN in the app, 'token clear-pin SERIAL': the next tokencode, with the PIN left empty, sets a new one."},
 	BadPIN: {
-		"The tokencode was right and the PIN was not.",
+		"The tokencode was right and the PIN was not; where the PIN is typed in the app, a mistyped code may look like that by chance.",
 		"If she forgot the PIN, 'token clear-pin SERIAL': the next right tokencode sets a new one; if it was not her, her device is in other hands."},
 	BadTokencode: {
 		"The PIN was right and the tokencode was not.",

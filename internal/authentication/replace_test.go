@@ -1,6 +1,7 @@
 package authentication_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,6 +110,34 @@ func TestAnOriginalCompletesItsRedistribution(t *testing.T) {
 	}
 	if got := strings.Join(d.actions("token:"+serial), " "); got != "replace.assign redist.complete token.unassign" {
 		t.Error(got)
+	}
+}
+
+// What comes along is of the seed that counts, also where housekeeping has not come to it yet: a PIN with letters would have come to a PINPad.
+func TestAnOriginalIsReplacedAfterItsGrace(t *testing.T) {
+	pad := token.Settings{Digits: 8, Interval: 60, PINType: device.PINPad}
+	for name, replace := range map[string]func(d *deployment) error{
+		"one": func(d *deployment) error {
+			_, err := d.tokens().Replace(d.Context(), serial, 0, "", true)
+			return err
+		},
+		"many": func(d *deployment) error {
+			done, err := d.tokens().ReplaceAll(d.Context(), []string{serial}, true, nil)
+			return cmp.Or(err, done[0].Err)
+		},
+	} {
+		d := newDeployment(t, sqlite(t), fob)
+		d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+		next := d.spare("000000000009", false, token.Factory)
+		d.renewed(true, pad)
+		d.now = d.now.Add(24 * time.Hour)
+		d.must(replace(d))
+		if old, r := d.read(), next.read(); old.Current.Number != 2 || old.PIN.IsSet() || r.PIN.IsSet() || r.Current.Settings != pad {
+			t.Errorf("%s: the original: %+v, the replacement: %+v", name, old, r)
+		}
+		if got := strings.Join(d.actions("token:"+serial), " "); got != "pin.set redist.complete replace.assign" {
+			t.Errorf("%s: %s", name, got)
+		}
 	}
 }
 

@@ -146,6 +146,7 @@ func TestAnEmergencyCodeThatIsOverIsToldFromAWrongOne(t *testing.T) {
 	withSharedPINs(t, func(t *testing.T, d *deployment) {
 		code := d.lose(token.CodeSet, 1)[0]
 		d.is(d.begin("8093"+code), authentication.Accepted, "")
+		d.now = d.now.Add(time.Minute)
 		d.is(d.begin("8093"+code), authentication.Denied, "")
 		fixed := d.lose(token.FixedCode, 0)[0]
 		d.now = d.now.Add(7 * 24 * time.Hour)
@@ -207,6 +208,32 @@ func TestTokensThatDoNotCountBesideOneThatDoes(t *testing.T) {
 			asked := d.is(d.begin(next.code(d.now)), authentication.NextTokencode, authentication.StepNextTokencode)
 			d.is(d.answer(asked, next.code(d.now.Add(time.Minute))), authentication.Accepted, "")
 		}
+	}
+}
+
+// Of several tokens that do not count, the one that made the code tells why it is refused.
+func TestTheTokenThatWasMeantTellsWhy(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	other := d.another("900000000002", plain)
+	d.change(serial, func(r *token.Token) { r.EffectiveExpiry = d.now.AddDate(0, 0, -1) })
+	d.change(other.serial, func(r *token.Token) { r.Enabled = false })
+	for _, passcode := range []string{other.code(d.now), d.code(d.now), "00000000"} {
+		d.is(d.begin(passcode), authentication.Denied, "")
+	}
+	if got := d.reasons(); got != "TOKEN_DISABLED TOKEN_EXPIRED TOKEN_EXPIRED" || d.failures() != 0 {
+		t.Errorf("%s, %d failures", got, d.failures())
+	}
+}
+
+// A code that was used before its token came to be disabled, say by a copy of the request, is still known as one of it.
+func TestAUsedCodeOfATokenThatIsDisabled(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.another("000000000002", plain)
+	d.is(d.begin(d.code(d.now)), authentication.Accepted, "")
+	d.change(serial, func(r *token.Token) { r.Enabled = false })
+	d.is(d.begin(d.code(d.now)), authentication.Denied, "")
+	if got := d.reasons(); got != "TOKEN_DISABLED" || d.failures() != 0 {
+		t.Errorf("%s, %d failures", got, d.failures())
 	}
 }
 

@@ -41,6 +41,17 @@ func (s *subject) holding(serial string) *tokenState {
 	return nil
 }
 
+// about is the token that an attempt is about, if there is one and she holds it: the history of that shows what became of the attempt.
+func (s *subject) about(a *Attempt) []*tokenState {
+	if s == nil {
+		return nil
+	}
+	if t := s.holding(a.state.Serial); t != nil {
+		return []*tokenState{t}
+	}
+	return nil
+}
+
 // A tokenState is a token while a round decides.
 type tokenState struct {
 	token   *token.Token // of its subject, in place: the rows are large

@@ -270,12 +270,15 @@ func (i *issue) again() bool {
 func (i *issue) inUse() bool { return i.token.Current.LastUsedAt.After(i.token.AssignedAt) }
 
 // newSeed tells whether the delivery brings a seed of its own: all do but the first one of the seed that the token has, unless that was lost or is in use by
-// codes of another interval.
+// other codes.
 func (i *issue) newSeed() bool {
 	t := &i.token
+	was, is := t.Current.Settings, i.settings()
 	// A seed that was used counts its codes in intervals: in those of another length all of them would be used up for decades, or used ones be good again.
-	recounted := t.Current.LastInterval != token.Unused && t.Current.Settings.Interval != i.settings().Interval
-	return i.profile.Method == device.CTKIP || i.reason != "" || t.Tainted || t.LostWith(&t.Current) || t.IssueCount > 0 || recounted
+	recounted := t.Current.LastInterval != token.Unused && was.Interval != is.Interval
+	// What the user's app shows would be refused from now on, and it takes the same seed no second time.
+	reshaped := i.inUse() && (was.Digits != is.Digits || (was.PINType == device.PINPad) != (is.PINType == device.PINPad))
+	return i.profile.Method == device.CTKIP || i.reason != "" || t.Tainted || t.LostWith(&t.Current) || t.IssueCount > 0 || recounted || reshaped
 }
 
 // prepare gives the token its seed and settings.

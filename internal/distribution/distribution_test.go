@@ -761,9 +761,12 @@ func TestTheFirstDeliveryOfATokenInUse(t *testing.T) {
 		again  bool
 		warned string // "" if nothing is to be said
 	}{
-		"the seed that it has": {func(*profile.Profile) {}, profile.UserID, false, ""},
-		"in other intervals":   {func(p *profile.Profile) { p.Interval = 30 }, profile.UserID, true, "this ended that seed"},
-		"dynamic":              {func(p *profile.Profile) { p.Method = device.CTKIP }, "", true, "that seed ends once this delivery is used"},
+		"the seed that it has":  {func(*profile.Profile) {}, profile.UserID, false, ""},
+		"in other intervals":    {func(p *profile.Profile) { p.Interval = 30 }, profile.UserID, true, "this ended that seed"},
+		"a PIN before the code": {func(p *profile.Profile) { p.PINType = device.Fob }, profile.UserID, false, ""},
+		"a PIN in the code":     {func(p *profile.Profile) { p.PINType = device.PINPad }, profile.UserID, true, "this ended that seed"},
+		"fewer digits":          {func(p *profile.Profile) { p.Digits, p.SwitchOver, p.Grace = 6, profile.OnActivation, time.Hour }, profile.UserID, true, "that seed ends once this delivery is used"},
+		"dynamic":               {func(p *profile.Profile) { p.Method = device.CTKIP }, "", true, "that seed ends once this delivery is used"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

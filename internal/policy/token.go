@@ -86,7 +86,7 @@ type Token struct {
 	// PINMinLife is how long a PIN that the user chose must stay before she may change it at her own wish, which nothing offers yet: whoever is asked for a new PIN
 	// gives one. 0 to 365 days, less than PINMaxLife; 0.
 	PINMinLife time.Duration `json:"pin_min_life"`
-	// PINHistory is how many of the last PINs, with the present one, may not be taken again. 0 to 20, 5.
+	// PINHistory is how many of the last PINs, with the present one, may not be taken again; one that must be changed may not in any case. 0 to 20, 5.
 	PINHistory int `json:"pin_history"`
 
 	// EmergencyLength is the length of an emergency code in characters. 8 to 16, 8.

@@ -207,6 +207,29 @@ func TestOverwrite(t *testing.T) {
 	})
 }
 
+// A file may say that the codes of a seed last longer, or not as long, as one before said: what was used, by sign-ins or since a restore, counts as used by these intervals.
+func TestOverwriteByAnotherInterval(t *testing.T) {
+	each(t, func(t *testing.T, r *records.Registry, db *store.DB, _ *seed.Keyring) {
+		for i, c := range []struct{ was, is int }{{30, 60}, {60, 30}} {
+			in := record(fmt.Sprintf("%012d", 401+i), byte(i+1))
+			in.Interval = c.was
+			imported(t, r, records.Import{File: records.Bytes(batch(t, "", in))})
+			tok := must(db.Token(t.Context(), in.Serial))
+			tok.Current.LastInterval, tok.Current.Offset = now.Unix()/int64(c.was), int64(120/c.was)
+			if err := db.SaveClock(t.Context(), tok); err != nil {
+				t.Fatal(err)
+			}
+			in.Interval = c.is
+			imported(t, r, records.Import{File: records.Bytes(batch(t, "", in)), Duplicates: records.Overwrite})
+			tok = must(db.Token(t.Context(), in.Serial))
+			until := time.Duration((tok.Current.LastInterval+1)*int64(c.is)-now.Unix()) * time.Second
+			if tok.Current.Settings.Interval != c.is || until <= 0 || until > 4*time.Minute || tok.Current.Offset != int64(120/c.is) {
+				t.Errorf("%d s after %d s: codes of %s more count as used: %+v", c.is, c.was, until, tok.Current.Clock)
+			}
+		}
+	})
+}
+
 // Invariant 7: import of a broken file changes nothing that existed before.
 func TestInvariant07BrokenFileChangesNothing(t *testing.T) {
 	each(t, func(t *testing.T, r *records.Registry, db *store.DB, keys *seed.Keyring) {

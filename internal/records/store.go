@@ -17,6 +17,8 @@ type Store interface {
 	KnownSeeds(ctx context.Context, fingerprints [][]byte) (map[string]string, error)
 	// SaveToken stores a changed token with the generations that it has now; [fault.Conflict] if it was changed meanwhile.
 	SaveToken(ctx context.Context, t token.Token) error
+	// SaveClock stores the last code that was used, and the offset, of the current generation of a token that is locked.
+	SaveClock(ctx context.Context, t token.Token) error
 	// RevokeOffersOf ends the open activation codes of tokens.
 	RevokeOffersOf(ctx context.Context, serials []string) error
 	// AddTokens stores new records, all or none. fault.ImportDuplicate if a serial is taken, fault.SeedInUse if

@@ -158,6 +158,11 @@ func (t *taking) overwrite(ctx context.Context, here *token.Token, in *record, g
 	if err := t.Store.SaveToken(ctx, *here); err != nil {
 		return "", err
 	}
+	if same { // its clock counts in the intervals of the file
+		if err := t.Store.SaveClock(ctx, *here); err != nil {
+			return "", err
+		}
+	}
 	here.Version++
 	message, details := "overwritten", audit.Details{"overwritten": true, "generation": here.Current.Number}
 	if was != "" {

@@ -18,6 +18,13 @@ func (db *DB) SaveOffsets(ctx context.Context, moved []token.Moved) error {
 	return db.batch(ctx, all)
 }
 
+// SaveClock stores the last code that was used, and the offset, of the current generation of a token that is locked.
+func (db *DB) SaveClock(ctx context.Context, t token.Token) error {
+	gone := fault.New(fault.Conflict, "token %s got a new seed meanwhile: read it again", t.Serial)
+	return db.change(ctx, gone, "UPDATE token_generation SET last_interval = $1, clock_offset = $2 WHERE serial = $3 AND number = $4",
+		t.Current.LastInterval, t.Current.Offset, t.Serial, t.Current.Number)
+}
+
 const correctionColumns columns = "id, domain, seconds, used_since, used_until, note, made_by, made_at, undone_by, undone_at"
 
 var insertCorrection = correctionColumns.insert("clock_correction")

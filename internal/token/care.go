@@ -95,6 +95,9 @@ func (r *Registry) ReplaceAll(ctx context.Context, serials []string, keepPIN boo
 		if err != nil {
 			return "", err
 		}
+		if t.SwitchOverIfDue(c.now) {
+			c.record(t.Serial, "redist.complete", t.GraceEnded())
+		}
 		if err := next.TakeOver(t, keepPIN, by, c.now); err != nil {
 			return "", err
 		}

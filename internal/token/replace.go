@@ -81,6 +81,9 @@ func (r *Registry) Replace(ctx context.Context, serial string, version int, with
 		if err := CheckHolder(ctx, r.Store, original); err != nil {
 			return err
 		}
+		if err := EndGrace(ctx, r.Store, &original, r.Now()); err != nil { // PIN and settings come along of the seed that counts
+			return err
+		}
 		settings, err := r.Store.Settings(ctx)
 		if err != nil {
 			return err

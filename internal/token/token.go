@@ -116,8 +116,16 @@ type PIN struct {
 // IsSet tells whether the token has a PIN.
 func (p PIN) IsSet() bool { return len(p.Hash) > 0 }
 
+// Past are the hashes of the PINs that may not be taken again, the present one first: that one alone where the policy kept none when it was set.
+func (p PIN) Past() []byte {
+	if len(p.History) == 0 {
+		return p.Hash
+	}
+	return p.History
+}
+
 // Cleared is no PIN, with the history of the one that was.
-func (p PIN) Cleared() PIN { return PIN{History: p.History, Serial: p.Serial} }
+func (p PIN) Cleared() PIN { return PIN{History: p.Past(), Serial: p.Serial} }
 
 // A Token is the server's record of one token. Times are UTC; dates
 // are their 00:00, and expiry dates are the last valid day.
@@ -259,10 +267,23 @@ func (t *Token) Unassign() error {
 	return nil
 }
 
-// Shape gives the current generation the settings of a profile, before its seed is first delivered.
+// Shape gives the current generation other settings: those of a profile, before its seed is first delivered, or of a file that brings the seed again. In that case its
+// clock counts in other intervals, perhaps, and is for the caller to save.
 func (t *Token) Shape(s Settings) {
 	t.keepPIN(s)
+	t.Current.recount(t.Current.Settings.Interval, s.Interval)
 	t.Current.Settings = s
+}
+
+// recount has a clock count in intervals of another length. By both a seed shows the same four codes in every second block of two minutes, the longer ones up to two minutes
+// later (spec/securid-tokencode.md section 3): all codes of the four minutes in which one was used last count as used.
+func (c *Clock) recount(was, is int) {
+	const block = 240
+	if was == is || c.LastInterval == Unused {
+		return
+	}
+	c.LastInterval = (c.LastInterval*int64(was)/block+1)*block/int64(is) - 1
+	c.Offset = nearest(int(c.Offset)*was, is)
 }
 
 // Replace makes g, which is new, the current generation at once; the old seed and a pending one are gone. The requests that codes of the old one answered stay known.
