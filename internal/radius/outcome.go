@@ -28,7 +28,7 @@ const (
 const (
 	Stranger Outcome = "stranger" // not from a client; over TLS, a connection that is none's, or not any more
 	Limited  Outcome = "limited"  // over the client's limit
-	Overload Outcome = "overload" // the oldest in a full queue, or nobody waits for it any more
+	Overload Outcome = "overload" // the oldest in a full queue, one too many of a connection, or nobody waits for it any more
 	Broken   Outcome = "broken"   // a defect of this server
 )
 
@@ -57,7 +57,7 @@ const (
 var notes = map[Outcome]string{
 	Stranger:         "a packet from an address that no RADIUS client has: add the client with 'tallystick radius add'",
 	Limited:          "more requests a second than the client may send",
-	Overload:         "requests wait too long for the database: the oldest are dropped",
+	Overload:         "requests wait too long for the database: some are dropped",
 	Unavailable:      "requests cannot be decided now; clients that have a second server will ask it",
 	NoAuthenticator:  "a request without Message-Authenticator is dropped (CVE-2024-3596): update the client, or set it to warn",
 	BadAuthenticator: "a request with a wrong Message-Authenticator is dropped: is the shared secret the same on both sides?",
