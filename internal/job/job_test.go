@@ -402,6 +402,25 @@ func TestRateIsKept(t *testing.T) {
 	}
 }
 
+// A job with a limit goes on where the clock was set back, as many items a second as before; another server whose clock is a little behind adds none.
+func TestRateIsKeptByAClockThatGoesBack(t *testing.T) {
+	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
+	j := s.start(job.Order{Kind: "add", Rate: 3, Items: job.Keys(names(10))})
+	s.must(s.jobs.RunAll(s.ctx))
+	for _, step := range []struct {
+		by   time.Duration
+		done int
+	}{{-3 * time.Second, 3}, {-time.Hour, 6}, {-time.Hour + time.Second, 9}} {
+		now := s.clock().Add(step.by)
+		s.jobs.Now = func() time.Time { return now }
+		s.must(s.jobs.RunAll(s.ctx))
+		s.must(s.jobs.RunAll(s.ctx))
+		if j := s.ended(j.ID, job.Running); j.Done != step.done {
+			t.Errorf("%d items by a clock that was moved by %s, and not %d", j.Done, step.by, step.done)
+		}
+	}
+}
+
 // The limit is that of the job, however many servers share it.
 func TestRateIsThatOfAllServers(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {
