@@ -144,7 +144,7 @@ func (d *Distributor) deliverChunk(ctx context.Context, c job.Chunk) ([]job.Outc
 		requests[i] = Request{
 			Serial: item.Key, Profile: b.Profile, Password: b.Password, Protection: b.Protection, Nickname: b.Nickname,
 			SwitchOver: b.SwitchOver, Grace: b.Grace, individual: b.Individual, mailed: b.Mail,
-			DeviceID: in.DeviceID, sameDevice: b.SameDevice, seen: in.Seen, since: c.Job.CreatedAt, while: b.While,
+			DeviceID: in.DeviceID, sameDevice: b.SameDevice, seen: in.Seen, while: b.While,
 		}
 	}
 	if changed, err := d.changed(ctx, b); err != nil {

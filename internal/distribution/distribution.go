@@ -60,7 +60,6 @@ type Request struct {
 	sameDevice bool // the device ID that is known holds, whatever the reason
 
 	seen  *token.Seen          // the token when its job was made; nil where nobody looked
-	since time.Time            // when that was
 	while []token.Distribution // Bulk.While
 }
 
