@@ -439,6 +439,12 @@ func TestDueOnOneServer(t *testing.T) {
 	if ann, _ := o.db.User(ctx, "ann"); ann.Name != "Ann A." {
 		t.Error("not synchronised in time")
 	}
+	s.change(modify("ann", "cn", "Ann B."))
+	o.now = o.now.Add(-24 * time.Hour) // it was ahead
+	must(t, o.SyncDue(ctx))
+	if ann, _ := o.db.User(ctx, "ann"); ann.Name != "Ann B." {
+		t.Error("not synchronised after the clock was set back")
+	}
 	s.Kill()
 	o.now = o.now.Add(time.Hour)
 	must(t, o.SyncDue(ctx)) // what a directory refuses is kept with it
