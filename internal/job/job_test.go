@@ -203,7 +203,7 @@ func TestOrdersThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %+v %v", name, j, err)
 		}
 	}
-	if name := job.DefaultName(strings.Repeat("x", 128), s.clock()); len(name) > 128 || !strings.HasSuffix(name, "2026-11-24 09:00:00.000") {
+	if name := job.DefaultName(strings.Repeat("x", 128), s.clock()); len(name) > 128 || !strings.HasSuffix(name, "2026-11-24 09:00:00.000000") || name == job.DefaultName(strings.Repeat("x", 128), s.clock().Add(time.Microsecond)) {
 		t.Error(name)
 	}
 }
