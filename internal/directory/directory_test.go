@@ -598,6 +598,25 @@ func TestOneIDOfSeveralPeople(t *testing.T) {
 	})
 }
 
+// Of several user IDs of an entry the one of somebody who is there counts, and not that of one who is gone, or who was another.
+func TestSeveralIDsOfOnePerson(t *testing.T) {
+	s := start(t, people("bob", "cid")+strings.Replace(person("ann", ""), "dn: uid=ann,", "dn: cn=Name of ann,", 1))
+	o := newOffice(t, file(t))
+	o.directory(s, nil)
+	same(t, became(o.sync(false)), []string{"ann added", "bob added", "cid added"})
+	s.change(remove("bob"))
+	same(t, became(o.sync(false)), []string{"bob disabled"})
+	for _, ids := range [][]string{{"bob", "ann"}, {"ann", "bob"}, {"an", "bob", "ann"}} {
+		s.change(func(c *ldap.Conn) error {
+			m := ldap.NewModifyRequest("cn=Name of ann,ou=people,"+base, nil)
+			m.Replace("uid", ids)
+			return c.Modify(m)
+		})
+		o.sync(false)
+		same(t, o.enabled(), []string{"ann", "cid"})
+	}
+}
+
 // members are those of a group.
 func (o *office) members(group string) []string {
 	o.t.Helper()
