@@ -268,13 +268,23 @@ func (i *issue) again() bool {
 // inUse tells whether the user has used the token since she holds it: she has it in her app, wherever it came from. What a former user had is not hers.
 func (i *issue) inUse() bool { return i.token.Current.LastUsedAt.After(i.token.AssignedAt) }
 
-// newSeed tells whether the delivery brings a seed of its own: all do but the first one of the seed that the token has, unless that was lost or is in use by
-// codes of another interval.
+// newSeed tells whether the delivery brings a seed of its own: all do but the first one of the seed that the token has, unless that was lost, or is in use
+// in another form.
 func (i *issue) newSeed() bool {
 	t := &i.token
 	// A seed that was used counts its codes in intervals: in those of another length all of them would be used up for decades, or used ones be good again.
 	recounted := t.Current.LastInterval != token.Unused && t.Current.Settings.Interval != i.settings().Interval
-	return i.profile.Method == device.CTKIP || i.reason != "" || t.Tainted || t.LostWith(&t.Current) || t.IssueCount > 0 || recounted
+	// And her app goes on showing it as it was imported: it does not take the same seed again.
+	reshaped := i.inUse() && i.shown(t.Current.Settings) != i.shown(i.settings())
+	return i.profile.Method == device.CTKIP || i.reason != "" || t.Tainted || t.LostWith(&t.Current) || t.IssueCount > 0 || recounted || reshaped
+}
+
+// shown are the settings that an app shows codes by: it knows of no PIN but one that it takes, and of none where the deployment has none.
+func (i *issue) shown(s token.Settings) token.Settings {
+	if s.PINType != device.PINPad || i.house.NoPINs {
+		s.PINType = device.NoPIN
+	}
+	return s
 }
 
 // prepare gives the token its seed and settings.
