@@ -385,6 +385,26 @@ func TestDefectsAndConflicts(t *testing.T) {
 	}
 }
 
+// A job that is cancelled while the items of a chunk are done one by one is no trouble, and holds no other one up.
+func TestCancelledAmidSingleItems(t *testing.T) {
+	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
+	var j job.Job
+	s.jobs.Register(job.Worker{Kind: "stopped", Chunk: 5, Do: func(_ context.Context, c job.Chunk) ([]job.Outcome, error) {
+		if len(c.Items) > 1 {
+			return nil, errors.New("one of them breaks")
+		}
+		return make([]job.Outcome, 1), nil
+	}, Prepare: func(ctx context.Context) error {
+		_, err := s.jobs.Cancel(ctx, j.ID)
+		return err
+	}})
+	j = s.start(job.Order{Kind: "stopped", Items: job.Keys(names(3))})
+	other := s.start(job.Order{Kind: "add", Items: job.Keys(names(3))})
+	s.must(s.jobs.RunAll(s.ctx))
+	s.ended(j.ID, job.Cancelled)
+	s.ended(other.ID, job.Done)
+}
+
 // A job with a limit does no more items in a second than that.
 func TestRateIsKept(t *testing.T) {
 	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))

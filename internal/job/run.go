@@ -117,11 +117,11 @@ func (r *Registry) next(ctx context.Context) (bool, error) {
 	for i := range open {
 		j := open[(turn+i)%len(open)]
 		did, err := r.step(ctx, j)
-		if errors.Is(err, errHeld) {
+		switch {
+		case errors.Is(err, errHeld):
 			held = err
-			continue
-		}
-		if did || err != nil && !errors.Is(err, fault.JobOver) {
+		case errors.Is(err, fault.JobOver): // cancelled meanwhile, or ended by another server
+		case did || err != nil:
 			return did, err
 		}
 	}
