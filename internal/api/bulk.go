@@ -141,6 +141,6 @@ func (a *API) cutOff(ctx context.Context, r *request) (answer, error) {
 	if in.Name != "" {
 		order.Name = in.Name
 	}
-	order.DryRun, order.Items = in.DryRun, a.selected(ctx, s)
+	order.DryRun, order.Items = in.DryRun, a.bound(ctx, s, nil)
 	return a.startedJob(a.Jobs.Start(ctx, order))
 }

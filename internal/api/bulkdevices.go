@@ -42,15 +42,5 @@ func deviceList(s *token.Selection, list []client.DeviceOf) (map[string]string, 
 
 // bound are the items of a job that delivers tokens, with the IDs of the devices that they are bound to and what is seen of them now.
 func (a *API) bound(ctx context.Context, s token.Selection, devices map[string]string) iter.Seq2[job.NewItem, error] {
-	return func(yield func(job.NewItem, error) bool) {
-		for c, err := range a.Tokens.Choose(ctx, s) {
-			var item job.NewItem
-			if err == nil {
-				item, err = distribution.Item(c, devices[c.Entry])
-			}
-			if !yield(item, err) {
-				return
-			}
-		}
-	}
+	return a.items(ctx, s, func(c token.Chosen) (job.NewItem, error) { return distribution.Item(c, devices[c.Entry]) })
 }

@@ -18,7 +18,7 @@ import (
 // orderOf reads what all jobs about tokens have in common.
 func (a *API) orderOf(ctx context.Context, in client.Selection, name string, dryRun bool, rate int) (care.Order, error) {
 	s, err := a.chosen(ctx, in)
-	return care.Order{Name: name, DryRun: dryRun, Rate: rate, Tokens: a.selected(ctx, s)}, err
+	return care.Order{Name: name, DryRun: dryRun, Rate: rate, Tokens: a.items(ctx, s, care.Item)}, err
 }
 
 // careFor starts a job of a kind that takes no parameters.

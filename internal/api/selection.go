@@ -55,13 +55,22 @@ func (a *API) chosen(ctx context.Context, in client.Selection) (token.Selection,
 	return selectionOf(in)
 }
 
-// selected are the items of a job about tokens.
-func (a *API) selected(ctx context.Context, s token.Selection) iter.Seq2[job.NewItem, error] {
+// items are those of a job about tokens, each made by item.
+func (a *API) items(ctx context.Context, s token.Selection, item func(token.Chosen) (job.NewItem, error)) iter.Seq2[job.NewItem, error] {
 	return func(yield func(job.NewItem, error) bool) {
-		for serial, err := range a.Tokens.Select(ctx, s) {
-			if !yield(job.NewItem{Key: serial}, err) {
+		for chosen, err := range a.Tokens.Choose(ctx, s) {
+			made := job.NewItem{}
+			if err == nil {
+				made, err = item(chosen)
+			}
+			if !yield(made, err) {
 				return
 			}
 		}
 	}
+}
+
+// selected are the items of a job about tokens by their serials alone.
+func (a *API) selected(ctx context.Context, s token.Selection) iter.Seq2[job.NewItem, error] {
+	return a.items(ctx, s, func(c token.Chosen) (job.NewItem, error) { return job.NewItem{Key: c.Serial}, nil })
 }

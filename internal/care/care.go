@@ -77,11 +77,14 @@ func (c *Jobs) Register() {
 	} {
 		takes := kind == Replace || kind == Extend // records, which are promised
 		c.Jobs.Register(job.Worker{Kind: kind, Right: string(Rights[kind]), Chunk: chunk, DryAlone: takes, Do: func(ctx context.Context, some job.Chunk) ([]job.Outcome, error) {
-			serials := make([]string, len(some.Items))
+			serials, users := make([]string, len(some.Items)), map[string]string{}
 			for i, item := range some.Items {
 				serials[i] = item.Key
+				if err := holder(item, users); err != nil {
+					return nil, err
+				}
 			}
-			found, err := do(ctx, some, serials)
+			found, err := do(token.WhileHeldBy(ctx, users), some, serials)
 			if err != nil {
 				return nil, err
 			}
@@ -93,6 +96,26 @@ func (c *Jobs) Register() {
 			return outcomes, nil
 		}})
 	}
+}
+
+// Item is the item of a token that was chosen. It is left as it is once it is somebody else's than it was then.
+func Item(c token.Chosen) (job.NewItem, error) {
+	if c.Seen == nil {
+		return job.NewItem{Key: c.Serial}, nil
+	}
+	seen, err := json.Marshal(c.Seen)
+	return job.NewItem{Key: c.Serial, Input: seen}, err
+}
+
+// holder notes whose token an item was, if it says so.
+func holder(item job.Item, users map[string]string) error {
+	if item.Input == nil {
+		return nil
+	}
+	var seen token.Seen
+	err := json.Unmarshal(item.Input, &seen)
+	users[item.Key] = seen.UserID
+	return err
 }
 
 // chunk is how many tokens one transaction changes.

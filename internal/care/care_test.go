@@ -422,3 +422,65 @@ func TestADryRunPromisesEachRecordOnce(t *testing.T) {
 		}
 	})
 }
+
+// A token that went to another user between the start of a job and its turn stays hers, whatever the job was to do; a spare one too that somebody was given.
+// What went back to nobody is done.
+func TestAJobLeavesWhatIsSomebodyElsesMeanwhile(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := newServer(t, t.Context(), url, deploytest.Master(t))
+		serials := s.stock(2, 2)
+		spare, unused := serial(1002), serial(1003)
+		start := func(kind string, chosen ...string) job.Job {
+			t.Helper()
+			o := care.Order{Name: kind, Tokens: func(yield func(job.NewItem, error) bool) {
+				for c, err := range s.tokens.Choose(s.ctx, token.Selection{Serials: chosen}) {
+					s.must(err)
+					if item, err := care.Item(c); !yield(item, err) {
+						return
+					}
+				}
+			}}
+			var j job.Job
+			var err error
+			switch kind {
+			case care.Replace:
+				j, err = s.care.Replace(s.ctx, o, true)
+			case care.Extend:
+				j, err = s.care.Extend(s.ctx, o, token.Extension{Until: day(50)})
+			default:
+				j, err = s.care.Start(s.ctx, kind, o)
+			}
+			s.must(err)
+			return j
+		}
+		var jobs []job.Job
+		for _, kind := range []string{care.Disable, care.ClearNTC, care.Extend, care.Replace, care.Unassign} {
+			jobs = append(jobs, start(kind, serials...))
+		}
+		jobs = append(jobs, start(care.Delete, serials[0], serials[1], spare, unused))
+		for _, serial := range serials {
+			_, err := s.tokens.Unassign(s.ctx, serial, 0)
+			s.must(err)
+		}
+		for user, serial := range map[string]string{"user-0000001": serials[0], "user-0000000": spare} {
+			_, err := s.tokens.Assign(s.ctx, serial, user)
+			s.must(err)
+		}
+		s.must(s.care.Jobs.RunAll(s.ctx))
+		for _, j := range jobs {
+			items, err := s.care.Jobs.Items(s.ctx, j.ID, job.ItemFilter{})
+			s.must(err)
+			for _, item := range items {
+				somebodyElses := item.Key == serials[0] || item.Key == spare
+				if (item.Code == fault.Conflict) != somebodyElses {
+					t.Errorf("%s of %s: %s %s %s", j.Kind, item.Key, item.State, item.Code, item.Message)
+				}
+			}
+		}
+		left, err := s.tokens.List(s.ctx, token.Filter{})
+		s.must(err)
+		if len(left) != 2 || left[0].UserID != "user-0000001" || !left[0].Enabled || left[1].UserID != "user-0000000" {
+			t.Errorf("left %+v", left)
+		}
+	})
+}

@@ -439,6 +439,12 @@ func TestDueOnOneServer(t *testing.T) {
 	if ann, _ := o.db.User(ctx, "ann"); ann.Name != "Ann A." {
 		t.Error("not synchronised in time")
 	}
+	s.change(modify("ann", "cn", "Ann B."))
+	o.now = o.now.Add(-24 * time.Hour) // it was ahead
+	must(t, o.SyncDue(ctx))
+	if ann, _ := o.db.User(ctx, "ann"); ann.Name != "Ann B." {
+		t.Error("not synchronised after the clock was set back")
+	}
 	s.Kill()
 	o.now = o.now.Add(time.Hour)
 	must(t, o.SyncDue(ctx)) // what a directory refuses is kept with it
@@ -590,6 +596,25 @@ func TestOneIDOfSeveralPeople(t *testing.T) {
 		s.change(modify("cid", "nsAccountLock"))
 		same(t, became(o.sync(false)), []string{"ann failed", "bob failed", "cid enabled"})
 	})
+}
+
+// Of several user IDs of an entry the one of somebody who is there counts, and not that of one who is gone, or who was another.
+func TestSeveralIDsOfOnePerson(t *testing.T) {
+	s := start(t, people("bob", "cid")+strings.Replace(person("ann", ""), "dn: uid=ann,", "dn: cn=Name of ann,", 1))
+	o := newOffice(t, file(t))
+	o.directory(s, nil)
+	same(t, became(o.sync(false)), []string{"ann added", "bob added", "cid added"})
+	s.change(remove("bob"))
+	same(t, became(o.sync(false)), []string{"bob disabled"})
+	for _, ids := range [][]string{{"bob", "ann"}, {"ann", "bob"}, {"an", "bob", "ann"}} {
+		s.change(func(c *ldap.Conn) error {
+			m := ldap.NewModifyRequest("cn=Name of ann,ou=people,"+base, nil)
+			m.Replace("uid", ids)
+			return c.Modify(m)
+		})
+		o.sync(false)
+		same(t, o.enabled(), []string{"ann", "cid"})
+	}
 }
 
 // members are those of a group.

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -59,8 +60,8 @@ type line struct {
 	*ldap.Conn
 	d        Directory // completed
 	now      time.Time
-	known    map[string]bool // user IDs that it has brought
-	referred map[string]bool // referrals that were met
+	known    map[string]Person // whom it has brought, by user ID
+	referred map[string]bool   // referrals that were met
 }
 
 // dial connects, with TLS, and says who we are. Refusals name the cause and no secret.
@@ -341,8 +342,8 @@ func (l *line) entry(e *ldap.Entry) entry {
 	return p
 }
 
-// id is the user ID of an entry. Directories have no order of values: of several it is one that is known already, or else the one in the
-// name of the entry, or else the first.
+// id is the user ID of an entry. Directories have no order of values: of several it is one that is known already, of somebody who is there rather than of one
+// who is gone, and of nobody else if that can be; or else the one in the name of the entry, or else the first.
 func (l *line) id(e *ldap.Entry) string {
 	var ids []string
 	for _, v := range e.GetEqualFoldAttributeValues(l.d.ID) {
@@ -355,7 +356,19 @@ func (l *line) id(e *ldap.Entry) string {
 	if len(ids) == 0 {
 		return ""
 	}
-	return ids[max(0, slices.IndexFunc(ids, func(id string) bool { return l.known[id] }))]
+	identity := identityOf(e)
+	rank := func(id string) int {
+		switch who, known := l.known[id]; {
+		case !known:
+			return 3
+		case stranger(who, identity):
+			return 2
+		case who.Missing:
+			return 1
+		}
+		return 0
+	}
+	return slices.MinFunc(ids, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) }) // the first of several
 }
 
 // named tells whether the first part of a distinguished name has a value of an attribute.

@@ -67,9 +67,9 @@ func (r *Registry) read(ctx context.Context, d Directory) (reading, error) {
 		return reading{}, err
 	}
 	defer l.Close()
-	l.known = map[string]bool{}
+	l.known = map[string]Person{}
 	for _, p := range people {
-		l.known[p.UserID] = true
+		l.known[p.UserID] = p
 	}
 	return l.read()
 }

@@ -73,7 +73,7 @@ func (r *Registry) bind(ctx context.Context, d Directory, who Person, password s
 		return false, err
 	}
 	defer l.Close()
-	l.known = map[string]bool{who.UserID: true}
+	l.known = map[string]Person{who.UserID: who}
 	dn, err := l.find(who)
 	if err != nil || dn == "" {
 		return false, err

@@ -144,7 +144,7 @@ func (d *Distributor) deliverChunk(ctx context.Context, c job.Chunk) ([]job.Outc
 		requests[i] = Request{
 			Serial: item.Key, Profile: b.Profile, Password: b.Password, Protection: b.Protection, Nickname: b.Nickname,
 			SwitchOver: b.SwitchOver, Grace: b.Grace, individual: b.Individual, mailed: b.Mail,
-			DeviceID: in.DeviceID, sameDevice: b.SameDevice, seen: in.Seen, since: c.Job.CreatedAt, while: b.While,
+			DeviceID: in.DeviceID, sameDevice: b.SameDevice, seen: in.Seen, while: b.While,
 		}
 	}
 	if changed, err := d.changed(ctx, b); err != nil {
@@ -182,10 +182,13 @@ func (d *Distributor) deliverChunk(ctx context.Context, c job.Chunk) ([]job.Outc
 	return outcomes, nil
 }
 
-// changed is the refusal of what a job would deliver by another method than it began with: what it leaves is of one method, and so is what was
-// checked when it was started. nil while the profile is as it was.
+// changed is the refusal of what a job would deliver by a profile that is gone, or by another method than it began with: what it leaves is of one method,
+// and so is what was checked when it was started. nil while the profile is as it was.
 func (d *Distributor) changed(ctx context.Context, b Bulk) (refusal, err error) {
 	p, err := d.Store.ReadProfile(ctx, b.Profile)
+	if errors.Is(err, fault.ProfileNotFound) { // of all of them: nobody has to do them one by one
+		return fault.New(fault.ProfileNotFound, "profile %s was deleted since the job was started: start another job, by the one that succeeds it", b.Profile), nil
+	}
 	if err == nil && p.Method != b.Method {
 		refusal = fault.New(fault.Conflict, "profile %s delivers by %s since the job was started, and not by %s any more: start another job", b.Profile, p.Method, b.Method)
 	}

@@ -505,8 +505,9 @@ func TestEachTokenFailsAlone(t *testing.T) {
 
 // A job goes on by the method that it began with, or not at all: what it leaves can be fetched.
 func TestProfileThatChangesDuringAJob(t *testing.T) {
-	c := newCrew(t, 2)
+	c := newCrew(t, 3)
 	c.profile("file", device.File, nil)
+	c.profile("next", device.File, nil)
 	all := c.serials()
 	o, err := c.dist.Order(c.ctx, distribution.Bulk{Profile: "file", Individual: true, Grace: -1})
 	c.must(err)
@@ -522,6 +523,16 @@ func TestProfileThatChangesDuringAJob(t *testing.T) {
 	c.must(err)
 	if got := c.outcomes(j); got[all[0]] != "done" || got[all[1]] != "failed CONFLICT" {
 		t.Errorf("outcomes %v", got)
+	}
+	c.must(c.profiles.Delete(c.ctx, "file", "next"))
+	c.now = c.now.Add(time.Second)
+	c.must(c.jobs.RunAll(c.ctx))
+	j, err = c.jobs.Show(c.ctx, j.ID)
+	c.must(err)
+	items, err := c.jobs.Items(c.ctx, j.ID, job.ItemFilter{After: 2})
+	c.must(err)
+	if got := items[0]; got.Code != fault.ProfileNotFound || !strings.Contains(got.Message, "start another job") {
+		t.Errorf("after the profile was deleted: %+v", got)
 	}
 	if tok := c.token(all[1]); tok.Distribution != token.NotDistributed {
 		t.Errorf("the other token is %s", tok.Distribution)

@@ -83,9 +83,13 @@ func (d *Distributor) cutOffChunk(ctx context.Context, c job.Chunk) ([]job.Outco
 	if err := json.Unmarshal(c.Parameters, &why); err != nil {
 		return nil, err
 	}
-	serials := make([]string, len(c.Items))
+	serials, seen := make([]string, len(c.Items)), make([]*token.Seen, len(c.Items))
 	for i, item := range c.Items {
-		serials[i] = item.Key
+		in, err := readItem(item.Input)
+		if err != nil {
+			return nil, err
+		}
+		serials[i], seen[i] = item.Key, in.Seen
 	}
 	locked, err := d.Store.LockTokens(ctx, serials)
 	if err != nil {
@@ -109,6 +113,8 @@ func (d *Distributor) cutOffChunk(ctx context.Context, c job.Chunk) ([]job.Outco
 			outcomes[i].Err = domain.Outside(ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
 		case outside[serial] != nil:
 			outcomes[i].Err = outside[serial]
+		case seen[i] != nil && seen[i].Issues != t.IssueCount:
+			outcomes[i].Err = fault.New(fault.Conflict, "token %s was delivered again after this job was started, with a grace of its own: leave it, or start another job for it", serial)
 		case !t.SwitchOver():
 			outcomes[i].Message = "there was no old seed any more"
 		default:

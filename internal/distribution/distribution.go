@@ -60,7 +60,6 @@ type Request struct {
 	sameDevice bool // the device ID that is known holds, whatever the reason
 
 	seen  *token.Seen          // the token when its job was made; nil where nobody looked
-	since time.Time            // when that was
 	while []token.Distribution // Bulk.While
 }
 
@@ -269,16 +268,23 @@ func (i *issue) again() bool {
 // inUse tells whether the user has used the token since she holds it: she has it in her app, wherever it came from. What a former user had is not hers.
 func (i *issue) inUse() bool { return i.token.Current.LastUsedAt.After(i.token.AssignedAt) }
 
-// newSeed tells whether the delivery brings a seed of its own: all do but the first one of the seed that the token has, unless that was lost or is in use by
-// other codes.
+// newSeed tells whether the delivery brings a seed of its own: all do but the first one of the seed that the token has, unless that was lost, or is in use
+// in another form.
 func (i *issue) newSeed() bool {
 	t := &i.token
-	was, is := t.Current.Settings, i.settings()
 	// A seed that was used counts its codes in intervals: in those of another length all of them would be used up for decades, or used ones be good again.
-	recounted := t.Current.LastInterval != token.Unused && was.Interval != is.Interval
-	// What the user's app shows would be refused from now on, and it takes the same seed no second time.
-	reshaped := i.inUse() && (was.Digits != is.Digits || (was.PINType == device.PINPad) != (is.PINType == device.PINPad))
+	recounted := t.Current.LastInterval != token.Unused && t.Current.Settings.Interval != i.settings().Interval
+	// And her app goes on showing it as it was imported: it does not take the same seed again.
+	reshaped := i.inUse() && i.shown(t.Current.Settings) != i.shown(i.settings())
 	return i.profile.Method == device.CTKIP || i.reason != "" || t.Tainted || t.LostWith(&t.Current) || t.IssueCount > 0 || recounted || reshaped
+}
+
+// shown are the settings that an app shows codes by: it knows of no PIN but one that it takes, and of none where the deployment has none.
+func (i *issue) shown(s token.Settings) token.Settings {
+	if s.PINType != device.PINPad || i.house.NoPINs {
+		s.PINType = device.NoPIN
+	}
+	return s
 }
 
 // prepare gives the token its seed and settings.

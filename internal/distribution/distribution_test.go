@@ -761,12 +761,13 @@ func TestTheFirstDeliveryOfATokenInUse(t *testing.T) {
 		again  bool
 		warned string // "" if nothing is to be said
 	}{
-		"the seed that it has":  {func(*profile.Profile) {}, profile.UserID, false, ""},
-		"in other intervals":    {func(p *profile.Profile) { p.Interval = 30 }, profile.UserID, true, "this ended that seed"},
-		"a PIN before the code": {func(p *profile.Profile) { p.PINType = device.Fob }, profile.UserID, false, ""},
-		"a PIN in the code":     {func(p *profile.Profile) { p.PINType = device.PINPad }, profile.UserID, true, "this ended that seed"},
-		"fewer digits":          {func(p *profile.Profile) { p.Digits, p.SwitchOver, p.Grace = 6, profile.OnActivation, time.Hour }, profile.UserID, true, "that seed ends once this delivery is used"},
-		"dynamic":               {func(p *profile.Profile) { p.Method = device.CTKIP }, "", true, "that seed ends once this delivery is used"},
+		"the seed that it has":            {func(*profile.Profile) {}, profile.UserID, false, ""},
+		"for a fob":                       {func(p *profile.Profile) { p.PINType = device.Fob }, profile.UserID, false, ""},
+		"in other intervals":              {func(p *profile.Profile) { p.Interval = 30 }, profile.UserID, true, "this ended that seed"},
+		"with other digits":               {func(p *profile.Profile) { p.Digits = 6 }, profile.UserID, true, "this ended that seed"},
+		"as a PINPad":                     {func(p *profile.Profile) { p.PINType = device.PINPad }, profile.UserID, true, "this ended that seed"},
+		"with other digits on activation": {func(p *profile.Profile) { p.Digits, p.SwitchOver = 6, profile.OnActivation }, profile.UserID, true, "that seed ends once this delivery is used"},
+		"dynamic":                         {func(p *profile.Profile) { p.Method = device.CTKIP }, "", true, "that seed ends once this delivery is used"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -787,6 +788,12 @@ func TestTheFirstDeliveryOfATokenInUse(t *testing.T) {
 			warned := strings.Join(out.Warnings, "; ")
 			if out.Again != c.again || c.warned != "" && !strings.Contains(warned, c.warned) || c.warned == "" && warned != "" {
 				t.Errorf("again is %t; %s", out.Again, warned)
+			}
+			if out.SwitchOver == profile.OnActivation { // until then her app goes on as it was imported
+				w.pass(time.Minute)
+				code, err := securid.Code(s.Reveal(), serial, 8, 60, w.now)
+				w.must(err)
+				w.check(code, authentication.Accepted)
 			}
 		})
 	}

@@ -49,7 +49,7 @@ func (i *issue) asSeen() error {
 		return fault.New(fault.Conflict, "token %s was delivered, or imported again, after this job was started: look at it, and start another job for it", i.Serial)
 	case i.seen != nil && i.seen.UserID != "" && i.seen.UserID != t.UserID:
 		return fault.New(fault.Conflict, "token %s belongs to another user than when this job was started: start another job for it", i.Serial)
-	case i.seen != nil && i.reason != LostDevice && t.LostAt.After(i.since):
+	case i.seen != nil && i.reason != LostDevice && t.Lost() && !t.LostAt.Equal(i.seen.LostAt):
 		return fault.New(fault.Conflict, "token %s was reported lost on %s, after this job was started, and its delivery might come to the lost device: look at it, and start another job for it",
 			i.Serial, minute(t.LostAt))
 	case len(i.while) == 0 || slices.Contains(i.while, t.Distribution):

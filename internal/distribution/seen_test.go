@@ -103,6 +103,27 @@ func TestAJobLeavesWhatWasDeliveredMeanwhile(t *testing.T) {
 	}
 }
 
+// What was delivered again after a job was started that ends old seeds has a grace of its own, which that job leaves alone.
+func TestACutOffLeavesWhatWasDeliveredMeanwhile(t *testing.T) {
+	c := newCrew(t, 2)
+	c.profile("file", device.File, func(p *profile.Profile) { p.SwitchOver, p.Grace = profile.OnActivation, 7*24*time.Hour })
+	all := c.serials()
+	c.finishAs(c.start(distribution.Bulk{Profile: "file", Individual: true, Grace: -1}, undistributed()), job.Done)
+	c.finishAs(c.start(distribution.Bulk{Profile: "file", Individual: true, Grace: -1, Reason: distribution.ChangeAttributes}, token.Selection{Serials: all}), job.Done)
+	order, err := c.dist.CutOff("")
+	c.must(err)
+	j := c.startOrder(order, token.Selection{Serials: all})
+	_, err = c.dist.Redistribute(c.ctx, distribution.Request{Serial: all[0], Profile: "file", Grace: -1}, distribution.NotReceived, "")
+	c.must(err)
+	c.finish()
+	if got := c.outcomes(j); got[all[0]] != "failed CONFLICT" || got[all[1]] != "done" {
+		t.Errorf("outcomes %v", got)
+	}
+	if one, other := c.token(all[0]), c.token(all[1]); one.Pending == nil || one.Current.Number != 1 || other.Pending != nil || other.Current.Number != 2 {
+		t.Errorf("left %+v and %+v", one, other)
+	}
+}
+
 // Two jobs over the same tokens deliver each once, whatever selected them; the one that comes second says so of each.
 func TestTwoJobsOverTheSameTokens(t *testing.T) {
 	yes := true
@@ -223,7 +244,8 @@ func TestAJobOfTheReleaseBefore(t *testing.T) {
 	}
 }
 
-// A token that is lost between the start of a job and its turn goes nowhere: what the job would send may come to the lost device.
+// A token that is lost between the start of a job and its turn goes nowhere, also where the clock of the server that was told is behind: what the job would
+// send may come to the lost device.
 func TestAJobLeavesWhatIsLostMeanwhile(t *testing.T) {
 	c := newCrew(t, 3)
 	c.profile("app", device.CTKIP, nil)
@@ -236,13 +258,14 @@ func TestAJobLeavesWhatIsLostMeanwhile(t *testing.T) {
 	}
 	lose(all[0]) // which whoever starts the job can know
 	j := c.start(distribution.Bulk{Profile: "app", Grace: -1}, undistributed())
-	c.pass(time.Minute)
+	c.pass(-5 * time.Minute)
 	lose(all[1])
+	c.pass(5 * time.Minute)
 	c.finish()
 	if got := c.outcomes(j); got[all[0]] != "done" || got[all[1]] != "failed CONFLICT" || got[all[2]] != "done" {
 		t.Errorf("outcomes %v", got)
 	}
-	c.says(j, all[1], "was reported lost on 2026-11-24 09:16 UTC, after this job was started")
+	c.says(j, all[1], "was reported lost on 2026-11-24 09:14 UTC, after this job was started")
 	again := c.start(distribution.Bulk{Profile: "app", Grace: -1, Reason: distribution.LostDevice}, token.Selection{Serials: all[2:]})
 	c.pass(time.Minute)
 	lose(all[2])

@@ -203,7 +203,7 @@ func TestOrdersThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %+v %v", name, j, err)
 		}
 	}
-	if name := job.DefaultName(strings.Repeat("x", 128), s.clock()); len(name) > 128 || !strings.HasSuffix(name, "2026-11-24 09:00:00.000") {
+	if name := job.DefaultName(strings.Repeat("x", 128), s.clock()); len(name) > 128 || !strings.HasSuffix(name, "2026-11-24 09:00:00.000000") || name == job.DefaultName(strings.Repeat("x", 128), s.clock().Add(time.Microsecond)) {
 		t.Error(name)
 	}
 }
@@ -385,6 +385,26 @@ func TestDefectsAndConflicts(t *testing.T) {
 	}
 }
 
+// A job that is cancelled while the items of a chunk are done one by one is no trouble, and holds no other one up.
+func TestCancelledAmidSingleItems(t *testing.T) {
+	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
+	var j job.Job
+	s.jobs.Register(job.Worker{Kind: "stopped", Chunk: 5, Do: func(_ context.Context, c job.Chunk) ([]job.Outcome, error) {
+		if len(c.Items) > 1 {
+			return nil, errors.New("one of them breaks")
+		}
+		return make([]job.Outcome, 1), nil
+	}, Prepare: func(ctx context.Context) error {
+		_, err := s.jobs.Cancel(ctx, j.ID)
+		return err
+	}})
+	j = s.start(job.Order{Kind: "stopped", Items: job.Keys(names(3))})
+	other := s.start(job.Order{Kind: "add", Items: job.Keys(names(3))})
+	s.must(s.jobs.RunAll(s.ctx))
+	s.ended(j.ID, job.Cancelled)
+	s.ended(other.ID, job.Done)
+}
+
 // A job with a limit does no more items in a second than that.
 func TestRateIsKept(t *testing.T) {
 	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
@@ -399,6 +419,25 @@ func TestRateIsKept(t *testing.T) {
 	s.must(s.jobs.RunAll(s.ctx))
 	if j := s.ended(j.ID, job.Running); j.Done != 6 {
 		t.Errorf("%d items in a second, with a limit of 3 a second", j.Done)
+	}
+}
+
+// A job with a limit goes on where the clock was set back, as many items a second as before; another server whose clock is a little behind adds none.
+func TestRateIsKeptByAClockThatGoesBack(t *testing.T) {
+	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
+	j := s.start(job.Order{Kind: "add", Rate: 3, Items: job.Keys(names(10))})
+	s.must(s.jobs.RunAll(s.ctx))
+	for _, step := range []struct {
+		by   time.Duration
+		done int
+	}{{-3 * time.Second, 3}, {-time.Hour, 6}, {-time.Hour + time.Second, 9}} {
+		now := s.clock().Add(step.by)
+		s.jobs.Now = func() time.Time { return now }
+		s.must(s.jobs.RunAll(s.ctx))
+		s.must(s.jobs.RunAll(s.ctx))
+		if j := s.ended(j.ID, job.Running); j.Done != step.done {
+			t.Errorf("%d items by a clock that was moved by %s, and not %d", j.Done, step.by, step.done)
+		}
 	}
 }
 

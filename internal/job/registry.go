@@ -135,14 +135,14 @@ func (r *Registry) Start(ctx context.Context, o Order) (Job, error) {
 	return l.job, nil
 }
 
-// DefaultName is the name of a job about something that was not given one (section 7.2).
+// DefaultName is the name of a job about something that was not given one (section 7.2). Scripts start several in a millisecond.
 func DefaultName(about string, now time.Time) string {
 	const most = 100
 	for utf8.RuneCountInString(about) > most {
 		_, last := utf8.DecodeLastRuneInString(about)
 		about = about[:len(about)-last]
 	}
-	return about + " " + now.UTC().Format("2006-01-02 15:04:05.000")
+	return about + " " + now.UTC().Format("2006-01-02 15:04:05.000000")
 }
 
 func checkName(name string) error {

@@ -20,6 +20,7 @@ const (
 	holdFor   = 100 * time.Millisecond // while a job's rate leaves nothing to do: the parts of a second add up to its rate
 	outage    = time.Second            // between tries while the database cannot be reached
 	patience  = 4                      // tries of a chunk that meets others
+	setBack   = time.Minute            // by so much, the clock was, and no other server's is ahead by more
 )
 
 // Run does the chunks of open jobs until ctx ends: as many at a time as the database has use for, of each job in turn. Any number of
@@ -116,11 +117,11 @@ func (r *Registry) next(ctx context.Context) (bool, error) {
 	for i := range open {
 		j := open[(turn+i)%len(open)]
 		did, err := r.step(ctx, j)
-		if errors.Is(err, errHeld) {
+		switch {
+		case errors.Is(err, errHeld):
 			held = err
-			continue
-		}
-		if did || err != nil && !errors.Is(err, fault.JobOver) {
+		case errors.Is(err, fault.JobOver): // cancelled meanwhile, or ended by another server
+		case did || err != nil:
 			return did, err
 		}
 	}
@@ -211,11 +212,11 @@ func (r *Registry) finished(id string) {
 
 // allowed is how many items the limit of a job's rate leaves now.
 func (r *Registry) allowed(j Job) int {
-	since := j.ProgressedAt
-	if since.IsZero() {
+	passed := r.Now().Sub(j.ProgressedAt)
+	if j.ProgressedAt.IsZero() || passed < -setBack {
 		return j.Rate
 	}
-	n := int(min(r.Now().Sub(since).Seconds(), 1) * float64(j.Rate))
+	n := int(min(passed.Seconds(), 1) * float64(j.Rate))
 	if n < int(holdFor.Seconds()*float64(j.Rate)) { // chunks of a few items would cost more than they do, and lose the fractions
 		return 0
 	}

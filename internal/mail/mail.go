@@ -182,8 +182,8 @@ type Store interface {
 	DueMessage(ctx context.Context, now time.Time) (Message, error)
 	// SaveMessage stores a message that was in a state; else [fault.Conflict].
 	SaveMessage(ctx context.Context, m Message, was State) error
-	// MessagesClaimed is how many messages were begun since a moment.
-	MessagesClaimed(ctx context.Context, since time.Time) (int, error)
+	// MessagesClaimed is how many messages were begun within a minute before now, or by a clock that is a little ahead.
+	MessagesClaimed(ctx context.Context, now time.Time) (int, error)
 	// HeldMessages returns the messages that are held for a user who is enabled and whose last day is not over, and are of use at a moment. Within a transaction their rows are locked.
 	HeldMessages(ctx context.Context, userID string, now time.Time) ([]Message, error)
 	// OverdueMessages returns up to limit messages that are held and of no use any more at a moment. Within a transaction their rows are locked.

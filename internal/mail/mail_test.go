@@ -44,6 +44,7 @@ type postOffice struct {
 	authority string
 
 	mu     sync.Mutex
+	shut   bool // it takes no connection now
 	opened int
 	got    []received
 	refuse func(to string) error // what it says to a recipient; nil takes everybody
@@ -99,8 +100,18 @@ func certificate(t testing.TB) (tls.Certificate, string) {
 func (o *postOffice) NewSession(*smtp.Conn) (smtp.Session, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.shut {
+		return nil, &smtp.SMTPError{Code: 421, Message: "not now"}
+	}
 	o.opened++
 	return &visit{office: o}, nil
+}
+
+// shuts has it take no connection, or take them again.
+func (o *postOffice) shuts(is bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.shut = is
 }
 
 // visits is how many connections there were; STARTTLS begins one anew.

@@ -17,7 +17,7 @@ const (
 	// abandoned is how long after its beginning a message must have ended. Sending one takes less, whatever goes wrong.
 	abandoned = 5 * time.Minute
 	// After a failure that will pass, doubled each time, and at most.
-	firstPause, longestPause = time.Minute, time.Hour
+	firstPause, LongestPause = time.Minute, time.Hour
 	// codePause is the first one of a code on demand, for which somebody waits.
 	codePause = 10 * time.Second
 	// The same where the mail server itself cannot be reached.
@@ -111,7 +111,7 @@ func (s *Sender) visit(ctx context.Context) (more bool, err error) {
 	if settings.Version != s.version {
 		s.version, s.waits, s.nextAt = settings.Version, 0, time.Time{}
 	}
-	if o.Now().Before(s.nextAt) {
+	if wait := s.nextAt.Sub(o.Now()); wait > 0 && wait <= longestWait { // longer where the clock was set back
 		return false, nil
 	}
 	if due, err := s.due(ctx); err != nil || !due {
@@ -207,7 +207,7 @@ func (s *Sender) next(ctx context.Context, last *ended, settings Settings) (*Mes
 		}
 		now := o.Now().UTC()
 		if s.allowed <= 0 {
-			sent, err := o.Store.MessagesClaimed(ctx, now.Add(-time.Minute))
+			sent, err := o.Store.MessagesClaimed(ctx, now)
 			if err != nil {
 				return err
 			}
@@ -290,7 +290,7 @@ func (s *Sender) finish(ctx context.Context, e ended) error {
 			if m.Event == OnDemandCode {
 				first = codePause
 			}
-			m.State, m.Trouble, m.NextAt = Waiting, e.trouble, now.Add(min(first<<min(m.Tries-1, 16), longestPause))
+			m.State, m.Trouble, m.NextAt = Waiting, e.trouble, now.Add(min(first<<min(m.Tries-1, 16), LongestPause))
 			return o.Store.SaveMessage(ctx, m, Sending)
 		}
 		m.conclude(e.state, e.trouble, now)

@@ -509,6 +509,35 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
+// Mail goes on where the clock was ahead and is set back: by the time that it showed, this minute's messages are sent, the mail server is left alone, and
+// messages are put off, for a day.
+func TestSendingAfterTheClockWasSetBack(t *testing.T) {
+	s := newSite(t, t.TempDir()+"/tallystick.db")
+	o := open(t, true)
+	s.uses(o)
+	s.sets(func(m *mail.Settings) { m.PerMinute = 1 })
+	sender := s.sender("one")
+	s.delivers(func(d *parcel) { d.Serial = "000000000001" })
+	s.ok(sender.Once(t.Context()))
+	s.delivers(func(d *parcel) { d.Serial = "000000000002" }) // beyond the limit of this minute
+	s.ok(sender.Once(t.Context()))
+	s.pass(-24 * time.Hour)
+	s.ok(sender.Once(t.Context()))
+	if got := len(o.mails()); got != 2 {
+		t.Errorf("%d messages sent, and not 2, after the clock was set back", got)
+	}
+	s.delivers(func(d *parcel) { d.Serial = "000000000003" })
+	s.pass(time.Hour)
+	o.shuts(true)
+	s.ok(sender.Once(t.Context()))
+	o.shuts(false)
+	s.pass(-24 * time.Hour)
+	s.ok(sender.Once(t.Context()))
+	if got := len(o.mails()); got != 3 {
+		t.Errorf("%d messages sent, and not 3, after the clock was set back while the mail server was left alone", got)
+	}
+}
+
 // A server that stops finishes the message that it has begun.
 func TestStopping(t *testing.T) {
 	s := newSite(t, t.TempDir()+"/tallystick.db")

@@ -135,6 +135,11 @@ func TestOverwrite(t *testing.T) {
 		if _, err := tokens.Replace(ctx, serials[2], 0, serials[3], false); err != nil {
 			t.Fatal(err)
 		}
+		for _, s := range serials[:2] { // and their devices with them
+			if _, err := tokens.Change(ctx, s, 0, "token.lost", func(x *token.Token) (audit.Details, error) { x.Lose(r.Now(), false); return nil, nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
 		before := everything(t, db, keys)
 		// The first gets a new seed, the second the one it has, the third and the fourth are a token and its replacement.
 		again := []sdtid.Token{record(serials[0], 11), record(serials[1], 2), record(serials[2], 13), record(serials[3], 14)}
@@ -150,13 +155,13 @@ func TestOverwrite(t *testing.T) {
 			}
 		}
 		a, b := after[serials[0]], after[serials[1]]
-		if a.UserID != "" || a.Enabled || a.Tainted || a.Current.Number != 2 || a.Current.Settings.Interval != 60 || a.Distribution != token.NotDistributed {
+		if a.UserID != "" || a.Enabled || a.Tainted || a.Current.Number != 2 || a.Current.Settings.Interval != 60 || a.Distribution != token.NotDistributed || a.Lost() {
 			t.Errorf("overwritten: %+v", a)
 		}
 		if s, err := keys.OpenSeed(ctx, a.Current.Sealed, a.Serial, 2); err != nil || s.Reveal()[0] != 11 {
 			t.Error("it does not have the seed of the file")
 		}
-		if b.UserID != "" || b.Enabled || !b.Tainted || b.Current.Number != 1 { // bob may hold the seed
+		if b.UserID != "" || b.Enabled || !b.Tainted || b.Current.Number != 1 || !b.Lost() { // bob, or who found his device, may hold the seed
 			t.Errorf("overwritten by itself: %+v", b)
 		}
 		// A redistribution that waits ends where the file has the seed that it would have ended.

@@ -151,6 +151,7 @@ func (t *taking) overwrite(ctx context.Context, here *token.Token, in *record, g
 		here.Shape(g.Settings)
 	} else {
 		here.Replace(g)
+		here.Find() // what was lost has another seed
 	}
 	if err := t.Store.RevokeOffersOf(ctx, []string{here.Serial}); err != nil {
 		return "", err

@@ -77,7 +77,9 @@ func (db *DB) revokeOffers(ctx context.Context, serials []string) (n int, err er
 			if _, err := db.exec(ctx, "DELETE FROM exchange WHERE sealed IS NULL AND offer_id "+among, args...); err != nil {
 				return err
 			}
-			if err := db.destroyMail(ctx, some, " AND event = 'activation_code'"); err != nil {
+			// A link whose code will never come is of no more use than the code, and may be in one message with it.
+			const ofRevoked = " AND (event = 'activation_code' OR EXISTS (SELECT 1 FROM offer AS o WHERE o.serial = mail_message.serial AND o.generation = mail_message.generation AND o.state = 'revoked'))"
+			if err := db.destroyMail(ctx, some, ofRevoked); err != nil {
 				return err
 			}
 		}

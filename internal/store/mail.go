@@ -141,7 +141,7 @@ func (db *DB) Messages(ctx context.Context, f mail.Filter) ([]mail.Message, erro
 
 // DueMessage returns, and within a transaction locks, a waiting message whose time has come and that nobody else has locked: codes on demand before all
 // others, since somebody waits for them, and those that were not tried yet before those that are tried again, or mailboxes that take none would hold the others
-// up; [fault.NotFound].
+// up; and at last those that are put off longer than any is, by a clock that was set back since. [fault.NotFound].
 func (db *DB) DueMessage(ctx context.Context, now time.Time) (mail.Message, error) {
 	lock := ""
 	if db.current(ctx) != nil {
@@ -149,9 +149,15 @@ func (db *DB) DueMessage(ctx context.Context, now time.Time) (mail.Message, erro
 	}
 	var m mail.Message
 	var err error
-	for _, which := range []string{" AND event = 'on_demand_code' AND tries = 0", " AND event = 'on_demand_code'", ""} {
+	for _, which := range []struct {
+		condition string
+		at        time.Time
+	}{
+		{"event = 'on_demand_code' AND tries = 0 AND next_at <= $1", now}, {"event = 'on_demand_code' AND next_at <= $1", now}, {"next_at <= $1", now},
+		{"next_at > $1", now.Add(mail.LongestPause + setBack)},
+	} {
 		m, err = one(ctx, db, fault.New(fault.NotFound, "no message is due"), scanMessage,
-			selectMessage+" WHERE state = 'waiting'"+which+" AND next_at <= $1 ORDER BY next_at, id LIMIT 1"+lock, micros(now))
+			selectMessage+" WHERE state = 'waiting' AND "+which.condition+" ORDER BY next_at, id LIMIT 1"+lock, micros(which.at))
 		if !errors.Is(err, fault.NotFound) {
 			break
 		}
@@ -165,9 +171,9 @@ func (db *DB) SaveMessage(ctx context.Context, m mail.Message, was mail.State) e
 	return db.change(ctx, stale, mailMessageColumns.update("mail_message", "id = $20 AND state = $21"), append(messageValues(m), m.ID, was)...)
 }
 
-// MessagesClaimed is how many messages were begun since a moment.
-func (db *DB) MessagesClaimed(ctx context.Context, since time.Time) (int, error) {
-	n, err := one(ctx, db, nil, number, "SELECT COUNT(*) FROM mail_message WHERE claimed_at > $1", micros(since))
+// MessagesClaimed is how many messages were begun within a minute before now, or by a clock that is a little ahead.
+func (db *DB) MessagesClaimed(ctx context.Context, now time.Time) (int, error) {
+	n, err := one(ctx, db, nil, number, "SELECT COUNT(*) FROM mail_message WHERE claimed_at > $1 AND claimed_at <= $2", micros(now.Add(-time.Minute)), micros(now.Add(setBack)))
 	return int(n), err
 }
 

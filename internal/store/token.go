@@ -160,11 +160,11 @@ func (db *DB) Tokens(ctx context.Context, f token.Filter) ([]token.Token, error)
 }
 
 // chosenSelect is one statement with what selects: what is read after that may be what another delivery made of the token.
-const chosenSelect = "SELECT serial, user_id, issue_count FROM token"
+const chosenSelect = "SELECT serial, user_id, issue_count, lost_at FROM token"
 
 func scanChosen(r row) (c token.Chosen, err error) {
 	c.Seen = new(token.Seen)
-	err = r.Scan(&c.Serial, orZero(&c.Seen.UserID), &c.Seen.Issues)
+	err = r.Scan(&c.Serial, orZero(&c.Seen.UserID), &c.Seen.Issues, moment(&c.Seen.LostAt))
 	return c, err
 }
 

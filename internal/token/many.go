@@ -29,6 +29,7 @@ type crowd struct {
 	tokens   map[string]*Token
 	seeds    map[string][2]int // numbers of the generations that were read
 	outside  map[string]error  // the refusals of those whose users are outside of the scope of ctx
+	held     map[string]string // whose tokens were when they were chosen, as WhileHeldBy was told
 	changed  []*Token
 	marked   map[*Token]bool
 	deleted  []string
@@ -98,10 +99,22 @@ func (c *crowd) each(serials []string, do func(*crowd, *Token) (note string, err
 	return outcomes, nil
 }
 
-// mayChange refuses a token that is not there, or not in the scope of who asks, or whose user is not.
+// heldKey is where a context holds what WhileHeldBy was given.
+type heldKey struct{}
+
+// WhileHeldBy has what changes many tokens leave those alone that are somebody else's by then: users says whose they were, by serial, when they were chosen
+// for a job, which may be long before. What is nobody's now, or not named, it does not look at.
+func WhileHeldBy(ctx context.Context, users map[string]string) context.Context {
+	return context.WithValue(ctx, heldKey{}, users)
+}
+
+// mayChange refuses a token that is not there, or not in the scope of who asks, or whose user is not, or who has another one than when it was chosen.
 func (c *crowd) mayChange(serial string, t *Token) error {
 	if t == nil || !domain.ScopeFrom(c.ctx).Covers(t.Domain) {
 		return domain.Outside(c.ctx, fault.New(fault.TokenNotFound, "there is no token %s", serial), "token %s", serial)
+	}
+	if was, told := c.held[serial]; told && t.UserID != "" && t.UserID != was {
+		return fault.New(fault.Conflict, "token %s belongs to another user than when this job was started: look at it, and start another job for it", serial)
 	}
 	return c.outside[serial]
 }
@@ -112,6 +125,7 @@ func (r *Registry) gather(ctx context.Context, serials []string) (*crowd, error)
 		return nil, fault.New(fault.TooLarge, "%d tokens are the most that are changed at once: start a job for more", MaxTogether)
 	}
 	c := &crowd{registry: r, ctx: ctx, now: r.Now().UTC(), tokens: map[string]*Token{}, seeds: map[string][2]int{}, marked: map[*Token]bool{}, took: map[string]string{}}
+	c.held, _ = ctx.Value(heldKey{}).(map[string]string)
 	found, err := r.lock(ctx, serials...)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -50,10 +51,12 @@ type Chosen struct {
 	Seen   *Seen  // nil if there is no such token
 }
 
-// A Seen is what a selection sees of a token, for whoever comes to the token later: it tells whether the token was delivered or went to another user since.
+// A Seen is what a selection sees of a token, for whoever comes to the token later: it tells whether the token was delivered, went to another user, or was
+// lost since, whatever the clocks of servers say.
 type Seen struct {
-	UserID string `json:"user_id,omitempty"` // "" while unassigned
-	Issues int    `json:"issues"`            // IssueCount
+	UserID string    `json:"user_id,omitempty"` // "" while unassigned
+	Issues int       `json:"issues"`            // IssueCount
+	LostAt time.Time `json:"lost_at,omitzero"`
 }
 
 // Select goes through the serials of a selection, as Choose does.

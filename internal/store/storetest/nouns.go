@@ -410,7 +410,9 @@ func offersAreRevoked(t *testing.T, s fixture) {
 	ok(t, s.SaveExchange(ctx, answered))
 	code, password := outgoing("code", r.Serial), outgoing("password", r.Serial)
 	code.Event, code.State, password.Event, password.State = mail.ActivationCode, mail.Held, mail.Password, mail.Held
-	ok(t, s.AddMessages(ctx, []mail.Message{code, password}))
+	both, older := outgoing("both", r.Serial), outgoing("older", r.Serial) // the link and its code, and what brought a seed that stays
+	both.Generation, older.Generation = 2, 1
+	ok(t, s.AddMessages(ctx, []mail.Message{code, password, both, older}))
 	n, err = s.RevokeOffers(ctx, r.Serial)
 	same(t, must(t, n, err), 1)
 	o, err := s.Offer(ctx, "o")
@@ -419,11 +421,13 @@ func offersAreRevoked(t *testing.T, s fixture) {
 	refused(t, err, fault.NotFound)
 	kept, err := s.Exchange(ctx, answered.ID) // its answer may have to be repeated
 	same(t, must(t, kept, err), answered)
-	code.State, code.Trouble, code.EndedAt, code.Sealed = mail.Cancelled, mail.Superseded, code.CreatedAt, seed.Sealed{} // it would bring a dead code
-	got, err := s.Message(ctx, "code")
-	same(t, must(t, got, err), code)
-	got, err = s.Message(ctx, "password")
-	same(t, must(t, got, err), password)
+	for _, dead := range []*mail.Message{&code, &both} { // they would bring a dead code
+		dead.State, dead.Trouble, dead.EndedAt, dead.Sealed = mail.Cancelled, mail.Superseded, dead.CreatedAt, seed.Sealed{}
+	}
+	for _, m := range []mail.Message{code, password, both, older} {
+		got, err := s.Message(ctx, m.ID)
+		same(t, must(t, got, err), m)
+	}
 }
 
 func exchanges(t *testing.T, s fixture) {

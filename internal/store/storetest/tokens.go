@@ -204,19 +204,19 @@ func tokensAreSelected(t *testing.T, s fixture) {
 		chosen, err := s.ChooseTokens(t.Context(), c.filter)
 		var seen []token.Chosen
 		for _, r := range found {
-			seen = append(seen, seenAs(r.Serial, r.UserID, r.IssueCount))
+			seen = append(seen, seenAs(r.Serial, r.UserID, r.IssueCount, r.LostAt))
 		}
 		same(t, must(t, chosen, err), seen)
 	}
 	of, err := s.TokensOf(t.Context(), []string{"alice", "nobody", "Bób%", "\x00"}, token.Filter{})
-	same(t, must(t, of, err), map[string][]token.Chosen{"alice": {seenAs(made(1).Serial, "alice", 0), seenAs(made(3).Serial, "alice", 2)}, "Bób%": {seenAs(made(2).Serial, "Bób%", 0)}})
+	same(t, must(t, of, err), map[string][]token.Chosen{"alice": {seenAs(made(1).Serial, "alice", 0, start), seenAs(made(3).Serial, "alice", 2, time.Time{})}, "Bób%": {seenAs(made(2).Serial, "Bób%", 0, time.Time{})}})
 	of, err = s.TokensOf(t.Context(), []string{"alice", "Bób%"}, token.Filter{Enabled: &yes, Query: "ALI"})
-	same(t, must(t, of, err), map[string][]token.Chosen{"alice": {seenAs(made(1).Serial, "alice", 0)}})
+	same(t, must(t, of, err), map[string][]token.Chosen{"alice": {seenAs(made(1).Serial, "alice", 0, start)}})
 }
 
 // seenAs is a token that a selection chose.
-func seenAs(serial, userID string, issues int) token.Chosen {
-	return token.Chosen{Serial: serial, Seen: &token.Seen{UserID: userID, Issues: issues}}
+func seenAs(serial, userID string, issues int, lost time.Time) token.Chosen {
+	return token.Chosen{Serial: serial, Seen: &token.Seen{UserID: userID, Issues: issues, LostAt: lost}}
 }
 
 func nextToken(t *testing.T, s fixture) {
