@@ -251,11 +251,11 @@ func (row DataKey) unwrap(master Master) ([]byte, error) {
 	return raw, nil
 }
 
-// ChangeMaster wraps the deployment's data keys by the master key to instead of from, in one transaction, and makes a new data key, since whoever had
-// the old master key and the database has the data keys. The deployment's servers must not run: they know from alone. It may be done again after a
-// crash, and finds what is wrapped by to already. Refused with [fault.MasterKey] if the database is neither's, and with [fault.NotFound] if it has no keys.
+// ChangeMaster wraps the deployment's data keys by the master key to instead of from, and makes a new data key, since whoever had the old master key and
+// the database has the data keys: all in one transaction. The deployment's servers must not run: they know from alone. It may be done again after a
+// crash, and leaves what is wrapped by to already. Refused with [fault.MasterKey] if the database is neither's, and with [fault.NotFound] if it has no keys.
 func ChangeMaster(ctx context.Context, from, to Master, store KeyStore, now func() time.Time) error {
-	err := store.Transact(ctx, func(ctx context.Context) error {
+	return store.Transact(ctx, func(ctx context.Context) error {
 		rows, err := store.DataKeys(ctx)
 		if err != nil {
 			return err
@@ -263,8 +263,9 @@ func ChangeMaster(ctx context.Context, from, to Master, store KeyStore, now func
 		if len(rows) == 0 {
 			return fault.New(fault.NotFound, "this database has no data keys yet: no server has used it")
 		}
-		changed := false
+		changed, newest := false, int64(0)
 		for _, row := range rows {
+			newest = max(newest, row.ID)
 			if row.MasterID == to.ID() {
 				continue
 			}
@@ -285,16 +286,11 @@ func ChangeMaster(ctx context.Context, from, to Master, store KeyStore, now func
 		if !changed {
 			return nil
 		}
-		return store.Record(ctx, audit.New(ctx, now(), "key.change_master", "master_key:"+to.ID(), audit.Details{"before": from.ID()}))
+		if err := store.Record(ctx, audit.New(ctx, now(), "key.change_master", "master_key:"+to.ID(), audit.Details{"before": from.ID()})); err != nil {
+			return err
+		}
+		return addDataKey(ctx, newest+1, to, store, now())
 	})
-	if err != nil {
-		return err
-	}
-	k, err := OpenKeyring(ctx, to, store, now)
-	if err == nil {
-		_, err = k.Rotate(ctx)
-	}
-	return err
 }
 
 // Rotate makes a new data key, under which everything is sealed from now on,
@@ -305,23 +301,26 @@ func (k *Keyring) Rotate(ctx context.Context) (int64, error) {
 	k.mu.RLock()
 	id := k.newest + 1
 	k.mu.RUnlock()
-	raw := make([]byte, 32)
-	rand.Read(raw)
-	defer clear(raw)
-	wrapped, err := k.master.Encrypt(raw, keyBinding(id))
-	if err != nil {
-		return 0, fmt.Errorf("wrapping data key %d: %w", id, err)
-	}
-	err = k.store.Transact(ctx, func(ctx context.Context) error {
-		if err := k.store.AddDataKey(ctx, DataKey{ID: id, MasterID: k.master.ID(), Wrapped: wrapped, CreatedAt: k.now().UTC()}); err != nil {
-			return err
-		}
-		return k.store.Record(ctx, audit.New(ctx, k.now(), "key.rotate", fmt.Sprintf("data_key:%d", id), nil))
-	})
+	err := k.store.Transact(ctx, func(ctx context.Context) error { return addDataKey(ctx, id, k.master, k.store, k.now()) })
 	if err != nil {
 		return 0, err
 	}
 	return id, k.Refresh(ctx)
+}
+
+// addDataKey makes a data key at random and stores it, in the transaction of ctx.
+func addDataKey(ctx context.Context, id int64, master Master, store KeyStore, now time.Time) error {
+	raw := make([]byte, 32)
+	rand.Read(raw)
+	defer clear(raw)
+	wrapped, err := master.Encrypt(raw, keyBinding(id))
+	if err != nil {
+		return fmt.Errorf("wrapping data key %d: %w", id, err)
+	}
+	if err := store.AddDataKey(ctx, DataKey{ID: id, MasterID: master.ID(), Wrapped: wrapped, CreatedAt: now.UTC()}); err != nil {
+		return err
+	}
+	return store.Record(ctx, audit.New(ctx, now, "key.rotate", fmt.Sprintf("data_key:%d", id), nil))
 }
 
 // retireAfter is how long a superseded data key is kept: other servers learn
