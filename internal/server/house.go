@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"sort"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -407,17 +408,40 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 	})
 }
 
-// quiet is how long nothing may have happened before this server's clock is not gone by: it may have gone ahead while no server ran.
-const quiet = 24 * time.Hour
-
 // retention is for how long the settings say that the audit log keeps events; nil while this server's clock is not one to go by.
 func (h *house) retention(ctx context.Context, now time.Time) (audit.Retention, error) {
-	newest, err := h.db.LastCheckpoint(ctx)
-	if err != nil || !h.reliable(now) || now.Sub(newest.At) > quiet {
+	steady, err := h.steady(ctx, now)
+	if err != nil || !steady || !h.reliable(now) {
 		return nil, err
 	}
 	set, err := h.policies.Get(ctx)
 	return set.Settings.Retention(), err
+}
+
+// watched is for how long a clock must have been seen to go, and steadyDay within which time before that something must have happened under it.
+const (
+	watched   = 12 * time.Hour
+	steadyDay = 24 * time.Hour
+)
+
+// steady tells whether something was signed twelve hours ago, or within a day before: a clock that went ahead while no server ran knows of nothing
+// then, and has these hours to be noticed. What is signed since proves nothing, as it goes by the same clock.
+func (h *house) steady(ctx context.Context, now time.Time) (bool, error) {
+	newest, err := h.db.LastCheckpoint(ctx)
+	if err != nil {
+		return false, err
+	}
+	begin := now.Add(-watched - steadyDay)
+	var found audit.Checkpoint // the first one since
+	sort.Search(int(newest.Size), func(size int) bool {
+		heads, wrong := h.db.Checkpoints(ctx, int64(size), 1)
+		if err = errors.Join(err, wrong); len(heads) == 0 || heads[0].At.Before(begin) {
+			return false
+		}
+		found = heads[0]
+		return true
+	})
+	return found.Size > 0 && !found.At.After(now.Add(-watched)), err
 }
 
 // reseal moves secrets to the newest data key until none is left that it can move.

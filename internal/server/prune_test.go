@@ -56,7 +56,8 @@ func TestOldEventsArePruned(t *testing.T) {
 			old = append(old, audit.New(audit.WithActor(t.Context(), audit.Actor{Name: "key:root"}), time.Now().AddDate(0, 0, -day), action, fmt.Sprintf("user:u%d", day), nil))
 		}
 	}
-	signedLongAgo(t, data, old)
+	yesterday := audit.New(t.Context(), time.Now().AddDate(0, 0, -1), "job.end", "job:1", nil) // under a clock that is right
+	signedLongAgo(t, data, append(old, yesterday))
 
 	p := start(t, data)
 	days := 150
