@@ -29,8 +29,9 @@ const (
 	logObject   = "audit:log"
 	// headsKept is how long each signed head is kept; then it is one for a segment.
 	headsKept = 30 * day
-	// breath is what others are left of the database between two prunings.
+	// breath is what others are left of the database between two prunings, or others times what the first of them took, if that is more.
 	breath = 50 * time.Millisecond
+	others = 4
 
 	day = 24 * time.Hour
 )
@@ -75,6 +76,7 @@ func (l *Log) Prune(ctx context.Context, kept func(context.Context) (Retention, 
 			if err != nil || keep == nil {
 				return err
 			}
+			begun := time.Now()
 			switch life, some := keep[c]; {
 			case c == heads:
 				more, err = l.pruneHeads(ctx)
@@ -91,7 +93,7 @@ func (l *Log) Prune(ctx context.Context, kept func(context.Context) (Retention, 
 				return err
 			}
 			select {
-			case <-time.After(breath):
+			case <-time.After(max(breath, others*time.Since(begun))):
 			case <-ctx.Done():
 				return ctx.Err()
 			}
