@@ -139,6 +139,7 @@ type Keyring struct {
 	keys    map[int64]*subtle.AESGCM
 	created map[int64]time.Time
 	newest  int64
+	gone    error // why nothing is sealed any more: the database has another master key, and whoever had this one may have the data keys; nil before
 }
 
 // hashSecret is the name under which the secret behind MAC is kept.
@@ -220,6 +221,11 @@ func (k *Keyring) adopt(rows []DataKey) error {
 	for _, row := range rows {
 		key, err := k.unwrap(row)
 		if err != nil {
+			if row.MasterID != k.master.ID() {
+				k.mu.Lock()
+				k.gone = err
+				k.mu.Unlock()
+			}
 			return err
 		}
 		keys[row.ID], created[row.ID], newest = key, row.CreatedAt, max(newest, row.ID)
@@ -242,7 +248,7 @@ func (k *Keyring) unwrap(row DataKey) (*subtle.AESGCM, error) {
 // unwrap returns the key itself; the caller erases it.
 func (row DataKey) unwrap(master Master) ([]byte, error) {
 	if row.MasterID != master.ID() {
-		return nil, fault.New(fault.MasterKey, "this database belongs to master key %s and this server has %s: start with --master-key FILE and the key that made the database", row.MasterID, master.ID())
+		return nil, fault.New(fault.MasterKey, "this database belongs to master key %s and this server has %s: start with --master-key FILE and the key that made the database", row.MasterID, master.ID()).With("because", "master_key")
 	}
 	raw, err := master.Decrypt(row.Wrapped, keyBinding(row.ID))
 	if err != nil {
@@ -390,11 +396,14 @@ func (k *Keyring) retire(ctx context.Context, newest int64) error {
 	return nil
 }
 
-// Seal encrypts a secret under the newest data key, bound to b.
+// Seal encrypts a secret under the newest data key, bound to b. Refused with [fault.MasterKey] once [Keyring.Refresh] was: the database has another master key.
 func (k *Keyring) Seal(secret []byte, b Binding) (Sealed, error) {
 	k.mu.RLock()
-	id, key := k.newest, k.keys[k.newest]
+	id, key, gone := k.newest, k.keys[k.newest], k.gone
 	k.mu.RUnlock()
+	if gone != nil {
+		return Sealed{}, gone
+	}
 	blob, err := key.Encrypt(secret, []byte(b))
 	if err != nil {
 		return Sealed{}, fmt.Errorf("sealing %s: %w", b, err)

@@ -310,6 +310,12 @@ func TestMasterKeyIsChanged(t *testing.T) {
 		if _, err := seed.OpenKeyring(ctx, before, db, time.Now); !errors.Is(err, fault.MasterKey) {
 			t.Errorf("with the master key from before: %v", err)
 		}
+		if err := k.Refresh(ctx); !errors.Is(err, fault.MasterKey) {
+			t.Errorf("a server that stood still meanwhile: %v", err)
+		}
+		if _, err := k.Seal([]byte("secret"), seed.Named("new")); !errors.Is(err, fault.MasterKey) {
+			t.Errorf("sealed by a data key that others may have: %v", err)
+		}
 		k, err := seed.OpenKeyring(ctx, after, db, time.Now)
 		if err != nil {
 			t.Fatal(err)

@@ -68,7 +68,7 @@ type house struct {
 	log         *slog.Logger
 	pinged      recent.Value[struct{}] // the database was seen to be written to
 	shown       *shownCert
-	outdated    atomic.Pointer[fault.Error] // what is refused since a newer release has changed the database; nil before
+	outdated    atomic.Pointer[fault.Error] // what is refused since the database is one for a newer release, or another master key; nil before
 
 	public  http.Handler // TLS: API with keys, provisioning, health
 	agents  http.Handler // TLS: the SecurID Authentication API
@@ -237,7 +237,7 @@ func (h *house) ready(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if h.outdated.Load() != nil {
-		http.Error(w, "a newer release has changed the database", http.StatusServiceUnavailable)
+		http.Error(w, "the database is one for a newer release or another master key", http.StatusServiceUnavailable)
 		return
 	}
 	if err := h.clock.Trust(h.clock.Now().UTC()); err != nil {
@@ -270,6 +270,19 @@ func (h *house) beat(ctx context.Context) error {
 		return fmt.Errorf("no passcode is decided any more, as a newer release has changed the database: %w", refusal)
 	}
 	return errors.Join(err, h.clock.Beat(ctx))
+}
+
+// refresh reads other servers' data keys, unless the database has another master key by now: what this server seals, by the data keys that it
+// knows, whoever had its master key could open.
+func (h *house) refresh(ctx context.Context) error {
+	err := h.keys.Refresh(ctx)
+	var refusal *fault.Error
+	if errors.As(err, &refusal) && refusal.Details["because"] == "master_key" {
+		refusal = fault.New(fault.Unavailable, "%s: %v", fault.MasterKey, err).With("because", "master_key")
+		h.outdated.Store(refusal)
+		return fmt.Errorf("no passcode is decided any more, as the database has another master key: %w", refusal)
+	}
+	return err
 }
 
 // writable tells whether the database can be written to, or could be a moment ago. A ping is a commit, and anybody may ask: there is one at
@@ -346,7 +359,7 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		return nil
 	})
 	g.Go(func() error {
-		every(ctx, refreshEvery, func() { h.note(ctx, "refreshing data keys", h.keys.Refresh(ctx)) })
+		every(ctx, refreshEvery, func() { h.note(ctx, "refreshing data keys", h.refresh(ctx)) })
 		return nil
 	})
 	g.Go(func() error {

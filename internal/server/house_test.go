@@ -15,9 +15,11 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/clock"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/provision"
 	"github.com/tallystick/tallystick/internal/recent"
+	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
@@ -59,6 +61,32 @@ func TestNothingIsPrunedByAClockThatHasJustGoneAhead(t *testing.T) {
 		if keep, err := h.retention(ctx, now); err != nil || (keep != nil) != step.prunes {
 			t.Errorf("hour %d: prunes %v, %v", step.hour, keep != nil, err)
 		}
+	}
+}
+
+// A server that stood still while the master key was changed decides nothing when it goes on, and is not ready.
+func TestNothingIsDecidedUnderAMasterKeyFromBefore(t *testing.T) {
+	ctx, db := t.Context(), deploytest.Open(t, deploytest.SQLite(t))
+	before, after := deploytest.Master(t), deploytest.Master(t)
+	h := &house{
+		db: db, keys: deploytest.Keyring(t, db, before, time.Now), log: slog.New(slog.DiscardHandler),
+		clock: &clock.Guard{Store: db, Server: "a", Alone: true, Now: time.Now, Logger: slog.New(slog.DiscardHandler)},
+	}
+	if err := errors.Join(h.clock.Begin(ctx), h.refresh(ctx), h.trust(time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	if err := seed.ChangeMaster(ctx, before, after, db, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.refresh(ctx); !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), string(fault.MasterKey)) {
+		t.Errorf("under the key from before: %v", err)
+	}
+	if err := h.trust(time.Now()); !errors.Is(err, fault.Unavailable) {
+		t.Errorf("passcodes are decided: %v", err)
+	}
+	answer := httptest.NewRecorder()
+	if h.ready(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil)); answer.Code != http.StatusServiceUnavailable {
+		t.Errorf("ready: %d", answer.Code)
 	}
 }
 
