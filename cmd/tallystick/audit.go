@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -116,7 +118,7 @@ func (p *program) auditVerify() *cobra.Command {
 		}
 		pruned := ""
 		if report.Pruned > 0 {
-			pruned = fmt.Sprintf(" (%d of them pruned, as the settings said)", report.Pruned)
+			pruned = fmt.Sprintf(" (%d of them pruned: %s)", report.Pruned, keptDays(report.KeptDays))
 		}
 		return p.result(report, "the log is whole: %s%s, %d of them under the newest of %s, %d not placed yet",
 			counted(int(report.Events), "event"), pruned, report.Size, counted(report.Checkpoints, "signed head"), report.Pending)
@@ -124,6 +126,15 @@ func (p *program) auditVerify() *cobra.Command {
 	cmd.Flags().StringVar(&checkpoints, "checkpoint", "", "`file` with signed heads that were kept elsewhere (default audit-checkpoints in --data)")
 	cmd.Flags().StringVar(&keyFile, "verifier-key", "", "`file` with the key that verifies signed heads, if you kept it (default what the server says)")
 	return cmd
+}
+
+// keptDays says what prunings went by: authentication after 400 days, system after 30 and 400 days.
+func keptDays(kept audit.KeptDays) string {
+	var all []string
+	for _, category := range slices.Sorted(maps.Keys(kept)) {
+		all = append(all, fmt.Sprintf("%s after %s days", category, strings.Join(names(kept[category], func(days int64) string { return fmt.Sprint(days) }), " and ")))
+	}
+	return strings.Join(all, ", ")
 }
 
 // verifierKey is the key that an auditor kept, or else the one that the server names.

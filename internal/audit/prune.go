@@ -29,8 +29,9 @@ const (
 	logObject   = "audit:log"
 	// headsKept is how long each signed head is kept; then it is one for a segment.
 	headsKept = 30 * day
-	// breath is what others are left of the database between two prunings.
+	// breath is what others are left of the database between two prunings, or others times what the first of them took, if that is more.
 	breath = 50 * time.Millisecond
+	others = 4
 
 	day = 24 * time.Hour
 )
@@ -75,6 +76,7 @@ func (l *Log) Prune(ctx context.Context, kept func(context.Context) (Retention, 
 			if err != nil || keep == nil {
 				return err
 			}
+			begun := time.Now()
 			switch life, some := keep[c]; {
 			case c == heads:
 				more, err = l.pruneHeads(ctx)
@@ -91,7 +93,7 @@ func (l *Log) Prune(ctx context.Context, kept func(context.Context) (Retention, 
 				return err
 			}
 			select {
-			case <-time.After(breath):
+			case <-time.After(max(breath, others*time.Since(begun))):
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -106,12 +108,16 @@ func (l *Log) pruneNext(ctx context.Context, c Category, life time.Duration) (mo
 	if err != nil {
 		return false, err
 	}
-	first := marks[c] - marks[c]%segment
-	entries, err := l.Store.Entries(ctx, first, segment)
+	first, mark := marks[c]-marks[c]%segment, marks[c]
+	limit, err := l.sealed(ctx, mark, first+segment)
+	if err != nil || limit == mark {
+		return false, err
+	}
+	entries, err := l.Store.Entries(ctx, mark, segment)
 	if err != nil {
 		return false, err
 	}
-	old, end, due := l.old(c, life, marks[c], entries)
+	old, lost, end, due := l.old(c, life, mark, limit, entries)
 	whole := end == first+segment
 	if !whole && !due {
 		return false, nil
@@ -120,7 +126,7 @@ func (l *Log) pruneNext(ctx context.Context, c Category, life time.Duration) (mo
 	if p.Places, err = l.genuine(ctx, old); err != nil {
 		return false, err
 	}
-	return whole, l.Store.Transact(ctx, func(ctx context.Context) error {
+	err = l.Store.Transact(ctx, func(ctx context.Context) error {
 		if err := l.Store.Prune(ctx, p); err != nil || len(p.Places) == 0 {
 			return err
 		}
@@ -129,20 +135,58 @@ func (l *Log) pruneNext(ctx context.Context, c Category, life time.Duration) (mo
 			"category": string(c), "kept_days": int(life / day), "pruned": len(p.Places), "first": first, "last": last, "places": written(p.Places),
 		})})
 	})
+	if err == nil && len(lost) > 0 { // whoever came past it says so; nothing tells that these were pruned
+		l.Logger.ErrorContext(ctx, "events of the audit log are missing: run tallystick audit verify",
+			"code", fault.AuditTampered, "pruning", c, "first", lost[0], "last", lost[len(lost)-1], "events", len(lost))
+	}
+	return whole, err
 }
 
-// old looks through a segment: what of a category is to go from the mark on, up to the end, where its events are not old enough any more. It is due,
-// though the segment goes on, once the first of these is a day too old.
-func (l *Log) old(c Category, life time.Duration, mark int64, entries []Entry) (all []Entry, end int64, due bool) {
+// sealed is up to where places, of those from the mark up to the end, were signed longer ago than [MinRetention]: an event that waited for its
+// place, or came from a backup, is as old as that. So [Verify] need not believe that anything younger was pruned, whatever tells it.
+func (l *Log) sealed(ctx context.Context, mark, end int64) (int64, error) {
+	old := l.Now().Add(-MinRetention)
+	behind, err := l.Store.Checkpoints(ctx, end-1, 1)
+	if err != nil {
+		return 0, err
+	}
+	if len(behind) == 0 || !behind[0].At.Before(old) {
+		if behind, err = l.Store.Checkpoints(ctx, mark, segment); err != nil {
+			return 0, err
+		}
+	}
+	for _, c := range slices.Backward(behind) {
+		if c.At.Before(old) {
+			h, err := c.Open(l.Verifier)
+			if err != nil {
+				return 0, err
+			}
+			if h.At.Before(old) {
+				return min(h.N, end), nil
+			}
+		}
+	}
+	return mark, nil
+}
+
+// old looks through a segment: what of a category is to go from the mark on, and which places have no event although later ones do, up to the end,
+// which is the limit or where its events are not old enough any more. It is due, though the segment goes on, once the first of these is a day too old.
+func (l *Log) old(c Category, life time.Duration, mark, limit int64, entries []Entry) (all []Entry, lost []int64, end int64, due bool) {
 	now := l.Now()
 	end = mark
 	for _, entry := range entries {
-		if entry.Seq != end {
+		if entry.Seq < end {
 			continue
 		}
 		e, known := glance(entry.Record)
 		known = known && !e.At.After(now) // what cannot be read stays as well
 		if known && !e.At.Before(now.Add(-life)) {
+			break
+		}
+		for ; end < min(entry.Seq, limit); end++ {
+			lost = append(lost, end)
+		}
+		if end == limit {
 			break
 		}
 		end++
@@ -151,7 +195,7 @@ func (l *Log) old(c Category, life time.Duration, mark int64, entries []Entry) (
 			due = due || e.At.Before(now.Add(-life-day))
 		}
 	}
-	return all, end, due
+	return all, lost, end, due
 }
 
 // genuine are the places of those entries whose events are the ones that were signed: what somebody made look old in the database would
@@ -217,28 +261,34 @@ func written(places []int64) string {
 	return base64.StdEncoding.EncodeToString(bits)
 }
 
-// prunedBy reads an event of pruning: which places it tells of; none if it is not one.
-func prunedBy(record []byte) (places []int64) {
+// prunedBy reads an event of pruning: which places it tells of, and how long events of the category had been kept; no places if it is not one.
+func prunedBy(record []byte) (places []int64, c Category, days int64) {
 	if string(memberOf(record, actionMember)) != pruneAction {
-		return nil
+		return nil, "", 0
 	}
 	e, err := ParseRecord(record)
 	if err != nil || e.Actor.Name != serverActor {
-		return nil
+		return nil, "", 0
 	}
-	number, _ := e.Details["first"].(json.Number)
-	first, err := number.Int64()
+	number := func(name string) int64 {
+		n, _ := e.Details[name].(json.Number)
+		i, wrong := n.Int64()
+		err = errors.Join(err, wrong)
+		return i
+	}
+	first, days := number("first"), number("kept_days")
+	category, _ := e.Details["category"].(string)
 	text, _ := e.Details["places"].(string)
 	bits, _ := base64.StdEncoding.DecodeString(text)
-	if err != nil || first < 0 || first > math.MaxInt64-segment || len(bits) > segment/8 {
-		return nil
+	if err != nil || first < 0 || first > math.MaxInt64-segment || len(bits) > segment/8 || !slices.Contains(Categories(), Category(category)) {
+		return nil, "", 0
 	}
 	for i := range 8 * len(bits) {
 		if bits[i/8]&(1<<(i%8)) != 0 {
 			places = append(places, first+int64(i))
 		}
 	}
-	return places
+	return places, Category(category), days
 }
 
 // A placeSet is a set of places: a bit for each of the segments, by their numbers, that have some.

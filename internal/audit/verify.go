@@ -53,6 +53,7 @@ type Problem struct {
 type Report struct {
 	Events      int64     `json:"events"`      // read
 	Pruned      int64     `json:"pruned"`      // of these, without their records since they were older than they are kept
+	KeptDays    KeptDays  `json:"kept_days"`   // what these prunings went by
 	Pending     int       `json:"pending"`     // have no place yet
 	Checkpoints int       `json:"checkpoints"` // that the events were found to agree with
 	Size        int64     `json:"size"`        // of the largest of these
@@ -60,6 +61,15 @@ type Report struct {
 	At          time.Time `json:"at"`       // when it was signed
 	Problems    []Problem `json:"problems"` // by place
 	Omitted     int       `json:"omitted"`  // problems beyond the first 1000
+}
+
+// KeptDays are the days that the events of each category were kept for when some were pruned, in order: more than one if that was changed meanwhile.
+type KeptDays map[Category][]int64
+
+func (k KeptDays) add(c Category, days int64) {
+	if at, known := slices.BinarySearch(k[c], days); !known {
+		k[c] = slices.Insert(k[c], at, days)
+	}
 }
 
 // Err is nil for an intact log, else [fault.AuditTampered] with the first problem in words, and all of them as facts.
@@ -90,7 +100,7 @@ const maxProblems = 1000
 // checkpoint; if they were rewritten too, the report names the range between
 // the last checkpoint that agrees and the first that does not.
 func Verify(ctx context.Context, src Source, key note.Verifier, outside []Checkpoint) (Report, error) {
-	v := verification{report: Report{Problems: []Problem{}}, whole: true, firstBad: -1, gaps: placeSet{}, told: placeSet{}}
+	v := verification{report: Report{KeptDays: KeptDays{}, Problems: []Problem{}}, whole: true, firstBad: -1, gaps: placeSet{}, told: placeSet{}}
 	err := eachCheckpoint(ctx, src, 0, func(c Checkpoint) bool {
 		v.open(key, c)
 		return true
@@ -246,8 +256,12 @@ func (v *verification) entry(e Entry) {
 	case kept != made:
 		v.mismatch(mismatch{place: e.Seq, made: made, kept: kept})
 	}
-	for _, place := range prunedBy(e.Record) {
+	places, category, days := prunedBy(e.Record)
+	for _, place := range places {
 		v.told.add(place)
+	}
+	if len(places) > 0 {
+		v.report.KeptDays.add(category, days)
 	}
 	v.made.add(made, ignore)
 	v.kept.add(kept, ignore)
@@ -396,12 +410,33 @@ func (v *verification) end(ctx context.Context, src Source, key note.Verifier) e
 	return nil
 }
 
+// leeway is by how much the newest head may be older than a pruning, and clocks differ.
+const leeway = 2 * day
+
+// old is up to where events were signed long enough ago to be pruned. A server prunes nothing else, so whatever tells that something behind it was
+// pruned is no server: who writes to the database hides nothing that happened within the last weeks by that.
+func (v *verification) old() (size int64) {
+	var newest time.Time
+	for _, h := range v.heads {
+		if h.At.After(newest) {
+			newest = h.At
+		}
+	}
+	for _, h := range v.heads {
+		if h.At.Before(newest.Add(leeway - MinRetention)) {
+			size = h.N
+		}
+	}
+	return size
+}
+
 // conclude turns what is left into problems.
 func (v *verification) conclude() {
+	old := v.old()
 	first, last := int64(-1), int64(-2) // of places in a row that nothing tells of
 	for place := range v.gaps.all() {
 		switch {
-		case v.told.has(place):
+		case place < old && v.told.has(place):
 			v.report.Pruned++
 		case place == last+1:
 			last = place

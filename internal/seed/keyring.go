@@ -139,6 +139,7 @@ type Keyring struct {
 	keys    map[int64]*subtle.AESGCM
 	created map[int64]time.Time
 	newest  int64
+	gone    error // see Superseded: whoever had this master key may have the data keys
 }
 
 // hashSecret is the name under which the secret behind MAC is kept.
@@ -220,6 +221,11 @@ func (k *Keyring) adopt(rows []DataKey) error {
 	for _, row := range rows {
 		key, err := k.unwrap(row)
 		if err != nil {
+			if row.MasterID != k.master.ID() {
+				k.mu.Lock()
+				k.gone = err
+				k.mu.Unlock()
+			}
 			return err
 		}
 		keys[row.ID], created[row.ID], newest = key, row.CreatedAt, max(newest, row.ID)
@@ -251,11 +257,11 @@ func (row DataKey) unwrap(master Master) ([]byte, error) {
 	return raw, nil
 }
 
-// ChangeMaster wraps the deployment's data keys by the master key to instead of from, in one transaction, and makes a new data key, since whoever had
-// the old master key and the database has the data keys. The deployment's servers must not run: they know from alone. It may be done again after a
-// crash, and finds what is wrapped by to already. Refused with [fault.MasterKey] if the database is neither's, and with [fault.NotFound] if it has no keys.
+// ChangeMaster wraps the deployment's data keys by the master key to instead of from, and makes a new data key, since whoever had the old master key and
+// the database has the data keys: all in one transaction. The deployment's servers must not run: they know from alone. It may be done again after a
+// crash, and leaves what is wrapped by to already. Refused with [fault.MasterKey] if the database is neither's, and with [fault.NotFound] if it has no keys.
 func ChangeMaster(ctx context.Context, from, to Master, store KeyStore, now func() time.Time) error {
-	err := store.Transact(ctx, func(ctx context.Context) error {
+	return store.Transact(ctx, func(ctx context.Context) error {
 		rows, err := store.DataKeys(ctx)
 		if err != nil {
 			return err
@@ -263,8 +269,9 @@ func ChangeMaster(ctx context.Context, from, to Master, store KeyStore, now func
 		if len(rows) == 0 {
 			return fault.New(fault.NotFound, "this database has no data keys yet: no server has used it")
 		}
-		changed := false
+		changed, newest := false, int64(0)
 		for _, row := range rows {
+			newest = max(newest, row.ID)
 			if row.MasterID == to.ID() {
 				continue
 			}
@@ -285,16 +292,11 @@ func ChangeMaster(ctx context.Context, from, to Master, store KeyStore, now func
 		if !changed {
 			return nil
 		}
-		return store.Record(ctx, audit.New(ctx, now(), "key.change_master", "master_key:"+to.ID(), audit.Details{"before": from.ID()}))
+		if err := store.Record(ctx, audit.New(ctx, now(), "key.change_master", "master_key:"+to.ID(), audit.Details{"before": from.ID()})); err != nil {
+			return err
+		}
+		return addDataKey(ctx, newest+1, to, store, now())
 	})
-	if err != nil {
-		return err
-	}
-	k, err := OpenKeyring(ctx, to, store, now)
-	if err == nil {
-		_, err = k.Rotate(ctx)
-	}
-	return err
 }
 
 // Rotate makes a new data key, under which everything is sealed from now on,
@@ -305,23 +307,26 @@ func (k *Keyring) Rotate(ctx context.Context) (int64, error) {
 	k.mu.RLock()
 	id := k.newest + 1
 	k.mu.RUnlock()
-	raw := make([]byte, 32)
-	rand.Read(raw)
-	defer clear(raw)
-	wrapped, err := k.master.Encrypt(raw, keyBinding(id))
-	if err != nil {
-		return 0, fmt.Errorf("wrapping data key %d: %w", id, err)
-	}
-	err = k.store.Transact(ctx, func(ctx context.Context) error {
-		if err := k.store.AddDataKey(ctx, DataKey{ID: id, MasterID: k.master.ID(), Wrapped: wrapped, CreatedAt: k.now().UTC()}); err != nil {
-			return err
-		}
-		return k.store.Record(ctx, audit.New(ctx, k.now(), "key.rotate", fmt.Sprintf("data_key:%d", id), nil))
-	})
+	err := k.store.Transact(ctx, func(ctx context.Context) error { return addDataKey(ctx, id, k.master, k.store, k.now()) })
 	if err != nil {
 		return 0, err
 	}
 	return id, k.Refresh(ctx)
+}
+
+// addDataKey makes a data key at random and stores it, in the transaction of ctx.
+func addDataKey(ctx context.Context, id int64, master Master, store KeyStore, now time.Time) error {
+	raw := make([]byte, 32)
+	rand.Read(raw)
+	defer clear(raw)
+	wrapped, err := master.Encrypt(raw, keyBinding(id))
+	if err != nil {
+		return fmt.Errorf("wrapping data key %d: %w", id, err)
+	}
+	if err := store.AddDataKey(ctx, DataKey{ID: id, MasterID: master.ID(), Wrapped: wrapped, CreatedAt: now.UTC()}); err != nil {
+		return err
+	}
+	return store.Record(ctx, audit.New(ctx, now, "key.rotate", fmt.Sprintf("data_key:%d", id), nil))
 }
 
 // retireAfter is how long a superseded data key is kept: other servers learn
@@ -391,11 +396,21 @@ func (k *Keyring) retire(ctx context.Context, newest int64) error {
 	return nil
 }
 
-// Seal encrypts a secret under the newest data key, bound to b.
+// Superseded is why nothing is sealed any more, [fault.MasterKey], once [Keyring.Refresh] has seen that the database has another master key; nil before.
+func (k *Keyring) Superseded() error {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.gone
+}
+
+// Seal encrypts a secret under the newest data key, bound to b. Refused once the master key is [Keyring.Superseded].
 func (k *Keyring) Seal(secret []byte, b Binding) (Sealed, error) {
 	k.mu.RLock()
-	id, key := k.newest, k.keys[k.newest]
+	id, key, gone := k.newest, k.keys[k.newest], k.gone
 	k.mu.RUnlock()
+	if gone != nil {
+		return Sealed{}, gone
+	}
 	blob, err := key.Encrypt(secret, []byte(b))
 	if err != nil {
 		return Sealed{}, fmt.Errorf("sealing %s: %w", b, err)

@@ -46,6 +46,9 @@ func MasterFromFile(path string) (Master, error) {
 	if err != nil {
 		return nil, err
 	}
+	if info.IsDir() {
+		return nil, fault.New(fault.MasterKey, "%s is a folder: give the file with the master key", path)
+	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fault.New(fault.MasterKey, "the master key %s can be read by others: chmod 600 it", path)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"sort"
 	"strings"
 	"time"
 
@@ -256,19 +257,23 @@ func (h *house) reliable(now time.Time) bool {
 // beat tells other servers of this one's clock until ctx ends, or a newer release has changed the database, which [fault.SchemaNewer] says and ends
 // the server: what that release has made users and tokens subject to, this one knows nothing of.
 func (h *house) beat(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var newer error
-	every(ctx, beatEvery, func() {
+	return watch(ctx, beatEvery, func() error {
 		err := h.db.Current(ctx)
 		if errors.Is(err, fault.SchemaNewer) {
-			newer = err
-			stop()
-			return
+			return err
 		}
 		h.note(ctx, "comparing clocks and releases", errors.Join(err, h.clock.Beat(ctx)))
+		return nil
 	})
-	return newer
+}
+
+// refresh reads other servers' data keys until ctx ends, or the database has another master key, which [fault.MasterKey] says and ends the server: what
+// that seals by the data keys that it knows, whoever had its master key could open.
+func (h *house) refresh(ctx context.Context) error {
+	return watch(ctx, refreshEvery, func() error {
+		h.note(ctx, "refreshing data keys", h.keys.Refresh(ctx))
+		return h.keys.Superseded()
+	})
 }
 
 // writable tells whether the database can be written to, or could be a moment ago. A ping is a commit, and anybody may ask: there is one at
@@ -344,10 +349,7 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		h.mailer.Run(ctx)
 		return nil
 	})
-	g.Go(func() error {
-		every(ctx, refreshEvery, func() { h.note(ctx, "refreshing data keys", h.keys.Refresh(ctx)) })
-		return nil
-	})
+	g.Go(func() error { return h.refresh(ctx) })
 	g.Go(func() error { return h.beat(ctx) })
 	g.Go(func() error {
 		every(ctx, tidyEvery, h.shown.look)
@@ -400,17 +402,40 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 	})
 }
 
-// quiet is how long nothing may have happened before this server's clock is not gone by: it may have gone ahead while no server ran.
-const quiet = 24 * time.Hour
-
 // retention is for how long the settings say that the audit log keeps events; nil while this server's clock is not one to go by.
 func (h *house) retention(ctx context.Context, now time.Time) (audit.Retention, error) {
-	newest, err := h.db.LastCheckpoint(ctx)
-	if err != nil || !h.reliable(now) || now.Sub(newest.At) > quiet {
+	steady, err := h.steady(ctx, now)
+	if err != nil || !steady || !h.reliable(now) {
 		return nil, err
 	}
 	set, err := h.policies.Get(ctx)
 	return set.Settings.Retention(), err
+}
+
+// watched is for how long a clock must have been seen to go, and steadyDay within which time before that something must have happened under it.
+const (
+	watched   = 12 * time.Hour
+	steadyDay = 24 * time.Hour
+)
+
+// steady tells whether something was signed twelve hours ago, or within a day before: a clock that went ahead while no server ran knows of nothing
+// then, and has these hours to be noticed. What is signed since proves nothing, as it goes by the same clock.
+func (h *house) steady(ctx context.Context, now time.Time) (bool, error) {
+	newest, err := h.db.LastCheckpoint(ctx)
+	if err != nil {
+		return false, err
+	}
+	begin := now.Add(-watched - steadyDay)
+	var found audit.Checkpoint // the first one since
+	sort.Search(int(newest.Size), func(size int) bool {
+		heads, wrong := h.db.Checkpoints(ctx, int64(size), 1)
+		if err = errors.Join(err, wrong); len(heads) == 0 || heads[0].At.Before(begin) {
+			return false
+		}
+		found = heads[0]
+		return true
+	})
+	return found.Size > 0 && !found.At.After(now.Add(-watched)), err
 }
 
 // reseal moves secrets to the newest data key until none is left that it can move.
@@ -432,13 +457,21 @@ func (h *house) note(ctx context.Context, doing string, err error) {
 
 // every runs do at once, and then again after each period, until ctx ends.
 func every(ctx context.Context, period time.Duration, do func()) {
+	_ = watch(ctx, period, func() error { do(); return nil })
+}
+
+// watch runs do at once, and then again after each period, until ctx ends or do fails, with its error.
+func watch(ctx context.Context, period time.Duration, do func() error) error {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		do()
+		if err := do(); err != nil {
+			return err
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
 	}
+	return nil
 }

@@ -15,28 +15,65 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/clock"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/provision"
 	"github.com/tallystick/tallystick/internal/recent"
+	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
-// A server whose clock went ahead while none ran would prune what is not old.
-func TestNothingIsPrunedByAClockThatNothingHappenedUnder(t *testing.T) {
+// A server whose clock went ahead while none ran would prune what is not old, also once something is signed by that clock.
+func TestNothingIsPrunedByAClockThatHasJustGoneAhead(t *testing.T) {
 	ctx, db := t.Context(), deploytest.Open(t, deploytest.SQLite(t))
-	newest := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	now := newest.Add(time.Hour)
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	now := start
 	when := func() time.Time { return now }
 	h := &house{db: db, policies: &policy.Registry{Store: db, Now: when}, clock: &clock.Guard{Store: db, Server: "a", Alone: true, Now: when, Logger: slog.New(slog.DiscardHandler)}}
-	if err := errors.Join(h.clock.Begin(ctx), db.AddCheckpoint(ctx, audit.Checkpoint{Size: 1, At: newest, Signed: []byte("x")})); err != nil {
+	if err := h.clock.Begin(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if keep, err := h.retention(ctx, now); err != nil || keep == nil {
-		t.Errorf("an hour after the newest event: %v, %v", keep, err)
+	const year = 365 * 24
+	for i, step := range []struct {
+		hour   int
+		signed bool
+		prunes bool
+	}{
+		{0, true, false},
+		{11, false, false},
+		{12, true, true},
+		{30, false, true},
+		{37, false, true},
+		{49, false, false}, // nothing for more than a day
+		{50, true, false},
+		{63, true, true},
+		{year, false, false}, // ahead
+		{year + 1, true, false},
+		{year + 2, true, false},
+		{year + 13, false, true}, // and nobody has set it right
+	} {
+		now = start.Add(time.Duration(step.hour) * time.Hour)
+		if step.signed {
+			if err := db.AddCheckpoint(ctx, audit.Checkpoint{Size: int64(10 * (i + 1)), At: now, Signed: []byte("x")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if keep, err := h.retention(ctx, now); err != nil || (keep != nil) != step.prunes {
+			t.Errorf("hour %d: prunes %v, %v", step.hour, keep != nil, err)
+		}
 	}
-	now = newest.AddDate(1, 0, 0)
-	if keep, err := h.retention(ctx, now); err != nil || keep != nil {
-		t.Errorf("a year after it: %v, %v", keep, err)
+}
+
+// A server that stood still while the master key was changed ends when it goes on.
+func TestAServerEndsUnderAMasterKeyFromBefore(t *testing.T) {
+	ctx, db := t.Context(), deploytest.Open(t, deploytest.SQLite(t))
+	before, after := deploytest.Master(t), deploytest.Master(t)
+	h := &house{db: db, keys: deploytest.Keyring(t, db, before, time.Now), log: slog.New(slog.DiscardHandler)}
+	if err := seed.ChangeMaster(ctx, before, after, db, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.refresh(ctx); !errors.Is(err, fault.MasterKey) {
+		t.Errorf("under the key from before: %v", err)
 	}
 }
 

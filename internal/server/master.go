@@ -31,6 +31,9 @@ func (m MasterChange) Run(ctx context.Context) (from, to string, err error) {
 	if err := c.complete(); err != nil {
 		return "", "", err
 	}
+	if _, err := os.Stat(c.Data); errors.Is(err, fs.ErrNotExist) { // or it would be made
+		return "", "", fault.New(fault.NotFound, "there is no folder %s: give the --data of the server", c.Data)
+	}
 	unlock, err := takeFolder(c.Data)
 	if err != nil {
 		return "", "", err

@@ -30,6 +30,13 @@ func TestMasterKeyOfARunningServerStays(t *testing.T) {
 	if _, _, err := change.Run(t.Context()); !errors.Is(err, fault.NotFound) {
 		t.Errorf("without a database: %v", err)
 	}
+	change.Data = filepath.Join(t.TempDir(), "mistyped")
+	if _, _, err := change.Run(t.Context()); !errors.Is(err, fault.NotFound) {
+		t.Errorf("without a data folder: %v", err)
+	}
+	if _, err := os.Stat(change.Data); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a data folder was made: %v", err)
+	}
 	if _, err := os.Stat(change.To); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a key was made: %v", err)
 	}

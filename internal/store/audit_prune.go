@@ -52,7 +52,7 @@ func (db *DB) Prune(ctx context.Context, p audit.Pruning) error {
 			return err
 		}
 		for category, mark := range p.After {
-			if mark != p.Before[category] && mark%objectRun == 0 {
+			if p.Heads[1] == 0 && mark != p.Before[category] && mark%objectRun == 0 { // of events, and the last of a run
 				return db.indexAgain(ctx, mark/objectRun-1)
 			}
 		}

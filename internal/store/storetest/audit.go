@@ -49,6 +49,8 @@ func Audit(t *testing.T, open func(*testing.T) AuditStore) {
 	t.Run("old events are pruned", func(t *testing.T) { prunes(t, open(t)) })
 	t.Run("servers at once prune what one would", func(t *testing.T) { prunesAtOnce(t, open(t)) })
 	t.Run("nothing goes unseen with what is pruned", func(t *testing.T) { prunesNothingElse(t, open(t)) })
+	t.Run("pruning says what is missing", func(t *testing.T) { prunesPastAHole(t, open) })
+	t.Run("nothing is pruned that was signed lately", func(t *testing.T) { prunesNothingYoung(t, open(t)) })
 	t.Run("prunings are told of in any order", func(t *testing.T) { prunesOutOfOrder(t, open(t)) })
 	t.Run("pruning goes by what is said meanwhile", func(t *testing.T) { prunesAsSaid(t, open(t)) })
 	t.Run("events are pruned beside verifying", func(t *testing.T) { prunesBesideVerifying(t, open(t)) })

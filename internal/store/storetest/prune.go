@@ -1,10 +1,13 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -283,6 +286,85 @@ func prunesNothingElse(t *testing.T, s AuditStore) {
 	}
 	sequence(t, l)
 	intact(t, s, l)
+}
+
+// A holed store has lost the events at some places.
+type holed struct {
+	AuditStore
+	first, last int64
+}
+
+func (h holed) Entries(ctx context.Context, first int64, limit int) ([]audit.Entry, error) {
+	entries, err := h.AuditStore.Entries(ctx, first, limit)
+	return slices.DeleteFunc(entries, func(e audit.Entry) bool { return h.first <= e.Seq && e.Seq <= h.last }), err
+}
+
+// What is missing holds nothing up that comes after it, is said once, and is not told of as pruned.
+func prunesPastAHole(t *testing.T, open func(*testing.T) AuditStore) {
+	for _, hole := range []holed{{open(t), 100, 103}, {open(t), 4090, 4099}} { // within a segment, and over its end
+		l := oldLog(t, hole.AuditStore, 4200)
+		l.Store = hole
+		var said bytes.Buffer
+		l.Logger = slog.New(slog.NewTextHandler(&said, nil))
+		onDay(l, 250)
+		for range 2 {
+			if err := l.Prune(t.Context(), keeping(audit.Retention{audit.Authentication: 30 * auditDay})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for sequence(t, l) > 0 {
+		}
+		parts := int(hole.last/4096 - hole.first/4096 + 1)
+		if n := strings.Count(said.String(), "events of the audit log are missing"); n != parts || !strings.Contains(said.String(), fmt.Sprintf("first=%d ", hole.first)) {
+			t.Errorf("%d to %d are missing; said %d times: %s", hole.first, hole.last, n, &said)
+		}
+		r, err := audit.Verify(t.Context(), hole, l.Verifier, nil)
+		if err != nil || len(r.Problems) != 1 || r.Problems[0].Kind != audit.Missing || r.Problems[0].First != hole.first || r.Problems[0].Last != hole.last {
+			t.Errorf("%d to %d are missing: %v, %v", hole.first, hole.last, r.Problems, err)
+		}
+		if want := 2100 - (hole.last-hole.first+1)/2; r.Pruned != want {
+			t.Errorf("%d events are pruned, want %d", r.Pruned, want)
+		}
+	}
+}
+
+// What waited for its place, or was old when it came, stays as long as what happened when it was signed; and whatever tells that such a thing was
+// pruned is not believed.
+func prunesNothingYoung(t *testing.T, s AuditStore) {
+	l := oldLog(t, s, 100)
+	keep := audit.Retention{audit.Authentication: 30 * auditDay}
+	onDay(l, 90)
+	late := []audit.Event{audit.New(t.Context(), auditStart, "authn.success", "user:alice", nil), audit.New(t.Context(), auditStart, "authn.fail", "user:alice", nil)}
+	if err := s.RecordAll(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	sequence(t, l)
+	onDay(l, 100)
+	if r := prune(t, s, l, keep); r.Pruned != 50 || fmt.Sprint(r.KeptDays) != "map[authentication:[30]]" {
+		t.Errorf("%d are pruned after %v, want the 50 that were signed long ago, after 30 days", r.Pruned, r.KeptDays)
+	}
+
+	marks, err := s.Pruned(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := audit.Pruning{Before: marks, After: audit.Marks{audit.System: 1}, Places: []int64{101}}
+	told := audit.New(t.Context(), auditStart, "audit.prune", "audit:log", audit.Details{"category": "authentication", "kept_days": 30, "pruned": 1, "first": 101, "last": 101, "places": "AQ=="})
+	if err := errors.Join(s.Prune(t.Context(), taken), s.Record(t.Context(), told)); err != nil {
+		t.Fatal(err)
+	}
+	sequence(t, l)
+	r, err := audit.Verify(t.Context(), s, l.Verifier, nil)
+	if err != nil || len(r.Problems) != 1 || r.Problems[0].Kind != audit.Missing || r.Problems[0].First != 101 {
+		t.Errorf("somebody tells that he pruned what was signed 10 days ago: %v, %v", r.Problems, err)
+	}
+	onDay(l, 121)
+	if err := l.Prune(t.Context(), keeping(keep)); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, l, audit.Filter{Action: "authn.*"}); n != 0 {
+		t.Errorf("%d sign-ins are left a month after they were signed", n)
+	}
 }
 
 // The events of prunings tell the same in any order: servers' clocks differ.
