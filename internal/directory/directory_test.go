@@ -415,7 +415,7 @@ func TestDueOnOneServer(t *testing.T) {
 		t.Error("a new directory is not due at first, but when its time has gone by")
 	}
 	o.now = o.now.Add(time.Hour)
-	ours, err := o.db.ClaimDirectory(ctx, "hq", o.now, o.now.Add(time.Minute), true)
+	ours, err := o.db.ClaimDirectory(ctx, "hq", o.now, o.now.Add(time.Minute), o.now.Add(time.Hour), true)
 	must(t, err)
 	if !ours {
 		t.Fatal("not due in time")
@@ -441,6 +441,12 @@ func TestDueOnOneServer(t *testing.T) {
 	}
 	s.change(modify("ann", "cn", "Ann B."))
 	o.now = o.now.Add(-24 * time.Hour) // it was ahead
+	o.Reliable = func() bool { return false }
+	must(t, o.SyncDue(ctx)) // or it is behind
+	if ann, _ := o.db.User(ctx, "ann"); ann.Name != "Ann A." {
+		t.Error("synchronised by a clock that may be behind")
+	}
+	o.Reliable = nil
 	must(t, o.SyncDue(ctx))
 	if ann, _ := o.db.User(ctx, "ann"); ann.Name != "Ann B." {
 		t.Error("not synchronised after the clock was set back")

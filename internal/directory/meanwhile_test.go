@@ -28,7 +28,7 @@ func (s slow) Open(ctx context.Context, sealed seed.Sealed, b seed.Binding) ([]b
 // due tells whether the directory would be synchronised at a time from now.
 func (o *office) due(after time.Duration) bool {
 	o.t.Helper()
-	names, err := o.db.DueDirectories(o.t.Context(), o.now.Add(after))
+	names, err := o.db.DueDirectories(o.t.Context(), o.now.Add(after), o.now.Add(after+time.Hour))
 	must(o.t, err)
 	return slices.Contains(names, "hq")
 }
@@ -74,7 +74,7 @@ func TestMeanwhile(t *testing.T) {
 			before, err := o.Get(ctx, "hq")
 			must(t, err)
 			claim := func(due bool) bool {
-				ours, err := o.db.ClaimDirectory(ctx, "hq", o.now, o.now.Add(15*time.Minute), due)
+				ours, err := o.db.ClaimDirectory(ctx, "hq", o.now, o.now.Add(15*time.Minute), o.now.Add(time.Hour), due)
 				must(t, err)
 				return ours
 			}

@@ -81,9 +81,21 @@ func (r *Registry) Sync(ctx context.Context, name string, dryRun, force bool) (R
 	return r.sync(ctx, name, dryRun, force, false)
 }
 
+// clocksApart is more than a clock is behind that others can rely on.
+const clocksApart = time.Hour
+
+// late is so long after now that a directory which is put off from then on was so by a clock that was ahead: who is disabled there would stay enabled here
+// until the time that it showed. A server whose own clock may be behind finds none, or it would synchronise them again and again.
+func (r *Registry) late() time.Time {
+	if r.Reliable != nil && !r.Reliable() {
+		return r.Now().AddDate(1000, 0, 0)
+	}
+	return r.Now().Add(clocksApart)
+}
+
 // SyncDue synchronises the directories whose time has come, unless another server does.
 func (r *Registry) SyncDue(ctx context.Context) error {
-	due, err := r.Store.DueDirectories(ctx, r.Now())
+	due, err := r.Store.DueDirectories(ctx, r.Now(), r.late())
 	if err != nil {
 		return err
 	}
@@ -110,7 +122,7 @@ func (r *Registry) sync(ctx context.Context, name string, dryRun, force, due boo
 	}
 	now := r.Now()
 	until := now.Add(claimed).Truncate(time.Microsecond) // as it is stored
-	ours, err := r.Store.ClaimDirectory(ctx, name, now, until, due)
+	ours, err := r.Store.ClaimDirectory(ctx, name, now, until, r.late(), due)
 	if err != nil {
 		return Result{}, err
 	}

@@ -430,7 +430,7 @@ func TestRateIsKeptByAClockThatGoesBack(t *testing.T) {
 	for _, step := range []struct {
 		by   time.Duration
 		done int
-	}{{-3 * time.Second, 3}, {-time.Hour, 6}, {-time.Hour + time.Second, 9}} {
+	}{{-3 * time.Second, 3}, {-2 * time.Hour, 6}, {-2*time.Hour + time.Second, 9}} {
 		now := s.clock().Add(step.by)
 		s.jobs.Now = func() time.Time { return now }
 		s.must(s.jobs.RunAll(s.ctx))

@@ -20,7 +20,7 @@ const (
 	holdFor   = 100 * time.Millisecond // while a job's rate leaves nothing to do: the parts of a second add up to its rate
 	outage    = time.Second            // between tries while the database cannot be reached
 	patience  = 4                      // tries of a chunk that meets others
-	setBack   = time.Minute            // by so much, the clock was, and no other server's is ahead by more
+	setBack   = time.Hour              // by so much, the clock was, and no other server's is ahead by more
 )
 
 // Run does the chunks of open jobs until ctx ends: as many at a time as the database has use for, of each job in turn. Any number of

@@ -178,8 +178,8 @@ type Store interface {
 	Message(ctx context.Context, id string) (Message, error)
 	// Messages lists the messages to users in the scope of ctx, all if that is not limited, the newest first.
 	Messages(ctx context.Context, f Filter) ([]Message, error)
-	// DueMessage returns, and locks, a waiting message whose time has come and that nobody else has locked; [fault.NotFound].
-	DueMessage(ctx context.Context, now time.Time) (Message, error)
+	// DueMessage returns, and locks, a waiting message whose time has come, or comes after late only, and that nobody else has locked; [fault.NotFound].
+	DueMessage(ctx context.Context, now, late time.Time) (Message, error)
 	// SaveMessage stores a message that was in a state; else [fault.Conflict].
 	SaveMessage(ctx context.Context, m Message, was State) error
 	// MessagesClaimed is how many messages were begun within a minute before now, or by a clock that is a little ahead.

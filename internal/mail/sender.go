@@ -17,7 +17,9 @@ const (
 	// abandoned is how long after its beginning a message must have ended. Sending one takes less, whatever goes wrong.
 	abandoned = 5 * time.Minute
 	// After a failure that will pass, doubled each time, and at most.
-	firstPause, LongestPause = time.Minute, time.Hour
+	firstPause, longestPause = time.Minute, time.Hour
+	// clocksApart is more than a clock is behind that others can rely on.
+	clocksApart = time.Hour
 	// codePause is the first one of a code on demand, for which somebody waits.
 	codePause = 10 * time.Second
 	// The same where the mail server itself cannot be reached.
@@ -31,6 +33,8 @@ type Sender struct {
 	Logger *slog.Logger
 	// Tried is told what became of each message that the mail server was given: Waiting is to be tried again. Nil for nobody.
 	Tried func(State)
+	// Reliable tells whether this server's clock can be relied on now; nil for always.
+	Reliable func() bool
 
 	waits   int       // in a row, for a mail server that cannot be reached
 	nextAt  time.Time // until then, or until there are other settings
@@ -148,11 +152,21 @@ func (s *Sender) visit(ctx context.Context) (more bool, err error) {
 
 // due tells whether there is something to send.
 func (s *Sender) due(ctx context.Context) (bool, error) {
-	_, err := s.Outbox.Store.DueMessage(ctx, s.Outbox.Now().UTC())
+	now := s.Outbox.Now().UTC()
+	_, err := s.Outbox.Store.DueMessage(ctx, now, s.late(now))
 	if errors.Is(err, fault.NotFound) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// late is so long after now that a message which is put off until then was so by a clock that was ahead. A server whose own clock may be behind finds none, or
+// it would try them again and again.
+func (s *Sender) late(now time.Time) time.Time {
+	if s.Reliable != nil && !s.Reliable() {
+		return now.AddDate(1000, 0, 0)
+	}
+	return now.Add(longestPause + clocksApart)
 }
 
 // dial connects to the mail server; nil, and a trouble, if that does not work now.
@@ -218,7 +232,7 @@ func (s *Sender) next(ctx context.Context, last *ended, settings Settings) (*Mes
 			}
 		}
 		for {
-			m, err := o.Store.DueMessage(ctx, now)
+			m, err := o.Store.DueMessage(ctx, now, s.late(now))
 			if errors.Is(err, fault.NotFound) {
 				return nil
 			}
@@ -290,7 +304,7 @@ func (s *Sender) finish(ctx context.Context, e ended) error {
 			if m.Event == OnDemandCode {
 				first = codePause
 			}
-			m.State, m.Trouble, m.NextAt = Waiting, e.trouble, now.Add(min(first<<min(m.Tries-1, 16), LongestPause))
+			m.State, m.Trouble, m.NextAt = Waiting, e.trouble, now.Add(min(first<<min(m.Tries-1, 16), longestPause))
 			return o.Store.SaveMessage(ctx, m, Sending)
 		}
 		m.conclude(e.state, e.trouble, now)

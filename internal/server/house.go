@@ -113,7 +113,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)
-	h.directories = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: c.Now}, Keys: keys, Now: c.Now}
+	h.directories = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: c.Now}, Keys: keys, Now: c.Now, Reliable: h.reports.Reliable}
 	gateways.Changed = h.radius.Changed
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
 	h.jobs = &job.Registry{Store: db, Keys: keys, Domains: domains, Now: c.Now, Logger: c.Log}
@@ -136,7 +136,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.outbox = &mail.Outbox{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Service: c.Service}
 	h.engine.Courier = h.outbox
 	h.distributor.Post = h.outbox
-	h.mailer = &mail.Sender{Outbox: h.outbox, Server: id, Logger: c.Log, Tried: m.mailed}
+	h.mailer = &mail.Sender{Outbox: h.outbox, Server: id, Logger: c.Log, Tried: m.mailed, Reliable: h.reports.Reliable}
 	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))
 	h.jobs.Ended, h.jobs.Asked = h.outbox.JobFinished, h.outbox.JobAsked
 	h.reports.Ended = func(ctx context.Context, r report.Run) error {

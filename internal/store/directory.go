@@ -87,10 +87,10 @@ func (db *DB) DeleteDirectory(ctx context.Context, name string) error {
 }
 
 // ClaimDirectory makes the caller the only one who synchronises a directory until a time, and tells whether it did: not while another
-// one has it, nor, if due is true, before the next time has come.
-func (db *DB) ClaimDirectory(ctx context.Context, name string, now, until time.Time, due bool) (bool, error) {
-	n, err := db.exec(ctx, "UPDATE directory SET claimed_until = $1 WHERE name = $2 AND claimed_until <= $3 AND (NOT $5 OR "+directoryDue(3)+")",
-		until.UnixMicro(), name, now.UnixMicro(), now.Add(setBack).UnixMicro(), due)
+// one has it, nor, if due is true, unless DueDirectories lists it.
+func (db *DB) ClaimDirectory(ctx context.Context, name string, now, until, late time.Time, due bool) (bool, error) {
+	n, err := db.exec(ctx, "UPDATE directory SET claimed_until = $1 WHERE name = $2 AND claimed_until <= $3 AND (NOT $5 OR next_at <= $3 OR next_at > $4 + every)",
+		until.UnixMicro(), name, now.UnixMicro(), late.UnixMicro(), due)
 	return n == 1, err
 }
 
@@ -110,18 +110,9 @@ func (db *DB) ReleaseDirectory(ctx context.Context, name string, until time.Time
 	return err
 }
 
-// setBack is how much a time has to be too late for the clock that it was told by to have been set back since, and not to be another server's.
-const setBack = time.Minute
-
-// directoryDue holds for a directory whose next time, at argument n, has come, or is later, at the one after it, than it is ever put off: the clock was
-// ahead when it was synchronised, and who is disabled there would stay enabled here until the time that it showed.
-func directoryDue(n int) string {
-	return fmt.Sprintf("(next_at <= $%d OR next_at > $%d + every)", n, n+1)
-}
-
-// DueDirectories lists the names of directories whose next time is not after now.
-func (db *DB) DueDirectories(ctx context.Context, now time.Time) ([]string, error) {
-	return list(ctx, db, text, "SELECT name FROM directory WHERE "+directoryDue(1)+" AND claimed_until <= $1 ORDER BY name", now.UnixMicro(), now.Add(setBack).UnixMicro())
+// DueDirectories lists the names of directories whose next time is not after now, or further after late than it is ever put off.
+func (db *DB) DueDirectories(ctx context.Context, now, late time.Time) ([]string, error) {
+	return list(ctx, db, text, "SELECT name FROM directory WHERE (next_at <= $1 OR next_at > $2 + every) AND claimed_until <= $1 ORDER BY name", now.UnixMicro(), late.UnixMicro())
 }
 
 // People lists the users whom a directory has brought, by ID.

@@ -141,8 +141,8 @@ func (db *DB) Messages(ctx context.Context, f mail.Filter) ([]mail.Message, erro
 
 // DueMessage returns, and within a transaction locks, a waiting message whose time has come and that nobody else has locked: codes on demand before all
 // others, since somebody waits for them, and those that were not tried yet before those that are tried again, or mailboxes that take none would hold the others
-// up; and at last those that are put off longer than any is, by a clock that was set back since. [fault.NotFound].
-func (db *DB) DueMessage(ctx context.Context, now time.Time) (mail.Message, error) {
+// up; and at last those whose time comes after late only. [fault.NotFound].
+func (db *DB) DueMessage(ctx context.Context, now, late time.Time) (mail.Message, error) {
 	lock := ""
 	if db.current(ctx) != nil {
 		lock = db.locksFree()
@@ -154,7 +154,7 @@ func (db *DB) DueMessage(ctx context.Context, now time.Time) (mail.Message, erro
 		at        time.Time
 	}{
 		{"event = 'on_demand_code' AND tries = 0 AND next_at <= $1", now}, {"event = 'on_demand_code' AND next_at <= $1", now}, {"next_at <= $1", now},
-		{"next_at > $1", now.Add(mail.LongestPause + setBack)},
+		{"next_at > $1", late},
 	} {
 		m, err = one(ctx, db, fault.New(fault.NotFound, "no message is due"), scanMessage,
 			selectMessage+" WHERE state = 'waiting' AND "+which.condition+" ORDER BY next_at, id LIMIT 1"+lock, micros(which.at))
@@ -173,7 +173,7 @@ func (db *DB) SaveMessage(ctx context.Context, m mail.Message, was mail.State) e
 
 // MessagesClaimed is how many messages were begun within a minute before now, or by a clock that is a little ahead.
 func (db *DB) MessagesClaimed(ctx context.Context, now time.Time) (int, error) {
-	n, err := one(ctx, db, nil, number, "SELECT COUNT(*) FROM mail_message WHERE claimed_at > $1 AND claimed_at <= $2", micros(now.Add(-time.Minute)), micros(now.Add(setBack)))
+	n, err := one(ctx, db, nil, number, "SELECT COUNT(*) FROM mail_message WHERE claimed_at > $1 AND claimed_at <= $2", micros(now.Add(-time.Minute)), micros(now.Add(time.Minute)))
 	return int(n), err
 }
 

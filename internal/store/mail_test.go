@@ -34,7 +34,7 @@ func TestRestoredMailIsNotSentAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	restored := deploytest.Open(t, url)
-	if m, err := restored.DueMessage(t.Context(), takenAt.AddDate(1, 0, 0)); !errors.Is(err, fault.NotFound) {
+	if m, err := restored.DueMessage(t.Context(), takenAt.AddDate(1, 0, 0), takenAt.AddDate(2, 0, 0)); !errors.Is(err, fault.NotFound) {
 		t.Errorf("message %s would be sent (%v)", m.ID, err)
 	}
 	for id, was := range states {

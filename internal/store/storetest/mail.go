@@ -25,6 +25,9 @@ func outgoing(id, serial string) mail.Message {
 	}
 }
 
+// never is when no message's time comes.
+var never = start.AddDate(1000, 0, 0)
+
 func mails(t *testing.T, s fixture) {
 	ctx := t.Context()
 	a, b, c := outgoing("a", "1"), outgoing("b", "2"), outgoing("c", "")
@@ -35,9 +38,9 @@ func mails(t *testing.T, s fixture) {
 	same(t, must(t, got, err), a)
 	_, err = s.Message(ctx, "d")
 	refused(t, err, fault.NotFound)
-	got, err = s.DueMessage(ctx, start)
+	got, err = s.DueMessage(ctx, start, never)
 	same(t, must(t, got, err), a)
-	_, err = s.DueMessage(ctx, start.Add(-1*time.Second))
+	_, err = s.DueMessage(ctx, start.Add(-1*time.Second), never)
 	refused(t, err, fault.NotFound)
 
 	backlog, err := s.MailBacklog(ctx)
@@ -88,7 +91,7 @@ func mails(t *testing.T, s fixture) {
 	again.Event, again.NextAt, again.Tries = mail.OnDemandCode, start.Add(time.Second), 1
 	ok(t, s.AddMessages(ctx, []mail.Message{outgoing("d", ""), code, again}))
 	for at, want := range map[time.Duration]string{0: "d", time.Second: "g", time.Minute: "e", -2 * time.Hour: "d"} { // the last by a clock that was set back
-		due, err := s.DueMessage(ctx, start.Add(at))
+		due, err := s.DueMessage(ctx, start.Add(at), start.Add(at+time.Hour))
 		same(t, must(t, due, err).ID, want)
 	}
 	for _, tt := range []struct {
@@ -115,7 +118,7 @@ func heldMails(t *testing.T, s fixture) {
 	}
 	nobody, err := s.HeldMessages(ctx, "bob", start) // of whom there is no record
 	same(t, must(t, nobody, err), []mail.Message(nil))
-	due, err := s.DueMessage(ctx, start)
+	due, err := s.DueMessage(ctx, start, never)
 	same(t, must(t, due, err).ID, "d")
 	for limit, want := range map[int][]mail.Message{1: {a}, 9: {a, c}} {
 		over, err := s.OverdueMessages(ctx, start.Add(time.Hour), limit)
@@ -147,7 +150,7 @@ func mailsAreBegunOnce(t *testing.T, s fixture) {
 			for {
 				var m mail.Message
 				err := s.Transact(ctx, func(ctx context.Context) (err error) {
-					if m, err = s.DueMessage(ctx, start); err != nil {
+					if m, err = s.DueMessage(ctx, start, never); err != nil {
 						return err
 					}
 					m.State, m.ClaimedBy, m.ClaimedAt = mail.Sending, fmt.Sprint(server), start
