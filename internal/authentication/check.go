@@ -87,7 +87,7 @@ type verdict struct {
 	token    *tokenState // nil for a right passcode that is none of a token
 	number   int         // of the generation
 	interval int64       // of the code
-	// emergency is the code that was given in place of a tokencode, nil if none was.
+	// emergency is the code that was given in place of a tokencode, whether or not it counts; nil if none was.
 	emergency *token.EmergencyCode
 	offset    int64 // intervals that the token is ahead of the server
 	far       bool  // outside the small window
@@ -190,7 +190,7 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 	if v.reason == TokenLost {
 		v.unguarded = true // or who found the token would lock its owner out of emergency access
 	}
-	if v.reason == AlreadyUsed && retransmitted(v, from, r.now) {
+	if v.reason == AlreadyUsed && retransmitted(v, from, r.now) || v.reason == EmergencyUsed && askedAgain(v.emergency.UsedAt, v.emergency.UsedBy, from, r.now) {
 		v.reason, v.uncounted = Retransmitted, true
 	}
 	return s, v, nil
@@ -309,6 +309,14 @@ func retransmitted(v verdict, from Source, now time.Time) bool {
 	return v.interval == accepted && g.LastAgent == from.Agent && now.Sub(g.LastUsedAt) < time.Duration(g.Settings.Interval)*time.Second
 }
 
+// codeAgain is how long an agent may ask again, in other words, with a code that stands in for a tokencode and that it was just told is accepted.
+const codeAgain = time.Minute
+
+// askedAgain tells whether the agent that a code was accepted from asks again so soon.
+func askedAgain(at time.Time, agent string, from Source, now time.Time) bool {
+	return !at.IsZero() && agent == from.Agent && now.Sub(at) < codeAgain
+}
+
 // need is what a right passcode leads to: Accepted, NextTokencode or NewPIN.
 func (r *round) need(s *subject, v verdict) Result {
 	switch {
@@ -344,7 +352,7 @@ func (r *round) claim(j *job, s *subject, from Source, v verdict) {
 	case v.method == fixedPasscode: // it stays; the outcome rests on the guard being what was read
 		s.guardChanged = true
 	case v.emergency != nil:
-		r.useEmergency(j, v)
+		r.useEmergency(j, from, v)
 	default:
 		v.token.generation(v.number).LastInterval = v.interval
 	}
@@ -359,7 +367,7 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 	case v.method != byToken:
 		r.claim(j, s, from, v)
 	case v.emergency != nil:
-		r.useEmergency(j, v)
+		r.useEmergency(j, from, v)
 		r.endNext(j, s, v.token, from)
 	default:
 		clock := &v.token.generation(v.number).Clock

@@ -254,9 +254,9 @@ func (r *round) matchEmergency(t *tokenState, passcode string) verdict {
 	case !rightPIN:
 		v.reason = BadPIN
 	case e.OverAt(r.now):
-		v.reason = EmergencyOver
+		v.reason, v.emergency = EmergencyOver, &e.Codes[at]
 	case e.Codes[at].Used:
-		v.reason = EmergencyUsed
+		v.reason, v.emergency = EmergencyUsed, &e.Codes[at]
 	default:
 		v.reason, v.emergency = "", &e.Codes[at]
 	}
@@ -264,10 +264,10 @@ func (r *round) matchEmergency(t *tokenState, passcode string) verdict {
 }
 
 // useEmergency uses a code up, if it is one of a set.
-func (r *round) useEmergency(j *job, v verdict) {
+func (r *round) useEmergency(j *job, from Source, v verdict) {
 	t := v.token.token
 	e := t.Emergency
-	v.emergency.Used = e.Kind == token.CodeSet
+	v.emergency.Used, v.emergency.UsedAt, v.emergency.UsedBy = e.Kind == token.CodeSet, r.now, from.Agent
 	e.LastUsedAt = r.now
 	// Also for a fixed code: the outcome rests on the token being what was read.
 	r.change(v.token)

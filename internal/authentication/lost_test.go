@@ -97,8 +97,18 @@ func TestCodesOfASetWorkOnce(t *testing.T) {
 	fresh := d.lose(token.CodeSet, 1) // new ones end the old ones
 	d.is(d.begin(codes[2]), authentication.Denied, "")
 	d.is(d.begin(fresh[0]), authentication.Accepted, "")
-	if got := d.reasons(); got != "EMERGENCY_USED EMERGENCY_USED BAD_PASSCODE" {
-		t.Error(got)
+	if got := d.reasons(); got != "RETRY_AFTER_ACCEPT RETRY_AFTER_ACCEPT BAD_PASSCODE" || d.failures() != 0 {
+		t.Errorf("%s, %d failures", got, d.failures())
+	}
+	// A copy is one only soon after, and from whom was told.
+	_, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: fresh[0], Source: stranger})
+	d.must(err)
+	d.recorded(authentication.EmergencyUsed, "token")
+	d.now = d.now.Add(time.Minute)
+	d.is(d.begin(fresh[0]), authentication.Denied, "")
+	d.recorded(authentication.EmergencyUsed, "token")
+	if d.failures() != 2 {
+		t.Errorf("%d failures", d.failures())
 	}
 }
 

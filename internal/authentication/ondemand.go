@@ -115,16 +115,13 @@ func (r *round) behindPIN(s *subject, typed string) (code string, is bool) {
 	return typed[before:], true
 }
 
-// onDemandAgain is how long an agent may ask again, in other words, with the code that it was just told is accepted.
-const onDemandAgain = time.Minute
-
 // sentCode compares a code with the one that was sent.
 func (r *round) sentCode(s *subject, from Source, code string) verdict {
 	v, c := verdict{method: onDemandCode}, s.Guard.OnDemandCode
 	switch {
 	case !r.isSent(s, code):
 		v.reason = OnDemandWrong
-	case !c.UsedAt.IsZero() && c.UsedBy == from.Agent && r.now.Sub(c.UsedAt) < onDemandAgain:
+	case askedAgain(c.UsedAt, c.UsedBy, from, r.now):
 		v.reason, v.uncounted = Retransmitted, true
 	case !c.UsedAt.IsZero():
 		v.reason = OnDemandUsed

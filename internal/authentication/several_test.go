@@ -146,6 +146,7 @@ func TestAnEmergencyCodeThatIsOverIsToldFromAWrongOne(t *testing.T) {
 	withSharedPINs(t, func(t *testing.T, d *deployment) {
 		code := d.lose(token.CodeSet, 1)[0]
 		d.is(d.begin("8093"+code), authentication.Accepted, "")
+		d.now = d.now.Add(time.Minute)
 		d.is(d.begin("8093"+code), authentication.Denied, "")
 		fixed := d.lose(token.FixedCode, 0)[0]
 		d.now = d.now.Add(7 * 24 * time.Hour)
