@@ -352,7 +352,7 @@ func (r *round) claim(j *job, s *subject, from Source, v verdict) {
 	case v.method == fixedPasscode: // it stays; the outcome rests on the guard being what was read
 		s.guardChanged = true
 	case v.emergency != nil:
-		r.useEmergency(j, from, v)
+		r.useEmergency(j, v)
 	default:
 		v.token.generation(v.number).LastInterval = v.interval
 	}
@@ -367,7 +367,8 @@ func (r *round) accept(j *job, a *Attempt, s *subject, from Source, v verdict) e
 	case v.method != byToken:
 		r.claim(j, s, from, v)
 	case v.emergency != nil:
-		r.useEmergency(j, from, v)
+		v.emergency.UsedAt, v.emergency.UsedBy = r.now, from.Agent
+		r.useEmergency(j, v)
 		r.endNext(j, s, v.token, from)
 	default:
 		clock := &v.token.generation(v.number).Clock

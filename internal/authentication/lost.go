@@ -264,10 +264,10 @@ func (r *round) matchEmergency(t *tokenState, passcode string) verdict {
 }
 
 // useEmergency uses a code up, if it is one of a set.
-func (r *round) useEmergency(j *job, from Source, v verdict) {
+func (r *round) useEmergency(j *job, v verdict) {
 	t := v.token.token
 	e := t.Emergency
-	v.emergency.Used, v.emergency.UsedAt, v.emergency.UsedBy = e.Kind == token.CodeSet, r.now, from.Agent
+	v.emergency.Used = e.Kind == token.CodeSet
 	e.LastUsedAt = r.now
 	// Also for a fixed code: the outcome rests on the token being what was read.
 	r.change(v.token)

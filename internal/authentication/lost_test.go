@@ -112,6 +112,16 @@ func TestCodesOfASetWorkOnce(t *testing.T) {
 	}
 }
 
+// A code that began a new PIN is used, and nothing was accepted.
+func TestACodeThatBeganANewPINIsUsed(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093", true))
+	code := d.lose(token.CodeSet, 1)[0]
+	d.is(d.begin("8093"+code), authentication.NewPIN, authentication.StepNewPIN)
+	d.is(d.begin("8093"+code), authentication.Denied, "")
+	d.recorded(authentication.EmergencyUsed, "token")
+}
+
 // An emergency code takes the place of the tokencode: the PIN comes before it, whatever the PIN type.
 func TestEmergencyCodesWithPINs(t *testing.T) {
 	for _, kind := range []device.PINType{device.PINPad, device.Fob} {

@@ -80,6 +80,9 @@ func (c *Jobs) Register() {
 			serials, users := make([]string, len(some.Items)), map[string]string{}
 			for i, item := range some.Items {
 				serials[i] = item.Key
+				if kind == CorrectClock { // what was learnt of a device's clock is wrong whoever has it
+					continue
+				}
 				if err := holder(item, users); err != nil {
 					return nil, err
 				}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/throttle"
 )
 
 // Limits of RadSec. Who is not known yet takes no place from clients, nor one client that of the others.
@@ -66,8 +67,8 @@ func (s *Server) acceptTLS(ctx, work context.Context, l net.Listener) error {
 			pause(ctx)
 			continue
 		}
-		from := sourceOf(conn)
-		if !d.hall.take(from.site()) {
+		from := source{address: throttle.Source(conn.RemoteAddr().String())}
+		if !d.hall.take(throttle.Network(from.address)) {
 			s.note(ctx, nil, from, "too many TLS connections are being made")
 			conn.Close()
 			continue
@@ -89,7 +90,7 @@ func (d *doors) enter(ctx, work context.Context, conn *tls.Conn, from source) {
 	shake, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	err := conn.HandshakeContext(shake)
 	cancel()
-	d.hall.leave(from.site())
+	d.hall.leave(throttle.Network(from.address))
 	if err != nil {
 		d.s.note(ctx, nil, from, "a TLS connection came to nothing", why(err))
 		return
@@ -139,22 +140,6 @@ func (p *places[K]) leave(of K) {
 	if p.taken[of]--; p.taken[of] == 0 {
 		delete(p.taken, of)
 	}
-}
-
-// site is the address, or of IPv6 the /64, which one host may have all of.
-func (from source) site() netip.Prefix {
-	const host = 64
-	p, _ := from.address.Prefix(min(from.address.BitLen(), host)) // one of no address is its own
-	return p
-}
-
-// sourceOf is where a connection comes from.
-func sourceOf(conn net.Conn) source {
-	at, err := netip.ParseAddrPort(conn.RemoteAddr().String())
-	if err != nil {
-		return source{}
-	}
-	return source{address: at.Addr().Unmap().WithZone("")}
 }
 
 // connection takes the packets of one connection until it or ctx ends, and lets what it began finish.

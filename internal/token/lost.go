@@ -25,7 +25,7 @@ type Emergency struct {
 type EmergencyCode struct {
 	Hash []byte `json:"hash"` // keyed
 	Used bool   `json:"used,omitempty"`
-	// UsedAt is when it was accepted last, or began a new PIN, zero for one that an earlier release used; UsedBy is the agent.
+	// UsedAt is when it was accepted last, zero for one that began a new PIN, or that an earlier release used; UsedBy is the agent.
 	UsedAt time.Time `json:"used_at,omitzero"`
 	UsedBy string    `json:"used_by,omitempty"`
 }
