@@ -83,7 +83,7 @@ type request struct {
 	body    []byte
 	file    io.Reader // of a body with a file; it is read by [API.spool]
 	version int       // of If-Match; 0 for any
-	long    bool      // its body may have taken minutes to arrive
+	long    bool      // its body had minutes to arrive
 }
 
 // accept reads a request and holds it against the contract. Refusals name the member and the rule, never the value.
@@ -94,8 +94,8 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	if op.order != nil {
 		return op.acceptFile(w, r)
 	}
-	long := r.ContentLength > bodyLimit || r.ContentLength < 0 && op.limit > bodyLimit // without a length it may be
-	if long || op.slow || op.job {
+	long := op.slow || op.job || r.ContentLength > bodyLimit || r.ContentLength < 0 && op.limit > bodyLimit // without a length it may be
+	if long {
 		op.allowTime(w)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, op.limit))

@@ -149,10 +149,16 @@ func TestLongBodiesOfADeletedKey(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	csv, err := json.Marshal(client.UserFile{File: []byte("user_id,name\nlate,Late\n")})
 	must(t, err)
+	disable, err := json.Marshal(client.CareOrder{Selection: client.Selection{All: true}})
+	must(t, err)
 	form := "--b\r\nContent-Disposition: form-data; name=\"order\"\r\n\r\n{\"from\":\"x\"}\r\n--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n"
-	for path, c := range map[string]struct{ kind, body string }{
-		"/v1/users/import":    {"application/json", string(csv)},
-		"/v1/transfer/import": {"multipart/form-data; boundary=b", form},
+	for path, c := range map[string]struct {
+		kind, body string
+		length     int
+	}{
+		"/v1/users/import":    {"application/json", string(csv), -1},
+		"/v1/tokens/disable":  {"application/json", string(disable), len(disable)},
+		"/v1/transfer/import": {"multipart/form-data; boundary=b", form, -1},
 	} {
 		made := try(h.admin.AddAPIKey(t.Context(), client.NewAPIKey{Name: "late", Role: "token_admin"}))(t)
 		asked := readFunc(func([]byte) (int, error) { // the server asks for the body: it has let the key in
@@ -163,6 +169,7 @@ func TestLongBodiesOfADeletedKey(t *testing.T) {
 		})
 		r := try(http.NewRequest(http.MethodPost, h.public.URL+path, io.MultiReader(asked, strings.NewReader(c.body))))(t)
 		r.Header = http.Header{"Authorization": {"Bearer " + string(made.Key)}, "Content-Type": {c.kind}, "Expect": {"100-continue"}}
+		r.ContentLength = int64(c.length)
 		res := try(transport.RoundTrip(r))(t)
 		if got := string(try(io.ReadAll(res.Body))(t)); res.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s: %d %s", path, res.StatusCode, got)

@@ -18,6 +18,8 @@ const (
 	abandoned = 5 * time.Minute
 	// After a failure that will pass, doubled each time, and at most.
 	firstPause, longestPause = time.Minute, time.Hour
+	// keepWithin is how long a stopping server may take to keep what became of its message.
+	keepWithin = 10 * time.Second
 	// clocksApart is more than a clock is behind that others can rely on.
 	clocksApart = time.Hour
 	// codePause is the first one of a code on demand, for which somebody waits.
@@ -131,7 +133,7 @@ func (s *Sender) visit(ctx context.Context) (more bool, err error) {
 		m, err := s.next(ctx, last, settings)
 		if err != nil && last != nil {
 			// What is known of the last one shall not be lost with the next. It may have been kept all the same.
-			if kept := s.finish(context.WithoutCancel(ctx), *last); !errors.Is(kept, fault.Conflict) {
+			if kept := s.keep(ctx, *last); !errors.Is(kept, fault.Conflict) {
 				err = errors.Join(err, kept)
 			}
 		}
@@ -145,9 +147,16 @@ func (s *Sender) visit(ctx context.Context) (more bool, err error) {
 		answered := last != nil
 		last = &ended{*m, out}
 		if err != nil || out.lost || ctx.Err() != nil {
-			return answered, errors.Join(err, s.finish(context.WithoutCancel(ctx), *last))
+			return answered, errors.Join(err, s.keep(ctx, *last))
 		}
 	}
+}
+
+// keep is finish also when the server ends, which does not wait for a database that hangs: the message is unknown then.
+func (s *Sender) keep(ctx context.Context, e ended) error {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
+	defer cancel()
+	return s.finish(last, e)
 }
 
 // due tells whether there is something to send.

@@ -79,6 +79,12 @@ func drains(t *testing.T, end syscall.Signal) {
 
 // Who watches a job is let go when the server stops, and is not waited for.
 func TestDrainOfWhoWatches(t *testing.T) {
+	t.Run("stopped", func(t *testing.T) { drainsWhoWatches(t, (*process).terminate, 0) })
+	t.Run("by a newer release", func(t *testing.T) { drainsWhoWatches(t, (*process).outdate, 3) })
+}
+
+// drainsWhoWatches ends a server while somebody watches a job.
+func drainsWhoWatches(t *testing.T, end func(*process), want int) {
 	p := start(t, folder(t))
 	admin, waits := p.admin(), true
 	if _, err := admin.EditSettings(t.Context(), 0, client.SettingsEdit{BulkApproval: &waits}); err != nil {
@@ -96,25 +102,30 @@ func TestDrainOfWhoWatches(t *testing.T) {
 	_, err = admin.WatchJob(t.Context(), j.Job, func(client.Job) {
 		if len(watched) == 0 {
 			watched <- nil
-			p.terminate()
+			end(p)
 		}
 	})
 	if err == nil {
 		t.Error("the job is said to have ended")
 	}
-	if status := p.exit(); status != 0 || strings.Contains(p.said(), "cut off") {
+	if status := p.exit(); status != want || strings.Contains(p.said(), "cut off") {
 		t.Errorf("exit status %d", status)
+	}
+}
+
+// outdate has a newer release change the database.
+func (p *process) outdate() {
+	db, err := sql.Open("sqlite", filepath.Join(p.data, "tallystick.db")+"?_pragma=busy_timeout(10000)")
+	defer must(p.t, db, err).Close()
+	if _, err := db.ExecContext(p.t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, TRUE)"); err != nil {
+		p.t.Fatal(err)
 	}
 }
 
 // A server whose database a newer release has changed ends, as it would do everything by the old rules.
 func TestANewerReleaseHasChangedTheDatabase(t *testing.T) {
 	p := start(t, folder(t))
-	db, err := sql.Open("sqlite", filepath.Join(p.data, "tallystick.db")+"?_pragma=busy_timeout(10000)")
-	defer must(t, db, err).Close()
-	if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, TRUE)"); err != nil {
-		t.Fatal(err)
-	}
+	p.outdate()
 	if status := p.exit(); status != 3 || !strings.Contains(p.said(), "(SCHEMA_NEWER)") {
 		t.Errorf("exit status %d", status)
 	}

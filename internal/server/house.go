@@ -206,7 +206,7 @@ func (h *house) route(a *api.API, apps, second http.Handler, m *meters) {
 	local := health(http.NewServeMux())
 	local.Handle(apiPath, a.Local())
 	local.Handle("GET /metrics", m.handler())
-	h.local = m.measured("local", local)
+	h.local = m.measured("local", direct(local))
 
 	metrics := http.NewServeMux()
 	metrics.Handle("GET /metrics", m.handler())
@@ -428,8 +428,11 @@ func (h *house) steady(ctx context.Context, now time.Time) (bool, error) {
 	begin := now.Add(-watched - steadyDay)
 	var found audit.Checkpoint // the first one since
 	sort.Search(int(newest.Size), func(size int) bool {
-		heads, wrong := h.db.Checkpoints(ctx, int64(size), 1)
-		if err = errors.Join(err, wrong); len(heads) == 0 || heads[0].At.Before(begin) {
+		var heads []audit.Checkpoint
+		if err == nil {
+			heads, err = h.db.Checkpoints(ctx, int64(size), 1)
+		}
+		if len(heads) == 0 || heads[0].At.Before(begin) {
 			return false
 		}
 		found = heads[0]

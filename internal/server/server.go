@@ -64,11 +64,12 @@ func Run(ctx context.Context, c Config) error {
 		return fmt.Errorf("listening for apps and API clients: %w", err)
 	}
 	defer listener.Close()
+	g, ctx := errgroup.WithContext(ctx) // it ends with the server, whoever ends that
 	h, err := c.build(ctx, db, keys, listener.Addr())
 	if err != nil {
 		return err
 	}
-	return c.serve(ctx, h, listener)
+	return c.serve(ctx, g, h, listener)
 }
 
 // master reads the master key. Its file is made at the first start, but not for a database that another key has sealed already.
@@ -114,7 +115,7 @@ func (c *Config) warnOfNewCA(ctx context.Context, db *store.DB) error {
 }
 
 // serve runs the listeners and the housekeeping until ctx ends.
-func (c *Config) serve(ctx context.Context, h *house, listener net.Listener) error {
+func (c *Config) serve(ctx context.Context, g *errgroup.Group, h *house, listener net.Listener) error {
 	public, err := c.publicURL(listener.Addr())
 	if err != nil {
 		return err
@@ -129,7 +130,6 @@ func (c *Config) serve(ctx context.Context, h *house, listener net.Listener) err
 	}
 	defer socket.Close()
 
-	g, ctx := errgroup.WithContext(ctx)
 	c.run(ctx, g, tls.NewListener(listener, tlsConfig), h.public)
 	c.run(ctx, g, socket, h.local)
 	told := []any{"address", listener.Addr().String(), "public_url", public.String(), "provisioning", public.String() + provision.Path}

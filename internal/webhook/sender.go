@@ -206,10 +206,15 @@ func (s *Sender) save(ctx context.Context, w *Webhook) (ours bool, err error) {
 	return s.Store.SaveProgress(ctx, w.Name, w.Progress)
 }
 
+// stopWithin is how long that may take of a server that ends. What a database that hangs does not keep ends with the lease.
+const stopWithin = 10 * time.Second
+
 // stop keeps the progress and ends the lease, also when the server ends.
 func (s *Sender) stop(ctx context.Context, w *Webhook) error {
 	w.LeaseOwner, w.LeaseUntil = s.Server, time.Time{}
-	_, err := s.Store.SaveProgress(context.WithoutCancel(ctx), w.Name, w.Progress)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+	defer cancel()
+	_, err := s.Store.SaveProgress(last, w.Name, w.Progress)
 	return err
 }
 
