@@ -195,7 +195,7 @@ func TestSQLitePingWrites(t *testing.T) {
 // A server that stops in the middle of a ping does not keep the others from theirs.
 func TestPostgresPingOfAServerThatStops(t *testing.T) {
 	database := storetest.Postgres(t)
-	url, stop, end := stoppable(t, database)
+	url, stop, _, end := stoppable(t, database)
 	stopping, other, admin := opened(t, url), opened(t, database), administrator(t, database)
 	t.Cleanup(end) // before they are closed, which would wait
 	if err := stopping.Ping(t.Context()); err != nil {
@@ -229,18 +229,17 @@ func TestPostgresPingOfAServerThatStops(t *testing.T) {
 
 // A database that hangs with a COMMIT on its way does not keep a server from ending.
 func TestPostgresIsClosedWhileItHangs(t *testing.T) {
-	url, stop, end := stoppable(t, storetest.Postgres(t))
+	url, stop, waits, end := stoppable(t, storetest.Postgres(t))
 	db := opened(t, url)
-	begun, done := make(chan struct{}), make(chan error, 1)
+	done := make(chan error, 1)
 	go func() {
 		done <- db.Transact(t.Context(), func(ctx context.Context) error {
 			err := db.AddDataKey(ctx, seed.DataKey{ID: 1, MasterID: "m", Wrapped: []byte{1}, CreatedAt: time.Now()})
 			stop()
-			close(begun)
 			return err
 		})
 	}()
-	<-begun
+	<-waits // the COMMIT was sent
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := db.close(over); fault.CodeOf(err) != fault.Unavailable {
@@ -885,10 +884,11 @@ func cuttable(t *testing.T, database string) (url string, cut func()) {
 	}
 }
 
-// stoppable leads to a database by connections on which nothing that is sent after stop arrives, and that end closes.
-func stoppable(t *testing.T, database string) (url string, stop, end func()) {
+// stoppable leads to a database by connections on which nothing that is sent after stop arrives, which closes waits, and that end closes.
+func stoppable(t *testing.T, database string) (url string, stop func(), waits <-chan struct{}, end func()) {
 	t.Helper()
-	stopped, ended := make(chan struct{}), make(chan struct{})
+	stopped, sent, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	first := sync.OnceFunc(func() { close(sent) })
 	url = through(t, database, func(from, to net.Conn) {
 		go func() { <-ended; from.Close(); to.Close() }()
 		go func() {
@@ -896,6 +896,7 @@ func stoppable(t *testing.T, database string) (url string, stop, end func()) {
 				n, err := from.Read(part)
 				select {
 				case <-stopped:
+					first()
 					return
 				default:
 				}
@@ -907,7 +908,7 @@ func stoppable(t *testing.T, database string) (url string, stop, end func()) {
 		}()
 		go func() { io.Copy(from, to); from.Close() }()
 	})
-	return url, func() { close(stopped) }, func() { close(ended) }
+	return url, func() { close(stopped) }, sent, func() { close(ended) }
 }
 
 // through leads to a database by connections that pass is given both ends of.
