@@ -24,6 +24,18 @@ const Tolerance = 5 * time.Second
 // MaxSkew is how far apart the clocks of two servers may be without an alarm.
 const MaxSkew = 10 * time.Second
 
+// Apart is more than a clock is behind that others can rely on.
+const Apart = time.Hour
+
+// Late is so long after now that what is put off until then, and never is by more than most, was so by a clock that was ahead and has been set back since.
+// A server whose own clock may be behind, as reliable tells (nil for never), finds nothing so late, or it would do the work of others again and again.
+func Late(now time.Time, most time.Duration, reliable func() bool) time.Time {
+	if reliable != nil && !reliable() {
+		return now.AddDate(1000, 0, 0)
+	}
+	return now.Add(most + Apart)
+}
+
 // gone is how long after its last word a server is not compared any more.
 const gone = time.Minute
 

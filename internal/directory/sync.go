@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/user"
@@ -84,17 +85,9 @@ func (r *Registry) Sync(ctx context.Context, name string, dryRun, force bool) (R
 	return r.sync(ctx, name, dryRun, force, false)
 }
 
-// clocksApart is more than a clock is behind that others can rely on.
-const clocksApart = time.Hour
-
-// late is so long after now that a directory which is put off from then on was so by a clock that was ahead: who is disabled there would stay enabled here
-// until the time that it showed. A server whose own clock may be behind finds none, or it would synchronise them again and again.
-func (r *Registry) late() time.Time {
-	if r.Reliable != nil && !r.Reliable() {
-		return r.Now().AddDate(1000, 0, 0)
-	}
-	return r.Now().Add(clocksApart)
-}
+// late is that of [clock.Late], to which the store adds how long a directory is put off at most: who is disabled there would stay enabled here until the
+// time that a clock which was ahead showed.
+func (r *Registry) late() time.Time { return clock.Late(r.Now(), 0, r.Reliable) }
 
 // SyncDue synchronises the directories whose time has come, unless another server does.
 func (r *Registry) SyncDue(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -20,7 +21,6 @@ const (
 	holdFor   = 100 * time.Millisecond // while a job's rate leaves nothing to do: the parts of a second add up to its rate
 	outage    = time.Second            // between tries while the database cannot be reached
 	patience  = 4                      // tries of a chunk that meets others
-	setBack   = time.Hour              // by so much, the clock was, and no other server's is ahead by more
 )
 
 // Run does the chunks of open jobs until ctx ends: as many at a time as the database has use for, of each job in turn. Any number of
@@ -213,7 +213,7 @@ func (r *Registry) finished(id string) {
 // allowed is how many items the limit of a job's rate leaves now.
 func (r *Registry) allowed(j Job) int {
 	passed := r.Now().Sub(j.ProgressedAt)
-	if j.ProgressedAt.IsZero() || passed < -setBack {
+	if j.ProgressedAt.IsZero() || passed < -clock.Apart { // by a clock that was ahead and has been set back
 		return j.Rate
 	}
 	n := int(min(passed.Seconds(), 1) * float64(j.Rate))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -20,8 +21,6 @@ const (
 	firstPause, longestPause = time.Minute, time.Hour
 	// keepWithin is how long a stopping server may take to keep what became of its message.
 	keepWithin = 10 * time.Second
-	// clocksApart is more than a clock is behind that others can rely on.
-	clocksApart = time.Hour
 	// codePause is the first one of a code on demand, for which somebody waits.
 	codePause = 10 * time.Second
 	// The same where the mail server itself cannot be reached.
@@ -169,14 +168,8 @@ func (s *Sender) due(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// late is so long after now that a message which is put off until then was so by a clock that was ahead. A server whose own clock may be behind finds none, or
-// it would try them again and again.
-func (s *Sender) late(now time.Time) time.Time {
-	if s.Reliable != nil && !s.Reliable() {
-		return now.AddDate(1000, 0, 0)
-	}
-	return now.Add(longestPause + clocksApart)
-}
+// late is that of [clock.Late] for messages.
+func (s *Sender) late(now time.Time) time.Time { return clock.Late(now, longestPause, s.Reliable) }
 
 // dial connects to the mail server; nil, and a trouble, if that does not work now.
 func (s *Sender) dial(ctx context.Context, settings Settings) (*connection, Trouble, error) {

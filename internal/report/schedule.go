@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -152,9 +153,6 @@ func (r *Registry) DeleteSchedule(ctx context.Context, name string) error {
 	})
 }
 
-// clocksApart is more than a clock is behind that others can rely on.
-const clocksApart = time.Hour
-
 // Due starts a run for each schedule whose time has come, and tells how many. What was missed while no server ran is made up for
 // once. Of several servers one starts it. A schedule that waits for longer than from one time to the next was moved under a clock that
 // was ahead: it is pulled back, unless [Registry.Reliable] says that this one may be behind, which would have a report made again and again.
@@ -168,7 +166,7 @@ func (r *Registry) Due(ctx context.Context) (int, error) {
 	slices.SortStableFunc(all, func(a, b Schedule) int { return a.NextAt.Compare(b.NextAt) })
 	for _, s := range all {
 		was := s.NextAt
-		if was.After(s.Next(now.Add(clocksApart))) && (r.Reliable == nil || r.Reliable()) {
+		if was.After(s.Next(now.Add(clock.Apart))) && (r.Reliable == nil || r.Reliable()) {
 			s.NextAt = s.Next(now)
 			if err := r.Runs.MoveSchedule(ctx, s, was); err != nil && fault.CodeOf(err) != fault.Conflict {
 				return started, err
