@@ -28,6 +28,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/throttle"
 	"github.com/tallystick/tallystick/internal/token"
 )
 
@@ -224,8 +225,7 @@ func place(station string) string {
 	if err != nil || a.Unmap().Is4() {
 		return station
 	}
-	p, _ := a.WithZone("").Prefix(64) // a whole address has one
-	return p.String()
+	return throttle.Network(a.WithZone("")).String()
 }
 
 // DropExpired removes attempts and kept decisions that nobody can ask for any more.
