@@ -185,6 +185,9 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 	}
 	if len(v.tried) == 0 && !others {
 		v.uncounted, v.tried = true, stopped
+		if len(stopped) > 0 { // a search for each of them was made already
+			return s, v, nil
+		}
 		return s, v, r.decoy(passcode)
 	}
 	if v.reason == TokenLost {
