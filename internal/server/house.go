@@ -404,8 +404,10 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 
 // retention is for how long the settings say that the audit log keeps events; nil while this server's clock is not one to go by.
 func (h *house) retention(ctx context.Context, now time.Time) (audit.Retention, error) {
-	steady, err := h.steady(ctx, now)
-	if err != nil || !steady || !h.reliable(now) {
+	if !h.reliable(now) {
+		return nil, nil
+	}
+	if steady, err := h.steady(ctx, now); err != nil || !steady {
 		return nil, err
 	}
 	set, err := h.policies.Get(ctx)
