@@ -159,10 +159,11 @@ func (s *Server) cancel(c *call) (reply, error) {
 // over notes in the row of a cancelled attempt, if it has one, that it is over, or removes the row.
 func (s *Server) over(ctx context.Context, c *call, id string, ended, remove bool) error {
 	err := s.Store.Transact(ctx, func(ctx context.Context) error {
-		k, err := s.Store.KeptAttempt(ctx, id) // of an agent that cancelled it with any of its credentials
+		find := s.Store.KeptAttempt // of an agent that cancelled it with any of its credentials
 		if !ended {
-			k, err = s.own(ctx, c, id)
+			find = func(ctx context.Context, id string) (access.KeptAttempt, error) { return s.own(ctx, c, id) }
 		}
+		k, err := find(ctx, id)
 		switch {
 		case err != nil:
 			return err
