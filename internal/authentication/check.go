@@ -165,12 +165,11 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 	}
 	others := !tokenOnly && serial == "" && (s.mayFixed() || s.mayOnDemand())
 	if others {
-		found := r.withoutToken(s, from, passcode)
-		if found.reason == "" || found.reason != BadPasscode && v.knows() == nothing {
-			return s, found, nil
-		}
 		if len(v.tried) == 0 {
-			v.reason = BadPasscode
+			v.reason = BadPasscode // the state of a token says nothing of the passcode
+		}
+		if found := r.withoutToken(s, from, passcode); found.knows() > v.knows() {
+			return s, found, nil
 		}
 	}
 	for _, t := range stopped {
@@ -245,7 +244,7 @@ func (r *round) tryToken(t *tokenState, passcode string) (verdict, error) {
 	return v, nil
 }
 
-// How much a seed knows of a passcode.
+// How much a seed, or what stands in for a token, knows of a passcode.
 const (
 	nothing = iota
 	itsPIN
@@ -264,11 +263,11 @@ func (v verdict) knows() int {
 			return elsewhen
 		}
 		return everything
-	case AlreadyUsed, TokenLost, EmergencyUsed, EmergencyOver:
+	case AlreadyUsed, TokenLost, EmergencyUsed, EmergencyOver, OnDemandUsed, OnDemandOver, Retransmitted:
 		return itsWhole
 	case BadPIN, PINMissing, PINUnexpected:
 		return itsCode
-	case BadTokencode:
+	case BadTokencode, OnDemandWrong:
 		return itsPIN
 	}
 	return nothing

@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
+	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -185,6 +187,34 @@ func TestACodeOnDemandAgain(t *testing.T) {
 		t.Errorf("%d wrong passcodes are counted against her token", tok.Current.BadPasscodes)
 	}
 	d.is(d.begin(d.code(d.now)), authentication.Accepted, "")
+}
+
+// What is known of a code by mail decides, whatever is known of her tokens: that her only one is lost, or that it has the same PIN.
+func TestACodeOnDemandBesideATokenThatKnowsLess(t *testing.T) {
+	for name, more := range map[string]func(*deployment){
+		"a lost token": func(d *deployment) { d.lose("", 0) },
+		"one of the PIN": func(d *deployment) {
+			d.another("900000000002", token.Settings{Digits: 8, Interval: 60, PINType: device.Fob})
+			d.must(d.engine.SetPIN(t.Context(), "900000000002", "4810", false))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, post := newMailing(t, sqlite(t))
+			more(d)
+			d.is(d.answer(d.begin("4810"), post.last()), authentication.Accepted, "")
+			d.is(d.begin("4810"+post.last()), authentication.Denied, "") // the same agent
+			if n := d.failures(); n != 0 {
+				t.Errorf("%d failures", n)
+			}
+			d.check("4810"+post.last(), authentication.Denied)
+			d.begin("4810")
+			d.now = d.now.Add(d.policy.Token.OnDemandLife)
+			d.is(d.begin("4810"+post.last()), authentication.Denied, "")
+			if got := d.reasons(); got != "RETRY_AFTER_ACCEPT ON_DEMAND_CODE_USED ON_DEMAND_CODE_EXPIRED" {
+				t.Error(got)
+			}
+		})
+	}
 }
 
 // What stands in for a token is told apart, and opens nothing that takes a token.
