@@ -245,20 +245,24 @@ func (r *round) matchEmergency(t *tokenState, passcode string) verdict {
 	if !takesPIN {
 		rightPIN = typed == ""
 	}
+	if at < 0 {
+		if takesPIN && rightPIN {
+			v.reason = BadTokencode
+		}
+		return v
+	}
+	v.emergency = &e.Codes[at]
 	switch {
-	case at < 0 && takesPIN && rightPIN:
-		v.reason = BadTokencode
-	case at < 0:
 	case takesPIN && typed == "":
 		v.reason = PINMissing
 	case !rightPIN:
 		v.reason = BadPIN
 	case e.OverAt(r.now):
-		v.reason, v.emergency = EmergencyOver, &e.Codes[at]
-	case e.Codes[at].Used:
-		v.reason, v.emergency = EmergencyUsed, &e.Codes[at]
+		v.reason = EmergencyOver
+	case v.emergency.Used:
+		v.reason = EmergencyUsed
 	default:
-		v.reason, v.emergency = "", &e.Codes[at]
+		v.reason = ""
 	}
 	return v
 }

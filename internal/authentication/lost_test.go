@@ -1,6 +1,7 @@
 package authentication_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,6 +138,9 @@ func TestEmergencyCodesWithPINs(t *testing.T) {
 		if got := d.reasons(); got != "PIN_NOT_ENTERED BAD_PIN BAD_TOKENCODE BAD_PASSCODE BAD_PASSCODE BAD_PASSCODE" {
 			t.Errorf("%s: %s", kind, got)
 		}
+		if got := d.emergencies(); got != "set set - - - -" {
+			t.Errorf("%s: of the failures, with an emergency code: %s", kind, got)
+		}
 		if got := d.read().Current.BadPasscodes; got != 0 {
 			t.Errorf("%d bad passcodes after a success", got)
 		}
@@ -148,6 +152,21 @@ func TestEmergencyCodesWithPINs(t *testing.T) {
 		fixed := d.lose(token.FixedCode, 0)[0]
 		d.is(d.begin("592048"+fixed), authentication.Accepted, "")
 	}
+}
+
+// emergencies are the kinds of emergency codes that the failures in the audit log were made with, in order.
+func (d *deployment) emergencies() string {
+	d.Helper()
+	page, err := d.db.Events(d.Context(), audit.Filter{Action: "authn.fail"})
+	d.must(err)
+	var all []string
+	for _, e := range page.Entries {
+		event, err := audit.ParseRecord(e.Record)
+		d.must(err)
+		kind, _ := event.Details["emergency"].(string)
+		all = append(all, cmp.Or(kind, "-"))
+	}
+	return strings.Join(all, " ")
 }
 
 // Without a PIN, an emergency code begins with one; with a fixed code it is confirmed too.

@@ -126,8 +126,8 @@ var explanations = map[string]Explanation{
 			"and an older one does not count; two codes and 'token resync SERIAL' tell a clock that is off; " +
 			"if the codes are right and she types the PIN in the app, 'token clear-pin SERIAL': the next tokencode, with the PIN left empty, sets a new one."},
 	BadPIN: {
-		"The tokencode was right and the PIN was not; where the PIN is typed in the app, a mistyped code may look like that by chance.",
-		"If she forgot the PIN, 'token clear-pin SERIAL': the next right tokencode sets a new one; if it was not her, her device is in other hands."},
+		"The tokencode, or the emergency code in its place, was right and the PIN was not; where the PIN is typed in the app, a mistyped code may look like that by chance.",
+		"If she forgot the PIN, 'token clear-pin SERIAL': the next right code sets a new one; if it was not her, her device, or the emergency code, is in other hands."},
 	BadTokencode: {
 		"The PIN was right and the tokencode was not.",
 		"Have her wait for the next tokencode; if that fails too, 'token resync SERIAL'; while she has emergency codes, have her compare what she typed with them; if it was not her, somebody knows her PIN."},
@@ -139,8 +139,8 @@ var explanations = map[string]Explanation{
 		"The agent sent again what it had just been told is accepted; it counts as no failure.",
 		"Nothing for her to do; if it happens often, the agent gives up waiting too early."},
 	PINMissing: {
-		"The tokencode was right, and the PIN before it was missing.",
-		"Have her type the PIN and the tokencode after it, as one word."},
+		"The tokencode, or the emergency code in its place, was right, and the PIN before it was missing.",
+		"Have her type the PIN and the code after it, as one word, an emergency code also where she types the PIN in the app otherwise."},
 	PINUnexpected: {
 		"The tokencode was right, but something stood before it: her token takes no PIN there, has none any more, or has it typed in the app.",
 		"Have her type the tokencode alone, as the app shows it; if her PIN was cleared, she is asked for a new one then."},
