@@ -51,8 +51,11 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 			return p.result(lost, "token %s is lost: it is refused until 'token found'", lost.Token.Serial)
 		}
 		pin := "with the PIN before them as ever"
-		if !takesPIN(lost.Token) {
+		switch lost.Token.PINState {
+		case "not_used":
 			pin = "as they are, for it takes no PIN"
+		case "none":
+			pin = "as they are, for it has no PIN: the next sign-in sets one"
 		}
 		p.Note(fmt.Sprintf("token %s is lost; until %s these stand in for its tokencode, %s; they are not shown again",
 			lost.Token.Serial, date(&lost.Token.Emergency.Until), pin))
@@ -67,9 +70,6 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 	})
 	return cmd
 }
-
-// takesPIN tells whether a passcode of a token has a PIN, or is to have one.
-func takesPIN(t client.Token) bool { return t.PINState != "not_used" }
 
 // warnOfThief warns that whoever has the device is let in, where the policy of the token's user says so. Where the policy cannot be read it may say
 // so: the codes are made by then, and an error would keep them from her.
@@ -89,7 +89,7 @@ func (p *program) warnOfThief(r run, t client.Token) {
 		return
 	}
 	thief := "whoever has the device and the PIN"
-	if !takesPIN(t) {
+	if t.PINState == "not_used" || t.PINState == "none" {
 		thief = "whoever has the device"
 	}
 	p.Note(fmt.Sprintf("warning: by %s %s %s. If it was stolen, 'token lost %[4]s' without codes refuses it; "+

@@ -242,9 +242,6 @@ func (r *round) matchEmergency(t *tokenState, passcode string) verdict {
 	}
 	at := emergency.Find(r.engine.Keys, kept, t.token.Serial, code)
 	rightPIN := pin.Check(r.engine.Keys, t.token.PIN.Hash, t.token.PINSerial(), typed)
-	if !takesPIN {
-		rightPIN = typed == ""
-	}
 	if at < 0 {
 		if takesPIN && rightPIN {
 			v.reason = BadTokencode
@@ -253,9 +250,11 @@ func (r *round) matchEmergency(t *tokenState, passcode string) verdict {
 	}
 	v.emergency = &e.Codes[at]
 	switch {
+	case !takesPIN && typed != "":
+		v.reason = PINUnexpected
 	case takesPIN && typed == "":
 		v.reason = PINMissing
-	case !rightPIN:
+	case takesPIN && !rightPIN:
 		v.reason = BadPIN
 	case e.OverAt(r.now):
 		v.reason = EmergencyOver

@@ -194,7 +194,7 @@ func TestANewPINWithAnEmergencyCode(t *testing.T) {
 	asked = d.is(d.begin(d.later(1)), authentication.NewPIN, authentication.StepNewPIN)
 	d.lose("", 0)
 	d.is(d.answer(asked, "592048"), authentication.Denied, "")
-	if got := d.reasons(); got != "BAD_PIN EMERGENCY_EXPIRED EMERGENCY_EXPIRED TOKEN_LOST" {
+	if got := d.reasons(); got != "PIN_NOT_EXPECTED EMERGENCY_EXPIRED EMERGENCY_EXPIRED TOKEN_LOST" {
 		t.Error(got)
 	}
 }

@@ -142,8 +142,8 @@ var explanations = map[string]Explanation{
 		"The tokencode, or the emergency code in its place, was right, and the PIN before it was missing.",
 		"Have her type the PIN and the code after it, as one word, an emergency code also where she types the PIN in the app otherwise."},
 	PINUnexpected: {
-		"The tokencode was right, but something stood before it: her token takes no PIN there, has none any more, or has it typed in the app.",
-		"Have her type the tokencode alone, as the app shows it; if her PIN was cleared, she is asked for a new one then."},
+		"The tokencode, or the emergency code in its place, was right, but something stood before it: her token takes no PIN there, has none any more, or has it typed in the app.",
+		"Have her type the code alone, a tokencode as the app shows it; if her PIN was cleared, she is asked for a new one then."},
 	NextWrong: {
 		"A next tokencode was asked for, and what came is not the one that follows the first.",
 		"Have her type the tokencode that the app shows right after the one before; 'token resync SERIAL' helps if the clock is off."},
