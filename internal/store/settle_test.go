@@ -44,6 +44,11 @@ func TestRestoreSettles(t *testing.T) {
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ('j', 'j', 'import', 'running', 0, 0, 1, 0, 0, '', '{}', 1)",
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at, loading_until) VALUES ('l', 'l', 'import', 'loading', 0, 0, 1, 0, 0, '', '{}', 1, 1)",
 		"INSERT INTO job_item (job_id, number, key, state, code, message) VALUES ('l', 1, 'x', 'waiting', '', '')",
+		// A code by mail, the link to an open one, and what brings no code.
+		"INSERT INTO mail_message (id, event, serial, generation, recipient, state, key_id, sealed, created_at, next_at, expires_at, tries, claimed_by, code, trouble) " +
+			"SELECT m.column1, m.column2, CASE m.column3 WHEN 'open' THEN min(t.serial) ELSE max(t.serial) END, 1, 'x', m.column4, 1, x'00', 1, 1, 1, 0, '', 0, '' " +
+			"FROM token AS t, (VALUES ('code', 'activation_code', 'open', 'waiting'), ('held code', 'activation_code', 'used', 'held'), ('link', 'distribution', 'open', 'unknown'), " +
+			"('file', 'redistribution', 'used', 'waiting'), ('held', 'password', 'used', 'held')) AS m GROUP BY m.column1",
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ('k', 'k', 'import', 'done', 0, 0, 0, 0, 0, '', '{}', 1)",
 	} {
 		if _, err := raw.ExecContext(t.Context(), statement); err != nil {
@@ -111,6 +116,18 @@ func TestRestoreSettles(t *testing.T) {
 			for id, want := range map[string]string{"open": "revoked", "used": "used", "j": "cancelled", "k": "done"} {
 				if states[id] != want {
 					t.Errorf("%s is %v, want %s", id, states[id], want)
+				}
+			}
+			bodies := ""
+			for _, r := range rowsOf(t, after, "mail_message") {
+				states[r["id"]] = r["state"]
+				if r["sealed"] != nil {
+					bodies += r["id"].(string) + " "
+				}
+			}
+			for id, want := range map[string]string{"code": "cancelled", "held code": "cancelled", "link": "cancelled", "file": "unknown", "held": "held"} {
+				if states[id] != want || (want != "cancelled") != strings.Contains(bodies, id+" ") {
+					t.Errorf("mail with the %s is %v, want %s; there are bodies of %s", id, states[id], want, bodies)
 				}
 			}
 			if items := rowsOf(t, after, "job_item"); states["l"] != nil || len(items) != 0 {
