@@ -28,6 +28,8 @@ type Restore struct {
 	Until time.Time
 	// Unused says that what the backup says of used codes is all there is: Until is the time at which it was taken.
 	Unused bool
+	// Trial says that what is restored is to reach nobody: mail is off, webhooks are disabled, and no directory is synchronised by itself.
+	Trial bool
 	// Last is called, if it is there, when everything is written and nothing committed yet; also for each attempt.
 	Last func() error
 	// Event tells the audit log of it. Its time is that of the restore.
@@ -210,8 +212,11 @@ const offered = "serial IN (SELECT serial FROM offer WHERE state = 'open')"
 const endMail = "UPDATE mail_message SET state = 'cancelled', trouble = 'SUPERSEDED', ended_at = COALESCE(ended_at, claimed_at, created_at), key_id = NULL, sealed = NULL" +
 	" WHERE state IN ('held', 'waiting', 'sending', 'failed', 'unknown') AND "
 
-// settlements end what may have gone on after the backup was taken, where its release has the column.
-var settlements = []struct{ table, column, statement string }{
+// A settlement is made where the release of a backup has the column.
+type settlement struct{ table, column, statement string }
+
+// settlements end what may have gone on after the backup was taken.
+var settlements = []settlement{
 	// Dialogues, and answers kept for a request that comes again.
 	{"attempt", "id", "DELETE FROM attempt"},
 	{"decision", "request_key", "DELETE FROM decision"},
@@ -240,6 +245,13 @@ var settlements = []struct{ table, column, statement string }{
 	{"mail_message", "id", "UPDATE mail_message SET state = 'unknown', trouble = 'INTERRUPTED', ended_at = COALESCE(claimed_at, created_at) WHERE state IN ('waiting', 'sending')"},
 }
 
+// silences keep a trial from reaching anybody, where its release has the table.
+var silences = []settlement{
+	{"mail_settings", "enabled", "UPDATE mail_settings SET enabled = FALSE"},
+	{"webhook", "enabled", "UPDATE webhook SET enabled = FALSE"},
+	{"directory", "every", "UPDATE directory SET every = 0, next_at = NULL"},
+}
+
 // settleRestored sees that what happened after the backup was taken does not happen again.
 func (db *DB) settleRestored(ctx context.Context, r Restore) (done Restored, err error) {
 	if done.Codes, err = list(ctx, db, text, "SELECT serial FROM offer WHERE state = 'open' ORDER BY serial"); err != nil {
@@ -249,7 +261,11 @@ func (db *DB) settleRestored(ctx context.Context, r Restore) (done Restored, err
 	if err != nil {
 		return done, err
 	}
-	for _, s := range settlements {
+	all := settlements
+	if r.Trial {
+		all = slices.Concat(settlements, silences)
+	}
+	for _, s := range all {
 		there := slices.ContainsFunc(r.Schema.Tables, func(t backup.Table) bool {
 			return t.Name == s.table && slices.ContainsFunc(t.Columns, func(c backup.Column) bool { return c.Name == s.column })
 		})

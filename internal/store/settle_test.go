@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -134,6 +135,54 @@ func TestRestoreSettles(t *testing.T) {
 				t.Errorf("a job that was not stored to its end is %v, with %v", states["l"], items)
 			}
 		})
+	}
+}
+
+// A trial reaches nobody by itself; what is restored to go on does.
+func TestTrialReachesNobody(t *testing.T) {
+	path := deploytest.SQLite(t)
+	db := deploytest.Open(t, path)
+	populate(t, db, 3)
+	raw, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	for _, statement := range []string{
+		"INSERT INTO mail_settings VALUES (1, 1, 'h', 25, 'none', '', '', 0, 'f', '', 1, '[]', '[]', 1, '', NULL)",
+		"INSERT INTO webhook VALUES ('w', 'u', 1, '', 1, x'00', '[]', '[]', 1, 1, 1, 1, 1, NULL, NULL, 0, '', 0, NULL, NULL, '', NULL)",
+		"INSERT INTO directory (name, kind, settings, domain, every, next_at, claimed_until, last, created_at, version) VALUES ('d', 'ad', '{}', '', 60, 7, 0, '{}', 1, 1)",
+	} {
+		if _, err := raw.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	data := take(t, db)
+	for name, target := range bare {
+		for _, trial := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, trial), func(t *testing.T) {
+				url := target(t)
+				if _, err := restore(t.Context(), url, data, takenAt, func(r *store.Restore) { r.Trial = trial }); err != nil {
+					t.Fatal(err)
+				}
+				after := deploytest.Open(t, url)
+				mail, err := after.MailSettings(t.Context())
+				if err != nil || mail.Enabled == trial {
+					t.Errorf("mail %v, %v", mail.Enabled, err)
+				}
+				hook, err := after.Webhook(t.Context(), "w")
+				if err != nil || hook.Enabled == trial {
+					t.Errorf("webhook %v, %v", hook.Enabled, err)
+				}
+				due, err := after.DueDirectories(t.Context(), takenAt, takenAt.AddDate(1, 0, 0))
+				if err != nil || (len(due) == 0) != trial {
+					t.Errorf("directories %v, %v", due, err)
+				}
+				if d, err := after.Directory(t.Context(), "d"); err != nil || (d.Every == 0) != trial {
+					t.Errorf("a directory every %s, %v", d.Every, err)
+				}
+			})
+		}
 	}
 }
 
