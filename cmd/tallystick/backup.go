@@ -225,8 +225,8 @@ func (p *program) restoreCommand() *cobra.Command {
 
 The server that the backup is of must not run any more. It may have accepted codes after the backup was taken, so all codes
 up to now count as used, or up to --until, which is after the backup and an hour ahead at most: sign-ins go on a minute or two later. If it accepted none since, as it was
-stopped or cut off before, or this is a trial, --until backup lets tokens sign in at once. Open activation codes and
-dialogues are over. What was changed after the backup was taken is as it was then: see docs/backup.md.`,
+stopped or cut off before, or this is a trial, --until backup lets tokens sign in at once. --trial has the restored server
+reach nobody by itself: mail off, webhooks disabled, directories left alone. Open activation codes and dialogues are over. What was changed after the backup was taken is as it was then: see docs/backup.md.`,
 		Args: cli.Exactly(1),
 	}
 	key := p.backupKeyFlags(cmd)
@@ -234,6 +234,7 @@ dialogues are over. What was changed after the backup was taken is as it was the
 	f.StringVar(&r.Database, "database", "", "`URL` of an empty PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)")
 	f.StringVar(&r.MasterKey, "master-key", "", "`file` with the master key (default DIR/master.key, or the one in the backup)")
 	f.StringVar(&until, "until", "", "`time` up to which the old server may have accepted codes (default now), or backup: none after the backup was taken")
+	f.BoolVar(&r.Trial, "trial", false, "mail off, webhooks disabled, and no directory synchronised by itself, so that a trial reaches nobody")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		err := p.place(&r.Data, &r.Database)
 		if err != nil {

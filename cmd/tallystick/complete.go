@@ -110,7 +110,7 @@ var flagWords = map[string]string{
 var lookups = map[string]lookup{
 	"SERIAL": func(ctx context.Context, s *client.Client, begin string) ([]string, error) {
 		page, err := s.Tokens(ctx, client.TokenFilter{Query: begin, Limit: suggestions})
-		return names(page.Tokens, func(t client.Token) string { return described(t.Serial, t.UserID, t.State) }), err
+		return names(page.Tokens, func(t client.Token) string { return described(t.Serial, t.UserID, stateWord(t)) }), err
 	},
 	"USERID": users, "USER": users,
 	"TYPE": func(ctx context.Context, s *client.Client, _ string) ([]string, error) {

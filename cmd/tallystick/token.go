@@ -108,10 +108,14 @@ func (p *program) tokenList() *cobra.Command {
 	return cmd
 }
 
-// stateWord is the state of a token, and whether its codes are refused for the sake of a former user, which no state says.
+// stateWord is the state of a token, and whether its codes are refused for the sake of a former user, or until its first day, which no state says.
 func stateWord(t client.Token) string {
-	if t.Tainted && t.UserID != "" {
+	switch {
+	case t.UserID == "":
+	case t.Tainted:
 		return t.State + " (tainted)"
+	case t.Lifetime == "not_yet_valid":
+		return t.State + " (not yet valid)"
 	}
 	return t.State
 }

@@ -304,6 +304,28 @@ func TestSignedRequests(t *testing.T) {
 	}
 }
 
+// A signature is taken once also where another server, whose clock is ahead, forgets what is too old.
+func TestSignaturesAreNotForgottenTooSoon(t *testing.T) {
+	h := newHouse(t, atOnce)
+	h.edit(func(a *access.Agent) { a.HMAC = access.HMACRequired })
+	id, key := h.credential("vpn1")
+	sum := sha512.Sum512([]byte(first("m-1")))
+	when := h.now().Add(300 * time.Second).Format(http.TimeFormat) // by an agent whose clock is ahead
+	signature := sign(h.initialize(), key, id, when, hex.EncodeToString(sum[:]), "")
+	signed := func() *http.Request {
+		return h.initialize("X-Access-ID", id, "Date", when, "Client-Key", signature)
+	}
+	h.authorized("the first one", signed())
+	h.pass(595 * time.Second)
+	ahead := h.now().Add(10 * time.Second)
+	try(h.db.DropSignatures(t.Context(), ahead.Add(-SignatureLife)))(t)
+	h.unauthorized("its copy", signed())
+	h.pass(7 * time.Minute)
+	if n := try(h.db.DropSignatures(t.Context(), h.now().Add(-SignatureLife)))(t); n != 1 {
+		t.Errorf("%d were forgotten in the end", n)
+	}
+}
+
 // Conformance 9, and what else must not be taken.
 func TestBadSignatures(t *testing.T) {
 	h := newHouse(t, atOnce)

@@ -21,8 +21,9 @@ import (
 // maxSkew is how far the date of a signed request may be from the server's.
 const maxSkew = 300 * time.Second
 
-// SignatureLife is how long a signature is remembered, so that it is taken once.
-const SignatureLife = 2 * maxSkew
+// SignatureLife is how long a signature is remembered, so that it is taken once: as long as its date may be taken, and longer than the clocks of servers are
+// apart, of which one may note it, another one forget it, and a third one see it again.
+const SignatureLife = 2*maxSkew + time.Minute
 
 // isSigned tells whether a request may carry a signature.
 func isSigned(r *http.Request) bool {

@@ -260,12 +260,13 @@ type Store interface {
 	// DeleteDirectory removes a directory, and not its people; [fault.NotFound].
 	DeleteDirectory(ctx context.Context, name string) error
 	// ClaimDirectory makes the caller the only one who synchronises a directory until a time, and tells whether it did: not
-	// while another one has it, nor, if due is true, unless DueDirectories lists it.
+	// while another one has it, until late at most, nor, if due is true, unless DueDirectories lists it.
 	ClaimDirectory(ctx context.Context, name string, now, until, late time.Time, due bool) (bool, error)
 	// ReleaseDirectory ends the claim until a time, if it is there still. If last is not nil, it is kept, and the next time is as long
 	// after it as the directory says by now, or within a time if that is sooner.
 	ReleaseDirectory(ctx context.Context, name string, until time.Time, last *Last, within time.Duration) error
-	// DueDirectories lists the names of directories whose next time is not after now, or further after late than it is ever put off.
+	// DueDirectories lists the names of directories whose next time is not after now, or further after late than it is ever put off,
+	// unless somebody has one, until late at most.
 	DueDirectories(ctx context.Context, now, late time.Time) ([]string, error)
 	// People lists the users whom a directory has brought, by ID.
 	People(ctx context.Context, directory string) ([]Person, error)

@@ -451,6 +451,14 @@ func TestDueOnOneServer(t *testing.T) {
 	if ann, _ := o.db.User(ctx, "ann"); ann.Name != "Ann B." {
 		t.Error("not synchronised after the clock was set back")
 	}
+	s.change(modify("ann", "cn", "Ann C."))
+	_, err = o.db.ClaimDirectory(ctx, "hq", o.now.AddDate(1, 0, 0), o.now.AddDate(1, 0, 0).Add(15*time.Minute), o.now.AddDate(2, 0, 0), false)
+	must(t, err) // and the server was killed in the middle, by a clock that was ahead
+	o.now = o.now.Add(time.Hour)
+	must(t, o.SyncDue(ctx))
+	if ann, _ := o.db.User(ctx, "ann"); ann.Name != "Ann C." {
+		t.Error("not synchronised after a server died by a clock that was ahead")
+	}
 	s.Kill()
 	o.now = o.now.Add(time.Hour)
 	must(t, o.SyncDue(ctx)) // what a directory refuses is kept with it

@@ -85,9 +85,9 @@ func (r *Registry) Sync(ctx context.Context, name string, dryRun, force bool) (R
 	return r.sync(ctx, name, dryRun, force, false)
 }
 
-// late is that of [clock.Late], to which the store adds how long a directory is put off at most: who is disabled there would stay enabled here until the
-// time that a clock which was ahead showed.
-func (r *Registry) late() time.Time { return clock.Late(r.Now(), 0, r.Reliable) }
+// late is that of [clock.Late] for claims; to find what is put off so long, the store adds how long a directory is at most. Who is disabled there would stay
+// enabled here until the time that a clock which was ahead showed.
+func (r *Registry) late() time.Time { return clock.Late(r.Now(), claimed, r.Reliable) }
 
 // SyncDue synchronises the directories whose time has come, unless another server does.
 func (r *Registry) SyncDue(ctx context.Context) error {

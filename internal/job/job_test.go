@@ -441,6 +441,24 @@ func TestRateIsKeptByAClockThatGoesBack(t *testing.T) {
 	}
 }
 
+// Of two servers whose clocks are hours apart, the one that is behind waits: else each would find that the other one's items are long ago, or yet to come.
+func TestRateIsThatOfServersFarApart(t *testing.T) {
+	deploytest.Each(t, func(t *testing.T, url string) {
+		m := deploytest.Master(t)
+		s, behind := newServer(t, url, m), newServer(t, url, m)
+		behind.jobs.Now = func() time.Time { return s.clock().Add(-2 * time.Hour) }
+		behind.jobs.Reliable = func() bool { return false }
+		j := s.start(job.Order{Kind: "add", Rate: 3, Items: job.Keys(names(20))})
+		for range 3 {
+			s.must(s.jobs.RunAll(s.ctx))
+			s.must(behind.jobs.RunAll(s.ctx))
+		}
+		if j := s.ended(j.ID, job.Running); j.Done != 3 {
+			t.Errorf("%d items in no time, with a limit of 3 a second", j.Done)
+		}
+	})
+}
+
 // The limit is that of the job, however many servers share it.
 func TestRateIsThatOfAllServers(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {

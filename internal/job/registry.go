@@ -34,6 +34,8 @@ type Registry struct {
 	Ended func(ctx context.Context, j Job) error
 	// Asked, if set, is told of each job that waits to be approved, in the transaction that has it wait.
 	Asked func(ctx context.Context, j Job) error
+	// Reliable tells whether this server's clock can be relied on now; nil for always.
+	Reliable func() bool
 
 	workers map[string]Worker
 

@@ -213,7 +213,7 @@ func (r *Registry) finished(id string) {
 // allowed is how many items the limit of a job's rate leaves now.
 func (r *Registry) allowed(j Job) int {
 	passed := r.Now().Sub(j.ProgressedAt)
-	if j.ProgressedAt.IsZero() || passed < -clock.Apart { // by a clock that was ahead and has been set back
+	if j.ProgressedAt.IsZero() || j.ProgressedAt.After(clock.Late(r.Now(), 0, r.Reliable)) {
 		return j.Rate
 	}
 	n := int(min(passed.Seconds(), 1) * float64(j.Rate))

@@ -132,17 +132,6 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-func TestMayChange(t *testing.T) {
-	r := rules(fob, func(p *policy.Token) { p.PINMinLife = 24 * time.Hour })
-	broken(t, r.MayChange(now.Add(-23*time.Hour)), pin.TooEarly, "")
-	if err := r.MayChange(now.Add(-24 * time.Hour)); err != nil {
-		t.Error(err)
-	}
-	if err := rules(fob, nil).MayChange(now); err != nil {
-		t.Error(err)
-	}
-}
-
 // broken fails the test unless err is the refusal of a rule that does not repeat the PIN.
 func broken(t interface {
 	Helper()

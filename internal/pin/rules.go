@@ -24,7 +24,6 @@ const (
 	Trivial    Rule = "trivial"
 	Excluded   Rule = "excluded" // it has an excluded word in it
 	Reused     Rule = "reused"   // it is one of the last
-	TooEarly   Rule = "too_early"
 )
 
 func refuse(r Rule, format string, args ...any) error {
@@ -66,16 +65,6 @@ func (r Rules) New(pin string) ([]byte, error) {
 		return nil, err
 	}
 	return keep(r.Keys, r.Token.bound(), pin), nil
-}
-
-// MayChange refuses to let a user change a PIN that has not been used for the policy's shortest life. It is not asked
-// about PINs that are temporary or expired.
-func (r Rules) MayChange(setAt time.Time) error {
-	from := setAt.Add(r.Policy.PINMinLife)
-	if r.Now.Before(from) {
-		return refuse(TooEarly, "the PIN was changed a short time ago: change it after %s", from.UTC().Format("2006-01-02 15:04 MST"))
-	}
-	return nil
 }
 
 func (r Rules) check(pin string) error {

@@ -19,11 +19,12 @@ import (
 
 // Limits of RadSec. Who is not known yet takes no place from clients, nor one client that of the others.
 const (
-	maxConnections   = 512 // of clients
-	maxOfClient      = 64  // of them; proxies take 16 or so
-	maxHandshakes    = 256 // at once
-	maxHandshakesOf  = 16  // of them, of one address, or /64 of IPv6
-	maxAtOnce        = 320 // requests of one connection that are decided at once: 256 have an identifier each, and some have just been answered
+	maxConnections   = 512  // of clients
+	maxOfClient      = 64   // of them; proxies take 16 or so
+	maxHandshakes    = 256  // at once, and as many from where clients are known to come from
+	maxHandshakesOf  = 16   // of them, of one address, or /64 of IPv6
+	maxKnown         = 4096 // addresses, or /64, that clients are known to come from; then that begins anew
+	maxAtOnce        = 320  // requests of one connection that are decided at once: 256 have an identifier each, and some have just been answered
 	handshakeTimeout = 10 * time.Second
 	packetTimeout    = 10 * time.Second // from the first byte of a packet to its last, and for an answer
 	idleTimeout      = 10 * time.Minute
@@ -52,7 +53,8 @@ func (s *Server) acceptTLS(ctx, work context.Context, l net.Listener) error {
 	var connections sync.WaitGroup
 	defer connections.Wait()
 	d := &doors{
-		s: s, hall: places[netip.Prefix]{most: maxHandshakes, mostOfOne: maxHandshakesOf}, clients: places[string]{most: maxConnections, mostOfOne: maxOfClient},
+		s: s, clients: places[string]{most: maxConnections, mostOfOne: maxOfClient}, known: map[netip.Prefix]bool{},
+		hall: places[netip.Prefix]{most: maxHandshakes, mostOfOne: maxHandshakesOf}, side: places[netip.Prefix]{most: maxHandshakes, mostOfOne: maxHandshakesOf},
 	}
 	for {
 		conn, err := l.Accept()
@@ -68,12 +70,13 @@ func (s *Server) acceptTLS(ctx, work context.Context, l net.Listener) error {
 			continue
 		}
 		from := source{address: throttle.Source(conn.RemoteAddr().String())}
-		if !d.hall.take(throttle.Network(from.address)) {
+		hall := d.hallOf(from)
+		if !hall.take(throttle.Network(from.address)) {
 			s.note(ctx, nil, from, "too many TLS connections are being made")
 			conn.Close()
 			continue
 		}
-		connections.Go(func() { d.enter(ctx, work, conn.(*tls.Conn), from) })
+		connections.Go(func() { d.enter(ctx, work, hall, conn.(*tls.Conn), from) })
 	}
 }
 
@@ -81,16 +84,40 @@ func (s *Server) acceptTLS(ctx, work context.Context, l net.Listener) error {
 type doors struct {
 	s       *Server
 	hall    places[netip.Prefix] // of handshakes, by where they come from
+	side    places[netip.Prefix] // of those from where a client has come since the server began: strangers of many addresses do not shut it out
 	clients places[string]       // of connections, by the names of clients
+
+	mu    sync.Mutex
+	known map[netip.Prefix]bool // from where clients have come
 }
 
-// enter has a connection that was let into the hall show its certificate, and serves it if it is a client's.
-func (d *doors) enter(ctx, work context.Context, conn *tls.Conn, from source) {
+// hallOf is where a handshake takes a place.
+func (d *doors) hallOf(from source) *places[netip.Prefix] {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known[throttle.Network(from.address)] {
+		return &d.side
+	}
+	return &d.hall
+}
+
+// remember notes where a client comes from.
+func (d *doors) remember(from source) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.known) == maxKnown {
+		clear(d.known)
+	}
+	d.known[throttle.Network(from.address)] = true
+}
+
+// enter has a connection that was let into a hall show its certificate, and serves it if it is a client's.
+func (d *doors) enter(ctx, work context.Context, hall *places[netip.Prefix], conn *tls.Conn, from source) {
 	defer conn.Close()
 	shake, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	err := conn.HandshakeContext(shake)
 	cancel()
-	d.hall.leave(throttle.Network(from.address))
+	hall.leave(throttle.Network(from.address))
 	if err != nil {
 		d.s.note(ctx, nil, from, "a TLS connection came to nothing", why(err))
 		return
@@ -101,6 +128,7 @@ func (d *doors) enter(ctx, work context.Context, conn *tls.Conn, from source) {
 		d.s.over(ctx, &request{port: RadSec, from: from, received: d.s.Now(), note: why, shown: shown(certificate)}, Stranger)
 		return
 	}
+	d.remember(from)
 	if !d.clients.take(c.Name) {
 		d.s.note(ctx, c, from, "too many connections")
 		return

@@ -198,6 +198,35 @@ func TestRadSecHasPlacesForAll(t *testing.T) {
 	h.becomes(Accepted)
 }
 
+// Strangers who come from many addresses at once shut no client out that was here before.
+func TestRadSecKnowsWhereClientsComeFrom(t *testing.T) {
+	a := NewTestAuthority(t)
+	h := build(t, always(accept), over("vpn1", "vpn1.example.com")).secure(a).run()
+	certificate := a.Sign("vpn1.example.com")
+	if got := talk(t, h.connect(a, certificate), tlsLogin(t, 1, true)); got.Code != radius.CodeAccessAccept {
+		t.Error(got.Code)
+	}
+	h.becomes(Accepted)
+	bare := func(host byte) net.Conn {
+		from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, host)}}
+		conn, err := from.Dial("tcp", h.tls.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(patienceOfTests))
+		return conn
+	}
+	for n := range maxHandshakes {
+		bare(byte(1 + n/maxHandshakesOf))
+	}
+	ends(t, bare(99))
+	if got := talk(t, h.connect(a, certificate), tlsLogin(t, 2, true)); got.Code != radius.CodeAccessAccept {
+		t.Error(got.Code)
+	}
+	h.becomes(Accepted)
+}
+
 func TestPlaces(t *testing.T) {
 	p := places[string]{most: 5, mostOfOne: 3}
 	take := func(of string, want bool) {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -94,9 +95,9 @@ type RunStore interface {
 	Run(ctx context.Context, id string) (Run, error)
 	// ListRuns lists the runs of the scope of ctx, the newest first.
 	ListRuns(ctx context.Context, f RunFilter) ([]Run, error)
-	// ClaimRun takes the oldest run that nobody makes: it is queued, or whoever made it let its lease end before now. What was made of
-	// it is gone. [fault.NotFound] if there is none.
-	ClaimRun(ctx context.Context, claim string, now, lease time.Time) (Run, error)
+	// ClaimRun takes the oldest run that nobody makes: it is queued, or the lease of whoever made it ended before now, or ends after late. What was
+	// made of it is gone. [fault.NotFound] if there is none.
+	ClaimRun(ctx context.Context, claim string, now, late, lease time.Time) (Run, error)
 	// HoldRun lengthens the lease; [fault.Conflict] if the claim is not the run's any more.
 	HoldRun(ctx context.Context, r Run, lease time.Time) error
 	// AddRunPart keeps a part of what was made; [fault.Conflict] as for HoldRun.
@@ -213,7 +214,7 @@ const (
 func (r *Registry) Work(ctx context.Context) error {
 	for ctx.Err() == nil {
 		now := r.Now()
-		run, err := r.Runs.ClaimRun(ctx, rand.Text(), now, now.Add(leaseFor))
+		run, err := r.Runs.ClaimRun(ctx, rand.Text(), now, clock.Late(now, leaseFor, r.Reliable), now.Add(leaseFor))
 		if fault.CodeOf(err) == fault.NotFound {
 			return nil
 		}

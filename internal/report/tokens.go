@@ -150,6 +150,7 @@ var tokenFields = []field[subject]{
 	{"domain", "Domain", Text, func(s subject) any { return domain.Show(s.Domain) }},
 	{"state", "State", Text, func(s subject) any { return s.state }},
 	{"enabled", "Enabled", YesNo, func(s subject) any { return s.Enabled }},
+	{"tainted", "Seed of a former user", YesNo, func(s subject) any { return s.Tainted }},
 	{"profile", "Profile", Text, func(s subject) any { return s.Profile }},
 	{"delivery", "Delivery", Text, func(s subject) any { return string(s.Method) }},
 	{"distribution", "Distribution", Text, func(s subject) any { return string(s.distribution) }},

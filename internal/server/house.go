@@ -116,7 +116,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.directories = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: c.Now}, Keys: keys, Now: c.Now, Reliable: h.reports.Reliable}
 	gateways.Changed = h.radius.Changed
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
-	h.jobs = &job.Registry{Store: db, Keys: keys, Domains: domains, Now: c.Now, Logger: c.Log}
+	h.jobs = &job.Registry{Store: db, Keys: keys, Domains: domains, Now: c.Now, Logger: c.Log, Reliable: h.reports.Reliable}
 	if c.Database == "" {
 		if err := h.jobs.Abandon(ctx); err != nil {
 			return nil, err
@@ -130,7 +130,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.jobs.Register(record.CreateWorker())
 	moves := &transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: c.Now}, Jobs: h.jobs, Now: c.Now}
 	h.jobs.Register(moves.Worker())
-	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: id, Now: c.Now, Logger: c.Log, Tried: m.posted}
+	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: id, Now: c.Now, Logger: c.Log, Reliable: h.reports.Reliable, Tried: m.posted}
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}
 	cared.Register()
 	h.outbox = &mail.Outbox{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Service: c.Service}

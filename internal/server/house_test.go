@@ -7,11 +7,15 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/clock"
@@ -184,5 +188,29 @@ func TestDrainHasAnEnd(t *testing.T) {
 	c.drain(srv.Config, 0)
 	if err := <-asked; err == nil || !strings.Contains(log.String(), "cut off") {
 		t.Errorf("the request ended with %v, and the log says %q", err, &log)
+	}
+}
+
+// docs/reports.md tells of each metric.
+func TestTheManualKnowsEveryMetric(t *testing.T) {
+	text, err := os.ReadFile("../../docs/reports.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(chan *prometheus.Desc)
+	go func() {
+		newMeters(nil, &shownCert{}, time.Now).registry.Describe(all)
+		close(all)
+	}()
+	n := 0
+	for d := range all {
+		if name := regexp.MustCompile("tallystick_[a-z_]+").FindString(d.String()); name != "" {
+			if n++; !bytes.Contains(text, []byte("`"+name)) {
+				t.Errorf("it does not tell of %s", name)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("there are none")
 	}
 }

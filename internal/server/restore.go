@@ -69,7 +69,9 @@ type Restore struct {
 	Until time.Time
 	// Unused says that no code was accepted after the backup was taken: codes count as they did then, and Until is not looked at.
 	Unused bool
-	Now    func() time.Time
+	// Trial has what is restored reach nobody by itself: mail is off, webhooks are disabled, and no directory is synchronised.
+	Trial bool
+	Now   func() time.Time
 }
 
 // A Restored says what was brought back.
@@ -211,7 +213,7 @@ func (r Restore) fill(ctx context.Context, c *Config, whole *backup.Reader, know
 		url = unfinished
 	}
 	to := store.Restore{
-		Schema: h.Schema, Until: r.Until, Unused: r.Unused,
+		Schema: h.Schema, Until: r.Until, Unused: r.Unused, Trial: r.Trial,
 		Rows: func(write func(backup.Table, func() ([]any, error)) error) error {
 			b, err := r.open()
 			if err != nil {
@@ -220,7 +222,7 @@ func (r Restore) fill(ctx context.Context, c *Config, whole *backup.Reader, know
 			return copyTables(b, whole, write)
 		},
 		Event: audit.New(ctx, c.Now(), "backup.restore", "deployment:", audit.Details{
-			"taken_at": h.TakenAt.Format(time.RFC3339), "codes_used_until": r.Until.UTC().Format(time.RFC3339),
+			"taken_at": h.TakenAt.Format(time.RFC3339), "codes_used_until": r.Until.UTC().Format(time.RFC3339), "trial": r.Trial,
 		}),
 	}
 	if unfinished == "" {

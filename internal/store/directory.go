@@ -87,9 +87,9 @@ func (db *DB) DeleteDirectory(ctx context.Context, name string) error {
 }
 
 // ClaimDirectory makes the caller the only one who synchronises a directory until a time, and tells whether it did: not while another
-// one has it, nor, if due is true, unless DueDirectories lists it.
+// one has it, until late at most, nor, if due is true, unless DueDirectories lists it.
 func (db *DB) ClaimDirectory(ctx context.Context, name string, now, until, late time.Time, due bool) (bool, error) {
-	n, err := db.exec(ctx, "UPDATE directory SET claimed_until = $1 WHERE name = $2 AND claimed_until <= $3 AND (NOT $5 OR next_at <= $3 OR next_at > $4 + every)",
+	n, err := db.exec(ctx, "UPDATE directory SET claimed_until = $1 WHERE name = $2 AND (claimed_until <= $3 OR claimed_until > $4) AND (NOT $5 OR next_at <= $3 OR next_at > $4 + every)",
 		until.UnixMicro(), name, now.UnixMicro(), late.UnixMicro(), due)
 	return n == 1, err
 }
@@ -110,9 +110,10 @@ func (db *DB) ReleaseDirectory(ctx context.Context, name string, until time.Time
 	return err
 }
 
-// DueDirectories lists the names of directories whose next time is not after now, or further after late than it is ever put off.
+// DueDirectories lists the names of directories whose next time is not after now, or further after late than it is ever put off,
+// unless somebody has one, until late at most.
 func (db *DB) DueDirectories(ctx context.Context, now, late time.Time) ([]string, error) {
-	return list(ctx, db, text, "SELECT name FROM directory WHERE (next_at <= $1 OR next_at > $2 + every) AND claimed_until <= $1 ORDER BY name", now.UnixMicro(), late.UnixMicro())
+	return list(ctx, db, text, "SELECT name FROM directory WHERE (next_at <= $1 OR next_at > $2 + every) AND (claimed_until <= $1 OR claimed_until > $2) ORDER BY name", now.UnixMicro(), late.UnixMicro())
 }
 
 // People lists the users whom a directory has brought, by ID.

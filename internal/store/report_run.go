@@ -96,12 +96,12 @@ func (db *DB) ListRuns(ctx context.Context, f report.RunFilter) ([]report.Run, e
 	return list(ctx, db, scanRun, "SELECT "+string(runColumns)+" FROM report_run"+c.clause("id DESC", f.Limit), c.args...)
 }
 
-// ClaimRun takes the oldest run that nobody makes: it is queued, or its lease ended before now. What was made of it is gone.
+// ClaimRun takes the oldest run that nobody makes: it is queued, or its lease ended before now, or ends after late. What was made of it is gone.
 // [fault.NotFound] if there is none.
-func (db *DB) ClaimRun(ctx context.Context, claim string, now, lease time.Time) (report.Run, error) {
-	const waiting = " FROM report_run WHERE state IN ('queued', 'running') AND (state = 'queued' OR lease_until < $1)"
+func (db *DB) ClaimRun(ctx context.Context, claim string, now, late, lease time.Time) (report.Run, error) {
+	const waiting = " FROM report_run WHERE state IN ('queued', 'running') AND (state = 'queued' OR lease_until < $1 OR lease_until > $2)"
 	none := fault.New(fault.NotFound, "no report waits to be made")
-	if found, err := list(ctx, db, text, "SELECT id"+waiting+" ORDER BY id LIMIT 1", micros(now)); err != nil || len(found) == 0 {
+	if found, err := list(ctx, db, text, "SELECT id"+waiting+" ORDER BY id LIMIT 1", micros(now), micros(late)); err != nil || len(found) == 0 {
 		if err == nil {
 			err = none
 		}
@@ -110,7 +110,7 @@ func (db *DB) ClaimRun(ctx context.Context, claim string, now, lease time.Time) 
 	var r report.Run
 	err := db.Transact(ctx, func(ctx context.Context) error {
 		var err error
-		if r, err = one(ctx, db, none, scanRun, "SELECT "+string(runColumns)+waiting+" ORDER BY id LIMIT 1"+db.locksFree(), micros(now)); err != nil {
+		if r, err = one(ctx, db, none, scanRun, "SELECT "+string(runColumns)+waiting+" ORDER BY id LIMIT 1"+db.locksFree(), micros(now), micros(late)); err != nil {
 			return err
 		}
 		r.State, r.Claim, r.Started, r.Tries = report.RunRunning, claim, now.UTC(), r.Tries+1

@@ -28,6 +28,8 @@ type Restore struct {
 	Until time.Time
 	// Unused says that what the backup says of used codes is all there is: Until is the time at which it was taken.
 	Unused bool
+	// Trial says that what is restored is to reach nobody: mail is off, webhooks are disabled, and no directory is synchronised by itself.
+	Trial bool
 	// Last is called, if it is there, when everything is written and nothing committed yet; also for each attempt.
 	Last func() error
 	// Event tells the audit log of it. Its time is that of the restore.
@@ -206,8 +208,15 @@ func (db *DB) unused(ctx context.Context, read func(context.Context, look) error
 // offered are the tokens with an open activation code.
 const offered = "serial IN (SELECT serial FROM offer WHERE state = 'open')"
 
-// settlements end what may have gone on after the backup was taken, where its release has the column.
-var settlements = []struct{ table, column, statement string }{
+// endMail begins a statement that cancels mail which was not surely sent, and erases its body.
+const endMail = "UPDATE mail_message SET state = 'cancelled', trouble = 'SUPERSEDED', ended_at = COALESCE(ended_at, claimed_at, created_at), key_id = NULL, sealed = NULL" +
+	" WHERE state IN ('held', 'waiting', 'sending', 'failed', 'unknown') AND "
+
+// A settlement is made where the release of a backup has the column.
+type settlement struct{ table, column, statement string }
+
+// settlements end what may have gone on after the backup was taken.
+var settlements = []settlement{
 	// Dialogues, and answers kept for a request that comes again.
 	{"attempt", "id", "DELETE FROM attempt"},
 	{"decision", "request_key", "DELETE FROM decision"},
@@ -215,6 +224,9 @@ var settlements = []struct{ table, column, statement string }{
 	// Activation codes, as if they were revoked: the old seed stays, and the random one that nobody holds does not take its place.
 	{"token_generation", "delivered", "DELETE FROM token_generation WHERE state = 'pending' AND NOT delivered AND " + offered},
 	{"token", "distribution", "UPDATE token SET (distribution, pending_until) = ('activation_lapsed', NULL) WHERE distribution = 'pending_activation' AND " + offered},
+	// So is the mail with them, or with the links to them: what is sent again would be refused.
+	{"mail_message", "id", endMail + "event = 'activation_code'"},
+	{"mail_message", "generation", endMail + "EXISTS (SELECT 1 FROM offer AS o WHERE o.serial = mail_message.serial AND o.generation = mail_message.generation AND o.state = 'open')"},
 	{"offer", "state", "UPDATE offer SET state = 'revoked' WHERE state = 'open'"},
 	{"token_generation", "accepted", "UPDATE token_generation SET accepted = NULL WHERE accepted IS NOT NULL"},
 	// Emergency codes that work once each: which of them were used since is not known.
@@ -229,10 +241,15 @@ var settlements = []struct{ table, column, statement string }{
 	// What a job has done since is not known: it must not be done again by itself. It can be resumed for as long as one that is cancelled now.
 	{"job", "id", "UPDATE job SET state = 'cancelled', message = 'the deployment was restored from a backup that was taken meanwhile', " +
 		"ended_at = COALESCE(progressed_at, created_at), results_until = $1 WHERE state IN ('awaiting_approval', 'queued', 'running')"},
-	// What waited to be mailed may have been sent since: an administrator decides.
+	// What waited to be mailed may have been sent since: an administrator decides. What is held goes to who signs in, and to nobody else: it stays so.
 	{"mail_message", "id", "UPDATE mail_message SET state = 'unknown', trouble = 'INTERRUPTED', ended_at = COALESCE(claimed_at, created_at) WHERE state IN ('waiting', 'sending')"},
-	// What is held goes to who signs in, and to nobody else: it stays so. The activation codes among it are revoked.
-	{"mail_message", "id", "UPDATE mail_message SET state = 'cancelled', trouble = 'SUPERSEDED', ended_at = created_at, key_id = NULL, sealed = NULL WHERE state = 'held' AND event = 'activation_code'"},
+}
+
+// silences keep a trial from reaching anybody, where its release has the table.
+var silences = []settlement{
+	{"mail_settings", "enabled", "UPDATE mail_settings SET enabled = FALSE"},
+	{"webhook", "enabled", "UPDATE webhook SET enabled = FALSE"},
+	{"directory", "every", "UPDATE directory SET every = 0, next_at = NULL"},
 }
 
 // settleRestored sees that what happened after the backup was taken does not happen again.
@@ -244,7 +261,11 @@ func (db *DB) settleRestored(ctx context.Context, r Restore) (done Restored, err
 	if err != nil {
 		return done, err
 	}
-	for _, s := range settlements {
+	all := settlements
+	if r.Trial {
+		all = slices.Concat(settlements, silences)
+	}
+	for _, s := range all {
 		there := slices.ContainsFunc(r.Schema.Tables, func(t backup.Table) bool {
 			return t.Name == s.table && slices.ContainsFunc(t.Columns, func(c backup.Column) bool { return c.Name == s.column })
 		})

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -44,6 +45,11 @@ func TestRestoreSettles(t *testing.T) {
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ('j', 'j', 'import', 'running', 0, 0, 1, 0, 0, '', '{}', 1)",
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at, loading_until) VALUES ('l', 'l', 'import', 'loading', 0, 0, 1, 0, 0, '', '{}', 1, 1)",
 		"INSERT INTO job_item (job_id, number, key, state, code, message) VALUES ('l', 1, 'x', 'waiting', '', '')",
+		// A code by mail, the link to an open one, and what brings no code.
+		"INSERT INTO mail_message (id, event, serial, generation, recipient, state, key_id, sealed, created_at, next_at, expires_at, tries, claimed_by, code, trouble) " +
+			"SELECT m.column1, m.column2, CASE m.column3 WHEN 'open' THEN min(t.serial) ELSE max(t.serial) END, 1, 'x', m.column4, 1, x'00', 1, 1, 1, 0, '', 0, '' " +
+			"FROM token AS t, (VALUES ('code', 'activation_code', 'open', 'waiting'), ('held code', 'activation_code', 'used', 'held'), ('link', 'distribution', 'open', 'unknown'), " +
+			"('file', 'redistribution', 'used', 'waiting'), ('held', 'password', 'used', 'held')) AS m GROUP BY m.column1",
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ('k', 'k', 'import', 'done', 0, 0, 0, 0, 0, '', '{}', 1)",
 	} {
 		if _, err := raw.ExecContext(t.Context(), statement); err != nil {
@@ -113,10 +119,70 @@ func TestRestoreSettles(t *testing.T) {
 					t.Errorf("%s is %v, want %s", id, states[id], want)
 				}
 			}
+			bodies := ""
+			for _, r := range rowsOf(t, after, "mail_message") {
+				states[r["id"]] = r["state"]
+				if r["sealed"] != nil {
+					bodies += r["id"].(string) + " "
+				}
+			}
+			for id, want := range map[string]string{"code": "cancelled", "held code": "cancelled", "link": "cancelled", "file": "unknown", "held": "held"} {
+				if states[id] != want || (want != "cancelled") != strings.Contains(bodies, id+" ") {
+					t.Errorf("mail with the %s is %v, want %s; there are bodies of %s", id, states[id], want, bodies)
+				}
+			}
 			if items := rowsOf(t, after, "job_item"); states["l"] != nil || len(items) != 0 {
 				t.Errorf("a job that was not stored to its end is %v, with %v", states["l"], items)
 			}
 		})
+	}
+}
+
+// A trial reaches nobody by itself; what is restored to go on does.
+func TestTrialReachesNobody(t *testing.T) {
+	path := deploytest.SQLite(t)
+	db := deploytest.Open(t, path)
+	populate(t, db, 3)
+	raw, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	for _, statement := range []string{
+		"INSERT INTO mail_settings VALUES (1, 1, 'h', 25, 'none', '', '', 0, 'f', '', 1, '[]', '[]', 1, '', NULL)",
+		"INSERT INTO webhook VALUES ('w', 'u', 1, '', 1, x'00', '[]', '[]', 1, 1, 1, 1, 1, NULL, NULL, 0, '', 0, NULL, NULL, '', NULL)",
+		"INSERT INTO directory (name, kind, settings, domain, every, next_at, claimed_until, last, created_at, version) VALUES ('d', 'ad', '{}', '', 60, 7, 0, '{}', 1, 1)",
+	} {
+		if _, err := raw.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	data := take(t, db)
+	for name, target := range bare {
+		for _, trial := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, trial), func(t *testing.T) {
+				url := target(t)
+				if _, err := restore(t.Context(), url, data, takenAt, func(r *store.Restore) { r.Trial = trial }); err != nil {
+					t.Fatal(err)
+				}
+				after := deploytest.Open(t, url)
+				mail, err := after.MailSettings(t.Context())
+				if err != nil || mail.Enabled == trial {
+					t.Errorf("mail %v, %v", mail.Enabled, err)
+				}
+				hook, err := after.Webhook(t.Context(), "w")
+				if err != nil || hook.Enabled == trial {
+					t.Errorf("webhook %v, %v", hook.Enabled, err)
+				}
+				due, err := after.DueDirectories(t.Context(), takenAt, takenAt.AddDate(1, 0, 0))
+				if err != nil || (len(due) == 0) != trial {
+					t.Errorf("directories %v, %v", due, err)
+				}
+				if d, err := after.Directory(t.Context(), "d"); err != nil || (d.Every == 0) != trial {
+					t.Errorf("a directory every %s, %v", d.Every, err)
+				}
+			})
+		}
 	}
 }
 

@@ -258,13 +258,13 @@ type macer struct{}
 
 func (macer) MAC(string, ...[]byte) []byte { return []byte("mac") }
 
-// restore brings a backup back.
-func restore(ctx context.Context, url string, data []byte, until time.Time) (store.Restored, error) {
+// restore brings a backup back, as others may say.
+func restore(ctx context.Context, url string, data []byte, until time.Time, say ...func(*store.Restore)) (store.Restored, error) {
 	header, err := backup.NewReader(bytes.NewReader(data), identity)
 	if err != nil {
 		return store.Restored{}, err
 	}
-	return store.Options{URL: url}.Restore(ctx, store.Restore{
+	all := store.Restore{
 		Schema: header.Header().Schema, Until: until, Event: audit.New(ctx, takenAt, "backup.restore", "deployment:", nil),
 		Rows: func(write func(backup.Table, func() ([]any, error)) error) error {
 			r, err := backup.NewReader(bytes.NewReader(data), identity)
@@ -284,7 +284,11 @@ func restore(ctx context.Context, url string, data []byte, until time.Time) (sto
 				}
 			}
 		},
-	})
+	}
+	for _, s := range say {
+		s(&all)
+	}
+	return store.Options{URL: url}.Restore(ctx, all)
 }
 
 // contents are the rows of every table, as a hash for each row that is found by it.

@@ -212,7 +212,7 @@ func (a *arrival) unpack(ctx context.Context, c *carried) (token.Token, error) {
 		Serial: c.Serial, Origin: c.Origin, Hardware: c.Hardware, Birth: c.Birth, Expiry: c.Expiry, EffectiveExpiry: c.Effective,
 		Current: g, LastNumber: g.Number, LostAt: c.LostAt, IssueCount: c.Issues,
 		// An older release did not mark what it took away while a new seed waited (migration 58).
-		Tainted: c.Tainted || !c.Hardware && c.Delivered && c.Issues > 0 &&
+		Tainted: c.Tainted || !c.Marked && !c.Hardware && c.Delivered && c.Issues > 0 &&
 			(c.User == nil || c.Origin == token.Generated && c.Distribution == token.NotDistributed),
 		Distribution: token.NotDistributed, CreatedAt: a.now, Version: 1,
 	}

@@ -281,7 +281,7 @@ func (d *Deployment) pack(ctx context.Context, t *token.Token, people map[string
 		Serial: t.Serial, Origin: t.Origin, Hardware: t.Hardware, Seed: s.Reveal(), Generation: g.Number,
 		Digits: g.Settings.Digits, Interval: g.Settings.Interval, PINType: g.Settings.PINType,
 		Birth: t.Birth, Expiry: t.Expiry, Effective: t.EffectiveExpiry,
-		LastInterval: g.LastInterval, Offset: g.Offset, Delivered: g.Delivered, Tainted: t.Tainted, LostAt: t.LostAt, MadeAt: g.MadeAt, Issues: t.IssueCount,
+		LastInterval: g.LastInterval, Offset: g.Offset, Delivered: g.Delivered, Tainted: t.Tainted, Marked: true, LostAt: t.LostAt, MadeAt: g.MadeAt, Issues: t.IssueCount,
 	}
 	if who == nil {
 		return c, nil

@@ -3,6 +3,9 @@ package transfer
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"io"
 	"testing"
@@ -59,4 +62,28 @@ func Sealed(t *testing.T, target *Deployment, lines []byte) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// Older is a file as a release before migration 58 wrote it.
+func Older(t *testing.T, source, target *Deployment, file []byte) []byte {
+	t.Helper()
+	lines := bytes.SplitAfter(bytes.ReplaceAll(Opened(t, target, file), []byte(`"marked":true,`), nil), []byte("\n"))
+	lines = lines[:len(lines)-1] // what follows the last line feed
+	body := bytes.Join(lines[:len(lines)-1], nil)
+	var last line
+	key, err := source.signer(t.Context())
+	if err == nil {
+		err = json.Unmarshal(lines[len(lines)-1], &last)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.New()
+	digest.Write(body)
+	last.Signature = ed25519.Sign(key, signed(digest))
+	end, err := json.Marshal(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Sealed(t, target, append(append(body, end...), '\n'))
 }

@@ -145,6 +145,7 @@ type carried struct {
 	Offset       int64     `json:"offset"`        // intervals that its clock is ahead
 	Delivered    bool      `json:"delivered"`
 	Tainted      bool      `json:"tainted"`
+	Marked       bool      `json:"marked,omitempty"` // the source marks every seed that a former user holds, as releases do from migration 58 on
 	LostAt       time.Time `json:"lost_at,omitzero"`
 	MadeAt       time.Time `json:"made_at,omitzero"` // its seed: whether that was lost with the token
 	Issues       int       `json:"issues"`

@@ -276,31 +276,41 @@ func TestTransferWithoutUsers(t *testing.T) {
 	})
 }
 
-// A release before migration 58 did not mark the seed that a former user holds where it was the new one of two. Its files bring no such seed unmarked.
+// A release before migration 58 did not mark the seed that a former user holds where it was the new one of two. Its files bring no such seed unmarked; a file of this one
+// brings what it says, as a seed that came from another file since is nobody's.
 func TestSeedsOfFormerUsersFromOlderReleases(t *testing.T) {
 	pairs(t, func(t *testing.T, from, to *place) {
-		serials := from.make(t, 3) // of whom the second one is assigned again, and the last one is delivered to whom it belongs to
 		from.user(t, "bob")
 		from.profile(t, nil)
-		for i, serial := range serials {
-			if i > 0 {
-				if _, err := from.tokens.Assign(t.Context(), serial, "bob"); err != nil {
+		for _, older := range []bool{false, true} {
+			serials := from.make(t, 3) // of whom the second one is assigned again, and the last one is delivered to whom it belongs to
+			for i, serial := range serials {
+				if i > 0 {
+					if _, err := from.tokens.Assign(t.Context(), serial, "bob"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				x := from.get(t, serial)
+				x.IssueCount, x.Current.Delivered = 2, true
+				if i == 2 {
+					x.Distribution = token.Confirmed
+				}
+				if err := from.db.SaveToken(t.Context(), x); err != nil {
 					t.Fatal(err)
 				}
 			}
-			x := from.get(t, serial)
-			x.IssueCount, x.Current.Delivered = 2, true
-			if i == 2 {
-				x.Distribution = token.Confirmed
+			file := sent(t, from, to, true, serials...)
+			if older {
+				file = transfer.Older(t, from.Deployment, to.Deployment, file)
 			}
-			if err := from.db.SaveToken(t.Context(), x); err != nil {
-				t.Fatal(err)
-			}
-		}
-		received(t, to, transfer.Import{File: held(sent(t, from, to, true, serials...))})
-		for i, serial := range serials {
-			if x := to.get(t, serial); x.Tainted != (i < 2) {
-				t.Errorf("arrived %+v", x)
+			received(t, to, transfer.Import{File: held(file)})
+			for i, serial := range serials {
+				if x := to.get(t, serial); x.Tainted != (older && i < 2) {
+					t.Errorf("arrived from an older release (%v): %+v", older, x)
+				}
+				if _, err := from.tokens.Unassign(t.Context(), serial, 0); err != nil && i > 0 { // bob holds no more than three
+					t.Fatal(err)
+				}
 			}
 		}
 	})

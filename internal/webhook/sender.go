@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/clock"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 )
@@ -42,6 +43,8 @@ type Sender struct {
 	Logger *slog.Logger
 	// Enclosed is a JSON object that a webhook is sent beside an event, as the member "report"; nil for none.
 	Enclosed func(ctx context.Context, webhook string, e audit.Event) ([]byte, error)
+	// Reliable tells whether this server's clock can be relied on now; nil for always.
+	Reliable func() bool
 	// Tried is told what became of each event that a receiver was sent; "" for taken. Nil for nobody.
 	Tried func(Trouble)
 	// Timeout is how long one request may take; 0 for 15 seconds.
@@ -103,10 +106,11 @@ func (s *Sender) due(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	now := s.Now()
+	late := clock.Late(now, longestPause, s.Reliable)
 	var names []string
 	for _, w := range all {
 		free := w.LeaseOwner == "" || w.LeaseOwner == s.Server || !now.Before(w.LeaseUntil)
-		if w.Enabled && free && !now.Before(w.NextAt) && w.Place < size-1 {
+		if w.Enabled && free && (!now.Before(w.NextAt) || w.NextAt.After(late)) && w.Place < size-1 {
 			names = append(names, w.Name)
 		}
 	}
@@ -220,7 +224,7 @@ func (s *Sender) stop(ctx context.Context, w *Webhook) error {
 
 // failed puts the event off, or disables the webhook.
 func (s *Sender) failed(ctx context.Context, w *Webhook) error {
-	if w.FailingFrom.IsZero() {
+	if w.FailingFrom.IsZero() || w.FailingFrom.After(w.TriedAt) { // by a clock that was ahead it would not be given up for as long
 		w.FailingFrom = w.TriedAt
 	}
 	w.Tries++

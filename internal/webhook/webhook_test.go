@@ -291,6 +291,36 @@ func TestRetries(t *testing.T) {
 	})
 }
 
+// One that failed by a clock that was ahead is tried again once the clock is right, and given up as soon as another one.
+func TestAfterTheClockWasSetBack(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		r := newReceiver(t)
+		s.add("crm", r, audit.Choice{Kinds: []string{"token"}})
+		r.answer = func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }
+		right := s.clock.Now()
+		s.clock.pass(365 * 24 * time.Hour)
+		s.happens("token.create", "token:1")
+		s.look("one")
+		s.clock.pass(right.Sub(s.clock.Now()))
+		behind := s.sender("two")
+		behind.Reliable = func() bool { return false }
+		behind.Once(t.Context())
+		if r.calls != 1 {
+			t.Errorf("%d calls by a clock that may be behind", r.calls)
+		}
+		s.look("one")
+		if w := s.hook("crm"); r.calls != 2 || !w.FailingFrom.Equal(right) || w.NextAt.After(right.Add(time.Hour)) {
+			t.Errorf("%d calls, %+v", r.calls, w)
+		}
+		r.answer = nil
+		s.clock.pass(time.Hour)
+		s.look("one")
+		if got := r.objects(); !slices.Equal(got, tokens(1, 2)) {
+			t.Errorf("heard of %v", got)
+		}
+	})
+}
+
 // One that fails for too long is disabled, with an event that it does not hear of, and goes on where it stopped.
 func TestDisabling(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {

@@ -37,20 +37,22 @@ func reportRuns(t *testing.T, s fixture) {
 	refused(t, err, fault.NotFound)
 
 	lease := start.Add(time.Minute)
-	mine, err := s.ClaimRun(ctx, "claim-1", start, lease)
-	want.State, want.Claim, want.Started, want.Tries = report.RunRunning, "claim-1", start, 1
+	_, err = s.ClaimRun(ctx, "claim-0", day(400), day(401), day(400).Add(time.Minute))
+	ok(t, err)
+	mine, err := s.ClaimRun(ctx, "claim-1", start, day(1), lease) // the clock of the one before was ahead
+	want.State, want.Claim, want.Started, want.Tries = report.RunRunning, "claim-1", start, 2
 	same(t, must(t, mine, err), want)
-	_, err = s.ClaimRun(ctx, "claim-2", lease, lease.Add(time.Minute)) // the lease has not ended
+	_, err = s.ClaimRun(ctx, "claim-2", lease, lease, lease.Add(time.Minute)) // the lease has not ended
 	refused(t, err, fault.NotFound)
 	ok(t, s.AddRunPart(ctx, mine, 0, []byte("lost")))
 	ok(t, s.HoldRun(ctx, mine, lease.Add(time.Minute)))
-	_, err = s.ClaimRun(ctx, "claim-2", lease.Add(time.Second), lease.Add(2*time.Minute))
+	_, err = s.ClaimRun(ctx, "claim-2", lease.Add(time.Second), day(1), lease.Add(2*time.Minute))
 	refused(t, err, fault.NotFound)
 
 	// Whoever held it died: it begins anew, and the first one has nothing to say any more.
 	later := lease.Add(time.Minute + time.Microsecond)
-	second, err := s.ClaimRun(ctx, "claim-2", later, later.Add(time.Minute))
-	if ok(t, err); second.Tries != 2 {
+	second, err := s.ClaimRun(ctx, "claim-2", later, day(1), later.Add(time.Minute))
+	if ok(t, err); second.Tries != 3 {
 		t.Errorf("tried %d times", second.Tries)
 	}
 	_, err = s.RunPart(ctx, "run-1", 0)

@@ -125,7 +125,7 @@ func aDomainOfWorks(t *testing.T, s fixture) {
 	j.State, j.EndedAt, j.ResultsUntil = job.Cancelled, day(1), day(2)
 	ok(t, s.SaveJob(t.Context(), j, job.Queued))
 	still()
-	run, err := s.ClaimRun(t.Context(), "server", day(1), day(2))
+	run, err := s.ClaimRun(t.Context(), "server", day(1), day(9), day(2))
 	ok(t, err)
 	run.State, run.Ended, run.Until = report.RunDone, day(1), day(30)
 	ok(t, s.FinishRun(t.Context(), run))
