@@ -36,13 +36,6 @@ func readQR(data []byte) (text string, err error) {
 	if err != nil {
 		return "", fault.New(fault.BadFormat, "the picture is damaged")
 	}
-	// The reader follows lines through pixels that anybody can have drawn, and its
-	// authors do not promise that it never loses its way.
-	defer func() {
-		if r := recover(); r != nil {
-			text, err = "", noQR()
-		}
-	}()
 	light := gozxing.NewLuminanceSourceFromImage(picture)
 	// Dark pages show codes in white on black.
 	for _, source := range []gozxing.LuminanceSource{light, light.Invert()} {
@@ -55,14 +48,40 @@ func readQR(data []byte) (text string, err error) {
 			// What a program drew is read as it stands, what a camera saw is looked for: each way now and then
 			// misses what the other reads.
 			for _, hint := range []gozxing.DecodeHintType{gozxing.DecodeHintType_TRY_HARDER, gozxing.DecodeHintType_PURE_BARCODE} {
-				result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{hint: true})
-				if err == nil {
-					return result.GetText(), nil
+				if text, ok := findQR(bitmap, hint); ok {
+					return text, nil
 				}
 			}
 		}
 	}
 	return "", noQR()
+}
+
+// maxCorners is how many places may look like a corner of the code. The reader compares each three of them, so that a small picture of
+// many would take it days; photographs have some dozens.
+const maxCorners = 500
+
+// findQR reads the code in one way. The reader follows lines through pixels that anybody can have drawn, and its authors do not promise
+// that it never loses its way.
+func findQR(bitmap *gozxing.BinaryBitmap, way gozxing.DecodeHintType) (text string, ok bool) {
+	defer func() {
+		if recover() != nil {
+			text, ok = "", false
+		}
+	}()
+	corners := 0
+	count := func(gozxing.ResultPoint) {
+		if corners++; corners > maxCorners {
+			panic("too many corners") // the reader has no other way out
+		}
+	}
+	result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{
+		way: true, gozxing.DecodeHintType_NEED_RESULT_POINT_CALLBACK: gozxing.ResultPointCallback(count),
+	})
+	if err != nil {
+		return "", false
+	}
+	return result.GetText(), true
 }
 
 // depth is 2 for pixels of 8 bytes, as some PNGs have, else 1.

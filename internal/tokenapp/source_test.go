@@ -96,6 +96,25 @@ func whiteOnBlack(t testing.TB, text string) []byte {
 	return b.Bytes()
 }
 
+// corners is a picture of nothing but corners of QR codes, a dot each pixel.
+func corners(t testing.TB, side int) []byte {
+	t.Helper()
+	const corner, apart = 7, 9
+	page := image.NewGray(image.Rect(0, 0, side, side))
+	for i := range page.Pix {
+		x, y := i%side%apart, i/side%apart
+		ring := min(x, y, corner-1-x, corner-1-y)
+		if ring < 0 || ring == 1 { // beside it, and between its frame and its middle
+			page.Pix[i] = 255
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, page); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 func archive(t testing.TB, files map[string][]byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -172,12 +191,13 @@ func TestSources(t *testing.T) {
 			png.Encode(&b, image.NewGray(image.Rect(0, 0, 300, 300)))
 			return b.Bytes()
 		}(), want: fault.BadFormat},
-		"picture cut":       {data: qrPicture(t, examplePlain)[:60], want: fault.BadFormat},
-		"picture of prose":  {data: qrPicture(t, "hello"), want: fault.BadFormat},
-		"picture too large": {data: emptyPicture(65536, 8, 0), want: fault.TooLarge},
-		"picture too deep":  {data: emptyPicture(7000, 16, 6), want: fault.TooLarge},
-		"picture too short": {data: emptyPicture(7000, 8, 6), want: fault.BadFormat},
-		"no TLS":            {data: []byte("com.rsa.securid://ctkip?scheme=http&url=example.com/x&activationCode=1"), want: fault.ServerUntrusted},
+		"picture of corners": {data: corners(t, 1000), want: fault.BadFormat}, // at once: all threes of them would take minutes
+		"picture cut":        {data: qrPicture(t, examplePlain)[:60], want: fault.BadFormat},
+		"picture of prose":   {data: qrPicture(t, "hello"), want: fault.BadFormat},
+		"picture too large":  {data: emptyPicture(65536, 8, 0), want: fault.TooLarge},
+		"picture too deep":   {data: emptyPicture(7000, 16, 6), want: fault.TooLarge},
+		"picture too short":  {data: emptyPicture(7000, 8, 6), want: fault.BadFormat},
+		"no TLS":             {data: []byte("com.rsa.securid://ctkip?scheme=http&url=example.com/x&activationCode=1"), want: fault.ServerUntrusted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var tokens []Token
