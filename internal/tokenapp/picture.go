@@ -29,7 +29,7 @@ func readQR(data []byte) (text string, err error) {
 	if err != nil {
 		return "", fault.New(fault.BadFormat, "the picture is damaged")
 	}
-	if most := maxPixels / depth(config.ColorModel); config.Width*config.Height > most {
+	if most := maxPixels / depth(config.ColorModel); int64(config.Width)*int64(config.Height) > int64(most) {
 		return "", fault.New(fault.TooLarge, "the picture has more than %d million pixels: cut out the QR code", most/1_000_000)
 	}
 	picture, _, err := image.Decode(bytes.NewReader(data))

@@ -194,7 +194,8 @@ func TestSources(t *testing.T) {
 		"picture of corners": {data: corners(t, 1000), want: fault.BadFormat}, // at once: all threes of them would take minutes
 		"picture cut":        {data: qrPicture(t, examplePlain)[:60], want: fault.BadFormat},
 		"picture of prose":   {data: qrPicture(t, "hello"), want: fault.BadFormat},
-		"picture too large":  {data: emptyPicture(65536, 8, 0), want: fault.TooLarge},
+		"picture too large":  {data: emptyPicture(16000, 8, 0), want: fault.TooLarge},
+		"huge photograph":    {data: emptyPhotograph(65535), want: fault.TooLarge}, // of more pixels than an int of 32 bits counts
 		"picture too deep":   {data: emptyPicture(7000, 16, 6), want: fault.TooLarge},
 		"picture too short":  {data: emptyPicture(7000, 8, 6), want: fault.BadFormat},
 		"no TLS":             {data: []byte("com.rsa.securid://ctkip?scheme=http&url=example.com/x&activationCode=1"), want: fault.ServerUntrusted},
@@ -229,6 +230,13 @@ func emptyPicture(side uint32, bits, colours byte) []byte {
 	header = append(binary.BigEndian.AppendUint32(header, side), bits, colours, 0, 0, 0)
 	data := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"), header...)
 	return binary.BigEndian.AppendUint32(data, crc32.ChecksumIEEE(header))
+}
+
+// emptyPhotograph is the beginning of a JPEG in colour that says so.
+func emptyPhotograph(side uint16) []byte {
+	header := binary.BigEndian.AppendUint16([]byte("\xff\xd8\xff\xc0\x00\x11\x08"), side)
+	header = binary.BigEndian.AppendUint16(header, side)
+	return append(header, "\x03\x01\x11\x00\x02\x11\x00\x03\x11\x00"+"\xff\xda\x00\x0c\x03\x01\x00\x02\x00\x03\x00\x00\x3f\x00"...)
 }
 
 func TestReadSource(t *testing.T) {
