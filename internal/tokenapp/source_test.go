@@ -169,6 +169,7 @@ func TestSources(t *testing.T) {
 		"after a mark":      {data: append([]byte("\ufeff"), plain...), serials: "228306584707"},
 		"four tokens":       {data: readTestdata(t, "four-password.sdtid"), access: Access{Password: "secret"}, serials: "968673908641 000000000001 131521082161 023348317143"},
 		"zip":               {data: archive(t, map[string][]byte{"alice_228306584707.SDTID": plain, "README.txt": []byte("hello")}), serials: "228306584707"},
+		"zip of macOS":      {data: archive(t, map[string][]byte{"alice.sdtid": plain, "__MACOSX/._alice.sdtid": []byte("\x00\x05\x16\x07")}), serials: "228306584707"},
 		"zip of a locked":   {data: archive(t, map[string][]byte{"a.sdtid": plain, "b.sdtid": readTestdata(t, "password.sdtid")}), want: fault.PasswordRequired},
 		"password missing":  {data: []byte(examplePassword), want: fault.PasswordRequired},
 		"password wrong":    {data: []byte(examplePassword), access: Access{Password: "Secret"}, want: fault.WrongPassword},
