@@ -380,8 +380,9 @@ func TestLinks(t *testing.T) {
 	for text, wantCode := range map[string]bool{
 		"<" + app + ">":      true,
 		"<" + loopback + ">": true,
-		"<https://host.example:7004/ctkip/services/CtkipService>":                                                                 false,
-		"Dear Alice,\r\n\r\nopen " + app + ".\r\nSee https://help.example/ for more, or mail <help@host.example>":                 true,
+		"<https://host.example:7004/ctkip/services/CtkipService>":                                                 false,
+		"Dear Alice,\r\n\r\nopen " + app + ".\r\nSee https://help.example/ for more, or mail <help@host.example>": true,
+		app + ".": true, "(" + app + ")": true, asHTML: true, // copied with what stood beside it, or out of HTML
 		"Open this link (" + loopback + ") or <" + app + ">":                                                                      true,
 		`<html xmlns="http://www.w3.org/1999/xhtml"><p><a href="` + asHTML + `">` + asHTML + `</a></p></html>`:                    true,
 		"<a href='" + asHTML + "'>Import</a>":                                                                                     true,
