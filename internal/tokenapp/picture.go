@@ -58,8 +58,8 @@ func readQR(data []byte) (text string, err error) {
 }
 
 // maxCorners is how many places may look like a corner of the code. The reader compares each three of them, so that a small picture of
-// many would take it days; photographs have some dozens.
-const maxCorners = 500
+// many would take it days; a noisy photograph has some thirty for each million pixels.
+const maxCorners = 1500
 
 // findQR reads the code in one way. The reader follows lines through pixels that anybody can have drawn, and its authors do not promise
 // that it never loses its way.
