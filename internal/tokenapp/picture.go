@@ -57,9 +57,9 @@ func readQR(data []byte) (text string, err error) {
 	return "", noQR()
 }
 
-// maxCorners is how many places may look like a corner of the code. The reader compares each three of them, so that a small picture of
-// many would take it days; a noisy photograph has some thirty for each million pixels.
-const maxCorners = 1500
+// maxCorners is how many places of a picture of that width and height may look like a corner of the code. The reader compares each three of
+// them, so that a small picture of many would take it days; a noisy photograph has some thirty for each million pixels.
+func maxCorners(width, height int) int { return min(200+width*height/25_000, 1500) }
 
 // findQR reads the code in one way. The reader follows lines through pixels that anybody can have drawn, and its authors do not promise
 // that it never loses its way.
@@ -69,9 +69,9 @@ func findQR(bitmap *gozxing.BinaryBitmap, way gozxing.DecodeHintType) (text stri
 			text, ok = "", false
 		}
 	}()
-	corners := 0
+	corners, most := 0, maxCorners(bitmap.GetWidth(), bitmap.GetHeight())
 	count := func(gozxing.ResultPoint) {
-		if corners++; corners > maxCorners {
+		if corners++; corners > most {
 			panic("too many corners") // the reader has no other way out
 		}
 	}
