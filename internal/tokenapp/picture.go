@@ -29,7 +29,7 @@ func readQR(data []byte) (text string, err error) {
 	if err != nil {
 		return "", fault.New(fault.BadFormat, "the picture is damaged")
 	}
-	if most := maxPixels / depth(config.ColorModel); int64(config.Width)*int64(config.Height) > int64(most) {
+	if most := maxPixels / depth(data, config.ColorModel); int64(config.Width)*int64(config.Height) > int64(most) {
 		return "", fault.New(fault.TooLarge, "the picture has more than %d million pixels: cut out the QR code", most/1_000_000)
 	}
 	picture, _, err := image.Decode(bytes.NewReader(data))
@@ -84,10 +84,14 @@ func findQR(bitmap *gozxing.BinaryBitmap, way gozxing.DecodeHintType) (text stri
 	return result.GetText(), true
 }
 
-// depth is 2 for pixels of 8 bytes, as some PNGs have, else 1.
-func depth(m color.Model) int {
-	if m == color.RGBA64Model || m == color.NRGBA64Model {
+// depth is how many times as much memory as others a picture takes for a pixel: PNGs may have 8 bytes, and of a progressive JPEG, which its
+// frame header tells, all coefficients are held until the last scan is read.
+func depth(data []byte, m color.Model) int {
+	switch {
+	case m == color.RGBA64Model || m == color.NRGBA64Model:
 		return 2
+	case bytes.HasPrefix(data, []byte("\xff\xd8")) && bytes.Contains(data, []byte("\xff\xc2\x00")):
+		return 4
 	}
 	return 1
 }

@@ -192,14 +192,16 @@ func TestSources(t *testing.T) {
 			png.Encode(&b, image.NewGray(image.Rect(0, 0, 300, 300)))
 			return b.Bytes()
 		}(), want: fault.BadFormat},
-		"picture of corners": {data: corners(t, 1000), want: fault.BadFormat}, // at once: all threes of them would take minutes
-		"picture cut":        {data: qrPicture(t, examplePlain)[:60], want: fault.BadFormat},
-		"picture of prose":   {data: qrPicture(t, "hello"), want: fault.BadFormat},
-		"picture too large":  {data: emptyPicture(16000, 8, 0), want: fault.TooLarge},
-		"huge photograph":    {data: emptyPhotograph(65535), want: fault.TooLarge}, // of more pixels than an int of 32 bits counts
-		"picture too deep":   {data: emptyPicture(7000, 16, 6), want: fault.TooLarge},
-		"picture too short":  {data: emptyPicture(7000, 8, 6), want: fault.BadFormat},
-		"no TLS":             {data: []byte("com.rsa.securid://ctkip?scheme=http&url=example.com/x&activationCode=1"), want: fault.ServerUntrusted},
+		"picture of corners":     {data: corners(t, 1000), want: fault.BadFormat}, // at once: all threes of them would take minutes
+		"picture cut":            {data: qrPicture(t, examplePlain)[:60], want: fault.BadFormat},
+		"picture of prose":       {data: qrPicture(t, "hello"), want: fault.BadFormat},
+		"picture too large":      {data: emptyPicture(16000, 8, 0), want: fault.TooLarge},
+		"huge photograph":        {data: emptyPhotograph(0xc0, 65535), want: fault.TooLarge}, // of more pixels than an int of 32 bits counts
+		"progressive photograph": {data: emptyPhotograph(0xc2, 3600), want: fault.TooLarge},
+		"no such photograph":     {data: emptyPhotograph(0xc2, 3500), want: fault.BadFormat},
+		"picture too deep":       {data: emptyPicture(7000, 16, 6), want: fault.TooLarge},
+		"picture too short":      {data: emptyPicture(7000, 8, 6), want: fault.BadFormat},
+		"no TLS":                 {data: []byte("com.rsa.securid://ctkip?scheme=http&url=example.com/x&activationCode=1"), want: fault.ServerUntrusted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var tokens []Token
@@ -233,9 +235,9 @@ func emptyPicture(side uint32, bits, colours byte) []byte {
 	return binary.BigEndian.AppendUint32(data, crc32.ChecksumIEEE(header))
 }
 
-// emptyPhotograph is the beginning of a JPEG in colour that says so.
-func emptyPhotograph(side uint16) []byte {
-	header := binary.BigEndian.AppendUint16([]byte("\xff\xd8\xff\xc0\x00\x11\x08"), side)
+// emptyPhotograph is the beginning of a JPEG in colour that says so, baseline (0xc0) or progressive (0xc2).
+func emptyPhotograph(frame byte, side uint16) []byte {
+	header := binary.BigEndian.AppendUint16([]byte{0xff, 0xd8, 0xff, frame, 0x00, 0x11, 0x08}, side)
 	header = binary.BigEndian.AppendUint16(header, side)
 	return append(header, "\x03\x01\x11\x00\x02\x11\x00\x03\x11\x00"+"\xff\xda\x00\x0c\x03\x01\x00\x02\x00\x03\x00\x00\x3f\x00"...)
 }
