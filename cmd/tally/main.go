@@ -106,5 +106,6 @@ var hints = map[fault.Code]string{
 	fault.UnknownToken:      "'tally list' shows the tokens that are held",
 	fault.BadFormat:         "SOURCE is a token file, a zip archive or a picture, a token string or a link; see 'tally --help'",
 	fault.ChecksumFailed:    "something was lost or changed on the way: copy it again, as a whole",
+	fault.ActivationRefused: "'tally list' shows whether its token is here already: an import that was repeated, or killed at its end, has brought it",
 	fault.ServerUnreachable: "the activation code was not used up unless the message says so",
 }
