@@ -472,6 +472,8 @@ func FuzzSource(f *testing.F) {
 		[]byte(examplePlain), []byte("com.rsa.securid://ctf?ctfData=" + exampleAndroid), readTestdata(f, "plain.sdtid"),
 		qrPicture(f, examplePlain), archive(f, map[string][]byte{"a.sdtid": readTestdata(f, "plain.sdtid")}),
 		[]byte("com.rsa.securid://ctkip?scheme=https&url=host.example&activationCode=1"),
+		[]byte("(com.rsa.securid://ctkip?scheme=https&amp;url=host.example&amp;activationCode=1)."), emptyPhotograph(0xc2, 16),
+		archive(f, map[string][]byte{"__MACOSX/._a.sdtid": {0}, "a.sdtid": readTestdata(f, "password.sdtid")}),
 		[]byte(`<a href="com.rsa.securid://ctkip?scheme=3Dhttps&amp;url=3Dhost.example">`),
 		[]byte("Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Transfer-Encoding: base64\n\nMjAwMDEyMzQ1Njc4\n--x--\n"),
 	} {
