@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode"
 )
 
 // A Link says where to provision a token from and, mostly, with which code.
@@ -86,6 +87,7 @@ func check(l Link) (Link, error) {
 	u, err := url.Parse(l.URL)
 	switch {
 	case err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "",
+		strings.ContainsFunc(u.Host, func(r rune) bool { return !unicode.IsPrint(r) }), // resolvers drop what turns text around, and people would read another host
 		strings.HasSuffix(u.Host, ":"): // and no port: inside a link it would look like a scheme
 		return Link{}, fmt.Errorf("%w: no usable URL", ErrLink)
 	case l.Code != "" && !l.Code.valid():

@@ -11,6 +11,7 @@ import (
 func FuzzParse(f *testing.F) {
 	for _, v := range vectors(f) {
 		f.Add([]byte(v.XML), v.Password)
+		f.Add(bytes.Replace([]byte(v.XML), []byte("<SN>"), []byte("<MyMAC><Box>1<Digits>6</Digits></Box></MyMAC><SN>"), 1), v.Password)
 	}
 	for _, c := range refusals(f) {
 		f.Add([]byte(c.Input), c.Password)

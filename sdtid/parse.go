@@ -255,8 +255,9 @@ func (b *bounded) declaration() error {
 
 // fields returns the text of the elements below e by name. Where a name occurs
 // more than once the first one counts, but what is inside an element comes
-// before the element itself (section 2.3). A container reads as empty: stoken
-// takes its text, which no MAC covers.
+// before the element itself (section 2.3). What no MAC covers says nothing, though
+// stoken takes it: the text of a container, and what is inside an element that is
+// named like a MAC.
 func (e *element) fields() map[string]string {
 	fields := make(map[string]string, 2*len(e.children))
 	e.collect(fields)
@@ -266,7 +267,9 @@ func (e *element) fields() map[string]string {
 func (e *element) collect(fields map[string]string) {
 	for i := range e.children {
 		c := &e.children[i]
-		c.collect(fields)
+		if !c.isMAC() {
+			c.collect(fields)
+		}
 		if _, ok := fields[c.name]; !ok {
 			fields[c.name] = string(c.text)
 		}

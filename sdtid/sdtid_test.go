@@ -435,6 +435,27 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// Nobody changes a token by what no MAC covers.
+func TestWhatNoMACCovers(t *testing.T) {
+	want := sample()
+	want.DeviceSerialNumber = "d82c-467c-56fb-2058-edf8-add6"
+	data := encode(t, Batch{Tokens: []Token{want}, Password: "secret"})
+	hidden := "<MyMAC><Box><SN>000000000001</SN><Seed>=AAAAAAAAAAAAAAAAAAAAAA==</Seed><Death>2038/01/01</Death><Digits>6</Digits><DefDigits>6</DefDigits>" +
+		"<DeviceSerialNumber> </DeviceSerialNumber></Box></MyMAC>"
+	changed := strings.NewReplacer("<TKN>", "<TKN>"+hidden, "<TKNHeader>", "<TKNHeader>"+hidden).Replace(string(data))
+	f, err := Parse([]byte(changed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.Open("secret")
+	if err != nil || len(got) != 1 {
+		t.Fatal(got, err)
+	}
+	if !reflect.DeepEqual(show(got), show([]Token{want})) {
+		t.Errorf("got %s, want %s", show(got), show([]Token{want}))
+	}
+}
+
 // A single-token file may carry its key material in the token, as the lookup
 // rules have it.
 func TestKeyMaterialInTheToken(t *testing.T) {

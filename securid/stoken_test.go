@@ -56,7 +56,7 @@ func issue(t *testing.T, n int) issued {
 	t.Helper()
 	dir := t.TempDir()
 	i := issued{
-		path: filepath.Join(dir, "token.sdtid"), serial: fmt.Sprintf("%012d", 98765432109*n),
+		path: filepath.Join(dir, "token.sdtid"), serial: fmt.Sprintf("%012d", 98765432109*int64(n)),
 		digits: 6 + n&1*2, interval: 30 + n>>1&1*30, addPIN: n>>2 == 1,
 	}
 	skeleton := filepath.Join(dir, "template")

@@ -136,6 +136,9 @@ func TestProvision(t *testing.T) {
 	}
 	accepted(url, "--activation-code-file", secretFile(t, "100000000001\n"), "--nickname", "phone")
 	refused("ACTIVATION_REFUSED", link("100000000001"), "--ca", ca)
+	if words, err := exec.Command("tally", "import", link("100000000001"), "--ca", ca).CombinedOutput(); err == nil || !strings.Contains(string(words), "'tally list' shows whether its token is here already") {
+		t.Errorf("who imported it before is not told where it is: %s", words)
+	}
 
 	// The seed that the server has made for a held token waits for --replace.
 	if message := refused("DUPLICATE_SERIAL", link("100000000002"), "--ca", ca); !strings.Contains(message, "--replace") {

@@ -28,6 +28,9 @@ func (s *screen) View() tea.View {
 	top := append([]string{s.title()}, s.large()...)
 	words, cursor := s.words()
 	bottom := append(append([]string{""}, words...), s.help()...)
+	if s.height < len(top)+len(bottom) { // what tells something goes before what keeps it apart
+		top = slices.DeleteFunc(top, func(line string) bool { return line == "" })
+	}
 
 	rows := s.height - len(top) - len(bottom)
 	lines := slices.Concat(top, s.list(rows))

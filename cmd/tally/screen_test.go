@@ -469,6 +469,18 @@ func TestScreenNarrow(t *testing.T) {
 	u.expect("PIN (none for the plain tokencode):", "> **")
 }
 
+// On a low terminal people see how long the code is good, the next one, and which token they have chosen.
+func TestScreenLow(t *testing.T) {
+	u := newUser(t)
+	u.send(tea.WindowSizeMsg{Width: 40, Height: 10})
+	u.press("jn")
+	code, err := found(t, u.screen.app, "vpn").Code(u.now.Add(time.Minute), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.expect(grouped(u.code("vpn", "")), " 50 s", "next "+grouped(code.Text), "> vpn", "choose")
+}
+
 // The view fits whatever the terminal is, and the help stays.
 func TestScreenFits(t *testing.T) {
 	for _, size := range []tea.WindowSizeMsg{{Width: 80, Height: 24}, {Width: 40, Height: 24}, {Width: 24, Height: 12}, {Width: 200, Height: 60}, {Width: 10, Height: 5}, {Width: 1, Height: 1}} {

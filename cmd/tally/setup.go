@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"strconv"
 
@@ -15,8 +16,8 @@ func (c *program) app() (*tokenapp.App, error) {
 	dir := cmp.Or(c.store, os.Getenv("TALLY_STORE"))
 	if dir == "" {
 		var err error
-		if dir, err = tokenapp.DefaultDir(); err != nil {
-			return nil, err
+		if dir, err = tokenapp.DefaultDir(); err != nil { // as under cron, which may set no HOME
+			return nil, fmt.Errorf("there is no folder of yours to keep tokens in (%w): name the directory of the token database with --store or TALLY_STORE", err)
 		}
 	}
 	limit := c.limit

@@ -569,6 +569,7 @@ func TestWhatCannotBeDelivered(t *testing.T) {
 	w.profile("file", device.File, nil)
 	w.profile("locked", device.File, func(p *profile.Profile) { p.Protection = profile.UserIDPassword })
 	w.profile("bound", device.CTF, func(p *profile.Profile) { p.Binding = profile.BindDeviceID })
+	w.profile("bound later", device.CTF, func(p *profile.Profile) { p.Binding, p.CTFVersion = profile.BindDeviceID, 3 })
 	w.profile("dynamic", device.CTKIP, nil)
 	serial := w.assigned()
 	free, err := w.records.Create(w.ctx, 1, time.Time{}, time.Time{})
@@ -588,6 +589,9 @@ func TestWhatCannotBeDelivered(t *testing.T) {
 		"no device ID":         {distribution.Request{Profile: "bound"}, fault.DeviceIDRequired},
 		"bad device ID":        {distribution.Request{Profile: "file", DeviceID: "\x00"}, fault.DeviceIDInvalid},
 		"nothing to bind to":   {distribution.Request{Profile: "bound", DeviceID: "xyz-xyz"}, fault.DeviceIDInvalid},
+		"bound in part":        {distribution.Request{Profile: "bound", DeviceID: "S-1-5-21-1004336348-1177238915-682003330-1512"}, fault.DeviceIDInvalid},
+		"counts too late":      {distribution.Request{Profile: "bound", DeviceID: strings.Repeat("x", 33) + "1"}, fault.DeviceIDInvalid},
+		"later, bound in part": {distribution.Request{Profile: "bound later", DeviceID: strings.Repeat("x", 48) + "1"}, fault.DeviceIDInvalid},
 		"long nickname":        {distribution.Request{Profile: "file", Nickname: strings.Repeat("n", 25)}, fault.NicknameInvalid},
 		"unknown switch-over":  {distribution.Request{Profile: "file", SwitchOver: "later"}, fault.Invalid},
 		"control in password":  {distribution.Request{Profile: "file", Password: "correct\nhorse"}, fault.Invalid},
@@ -611,6 +615,23 @@ func TestWhatCannotBeDelivered(t *testing.T) {
 	w.pass(10 * 366 * 24 * time.Hour)
 	_, err = w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
 	w.refused(err, fault.Expired)
+}
+
+// A device ID of which a string counts all is taken.
+func TestWhatAStringIsBoundTo(t *testing.T) {
+	w := newWorld(t)
+	w.profile("two", device.CTF, func(p *profile.Profile) { p.Binding = profile.BindDeviceID })
+	w.profile("three", device.CTF, func(p *profile.Profile) { p.Binding, p.CTFVersion = profile.BindDeviceID, 3 })
+	serial := w.assigned()
+	for _, to := range []distribution.Request{
+		{Profile: "two", DeviceID: strings.Repeat("0123456789", 4)},
+		{Profile: "three", DeviceID: "S-1-5-21-1004336348-1177238915-682003330-1512"},
+		{Profile: "three", DeviceID: strings.Repeat("0123-", 12)},
+	} {
+		to.Serial, to.Grace = serial, -1
+		_, err := w.dist.Distribute(w.ctx, to)
+		w.must(err)
+	}
 }
 
 func TestATaintedSeedIsNotDeliveredAgain(t *testing.T) {

@@ -75,10 +75,39 @@ func (i *issue) bind() error {
 	if !i.device.TakesDeviceID(i.DeviceID) {
 		return fault.New(fault.DeviceIDInvalid, "this is no device ID of device type %s: take it from the app on the user's device", i.device.Name)
 	}
-	if i.profile.Method == device.CTF && i.profile.CTFVersion == 2 && !strings.ContainsAny(i.DeviceID, "0123456789abcdefABCDEF") {
-		return fault.New(fault.DeviceIDInvalid, "a string of version 2 is bound by the hexadecimal digits of the device ID, and this one has none: take a profile with version 3 or 4")
+	if i.profile.Method == device.CTF {
+		if err := counts(i.DeviceID, i.profile.CTFVersion); err != nil {
+			return err
+		}
 	}
 	i.binding = i.DeviceID
+	return nil
+}
+
+// counts refuses a device ID of which a string does not count enough to tell devices apart (spec/ctf.md sections 5.2 and 5.4), such as the SIDs of
+// a Windows domain, whose last digits are the user's.
+func counts(id string, version int) error {
+	const (
+		inURL, typed = 40, 32 // characters, of version 2
+		later        = 48     // letters and digits, of the others
+	)
+	hex := func(r rune) bool { return strings.ContainsRune("0123456789abcdefABCDEF", r) }
+	letters := 0
+	for _, r := range id {
+		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			letters++
+		}
+	}
+	switch {
+	case version == 2 && len(id) > inURL:
+		return fault.New(fault.DeviceIDInvalid, "a string of version 2 is bound by the first %d characters of the device ID, and this one has more: "+
+			"a device whose ID begins like it could take the token; take a profile with version 3 or 4", inURL)
+	case version == 2 && !strings.ContainsFunc(id[:min(len(id), typed)], hex):
+		return fault.New(fault.DeviceIDInvalid, "a string of version 2 is bound by the hexadecimal digits of the device ID, and this one has none: take a profile with version 3 or 4")
+	case version > 2 && letters > later:
+		return fault.New(fault.DeviceIDInvalid, "a string is bound by the first %d letters and digits of the device ID, and this one has more: "+
+			"a device whose ID begins like it could take the token; take a profile that delivers a token file", later)
+	}
 	return nil
 }
 

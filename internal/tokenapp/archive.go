@@ -22,8 +22,8 @@ func readArchive(data []byte, add func([]byte) error) error {
 	}
 	left, files := int64(maxUnpacked), 0
 	for _, entry := range archive.File {
-		if !strings.EqualFold(path.Ext(entry.Name), ".sdtid") {
-			continue
+		if name := path.Base(entry.Name); !strings.EqualFold(path.Ext(name), ".sdtid") || strings.HasPrefix(name, "._") {
+			continue // macOS packs a file of that beginning beside each, with what it knows of it
 		}
 		content, err := unpack(entry, left)
 		if err != nil {

@@ -229,18 +229,42 @@ func (k Keys) createFile() ([]byte, error) {
 		return nil, err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.WriteString(encodeKey(key) + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := writeKey(f, key); err != nil {
 		return nil, err
 	}
 	// Link, unlike rename, never takes the place of a file that somebody else has just made.
-	if err := os.Link(f.Name(), k.File); errors.Is(err, fs.ErrExist) {
+	err = link(f.Name(), k.File)
+	if err != nil && !errors.Is(err, fs.ErrExist) { // as on memory sticks, whose file systems have no links
+		err = writeInPlace(k.File, key)
+	}
+	if errors.Is(err, fs.ErrExist) {
 		return k.readFile()
 	} else if err != nil {
 		return nil, err
 	}
 	k.warn(fmt.Sprintf("the key of the token database is now in %s: whoever can read that file and the database has your tokens", k.File))
 	return key, syncDir(filepath.Dir(k.File))
+}
+
+var link = os.Link // tests have file systems without
+
+// writeInPlace makes the key file where it is to be. Only a crash leaves a part of it, before anything is locked with it.
+func writeInPlace(name string, key []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = writeKey(f, key)
+	if err != nil {
+		os.Remove(name)
+	}
+	return err
+}
+
+// writeKey writes the key, and closes the file.
+func writeKey(f *os.File, key []byte) error {
+	_, err := f.WriteString(encodeKey(key) + "\n")
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 func encodeKey(key []byte) string { return base64.StdEncoding.EncodeToString(key) }

@@ -1,10 +1,12 @@
 package tokenapp
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tallystick/tallystick/internal/fault"
@@ -149,6 +151,39 @@ func TestKeyFileWarnings(t *testing.T) {
 	}
 	if len(warnings) != 2 || !strings.Contains(warnings[1], "chmod 600") {
 		t.Errorf("an open key file said %q", warnings)
+	}
+}
+
+// Memory sticks have file systems without links.
+func TestKeyFileWithoutLinks(t *testing.T) {
+	t.Cleanup(func() { link = os.Link })
+	made := Keys{File: filepath.Join(t.TempDir(), "key")}
+	link = func(string, string) error {
+		return &os.LinkError{Op: "link", Err: syscall.EPERM}
+	}
+	key, err := made.createFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read, err := made.readFile(); err != nil || !bytes.Equal(read, key) {
+		t.Errorf("the file holds another key, %v", err)
+	}
+	if files, err := os.ReadDir(filepath.Dir(made.File)); err != nil || len(files) != 1 {
+		t.Errorf("%d files beside the key, %v", len(files)-1, err)
+	}
+
+	// Somebody else makes the file while ours is being written.
+	other := Keys{File: filepath.Join(t.TempDir(), "key")}
+	var theirs []byte
+	link = func(string, string) error {
+		theirs = random(len(key))
+		if err := os.WriteFile(other.File, []byte(encodeKey(theirs)), 0o600); err != nil {
+			return err
+		}
+		return &os.LinkError{Op: "link", Err: syscall.EPERM}
+	}
+	if got, err := other.createFile(); err != nil || !bytes.Equal(got, theirs) {
+		t.Errorf("their key was not taken, %v", err)
 	}
 }
 

@@ -231,9 +231,6 @@ var (
 
 // findLink takes a provisioning link out of the mail that it came in, plain or HTML, or out of the angle brackets that mail programs put around it.
 func findLink(text string) string {
-	if !strings.ContainsAny(text, " \t\r\n<>\"") {
-		return text // nothing is around it
-	}
 	if unbroken := softBreaks.Replace(text); quotedLink.MatchString(unbroken) {
 		text = strings.ReplaceAll(unbroken, "=3D", "=")
 	}

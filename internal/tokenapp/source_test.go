@@ -96,6 +96,25 @@ func whiteOnBlack(t testing.TB, text string) []byte {
 	return b.Bytes()
 }
 
+// corners is a picture of nothing but corners of QR codes, a dot each pixel.
+func corners(t testing.TB, side int) []byte {
+	t.Helper()
+	const corner, apart = 7, 9
+	page := image.NewGray(image.Rect(0, 0, side, side))
+	for i := range page.Pix {
+		x, y := i%side%apart, i/side%apart
+		ring := min(x, y, corner-1-x, corner-1-y)
+		if ring < 0 || ring == 1 { // beside it, and between its frame and its middle
+			page.Pix[i] = 255
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, page); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 func archive(t testing.TB, files map[string][]byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -150,6 +169,7 @@ func TestSources(t *testing.T) {
 		"after a mark":      {data: append([]byte("\ufeff"), plain...), serials: "228306584707"},
 		"four tokens":       {data: readTestdata(t, "four-password.sdtid"), access: Access{Password: "secret"}, serials: "968673908641 000000000001 131521082161 023348317143"},
 		"zip":               {data: archive(t, map[string][]byte{"alice_228306584707.SDTID": plain, "README.txt": []byte("hello")}), serials: "228306584707"},
+		"zip of macOS":      {data: archive(t, map[string][]byte{"alice.sdtid": plain, "__MACOSX/._alice.sdtid": []byte("\x00\x05\x16\x07")}), serials: "228306584707"},
 		"zip of a locked":   {data: archive(t, map[string][]byte{"a.sdtid": plain, "b.sdtid": readTestdata(t, "password.sdtid")}), want: fault.PasswordRequired},
 		"password missing":  {data: []byte(examplePassword), want: fault.PasswordRequired},
 		"password wrong":    {data: []byte(examplePassword), access: Access{Password: "Secret"}, want: fault.WrongPassword},
@@ -172,12 +192,16 @@ func TestSources(t *testing.T) {
 			png.Encode(&b, image.NewGray(image.Rect(0, 0, 300, 300)))
 			return b.Bytes()
 		}(), want: fault.BadFormat},
-		"picture cut":       {data: qrPicture(t, examplePlain)[:60], want: fault.BadFormat},
-		"picture of prose":  {data: qrPicture(t, "hello"), want: fault.BadFormat},
-		"picture too large": {data: emptyPicture(65536, 8, 0), want: fault.TooLarge},
-		"picture too deep":  {data: emptyPicture(7000, 16, 6), want: fault.TooLarge},
-		"picture too short": {data: emptyPicture(7000, 8, 6), want: fault.BadFormat},
-		"no TLS":            {data: []byte("com.rsa.securid://ctkip?scheme=http&url=example.com/x&activationCode=1"), want: fault.ServerUntrusted},
+		"picture of corners":     {data: corners(t, 1000), want: fault.BadFormat}, // at once: all threes of them would take minutes
+		"picture cut":            {data: qrPicture(t, examplePlain)[:60], want: fault.BadFormat},
+		"picture of prose":       {data: qrPicture(t, "hello"), want: fault.BadFormat},
+		"picture too large":      {data: emptyPicture(16000, 8, 0), want: fault.TooLarge},
+		"huge photograph":        {data: emptyPhotograph(0xc0, 65535), want: fault.TooLarge}, // of more pixels than an int of 32 bits counts
+		"progressive photograph": {data: emptyPhotograph(0xc2, 3600), want: fault.TooLarge},
+		"no such photograph":     {data: emptyPhotograph(0xc2, 3500), want: fault.BadFormat},
+		"picture too deep":       {data: emptyPicture(7000, 16, 6), want: fault.TooLarge},
+		"picture too short":      {data: emptyPicture(7000, 8, 6), want: fault.BadFormat},
+		"no TLS":                 {data: []byte("com.rsa.securid://ctkip?scheme=http&url=example.com/x&activationCode=1"), want: fault.ServerUntrusted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var tokens []Token
@@ -209,6 +233,13 @@ func emptyPicture(side uint32, bits, colours byte) []byte {
 	header = append(binary.BigEndian.AppendUint32(header, side), bits, colours, 0, 0, 0)
 	data := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"), header...)
 	return binary.BigEndian.AppendUint32(data, crc32.ChecksumIEEE(header))
+}
+
+// emptyPhotograph is the beginning of a JPEG in colour that says so, baseline (0xc0) or progressive (0xc2).
+func emptyPhotograph(frame byte, side uint16) []byte {
+	header := binary.BigEndian.AppendUint16([]byte{0xff, 0xd8, 0xff, frame, 0x00, 0x11, 0x08}, side)
+	header = binary.BigEndian.AppendUint16(header, side)
+	return append(header, "\x03\x01\x11\x00\x02\x11\x00\x03\x11\x00"+"\xff\xda\x00\x0c\x03\x01\x00\x02\x00\x03\x00\x00\x3f\x00"...)
 }
 
 func TestReadSource(t *testing.T) {
@@ -351,8 +382,9 @@ func TestLinks(t *testing.T) {
 	for text, wantCode := range map[string]bool{
 		"<" + app + ">":      true,
 		"<" + loopback + ">": true,
-		"<https://host.example:7004/ctkip/services/CtkipService>":                                                                 false,
-		"Dear Alice,\r\n\r\nopen " + app + ".\r\nSee https://help.example/ for more, or mail <help@host.example>":                 true,
+		"<https://host.example:7004/ctkip/services/CtkipService>":                                                 false,
+		"Dear Alice,\r\n\r\nopen " + app + ".\r\nSee https://help.example/ for more, or mail <help@host.example>": true,
+		app + ".": true, "(" + app + ")": true, asHTML: true, // copied with what stood beside it, or out of HTML
 		"Open this link (" + loopback + ") or <" + app + ">":                                                                      true,
 		`<html xmlns="http://www.w3.org/1999/xhtml"><p><a href="` + asHTML + `">` + asHTML + `</a></p></html>`:                    true,
 		"<a href='" + asHTML + "'>Import</a>":                                                                                     true,
@@ -440,6 +472,8 @@ func FuzzSource(f *testing.F) {
 		[]byte(examplePlain), []byte("com.rsa.securid://ctf?ctfData=" + exampleAndroid), readTestdata(f, "plain.sdtid"),
 		qrPicture(f, examplePlain), archive(f, map[string][]byte{"a.sdtid": readTestdata(f, "plain.sdtid")}),
 		[]byte("com.rsa.securid://ctkip?scheme=https&url=host.example&activationCode=1"),
+		[]byte("(com.rsa.securid://ctkip?scheme=https&amp;url=host.example&amp;activationCode=1)."), emptyPhotograph(0xc2, 16),
+		archive(f, map[string][]byte{"__MACOSX/._a.sdtid": {0}, "a.sdtid": readTestdata(f, "password.sdtid")}),
 		[]byte(`<a href="com.rsa.securid://ctkip?scheme=3Dhttps&amp;url=3Dhost.example">`),
 		[]byte("Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Transfer-Encoding: base64\n\nMjAwMDEyMzQ1Njc4\n--x--\n"),
 	} {
