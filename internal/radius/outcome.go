@@ -28,6 +28,7 @@ const (
 const (
 	Stranger Outcome = "stranger" // not from a client; over TLS, a connection that is none's, or not any more
 	Limited  Outcome = "limited"  // over the client's limit
+	Lost     Outcome = "lost"     // the system had no room for it until it was read
 	Overload Outcome = "overload" // the oldest in a full queue, one too many of a connection, or nobody waits for it any more
 	Broken   Outcome = "broken"   // a defect of this server
 )
@@ -57,6 +58,7 @@ const (
 var notes = map[Outcome]string{
 	Stranger:         "a packet from an address that no RADIUS client has: add the client with 'tallystick radius add'",
 	Limited:          "more requests a second than the client may send",
+	Lost:             "packets come faster than they are read, and the system drops some: where 'sysctl net.core.rmem_max' says less than 4194304, raise it and start the server again",
 	Overload:         "requests wait too long for the database: some are dropped",
 	Unavailable:      "requests cannot be decided now; clients that have a second server will ask it",
 	NoAuthenticator:  "a request without Message-Authenticator is dropped (CVE-2024-3596): update the client, or set it to warn",
@@ -167,7 +169,10 @@ func (s *Server) note(ctx context.Context, c *client, from source, words string,
 	if !due {
 		return
 	}
-	attributes := append([]slog.Attr{slog.String("address", from.address.String())}, more...)
+	attributes := more
+	if from.address.IsValid() {
+		attributes = append([]slog.Attr{slog.String("address", from.address.String())}, more...)
+	}
 	if c != nil {
 		attributes = append(attributes, slog.String("client", c.Name))
 	}
