@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// A proxy gives a server up that is down: after the time in which it answers, and before gateways send their packets again, with which FreeRADIUS
+// Proxies and hosts give a server up that is down: after the time in which it answers, and before gateways send their packets again, with which FreeRADIUS
 // begins to wait anew.
-func TestTheDocumentedProxyGivesAServerUp(t *testing.T) {
+func TestTheDocumentedClientsGiveAServerUp(t *testing.T) {
 	page, err := os.ReadFile("../../docs/radius.md")
 	if err != nil {
 		t.Fatal(err)
@@ -26,5 +26,8 @@ func TestTheDocumentedProxyGivesAServerUp(t *testing.T) {
 	window, timeout := seconds(`response_window = (\d+)`), seconds(`A timeout of (\d+) seconds`)
 	if window <= patience || window >= timeout {
 		t.Errorf("FreeRADIUS waits %s for an answer, which takes up to %s; gateways ask again after %s", window, patience, timeout)
+	}
+	if pam := seconds(`pam_radius_auth.conf.*SECRET (\d+)`); pam != window {
+		t.Errorf("PAM waits %s, FreeRADIUS %s", pam, window)
 	}
 }
