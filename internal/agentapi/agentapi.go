@@ -92,6 +92,7 @@ type Server struct {
 	agents    *throttle.Throttle
 	subjects  *throttle.Throttle
 	strangers *throttle.Throttle
+	lines     *throttle.Throttle // of the log, about the same
 	instances instances
 }
 
@@ -101,17 +102,19 @@ const (
 	alias = "/mfa/v1/authn/"
 )
 
-// Limits of one agent, and of wrong keys from one source, a second and at once.
+// Limits of one agent, of wrong keys from one source, and of lines of the log about the same, a second and at once. While the database is away, or an agent
+// repeats itself, a line for each message would fill the disk; the metrics count them all.
 const (
 	agentRate, agentBurst       = 20_000, 40_000 // above what a small server can decide
 	strangerRate, strangerBurst = 1, 20
+	lineRate, lineBurst         = 1, 10
 )
 
 // New makes the API.
 func New(c Config) *Server {
 	s := &Server{
 		Config: c, mux: http.NewServeMux(), keys: newCredentialCache(), ids: newCredentialCache(), agents: throttle.New(agentRate, agentBurst),
-		subjects: throttle.New(throttle.SubjectRate, throttle.SubjectBurst), strangers: throttle.New(strangerRate, strangerBurst),
+		subjects: throttle.New(throttle.SubjectRate, throttle.SubjectBurst), strangers: throttle.New(strangerRate, strangerBurst), lines: throttle.New(lineRate, lineBurst),
 	}
 	bases := []string{Base}
 	if c.Alias {
@@ -211,7 +214,9 @@ func (s *Server) answered(r *http.Request, buffer *bytes.Buffer, e endpoint) (ou
 // broken is the status when nothing can be decided, and logs why. Without the database the whole node is of no use, and the status
 // tells agents to ask another one.
 func (s *Server) broken(ctx context.Context, err error) int {
-	s.Logger.ErrorContext(ctx, "authentication request failed", "error", err, "correlation_id", audit.CorrelationFrom(ctx))
+	if s.lines.Allows(err.Error(), s.Now()) {
+		s.Logger.ErrorContext(ctx, "authentication request failed", "error", err, "correlation_id", audit.CorrelationFrom(ctx))
+	}
 	if fault.CodeOf(err) == fault.Unavailable || ctx.Err() != nil {
 		return http.StatusServiceUnavailable
 	}

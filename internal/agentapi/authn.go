@@ -168,7 +168,9 @@ func (s *Server) unthrottled(c *call, yes bool) bool {
 	if yes {
 		return true
 	}
-	s.Logger.WarnContext(c.Context(), "authentication request throttled", "agent", c.agent.Name, "client", c.RemoteAddr)
+	if s.lines.Allows("throttled "+c.agent.Name, s.Now()) {
+		s.Logger.WarnContext(c.Context(), "authentication request throttled", "agent", c.agent.Name, "client", c.RemoteAddr)
+	}
 	if s.Counted != nil {
 		s.Counted("throttle", "throttled")
 	}

@@ -522,10 +522,35 @@ func TestPanicsAreDefectsOfOneRequest(t *testing.T) {
 	}
 }
 
+// Agents that ask on while the database is away, thousands a second, do not fill the disk with what the log says of it.
+func TestAnOutageIsNotLoggedForEachMessage(t *testing.T) {
+	h := newHouse(t, fault.New(fault.Unavailable, "away"))
+	lines := func() int { return strings.Count(h.logged.String(), "away") }
+	ask := func() {
+		if status, _ := h.send(h.request("POST", Base+"initialize", first("m-1"))); status != http.StatusServiceUnavailable {
+			t.Errorf("status %d", status)
+		}
+	}
+	for range 3 * lineBurst {
+		ask()
+	}
+	if n := lines(); n != lineBurst {
+		t.Errorf("%d lines", n)
+	}
+	if n := h.said["initialize ERROR"]; n != 3*lineBurst {
+		t.Errorf("%d were counted: %v", n, h.said)
+	}
+	h.pass(time.Second)
+	ask()
+	if n := lines(); n != lineBurst+1 {
+		t.Errorf("%d lines after a second", n)
+	}
+}
+
 func TestThrottle(t *testing.T) {
 	h := newHouse(t, atOnce)
 	ok := 0
-	for range throttle.SubjectBurst + 10 {
+	for range throttle.SubjectBurst + 30 {
 		d := h.post("initialize", first("m-1"))
 		if d.text("attemptResponseCode") == "SUCCESS" {
 			ok++
@@ -533,8 +558,11 @@ func TestThrottle(t *testing.T) {
 		}
 		d.says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
 	}
-	if ok != throttle.SubjectBurst || len(h.engine.begun) != throttle.SubjectBurst || h.said["throttle throttled"] != 10 || !strings.Contains(h.logged.String(), "throttled") {
+	if ok != throttle.SubjectBurst || len(h.engine.begun) != throttle.SubjectBurst || h.said["throttle throttled"] != 30 {
 		t.Errorf("%d of one user were decided, %v", ok, h.said)
+	}
+	if n := strings.Count(h.logged.String(), "throttled"); n != lineBurst {
+		t.Errorf("%d lines", n)
 	}
 	h.post("initialize", strings.Replace(first("m-2"), "ada", "bob", 1)).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 	h.pass(time.Second)

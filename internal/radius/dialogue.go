@@ -249,6 +249,7 @@ func (s *Server) question(r *request, p *radius.Packet, key copyKey) (question, 
 	}
 	if st, ours := parseState(string(p.Get(rfc2865.State_Type))); ours {
 		if !s.ours(st, r.client, r.from) {
+			r.note = elsewhere
 			return question{}, UnknownState
 		}
 		q.state = &st

@@ -8,3 +8,5 @@ import "net"
 func tellLocal(*net.UDPConn) error { return nil }
 
 func backTo([]byte) []byte { return nil }
+
+func lostBefore([]byte) uint32 { return 0 }

@@ -105,6 +105,9 @@ func TestMalformedPackets(t *testing.T) {
 			if got := gw.receive(); !bytes.Equal(got, answerTo(3, 1, attr(18, "Access denied."))) {
 				t.Errorf("%s: answered %q", test.name, got)
 			}
+			if words := notes[test.is]; words == "" || !strings.Contains(h.said.String(), words) {
+				t.Errorf("%s: the log does not say why it is rejected", test.name)
+			}
 		}
 		h.silent(gw)
 	}

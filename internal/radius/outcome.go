@@ -28,6 +28,7 @@ const (
 const (
 	Stranger Outcome = "stranger" // not from a client; over TLS, a connection that is none's, or not any more
 	Limited  Outcome = "limited"  // over the client's limit
+	Lost     Outcome = "lost"     // the system had no room for it until it was read
 	Overload Outcome = "overload" // the oldest in a full queue, one too many of a connection, or nobody waits for it any more
 	Broken   Outcome = "broken"   // a defect of this server
 )
@@ -57,6 +58,7 @@ const (
 var notes = map[Outcome]string{
 	Stranger:         "a packet from an address that no RADIUS client has: add the client with 'tallystick radius add'",
 	Limited:          "more requests a second than the client may send",
+	Lost:             "packets come faster than they are read, and the system drops some: where 'sysctl net.core.rmem_max' says less than 4194304, raise it and start the server again",
 	Overload:         "requests wait too long for the database: some are dropped",
 	Unavailable:      "requests cannot be decided now; clients that have a second server will ask it",
 	NoAuthenticator:  "a request without Message-Authenticator is dropped (CVE-2024-3596): update the client, or set it to warn",
@@ -64,6 +66,8 @@ var notes = map[Outcome]string{
 	BadMethod:        "a request by CHAP, MS-CHAP or EAP is rejected: a one-time code can be checked only by PAP; set the client to PAP",
 	BadPassword:      "a request whose password is no text is rejected: is the shared secret the same on both sides?",
 	NoCredentials:    "a request without a password is rejected",
+	BadUserName:      "a request without a user name, or with one that is no text in UTF-8, is rejected: set the client to UTF-8",
+	TwiceTheSame:     "a request with two user names, passwords, States or calling stations is rejected: see what the client, or a proxy in front of it, adds",
 	NoWayToAnswer:    "an answer does not fit into a packet with the request's Proxy-States, so that it is a bare reject, or none: give the client, or its users, fewer attributes",
 }
 
@@ -75,6 +79,8 @@ const (
 	endedCertificate = "a TLS connection is ended, as the certificate that it was made with has come to its end: renew the certificate"
 	// severalDomains is for another one, with the names of those who have it.
 	severalDomains = "a TLS connection with a certificate that clients of several security domains have, so that it is nobody's: delete those that it is not of, or change their certificates, as somebody of all domains: %s"
+	// elsewhere is for the answer to a challenge that did not go there.
+	elsewhere = "an answer to a challenge comes from another address, or as another client, than the challenge went to, and is rejected: have the client ask from one address"
 	// alwaysNeeded is for what is dropped whatever the client is set to.
 	alwaysNeeded = "an EAP or Status-Server request without Message-Authenticator is dropped, as each must have one: update the client"
 )
@@ -163,7 +169,10 @@ func (s *Server) note(ctx context.Context, c *client, from source, words string,
 	if !due {
 		return
 	}
-	attributes := append([]slog.Attr{slog.String("address", from.address.String())}, more...)
+	attributes := more
+	if from.address.IsValid() {
+		attributes = append([]slog.Attr{slog.String("address", from.address.String())}, more...)
+	}
 	if c != nil {
 		attributes = append(attributes, slog.String("client", c.Name))
 	}

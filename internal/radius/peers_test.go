@@ -447,7 +447,10 @@ realm * {
 	d.dialogues("127.0.0.1:" + port)
 }
 
-// pam is a PAM stack with pam_radius_auth in it, which pamtester asks.
+// pamLine is the line that docs/radius.md has for a PAM service.
+const pamLine = "auth required pam_radius_auth.so prompt_attribute force_prompt"
+
+// pam is a PAM stack with pam_radius_auth in it, behind a module that asks for a password of its own, which pamtester asks at a terminal.
 type pam struct {
 	d       *deployment
 	service string
@@ -465,15 +468,16 @@ func (d *deployment) pam() pam {
 	p := pam{d, fmt.Sprintf("tallystick-test-%d", os.Getpid())}
 	conf := d.file("pam_radius.conf", d.at+" "+strings.ReplaceAll(secret, " ", "-")+" 20\n")
 	service := filepath.Join("/etc/pam.d", p.service)
-	d.must(os.WriteFile(service, fmt.Appendf(nil, "auth required pam_radius_auth.so conf=%s retry=0\n", conf), 0o600))
+	d.must(os.WriteFile(service, fmt.Appendf(nil, "auth optional pam_unix.so nodelay\n%s conf=%s retry=0\n", pamLine, conf), 0o600))
 	d.Cleanup(func() { os.Remove(service) })
 	return p
 }
 
-// authenticate asks for a user, gives each answer once its prompt is there, and tells whether PAM let the user in.
+// authenticate asks for a user, gives each answer once its prompt is there, and tells whether PAM let the user in. No answer may be shown.
 func (p pam) authenticate(user string, dialogue ...string) bool {
 	p.d.Helper()
-	cmd := exec.CommandContext(p.d.Context(), "pamtester", p.service, user, "authenticate")
+	dialogue = append([]string{"Password: ", "that of pam_unix"}, dialogue...)
+	cmd := exec.CommandContext(p.d.Context(), "script", "-qec", "pamtester "+p.service+" "+user+" authenticate", "/dev/null")
 	in, err := cmd.StdinPipe()
 	p.d.must(err)
 	prompts, out := io.Pipe()
@@ -490,6 +494,9 @@ func (p pam) authenticate(user string, dialogue ...string) bool {
 	for i := 0; ; {
 		n, err := prompts.Read(buffer)
 		said = append(said, buffer[:n]...)
+		if i > 0 && bytes.Contains(said, []byte(dialogue[i-1])) {
+			p.d.Errorf("the terminal shows the answer %q", dialogue[i-1])
+		}
 		if i < len(dialogue) && bytes.Contains(said, []byte(dialogue[i])) {
 			_, err := io.WriteString(in, dialogue[i+1]+"\n")
 			p.d.must(err)
@@ -507,9 +514,13 @@ func (p pam) authenticate(user string, dialogue ...string) bool {
 }
 
 func TestPAM(t *testing.T) {
+	page, err := os.ReadFile("../../docs/radius.md")
+	if err != nil || !bytes.Contains(page, []byte("`"+pamLine+"`")) {
+		t.Errorf("docs/radius.md does not have the line that is tested here: %s (%v)", pamLine, err)
+	}
 	d := newDeployment(t, sqlite(t)).start()
 	c := client("host")
-	_, err := d.clients.Add(t.Context(), c, strings.ReplaceAll(secret, " ", "-"))
+	_, err = d.clients.Add(t.Context(), c, strings.ReplaceAll(secret, " ", "-"))
 	d.must(err)
 	p := d.pam()
 	// Version 2.0 of the module, as Debian has it, sends no Message-Authenticator.

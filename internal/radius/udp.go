@@ -80,6 +80,7 @@ func (s *Server) read(ctx, lasting context.Context, conn *net.UDPConn, port Port
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }) // wakes the reader
 	defer stop()
 	to := socket{conn, s}
+	var lost uint32
 	buffer, control := make([]byte, maxSize+1), make([]byte, 128)
 	for {
 		n, controls, _, from, err := conn.ReadMsgUDPAddrPort(buffer, control)
@@ -92,6 +93,9 @@ func (s *Server) read(ctx, lasting context.Context, conn *net.UDPConn, port Port
 			s.note(ctx, nil, source{}, "packets cannot be read", why(err))
 			pause(ctx)
 			continue
+		}
+		for all := lostBefore(control[:controls]); lost != all; lost++ {
+			s.over(ctx, &request{port: port, received: s.Now()}, Lost)
 		}
 		s.take(ctx, lasting, &request{
 			data: buffer[:n], port: port, received: s.Now(), respond: to, local: control[:controls], back: from,
