@@ -26,10 +26,13 @@ import (
 type freezer struct {
 	hangs, goesOn chan struct{}
 	once          sync.Once
+	goOn          func()
 }
 
 func freezeAt(t *testing.T, database, statement string) (url string, f *freezer) {
 	f = &freezer{hangs: make(chan struct{}), goesOn: make(chan struct{})}
+	f.goOn = sync.OnceFunc(func() { close(f.goesOn) })
+	t.Cleanup(f.goOn)
 	pass := func(from, to net.Conn, look bool) {
 		defer to.Close()
 		for part := make([]byte, 64<<10); ; {
@@ -134,7 +137,7 @@ func TestServersEndWhileTheDatabaseHangs(t *testing.T) {
 	if status := p.exit(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
-	close(f.goesOn)
+	f.goOn()
 	answer()
 
 	p = start(t, p.data, "--database", database)
