@@ -165,6 +165,18 @@ func TestCancel(t *testing.T) {
 	h.post("cancel", `{"authnAttemptId":"nonsense"}`).says("FAIL", "ATTEMPT_NOT_FOUND")
 }
 
+// What is kept of an attempt that is over stays another credential's to ask for, whoever gives it up meanwhile.
+func TestCancelOfWhatAnotherCredentialKeeps(t *testing.T) {
+	h := newHouse(t, waiting, fault.New(fault.AttemptNotFound, "over"))
+	begun, own := h.post("initialize", keep), h.key
+	_, h.key = h.credential("vpn1")
+	h.post("cancel", fmt.Sprintf(`{"authnAttemptId":%q,"removeAttemptId":true}`, begun.text("context.authnAttemptId"))).says("FAIL", "ATTEMPT_NOT_FOUND")
+	h.key = own
+	if d := h.post("status", look(begun)); d.text("attemptResponseCode") != "IN_PROCESS" {
+		t.Errorf("%v", d.v)
+	}
+}
+
 // unkept is a store that cannot keep attempts now.
 type unkept struct{ Store }
 

@@ -22,9 +22,6 @@ const claimed = 15 * time.Minute
 // retryWithin is when a synchronisation that failed is tried again at the latest, however rarely a directory is read.
 const retryWithin = 15 * time.Minute
 
-// releaseWithin is how long a server that ends may take to release a directory; what a database that hangs does not release, the end of the claim does.
-const releaseWithin = 10 * time.Second
-
 // A Result is what a synchronisation did, or would.
 type Result struct {
 	user.Result
@@ -134,7 +131,7 @@ func (r *Registry) sync(ctx context.Context, name string, dryRun, force, due boo
 	if err == nil {
 		result, err = r.claimedSync(ctx, d, force)
 	}
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWithin) // also if the caller has left, the next one must not wait
+	after, cancel := clock.Ending(ctx) // also if the caller has left, the next one must not wait; where a database hangs then, until the end of the claim
 	defer cancel()
 	if err != nil && ctx.Err() != nil { // the directory did not fail: this was broken off, and the next one is due as it was
 		return Result{}, join(ctx.Err(), r.Store.ReleaseDirectory(after, name, until, nil, 0))

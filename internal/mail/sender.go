@@ -19,8 +19,6 @@ const (
 	abandoned = 5 * time.Minute
 	// After a failure that will pass, doubled each time, and at most.
 	firstPause, longestPause = time.Minute, time.Hour
-	// keepWithin is how long a stopping server may take to keep what became of its message.
-	keepWithin = 10 * time.Second
 	// codePause is the first one of a code on demand, for which somebody waits.
 	codePause = 10 * time.Second
 	// The same where the mail server itself cannot be reached.
@@ -151,9 +149,9 @@ func (s *Sender) visit(ctx context.Context) (more bool, err error) {
 	}
 }
 
-// keep is finish also when the server ends, which does not wait for a database that hangs: the message is unknown then.
+// keep is finish also when the server ends: what a database that hangs does not keep then, nobody knows.
 func (s *Sender) keep(ctx context.Context, e ended) error {
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepWithin)
+	last, cancel := clock.Ending(ctx)
 	defer cancel()
 	return s.finish(last, e)
 }

@@ -203,11 +203,10 @@ func (r *Registry) DeleteRun(ctx context.Context, id string) error {
 }
 
 const (
-	partSize     = 256 << 10        // bytes of what is made are written at a time
-	finishWithin = 10 * time.Second // a server that stops gives a run back, or the end of its lease does
-	leaseFor     = 90 * time.Second // a server that makes a run and is silent for so long has died
-	holdEvery    = 20 * time.Second // so often it says that it lives
-	mostTries    = 5                // servers that may die of a run
+	partSize  = 256 << 10        // bytes of what is made are written at a time
+	leaseFor  = 90 * time.Second // a server that makes a run and is silent for so long has died
+	holdEvery = 20 * time.Second // so often it says that it lives
+	mostTries = 5                // servers that may die of a run
 )
 
 // Work makes the runs that wait, one after the other, until none is left or ctx ends.
@@ -254,7 +253,7 @@ func (r *Registry) make(ctx context.Context, run Run) error {
 	switch code := fault.CodeOf(err); {
 	case ctx.Err() != nil: // the server stops: another one, or this one after its start, makes it
 		run.State = RunQueued
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishWithin)
+		last, cancel := clock.Ending(ctx) // where the database hangs, the end of its lease gives it back
 		defer cancel()
 		return errors.Join(ctx.Err(), r.Runs.FinishRun(last, run))
 	case code == fault.Conflict || code == fault.Unavailable:

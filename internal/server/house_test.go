@@ -68,6 +68,28 @@ func TestNothingIsPrunedByAClockThatHasJustGoneAhead(t *testing.T) {
 	}
 }
 
+// Of servers whose clocks are far apart none prunes: nobody knows whose is right.
+func TestNothingIsPrunedWhileClocksAreApart(t *testing.T) {
+	ctx, db := t.Context(), deploytest.Open(t, deploytest.SQLite(t))
+	now, apart := time.Now(), time.Duration(0)
+	guard := func(id string, ahead *time.Duration) *clock.Guard {
+		return &clock.Guard{Store: db, Server: id, Name: id, Now: func() time.Time { return time.Now().Add(*ahead) }, Logger: slog.New(slog.DiscardHandler)}
+	}
+	other := guard("b", &apart)
+	h := &house{db: db, policies: &policy.Registry{Store: db, Now: time.Now}, clock: guard("a", new(time.Duration))}
+	if err := db.AddCheckpoint(ctx, audit.Checkpoint{Size: 10, At: now.Add(-13 * time.Hour), Signed: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, apart = range []time.Duration{0, time.Minute, 0} {
+		if err := errors.Join(other.Beat(ctx), h.clock.Beat(ctx)); err != nil {
+			t.Fatal(err)
+		}
+		if keep, err := h.retention(ctx, now); err != nil || (keep != nil) != (apart == 0) {
+			t.Errorf("%v apart: prunes %v, %v", apart, keep != nil, err)
+		}
+	}
+}
+
 // A server that stood still while the master key was changed ends when it goes on.
 func TestAServerEndsUnderAMasterKeyFromBefore(t *testing.T) {
 	ctx, db := t.Context(), deploytest.Open(t, deploytest.SQLite(t))

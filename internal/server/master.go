@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -24,7 +25,8 @@ type MasterChange struct {
 // recently is since when a server that runs must have said so.
 const recently = 5 * beatEvery
 
-// Run exchanges the key and returns the IDs of both. After an error, the old one goes on, or the same can be done again.
+// Run exchanges the key and returns the IDs of both. After an error, the old one goes on, or the same can be done again: with
+// [fault.Unavailable] the database may have either.
 // It is refused with [fault.Conflict] while a server runs, and with [fault.MasterKey] if the database is not that of From.
 func (m MasterChange) Run(ctx context.Context) (from, to string, err error) {
 	c := Config{Data: m.Data, Database: m.Database, MasterKey: m.From, Now: m.Now}
@@ -74,5 +76,9 @@ func (m MasterChange) Run(ctx context.Context) (from, to string, err error) {
 	if before.ID() == after.ID() {
 		return "", "", fault.New(fault.Invalid, "%s holds the master key that the database has: name a file that is not there, and a new key is made in it", m.To)
 	}
-	return before.ID(), after.ID(), seed.ChangeMaster(ctx, before, after, db, c.Now)
+	err = seed.ChangeMaster(ctx, before, after, db, c.Now)
+	if errors.Is(err, fault.Unavailable) { // whoever throws the next key away as that of a failure may have thrown away the only one
+		err = fmt.Errorf("%w (%w)", fault.New(fault.Unavailable, "the database has the master key in %s or that in %s: keep both, and run the same again once it answers", c.masterFile(), m.To), err)
+	}
+	return before.ID(), after.ID(), err
 }

@@ -1,14 +1,18 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/server"
+	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
@@ -40,4 +44,34 @@ func TestMasterKeyOfARunningServerStays(t *testing.T) {
 	if _, err := os.Stat(change.To); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a key was made: %v", err)
 	}
+}
+
+// Where the database does not confirm the change it may have been made: both keys are to be kept, and doing the same again ends it.
+func TestMasterKeyOfADatabaseThatHangs(t *testing.T) {
+	url, dir := storetest.Postgres(t), t.TempDir()
+	db, err := store.Open(t.Context(), store.Options{URL: url})
+	must(t, db, err)
+	change := server.MasterChange{Data: folder(t), Database: url, From: filepath.Join(dir, "master.key"), To: filepath.Join(dir, "next.key"), Now: time.Now}
+	if err := seed.MakeMasterFile(change.From); err != nil {
+		t.Fatal(err)
+	}
+	master, err := seed.MasterFromFile(change.From)
+	keys, err := seed.OpenKeyring(t.Context(), must(t, master, err), db, time.Now)
+	must(t, keys, err)
+	must(t, db, db.Close())
+
+	hanging, f := freezeAt(t, url, "key.rotate")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-f.hangs; cancel() }()
+	again := change
+	change.Database = hanging
+	_, _, err = change.Run(ctx)
+	f.goOn()
+	if !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), change.From) || !strings.Contains(err.Error(), change.To) {
+		t.Errorf("%v", err)
+	}
+	poll(t, "the database to have the next key", func() bool {
+		_, _, err := again.Run(t.Context())
+		return err == nil
+	})
 }

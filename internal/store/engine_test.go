@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
@@ -867,7 +866,7 @@ func cuttable(t *testing.T, database string) (url string, cut func()) {
 	t.Helper()
 	var mu sync.Mutex
 	var open []net.Conn
-	url = through(t, database, func(from, to net.Conn) {
+	url = storetest.Through(t, database, func(from, to net.Conn) {
 		mu.Lock()
 		open = append(open, from, to)
 		mu.Unlock()
@@ -889,7 +888,7 @@ func stoppable(t *testing.T, database string) (url string, stop func(), waits <-
 	t.Helper()
 	stopped, sent, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	first := sync.OnceFunc(func() { close(sent) })
-	url = through(t, database, func(from, to net.Conn) {
+	url = storetest.Through(t, database, func(from, to net.Conn) {
 		go func() { <-ended; from.Close(); to.Close() }()
 		go func() {
 			for part := make([]byte, 64<<10); ; {
@@ -909,43 +908,6 @@ func stoppable(t *testing.T, database string) (url string, stop func(), waits <-
 		go func() { io.Copy(from, to); from.Close() }()
 	})
 	return url, func() { close(stopped) }, sent, func() { close(ended) }
-}
-
-// through leads to a database by connections that pass is given both ends of.
-func through(t *testing.T, database string, pass func(from, to net.Conn)) (url string) {
-	t.Helper()
-	const name = "/.s.PGSQL.5432"
-	config, err := pgx.ParseConfig(database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	network, address := pgconn.NetworkAddress(config.Host, config.Port)
-	dir, err := os.MkdirTemp("", "cut-") // short enough for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	listener, err := net.Listen("unix", dir+name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			from, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			to, err := net.Dial(network, address)
-			if err != nil {
-				from.Close()
-				continue
-			}
-			pass(from, to)
-		}
-	}()
-	query := neturl.Values{"host": {dir}, "user": {config.User}, "password": {config.Password}, "sslmode": {"disable"}}
-	return "postgres:///" + config.Database + "?" + query.Encode()
 }
 
 func TestPostgresDurability(t *testing.T) {

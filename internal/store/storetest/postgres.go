@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // Postgres gives the URL of a new, empty PostgreSQL database, which goes when
@@ -102,6 +104,43 @@ func at(server *url.URL, name string) string {
 }
 
 var databases atomic.Int64
+
+// Through gives the URL of a database by connections that pass is given both ends of.
+func Through(t testing.TB, database string, pass func(from, to net.Conn)) string {
+	t.Helper()
+	const name = "/.s.PGSQL.5432"
+	config, err := pgx.ParseConfig(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, address := pgconn.NetworkAddress(config.Host, config.Port)
+	dir, err := os.MkdirTemp("", "cut-") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	listener, err := net.Listen("unix", dir+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			from, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial(network, address)
+			if err != nil {
+				from.Close()
+				continue
+			}
+			pass(from, to)
+		}
+	}()
+	query := url.Values{"host": {dir}, "user": {config.User}, "password": {config.Password}, "sslmode": {"disable"}}
+	return "postgres:///" + config.Database + "?" + query.Encode()
+}
 
 // Crash ends every connection to a database that [Postgres] gave, in the middle of what it does. A private server crashes with
 // it, as one does when a process of its is killed, and recovers from its log; a server that was named is left alone.
