@@ -176,6 +176,18 @@ func TestSQLiteFileThatOthersMayRead(t *testing.T) {
 	}
 }
 
+// Whoever starts a server on a file that is damaged from its beginning on is told what to do, as an outage that waiting does not end.
+func TestOpenDamagedSQLiteFile(t *testing.T) {
+	path := file(t)
+	if err := os.WriteFile(path, bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), Options{URL: path})
+	if err == nil || fault.CodeOf(err) != "" || !strings.Contains(err.Error(), "'tallystick restore' the last backup") {
+		t.Errorf("%v", err)
+	}
+}
+
 // A ping writes: a full disk would fail it.
 func TestSQLitePingWrites(t *testing.T) {
 	url := file(t)
