@@ -74,7 +74,7 @@ func takesPIN(t client.Token) bool { return t.PINState != "not_used" }
 
 // newSeed is the command that gives a token whose device is lost another seed, by the profile that it was delivered with.
 func newSeed(t client.Token) string {
-	return fmt.Sprintf("token redistribute %s --reason LOST_DEVICE --profile %s", t.Serial, cmp.Or(t.Profile, "PROFILE"))
+	return fmt.Sprintf("token redistribute %s --reason LOST_DEVICE --profile %q", t.Serial, cmp.Or(t.Profile, "PROFILE"))
 }
 
 // warnOfThief warns that whoever has the device is let in, where the policy of the token's user says so. Where the policy cannot be read it may say
