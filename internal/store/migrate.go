@@ -29,7 +29,7 @@ func (db *DB) migrate(ctx context.Context) error {
 		if err = db.up(ctx); err == nil || errors.Is(err, fault.SchemaNewer) {
 			return err
 		}
-		if kind := db.sort(err); ctx.Err() != nil || kind == outage || kind == damaged {
+		if ctx.Err() != nil || db.sort(err) == outage {
 			break
 		}
 	}
