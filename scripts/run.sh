@@ -24,7 +24,9 @@ EOF
 	if [ -e "$data/app.key" ]; then
 		echo "  TALLY_KEY_FILE=$data/app.key tally --store $data/app   # the token app, full screen; q quits"
 	fi
-	echo "  make stop                                # stop the server; make run starts it again"
+	local where=
+	[ "$data" = .data ] || where=" DATA=$data"
+	printf '  %-40s # stop the server; make run%s starts it again\n' "make stop$where" "$where"
 }
 
 if alive; then

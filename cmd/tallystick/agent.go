@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 func (p *program) agentCommands() *cobra.Command {
@@ -34,6 +36,16 @@ func (f *allowedFlags) on(cmd *cobra.Command) {
 	s.StringSliceVar(&f.users, "allow-user", nil, "`ID` of a user that it may ask about; may be given several times (default all users)")
 	s.StringSliceVar(&f.groups, "allow-group", nil, "`group` whose members it may ask about; may be given several times")
 	s.StringVar(&f.domain, "allow-domain", "", "security `domain` that the users must be in, or below (default everywhere below its own)")
+}
+
+// noteStrangers warns of users who are named and not there, as they may be: they may come later. An ID that is misspelled shuts out who was meant.
+func (f allowedFlags) noteStrangers(p *program, r run) {
+	for _, id := range f.users {
+		_, err := r.server.User(r.ctx, id)
+		if refused := new(client.Error); errors.As(err, &refused) && refused.Code == string(fault.UserNotFound) {
+			p.Note(fmt.Sprintf("warning: there is no user %q yet: 'tallystick user list' shows the users", id))
+		}
+	}
 }
 
 // lines are the restriction for people.
@@ -72,6 +84,7 @@ func (p *program) agentAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		f.allowed.noteStrangers(p, r)
 		return p.result(added, "added agent %s: 'tallystick agent credential add' makes its access ID and key", added.Agent)
 	})
 	domainFlag(cmd, &domain)
@@ -126,6 +139,7 @@ func (p *program) agentEdit() *cobra.Command {
 	cmd.Flags().IntVar(&version, "version", 0, "refuse if the agent is not at this `version` any more")
 	p.does(cmd, func(r run) error {
 		return edits(p, r, "agent "+r.args[0], func() (client.Agent, error) { return r.server.Agent(r.ctx, r.args[0]) }, func() (client.Agent, error) {
+			f.allowed.noteStrangers(p, r)
 			return r.server.EditAgent(r.ctx, r.args[0], version, client.AgentEdit{
 				Retry: given(cmd, "retry", &f.retry), DisplayName: given(cmd, "display-name", &f.displayName), HMAC: given(cmd, "hmac", &f.hmac),
 				Networks: listed(cmd, "network", f.networks), Methods: given(cmd, "passcode-method", &f.methods), AlsoNamedBy: listed(cmd, "also-named-by", f.also),

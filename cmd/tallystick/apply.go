@@ -180,10 +180,10 @@ func (p *program) exportConfiguration(r run, out string) error {
 	case err != nil:
 		return err
 	case out != "-":
-		if err := writeSecret(out, text); err != nil { // the path of a webhook's URL may hold a token
+		if _, err := p.writeWhole(out, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil { // the path of a webhook's URL may hold a token
 			return err
 		}
-		return p.result(map[string]string{"file": out}, "wrote %s", out)
+		return p.wrote(out, map[string]string{"file": out}, "wrote %s", out)
 	case p.JSON:
 		var document any
 		if err := yaml.Unmarshal(text, &document); err != nil {

@@ -47,7 +47,7 @@ The master key is not inside unless asked for. Keep a copy of it elsewhere: with
 		}
 		in := client.BackupRequest{To: to, IncludeKeys: keys}
 		if len(to) == 0 {
-			secret, err := p.ask(password, "Password for the backup: ")
+			secret, err := p.askNew(password, "Password for the backup")
 			if err != nil {
 				return err
 			}

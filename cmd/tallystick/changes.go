@@ -22,6 +22,9 @@ func (p *program) changesCommand() *cobra.Command {
 		if fresh && cmd.Flags().Changed("after") {
 			return cli.Usagef("--new and --after are two places to begin at: give one")
 		}
+		if fresh && !follow {
+			return cli.Usagef("--new goes with --follow: from now on nothing has happened yet")
+		}
 		if fresh {
 			now, err := r.server.Changes(r.ctx, client.ChangeFilter{After: -1, Limit: 1})
 			if err != nil {

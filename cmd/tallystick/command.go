@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,7 +88,7 @@ func changesSomething(cmd *cobra.Command) error {
 }
 
 // apiName is how a refusal begins that names what it is about as the API does.
-var apiName = regexp.MustCompile(`^the (member|query parameter|path parameter) "?(\w+)(?:/\d+)?"? `)
+var apiName = regexp.MustCompile(`^the (member|query parameter|path parameter) "?(\w+)(?:/(\d+))?"? `)
 
 // inFlags puts the flag or argument into a refusal that names a member or parameter of the API, where the command has one for it.
 func inFlags(cmd *cobra.Command, err error) error {
@@ -102,6 +103,9 @@ func inFlags(cmd *cobra.Command, err error) error {
 	name := hereCalled(cmd, found[2], found[1] == "path parameter")
 	if name == "" {
 		return err
+	}
+	if at, err := strconv.Atoi(found[3]); err == nil { // which of many, as in a file of them
+		name = fmt.Sprintf("number %d of %s", at+1, name)
 	}
 	return &fault.Error{Code: refused.Code, Message: name + " " + refused.Message[len(found[0]):], Details: refused.Details}
 }

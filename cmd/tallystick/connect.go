@@ -23,6 +23,9 @@ import (
 
 // connect is the client of the server that the flags or the environment name.
 func (p *program) connect() (*client.Client, error) {
+	if p.server != "" && p.data != "" { // one of the two would be taken, and the other one was meant
+		return nil, cli.Usagef("give --data for a server on this machine or --server for one elsewhere, not both")
+	}
 	url := p.server
 	if url == "" && p.data == "" {
 		url = os.Getenv("TALLYSTICK_SERVER")

@@ -8,7 +8,7 @@ import (
 )
 
 // noDefault is, for types of flags, the default that the help does not show.
-var noDefault = map[string]string{"bool": "false", "string": "", "int": "0", "duration": "0"}
+var noDefault = map[string]string{"bool": "false", "string": "", "int": "0", "duration": "0", "stringSlice": "[]"}
 
 // withoutDefaults takes the defaults out of the help of commands that edit, where what is not said stays as it is, and of switches
 // of lists, which do not choose unless they are given.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -42,7 +43,7 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 			p.warnOfThief(r, lost.Token)
 		}
 		if lost.Token.Distribution == "activation_lapsed" {
-			p.Note("its activation code is refused, too: 'token redistribute " + lost.Token.Serial + " --reason LOST_DEVICE' makes another one")
+			p.Note("its activation code is refused, too: '" + newSeed(lost.Token) + "' makes another one")
 		}
 		if p.JSON {
 			return p.PrintJSON(lost)
@@ -71,6 +72,11 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 	return cmd
 }
 
+// newSeed is the command that gives a token whose device is lost another seed, by the profile that it was delivered with.
+func newSeed(t client.Token) string {
+	return fmt.Sprintf("token redistribute %s --reason LOST_DEVICE --profile %q", t.Serial, cmp.Or(t.Profile, "PROFILE"))
+}
+
 // warnOfThief warns that whoever has the device is let in, where the policy of the token's user says so. Where the policy cannot be read it may say
 // so: the codes are made by then, and an error would keep them from her.
 func (p *program) warnOfThief(r run, t client.Token) {
@@ -93,7 +99,7 @@ func (p *program) warnOfThief(r run, t client.Token) {
 		thief = "whoever has the device"
 	}
 	p.Note(fmt.Sprintf("warning: by %s %s %s. If it was stolen, 'token lost %[4]s' without codes refuses it; "+
-		"then 'token redistribute %[4]s --reason LOST_DEVICE' or 'token replace %[4]s'", policy, thief, accepted, t.Serial))
+		"then '%s' or 'token replace %[4]s'", policy, thief, accepted, t.Serial, newSeed(t)))
 }
 
 func (p *program) tokenFound() *cobra.Command {

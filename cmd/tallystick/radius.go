@@ -106,6 +106,7 @@ func (p *program) radiusAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		f.allowed.noteStrangers(p, r)
 		return p.result(map[string]string{"radius_client": added.RADIUSClient}, "added RADIUS client %s", added.RADIUSClient)
 	})
 	f.on(p, cmd)
@@ -177,6 +178,7 @@ func (p *program) radiusEdit() *cobra.Command {
 			replies = &attributes
 		}
 		return edits(p, r, "RADIUS client "+r.args[0], func() (client.RADIUSClient, error) { return r.server.RADIUSClient(r.ctx, r.args[0]) }, func() (client.RADIUSClient, error) {
+			f.allowed.noteStrangers(p, r)
 			return r.server.EditRADIUSClient(r.ctx, r.args[0], f.version, client.RADIUSClientEdit{
 				Address: given(cmd, "address", &f.address), Certificate: given(cmd, "certificate", &f.certificate),
 				Secret: given(cmd, "secret-file", (*client.Secret)(&secret)), PromptSet: given(cmd, "prompts", &f.prompts),

@@ -292,15 +292,20 @@ func (p *program) tokenSetPIN() *cobra.Command {
 
 // newSecret gives the secret of a flag, or asks for it twice on the terminal.
 func (p *program) newSecret(s *cli.Secret, what string) (string, error) {
-	secret, err := s.Value()
-	if !s.Given() && p.Interactive() {
-		secret, err = p.askTwice(what)
-	}
+	secret, err := p.askNew(s, what)
 	if err == nil && secret == "" && !s.Given() {
 		flag := strings.ToLower(what) + "-file"
 		err = cli.Usagef("say which %s: --%s FILE, or --%s - to read it from standard input", what, flag, flag)
 	}
 	return secret, err
+}
+
+// askNew gives the secret of a flag, or asks for it twice on the terminal, where nobody sees what is typed.
+func (p *program) askNew(s *cli.Secret, what string) (string, error) {
+	if !s.Given() && p.Interactive() {
+		return p.askTwice(what)
+	}
+	return s.Value()
 }
 
 // ask gives the secret of a flag, or asks for it on the terminal.

@@ -203,11 +203,20 @@ func (c *configuring) devices(ctx context.Context) error {
 		}
 		for _, d := range content.Definitions {
 			if err := c.device(ctx, d); err != nil {
-				return err
+				return inFile(err, n)
 			}
 		}
 	}
 	return nil
+}
+
+// inFile adds to a refusal of a definition which of the files it is in: a configuration that names a file does not know what that defines.
+func inFile(err error, n int) error {
+	var told *fault.Error
+	if errors.As(err, &told) {
+		return told.With("member", fmt.Sprintf("%s/#%d", kindDevices, n))
+	}
+	return err
 }
 
 func (c *configuring) device(ctx context.Context, d device.Definition) error {

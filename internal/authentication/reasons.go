@@ -85,13 +85,13 @@ var explanations = map[string]Explanation{
 		"A token administrator gives it a later last day with 'token extend SERIAL', or her another one with 'token replace SERIAL'."},
 	TokenTainted: {
 		"Her token still has the seed of its former user, who may hold it.",
-		"Have a token administrator deliver it to her with 'token distribute SERIAL': that makes a new seed."},
+		"Have a token administrator deliver it to her with 'token distribute SERIAL --profile PROFILE': that makes a new seed."},
 	TokenNotYet: {
 		"Her token's first valid day has not come.",
 		"Have her wait for the day that 'token show SERIAL' names, or a token administrator give her another token."},
 	TokenLost: {
 		"The token is marked lost, and its codes are refused.",
-		"If she has it, 'token found SERIAL'; if not, the sign-in was not hers: have the token get a new seed, 'token redistribute SERIAL --reason LOST_DEVICE' (takes a privileged help desk), " +
+		"If she has it, 'token found SERIAL'; if not, the sign-in was not hers: have the token get a new seed, 'token redistribute SERIAL --reason LOST_DEVICE --profile PROFILE' (takes a privileged help desk), " +
 			"or 'token replace SERIAL' (a token administrator). Emergency codes only after that, or where 'policy show' says emergency-if-found deny: else whoever has the device signs in with it."},
 	EmergencyOver: {
 		"The emergency code was right, but emergency access is over.",

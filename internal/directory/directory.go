@@ -391,7 +391,7 @@ func (r *Registry) Edit(ctx context.Context, name string, version int, password 
 		case after.Password.KeyID == 0:
 			err = invalid("a bind DN and a password go together")
 		case after.URL != before.URL || after.CA != before.CA: // whoever may change where it goes, or who is trusted to be there, would be told it
-			err = invalid("another URL or authority takes the password again")
+			err = invalid("another URL or authority takes the password again, for it would be told it: give the password, too")
 		}
 		if err != nil {
 			return err

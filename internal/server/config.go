@@ -66,6 +66,9 @@ type Config struct {
 	Printf func(format string, args ...any)
 }
 
+// appPort is where apps and API clients ask unless it is said.
+const appPort = "8443"
+
 // agentPort is where agents ask unless it is said (spec/rest-authn-api.md section 1).
 const agentPort = "5555"
 
@@ -88,8 +91,9 @@ func (c *Config) complete() error {
 		}
 	}
 	if c.Listen == "" {
-		c.Listen = ":8443"
+		c.Listen = ":" + appPort
 	}
+	c.Listen = withPort(c.Listen, appPort)
 	c.AgentListen = withPort(c.AgentListen, agentPort)
 	if err := c.RADIUS.complete(); err != nil {
 		return err

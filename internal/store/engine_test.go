@@ -175,6 +175,28 @@ func TestSQLiteFileThatOthersMayRead(t *testing.T) {
 	}
 }
 
+// Whoever starts a server on a file that is damaged from its beginning on is told what to do, as an outage that waiting does not end.
+func TestOpenDamagedSQLiteFile(t *testing.T) {
+	const page = 4096
+	for name, from := range map[string]int64{"no database": 0, "all but its first page": page} {
+		path := file(t)
+		if err := opened(t, path).Close(); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(bytes.Repeat([]byte{0xff}, 200*page), from); errors.Join(err, f.Close()) != nil {
+			t.Fatal(err)
+		}
+		_, err = Open(t.Context(), Options{URL: path})
+		if err == nil || fault.CodeOf(err) != "" || !strings.Contains(err.Error(), "'tallystick restore' the last backup") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A ping writes: a full disk would fail it.
 func TestSQLitePingWrites(t *testing.T) {
 	url := file(t)

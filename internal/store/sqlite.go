@@ -81,7 +81,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?" + pragmas
 	e, err := newSQLite(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, (&DB{engine: e}).explain(err)
 	}
 	return &DB{engine: e}, nil
 }
@@ -404,6 +404,8 @@ func (*sqliteEngine) sort(err error) failure {
 		return passing
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM:
 		return outage
+	case sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT:
+		return damaged
 	}
 	return defect
 }

@@ -116,6 +116,7 @@ const (
 	broken                   // the connection broke, which undoes the transaction: run it again
 	reference                // what a row refers to is gone, or something refers to the row
 	outage                   // the database cannot do it now
+	damaged                  // the file of the embedded database is not whole, or none
 	held                     // a transaction that is wanted soon met a row that another one keeps
 )
 
@@ -211,6 +212,8 @@ func (db *DB) explain(err error) error {
 		return fmt.Errorf("%w (%w)", fault.New(fault.ServiceBusy, "somebody else keeps what this needs: try again"), err)
 	case broken, outage:
 		return unavailable(err, "the database cannot do this now: try again")
+	case damaged:
+		return fmt.Errorf("the embedded database, tallystick.db in the data folder, is damaged, or is no database: move it away, with its -wal and -shm, and 'tallystick restore' the last backup: %w", err)
 	}
 	return err
 }
