@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
@@ -184,8 +187,18 @@ func (c *carried) check(group []carried) error {
 		return bad("distribution state is not known")
 	case !slices.Contains(methods, c.Method):
 		return bad("delivery method is not known")
+	case !keepable(c.Nickname):
+		return bad("nickname is too long, or is no text that can be shown")
+	case !keepable(c.DeviceID):
+		return bad("device ID is too long, or is no text that can be shown")
 	}
 	return nil
+}
+
+// keepable tells whether a text is one that lists can show. What a delivery takes is shorter, and depends on the device type, which is not known here.
+func keepable(s string) bool {
+	const longest = 128
+	return len(s) <= longest && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 var states = []token.Distribution{token.NotDistributed, token.Issued, token.PendingActivation, token.ActivationLapsed, token.Confirmed}

@@ -78,8 +78,27 @@ func TestATokenComesOnce(t *testing.T) {
 	if err := c.check([]carried{c, c}); !errors.Is(err, fault.ImportRecord) {
 		t.Errorf("twice: %v", err)
 	}
-	c.Method = "pigeon"
-	if err := c.check([]carried{c, other}); !errors.Is(err, fault.ImportRecord) {
-		t.Errorf("delivered by pigeon: %v", err)
+}
+
+// What a deployment does not write itself is refused in the one token that has it.
+func TestATokenHasWhatATokenCanHave(t *testing.T) {
+	day := time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC)
+	whole := carried{
+		Serial: "000000000001", Origin: token.Generated, Seed: make([]byte, 16), Generation: 1, Digits: 8, Interval: 60, PINType: device.NoPIN, Expiry: day, Effective: day,
+		Method: device.File, DeviceID: "00:11-AB", Nickname: "Büro München",
+	}
+	if err := whole.check([]carried{whole}); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*carried){
+		"delivered by pigeon": func(c *carried) { c.Method = "pigeon" },
+		"a long nickname":     func(c *carried) { c.Nickname = strings.Repeat("x", 40_000) },
+		"a screen's nickname": func(c *carried) { c.Nickname = "\x1b[2J" },
+		"a device of lines":   func(c *carried) { c.DeviceID = "a\nb" },
+	} {
+		c := whole
+		if change(&c); !errors.Is(c.check([]carried{c}), fault.ImportRecord) {
+			t.Errorf("%s is taken in", name)
+		}
 	}
 }
