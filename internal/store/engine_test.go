@@ -178,16 +178,29 @@ func TestSQLiteFileThatOthersMayRead(t *testing.T) {
 // Whoever starts a server on a file that is damaged from its beginning on is told what to do, as an outage that waiting does not end.
 func TestOpenDamagedSQLiteFile(t *testing.T) {
 	const page = 4096
-	for name, from := range map[string]int64{"no database": 0, "all but its first page": page} {
+	versions := func(db *DB) int64 {
+		n, err := one(t.Context(), db, nil, number, "SELECT rootpage FROM sqlite_master WHERE name = 'goose_db_version'")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n - 1
+	}
+	for name, pages := range map[string]func(db *DB) (first, n int64){
+		"no database":            func(*DB) (int64, int64) { return 0, 200 },
+		"all but its first page": func(*DB) (int64, int64) { return 1, 200 },
+		"what its schema is":     func(db *DB) (int64, int64) { return versions(db), 1 },
+	} {
 		path := file(t)
-		if err := opened(t, path).Close(); err != nil {
+		db := opened(t, path)
+		first, n := pages(db)
+		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.WriteAt(bytes.Repeat([]byte{0xff}, 200*page), from); errors.Join(err, f.Close()) != nil {
+		if _, err := f.WriteAt(bytes.Repeat([]byte{0xff}, int(n)*page), first*page); errors.Join(err, f.Close()) != nil {
 			t.Fatal(err)
 		}
 		_, err = Open(t.Context(), Options{URL: path})

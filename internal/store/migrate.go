@@ -19,6 +19,9 @@ var migrationFiles embed.FS
 // migrateTries is how often the tables are brought up to date before an error is believed.
 const migrateTries = 20
 
+// latest is how far the tables have been brought.
+const latest = "SELECT MAX(version_id) FROM " + goose.DefaultTablename
+
 // migrate brings the tables up to date, forward only, whoever else does so at
 // the same moment.
 func (db *DB) migrate(ctx context.Context) error {
@@ -28,6 +31,11 @@ func (db *DB) migrate(ctx context.Context) error {
 	for range migrateTries {
 		if err = db.up(ctx); err == nil || errors.Is(err, fault.SchemaNewer) {
 			return err
+		}
+		// A table of versions that cannot be read is taken for one that is to be made.
+		if _, unread := one(ctx, db, nil, number, latest); db.sort(unread) == damaged {
+			err = unread
+			break
 		}
 		if ctx.Err() != nil || db.sort(err) == outage {
 			break
@@ -93,7 +101,7 @@ func (db *DB) upToDate(ctx context.Context) error {
 
 // Current refuses with [fault.SchemaNewer] a database that a newer release has changed since it was opened.
 func (db *DB) Current(ctx context.Context) error {
-	version, err := one(ctx, db, nil, number, "SELECT MAX(version_id) FROM "+goose.DefaultTablename)
+	version, err := one(ctx, db, nil, number, latest)
 	if err != nil || version <= db.tables {
 		return err
 	}
