@@ -71,7 +71,7 @@ func (s *Sender) Recover(ctx context.Context, starting bool) error {
 	}
 	o := s.Outbox
 	return o.Store.Transact(ctx, func(ctx context.Context) error {
-		lost, err := o.Store.ClaimedMessages(ctx, server, o.Now().Add(-abandoned))
+		lost, err := o.Store.ClaimedMessages(ctx, server, o.Now().Add(-abandoned), clock.Late(o.Now(), 0, s.Reliable))
 		if err != nil {
 			return err
 		}

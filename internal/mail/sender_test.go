@@ -294,6 +294,23 @@ func TestUnknown(t *testing.T) {
 	})
 }
 
+// What a server was sending by a clock that was ahead, when it was killed, does not stay so until the time that the clock had shown.
+func TestUnknownOfOneWhoseClockWasAhead(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		s.uses(open(t, true))
+		died := s.delivers(func(*parcel) {})[0]
+		s.pass(365 * 24 * time.Hour)
+		claim(s, died, "one")
+		s.pass(-365 * 24 * time.Hour)
+		behind := s.sender("two")
+		behind.Reliable = func() bool { return false }
+		s.ok(behind.Recover(t.Context(), false))
+		s.is(died, mail.Sending, "")
+		s.ok(s.sender("two").Recover(t.Context(), false))
+		s.is(died, mail.Unknown, mail.Interrupted)
+	})
+}
+
 // A server that was held up for longer than a message may take says nothing of it once another one sends it.
 func TestHeldUpWhileAnotherOneSends(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
