@@ -170,7 +170,7 @@ func TestServersEndWhileTheDatabaseHangs(t *testing.T) {
 	later := time.Now().Add(20 * time.Minute)
 	run, err := db.Run(ctx, made.Run)
 	if must(t, run, err); run.State != report.RunDone {
-		run, err = db.ClaimRun(ctx, "test", later, later.Add(time.Minute))
+		run, err = db.ClaimRun(ctx, "test", later, later.AddDate(1, 0, 0), later.Add(time.Minute))
 		if must(t, run, err); run.ID != made.Run {
 			t.Errorf("the run %+v waits", run)
 		}
