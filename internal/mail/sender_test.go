@@ -336,6 +336,29 @@ func TestHeldUpWhileAnotherOneSends(t *testing.T) {
 	})
 }
 
+// A server that was held up for as long, and knows what became of a message that is unknown by now, says so.
+func TestHeldUpAndKnowsBetter(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		heldUp := func(answer error) string {
+			id := s.delivers(func(*parcel) {})[0]
+			o.says(nil, func() error {
+				s.pass(6 * time.Minute)
+				s.ok(s.sender("two").Recover(t.Context(), false))
+				s.is(id, mail.Unknown, mail.Interrupted)
+				return answer
+			})
+			s.ok(s.sender("one").Once(t.Context()))
+			return id
+		}
+		s.is(heldUp(nil), mail.Sent, "")
+		if m := s.message(heldUp(&smtp.SMTPError{Code: 451, Message: "later"})); m.State != mail.Waiting || !m.EndedAt.IsZero() {
+			t.Errorf("%+v", m)
+		}
+	})
+}
+
 // A token that gets another seed while the old one is being sent: unless the mail server took that message, it is over, also for whoever would send it again.
 func TestSupersededWhileSending(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
