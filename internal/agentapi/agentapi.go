@@ -214,13 +214,23 @@ func (s *Server) answered(r *http.Request, buffer *bytes.Buffer, e endpoint) (ou
 // broken is the status when nothing can be decided, and logs why. Without the database the whole node is of no use, and the status
 // tells agents to ask another one.
 func (s *Server) broken(ctx context.Context, err error) int {
-	if s.lines.Allows(err.Error(), s.Now()) {
+	if s.lines.Allows(sameFor(err), s.Now()) {
 		s.Logger.ErrorContext(ctx, "authentication request failed", "error", err, "correlation_id", audit.CorrelationFrom(ctx))
 	}
 	if fault.CodeOf(err) == fault.Unavailable || ctx.Err() != nil {
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusOK
+}
+
+// sameFor is the text of an error without numbers, such as the port of a connection that broke, or for how long a clock that went back has to catch up.
+func sameFor(err error) string {
+	return strings.Map(func(r rune) rune {
+		if '0' <= r && r <= '9' {
+			return -1
+		}
+		return r
+	}, err.Error())
 }
 
 // leastCompressed is the smallest body that compressing makes smaller on the wire.

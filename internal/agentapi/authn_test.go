@@ -547,6 +547,21 @@ func TestAnOutageIsNotLoggedForEachMessage(t *testing.T) {
 	}
 }
 
+// Nor while a clock went back, which is told of to the millisecond.
+func TestAClockThatWentBackIsNotLoggedForEachMessage(t *testing.T) {
+	var says []any
+	for n := range 3 * lineBurst {
+		says = append(says, fault.New(fault.Unavailable, "went back by 59m58.%ds", 900-n))
+	}
+	h := newHouse(t, says...)
+	for range says {
+		h.send(h.request("POST", Base+"initialize", first("m-1")))
+	}
+	if n := strings.Count(h.logged.String(), "went back"); n != lineBurst {
+		t.Errorf("%d lines", n)
+	}
+}
+
 func TestThrottle(t *testing.T) {
 	h := newHouse(t, atOnce)
 	ok := 0

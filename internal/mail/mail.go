@@ -195,8 +195,8 @@ type Store interface {
 	ForgetPasscodes(ctx context.Context, userID string, all bool) error
 	// MailBacklog counts what is not sent.
 	MailBacklog(ctx context.Context) (Backlog, error)
-	// ClaimedMessages returns messages that are being sent: by a server, or since before a moment by anybody.
-	ClaimedMessages(ctx context.Context, server string, before time.Time) ([]Message, error)
+	// ClaimedMessages returns messages that are being sent: by a server, or since before a moment, or after late, by anybody.
+	ClaimedMessages(ctx context.Context, server string, before, late time.Time) ([]Message, error)
 	// CancelMessages cancels what is held, waits, failed or is unknown about tokens, for a reason, and erases the bodies. One that is being sent has no body
 	// then, and the reason.
 	CancelMessages(ctx context.Context, serials []string, why Trouble, at time.Time) error

@@ -71,7 +71,7 @@ func (s *Sender) Recover(ctx context.Context, starting bool) error {
 	}
 	o := s.Outbox
 	return o.Store.Transact(ctx, func(ctx context.Context) error {
-		lost, err := o.Store.ClaimedMessages(ctx, server, o.Now().Add(-abandoned))
+		lost, err := o.Store.ClaimedMessages(ctx, server, o.Now().Add(-abandoned), clock.Late(o.Now(), 0, s.Reliable))
 		if err != nil {
 			return err
 		}
@@ -297,6 +297,10 @@ func (s *Sender) finish(ctx context.Context, e ended) error {
 		if m.ClaimedBy != e.message.ClaimedBy {
 			return fault.New(fault.Conflict, "message %s is sent by another server by now", m.ID)
 		}
+		was := Sending
+		if m.State == Unknown && e.state != Unknown { // another server gave this one up, as the database hung for so long
+			was, m.EndedAt = Unknown, time.Time{}
+		}
 		now := o.Now().UTC()
 		m.Code = e.code
 		if e.state == Waiting && m.Sealed.KeyID != 0 {
@@ -305,7 +309,7 @@ func (s *Sender) finish(ctx context.Context, e ended) error {
 				first = codePause
 			}
 			m.State, m.Trouble, m.NextAt = Waiting, e.trouble, now.Add(min(first<<min(m.Tries-1, 16), longestPause))
-			return o.Store.SaveMessage(ctx, m, Sending)
+			return o.Store.SaveMessage(ctx, m, was)
 		}
 		m.conclude(e.state, e.trouble, now)
 		var event audit.Event
@@ -317,7 +321,7 @@ func (s *Sender) finish(ctx context.Context, e ended) error {
 		default:
 			event = m.event(ctx, now, "mail.fail").Failed(string(m.Trouble))
 		}
-		return errors.Join(o.Store.SaveMessage(ctx, m, Sending), o.Store.Record(ctx, event))
+		return errors.Join(o.Store.SaveMessage(ctx, m, was), o.Store.Record(ctx, event))
 	})
 }
 

@@ -294,6 +294,23 @@ func TestUnknown(t *testing.T) {
 	})
 }
 
+// What a server was sending by a clock that was ahead, when it was killed, does not stay so until the time that the clock had shown.
+func TestUnknownOfOneWhoseClockWasAhead(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		s.uses(open(t, true))
+		died := s.delivers(func(*parcel) {})[0]
+		s.pass(365 * 24 * time.Hour)
+		claim(s, died, "one")
+		s.pass(-365 * 24 * time.Hour)
+		behind := s.sender("two")
+		behind.Reliable = func() bool { return false }
+		s.ok(behind.Recover(t.Context(), false))
+		s.is(died, mail.Sending, "")
+		s.ok(s.sender("two").Recover(t.Context(), false))
+		s.is(died, mail.Unknown, mail.Interrupted)
+	})
+}
+
 // A server that was held up for longer than a message may take says nothing of it once another one sends it.
 func TestHeldUpWhileAnotherOneSends(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
@@ -315,6 +332,29 @@ func TestHeldUpWhileAnotherOneSends(t *testing.T) {
 		}
 		if n := s.actions(); n["mail.sent"] != 0 {
 			t.Errorf("%v", n)
+		}
+	})
+}
+
+// A server that was held up for as long, and knows what became of a message that is unknown by now, says so.
+func TestHeldUpAndKnowsBetter(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		o := open(t, true)
+		s.uses(o)
+		heldUp := func(answer error) string {
+			id := s.delivers(func(*parcel) {})[0]
+			o.says(nil, func() error {
+				s.pass(6 * time.Minute)
+				s.ok(s.sender("two").Recover(t.Context(), false))
+				s.is(id, mail.Unknown, mail.Interrupted)
+				return answer
+			})
+			s.ok(s.sender("one").Once(t.Context()))
+			return id
+		}
+		s.is(heldUp(nil), mail.Sent, "")
+		if m := s.message(heldUp(&smtp.SMTPError{Code: 451, Message: "later"})); m.State != mail.Waiting || !m.EndedAt.IsZero() {
+			t.Errorf("%+v", m)
 		}
 	})
 }

@@ -388,8 +388,7 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 			h.note(ctx, "clearing attempts that are over", h.engine.DropExpired(ctx))
 			_, err = h.db.DropKeptAttempts(ctx, now())
 			h.note(ctx, "clearing attempts kept for agents", err)
-			_, err = h.db.DropSignatures(ctx, now().Add(-agentapi.SignatureLife))
-			h.note(ctx, "clearing signatures of agents", err)
+			h.note(ctx, "clearing signatures of agents", h.forgetSignatures(ctx, now()))
 			h.note(ctx, "destroying results of jobs", h.jobs.CleanUp(ctx))
 			_, err = h.db.DropRuns(ctx, now())
 			h.note(ctx, "clearing reports that were kept for their time", err)
@@ -400,6 +399,12 @@ func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() tim
 		})
 		return nil
 	})
+}
+
+// forgetSignatures forgets the signatures of agents that no server takes any more, nor that whose clock is the furthest behind.
+func (h *house) forgetSignatures(ctx context.Context, now time.Time) error {
+	_, err := h.db.DropSignatures(ctx, now.Add(-agentapi.SignatureLife-h.clock.Skew()))
+	return err
 }
 
 // retention is for how long the settings say that the audit log keeps events; nil while this server's clock is not one to go by.

@@ -90,6 +90,33 @@ func TestNothingIsPrunedWhileClocksAreApart(t *testing.T) {
 	}
 }
 
+// A server whose clock is far ahead forgets no signature that another one would take again.
+func TestSignaturesOutlastClocksThatAreApart(t *testing.T) {
+	ctx, db := t.Context(), deploytest.Open(t, deploytest.SQLite(t))
+	now, apart := time.Now(), time.Hour
+	guard := func(id string, ahead time.Duration) *clock.Guard {
+		return &clock.Guard{Store: db, Server: id, Name: id, Now: func() time.Time { return time.Now().Add(ahead) }, Logger: slog.New(slog.DiscardHandler)}
+	}
+	h := &house{db: db, clock: guard("a", apart)}
+	if err := errors.Join(guard("b", 0).Beat(ctx), h.clock.Beat(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	used := func() bool {
+		fresh, err := db.UseSignature(ctx, []byte("x"), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !fresh
+	}
+	used()
+	for _, passed := range []time.Duration{0, time.Hour} {
+		err := h.forgetSignatures(ctx, now.Add(apart+passed))
+		if known := used(); err != nil || known != (passed == 0) {
+			t.Errorf("after %v: known %v, %v", passed, known, err)
+		}
+	}
+}
+
 // A server that stood still while the master key was changed ends when it goes on.
 func TestAServerEndsUnderAMasterKeyFromBefore(t *testing.T) {
 	ctx, db := t.Context(), deploytest.Open(t, deploytest.SQLite(t))

@@ -210,6 +210,28 @@ func TestOpenDamagedSQLiteFile(t *testing.T) {
 	}
 }
 
+// What is found by what explains its errors itself is told once.
+func TestDamageIsToldOnce(t *testing.T) {
+	const page = 4096
+	path := file(t)
+	db := opened(t, path)
+	root, err := one(t.Context(), db, nil, number, "SELECT rootpage FROM sqlite_master WHERE name = 'schema_release'")
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(bytes.Repeat([]byte{0xff}, page), (root-1)*page); errors.Join(err, f.Close()) != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), Options{URL: path})
+	if err == nil || strings.Count(err.Error(), "is damaged") != 1 {
+		t.Error(err)
+	}
+}
+
 // A ping writes: a full disk would fail it.
 func TestSQLitePingWrites(t *testing.T) {
 	url := file(t)

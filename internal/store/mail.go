@@ -191,9 +191,9 @@ func (db *DB) MailBacklog(ctx context.Context) (mail.Backlog, error) {
 		look{"SELECT created_at FROM mail_message WHERE state = 'waiting' ORDER BY id LIMIT 1", nil, func(r row) error { return r.Scan(moment(&b.Oldest)) }})
 }
 
-// ClaimedMessages returns messages that are being sent: by a server, or since before a moment by anybody.
-func (db *DB) ClaimedMessages(ctx context.Context, server string, before time.Time) ([]mail.Message, error) {
-	return list(ctx, db, scanMessage, selectMessage+" WHERE state = 'sending' AND (claimed_by = $1 OR claimed_at < $2) ORDER BY id"+db.locked(ctx), server, micros(before))
+// ClaimedMessages returns messages that are being sent: by a server, or since before a moment, or after late, by anybody.
+func (db *DB) ClaimedMessages(ctx context.Context, server string, before, late time.Time) ([]mail.Message, error) {
+	return list(ctx, db, scanMessage, selectMessage+" WHERE state = 'sending' AND (claimed_by = $1 OR claimed_at < $2 OR claimed_at > $3) ORDER BY id"+db.locked(ctx), server, micros(before), micros(late))
 }
 
 // HeldMessages returns the messages that are held for a user who is enabled and whose last day is not over, about tokens that are not somebody else's, or nobody's, by now, and are of use at a

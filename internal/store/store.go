@@ -198,9 +198,13 @@ func unavailable(cause error, message string) error {
 	return fmt.Errorf("%w (%w)", fault.New(fault.Unavailable, "%s", message), cause)
 }
 
+// errDamaged has no code: whoever asks over the network cannot act on it, and waiting does not end it.
+var errDamaged = errors.New("the embedded database, tallystick.db in the data folder, is damaged, or is no database: " +
+	"move it away, with its -wal and -shm, and 'tallystick restore' the last backup")
+
 // explain turns failures that the caller can act on into refusals. What it was is still in the chain.
 func (db *DB) explain(err error) error {
-	if err == nil || fault.CodeOf(err) != "" {
+	if err == nil || fault.CodeOf(err) != "" || errors.Is(err, errDamaged) {
 		return err
 	}
 	switch db.sort(err) {
@@ -213,7 +217,7 @@ func (db *DB) explain(err error) error {
 	case broken, outage:
 		return unavailable(err, "the database cannot do this now: try again")
 	case damaged:
-		return fmt.Errorf("the embedded database, tallystick.db in the data folder, is damaged, or is no database: move it away, with its -wal and -shm, and 'tallystick restore' the last backup: %w", err)
+		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return err
 }

@@ -74,10 +74,10 @@ func (db *DB) DeleteWebhook(ctx context.Context, name string) error {
 	return db.change(ctx, fault.New(fault.NotFound, "there is no webhook %q", name), "DELETE FROM webhook WHERE name = $1", name)
 }
 
-// LeaseWebhook makes owner the one who delivers, until a time, unless another has a lease that is not over now.
-func (db *DB) LeaseWebhook(ctx context.Context, name, owner string, now, until time.Time) (bool, error) {
+// LeaseWebhook makes owner the one who delivers, until a time, unless another has a lease that is not over now, and ends by late.
+func (db *DB) LeaseWebhook(ctx context.Context, name, owner string, now, late, until time.Time) (bool, error) {
 	n, err := db.exec(ctx, "UPDATE webhook SET lease_owner = $1, lease_until = $2 WHERE name = $3 AND enabled AND"+
-		" (lease_owner = $1 OR lease_owner = '' OR lease_until IS NULL OR lease_until <= $4)", owner, micros(until), name, micros(now))
+		" (lease_owner = $1 OR lease_owner = '' OR lease_until IS NULL OR lease_until <= $4 OR lease_until > $5)", owner, micros(until), name, micros(now), micros(late))
 	return n == 1, err
 }
 

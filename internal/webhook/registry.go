@@ -25,8 +25,8 @@ type Store interface {
 	SaveWebhook(ctx context.Context, w Webhook) error
 	// DeleteWebhook removes a webhook; [fault.NotFound].
 	DeleteWebhook(ctx context.Context, name string) error
-	// LeaseWebhook makes owner the one who delivers, until a time, unless another has a lease that is not over now.
-	LeaseWebhook(ctx context.Context, name, owner string, now, until time.Time) (bool, error)
+	// LeaseWebhook makes owner the one who delivers, until a time, unless another has a lease that is not over now, and ends by late.
+	LeaseWebhook(ctx context.Context, name, owner string, now, late, until time.Time) (bool, error)
 	// SaveProgress stores how far a webhook has come, if its lease is still that of p.LeaseOwner.
 	SaveProgress(ctx context.Context, name string, p Progress) (bool, error)
 	// Size is the number of events that have a place in the audit log.

@@ -106,10 +106,10 @@ func (s *Sender) due(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	now := s.Now()
-	late := clock.Late(now, longestPause, s.Reliable)
+	late, lateLease := clock.Late(now, longestPause, s.Reliable), clock.Late(now, lease, s.Reliable)
 	var names []string
 	for _, w := range all {
-		free := w.LeaseOwner == "" || w.LeaseOwner == s.Server || !now.Before(w.LeaseUntil)
+		free := w.LeaseOwner == "" || w.LeaseOwner == s.Server || !now.Before(w.LeaseUntil) || w.LeaseUntil.After(lateLease)
 		if w.Enabled && free && (!now.Before(w.NextAt) || w.NextAt.After(late)) && w.Place < size-1 {
 			names = append(names, w.Name)
 		}
@@ -120,7 +120,7 @@ func (s *Sender) due(ctx context.Context) ([]string, error) {
 // deliver serves one webhook until it has heard of everything, an event is not taken, or another server has taken over.
 func (s *Sender) deliver(ctx context.Context, name string) error {
 	now := s.Now()
-	if ours, err := s.Store.LeaseWebhook(ctx, name, s.Server, now, now.Add(lease)); err != nil || !ours {
+	if ours, err := s.Store.LeaseWebhook(ctx, name, s.Server, now, clock.Late(now, lease, s.Reliable), now.Add(lease)); err != nil || !ours {
 		return err
 	}
 	var c *caller

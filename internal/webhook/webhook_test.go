@@ -428,6 +428,31 @@ func TestTwoServers(t *testing.T) {
 	})
 }
 
+// The lease of a server that was killed by a clock that was ahead ends once the clock is right, too.
+func TestTheLeaseOfOneWhoseClockWasAhead(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		r := newReceiver(t)
+		s.add("crm", r, audit.Choice{Kinds: []string{"token"}})
+		right := s.clock.Now()
+		s.clock.pass(365 * 24 * time.Hour)
+		s.happens("token.create", "token:1")
+		crashed := s.sender("one")
+		crashed.Store = mute{s.db}
+		crashed.Once(t.Context())
+		s.clock.pass(right.Sub(s.clock.Now()))
+		behind := s.sender("two")
+		behind.Reliable = func() bool { return false }
+		behind.Once(t.Context())
+		if r.calls != 1 {
+			t.Errorf("%d calls by a clock that may be behind", r.calls)
+		}
+		s.look("two")
+		if r.calls != 2 || !s.hook("crm").DeliveredAt.Equal(right) {
+			t.Errorf("%d calls", r.calls)
+		}
+	})
+}
+
 // mute is a store that keeps no progress.
 type mute struct{ *store.DB }
 

@@ -95,11 +95,11 @@ func mails(t *testing.T, s fixture) {
 		same(t, must(t, due, err).ID, want)
 	}
 	for _, tt := range []struct {
-		server string
-		before time.Time
-		want   int
-	}{{"one", start, 1}, {"two", start, 0}, {"", start.Add(time.Second), 1}} {
-		claimed, err := s.ClaimedMessages(ctx, tt.server, tt.before)
+		server       string
+		before, late time.Time
+		want         int
+	}{{"one", start, never, 1}, {"two", start, never, 0}, {"", start.Add(time.Second), never, 1}, {"two", start, start.Add(time.Hour), 0}, {"two", start, start, 1}} {
+		claimed, err := s.ClaimedMessages(ctx, tt.server, tt.before, tt.late)
 		same(t, len(must(t, claimed, err)), tt.want)
 	}
 }

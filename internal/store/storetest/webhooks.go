@@ -52,7 +52,7 @@ func webhookLeases(t *testing.T, s fixture) {
 	ok(t, s.AddWebhook(ctx, w))
 	lease := func(owner string, at, until time.Duration, want bool) {
 		t.Helper()
-		if got, err := s.LeaseWebhook(ctx, "a", owner, start.Add(at), start.Add(until)); got != want || err != nil {
+		if got, err := s.LeaseWebhook(ctx, "a", owner, start.Add(at), day(1), start.Add(until)); got != want || err != nil {
 			t.Errorf("%s at %s: %v %v, want %v", owner, at, got, err, want)
 		}
 	}
@@ -72,6 +72,9 @@ func webhookLeases(t *testing.T, s fixture) {
 	lease("two", time.Minute, time.Hour, true) // the lease is over
 	save("one", 4, start.Add(time.Hour), false)
 	save("two", 5, time.Time{}, true) // ends it
+	lease("one", 48*time.Hour, 49*time.Hour, true)
+	lease("two", time.Minute, time.Hour, true) // the clock of the one before was ahead
+	save("two", 5, time.Time{}, true)
 	lease("one", time.Minute, time.Hour, true)
 	got, err := s.Webhook(ctx, "a")
 	if must(t, got, err); got.Place != 5 || got.LeaseOwner != "one" || got.Version != 1 {
