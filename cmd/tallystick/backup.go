@@ -273,8 +273,12 @@ func (p *program) showRestored(r server.Restore, done server.Restored) error {
 	if len(done.Left) > 0 {
 		p.Note(fmt.Sprintf("left out what is of others in the backup: table %s", strings.Join(done.Left, ", ")))
 	}
+	if r.Trial {
+		p.Note("as a trial it reaches nobody by itself; to go on with it: 'mail settings edit --enable', 'webhook edit NAME --enable' and 'directory edit NAME --every TIME'")
+	}
 	if p.JSON {
 		document := backupDocument(done.Header, done.Contents)
+		document["trial"] = r.Trial
 		document["proven"], document["codes_used_until"], document["codes_count_from"] = done.Proven, done.Until, done.From
 		document["revoked_activation_codes"], document["revoked_serials"] = len(done.Codes), append([]string{}, done.Codes...)
 		if len(done.Left) > 0 {

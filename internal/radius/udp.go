@@ -94,7 +94,7 @@ func (s *Server) read(ctx, lasting context.Context, conn *net.UDPConn, port Port
 			pause(ctx)
 			continue
 		}
-		for all := lostBefore(control[:controls]); lost != all; lost++ {
+		for all := lostBefore(control[:controls]); int32(all-lost) > 0; lost++ { // it begins anew after 2^32
 			s.over(ctx, &request{port: port, received: s.Now()}, Lost)
 		}
 		s.take(ctx, lasting, &request{

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -27,6 +28,11 @@ func TestDrain(t *testing.T) {
 }
 
 func drains(t *testing.T, end syscall.Signal) {
+	if signal.Ignored(end) { // as under nohup, where the server would do nothing
+		caught := make(chan os.Signal, 1)
+		signal.Notify(caught, end) // what is caught here, a program that is started is ended by
+		t.Cleanup(func() { signal.Stop(caught); signal.Ignore(end) })
+	}
 	p := start(t, folder(t))
 	conn, err := net.Dial("unix", server.SocketPath(p.data))
 	if err != nil {

@@ -197,7 +197,7 @@ func (c *carried) check(group []carried) error {
 
 // keepable tells whether a text is one that lists can show. What a delivery takes is shorter, and depends on the device type, which is not known here.
 func keepable(s string) bool {
-	const longest = 128
+	const longest = 1024
 	return len(s) <= longest && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
