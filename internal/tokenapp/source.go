@@ -227,6 +227,9 @@ var (
 	// softBreaks are the line breaks that quoted-printable mail adds, in which a link reads as quotedLink.
 	softBreaks = strings.NewReplacer("=\r\n", "", "=\n", "")
 	quotedLink = regexp.MustCompile(`\?(?i:scheme|schema|url)=3D`)
+
+	// entities are whole ones of HTML: many a parameter begins like one, such as "&region".
+	entities = regexp.MustCompile(`&#?\w+;`)
 )
 
 // findLink takes a provisioning link out of the mail that it came in, plain or HTML, or out of the angle brackets that mail programs put around it.
@@ -235,7 +238,7 @@ func findLink(text string) string {
 		text = strings.ReplaceAll(unbroken, "=3D", "=")
 	}
 	if link := appLink.FindString(text); link != "" {
-		return strings.TrimRight(html.UnescapeString(link), `.,;:!?)]>'"`)
+		return strings.TrimRight(entities.ReplaceAllStringFunc(link, html.UnescapeString), `.,;:!?)]>'"`)
 	}
 	return strings.Trim(text, "<>")
 }

@@ -385,6 +385,7 @@ func TestLinks(t *testing.T) {
 		"<https://host.example:7004/ctkip/services/CtkipService>":                                                 false,
 		"Dear Alice,\r\n\r\nopen " + app + ".\r\nSee https://help.example/ for more, or mail <help@host.example>": true,
 		app + ".": true, "(" + app + ")": true, asHTML: true, // copied with what stood beside it, or out of HTML
+		app + "&region=eu": true, html.EscapeString(app+"&region=eu&notify=1") + ".": true, // which begin like "&reg;" and "&not;"
 		"Open this link (" + loopback + ") or <" + app + ">":                                                                      true,
 		`<html xmlns="http://www.w3.org/1999/xhtml"><p><a href="` + asHTML + `">` + asHTML + `</a></p></html>`:                    true,
 		"<a href='" + asHTML + "'>Import</a>":                                                                                     true,
