@@ -111,7 +111,16 @@ func ParseSource(data []byte, name string) (*Source, error) {
 	if err == nil {
 		return s, nil
 	}
+	seen := int64(0)
 	for _, part := range mailParts(data) {
+		n := pixels(part)
+		if seen+n > maxPixels { // of all pictures together: looking for codes takes time, and a mail may hold many
+			if fault.CodeOf(err) == fault.BadFormat {
+				err = fault.New(fault.TooLarge, "%s has pictures of more than %d million pixels: save the one with the QR code, and take that", name, maxPixels/1_000_000)
+			}
+			continue
+		}
+		seen += n
 		s, partErr := parseSource(part, name)
 		if partErr == nil {
 			return s, nil
