@@ -34,7 +34,7 @@ func (c *program) codeCommand() *cobra.Command {
 	}
 	unlock := c.unlockFlags(cmd)
 	o.pin = c.SecretFlag(cmd, "pin-file", "PIN of a PINPad token", "TALLY_PIN")
-	cmd.Flags().Func("from", "compute the code of `SOURCE` and store nothing", given(&o.from))
+	cmd.Flags().Func("from", "compute the code of `SOURCE` and store nothing", cli.NotEmpty(&o.from))
 	cmd.Flags().StringVar(&o.serial, "serial", "", "`serial number` of the token meant, if the source holds several")
 	cmd.Flags().StringVar(&o.at, "at", "", "`time` for which to compute the code, such as 2026-11-24T08:00:00Z")
 	cmd.Flags().BoolVar(&o.next, "next", false, "show the next code, too")

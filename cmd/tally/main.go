@@ -10,7 +10,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"time"
 
@@ -61,25 +60,13 @@ func (c *program) run(args []string) int {
 	}
 	c.Prepare(root, args)
 	flags := root.PersistentFlags()
-	flags.Func("store", "`directory` of the token database (TALLY_STORE)", given(&c.store))
+	flags.Func("store", "`directory` of the token database (TALLY_STORE)", cli.NotEmpty(&c.store))
 	flags.StringVar(&c.keyFile, "key-file", "", "`file` with the key of the token database, instead of keyring or passphrase (TALLY_KEY_FILE)")
 	flags.StringVar(&c.ca, "ca", "", "`file` with a certification authority that a provisioning server may be signed by")
 	flags.IntVar(&c.limit, "max-tokens", 0, "most tokens that the database holds (TALLY_MAX_TOKENS; 50)")
 	root.AddCommand(c.commands()...)
 	c.completion(root)
 	return c.Exit(root.Execute())
-}
-
-// given takes the value of a flag without which a command is about something else: the user's own database, or a token in it. A script whose
-// variable is not set does not mean that.
-func given(to *string) func(string) error {
-	return func(value string) error {
-		if value == "" {
-			return errors.New("it is empty")
-		}
-		*to = value
-		return nil
-	}
 }
 
 // commands is the table of commands, one file each.

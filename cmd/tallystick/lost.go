@@ -72,9 +72,13 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 	return cmd
 }
 
+// quoted are the characters that mean something to a shell between double quotes: who chose the name of a profile is not to run a command at
+// whoever copies this one.
+var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`")
+
 // newSeed is the command that gives a token whose device is lost another seed, by the profile that it was delivered with.
 func newSeed(t client.Token) string {
-	return fmt.Sprintf("token redistribute %s --reason LOST_DEVICE --profile %q", t.Serial, cmp.Or(t.Profile, "PROFILE"))
+	return fmt.Sprintf(`token redistribute %s --reason LOST_DEVICE --profile "%s"`, t.Serial, quoted.Replace(cmp.Or(t.Profile, "PROFILE")))
 }
 
 // warnOfThief warns that whoever has the device is let in, where the policy of the token's user says so. Where the policy cannot be read it may say

@@ -133,6 +133,18 @@ func plainly(err error) error {
 	return fmt.Errorf("--%s takes %s, and not %q", wrong.GetFlag().Name, takes, wrong.GetValue())
 }
 
+// NotEmpty sets a flag without which a command is about something else, such as the user's own tokens or another server. A script whose variable is
+// not set does not mean that.
+func NotEmpty(to *string) func(string) error {
+	return func(value string) error {
+		if value == "" {
+			return errors.New("it is empty")
+		}
+		*to = value
+		return nil
+	}
+}
+
 // CheckArgs refuses a command line that is not in UTF-8, where [Program.Text] says so. It does not repeat the argument, which a terminal could not show.
 func (p *Program) CheckArgs(args []string) error {
 	for i, arg := range args {

@@ -590,6 +590,7 @@ func TestWhatCannotBeDelivered(t *testing.T) {
 		"bad device ID":        {distribution.Request{Profile: "file", DeviceID: "\x00"}, fault.DeviceIDInvalid},
 		"nothing to bind to":   {distribution.Request{Profile: "bound", DeviceID: "xyz-xyz"}, fault.DeviceIDInvalid},
 		"bound in part":        {distribution.Request{Profile: "bound", DeviceID: "S-1-5-21-1004336348-1177238915-682003330-1512"}, fault.DeviceIDInvalid},
+		"typed in part":        {distribution.Request{Profile: "bound", DeviceID: "S-1-5-21-1234567-1234567-1234567-1512"}, fault.DeviceIDInvalid},
 		"counts too late":      {distribution.Request{Profile: "bound", DeviceID: strings.Repeat("x", 33) + "1"}, fault.DeviceIDInvalid},
 		"later, bound in part": {distribution.Request{Profile: "bound later", DeviceID: strings.Repeat("x", 48) + "1"}, fault.DeviceIDInvalid},
 		"long nickname":        {distribution.Request{Profile: "file", Nickname: strings.Repeat("n", 25)}, fault.NicknameInvalid},
@@ -625,6 +626,7 @@ func TestWhatAStringIsBoundTo(t *testing.T) {
 	serial := w.assigned()
 	for _, to := range []distribution.Request{
 		{Profile: "two", DeviceID: strings.Repeat("0123456789", 4)},
+		{Profile: "two", DeviceID: "556f1985-33dd-442c-9155-3a0e994f21b1"}, // enough of it
 		{Profile: "three", DeviceID: "S-1-5-21-1004336348-1177238915-682003330-1512"},
 		{Profile: "three", DeviceID: strings.Repeat("0123-", 12)},
 	} {

@@ -89,20 +89,23 @@ func (i *issue) bind() error {
 func counts(id string, version int) error {
 	const (
 		inURL, typed = 40, 32 // characters, of version 2
+		ofGUID       = 28     // hexadecimal digits among those that are typed, which are enough where an ID goes on
 		later        = 48     // letters and digits, of the others
 	)
-	hex := func(r rune) bool { return strings.ContainsRune("0123456789abcdefABCDEF", r) }
-	letters := 0
-	for _, r := range id {
+	letters, digits := 0, 0
+	for i, r := range id {
 		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
 			letters++
 		}
+		if i < typed && strings.ContainsRune("0123456789abcdefABCDEF", r) {
+			digits++
+		}
 	}
 	switch {
-	case version == 2 && len(id) > inURL:
-		return fault.New(fault.DeviceIDInvalid, "a string of version 2 is bound by the first %d characters of the device ID, and this one has more: "+
-			"a device whose ID begins like it could take the token; take a profile with version 3 or 4", inURL)
-	case version == 2 && !strings.ContainsFunc(id[:min(len(id), typed)], hex):
+	case version == 2 && (len(id) > inURL || len(id) > typed && digits < ofGUID):
+		return fault.New(fault.DeviceIDInvalid, "a string of version 2 is bound by the first %d characters of the device ID, typed by the first %d, and this one has more: "+
+			"a device whose ID begins like it could take the token; take a profile with version 3 or 4", inURL, typed)
+	case version == 2 && digits == 0:
 		return fault.New(fault.DeviceIDInvalid, "a string of version 2 is bound by the hexadecimal digits of the device ID, and this one has none: take a profile with version 3 or 4")
 	case version > 2 && letters > later:
 		return fault.New(fault.DeviceIDInvalid, "a string is bound by the first %d letters and digits of the device ID, and this one has more: "+

@@ -23,6 +23,18 @@ func isPicture(data []byte) bool {
 	return bytes.HasPrefix(data, []byte("\x89PNG\r\n")) || bytes.HasPrefix(data, []byte("\xff\xd8\xff"))
 }
 
+// pixels is how many a picture says that it has, 0 of what is none.
+func pixels(data []byte) int64 {
+	if !isPicture(data) {
+		return 0
+	}
+	config, _, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return 0
+	}
+	return int64(config.Width) * int64(config.Height)
+}
+
 // readQR gives the text of the QR code in a PNG or JPEG picture.
 func readQR(data []byte) (text string, err error) {
 	config, _, err := image.DecodeConfig(bytes.NewReader(data))

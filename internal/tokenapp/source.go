@@ -111,7 +111,16 @@ func ParseSource(data []byte, name string) (*Source, error) {
 	if err == nil {
 		return s, nil
 	}
+	seen := int64(0)
 	for _, part := range mailParts(data) {
+		n := pixels(part)
+		if seen+n > maxPixels { // of all pictures together: looking for codes takes time, and a mail may hold many
+			if fault.CodeOf(err) == fault.BadFormat {
+				err = fault.New(fault.TooLarge, "%s has pictures of more than %d million pixels: save the one with the QR code, and take that", name, maxPixels/1_000_000)
+			}
+			continue
+		}
+		seen += n
 		s, partErr := parseSource(part, name)
 		if partErr == nil {
 			return s, nil
@@ -227,6 +236,9 @@ var (
 	// softBreaks are the line breaks that quoted-printable mail adds, in which a link reads as quotedLink.
 	softBreaks = strings.NewReplacer("=\r\n", "", "=\n", "")
 	quotedLink = regexp.MustCompile(`\?(?i:scheme|schema|url)=3D`)
+
+	// entities are whole ones of HTML: many a parameter begins like one, such as "&region".
+	entities = regexp.MustCompile(`&#?\w+;`)
 )
 
 // findLink takes a provisioning link out of the mail that it came in, plain or HTML, or out of the angle brackets that mail programs put around it.
@@ -235,7 +247,7 @@ func findLink(text string) string {
 		text = strings.ReplaceAll(unbroken, "=3D", "=")
 	}
 	if link := appLink.FindString(text); link != "" {
-		return strings.TrimRight(html.UnescapeString(link), `.,;:!?)]>'"`)
+		return strings.TrimRight(entities.ReplaceAllStringFunc(link, html.UnescapeString), `.,;:!?)]>'"`)
 	}
 	return strings.Trim(text, "<>")
 }

@@ -302,6 +302,8 @@ func TestMails(t *testing.T) {
 		"not closed":        {mixed + greeting + part("text/html", []byte(xhtml)), true, ""},
 		"a file":            {mixed + greeting + part("application/octet-stream", readTestdata(t, "plain.sdtid")) + "--x--\r\n", false, ""},
 		"a picture":         {mixed + greeting + part("image/png", qrPicture(t, examplePlain)) + "--x--\r\n", false, ""},
+		"many pictures":     {mixed + part("image/png", emptyPicture(7071, 8, 0)) + part("image/png", qrPicture(t, examplePlain)) + "--x--\r\n", false, fault.TooLarge}, // each takes its time
+		"a text beside":     {mixed + strings.Repeat(part("image/png", emptyPicture(7071, 8, 0)), 2) + part("text/plain", []byte(examplePlain)) + "--x--\r\n", false, ""},
 		"forwarded":         {strings.ReplaceAll(mixed, "=x", "=y") + "--y\r\nContent-Type: message/rfc822\r\n\r\n" + mixed + greeting + part("text/plain", []byte(examplePlain)) + "--x--\r\n--y--\r\n", false, ""},
 		"after a large one": {header + "Content-Type: multipart/mixed; boundary=x\r\n\r\n" + logo + "--x\r\nContent-Type: text/plain\r\n\r\nYour token: " + examplePlain + "\r\n--x--\r\n", false, ""},
 		"damaged":           {mixed + greeting + part("text/plain", []byte(strings.Replace(examplePlain, "789", "798", 1))) + logo + "--x--\r\n", false, fault.ChecksumFailed},
@@ -385,6 +387,7 @@ func TestLinks(t *testing.T) {
 		"<https://host.example:7004/ctkip/services/CtkipService>":                                                 false,
 		"Dear Alice,\r\n\r\nopen " + app + ".\r\nSee https://help.example/ for more, or mail <help@host.example>": true,
 		app + ".": true, "(" + app + ")": true, asHTML: true, // copied with what stood beside it, or out of HTML
+		app + "&region=eu": true, html.EscapeString(app+"&region=eu&notify=1") + ".": true, // which begin like "&reg;" and "&not;"
 		"Open this link (" + loopback + ") or <" + app + ">":                                                                      true,
 		`<html xmlns="http://www.w3.org/1999/xhtml"><p><a href="` + asHTML + `">` + asHTML + `</a></p></html>`:                    true,
 		"<a href='" + asHTML + "'>Import</a>":                                                                                     true,
