@@ -628,11 +628,16 @@ func TestWhatAStringIsBoundTo(t *testing.T) {
 		{Profile: "two", DeviceID: strings.Repeat("0123456789", 4)},
 		{Profile: "two", DeviceID: "556f1985-33dd-442c-9155-3a0e994f21b1"}, // enough of it
 		{Profile: "three", DeviceID: "S-1-5-21-1004336348-1177238915-682003330-1512"},
+		{Profile: "two", DeviceID: "pluto1"}, // as "moony1" is
 		{Profile: "three", DeviceID: strings.Repeat("0123-", 12)},
+		{Profile: "three", DeviceID: "pluto1"},
 	} {
 		to.Serial, to.Grace = serial, -1
-		_, err := w.dist.Distribute(w.ctx, to)
+		out, err := w.dist.Distribute(w.ctx, to)
 		w.must(err)
+		if said := strings.Join(out.Warnings, "\n"); strings.Contains(said, "other devices may be able") != (to.Profile == "two" && to.DeviceID == "pluto1") {
+			t.Errorf("bound to %s by version %s: %s", to.DeviceID, to.Profile, said)
+		}
 	}
 }
 

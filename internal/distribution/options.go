@@ -88,23 +88,20 @@ func (i *issue) bind() error {
 // a Windows domain, whose last digits are the user's.
 func counts(id string, version int) error {
 	const (
-		inURL, typed = 40, 32 // characters, of version 2
-		ofGUID       = 28     // hexadecimal digits among those that are typed, which are enough where an ID goes on
-		later        = 48     // letters and digits, of the others
+		inURL  = 40 // characters, of version 2
+		ofGUID = 28 // hexadecimal digits among those that are typed, which are enough where an ID goes on
+		later  = 48 // letters and digits, of the others
 	)
-	letters, digits := 0, 0
-	for i, r := range id {
+	letters, digits := 0, hexDigits(id)
+	for _, r := range id {
 		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
 			letters++
 		}
-		if i < typed && strings.ContainsRune("0123456789abcdefABCDEF", r) {
-			digits++
-		}
 	}
 	switch {
-	case version == 2 && (len(id) > inURL || len(id) > typed && digits < ofGUID):
+	case version == 2 && (len(id) > inURL || len(id) > typedPart && digits < ofGUID):
 		return fault.New(fault.DeviceIDInvalid, "a string of version 2 is bound by the first %d characters of the device ID, typed by the first %d, and this one has more: "+
-			"a device whose ID begins like it could take the token; take a profile with version 3 or 4", inURL, typed)
+			"a device whose ID begins like it could take the token; take a profile with version 3 or 4", inURL, typedPart)
 	case version == 2 && digits == 0:
 		return fault.New(fault.DeviceIDInvalid, "a string of version 2 is bound by the hexadecimal digits of the device ID, and this one has none: take a profile with version 3 or 4")
 	case version > 2 && letters > later:
@@ -112,6 +109,19 @@ func counts(id string, version int) error {
 			"a device whose ID begins like it could take the token; take a profile that delivers a token file", later)
 	}
 	return nil
+}
+
+// typedPart is of how many characters of a device ID the digits of a string of version 2 know.
+const typedPart = 32
+
+// hexDigits is how many hexadecimal digits those have, which are all that tells devices apart there.
+func hexDigits(id string) (n int) {
+	for _, r := range id[:min(len(id), typedPart)] {
+		if strings.ContainsRune("0123456789abcdefABCDEF", r) {
+			n++
+		}
+	}
+	return n
 }
 
 // protect settles the password that the delivery is locked with.
@@ -263,6 +273,10 @@ func (i *issue) warnings(ownAuthority bool) []string {
 	}
 	if i.profile.Binding == profile.BindAsk && i.DeviceID == "" {
 		w = append(w, "no device ID was given: any device of the type can import this")
+	}
+	const few = 8 // digits; the shortest IDs that devices have by themselves have as many
+	if i.profile.Method == device.CTF && i.profile.CTFVersion == 2 && i.DeviceID != "" && i.binding == i.DeviceID && hexDigits(i.DeviceID) < few {
+		w = append(w, "a string of version 2 is bound by the hexadecimal digits of the device ID, of which this one has few: other devices may be able to import it; a profile with version 3 or 4 counts all letters")
 	}
 	if i.profile.Method != device.CTKIP && i.lock == "" {
 		w = append(w, "nothing protects this delivery: whoever sees it owns the token")
