@@ -158,7 +158,7 @@ func (c *carried) check(group []carried) error {
 	if len(group) == 2 {
 		other = group[0].Serial
 		if other == c.Serial {
-			other = group[1].Serial
+			other = group[len(group)-1].Serial
 		}
 	}
 	switch {
