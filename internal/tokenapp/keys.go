@@ -217,7 +217,7 @@ func (k Keys) readFile() ([]byte, error) {
 	return decodeKey(string(bytes.TrimSpace(text)))
 }
 
-// createFile makes the key file, whole or not at all, or takes the key out of
+// createFile makes the key file, whole or not at all where there are links, or takes the key out of
 // the one that is there: a key file can serve several databases.
 func (k Keys) createFile() ([]byte, error) {
 	if _, err := os.Stat(k.File); err == nil {
@@ -233,7 +233,7 @@ func (k Keys) createFile() ([]byte, error) {
 		return nil, err
 	}
 	// Link, unlike rename, never takes the place of a file that somebody else has just made.
-	err = link(f.Name(), k.File)
+	err = hardLink(f.Name(), k.File)
 	if err != nil && !errors.Is(err, fs.ErrExist) { // as on memory sticks, whose file systems have no links
 		err = writeInPlace(k.File, key)
 	}
@@ -246,7 +246,7 @@ func (k Keys) createFile() ([]byte, error) {
 	return key, syncDir(filepath.Dir(k.File))
 }
 
-var link = os.Link // tests have file systems without
+var hardLink = os.Link // tests have file systems without
 
 // writeInPlace makes the key file where it is to be. Only a crash leaves a part of it, before anything is locked with it.
 func writeInPlace(name string, key []byte) error {

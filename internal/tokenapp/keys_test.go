@@ -156,9 +156,9 @@ func TestKeyFileWarnings(t *testing.T) {
 
 // Memory sticks have file systems without links.
 func TestKeyFileWithoutLinks(t *testing.T) {
-	t.Cleanup(func() { link = os.Link })
+	t.Cleanup(func() { hardLink = os.Link })
 	made := Keys{File: filepath.Join(t.TempDir(), "key")}
-	link = func(string, string) error {
+	hardLink = func(string, string) error {
 		return &os.LinkError{Op: "link", Err: syscall.EPERM}
 	}
 	key, err := made.createFile()
@@ -175,7 +175,7 @@ func TestKeyFileWithoutLinks(t *testing.T) {
 	// Somebody else makes the file while ours is being written.
 	other := Keys{File: filepath.Join(t.TempDir(), "key")}
 	var theirs []byte
-	link = func(string, string) error {
+	hardLink = func(string, string) error {
 		theirs = random(len(key))
 		if err := os.WriteFile(other.File, []byte(encodeKey(theirs)), 0o600); err != nil {
 			return err
