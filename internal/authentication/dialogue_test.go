@@ -55,13 +55,19 @@ func (d *deployment) later(intervals int) string {
 // reasons are those of the failures in the audit log, in order.
 func (d *deployment) reasons() string {
 	d.Helper()
+	return d.failed(func(e audit.Event) string { return e.Reason })
+}
+
+// failed is a word of each of the failures in the audit log, in order.
+func (d *deployment) failed(word func(audit.Event) string) string {
+	d.Helper()
 	page, err := d.db.Events(d.Context(), audit.Filter{Action: "authn.fail"})
 	d.must(err)
 	var all []string
 	for _, e := range page.Entries {
 		event, err := audit.ParseRecord(e.Record)
 		d.must(err)
-		all = append(all, event.Reason)
+		all = append(all, word(event))
 	}
 	return strings.Join(all, " ")
 }

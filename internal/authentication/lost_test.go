@@ -157,16 +157,10 @@ func TestEmergencyCodesWithPINs(t *testing.T) {
 // emergencies are the kinds of emergency codes that the failures in the audit log were made with, in order.
 func (d *deployment) emergencies() string {
 	d.Helper()
-	page, err := d.db.Events(d.Context(), audit.Filter{Action: "authn.fail"})
-	d.must(err)
-	var all []string
-	for _, e := range page.Entries {
-		event, err := audit.ParseRecord(e.Record)
-		d.must(err)
-		kind, _ := event.Details["emergency"].(string)
-		all = append(all, cmp.Or(kind, "-"))
-	}
-	return strings.Join(all, " ")
+	return d.failed(func(e audit.Event) string {
+		kind, _ := e.Details["emergency"].(string)
+		return cmp.Or(kind, "-")
+	})
 }
 
 // Without a PIN, an emergency code begins with one; with a fixed code it is confirmed too.

@@ -53,14 +53,10 @@ func (i *issue) check(of holdings) error {
 }
 
 func (i *issue) checkNickname() error {
-	if utf8.RuneCountInString(i.Nickname) > i.device.Nickname || !printable(i.Nickname) || i.Nickname != strings.TrimSpace(i.Nickname) {
+	if utf8.RuneCountInString(i.Nickname) > i.device.Nickname || !token.Printable(i.Nickname) || i.Nickname != strings.TrimSpace(i.Nickname) {
 		return fault.New(fault.NicknameInvalid, "a nickname takes up to %d printable characters without blanks at its ends", i.device.Nickname)
 	}
 	return nil
-}
-
-func printable(s string) bool {
-	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
 // bind settles the device that the delivery is for.
@@ -191,7 +187,7 @@ func (i *issue) checkPassword(how profile.Protection) error {
 	switch {
 	case utf8.RuneCountInString(i.lock) > i.device.MaxPassword || len(i.lock) > longest:
 		return fault.New(fault.PasswordTooLong, "the password, with the user ID if that is part of it, takes up to %d characters (%d bytes)", i.device.MaxPassword, longest)
-	case !printable(i.lock):
+	case !token.Printable(i.lock):
 		return fault.New(fault.Invalid, "a password takes printable characters only: others cannot be typed on every device")
 	case i.Password != "" && utf8.RuneCountInString(i.Password) < minPassword:
 		return fault.New(fault.PasswordTooWeak, "a delivery password takes at least %d characters", minPassword)

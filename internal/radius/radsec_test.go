@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -43,6 +44,19 @@ func (h *house) secure(a *Authority) *house {
 func (h *house) connect(a *Authority, certificates ...tls.Certificate) *tls.Conn {
 	h.t.Helper()
 	return h.connectFrom("127.0.0.1", a, certificates...)
+}
+
+// bare is a connection from an address that has not begun TLS.
+func (h *house) bare(address string) net.Conn {
+	h.t.Helper()
+	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := from.Dial("tcp", h.tls.Addr().String())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(patienceOfTests))
+	return conn
 }
 
 func (h *house) connectFrom(address string, a *Authority, certificates ...tls.Certificate) *tls.Conn {
@@ -169,20 +183,10 @@ func TestALimitIsForBothTransports(t *testing.T) {
 func TestRadSecHasPlacesForAll(t *testing.T) {
 	a := NewTestAuthority(t)
 	h := build(t, always(accept), over("vpn1", "vpn1.example.com"), over("vpn2", "vpn2.example.com")).secure(a).run()
-	bare := func() net.Conn {
-		from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
-		conn, err := from.Dial("tcp", h.tls.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(patienceOfTests))
-		return conn
-	}
 	for range maxHandshakesOf {
-		bare()
+		h.bare("127.0.0.2")
 	}
-	ends(t, bare())
+	ends(t, h.bare("127.0.0.2"))
 
 	certificate := a.Sign("vpn1.example.com")
 	for range maxOfClient {
@@ -207,20 +211,10 @@ func TestRadSecKnowsWhereClientsComeFrom(t *testing.T) {
 		t.Error(got.Code)
 	}
 	h.becomes(Accepted)
-	bare := func(host byte) net.Conn {
-		from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, host)}}
-		conn, err := from.Dial("tcp", h.tls.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(patienceOfTests))
-		return conn
-	}
 	for n := range maxHandshakes {
-		bare(byte(1 + n/maxHandshakesOf))
+		h.bare(fmt.Sprintf("127.0.1.%d", 1+n/maxHandshakesOf))
 	}
-	ends(t, bare(99))
+	ends(t, h.bare("127.0.1.99"))
 	if got := talk(t, h.connect(a, certificate), tlsLogin(t, 2, true)); got.Code != radius.CodeAccessAccept {
 		t.Error(got.Code)
 	}

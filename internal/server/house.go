@@ -108,15 +108,15 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.note(ctx, "comparing clocks", h.clock.Beat(ctx))
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
 	domains := &domain.Registry{Store: db, Now: c.Now, Changed: h.policies.Forget}
-	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: domains, Now: c.Now, Base: public.String()}
-	h.reports.Reliable = func() bool { return h.reliable(c.Now()) }
+	reliable := func() bool { return h.reliable(c.Now()) }
+	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: domains, Now: c.Now, Base: public.String(), Reliable: reliable}
 	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
 	h.radius = c.radiusServer(h, gateways, m)
-	h.directories = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: c.Now}, Keys: keys, Now: c.Now, Reliable: h.reports.Reliable}
+	h.directories = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: c.Now}, Keys: keys, Now: c.Now, Reliable: reliable}
 	gateways.Changed = h.radius.Changed
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
-	h.jobs = &job.Registry{Store: db, Keys: keys, Domains: domains, Now: c.Now, Logger: c.Log, Reliable: h.reports.Reliable}
+	h.jobs = &job.Registry{Store: db, Keys: keys, Domains: domains, Now: c.Now, Logger: c.Log, Reliable: reliable}
 	if c.Database == "" {
 		if err := h.jobs.Abandon(ctx); err != nil {
 			return nil, err
@@ -130,13 +130,13 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.jobs.Register(record.CreateWorker())
 	moves := &transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: c.Now}, Jobs: h.jobs, Now: c.Now}
 	h.jobs.Register(moves.Worker())
-	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: id, Now: c.Now, Logger: c.Log, Reliable: h.reports.Reliable, Tried: m.posted}
+	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: id, Now: c.Now, Logger: c.Log, Reliable: reliable, Tried: m.posted}
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}
 	cared.Register()
 	h.outbox = &mail.Outbox{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Service: c.Service}
 	h.engine.Courier = h.outbox
 	h.distributor.Post = h.outbox
-	h.mailer = &mail.Sender{Outbox: h.outbox, Server: id, Logger: c.Log, Tried: m.mailed, Reliable: h.reports.Reliable}
+	h.mailer = &mail.Sender{Outbox: h.outbox, Server: id, Logger: c.Log, Tried: m.mailed, Reliable: reliable}
 	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))
 	h.jobs.Ended, h.jobs.Asked = h.outbox.JobFinished, h.outbox.JobAsked
 	h.reports.Ended = func(ctx context.Context, r report.Run) error {

@@ -20,19 +20,14 @@ func TestRestoreSettles(t *testing.T) {
 	path := deploytest.SQLite(t)
 	db := deploytest.Open(t, path)
 	populate(t, db, 5)
-	raw, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
-	for _, statement := range []string{
+	execute(t, path,
 		"INSERT INTO attempt (id, agent, user_id, turn, expires_at, key_id, sealed) VALUES ('a', 'x', 'alice', 1, 1, 1, x'00')",
 		"INSERT INTO decision (request_key, expires_at, key_id, sealed) VALUES (x'01', 1, 1, x'00')",
 		"INSERT INTO offer SELECT 'open', min(serial), 'alice', 'p', x'01', 1, 8, 60, 'none', '', 1, 2, 'x', 'open', 0, 0, 'c' FROM token",
 		"UPDATE token SET (distribution, pending_until) = ('pending_activation', 5) WHERE serial = (SELECT min(serial) FROM token)",
 		"UPDATE token SET (distribution, pending_until) = ('issued', 5) WHERE serial = (SELECT max(serial) FROM token)",
 		"INSERT INTO seed_fingerprint SELECT x'01', min(serial), 2 FROM token UNION SELECT x'02', max(serial), 2 FROM token",
-		"INSERT INTO token_generation SELECT g.serial, 2, 'pending', g.key_id, g.sealed, f.fingerprint, g.digits, g.interval_seconds, g.pin_type, g.made_at, f.fingerprint = x'02', " +
+		"INSERT INTO token_generation SELECT g.serial, 2, 'pending', g.key_id, g.sealed, f.fingerprint, g.digits, g.interval_seconds, g.pin_type, g.made_at, f.fingerprint = x'02', "+
 			"99999999999, 0, 0, NULL, g.version, g.live, '', NULL FROM token_generation AS g JOIN seed_fingerprint AS f ON f.serial = g.serial AND f.number = 2",
 		"INSERT INTO offer SELECT 'used', max(serial), 'alice', 'p', x'02', 1, 8, 60, 'none', '', 1, 2, 'x', 'used', 0, 0, 'c' FROM token",
 		"INSERT INTO exchange (id, offer_id, dialect, nonce, server_key_id, device_id, begun_at) VALUES (x'01', 'open', 'd', x'00', 'k', '', 1)",
@@ -46,16 +41,12 @@ func TestRestoreSettles(t *testing.T) {
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at, loading_until) VALUES ('l', 'l', 'import', 'loading', 0, 0, 1, 0, 0, '', '{}', 1, 1)",
 		"INSERT INTO job_item (job_id, number, key, state, code, message) VALUES ('l', 1, 'x', 'waiting', '', '')",
 		// A code by mail, the link to an open one, and what brings no code.
-		"INSERT INTO mail_message (id, event, serial, generation, recipient, state, key_id, sealed, created_at, next_at, expires_at, tries, claimed_by, code, trouble) " +
-			"SELECT m.column1, m.column2, CASE m.column3 WHEN 'open' THEN min(t.serial) ELSE max(t.serial) END, 1, 'x', m.column4, 1, x'00', 1, 1, 1, 0, '', 0, '' " +
-			"FROM token AS t, (VALUES ('code', 'activation_code', 'open', 'waiting'), ('held code', 'activation_code', 'used', 'held'), ('link', 'distribution', 'open', 'unknown'), " +
+		"INSERT INTO mail_message (id, event, serial, generation, recipient, state, key_id, sealed, created_at, next_at, expires_at, tries, claimed_by, code, trouble) "+
+			"SELECT m.column1, m.column2, CASE m.column3 WHEN 'open' THEN min(t.serial) ELSE max(t.serial) END, 1, 'x', m.column4, 1, x'00', 1, 1, 1, 0, '', 0, '' "+
+			"FROM token AS t, (VALUES ('code', 'activation_code', 'open', 'waiting'), ('held code', 'activation_code', 'used', 'held'), ('link', 'distribution', 'open', 'unknown'), "+
 			"('file', 'redistribution', 'used', 'waiting'), ('held', 'password', 'used', 'held')) AS m GROUP BY m.column1",
 		"INSERT INTO job (id, name, kind, state, dry_run, rate, total, done, failed, message, actor, created_at) VALUES ('k', 'k', 'import', 'done', 0, 0, 0, 0, 0, '', '{}', 1)",
-	} {
-		if _, err := raw.ExecContext(t.Context(), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
-	}
+	)
 	data := take(t, db)
 	for name, target := range bare {
 		t.Run(name, func(t *testing.T) {
@@ -138,25 +129,31 @@ func TestRestoreSettles(t *testing.T) {
 	}
 }
 
-// A trial reaches nobody by itself; what is restored to go on does.
-func TestTrialReachesNobody(t *testing.T) {
-	path := deploytest.SQLite(t)
-	db := deploytest.Open(t, path)
-	populate(t, db, 3)
+// execute runs statements on the file of an embedded database.
+func execute(t *testing.T, path string, statements ...string) {
+	t.Helper()
 	raw, err := sql.Open("sqlite", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	for _, statement := range []string{
-		"INSERT INTO mail_settings VALUES (1, 1, 'h', 25, 'none', '', '', 0, 'f', '', 1, '[]', '[]', 1, '', NULL)",
-		"INSERT INTO webhook VALUES ('w', 'u', 1, '', 1, x'00', '[]', '[]', 1, 1, 1, 1, 1, NULL, NULL, 0, '', 0, NULL, NULL, '', NULL)",
-		"INSERT INTO directory (name, kind, settings, domain, every, next_at, claimed_until, last, created_at, version) VALUES ('d', 'ad', '{}', '', 60, 7, 0, '{}', 1, 1)",
-	} {
+	for _, statement := range statements {
 		if _, err := raw.ExecContext(t.Context(), statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
+}
+
+// A trial reaches nobody by itself; what is restored to go on does.
+func TestTrialReachesNobody(t *testing.T) {
+	path := deploytest.SQLite(t)
+	db := deploytest.Open(t, path)
+	populate(t, db, 3)
+	execute(t, path,
+		"INSERT INTO mail_settings VALUES (1, 1, 'h', 25, 'none', '', '', 0, 'f', '', 1, '[]', '[]', 1, '', NULL)",
+		"INSERT INTO webhook VALUES ('w', 'u', 1, '', 1, x'00', '[]', '[]', 1, 1, 1, 1, 1, NULL, NULL, 0, '', 0, NULL, NULL, '', NULL)",
+		"INSERT INTO directory (name, kind, settings, domain, every, next_at, claimed_until, last, created_at, version) VALUES ('d', 'ad', '{}', '', 60, 7, 0, '{}', 1, 1)",
+	)
 	data := take(t, db)
 	for name, target := range bare {
 		for _, trial := range []bool{true, false} {

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/device"
@@ -198,7 +195,7 @@ func (c *carried) check(group []carried) error {
 // keepable tells whether a text is one that lists can show. What a delivery takes is shorter, and depends on the device type, which is not known here.
 func keepable(s string) bool {
 	const longest = 1024
-	return len(s) <= longest && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+	return len(s) <= longest && token.Printable(s)
 }
 
 var states = []token.Distribution{token.NotDistributed, token.Issued, token.PendingActivation, token.ActivationLapsed, token.Confirmed}
