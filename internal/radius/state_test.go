@@ -83,6 +83,8 @@ func TestStates(t *testing.T) {
 			if try.code == 3 && !bytes.Equal(got, answerTo(3, 2, attr(18, "Access denied."))) {
 				t.Errorf("%q", got)
 			}
+			h.outcome() // of the first
+			h.outcome() // it is told after the answer, and after the log
 			if told := strings.Contains(h.said.String(), elsewhere); told != (try.code == 3 && !try.asked) {
 				t.Errorf("the log says that the answer comes from elsewhere: %v", told)
 			}
