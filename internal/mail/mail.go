@@ -193,8 +193,6 @@ type Store interface {
 	TryPasscode(ctx context.Context, userID string, now, from time.Time, most int) (bool, error)
 	// ForgetPasscodes forgets all tries of a user's passcodes, or takes the last one back.
 	ForgetPasscodes(ctx context.Context, userID string, all bool) error
-	// MailBacklog counts what is not sent.
-	MailBacklog(ctx context.Context) (Backlog, error)
 	// ClaimedMessages returns messages that are being sent: by a server, or since before a moment, or after late, by anybody.
 	ClaimedMessages(ctx context.Context, server string, before, late time.Time) ([]Message, error)
 	// CancelMessages cancels what is held, waits, failed or is unknown about tokens, for a reason, and erases the bodies. One that is being sent has no body
