@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -24,6 +23,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/directory/directorytest"
 	"github.com/tallystick/tallystick/internal/mail"
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/storetest"
@@ -180,17 +180,11 @@ func TestMailToAnotherProgram(t *testing.T) {
 	if testing.Short() {
 		t.Skip("package mail sends to a mail server of its tests")
 	}
-	const program = "/usr/bin/aiosmtpd"
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-			t.Fatal("aiosmtpd is not installed: apt-get install python3-aiosmtpd")
-		}
-		t.Skip("aiosmtpd is not installed: apt-get install python3-aiosmtpd")
-	}
+	peertest.Need(t, "aiosmtpd")
 	at, err := directorytest.Free()
 	port := int(netip.MustParseAddrPort(must(t, at, err)).Port())
 	var said lockedBuffer
-	cmd := exec.Command(program, "-n", "-l", at, "-c", "aiosmtpd.handlers.Debugging", "stdout")
+	cmd := exec.Command(peertest.Path("aiosmtpd"), "-n", "-l", at, "-c", "aiosmtpd.handlers.Debugging", "stdout")
 	cmd.Env = environment("PYTHONUNBUFFERED=1")
 	cmd.Stdout, cmd.Stderr = &said, &said
 	must(t, 0, cmd.Start())
