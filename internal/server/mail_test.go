@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -26,6 +25,7 @@ import (
 	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
@@ -183,7 +183,7 @@ func TestMailToAnotherProgram(t *testing.T) {
 	peertest.Need(t, "aiosmtpd")
 	at, err := directorytest.Free()
 	port := int(netip.MustParseAddrPort(must(t, at, err)).Port())
-	var said lockedBuffer
+	var said deploytest.Log
 	cmd := exec.Command(peertest.Path("aiosmtpd"), "-n", "-l", at, "-c", "aiosmtpd.handlers.Debugging", "stdout")
 	cmd.Env = environment("PYTHONUNBUFFERED=1")
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -218,23 +218,6 @@ func TestMailToAnotherProgram(t *testing.T) {
 	if !strings.Contains(text, "alice@example.com") || !strings.Contains(text, `filename="alice_`) || strings.Count(text, deliveryPassword) != 2 { // as text and as HTML
 		t.Errorf("it shows\n%s", text)
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // mailed has tokens of a user go by mail: to a mail server that is not there, so that bodies lie in the outbox.
