@@ -48,7 +48,7 @@ type Store interface {
 	// SaveOffer stores the state and the counters of an offer.
 	SaveOffer(ctx context.Context, o Offer) error
 	// AddExchange stores an exchange and drops the oldest unused ones of the same offer
-	// beyond keep; it returns how many it dropped.
+	// beyond keep; it returns how many it dropped. fault.Conflict if the ID is taken.
 	AddExchange(ctx context.Context, x Exchange, keep int) (int, error)
 	// Exchange returns and locks an exchange by the hash of its session ID; fault.NotFound.
 	Exchange(ctx context.Context, id []byte) (Exchange, error)
