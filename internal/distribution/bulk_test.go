@@ -291,9 +291,9 @@ type letterBox struct {
 
 func (b *letterBox) Ready(context.Context, string) error { return nil }
 func (b *letterBox) Reaches(user.User) error             { return nil }
-func (b *letterBox) Send(_ context.Context, all []distribution.Posted, _ string) error {
+func (b *letterBox) Deliver(_ context.Context, all []distribution.Posted, _ string) ([]string, error) {
 	b.posted = append(b.posted, all...)
-	return nil
+	return nil, nil
 }
 
 func (b *letterBox) CannotSignIn(_ context.Context, all []distribution.Posted, _ string) ([]string, error) {
