@@ -21,6 +21,7 @@
 //	store, api, agentapi, radius, provision, release              the database and the transports, strangers to one another
 //	server                                                 opens the store, wires the transports, runs, stops
 //	bench                                                  measures a server from outside, against the bare database
+//	peertest                                               the programs of others that tests run
 //	configuration                                          reads and writes the files of tallystick apply
 //
 // Under cmd, the two programs: tallystick, the server and its command line, and tally, the token app.

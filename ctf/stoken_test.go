@@ -1,45 +1,24 @@
 package ctf_test
 
 import (
-	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/tallystick/tallystick/ctf"
+	"github.com/tallystick/tallystick/internal/peertest"
 )
 
 // These tests run the program stoken, which nobody here wrote: it opens every
 // form that we write, and we open every form that it writes.
 
-// run runs the program away from the user's own token database.
-func run(t *testing.T, args ...string) (string, error) {
-	t.Helper()
-	if _, err := exec.LookPath("stoken"); err != nil {
-		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-			t.Fatal("stoken is not installed (Debian package stoken)")
-		}
-		t.Skip("stoken is not installed (Debian package stoken)")
-	}
-	cmd := exec.CommandContext(t.Context(), "stoken", args...)
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("stoken %q: %w\n%s", args, err, stderr.String())
-	}
-	return strings.TrimSpace(string(out)), err
-}
-
 func stoken(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := run(t, args...)
+	out, err := peertest.Stoken(t, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +119,7 @@ func TestStokenRefusesWithUs(t *testing.T) {
 				t.Errorf("version %d: %v, want %v", version, err, c.want)
 			}
 			args := append([]string{"tokencode", "--token=" + text, "--batch", "--force"}, secrets(c.password, c.deviceID)...)
-			if out, err := run(t, args...); err == nil {
+			if out, err := peertest.Stoken(t, args...); err == nil {
 				t.Errorf("version %d, %v: stoken shows %s", version, c.want, out)
 			}
 		}

@@ -1,12 +1,10 @@
 package sdtid
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +12,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/tallystick/tallystick/internal/peertest"
 )
 
 // These tests run the program stoken, which nobody here wrote: it reads every
@@ -22,31 +22,11 @@ import (
 // stoken runs the program away from the user's own token database.
 func stoken(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := tryStoken(t, args...)
+	out, err := peertest.Stoken(t, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
-}
-
-// tryStoken is stoken where it may refuse.
-func tryStoken(t *testing.T, args ...string) (string, error) {
-	t.Helper()
-	if _, err := exec.LookPath("stoken"); err != nil {
-		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-			t.Fatal("stoken is not installed (Debian package stoken)")
-		}
-		t.Skip("stoken is not installed (Debian package stoken)")
-	}
-	cmd := exec.CommandContext(t.Context(), "stoken", args...)
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("stoken %q: %w\n%s%s", args, err, out, stderr.String())
-	}
-	return string(out), err
 }
 
 func write(t *testing.T, data []byte) (path string) {
@@ -75,7 +55,7 @@ func tryShown(t *testing.T, path, password string) (string, error) {
 	if password != "" {
 		args = append(args, "--password="+password)
 	}
-	all, err := tryStoken(t, args...)
+	all, err := peertest.Stoken(t, args...)
 	var out []string
 	for _, line := range strings.Split(all, "\n") {
 		key, value, _ := strings.Cut(line, ":")

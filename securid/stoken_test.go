@@ -1,10 +1,8 @@
 package securid_test
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,29 +11,9 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/securid"
 )
-
-// stoken runs the program, which nobody here wrote, away from the user's own
-// token database.
-func stoken(t *testing.T, args ...string) (string, error) {
-	t.Helper()
-	if _, err := exec.LookPath("stoken"); err != nil {
-		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-			t.Fatal("stoken is not installed (Debian package stoken)")
-		}
-		t.Skip("stoken is not installed (Debian package stoken)")
-	}
-	cmd := exec.CommandContext(t.Context(), "stoken", args...)
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("stoken %q: %w\n%s", args, err, stderr.String())
-	}
-	return strings.TrimSpace(string(out)), err
-}
 
 // An issued token is one that stoken made, with a seed of its own choice.
 type issued struct {
@@ -63,14 +41,14 @@ func issue(t *testing.T, n int) issued {
 	if err := os.WriteFile(skeleton, fmt.Appendf(nil, template, i.serial, i.digits, i.interval, n>>2), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	file, err := stoken(t, "issue", "--template="+skeleton)
+	file, err := peertest.Stoken(t, "issue", "--template="+skeleton)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(i.path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	shown, err := stoken(t, "show", "--seed", "--batch", "--file="+i.path)
+	shown, err := peertest.Stoken(t, "show", "--seed", "--batch", "--file="+i.path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +75,7 @@ func TestStokenAgrees(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		got, err := stoken(t, "tokencode", "--batch", "--force", "--file="+i.path, "--pin="+pin, "--use-time="+strconv.FormatInt(at, 10))
+		got, err := peertest.Stoken(t, "tokencode", "--batch", "--force", "--file="+i.path, "--pin="+pin, "--use-time="+strconv.FormatInt(at, 10))
 		if err != nil || got != want {
 			rt.Fatalf("stoken shows %s for %+v at %d, want %s (%v)", got, i, at, want, err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tallystick/tallystick/internal/cli/clitest"
+	"github.com/tallystick/tallystick/internal/peertest"
 	_ "github.com/tallystick/tallystick/internal/tokenapp" // tally is made of it: a change runs these tests again
 )
 
@@ -127,18 +128,15 @@ func buildTally(t *testing.T) string {
 	return dir
 }
 
-// packages are the Debian packages of the programs that scripts use.
-var packages = map[string]string{"stoken": "stoken", "zbarimg": "zbar-tools", "radclient": "freeradius-utils", "slapd": "slapd"}
-
 // without is the condition [without:PROGRAM].
 func without(condition string) (bool, error) {
 	program, ok := strings.CutPrefix(condition, "without:")
-	if !ok || packages[program] == "" {
+	if !ok {
 		return false, fmt.Errorf("no condition %q", condition)
 	}
-	_, err := exec.LookPath(program)
-	if err != nil && (os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "") {
-		return false, fmt.Errorf("%s is missing: install the Debian package %s", program, packages[program])
+	err := peertest.Find(program)
+	if peertest.Required() {
+		return false, err
 	}
 	return err != nil, nil
 }

@@ -13,48 +13,29 @@ import (
 const filters = "`filter` is all, undistributed, unconfirmed, not-moved:JOB, serials:FILE, user-file:FILE, group:NAME, domain:NAME, profile:NAME, type:software, type:hardware, tag:NAME, expires-before:DAY or search:TEXT"
 
 // selection reads a filter. Files hold one serial or user ID a line; - is standard input.
-func (p *program) selection(filter string) (client.Selection, error) {
-	kind, value, _ := strings.Cut(filter, ":")
-	var s client.Selection
-	switch {
-	case filter == "all":
-		s.All = true
-	case filter == "undistributed":
-		s.Undistributed = true
-	case filter == "unconfirmed":
-		s.Unconfirmed = true
-	case value == "":
-		return s, cli.Usagef("--select: the %s", strings.ReplaceAll(filters, "`", ""))
-	case kind == "not-moved":
-		s.NotMoved = value
-	case kind == "group":
-		s.Group = value
-	case kind == "domain":
-		s.Domain = value
-	case kind == "profile":
-		s.Profile = value
-	case kind == "type" && (value == "software" || value == "hardware"):
-		s.Type = value
-	case kind == "tag":
-		s.Tag = value
-	case kind == "expires-before":
-		s.ExpiresBefore = value
-	case kind == "search":
-		s.Query = value
-	case kind == "serials", kind == "user-file":
-		lines, err := p.readLines(value)
-		if err != nil {
-			return s, err
-		}
-		if kind == "serials" {
-			s.Serials = fullSerials(lines)
-		} else {
-			s.Users = lines
-		}
-	default:
-		return s, cli.Usagef("--select: the %s", strings.ReplaceAll(filters, "`", ""))
+func (p *program) selection(filter string) (s client.Selection, err error) {
+	if word := map[string]*bool{"all": &s.All, "undistributed": &s.Undistributed, "unconfirmed": &s.Unconfirmed}[filter]; word != nil {
+		*word = true
+		return s, nil
 	}
-	return s, nil
+	kind, value, _ := strings.Cut(filter, ":")
+	text := map[string]*string{
+		"not-moved": &s.NotMoved, "group": &s.Group, "domain": &s.Domain, "profile": &s.Profile, "type": &s.Type, "tag": &s.Tag, "expires-before": &s.ExpiresBefore, "search": &s.Query,
+	}[kind]
+	switch {
+	case value == "", kind == "type" && value != "software" && value != "hardware":
+		err = cli.Usagef("--select: the %s", strings.ReplaceAll(filters, "`", ""))
+	case text != nil:
+		*text = value
+	case kind == "serials":
+		s.Serials, err = p.readLines(value)
+		s.Serials = fullSerials(s.Serials)
+	case kind == "user-file":
+		s.Users, err = p.readLines(value)
+	default:
+		err = cli.Usagef("--select: the %s", strings.ReplaceAll(filters, "`", ""))
+	}
+	return s, err
 }
 
 // readLines reads a file as lines does, and leaves out what begins with #.

@@ -51,7 +51,7 @@ type Store interface {
 	OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error)
 	// Guards returns what is remembered of the sign-ins of users, by their IDs.
 	Guards(ctx context.Context, userIDs []string) (map[string]authentication.Guard, error)
-	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx.
+	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx; those at the root are left out.
 	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
 	// KeptReply returns the request and the sealed answer that were kept for an actor's key; fault.NotFound. An answer
 	// that was destroyed with a seed has no blob.

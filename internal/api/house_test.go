@@ -49,31 +49,13 @@ type house struct {
 	db     *store.DB
 	public *httptest.Server
 	admin  *client.Client // a super administrator
-	logged *journal
+	logged *deploytest.Log
 
 	mu    sync.Mutex
 	seen  map[string]map[int]bool // statuses by route
 	texts []string                // bodies of refusals
 	clock time.Time
 	spool string // folder of uploads
-}
-
-// A journal is a log that may be written and read at once.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
 }
 
 func newHouse(t testing.TB) *house {
@@ -85,7 +67,7 @@ func newHouse(t testing.TB) *house {
 func furnish(t testing.TB, url string) *house {
 	t.Helper()
 	ctx := t.Context()
-	h := &house{t: t, logged: &journal{}, seen: map[string]map[int]bool{}, clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), spool: t.TempDir()}
+	h := &house{t: t, logged: &deploytest.Log{}, seen: map[string]map[int]bool{}, clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), spool: t.TempDir()}
 	db, keys := deploytest.New(t, url, h.now)
 	h.db = db
 	logger := slog.New(slog.NewTextHandler(h.logged, nil))

@@ -8,10 +8,10 @@ import (
 	"github.com/tallystick/tallystick/internal/seed"
 )
 
-// A request that comes again gets the decision of the first time. That a tokencode was accepted, the generation of its
-// token remembers in the row that is written anyway; all other decisions are rows of their own, which are looked
-// for only once one of the same key is found to be there, or may be: a request that was denied may be right when it comes again, so
-// that the guard of its user, which is read anyway, remembers it too.
+// A request that comes again gets the decision of the first time. An accepted tokencode is remembered by the generation of
+// its token, whose row is written anyway. Every other decision is a row of its own. To look for that costs time, so it is done only
+// in the second try (round.sure), after a refusal, or after a row of the same key was met when this decision was to be written. A request that was
+// denied may be right when it comes again, and would write no such row: so the guard of its user, which is read anyway, has a mark of it too.
 
 const (
 	markedKey     = 8             // bytes of a key; two requests are taken for one with a chance of 2^-64
@@ -92,8 +92,8 @@ func (r *round) before(j *job) (Decision, bool) {
 	return d, decided
 }
 
-// markDenied has the guard of a user remember a request that is denied. One that changes nothing else of the guard, since it does not count, is marked with all
-// that come within a minute: servers that are asked about somebody who is disabled, again and again, must not change her guard under each other each time.
+// markDenied has the guard of a user remember a request that is denied. One that counts as a failure gets a mark of its own. One that does not count changes nothing
+// else of the guard, and gets one mark with all others of the same minute: else servers that are asked about a disabled user again and again would change her guard under each other each time.
 func (r *round) markDenied(j *job, s *subject, counts bool) {
 	denied := string(s.Guard.Denied)
 	all, one := blanket(denied, r.now), ""

@@ -244,8 +244,8 @@ var errHeld = fault.New(fault.Unavailable, "another server keeps the records of 
 
 var errBusy = fault.New(fault.Unavailable, "the tokens keep changing: try again")
 
-// Untouched tells whether an error of the engine says that nothing was decided and no failure counted: by its clock, or because of
-// what others do with the same records. What else is unavailable may have been committed.
+// Untouched tells whether an error of the engine says that nothing was decided and no failure counted: its clock cannot be relied on, or others
+// keep or change the same records. After any other [fault.Unavailable] the decision may have been committed.
 func Untouched(err error) bool {
 	var refusal *fault.Error
 	return errors.Is(err, errHeld) || errors.Is(err, errBusy) ||

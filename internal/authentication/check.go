@@ -79,8 +79,8 @@ func (r *round) asked(j *job, s *subject, from Source, v verdict, what string) {
 type verdict struct {
 	reason    string // "" if it is right
 	uncounted bool   // a failure that is none of the user's
-	// unguarded is a failure that does not lock the user: a right code of a token that does not count. Her other tokens, which it was compared
-	// with too, count it: it may have been meant as a guess at them.
+	// unguarded is a failure that does not lock the user, since the code was right, of a token whose codes do not count. Her other tokens
+	// count it: it may have been meant as a guess at them.
 	unguarded bool
 
 	method   method
@@ -108,21 +108,7 @@ const (
 // check finds out whether a passcode is right. serial, if it is not "", names the only token that may have made it; with tokenOnly some token must.
 func (r *round) check(j *job, userID string, from Source, passcode, serial string, tokenOnly bool) (*subject, verdict, error) {
 	s := r.subject(j, userID)
-	var v verdict
-	switch {
-	case s == nil:
-		v.reason = UnknownUser
-	case !from.Only.admits(s):
-		v.reason = AgentRestricted
-	case !s.Enabled:
-		v.reason = UserDisabled
-	case user.Over(s.Expiry, r.now):
-		v.reason = UserExpired
-	case s.Guard.Own.Locked(s.policy.Lockout, r.now):
-		v.reason = UserLocked
-	case r.engine.failuresOf(s, from).Locked(s.policy.Lockout, r.now):
-		v.reason = SourceLocked
-	}
+	v := verdict{reason: r.barred(s, from)}
 	if v.reason != "" {
 		v.uncounted = true
 		if s != nil {
@@ -172,15 +158,9 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 			return s, found, nil
 		}
 	}
-	for _, t := range stopped {
-		found, err := r.tryToken(t, passcode)
-		if err != nil {
-			continue // a seed that cannot be opened and is not needed must not keep the failure from being counted
-		}
-		if found.knows() >= itsWhole {
-			found.reason, found.unguarded, found.tried = unusable(t.token, r.now), true, v.tried
-			return s, found, nil
-		}
+	if found, is := r.tryStopped(stopped, passcode); is {
+		found.tried = v.tried
+		return s, found, nil
 	}
 	if len(v.tried) == 0 && !others {
 		v.uncounted, v.tried = true, stopped
@@ -196,6 +176,40 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		v.reason, v.uncounted = Retransmitted, true
 	}
 	return s, v, nil
+}
+
+// barred is why a user's passcode is not looked at, whatever it is; "" if it is.
+func (r *round) barred(s *subject, from Source) string {
+	switch {
+	case s == nil:
+		return UnknownUser
+	case !from.Only.admits(s):
+		return AgentRestricted
+	case !s.Enabled:
+		return UserDisabled
+	case user.Over(s.Expiry, r.now):
+		return UserExpired
+	case s.Guard.Own.Locked(s.policy.Lockout, r.now):
+		return UserLocked
+	case r.engine.failuresOf(s, from).Locked(s.policy.Lockout, r.now):
+		return SourceLocked
+	}
+	return ""
+}
+
+// tryStopped finds out whether a passcode is a right one of a token whose codes do not count.
+func (r *round) tryStopped(stopped []*tokenState, passcode string) (v verdict, is bool) {
+	for _, t := range stopped {
+		found, err := r.tryToken(t, passcode)
+		if err != nil {
+			continue // a seed that cannot be opened and is not needed must not keep the failure from being counted
+		}
+		if found.knows() >= itsWhole {
+			found.reason, found.unguarded = unusable(t.token, r.now), true
+			return found, true
+		}
+	}
+	return verdict{}, false
 }
 
 // withoutToken finds out whether a passcode is right that is none of the user's tokens.
@@ -254,8 +268,8 @@ const (
 	everything // it is right
 )
 
-// knows ranks what seeds say of a passcode. Of several, which may share a PIN, the one that knows most of it decides: it made the code, and by its
-// reason a failure counts or not; and a code that one shows now is none of another time.
+// knows ranks what seeds say of a passcode. Several of them may share a PIN. The one that knows most decides: most likely it made the code, and its
+// reason says whether a failure counts. A code that one seed shows now goes before the same code of another seed at another time.
 func (v verdict) knows() int {
 	switch v.reason {
 	case "":
@@ -273,8 +287,8 @@ func (v verdict) knows() int {
 	return nothing
 }
 
-// against tells whether a failure counts against a token that was tried: against the one whose code it is, or against all if no code tells. That of a
-// PINPad does not if the PIN is wrong, since codes may differ by a PIN by chance.
+// against tells whether a failure counts against a token that was tried: only against the one whose code it is, or against all where the code does not
+// tell. A PINPad code behind a wrong PIN does not tell, since any two codes may differ by what could be a PIN.
 func (v verdict) against(t *tokenState) bool {
 	switch known := v.knows(); {
 	case v.unguarded:

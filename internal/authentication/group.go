@@ -250,9 +250,10 @@ func tell(jobs []*job) {
 	}
 }
 
-// decide runs one transaction. At first it looks before that and locks nothing: whatever a decision rests on and changes is
-// compared when it is written, and hardly ever has somebody else changed it. sure is to look within the transaction, under locks, and for requests that
-// came before. A database with one writer has none but the transaction to wait for. A panic is a defect of one request: it undoes the transaction, and must not end the server.
+// decide runs one transaction. At first it reads before the transaction, and locks nothing: what a decision rests on is
+// compared when it is written, and hardly ever has somebody else changed it. With sure it reads within the transaction, under locks, and looks for
+// requests that came before, too. On a database with one writer it always reads within the transaction: there is nothing else to wait for.
+// A panic is a defect of one request: it undoes the transaction, and must not end the server.
 func (e *Engine) decide(ctx context.Context, jobs []*job, sure bool, wait time.Duration) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -308,12 +309,12 @@ func (e *Engine) decide(ctx context.Context, jobs []*job, sure bool, wait time.D
 }
 
 // want names all that the jobs are about.
-func want(jobs []*job, again bool) (w Wanted) {
+func want(jobs []*job, sure bool) (w Wanted) {
 	users, attempts := make(map[string]bool, len(jobs)), map[string]bool{}
 	w.Users = make([]string, 0, len(jobs))
 	for _, j := range jobs {
 		w.Groups = w.Groups || j.groups
-		if again && j.key != nil {
+		if sure && j.key != nil {
 			w.Keys = append(w.Keys, j.key)
 		}
 		if j.attempt != "" && !attempts[j.attempt] {
@@ -455,8 +456,8 @@ func (r *round) write() error {
 	return r.engine.Store.RecordAll(r.ctx, r.events)
 }
 
-// hold locks, in one order, all tokens that are written, where more than the uses of seeds are: uses are written last, in that order too, and would wait in a ring for whoever
-// holds one of them. Where seeds end, it finds out whether they are what they were when they were read: what they accepted meanwhile would be forgotten.
+// hold locks all tokens that are written, in one order, unless nothing but uses of seeds is written. Uses are written last, in that order too: without these locks two servers could
+// wait for each other in a ring. Of tokens whose seeds end it also finds out whether they are as they were read: a code that was accepted meanwhile would be forgotten with its seed.
 func (r *round) hold() error {
 	end := map[string]*tokenState{}
 	var serials []string

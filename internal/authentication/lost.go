@@ -21,11 +21,12 @@ type EmergencyWish struct {
 	Life  time.Duration       // 0 for the policy's
 }
 
-// ReportLost marks a token lost: it is refused from now on, but for what the token policy says of one that turns up. It makes
-// the emergency codes that are wished for and returns them, which nobody can do again; those that there were end. A seed that was made
-// since the token was lost is lost too if no codes are wished for: with codes, they are for whoever waits for that seed. With the seeds
-// an open activation code ends, which may have been sent to the lost device, unless that is accepted if it turns up. If version
+// ReportLost marks a token lost. From now on it is refused, but for what the token policy says of one that turns up. If version
 // is not 0, the token must still be at it.
+//
+// It makes the emergency codes that are wished for and returns them, this once; codes that there were end. Without such a wish, a seed
+// that was made since the token was lost is lost too: with codes, the user waits for that seed. An open activation code, which may have
+// been sent to the lost device, ends as well, unless the policy accepts that device if it turns up.
 //
 // The refusals are [fault.EmergencyNotAllowed], [fault.TokenExpired], [fault.LifetimeTooLong], [fault.Invalid].
 func (e *Engine) ReportLost(ctx context.Context, serial string, version int, wish EmergencyWish) (token.Token, []string, error) {

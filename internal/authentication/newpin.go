@@ -49,7 +49,7 @@ func whosePIN(s *subject, t *tokenState) string {
 	return "token:" + t.token.Serial
 }
 
-// rulesFor are what the new PIN of a token must obey, nil for that of codes by mail. One that must be changed is none that may stay, whatever the policy remembers.
+// rulesFor are what the new PIN of a token must obey, nil for that of codes by mail. A PIN that must be changed may not be chosen again, even where the policy remembers none.
 func (r *round) rulesFor(a *Attempt, s *subject, state *tokenState) (rules pin.Rules) {
 	var change bool
 	if state == nil {

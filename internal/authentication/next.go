@@ -31,7 +31,7 @@ func (r *round) end(a *Attempt) { a.ended = true }
 
 var errNoAttempt = fault.New(fault.AttemptNotFound, "there is no such attempt: it is over, or was never begun here")
 
-// find is the open attempt that an agent asks for. Those of others are told from none by nothing.
+// find is the open attempt that an agent asks for. One of another agent is refused in the same words as one that there is not.
 func (r *round) find(id string, s Source, userID string) (*Attempt, error) {
 	a := r.attempts[id]
 	if a == nil || a.ended || a.Agent != s.caller() || userID != "" && userID != a.UserID {

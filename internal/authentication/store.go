@@ -56,8 +56,8 @@ type Wanted struct {
 	Groups   bool // the groups of users are wanted as well
 }
 
-// An Admitted are some of the addresses of a Wanted whose users are wanted as well whom an agent may ask about: of each address two, if there are
-// as many. Those whom it may not ask about must not hide them.
+// An Admitted wants more users of some of the addresses of a Wanted: of each address two whom an agent may ask about, if there are as many. Else
+// two whom it may not ask about would hide them.
 type Admitted struct {
 	Only  *Restriction
 	Mails []string

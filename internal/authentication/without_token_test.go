@@ -62,14 +62,8 @@ func TestACodeThatCannotBeSentNow(t *testing.T) {
 	d.is(d.begin("4810"), authentication.NextTokencode, authentication.StepNextTokencode)
 }
 
-func each(t *testing.T, test func(t *testing.T, url string)) {
-	for name, url := range deploytest.Databases {
-		t.Run(name, func(t *testing.T) { test(t, url(t)) })
-	}
-}
-
 func TestAFixedPasscode(t *testing.T) {
-	each(t, func(t *testing.T, url string) {
+	deploytest.Each(t, func(t *testing.T, url string) {
 		d := newDeployment(t, url, plain)
 		d.refused(d.engine.SetFixedPasscode(t.Context(), "alice", "8093"), fault.PolicyForbids)
 		d.policy.Token.FixedPasscode = policy.FixedLikePIN
@@ -142,7 +136,7 @@ func TestAFixedPasscodeIsLocked(t *testing.T) {
 }
 
 func TestACodeOnDemand(t *testing.T) {
-	each(t, func(t *testing.T, url string) {
+	deploytest.Each(t, func(t *testing.T, url string) {
 		d, post := newMailing(t, url)
 		asked := d.is(d.begin("4810"), authentication.NextTokencode, authentication.StepNextTokencode)
 		done := d.is(d.answer(asked, post.last()), authentication.Accepted, "")
@@ -265,7 +259,7 @@ func TestAFixedPasscodeThatIsOff(t *testing.T) {
 
 // A code that was sent to an address is not taken once the user has another one.
 func TestACodeOnDemandAndAnotherAddress(t *testing.T) {
-	each(t, func(t *testing.T, url string) {
+	deploytest.Each(t, func(t *testing.T, url string) {
 		d, post := newMailing(t, url)
 		users := &user.Registry{Store: d.db, Now: d.engine.Now}
 		asked := d.begin("4810")
@@ -338,7 +332,7 @@ func TestCodesOnDemandAreLimited(t *testing.T) {
 
 // A temporary PIN, like one that is too old, leads to a new one once the code has shown who is there.
 func TestANewPINForCodesOnDemand(t *testing.T) {
-	each(t, func(t *testing.T, url string) {
+	deploytest.Each(t, func(t *testing.T, url string) {
 		d, post := newMailing(t, url)
 		d.must(d.engine.SetOnDemand(t.Context(), "alice", "8093", true))
 		asked := d.is(d.answer(d.begin("8093"), post.last()), authentication.NewPIN, authentication.StepNewPIN)
@@ -390,7 +384,7 @@ func TestANewPINForCodesOnDemand(t *testing.T) {
 
 // A request that comes again has the answer of the first time, and no other code is sent; a code is accepted once by two servers.
 func TestCodesOnDemandOnTwoServers(t *testing.T) {
-	each(t, func(t *testing.T, url string) {
+	deploytest.Each(t, func(t *testing.T, url string) {
 		d, post := newMailing(t, url)
 		engines := []*authentication.Engine{d.engine, d.engine}
 		if strings.HasPrefix(url, "postgres") {

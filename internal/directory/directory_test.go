@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/tallystick/tallystick/internal/directory"
 	"github.com/tallystick/tallystick/internal/directory/directorytest"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/user"
@@ -41,8 +41,8 @@ type slapd struct {
 func start(t *testing.T, entries string) *slapd {
 	t.Helper()
 	s, err := directorytest.Start(t.TempDir(), entries)
-	if errors.Is(err, directorytest.ErrNotInstalled) && os.Getenv("CI") == "" && os.Getenv("TALLYSTICK_REQUIRE") == "" {
-		t.Skip(err)
+	if errors.Is(err, directorytest.ErrNotInstalled) {
+		peertest.Missing(t, err)
 	}
 	must(t, err)
 	t.Cleanup(s.Kill)

@@ -33,6 +33,7 @@ import (
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/internal/user"
@@ -290,9 +291,9 @@ type letterBox struct {
 
 func (b *letterBox) Ready(context.Context, string) error { return nil }
 func (b *letterBox) Reaches(user.User) error             { return nil }
-func (b *letterBox) Send(_ context.Context, all []distribution.Posted, _ string) error {
+func (b *letterBox) Deliver(_ context.Context, all []distribution.Posted, _ string) ([]string, error) {
 	b.posted = append(b.posted, all...)
-	return nil
+	return nil, nil
 }
 
 func (b *letterBox) CannotSignIn(_ context.Context, all []distribution.Posted, _ string) ([]string, error) {
@@ -711,12 +712,7 @@ func TestNamesOnSheets(t *testing.T) {
 	if codes, _ := c.sheets(sheets); len(codes) != len(people) {
 		t.Errorf("%d codes", len(codes))
 	}
-	if _, err := exec.LookPath("pdftotext"); err != nil {
-		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-			t.Fatal("pdftotext is missing: install the Debian package poppler-utils")
-		}
-		t.Skip("install the Debian package poppler-utils")
-	}
+	peertest.Need(t, "pdftotext")
 	path := filepath.Join(t.TempDir(), "sheets.pdf")
 	c.must(os.WriteFile(path, sheets, 0o600))
 	out, err := exec.CommandContext(c.ctx, "pdftotext", "-enc", "UTF-8", path, "-").CombinedOutput()

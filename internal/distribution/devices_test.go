@@ -15,6 +15,7 @@ import (
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/token"
 )
@@ -168,12 +169,7 @@ func TestRedistributingWhatWasNeverDelivered(t *testing.T) {
 
 // stoken opens what a job bound to a device with that device's ID, and a string with no other.
 func TestStokenOpensWhatIsBound(t *testing.T) {
-	if _, err := exec.LookPath("stoken"); err != nil {
-		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-			t.Fatal("stoken is missing: install the Debian package stoken")
-		}
-		t.Skip("install the Debian package stoken")
-	}
+	peertest.Need(t, "stoken")
 	c := newCrew(t, 1)
 	c.profile("string", device.CTF, func(p *profile.Profile) { p.DeviceType, p.Binding = "android", profile.BindDeviceID })
 	c.profile("file", device.File, func(p *profile.Profile) { p.DeviceType, p.Binding = "android", profile.BindDeviceID })

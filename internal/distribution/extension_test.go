@@ -13,6 +13,7 @@ import (
 	"github.com/tallystick/tallystick/internal/device"
 	"github.com/tallystick/tallystick/internal/distribution"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/internal/token"
 	"github.com/tallystick/tallystick/sdtid"
 )
@@ -31,12 +32,7 @@ func (w *world) stoken(file []byte, at time.Time) string {
 // both sign in when the day is over that they know.
 func TestInvariant09ExtensionChangesNoCode(t *testing.T) {
 	w := newWorld(t)
-	if _, err := exec.LookPath("stoken"); err != nil {
-		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-			t.Fatal("stoken is missing: install the Debian package stoken")
-		}
-		t.Skip("install the Debian package stoken")
-	}
+	peertest.Need(t, "stoken")
 	w.profile("file", device.File, nil)
 	serials, err := w.records.Create(w.ctx, 1, time.Time{}, w.now.AddDate(0, 0, 40))
 	w.must(err)

@@ -15,8 +15,8 @@ type Post interface {
 	Ready(ctx context.Context, secretBy string) error
 	// Reaches refuses a user who cannot be written to.
 	Reaches(u user.User) error
-	// Send takes deliveries, in the transaction of ctx.
-	Send(ctx context.Context, all []Posted, secretBy string) error
+	// Deliver takes deliveries, in the transaction of ctx, and returns the IDs of their messages.
+	Deliver(ctx context.Context, all []Posted, secretBy string) ([]string, error)
 	// CannotSignIn returns those of the users of deliveries for whom something is held until they have signed in, which they have no way to do.
 	CannotSignIn(ctx context.Context, all []Posted, secretBy string) ([]string, error)
 }
@@ -68,7 +68,7 @@ func (d *Distributor) send(ctx context.Context, b Bulk, made []Made) error {
 	if len(all) == 0 {
 		return nil
 	}
-	if err := d.Post.Send(ctx, all, b.SecretBy); err != nil {
+	if _, err := d.Post.Deliver(ctx, all, b.SecretBy); err != nil {
 		return err
 	}
 	unable, err := d.Post.CannotSignIn(ctx, all, b.SecretBy)

@@ -45,12 +45,10 @@ type Store interface {
 	OfferByCode(ctx context.Context, codeHash []byte) (Offer, error)
 	// Offer returns an offer by ID; fault.ActivationUnknown.
 	Offer(ctx context.Context, id string) (Offer, error)
-	// OpenOffer returns the open offer of a token; fault.ActivationUnknown if it has none.
-	OpenOffer(ctx context.Context, serial string) (Offer, error)
 	// SaveOffer stores the state and the counters of an offer.
 	SaveOffer(ctx context.Context, o Offer) error
 	// AddExchange stores an exchange and drops the oldest unused ones of the same offer
-	// beyond keep; it returns how many it dropped.
+	// beyond keep; it returns how many it dropped. fault.Conflict if the ID is taken.
 	AddExchange(ctx context.Context, x Exchange, keep int) (int, error)
 	// Exchange returns and locks an exchange by the hash of its session ID; fault.NotFound.
 	Exchange(ctx context.Context, id []byte) (Exchange, error)

@@ -68,7 +68,7 @@ type Store interface {
 	RetryJobItems(ctx context.Context, id string) (int, error)
 	// JobItems lists items by number.
 	JobItems(ctx context.Context, id string, f ItemFilter) ([]Row, error)
-	// JobResults lists up to limit results with numbers above after, of tokens that are in the scope of ctx now.
+	// JobResults lists up to limit results with numbers above after, of tokens that are in the scope of ctx now, and whose users are.
 	JobResults(ctx context.Context, id string, after, limit int) ([]Result, error)
 	// JobResultsLeft counts the results that JobResults lists.
 	JobResultsLeft(ctx context.Context, id string) (int, error)

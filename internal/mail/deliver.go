@@ -37,12 +37,6 @@ func (o *Outbox) Ready(ctx context.Context, secretBy string) error {
 // Reaches refuses a user who cannot be written to.
 func (o *Outbox) Reaches(u user.User) error { return CheckAddress(u.ID, u.Mail) }
 
-// Send is Deliver for whoever does not care for the IDs.
-func (o *Outbox) Send(ctx context.Context, all []distribution.Posted, secretBy string) error {
-	_, err := o.Deliver(ctx, all, secretBy)
-	return err
-}
-
 // Deliver puts the messages of deliveries into the outbox, in the transaction of ctx, which is that of the
 // distributions, and returns the IDs of the messages. What still waits about these tokens is cancelled. It is refused with
 // [fault.MailOff], [fault.MailMissing] if a user has no address, and [fault.PasswordRequired] if somebody else could use what

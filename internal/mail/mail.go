@@ -184,7 +184,8 @@ type Store interface {
 	SaveMessage(ctx context.Context, m Message, was State) error
 	// MessagesClaimed is how many messages were begun within a minute before now, or by a clock that is a little ahead.
 	MessagesClaimed(ctx context.Context, now time.Time) (int, error)
-	// HeldMessages returns the messages that are held for a user who is enabled and whose last day is not over, and are of use at a moment. Within a transaction their rows are locked.
+	// HeldMessages returns the messages that are held for a user who is enabled and whose last day is not over, are of use at a moment, and are
+	// about no token that is somebody else's, or nobody's, by now. Within a transaction their rows are locked.
 	HeldMessages(ctx context.Context, userID string, now time.Time) ([]Message, error)
 	// OverdueMessages returns up to limit messages that are held and of no use any more at a moment. Within a transaction their rows are locked.
 	OverdueMessages(ctx context.Context, now time.Time, limit int) ([]Message, error)
@@ -193,8 +194,6 @@ type Store interface {
 	TryPasscode(ctx context.Context, userID string, now, from time.Time, most int) (bool, error)
 	// ForgetPasscodes forgets all tries of a user's passcodes, or takes the last one back.
 	ForgetPasscodes(ctx context.Context, userID string, all bool) error
-	// MailBacklog counts what is not sent.
-	MailBacklog(ctx context.Context) (Backlog, error)
 	// ClaimedMessages returns messages that are being sent: by a server, or since before a moment, or after late, by anybody.
 	ClaimedMessages(ctx context.Context, server string, before, late time.Time) ([]Message, error)
 	// CancelMessages cancels what is held, waits, failed or is unknown about tokens, for a reason, and erases the bodies. One that is being sent has no body
@@ -206,11 +205,11 @@ type Store interface {
 	DropMessages(ctx context.Context, before time.Time) (int, error)
 	// Holders returns tokens that are assigned, with who holds them; what is not there, or not in the scope of ctx, is left out.
 	Holders(ctx context.Context, serials []string) ([]Holder, error)
-	// ExpiringHolders returns up to limit tokens in use whose last day is today (0:00 UTC) or so many days later at the latest, by that day, of users with an
-	// address who were not told yet that there are so many days left, or less; those after a token, or all after the zero Holder. In use are those that were
-	// given out, and imported ones that are assigned: their users may have them already.
+	// ExpiringHolders returns up to limit tokens in use whose last day is today (0:00 UTC) or at most so many days later, ordered by that day: those after a
+	// token, or all after the zero Holder. Their users are enabled, have an address and a last day that is not over, and were not told yet that so many days,
+	// or fewer, are left. In use are enabled tokens that were given out or imported: who holds an imported one may have it already.
 	ExpiringHolders(ctx context.Context, today time.Time, days int, after Holder, limit int) ([]Holder, error)
-	// AddNotices notes that users were told of so many days left until the end of tokens.
+	// AddNotices notes that users were told of so many days left until the end of tokens; [fault.Conflict] if another server did.
 	AddNotices(ctx context.Context, tokens []Holder, days int) error
 	// RemindedSince returns which of some tokens users were reminded of after a moment.
 	RemindedSince(ctx context.Context, serials []string, since time.Time) ([]string, error)

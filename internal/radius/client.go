@@ -261,10 +261,10 @@ func (t *table) at(a netip.Addr) *client {
 	return nil
 }
 
-// holding is the client whose certificate this is, nil if there is none, and why not. The fingerprint goes before the names. One that is of clients in
-// several security domains is nobody's: who administers one of them could take the place of another's client, with other attributes and
-// for other users, and that by a fingerprint as well, which everybody learns who is shown the certificate. A client at the root goes before all of
-// them: who made it administers the whole deployment, and nobody of one domain is to shut it out by a name or a fingerprint of its certificate.
+// holding is the client whose certificate this is, or nil, and why. The fingerprint goes before the names. A certificate of clients in several
+// security domains is nobody's: else who administers one domain could take the place of another domain's client, with other attributes and for other
+// users, and needs only its fingerprint for that, which everybody learns who is shown the certificate. A client at the root goes before all others:
+// who made it administers the whole deployment, and nobody of one domain is to shut it out.
 func (t *table) holding(cert *x509.Certificate) (found *client, why string) {
 	several := false
 	var all []string

@@ -81,8 +81,8 @@ func (s *Server) shielded(ctx context.Context, part func() ([]byte, Outcome)) (a
 	return part()
 }
 
-// admit finds out whether a packet of a client is to be served; "" if it is. What is not authentic, and may be anybody's who can send from the client's
-// address, uses up nothing of what the client may send, takes no place in the queue, and is not taken apart: thousands of attributes fit into one.
+// admit finds out whether a packet of a client is to be served; "" if it is. A packet that is not authentic may be from anybody who can send from the
+// client's address: it does not count against the client's limit, takes no place in the queue, and is not parsed, since thousands of attributes fit into one.
 func (s *Server) admit(ctx context.Context, r *request) Outcome {
 	_, wrong := s.shielded(ctx, func() ([]byte, Outcome) {
 		switch {

@@ -21,6 +21,7 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/seed"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // secret is that of every client of the tests, unless it is said otherwise.
@@ -162,7 +163,7 @@ type house struct {
 	t        testing.TB
 	clients  *registry
 	outcomes chan Outcome
-	said     *journal
+	said     *deploytest.Log
 	at       *net.UDPConn // authentication
 	books    *net.UDPConn // accounting
 	tls      net.Listener
@@ -171,23 +172,6 @@ type house struct {
 
 	mu    sync.Mutex
 	clock time.Time
-}
-
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.String()
 }
 
 func (h *house) now() time.Time {
@@ -212,7 +196,7 @@ func (estate) Domains(context.Context) ([]domain.Domain, error) {
 // build makes a server that does not run yet.
 func build(t testing.TB, e Authenticator, clients ...access.RADIUSClient) *house {
 	h := &house{
-		t: t, clients: &registry{all: clients}, outcomes: make(chan Outcome, 100_000), said: &journal{},
+		t: t, clients: &registry{all: clients}, outcomes: make(chan Outcome, 100_000), said: &deploytest.Log{},
 		clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), ended: make(chan error, 1),
 	}
 	h.Server = New(Config{

@@ -23,39 +23,9 @@ import (
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/internal/radius"
 )
-
-// packages are the Debian packages of the programs that RADIUS is tested with.
-var packages = map[string]string{
-	"radclient": "freeradius-utils", "radtest": "freeradius-utils", "freeradius": "freeradius", "pamtester": "pamtester", "radsecproxy": "radsecproxy",
-}
-
-// needs skips the test where a program is not installed, but fails it under CI or TALLYSTICK_REQUIRE.
-func needs(t *testing.T, programs ...string) {
-	t.Helper()
-	for _, program := range programs {
-		if _, err := exec.LookPath(located(program)); err != nil {
-			missing(t, program+" is not installed: apt-get install "+packages[program])
-		}
-	}
-}
-
-// located is where a program is. That of a daemon is in no user's PATH.
-func located(program string) string {
-	if at := "/usr/sbin/" + program; program == "freeradius" || program == "radsecproxy" {
-		return at
-	}
-	return program
-}
-
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
-}
 
 // file writes a file of a test, which only its owner may read.
 func (d *deployment) file(name, text string) string {
@@ -191,7 +161,7 @@ func (d *deployment) dialogues(to string) {
 }
 
 func TestRadclient(t *testing.T) {
-	needs(t, "radclient")
+	peertest.Need(t, "radclient")
 	d := newDeployment(t, sqlite(t)).start()
 	d.add(client("gateway"))
 	d.dialogues(d.at)
@@ -221,7 +191,7 @@ func TestRadclient(t *testing.T) {
 }
 
 func TestRadtest(t *testing.T) {
-	needs(t, "radtest", "radclient")
+	peertest.Need(t, "radtest", "radclient")
 	d := newDeployment(t, sqlite(t)).start()
 	d.add(client("gateway"))
 	alice := d.holder("alice", plain)
@@ -259,7 +229,7 @@ func (d *deployment) run(name string, args ...string) *daemon {
 	p := &daemon{d: d, name: name}
 	p.more = sync.NewCond(&p.mu)
 	ctx, end := context.WithCancel(context.Background())
-	p.cmd = exec.CommandContext(ctx, located(name), args...)
+	p.cmd = exec.CommandContext(ctx, peertest.Path(name), args...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	d.must(p.cmd.Start())
 	ended := make(chan bool)
@@ -367,7 +337,7 @@ func (d *deployment) freeRADIUS(at, rest string) {
 
 // FreeRADIUS stands in front: it checks our answers, adds a Proxy-State and takes it off again.
 func TestFreeRADIUSAsProxy(t *testing.T) {
-	needs(t, "freeradius", "radclient")
+	peertest.Need(t, "freeradius", "radclient")
 	d := newDeployment(t, sqlite(t)).start()
 	d.add(client("proxy"))
 	d.freeRADIUS(d.at, fmt.Sprintf("secret = %q", secret))
@@ -396,7 +366,7 @@ func (d *deployment) radSec() radSec {
 
 // FreeRADIUS stands in front over TLS, as docs/radius.md has it.
 func TestFreeRADIUSOverTLS(t *testing.T) {
-	needs(t, "freeradius", "radclient")
+	peertest.Need(t, "freeradius", "radclient")
 	d := newDeployment(t, sqlite(t))
 	s := d.radSec()
 	d.freeRADIUS(s.at, fmt.Sprintf(`
@@ -411,7 +381,7 @@ func TestFreeRADIUSOverTLS(t *testing.T) {
 
 // radsecproxy speaks RADIUS over TLS to us, and over UDP to radclient.
 func TestRadsecproxy(t *testing.T) {
-	needs(t, "radsecproxy", "radclient")
+	peertest.Need(t, "radsecproxy", "radclient")
 	d := newDeployment(t, sqlite(t))
 	s := d.radSec()
 	_, ours, err := net.SplitHostPort(s.at)
@@ -458,9 +428,9 @@ type pam struct {
 
 func (d *deployment) pam() pam {
 	d.Helper()
-	needs(d.T, "pamtester")
+	peertest.Need(d, "pamtester")
 	if modules, err := filepath.Glob("/lib/*/security/pam_radius_auth.so"); err != nil || len(modules) == 0 {
-		missing(d.T, "pam_radius_auth is not installed: apt-get install libpam-radius-auth")
+		peertest.Missing(d, errors.New("pam_radius_auth is not installed: apt-get install libpam-radius-auth"))
 	}
 	if os.Getuid() != 0 {
 		d.Skip("only root can make a PAM service")

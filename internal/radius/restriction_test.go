@@ -11,6 +11,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -77,7 +78,7 @@ func TestClientsAskOnlyForTheirUsers(t *testing.T) {
 
 // What becomes of the domains a server reads with its clients, although these stay as they are.
 func TestClientsFollowTheDomains(t *testing.T) {
-	needs(t, "radclient")
+	peertest.Need(t, "radclient")
 	d := newDeployment(t, sqlite(t)).start()
 	domains := &domain.Registry{Store: d.db, Now: d.clock}
 	for _, name := range []string{"north", "coast"} {

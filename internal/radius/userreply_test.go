@@ -8,6 +8,7 @@ import (
 	"layeh.com/radius/rfc2865"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/peertest"
 )
 
 // The attributes of a user take the place of all that the client has, for her and nobody else (spec/radius.md section 1).
@@ -37,7 +38,7 @@ func TestAcceptsCarryTheUsersAttributes(t *testing.T) {
 }
 
 func TestRadclientSeesTheUsersAttributes(t *testing.T) {
-	needs(t, "radclient")
+	peertest.Need(t, "radclient")
 	d := newDeployment(t, sqlite(t)).start()
 	d.add(client("gateway"))
 	alice := d.holder("alice", plain)

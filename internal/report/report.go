@@ -52,7 +52,7 @@ type Store interface {
 	Token(ctx context.Context, serial string) (token.Token, error)
 	// Profile returns a profile; [fault.ProfileNotFound].
 	Profile(ctx context.Context, name string) (profile.Profile, error)
-	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx.
+	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx; those at the root are left out.
 	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
 	// SerialsOf returns the serials of the tokens of users that are in the scope of who acts.
 	SerialsOf(ctx context.Context, userIDs []string) (map[string][]string, error)

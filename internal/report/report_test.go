@@ -18,6 +18,7 @@ import (
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/user"
 )
@@ -122,14 +123,8 @@ func TestPDF(t *testing.T) {
 	if err := os.WriteFile(file, write(t, planOf(t, 137, names...), PDF), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pdftotext, err := exec.LookPath("pdftotext")
-	if err != nil {
-		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-			t.Fatal("pdftotext is missing: install the Debian package poppler-utils")
-		}
-		t.Skip("pdftotext is missing: install poppler-utils")
-	}
-	out, err := exec.Command(pdftotext, "-layout", file, "-").Output()
+	peertest.Need(t, "pdftotext")
+	out, err := exec.Command("pdftotext", "-layout", file, "-").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

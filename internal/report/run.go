@@ -108,8 +108,6 @@ type RunStore interface {
 	RunPart(ctx context.Context, id string, number int) ([]byte, error)
 	// DeleteRun removes a run of the scope of ctx with what was made; [fault.NotFound], [fault.OutOfScope].
 	DeleteRun(ctx context.Context, id string) error
-	// DropRuns removes the runs that are not kept any more.
-	DropRuns(ctx context.Context, now time.Time) (int, error)
 
 	// AddSchedule stores a new schedule; [fault.Conflict] if the name is taken, [fault.DomainNotFound] as for AddRun.
 	AddSchedule(ctx context.Context, s Schedule) error

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"path"
 	"sort"
 	"strings"
@@ -84,6 +85,7 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		return nil, err
 	}
 	devices := &device.Registry{Store: db, Now: c.Now}
+	users := &user.Registry{Store: db, Now: c.Now}
 	h := &house{
 		db: db, shown: &shownCert{log: c.Log, now: c.Now}, keys: keys, audit: log, log: c.Log,
 		tokens: &token.Registry{Store: db, Now: c.Now},
@@ -108,15 +110,14 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	h.note(ctx, "comparing clocks", h.clock.Beat(ctx))
 	h.policies = &policy.Registry{Store: db, Now: c.Now}
 	domains := &domain.Registry{Store: db, Now: c.Now, Changed: h.policies.Forget}
-	reliable := func() bool { return h.reliable(c.Now()) }
-	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: domains, Now: c.Now, Base: public.String(), Reliable: reliable}
+	h.reports = &report.Registry{Store: db, Runs: db, Policies: h.policies, Domains: domains, Now: c.Now, Base: public.String(), Reliable: h.reliable}
 	h.engine = &authentication.Engine{Store: db, Groups: db.Writers(), Keys: keys, Policies: h.policies, Now: c.Now, Trust: h.clock.Trust, Decided: m.decided}
 	gateways := &access.RADIUSRegistry{Store: db, Keys: keys, Now: c.Now}
-	h.radius = c.radiusServer(h, gateways, m)
-	h.directories = &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: c.Now}, Keys: keys, Now: c.Now, Reliable: reliable}
+	h.radius = c.radiusServer(h, gateways, domains, m)
 	gateways.Changed = h.radius.Changed
+	h.directories = &directory.Registry{Store: db, Users: users, Keys: keys, Now: c.Now, Reliable: h.reliable}
 	agents := &access.Agents{Store: db, Keys: keys, Now: c.Now}
-	h.jobs = &job.Registry{Store: db, Keys: keys, Domains: domains, Now: c.Now, Logger: c.Log, Reliable: reliable}
+	h.jobs = &job.Registry{Store: db, Keys: keys, Domains: domains, Now: c.Now, Logger: c.Log, Reliable: h.reliable}
 	if c.Database == "" {
 		if err := h.jobs.Abandon(ctx); err != nil {
 			return nil, err
@@ -128,43 +129,17 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 	record.Jobs = h.jobs
 	h.jobs.Register(record.ImportWorker())
 	h.jobs.Register(record.CreateWorker())
-	moves := &transfer.Deployment{Store: db, Keys: keys, Users: &user.Registry{Store: db, Now: c.Now}, Jobs: h.jobs, Now: c.Now}
+	moves := &transfer.Deployment{Store: db, Keys: keys, Users: users, Jobs: h.jobs, Now: c.Now}
 	h.jobs.Register(moves.Worker())
-	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: id, Now: c.Now, Logger: c.Log, Reliable: reliable, Tried: m.posted}
+	h.webhooks = &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: id, Now: c.Now, Logger: c.Log, Reliable: h.reliable, Tried: m.posted}
 	cared := &care.Jobs{Store: db, Tokens: h.tokens, Jobs: h.jobs}
 	cared.Register()
-	h.outbox = &mail.Outbox{Store: db, Keys: keys, Policies: h.policies, Now: c.Now, Service: c.Service}
-	h.engine.Courier = h.outbox
-	h.distributor.Post = h.outbox
-	h.mailer = &mail.Sender{Outbox: h.outbox, Server: id, Logger: c.Log, Tried: m.mailed, Reliable: reliable}
-	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))
-	h.jobs.Ended, h.jobs.Asked = h.outbox.JobFinished, h.outbox.JobAsked
-	h.reports.Ended = func(ctx context.Context, r report.Run) error {
-		return h.outbox.ReportFinished(ctx, mail.Report{
-			Run: r.ID, Schedule: r.Schedule, Name: r.Order.Report, State: string(r.State), Rows: r.Rows, FileName: r.FileName(), Size: r.Size, Until: r.Until,
-			To: r.Order.MailTo,
-		})
-	}
-	h.outbox.Report = func(ctx context.Context, id string) ([]byte, error) {
-		run, err := db.Run(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		return h.reports.Whole(ctx, run)
-	}
+	c.mailing(h, id, public, m)
 	hooks := &webhook.Registry{Store: db, Keys: keys, Now: c.Now, Sender: h.webhooks, Schedules: h.reports.PostedTo}
 	h.reports.Posts = hooks.PostsReports
 	h.webhooks.Enclosed = h.reports.Enclosure
-	h.signIn = &mail.SignIn{
-		Outbox: h.outbox, Password: h.directories.Verify, Pace: signInPace,
-		Passcode: func(ctx context.Context, userID, passcode, station string) (bool, error) {
-			d, err := h.engine.Begin(ctx, authentication.Request{UserID: userID, Passcode: passcode, TokenOnly: true, Source: authentication.Source{Agent: "second-mail", Station: station}})
-			return d.Result == authentication.Accepted, err
-		},
-	}
-	h.outbox.SignInURL = public.String() + release.Path
 	a, err := api.New(api.Config{
-		Users: &user.Registry{Store: db, Now: c.Now}, Groups: &user.Groups{Store: db, Now: c.Now}, Domains: domains, Directories: h.directories, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
+		Users: users, Groups: &user.Groups{Store: db, Now: c.Now}, Domains: domains, Directories: h.directories, Profiles: &profile.Registry{Store: db, Devices: devices, Now: c.Now},
 		Policies: h.policies, Tokens: h.tokens, Care: cared,
 		Keys: &access.Registry{Store: db, Hash: keys, Now: c.Now}, Agents: agents, RADIUS: gateways, UserReplies: &access.UserReplies{Store: db, Now: c.Now}, Records: record, Distributor: h.distributor,
 		Authenticator: h.engine, Clock: h.clock, Reports: h.reports,
@@ -179,11 +154,40 @@ func (c *Config) build(ctx context.Context, db *store.DB, keys *seed.Keyring, at
 		return nil, err
 	}
 	h.agents = m.measured("agents", direct(agentapi.New(agentapi.Config{
-		Engine: h.engine, Agents: agents, Domains: &domain.Registry{Store: db, Now: c.Now}, Store: db, Now: c.Now, Logger: c.Log, Counted: m.answered,
+		Engine: h.engine, Agents: agents, Domains: domains, Store: db, Now: c.Now, Logger: c.Log, Counted: m.answered,
 		RequireHMAC: c.AgentHMAC, Alias: c.AgentAlias,
 	})))
 	h.route(a, provision.New(h.distributor, c.Log, c.Now), release.New(h.signIn, c.Service, c.Now, c.Log), m)
 	return h, nil
+}
+
+// mailing has users and administrators written to: of their tokens, and of jobs and reports that end.
+func (c *Config) mailing(h *house, server string, public *url.URL, m *meters) {
+	h.outbox = &mail.Outbox{Store: h.db, Keys: h.keys, Policies: h.policies, Now: c.Now, Service: c.Service, SignInURL: public.String() + release.Path}
+	h.engine.Courier, h.distributor.Post = h.outbox, h.outbox
+	h.mailer = &mail.Sender{Outbox: h.outbox, Server: server, Logger: c.Log, Tried: m.mailed, Reliable: h.reliable}
+	h.jobs.Register(h.outbox.Reminders(string(access.Distribute)))
+	h.jobs.Ended, h.jobs.Asked = h.outbox.JobFinished, h.outbox.JobAsked
+	h.reports.Ended = func(ctx context.Context, r report.Run) error {
+		return h.outbox.ReportFinished(ctx, mail.Report{
+			Run: r.ID, Schedule: r.Schedule, Name: r.Order.Report, State: string(r.State), Rows: r.Rows, FileName: r.FileName(), Size: r.Size, Until: r.Until,
+			To: r.Order.MailTo,
+		})
+	}
+	h.outbox.Report = func(ctx context.Context, id string) ([]byte, error) {
+		run, err := h.db.Run(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		return h.reports.Whole(ctx, run)
+	}
+	h.signIn = &mail.SignIn{
+		Outbox: h.outbox, Password: h.directories.Verify, Pace: signInPace,
+		Passcode: func(ctx context.Context, userID, passcode, station string) (bool, error) {
+			d, err := h.engine.Begin(ctx, authentication.Request{UserID: userID, Passcode: passcode, TokenOnly: true, Source: authentication.Source{Agent: "second-mail", Station: station}})
+			return d.Result == authentication.Accepted, err
+		},
+	}
 }
 
 // apiPath is what all that the API has is below.
@@ -250,8 +254,8 @@ func (h *house) ready(w http.ResponseWriter, r *http.Request) {
 }
 
 // reliable tells whether this server's clock is one to go by for what cannot be undone.
-func (h *house) reliable(now time.Time) bool {
-	return h.clock.Trust(now) == nil && h.clock.Skew() <= clock.MaxSkew
+func (h *house) reliable() bool {
+	return h.clock.Trust(h.clock.Now()) == nil && h.clock.Skew() <= clock.MaxSkew
 }
 
 // beat tells other servers of this one's clock until ctx ends, or a newer release has changed the database, which [fault.SchemaNewer] says and ends
@@ -332,73 +336,53 @@ const (
 const signInPace = time.Second
 
 // keepHouse runs what goes on beside requests until ctx ends.
-func (h *house) keepHouse(ctx context.Context, g *errgroup.Group, now func() time.Time) {
-	g.Go(func() error {
-		h.audit.Run(ctx)
-		return nil
-	})
-	g.Go(func() error {
-		h.jobs.Run(ctx)
-		return nil
-	})
-	g.Go(func() error {
-		h.webhooks.Run(ctx)
-		return nil
-	})
-	g.Go(func() error {
-		h.mailer.Run(ctx)
-		return nil
-	})
+func (h *house) keepHouse(ctx context.Context, g *errgroup.Group) {
+	for _, run := range []func(context.Context){h.audit.Run, h.jobs.Run, h.webhooks.Run, h.mailer.Run} {
+		g.Go(func() error { run(ctx); return nil })
+	}
 	g.Go(func() error { return h.refresh(ctx) })
 	g.Go(func() error { return h.beat(ctx) })
-	g.Go(func() error {
-		every(ctx, tidyEvery, h.shown.look)
-		return nil
-	})
-	g.Go(func() error {
-		every(ctx, foldEvery, func() { h.note(ctx, "adding up tallies", h.db.FoldTallies(ctx)) })
-		return nil
-	})
-	g.Go(func() error {
-		every(ctx, tidyEvery, func() { h.note(ctx, "taking people from directories", h.directories.SyncDue(ctx)) })
-		return nil
-	})
-	g.Go(func() error {
-		every(ctx, pruneEvery, func() {
-			h.note(ctx, "pruning the audit log", h.audit.Prune(ctx, func(ctx context.Context) (audit.Retention, error) { return h.retention(ctx, now()) }))
-		})
-		return nil
-	})
-	g.Go(func() error {
-		every(ctx, reportEvery, func() {
+	for _, chore := range []struct { // none waits for another
+		period time.Duration
+		do     func()
+	}{
+		{tidyEvery, h.shown.look},
+		{foldEvery, func() { h.note(ctx, "adding up tallies", h.db.FoldTallies(ctx)) }},
+		{tidyEvery, func() { h.note(ctx, "taking people from directories", h.directories.SyncDue(ctx)) }},
+		{pruneEvery, func() {
+			h.note(ctx, "pruning the audit log", h.audit.Prune(ctx, func(ctx context.Context) (audit.Retention, error) { return h.retention(ctx, h.clock.Now()) }))
+		}},
+		{reportEvery, func() {
 			_, err := h.reports.Due(ctx)
 			h.note(ctx, "beginning reports whose time has come", err)
 			h.note(ctx, "making reports", h.reports.Work(ctx))
-		})
-		return nil
-	})
-	g.Go(func() error {
-		every(ctx, tidyEvery, func() {
-			_, err := h.tokens.SwitchOverDue(ctx)
-			h.note(ctx, "switching over tokens whose grace has ended", err)
-			h.note(ctx, "preparing the keys of deliveries", h.distributor.Prepare(ctx))
-			h.note(ctx, "clearing ended exchanges", h.distributor.CleanUp(ctx))
-			_, err = h.db.DropReplies(ctx, now().Add(-replyLife))
-			h.note(ctx, "clearing kept answers", err)
-			h.note(ctx, "clearing attempts that are over", h.engine.DropExpired(ctx))
-			_, err = h.db.DropKeptAttempts(ctx, now())
-			h.note(ctx, "clearing attempts kept for agents", err)
-			h.note(ctx, "clearing signatures of agents", h.forgetSignatures(ctx, now()))
-			h.note(ctx, "destroying results of jobs", h.jobs.CleanUp(ctx))
-			_, err = h.db.DropRuns(ctx, now())
-			h.note(ctx, "clearing reports that were kept for their time", err)
-			h.note(ctx, "telling users of tokens that end soon", h.outbox.NoticeExpiring(ctx))
-			h.note(ctx, "forgetting old mail", h.outbox.Forget(ctx))
-			h.note(ctx, "counting sign-ins for mail", h.signIn.CleanUp(ctx))
-			h.note(ctx, "moving secrets to the newest data key", h.reseal(ctx))
-		})
-		return nil
-	})
+		}},
+		{tidyEvery, func() { h.tidy(ctx) }},
+	} {
+		g.Go(func() error { every(ctx, chore.period, chore.do); return nil })
+	}
+}
+
+// tidy does what has to be done now and then, and clears away what is over.
+func (h *house) tidy(ctx context.Context) {
+	now := h.clock.Now
+	_, err := h.tokens.SwitchOverDue(ctx)
+	h.note(ctx, "switching over tokens whose grace has ended", err)
+	h.note(ctx, "preparing the keys of deliveries", h.distributor.Prepare(ctx))
+	h.note(ctx, "clearing ended exchanges", h.distributor.CleanUp(ctx))
+	_, err = h.db.DropReplies(ctx, now().Add(-replyLife))
+	h.note(ctx, "clearing kept answers", err)
+	h.note(ctx, "clearing attempts that are over", h.engine.DropExpired(ctx))
+	_, err = h.db.DropKeptAttempts(ctx, now())
+	h.note(ctx, "clearing attempts kept for agents", err)
+	h.note(ctx, "clearing signatures of agents", h.forgetSignatures(ctx, now()))
+	h.note(ctx, "destroying results of jobs", h.jobs.CleanUp(ctx))
+	_, err = h.db.DropRuns(ctx, now())
+	h.note(ctx, "clearing reports that were kept for their time", err)
+	h.note(ctx, "telling users of tokens that end soon", h.outbox.NoticeExpiring(ctx))
+	h.note(ctx, "forgetting old mail", h.outbox.Forget(ctx))
+	h.note(ctx, "counting sign-ins for mail", h.signIn.CleanUp(ctx))
+	h.note(ctx, "moving secrets to the newest data key", h.reseal(ctx))
 }
 
 // forgetSignatures forgets the signatures of agents that no server takes any more, nor that whose clock is the furthest behind.
@@ -409,7 +393,7 @@ func (h *house) forgetSignatures(ctx context.Context, now time.Time) error {
 
 // retention is for how long the settings say that the audit log keeps events; nil while this server's clock is not one to go by.
 func (h *house) retention(ctx context.Context, now time.Time) (audit.Retention, error) {
-	if !h.reliable(now) {
+	if !h.reliable() {
 		return nil, nil
 	}
 	if steady, err := h.steady(ctx, now); err != nil || !steady {

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -24,8 +22,10 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/directory/directorytest"
 	"github.com/tallystick/tallystick/internal/mail"
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
@@ -180,17 +180,11 @@ func TestMailToAnotherProgram(t *testing.T) {
 	if testing.Short() {
 		t.Skip("package mail sends to a mail server of its tests")
 	}
-	const program = "/usr/bin/aiosmtpd"
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-			t.Fatal("aiosmtpd is not installed: apt-get install python3-aiosmtpd")
-		}
-		t.Skip("aiosmtpd is not installed: apt-get install python3-aiosmtpd")
-	}
+	peertest.Need(t, "aiosmtpd")
 	at, err := directorytest.Free()
 	port := int(netip.MustParseAddrPort(must(t, at, err)).Port())
-	var said lockedBuffer
-	cmd := exec.Command(program, "-n", "-l", at, "-c", "aiosmtpd.handlers.Debugging", "stdout")
+	var said deploytest.Log
+	cmd := exec.Command(peertest.Path("aiosmtpd"), "-n", "-l", at, "-c", "aiosmtpd.handlers.Debugging", "stdout")
 	cmd.Env = environment("PYTHONUNBUFFERED=1")
 	cmd.Stdout, cmd.Stderr = &said, &said
 	must(t, 0, cmd.Start())
@@ -224,23 +218,6 @@ func TestMailToAnotherProgram(t *testing.T) {
 	if !strings.Contains(text, "alice@example.com") || !strings.Contains(text, `filename="alice_`) || strings.Count(text, deliveryPassword) != 2 { // as text and as HTML
 		t.Errorf("it shows\n%s", text)
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // mailed has tokens of a user go by mail: to a mail server that is not there, so that bodies lie in the outbox.

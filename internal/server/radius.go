@@ -117,9 +117,10 @@ func (r *RADIUS) listen(base *tls.Config) (l radius.Listeners, err error) {
 }
 
 // radiusServer makes the server that answers RADIUS clients.
-func (c *Config) radiusServer(h *house, clients radius.Clients, m *meters) *radius.Server {
+func (c *Config) radiusServer(h *house, clients radius.Clients, domains *domain.Registry, m *meters) *radius.Server {
 	return radius.New(radius.Config{
-		Engine: h.engine, Clients: clients, Domains: &domain.Registry{Store: h.db, Now: c.Now}, Hash: h.keys, Prompts: c.RADIUS.texts, Now: c.Now, Log: c.Log, Life: c.RADIUS.Life, Ping: h.db.Ping, Trust: h.clock.Trust, Count: m.packet,
+		Engine: h.engine, Clients: clients, Domains: domains, Hash: h.keys, Prompts: c.RADIUS.texts, Now: c.Now, Log: c.Log,
+		Life: c.RADIUS.Life, Ping: h.db.Ping, Trust: h.clock.Trust, Count: m.packet,
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/directory/directorytest"
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/sdtid"
 	"github.com/tallystick/tallystick/securid"
 )
@@ -26,8 +27,8 @@ import (
 func synced(t *testing.T, p *process, people string) *directorytest.Server {
 	t.Helper()
 	s, err := directorytest.Start(t.TempDir(), people)
-	if errors.Is(err, directorytest.ErrNotInstalled) && os.Getenv("CI") == "" && os.Getenv("TALLYSTICK_REQUIRE") == "" {
-		t.Skip(err)
+	if errors.Is(err, directorytest.ErrNotInstalled) {
+		peertest.Missing(t, err)
 	}
 	must(t, s, err)
 	t.Cleanup(s.Kill)
@@ -151,16 +152,10 @@ type browser struct {
 
 func openBrowser(t *testing.T) *browser {
 	t.Helper()
-	const driver = "/usr/bin/chromedriver"
-	if _, err := os.Stat(driver); err != nil {
-		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-			t.Fatal("chromedriver is not installed: apt-get install chromium-driver")
-		}
-		t.Skip("chromedriver is not installed: apt-get install chromium-driver")
-	}
+	peertest.Need(t, "chromedriver")
 	at, err := directorytest.Free()
 	_, port, err := net.SplitHostPort(must(t, at, err))
-	cmd := exec.Command(driver, "--port="+must(t, port, err))
+	cmd := exec.Command(peertest.Path("chromedriver"), "--port="+must(t, port, err))
 	must(t, 0, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	b := &browser{t, "http://" + at}

@@ -154,7 +154,7 @@ func (c *Config) serve(ctx context.Context, g *errgroup.Group, h *house, listene
 		c.Log.Info("serving metrics", "address", metrics.Addr().String())
 		c.run(ctx, g, metrics, h.metrics)
 	}
-	h.keepHouse(ctx, g, c.Now)
+	h.keepHouse(ctx, g)
 	c.Log.Info("serving", told...)
 	c.Ready(listener.Addr())
 	return g.Wait()

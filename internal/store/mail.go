@@ -196,8 +196,7 @@ func (db *DB) ClaimedMessages(ctx context.Context, server string, before, late t
 	return list(ctx, db, scanMessage, selectMessage+" WHERE state = 'sending' AND (claimed_by = $1 OR claimed_at < $2 OR claimed_at > $3) ORDER BY id"+db.locked(ctx), server, micros(before), micros(late))
 }
 
-// HeldMessages returns the messages that are held for a user who is enabled and whose last day is not over, about tokens that are not somebody else's, or nobody's, by now, and are of use at a
-// moment. Within a transaction their rows are locked.
+// HeldMessages returns what is held for a user and can be released now, as [mail.Store] has it.
 func (db *DB) HeldMessages(ctx context.Context, userID string, now time.Time) ([]mail.Message, error) {
 	return list(ctx, db, scanMessage, selectMessage+" WHERE user_id = $1 AND state = 'held' AND expires_at > $2"+
 		" AND EXISTS (SELECT 1 FROM user_account AS u WHERE u.id = $1 AND u.enabled AND (u.expiry IS NULL OR u.expiry > $3))"+
@@ -295,9 +294,7 @@ func (db *DB) Holders(ctx context.Context, serials []string) ([]mail.Holder, err
 	return all, nil
 }
 
-// ExpiringHolders returns up to limit tokens in use whose last day is today (0:00 UTC) or so many days later at the latest, by that day, of users with an address and
-// whose last day is not over who were not told yet that there are so many days left, or less; those after a token. A token that was imported may be in use though nobody
-// distributed it here.
+// ExpiringHolders returns the tokens that end soon and whose users are to be told, as [mail.Store] has it.
 func (db *DB) ExpiringHolders(ctx context.Context, today time.Time, days int, after mail.Holder, limit int) ([]mail.Holder, error) {
 	from := today
 	if after.Serial != "" {

@@ -9,7 +9,7 @@ import (
 
 // Homes tells where users are: a store does.
 type Homes interface {
-	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx. It locks nothing.
+	// UserDomains returns the security domains of users by their IDs, whatever the scope of ctx; those who are not there, or at the root, are left out. It locks nothing.
 	UserDomains(ctx context.Context, userIDs []string) (map[string]string, error)
 }
 

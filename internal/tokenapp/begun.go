@@ -39,48 +39,40 @@ func (r begunRecord) begun() begun {
 	return begun{r.From, r.Until, r.Hello, seed.New(r.Nonce), ctkip.Request{Header: r.Header, Body: r.Body}}
 }
 
-// A journal keeps the begun exchange of one link and code, so that neither a
+// A journal keeps the begun exchange of one link and code in an app's database, so that neither a
 // crash nor a user who gives up loses what the server has committed to.
-type journal interface {
-	// last is the exchange that was begun. The server says whether it can still be finished.
-	last() (b begun, ok bool, err error)
-	// begin keeps one, before its last request is sent.
-	begin(b begun) error
-	// end forgets it.
-	end()
-}
-
-// exchanges is the journal in an app's database.
-type exchanges struct {
+type journal struct {
 	app  *App
 	from string
 }
 
-func (x exchanges) last() (b begun, ok bool, err error) {
-	db, err := x.app.read()
+// last is the exchange that was begun. The server says whether it can still be finished.
+func (j journal) last() (b begun, ok bool, err error) {
+	db, err := j.app.read()
 	if err != nil {
 		return begun{}, false, err
 	}
-	i := slices.IndexFunc(db.begun, func(b begun) bool { return b.from == x.from })
+	i := slices.IndexFunc(db.begun, func(b begun) bool { return b.from == j.from })
 	if i < 0 {
 		return begun{}, false, nil
 	}
 	return db.begun[i], true, nil
 }
 
-func (x exchanges) begin(b begun) error {
-	b.from = x.from
-	return x.app.change(func(db *database) error {
-		db.end(x.from)
+// begin keeps one, before its last request is sent.
+func (j journal) begin(b begun) error {
+	b.from = j.from
+	return j.app.change(func(db *database) error {
+		db.end(j.from)
 		db.begun = append(db.begun, b)
 		return nil
 	})
 }
 
-// end may fail: an exchange is over soon, and then goes with the next change.
-func (x exchanges) end() {
-	_ = x.app.change(func(db *database) error {
-		db.end(x.from)
+// end forgets it. It may fail: an exchange is over soon, and then goes with the next change.
+func (j journal) end() {
+	_ = j.app.change(func(db *database) error {
+		db.end(j.from)
 		return nil
 	})
 }

@@ -103,7 +103,7 @@ func (a *App) Provision(ctx context.Context, link ctkip.Link, o ImportOptions, p
 	if err != nil {
 		return Token{}, err
 	}
-	e := p.exchange(link, own, exchanges{a, from}, a.now)
+	e := p.exchange(link, own, journal{a, from}, a.now)
 	defer e.http.CloseIdleConnections()
 	t, err := e.fetch(ctx)
 	if err != nil {
@@ -118,7 +118,7 @@ func (a *App) prepare(o ImportOptions, from string) error {
 	if err := checkNickname(o.Nickname); err != nil {
 		return err
 	}
-	_, lost, err := exchanges{a, from}.last()
+	_, lost, err := journal{a, from}.last()
 	if err != nil {
 		return err
 	}
@@ -159,19 +159,19 @@ func (a *App) keep(ctx context.Context, w waiting, o ImportOptions, p Provisione
 		return err
 	})
 	if err == nil {
-		exchanges{a, w.from}.end()
+		journal{a, w.from}.end()
 		return added[0], nil
 	}
 	held, findErr := a.Find(w.token.Serial)
 	if findErr == nil && held.Seed.Equal(w.token.Seed) {
-		exchanges{a, w.from}.end()
+		journal{a, w.from}.end()
 		return held, nil // a try that ended in an error had written it all the same, or a crash came after it
 	}
 	if asideErr := a.insistOnAside(ctx, w, p, err); asideErr != nil {
 		return Token{}, fault.Wrap(asideErr, "token %s was fetched and is lost, with its activation code used up, "+
 			"unless you repeat this import within two minutes", w.token.Serial)
 	}
-	exchanges{a, w.from}.end()
+	journal{a, w.from}.end()
 	if Replaceable(err) && findErr == nil && p.Confirm != nil && p.Confirm(held) {
 		o.Replace = true
 		t, _, err := a.takeWaiting(w.from, o)

@@ -43,7 +43,7 @@ type Store interface {
 	LockTokens(ctx context.Context, serials []string) ([]token.Token, error)
 	// AddTokens stores new records, all or none.
 	AddTokens(ctx context.Context, tokens []token.Token) error
-	// KnownSeeds tells of seeds, by their fingerprints, the serial of the token that has or had each.
+	// KnownSeeds tells of seeds, by their fingerprints, the serial of the token that has or had each; new ones are left out.
 	KnownSeeds(ctx context.Context, fingerprints [][]byte) (map[string]string, error)
 	token.Homes
 	// LockUsers returns those of the users that there are, by ID.

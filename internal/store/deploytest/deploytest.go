@@ -3,6 +3,7 @@
 package deploytest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -139,6 +140,26 @@ var secrets = struct {
 	sync.Mutex
 	made map[string][]byte
 }{made: map[string][]byte{}}
+
+// A Log is what a program says, which a test may read meanwhile.
+type Log struct {
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+// Write is of [io.Writer].
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.said.Write(p)
+}
+
+// String is what was said up to now.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.said.String()
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()

@@ -23,6 +23,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tallystick/tallystick/internal/peertest"
 )
 
 // Postgres gives the URL of a new, empty PostgreSQL database, which goes when
@@ -72,8 +74,8 @@ func needServer(t testing.TB) *url.URL {
 		t.Skip("-short is on SQLite alone: TALLYSTICK_TEST_POSTGRES names a server for it")
 	}
 	server, err := server()
-	if errors.Is(err, errNotInstalled) && os.Getenv("CI") == "" && os.Getenv("TALLYSTICK_REQUIRE") == "" {
-		t.Skip(err)
+	if errors.Is(err, errNotInstalled) {
+		peertest.Missing(t, err)
 	}
 	if err != nil {
 		t.Fatal(err)

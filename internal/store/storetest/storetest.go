@@ -58,6 +58,9 @@ type Store interface {
 
 	AddToken(ctx context.Context, t token.Token) error
 	AddOffer(ctx context.Context, o distribution.Offer) error
+	OpenOffer(ctx context.Context, serial string) (distribution.Offer, error)
+	MailBacklog(ctx context.Context) (mail.Backlog, error)
+	DropRuns(ctx context.Context, now time.Time) (int, error)
 	AddUsers(ctx context.Context, users []user.User) error
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
 	KeepReply(ctx context.Context, actor, key string, request []byte, serial string, generation int, reply seed.Sealed, at time.Time) error
