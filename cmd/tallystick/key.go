@@ -52,7 +52,7 @@ func (p *program) apiKeyCommands() *cobra.Command {
 	}
 	add.Long = strings.TrimSuffix(add.Long, "\n")
 	add.Flags().StringVar(&k.Role, "role", "", "super_admin, token_admin, help_desk, privileged_help_desk, auditor, operator, agent or change_reader")
-	add.Flags().StringVar(&k.Domain, "domain", "", "security `domain` that it is limited to, with all below (default the whole deployment)")
+	add.Flags().Func("domain", "security `domain` that it is limited to, with all below (default the whole deployment)", cli.NotEmpty(&k.Domain))
 	lifeFlag(add.Flags(), &life, "life", 0, "how long the key works, such as 365d (default for ever)")
 	add.Flags().StringVar(&out, "out", "", "`file` to write the key to, instead of showing it")
 
