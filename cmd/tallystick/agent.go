@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -36,6 +37,16 @@ func (f *allowedFlags) on(cmd *cobra.Command) {
 	s.StringSliceVar(&f.users, "allow-user", nil, "`ID` of a user that it may ask about; may be given several times (default all users)")
 	s.StringSliceVar(&f.groups, "allow-group", nil, "`group` whose members it may ask about; may be given several times")
 	s.StringVar(&f.domain, "allow-domain", "", "security `domain` that the users must be in, or below (default everywhere below its own)")
+}
+
+// refuseEmpty refuses to add what is limited to nothing, as a script with an unset variable does: it would be limited by nothing.
+func refuseEmpty(cmd *cobra.Command, _ []string) error {
+	for _, name := range []string{"allow-user", "allow-group", "allow-domain", "network"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && strings.Trim(f.Value.String(), "[]") == "" {
+			return cli.Usagef("--%s is empty: leave it out where there is to be no such limit", name)
+		}
+	}
+	return nil
 }
 
 // noteStrangers warns of users who are named and not there, as they may be: they may come later. An ID that is misspelled shuts out who was meant.
@@ -89,6 +100,7 @@ func (p *program) agentAdd() *cobra.Command {
 	})
 	domainFlag(cmd, &domain)
 	f.on(cmd)
+	cmd.PreRunE = refuseEmpty
 	return cmd
 }
 
