@@ -93,8 +93,8 @@ from before open with the old key.`,
 		Args: cli.Exactly(1),
 	}
 	f := cmd.Flags()
-	f.StringVar(&m.Database, "database", "", "`URL` of the PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)")
-	f.StringVar(&m.From, "master-key", "", "`file` with the master key as it is (default DIR/master.key)")
+	f.Func("database", "`URL` of the PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)", cli.NotEmpty(&m.Database))
+	f.Func("master-key", "`file` with the master key as it is (default DIR/master.key)", cli.NotEmpty(&m.From))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := p.place(&m.Data, &m.Database); err != nil {
 			return err
