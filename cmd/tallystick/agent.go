@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,6 +144,14 @@ func (p *program) agentShow() *cobra.Command {
 	})
 }
 
+// noteUnsigned warns where an agent has to sign and has no credential that can: what worked until now is refused.
+func (f *agentFlags) noteUnsigned(p *program, r run) {
+	all, err := r.server.AgentCredentials(r.ctx, r.args[0])
+	if f.hmac == "required" && err == nil && !slices.ContainsFunc(all, func(c client.AgentCredential) bool { return c.HMAC }) {
+		p.Note("warning: none of the agent's credentials can sign, so that it is refused: make one that can with 'agent credential add'; until the agent has it, '--hmac allowed' takes the others")
+	}
+}
+
 func (p *program) agentEdit() *cobra.Command {
 	var f agentFlags
 	var version int
@@ -152,6 +161,7 @@ func (p *program) agentEdit() *cobra.Command {
 	p.does(cmd, func(r run) error {
 		return edits(p, r, "agent "+r.args[0], func() (client.Agent, error) { return r.server.Agent(r.ctx, r.args[0]) }, func() (client.Agent, error) {
 			f.allowed.noteStrangers(p, r)
+			f.noteUnsigned(p, r)
 			return r.server.EditAgent(r.ctx, r.args[0], version, client.AgentEdit{
 				Retry: given(cmd, "retry", &f.retry), DisplayName: given(cmd, "display-name", &f.displayName), HMAC: given(cmd, "hmac", &f.hmac),
 				Networks: listed(cmd, "network", f.networks), Methods: given(cmd, "passcode-method", &f.methods), AlsoNamedBy: listed(cmd, "also-named-by", f.also),
