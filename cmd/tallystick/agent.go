@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -36,6 +38,16 @@ func (f *allowedFlags) on(cmd *cobra.Command) {
 	s.StringSliceVar(&f.users, "allow-user", nil, "`ID` of a user that it may ask about; may be given several times (default all users)")
 	s.StringSliceVar(&f.groups, "allow-group", nil, "`group` whose members it may ask about; may be given several times")
 	s.StringVar(&f.domain, "allow-domain", "", "security `domain` that the users must be in, or below (default everywhere below its own)")
+}
+
+// refuseEmpty refuses to add what is limited to nothing, as a script with an unset variable does: it would be limited by nothing.
+func refuseEmpty(cmd *cobra.Command, _ []string) error {
+	for _, name := range []string{"allow-user", "allow-group", "allow-domain", "network"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && strings.Trim(f.Value.String(), "[]") == "" {
+			return cli.Usagef("--%s is empty: leave it out where there is to be no such limit", name)
+		}
+	}
+	return nil
 }
 
 // noteStrangers warns of users who are named and not there, as they may be: they may come later. An ID that is misspelled shuts out who was meant.
@@ -89,6 +101,7 @@ func (p *program) agentAdd() *cobra.Command {
 	})
 	domainFlag(cmd, &domain)
 	f.on(cmd)
+	cmd.PreRunE = refuseEmpty
 	return cmd
 }
 
@@ -131,6 +144,14 @@ func (p *program) agentShow() *cobra.Command {
 	})
 }
 
+// noteUnsigned warns where an agent has to sign and has no credential that can: what worked until now is refused.
+func (f *agentFlags) noteUnsigned(p *program, r run) {
+	all, err := r.server.AgentCredentials(r.ctx, r.args[0])
+	if f.hmac == "required" && err == nil && !slices.ContainsFunc(all, func(c client.AgentCredential) bool { return c.HMAC }) {
+		p.Note("warning: none of the agent's credentials can sign, so that it is refused: make one that can with 'agent credential add'; until the agent has it, '--hmac allowed' takes the others")
+	}
+}
+
 func (p *program) agentEdit() *cobra.Command {
 	var f agentFlags
 	var version int
@@ -140,6 +161,7 @@ func (p *program) agentEdit() *cobra.Command {
 	p.does(cmd, func(r run) error {
 		return edits(p, r, "agent "+r.args[0], func() (client.Agent, error) { return r.server.Agent(r.ctx, r.args[0]) }, func() (client.Agent, error) {
 			f.allowed.noteStrangers(p, r)
+			f.noteUnsigned(p, r)
 			return r.server.EditAgent(r.ctx, r.args[0], version, client.AgentEdit{
 				Retry: given(cmd, "retry", &f.retry), DisplayName: given(cmd, "display-name", &f.displayName), HMAC: given(cmd, "hmac", &f.hmac),
 				Networks: listed(cmd, "network", f.networks), Methods: given(cmd, "passcode-method", &f.methods), AlsoNamedBy: listed(cmd, "also-named-by", f.also),

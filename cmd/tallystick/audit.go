@@ -15,6 +15,7 @@ import (
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/cli"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -123,8 +124,8 @@ func (p *program) auditVerify() *cobra.Command {
 		return p.result(report, "the log is whole: %s%s, %d of them under the newest of %s, %d not placed yet",
 			counted(int(report.Events), "event"), pruned, report.Size, counted(report.Checkpoints, "signed head"), report.Pending)
 	})
-	cmd.Flags().StringVar(&checkpoints, "checkpoint", "", "`file` with signed heads that were kept elsewhere (default audit-checkpoints in --data)")
-	cmd.Flags().StringVar(&keyFile, "verifier-key", "", "`file` with the key that verifies signed heads, if you kept it (default what the server says)")
+	cmd.Flags().Func("checkpoint", "`file` with signed heads that were kept elsewhere (default audit-checkpoints in --data)", cli.NotEmpty(&checkpoints))
+	cmd.Flags().Func("verifier-key", "`file` with the key that verifies signed heads, if you kept it (default what the server says)", cli.NotEmpty(&keyFile))
 	return cmd
 }
 

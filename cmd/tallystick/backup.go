@@ -109,7 +109,7 @@ func (p *program) backupVerify() *cobra.Command {
 	var master string
 	cmd := &cobra.Command{Use: "verify FILE", Short: "Read a backup to its end and say what is in it", Args: cli.Exactly(1)}
 	key := p.backupKeyFlags(cmd)
-	cmd.Flags().StringVar(&master, "master-key", "", "`file` with the deployment's master key, kept apart from the backup, to prove that the deployment made the backup and that it opens")
+	cmd.Flags().Func("master-key", "`file` with the deployment's master key, kept apart from the backup, to prove that the deployment made the backup and that it opens", cli.NotEmpty(&master))
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		identities, err := key.identities()
 		if err != nil {
@@ -231,8 +231,8 @@ reach nobody by itself: mail off, webhooks disabled, directories left alone. Ope
 	}
 	key := p.backupKeyFlags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&r.Database, "database", "", "`URL` of an empty PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)")
-	f.StringVar(&r.MasterKey, "master-key", "", "`file` with the master key (default DIR/master.key, or the one in the backup)")
+	f.Func("database", "`URL` of an empty PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)", cli.NotEmpty(&r.Database))
+	f.Func("master-key", "`file` with the master key (default DIR/master.key, or the one in the backup)", cli.NotEmpty(&r.MasterKey))
 	f.StringVar(&until, "until", "", "`time` up to which the old server may have accepted codes (default now), or backup: none after the backup was taken")
 	f.BoolVar(&r.Trial, "trial", false, "mail off, webhooks disabled, and no directory synchronised by itself, so that a trial reaches nobody")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -12,12 +12,12 @@ import (
 
 // domainFlag is where something new is placed.
 func domainFlag(cmd *cobra.Command, to *string) {
-	cmd.Flags().StringVar(to, "domain", "", "security `domain` that it belongs to (default the top of what you see)")
+	cmd.Flags().Func("domain", "security `domain` that it belongs to (default the top of what you see)", cli.NotEmpty(to))
 }
 
 // inDomainFlag limits a list.
 func inDomainFlag(cmd *cobra.Command, to *string) {
-	cmd.Flags().StringVar(to, "domain", "", "only those in a security `domain` or below it")
+	cmd.Flags().Func("domain", "only those in a security `domain` or below it", cli.NotEmpty(to))
 }
 
 // unlessRoot is a domain for people; what is at the root needs no word.

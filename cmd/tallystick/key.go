@@ -52,7 +52,7 @@ func (p *program) apiKeyCommands() *cobra.Command {
 	}
 	add.Long = strings.TrimSuffix(add.Long, "\n")
 	add.Flags().StringVar(&k.Role, "role", "", "super_admin, token_admin, help_desk, privileged_help_desk, auditor, operator, agent or change_reader")
-	add.Flags().StringVar(&k.Domain, "domain", "", "security `domain` that it is limited to, with all below (default the whole deployment)")
+	add.Flags().Func("domain", "security `domain` that it is limited to, with all below (default the whole deployment)", cli.NotEmpty(&k.Domain))
 	lifeFlag(add.Flags(), &life, "life", 0, "how long the key works, such as 365d (default for ever)")
 	add.Flags().StringVar(&out, "out", "", "`file` to write the key to, instead of showing it")
 
@@ -93,8 +93,8 @@ from before open with the old key.`,
 		Args: cli.Exactly(1),
 	}
 	f := cmd.Flags()
-	f.StringVar(&m.Database, "database", "", "`URL` of the PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)")
-	f.StringVar(&m.From, "master-key", "", "`file` with the master key as it is (default DIR/master.key)")
+	f.Func("database", "`URL` of the PostgreSQL database instead of the embedded one (TALLYSTICK_DATABASE)", cli.NotEmpty(&m.Database))
+	f.Func("master-key", "`file` with the master key as it is (default DIR/master.key)", cli.NotEmpty(&m.From))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := p.place(&m.Data, &m.Database); err != nil {
 			return err

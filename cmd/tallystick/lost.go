@@ -74,7 +74,7 @@ or replace the token. Codes for the user of a stolen device are safe where the p
 
 // quoted are the characters that mean something to a shell between double quotes: who chose the name of a profile is not to run a command at
 // whoever copies this one.
-var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`")
+var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`", "!", `"'!'"`)
 
 // newSeed is the command that gives a token whose device is lost another seed, by the profile that it was delivered with.
 func newSeed(t client.Token) string {

@@ -10,11 +10,15 @@ import (
 
 // A command that is shown means the profile to a shell, whatever its name is.
 func TestNewSeedInAShell(t *testing.T) {
-	for _, profile := range []string{"laptop", "two words", "it's", `"both"`, "$HOME `echo no` $(echo no)", `back\slash \$`, "Büro"} {
+	for _, profile := range []string{"laptop", "two words", "it's", `"both"`, "$HOME `echo no` $(echo no)", `back\slash \$`, "Büro", "once!more"} {
 		said := newSeed(client.Token{Serial: "000000000001", Profile: profile})
-		read, err := exec.Command("sh", "-c", `printf '%s\n' `+said).Output()
-		if want := strings.ReplaceAll("token redistribute 000000000001 --reason LOST_DEVICE --profile ", " ", "\n") + profile + "\n"; err != nil || string(read) != want {
-			t.Errorf("%s: a shell reads %q, %v", said, read, err)
+		want := strings.ReplaceAll("token redistribute 000000000001 --reason LOST_DEVICE --profile ", " ", "\n") + profile + "\n"
+		for _, shell := range [][]string{{"sh"}, {"bash", "-o", "history", "-o", "histexpand"}} { // as at a terminal
+			reader := exec.Command(shell[0], shell[1:]...)
+			reader.Stdin = strings.NewReader("more=`echo earlier`\nprintf '%s\\n' " + said + "\n")
+			if read, err := reader.Output(); err != nil || string(read) != want {
+				t.Errorf("%s: %s reads %q, %v", said, shell[0], read, err)
+			}
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (p *program) root(args []string) *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.Func("data", "data `directory` of the server (TALLYSTICK_DATA)", cli.NotEmpty(&p.data))
 	flags.Func("server", "`URL` of a server elsewhere (TALLYSTICK_SERVER)", cli.NotEmpty(&p.server))
-	flags.StringVar(&p.keyFile, "api-key-file", "", "`file` with the API key for --server (TALLYSTICK_API_KEY); - is standard input")
+	flags.Func("api-key-file", "`file` with the API key for --server (TALLYSTICK_API_KEY); - is standard input", cli.NotEmpty(&p.keyFile))
 	flags.StringVar(&p.ca, "ca", "", "`file` with the certification authority that signed the certificate of --server")
 	root.AddCommand(p.commands()...)
 	dryRuns(root)

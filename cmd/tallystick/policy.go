@@ -21,7 +21,7 @@ func (p *program) policyCommands() *cobra.Command {
 
 // policyDomainFlag is whose policies a command is about.
 func policyDomainFlag(cmd *cobra.Command, to *string, about string) {
-	cmd.Flags().StringVar(to, "domain", "", about)
+	cmd.Flags().Func("domain", about, cli.NotEmpty(to))
 }
 
 // A setting is one line of a policy. Its name is that of its flag.

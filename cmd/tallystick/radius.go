@@ -111,6 +111,7 @@ func (p *program) radiusAdd() *cobra.Command {
 	})
 	f.on(p, cmd)
 	domainFlag(cmd, &domain)
+	cmd.PreRunE = refuseEmpty
 	return cmd
 }
 

@@ -37,8 +37,8 @@ Two servers may share a PostgreSQL database: give both the same --master-key and
 		Args: cli.Exactly(0),
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.Database, "database", "", "`URL` of a PostgreSQL database instead of the embedded one; a password comes from PGPASSWORD or ~/.pgpass (TALLYSTICK_DATABASE)")
-	f.StringVar(&c.MasterKey, "master-key", "", "`file` with the master key, made at the first start (default DIR/master.key)")
+	f.Func("database", "`URL` of a PostgreSQL database instead of the embedded one; a password comes from PGPASSWORD or ~/.pgpass (TALLYSTICK_DATABASE)", cli.NotEmpty(&c.Database))
+	f.Func("master-key", "`file` with the master key, made at the first start (default DIR/master.key)", cli.NotEmpty(&c.MasterKey))
 	f.StringVar(&c.Listen, "listen", ":8443", "`address` for apps and API clients, TLS, port 8443 unless said")
 	f.StringVar(&c.AgentListen, "agent-listen", "", "`address` for agents of the SecurID Authentication API, TLS, port 5555 unless said, such as 0.0.0.0 (default none)")
 	f.BoolVar(&c.AgentHMAC, "agent-require-hmac", false, "refuse agents that do not sign their requests")

@@ -51,8 +51,8 @@ func (r *Results) OfferAgain(ctx context.Context, j job.Job) (job.Order, error) 
 	}
 	defer clear(parameters)
 	if len(parameters) == 0 {
-		return job.Order{}, fault.New(fault.JobExpired, "how this job delivered was destroyed with its results: deliver again by 'tallystick token redistribute --select \"not-moved:%s\" --reason NOT_RECEIVED' with the profile and "+
-			"the options that it had", j.Name)
+		return job.Order{}, fault.New(fault.JobExpired, "how this job delivered was destroyed with its results: deliver again by 'tallystick token redistribute --select not-moved:%s --reason NOT_RECEIVED' with the profile and "+
+			"the options that it had", j.ID) // and not its name, of which a shell might run a part
 	}
 	b, err := readBulk(parameters)
 	if err != nil {

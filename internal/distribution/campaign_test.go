@@ -103,7 +103,7 @@ func TestACampaignToNewSeeds(t *testing.T) {
 	// How it was done is forgotten with the results, and whoever asks is told what to do.
 	c.pass(25 * time.Hour)
 	c.must(c.jobs.CleanUp(c.ctx))
-	if _, err = c.results.OfferAgain(c.ctx, c.shown(second)); !errors.Is(err, fault.JobExpired) || !strings.Contains(err.Error(), "not-moved:"+second.Name) {
+	if _, err = c.results.OfferAgain(c.ctx, c.shown(second)); !errors.Is(err, fault.JobExpired) || !strings.Contains(err.Error(), " not-moved:"+second.ID+" ") {
 		t.Errorf("offered again too late: %v", err)
 	}
 }

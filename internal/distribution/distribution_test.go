@@ -626,7 +626,8 @@ func TestWhatAStringIsBoundTo(t *testing.T) {
 	serial := w.assigned()
 	for _, to := range []distribution.Request{
 		{Profile: "two", DeviceID: strings.Repeat("0123456789", 4)},
-		{Profile: "two", DeviceID: "556f1985-33dd-442c-9155-3a0e994f21b1"}, // enough of it
+		{Profile: "two", DeviceID: "556f1985-33dd-442c-9155-3a0e994f21b1"},   // enough of it
+		{Profile: "two", DeviceID: "x556f1985-33dd-442c-9155-3a0e994f21b1}"}, // as much as of one in braces, which other device types take
 		{Profile: "three", DeviceID: "S-1-5-21-1004336348-1177238915-682003330-1512"},
 		{Profile: "two", DeviceID: "pluto1"}, // as "moony1" is
 		{Profile: "three", DeviceID: strings.Repeat("0123-", 12)},

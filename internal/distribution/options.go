@@ -85,7 +85,7 @@ func (i *issue) bind() error {
 func counts(id string, version int) error {
 	const (
 		inURL  = 40 // characters, of version 2
-		ofGUID = 28 // hexadecimal digits among those that are typed, which are enough where an ID goes on
+		ofGUID = 27 // hexadecimal digits among those that are typed, in braces, which are enough where an ID goes on
 		later  = 48 // letters and digits, of the others
 	)
 	letters, digits := 0, hexDigits(id)
