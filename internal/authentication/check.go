@@ -122,6 +122,8 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 		v.reason = UserLocked
 	case r.engine.failuresOf(s, from).Locked(s.policy.Lockout, r.now):
 		v.reason = SourceLocked
+	case passcode == "": // which is no guess
+		v.reason = PasscodeMissing
 	}
 	if v.reason != "" {
 		v.uncounted = true
