@@ -3,7 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
+	"io"
 	"strconv"
 	"strings"
 
@@ -152,10 +152,10 @@ func (p *program) deviceExport() *cobra.Command {
 			_, err = p.Out.Write(text)
 			return err
 		}
-		if err := os.WriteFile(*out, text, 0o644); err != nil { //nolint:gosec // others may read what an app can take
+		if _, err := p.writeWhole(*out, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
 			return err
 		}
-		return p.result(map[string]string{"device_type": d.DeviceType, "file": *out}, "wrote device type %s, version %d, to %s", d.DeviceType, d.Version, *out)
+		return p.wrote(*out, map[string]string{"device_type": d.DeviceType, "file": *out}, "wrote device type %s, version %d, to %s", d.DeviceType, d.Version, *out)
 	})
 	return cmd
 }

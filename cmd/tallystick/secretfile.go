@@ -98,6 +98,9 @@ func writeSecret(name string, content []byte) error {
 // writeWhole writes a file that only its owner may read, of any length, under another name first: what has its name is whole. Where the name is
 // that of a link, the file that it leads to is written. What is no regular file, such as a named pipe, takes what comes.
 func (p *program) writeWhole(out string, write func(io.Writer) error) (size int64, err error) {
+	if out == "" {
+		return 0, cli.Usagef("say which file to write: --out is empty")
+	}
 	if p.isOutput(out) {
 		if p.JSON {
 			return 0, cli.Usagef("--out %s and --json both take standard output: write to a file", out)
@@ -114,7 +117,9 @@ func (p *program) writeWhole(out string, write func(io.Writer) error) (size int6
 	}
 	out = linked(out)
 	f, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*")
-	if err != nil {
+	if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
+		return 0, &fs.PathError{Op: "create", Path: out, Err: failed.Err} // who asked for out knows no other name
+	} else if err != nil {
 		return 0, err
 	}
 	defer os.Remove(f.Name())

@@ -28,7 +28,9 @@ func (a *API) Local() http.Handler {
 // Public answers requests that carry an API key: "Authorization: Bearer tsk_...". TLS is the caller's part.
 func (a *API) Public() http.Handler { return a.serve(a.holder) }
 
-// holder finds out whose API key a request carries. Refusals all look alike. A source that sends
+var errNoKey = fault.New(fault.Unauthorized, "the request carries no API key: send one as 'Authorization: Bearer tsk_...'")
+
+// holder finds out whose API key a request carries. Refusals of wrong keys all look alike. A source that sends
 // wrong keys is refused before its key is looked at, right or wrong, or the limit would limit nothing.
 func (a *API) holder(r *http.Request) (audit.Actor, domain.Scope, error) {
 	source := throttle.Source(r.RemoteAddr)
@@ -43,6 +45,9 @@ func (a *API) holder(r *http.Request) (audit.Actor, domain.Scope, error) {
 	k, err := a.Keys.Check(r.Context(), text)
 	if fault.CodeOf(err) == fault.Unauthorized {
 		a.guesses.count(source)
+		if text == "" {
+			err = errNoKey
+		}
 	}
 	if err != nil {
 		return audit.Actor{}, domain.Scope{}, err

@@ -49,7 +49,7 @@ func TestWrongKeysLookAlike(t *testing.T) {
 	h.pass(1)
 	var told string
 	for name, header := range map[string]string{
-		"none": "", "other scheme": "Basic " + right, "no secret": "Bearer", "garbage": "Bearer tsk_zz", "unknown": "Bearer tsk_0000000000000000_" + strings.Repeat("A", 43),
+		"garbage": "Bearer tsk_zz", "unknown": "Bearer tsk_0000000000000000_" + strings.Repeat("A", 43),
 		"wrong secret": "Bearer " + flipped, "expired": "Bearer " + expired, "long": "Bearer " + strings.Repeat("x", 4096),
 	} {
 		status, headers, body := h.send("", "GET", "/v1/whoami", "", "Authorization", header, "X-Correlation-ID", "same")
@@ -58,6 +58,12 @@ func TestWrongKeysLookAlike(t *testing.T) {
 		}
 		if status != http.StatusUnauthorized || body != told || headers.Get("WWW-Authenticate") == "" {
 			t.Errorf("%s: %d %s", name, status, body)
+		}
+	}
+	for _, header := range []string{"", "Basic " + right, "Bearer"} {
+		status, headers, body := h.send("", "GET", "/v1/whoami", "", "Authorization", header)
+		if status != http.StatusUnauthorized || !strings.Contains(body, "carries no API key") || headers.Get("WWW-Authenticate") == "" {
+			t.Errorf("%.5s: %d %s", header, status, body)
 		}
 	}
 	if old.ID == "" || strings.Contains(h.logged.String(), right[20:]) {

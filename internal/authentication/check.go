@@ -108,7 +108,7 @@ const (
 // check finds out whether a passcode is right. serial, if it is not "", names the only token that may have made it; with tokenOnly some token must.
 func (r *round) check(j *job, userID string, from Source, passcode, serial string, tokenOnly bool) (*subject, verdict, error) {
 	s := r.subject(j, userID)
-	v := verdict{reason: r.barred(s, from)}
+	v := verdict{reason: r.barred(s, from, passcode)}
 	if v.reason != "" {
 		v.uncounted = true
 		if s != nil {
@@ -178,8 +178,8 @@ func (r *round) check(j *job, userID string, from Source, passcode, serial strin
 	return s, v, nil
 }
 
-// barred is why a user's passcode is not looked at, whatever it is; "" if it is.
-func (r *round) barred(s *subject, from Source) string {
+// barred is why a user's passcode is not looked at; "" if it is.
+func (r *round) barred(s *subject, from Source, passcode string) string {
 	switch {
 	case s == nil:
 		return UnknownUser
@@ -193,6 +193,8 @@ func (r *round) barred(s *subject, from Source) string {
 		return UserLocked
 	case r.engine.failuresOf(s, from).Locked(s.policy.Lockout, r.now):
 		return SourceLocked
+	case passcode == "": // which is no guess
+		return PasscodeMissing
 	}
 	return ""
 }

@@ -710,3 +710,16 @@ func TestALateAnswerIsRecorded(t *testing.T) {
 		t.Errorf("%s, %d failures", got, d.failures())
 	}
 }
+
+// Some gateways send an empty passcode before they ask for one: nobody is locked by that.
+func TestAnEmptyPasscodeIsNoGuess(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Lockout.Failures = 2
+	for range 4 {
+		d.is(d.begin(""), authentication.Denied, "")
+	}
+	if got := d.reasons(); got != strings.TrimSpace(strings.Repeat("PASSCODE_NOT_ENTERED ", 4)) || d.read().Current.BadPasscodes != 0 {
+		t.Errorf("%s, %d wrong ones", got, d.read().Current.BadPasscodes)
+	}
+	d.is(d.begin(d.later(1)), authentication.Accepted, "")
+}

@@ -24,13 +24,14 @@ const (
 	OnDemandUsed    = "ON_DEMAND_CODE_USED"     // ... with a code that was used before
 	OnDemandOff     = "ON_DEMAND_OFF"           // the user may have none any more, in a dialogue about one
 	OnDemandOver    = "ON_DEMAND_CODE_EXPIRED"
-	BadPasscode     = "BAD_PASSCODE"       // no tokencode of the window
-	BadPIN          = "BAD_PIN"            // the tokencode was right
-	BadTokencode    = "BAD_TOKENCODE"      // the PIN was right
-	AlreadyUsed     = "ALREADY_USED"       // this code or a later one was accepted before
-	Retransmitted   = "RETRY_AFTER_ACCEPT" // the code that the same agent has just been told is accepted: not counted
-	PINMissing      = "PIN_NOT_ENTERED"    // a fob code without its PIN
-	PINUnexpected   = "PIN_NOT_EXPECTED"   // a tokencode behind something that the token does not take there
+	PasscodeMissing = "PASSCODE_NOT_ENTERED" // not counted: some gateways send an empty one before they ask
+	BadPasscode     = "BAD_PASSCODE"         // no tokencode of the window
+	BadPIN          = "BAD_PIN"              // the tokencode was right
+	BadTokencode    = "BAD_TOKENCODE"        // the PIN was right
+	AlreadyUsed     = "ALREADY_USED"         // this code or a later one was accepted before
+	Retransmitted   = "RETRY_AFTER_ACCEPT"   // the code that the same agent has just been told is accepted: not counted
+	PINMissing      = "PIN_NOT_ENTERED"      // a fob code without its PIN
+	PINUnexpected   = "PIN_NOT_EXPECTED"     // a tokencode behind something that the token does not take there
 	NextWrong       = "NEXT_TOKENCODE_WRONG"
 	NextRequired    = "NEXT_TOKENCODE_REQUIRED" // the agent cannot ask for it
 	NewPINRequired  = "NEW_PIN_REQUIRED"        // the agent cannot ask for it
@@ -120,6 +121,9 @@ var explanations = map[string]Explanation{
 	OnDemandOver: {
 		"The code on demand was right, but too old.",
 		"Have her type the PIN alone, for another code; if messages take long, see 'mail list --user USERID'."},
+	PasscodeMissing: {
+		"The passcode was empty; it counts as no failure.",
+		"Have her type one; if each of her sign-ins begins so, the agent sends an empty one before it asks."},
 	BadPasscode: {
 		"What was typed is no code that her tokens show now, and no other passcode of hers; where the PIN is typed in the app, a wrong one may look like that, too.",
 		"Compare serial number and clock of her app with 'token show SERIAL': where the distribution is issued or pending_activation, she has not taken the last delivery in yet, " +

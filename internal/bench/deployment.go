@@ -228,7 +228,7 @@ func seen(keys *seed.Keyring, userID string, from authentication.Source) authent
 
 func userID(n int) string { return fmt.Sprintf("user%08d", n) }
 
-func serial(n int) string { return fmt.Sprintf("%012d", 200_000_000_000+n) }
+func serial(n int) string { return fmt.Sprintf("2%011d", n) }
 
 // made is the token of a user, with a PIN and confirmed, as after its first code.
 func made(keys *seed.Keyring, n int, s *tokenState, now time.Time) (token.Token, error) {

@@ -89,6 +89,9 @@ func (d *Distributor) Order(ctx context.Context, b Bulk) (job.Order, error) {
 	case b.Password != "" && utf8.RuneCountInString(b.Password) < minPassword:
 		return job.Order{}, fault.New(fault.PasswordTooWeak, "a delivery password takes at least %d characters", minPassword)
 	}
+	if err := checkSwitchOver(b.SwitchOver, b.Grace, p); err != nil {
+		return job.Order{}, err
+	}
 	if err := d.checkPost(ctx, b); err != nil {
 		return job.Order{}, err
 	}

@@ -194,7 +194,11 @@ func TestDistributingAgainSaysWhatItEnded(t *testing.T) {
 		{"file", profile.OnActivation, "the seed that was delivered on 2026-11-24 12:14 UTC ends once this delivery is used, and on 2026-11-26 13:14 UTC at the latest"},
 		{"file", profile.OnActivation, "this ended the seed that was delivered on 2026-11-24 13:14 UTC"}, // the one that waited; the one before lives on
 	} {
-		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: x.profile, SwitchOver: x.over, Password: password(x.profile), Grace: 48 * time.Hour})
+		grace := 48 * time.Hour
+		if x.over == "" {
+			grace = -1
+		}
+		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: x.profile, SwitchOver: x.over, Password: password(x.profile), Grace: grace})
 		w.must(err)
 		if said := strings.Join(out.Warnings, "\n"); !strings.Contains(said, x.want) || strings.Contains(said, " before: ") != (x.want != "") {
 			t.Errorf("%d: the warnings are %q, want %q", n, said, x.want)
@@ -442,6 +446,36 @@ func TestOnActivationEndsWithoutActivation(t *testing.T) {
 	w.must(err)
 	if out, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, ""); err != nil || out.SwitchOver != profile.Immediate {
 		t.Errorf("without grace the switch-over is %s, %v", out.SwitchOver, err)
+	}
+}
+
+// Whoever asks for a grace believes that the old token goes on working: without a switch-over on activation it would not.
+func TestAGraceIsForASwitchOverOnActivation(t *testing.T) {
+	for _, x := range []struct {
+		profile, asked profile.SwitchOver
+		grace          time.Duration
+		refused        bool
+	}{
+		{"", "", time.Hour, true},
+		{profile.Immediate, "", time.Hour, true},
+		{profile.OnActivation, profile.Immediate, time.Hour, true},
+		{profile.OnActivation, "", time.Hour, false},
+		{profile.Immediate, profile.OnActivation, time.Hour, false},
+		{profile.Immediate, "", 0, false},
+		{profile.Immediate, "", -1, false},
+		{profile.OnActivation, "", profile.MaxGrace + time.Second, true},
+		{profile.OnActivation, "later", -1, true},
+	} {
+		w := newWorld(t)
+		w.profile("file", device.File, func(p *profile.Profile) { p.SwitchOver = x.profile })
+		serial := w.assigned()
+		_, one := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", SwitchOver: x.asked, Grace: x.grace})
+		_, many := w.dist.Order(w.ctx, distribution.Bulk{Profile: "file", SwitchOver: x.asked, Grace: x.grace})
+		for _, err := range []error{one, many} {
+			if errors.Is(err, fault.Invalid) != x.refused || !x.refused && err != nil {
+				t.Errorf("%+v: %v", x, err)
+			}
+		}
 	}
 }
 

@@ -34,11 +34,8 @@ func (i *issue) check(of holdings) error {
 	if i.house.NoPINs && !slices.Contains(i.device.PINTypes, device.NoPIN) {
 		return fault.New(fault.ProfileMismatch, "tokens of this deployment take no PIN, and those of device type %s must: take a profile of another device type", i.device.Name)
 	}
-	if i.SwitchOver != "" && i.SwitchOver != profile.Immediate && i.SwitchOver != profile.OnActivation {
-		return fault.New(fault.Invalid, "the switch-over is %s or %s", profile.Immediate, profile.OnActivation)
-	}
-	if i.Grace > profile.MaxGrace {
-		return fault.New(fault.Invalid, "the grace of an old seed is at most 30 days, not %s", i.Grace)
+	if err := checkSwitchOver(i.SwitchOver, i.Grace, i.profile); err != nil {
+		return err
 	}
 	if err := i.checkNickname(); err != nil {
 		return err
@@ -50,6 +47,19 @@ func (i *issue) check(of holdings) error {
 		return err
 	}
 	return i.protect()
+}
+
+// checkSwitchOver holds the rule that was asked for, and the grace, against each other and the profile.
+func checkSwitchOver(rule profile.SwitchOver, grace time.Duration, p profile.Profile) error {
+	switch {
+	case rule != "" && rule != profile.Immediate && rule != profile.OnActivation:
+		return fault.New(fault.Invalid, "the switch-over is %s or %s", profile.Immediate, profile.OnActivation)
+	case grace > profile.MaxGrace:
+		return fault.New(fault.Invalid, "the grace of an old seed is at most 30 days, not %s", grace)
+	case grace > 0 && cmp.Or(rule, p.SwitchOver) == profile.Immediate:
+		return fault.New(fault.Invalid, "the old seed ends at once, and has no grace: ask for switch-over %s as well, or leave the grace out", profile.OnActivation)
+	}
+	return nil
 }
 
 func (i *issue) checkNickname() error {

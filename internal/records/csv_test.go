@@ -60,7 +60,7 @@ func TestRowsTakeLittleMemory(t *testing.T) {
 	var text bytes.Buffer
 	text.WriteString("serial,seed\n")
 	for i := range rows {
-		fmt.Fprintf(&text, "%d,%032x\n", 100_000_000_000+i, i)
+		fmt.Fprintf(&text, "1%011d,%032x\n", i, i)
 	}
 	heap := func() uint64 {
 		var m runtime.MemStats

@@ -39,7 +39,7 @@ func keyOf(written []byte) (k objectKey) {
 
 // objectRuns is how many runs are written down.
 func (db *DB) objectRuns(ctx context.Context) (int64, error) {
-	return one(ctx, db, nil, number, "SELECT COALESCE(MAX(position) + 1, 0) FROM audit_object WHERE position < $1", objectBucket)
+	return one(ctx, db, nil, number, "SELECT COALESCE(MAX(position) + 1, 0) FROM audit_object WHERE position < $1", int64(objectBucket))
 }
 
 // IndexObjects writes down the next run, if its places are taken. All servers would write the same.

@@ -178,7 +178,7 @@ func placesInOrder(t *testing.T, s AuditStore) {
 func recordsAreKept(t *testing.T, s AuditStore) {
 	ctx := audit.WithCorrelation(audit.WithActor(t.Context(), audit.Actor{Name: "user:ünï", Role: "help desk", Client: "2001:db8::1"}), "c-1")
 	e := audit.New(ctx, auditStart.Add(123456789), "user.edit", "user:<b>&\u2028", audit.Details{
-		"z": 1, "a": map[string]any{"y": 1 << 60, "b": []string{"x  y", "\t\n\\\""}}, "e": 1e21, "none": nil})
+		"z": 1, "a": map[string]any{"y": int64(1) << 60, "b": []string{"x  y", "\t\n\\\""}}, "e": 1e21, "none": nil})
 	want, err := e.Record()
 	if err != nil {
 		t.Fatal(err)
