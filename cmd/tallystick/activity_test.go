@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"strings"
 	"testing"
 	"time"
@@ -18,5 +20,14 @@ func TestAStationDoesNotWriteToTheTerminal(t *testing.T) {
 	const want = "denied BAD_PASSCODE  (vpn, \uFFFD]0;x\uFFFD\uFFFD  accepted\uFFFD2J)\n"
 	if !strings.HasSuffix(out.String(), want) {
 		t.Errorf("%q, want %q at the end", &out, want)
+	}
+}
+
+// Nor does a server that is not trusted, by the names in its certificate.
+func TestACertificateDoesNotWriteToTheTerminal(t *testing.T) {
+	names := x509.HostnameError{Host: "h", Certificate: &x509.Certificate{DNSNames: []string{"a\x1b[31m\r\nb"}}}
+	got := (&program{}).understood(&tls.CertificateVerificationError{Err: names}).Error()
+	if !strings.Contains(got, "is valid for a\uFFFD[31m\uFFFD\uFFFDb, not h: if the server is yours") {
+		t.Errorf("%q", got)
 	}
 }
