@@ -47,7 +47,7 @@ func (c *program) heldTokens(_ *cobra.Command, args []string, begin string) ([]s
 	var names []string
 	for _, t := range tokens {
 		name, other := t.Nickname, t.Serial
-		if name == "" || !strings.HasPrefix(name, begin) {
+		if name == "" || !strings.HasPrefix(name, begin) || !cli.Suggestible(name) {
 			name, other = t.Serial, t.Nickname
 		}
 		if strings.HasPrefix(name, begin) {

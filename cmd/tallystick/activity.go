@@ -71,7 +71,7 @@ func (p *program) signIns(all []client.SignIn, more bool) {
 		from := []string{}
 		for _, part := range []string{s.Agent, s.Station, strings.Join(s.Tokens, " ")} {
 			if part != "" {
-				from = append(from, part)
+				from = append(from, strings.Map(printable, part)) // a station is what an agent was told, by whoever signs in
 			}
 		}
 		fmt.Fprintf(p.Out, "  %s  %s  (%s)\n", date(&s.At), word, strings.Join(from, ", "))

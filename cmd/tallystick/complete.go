@@ -96,7 +96,7 @@ func (p *program) namesFrom(ctx context.Context, find lookup, begin string) []st
 	if err != nil {
 		return nil
 	}
-	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, begin) })
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, begin) || !cli.Suggestible(n) })
 	return names[:min(len(names), suggestions)]
 }
 

@@ -116,7 +116,8 @@ func (p *program) understood(err error) error {
 	case errors.As(err, &unreachable) && unreachable.Op == "dial" && unreachable.Net == "unix":
 		return fmt.Errorf("no server answers at %s: start it with 'tallystick serve --data %s'", server.SocketPath(p.dataFolder()), p.dataFolder())
 	case errors.As(err, &untrusted):
-		return fmt.Errorf("%w: if the server is yours, give the authority that signed its certificate with --ca FILE (ca.pem in its data folder, if it made its own)", err)
+		told := strings.Map(printable, err.Error()) // the names in a certificate are whatever whoever made it likes
+		return fmt.Errorf("%s: if the server is yours, give the authority that signed its certificate with --ca FILE (ca.pem in its data folder, if it made its own)", told)
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/cli"
 )
 
@@ -58,5 +60,17 @@ func TestEveryCommandHasCompletions(t *testing.T) {
 		if words := strings.Fields(c.Use); c.ValidArgsFunction == nil && (len(words) < 2 || words[1] != "FILE") && c.Parent().Name() != "completion" && c.Name() != "help" {
 			t.Errorf("%s has no completions", c.CommandPath())
 		}
+	}
+}
+
+// Of names that begin alike, bash evaluates the beginning at the next tab: none that would run something is suggested.
+func TestNamesThatAShellRunsAreNotSuggested(t *testing.T) {
+	t.Setenv("TALLYSTICK_API_KEY", "key")
+	p := &program{server: "https://localhost"}
+	find := func(context.Context, *client.Client, string) ([]string, error) {
+		return []string{"a$(id)1", "a$(id)2", "a`id`", "a;id", "a&id", "a|id", "a>f", "a<f", "a(id)", "a b", "a'b\tof (whom)", "b"}, nil
+	}
+	if got := p.namesFrom(t.Context(), find, "a"); !slices.Equal(got, []string{"a b", "a'b\tof (whom)"}) {
+		t.Errorf("%q", got)
 	}
 }

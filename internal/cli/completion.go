@@ -1,6 +1,10 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
 
 // CompletionCommand adds the command that writes completions for bash, zsh, fish and PowerShell. All other commands are there already.
 func CompletionCommand(root *cobra.Command) {
@@ -18,4 +22,12 @@ func CompletionCommand(root *cobra.Command) {
 			shell.Args = Exactly(0)
 		}
 	}
+}
+
+// Suggestible tells whether a shell takes a name for text alone, with which it completes what somebody types; what stands behind a tab is a description.
+// What several names begin with goes on the line as it is, and bash evaluates the line at the next tab: whoever gave the names would have run what
+// they hold.
+func Suggestible(suggestion string) bool {
+	name, _, _ := strings.Cut(suggestion, "\t")
+	return !strings.ContainsAny(name, "$`;&|<>()")
 }

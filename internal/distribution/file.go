@@ -64,7 +64,8 @@ func (i *issue) fileToken(seed []byte) sdtid.Token {
 	}
 }
 
-// fileName is <user>_<serial>.sdtid with nothing in it that a file system or a mail program could take amiss.
+// fileName is <user>_<serial>.sdtid with nothing in it that a file system, a mail program or a shell could take amiss: a dash at its beginning makes an
+// option of it, where somebody has a command take all files of a folder.
 func fileName(userID, serial string) string {
 	safe := strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || strings.ContainsRune("-.@+", r) {
@@ -72,7 +73,7 @@ func fileName(userID, serial string) string {
 		}
 		return '_'
 	}, userID)
-	return strings.TrimLeft(safe, ".") + "_" + serial + ".sdtid"
+	return strings.TrimLeft(safe, ".-") + "_" + serial + ".sdtid"
 }
 
 // fit cuts text to at most n bytes without splitting a character.

@@ -4,7 +4,10 @@ package server
 
 import (
 	"errors"
+	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -32,5 +35,22 @@ func TestLockFolder(t *testing.T) {
 	end()
 	if err := <-next; err != nil {
 		t.Errorf("after the first has ended: %v", err)
+	}
+}
+
+// Whoever connects to the socket is an administrator: it is closed to others before its mode is set, whatever the umask.
+func TestTheSocketIsPrivateAtOnce(t *testing.T) {
+	path := SocketPath(t.TempDir())
+	umask := unix.Umask(0)
+	l, err := listenPrivately(path)
+	if again := unix.Umask(umask); again != 0 {
+		t.Errorf("afterwards the umask is %04o", again)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if is, err := os.Stat(path); err != nil || is.Mode().Perm()&0o077 != 0 {
+		t.Errorf("mode %v, %v", is.Mode(), err)
 	}
 }

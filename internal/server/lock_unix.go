@@ -3,6 +3,7 @@
 package server
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -45,4 +46,11 @@ func lockFolder(dir string) (unlock func(), err error) {
 		}
 	}
 	return func() { f.Close() }, nil
+}
+
+// listenPrivately opens a socket to which nobody but its owner may connect, from its first moment on: others may be able to enter the folder, and the
+// umask may be any. It holds for the whole process, to which it does no harm: what else is made at that moment is private, too.
+func listenPrivately(path string) (net.Listener, error) {
+	defer unix.Umask(unix.Umask(0o077))
+	return net.Listen("unix", path)
 }

@@ -198,8 +198,7 @@ func listenSocket(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	// Nobody else may write to the folder, nor to what is made there with any usual umask: nobody gets in between Listen and Chmod.
-	l, err := net.Listen("unix", path)
+	l, err := listenPrivately(path)
 	if err != nil {
 		return nil, err
 	}

@@ -144,12 +144,15 @@ func TestOpenUnchanged(t *testing.T) {
 			if _, err := db.exec(t.Context(), "DELETE FROM goose_db_version WHERE version_id = $1", db.tables); err != nil {
 				t.Fatal(err)
 			}
+			older, err := one(t.Context(), db, nil, number, latest)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := unchanged(); !errors.Is(err, fault.Conflict) {
 				t.Errorf("of an older release: %v", err)
 			}
-			version, err := one(t.Context(), db, nil, number, "SELECT MAX(version_id) FROM goose_db_version")
-			if err != nil || version != db.tables-1 {
-				t.Errorf("it is at %d, %v", version, err)
+			if version, err := one(t.Context(), db, nil, number, latest); err != nil || version != older {
+				t.Errorf("it is at %d, %v, and was at %d", version, err, older)
 			}
 		})
 	}

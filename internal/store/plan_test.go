@@ -33,13 +33,13 @@ func TestPlans(t *testing.T) {
 		"SELECT MIN(id) FROM user_account WHERE mail <> '' AND lower(mail) IN ('u') GROUP BY lower(mail)":                                                  "user_account_mail",
 		"SELECT MIN(id) FROM user_account WHERE mail <> '' AND lower(mail) IN ('u')" + admitted(&authentication.Restriction{Restriction: access.Restriction{Users: []string{"u"}, Groups: []string{"g"}}},
 			func([]string) string { return "IN ('u')" }) + " GROUP BY lower(mail)": "user_account_mail",
-		"SELECT DISTINCT lower(id), domain FROM user_account WHERE " + holdsAddress + " AND lower(id) IN ('u')": "user_account_address",
-		"SELECT id FROM offer WHERE serial = 's' AND state = 'open'":                                            "offer_open",
-		selectStored + "b.id >= x'01' AND b.id <= x'02' ORDER BY b.id DESC LIMIT 9":                             "sqlite_autoindex_audit_batch_1",
-		"SELECT batch FROM audit_place WHERE first >= 7 ORDER BY first LIMIT 9":                                 "PRIMARY KEY",
-		"SELECT actor FROM reply WHERE actor || '/' || request_key = 'x'":                                       "reply_binding",
-		"SELECT access_id FROM agent_credential WHERE hash = 'h'":                                               "sqlite_autoindex_agent_credential_2",
-		"SELECT serial FROM token_generation WHERE key_id < 2 ORDER BY key_id LIMIT 9":                          "token_generation_key",
+		"SELECT DISTINCT lower(id), domain FROM user_account WHERE lower(id) IN ('u')": "user_account_folded",
+		"SELECT id FROM offer WHERE serial = 's' AND state = 'open'":                   "offer_open",
+		selectStored + "b.id >= x'01' AND b.id <= x'02' ORDER BY b.id DESC LIMIT 9":    "sqlite_autoindex_audit_batch_1",
+		"SELECT batch FROM audit_place WHERE first >= 7 ORDER BY first LIMIT 9":        "PRIMARY KEY",
+		"SELECT actor FROM reply WHERE actor || '/' || request_key = 'x'":              "reply_binding",
+		"SELECT access_id FROM agent_credential WHERE hash = 'h'":                      "sqlite_autoindex_agent_credential_2",
+		"SELECT serial FROM token_generation WHERE key_id < 2 ORDER BY key_id LIMIT 9": "token_generation_key",
 	} {
 		scan := func(r row) (step string, err error) {
 			var id, parent, unused int

@@ -114,9 +114,6 @@ func (db *DB) SaveUsers(ctx context.Context, users []user.User) error {
 	})
 }
 
-// holdsAddress is the condition that a user's ID may be a mail address, as the index of such IDs has it.
-const holdsAddress = "replace(id, '@', '') <> id"
-
 // AddressesElsewhere returns which of addresses in lower case (ASCII) users who are not in the scope of ctx have for their mail, and
 // which for an ID, in any case. Within a transaction others who ask wait for its end, so that no two give one address to two users.
 func (db *DB) AddressesElsewhere(ctx context.Context, addresses []string) (mails, ids map[string]bool, err error) {
@@ -131,16 +128,16 @@ func (db *DB) AddressesElsewhere(ctx context.Context, addresses []string) (mails
 		}
 	}
 	for _, way := range []struct {
-		column, also string
-		found        map[string]bool
-	}{{"lower(mail)", "mail <> ''", mails}, {"lower(id)", holdsAddress, ids}} {
+		column, where string
+		found         map[string]bool
+	}{{"lower(mail)", "mail <> '' AND lower(mail)", mails}, {"lower(id)", "lower(id)", ids}} {
 		type one struct{ address, domain string }
 		scan := func(r row) (o one, err error) {
 			err = r.Scan(&o.address, &o.domain)
 			return o, err
 		}
 		// Distinct, for many may share one.
-		err := eachChunk(ctx, db, scan, "SELECT DISTINCT "+way.column+", domain FROM user_account WHERE "+way.also+" AND "+way.column, addresses, "", func(o one) {
+		err := eachChunk(ctx, db, scan, "SELECT DISTINCT "+way.column+", domain FROM user_account WHERE "+way.where, addresses, "", func(o one) {
 			if !scope.Covers(o.domain) {
 				way.found[o.address] = true
 			}

@@ -18,11 +18,12 @@ func Lower(text string) string {
 	}, text)
 }
 
-// A claim is what a user would be named by at agents that take mail addresses, and was not before.
+// A claim is what a user would be named by, and was not before: at agents that take mail addresses, and at gateways that take IDs in any case of
+// letters for one, as Active Directory does.
 type claim struct{ id, mail string } // in lower case, "" for none
 
 func claimOf(before, after User) (c claim) {
-	if after.ID != before.ID && strings.Contains(after.ID, "@") {
+	if after.ID != before.ID {
 		c.id = Lower(after.ID)
 	}
 	if mail := Lower(after.Mail); mail != Lower(before.Mail) {
@@ -54,9 +55,12 @@ func (r *Registry) around(ctx context.Context, claims []claim) (n neighbourhood,
 	return n, err
 }
 
-// refuses is the refusal for a user who would be named by what somebody elsewhere is named by: either could sign in no more under that name.
+// refuses is the refusal for a user who would be named by what somebody elsewhere is named by: either could sign in no more under that name, or be
+// taken for the other one.
 func (n neighbourhood) refuses(c claim, u User) error {
 	switch {
+	case n.ids[c.id]:
+		return fault.New(fault.UserExists, "the user ID %s is taken, outside of your security domain, in this or another case of letters: take another one", u.ID)
 	case c.id != "" && n.mails[c.id]:
 		return fault.New(fault.OutOfScope, "the user ID %s is taken, outside of your security domain, as a mail address: take another one", u.ID)
 	case c.mail != "" && (n.mails[c.mail] || n.ids[c.mail]):
