@@ -132,13 +132,21 @@ func TestHeadersThatPromiseAreTakenOrRefused(t *testing.T) {
 func TestLocationsLeadThere(t *testing.T) {
 	h := newHouse(t)
 	key := h.key(access.SuperAdmin)
-	for _, name := range []string{"staff", "..", ".", "a/b", "50%", "ä?#"} {
+	for _, name := range []string{"staff", "..", ".", "/", "a/b", "50%", "ä?#"} {
 		_, made, body := h.send(key, "POST", "/v1/groups", `{"group":"`+name+`"}`)
 		base := try(url.Parse(h.public.URL))(t)
 		there := base.ResolveReference(try(url.Parse(made.Get("Location")))(t))
 		if status, _, shown := h.send(key, "GET", there.RequestURI(), ""); status != http.StatusOK || shown != body {
 			t.Errorf("%s at %s: %d %s", body, there, status, shown)
 		}
+	}
+	if status, _, body := h.send(key, "POST", "/v1/groups/%2f/members", `{"add":[]}`); status != http.StatusOK {
+		t.Errorf("within a path: %d %s", status, body)
+	}
+	// What cannot be found cannot be taken away either.
+	try(h.admin.AddAPIKey(t.Context(), client.NewAPIKey{Name: "/", Role: string(access.Auditor)}))(t)
+	if err := h.admin.DeleteAPIKey(t.Context(), "/"); err != nil {
+		t.Errorf("an API key: %v", err)
 	}
 }
 
