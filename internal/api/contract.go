@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -323,16 +324,49 @@ func shown(name string) string {
 	return strconv.QuoteToASCII(name)
 }
 
-// readOneWay refuses a JSON document that is not read as it was meant: bytes that are no UTF-8 would become U+FFFD, in passwords too, and of a
+// readOneWay refuses a JSON document that is not read as it was meant: bytes that are no UTF-8, and halves of characters, would become U+FFFD, in passwords too, and of a
 // member that is there twice the contract is held against the last, while Go puts the members of both together.
 func readOneWay(body []byte) error {
 	if !utf8.Valid(body) {
 		return fault.New(fault.Invalid, "the body is not in UTF-8: write it so")
 	}
+	if halved(body) {
+		return fault.New(fault.Invalid, "the body holds half of a character (\\ud800 to \\udfff without its other half): read the text that it comes from in its own encoding")
+	}
 	if name, twice := repeated(body); twice {
 		return fault.New(fault.Invalid, "the member %s is there twice: give it once", shown(name))
 	}
 	return nil
+}
+
+// halved tells whether a well-formed JSON document writes half of a character of UTF-16, as programs do that read a text in another encoding than its own.
+func halved(document []byte) bool {
+	for i := bytes.IndexByte(document, '\\'); i >= 0 && i < len(document); i++ {
+		if document[i] != '\\' {
+			continue
+		}
+		switch first := unit(document[i:]); {
+		case !utf16.IsSurrogate(first):
+			i++ // what is escaped, such as another backslash
+		case utf16.DecodeRune(first, unit(document[i+len(`\u0000`):])) == utf8.RuneError:
+			return true
+		default:
+			i += len(`\u0000\u0000`) - 1
+		}
+	}
+	return false
+}
+
+// unit is the unit of UTF-16 that a text begins with as \u and four digits; -1 if it does not.
+func unit(text []byte) rune {
+	if len(text) < len(`\u0000`) || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }
 
 // repeated is a name that an object of a JSON document has twice, if one has. That it is well-formed has been seen; what comes after it is refused elsewhere.

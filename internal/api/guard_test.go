@@ -202,6 +202,9 @@ func TestBodiesAreReadOneWay(t *testing.T) {
 		{"PATCH", "/v1/users/alice", `{"name":"A","name":"B"}`, `the member \"name\" is there twice: give it once`},
 		{"PATCH", "/v1/users/alice", `{"name":"A","n\u0061me":"B"}`, `the member \"name\" is there twice`},
 		{"PATCH", "/v1/users/alice", "{\"name\":\"M\xfcller\"}", "the body is not in UTF-8"},
+		{"PATCH", "/v1/users/alice", `{"name":"M\udcfcller"}`, "half of a character"},
+		{"PATCH", "/v1/users/alice", `{"name":"\ud83d"}`, "half of a character"},
+		{"PATCH", "/v1/users/alice", `{"name":"\ud83d\ud83d\ude00"}`, "half of a character"},
 		{"POST", "/v1/configuration", `{"settings":{"result_life_seconds":1},"settings":{"warn_days":30}}`, `\"settings\" is there twice`},
 		{"PUT", "/v1/users/alice/reply-attributes", `{"reply_attributes":[{"name":"Class","value":"a"},{"name":"Class","value":"b","value":"c"}]}`, `\"value\" is there twice`},
 	} {
@@ -211,6 +214,9 @@ func TestBodiesAreReadOneWay(t *testing.T) {
 	}
 	if status, _, body := h.send(key, "PUT", "/v1/users/alice/reply-attributes", `{"reply_attributes":[{"name":"Class","value":"name"},{"name":"Class","value":"value"}]}`); status != http.StatusOK {
 		t.Errorf("names in objects of their own: %d %s", status, body)
+	}
+	if status, _, body := h.send(key, "PATCH", "/v1/users/alice", `{"name":"\\udcfc \ud83d\ude00 \u00fc"}`); status != http.StatusOK || !strings.Contains(body, `"name":"\\udcfc 😀 ü"`) {
+		t.Errorf("whole characters: %d %s", status, body)
 	}
 	order := "--b\r\nContent-Disposition: form-data; name=\"order\"\r\n\r\n{\"name\":\"x\",\"name\":\"y\"}\r\n--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n"
 	if status, _, body := h.send(key, "POST", "/v1/imports", order, "Content-Type", "multipart/form-data; boundary=b"); status != http.StatusBadRequest || !strings.Contains(body, "is there twice") {
