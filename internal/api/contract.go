@@ -34,6 +34,8 @@ type contract struct{ document *openapi3.T }
 
 // loadContract reads it once: that takes longer than all else that makes an API.
 var loadContract = sync.OnceValues(func() (*contract, error) {
+	// IDs are compared as they are written: what is no ID would be before, or after, all of them.
+	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`))
 	document, err := openapi3.NewLoader().LoadFromData(openAPI)
 	if err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
@@ -293,7 +295,7 @@ func formOf(s *openapi3.Schema) string {
 	case "date":
 		return "a day such as 2031-01-31"
 	case "uuid":
-		return "a UUID"
+		return "an ID such as 0197cbd0-3d2f-7a41-9c58-5be1a2f0c3d4"
 	}
 	return "of the format " + s.Format
 }
