@@ -30,7 +30,10 @@ import (
 var openAPI []byte
 
 // A contract is openapi.yaml, read.
-type contract struct{ document *openapi3.T }
+type contract struct {
+	document *openapi3.T
+	turn     chan struct{} // who holds a long body against it: one at a time, since that takes a hundred times the memory of others
+}
 
 // loadContract reads it once: that takes longer than all else that makes an API.
 var loadContract = sync.OnceValues(func() (*contract, error) {
@@ -43,7 +46,7 @@ var loadContract = sync.OnceValues(func() (*contract, error) {
 	if err := document.Validate(context.Background()); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
-	return &contract{document}, nil
+	return &contract{document, make(chan struct{}, 1)}, nil
 })
 
 // An operation is what the contract says of one route.
@@ -53,6 +56,7 @@ type operation struct {
 	order *openapi3.Schema // of the first part of a body with a file; nil if it has none
 	slow  bool             // another server is asked, which takes its time
 	job   bool             // it starts one, of which the items are stored before it is answered
+	turn  chan struct{}    // of the contract
 }
 
 // bodyLimit is the largest body that is read, unless the operation says x-body-limit.
@@ -65,7 +69,7 @@ func (c *contract) operation(pattern string) (*operation, error) {
 	if item == nil || item.GetOperation(method) == nil {
 		return nil, fmt.Errorf("openapi.yaml does not have %s", pattern)
 	}
-	op := &operation{limit: bodyLimit, Route: routers.Route{
+	op := &operation{limit: bodyLimit, turn: c.turn, Route: routers.Route{
 		Spec: c.document, Path: path, PathItem: item, Method: method, Operation: item.GetOperation(method),
 	}}
 	op.order = orderPart(op.Operation)
@@ -110,6 +114,16 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 		return nil, fault.New(fault.Invalid, "the body did not arrive whole")
 	case len(body) > 0 && op.Operation.RequestBody == nil:
 		return nil, fault.New(fault.Invalid, "this request takes no body")
+	case len(body) > bodyLimit:
+		if values(body) > mostValues {
+			return nil, fault.New(fault.TooLarge, "the body of this request takes up to %d values", mostValues)
+		}
+		select {
+		case op.turn <- struct{}{}:
+			defer func() { <-op.turn }()
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	err = openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
@@ -125,6 +139,28 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	in := &request{Request: r, body: body, long: long}
 	in.version, _ = strconv.Atoi(strings.Trim(r.Header.Get("If-Match"), `"`)) // 0 for "*" and for none
 	return in, nil
+}
+
+// mostValues is how many values a body holds at most: more than a list of any operation has room for. Some values take one byte in a body, and a hundred
+// in memory.
+const mostValues = 3_000_000
+
+// values counts the values of a JSON document, members and elements, before it is read; there may be some more than are counted where it is no JSON.
+func values(document []byte) int {
+	n := 1
+	for i := 0; i < len(document); i++ {
+		switch document[i] {
+		case ',', '[', '{':
+			n++
+		case '"':
+			for i++; i < len(document) && document[i] != '"'; i++ {
+				if document[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return n
 }
 
 // Times of requests that have more than others.

@@ -261,6 +261,47 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// A body of few bytes that would fill the memory is refused unread, and long ones are read one at a time.
+func TestBodiesOfManyValues(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.HelpDesk)
+	begin, most, end := `{"selection":{"serials":[`, strings.Repeat("0,", mostValues), `0]}}`
+	if status, _, body := h.send(key, "POST", "/v1/tokens/enable", begin+most+end); status != http.StatusRequestEntityTooLarge || !strings.Contains(body, "takes up to 3000000 values") {
+		t.Errorf("too many: %d %.200s", status, body)
+	}
+	if status, _, body := h.send(key, "POST", "/v1/tokens/enable", begin+most[:len(most)/2]+end); status != http.StatusBadRequest {
+		t.Errorf("half of them: %d %.200s", status, body)
+	}
+	if n := values([]byte(`{"a,[{":["\",","\\",{}]}`)); n != 6 {
+		t.Errorf("%d values: what is in strings counts for none", n)
+	}
+
+	c := &contract{try(loadContract())(t).document, make(chan struct{}, 1)}
+	c.turn <- struct{}{}
+	op := try(c.operation("POST /v1/tokens/enable"))(t)
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	send := func(ctx context.Context, body string) error {
+		r := httptest.NewRequestWithContext(ctx, "POST", "/v1/tokens/enable", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		_, err := op.accept(httptest.NewRecorder(), r)
+		return err
+	}
+	long := `{"selection":{"serials":["000000000001"` + strings.Repeat(`,"000000000001"`, bodyLimit) + `]}}`
+	if err := send(left, long); !errors.Is(err, context.Canceled) {
+		t.Errorf("a long one while another is read: %v", err)
+	}
+	if err := send(left, `{"selection":{"all":true}}`); err != nil {
+		t.Errorf("a short one meanwhile: %v", err)
+	}
+	<-c.turn
+	for range 2 {
+		if err := send(t.Context(), long); err != nil {
+			t.Errorf("a long one afterwards: %v", err)
+		}
+	}
+}
+
 func TestUnknownPathsAndMethods(t *testing.T) {
 	h := newHouse(t)
 	key := h.key(access.AgentRole)
