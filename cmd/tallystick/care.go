@@ -19,8 +19,13 @@ type many struct {
 }
 
 func (m *many) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&m.filter, "select", "", "many tokens in place of SERIAL, as a job; the "+filters)
+	m.jobFlags(cmd)
+}
+
+// jobFlags are those of flags that are about the job, and not about which tokens.
+func (m *many) jobFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&m.filter, "select", "", "many tokens in place of SERIAL, as a job; the "+filters)
 	f.BoolVar(&m.dryRun, "dry-run", false, "say what would become of each, and change nothing")
 	f.BoolVar(&m.wait, "wait", false, "follow the job to its end")
 	f.StringVar(&m.name, "name", "", "`name` of the job (default its kind and the time)")

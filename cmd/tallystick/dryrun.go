@@ -15,7 +15,7 @@ var triable = []string{
 	"user edit", "user enable", "user disable", "group edit", "profile edit", "policy edit token", "policy edit lockout",
 	"policy inherit token", "policy inherit lockout", "settings edit",
 	"domain edit", "domain move", "radius edit", "agent edit", "agent credential edit", "agent credential deprecate", "webhook edit", "directory edit", "mail settings edit", "token edit",
-	"token unassign", "token revoke", "token clear-pin",
+	"token unassign", "token revoke", "token clear-pin", "user clear-fixed-passcode", "user clear-on-demand", "radius user", "mail template reset",
 }
 
 const dryRunFlag = "dry-run"

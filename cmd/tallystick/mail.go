@@ -214,7 +214,7 @@ func (p *program) mailTemplateReset() *cobra.Command {
 		if err := r.server.ResetMailTemplate(r.ctx, r.args[0], *profile); err != nil {
 			return err
 		}
-		return p.result(map[string]string{"reset": r.args[0]}, "the template of %s is the one before", r.args[0])
+		return p.result(map[string]string{"reset": r.args[0]}, "the template of %s %s the one before", r.args[0], r.verb("is", "be"))
 	})
 	return cmd
 }

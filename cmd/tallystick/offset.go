@@ -134,10 +134,9 @@ func momentOrNone(flag, text string) (*time.Time, error) {
 func (p *program) clockUndo() *cobra.Command {
 	var m many
 	cmd := p.command("undo CORRECTION", "Take a correction back, but for tokens that have learnt a new offset since", 1, nil)
-	cmd.Flags().BoolVar(&m.dryRun, "dry-run", false, "say what would become of each, and change nothing")
-	cmd.Flags().BoolVar(&m.wait, "wait", false, "follow the job to its end")
+	m.jobFlags(cmd)
 	p.does(cmd, func(r run) error {
-		c, err := r.server.UndoCorrection(r.ctx, r.args[0], client.UndoOrder{DryRun: m.dryRun})
+		c, err := r.server.UndoCorrection(r.ctx, r.args[0], client.UndoOrder{Name: m.name, DryRun: m.dryRun, Rate: m.rate})
 		r.args = nil // no serials
 		return p.corrects(&m, r, c, err)
 	})

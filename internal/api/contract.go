@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -29,10 +30,15 @@ import (
 var openAPI []byte
 
 // A contract is openapi.yaml, read.
-type contract struct{ document *openapi3.T }
+type contract struct {
+	document *openapi3.T
+	turn     chan struct{} // who holds a long body against it: one at a time, since that takes a hundred times the memory of others
+}
 
 // loadContract reads it once: that takes longer than all else that makes an API.
 var loadContract = sync.OnceValues(func() (*contract, error) {
+	// IDs are compared as they are written: what is no ID would be before, or after, all of them.
+	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`))
 	document, err := openapi3.NewLoader().LoadFromData(openAPI)
 	if err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
@@ -40,7 +46,7 @@ var loadContract = sync.OnceValues(func() (*contract, error) {
 	if err := document.Validate(context.Background()); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
-	return &contract{document}, nil
+	return &contract{document, make(chan struct{}, 1)}, nil
 })
 
 // An operation is what the contract says of one route.
@@ -50,6 +56,7 @@ type operation struct {
 	order *openapi3.Schema // of the first part of a body with a file; nil if it has none
 	slow  bool             // another server is asked, which takes its time
 	job   bool             // it starts one, of which the items are stored before it is answered
+	turn  chan struct{}    // of the contract
 }
 
 // bodyLimit is the largest body that is read, unless the operation says x-body-limit.
@@ -62,7 +69,7 @@ func (c *contract) operation(pattern string) (*operation, error) {
 	if item == nil || item.GetOperation(method) == nil {
 		return nil, fmt.Errorf("openapi.yaml does not have %s", pattern)
 	}
-	op := &operation{limit: bodyLimit, Route: routers.Route{
+	op := &operation{limit: bodyLimit, turn: c.turn, Route: routers.Route{
 		Spec: c.document, Path: path, PathItem: item, Method: method, Operation: item.GetOperation(method),
 	}}
 	op.order = orderPart(op.Operation)
@@ -107,6 +114,16 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 		return nil, fault.New(fault.Invalid, "the body did not arrive whole")
 	case len(body) > 0 && op.Operation.RequestBody == nil:
 		return nil, fault.New(fault.Invalid, "this request takes no body")
+	case len(body) > bodyLimit:
+		if values(body) > mostValues {
+			return nil, fault.New(fault.TooLarge, "the body of this request takes up to %d values", mostValues)
+		}
+		select {
+		case op.turn <- struct{}{}:
+			defer func() { <-op.turn }()
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	err = openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
@@ -122,6 +139,28 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	in := &request{Request: r, body: body, long: long}
 	in.version, _ = strconv.Atoi(strings.Trim(r.Header.Get("If-Match"), `"`)) // 0 for "*" and for none
 	return in, nil
+}
+
+// mostValues is how many values a body holds at most: more than a list of any operation has room for. Some values take one byte in a body, and a hundred
+// in memory.
+const mostValues = 3_000_000
+
+// values counts the values of a JSON document, members and elements, before it is read; there may be some more than are counted where it is no JSON.
+func values(document []byte) int {
+	n := 1
+	for i := 0; i < len(document); i++ {
+		switch document[i] {
+		case ',', '[', '{':
+			n++
+		case '"':
+			for i++; i < len(document) && document[i] != '"'; i++ {
+				if document[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return n
 }
 
 // Times of requests that have more than others.
@@ -292,7 +331,7 @@ func formOf(s *openapi3.Schema) string {
 	case "date":
 		return "a day such as 2031-01-31"
 	case "uuid":
-		return "a UUID"
+		return "an ID such as 0197cbd0-3d2f-7a41-9c58-5be1a2f0c3d4"
 	}
 	return "of the format " + s.Format
 }
@@ -323,16 +362,49 @@ func shown(name string) string {
 	return strconv.QuoteToASCII(name)
 }
 
-// readOneWay refuses a JSON document that is not read as it was meant: bytes that are no UTF-8 would become U+FFFD, in passwords too, and of a
+// readOneWay refuses a JSON document that is not read as it was meant: bytes that are no UTF-8, and halves of characters, would become U+FFFD, in passwords too, and of a
 // member that is there twice the contract is held against the last, while Go puts the members of both together.
 func readOneWay(body []byte) error {
 	if !utf8.Valid(body) {
 		return fault.New(fault.Invalid, "the body is not in UTF-8: write it so")
 	}
+	if halved(body) {
+		return fault.New(fault.Invalid, "the body holds half of a character (\\ud800 to \\udfff without its other half): read the text that it comes from in its own encoding")
+	}
 	if name, twice := repeated(body); twice {
 		return fault.New(fault.Invalid, "the member %s is there twice: give it once", shown(name))
 	}
 	return nil
+}
+
+// halved tells whether a well-formed JSON document writes half of a character of UTF-16, as programs do that read a text in another encoding than its own.
+func halved(document []byte) bool {
+	for i := bytes.IndexByte(document, '\\'); i >= 0 && i < len(document); i++ {
+		if document[i] != '\\' {
+			continue
+		}
+		switch first := unit(document[i:]); {
+		case !utf16.IsSurrogate(first):
+			i++ // what is escaped, such as another backslash
+		case utf16.DecodeRune(first, unit(document[i+len(`\u0000`):])) == utf8.RuneError:
+			return true
+		default:
+			i += len(`\u0000\u0000`) - 1
+		}
+	}
+	return false
+}
+
+// unit is the unit of UTF-16 that a text begins with as \u and four digits; -1 if it does not.
+func unit(text []byte) rune {
+	if len(text) < len(`\u0000`) || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }
 
 // repeated is a name that an object of a JSON document has twice, if one has. That it is well-formed has been seen; what comes after it is refused elsewhere.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -86,9 +87,22 @@ func (a *API) serve(who func(*http.Request) (audit.Actor, domain.Scope, error)) 
 			return
 		}
 		r = r.WithContext(domain.WithScope(audit.WithActor(r.Context(), actor), scope))
+		if path := r.URL.EscapedPath(); slashAlone.MatchString(path) {
+			u := *r.URL
+			u.RawPath = slashAlone.ReplaceAllString(path, "/%00$1")
+			u.Path, _ = url.PathUnescape(u.RawPath) // it could be read before
+			r.URL = &u
+		}
 		a.mux.ServeHTTP(seen, r)
 	})
 }
+
+// slashAlone is a name in a path that is / and nothing else, which [http.ServeMux] takes for the end of the path: the routes find noName there, and
+// guard puts the name back.
+var slashAlone = regexp.MustCompile(`(?i)/%2F(/|$)`)
+
+// noName is what no name holds.
+const noName = "\x00"
 
 // A status remembers which status was written.
 type status struct {
@@ -110,6 +124,11 @@ func (a *API) guard(t route, op *operation) http.Handler {
 		actor := audit.ActorFrom(r.Context())
 		if t.need != "" && !access.Role(actor.Role).May(t.need) {
 			return answer{}, access.Role(actor.Role).Refuse(t.need)
+		}
+		for name, value := range op.pathValues(r) {
+			if value == noName {
+				r.SetPathValue(name, "/")
+			}
 		}
 		if err := a.reach(r.Context(), t.pattern, r.PathValue); err != nil {
 			return answer{}, err

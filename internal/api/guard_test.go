@@ -132,13 +132,21 @@ func TestHeadersThatPromiseAreTakenOrRefused(t *testing.T) {
 func TestLocationsLeadThere(t *testing.T) {
 	h := newHouse(t)
 	key := h.key(access.SuperAdmin)
-	for _, name := range []string{"staff", "..", ".", "a/b", "50%", "ä?#"} {
+	for _, name := range []string{"staff", "..", ".", "/", "a/b", "50%", "ä?#"} {
 		_, made, body := h.send(key, "POST", "/v1/groups", `{"group":"`+name+`"}`)
 		base := try(url.Parse(h.public.URL))(t)
 		there := base.ResolveReference(try(url.Parse(made.Get("Location")))(t))
 		if status, _, shown := h.send(key, "GET", there.RequestURI(), ""); status != http.StatusOK || shown != body {
 			t.Errorf("%s at %s: %d %s", body, there, status, shown)
 		}
+	}
+	if status, _, body := h.send(key, "POST", "/v1/groups/%2f/members", `{"add":[]}`); status != http.StatusOK {
+		t.Errorf("within a path: %d %s", status, body)
+	}
+	// What cannot be found cannot be taken away either.
+	try(h.admin.AddAPIKey(t.Context(), client.NewAPIKey{Name: "/", Role: string(access.Auditor)}))(t)
+	if err := h.admin.DeleteAPIKey(t.Context(), "/"); err != nil {
+		t.Errorf("an API key: %v", err)
 	}
 }
 
@@ -194,6 +202,9 @@ func TestBodiesAreReadOneWay(t *testing.T) {
 		{"PATCH", "/v1/users/alice", `{"name":"A","name":"B"}`, `the member \"name\" is there twice: give it once`},
 		{"PATCH", "/v1/users/alice", `{"name":"A","n\u0061me":"B"}`, `the member \"name\" is there twice`},
 		{"PATCH", "/v1/users/alice", "{\"name\":\"M\xfcller\"}", "the body is not in UTF-8"},
+		{"PATCH", "/v1/users/alice", `{"name":"M\udcfcller"}`, "half of a character"},
+		{"PATCH", "/v1/users/alice", `{"name":"\ud83d"}`, "half of a character"},
+		{"PATCH", "/v1/users/alice", `{"name":"\ud83d\ud83d\ude00"}`, "half of a character"},
 		{"POST", "/v1/configuration", `{"settings":{"result_life_seconds":1},"settings":{"warn_days":30}}`, `\"settings\" is there twice`},
 		{"PUT", "/v1/users/alice/reply-attributes", `{"reply_attributes":[{"name":"Class","value":"a"},{"name":"Class","value":"b","value":"c"}]}`, `\"value\" is there twice`},
 	} {
@@ -203,6 +214,9 @@ func TestBodiesAreReadOneWay(t *testing.T) {
 	}
 	if status, _, body := h.send(key, "PUT", "/v1/users/alice/reply-attributes", `{"reply_attributes":[{"name":"Class","value":"name"},{"name":"Class","value":"value"}]}`); status != http.StatusOK {
 		t.Errorf("names in objects of their own: %d %s", status, body)
+	}
+	if status, _, body := h.send(key, "PATCH", "/v1/users/alice", `{"name":"\\udcfc \ud83d\ude00 \u00fc"}`); status != http.StatusOK || !strings.Contains(body, `"name":"\\udcfc 😀 ü"`) {
+		t.Errorf("whole characters: %d %s", status, body)
 	}
 	order := "--b\r\nContent-Disposition: form-data; name=\"order\"\r\n\r\n{\"name\":\"x\",\"name\":\"y\"}\r\n--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n"
 	if status, _, body := h.send(key, "POST", "/v1/imports", order, "Content-Type", "multipart/form-data; boundary=b"); status != http.StatusBadRequest || !strings.Contains(body, "is there twice") {
@@ -244,6 +258,47 @@ func TestLimits(t *testing.T) {
 	status, _, body = h.send(key, "POST", "/v1/tokens/import", `{"file":"`+strings.Repeat("AAAA", bodyLimit)+`"}`)
 	if status != http.StatusUnprocessableEntity || !strings.Contains(body, `"IMPORT_BAD_FORMAT"`) {
 		t.Errorf("%d %s", status, body)
+	}
+}
+
+// A body of few bytes that would fill the memory is refused unread, and long ones are read one at a time.
+func TestBodiesOfManyValues(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.HelpDesk)
+	begin, most, end := `{"selection":{"serials":[`, strings.Repeat("0,", mostValues), `0]}}`
+	if status, _, body := h.send(key, "POST", "/v1/tokens/enable", begin+most+end); status != http.StatusRequestEntityTooLarge || !strings.Contains(body, "takes up to 3000000 values") {
+		t.Errorf("too many: %d %.200s", status, body)
+	}
+	if status, _, body := h.send(key, "POST", "/v1/tokens/enable", begin+most[:len(most)/2]+end); status != http.StatusBadRequest {
+		t.Errorf("half of them: %d %.200s", status, body)
+	}
+	if n := values([]byte(`{"a,[{":["\",","\\",{}]}`)); n != 6 {
+		t.Errorf("%d values: what is in strings counts for none", n)
+	}
+
+	c := &contract{try(loadContract())(t).document, make(chan struct{}, 1)}
+	c.turn <- struct{}{}
+	op := try(c.operation("POST /v1/tokens/enable"))(t)
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	send := func(ctx context.Context, body string) error {
+		r := httptest.NewRequestWithContext(ctx, "POST", "/v1/tokens/enable", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		_, err := op.accept(httptest.NewRecorder(), r)
+		return err
+	}
+	long := `{"selection":{"serials":["000000000001"` + strings.Repeat(`,"000000000001"`, bodyLimit) + `]}}`
+	if err := send(left, long); !errors.Is(err, context.Canceled) {
+		t.Errorf("a long one while another is read: %v", err)
+	}
+	if err := send(left, `{"selection":{"all":true}}`); err != nil {
+		t.Errorf("a short one meanwhile: %v", err)
+	}
+	<-c.turn
+	for range 2 {
+		if err := send(t.Context(), long); err != nil {
+			t.Errorf("a long one afterwards: %v", err)
+		}
 	}
 }
 

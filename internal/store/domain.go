@@ -73,13 +73,14 @@ func (db *DB) placed(ctx context.Context, name string) (string, error) {
 // HoldDomain keeps a domain from being deleted until the transaction of ctx ends. [fault.DomainNotFound], or [fault.OutOfScope] for
 // one that is not in the scope of ctx.
 func (db *DB) HoldDomain(ctx context.Context, name string) error {
-	missing := domain.NotFound(ctx, name)
-	if !domain.ScopeFrom(ctx).Covers(name) {
-		return missing
+	scope := domain.ScopeFrom(ctx)
+	if !scope.Covers(name) {
+		return domain.NotFound(ctx, name)
 	}
 	if name == domain.Root {
 		return nil
 	}
+	missing := domain.NotFound(domain.WithScope(ctx, scope.Caller()), name) // it was deleted meanwhile: in the scope of who acts there is none
 	_, err := one(ctx, db, missing, text, "SELECT name FROM security_domain WHERE name = $1"+db.locksShared(), name)
 	return err
 }

@@ -76,3 +76,8 @@ func TestDeadlock(t *testing.T) {
 	url := deploytest.Postgres(t)
 	storetest.Deadlock(t, deploytest.Open(t, url), deploytest.Open(t, url))
 }
+
+func TestTakenSpare(t *testing.T) {
+	url := deploytest.Postgres(t)
+	storetest.TakenSpare(t, deploytest.Open(t, url), deploytest.Open(t, url))
+}

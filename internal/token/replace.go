@@ -63,8 +63,8 @@ func (p PIN) fits(was device.PINType, next Settings) bool {
 func (r *Registry) Replace(ctx context.Context, serial string, version int, with string, keepPIN bool) (Token, error) {
 	var t Token
 	err := r.Store.Transact(ctx, func(ctx context.Context) error {
-		if with != "" {
-			if _, err := r.lock(ctx, serial, with); err != nil {
+		if with != "" { // by serial, as all lock. One that takes part in a replacement is refused: it needs no partner, whom others hold.
+			if _, err := r.Store.LockTokens(domain.WithScope(ctx, domain.Scope{}), []string{serial, with}); err != nil {
 				return err
 			}
 		}

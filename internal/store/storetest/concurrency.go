@@ -537,3 +537,25 @@ func Deadlock(t *testing.T, a, b Store) {
 		t.Errorf("%d runs: nobody was in another's way", runs.Load())
 	}
 }
+
+// TakenSpare tests, on a database that runs transactions at once, that a replacement with a token that is another one's replacement already is refused
+// while somebody holds that other one: who waited for it could hold what the other waits for.
+func TakenSpare(t *testing.T, a, b Store) {
+	s := servers{fixture{a}, fixture{b}}
+	ok(t, a.AddDataKey(t.Context(), seed.DataKey{ID: 1, MasterID: "m", Wrapped: []byte{1}, CreatedAt: start}))
+	s[0].addUser(t, "alice")
+	s[0].addUser(t, "bob")
+	hers, his, spare := s[0].assignedTo(t, 1, "alice"), s[0].assignedTo(t, 2, "bob"), s[0].spare(t, 3, 100)
+	_, err := s[0].tokens().Replace(t.Context(), his.Serial, 0, spare, true)
+	ok(t, err)
+	ok(t, s[0].Transact(t.Context(), func(ctx context.Context) error {
+		if _, err := s[0].Token(ctx, his.Serial); err != nil {
+			return err
+		}
+		waits, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err := s[1].tokens().Replace(waits, hers.Serial, 0, spare, true)
+		same(t, fault.CodeOf(err), fault.TokenAssigned)
+		return nil
+	}))
+}
