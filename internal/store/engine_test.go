@@ -969,7 +969,7 @@ func stoppable(t *testing.T, database string) (url string, stop func(), waits <-
 
 func TestPostgresDurability(t *testing.T) {
 	url := storetest.Postgres(t)
-	for given, want := range map[string]string{"off": "on", "remote_apply": "remote_apply"} {
+	for given, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "remote_apply": "remote_apply"} {
 		got, err := one(t.Context(), opened(t, url+"&synchronous_commit="+given), nil, text, "SHOW synchronous_commit")
 		if err != nil || got != want {
 			t.Errorf("asked for %s: got %q, %v", given, got, err)

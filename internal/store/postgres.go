@@ -106,10 +106,10 @@ func unreachable(err error) error {
 	return fault.New(fault.Unavailable, "the database at %s cannot be reached: %s", strings.Join(places, ", "), strings.Join(reasons, "; "))
 }
 
-// insistOnDurability refuses to run where a commit is answered before it is on the disk: a crash could bring an
-// accepted code back.
+// insistOnDurability has no commit answered before it is on the disk, and on that of a standby that commits are to wait for: a crash, or a
+// standby that takes over, could bring an accepted code back.
 func insistOnDurability(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', FALSE) WHERE current_setting('synchronous_commit') = 'off'")
+	_, err := conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', FALSE) WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')")
 	return err
 }
 
