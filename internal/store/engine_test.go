@@ -72,6 +72,20 @@ func TestOpenTellsInOneLineWhichDatabaseDoesNotAnswer(t *testing.T) {
 
 // Servers that start at once find or make the same tables.
 func TestOpenAtOnce(t *testing.T) {
+// Whoever may not make tables, or has no schema for them, is told what to ask the database's administrator for.
+func TestPostgresLetsNoTablesBeMade(t *testing.T) {
+	at := storetest.Postgres(t)
+	for _, schema := range []string{"nowhere", "pg_catalog"} {
+		db, err := Open(t.Context(), Options{URL: at + "&search_path=" + schema})
+		if err == nil {
+			db.Close()
+		}
+		if !errors.Is(err, errForbidden) {
+			t.Errorf("%s: %v", schema, err)
+		}
+	}
+}
+
 	for name, open := range databases {
 		t.Run(name, func(t *testing.T) {
 			url := open(t)

@@ -493,3 +493,5 @@ func (postgresEngine) sort(err error) failure {
 	}
 	return defect
 }
+	case "42501", "3F000": // a right is missing; no schema in which tables may be made
+		return forbidden
