@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	neturl "net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -70,8 +72,6 @@ func TestOpenTellsInOneLineWhichDatabaseDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// Servers that start at once find or make the same tables.
-func TestOpenAtOnce(t *testing.T) {
 // Whoever may not make tables, or has no schema for them, is told what to ask the database's administrator for.
 func TestPostgresLetsNoTablesBeMade(t *testing.T) {
 	at := storetest.Postgres(t)
@@ -86,6 +86,8 @@ func TestPostgresLetsNoTablesBeMade(t *testing.T) {
 	}
 }
 
+// Servers that start at once find or make the same tables.
+func TestOpenAtOnce(t *testing.T) {
 	for name, open := range databases {
 		t.Run(name, func(t *testing.T) {
 			url := open(t)
@@ -989,6 +991,85 @@ func TestPostgresDurability(t *testing.T) {
 			t.Errorf("asked for %s: got %q, %v", given, got, err)
 		}
 	}
+}
+
+// Through PgBouncer a server has what it asked of its sessions, or is told that it cannot.
+func TestPostgresThroughPgBouncer(t *testing.T) {
+	url := storetest.Postgres(t)
+	_, err := Open(t.Context(), Options{URL: pgBouncer(t, url, "transaction")})
+	if !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "pool_mode = session") {
+		t.Errorf("pooled by transactions: %v", err)
+	}
+	if _, err := OpenUnchanged(t.Context(), Options{URL: url}); !errors.Is(err, fault.NotFound) {
+		t.Errorf("it was not left alone: %v", err)
+	}
+	db := opened(t, pgBouncer(t, url, "session"))
+	for _, settings := range []map[string]string{demanded, abandoned} {
+		for name, want := range settings {
+			if strings.HasPrefix(name, "tcp_") {
+				continue // PostgreSQL is at a socket of this machine
+			}
+			if got, err := one(t.Context(), db, nil, text, "SHOW "+name); err != nil || got != want {
+				t.Errorf("%s is %q, %v", name, got, err)
+			}
+		}
+	}
+}
+
+// pgBouncer runs a PgBouncer before a database and gives the URL through it.
+func pgBouncer(t *testing.T, database, mode string) string {
+	t.Helper()
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("pgbouncer is not installed")
+	}
+	config, err := pgx.ParseConfig(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "pgbouncer-") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for name, content := range map[string]string{
+		"users": fmt.Sprintf("%q %q\n", config.User, config.Password),
+		"ini": fmt.Sprintf("[databases]\n* = host=%s port=%d\n[pgbouncer]\npool_mode = %s\nunix_socket_dir = %s\nlisten_port = 6432\nauth_type = trust\nauth_file = %s/users\n",
+			config.Host, config.Port, mode, dir, dir),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := []string{program, filepath.Join(dir, "ini")}
+	if os.Getuid() == 0 { // as whom it does not run
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		command = append([]string{"setpriv", "--reuid=postgres", "--clear-groups"}, command...)
+	}
+	bouncer := exec.Command(command[0], command[1:]...)
+	said, err := bouncer.StderrPipe()
+	if err == nil {
+		err = bouncer.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bouncer.Process.Kill(); bouncer.Wait() })
+	lines, all := bufio.NewScanner(said), ""
+	for !strings.Contains(all, "process up") {
+		if !lines.Scan() {
+			t.Fatalf("PgBouncer does not start: %s", all)
+		}
+		all += lines.Text() + "\n"
+	}
+	go io.Copy(io.Discard, said)
+	query := neturl.Values{"host": {dir}, "port": {"6432"}, "user": {config.User}, "sslmode": {"disable"}}
+	return "postgres:///" + config.Database + "?" + query.Encode()
 }
 
 // A statement that failed inside a transaction, and whose error was dropped, does not let it commit half.

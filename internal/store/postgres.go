@@ -42,6 +42,18 @@ var abandoned = map[string]string{
 	"tcp_user_timeout": "25s", // while it sends
 }
 
+// demanded are settings of every session, whatever the URL says. What is asked for is found through indexes, whatever the values are and however
+// many rows there are. Planning it anew each time would cost more than doing it. A plan that was made while a table was empty, or for many
+// values at once, would rather read the whole table, and be kept while it grows; and compiling plans takes longer than they do.
+var demanded = map[string]string{
+	"default_transaction_isolation": "read committed",
+	"plan_cache_mode":               "force_generic_plan", "enable_seqscan": "off", "jit": "off",
+}
+
+// keepDurable has no commit answered before it is on the disk, and on that of a standby that commits are to wait for: a crash, or a
+// standby that takes over, could bring an accepted code back.
+const keepDurable = "SELECT set_config('synchronous_commit', 'on', FALSE) WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')"
+
 // postgresConfig is how every connection is made.
 func postgresConfig(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
@@ -55,20 +67,22 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 	if !strings.Contains(url, "pool_max_conn_lifetime=") {
 		config.MaxConnLifetime = connLife
 	}
-	config.ConnConfig.RuntimeParams["default_transaction_isolation"] = "read committed"
-	// What is asked for is found through indexes, whatever the values are and however many rows there are. Planning it anew each
-	// time would cost more than doing it. A plan that was made while a table was empty, or for many values at once, would rather read
-	// the whole table, and be kept while it grows; and compiling plans takes longer than they do.
-	for name, value := range map[string]string{"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"} {
-		config.ConnConfig.RuntimeParams[name] = value
+	settings := []string{keepDurable}
+	for name, value := range demanded {
+		delete(config.ConnConfig.RuntimeParams, name)
+		settings = append(settings, "SET "+name+" = '"+value+"'")
 	}
 	for name, value := range abandoned {
 		if _, given := config.ConnConfig.RuntimeParams[name]; !given {
-			config.ConnConfig.RuntimeParams[name] = value
+			settings = append(settings, "SET "+name+" = '"+value+"'")
 		}
 	}
+	// As statements: PgBouncer refuses a connection that begins with settings which it does not know.
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, strings.Join(settings, ";"))
+		return err
+	}
 	config.ConnConfig.OnNotice = noteDoubt
-	config.AfterConnect = insistOnDurability
 	return config, nil
 }
 
@@ -81,7 +95,38 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := ownSession(ctx, pool); err != nil {
+		pool.Close()
+		return nil, unreachable(err)
+	}
 	return &DB{engine: postgresEngine{pool}}, nil
+}
+
+// ownSession refuses a pooler that gives a connection another session for each transaction: what is set, prepared and locked here would be so
+// in a session that somebody else has next.
+func ownSession(ctx context.Context, pool *pgxpool.Pool) error {
+	ours, err := pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer ours.Release()
+	other, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig) // the pool may have one alone
+	if err != nil {
+		return err
+	}
+	defer other.Close(context.WithoutCancel(ctx))
+	// The other one is given the session that was used last, or, by a pooler that takes them in turn, ours gets another one.
+	var sessions [4]int
+	for i, conn := range []*pgx.Conn{ours.Conn(), ours.Conn(), other, ours.Conn()} {
+		if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeExec).Scan(&sessions[i]); err != nil {
+			return err
+		}
+	}
+	if sessions[0] != sessions[1] || sessions[0] == sessions[2] || sessions[0] != sessions[3] {
+		return fault.New(fault.Invalid, "the database is reached through a pooler that shares sessions between connections: set pool_mode = session in PgBouncer for it, "+
+			"or name PostgreSQL itself in the URL")
+	}
+	return nil
 }
 
 // unreachable says in one line which PostgreSQL did not let us in, and why; any other error stays. The password is in neither.
@@ -104,13 +149,6 @@ func unreachable(err error) error {
 		add(&reasons, reason)
 	}
 	return fault.New(fault.Unavailable, "the database at %s cannot be reached: %s", strings.Join(places, ", "), strings.Join(reasons, "; "))
-}
-
-// insistOnDurability has no commit answered before it is on the disk, and on that of a standby that commits are to wait for: a crash, or a
-// standby that takes over, could bring an accepted code back.
-func insistOnDurability(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', FALSE) WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')")
-	return err
 }
 
 // doubt is where a connection notes that its last commit may be lost.
@@ -484,6 +522,8 @@ func (postgresEngine) sort(err error) failure {
 		return held
 	case "23503": // foreign key
 		return reference
+	case "42501", "3F000": // a right is missing; no schema in which tables may be made
+		return forbidden
 	case "25006": // read-only: a standby
 		return outage
 	}
@@ -493,5 +533,3 @@ func (postgresEngine) sort(err error) failure {
 	}
 	return defect
 }
-	case "42501", "3F000": // a right is missing; no schema in which tables may be made
-		return forbidden
