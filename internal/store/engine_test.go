@@ -86,6 +86,22 @@ func TestPostgresLetsNoTablesBeMade(t *testing.T) {
 	}
 }
 
+// A database of another encoding is not begun with; one that is in use goes on.
+func TestPostgresOfAnotherEncoding(t *testing.T) {
+	url := storetest.Postgres(t)
+	admin := administrator(t, url)
+	config := admin.Config()
+	latin := config.Database + "_latin"
+	run(t, admin, "CREATE DATABASE "+latin+" ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+	t.Cleanup(func() { run(t, admin, "DROP DATABASE "+latin+" WITH (FORCE)") })
+	url = strings.Replace(url, config.Database, latin, 1)
+	if db, err := Open(t.Context(), Options{URL: url}); !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "ENCODING 'UTF8'") {
+		t.Errorf("%v, %v", db, err)
+	}
+	run(t, administrator(t, url), "CREATE TABLE goose_db_version AS SELECT 1 AS id, CAST(0 AS BIGINT) AS version_id, TRUE AS is_applied, now() AS tstamp")
+	opened(t, url)
+}
+
 // Servers that start at once find or make the same tables.
 func TestOpenAtOnce(t *testing.T) {
 	for name, open := range databases {

@@ -95,7 +95,10 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ownSession(ctx, pool); err != nil {
+	if err = ownSession(ctx, pool); err == nil {
+		err = keepsText(ctx, pool)
+	}
+	if err != nil {
 		pool.Close()
 		return nil, unreachable(err)
 	}
@@ -127,6 +130,22 @@ func ownSession(ctx context.Context, pool *pgxpool.Pool) error {
 			"or name PostgreSQL itself in the URL")
 	}
 	return nil
+}
+
+// keepsText refuses to begin where letters would be kept as bytes of another encoding: in a database of UTF-8 that a dump is brought into, users
+// would have other names.
+func keepsText(ctx context.Context, pool *pgxpool.Pool) error {
+	var encoding string
+	err := pool.QueryRow(ctx, "SELECT current_setting('server_encoding') WHERE current_setting('server_encoding') NOT IN ('UTF8', 'SQL_ASCII') "+
+		"AND to_regclass('"+goose.DefaultTablename+"') IS NULL").Scan(&encoding)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fault.New(fault.Invalid, "this database has the encoding %s: make one of UTF-8 "+
+		"(CREATE DATABASE name OWNER role ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0)", encoding)
 }
 
 // unreachable says in one line which PostgreSQL did not let us in, and why; any other error stays. The password is in neither.
