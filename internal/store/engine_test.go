@@ -62,6 +62,15 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+func TestOpenTellsWhichFileIsMissing(t *testing.T) {
+	for _, named := range []string{"sslmode=verify-full&sslrootcert=/nowhere/ca.pem", "sslmode=verify-full&sslcert=/nowhere/ca.pem&sslkey=/nowhere/ca.pem"} {
+		_, err := Open(t.Context(), Options{URL: "postgres://u:s3cret@127.0.0.1:1/name?" + named})
+		if !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "/nowhere/ca.pem") || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 func TestOpenTellsInOneLineWhichDatabaseDoesNotAnswer(t *testing.T) {
 	_, err := Open(t.Context(), Options{URL: "postgres://u:s3cret@127.0.0.1:1,127.0.0.1:2/name?connect_timeout=1"})
 	if !errors.Is(err, fault.Unavailable) || strings.ContainsAny(err.Error(), "\n\t") || strings.Contains(err.Error(), "s3cret") {
@@ -916,6 +925,9 @@ func TestPostgresOutages(t *testing.T) {
 	}
 	if _, err := db.Users(t.Context(), user.Filter{}); err != nil {
 		t.Error(err)
+	}
+	if _, err := Open(t.Context(), Options{URL: url}); !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "target_session_attrs=read-write") {
+		t.Errorf("got %v", err)
 	}
 }
 

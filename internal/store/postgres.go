@@ -58,6 +58,9 @@ const keepDurable = "SELECT set_config('synchronous_commit', 'on', FALSE) WHERE 
 func postgresConfig(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
+		if reason := errors.Unwrap(err); reason != nil && strings.HasPrefix(reason.Error(), "unable to ") { // read a file that it names
+			return nil, fault.New(fault.Invalid, "what the URL of the database names is not to be had: %v", reason)
+		}
 		// The error quotes the URL, and that may hold a password.
 		return nil, fault.New(fault.Invalid, "the URL of the database cannot be read: it looks like postgres://user@host:5432/name?sslmode=verify-full")
 	}
@@ -148,8 +151,13 @@ func keepsText(ctx context.Context, pool *pgxpool.Pool) error {
 		"(CREATE DATABASE name OWNER role ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0)", encoding)
 }
 
-// unreachable says in one line which PostgreSQL did not let us in, and why; any other error stays. The password is in neither.
+// unreachable says in one line which PostgreSQL did not let us in, or write, and why; any other error stays. The password is in neither.
 func unreachable(err error) error {
+	var said *pgconn.PgError
+	if errors.As(err, &said) && said.Code == readOnly {
+		return fault.New(fault.Unavailable, "the database can only be read from, as a standby, or by default_transaction_read_only: name the primary in its URL, "+
+			"or all hosts and target_session_attrs=read-write")
+	}
 	var refused *pgconn.ConnectError
 	if !errors.As(err, &refused) {
 		return err
@@ -357,7 +365,11 @@ func (t postgresTransaction) write(ctx context.Context, changes []bulk, commit b
 	return commit && !pgconn.SafeToRetry(err), err
 }
 
-const divisionByZero = "22012"
+// Codes of errors.
+const (
+	divisionByZero = "22012"
+	readOnly       = "25006"
+)
 
 // undoPatience is how long a ROLLBACK may take; after it the connection is closed, which undoes as well.
 const undoPatience = 5 * time.Second
@@ -543,7 +555,7 @@ func (postgresEngine) sort(err error) failure {
 		return reference
 	case "42501", "3F000": // a right is missing; no schema in which tables may be made
 		return forbidden
-	case "25006": // read-only: a standby
+	case readOnly:
 		return outage
 	}
 	switch e.Code[:2] {
