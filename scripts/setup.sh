@@ -16,6 +16,7 @@ need stoken command -v stoken
 need poppler-utils command -v pdftotext
 need zbar-tools command -v zbarimg
 need postgresql bash -c 'compgen -G "/usr/lib/postgresql/*/bin/initdb"'
+need pgbouncer command -v pgbouncer
 need freeradius test -x /usr/sbin/freeradius
 need freeradius-utils command -v radclient
 need libpam-radius-auth bash -c 'compgen -G "/lib/*/security/pam_radius_auth.so"'
@@ -38,7 +39,7 @@ if [ "$sudo" != none ] && command -v apt-get >/dev/null; then
 	$sudo apt-get update -qq
 	$sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 	# Tests run these with files of their own. The services that Debian starts would only hold ports.
-	for service in freeradius radsecproxy slapd; do
+	for service in freeradius pgbouncer radsecproxy slapd; do
 		case " ${missing[*]} " in
 		*" $service "*) $sudo systemctl disable --now "$service" >/dev/null 2>&1 || true ;; # where there is no systemd, nothing was started
 		esac
@@ -50,6 +51,6 @@ fi
 	echo "Install them as root: apt-get install ${missing[*]}"
 	echo "Without stoken the tests against real token apps are left out, without zbar-tools those of QR pictures,"
 	echo "without postgresql those against PostgreSQL, without freeradius, freeradius-utils, libpam-radius-auth, pamtester"
-	echo "and radsecproxy those against RADIUS clients and proxies, without slapd those against an LDAP directory, without python3-aiosmtpd one against a mail server, without chromium-driver one in a browser, and without gcc nothing can be tested under the race detector."
+	echo "and radsecproxy those against RADIUS clients and proxies, without pgbouncer one through it, without slapd those against an LDAP directory, without python3-aiosmtpd one against a mail server, without chromium-driver one in a browser, and without gcc nothing can be tested under the race detector."
 } >&2
 [ -z "${CI:-}" ] || exit 1

@@ -43,12 +43,24 @@ func Run(ctx context.Context, c Config) error {
 	if database == "" {
 		database = c.file(databaseFile)
 	}
+	if info, err := os.Stat(database); c.Database == "" && (errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0) {
+		if err := c.mayBeNew(); err != nil { // before it is made
+			return err
+		}
+	}
 	db, err := store.Open(ctx, store.Options{URL: database})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	master, err := c.master(ctx, db)
+	used, err := db.DataKeys(ctx)
+	if err == nil && len(used) == 0 {
+		err = c.mayBeNew()
+	}
+	if err != nil {
+		return err
+	}
+	master, err := c.master(len(used) > 0)
 	if err != nil {
 		return err
 	}
@@ -72,17 +84,27 @@ func Run(ctx context.Context, c Config) error {
 	return c.serve(ctx, g, h, listener)
 }
 
+// mayBeNew refuses a database in which nothing is where the folder is that of a server with another one: all users would be denied, and the
+// clients of RADIUS would ask no second server.
+func (c *Config) mayBeNew() error {
+	info, err := os.Stat(c.file(checkpointsFile))
+	if err == nil && info.Size() > 0 {
+		return fault.New(fault.Conflict, "the database is empty or missing, and %s is the folder of a server that had one, whose log %s proves: "+
+			"name that database (--database or TALLYSTICK_DATABASE), 'tallystick restore' its backup, or begin anew with another --data", c.Data, checkpointsFile)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // master reads the master key. Its file is made at the first start, but not for a database that another key has sealed already.
-func (c *Config) master(ctx context.Context, db *store.DB) (seed.Master, error) {
+func (c *Config) master(sealed bool) (seed.Master, error) {
 	path := c.masterFile()
 	_, err := os.Stat(path)
 	missing := errors.Is(err, fs.ErrNotExist)
 	if missing {
-		used, err := db.DataKeys(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if len(used) > 0 {
+		if sealed {
 			return nil, fault.New(fault.MasterKey, "this database has a master key, and it is not at %s: put it there, or give it with --master-key FILE", path)
 		}
 		if err := seed.MakeMasterFile(path); err != nil {

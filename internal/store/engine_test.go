@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	neturl "net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -60,6 +62,15 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+func TestOpenTellsWhichFileIsMissing(t *testing.T) {
+	for _, named := range []string{"sslmode=verify-full&sslrootcert=/nowhere/ca.pem", "sslmode=verify-full&sslcert=/nowhere/ca.pem&sslkey=/nowhere/ca.pem"} {
+		_, err := Open(t.Context(), Options{URL: "postgres://u:s3cret@127.0.0.1:1/name?" + named})
+		if !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "/nowhere/ca.pem") || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 func TestOpenTellsInOneLineWhichDatabaseDoesNotAnswer(t *testing.T) {
 	_, err := Open(t.Context(), Options{URL: "postgres://u:s3cret@127.0.0.1:1,127.0.0.1:2/name?connect_timeout=1"})
 	if !errors.Is(err, fault.Unavailable) || strings.ContainsAny(err.Error(), "\n\t") || strings.Contains(err.Error(), "s3cret") {
@@ -68,6 +79,36 @@ func TestOpenTellsInOneLineWhichDatabaseDoesNotAnswer(t *testing.T) {
 	if want := "the database at 127.0.0.1:1, 127.0.0.1:2 cannot be reached: "; !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "dial tcp 127.0.0.1:1") != 1 {
 		t.Errorf("%v, not %s...", err, want)
 	}
+}
+
+// Whoever may not make tables, or has no schema for them, is told what to ask the database's administrator for.
+func TestPostgresLetsNoTablesBeMade(t *testing.T) {
+	at := storetest.Postgres(t)
+	for _, schema := range []string{"nowhere", "pg_catalog"} {
+		db, err := Open(t.Context(), Options{URL: at + "&search_path=" + schema})
+		if err == nil {
+			db.Close()
+		}
+		if !errors.Is(err, errForbidden) {
+			t.Errorf("%s: %v", schema, err)
+		}
+	}
+}
+
+// A database of another encoding is not begun with; one that is in use goes on.
+func TestPostgresOfAnotherEncoding(t *testing.T) {
+	url := storetest.Postgres(t)
+	admin := administrator(t, url)
+	config := admin.Config()
+	latin := config.Database + "_latin"
+	run(t, admin, "CREATE DATABASE "+latin+" ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+	t.Cleanup(func() { run(t, admin, "DROP DATABASE "+latin+" WITH (FORCE)") })
+	url = strings.Replace(url, config.Database, latin, 1)
+	if db, err := Open(t.Context(), Options{URL: url}); !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "ENCODING 'UTF8'") {
+		t.Errorf("%v, %v", db, err)
+	}
+	run(t, administrator(t, url), "CREATE TABLE goose_db_version AS SELECT 1 AS id, CAST(0 AS BIGINT) AS version_id, TRUE AS is_applied, now() AS tstamp")
+	opened(t, url)
 }
 
 // Servers that start at once find or make the same tables.
@@ -888,6 +929,9 @@ func TestPostgresOutages(t *testing.T) {
 	if _, err := db.Users(t.Context(), user.Filter{}); err != nil {
 		t.Error(err)
 	}
+	if _, err := Open(t.Context(), Options{URL: url}); !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "target_session_attrs=read-write") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // A connection that is cut off in a transaction undoes it, and the transaction runs again.
@@ -972,12 +1016,91 @@ func stoppable(t *testing.T, database string) (url string, stop func(), waits <-
 
 func TestPostgresDurability(t *testing.T) {
 	url := storetest.Postgres(t)
-	for given, want := range map[string]string{"off": "on", "remote_apply": "remote_apply"} {
+	for given, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "remote_apply": "remote_apply"} {
 		got, err := one(t.Context(), opened(t, url+"&synchronous_commit="+given), nil, text, "SHOW synchronous_commit")
 		if err != nil || got != want {
 			t.Errorf("asked for %s: got %q, %v", given, got, err)
 		}
 	}
+}
+
+// Through PgBouncer a server has what it asked of its sessions, or is told that it cannot.
+func TestPostgresThroughPgBouncer(t *testing.T) {
+	url := storetest.Postgres(t)
+	_, err := Open(t.Context(), Options{URL: pgBouncer(t, url, "transaction")})
+	if !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "pool_mode = session") {
+		t.Errorf("pooled by transactions: %v", err)
+	}
+	if _, err := OpenUnchanged(t.Context(), Options{URL: url}); !errors.Is(err, fault.NotFound) {
+		t.Errorf("it was not left alone: %v", err)
+	}
+	db := opened(t, pgBouncer(t, url, "session"))
+	for _, settings := range []map[string]string{demanded, abandoned} {
+		for name, want := range settings {
+			if strings.HasPrefix(name, "tcp_") {
+				continue // PostgreSQL is at a socket of this machine
+			}
+			if got, err := one(t.Context(), db, nil, text, "SHOW "+name); err != nil || got != want {
+				t.Errorf("%s is %q, %v", name, got, err)
+			}
+		}
+	}
+}
+
+// pgBouncer runs a PgBouncer before a database and gives the URL through it.
+func pgBouncer(t *testing.T, database, mode string) string {
+	t.Helper()
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("pgbouncer is not installed")
+	}
+	config, err := pgx.ParseConfig(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "pgbouncer-") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for name, content := range map[string]string{
+		"users": fmt.Sprintf("%q %q\n", config.User, config.Password),
+		"ini": fmt.Sprintf("[databases]\n* = host=%s port=%d\n[pgbouncer]\npool_mode = %s\nunix_socket_dir = %s\nlisten_port = 6432\nauth_type = trust\nauth_file = %s/users\n",
+			config.Host, config.Port, mode, dir, dir),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := []string{program, filepath.Join(dir, "ini")}
+	if os.Getuid() == 0 { // as whom it does not run
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		command = append([]string{"setpriv", "--reuid=postgres", "--clear-groups"}, command...)
+	}
+	bouncer := exec.Command(command[0], command[1:]...)
+	said, err := bouncer.StderrPipe()
+	if err == nil {
+		err = bouncer.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bouncer.Process.Kill(); bouncer.Wait() })
+	lines, all := bufio.NewScanner(said), ""
+	for !strings.Contains(all, "process up") {
+		if !lines.Scan() {
+			t.Fatalf("PgBouncer does not start: %s", all)
+		}
+		all += lines.Text() + "\n"
+	}
+	go io.Copy(io.Discard, said)
+	query := neturl.Values{"host": {dir}, "port": {"6432"}, "user": {config.User}, "sslmode": {"disable"}}
+	return "postgres:///" + config.Database + "?" + query.Encode()
 }
 
 // A statement that failed inside a transaction, and whose error was dropped, does not let it commit half.

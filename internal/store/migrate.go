@@ -37,7 +37,7 @@ func (db *DB) migrate(ctx context.Context) error {
 			err = unread
 			break
 		}
-		if ctx.Err() != nil || db.sort(err) == outage {
+		if kind := db.sort(err); ctx.Err() != nil || kind == outage || kind == forbidden {
 			break
 		}
 	}

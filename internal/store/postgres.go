@@ -42,10 +42,25 @@ var abandoned = map[string]string{
 	"tcp_user_timeout": "25s", // while it sends
 }
 
+// demanded are settings of every session, whatever the URL says. What is asked for is found through indexes, whatever the values are and however
+// many rows there are. Planning it anew each time would cost more than doing it. A plan that was made while a table was empty, or for many
+// values at once, would rather read the whole table, and be kept while it grows; and compiling plans takes longer than they do.
+var demanded = map[string]string{
+	"default_transaction_isolation": "read committed",
+	"plan_cache_mode":               "force_generic_plan", "enable_seqscan": "off", "jit": "off",
+}
+
+// keepDurable has no commit answered before it is on the disk, and on that of a standby that commits are to wait for: a crash, or a
+// standby that takes over, could bring an accepted code back.
+const keepDurable = "SELECT set_config('synchronous_commit', 'on', FALSE) WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')"
+
 // postgresConfig is how every connection is made.
 func postgresConfig(url string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
+		if reason := errors.Unwrap(err); reason != nil && strings.HasPrefix(reason.Error(), "unable to ") { // read a file that it names
+			return nil, fault.New(fault.Invalid, "what the URL of the database names is not to be had: %v", reason)
+		}
 		// The error quotes the URL, and that may hold a password.
 		return nil, fault.New(fault.Invalid, "the URL of the database cannot be read: it looks like postgres://user@host:5432/name?sslmode=verify-full")
 	}
@@ -55,20 +70,22 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 	if !strings.Contains(url, "pool_max_conn_lifetime=") {
 		config.MaxConnLifetime = connLife
 	}
-	config.ConnConfig.RuntimeParams["default_transaction_isolation"] = "read committed"
-	// What is asked for is found through indexes, whatever the values are and however many rows there are. Planning it anew each
-	// time would cost more than doing it. A plan that was made while a table was empty, or for many values at once, would rather read
-	// the whole table, and be kept while it grows; and compiling plans takes longer than they do.
-	for name, value := range map[string]string{"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"} {
-		config.ConnConfig.RuntimeParams[name] = value
+	settings := []string{keepDurable}
+	for name, value := range demanded {
+		delete(config.ConnConfig.RuntimeParams, name)
+		settings = append(settings, "SET "+name+" = '"+value+"'")
 	}
 	for name, value := range abandoned {
 		if _, given := config.ConnConfig.RuntimeParams[name]; !given {
-			config.ConnConfig.RuntimeParams[name] = value
+			settings = append(settings, "SET "+name+" = '"+value+"'")
 		}
 	}
+	// As statements: PgBouncer refuses a connection that begins with settings which it does not know.
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, strings.Join(settings, ";"))
+		return err
+	}
 	config.ConnConfig.OnNotice = noteDoubt
-	config.AfterConnect = insistOnDurability
 	return config, nil
 }
 
@@ -81,11 +98,66 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err = ownSession(ctx, pool); err == nil {
+		err = keepsText(ctx, pool)
+	}
+	if err != nil {
+		pool.Close()
+		return nil, unreachable(err)
+	}
 	return &DB{engine: postgresEngine{pool}}, nil
 }
 
-// unreachable says in one line which PostgreSQL did not let us in, and why; any other error stays. The password is in neither.
+// ownSession refuses a pooler that gives a connection another session for each transaction: what is set, prepared and locked here would be so
+// in a session that somebody else has next.
+func ownSession(ctx context.Context, pool *pgxpool.Pool) error {
+	ours, err := pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer ours.Release()
+	other, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig) // the pool may have one alone
+	if err != nil {
+		return err
+	}
+	defer other.Close(context.WithoutCancel(ctx))
+	// The other one is given the session that was used last, or, by a pooler that takes them in turn, ours gets another one.
+	var sessions [4]int
+	for i, conn := range []*pgx.Conn{ours.Conn(), ours.Conn(), other, ours.Conn()} {
+		if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()", pgx.QueryExecModeExec).Scan(&sessions[i]); err != nil {
+			return err
+		}
+	}
+	if sessions[0] != sessions[1] || sessions[0] == sessions[2] || sessions[0] != sessions[3] {
+		return fault.New(fault.Invalid, "the database is reached through a pooler that shares sessions between connections: set pool_mode = session in PgBouncer for it, "+
+			"or name PostgreSQL itself in the URL")
+	}
+	return nil
+}
+
+// keepsText refuses to begin where letters would be kept as bytes of another encoding: in a database of UTF-8 that a dump is brought into, users
+// would have other names.
+func keepsText(ctx context.Context, pool *pgxpool.Pool) error {
+	var encoding string
+	err := pool.QueryRow(ctx, "SELECT current_setting('server_encoding') WHERE current_setting('server_encoding') NOT IN ('UTF8', 'SQL_ASCII') "+
+		"AND to_regclass('"+goose.DefaultTablename+"') IS NULL").Scan(&encoding)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fault.New(fault.Invalid, "this database has the encoding %s: make one of UTF-8 "+
+		"(CREATE DATABASE name OWNER role ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0)", encoding)
+}
+
+// unreachable says in one line which PostgreSQL did not let us in, or write, and why; any other error stays. The password is in neither.
 func unreachable(err error) error {
+	var said *pgconn.PgError
+	if errors.As(err, &said) && said.Code == readOnly {
+		return fault.New(fault.Unavailable, "the database can only be read from, as a standby, or by default_transaction_read_only: name the primary in its URL, "+
+			"or all hosts and target_session_attrs=read-write")
+	}
 	var refused *pgconn.ConnectError
 	if !errors.As(err, &refused) {
 		return err
@@ -104,13 +176,6 @@ func unreachable(err error) error {
 		add(&reasons, reason)
 	}
 	return fault.New(fault.Unavailable, "the database at %s cannot be reached: %s", strings.Join(places, ", "), strings.Join(reasons, "; "))
-}
-
-// insistOnDurability refuses to run where a commit is answered before it is on the disk: a crash could bring an
-// accepted code back.
-func insistOnDurability(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', FALSE) WHERE current_setting('synchronous_commit') = 'off'")
-	return err
 }
 
 // doubt is where a connection notes that its last commit may be lost.
@@ -300,7 +365,11 @@ func (t postgresTransaction) write(ctx context.Context, changes []bulk, commit b
 	return commit && !pgconn.SafeToRetry(err), err
 }
 
-const divisionByZero = "22012"
+// Codes of errors.
+const (
+	divisionByZero = "22012"
+	readOnly       = "25006"
+)
 
 // undoPatience is how long a ROLLBACK may take; after it the connection is closed, which undoes as well.
 const undoPatience = 5 * time.Second
@@ -484,7 +553,9 @@ func (postgresEngine) sort(err error) failure {
 		return held
 	case "23503": // foreign key
 		return reference
-	case "25006": // read-only: a standby
+	case "42501", "3F000": // a right is missing; no schema in which tables may be made
+		return forbidden
+	case readOnly:
 		return outage
 	}
 	switch e.Code[:2] {

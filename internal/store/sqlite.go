@@ -28,7 +28,14 @@ type sqliteEngine struct {
 	write  *sql.DB
 	writer chan *sqliteWriter // holds it while no transaction runs
 	stop   func()
+
+	path      string
+	file, log fs.FileInfo // of the database and its write-ahead log, as the writer opened them; nil before its first transaction
 }
+
+// errLogRemoved: what is written goes into a file that nobody finds again. Checkpoints move it into the database still.
+var errLogRemoved = fault.New(fault.Unavailable, "somebody removed or exchanged tallystick.db-wal, in the data folder, while the server runs: "+
+	"end the server and start it again, which loses nothing")
 
 // A sqliteWriter is the connection that writes, with the statements that were prepared on it: preparing is most of the work.
 type sqliteWriter struct {
@@ -83,7 +90,31 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, (&DB{engine: e}).explain(err)
 	}
+	e.path = path
 	return &DB{engine: e}, nil
+}
+
+// keepsLog refuses to go on without the write-ahead log. A folder that was moved has it still.
+func (e *sqliteEngine) keepsLog() error {
+	if e.log == nil {
+		return nil
+	}
+	if file, err := os.Stat(e.path); err != nil || !os.SameFile(file, e.file) {
+		return nil
+	}
+	if log, err := os.Stat(e.path + "-wal"); err != nil || !os.SameFile(log, e.log) {
+		return errLogRemoved
+	}
+	return nil
+}
+
+// noteLog notes which files the first transaction has opened.
+func (e *sqliteEngine) noteLog() {
+	file, err := os.Stat(e.path)
+	log, missing := os.Stat(e.path + "-wal")
+	if err == nil && missing == nil {
+		e.file, e.log = file, log
+	}
 }
 
 // ownersOnly keeps a file from everybody but its owner, if it is there. It does not open it: closing it would end the locks that SQLite may have on it.
@@ -261,12 +292,19 @@ func (e *sqliteEngine) begin(ctx context.Context) (connection, error) {
 		if !open {
 			return nil, sql.ErrConnDone
 		}
+		if err := e.keepsLog(); err != nil {
+			e.writer <- w
+			return nil, err
+		}
 		t := &sqliteTransaction{e, w, true}
 		// The transaction goes on when ctx ends; whoever runs it sees that.
 		if _, err := t.do(context.WithoutCancel(ctx), "BEGIN IMMEDIATE"); err != nil {
 			t.open = false
 			t.end()
 			return nil, err
+		}
+		if e.log == nil {
+			e.noteLog()
 		}
 		return t, nil
 	case <-ctx.Done():

@@ -2,10 +2,58 @@ package store
 
 import (
 	"crypto/rand"
+	"errors"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
 )
+
+// What is written into a log that somebody removed would be gone after a crash: nothing is, and nothing is lost. A folder may be moved.
+func TestLogThatIsRemoved(t *testing.T) {
+	for name, change := range map[string]func(at string) error{
+		"removed":   func(at string) error { return errors.Join(os.Remove(at+"-wal"), os.Remove(at+"-shm")) },
+		"exchanged": func(at string) error { return errors.Join(os.Remove(at+"-wal"), os.WriteFile(at+"-wal", nil, 0o600)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := filepath.Join(t.TempDir(), "first")
+			if err := os.Mkdir(folder, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			db := opened(t, filepath.Join(folder, "tallystick.db"))
+			add := func(id string) error {
+				return db.AddUser(t.Context(), user.User{ID: id, CreatedAt: time.Now(), Version: 1})
+			}
+			moved := folder + "-moved"
+			if err := errors.Join(add("a"), os.Rename(folder, moved), add("b"), os.Rename(moved, folder), add("c")); err != nil {
+				t.Fatal(err)
+			}
+			at := filepath.Join(folder, "tallystick.db")
+			if err := change(at); err != nil {
+				t.Fatal(err)
+			}
+			if err := add("d"); !errors.Is(err, fault.Unavailable) || !errors.Is(db.Ping(t.Context()), fault.Unavailable) {
+				t.Errorf("%v", err)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			db = opened(t, at)
+			for _, id := range []string{"a", "b", "c"} {
+				if _, err := db.User(t.Context(), id); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := add("d"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
 
 // Checkpoints beside writes that do not stop leave a log that is never moved to its end, and so never begins again.
 func TestLogStaysShortWhileItIsWritten(t *testing.T) {

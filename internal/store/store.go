@@ -117,6 +117,7 @@ const (
 	reference                // what a row refers to is gone, or something refers to the row
 	outage                   // the database cannot do it now
 	damaged                  // the file of the embedded database is not whole, or none
+	forbidden                // the role at PostgreSQL may not do it
 	held                     // a transaction that is wanted soon met a row that another one keeps
 )
 
@@ -202,9 +203,13 @@ func unavailable(cause error, message string) error {
 var errDamaged = errors.New("the embedded database, tallystick.db in the data folder, is damaged, or is no database: " +
 	"move it away, with its -wal and -shm, and 'tallystick restore' the last backup")
 
+// errForbidden has no code for the same reason.
+var errForbidden = errors.New("PostgreSQL does not let the role of the database's URL do this: make it the owner of the database and its tables " +
+	"(ALTER DATABASE name OWNER TO role), or of a schema in it (CREATE SCHEMA AUTHORIZATION role)")
+
 // explain turns failures that the caller can act on into refusals. What it was is still in the chain.
 func (db *DB) explain(err error) error {
-	if err == nil || fault.CodeOf(err) != "" || errors.Is(err, errDamaged) {
+	if err == nil || fault.CodeOf(err) != "" || errors.Is(err, errDamaged) || errors.Is(err, errForbidden) {
 		return err
 	}
 	switch db.sort(err) {
@@ -218,6 +223,8 @@ func (db *DB) explain(err error) error {
 		return unavailable(err, "the database cannot do this now: try again")
 	case damaged:
 		return fmt.Errorf("%w: %w", errDamaged, err)
+	case forbidden:
+		return fmt.Errorf("%w: %w", errForbidden, err)
 	}
 	return err
 }
