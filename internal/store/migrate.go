@@ -29,7 +29,8 @@ func (db *DB) migrate(ctx context.Context, before func(context.Context, *DB) err
 	// On SQLite, of two processes at once one may fail over what the other has just made, and finds it done the next time: over each
 	// of the migrations, if they keep in step.
 	for range migrateTries {
-		if err = db.up(ctx, before); err == nil || errors.Is(err, fault.SchemaNewer) || errors.Is(err, fault.MasterKey) {
+		err = unowned(db.up(ctx, before))
+		if err == nil || errors.Is(err, fault.SchemaNewer) || errors.Is(err, fault.MasterKey) || errors.Is(err, fault.Forbidden) {
 			return err
 		}
 		// A table of versions that cannot be read is taken for one that is to be made.

@@ -84,6 +84,16 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 	return &DB{engine: postgresEngine{pool}}, nil
 }
 
+// unowned says what to do where PostgreSQL does not let its user make or change the tables; any other error stays.
+func unowned(err error) error {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) || refused.Code != "42501" {
+		return err
+	}
+	return fault.New(fault.Forbidden, "the database does not let the user that this server signs in as make or change its tables (%s): have that user own them, and be allowed to make others, "+
+		"or sign in as one that does", refused.Message)
+}
+
 // unreachable says in one line which PostgreSQL did not let us in, and why; any other error stays. The password is in neither.
 func unreachable(err error) error {
 	var refused *pgconn.ConnectError
