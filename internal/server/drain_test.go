@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/tallystick/tallystick/client"
+	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/server"
 )
 
@@ -121,9 +122,14 @@ func drainsWhoWatches(t *testing.T, end func(*process), want int) {
 
 // outdate has a newer release change the database.
 func (p *process) outdate() {
+	p.versions("INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, TRUE)")
+}
+
+// versions changes what the database knows of its tables.
+func (p *process) versions(statement string) {
 	db, err := sql.Open("sqlite", filepath.Join(p.data, "tallystick.db")+"?_pragma=busy_timeout(10000)")
 	defer must(p.t, db, err).Close()
-	if _, err := db.ExecContext(p.t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9000, TRUE)"); err != nil {
+	if _, err := db.ExecContext(p.t.Context(), statement); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -134,6 +140,34 @@ func TestANewerReleaseHasChangedTheDatabase(t *testing.T) {
 	p.outdate()
 	if status := p.exit(); status != 3 || !strings.Contains(p.said(), "(SCHEMA_NEWER)") {
 		t.Errorf("exit status %d", status)
+	}
+}
+
+// The tables of an older release stay as they are where the master key is another one's: servers of that release would end.
+func TestAnotherMasterKeyChangesNoTables(t *testing.T) {
+	data := folder(t)
+	p := start(t, data)
+	p.terminate()
+	p.exit()
+	p.versions("DELETE FROM goose_db_version WHERE version_id = (SELECT MAX(version_id) FROM goose_db_version)") // bringing them up to date would fail
+	for _, how := range []string{"none", "another"} {
+		key := filepath.Join(t.TempDir(), "master.key")
+		if how == "another" {
+			if err := seed.MakeMasterFile(key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := launch(t, data, "--master-key", key)
+		if status := p.exit(); status != 3 || !strings.Contains(p.said(), "(MASTER_KEY)") {
+			t.Errorf("with %s: exit status %d", how, status)
+		}
+		if _, err := os.Stat(key); how == "none" && err == nil {
+			t.Error("a master key was made")
+		}
+	}
+	p = launch(t, data)
+	if status := p.exit(); status != 1 || !strings.Contains(p.said(), "bringing the tables of an older release up to date") {
+		t.Errorf("with its own: exit status %d", status)
 	}
 }
 

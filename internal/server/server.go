@@ -48,26 +48,22 @@ func Run(ctx context.Context, c Config) error {
 			return err
 		}
 	}
-	db, err := store.Open(ctx, store.Options{URL: database})
+	// A server that was given another deployment's database by mistake would end those that run on it, if they are of an older release.
+	db, err := store.Open(ctx, store.Options{URL: database, Before: func(ctx context.Context, db *store.DB) error {
+		_, err := c.keyring(ctx, db)
+		if err == nil {
+			c.Log.Info("bringing the tables of an older release up to date; nobody can sign in here until this server says that it serves")
+		}
+		return err
+	}})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	used, err := db.DataKeys(ctx)
-	if err == nil && len(used) == 0 {
-		err = c.mayBeNew()
-	}
-	if err != nil {
-		return err
-	}
-	master, err := c.master(len(used) > 0)
-	if err != nil {
-		return err
-	}
 	if err := c.warnOfNewCA(ctx, db); err != nil {
 		return err
 	}
-	keys, err := seed.OpenKeyring(ctx, master, db, c.Now)
+	keys, err := c.keyring(ctx, db)
 	if err != nil {
 		return err
 	}
@@ -96,6 +92,22 @@ func (c *Config) mayBeNew() error {
 		return nil
 	}
 	return err
+}
+
+// keyring opens the keys of the database by the master key.
+func (c *Config) keyring(ctx context.Context, db *store.DB) (*seed.Keyring, error) {
+	used, err := db.DataKeys(ctx)
+	if err == nil && len(used) == 0 {
+		err = c.mayBeNew()
+	}
+	if err != nil {
+		return nil, err
+	}
+	master, err := c.master(len(used) > 0)
+	if err != nil {
+		return nil, err
+	}
+	return seed.OpenKeyring(ctx, master, db, c.Now)
 }
 
 // master reads the master key. Its file is made at the first start, but not for a database that another key has sealed already.

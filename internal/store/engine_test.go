@@ -111,6 +111,48 @@ func TestPostgresOfAnotherEncoding(t *testing.T) {
 	opened(t, url)
 }
 
+// A user of PostgreSQL who does not own the tables, and may make none, is told so.
+func TestOpenAsAnotherThanTheOwner(t *testing.T) {
+	for name, prepare := range map[string]string{
+		"new":   "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+		"older": "DELETE FROM goose_db_version WHERE version_id > 54; GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC",
+	} {
+		t.Run(name, func(t *testing.T) {
+			owner := storetest.Postgres(t)
+			first := Open
+			if name == "new" {
+				first = open
+			}
+			db, err := first(t.Context(), Options{URL: owner})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for statement := range strings.SplitSeq(prepare, ";") {
+				if _, err := db.exec(t.Context(), statement); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			as, err := neturl.Parse(owner)
+			if err != nil {
+				t.Fatal(err)
+			}
+			values := as.Query()
+			values.Set("role", "pg_monitor")
+			as.RawQuery = values.Encode()
+			other, err := Open(t.Context(), Options{URL: as.String()})
+			if err == nil {
+				other.Close()
+			}
+			if !errors.Is(err, errForbidden) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
 // Servers that start at once find or make the same tables.
 func TestOpenAtOnce(t *testing.T) {
 	for name, open := range databases {

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"runtime/debug"
@@ -23,13 +22,13 @@ const migrateTries = 20
 const latest = "SELECT MAX(version_id) FROM " + goose.DefaultTablename
 
 // migrate brings the tables up to date, forward only, whoever else does so at
-// the same moment.
-func (db *DB) migrate(ctx context.Context) error {
+// the same moment. before is that of [Options].
+func (db *DB) migrate(ctx context.Context, before func(context.Context, *DB) error) error {
 	var err error
 	// On SQLite, of two processes at once one may fail over what the other has just made, and finds it done the next time: over each
 	// of the migrations, if they keep in step.
 	for range migrateTries {
-		if err = db.up(ctx); err == nil || errors.Is(err, fault.SchemaNewer) {
+		if err = db.up(ctx, before); err == nil || fault.CodeOf(err) != "" { // a refusal of ours, or of before
 			return err
 		}
 		// A table of versions that cannot be read is taken for one that is to be made.
@@ -57,17 +56,23 @@ func (db *DB) history() (*goose.Provider, error) {
 	return goose.NewProvider(dialect, handle, files, append(options, goose.WithDisableGlobalRegistry(true))...)
 }
 
-func (db *DB) up(ctx context.Context) error {
+func (db *DB) up(ctx context.Context, before func(context.Context, *DB) error) error {
 	provider, err := db.history()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = provider.Close() }()
+	current, ours, err := provider.GetVersions(ctx)
+	if err == nil && before != nil && current > 0 && current < ours {
+		err = before(ctx, db)
+	}
+	if err != nil {
+		return err
+	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("bringing the tables up to date: %w", err)
 	}
-	current, ours, err := provider.GetVersions(ctx)
-	if err != nil {
+	if current, ours, err = provider.GetVersions(ctx); err != nil {
 		return err
 	}
 	if db.tables = ours; current > ours {

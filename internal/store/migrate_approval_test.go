@@ -18,7 +18,7 @@ func TestApprovalMigration(t *testing.T) {
 		}
 		exec("INSERT INTO job_item (job_id, number, key, state, code, message) VALUES ('1', 1, 'a', 'waiting', '', '')")
 		exec("INSERT INTO api_key (id, name, role, hash, created_at) VALUES ('00000000000000ab', 'x', 'auditor', $1, 1)", []byte{1})
-		if err := db.migrate(ctx); err != nil {
+		if err := db.migrate(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
 		for i, state := range before {

@@ -26,7 +26,7 @@ func TestDeliveredByMigration(t *testing.T) {
 			exec("INSERT INTO token (serial, origin, expiry, effective_expiry, assigned_by, enabled, pin_length, last_number, tainted, distribution, method, device_id, nickname, distributed_at,"+
 				" issue_count, created_at, version, search) VALUES ($1, 'generated', 9, 9, '', $2, 0, 1, $3, 'confirmed', '', '', '', $4, 1, 1, 1, '')", serial, true, false, distributed)
 		}
-		if err := db.migrate(ctx); err != nil {
+		if err := db.migrate(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
 		found, err := list(ctx, db, text, "SELECT serial || ' ' || delivered_by FROM token ORDER BY serial")

@@ -18,7 +18,7 @@ func TestLoadingMigration(t *testing.T) {
 				string(rune('1'+i)), string(state), false)
 		}
 		exec("INSERT INTO job_item (job_id, number, key, state, code, message) VALUES ('1', 1, 'a', 'waiting', '', '')")
-		if err := db.migrate(ctx); err != nil {
+		if err := db.migrate(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
 		for i, state := range before {

@@ -16,7 +16,7 @@ func TestNoticeMigration(t *testing.T) {
 				" issue_count, created_at, version, search) VALUES ($1, 'generated', 9, 9, $2, '', $3, 0, 1, $4, 'confirmed', '', '', '', 1, 1, 1, '')", serial, userID, true, false)
 			exec("INSERT INTO mail_notice (serial, expiry, days) VALUES ($1, 9, 7)", serial)
 		}
-		if err := db.migrate(ctx); err != nil {
+		if err := db.migrate(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
 		found, err := list(ctx, db, text, "SELECT serial || ' ' || user_id FROM mail_notice WHERE expiry = 9 AND days = 7")

@@ -32,7 +32,7 @@ func TestTaintedMigration(t *testing.T) {
 			exec("INSERT INTO token_generation (serial, number, state, key_id, sealed, fingerprint, digits, interval_seconds, pin_type, made_at, delivered, last_interval, clock_offset, bad_passcodes, version, live)"+
 				" VALUES ($1, 2, 'current', 1, $2, $3, 8, 60, 'none', 1, $4, 0, 0, 0, 1, $5)", c.serial, []byte("seed"), []byte(c.serial), c.delivered, true)
 		}
-		if err := db.migrate(ctx); err != nil {
+		if err := db.migrate(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
 		found, err := list(ctx, db, text, "SELECT serial FROM token WHERE tainted ORDER BY serial")

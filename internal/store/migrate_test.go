@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/tallystick/tallystick/internal/audit"
+	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
@@ -26,7 +28,7 @@ func TestAuditMigration(t *testing.T) {
 		log.Now = time.Now
 		fillBefore6(t, db, log.Signer, n, waiting)
 
-		if err := db.migrate(t.Context()); err != nil {
+		if err := db.migrate(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		whole := func(size int64, pending int) {
@@ -52,6 +54,41 @@ func TestAuditMigration(t *testing.T) {
 			t.Errorf("found %+v, %v", page, err)
 		}
 	})
+}
+
+// Who is asked before the tables of an older release are changed can keep them as they are, and is asked about no others.
+func TestAskedBeforeMigration(t *testing.T) {
+	eachAt(t, 5, func(t *testing.T, db *DB) {
+		ctx := t.Context()
+		no := fault.New(fault.MasterKey, "another one's")
+		asked := 0
+		refuse := func(ctx context.Context, db *DB) error {
+			asked++
+			if keys, err := db.DataKeys(ctx); err != nil || len(keys) != 0 { // it reads the tables as they are
+				t.Errorf("%v, %v", keys, err)
+			}
+			return no
+		}
+		if err := db.migrate(ctx, refuse); !errors.Is(err, fault.MasterKey) || asked != 1 {
+			t.Errorf("asked %d times: %v", asked, err)
+		}
+		if version, err := one(ctx, db, nil, number, latest); version != 5 || err != nil {
+			t.Errorf("version %d, %v", version, err)
+		}
+		if err := db.migrate(ctx, func(context.Context, *DB) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.migrate(ctx, refuse); err != nil || asked != 1 { // nothing to do
+			t.Errorf("asked %d times: %v", asked, err)
+		}
+	})
+	for _, url := range []string{file(t), storetest.Postgres(t)} {
+		db, err := Open(t.Context(), Options{URL: url, Before: func(context.Context, *DB) error { return errors.New("asked about a new database") }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+	}
 }
 
 // fillBefore6 writes events as releases before migration 6 did: n that are signed, and some that wait.

@@ -15,7 +15,7 @@ func TestPolicyMigration(t *testing.T) {
 		if _, err := db.exec(t.Context(), `UPDATE policy SET settings = '{"warn_days":12}', version = 3 WHERE kind = 'settings' AND name = 'default'`); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.migrate(t.Context()); err != nil {
+		if err := db.migrate(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		tree, err := db.Policies(t.Context())

@@ -88,7 +88,7 @@ func (db *DB) restore(ctx context.Context, r Restore) (Restored, error) {
 	if err != nil {
 		return done, err
 	}
-	return done, db.migrate(ctx)
+	return done, db.migrate(ctx, nil)
 }
 
 // makeTables gives a database without any the tables that migrations make.

@@ -42,6 +42,8 @@ type Options struct {
 	// URL is postgres://user@host/name for PostgreSQL, or the path of a file for
 	// SQLite, which is made if it does not exist.
 	URL string
+	// Before, if it is given, looks at a database of an older release before [Open] changes its tables: an error leaves them as they are.
+	Before func(context.Context, *DB) error
 }
 
 // A DB is an open database. It is safe for concurrent use, also by several
@@ -123,7 +125,9 @@ const (
 
 // Open opens a database and brings its tables up to date. A database that a
 // newer release has changed is refused with [fault.SchemaNewer] and left as it is.
-func Open(ctx context.Context, o Options) (*DB, error) { return openWith(ctx, o, (*DB).migrate) }
+func Open(ctx context.Context, o Options) (*DB, error) {
+	return openWith(ctx, o, func(db *DB, ctx context.Context) error { return db.migrate(ctx, o.Before) })
+}
 
 // OpenUnchanged opens a database whose tables are up to date, and leaves any other as it is: servers of an older release may be using it. One of an
 // older release is refused with [fault.Conflict], and one without tables with [fault.NotFound].
