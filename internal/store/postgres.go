@@ -120,7 +120,7 @@ func ownSession(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil {
 		return err
 	}
-	defer other.Close(context.WithoutCancel(ctx))
+	defer func() { _ = other.Close(context.WithoutCancel(ctx)) }()
 	// The other one is given the session that was used last, or, by a pooler that takes them in turn, ours gets another one.
 	var sessions [4]int
 	for i, conn := range []*pgx.Conn{ours.Conn(), ours.Conn(), other, ours.Conn()} {

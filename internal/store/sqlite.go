@@ -99,10 +99,11 @@ func (e *sqliteEngine) keepsLog() error {
 	if e.log == nil {
 		return nil
 	}
-	if file, err := os.Stat(e.path); err != nil || !os.SameFile(file, e.file) {
-		return nil
+	is := func(path string, opened fs.FileInfo) bool {
+		now, err := os.Stat(path)
+		return err == nil && os.SameFile(now, opened)
 	}
-	if log, err := os.Stat(e.path + "-wal"); err != nil || !os.SameFile(log, e.log) {
+	if is(e.path, e.file) && !is(e.path+"-wal", e.log) {
 		return errLogRemoved
 	}
 	return nil
