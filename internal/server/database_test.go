@@ -46,3 +46,14 @@ func TestServerWithoutItsDatabase(t *testing.T) {
 		})
 	}
 }
+
+// Who runs PostgreSQL in a way that forgets is told at the start: the one that tests make for themselves is run so.
+func TestServerOnADatabaseThatForgets(t *testing.T) {
+	database := storetest.Postgres(t)
+	if os.Getenv("TALLYSTICK_TEST_POSTGRES") != "" {
+		t.Skip("on a server of its own only")
+	}
+	if p := start(t, folder(t), "--database", database); !strings.Contains(p.said(), `off="fsync, full_page_writes"`) {
+		t.Errorf("it says %s", p.said())
+	}
+}

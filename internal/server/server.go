@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,6 +63,11 @@ func Run(ctx context.Context, c Config) error {
 	defer db.Close()
 	if err := c.warnOfNewCA(ctx, db); err != nil {
 		return err
+	}
+	if risks, err := db.Risks(ctx); err != nil {
+		return err
+	} else if len(risks) > 0 {
+		c.Log.Warn("a crash of PostgreSQL's machine loses what was committed, and codes that were accepted are accepted again: switch these settings of it on", "off", strings.Join(risks, ", "))
 	}
 	keys, err := c.keyring(ctx, db)
 	if err != nil {

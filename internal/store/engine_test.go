@@ -1066,6 +1066,19 @@ func TestPostgresDurability(t *testing.T) {
 	}
 }
 
+// What a database does not keep is told of: the one that tests make for themselves keeps nothing.
+func TestRisks(t *testing.T) {
+	want := "fsync full_page_writes"
+	if os.Getenv("TALLYSTICK_TEST_POSTGRES") != "" {
+		want = ""
+	}
+	for url, want := range map[string]string{storetest.Postgres(t): want, file(t): ""} {
+		if risks, err := opened(t, url).Risks(t.Context()); err != nil || strings.Join(risks, " ") != want {
+			t.Errorf("%s: %v, %v", url, risks, err)
+		}
+	}
+}
+
 // Through PgBouncer a server has what it asked of its sessions, or is told that it cannot.
 func TestPostgresThroughPgBouncer(t *testing.T) {
 	url := storetest.Postgres(t)
