@@ -51,7 +51,10 @@ func Run(ctx context.Context, c Config) error {
 	}
 	// A server that was given another deployment's database by mistake would end those that run on it, if they are of an older release.
 	db, err := store.Open(ctx, store.Options{URL: database, Before: func(ctx context.Context, db *store.DB) error {
-		_, err := c.keyring(ctx, db)
+		used, err := db.DataKeys(ctx)
+		if err == nil && len(used) > 0 { // otherwise its first start was cut off, and nobody uses it
+			_, err = c.keyring(ctx, db)
+		}
 		if err == nil {
 			c.Log.Info("bringing the tables of an older release up to date; nobody can sign in here until this server says that it serves")
 		}
@@ -61,6 +64,10 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	}
 	defer db.Close()
+	keys, err := c.keyring(ctx, db)
+	if err != nil {
+		return err
+	}
 	if err := c.warnOfNewCA(ctx, db); err != nil {
 		return err
 	}
@@ -68,10 +75,6 @@ func Run(ctx context.Context, c Config) error {
 		return err
 	} else if len(risks) > 0 {
 		c.Log.Warn("a crash of PostgreSQL's machine loses what was committed, and codes that were accepted are accepted again: switch these settings of it on", "off", strings.Join(risks, ", "))
-	}
-	keys, err := c.keyring(ctx, db)
-	if err != nil {
-		return err
 	}
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
