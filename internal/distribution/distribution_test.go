@@ -787,7 +787,7 @@ func TestDenialsLookAlikeAndSayWhyInTheAuditOnly(t *testing.T) {
 			t.Errorf("the record repeats what was typed: %s", e.Record)
 		}
 	}
-	want := "RETRY_AFTER_ACCEPT BAD_PASSCODE BAD_PASSCODE BAD_PASSCODE UNKNOWN_USER TOKEN_DISABLED"
+	want := "RETRY_AFTER_ACCEPT BAD_PASSCODE PASSCODE_NOT_ENTERED BAD_PASSCODE UNKNOWN_USER TOKEN_DISABLED"
 	if got := strings.Join(reasons, " "); got != want {
 		t.Errorf("reasons %s, want %s", got, want)
 	}
