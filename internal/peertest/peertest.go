@@ -21,7 +21,7 @@ var programs = map[string]struct{ path, debian string }{
 	"radclient":    {"radclient", "freeradius-utils"},
 	"radsecproxy":  {"/usr/sbin/radsecproxy", "radsecproxy"},
 	"radtest":      {"radtest", "freeradius-utils"},
-	"slapd":        {"slapd", "slapd"},
+	"slapd":        {"/usr/sbin/slapd", "slapd"},
 	"stoken":       {"stoken", "stoken"},
 	"zbarimg":      {"zbarimg", "zbar-tools"},
 }
