@@ -16,7 +16,7 @@ need stoken command -v stoken
 need poppler-utils command -v pdftotext
 need zbar-tools command -v zbarimg
 need postgresql bash -c 'compgen -G "/usr/lib/postgresql/*/bin/initdb"'
-need pgbouncer command -v pgbouncer
+need pgbouncer test -x /usr/sbin/pgbouncer
 need freeradius test -x /usr/sbin/freeradius
 need freeradius-utils command -v radclient
 need libpam-radius-auth bash -c 'compgen -G "/lib/*/security/pam_radius_auth.so"'

@@ -68,7 +68,7 @@ func TestNamesThatAShellRunsAreNotSuggested(t *testing.T) {
 	t.Setenv("TALLYSTICK_API_KEY", "key")
 	p := &program{server: "https://localhost"}
 	find := func(context.Context, *client.Client, string) ([]string, error) {
-		return []string{"a$(id)1", "a$(id)2", "a`id`", "a;id", "a&id", "a|id", "a>f", "a<f", "a(id)", "a b", "a'b\tof (whom)", "b"}, nil
+		return []string{"a$(id)1", "a$(id)2", "a`id`", "a;id", "a&id", "a|id", "a>f", "a<f", "a(id)", "a!!", "a b", "a'b\tof (whom)", "b"}, nil
 	}
 	if got := p.namesFrom(t.Context(), find, "a"); !slices.Equal(got, []string{"a b", "a'b\tof (whom)"}) {
 		t.Errorf("%q", got)

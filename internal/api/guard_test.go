@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -295,10 +297,21 @@ func TestBodiesOfManyValues(t *testing.T) {
 		t.Errorf("a short one meanwhile: %v", err)
 	}
 	<-c.turn
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // what is not cleared away is left
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
 	for range 2 {
 		if err := send(t.Context(), long); err != nil {
 			t.Errorf("a long one afterwards: %v", err)
 		}
+	}
+	if err := send(t.Context(), begin+most[:len(most)/2]+end); err == nil {
+		t.Error("numbers are taken for serials")
+	}
+	runtime.ReadMemStats(&after)
+	if left := int64(after.HeapAlloc) - int64(before.HeapAlloc); left > int64(len(most)) {
+		t.Errorf("%d MB are left of bodies that were read", left>>20)
 	}
 }
 

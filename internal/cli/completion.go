@@ -25,9 +25,9 @@ func CompletionCommand(root *cobra.Command) {
 }
 
 // Suggestible tells whether a shell takes a name for text alone, with which it completes what somebody types; what stands behind a tab is a description.
-// What several names begin with goes on the line as it is, and bash evaluates the line at the next tab: whoever gave the names would have run what
-// they hold.
+// What several names begin with goes on the line as it is, and bash evaluates the line at the next tab, and puts earlier commands in the place of
+// exclamation marks when it is entered: whoever gave the names would have run what they hold.
 func Suggestible(suggestion string) bool {
 	name, _, _ := strings.Cut(suggestion, "\t")
-	return !strings.ContainsAny(name, "$`;&|<>()")
+	return !strings.ContainsAny(name, "$`;&|<>()!")
 }

@@ -17,10 +17,11 @@ var programs = map[string]struct{ path, debian string }{
 	"freeradius":   {"/usr/sbin/freeradius", "freeradius"}, // a daemon is in no user's PATH
 	"pamtester":    {"pamtester", "pamtester"},
 	"pdftotext":    {"pdftotext", "poppler-utils"},
+	"pgbouncer":    {"/usr/sbin/pgbouncer", "pgbouncer"},
 	"radclient":    {"radclient", "freeradius-utils"},
 	"radsecproxy":  {"/usr/sbin/radsecproxy", "radsecproxy"},
 	"radtest":      {"radtest", "freeradius-utils"},
-	"slapd":        {"slapd", "slapd"},
+	"slapd":        {"/usr/sbin/slapd", "slapd"},
 	"stoken":       {"stoken", "stoken"},
 	"zbarimg":      {"zbarimg", "zbar-tools"},
 }

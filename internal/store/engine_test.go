@@ -24,6 +24,7 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
+	"github.com/tallystick/tallystick/internal/peertest"
 	"github.com/tallystick/tallystick/internal/policy"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/seed"
@@ -1105,13 +1106,7 @@ func TestPostgresThroughPgBouncer(t *testing.T) {
 // pgBouncer runs a PgBouncer before a database and gives the URL through it.
 func pgBouncer(t *testing.T, database, mode string) string {
 	t.Helper()
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		if os.Getenv("CI") != "" || os.Getenv("TALLYSTICK_REQUIRE") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("pgbouncer is not installed")
-	}
+	peertest.Need(t, "pgbouncer")
 	config, err := pgx.ParseConfig(database)
 	if err != nil {
 		t.Fatal(err)
@@ -1130,7 +1125,7 @@ func pgBouncer(t *testing.T, database, mode string) string {
 			t.Fatal(err)
 		}
 	}
-	command := []string{program, filepath.Join(dir, "ini")}
+	command := []string{peertest.Path("pgbouncer"), filepath.Join(dir, "ini")}
 	if os.Getuid() == 0 { // as whom it does not run
 		if err := os.Chmod(dir, 0o777); err != nil {
 			t.Fatal(err)
