@@ -35,7 +35,7 @@ With --servers 2, two servers share a PostgreSQL database, and every passcode is
 	}
 	f := cmd.Flags()
 	f.StringVar(&protocol, "protocol", "radius", "`protocol` to ask by: radius or rest (the SecurID Authentication API)")
-	f.StringVar(&plan.Database, "database", "", "`URL` of an empty PostgreSQL database instead of the embedded one; a password comes from PGPASSWORD or ~/.pgpass (TALLYSTICK_BENCH_DATABASE)")
+	f.Func("database", "`URL` of an empty PostgreSQL database instead of the embedded one; a password comes from PGPASSWORD or ~/.pgpass (TALLYSTICK_BENCH_DATABASE)", cli.NotEmpty(&plan.Database))
 	f.IntVar(&plan.Tokens, "tokens", 10_000, "how many users there are, with a token each")
 	f.IntVar(&plan.Clients, "clients", 32, "how many requests are under way at once at most")
 	f.IntVar(&plan.Servers, "servers", 1, "1, or 2 that share a PostgreSQL database")

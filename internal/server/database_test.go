@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
@@ -39,6 +41,11 @@ func TestServerWithoutItsDatabase(t *testing.T) {
 			}
 			if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("a database was made: %v", err)
+			}
+			if mistaken != nil {
+				if _, err := store.OpenUnchanged(t.Context(), store.Options{URL: mistaken[1]}); !errors.Is(err, fault.NotFound) {
+					t.Errorf("the mistaken database is not empty any more: %v", err)
+				}
 			}
 			if its != nil {
 				start(t, data, its...)

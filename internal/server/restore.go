@@ -147,11 +147,9 @@ func (c *Config) sameAuthority(files map[string][]byte) error {
 	return nil
 }
 
-// nothingHere refuses a data folder with an embedded database.
+// nothingHere refuses a data folder with an embedded database, also where the backup goes into PostgreSQL: a server that is started there without
+// --database later would go on with the old one, and take codes that were used since.
 func (c *Config) nothingHere() error {
-	if c.Database != "" {
-		return nil
-	}
 	for _, companion := range []string{"", "-wal", "-shm"} {
 		if _, err := os.Stat(c.file(databaseFile) + companion); !errors.Is(err, fs.ErrNotExist) {
 			return fault.New(fault.RestoreTarget, "there is a database at %s: restore into another folder, or move it away", c.file(databaseFile)+companion)

@@ -164,7 +164,11 @@ func TestRestoreRefuses(t *testing.T) {
 		"another certificate":          {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "ca.pem") }, want: fault.RestoreTarget},
 		"another key":                  {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "ca.key") }, want: fault.RestoreTarget},
 		"a database":                   {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "tallystick.db") }, want: fault.RestoreTarget},
-		"a log":                        {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "tallystick.db-wal") }, want: fault.RestoreTarget},
+		"a database, beside PostgreSQL": {alter: func(t *testing.T, r *server.Restore) {
+			touch(t, r.Data, "tallystick.db")
+			r.Database = storetest.Postgres(t)
+		}, want: fault.RestoreTarget},
+		"a log": {alter: func(t *testing.T, r *server.Restore) { touch(t, r.Data, "tallystick.db-wal") }, want: fault.RestoreTarget},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := server.Restore{Keys: []age.Identity{openOld(t)}, Data: folder(t), Now: later}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -49,14 +50,21 @@ func Run(ctx context.Context, c Config) error {
 			return err
 		}
 	}
-	// A server that was given another deployment's database by mistake would end those that run on it, if they are of an older release.
-	db, err := store.Open(ctx, store.Options{URL: database, Before: func(ctx context.Context, db *store.DB) error {
+	// A server that was given another deployment's database by mistake would end those that run on it, if they are of an older release, and make
+	// tables in an empty one, into which an older backup could not be restored then.
+	upgrading := sync.OnceFunc(func() {
+		c.Log.Info("bringing the tables of an older release up to date; nobody can sign in here until this server says that it serves")
+	})
+	db, err := store.Open(ctx, store.Options{URL: database, Before: func(ctx context.Context, db *store.DB, empty bool) error {
+		if empty {
+			return c.mayBeNew()
+		}
 		used, err := db.DataKeys(ctx)
 		if err == nil && len(used) > 0 { // otherwise its first start was cut off, and nobody uses it
 			_, err = c.keyring(ctx, db)
 		}
 		if err == nil {
-			c.Log.Info("bringing the tables of an older release up to date; nobody can sign in here until this server says that it serves")
+			upgrading() // it is tried several times
 		}
 		return err
 	}})

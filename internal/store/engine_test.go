@@ -1103,6 +1103,25 @@ func TestPostgresThroughPgBouncer(t *testing.T) {
 	}
 }
 
+// Where PostgreSQL has one connection left, a server that makes do with one starts.
+func TestPostgresHasOneConnection(t *testing.T) {
+	url := storetest.Postgres(t)
+	admin := administrator(t, url)
+	role := admin.Config().Database + "_single"
+	run(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'single' CONNECTION LIMIT 1", "GRANT ALL ON SCHEMA public TO "+role)
+	t.Cleanup(func() { run(t, admin, "DROP OWNED BY "+role, "DROP ROLE "+role) })
+	as, err := neturl.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := as.Query()
+	values.Set("user", role)
+	values.Set("password", "single")
+	values.Set("pool_max_conns", "1")
+	as.User, as.RawQuery = nil, values.Encode()
+	opened(t, as.String())
+}
+
 // pgBouncer runs a PgBouncer before a database and gives the URL through it.
 func pgBouncer(t *testing.T, database, mode string) string {
 	t.Helper()

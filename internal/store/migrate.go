@@ -23,7 +23,7 @@ const latest = "SELECT MAX(version_id) FROM " + goose.DefaultTablename
 
 // migrate brings the tables up to date, forward only, whoever else does so at
 // the same moment. before is that of [Options].
-func (db *DB) migrate(ctx context.Context, before func(context.Context, *DB) error) error {
+func (db *DB) migrate(ctx context.Context, before func(context.Context, *DB, bool) error) error {
 	var err error
 	// On SQLite, of two processes at once one may fail over what the other has just made, and finds it done the next time: over each
 	// of the migrations, if they keep in step.
@@ -56,15 +56,15 @@ func (db *DB) history() (*goose.Provider, error) {
 	return goose.NewProvider(dialect, handle, files, append(options, goose.WithDisableGlobalRegistry(true))...)
 }
 
-func (db *DB) up(ctx context.Context, before func(context.Context, *DB) error) error {
+func (db *DB) up(ctx context.Context, before func(context.Context, *DB, bool) error) error {
 	provider, err := db.history()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = provider.Close() }()
 	current, ours, err := provider.GetVersions(ctx)
-	if err == nil && before != nil && current > 0 && current < ours {
-		err = before(ctx, db)
+	if err == nil && before != nil && current < ours {
+		err = before(ctx, db, current == 0)
 	}
 	if err != nil {
 		return err

@@ -56,16 +56,16 @@ func TestAuditMigration(t *testing.T) {
 	})
 }
 
-// Who is asked before the tables of an older release are changed can keep them as they are, and is asked about no others.
+// Who is asked before the tables of an older release are changed can keep them as they are, and an empty database empty.
 func TestAskedBeforeMigration(t *testing.T) {
 	eachAt(t, 5, func(t *testing.T, db *DB) {
 		ctx := t.Context()
 		no := fault.New(fault.MasterKey, "another one's")
 		asked := 0
-		refuse := func(ctx context.Context, db *DB) error {
+		refuse := func(ctx context.Context, db *DB, empty bool) error {
 			asked++
-			if keys, err := db.DataKeys(ctx); err != nil || len(keys) != 0 { // it reads the tables as they are
-				t.Errorf("%v, %v", keys, err)
+			if keys, err := db.DataKeys(ctx); empty || err != nil || len(keys) != 0 { // it reads the tables as they are
+				t.Errorf("%v, %v, %v", empty, keys, err)
 			}
 			return no
 		}
@@ -75,7 +75,7 @@ func TestAskedBeforeMigration(t *testing.T) {
 		if version, err := one(ctx, db, nil, number, latest); version != 5 || err != nil {
 			t.Errorf("version %d, %v", version, err)
 		}
-		if err := db.migrate(ctx, func(context.Context, *DB) error { return nil }); err != nil {
+		if err := db.migrate(ctx, func(context.Context, *DB, bool) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.migrate(ctx, refuse); err != nil || asked != 1 { // nothing to do
@@ -83,11 +83,19 @@ func TestAskedBeforeMigration(t *testing.T) {
 		}
 	})
 	for _, url := range []string{file(t), storetest.Postgres(t)} {
-		db, err := Open(t.Context(), Options{URL: url, Before: func(context.Context, *DB) error { return errors.New("asked about a new database") }})
-		if err != nil {
-			t.Fatal(err)
+		no := fault.New(fault.Conflict, "not here")
+		refuse := func(_ context.Context, _ *DB, empty bool) error {
+			if !empty {
+				t.Error("not told that it is empty")
+			}
+			return no
 		}
-		db.Close()
+		if _, err := Open(t.Context(), Options{URL: url, Before: refuse}); !errors.Is(err, no) {
+			t.Errorf("%v", err)
+		}
+		if _, err := OpenUnchanged(t.Context(), Options{URL: url}); !errors.Is(err, fault.NotFound) {
+			t.Errorf("tables were made: %v", err)
+		}
 	}
 }
 

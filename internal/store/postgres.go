@@ -117,6 +117,9 @@ func ownSession(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	defer ours.Release()
 	other, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig) // the pool may have one alone
+	if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == tooMany {
+		return nil // a session of its own was asked for
+	}
 	if err != nil {
 		return err
 	}
@@ -377,6 +380,7 @@ func (t postgresTransaction) write(ctx context.Context, changes []bulk, commit b
 const (
 	divisionByZero = "22012"
 	readOnly       = "25006"
+	tooMany        = "53300" // connections
 )
 
 // undoPatience is how long a ROLLBACK may take; after it the connection is closed, which undoes as well.

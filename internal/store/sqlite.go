@@ -80,8 +80,12 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
+	place, err := filepath.EvalSymlinks(path) // the companions are where a link leads
+	if err != nil {
+		return nil, err
+	}
 	for _, companion := range []string{"", "-wal", "-shm"} {
-		if err := ownersOnly(path + companion); err != nil {
+		if err := ownersOnly(place + companion); err != nil {
 			return nil, err
 		}
 	}
@@ -90,7 +94,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, (&DB{engine: e}).explain(err)
 	}
-	e.path = path
+	e.path = place
 	return &DB{engine: e}, nil
 }
 

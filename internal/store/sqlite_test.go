@@ -55,6 +55,24 @@ func TestLogThatIsRemoved(t *testing.T) {
 	}
 }
 
+// So it is where the name of the database is a link: the log is where that leads.
+func TestLogBehindALinkThatIsRemoved(t *testing.T) {
+	at, link := file(t), file(t)
+	if err := os.Symlink(at, link); err != nil {
+		t.Fatal(err)
+	}
+	db := opened(t, link)
+	add := func(id string) error {
+		return db.AddUser(t.Context(), user.User{ID: id, CreatedAt: time.Now(), Version: 1})
+	}
+	if err := errors.Join(add("a"), os.Remove(at+"-wal")); err != nil {
+		t.Fatal(err)
+	}
+	if err := add("b"); !errors.Is(err, fault.Unavailable) {
+		t.Errorf("%v", err)
+	}
+}
+
 // Checkpoints beside writes that do not stop leave a log that is never moved to its end, and so never begins again.
 func TestLogStaysShortWhileItIsWritten(t *testing.T) {
 	at := file(t)

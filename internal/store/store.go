@@ -42,8 +42,9 @@ type Options struct {
 	// URL is postgres://user@host/name for PostgreSQL, or the path of a file for
 	// SQLite, which is made if it does not exist.
 	URL string
-	// Before, if it is given, looks at a database of an older release before [Open] changes its tables: an error leaves them as they are.
-	Before func(context.Context, *DB) error
+	// Before, if it is given, looks at a database before [Open] changes the tables of an older release, or makes them in an empty one: an error
+	// leaves it as it is.
+	Before func(ctx context.Context, db *DB, empty bool) error
 }
 
 // A DB is an open database. It is safe for concurrent use, also by several
