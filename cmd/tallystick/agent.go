@@ -146,8 +146,11 @@ func (p *program) agentShow() *cobra.Command {
 
 // noteUnsigned warns where an agent has to sign and has no credential that can: what worked until now is refused.
 func (f *agentFlags) noteUnsigned(p *program, r run) {
+	if f.hmac != "required" {
+		return
+	}
 	all, err := r.server.AgentCredentials(r.ctx, r.args[0])
-	if f.hmac == "required" && err == nil && !slices.ContainsFunc(all, func(c client.AgentCredential) bool { return c.HMAC }) {
+	if err == nil && !slices.ContainsFunc(all, func(c client.AgentCredential) bool { return c.HMAC }) {
 		p.Note("warning: none of the agent's credentials can sign, so that it is refused: make one that can with 'agent credential add'; until the agent has it, '--hmac allowed' takes the others")
 	}
 }

@@ -82,7 +82,7 @@ func Run(ctx context.Context, c Config) error {
 	if risks, err := db.Risks(ctx); err != nil {
 		return err
 	} else if len(risks) > 0 {
-		c.Log.Warn("a crash of PostgreSQL's machine loses what was committed, and codes that were accepted are accepted again: switch these settings of it on", "off", strings.Join(risks, ", "))
+		c.Log.Warn("a crash of PostgreSQL's machine may damage its data, or lose what was committed, so that codes which were accepted are accepted again: switch these settings of it on", "off", strings.Join(risks, ", "))
 	}
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
