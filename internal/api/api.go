@@ -107,6 +107,9 @@ type API struct {
 	subjects *throttle.Throttle // of authenticate
 }
 
+// noRoute is the pattern of what no route fits.
+const noRoute = "/"
+
 // New makes the API.
 func New(c Config) (*API, error) {
 	contract, err := loadContract()
@@ -121,7 +124,7 @@ func New(c Config) (*API, error) {
 		}
 		a.mux.Handle(route.pattern, a.guard(route, op))
 	}
-	a.mux.Handle("/", a.show(unknown))
+	a.mux.Handle(noRoute, a.show(a.unknown))
 	return a, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -198,9 +199,22 @@ func (a *API) show(do func(http.ResponseWriter, *http.Request) (answer, error)) 
 	})
 }
 
-// unknown is the answer to what no route fits.
-func unknown(http.ResponseWriter, *http.Request) (answer, error) {
-	return answer{}, fault.New(fault.NotFound, "the API has no such path and method: GET /v1/openapi.yaml shows what it has")
+// unknown is the answer to what no route fits: 405 where other methods are there, since who deletes takes 404 for done already (RFC 9110 section 15.5.6).
+func (a *API) unknown(w http.ResponseWriter, r *http.Request) (answer, error) {
+	var others []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost, http.MethodPut} {
+		other := *r
+		other.Method = method
+		if _, pattern := a.mux.Handler(&other); pattern != noRoute {
+			others = append(others, method)
+		}
+	}
+	if len(others) > 0 {
+		allow := strings.Join(others, ", ")
+		w.Header().Set("Allow", allow)
+		return answer{}, fault.New(fault.NoSuchMethod, "this path takes no %.20s: it takes %s", strconv.QuoteToASCII(r.Method), allow)
+	}
+	return answer{}, fault.New(fault.NotFound, "the API has no such path: GET /v1/openapi.yaml shows what it has")
 }
 
 // whoAmI tells the caller who it is taken for.

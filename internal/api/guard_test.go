@@ -318,11 +318,21 @@ func TestBodiesOfManyValues(t *testing.T) {
 func TestUnknownPathsAndMethods(t *testing.T) {
 	h := newHouse(t)
 	key := h.key(access.AgentRole)
-	for _, c := range [][2]string{{"GET", "/"}, {"GET", "/v1/nothing"}, {"PUT", "/v1/users"}, {"POST", "/v1/tokens/000000000001/seed"}, {"GET", "/v2/users"}} {
+	for _, c := range [][2]string{{"GET", "/"}, {"GET", "/v1/nothing"}, {"POST", "/v1/tokens/000000000001/seed"}, {"GET", "/v2/users"}} {
 		if status, headers, body := h.send(key, c[0], c[1], ""); status != http.StatusNotFound || headers.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s %s: %d %s", c[0], c[1], status, body)
 		}
 		if status, _, _ := h.send("", c[0], c[1], ""); status != http.StatusUnauthorized {
+			t.Errorf("%s %s without a key: %d", c[0], c[1], status)
+		}
+	}
+	// Who deletes takes what is not found for done.
+	for _, c := range [][3]string{{"PUT", "/v1/users", "GET, HEAD, POST"}, {"DELETE", "/v1/whoami", "GET, HEAD"}, {"OPTIONS", "/v1/users/%2F", "DELETE, GET, HEAD, PATCH"}} {
+		status, headers, body := h.send(key, c[0], c[1], "")
+		if status != http.StatusMethodNotAllowed || headers.Get("Allow") != c[2] || !strings.Contains(body, `"code":"METHOD_NOT_ALLOWED"`) {
+			t.Errorf("%s %s: %d, %s, %s", c[0], c[1], status, headers.Get("Allow"), body)
+		}
+		if status, headers, _ := h.send("", c[0], c[1], ""); status != http.StatusUnauthorized || headers.Get("Allow") != "" {
 			t.Errorf("%s %s without a key: %d", c[0], c[1], status)
 		}
 	}

@@ -69,6 +69,8 @@ var statuses = map[fault.Code]int{
 	fault.JobExpired:   http.StatusGone,
 	fault.NotAwaiting:  http.StatusConflict,
 
+	fault.NoSuchMethod: http.StatusMethodNotAllowed,
+
 	fault.TooLarge: http.StatusRequestEntityTooLarge,
 	fault.TooMany:  http.StatusTooManyRequests,
 

@@ -39,6 +39,8 @@ const (
 	AuditTampered Code = "AUDIT_TAMPERED" // the audit log is not what was signed
 	PlaceUnknown  Code = "PLACE_UNKNOWN"  // the audit log ends before that place
 	WebhookFailed Code = "WEBHOOK_FAILED" // the receiver did not take a test
+
+	NoSuchMethod Code = "METHOD_NOT_ALLOWED" // the API has the path, for other methods
 )
 
 // Messages to users.
