@@ -154,14 +154,6 @@ func keepsText(ctx context.Context, pool *pgxpool.Pool) error {
 		"(CREATE DATABASE name OWNER role ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0)", encoding)
 }
 
-// Risks names the settings of PostgreSQL by which a crash of its machine loses what was committed, or damages all; the embedded database has none.
-func (db *DB) Risks(ctx context.Context) ([]string, error) {
-	if _, is := db.engine.(postgresEngine); !is {
-		return nil, nil
-	}
-	return list(ctx, db, text, "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name")
-}
-
 // unreachable says in one line which PostgreSQL did not let us in, or write, and why; any other error stays. The password is in neither.
 func unreachable(err error) error {
 	var said *pgconn.PgError
@@ -265,6 +257,10 @@ func (e postgresEngine) freeze(ctx context.Context, do func(read func(context.Co
 			return rows.Err()
 		})
 	})
+}
+
+func (postgresEngine) risks() string {
+	return "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name"
 }
 
 func (postgresEngine) catalogue() (string, string) {

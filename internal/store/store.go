@@ -85,6 +85,8 @@ type engine interface {
 	folds() []string
 	// freeze lets do read the database as it is at one moment.
 	freeze(ctx context.Context, do func(read func(context.Context, look) error) error) error
+	// risks is a SELECT of the names that Risks returns.
+	risks() string
 	// catalogue are SELECTs of all columns (table, column, type; in their order) and of all references (from table, to table).
 	catalogue() (columns, references string)
 	// sweep gives back the room that they left.
@@ -129,6 +131,9 @@ const (
 func Open(ctx context.Context, o Options) (*DB, error) {
 	return openWith(ctx, o, func(db *DB, ctx context.Context) error { return db.migrate(ctx, o.Before) })
 }
+
+// Risks names the settings of the database by which a crash of its machine loses what was committed, or damages all.
+func (db *DB) Risks(ctx context.Context) ([]string, error) { return list(ctx, db, text, db.risks()) }
 
 // OpenUnchanged opens a database whose tables are up to date, and leaves any other as it is: servers of an older release may be using it. One of an
 // older release is refused with [fault.Conflict], and one without tables with [fault.NotFound].
