@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/store/storetest"
 )
 
@@ -303,28 +303,10 @@ func TestAnotherServerAtWorkIsNoError(t *testing.T) {
 	sequence(t, l, 1)
 }
 
-// buffer is what a server logs while the test reads it.
-type buffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 func TestRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
-		var logged buffer
+		var logged deploytest.Log
 		l := storetest.NewLog(t, m, "")
 		l.Logger, l.Now = slog.New(slog.NewTextHandler(&logged, nil)), time.Now
 		size := func() int64 { n, _ := m.Size(t.Context()); return n }

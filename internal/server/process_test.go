@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,6 +22,7 @@ import (
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/server"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
 // TestMain drops what the tests built.
@@ -94,8 +94,7 @@ type process struct {
 	url  string        // once it serves
 	done chan struct{} // closed when it has ended
 
-	mu  sync.Mutex
-	log bytes.Buffer // standard error and output
+	log deploytest.Log // standard error and output
 }
 
 // launch starts a server on a data folder and does not wait for it.
@@ -105,8 +104,8 @@ func launch(t testing.TB, data string, args ...string) *process {
 	args, database := apart(args)
 	p.cmd = exec.Command(program(t, "tallystick"), append([]string{"serve", "--data", data, "--listen", "127.0.0.1:0"}, args...)...)
 	p.cmd.Env = environment(database)
-	p.cmd.Stdout = p
-	p.cmd.Stderr = p
+	p.cmd.Stdout = &p.log
+	p.cmd.Stderr = &p.log
 	p.cmd.WaitDelay = patience
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -169,19 +168,8 @@ func poll(t testing.TB, what string, there func() bool) {
 	}
 }
 
-// Write takes what the process says.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.Write(b)
-}
-
 // said is what the process has said so far.
-func (p *process) said() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
+func (p *process) said() string { return p.log.String() }
 
 func (p *process) ended() bool {
 	select {
