@@ -116,21 +116,11 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	case len(body) > 0 && op.Operation.RequestBody == nil:
 		return nil, fault.New(fault.Invalid, "this request takes no body")
 	case len(body) > bodyLimit:
-		n := values(body)
-		if n > mostValues {
-			return nil, fault.New(fault.TooLarge, "the body of this request takes up to %d values", mostValues)
+		done, err := op.takeTurn(r.Context(), values(body))
+		if err != nil {
+			return nil, err
 		}
-		select {
-		case op.turn <- struct{}{}:
-			defer func() {
-				if n > manyValues { // a server collects its garbage late, and the next body would add to it
-					runtime.GC()
-				}
-				<-op.turn
-			}()
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		}
+		defer done()
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	err = openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
@@ -154,6 +144,24 @@ const (
 	mostValues = 3_000_000
 	manyValues = 500_000 // a body of fewer is read in less time than all memory is looked through
 )
+
+// takeTurn waits until no other long body is held against the contract, and refuses one of too many values. Whoever has the turn ends it by done.
+func (op *operation) takeTurn(ctx context.Context, values int) (done func(), err error) {
+	if values > mostValues {
+		return nil, fault.New(fault.TooLarge, "the body of this request takes up to %d values", mostValues)
+	}
+	select {
+	case op.turn <- struct{}{}:
+		return func() {
+			if values > manyValues { // a server collects its garbage late, and the next body would add to it
+				runtime.GC()
+			}
+			<-op.turn
+		}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
 
 // values counts the values of a JSON document, members and elements, before it is read; there may be some more than are counted where it is no JSON.
 func values(document []byte) int {
