@@ -180,7 +180,7 @@ func (p *program) exportConfiguration(r run, out string) error {
 	case err != nil:
 		return err
 	case out != "-":
-		if _, err := p.writeWhole(out, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil { // the path of a webhook's URL may hold a token
+		if err := p.writeText(out, text); err != nil { // the path of a webhook's URL may hold a token
 			return err
 		}
 		return p.wrote(out, map[string]string{"file": out}, "wrote %s", out)

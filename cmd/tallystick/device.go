@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -152,7 +151,7 @@ func (p *program) deviceExport() *cobra.Command {
 			_, err = p.Out.Write(text)
 			return err
 		}
-		if _, err := p.writeWhole(*out, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+		if err := p.writeText(*out, text); err != nil {
 			return err
 		}
 		return p.wrote(*out, map[string]string{"device_type": d.DeviceType, "file": *out}, "wrote device type %s, version %d, to %s", d.DeviceType, d.Version, *out)

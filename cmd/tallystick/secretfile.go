@@ -132,6 +132,12 @@ func (p *program) writeWhole(out string, write func(io.Writer) error) (size int6
 	return size, os.Rename(f.Name(), out)
 }
 
+// writeText is writeWhole of a text that is there.
+func (p *program) writeText(out string, text []byte) error {
+	_, err := p.writeWhole(out, func(w io.Writer) error { _, err := w.Write(text); return err })
+	return err
+}
+
 // isOutput tells whether a name is one of standard output, which then has what is written alone.
 func (p *program) isOutput(name string) bool {
 	out := cli.File(p.Out)
