@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -23,6 +24,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/tallystick/tallystick/internal/fault"
 )
@@ -33,7 +35,9 @@ var openAPI []byte
 // A contract is openapi.yaml, read.
 type contract struct {
 	document *openapi3.T
-	turn     chan struct{} // who holds a long body against it: one at a time, since that takes a hundred times the memory of others
+	turn     chan struct{}       // who holds a long body against it: one at a time, since that takes a hundred times the memory of others
+	room     *semaphore.Weighted // for long bodies, bytes
+	patience time.Duration       // of a request that waits for room
 }
 
 // loadContract reads it once: that takes longer than all else that makes an API.
@@ -47,17 +51,21 @@ var loadContract = sync.OnceValues(func() (*contract, error) {
 	if err := document.Validate(context.Background()); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
-	return &contract{document, make(chan struct{}, 1)}, nil
+	return newContract(document), nil
 })
+
+func newContract(document *openapi3.T) *contract {
+	return &contract{document, make(chan struct{}, 1), semaphore.NewWeighted(roomForBodies), roomWithin}
+}
 
 // An operation is what the contract says of one route.
 type operation struct {
 	routers.Route
+	*contract
 	limit int64            // of the body, bytes
 	order *openapi3.Schema // of the first part of a body with a file; nil if it has none
 	slow  bool             // another server is asked, which takes its time
 	job   bool             // it starts one, of which the items are stored before it is answered
-	turn  chan struct{}    // of the contract
 }
 
 // bodyLimit is the largest body that is read, unless the operation says x-body-limit.
@@ -70,7 +78,7 @@ func (c *contract) operation(pattern string) (*operation, error) {
 	if item == nil || item.GetOperation(method) == nil {
 		return nil, fmt.Errorf("openapi.yaml does not have %s", pattern)
 	}
-	op := &operation{limit: bodyLimit, turn: c.turn, Route: routers.Route{
+	op := &operation{contract: c, limit: bodyLimit, Route: routers.Route{
 		Spec: c.document, Path: path, PathItem: item, Method: method, Operation: item.GetOperation(method),
 	}}
 	op.order = orderPart(op.Operation)
@@ -106,7 +114,12 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	if long {
 		op.allowTime(w)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, op.limit))
+	var read bytes.Buffer
+	if r.ContentLength > 0 { // growing step by step leaves several times as much behind
+		read.Grow(int(min(r.ContentLength, op.limit)) + bytes.MinRead)
+	}
+	_, err := read.ReadFrom(http.MaxBytesReader(w, r.Body, op.limit))
+	body := read.Bytes()
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -137,6 +150,38 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	in.version, _ = strconv.Atoi(strings.Trim(r.Header.Get("If-Match"), `"`)) // 0 for "*" and for none
 	return in, nil
 }
+
+// Long bodies that a server has in memory at once, whoever sends them, are this long together; what comes beyond that waits unread, for a while.
+const (
+	roomForBodies = 64 << 20 // two of the longest
+	roomWithin    = 15 * time.Second
+	roomForJobs   = 20 // times as long, which those who start one wait anyway
+)
+
+// makeRoom waits until there is room for the body of a request, if it is a long one. Whoever has it gives it back by done, once the body is of no use
+// any more.
+func (op *operation) makeRoom(w http.ResponseWriter, r *http.Request) (done func(), err error) {
+	n := min(r.ContentLength, op.limit)
+	if n < 0 { // it has no length
+		n = op.limit
+	}
+	if n <= bodyLimit {
+		return func() {}, nil
+	}
+	within := op.patience
+	if op.job {
+		within *= roomForJobs
+	}
+	op.allowTime(w)
+	ctx, cancel := context.WithTimeout(r.Context(), within)
+	defer cancel()
+	if op.room.Acquire(ctx, n) != nil {
+		return nil, cmp.Or(r.Context().Err(), error(errNoRoom))
+	}
+	return func() { op.room.Release(n) }, nil
+}
+
+var errNoRoom = fault.New(fault.ServiceBusy, "this server is at work on other requests with long bodies, and nothing of this one was done: send it again in a moment, or in smaller parts")
 
 // mostValues is how many values a body holds at most: more than a list of any operation has room for. Some values take one byte in a body, and a hundred
 // in memory, of which that of manyValues is not left lying about.

@@ -134,6 +134,11 @@ func (a *API) guard(t route, op *operation) http.Handler {
 		if err := a.reach(r.Context(), t.pattern, r.PathValue); err != nil {
 			return answer{}, err
 		}
+		done, err := op.makeRoom(w, r)
+		if err != nil {
+			return answer{}, err
+		}
+		defer done()
 		in, err := op.accept(w, r)
 		if err == nil && in.long { // the key may be deleted since
 			err = a.Keys.Still(r.Context())

@@ -278,7 +278,7 @@ func TestBodiesOfManyValues(t *testing.T) {
 		t.Errorf("%d values: what is in strings counts for none", n)
 	}
 
-	c := &contract{try(loadContract())(t).document, make(chan struct{}, 1)}
+	c := newContract(try(loadContract())(t).document)
 	c.turn <- struct{}{}
 	op := try(c.operation("POST /v1/tokens/enable"))(t)
 	left, leave := context.WithCancel(t.Context())
@@ -313,6 +313,50 @@ func TestBodiesOfManyValues(t *testing.T) {
 	if left := int64(after.HeapAlloc) - int64(before.HeapAlloc); left > int64(len(most)) {
 		t.Errorf("%d MB are left of bodies that were read", left>>20)
 	}
+}
+
+// Long bodies that would fill the memory together are not read at once: whoever finds no room is told to come again.
+func TestRoomForLongBodies(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.HelpDesk)
+	h.contract.patience = 0
+	defer func() { h.contract.patience = roomWithin }()
+	long := `{"selection":{"serials":["000000000001"` + strings.Repeat(`,"000000000001"`, bodyLimit) + `]}}`
+	withoutLength := func(body string) int {
+		r := httptest.NewRequest("POST", "/v1/tokens/enable", io.MultiReader(strings.NewReader(body)))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+key)
+		w := httptest.NewRecorder()
+		h.Public().ServeHTTP(w, r)
+		return w.Code
+	}
+	if !h.contract.room.TryAcquire(roomForBodies - bodyLimit) {
+		t.Fatal("there is no room at the beginning")
+	}
+	status, headers, body := h.send(key, "POST", "/v1/tokens/enable", long)
+	if status != http.StatusServiceUnavailable || headers.Get("Retry-After") == "" || !strings.Contains(body, `"SERVICE_BUSY"`) {
+		t.Errorf("without room: %d %s", status, body)
+	}
+	if status := withoutLength(long); status != http.StatusServiceUnavailable {
+		t.Errorf("without room and length: %d", status)
+	}
+	if status, _, body := h.send(key, "POST", "/v1/tokens/enable", `{"selection":{"serials":["000000000001"]}}`); status == http.StatusServiceUnavailable {
+		t.Errorf("a short one meanwhile: %d %s", status, body)
+	}
+	h.contract.room.Release(roomForBodies - bodyLimit)
+	h.contract.patience = time.Second // nobody has to wait any more
+	for range 3 {                     // together they are longer than the room
+		if status := withoutLength(long); status == http.StatusServiceUnavailable {
+			t.Errorf("with room: %d", status)
+		}
+	}
+	if status, _, body := h.send(key, "POST", "/v1/tokens/enable", long); status == http.StatusServiceUnavailable {
+		t.Errorf("with room: %d %s", status, body)
+	}
+	if !h.contract.room.TryAcquire(roomForBodies) {
+		t.Fatal("of those that were answered, something is left")
+	}
+	h.contract.room.Release(roomForBodies)
 }
 
 func TestUnknownPathsAndMethods(t *testing.T) {

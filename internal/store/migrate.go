@@ -56,13 +56,23 @@ func (db *DB) history() (*goose.Provider, error) {
 	return goose.NewProvider(dialect, handle, files, append(options, goose.WithDisableGlobalRegistry(true))...)
 }
 
+// versions tells how far the tables have been brought, and how far this release brings them. It leaves an empty database empty: goose would make its
+// own table there first, beside which no dump of a deployment comes whole.
+func (db *DB) versions(ctx context.Context, provider *goose.Provider) (current, ours int64, err error) {
+	if present, err := db.present(ctx); err != nil || !present {
+		sources := provider.ListSources()
+		return 0, sources[len(sources)-1].Version, err
+	}
+	return provider.GetVersions(ctx)
+}
+
 func (db *DB) up(ctx context.Context, before func(context.Context, *DB, bool) error) error {
 	provider, err := db.history()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = provider.Close() }()
-	current, ours, err := provider.GetVersions(ctx)
+	current, ours, err := db.versions(ctx, provider)
 	if err == nil && before != nil && current < ours {
 		err = before(ctx, db, current == 0)
 	}
@@ -89,7 +99,7 @@ func (db *DB) upToDate(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = provider.Close() }()
-	current, ours, err := provider.GetVersions(ctx)
+	current, ours, err := db.versions(ctx, provider)
 	if err != nil {
 		return db.explain(err)
 	}

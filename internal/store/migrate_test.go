@@ -94,7 +94,16 @@ func TestAskedBeforeMigration(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 		if _, err := OpenUnchanged(t.Context(), Options{URL: url}); !errors.Is(err, fault.NotFound) {
-			t.Errorf("tables were made: %v", err)
+			t.Errorf("there is a deployment: %v", err)
+		}
+		db, err := open(t.Context(), Options{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		columns, _ := db.catalogue()
+		if err := db.look(t.Context(), look{columns, nil, func(row) error { return errors.New("there is a table") }}); err != nil {
+			t.Errorf("it is not empty any more: %v", err)
 		}
 	}
 }
