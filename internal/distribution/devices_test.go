@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -163,8 +164,11 @@ func TestRedistributingWhatWasNeverDelivered(t *testing.T) {
 	clock.LastUsedAt = c.now
 	c.must(c.db.Settle(c.ctx, authentication.Settlement{Uses: []authentication.Use{{Serial: s[1], Version: used.Version, Number: 1, Before: used.Current.Clock, After: clock}}}))
 	first.Serial = s[1]
-	_, err = c.dist.Redistribute(c.ctx, first, distribution.LostDevice, "")
+	out, err := c.dist.Redistribute(c.ctx, first, distribution.ChangeAttributes, "")
 	c.must(err)
+	if now := c.token(s[1]); out.Generation != 2 || slices.Equal(now.Current.Fingerprint, used.Current.Fingerprint) {
+		t.Errorf("generation %d of the seed that was in use", out.Generation)
+	}
 }
 
 // stoken opens what a job bound to a device with that device's ID, and a string with no other.
