@@ -398,12 +398,17 @@ func TestLastDaysTravel(t *testing.T) {
 	})
 }
 
-// Whoever is limited to a security domain gives a user of another one no token, though both have one name.
-func TestUsersElsewhereGetNoToken(t *testing.T) {
+// What is placed in a security domain gives a user of another one no token, though both have one name. Whoever is limited to the domain adds no user by
+// an address of somebody elsewhere either.
+func TestUsersOfOtherDomains(t *testing.T) {
 	pairs(t, func(t *testing.T, from, to *place) {
 		from.user(t, "carol")
 		to.user(t, "carol")
-		from.user(t, "dave")
+		for id, at := range map[string]*place{"dave": from, "erin": to} {
+			if _, err := at.Users.Add(t.Context(), user.User{ID: id, Mail: "d@example.com"}); err != nil {
+				t.Fatal(err)
+			}
+		}
 		serials := from.make(t, 2)
 		for n, id := range []string{"carol", "dave"} {
 			if _, err := from.tokens.Assign(t.Context(), serials[n], id); err != nil {
@@ -412,17 +417,25 @@ func TestUsersElsewhereGetNoToken(t *testing.T) {
 		}
 		file := sent(t, from, to, true, serials...)
 		domains := &domain.Registry{Store: to.db, Now: func() time.Time { return now }}
-		_, err := domains.Add(t.Context(), "north", domain.Root, "")
-		if err != nil {
+		if _, err := domains.Add(t.Context(), "north", domain.Root, ""); err != nil {
 			t.Fatal(err)
 		}
 		north, err := domains.Scope(t.Context(), "north")
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows := receivedIn(domain.WithScope(t.Context(), north), t, to, transfer.Import{File: held(file)})
-		if rows[serials[0]].Code != fault.OutOfScope || rows[serials[1]].State != job.ItemDone {
-			t.Errorf("%+v", rows)
+		placed, err := domains.Narrow(t.Context(), "north")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			ctx  context.Context
+			dave fault.Code
+		}{{domain.WithScope(t.Context(), north), fault.OutOfScope}, {placed, ""}} {
+			rows := receivedIn(c.ctx, t, to, transfer.Import{File: held(file)})
+			if rows[serials[0]].Code != fault.OutOfScope || rows[serials[1]].Code != c.dave {
+				t.Errorf("%+v", rows)
+			}
 		}
 		if got := to.get(t, serials[1]); got.UserID != "dave" || got.Domain != "north" {
 			t.Errorf("token of %s in %q", got.UserID, got.Domain)
