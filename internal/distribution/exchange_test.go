@@ -232,6 +232,11 @@ func TestACodeIsRefusedWhereItsTokenMayNotGo(t *testing.T) {
 				want, confirmed := token.Confirmed, c.why == ""
 				if confirmed {
 					w.must(err)
+					page, err := w.db.Events(w.ctx, audit.Filter{Action: "redist.complete"})
+					w.must(err)
+					if len(page.Entries) != 0 {
+						t.Error("the first activation completed a redistribution")
+					}
 				} else {
 					var refusal *fault.Error
 					if want = token.PendingActivation; !errors.As(err, &refusal) || refusal.Code != fault.ActivationRefused || refusal.Details["why"] != c.why {
