@@ -159,7 +159,10 @@ func TestRedistributingWhatWasNeverDelivered(t *testing.T) {
 	if tok := c.token(s[1]); tok.IssueCount != 0 || tok.LastNumber != 1 {
 		t.Errorf("%+v", tok)
 	}
-	used := c.token(s[1]) // one that came with a seed which is in use
+	used := c.token(s[1]) // one that came with a seed which is in use, of the profile's settings
+	used.Current.Settings.PINType = device.NoPIN
+	c.must(c.db.SaveToken(c.ctx, used))
+	used = c.token(s[1])
 	clock := used.Current.Clock
 	clock.LastUsedAt = c.now
 	c.must(c.db.Settle(c.ctx, authentication.Settlement{Uses: []authentication.Use{{Serial: s[1], Version: used.Version, Number: 1, Before: used.Current.Clock, After: clock}}}))
