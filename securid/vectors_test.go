@@ -201,8 +201,10 @@ func TestPINArithmetic(t *testing.T) {
 			t.Errorf("PIN %q taken", pin)
 		}
 	}
-	if _, err := securid.SubtractPIN("123", "1234"); err == nil {
-		t.Error("lengths differ")
+	for _, c := range [][2]string{{"123", "1234"}, {"12b4", "1234"}, {"1234", "12b4"}} { // "b" would count as a digit
+		if rest, err := securid.SubtractPIN(c[0], c[1]); err == nil {
+			t.Errorf("%v: %s", c, rest)
+		}
 	}
 }
 

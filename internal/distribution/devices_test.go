@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -158,13 +159,19 @@ func TestRedistributingWhatWasNeverDelivered(t *testing.T) {
 	if tok := c.token(s[1]); tok.IssueCount != 0 || tok.LastNumber != 1 {
 		t.Errorf("%+v", tok)
 	}
-	used := c.token(s[1]) // one that came with a seed which is in use
+	used := c.token(s[1]) // one that came with a seed which is in use, of the profile's settings
+	used.Current.Settings.PINType = device.NoPIN
+	c.must(c.db.SaveToken(c.ctx, used))
+	used = c.token(s[1])
 	clock := used.Current.Clock
 	clock.LastUsedAt = c.now
 	c.must(c.db.Settle(c.ctx, authentication.Settlement{Uses: []authentication.Use{{Serial: s[1], Version: used.Version, Number: 1, Before: used.Current.Clock, After: clock}}}))
 	first.Serial = s[1]
-	_, err = c.dist.Redistribute(c.ctx, first, distribution.LostDevice, "")
+	out, err := c.dist.Redistribute(c.ctx, first, distribution.ChangeAttributes, "")
 	c.must(err)
+	if now := c.token(s[1]); out.Generation != 2 || slices.Equal(now.Current.Fingerprint, used.Current.Fingerprint) {
+		t.Errorf("generation %d of the seed that was in use", out.Generation)
+	}
 }
 
 // stoken opens what a job bound to a device with that device's ID, and a string with no other.

@@ -488,8 +488,8 @@ func TestStringsOpenWithWhatTheyAreLockedWith(t *testing.T) {
 			serial := w.assigned()
 			out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "string", Password: lock.password, DeviceID: lock.device, Grace: -1})
 			w.must(err)
-			if (out.CTF != "") != (version == 2) || out.QR != out.CTFURL {
-				t.Errorf("version %d: CTF %t", version, out.CTF != "")
+			if (out.CTF != "") != (version == 2) || strings.Trim(out.CTF, "0123456789") != "" || out.QR != out.CTFURL {
+				t.Errorf("version %d: CTF %t, of digits only", version, out.CTF != "")
 			}
 			for _, text := range []string{out.CTF, out.CTFURL} {
 				if text == "" {
@@ -605,32 +605,49 @@ func TestWhatCannotBeDelivered(t *testing.T) {
 	w.profile("bound", device.CTF, func(p *profile.Profile) { p.Binding = profile.BindDeviceID })
 	w.profile("bound later", device.CTF, func(p *profile.Profile) { p.Binding, p.CTFVersion = profile.BindDeviceID, 3 })
 	w.profile("dynamic", device.CTKIP, nil)
+	w.profile("strings", device.CTF, nil)
+	w.dist.Service = "Test tokens" // as long as a password
 	serial := w.assigned()
-	free, err := w.records.Create(w.ctx, 1, time.Time{}, time.Time{})
+	free, err := w.records.Create(w.ctx, 2, time.Time{}, time.Time{})
 	w.must(err)
+	late, err := w.records.Create(w.ctx, 1, time.Time{}, time.Date(2044, 11, 9, 0, 0, 0, 0, time.UTC))
+	w.must(err)
+	longer, longest := free[1], late[0]
+	_, err = (&user.Registry{Store: w.db, Now: w.dist.Now}).Add(w.ctx, user.User{ID: "alice.example"})
+	w.must(err)
+	for _, s := range []string{longer, longest} {
+		_, err = w.tokens.Assign(w.ctx, s, "alice.example")
+		w.must(err)
+	}
 	for name, c := range map[string]struct {
 		r    distribution.Request
 		code fault.Code
 	}{
-		"nobody's":             {distribution.Request{Serial: free[0], Profile: "file"}, fault.TokenNotAssigned},
-		"unknown token":        {distribution.Request{Serial: "999999999999", Profile: "file"}, fault.TokenNotFound},
-		"unknown profile":      {distribution.Request{Profile: "none"}, fault.ProfileNotFound},
-		"short password":       {distribution.Request{Profile: "file", Password: "secret"}, fault.PasswordTooWeak},
-		"long password":        {distribution.Request{Profile: "file", Password: strings.Repeat("x", 25)}, fault.PasswordTooLong},
-		"together too long":    {distribution.Request{Profile: "locked", Password: strings.Repeat("x", 20)}, fault.PasswordTooLong},
-		"no password":          {distribution.Request{Profile: "locked"}, fault.PasswordRequired},
-		"password of CT-KIP":   {distribution.Request{Profile: "dynamic", Password: "correct horse"}, fault.Invalid},
-		"no device ID":         {distribution.Request{Profile: "bound"}, fault.DeviceIDRequired},
-		"bad device ID":        {distribution.Request{Profile: "file", DeviceID: "\x00"}, fault.DeviceIDInvalid},
-		"nothing to bind to":   {distribution.Request{Profile: "bound", DeviceID: "xyz-xyz"}, fault.DeviceIDInvalid},
-		"bound in part":        {distribution.Request{Profile: "bound", DeviceID: "S-1-5-21-1004336348-1177238915-682003330-1512"}, fault.DeviceIDInvalid},
-		"typed in part":        {distribution.Request{Profile: "bound", DeviceID: "S-1-5-21-1234567-1234567-1234567-1512"}, fault.DeviceIDInvalid},
-		"counts too late":      {distribution.Request{Profile: "bound", DeviceID: strings.Repeat("x", 33) + "1"}, fault.DeviceIDInvalid},
-		"later, bound in part": {distribution.Request{Profile: "bound later", DeviceID: strings.Repeat("x", 48) + "1"}, fault.DeviceIDInvalid},
-		"long nickname":        {distribution.Request{Profile: "file", Nickname: strings.Repeat("n", 25)}, fault.NicknameInvalid},
-		"unknown switch-over":  {distribution.Request{Profile: "file", SwitchOver: "later"}, fault.Invalid},
-		"control in password":  {distribution.Request{Profile: "file", Password: "correct\nhorse"}, fault.Invalid},
-		"password is the user": {distribution.Request{Profile: "file", Password: "alice"}, fault.PasswordTooWeak},
+		"nobody's":               {distribution.Request{Serial: free[0], Profile: "file"}, fault.TokenNotAssigned},
+		"unknown token":          {distribution.Request{Serial: "999999999999", Profile: "file"}, fault.TokenNotFound},
+		"unknown profile":        {distribution.Request{Profile: "none"}, fault.ProfileNotFound},
+		"short password":         {distribution.Request{Profile: "file", Password: "secret"}, fault.PasswordTooWeak},
+		"long password":          {distribution.Request{Profile: "file", Password: strings.Repeat("x", 25)}, fault.PasswordTooLong},
+		"together too long":      {distribution.Request{Profile: "locked", Password: strings.Repeat("x", 20)}, fault.PasswordTooLong},
+		"no password":            {distribution.Request{Profile: "locked"}, fault.PasswordRequired},
+		"password of CT-KIP":     {distribution.Request{Profile: "dynamic", Password: "correct horse"}, fault.Invalid},
+		"protection of CT-KIP":   {distribution.Request{Profile: "dynamic", Protection: profile.UserID}, fault.Invalid},
+		"password of none":       {distribution.Request{Profile: "file", Protection: profile.NoPassword, Password: "correct horse"}, fault.Invalid},
+		"name of the service":    {distribution.Request{Profile: "file", Password: "Test tokens"}, fault.PasswordTooWeak},
+		"no device ID":           {distribution.Request{Profile: "bound"}, fault.DeviceIDRequired},
+		"bad device ID":          {distribution.Request{Profile: "file", DeviceID: "\x00"}, fault.DeviceIDInvalid},
+		"nothing to bind to":     {distribution.Request{Profile: "bound", DeviceID: "xyz-xyz"}, fault.DeviceIDInvalid},
+		"bound in part":          {distribution.Request{Profile: "bound", DeviceID: "S-1-5-21-1004336348-1177238915-682003330-1512"}, fault.DeviceIDInvalid},
+		"typed in part":          {distribution.Request{Profile: "bound", DeviceID: "S-1-5-21-1234567-1234567-1234567-1512"}, fault.DeviceIDInvalid},
+		"counts too late":        {distribution.Request{Profile: "bound", DeviceID: strings.Repeat("x", 33) + "1"}, fault.DeviceIDInvalid},
+		"later, bound in part":   {distribution.Request{Profile: "bound later", DeviceID: strings.Repeat("x", 48) + "1"}, fault.DeviceIDInvalid},
+		"nickname of blanks":     {distribution.Request{Profile: "file", Nickname: " phone"}, fault.NicknameInvalid},
+		"nickname of controls":   {distribution.Request{Profile: "file", Nickname: "pho\tne"}, fault.NicknameInvalid},
+		"long nickname":          {distribution.Request{Profile: "file", Nickname: strings.Repeat("n", 25)}, fault.NicknameInvalid},
+		"unknown switch-over":    {distribution.Request{Profile: "file", SwitchOver: "later"}, fault.Invalid},
+		"control in password":    {distribution.Request{Profile: "file", Password: "correct\nhorse"}, fault.Invalid},
+		"password is the user":   {distribution.Request{Serial: longer, Profile: "file", Password: "Alice.Example"}, fault.PasswordTooWeak},
+		"too late for version 2": {distribution.Request{Serial: longest, Profile: "strings"}, fault.Invalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.r.Serial == "" {

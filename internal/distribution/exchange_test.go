@@ -2,6 +2,8 @@ package distribution_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +19,7 @@ import (
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // hello is a client's first request, as the server reads it.
@@ -176,3 +179,145 @@ func TestACodeIsLostWithItsToken(t *testing.T) {
 type fixed struct{ policy.Set }
 
 func (f fixed) Current(context.Context) (*policy.Tree, error) { return policy.Alone(f.Set), nil }
+
+// What became of user, token and device since the code was made counts in each step of an exchange. The code itself stays good.
+func TestACodeIsRefusedWhereItsTokenMayNotGo(t *testing.T) {
+	lastDay := time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC) // of the offer, whose code is good on the next one too
+	for name, c := range map[string]struct {
+		device string // that the app tells
+		token  time.Time
+		user   user.Entry
+		why    fault.Code
+	}{
+		"another device":  {device: "d82c467d", why: fault.DeviceMismatch},
+		"the device":      {device: "D82C-467C"},
+		"no device":       {},
+		"a disabled user": {user: user.Entry{Enabled: new(bool)}, why: fault.NotDistributable},
+		"a user's end":    {user: user.Entry{Expiry: &lastDay}, why: fault.NotDistributable},
+		"the token's end": {token: lastDay, why: fault.NotDistributable},
+	} {
+		for _, between := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, between the steps %t", name, between), func(t *testing.T) {
+				w := newWorld(t)
+				users := &user.Registry{Store: w.db, Now: w.dist.Now}
+				w.profile("app", device.CTKIP, nil)
+				serials, err := w.records.Create(w.ctx, 1, time.Time{}, c.token)
+				w.must(err)
+				_, err = w.tokens.Assign(w.ctx, serials[0], "alice")
+				w.must(err)
+				out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serials[0], Profile: "app", DeviceID: "d82c467c", Grace: -1})
+				w.must(err)
+				app := &ctkip.Client{Code: ctkip.Code(out.ActivationCode), Device: ctkip.Device{Version: "1.0", SerialNumber: c.device}}
+				happens := func() {
+					_, err := users.Edit(w.ctx, "alice", 0, c.user)
+					w.must(err)
+					w.now = lastDay.AddDate(0, 0, 1)
+				}
+				err = func() error {
+					if w.now = lastDay.Add(24*time.Hour - time.Minute); !between {
+						happens()
+					}
+					answer, err := w.dist.Begin(w.ctx, w.hello(app))
+					if err != nil {
+						return err
+					}
+					nonce, err := app.Answer(answer)
+					w.must(err)
+					if between {
+						happens()
+					}
+					_, err = w.dist.Finish(w.ctx, w.read(nonce), nonce.Body)
+					return err
+				}()
+				want, confirmed := token.Confirmed, c.why == ""
+				if confirmed {
+					w.must(err)
+					page, err := w.db.Events(w.ctx, audit.Filter{Action: "redist.complete"})
+					w.must(err)
+					if len(page.Entries) != 0 {
+						t.Error("the first activation completed a redistribution")
+					}
+				} else {
+					var refusal *fault.Error
+					if want = token.PendingActivation; !errors.As(err, &refusal) || refusal.Code != fault.ActivationRefused || refusal.Details["why"] != c.why {
+						t.Errorf("got %v, want a refusal for %s", err, c.why)
+					}
+					page, err := w.db.Events(w.ctx, audit.Filter{Action: "dist.activate", Object: "token:" + serials[0]})
+					w.must(err)
+					if len(page.Entries) != 1 || !strings.Contains(string(page.Entries[0].Record), string(c.why)) {
+						t.Errorf("%d events of the token, and none for %s", len(page.Entries), c.why)
+					}
+				}
+				if got := w.token(serials[0]); got.Distribution != want || got.Current.Delivered != confirmed {
+					t.Errorf("the token is %s, delivered %t", got.Distribution, got.Current.Delivered)
+				}
+				if !confirmed && c.token.IsZero() {
+					_, err = users.Edit(w.ctx, "alice", 0, user.Entry{Enabled: new(true), Expiry: new(time.Time)})
+					w.must(err)
+					w.activate(out.ActivationCode)
+				}
+			})
+		}
+	}
+}
+
+// A server key outlives its period for as long as an exchange that was begun in it may go on, and no longer.
+func TestAnExchangeOverTheChangeOfTheServerKey(t *testing.T) {
+	w := newWorld(t)
+	w.profile("app", device.CTKIP, nil)
+	const period = 30 * 24 * time.Hour
+	change := time.Unix(w.now.Unix()/int64(period/time.Second)*int64(period/time.Second), 0).UTC().Add(period)
+	name := fmt.Sprintf("ctkip-key/%d", w.now.Unix()/int64(period/time.Second))
+	gone := errors.New("there is none")
+	kept := func() error {
+		_, err := w.keys.Secret(w.ctx, name, func() ([]byte, error) { return nil, gone })
+		return err
+	}
+	w.now = change.Add(-5 * time.Minute)
+	out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: w.assigned(), Profile: "app", Grace: -1})
+	w.must(err)
+	app := &ctkip.Client{Code: ctkip.Code(out.ActivationCode)}
+	answer, err := w.dist.Begin(w.ctx, w.hello(app))
+	w.must(err)
+	nonce, err := app.Answer(answer)
+	w.must(err)
+	w.now = change.Add(4 * time.Minute)
+	w.must(w.dist.CleanUp(w.ctx))
+	_, err = w.dist.Finish(w.ctx, w.read(nonce), nonce.Body)
+	w.must(err)
+	w.must(kept())
+	w.now = change.Add(10 * time.Minute)
+	w.must(w.dist.CleanUp(w.ctx))
+	if err := kept(); !errors.Is(err, gone) {
+		t.Errorf("the key of the last period: %v", err)
+	}
+}
+
+// A session goes on with the code that it was begun with, and with no other.
+func TestASessionIsOfItsCode(t *testing.T) {
+	w := newWorld(t)
+	w.profile("app", device.CTKIP, nil)
+	var apps [2]*ctkip.Client
+	var nonces [2]ctkip.Request
+	for n := range apps {
+		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: w.assigned(), Profile: "app", Grace: -1})
+		w.must(err)
+		apps[n] = &ctkip.Client{Code: ctkip.Code(out.ActivationCode)}
+		answer, err := w.dist.Begin(w.ctx, w.hello(apps[n]))
+		w.must(err)
+		nonces[n], err = apps[n].Answer(answer)
+		w.must(err)
+	}
+	own, others := w.read(nonces[0]), w.read(nonces[0])
+	others.Code = apps[1].Code
+	for m, want := range map[*ctkip.Message]bool{own: true, others: false} {
+		if begun, err := w.dist.Begun(w.ctx, m); err != nil || begun != want {
+			t.Errorf("begun is %t, want %t: %v", begun, want, err)
+		}
+	}
+	if _, err := w.dist.Finish(w.ctx, others, nonces[0].Body); !errors.Is(err, distribution.ErrAborted) {
+		t.Errorf("finished with another code: %v", err)
+	}
+	_, err := w.dist.Finish(w.ctx, own, nonces[0].Body)
+	w.must(err)
+}

@@ -46,7 +46,7 @@ type limiter struct {
 	other   [otherSlots]time.Time
 }
 
-// A source is where codes come from of which one was wrong lately, or is looked up just now.
+// A source is where codes come from.
 type source struct {
 	wrong   count
 	asking  int           // codes that are looked up just now
@@ -61,9 +61,8 @@ type count struct {
 
 // A guess is a code that is looked up.
 type guess struct {
-	block netip.Prefix
-	from  *source
-	slot  *time.Time // nil while there is no alarm
+	from *source
+	slot *time.Time // nil while there is no alarm
 }
 
 func newLimiter(now func() time.Time) *limiter {
@@ -104,7 +103,7 @@ func (l *limiter) try(b netip.Prefix) (guess, <-chan struct{}, error) {
 		}
 		return guess{}, s.settled, nil
 	}
-	g := guess{block: b, from: s}
+	g := guess{from: s}
 	if l.all.at(now, guessWindow)+l.asking >= maxGuesses {
 		slots := l.fresh[:]
 		if n > 0 {
@@ -148,9 +147,6 @@ func (l *limiter) settle(g guess, wrong bool) (alarm bool) {
 		*g.slot = time.Time{}
 	}
 	if !wrong {
-		if s.wrong.n == 0 && s.asking == 0 && l.sources[g.block] == s {
-			delete(l.sources, g.block)
-		}
 		return false
 	}
 	if g.slot != nil {

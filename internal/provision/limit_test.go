@@ -52,11 +52,13 @@ type gate struct {
 	*testing.T
 	book
 	http.Handler
+	log    bytes.Buffer
+	header string // with the code, "" for none
 }
 
 func newGate(t *testing.T) *gate {
 	g := &gate{T: t}
-	g.Handler = provision.New(&g.book, slog.New(slog.DiscardHandler), time.Now)
+	g.Handler = provision.New(&g.book, slog.New(slog.NewTextHandler(&g.log, nil)), time.Now)
 	return g
 }
 
@@ -69,6 +71,9 @@ func (g *gate) say(source int, code ctkip.Code) string {
 	}
 	r := httptest.NewRequestWithContext(g.Context(), http.MethodPost, provision.Path, bytes.NewReader(start.Body))
 	r.RemoteAddr = fmt.Sprintf("10.0.%d.%d:4711", source/250, source%250)
+	if g.header != "" {
+		r.Header.Set("Authorization", g.header)
+	}
 	w := httptest.NewRecorder()
 	g.ServeHTTP(w, r)
 	body, err := io.ReadAll(w.Result().Body)
@@ -138,6 +143,31 @@ func TestRightCodesOfOneSourceWaitForEachOther(t *testing.T) {
 	})
 }
 
+// Wrong codes count for a window, and the tenth for one of its own; one that is given in two ways counts as well, and a right one forgives none.
+func TestWrongCodesOfASource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(t)
+		at := func(int) int { return 1 }
+		says := func(code ctkip.Code, want string) {
+			t.Helper()
+			if got := g.say(1, code); got != want {
+				t.Errorf("%s got %s, want %s", code, got, want)
+			}
+		}
+		g.header = expired
+		says(known, "wrong")
+		g.header = ""
+		time.Sleep(9 * time.Minute) // of the bubble
+		g.expect(8, map[string]int{"wrong": 8}, 8, at)
+		says(known, "welcome")
+		g.expect(1, map[string]int{"wrong": 1}, 1, at)
+		time.Sleep(10*time.Minute - time.Second)
+		says(known, "wrong")
+		time.Sleep(time.Second)
+		says(known, "welcome")
+	})
+}
+
 func TestGuessingFromEverywhereIsSlowedAndUsersGetThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(t)
@@ -149,7 +179,20 @@ func TestGuessingFromEverywhereIsSlowedAndUsersGetThrough(t *testing.T) {
 				t.Errorf("a user with the right code got %q", got)
 			}
 		}
-		g.expect(8, map[string]int{"wrong": 8, "later": 92}, 100, func(i int) int { return 300 + i })
+		g.open = make(chan struct{})
+		for i := range 100 {
+			go g.say(300+i, "000000000000")
+		}
+		synctest.Wait()
+		if n := g.looked.Load(); n != 1000+2+20+8 {
+			t.Errorf("%d codes are looked up at once", n-1000-2-20)
+		}
+		close(g.open)
+		synctest.Wait()
+		if n := strings.Count(g.log.String(), "somebody may be guessing"); n != 1 {
+			t.Errorf("%d alarms", n)
+		}
+		g.expect(0, map[string]int{"later": 100}, 100, func(i int) int { return 300 + i })
 		time.Sleep(2 * time.Second) // of the bubble: no time passes
 		g.expect(2, map[string]int{"wrong": 2, "later": 598}, 600, guessers)
 		time.Sleep(time.Hour) // likewise

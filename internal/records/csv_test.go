@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 // Whatever a CSV file holds: no panic, and a record is whole or says what is wrong with it.
@@ -88,3 +89,34 @@ func TestRowsTakeLittleMemory(t *testing.T) {
 type reader func([]byte) (int, error)
 
 func (r reader) Read(p []byte) (int, error) { return r(p) }
+
+// A record that no token can be made of is told as such, and what it held of a seed is erased.
+func TestARecordThatCannotBeUsed(t *testing.T) {
+	day := time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC)
+	whole := record{Serial: "000000000001", Digits: 8, Interval: 60, Birth: day, Expiry: day}
+	for name, change := range map[string]func(*record){
+		"":                         func(*record) {},
+		"a seed of 64 bits":        func(r *record) { r.Seed = r.Seed[:8] },
+		"seven digits":             func(r *record) { r.Digits = 7 },
+		"intervals of 45 s":        func(r *record) { r.Interval = 45 },
+		"no last day":              func(r *record) { r.Birth, r.Expiry = time.Time{}, time.Time{} },
+		"a last day before all":    func(r *record) { r.Birth = day.AddDate(0, 0, 1) },
+		"a last day that is late":  func(r *record) { r.Expiry = token.LastExpiry.AddDate(0, 0, 1) },
+		"what its reader objected": func(r *record) { r.Invalid = "damaged" },
+	} {
+		r := whole
+		r.Seed = bytes.Repeat([]byte{1}, seedSize)
+		change(&r)
+		held := r.Seed
+		r.check()
+		if name == "" {
+			if r.Invalid != "" || len(r.Seed) != seedSize {
+				t.Errorf("refused: %s", r.Invalid)
+			}
+			continue
+		}
+		if r.Invalid == "" || r.Seed != nil || r.Serial != whole.Serial || !bytes.Equal(held, make([]byte, len(held))) {
+			t.Errorf("%s: %+v, and its seed is %x", name, r, held)
+		}
+	}
+}

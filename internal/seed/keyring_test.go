@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
@@ -118,7 +119,8 @@ func TestASealedSecretOpensInItsPlaceOnly(t *testing.T) {
 	if _, err := keys.OpenSeed(t.Context(), sealed, "000000000026", 1); err == nil {
 		t.Error("opens though it was altered")
 	}
-	if bytes.Equal(keys.MAC("a", []byte("xy"), []byte("z")), keys.MAC("a", []byte("x"), []byte("yz"))) || bytes.Equal(keys.MAC("a"), keys.MAC("b")) {
+	if bytes.Equal(keys.MAC("a", []byte("xy"), []byte("z")), keys.MAC("a", []byte("x"), []byte("yz"))) || bytes.Equal(keys.MAC("a"), keys.MAC("b")) ||
+		bytes.Equal(keys.MAC("a", []byte("x"), []byte("y")), keys.MAC("a", []byte("x\x00\x00\x00\x00y"))) {
 		t.Error("different inputs have one hash")
 	}
 }
@@ -265,6 +267,68 @@ func TestServersThatStartAtOnceShareTheKeys(t *testing.T) {
 }
 
 // A noNewKey is a database that ends while a new data key is stored.
+// A spy is a master key that keeps what it is given to wrap, and what it unwraps.
+type spy struct {
+	seed.Master
+	plain [][]byte
+	seen  map[string]bool
+}
+
+func (s *spy) saw(key []byte) {
+	s.plain = append(s.plain, key)
+	s.seen[string(key)] = true
+}
+
+func (s *spy) Encrypt(key, purpose []byte) ([]byte, error) {
+	s.saw(key)
+	return s.Master.Encrypt(key, purpose)
+}
+
+func (s *spy) Decrypt(wrapped, purpose []byte) ([]byte, error) {
+	key, err := s.Master.Decrypt(wrapped, purpose)
+	if err == nil {
+		s.saw(key)
+	}
+	return key, err
+}
+
+// Data keys are drawn, each anew, and what was unwrapped or wrapped of them is erased; and so is the secret behind hashes drawn.
+func TestDataKeysAreDrawnAndErased(t *testing.T) {
+	ctx, s := t.Context(), &spy{Master: deploytest.Master(t), seen: map[string]bool{}}
+	var hashes [2][]byte
+	for n := range hashes {
+		db := database(t)
+		k, err := seed.OpenKeyring(ctx, s, db, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes[n] = k.MAC("x")
+		if _, err := k.Rotate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		after := &spy{Master: deploytest.Master(t), seen: s.seen}
+		if err := seed.ChangeMaster(ctx, s, after, db, time.Now); err != nil {
+			t.Fatal(err)
+		}
+		page, err := db.Events(ctx, audit.Filter{Action: "key.rotate"})
+		if err != nil || len(page.Entries) != 3 {
+			t.Errorf("%d keys were recorded: %v", len(page.Entries), err)
+		}
+		s.plain = append(s.plain, after.plain...)
+	}
+	if bytes.Equal(hashes[0], hashes[1]) {
+		t.Error("two deployments have one hash")
+	}
+	if len(s.seen) != 6 {
+		t.Errorf("%d different keys, want three in each database", len(s.seen))
+	}
+	for _, key := range s.plain {
+		if !bytes.Equal(key, make([]byte, len(key))) {
+			t.Error("a data key was left in memory")
+		}
+	}
+}
+
 type noNewKey struct{ seed.KeyStore }
 
 var errNoNewKey = errors.New("the disk is full")

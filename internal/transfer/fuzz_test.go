@@ -87,10 +87,36 @@ func TestATokenHasWhatATokenCanHave(t *testing.T) {
 		Serial: "000000000001", Origin: token.Generated, Seed: make([]byte, 16), Generation: 1, Digits: 8, Interval: 60, PINType: device.NoPIN, Expiry: day, Effective: day,
 		Method: device.File, DeviceID: "00:11-AB", Nickname: "Büro München",
 	}
+	never := token.LastExpiry.AddDate(0, 0, 1)
 	if err := whole.check([]carried{whole}); err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*carried){
+		"another serial":      func(c *carried) { c.Serial = "1" },
+		"half a seed":         func(c *carried) { c.Seed = c.Seed[:8] },
+		"seven digits":        func(c *carried) { c.Digits = 7 },
+		"other intervals":     func(c *carried) { c.Interval = 45 },
+		"a PIN of its own":    func(c *carried) { c.PINType = "own" },
+		"no generation":       func(c *carried) { c.Generation = 0 },
+		"a late generation":   func(c *carried) { c.Generation = 1<<30 + 1 },
+		"no end":              func(c *carried) { c.Expiry = time.Time{} },
+		"no end that counts":  func(c *carried) { c.Effective = time.Time{} },
+		"a late end":          func(c *carried) { c.Expiry = never },
+		"a late one":          func(c *carried) { c.Effective = never },
+		"made too late":       func(c *carried) { c.MadeAt = never },
+		"lost too late":       func(c *carried) { c.LostAt = never },
+		"found":               func(c *carried) { c.Origin = "found" },
+		"used before time":    func(c *carried) { c.LastInterval = token.Unused - 1 },
+		"used up":             func(c *carried) { c.LastInterval = 1<<40 + 1 },
+		"a fast clock":        func(c *carried) { c.Offset = 1<<30 + 1 },
+		"a slow clock":        func(c *carried) { c.Offset = -1<<30 - 1 },
+		"issued less":         func(c *carried) { c.Issues = -1 },
+		"nobody's, enabled":   func(c *carried) { c.Enabled = true },
+		"nobody's, replacing": func(c *carried) { c.Replaces = "000000000002" },
+		"nobody's, replaced":  func(c *carried) { c.ReplacedBy = "000000000002" },
+		"replacing none":      func(c *carried) { c.User, c.Distribution, c.Replaces = &person{}, token.Issued, "000000000002" },
+		"replaced by none":    func(c *carried) { c.User, c.Distribution, c.ReplacedBy = &person{}, token.Issued, "000000000002" },
+		"in the post":         func(c *carried) { c.User, c.Distribution = &person{}, "posted" },
 		"delivered by pigeon": func(c *carried) { c.Method = "pigeon" },
 		"a long nickname":     func(c *carried) { c.Nickname = strings.Repeat("x", 40_000) },
 		"a screen's nickname": func(c *carried) { c.Nickname = "\x1b[2J" },

@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -157,12 +158,18 @@ func held(file []byte) func() (io.Reader, error) {
 // received takes a file in and returns what became of its tokens, by their serials.
 func received(t *testing.T, to *place, in transfer.Import) map[string]job.Row {
 	t.Helper()
+	return receivedIn(t.Context(), t, to, in)
+}
+
+// receivedIn does so in a scope.
+func receivedIn(ctx context.Context, t *testing.T, to *place, in transfer.Import) map[string]job.Row {
+	t.Helper()
 	all, err := to.Jobs.List(t.Context(), job.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	in.Users, in.Name = true, fmt.Sprint("transfer ", len(all))
-	j, err := to.Import(t.Context(), in)
+	j, err := to.Import(ctx, in)
 	if err == nil {
 		err = to.Jobs.RunAll(t.Context())
 	}
@@ -381,9 +388,57 @@ func TestLastDaysTravel(t *testing.T) {
 		if _, err := from.tokens.Assign(t.Context(), serial, "carol"); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := from.Users.Edit(t.Context(), "carol", 0, user.Entry{Enabled: new(bool)}); err != nil {
+			t.Fatal(err)
+		}
 		received(t, to, transfer.Import{File: held(sent(t, from, to, true, serial))})
-		if u, err := to.Users.Get(t.Context(), "carol"); err != nil || !u.Expiry.Equal(day) {
+		if u, err := to.Users.Get(t.Context(), "carol"); err != nil || !u.Expiry.Equal(day) || u.Enabled {
 			t.Errorf("%+v, %v", u, err)
+		}
+	})
+}
+
+// What is placed in a security domain gives a user of another one no token, though both have one name. Whoever is limited to the domain adds no user by
+// an address of somebody elsewhere either.
+func TestUsersOfOtherDomains(t *testing.T) {
+	pairs(t, func(t *testing.T, from, to *place) {
+		from.user(t, "carol")
+		to.user(t, "carol")
+		for id, at := range map[string]*place{"dave": from, "erin": to} {
+			if _, err := at.Users.Add(t.Context(), user.User{ID: id, Mail: "d@example.com"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		serials := from.make(t, 2)
+		for n, id := range []string{"carol", "dave"} {
+			if _, err := from.tokens.Assign(t.Context(), serials[n], id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file := sent(t, from, to, true, serials...)
+		domains := &domain.Registry{Store: to.db, Now: func() time.Time { return now }}
+		if _, err := domains.Add(t.Context(), "north", domain.Root, ""); err != nil {
+			t.Fatal(err)
+		}
+		north, err := domains.Scope(t.Context(), "north")
+		if err != nil {
+			t.Fatal(err)
+		}
+		placed, err := domains.Narrow(t.Context(), "north")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			ctx  context.Context
+			dave fault.Code
+		}{{domain.WithScope(t.Context(), north), fault.OutOfScope}, {placed, ""}} {
+			rows := receivedIn(c.ctx, t, to, transfer.Import{File: held(file)})
+			if rows[serials[0]].Code != fault.OutOfScope || rows[serials[1]].Code != c.dave {
+				t.Errorf("%+v", rows)
+			}
+		}
+		if got := to.get(t, serials[1]); got.UserID != "dave" || got.Domain != "north" {
+			t.Errorf("token of %s in %q", got.UserID, got.Domain)
 		}
 	})
 }
