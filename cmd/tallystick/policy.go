@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -124,12 +125,7 @@ func orWord(special bool, word, value string) string {
 	return value
 }
 
-func orDash(value string) string {
-	if value == "" {
-		return "-"
-	}
-	return value
-}
+func orDash(value string) string { return cmp.Or(value, "-") }
 
 // changed prints what an edit changed.
 func (p *program) changed(document any, before, after []setting) error {
