@@ -166,6 +166,27 @@ func given[T any](cmd *cobra.Command, flag string, value *T) *T {
 	return nil
 }
 
+// An optionalValue is that of a flag of an edit, which holds it once the flag is given.
+type optionalValue[T any] struct {
+	pflag.Value
+	value *T
+	of    **T
+}
+
+// Set takes the value.
+func (v optionalValue[T]) Set(text string) error {
+	*v.of = v.value
+	return v.Value.Set(text)
+}
+
+// optional adds a flag of what an edit may set, such as one that f.IntVar adds.
+func optional[T any](f *pflag.FlagSet, add func(to *T, name string, otherwise T, usage string), of **T, name, usage string) {
+	var value, none T
+	add(&value, name, none, usage)
+	flag := f.Lookup(name)
+	flag.Value = optionalValue[T]{flag.Value, &value, of}
+}
+
 // result prints the JSON document, or a line for people.
 func (p *program) result(document any, format string, args ...any) error {
 	if p.JSON {
