@@ -48,13 +48,13 @@ func TestInvariant09ExtensionChangesNoCode(t *testing.T) {
 	type shown struct{ ours, stokens string }
 	show := func() (all []shown) {
 		for _, at := range days {
-			w.Pass(at.Sub(w.Now()))
+			w.Set(at)
 			all = append(all, shown{w.code(out.File, ""), w.stoken(out.File, w.Now())})
 		}
 		return all
 	}
 	before, was := show(), w.token(serial)
-	w.Pass(days[2].Sub(w.Now()))
+	w.Set(days[2])
 	w.check(w.code(out.File, ""), "denied") // it has expired
 	for round, e := range []token.Extension{{Until: days[2].AddDate(0, 0, 1).Truncate(24 * time.Hour)}, {Donors: true}} {
 		outcomes, _, err := w.tokens.Extend(w.ctx, serials, e)
@@ -71,9 +71,9 @@ func TestInvariant09ExtensionChangesNoCode(t *testing.T) {
 			t.Errorf("on %s: %v before, %v after", days[i].Format(time.DateOnly), before[i], after[i])
 		}
 	}
-	w.Pass(days[2].Add(time.Minute).Sub(w.Now()))
+	w.Set(days[2].Add(time.Minute))
 	w.check(w.stoken(out.File, w.Now()), "accepted")
-	w.Pass(days[3].Sub(w.Now()))
+	w.Set(days[3])
 	w.check(w.code(out.File, ""), "accepted")
 	_, err = w.tokens.Get(w.ctx, spare[0])
 	w.refused(err, fault.TokenNotFound)

@@ -180,6 +180,13 @@ func (c *Clock) Pass(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
+// Set has it show another time.
+func (c *Clock) Set(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = at
+}
+
 // A Log is what a program says, which a test may read meanwhile.
 type Log struct {
 	mu   sync.Mutex
