@@ -20,7 +20,7 @@ func (c *Client) APIKeys(ctx context.Context) ([]APIKey, error) {
 
 // DeleteAPIKey makes a key useless from now on.
 func (c *Client) DeleteAPIKey(ctx context.Context, name string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("api-keys", name)})
+	return c.remove(ctx, path("api-keys", name))
 }
 
 // RotateDataKey makes a new data key and returns its number. The server seals

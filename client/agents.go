@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"net/http"
 )
 
 // AddAgent stores a new agent; CONFLICT if the name is taken.
@@ -23,14 +22,12 @@ func (c *Client) Agents(ctx context.Context) ([]Agent, error) {
 
 // EditAgent changes an agent that is still at that version (0: at any); CONFLICT.
 func (c *Client) EditAgent(ctx context.Context, name string, version int, e AgentEdit) (Agent, error) {
-	var a Agent
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("agents", name), body: e, version: version, result: &a})
-	return a, err
+	return patch[Agent](ctx, c, path("agents", name), version, e)
 }
 
 // DeleteAgent removes an agent and its credentials.
 func (c *Client) DeleteAgent(ctx context.Context, name string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("agents", name)})
+	return c.remove(ctx, path("agents", name))
 }
 
 // AddAgentCredential makes a credential of an agent; its access key is in this answer and nowhere else.
@@ -46,12 +43,10 @@ func (c *Client) AgentCredentials(ctx context.Context, agent string) ([]AgentCre
 
 // EditAgentCredential changes a credential's note, or whether it is deprecated.
 func (c *Client) EditAgentCredential(ctx context.Context, accessID string, e AgentCredentialEdit) (AgentCredential, error) {
-	var changed AgentCredential
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("agent-credentials", accessID), body: e, result: &changed})
-	return changed, err
+	return patch[AgentCredential](ctx, c, path("agent-credentials", accessID), 0, e)
 }
 
 // DeleteAgentCredential makes a credential useless within two seconds, on every server.
 func (c *Client) DeleteAgentCredential(ctx context.Context, accessID string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("agent-credentials", accessID)})
+	return c.remove(ctx, path("agent-credentials", accessID))
 }

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"iter"
-	"net/http"
 	"strconv"
 	"time"
 )
@@ -139,9 +138,7 @@ type CorrectionPage struct {
 }
 
 func (c *Client) startJob(ctx context.Context, verb string, order any) (Job, error) {
-	var j Job
-	err := c.do(ctx, call{method: http.MethodPost, path: path("tokens", verb), body: order, once: true, result: &j})
-	return j, err
+	return post[Job](ctx, c, path("tokens", verb), order)
 }
 
 // EnableMany starts a job that lets assigned tokens authenticate.
@@ -181,9 +178,7 @@ func (c *Client) ExtendMany(ctx context.Context, o ExtensionOrder) (Job, error) 
 
 // Extend extends the lifetime of a token; NOT_EXTENDABLE, NO_DONOR_TOKEN, DONOR_EXPIRES_EARLIER.
 func (c *Client) Extend(ctx context.Context, serial string, e Extension) (Extended, error) {
-	var x Extended
-	err := c.do(ctx, call{method: http.MethodPost, path: path("tokens", serial, "extend"), body: e, once: true, result: &x})
-	return x, err
+	return post[Extended](ctx, c, path("tokens", serial, "extend"), e)
 }
 
 // An ExtensionFilter selects extensions; its zero value selects all of tokens that are there.
@@ -210,9 +205,7 @@ func (c *Client) AllExtensions(ctx context.Context, f ExtensionFilter) iter.Seq2
 
 // EditLabel changes what administrators write on a token, if it is still at that version (0: at any).
 func (c *Client) EditLabel(ctx context.Context, serial string, version int, e LabelEdit) (Token, error) {
-	var t Token
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("tokens", serial), body: e, version: version, result: &t})
-	return t, err
+	return patch[Token](ctx, c, path("tokens", serial), version, e)
 }
 
 // ClockOffsets says how far the clocks of the users' tokens are off.
@@ -234,16 +227,12 @@ func (c *Client) OffTokens(ctx context.Context, beyond int) iter.Seq2[OffToken, 
 
 // CorrectClocks starts a job that shifts what is stored of the clocks of tokens.
 func (c *Client) CorrectClocks(ctx context.Context, o CorrectionOrder) (Correction, error) {
-	var x Correction
-	err := c.do(ctx, call{method: http.MethodPost, path: path("clock-corrections"), body: o, once: true, result: &x})
-	return x, err
+	return post[Correction](ctx, c, path("clock-corrections"), o)
 }
 
 // UndoCorrection starts a job that shifts back what a correction shifted; tokens that have learnt a new offset since keep it.
 func (c *Client) UndoCorrection(ctx context.Context, id string, o UndoOrder) (Correction, error) {
-	var x Correction
-	err := c.do(ctx, call{method: http.MethodPost, path: path("clock-corrections", id, "undo"), body: o, once: true, result: &x})
-	return x, err
+	return post[Correction](ctx, c, path("clock-corrections", id, "undo"), o)
 }
 
 // Correction returns a correction.

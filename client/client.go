@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"mime"
 	"mime/multipart"
@@ -159,6 +160,52 @@ func (c *Client) do(ctx context.Context, w call) error {
 		case <-ctx.Done():
 			return err
 		case <-time.After(pause << (try - 1)):
+		}
+	}
+}
+
+// get reads something.
+func get[T any](ctx context.Context, c *Client, path string, q query) (T, error) {
+	var result T
+	err := c.do(ctx, call{method: http.MethodGet, path: path, query: q.Values, result: &result})
+	return result, err
+}
+
+// post creates or issues something, once.
+func post[T any](ctx context.Context, c *Client, path string, body any) (T, error) {
+	var result T
+	err := c.do(ctx, call{method: http.MethodPost, path: path, body: body, once: true, result: &result})
+	return result, err
+}
+
+// patch changes something that is still at that version (0: at any).
+func patch[T any](ctx context.Context, c *Client, path string, version int, edit any) (T, error) {
+	var result T
+	err := c.do(ctx, call{method: http.MethodPatch, path: path, body: edit, version: version, result: &result})
+	return result, err
+}
+
+// remove deletes something.
+func (c *Client) remove(ctx context.Context, path string) error {
+	return c.do(ctx, call{method: http.MethodDelete, path: path})
+}
+
+// pages goes through what next returns until it says that there is no more.
+func pages[T any](next func() (items []T, more bool, err error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for more := true; more; {
+			var items []T
+			var err error
+			if items, more, err = next(); err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, item := range items {
+				if !yield(item, nil) {
+					return
+				}
+			}
 		}
 	}
 }

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"net/http"
 	"time"
 )
 
@@ -85,5 +84,5 @@ func (c *Client) ImportDevices(ctx context.Context, f DeviceFile) (DeviceImport,
 // DeleteDevice removes an imported definition; the built-in one of its name, if there is one, is back.
 // DEVICE_DEF_IN_USE if profiles would not be valid then.
 func (c *Client) DeleteDevice(ctx context.Context, deviceType string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("devices", deviceType)})
+	return c.remove(ctx, path("devices", deviceType))
 }

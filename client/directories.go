@@ -119,14 +119,12 @@ func (c *Client) Directory(ctx context.Context, name string) (Directory, error) 
 
 // EditDirectory changes a directory that is still at that version (0: at any); CONFLICT.
 func (c *Client) EditDirectory(ctx context.Context, name string, version int, e DirectoryEdit) (Directory, error) {
-	var d Directory
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("directories", name), body: e, version: version, result: &d})
-	return d, err
+	return patch[Directory](ctx, c, path("directories", name), version, e)
 }
 
 // DeleteDirectory removes a directory; its people stay.
 func (c *Client) DeleteDirectory(ctx context.Context, name string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("directories", name)})
+	return c.remove(ctx, path("directories", name))
 }
 
 // directoryPatience is how long the answer to a synchronisation may take: a little longer than the server gives the directory and itself.

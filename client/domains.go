@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"net/http"
 	"time"
 )
 
@@ -73,14 +72,12 @@ func (c *Client) Domain(ctx context.Context, name string) (Domain, error) {
 
 // EditDomain changes a domain that is still at that version (0: at any); CONFLICT, DOMAIN_INVALID for a parent below it.
 func (c *Client) EditDomain(ctx context.Context, name string, version int, e DomainEdit) (Domain, error) {
-	var d Domain
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("domains", name), body: e, version: version, result: &d})
-	return d, err
+	return patch[Domain](ctx, c, path("domains", name), version, e)
 }
 
 // DeleteDomain removes a domain that holds nothing; DOMAIN_IN_USE.
 func (c *Client) DeleteDomain(ctx context.Context, name string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("domains", name)})
+	return c.remove(ctx, path("domains", name))
 }
 
 // PutIntoDomain moves objects into a domain, all or none, and returns how many were elsewhere, the tokens that go along with their users

@@ -41,9 +41,7 @@ func (c *Client) StartImport(ctx context.Context, in Import, file io.Reader) (Jo
 
 // StartCreation starts the job that makes tokens.
 func (c *Client) StartCreation(ctx context.Context, n TokenCreation) (Job, error) {
-	var j Job
-	err := c.do(ctx, call{method: http.MethodPost, path: path("tokens", "create"), body: n, once: true, result: &j})
-	return j, err
+	return post[Job](ctx, c, path("tokens", "create"), n)
 }
 
 // patient is the client with another limit to how long a call takes.

@@ -141,9 +141,7 @@ func (c *Client) MailSettings(ctx context.Context) (MailSettings, error) {
 
 // EditMailSettings changes settings that are still at that version (0: at any); CONFLICT.
 func (c *Client) EditMailSettings(ctx context.Context, version int, e MailSettingsEdit) (MailSettings, error) {
-	var out MailSettings
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("mail", "settings"), body: e, version: version, result: &out})
-	return out, err
+	return patch[MailSettings](ctx, c, path("mail", "settings"), version, e)
 }
 
 // TestMail sends a message to an address now; MAIL_OFF.

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"iter"
-	"net/http"
 	"time"
 )
 
@@ -123,14 +122,12 @@ func (c *Client) Group(ctx context.Context, name string) (Group, error) {
 
 // EditGroup changes a group that is still at that version (0: at any); CONFLICT.
 func (c *Client) EditGroup(ctx context.Context, name string, version int, e GroupEdit) (Group, error) {
-	var g Group
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("groups", name), body: e, version: version, result: &g})
-	return g, err
+	return patch[Group](ctx, c, path("groups", name), version, e)
 }
 
 // DeleteGroup removes a group; its members stay what they are.
 func (c *Client) DeleteGroup(ctx context.Context, name string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("groups", name)})
+	return c.remove(ctx, path("groups", name))
 }
 
 // ChangeMembers adds users to a group and takes others from it, all or none; USER_NOT_FOUND. The members are the [Client.Users] of the group.

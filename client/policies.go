@@ -7,17 +7,17 @@ import (
 
 // Policies returns the deployment's policies.
 func (c *Client) Policies(ctx context.Context) (PolicySet, error) {
-	return get[PolicySet](ctx, c, path("policies"), query{})
+	return c.PoliciesOf(ctx, "")
 }
 
 // TokenPolicy returns the rules for tokens and their PINs.
 func (c *Client) TokenPolicy(ctx context.Context) (TokenPolicy, error) {
-	return get[TokenPolicy](ctx, c, path("policies", "token"), query{})
+	return c.TokenPolicyOf(ctx, "")
 }
 
 // LockoutPolicy returns when wrong passcodes lock a user.
 func (c *Client) LockoutPolicy(ctx context.Context) (LockoutPolicy, error) {
-	return get[LockoutPolicy](ctx, c, path("policies", "lockout"), query{})
+	return c.LockoutPolicyOf(ctx, "")
 }
 
 // policiesOf is the path of the policies of a security domain; "" for the deployment's.
@@ -46,16 +46,12 @@ func (c *Client) LockoutPolicyOf(ctx context.Context, domain string) (LockoutPol
 // EditTokenPolicyOf changes the token policy of a security domain, and gives it one of its own if it has none, as EditTokenPolicy does;
 // DOMAIN_NOT_FOUND.
 func (c *Client) EditTokenPolicyOf(ctx context.Context, domain string, version int, e TokenPolicyEdit) (TokenPolicy, error) {
-	var p TokenPolicy
-	err := c.do(ctx, call{method: http.MethodPatch, path: policiesOf(domain, "token"), body: e, version: version, result: &p})
-	return p, err
+	return patch[TokenPolicy](ctx, c, policiesOf(domain, "token"), version, e)
 }
 
 // EditLockoutPolicyOf does the same with the lockout policy.
 func (c *Client) EditLockoutPolicyOf(ctx context.Context, domain string, version int, e LockoutPolicyEdit) (LockoutPolicy, error) {
-	var p LockoutPolicy
-	err := c.do(ctx, call{method: http.MethodPatch, path: policiesOf(domain, "lockout"), body: e, version: version, result: &p})
-	return p, err
+	return patch[LockoutPolicy](ctx, c, policiesOf(domain, "lockout"), version, e)
 }
 
 // InheritTokenPolicy takes a security domain's own token policy away if it is still at that version (0: at any), and returns what holds
@@ -76,15 +72,11 @@ func (c *Client) InheritLockoutPolicy(ctx context.Context, domain string, versio
 // EditTokenPolicy changes the token policy if it is still at that version (0: at any); CONFLICT, POLICY_INVALID. Other
 // servers go by it within a second.
 func (c *Client) EditTokenPolicy(ctx context.Context, version int, e TokenPolicyEdit) (TokenPolicy, error) {
-	var p TokenPolicy
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("policies", "token"), body: e, version: version, result: &p})
-	return p, err
+	return c.EditTokenPolicyOf(ctx, "", version, e)
 }
 
 // EditLockoutPolicy changes the lockout policy if it is still at that version (0: at any); CONFLICT, POLICY_INVALID.
 // Other servers go by it within a second.
 func (c *Client) EditLockoutPolicy(ctx context.Context, version int, e LockoutPolicyEdit) (LockoutPolicy, error) {
-	var p LockoutPolicy
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("policies", "lockout"), body: e, version: version, result: &p})
-	return p, err
+	return c.EditLockoutPolicyOf(ctx, "", version, e)
 }

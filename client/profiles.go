@@ -105,9 +105,7 @@ func (c *Client) Profiles(ctx context.Context) ([]Profile, error) {
 
 // EditProfile changes a profile that is still at that version (0: at any); CONFLICT.
 func (c *Client) EditProfile(ctx context.Context, name string, version int, e ProfileEdit) (Profile, error) {
-	var p Profile
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("profiles", name), body: e, version: version, result: &p})
-	return p, err
+	return patch[Profile](ctx, c, path("profiles", name), version, e)
 }
 
 // DeleteProfile removes a profile. While tokens refer to it, it takes a

@@ -97,14 +97,12 @@ func (c *Client) RADIUSClients(ctx context.Context) ([]RADIUSClient, error) {
 
 // EditRADIUSClient changes a client that is still at that version (0: at any); CONFLICT.
 func (c *Client) EditRADIUSClient(ctx context.Context, name string, version int, e RADIUSClientEdit) (RADIUSClient, error) {
-	var out RADIUSClient
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("radius-clients", name), body: e, version: version, result: &out})
-	return out, err
+	return patch[RADIUSClient](ctx, c, path("radius-clients", name), version, e)
 }
 
 // DeleteRADIUSClient removes a client.
 func (c *Client) DeleteRADIUSClient(ctx context.Context, name string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("radius-clients", name)})
+	return c.remove(ctx, path("radius-clients", name))
 }
 
 // UserReply returns the RADIUS attributes of a user; USER_NOT_FOUND.

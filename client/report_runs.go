@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"io"
-	"net/http"
 	"time"
 )
 
@@ -103,7 +102,7 @@ func (c *Client) DownloadReport(ctx context.Context, run string) (io.ReadCloser,
 
 // DeleteReportRun destroys a run with what was made.
 func (c *Client) DeleteReportRun(ctx context.Context, run string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("report-runs", run)})
+	return c.remove(ctx, path("report-runs", run))
 }
 
 // AddReportSchedule keeps a schedule. Its reports are made with the rights that the caller has now.
@@ -119,5 +118,5 @@ func (c *Client) ReportSchedules(ctx context.Context) ([]ReportSchedule, error) 
 
 // DeleteReportSchedule ends a schedule. The reports that it had made stay as long as they are kept.
 func (c *Client) DeleteReportSchedule(ctx context.Context, name string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("report-schedules", name)})
+	return c.remove(ctx, path("report-schedules", name))
 }

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"net/http"
 )
 
 // Settings are what administrators decide about the life of tokens, for the whole deployment.
@@ -49,7 +48,5 @@ func (c *Client) Settings(ctx context.Context) (Settings, error) {
 // EditSettings changes the settings if they are still at that version (0: at any); CONFLICT, POLICY_INVALID. Other
 // servers go by them within a second.
 func (c *Client) EditSettings(ctx context.Context, version int, e SettingsEdit) (Settings, error) {
-	var s Settings
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("settings"), body: e, version: version, result: &s})
-	return s, err
+	return patch[Settings](ctx, c, path("settings"), version, e)
 }

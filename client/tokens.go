@@ -113,7 +113,7 @@ func (c *Client) changeToken(ctx context.Context, serial, verb string, version i
 
 // DeleteToken removes a token and destroys its seeds.
 func (c *Client) DeleteToken(ctx context.Context, serial string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("tokens", serial)})
+	return c.remove(ctx, path("tokens", serial))
 }
 
 // Distribute delivers an assigned token. One that was delivered before gets a new seed.
@@ -140,7 +140,7 @@ func (c *Client) SetPIN(ctx context.Context, serial string, pin PIN) error {
 
 // ClearPIN takes a token's PIN away.
 func (c *Client) ClearPIN(ctx context.Context, serial string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("tokens", serial, "pin")})
+	return c.remove(ctx, path("tokens", serial, "pin"))
 }
 
 // ForceNewPIN has the user of a token set a new PIN after the next right passcode, with the old one; PIN_INVALID if there is none.

@@ -53,14 +53,12 @@ func (c *Client) AllUsers(ctx context.Context, f UserFilter) iter.Seq2[User, err
 
 // EditUser changes a user who is still at that version (0: at any); CONFLICT.
 func (c *Client) EditUser(ctx context.Context, userID string, version int, e UserEdit) (User, error) {
-	var u User
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("users", userID), body: e, version: version, result: &u})
-	return u, err
+	return patch[User](ctx, c, path("users", userID), version, e)
 }
 
 // DeleteUser removes a user who holds no token.
 func (c *Client) DeleteUser(ctx context.Context, userID string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("users", userID)})
+	return c.remove(ctx, path("users", userID))
 }
 
 // Unlock lets a user authenticate again and forgets the failures that locked her; USER_NOT_FOUND.
@@ -75,7 +73,7 @@ func (c *Client) SetFixedPasscode(ctx context.Context, userID string, passcode F
 
 // ClearFixedPasscode takes it away; NOT_FOUND if there is none.
 func (c *Client) ClearFixedPasscode(ctx context.Context, userID string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("users", userID, "fixed-passcode")})
+	return c.remove(ctx, path("users", userID, "fixed-passcode"))
 }
 
 // SetOnDemand lets a user have codes by mail, with a PIN to ask for them; POLICY_FORBIDS, PIN_INVALID, MAIL_OFF, MAIL_MISSING.
@@ -85,45 +83,11 @@ func (c *Client) SetOnDemand(ctx context.Context, userID string, pin PIN) error 
 
 // ClearOnDemand ends codes by mail for a user; NOT_FOUND if she has none.
 func (c *Client) ClearOnDemand(ctx context.Context, userID string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("users", userID, "on-demand")})
+	return c.remove(ctx, path("users", userID, "on-demand"))
 }
 
 // UserActivity returns a user's last sign-ins, the newest first, at most limit; the server chooses for 0.
 func (c *Client) UserActivity(ctx context.Context, userID string, limit int) ([]SignIn, error) {
 	a, err := get[Activity](ctx, c, path("users", userID, "activity"), newQuery().limit(limit))
 	return a.SignIns, err
-}
-
-// get reads something.
-func get[T any](ctx context.Context, c *Client, path string, q query) (T, error) {
-	var result T
-	err := c.do(ctx, call{method: http.MethodGet, path: path, query: q.Values, result: &result})
-	return result, err
-}
-
-// post creates or issues something, once.
-func post[T any](ctx context.Context, c *Client, path string, body any) (T, error) {
-	var result T
-	err := c.do(ctx, call{method: http.MethodPost, path: path, body: body, once: true, result: &result})
-	return result, err
-}
-
-// pages goes through what next returns until it says that there is no more.
-func pages[T any](next func() (items []T, more bool, err error)) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		for more := true; more; {
-			var items []T
-			var err error
-			if items, more, err = next(); err != nil {
-				var none T
-				yield(none, err)
-				return
-			}
-			for _, item := range items {
-				if !yield(item, nil) {
-					return
-				}
-			}
-		}
-	}
 }

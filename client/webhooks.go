@@ -93,14 +93,12 @@ func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 
 // EditWebhook changes a webhook that is still at that version (0: at any); CONFLICT. What failed is tried again at once.
 func (c *Client) EditWebhook(ctx context.Context, name string, version int, e WebhookEdit) (Webhook, error) {
-	var out Webhook
-	err := c.do(ctx, call{method: http.MethodPatch, path: path("webhooks", name), body: e, version: version, result: &out})
-	return out, err
+	return patch[Webhook](ctx, c, path("webhooks", name), version, e)
 }
 
 // DeleteWebhook removes a webhook.
 func (c *Client) DeleteWebhook(ctx context.Context, name string) error {
-	return c.do(ctx, call{method: http.MethodDelete, path: path("webhooks", name)})
+	return c.remove(ctx, path("webhooks", name))
 }
 
 // TestWebhook calls a webhook with the event webhook.test, once.

@@ -111,8 +111,8 @@ func (p *program) agentList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(client.AgentList{Agents: agents}, []string{"AGENT", "HMAC", "RETRY", "NETWORKS"}, len(agents), func(i int) []string {
-			return []string{agents[i].Agent, agents[i].HMAC, yesNo(agents[i].Retry), strings.Join(agents[i].Networks, " ")}
+		return tabulate(p, client.AgentList{Agents: agents}, []string{"AGENT", "HMAC", "RETRY", "NETWORKS"}, agents, func(a client.Agent) []string {
+			return []string{a.Agent, a.HMAC, yesNo(a.Retry), strings.Join(a.Networks, " ")}
 		})
 	})
 }
@@ -223,8 +223,7 @@ func (p *program) credentialList() *cobra.Command {
 			return err
 		}
 		head := []string{"ACCESS ID", "DEPRECATED", "HMAC", "MADE", "EXPIRES", "NOTE"}
-		return p.table(client.AgentCredentialList{Credentials: all}, head, len(all), func(i int) []string {
-			c := all[i]
+		return tabulate(p, client.AgentCredentialList{Credentials: all}, head, all, func(c client.AgentCredential) []string {
 			return []string{c.AccessID, yesNo(c.Deprecated), yesNo(c.HMAC), date(&c.CreatedAt), date(c.ExpiresAt), c.Note}
 		})
 	})

@@ -39,8 +39,7 @@ func (p *program) auditList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(map[string]any{"events": events}, []string{"PLACE", "WHEN", "WHO", "WHAT"}, len(events), func(i int) []string {
-			e := events[i]
+		return tabulate(p, map[string]any{"events": events}, []string{"PLACE", "WHEN", "WHO", "WHAT"}, events, func(e client.Event) []string {
 			place := "-"
 			if e.Seq >= 0 {
 				place = fmt.Sprint(e.Seq)

@@ -129,12 +129,9 @@ func (p *program) foreseen(r run, j client.Job) error {
 		p.Note(fmt.Sprintf("of %s, %d would go well and %d would not; nothing was changed", counted(j.Total, "token"), j.Done, j.Failed))
 		return verdict(j)
 	}
-	items := []client.JobItem{}
-	for item, err := range r.server.AllJobItems(r.ctx, j.Job, client.JobItemFilter{Limit: 1000}) {
-		if err != nil {
-			return err
-		}
-		items = append(items, item)
+	items, err := collect(r.server.AllJobItems(r.ctx, j.Job, client.JobItemFilter{Limit: 1000}), 0)
+	if err != nil {
+		return err
 	}
 	document := struct {
 		jobDocument

@@ -293,15 +293,11 @@ func extendedWords(x client.Extended, dryRun bool) string {
 func (p *program) tokenExtensions() *cobra.Command {
 	var f client.ExtensionFilter
 	cmd := p.command("extensions", "List whose lifetime was extended: from when to when, for which record, by whom", 0, func(r run) error {
-		all := []client.Extended{}
-		for x, err := range r.server.AllExtensions(r.ctx, f) {
-			if err != nil {
-				return err
-			}
-			all = append(all, x)
+		all, err := collect(r.server.AllExtensions(r.ctx, f), 0)
+		if err != nil {
+			return err
 		}
-		return p.table(map[string]any{"extensions": all}, []string{"SERIAL", "NUMBER", "BEFORE", "LAST DAY", "DEVICE", "DONOR", "BY", "AT"}, len(all), func(i int) []string {
-			x := all[i]
+		return tabulate(p, map[string]any{"extensions": all}, []string{"SERIAL", "NUMBER", "BEFORE", "LAST DAY", "DEVICE", "DONOR", "BY", "AT"}, all, func(x client.Extended) []string {
 			return []string{x.Serial, number(x.Number), x.Was, x.Until, x.DeviceUntil, orDash(x.Donor), x.By, date(&x.At)}
 		})
 	})

@@ -31,8 +31,7 @@ func (p *program) clocks(c client.Clock) error {
 	if !c.Trusted {
 		p.Note(fmt.Sprintf("warning: the clock of this server is %.3f s behind what it has shown: no passcode is decided until it has caught up, or until 'tallystick clock confirm'", c.BehindSeconds))
 	}
-	return p.table(c, []string{"SERVER", "LATEST", "AHEAD OF DATABASE", "SAID AT"}, len(c.Servers), func(i int) []string {
-		s := c.Servers[i]
+	return tabulate(p, c, []string{"SERVER", "LATEST", "AHEAD OF DATABASE", "SAID AT"}, c.Servers, func(s client.ServerClock) []string {
 		return []string{s.Server, date(&s.Latest), fmt.Sprintf("%+.3f s", s.AheadSeconds), date(&s.At)}
 	})
 }

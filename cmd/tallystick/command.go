@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strconv"
@@ -165,6 +166,27 @@ func given[T any](cmd *cobra.Command, flag string, value *T) *T {
 	return nil
 }
 
+// An optionalValue is that of a flag of an edit, which holds it once the flag is given.
+type optionalValue[T any] struct {
+	pflag.Value
+	value *T
+	of    **T
+}
+
+// Set takes the value.
+func (v optionalValue[T]) Set(text string) error {
+	*v.of = v.value
+	return v.Value.Set(text)
+}
+
+// optional adds a flag of what an edit may set, such as one that f.IntVar adds.
+func optional[T any](f *pflag.FlagSet, add func(to *T, name string, otherwise T, usage string), of **T, name, usage string) {
+	var value, none T
+	add(&value, name, none, usage)
+	flag := f.Lookup(name)
+	flag.Value = optionalValue[T]{flag.Value, &value, of}
+}
+
 // result prints the JSON document, or a line for people.
 func (p *program) result(document any, format string, args ...any) error {
 	if p.JSON {
@@ -183,20 +205,34 @@ func (p *program) wrote(file string, document any, format string, args ...any) e
 	return p.result(document, format, args...)
 }
 
-// table prints the JSON document, or n rows for people.
-func (p *program) table(document any, head []string, n int, row func(i int) []string) error {
+// tabulate prints the JSON document, or all in rows for people.
+func tabulate[T any](p *program, document any, head []string, all []T, row func(T) []string) error {
 	if p.JSON {
 		return p.PrintJSON(document)
 	}
-	if n == 0 {
+	if len(all) == 0 {
 		p.Note("there are none")
 		return nil
 	}
-	rows := make([][]string, n)
-	for i := range n {
-		rows[i] = row(i)
+	rows := make([][]string, len(all))
+	for i, one := range all {
+		rows[i] = row(one)
 	}
 	return cli.Table(p.Out, cli.Width(p.Out), head, rows)
+}
+
+// collect is what comes, up to an error, or to so many; 0 for all.
+func collect[T any](from iter.Seq2[T, error], most int) ([]T, error) {
+	all := []T{} // never null in a document
+	for one, err := range from {
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, one); len(all) == most {
+			break
+		}
+	}
+	return all, nil
 }
 
 // nameColumns is how wide the names of fields are at least, so that values stand below each other.

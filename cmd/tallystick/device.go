@@ -24,8 +24,7 @@ func (p *program) deviceList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(map[string]any{"devices": devices}, []string{"DEVICE TYPE", "TITLE", "VERSION", "DELIVERY", "PIN TYPES"}, len(devices), func(i int) []string {
-			d := devices[i]
+		return tabulate(p, map[string]any{"devices": devices}, []string{"DEVICE TYPE", "TITLE", "VERSION", "DELIVERY", "PIN TYPES"}, devices, func(d client.Device) []string {
 			return []string{d.DeviceType, d.Title, number(d.Version), strings.Join(d.DeliveryMethods, " "), strings.Join(d.PINTypes, " ")}
 		})
 	})

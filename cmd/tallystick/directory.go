@@ -119,8 +119,7 @@ func (p *program) directoryList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(client.DirectoryList{Directories: all}, []string{"DIRECTORY", "KIND", "URL", "EVERY", "LAST"}, len(all), func(i int) []string {
-			d := all[i]
+		return tabulate(p, client.DirectoryList{Directories: all}, []string{"DIRECTORY", "KIND", "URL", "EVERY", "LAST"}, all, func(d client.Directory) []string {
 			return []string{d.Directory, d.Kind, d.URL, everyWord(d), lastWord(d)}
 		})
 	})

@@ -55,7 +55,7 @@ func (p *program) domainList() *cobra.Command {
 			return err
 		}
 		rows := treeOf(domains)
-		return p.table(map[string]any{"domains": domains}, []string{"DOMAIN", "OWN POLICIES", "NOTE"}, len(rows), func(i int) []string { return rows[i] })
+		return tabulate(p, map[string]any{"domains": domains}, []string{"DOMAIN", "OWN POLICIES", "NOTE"}, rows, func(cells []string) []string { return cells })
 	})
 }
 

@@ -29,15 +29,12 @@ func (p *program) groupAdd() *cobra.Command {
 func (p *program) groupList() *cobra.Command {
 	var f client.GroupFilter
 	cmd := p.command("list", "List groups", 0, func(r run) error {
-		groups := []client.Group{}
-		for g, err := range r.server.AllGroups(r.ctx, f) {
-			if err != nil {
-				return err
-			}
-			groups = append(groups, g)
+		groups, err := collect(r.server.AllGroups(r.ctx, f), 0)
+		if err != nil {
+			return err
 		}
-		return p.table(map[string]any{"groups": groups}, []string{"GROUP", "MEMBERS", "NOTE"}, len(groups), func(i int) []string {
-			return []string{groups[i].Group, number(groups[i].Members), groups[i].Note}
+		return tabulate(p, map[string]any{"groups": groups}, []string{"GROUP", "MEMBERS", "NOTE"}, groups, func(g client.Group) []string {
+			return []string{g.Group, number(g.Members), g.Note}
 		})
 	})
 	cmd.Flags().StringVar(&f.Query, "query", "", "`part` of name or note")

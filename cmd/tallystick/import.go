@@ -65,12 +65,9 @@ func (p *program) madeByJob(r run, j client.Job) error {
 	if j.State != "done" {
 		return p.endedJob(j)
 	}
-	serials := make([]string, 0, j.Total)
-	for item, err := range r.server.AllJobItems(r.ctx, j.Job, client.JobItemFilter{Limit: 1000}) {
-		if err != nil {
-			return err
-		}
-		serials = append(serials, item.Key)
+	serials, err := r.keysOf(j)
+	if err != nil {
+		return err
 	}
 	return p.result(client.CreatedTokens{Serials: serials}, "made %d tokens, %s to %s", len(serials), serials[0], serials[len(serials)-1])
 }

@@ -132,8 +132,8 @@ func (p *program) jobList() *cobra.Command {
 				break
 			}
 		}
-		return p.table(map[string]any{"jobs": jobs}, []string{"JOB", "KIND", "NAME", "STATE", "ITEMS", "DONE", "FAILED", "CREATED"}, len(jobs), func(i int) []string {
-			j := jobs[i].Job
+		return tabulate(p, map[string]any{"jobs": jobs}, []string{"JOB", "KIND", "NAME", "STATE", "ITEMS", "DONE", "FAILED", "CREATED"}, jobs, func(d jobDocument) []string {
+			j := d.Job
 			kind := j.Kind
 			if j.DryRun {
 				kind += " (dry run)"
@@ -171,18 +171,19 @@ func (p *program) jobItems() *cobra.Command {
 
 func (p *program) items(ctx context.Context, server *client.Client, job string, f client.JobItemFilter, most int) error {
 	f.Limit = 1000
-	items := []client.JobItem{}
-	for item, err := range server.AllJobItems(ctx, job, f) {
-		if err != nil {
-			return err
-		}
-		if items = append(items, item); len(items) == most {
-			break
-		}
+	items, err := collect(server.AllJobItems(ctx, job, f), most)
+	if err != nil {
+		return err
 	}
-	return p.table(map[string]any{"items": items}, []string{"ITEM", "STATE", "CODE", "MESSAGE"}, len(items), func(i int) []string {
-		return []string{items[i].Key, items[i].State, items[i].Code, items[i].Message}
+	return tabulate(p, map[string]any{"items": items}, []string{"ITEM", "STATE", "CODE", "MESSAGE"}, items, func(item client.JobItem) []string {
+		return []string{item.Key, item.State, item.Code, item.Message}
 	})
+}
+
+// keysOf are those of the items of a job.
+func (r run) keysOf(j client.Job) ([]string, error) {
+	items, err := collect(r.server.AllJobItems(r.ctx, j.Job, client.JobItemFilter{Limit: 1000}), 0)
+	return names(items, func(i client.JobItem) string { return i.Key }), err
 }
 
 func (p *program) jobWatch() *cobra.Command {

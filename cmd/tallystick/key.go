@@ -61,8 +61,8 @@ func (p *program) apiKeyCommands() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(client.APIKeyList{APIKeys: keys}, []string{"NAME", "ROLE", "MADE", "EXPIRES"}, len(keys), func(i int) []string {
-			return []string{keys[i].Name, strings.TrimSuffix(keys[i].Role+" in "+unlessRoot(keys[i].Domain), " in "), date(&keys[i].CreatedAt), date(keys[i].ExpiresAt)}
+		return tabulate(p, client.APIKeyList{APIKeys: keys}, []string{"NAME", "ROLE", "MADE", "EXPIRES"}, keys, func(k client.APIKey) []string {
+			return []string{k.Name, strings.TrimSuffix(k.Role+" in "+unlessRoot(k.Domain), " in "), date(&k.CreatedAt), date(k.ExpiresAt)}
 		})
 	})
 	remove := p.deletion("delete NAME", "Make an API key useless", func(r run) error { return r.server.DeleteAPIKey(r.ctx, r.args[0]) })

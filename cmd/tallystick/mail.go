@@ -140,8 +140,7 @@ func (p *program) mailTemplateList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(all, []string{"EVENT", "PROFILE", "BUILT IN", "SUBJECT"}, len(all.Templates), func(i int) []string {
-			t := all.Templates[i]
+		return tabulate(p, all, []string{"EVENT", "PROFILE", "BUILT IN", "SUBJECT"}, all.Templates, func(t client.MailTemplate) []string {
 			return []string{t.Event, t.Profile, yesNo(t.BuiltIn), t.Subject}
 		})
 	})
@@ -251,8 +250,7 @@ func (p *program) mailList() *cobra.Command {
 		if page.Next != "" {
 			p.Note("there are more: --before " + page.Next)
 		}
-		return p.table(page, []string{"MESSAGE", "WHEN", "EVENT", "STATE", "TROUBLE", "USER", "TOKEN"}, len(page.Messages), func(i int) []string {
-			m := page.Messages[i]
+		return tabulate(p, page, []string{"MESSAGE", "WHEN", "EVENT", "STATE", "TROUBLE", "USER", "TOKEN"}, page.Messages, func(m client.MailMessage) []string {
 			return []string{m.Message, date(&m.CreatedAt), m.Event, m.State, m.Trouble, m.UserID, m.Serial}
 		})
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -24,30 +25,19 @@ func (p *program) clockOffsets() *cobra.Command {
 			return err
 		}
 		rows := spread(report)
-		return p.table(report, []string{"CLOCK", "TOKENS", ""}, len(rows), func(i int) []string { return rows[i] })
+		return tabulate(p, report, []string{"CLOCK", "TOKENS", ""}, rows, func(cells []string) []string { return cells })
 	})
 	return cmd
 }
 
 func (p *program) offTokens(r run, beyond int) error {
-	tokens := []client.OffToken{}
-	for t, err := range r.server.OffTokens(r.ctx, beyond) {
-		if err != nil {
-			return err
-		}
-		tokens = append(tokens, t)
+	tokens, err := collect(r.server.OffTokens(r.ctx, beyond), 0)
+	if err != nil {
+		return err
 	}
-	return p.table(map[string]any{"tokens": tokens}, []string{"SERIAL", "USER", "INTERVALS", "CLOCK", "LAST USED"}, len(tokens), func(i int) []string {
-		t := tokens[i]
-		return []string{t.Serial, t.UserID, fmt.Sprintf("%+d", t.Intervals), orElse(offsetWord(client.Token{ClockOffsetSeconds: t.Seconds}), "right"), date(t.LastUsedAt)}
+	return tabulate(p, map[string]any{"tokens": tokens}, []string{"SERIAL", "USER", "INTERVALS", "CLOCK", "LAST USED"}, tokens, func(t client.OffToken) []string {
+		return []string{t.Serial, t.UserID, fmt.Sprintf("%+d", t.Intervals), cmp.Or(offsetWord(client.Token{ClockOffsetSeconds: t.Seconds}), "right"), date(t.LastUsedAt)}
 	})
-}
-
-func orElse(word, other string) string {
-	if word == "" {
-		return other
-	}
-	return word
 }
 
 // bands are how far clocks are off, in seconds up to which a band goes, and in words.
@@ -175,15 +165,11 @@ func (p *program) corrects(m *many, r run, c client.Correction, err error) error
 
 func (p *program) clockCorrections() *cobra.Command {
 	return p.command("corrections", "List corrections, the newest first", 0, func(r run) error {
-		all := []client.Correction{}
-		for c, err := range r.server.AllCorrections(r.ctx) {
-			if err != nil {
-				return err
-			}
-			all = append(all, c)
+		all, err := collect(r.server.AllCorrections(r.ctx), 0)
+		if err != nil {
+			return err
 		}
-		return p.table(map[string]any{"corrections": all}, []string{"CORRECTION", "BY", "SEEDS", "TAKEN BACK", "MADE BY", "AT", "NOTE"}, len(all), func(i int) []string {
-			c := all[i]
+		return tabulate(p, map[string]any{"corrections": all}, []string{"CORRECTION", "BY", "SEEDS", "TAKEN BACK", "MADE BY", "AT", "NOTE"}, all, func(c client.Correction) []string {
 			return []string{c.Correction, life(int64(c.Seconds)), number(c.Shifted), number(c.Undone), c.By, date(&c.At), c.Note}
 		})
 	})

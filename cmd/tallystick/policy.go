@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -124,12 +124,7 @@ func orWord(special bool, word, value string) string {
 	return value
 }
 
-func orDash(value string) string {
-	if value == "" {
-		return "-"
-	}
-	return value
-}
+func orDash(value string) string { return cmp.Or(value, "-") }
 
 // changed prints what an edit changed.
 func (p *program) changed(document any, before, after []setting) error {
@@ -210,67 +205,52 @@ func (p *program) inheritLockout(r run, domain string, version int) error {
 }
 
 func (p *program) tokenPolicyEdit() *cobra.Command {
-	var f struct {
-		domain, nextCode, creation, characters, emergencyCharacters, ifFound, fixed                    string
-		ntc, pinMin, pinMax, minLetters, minDigits, history, emergencyLength, fixedMin, small, version int
-		trivial, onDemand, deleteReplaced                                                              bool
-		words                                                                                          []string
-		pinMaxLife, pinMinLife, emergencyLife, emergencyMaxLife, onDemandLife, medium, large           time.Duration
-	}
+	var edit client.TokenPolicyEdit
+	var words []string
+	var domain string
+	var version int
 	cmd := p.command("token", "Change the rules for tokens and their PINs; what is not said stays", 0, nil)
 	s := cmd.Flags()
-	s.IntVar(&f.ntc, "incorrect-before-ntc", 0, "wrong passcodes in a row before the next tokencode is asked for: 0 for never, to 20")
-	s.StringVar(&f.nextCode, "next-code-failure", "", "what a wrong next tokencode does: fail or lock")
-	s.StringVar(&f.creation, "pin-creation", "", "who chooses a new PIN: user, system or either")
-	s.IntVar(&f.pinMin, "pin-min", 0, "shortest PIN: 4 to 16 characters")
-	s.IntVar(&f.pinMax, "pin-max", 0, "longest PIN: 4 to 16 characters; a PINPad PIN is never longer than the code")
-	s.StringVar(&f.characters, "pin-characters", "", "what a fob PIN is made of: digits or alphanumeric; a PINPad PIN is always digits")
-	s.IntVar(&f.minLetters, "pin-min-letters", 0, "fewest letters of an alphanumeric PIN")
-	s.IntVar(&f.minDigits, "pin-min-digits", 0, "fewest digits of an alphanumeric PIN")
-	s.BoolVar(&f.trivial, "refuse-trivial-pins", false, "refuse sequences, repeats, keypad patterns, parts of the serial and years of birth")
-	s.StringSliceVar(&f.words, "excluded-words", nil, "`words` of 4 to 16 letters and digits that are not to be part of a PIN, with commas between; \"\" for none")
-	lifeFlag(s, &f.pinMaxLife, "pin-max-life", 0, "when a PIN must be changed; 0 for never")
-	lifeFlag(s, &f.pinMinLife, "pin-min-life", 0, "how long a user must keep a PIN before she may change it at her own wish, which nothing offers yet: it has no effect")
-	s.IntVar(&f.history, "pin-history", 0, "how many of the last PINs may not be taken again: 0 to 20")
-	s.IntVar(&f.emergencyLength, "emergency-length", 0, "length of an emergency code: 8 to 16 characters")
-	s.StringVar(&f.emergencyCharacters, "emergency-characters", "", "what an emergency code is made of: digits or alphanumeric")
-	lifeFlag(s, &f.emergencyLife, "emergency-life", 0, "how long emergency codes live, unless said")
-	lifeFlag(s, &f.emergencyMaxLife, "emergency-max-life", 0, "the longest life that may be said; 0 for no limit")
-	s.StringVar(&f.ifFound, "emergency-if-found", "", "what becomes of a lost token that turns up: deny, accept_and_end or accept_after")
-	s.StringVar(&f.fixed, "fixed-passcode", "", "fixed passcodes: off, pin (made like PINs) or own (letters and digits, of fixed-passcode-min characters at least)")
-	s.IntVar(&f.fixedMin, "fixed-passcode-min", 0, "shortest fixed passcode of its own: 8 to 64 characters")
-	s.BoolVar(&f.onDemand, "on-demand", false, "let users get codes by mail who have a PIN for them")
-	lifeFlag(s, &f.onDemandLife, "on-demand-life", 0, "how long such a code lives: 1m to 24h")
-	s.BoolVar(&f.deleteReplaced, "delete-replaced", false, "delete a token that another one has replaced, instead of unassigning it")
-	s.IntVar(&f.small, "window-small", 0, "intervals to each side in which a code is accepted at once: 0 to 10")
-	lifeFlag(s, &f.medium, "window-medium", 0, "time to each side in which a code is accepted with the next one: up to 2h")
-	lifeFlag(s, &f.large, "window-large", 0, "time to each side which resynchronisation searches: up to 24h")
+	optional(s, s.IntVar, &edit.IncorrectBeforeNTC, "incorrect-before-ntc", "wrong passcodes in a row before the next tokencode is asked for: 0 for never, to 20")
+	optional(s, s.StringVar, &edit.NextCodeFailure, "next-code-failure", "what a wrong next tokencode does: fail or lock")
+	optional(s, s.StringVar, &edit.PINCreation, "pin-creation", "who chooses a new PIN: user, system or either")
+	optional(s, s.IntVar, &edit.PINMin, "pin-min", "shortest PIN: 4 to 16 characters")
+	optional(s, s.IntVar, &edit.PINMax, "pin-max", "longest PIN: 4 to 16 characters; a PINPad PIN is never longer than the code")
+	optional(s, s.StringVar, &edit.PINCharacters, "pin-characters", "what a fob PIN is made of: digits or alphanumeric; a PINPad PIN is always digits")
+	optional(s, s.IntVar, &edit.PINMinLetters, "pin-min-letters", "fewest letters of an alphanumeric PIN")
+	optional(s, s.IntVar, &edit.PINMinDigits, "pin-min-digits", "fewest digits of an alphanumeric PIN")
+	optional(s, s.BoolVar, &edit.RefuseTrivialPINs, "refuse-trivial-pins", "refuse sequences, repeats, keypad patterns, parts of the serial and years of birth")
+	s.StringSliceVar(&words, "excluded-words", nil, "`words` of 4 to 16 letters and digits that are not to be part of a PIN, with commas between; \"\" for none")
+	optionalLife(s, &edit.PINMaxLifeSeconds, "pin-max-life", "when a PIN must be changed; 0 for never")
+	optionalLife(s, &edit.PINMinLifeSeconds, "pin-min-life", "how long a user must keep a PIN before she may change it at her own wish, which nothing offers yet: it has no effect")
+	optional(s, s.IntVar, &edit.PINHistory, "pin-history", "how many of the last PINs may not be taken again: 0 to 20")
+	optional(s, s.IntVar, &edit.EmergencyLength, "emergency-length", "length of an emergency code: 8 to 16 characters")
+	optional(s, s.StringVar, &edit.EmergencyCharacters, "emergency-characters", "what an emergency code is made of: digits or alphanumeric")
+	optionalLife(s, &edit.EmergencyLifeSeconds, "emergency-life", "how long emergency codes live, unless said")
+	optionalLife(s, &edit.EmergencyMaxLifeSeconds, "emergency-max-life", "the longest life that may be said; 0 for no limit")
+	optional(s, s.StringVar, &edit.EmergencyIfFound, "emergency-if-found", "what becomes of a lost token that turns up: deny, accept_and_end or accept_after")
+	optional(s, s.StringVar, &edit.FixedPasscode, "fixed-passcode", "fixed passcodes: off, pin (made like PINs) or own (letters and digits, of fixed-passcode-min characters at least)")
+	optional(s, s.IntVar, &edit.FixedPasscodeMin, "fixed-passcode-min", "shortest fixed passcode of its own: 8 to 64 characters")
+	optional(s, s.BoolVar, &edit.OnDemand, "on-demand", "let users get codes by mail who have a PIN for them")
+	optionalLife(s, &edit.OnDemandLifeSeconds, "on-demand-life", "how long such a code lives: 1m to 24h")
+	optional(s, s.BoolVar, &edit.DeleteReplaced, "delete-replaced", "delete a token that another one has replaced, instead of unassigning it")
+	optional(s, s.IntVar, &edit.WindowSmall, "window-small", "intervals to each side in which a code is accepted at once: 0 to 10")
+	optionalLife(s, &edit.WindowMediumSeconds, "window-medium", "time to each side in which a code is accepted with the next one: up to 2h")
+	optionalLife(s, &edit.WindowLargeSeconds, "window-large", "time to each side which resynchronisation searches: up to 24h")
 	shown(s, "never", "0", "incorrect-before-ntc")
 	shown(s, "no limit", "0", "pin-max-life", "emergency-max-life")
 	shown(s, "none", "0", "pin-min-life")
 	shown(s, "yes", "true", "refuse-trivial-pins", "on-demand", "delete-replaced")
 	shown(s, "no", "false", "refuse-trivial-pins", "on-demand", "delete-replaced")
-	versionFlag(cmd, &f.version)
-	policyDomainFlag(cmd, &f.domain, editedDomain)
+	versionFlag(cmd, &version)
+	policyDomainFlag(cmd, &domain, editedDomain)
 	p.does(cmd, func(r run) error {
-		before, err := r.server.TokenPolicyOf(r.ctx, f.domain)
+		edit.ExcludedWords = given(cmd, "excluded-words", &words)
+		before, err := r.server.TokenPolicyOf(r.ctx, domain)
 		if err != nil {
 			return err
 		}
-		after, err := r.server.EditTokenPolicyOf(r.ctx, f.domain, from(f.version, before.Version), client.TokenPolicyEdit{
-			IncorrectBeforeNTC: given(cmd, "incorrect-before-ntc", &f.ntc), NextCodeFailure: given(cmd, "next-code-failure", &f.nextCode),
-			PINCreation: given(cmd, "pin-creation", &f.creation), PINMin: given(cmd, "pin-min", &f.pinMin), PINMax: given(cmd, "pin-max", &f.pinMax),
-			PINCharacters: given(cmd, "pin-characters", &f.characters), PINMinLetters: given(cmd, "pin-min-letters", &f.minLetters),
-			PINMinDigits: given(cmd, "pin-min-digits", &f.minDigits), RefuseTrivialPINs: given(cmd, "refuse-trivial-pins", &f.trivial),
-			ExcludedWords: given(cmd, "excluded-words", &f.words), PINMaxLifeSeconds: givenSeconds(cmd, "pin-max-life", f.pinMaxLife),
-			PINMinLifeSeconds: givenSeconds(cmd, "pin-min-life", f.pinMinLife), PINHistory: given(cmd, "pin-history", &f.history),
-			EmergencyLength: given(cmd, "emergency-length", &f.emergencyLength), EmergencyCharacters: given(cmd, "emergency-characters", &f.emergencyCharacters),
-			EmergencyLifeSeconds: givenSeconds(cmd, "emergency-life", f.emergencyLife), EmergencyMaxLifeSeconds: givenSeconds(cmd, "emergency-max-life", f.emergencyMaxLife),
-			EmergencyIfFound: given(cmd, "emergency-if-found", &f.ifFound), FixedPasscode: given(cmd, "fixed-passcode", &f.fixed), FixedPasscodeMin: given(cmd, "fixed-passcode-min", &f.fixedMin),
-			OnDemand: given(cmd, "on-demand", &f.onDemand), OnDemandLifeSeconds: givenSeconds(cmd, "on-demand-life", f.onDemandLife),
-			DeleteReplaced: given(cmd, "delete-replaced", &f.deleteReplaced), WindowSmall: given(cmd, "window-small", &f.small),
-			WindowMediumSeconds: givenSeconds(cmd, "window-medium", f.medium), WindowLargeSeconds: givenSeconds(cmd, "window-large", f.large),
-		})
+		after, err := r.server.EditTokenPolicyOf(r.ctx, domain, from(version, before.Version), edit)
 		if err != nil {
 			return err
 		}
@@ -280,16 +260,15 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 }
 
 func (p *program) lockoutPolicyEdit() *cobra.Command {
+	var edit client.LockoutPolicyEdit
 	var domain string
-	var failures, version int
-	var within, unlockAfter time.Duration
-	var separate bool
+	var version int
 	cmd := p.command("lockout", "Change when wrong passcodes lock a user; what is not said stays", 0, nil)
 	s := cmd.Flags()
-	s.IntVar(&failures, "failures", 0, "wrong passcodes in a row that lock a user: 0 for never, to 100")
-	lifeFlag(s, &within, "within", 0, "how long a failure counts")
-	lifeFlag(s, &unlockAfter, "unlock-after", 0, "when a locked user is unlocked; 0: only by an administrator")
-	s.BoolVar(&separate, "separate-unknown-sources", false, "count failures from where the user never succeeded from on their own")
+	optional(s, s.IntVar, &edit.Failures, "failures", "wrong passcodes in a row that lock a user: 0 for never, to 100")
+	optionalLife(s, &edit.WithinSeconds, "within", "how long a failure counts")
+	optionalLife(s, &edit.UnlockAfterSeconds, "unlock-after", "when a locked user is unlocked; 0: only by an administrator")
+	optional(s, s.BoolVar, &edit.SeparateUnknownSources, "separate-unknown-sources", "count failures from where the user never succeeded from on their own")
 	shown(s, "never lock", "0", "failures")
 	shown(s, "never", "0", "unlock-after")
 	shown(s, "yes", "true", "separate-unknown-sources")
@@ -301,10 +280,7 @@ func (p *program) lockoutPolicyEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		after, err := r.server.EditLockoutPolicyOf(r.ctx, domain, from(version, before.Version), client.LockoutPolicyEdit{
-			Failures: given(cmd, "failures", &failures), WithinSeconds: givenSeconds(cmd, "within", within),
-			UnlockAfterSeconds: givenSeconds(cmd, "unlock-after", unlockAfter), SeparateUnknownSources: given(cmd, "separate-unknown-sources", &separate),
-		})
+		after, err := r.server.EditLockoutPolicyOf(r.ctx, domain, from(version, before.Version), edit)
 		if err != nil {
 			return err
 		}
@@ -333,10 +309,4 @@ func shown(s *pflag.FlagSet, word, value string, flags ...string) {
 		f := s.Lookup(name)
 		f.Value = wordValue{f.Value, word, value}
 	}
-}
-
-// givenSeconds is a length of time as the API takes it if its flag was given, else nil.
-func givenSeconds(cmd *cobra.Command, flag string, d time.Duration) *int64 {
-	n := seconds(d)
-	return given(cmd, flag, &n)
 }

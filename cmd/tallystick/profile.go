@@ -89,8 +89,7 @@ func (p *program) profileList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(map[string]any{"profiles": all}, []string{"PROFILE", "DEVICE TYPE", "DELIVERY", "DIGITS", "INTERVAL", "PIN TYPE", "PROTECTION"}, len(all), func(i int) []string {
-			o := all[i]
+		return tabulate(p, map[string]any{"profiles": all}, []string{"PROFILE", "DEVICE TYPE", "DELIVERY", "DIGITS", "INTERVAL", "PIN TYPE", "PROTECTION"}, all, func(o client.Profile) []string {
 			return []string{o.Profile, o.DeviceType, o.DeliveryMethod, number(o.Digits), number(o.IntervalSeconds), o.PINType, o.Protection}
 		})
 	})

@@ -121,8 +121,7 @@ func (p *program) radiusList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(client.RADIUSClientList{RADIUSClients: all}, []string{"NAME", "ADDRESS", "CERTIFICATE", "PROMPTS", "CHALLENGES", "AUTHENTICATOR"}, len(all), func(i int) []string {
-			c := all[i]
+		return tabulate(p, client.RADIUSClientList{RADIUSClients: all}, []string{"NAME", "ADDRESS", "CERTIFICATE", "PROMPTS", "CHALLENGES", "AUTHENTICATOR"}, all, func(c client.RADIUSClient) []string {
 			return []string{c.RADIUSClient, c.Address, c.Certificate, c.PromptSet, yesNo(c.Challenges), c.RequireMessageAuthenticator}
 		})
 	})
@@ -213,7 +212,7 @@ func (p *program) radiusUser() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(client.UserReply{ReplyAttributes: all}, []string{"ATTRIBUTE", "VALUE"}, len(all), func(i int) []string { return []string{all[i].Name, all[i].Value} })
+		return tabulate(p, client.UserReply{ReplyAttributes: all}, []string{"ATTRIBUTE", "VALUE"}, all, func(a client.RADIUSAttribute) []string { return []string{a.Name, a.Value} })
 	})
 	cmd.Flags().StringArrayVar(&f.attributes, "attribute", nil, "`name=value` that is returned, such as Class=admins; may be given several times, and replaces all there are")
 	cmd.Flags().BoolVar(&none, "none", false, "take all attributes of the user away")

@@ -134,7 +134,7 @@ func (p *program) reportList() *cobra.Command {
 		if len(r.args) == 1 {
 			return p.reportAbout(all, r.args[0])
 		}
-		return p.table(client.ReportTemplateList{Reports: all}, []string{"REPORT", "TITLE"}, len(all), func(i int) []string { return []string{all[i].Report, all[i].Title} })
+		return tabulate(p, client.ReportTemplateList{Reports: all}, []string{"REPORT", "TITLE"}, all, func(t client.ReportTemplate) []string { return []string{t.Report, t.Title} })
 	})
 	return cmd
 }
@@ -189,10 +189,11 @@ func (p *program) reportStatistics() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		rows := []struct {
+		type tally struct {
 			what string
 			n    int
-		}{
+		}
+		rows := []tally{
 			{"software tokens", s.SoftwareTotal}, {"hardware tokens", s.HardwareTotal}, {"assigned", s.Assigned}, {"available", s.Available},
 			{"available as next", s.SoftwareAvailable}, {"enabled", s.Enabled}, {"disabled", s.Disabled},
 			{"expired", s.Expired}, {fmt.Sprintf("expiring within %d days", s.ExpiringDays), s.Expiring}, {"lost", s.Lost},
@@ -200,7 +201,7 @@ func (p *program) reportStatistics() *cobra.Command {
 			{"in new-PIN mode", s.NewPIN}, {"in next-tokencode mode", s.NextTokencode}, {"locked users", s.LockedUsers},
 			{"pending activations", s.PendingActivations}, {"never confirmed", s.NeverConfirmed},
 		}
-		return p.table(s, []string{"TOKENS", fmt.Sprintf("%9s", "COUNT")}, len(rows), func(i int) []string { return []string{rows[i].what, fmt.Sprintf("%9d", rows[i].n)} })
+		return tabulate(p, s, []string{"TOKENS", fmt.Sprintf("%9s", "COUNT")}, rows, func(t tally) []string { return []string{t.what, fmt.Sprintf("%9d", t.n)} })
 	})
 	cmd.Flags().IntVar(&days, "expiring-days", days, "count tokens as expiring whose last day comes within so many `days` (default the setting warn_days)")
 	cmd.Flags().Lookup("expiring-days").DefValue = "0"

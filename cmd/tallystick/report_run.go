@@ -87,8 +87,7 @@ func (p *program) reportRuns() *cobra.Command {
 		if most > 0 {
 			all = all[:min(most, len(all))]
 		}
-		return p.table(client.ReportRunPage{Runs: all}, []string{"RUN", "REPORT", "FORMAT", "STATE", "ROWS", "BYTES", "MADE", "KEPT UNTIL", "SCHEDULE"}, len(all), func(i int) []string {
-			m := all[i]
+		return tabulate(p, client.ReportRunPage{Runs: all}, []string{"RUN", "REPORT", "FORMAT", "STATE", "ROWS", "BYTES", "MADE", "KEPT UNTIL", "SCHEDULE"}, all, func(m client.ReportRun) []string {
 			return []string{m.Run, m.Report, m.Format, m.State, number(m.Rows), fmt.Sprint(m.Bytes), date(&m.CreatedAt), date(m.KeptUntil), m.Schedule}
 		})
 	})
@@ -128,8 +127,7 @@ func (p *program) reportSchedule() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(client.ReportScheduleList{Schedules: all}, []string{"SCHEDULE", "REPORT", "FORMAT", "WHEN (UTC)", "NEXT", "LAST RUN", "BY", "TO"}, len(all), func(i int) []string {
-			s := all[i]
+		return tabulate(p, client.ReportScheduleList{Schedules: all}, []string{"SCHEDULE", "REPORT", "FORMAT", "WHEN (UTC)", "NEXT", "LAST RUN", "BY", "TO"}, all, func(s client.ReportSchedule) []string {
 			return []string{s.Schedule, s.Report, s.Format, when(s), date(&s.NextAt), s.LastRun, s.By, strings.Join(sentTo(s.ReportOrder), ", ")}
 		})
 	})

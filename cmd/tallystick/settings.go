@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,38 +48,30 @@ func (p *program) settingsShow() *cobra.Command {
 }
 
 func (p *program) settingsEdit() *cobra.Command {
-	var maxTokens, minDays, warnDays, issueLimit, codeDigits, authenticationDays, administrationDays, systemDays, version int
-	var noPINs, unprotected, split, approval bool
-	var resultLife time.Duration
+	var edit client.SettingsEdit
+	var version int
 	cmd := p.command("edit", "Change the settings; what is not said stays", 0, nil)
 	f := cmd.Flags()
-	f.IntVar(&maxTokens, "max-tokens-per-user", 0, "tokens that a user may hold: 1 to 10")
-	f.IntVar(&minDays, "min-days-left", 0, "days that a token must last to be taken as the next available one")
-	f.IntVar(&warnDays, "warn-days", 0, "days before its last valid day from which on a token is said to be expiring")
-	f.IntVar(&issueLimit, "issue-limit", 0, "how often a token may be issued until 'token reset-issue-count'; 0 for no limit")
-	f.IntVar(&codeDigits, "activation-code-digits", 0, "length of the activation codes that are made from now on, 8 to 40")
-	f.BoolVar(&noPINs, "no-pins", false, "tokens that are distributed from now on work without PIN, whatever their profile says")
-	f.BoolVar(&unprotected, "allow-unprotected-ctf", false, "a compressed string that no password protects may be mailed")
-	f.BoolVar(&split, "split-delivery", true, "a link and its activation code go in different messages")
-	lifeFlag(f, &resultLife, "result-life", 0, "how long what a job made can be downloaded: 1h to 30d")
-	f.BoolVar(&approval, "bulk-approval", false, "a second administrator approves jobs that deliver tokens, with 'job approve'")
-	f.IntVar(&authenticationDays, "audit-authentication-days", 0, "days that the audit log keeps the events that 'monitor authentication' shows, 30 or more; 0 for ever")
-	f.IntVar(&administrationDays, "audit-administration-days", 0, "the same for 'monitor administration'")
-	f.IntVar(&systemDays, "audit-system-days", 0, "the same for 'monitor system'")
+	optional(f, f.IntVar, &edit.MaxTokensPerUser, "max-tokens-per-user", "tokens that a user may hold: 1 to 10")
+	optional(f, f.IntVar, &edit.MinDaysLeft, "min-days-left", "days that a token must last to be taken as the next available one")
+	optional(f, f.IntVar, &edit.WarnDays, "warn-days", "days before its last valid day from which on a token is said to be expiring")
+	optional(f, f.IntVar, &edit.IssueLimit, "issue-limit", "how often a token may be issued until 'token reset-issue-count'; 0 for no limit")
+	optional(f, f.IntVar, &edit.ActivationCodeDigits, "activation-code-digits", "length of the activation codes that are made from now on, 8 to 40")
+	optional(f, f.BoolVar, &edit.NoPINs, "no-pins", "tokens that are distributed from now on work without PIN, whatever their profile says")
+	optional(f, f.BoolVar, &edit.AllowUnprotectedCTF, "allow-unprotected-ctf", "a compressed string that no password protects may be mailed")
+	optional(f, f.BoolVar, &edit.SplitDelivery, "split-delivery", "a link and its activation code go in different messages")
+	optionalLife(f, &edit.ResultLifeSeconds, "result-life", "how long what a job made can be downloaded: 1h to 30d")
+	optional(f, f.BoolVar, &edit.BulkApproval, "bulk-approval", "a second administrator approves jobs that deliver tokens, with 'job approve'")
+	optional(f, f.IntVar, &edit.AuditAuthenticationDays, "audit-authentication-days", "days that the audit log keeps the events that 'monitor authentication' shows, 30 or more; 0 for ever")
+	optional(f, f.IntVar, &edit.AuditAdministrationDays, "audit-administration-days", "the same for 'monitor administration'")
+	optional(f, f.IntVar, &edit.AuditSystemDays, "audit-system-days", "the same for 'monitor system'")
 	f.IntVar(&version, "version", 0, "refuse if the settings are not at this `version` any more")
 	p.does(cmd, func(r run) error {
 		before, err := r.server.Settings(r.ctx)
 		if err != nil {
 			return err
 		}
-		after, err := r.server.EditSettings(r.ctx, from(version, before.Version), client.SettingsEdit{
-			MaxTokensPerUser: given(cmd, "max-tokens-per-user", &maxTokens), MinDaysLeft: given(cmd, "min-days-left", &minDays),
-			WarnDays: given(cmd, "warn-days", &warnDays), IssueLimit: given(cmd, "issue-limit", &issueLimit), ActivationCodeDigits: given(cmd, "activation-code-digits", &codeDigits), NoPINs: given(cmd, "no-pins", &noPINs),
-			AllowUnprotectedCTF: given(cmd, "allow-unprotected-ctf", &unprotected), SplitDelivery: given(cmd, "split-delivery", &split),
-			ResultLifeSeconds: givenSeconds(cmd, "result-life", resultLife), BulkApproval: given(cmd, "bulk-approval", &approval),
-			AuditAuthenticationDays: given(cmd, "audit-authentication-days", &authenticationDays), AuditAdministrationDays: given(cmd, "audit-administration-days", &administrationDays),
-			AuditSystemDays: given(cmd, "audit-system-days", &systemDays),
-		})
+		after, err := r.server.EditSettings(r.ctx, from(version, before.Version), edit)
 		if err != nil {
 			return err
 		}

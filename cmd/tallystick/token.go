@@ -91,17 +91,11 @@ func (p *program) tokenList() *cobra.Command {
 		f.Assigned, f.Enabled = given(cmd, "assigned", &assigned), given(cmd, "enabled", &enabled)
 		f.Extendable, f.Lost = given(cmd, "extendable", &extendable), given(cmd, "lost", &lost)
 		f.Attribute, f.Value, _ = strings.Cut(attribute, "=")
-		tokens := []client.Token{}
-		for t, err := range r.server.AllTokens(r.ctx, f) {
-			if err != nil {
-				return err
-			}
-			if tokens = append(tokens, t); len(tokens) == most {
-				break
-			}
+		tokens, err := collect(r.server.AllTokens(r.ctx, f), most)
+		if err != nil {
+			return err
 		}
-		return p.table(map[string]any{"tokens": tokens}, []string{"SERIAL", "USER", "STATE", "PROFILE", "EXPIRES", "CODES", "GEN"}, len(tokens), func(i int) []string {
-			t := tokens[i]
+		return tabulate(p, map[string]any{"tokens": tokens}, []string{"SERIAL", "USER", "STATE", "PROFILE", "EXPIRES", "CODES", "GEN"}, tokens, func(t client.Token) []string {
 			return []string{t.Serial, t.UserID, stateWord(t), t.Profile, t.EffectiveExpiry, codes(t), number(t.Generation)}
 		})
 	})

@@ -102,12 +102,9 @@ func (p *program) selected(r run, s client.Selection) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var serials []string
-	for item, err := range r.server.AllJobItems(r.ctx, j.Job, client.JobItemFilter{Limit: 1000}) {
-		if err != nil {
-			return nil, err
-		}
-		serials = append(serials, item.Key)
+	serials, err := r.keysOf(j)
+	if err != nil {
+		return nil, err
 	}
 	if len(serials) == 0 {
 		return nil, fault.New(fault.Invalid, "nothing is selected")

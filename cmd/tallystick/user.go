@@ -36,15 +36,11 @@ func (p *program) userAdd() *cobra.Command {
 func (p *program) userList() *cobra.Command {
 	var f client.UserFilter
 	cmd := p.command("list", "List people", 0, func(r run) error {
-		users := []client.User{}
-		for u, err := range r.server.AllUsers(r.ctx, f) {
-			if err != nil {
-				return err
-			}
-			users = append(users, u)
+		users, err := collect(r.server.AllUsers(r.ctx, f), 0)
+		if err != nil {
+			return err
 		}
-		return p.table(map[string]any{"users": users}, []string{"USER", "NAME", "MAIL", "ENABLED", "LOCKED"}, len(users), func(i int) []string {
-			u := users[i]
+		return tabulate(p, map[string]any{"users": users}, []string{"USER", "NAME", "MAIL", "ENABLED", "LOCKED"}, users, func(u client.User) []string {
 			return []string{u.UserID, u.Name, u.Mail, enabledWord(u), lockedWord(u.Lockout)}
 		})
 	})
@@ -62,12 +58,9 @@ func (p *program) userShow() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		tokens := []client.Token{}
-		for t, err := range r.server.AllTokens(r.ctx, client.TokenFilter{UserID: u.UserID}) {
-			if err != nil {
-				return err
-			}
-			tokens = append(tokens, t)
+		tokens, err := collect(r.server.AllTokens(r.ctx, client.TokenFilter{UserID: u.UserID}), 0)
+		if err != nil {
+			return err
 		}
 		signIns, more, err := lastSignIns(*most, func(limit int) ([]client.SignIn, error) { return r.server.UserActivity(r.ctx, u.UserID, limit) })
 		if err != nil {

@@ -118,8 +118,7 @@ func (p *program) appliedUsers(a client.AppliedUsers) error {
 		if !lines { // they come from no file
 			head = head[1:]
 		}
-		err := p.table(nil, head, len(shown), func(i int) (cells []string) {
-			row := shown[i]
+		err := tabulate(p, nil, head, shown, func(row client.AppliedUser) (cells []string) {
 			if lines {
 				cells = append(cells, number(row.Line))
 			}

@@ -129,8 +129,7 @@ func (p *program) webhookList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.table(client.WebhookList{Webhooks: all}, []string{"NAME", "STATE", "BEHIND", "STATUS", "DELIVERED", "URL"}, len(all), func(i int) []string {
-			w := all[i]
+		return tabulate(p, client.WebhookList{Webhooks: all}, []string{"NAME", "STATE", "BEHIND", "STATUS", "DELIVERED", "URL"}, all, func(w client.Webhook) []string {
 			return []string{w.Webhook, webhookState(w), fmt.Sprint(w.Behind), answerOf(w), date(w.DeliveredAt), w.URL}
 		})
 	})

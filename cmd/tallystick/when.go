@@ -37,6 +37,25 @@ func fineLifeFlag(f *pflag.FlagSet, to *time.Duration, name string, otherwise ti
 	f.Var(lifeValue{to, true}, name, usage)
 }
 
+// A secondsValue is a length of time that an edit may set, in seconds.
+type secondsValue struct {
+	lifeValue
+	of **int64
+}
+
+// Set reads a length of time.
+func (v secondsValue) Set(text string) error {
+	err := v.lifeValue.Set(text)
+	n := seconds(*v.to)
+	*v.of = &n
+	return err
+}
+
+// optionalLife adds a flag of a length of time that an edit may set.
+func optionalLife(f *pflag.FlagSet, of **int64, name, usage string) {
+	f.Var(secondsValue{lifeValue{to: new(time.Duration)}, of}, name, usage)
+}
+
 // Set reads a length of time.
 func (l lifeValue) Set(text string) error {
 	d, err := configuration.ParseLife(text)

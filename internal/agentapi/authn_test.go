@@ -337,8 +337,8 @@ func TestStatusErrorsAreOfStatus(t *testing.T) {
 	refused(400, "INVALID_REQUEST", h.request("POST", Base+"status", `{}`))
 	refused(401, "AGENT_NOT_AUTHENTICATED", h.request("POST", Base+"status", `{}`, "Client-Key", ""))
 	refused(413, "INVALID_REQUEST", h.request("POST", Base+"status", strings.Repeat(" ", maxBody+1)))
-	h.Agents = &access.Agents{Store: away{}, Keys: h.Agents.Keys, Now: h.now}
-	h.pass(remembered)
+	h.Agents = &access.Agents{Store: away{}, Keys: h.Agents.Keys, Now: h.Now}
+	h.Pass(remembered)
 	refused(503, "SYSTEM_ERROR", h.request("POST", Base+"status", `{"authnAttemptId":"x"}`))
 }
 
@@ -484,13 +484,13 @@ func TestStoreIsAway(t *testing.T) {
 			t.Errorf("%d, want %d: %s", status, want, text)
 		}
 	}
-	h.Agents, h.Store = &access.Agents{Store: away{}, Keys: h.Agents.Keys, Now: h.now}, away{}
+	h.Agents, h.Store = &access.Agents{Store: away{}, Keys: h.Agents.Keys, Now: h.Now}, away{}
 	for range 2 { // with the credential in memory, and without
 		status, text := h.send(h.request("POST", Base+"status", `{"authnAttemptId":"x"}`))
 		if status != http.StatusServiceUnavailable || parse(t, text).text("attemptReasonCode") != "SYSTEM_ERROR" {
 			t.Errorf("status: %d %s", status, text)
 		}
-		h.pass(remembered)
+		h.Pass(remembered)
 	}
 	for _, endpoint := range []string{"initialize", "status"} {
 		status, text := h.send(h.request("POST", Base+endpoint, first("m-1")))
@@ -540,7 +540,7 @@ func TestAnOutageIsNotLoggedForEachMessage(t *testing.T) {
 	if n := h.said["initialize ERROR"]; n != 3*lineBurst {
 		t.Errorf("%d were counted: %v", n, h.said)
 	}
-	h.pass(time.Second)
+	h.Pass(time.Second)
 	ask()
 	if n := lines(); n != lineBurst+1 {
 		t.Errorf("%d lines after a second", n)
@@ -580,7 +580,7 @@ func TestThrottle(t *testing.T) {
 		t.Errorf("%d lines", n)
 	}
 	h.post("initialize", strings.Replace(first("m-2"), "ada", "bob", 1)).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
-	h.pass(time.Second)
+	h.Pass(time.Second)
 	for range throttle.SubjectRate {
 		h.post("initialize", first("m-3")).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 	}
@@ -590,7 +590,7 @@ func TestThrottle(t *testing.T) {
 // Whoever administers the agents of one security domain keeps those of another from asking about nobody.
 func TestDomainsAreThrottledApart(t *testing.T) {
 	h := newHouse(t, atOnce)
-	h.Domains = &domain.Registry{Store: h.db, Now: h.now}
+	h.Domains = &domain.Registry{Store: h.db, Now: h.Now}
 	try(h.Domains.Add(t.Context(), "theirs", domain.Root, ""))(t)
 	try(h.Agents.Add(domain.At(t.Context(), "theirs"), access.Agent{Name: "vpn2"}))(t)
 	ours, body := h.key, strings.Replace(first("m-1"), "vpn1", "vpn2", 1)
@@ -614,7 +614,7 @@ func TestThrottledMessagesWriteNothing(t *testing.T) {
 			"subjectName": subject, "keepAttempt": true, "context": map[string]string{"messageId": message()}, "clientDetails": map[string]string{"hostname": message()},
 		})
 	}
-	attempts := func() int { return try(d.db.DropKeptAttempts(t.Context(), d.now().Add(time.Hour)))(t) }
+	attempts := func() int { return try(d.db.DropKeptAttempts(t.Context(), d.Now().Add(time.Hour)))(t) }
 	looks := func() string { return fmt.Sprintf(`{"authnAttemptId":%q}`, d.attempt) }
 	d.expect(d.send("initialize", kept("alice")), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID")
 	instances := func() int { return strings.Count(events(t, d.db), "agent.instance") }
@@ -623,7 +623,7 @@ func TestThrottledMessagesWriteNothing(t *testing.T) {
 	}
 	d.send("initialize", kept("alice"))
 	for _, about := range []string{"alice", "nobody", d.attempt} {
-		for s.subjects.Allows("/"+about, d.now()) {
+		for s.subjects.Allows("/"+about, d.Now()) {
 		}
 	}
 	d.expect(d.send("cancel", []byte(looks())), "FAIL/VERIFY_ERROR", "")
@@ -641,7 +641,7 @@ func TestThrottledMessagesWriteNothing(t *testing.T) {
 		t.Errorf("%d attempts are kept, want that of before", n)
 	}
 
-	for s.agents.Allows("agent:vpn1", d.now()) {
+	for s.agents.Allows("agent:vpn1", d.Now()) {
 	}
 	d.expect(d.check("bob", "1"), "FAIL/VERIFY_ERROR", "")
 	d.attempt = "00010203-0405-0607-0809-0a0b0c0d0e0f"
@@ -657,13 +657,13 @@ func TestThrottledSignaturesAreNotKept(t *testing.T) {
 	h.edit(func(a *access.Agent) { a.HMAC = access.HMACRequired })
 	id, key := h.credential("vpn1")
 	sum := sha512.Sum512([]byte(first("m-1")))
-	now := h.now().Format(http.TimeFormat)
+	now := h.Now().Format(http.TimeFormat)
 	signature := sign(h.initialize(), key, id, now, hex.EncodeToString(sum[:]), "")
-	for h.agents.Allows("agent:vpn1", h.now()) {
+	for h.agents.Allows("agent:vpn1", h.Now()) {
 	}
 	_, text := h.send(h.initialize("X-Access-ID", id, "Date", now, "Client-Key", signature))
 	parse(t, text).says("FAIL", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
-	if n := try(h.db.DropSignatures(t.Context(), h.now().Add(time.Hour)))(t); n != 0 {
+	if n := try(h.db.DropSignatures(t.Context(), h.Now().Add(time.Hour)))(t); n != 0 {
 		t.Errorf("%d signatures were kept", n)
 	}
 	if len(h.engine.begun) > 0 {

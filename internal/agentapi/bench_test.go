@@ -29,8 +29,8 @@ func BenchmarkOneCall(b *testing.B) {
 
 // another is an Initialize of another user than the last ones, a tenth of a millisecond later, so that nothing is throttled.
 func (h *house) another() string {
-	h.pass(100 * time.Microsecond)
-	user := h.now().UnixMicro() / 100 % 2000
+	h.Pass(100 * time.Microsecond)
+	user := h.Now().UnixMicro() / 100 % 2000
 	return strings.Replace(first("m-1"), "ada", "user-"+strconv.FormatInt(user, 10), 1)
 }
 

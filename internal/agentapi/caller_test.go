@@ -78,21 +78,21 @@ func TestCredentialsEnd(t *testing.T) {
 	h := newHouse(t, atOnce)
 	_, h.key, _ = h.Agents.AddCredential(t.Context(), "vpn1", "", time.Minute)
 	h.authorized("new", h.initialize())
-	h.pass(time.Minute - 1)
+	h.Pass(time.Minute - 1)
 	h.authorized("its last moment", h.initialize())
-	h.pass(1)
+	h.Pass(1)
 	h.unauthorized("expired", h.initialize())
 
 	var id string
 	id, h.key = h.credential("vpn1")
 	h.authorized("another", h.initialize())
 	must(t, h.Agents.DeleteCredential(t.Context(), id))
-	h.pass(remembered)
+	h.Pass(remembered)
 	h.unauthorized("deleted", h.initialize())
 	_, h.key = h.credential("vpn1")
 	h.authorized("a third", h.initialize())
 	must(t, h.Agents.Delete(t.Context(), "VPN1"))
-	h.pass(remembered)
+	h.Pass(remembered)
 	h.unauthorized("the agent is gone", h.initialize())
 }
 
@@ -141,7 +141,7 @@ func TestASourceOfWrongKeysIsNotLookedUp(t *testing.T) {
 	h.authorized("one that will be deleted", h.initialize("Client-Key", old))
 	must(t, h.Agents.DeleteCredential(t.Context(), deleted))
 	_, unseen := h.credential("vpn1")
-	h.pass(remembered)
+	h.Pass(remembered)
 	looked := h.counted()
 	for i := range 10 * strangerBurst {
 		h.unauthorized("wrong", h.initialize("Client-Key", wrongKey(i)))
@@ -155,7 +155,7 @@ func TestASourceOfWrongKeysIsNotLookedUp(t *testing.T) {
 	h.from = "192.0.2.8:4000"
 	h.authorized("from another address", h.initialize("Client-Key", unseen))
 	h.from = "192.0.2.7:4000"
-	h.pass(remembered)
+	h.Pass(remembered)
 	h.authorized("seen since", h.initialize("Client-Key", unseen))
 	h.unauthorized("still deleted", h.initialize("Client-Key", old))
 }
@@ -164,7 +164,7 @@ func TestASourceOfWrongKeysIsNotLookedUp(t *testing.T) {
 func TestADeletedKeyIsNoFlood(t *testing.T) {
 	h := newHouse(t, atOnce)
 	for range 1000 {
-		h.pass(100 * time.Millisecond)
+		h.Pass(100 * time.Millisecond)
 		h.unauthorized("wrong", h.initialize("Client-Key", wrongKey(1)))
 	}
 	h.authorized("right", h.initialize())
@@ -195,7 +195,7 @@ func TestKeysBesideOtherHeaders(t *testing.T) {
 		h.unauthorized("must sign: "+o[0], h.initialize(append(o, "Client-Key", key)...))
 	}
 	sum := sha512.Sum512([]byte(first("m-1")))
-	now := h.now().Format(http.TimeFormat)
+	now := h.Now().Format(http.TimeFormat)
 	h.authorized("signs, and sends its key as well", h.initialize("Client-Key", key, "Date", now,
 		"Authorization", "HMAC "+id+":"+sign(h.initialize(), key, id, now, hex.EncodeToString(sum[:]), "")))
 }
@@ -207,8 +207,8 @@ func TestAFloodOfWrongSignatures(t *testing.T) {
 	id, key := h.credential("vpn1")
 	sum := sha512.Sum512([]byte(first("m-1")))
 	request := func(id, key string) *http.Request {
-		h.pass(time.Second) // another date, so another signature
-		now := h.now().Format(http.TimeFormat)
+		h.Pass(time.Second) // another date, so another signature
+		now := h.Now().Format(http.TimeFormat)
 		return h.initialize("X-Access-ID", id, "Date", now, "Client-Key", sign(h.initialize(), key, id, now, hex.EncodeToString(sum[:]), ""))
 	}
 	wrong, right := request(id, wrongKey(1)), request(id, key)
@@ -227,7 +227,7 @@ func TestAFloodOfWrongSignatures(t *testing.T) {
 		t.Errorf("%d looks into the database, %d lines in the log", looked.looks, refused)
 	}
 	h.authorized("right, from a source of wrong ones", right)
-	h.pass(remembered)
+	h.Pass(remembered)
 	for i := range 10 * strangerBurst {
 		h.unauthorized("a wrong key", h.initialize("Client-Key", wrongKey(-i-1)))
 	}
@@ -247,7 +247,7 @@ func TestSignedRequests(t *testing.T) {
 	id, key := h.credential("vpn1")
 	sum := sha512.Sum512([]byte(first("m-1")))
 	lower := hex.EncodeToString(sum[:])
-	date := func(layout string) string { return h.now().Format(layout) }
+	date := func(layout string) string { return h.Now().Format(layout) }
 	signed := func(signature, when, dateHeader string, carry func(http.Header)) *http.Request {
 		r := h.initialize("Client-Key", "")
 		r.Header.Set(dateHeader, when)
@@ -266,7 +266,7 @@ func TestSignedRequests(t *testing.T) {
 		"a proxy's Authorization":     {http.TimeFormat, "Date", lower, "", "beside"},
 		"an ID only in Authorization": {http.TimeFormat, "Date", lower, "", "id"},
 	} {
-		h.pass(time.Second) // another date, so another signature
+		h.Pass(time.Second) // another date, so another signature
 		when := date(c.layout)
 		signature := sign(ours, key, id, when, c.hash, c.end)
 		r := signed(signature, when, c.dateHeader, func(header http.Header) {
@@ -310,18 +310,18 @@ func TestSignaturesAreNotForgottenTooSoon(t *testing.T) {
 	h.edit(func(a *access.Agent) { a.HMAC = access.HMACRequired })
 	id, key := h.credential("vpn1")
 	sum := sha512.Sum512([]byte(first("m-1")))
-	when := h.now().Add(300 * time.Second).Format(http.TimeFormat) // by an agent whose clock is ahead
+	when := h.Now().Add(300 * time.Second).Format(http.TimeFormat) // by an agent whose clock is ahead
 	signature := sign(h.initialize(), key, id, when, hex.EncodeToString(sum[:]), "")
 	signed := func() *http.Request {
 		return h.initialize("X-Access-ID", id, "Date", when, "Client-Key", signature)
 	}
 	h.authorized("the first one", signed())
-	h.pass(595 * time.Second)
-	ahead := h.now().Add(10 * time.Second)
+	h.Pass(595 * time.Second)
+	ahead := h.Now().Add(10 * time.Second)
 	try(h.db.DropSignatures(t.Context(), ahead.Add(-SignatureLife)))(t)
 	h.unauthorized("its copy", signed())
-	h.pass(7 * time.Minute)
-	if n := try(h.db.DropSignatures(t.Context(), h.now().Add(-SignatureLife)))(t); n != 1 {
+	h.Pass(7 * time.Minute)
+	if n := try(h.db.DropSignatures(t.Context(), h.Now().Add(-SignatureLife)))(t); n != 1 {
 		t.Errorf("%d were forgotten in the end", n)
 	}
 }
@@ -334,7 +334,7 @@ func TestBadSignatures(t *testing.T) {
 	id, key := h.credential("vpn1")
 	sum := sha512.Sum512([]byte(first("m-1")))
 	hash := hex.EncodeToString(sum[:])
-	now := h.now().Format(http.TimeFormat)
+	now := h.Now().Format(http.TimeFormat)
 	request := func(signID, when, signature string) *http.Request {
 		return h.initialize("X-Access-ID", signID, "Date", when, "Client-Key", signature)
 	}
@@ -344,7 +344,7 @@ func TestBadSignatures(t *testing.T) {
 		undated = "the date of its request is not understood"
 	)
 	off := func(by time.Duration) *http.Request {
-		when := h.now().Add(by).Format(http.TimeFormat)
+		when := h.Now().Add(by).Format(http.TimeFormat)
 		return request(id, when, sign(h.initialize(), key, id, when, hash, ""))
 	}
 	for name, c := range map[string]struct {
@@ -352,7 +352,7 @@ func TestBadSignatures(t *testing.T) {
 		// why is what the log says to whoever set the agent up.
 		why string
 	}{
-		"another date":       {request(id, h.now().Add(time.Second).Format(http.TimeFormat), right), unlike},
+		"another date":       {request(id, h.Now().Add(time.Second).Format(http.TimeFormat), right), unlike},
 		"no date":            {request(id, "", right), undated},
 		"a date in prose":    {request(id, "today", sign(h.initialize(), key, id, "today", hash, "")), undated},
 		"a clock behind":     {off(-301 * time.Second), "more than 5m0s off"},
@@ -371,16 +371,16 @@ func TestBadSignatures(t *testing.T) {
 		if said := h.logged.String()[before:]; (c.why == "") == strings.Contains(said, "agent refused") || !strings.Contains(said, c.why) || strings.Contains(said, key) {
 			t.Errorf("%s: the log says %q, want %q", name, said, c.why)
 		}
-		h.pass(time.Second)
+		h.Pass(time.Second)
 	}
 	changed := request(id, now, right)
 	changed.Body = h.request("POST", "/", first("m-2")).Body
 	h.unauthorized("another body", changed)
 	h.from = "198.51.100.7:1" // the others have made the first one wait
 	for _, skew := range []time.Duration{maxSkew + time.Second, -maxSkew - time.Second} {
-		when := h.now().Add(skew).Format(http.TimeFormat)
+		when := h.Now().Add(skew).Format(http.TimeFormat)
 		h.unauthorized("a date too far off", request(id, when, sign(h.initialize(), key, id, when, hash, "")))
-		when = h.now().Add(skew / 2).Format(http.TimeFormat)
+		when = h.Now().Add(skew / 2).Format(http.TimeFormat)
 		h.authorized("a date near enough", request(id, when, sign(h.initialize(), key, id, when, hash, "")))
 	}
 	h.authorized("right", request(id, now, right))
@@ -388,7 +388,7 @@ func TestBadSignatures(t *testing.T) {
 		t.Error("key or signature is in the log")
 	}
 	h.edit(func(a *access.Agent) { a.HMAC = access.HMACOff })
-	later := h.now().Format(http.TimeFormat)
+	later := h.Now().Format(http.TimeFormat)
 	h.unauthorized("HMAC is off", request(id, later, sign(h.initialize(), key, id, later, hash, "")))
 }
 

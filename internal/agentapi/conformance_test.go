@@ -32,36 +32,28 @@ const serial = "100000000001"
 // A deployment is two servers on one database, with a user alice who holds a token, and a gateway.
 type deployment struct {
 	*gateway
+	*deploytest.Clock
 	servers [2]*Server
 	db      *store.DB
 	agents  *access.Agents
 	secret  seed.Seed
 	token   token.Settings
 
-	mu    sync.Mutex
-	clock time.Time
-	set   policy.Set
-}
-
-func (d *deployment) now() time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.clock
+	mu  sync.Mutex
+	set policy.Set
 }
 
 // later moves the clock on by intervals and returns the code of then.
 func (d *deployment) later(intervals int) string {
 	d.t.Helper()
-	d.mu.Lock()
-	d.clock = d.clock.Add(time.Duration(intervals*d.token.Interval) * time.Second)
-	d.mu.Unlock()
+	d.Pass(time.Duration(intervals*d.token.Interval) * time.Second)
 	return d.code(0)
 }
 
 // code is what the token shows so many intervals from now.
 func (d *deployment) code(intervals int) string {
 	d.t.Helper()
-	at := d.now().Add(time.Duration(intervals*d.token.Interval) * time.Second)
+	at := d.Now().Add(time.Duration(intervals*d.token.Interval) * time.Second)
 	return try(securid.Code(d.secret.Reveal(), serial, d.token.Digits, d.token.Interval, at))(d.t)
 }
 
@@ -84,33 +76,25 @@ var fob = token.Settings{Digits: 6, Interval: 60, PINType: device.Fob}
 
 func deploy(t testing.TB, url string, s token.Settings) *deployment {
 	t.Helper()
-	d := &deployment{secret: seed.Generate(), token: s, clock: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC), set: policy.Default()}
+	d := &deployment{secret: seed.Generate(), token: s, Clock: deploytest.NewClock(time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC)), set: policy.Default()}
 	d.gateway = &gateway{t: t, name: "VPN1"}
 	master := deploytest.Master(t)
 	for i := range d.servers {
 		db := deploytest.Open(t, url)
-		keys := deploytest.Keyring(t, db, master, d.now)
-		agents := &access.Agents{Store: db, Keys: keys, Now: d.now}
+		keys := deploytest.Keyring(t, db, master, d.Now)
+		agents := &access.Agents{Store: db, Keys: keys, Now: d.Now}
 		if i == 0 {
 			d.db, d.agents = db, agents
-			try((&user.Registry{Store: db, Now: d.now}).Add(t.Context(), user.User{ID: "alice"}))(t)
-			g := try(token.NewGeneration(keys, serial, 1, d.secret, s, d.now()))(t)
-			g.Delivered = true
-			day := d.now().Truncate(24 * time.Hour)
-			tok := token.Token{
-				Serial: serial, Origin: token.Imported, Birth: day, Expiry: day.AddDate(0, 0, 10), EffectiveExpiry: day.AddDate(0, 0, 10),
-				Current: g, LastNumber: 1, Distribution: token.Confirmed, CreatedAt: d.now(), Version: 1,
-			}
-			must(t, tok.Assign("alice", "test", d.now()))
-			must(t, db.AddToken(t.Context(), tok))
+			try((&user.Registry{Store: db, Now: d.Now}).Add(t.Context(), user.User{ID: "alice"}))(t)
+			deploytest.Token(t, db, keys, serial, "alice", d.secret, s, d.Now())
 			try(agents.Add(t.Context(), access.Agent{Name: "vpn1"}))(t)
 			_, key, err := agents.AddCredential(t.Context(), "vpn1", "", 0)
 			must(t, err)
 			d.key = key
 		}
 		d.servers[i] = New(Config{
-			Engine: &authentication.Engine{Store: db, Keys: keys, Policies: d.policies(), Now: d.now},
-			Agents: agents, Domains: &domain.Registry{Store: db, Now: d.now}, Store: db, Now: d.now, Logger: slog.New(slog.DiscardHandler),
+			Engine: &authentication.Engine{Store: db, Keys: keys, Policies: d.policies(), Now: d.Now},
+			Agents: agents, Domains: &domain.Registry{Store: db, Now: d.Now}, Store: db, Now: d.Now, Logger: slog.New(slog.DiscardHandler),
 		})
 		web := httptest.NewServer(d.servers[i])
 		t.Cleanup(web.Close)
@@ -118,9 +102,6 @@ func deploy(t testing.TB, url string, s token.Settings) *deployment {
 	}
 	return d
 }
-
-// databases are fresh databases of both kinds, by URL.
-var databases = deploytest.Databases
 
 func sqlite(t testing.TB) string { return deploytest.SQLite(t) }
 
@@ -181,71 +162,67 @@ func TestInvariant10DenialsAreIdentical(t *testing.T) {
 
 // Conformance 4: the identical request gets the identical response, from either server, and burns nothing.
 func TestConformanceRetries(t *testing.T) {
-	for name, url := range databases {
-		t.Run(name, func(t *testing.T) {
-			d := deploy(t, url(t), plain)
-			body := d.beginning("alice", "SECURID", d.code(0))
-			first := d.expect(d.send("initialize", body), "SUCCESS/CREDENTIAL_VERIFIED", "")
-			for d.at = range d.urls {
-				if again := d.send("initialize", body); again.raw != first.raw {
-					t.Errorf("server %d answers the same message with\n%s\nand not\n%s", d.at, again.raw, first.raw)
-				}
+	deploytest.Each(t, func(t *testing.T, url string) {
+		d := deploy(t, url, plain)
+		body := d.beginning("alice", "SECURID", d.code(0))
+		first := d.expect(d.send("initialize", body), "SUCCESS/CREDENTIAL_VERIFIED", "")
+		for d.at = range d.urls {
+			if again := d.send("initialize", body); again.raw != first.raw {
+				t.Errorf("server %d answers the same message with\n%s\nand not\n%s", d.at, again.raw, first.raw)
 			}
-			d.expect(d.check("alice", d.code(0)), "FAIL/VERIFY_ERROR", "")
+		}
+		d.expect(d.check("alice", d.code(0)), "FAIL/VERIFY_ERROR", "")
 
-			// In the middle of a dialogue, and at its end.
-			d.later(1)
-			d.at = 0
-			d.begin("alice")
-			right := d.following("SECURID", d.code(7))
-			asked := d.expect(d.send("verify", right), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID_NEXT_TOKENCODE")
-			d.at = 1
-			if again := d.send("verify", right); again.raw != asked.raw {
-				t.Errorf("%s\nand not\n%s", again.raw, asked.raw)
-			}
-			last := d.following("SECURID_NEXT_TOKENCODE", d.code(8))
-			done := d.expect(d.send("verify", last), "SUCCESS/CREDENTIAL_VERIFIED", "")
-			d.at = 0
-			if again := d.send("verify", last); again.raw != done.raw {
-				t.Errorf("%s\nand not\n%s", again.raw, done.raw)
-			}
+		// In the middle of a dialogue, and at its end.
+		d.later(1)
+		d.at = 0
+		d.begin("alice")
+		right := d.following("SECURID", d.code(7))
+		asked := d.expect(d.send("verify", right), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID_NEXT_TOKENCODE")
+		d.at = 1
+		if again := d.send("verify", right); again.raw != asked.raw {
+			t.Errorf("%s\nand not\n%s", again.raw, asked.raw)
+		}
+		last := d.following("SECURID_NEXT_TOKENCODE", d.code(8))
+		done := d.expect(d.send("verify", last), "SUCCESS/CREDENTIAL_VERIFIED", "")
+		d.at = 0
+		if again := d.send("verify", last); again.raw != done.raw {
+			t.Errorf("%s\nand not\n%s", again.raw, done.raw)
+		}
 
-			// A wrong passcode that is repeated counts once: the third mistake would call for the next tokencode.
-			d.later(10)
-			wrong := d.beginning("alice", "SECURID", "00000000")
-			for range 6 {
-				d.expect(d.send("initialize", wrong), "FAIL/VERIFY_ERROR", "")
-			}
-			d.expect(d.check("alice", d.code(8)), "SUCCESS/CREDENTIAL_VERIFIED", "")
-		})
-	}
+		// A wrong passcode that is repeated counts once: the third mistake would call for the next tokencode.
+		d.later(10)
+		wrong := d.beginning("alice", "SECURID", "00000000")
+		for range 6 {
+			d.expect(d.send("initialize", wrong), "FAIL/VERIFY_ERROR", "")
+		}
+		d.expect(d.check("alice", d.code(8)), "SUCCESS/CREDENTIAL_VERIFIED", "")
+	})
 }
 
 // Conformance 5: of 100 parallel requests with one code at two servers, one is accepted.
 func TestConformanceOneCodeOneSuccess(t *testing.T) {
-	for name, url := range databases {
-		t.Run(name, func(t *testing.T) {
-			d := deploy(t, url(t), plain)
-			for round := range 3 {
-				code := d.later(1)
-				var accepted atomic.Int32
-				var all sync.WaitGroup
-				for i := range 100 {
-					g := &gateway{t: t, urls: d.urls, at: i % 2, key: d.key, name: d.name}
-					all.Go(func() {
-						if g.check("alice", code).code() == "SUCCESS/CREDENTIAL_VERIFIED" {
-							accepted.Add(1)
-						}
-					})
-				}
-				all.Wait()
-				if n := accepted.Load(); n != 1 {
-					t.Errorf("round %d: accepted %d times", round, n)
-				}
-				d.later(1)
+	deploytest.Each(t, func(t *testing.T, url string) {
+		d := deploy(t, url, plain)
+		for round := range 3 {
+			code := d.later(1)
+			var accepted atomic.Int32
+			var all sync.WaitGroup
+			for i := range 100 {
+				g := &gateway{t: t, urls: d.urls, at: i % 2, key: d.key, name: d.name}
+				all.Go(func() {
+					if g.check("alice", code).code() == "SUCCESS/CREDENTIAL_VERIFIED" {
+						accepted.Add(1)
+					}
+				})
 			}
-		})
-	}
+			all.Wait()
+			if n := accepted.Load(); n != 1 {
+				t.Errorf("round %d: accepted %d times", round, n)
+			}
+			d.later(1)
+		}
+	})
 }
 
 // Conformance 6.
@@ -329,21 +306,19 @@ func TestConformanceSystemPIN(t *testing.T) {
 
 // Conformance 8: an attempt that one server begins, the other goes on with; the old one then knows of it.
 func TestConformanceTakeOver(t *testing.T) {
-	for name, url := range databases {
-		t.Run(name, func(t *testing.T) {
-			d := deploy(t, url(t), fob)
-			d.expect(d.begin("alice"), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID")
-			d.at = 1
-			d.expect(d.verify("SECURID", d.code(0)), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID_NEWPIN")
-			d.at = 0
-			d.expect(d.verify("SECURID_NEWPIN", "8274"), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID")
-			d.at = 1
-			body := d.following("SECURID", "8274"+d.later(1))
-			d.expect(d.send("verify", body), "SUCCESS/CREDENTIAL_VERIFIED", "")
-			d.at = 0
-			d.expect(d.verify("SECURID", "8274"+d.later(1)), "ERROR/ATTEMPT_NOT_FOUND", "")
-		})
-	}
+	deploytest.Each(t, func(t *testing.T, url string) {
+		d := deploy(t, url, fob)
+		d.expect(d.begin("alice"), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID")
+		d.at = 1
+		d.expect(d.verify("SECURID", d.code(0)), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID_NEWPIN")
+		d.at = 0
+		d.expect(d.verify("SECURID_NEWPIN", "8274"), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID")
+		d.at = 1
+		body := d.following("SECURID", "8274"+d.later(1))
+		d.expect(d.send("verify", body), "SUCCESS/CREDENTIAL_VERIFIED", "")
+		d.at = 0
+		d.expect(d.verify("SECURID", "8274"+d.later(1)), "ERROR/ATTEMPT_NOT_FOUND", "")
+	})
 }
 
 func TestAttemptsEnd(t *testing.T) {

@@ -21,7 +21,7 @@ func FuzzBody(f *testing.F) {
 	h := newHouse(f, waiting, accepted, newPINs, never, nextCode)
 	f.Fuzz(func(t *testing.T, endpoint uint8, body []byte) {
 		h.t = t
-		h.pass(time.Second) // or the throttle answers
+		h.Pass(time.Second) // or the throttle answers
 		name := []string{"initialize", "verify", "status", "cancel"}[endpoint%4]
 		status, text := h.send(h.request("POST", Base+name, string(body)))
 		if status == http.StatusBadRequest || status == http.StatusRequestEntityTooLarge {

@@ -65,6 +65,7 @@ func (s *script) Cancel(_ context.Context, attempt string, _ authentication.Sour
 // A house is the API on a real database, with an engine that follows a script.
 type house struct {
 	*Server
+	*deploytest.Clock
 	t      testing.TB
 	db     *store.DB
 	engine *script
@@ -73,21 +74,8 @@ type house struct {
 	key    string // of agent VPN1
 	from   string // address of the caller
 
-	mu    sync.Mutex
-	clock time.Time
-	said  map[string]int
-}
-
-func (h *house) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.clock
-}
-
-func (h *house) pass(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.clock = h.clock.Add(d)
+	mu   sync.Mutex
+	said map[string]int
 }
 
 // events are the records of the audit log, a line each.
@@ -120,12 +108,12 @@ func newHouse(t testing.TB, says ...any) *house {
 	t.Helper()
 	h := &house{
 		t: t, engine: &script{says: says}, logged: &bytes.Buffer{}, from: "192.0.2.7:4000", said: map[string]int{},
-		clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC),
+		Clock: deploytest.NewClock(time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)),
 	}
-	db, keys := deploytest.New(t, deploytest.SQLite(t), h.now)
+	db, keys := deploytest.New(t, deploytest.SQLite(t), h.Now)
 	h.db = db
 	h.Server = New(Config{
-		Engine: h.engine, Agents: &access.Agents{Store: h.db, Keys: keys, Now: h.now}, Store: h.db, Now: h.now,
+		Engine: h.engine, Agents: &access.Agents{Store: h.db, Keys: keys, Now: h.Now}, Store: h.db, Now: h.Now,
 		Logger: slog.New(slog.NewTextHandler(h.logged, nil)),
 		Counted: func(endpoint, said string) {
 			h.mu.Lock()
@@ -150,7 +138,7 @@ func (h *house) credential(agent string) (id, key string) {
 func (h *house) edit(change func(*access.Agent)) {
 	h.t.Helper()
 	try(h.Agents.Edit(h.t.Context(), "VPN1", 0, change))(h.t)
-	h.pass(remembered)
+	h.Pass(remembered)
 }
 
 // request is a request with the agent's key.

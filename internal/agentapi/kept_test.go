@@ -62,7 +62,7 @@ func TestStatus(t *testing.T) {
 	if d.text("sessionAttributes.0.value") != "vpn" || d.text("sessionAttributes.0.dataType") != "STRING" || d.text("sessionAttributes.1.name") != "ClientIP" {
 		t.Errorf("%v", d.v)
 	}
-	h.pass(30 * time.Second)
+	h.Pass(30 * time.Second)
 	first := next(begun, "SECURID", "12345678")
 	step := h.post("verify", first)
 	h.post("verify", next(step, "SECURID_NEXT_TOKENCODE", "87654321")).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID_NEXT_TOKENCODE", "SUCCESS", "CREDENTIAL_VERIFIED")
@@ -109,11 +109,11 @@ func TestStatusOfOneCall(t *testing.T) {
 		t.Errorf("%v", d.v)
 	}
 	right := h.post("initialize", fmt.Sprintf(one, "m-2"))
-	h.pass(authentication.DefaultLife - time.Second)
+	h.Pass(authentication.DefaultLife - time.Second)
 	if d := h.post("status", look(right)); d.text("attemptResponseCode") != "SUCCESS" || d.text("successfulMethods.0") != "SECURID" {
 		t.Errorf("%v", d.v)
 	}
-	h.pass(time.Second)
+	h.Pass(time.Second)
 	if d := h.post("status", ask(right)); d.text("attemptResponseCode") != "ERROR" {
 		t.Errorf("after its time: %v", d.v)
 	}

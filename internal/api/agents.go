@@ -53,12 +53,9 @@ func networksOf(texts []string) ([]netip.Prefix, error) {
 	return all, nil
 }
 
-func (a *API) addAgent(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewAgent](r)
+func (a *API) addAgent(ctx context.Context, _ *request, in client.NewAgent) (answer, error) {
+	ctx, err := a.making(ctx, in.Domain)
 	if err != nil {
-		return answer{}, err
-	}
-	if ctx, err = a.making(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	networks, err := networksOf(in.Networks)
@@ -85,10 +82,7 @@ func (a *API) listAgents(ctx context.Context, _ *request) (answer, error) {
 
 func (a *API) showAgent(ctx context.Context, r *request) (answer, error) {
 	found, err := a.Agents.Get(ctx, r.PathValue("agent"))
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, found.Version, agentOf(found))
+	return record(found, found.Version, agentOf, err)
 }
 
 // agentEdit is an edit in the words of the domain.
@@ -114,20 +108,13 @@ func agentEdit(in client.AgentEdit) (func(*access.Agent), error) {
 	}, nil
 }
 
-func (a *API) editAgent(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.AgentEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editAgent(ctx context.Context, r *request, in client.AgentEdit) (answer, error) {
 	change, err := agentEdit(in)
 	if err != nil {
 		return answer{}, err
 	}
 	edited, err := a.Agents.Edit(ctx, r.PathValue("agent"), r.version, change)
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, edited.Version, agentOf(edited))
+	return record(edited, edited.Version, agentOf, err)
 }
 
 func (a *API) deleteAgent(ctx context.Context, r *request) (answer, error) {
@@ -140,11 +127,7 @@ func credentialOf(c access.Credential) client.AgentCredential {
 	}
 }
 
-func (a *API) addCredential(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewAgentCredential](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) addCredential(ctx context.Context, r *request, in client.NewAgentCredential) (answer, error) {
 	c, key, err := a.Agents.AddCredential(ctx, r.PathValue("agent"), in.Note, time.Duration(in.LifeSeconds)*time.Second)
 	if err != nil {
 		return answer{}, err
@@ -160,11 +143,7 @@ func (a *API) listCredentials(ctx context.Context, r *request) (answer, error) {
 	return ok(client.AgentCredentialList{Credentials: mapped(all, credentialOf)})
 }
 
-func (a *API) editCredential(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.AgentCredentialEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editCredential(ctx context.Context, r *request, in client.AgentCredentialEdit) (answer, error) {
 	c, err := a.Agents.EditCredential(ctx, r.PathValue("access_id"), func(c *access.Credential) {
 		set(&c.Deprecated, in.Deprecated)
 		set(&c.Note, in.Note)

@@ -42,6 +42,14 @@ func versioned(status, version int, document any) (answer, error) {
 	return out, err
 }
 
+// record answers with a record that a call returned, or refused.
+func record[T, D any](v T, version int, document func(T) D, err error) (answer, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	return versioned(http.StatusOK, version, document(v))
+}
+
 // created answers with a new record and where it is.
 func created(location string, version int, document any) (answer, error) {
 	out, err := versioned(http.StatusCreated, version, document)

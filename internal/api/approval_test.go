@@ -112,7 +112,7 @@ func approvalRoutes(t *testing.T, h *house) {
 		t.Errorf("redistribution %+v", again)
 	}
 	try(h.with(starter.Key).CancelJob(ctx, again.Job))(t)
-	h.pass(1e9) // or the two names by default would be one
+	h.Pass(1e9) // or the two names by default would be one
 	if offered := try(h.with(starter.Key).OfferAgain(ctx, j.Job))(t); offered.State != "awaiting_approval" {
 		t.Errorf("offered again %+v", offered)
 	} else {

@@ -7,11 +7,7 @@ import (
 	"github.com/tallystick/tallystick/internal/token"
 )
 
-func (a *API) assignMany(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.BulkAssignment](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) assignMany(ctx context.Context, _ *request, in client.BulkAssignment) (answer, error) {
 	b := token.Bulk{Users: in.Users, Group: in.Group, Sort: token.Order(in.Sort), Serials: in.Serials, Next: in.Next, Partial: in.Partial, DryRun: in.DryRun}
 	if in.Pairs != nil {
 		b.Pairs = mapped(in.Pairs, func(p client.AssignmentPair) token.Pair { return token.Pair{UserID: p.UserID, Serial: p.Serial} })

@@ -12,11 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/throttle"
 )
 
-func (a *API) authenticate(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Check](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) authenticate(ctx context.Context, r *request, in client.Check) (answer, error) {
 	if err := whole(in); err != nil {
 		return answer{}, err
 	}
@@ -30,6 +26,7 @@ func (a *API) authenticate(ctx context.Context, r *request) (answer, error) {
 		key = a.Keyring.MAC("authenticate-request", []byte(actor.Caller()), []byte(in.RequestID), r.body)
 	}
 	var d authentication.Decision
+	var err error
 	if in.Attempt != "" {
 		d, err = a.Authenticator.Continue(ctx, authentication.Answer{Attempt: in.Attempt, Turn: in.Turn, Text: string(in.Answer), Source: from, Key: key})
 	} else {

@@ -67,7 +67,7 @@ func TestAPINOfTheSystemIsShownOnce(t *testing.T) {
 	ctx := t.Context()
 	bySystem := "system"
 	try(h.admin.EditTokenPolicy(ctx, 0, client.TokenPolicyEdit{PINCreation: &bySystem}))(t)
-	h.pass(2 * time.Second) // a policy is believed for one
+	h.Pass(2 * time.Second) // a policy is believed for one
 	what := h.asked("alice")
 	d := try(h.admin.Check(ctx, what))(t)
 	if d.Step != "system_pin" || len(d.SystemPIN) < 4 || fmt.Sprint(d.SystemPIN) != "(hidden)" {
@@ -96,14 +96,14 @@ func TestOneUserIsThrottled(t *testing.T) {
 	h := newHouse(t)
 	gate := h.as(access.AgentRole)
 	for range throttle.SubjectBurst {
-		h.subjects.Allows("/alice", h.now())
+		h.subjects.Allows("/alice", h.Now())
 	}
 	_, err := gate.Check(t.Context(), client.Check{UserID: "alice", Passcode: "00000000"})
 	refused(t, err, 429, "TOO_MANY")
 	if other := try(gate.Check(t.Context(), client.Check{UserID: "bob", Passcode: "00000000"}))(t); other.Result != "denied" {
 		t.Errorf("%+v", other)
 	}
-	h.pass(time.Second)
+	h.Pass(time.Second)
 	if after := try(gate.Check(t.Context(), client.Check{UserID: "alice", Passcode: "00000000"}))(t); after.Result != "denied" {
 		t.Errorf("a second later: %+v", after)
 	}

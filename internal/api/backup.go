@@ -14,11 +14,7 @@ import (
 
 // takeBackup streams a sealed copy of everything. With the master key inside it is worth every seed, so only those who
 // may do everything get that.
-func (a *API) takeBackup(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.BackupRequest](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) takeBackup(ctx context.Context, _ *request, in client.BackupRequest) (answer, error) {
 	if role := audit.ActorFrom(ctx).Role; in.IncludeKeys && access.Role(role) != access.SuperAdmin {
 		return answer{}, fault.New(fault.Forbidden, "role %s may take backups without the keys only: whoever has both has every seed", role)
 	}

@@ -10,19 +10,11 @@ import (
 	"github.com/tallystick/tallystick/internal/token"
 )
 
-func (a *API) distributeMany(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.BulkDistribution](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) distributeMany(ctx context.Context, _ *request, in client.BulkDistribution) (answer, error) {
 	return a.deliverMany(ctx, in, "", "")
 }
 
-func (a *API) redistributeMany(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.BulkRedistribution](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) redistributeMany(ctx context.Context, _ *request, in client.BulkRedistribution) (answer, error) {
 	return a.deliverMany(ctx, in.BulkDistribution, distribution.Reason(in.Reason), in.Note)
 }
 
@@ -124,11 +116,7 @@ func (a *API) offerAgain(ctx context.Context, r *request) (answer, error) {
 	return a.startedJob(a.Jobs.Start(ctx, order))
 }
 
-func (a *API) cutOff(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.CutOff](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) cutOff(ctx context.Context, _ *request, in client.CutOff) (answer, error) {
 	s, err := a.chosen(ctx, in.Selection)
 	if err != nil {
 		return answer{}, err

@@ -23,24 +23,16 @@ func (a *API) orderOf(ctx context.Context, in client.Selection, name string, dry
 
 // careFor starts a job of a kind that takes no parameters.
 func (a *API) careFor(kind string) handler {
-	return func(ctx context.Context, r *request) (answer, error) {
-		in, err := decode[client.CareOrder](r)
-		if err != nil {
-			return answer{}, err
-		}
+	return takes(func(ctx context.Context, _ *request, in client.CareOrder) (answer, error) {
 		o, err := a.orderOf(ctx, in.Selection, in.Name, in.DryRun, in.Rate)
 		if err != nil {
 			return answer{}, err
 		}
 		return a.startedJob(a.Care.Start(ctx, kind, o))
-	}
+	})
 }
 
-func (a *API) replaceMany(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.ReplacementOrder](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) replaceMany(ctx context.Context, _ *request, in client.ReplacementOrder) (answer, error) {
 	o, err := a.orderOf(ctx, in.Selection, in.Name, in.DryRun, in.Rate)
 	if err != nil {
 		return answer{}, err
@@ -48,11 +40,7 @@ func (a *API) replaceMany(ctx context.Context, r *request) (answer, error) {
 	return a.startedJob(a.Care.Replace(ctx, o, !in.NewPIN))
 }
 
-func (a *API) extendMany(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.ExtensionOrder](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) extendMany(ctx context.Context, _ *request, in client.ExtensionOrder) (answer, error) {
 	until, err := dayOf(in.Until)
 	if err != nil {
 		return answer{}, err
@@ -64,11 +52,7 @@ func (a *API) extendMany(ctx context.Context, r *request) (answer, error) {
 	return a.startedJob(a.Care.Extend(ctx, o, token.Extension{Until: until, Donors: in.Donors}))
 }
 
-func (a *API) extend(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Extension](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) extend(ctx context.Context, r *request, in client.Extension) (answer, error) {
 	until, err := dayOf(in.Until)
 	if err != nil {
 		return answer{}, err
@@ -103,11 +87,7 @@ func (a *API) listExtensions(ctx context.Context, r *request) (answer, error) {
 	return ok(client.ExtensionPage{Extensions: mapped(all, extendedOf), Next: next})
 }
 
-func (a *API) editLabel(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.LabelEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editLabel(ctx context.Context, r *request, in client.LabelEdit) (answer, error) {
 	t, err := a.Tokens.EditLabel(ctx, serial(r), r.version, func(l *token.Label) {
 		set(&l.Notes, in.Notes)
 		for name, value := range in.Attributes {
@@ -160,11 +140,7 @@ func momentOf(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-func (a *API) correctClocks(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.CorrectionOrder](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) correctClocks(ctx context.Context, _ *request, in client.CorrectionOrder) (answer, error) {
 	o, err := a.orderOf(ctx, in.Selection, in.Name, in.DryRun, in.Rate)
 	if err != nil {
 		return answer{}, err
@@ -180,11 +156,7 @@ func (a *API) correctClocks(ctx context.Context, r *request) (answer, error) {
 	return reply(http.StatusCreated, shown)
 }
 
-func (a *API) undoCorrection(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.UndoOrder](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) undoCorrection(ctx context.Context, r *request, in client.UndoOrder) (answer, error) {
 	c, j, err := a.Care.UndoClock(ctx, care.Order{Name: in.Name, DryRun: in.DryRun, Rate: in.Rate}, r.PathValue("correction"))
 	if err != nil {
 		return answer{}, err

@@ -18,7 +18,7 @@ func lockoutRoutes(t *testing.T, h *house) {
 	for range 4 {
 		try(h.admin.Authenticate(ctx, "mallory", "00000000"))(t)
 	}
-	since := h.now()
+	since := h.Now()
 	u := try(c.User(ctx, "mallory"))(t)
 	if l := u.Lockout; l.Locked || l.Count != 4 || l.Since == nil || !l.Since.Equal(since) || l.LockedAt != nil || l.UnknownSources != (client.Failures{}) {
 		t.Errorf("after four failures: %+v", l)
@@ -40,7 +40,7 @@ func lockoutRoutes(t *testing.T, h *house) {
 	if l := try(c.User(ctx, "mallory"))(t).Lockout; !l.Locked || l.UnlocksAt == nil || !l.UnlocksAt.Equal(since.Add(time.Hour)) {
 		t.Errorf("with a time to be unlocked at: %+v", l)
 	}
-	h.pass(time.Hour)
+	h.Pass(time.Hour)
 	if l := try(c.User(ctx, "mallory"))(t).Lockout; l != (client.Lockout{}) {
 		t.Errorf("an hour later: %+v", l)
 	}
@@ -62,11 +62,11 @@ func resyncRoutes(t *testing.T, h *house) {
 	h.profile("six", "file")
 	tok := h.assigned("drifting")
 	issue := try(h.admin.Distribute(ctx, tok.Serial, client.Distribution{Profile: "six", Password: "correct horse"}))(t)
-	h.pass(2 * time.Hour)
+	h.Pass(2 * time.Hour)
 	first := h.code(issue.Delivery, "correct horse")
-	h.pass(time.Minute)
+	h.Pass(time.Minute)
 	second := h.code(issue.Delivery, "correct horse")
-	h.pass(-2*time.Hour - time.Minute)
+	h.Pass(-2*time.Hour - time.Minute)
 
 	_, err := c.Resync(ctx, tok.Serial, client.Tokencodes{First: second, Second: first})
 	refused(t, err, 422, "RESYNC_NOT_SUCCESSIVE")
@@ -90,7 +90,7 @@ func lossRoutes(t *testing.T, h *house) {
 	tok := h.assigned("forgetful")
 	must(t, c.SetPIN(ctx, tok.Serial, client.PIN{PIN: "809357"}))
 	lost := try(c.ReportLost(ctx, tok.Serial, client.Loss{Emergency: "fixed", LifeSeconds: 3600}))(t)
-	if e := lost.Token.Emergency; len(lost.Codes) != 1 || lost.Token.State != "lost" || e == nil || e.Kind != "fixed" || !e.Until.Equal(h.now().Add(time.Hour)) || e.LastUsedAt != nil {
+	if e := lost.Token.Emergency; len(lost.Codes) != 1 || lost.Token.State != "lost" || e == nil || e.Kind != "fixed" || !e.Until.Equal(h.Now().Add(time.Hour)) || e.LastUsedAt != nil {
 		t.Errorf("lost: %+v", lost.Token)
 	}
 	for range 2 {
@@ -99,7 +99,7 @@ func lossRoutes(t *testing.T, h *house) {
 		}
 	}
 	lost = try(c.ReportLost(ctx, tok.Serial, client.Loss{Emergency: "set", Count: 50}))(t)
-	if e := lost.Token.Emergency; len(lost.Codes) != 50 || e == nil || e.Left != 50 || !e.Until.Equal(h.now().Add(7*24*time.Hour)) {
+	if e := lost.Token.Emergency; len(lost.Codes) != 50 || e == nil || e.Left != 50 || !e.Until.Equal(h.Now().Add(7*24*time.Hour)) {
 		t.Errorf("lost: %+v", lost.Token.Emergency)
 	}
 	if got := try(h.admin.Authenticate(ctx, "forgetful", "809357"+lost.Codes[7]))(t); got != client.Accepted {
@@ -156,13 +156,13 @@ func activityRoutes(t *testing.T, h *house) {
 	try(h.admin.CreateTokens(ctx, client.NewTokens{Count: 1}))(t)
 	two := try(h.admin.AssignNext(ctx, "asking"))(t)
 	try(h.admin.Authenticate(ctx, "asking", "00000000"))(t)
-	h.pass(6*24*time.Hour + 23*time.Hour)
+	h.Pass(6*24*time.Hour + 23*time.Hour)
 	issue := try(h.admin.Distribute(ctx, one.Serial, client.Distribution{Profile: "with PIN", Password: "correct horse"}))(t)
 	must(t, c.SetPIN(ctx, one.Serial, client.PIN{PIN: "809357"}))
 	try(c.Disable(ctx, two.Serial, 0))(t)
 	code := h.code(issue.Delivery, "correct horse")
 	try(h.admin.Authenticate(ctx, "asking", code))(t)
-	h.pass(time.Minute)
+	h.Pass(time.Minute)
 	lost := try(c.ReportLost(ctx, one.Serial, client.Loss{Emergency: "fixed"}))(t)
 	if got := try(h.admin.Authenticate(ctx, "asking", "809357"+lost.Codes[0]))(t); got != client.Accepted {
 		t.Fatal(got)
@@ -184,7 +184,7 @@ func activityRoutes(t *testing.T, h *house) {
 	if of := try(c.TokenActivity(ctx, one.Serial, 2))(t); len(of) != 2 || of[0].Outcome != "success" {
 		t.Errorf("activity of the first token %+v", of)
 	}
-	h.pass(2 * time.Hour) // what is older than seven days is not shown
+	h.Pass(2 * time.Hour) // what is older than seven days is not shown
 	if all = try(c.UserActivity(ctx, "asking", 0))(t); len(all) != 2 {
 		t.Errorf("an hour later: %d", len(all))
 	}
@@ -195,7 +195,7 @@ func activityRoutes(t *testing.T, h *house) {
 	// Who gets the ID of a user that is gone has done nothing yet.
 	try(h.admin.Unassign(ctx, one.Serial, 0))(t)
 	must(t, h.admin.DeleteUser(ctx, "asking"))
-	h.pass(time.Minute)
+	h.Pass(time.Minute)
 	try(h.admin.AddUser(ctx, client.NewUser{UserID: "asking"}))(t)
 	try(h.admin.Assign(ctx, two.Serial, "asking"))(t)
 	if all = try(c.UserActivity(ctx, "asking", 0))(t); len(all) != 0 {

@@ -25,7 +25,7 @@ func (h *house) ended(j client.Job, err error) (client.Job, []client.JobItem) {
 	h.t.Helper()
 	must(h.t, err)
 	must(h.t, h.Jobs.RunAll(h.t.Context()))
-	h.pass(time.Second) // the next job gets another name
+	h.Pass(time.Second) // the next job gets another name
 	var items []client.JobItem
 	for item, err := range h.admin.AllJobItems(h.t.Context(), j.Job, client.JobItemFilter{}) {
 		must(h.t, err)
@@ -124,7 +124,7 @@ func manyRoutes(t *testing.T, h *house) {
 
 	// A token that an older job waits to extend is extended by that one only.
 	first := try(c.ExtendMany(ctx, client.ExtensionOrder{Selection: client.Selection{Serials: serials[:1]}, Until: "2042-01-01"}))(t)
-	h.pass(time.Second)
+	h.Pass(time.Second)
 	second := try(c.ExtendMany(ctx, client.ExtensionOrder{Selection: client.Selection{Serials: serials[:2]}, Until: "2043-01-01"}))(t)
 	_, err = c.Extend(ctx, serials[0], client.Extension{Until: "2044-01-01"})
 	refused(t, err, 409, "NOT_EXTENDABLE")
@@ -194,7 +194,7 @@ func offsetRoutes(t *testing.T, h *house) {
 	if report.Tokens == 0 || len(report.Offsets) == 0 {
 		t.Errorf("offsets %+v", report)
 	}
-	since, until := h.now().Add(-time.Hour), h.now().Add(time.Hour)
+	since, until := h.Now().Add(-time.Hour), h.Now().Add(time.Hour)
 	order := client.CorrectionOrder{Selection: client.Selection{Serials: []string{tok.Serial}}, Seconds: 600, UsedSince: &since, UsedUntil: &until, Note: "the server was slow"}
 	order.DryRun = true
 	dry := try(c.CorrectClocks(ctx, order))(t)

@@ -44,16 +44,12 @@ const (
 
 // configure makes the deployment what a configuration says: each object by the edit that its own route would make, all in one
 // transaction, in an order in which everything that is needed is there already. An object that is so already is not touched.
-func (a *API) configure(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Configuration](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) configure(ctx context.Context, _ *request, in client.Configuration) (answer, error) {
 	if err := mayConfigure(access.Role(audit.ActorFrom(ctx).Role), in); err != nil {
 		return answer{}, err
 	}
 	var plan client.ConfigurationPlan
-	err = a.Store.Transact(ctx, func(ctx context.Context) error {
+	err := a.Store.Transact(ctx, func(ctx context.Context) (err error) {
 		c := &configuring{API: a, in: in}
 		if err := c.run(ctx); err != nil {
 			return err

@@ -42,9 +42,7 @@ func changing(p client.ConfigurationPlan) []string {
 }
 
 func TestConfigurationOfPeopleAndNotices(t *testing.T) {
-	for name, url := range deploytest.Databases {
-		t.Run(name, func(t *testing.T) { peopleAndNotices(t, furnish(t, url(t))) })
-	}
+	deploytest.Each(t, func(t *testing.T, url string) { peopleAndNotices(t, furnish(t, url)) })
 }
 
 func peopleAndNotices(t *testing.T, h *house) {
@@ -287,7 +285,7 @@ func TestAConfiguredScheduleStaysInItsDomain(t *testing.T) {
 	if len(s) != 1 || s[0].Domain != "berlin" || s[0].At != "08:00" || !slices.Equal(s[0].MailTo, []string{"desk@berlin.example"}) {
 		t.Fatalf("the domain's schedule became %+v", s)
 	}
-	e.pass(24 * time.Hour)
+	e.Pass(24 * time.Hour)
 	try(e.API.Reports.Due(ctx))(t)
 	must(t, e.API.Reports.Work(ctx))
 	runs := try(e.berlin.ReportRuns(ctx, client.ReportRunFilter{Schedule: "daily"}))(t).Runs

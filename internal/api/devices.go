@@ -40,11 +40,7 @@ func (a *API) showDevice(ctx context.Context, r *request) (answer, error) {
 	return ok(deviceOf(d))
 }
 
-func (a *API) importDevices(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.DeviceFile](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) importDevices(ctx context.Context, _ *request, in client.DeviceFile) (answer, error) {
 	changes, warnings, err := a.Profiles.ImportDevices(ctx, in.File, in.DryRun)
 	if err != nil {
 		return answer{}, err

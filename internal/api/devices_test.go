@@ -34,7 +34,7 @@ func deviceRoutes(t *testing.T, h *house) {
 	refused(t, err, 404, "DEVICE_DEF_NOT_FOUND")
 	try(c.ImportDevices(ctx, client.DeviceFile{File: definition(t, d)}))(t)
 	got := try(c.Device(ctx, "TabletOS"))(t)
-	if got.DeviceType != "tablet-os" || got.BuiltIn || got.ImportedAt == nil || !got.ImportedAt.Equal(h.now()) || !slices.Equal(got.Digits, []int{8}) {
+	if got.DeviceType != "tablet-os" || got.BuiltIn || got.ImportedAt == nil || !got.ImportedAt.Equal(h.Now()) || !slices.Equal(got.Digits, []int{8}) {
 		t.Errorf("imported %+v", got)
 	}
 	_, err = c.ImportDevices(ctx, client.DeviceFile{File: definition(t, d)})

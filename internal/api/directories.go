@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/tallystick/tallystick/client"
@@ -53,16 +52,13 @@ func editedDirectory(d *directory.Directory, in client.DirectoryEdit) {
 	}
 }
 
-func (a *API) addDirectory(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewDirectory](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) addDirectory(ctx context.Context, _ *request, in client.NewDirectory) (answer, error) {
 	d := directory.Directory{Name: in.Directory, Kind: directory.Kind(in.Kind), Domain: domain.Parse(in.Domain)}
 	editedDirectory(&d, in.DirectoryEdit)
 	var password client.Secret
 	set(&password, in.Password)
-	if d, err = a.Directories.Add(ctx, d, string(password)); err != nil {
+	d, err := a.Directories.Add(ctx, d, string(password))
+	if err != nil {
 		return answer{}, err
 	}
 	return created(at("directories", d.Name), d.Version, directoryOf(d))
@@ -81,17 +77,10 @@ func (a *API) showDirectory(ctx context.Context, r *request) (answer, error) {
 }
 
 func shownDirectory(d directory.Directory, err error) (answer, error) {
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, d.Version, directoryOf(d))
+	return record(d, d.Version, directoryOf, err)
 }
 
-func (a *API) editDirectory(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.DirectoryEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editDirectory(ctx context.Context, r *request, in client.DirectoryEdit) (answer, error) {
 	var password *string
 	if in.Password != nil {
 		text := string(*in.Password)
@@ -112,11 +101,7 @@ func (a *API) testDirectory(ctx context.Context, r *request) (answer, error) {
 	return ok(client.DirectoryTest{Found: found.Found, Skipped: found.Skipped, Referrals: found.Referrals})
 }
 
-func (a *API) syncDirectory(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.SyncWish](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) syncDirectory(ctx context.Context, r *request, in client.SyncWish) (answer, error) {
 	done, err := a.Directories.Sync(ctx, r.PathValue("name"), in.DryRun, in.Force)
 	if err != nil {
 		return answer{}, err

@@ -10,21 +10,13 @@ import (
 	"github.com/tallystick/tallystick/internal/profile"
 )
 
-func (a *API) distribute(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Distribution](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) distribute(ctx context.Context, r *request, in client.Distribution) (answer, error) {
 	return a.issue(ctx, r, in, func(ctx context.Context) (distribution.Delivery, error) {
 		return a.Distributor.Distribute(ctx, requestOf(r, in))
 	})
 }
 
-func (a *API) redistribute(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Redistribution](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) redistribute(ctx context.Context, r *request, in client.Redistribution) (answer, error) {
 	return a.issue(ctx, r, in.Distribution, func(ctx context.Context) (distribution.Delivery, error) {
 		return a.Distributor.Redistribute(ctx, requestOf(r, in.Distribution), distribution.Reason(in.Reason), in.Note)
 	})

@@ -17,11 +17,7 @@ func domainOf(ctx context.Context, d domain.Domain) client.Domain {
 	return out
 }
 
-func (a *API) addDomain(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewDomain](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) addDomain(ctx context.Context, _ *request, in client.NewDomain) (answer, error) {
 	parent := domain.Parse(in.Parent)
 	if in.Parent == "" {
 		parent = domain.ScopeFrom(ctx).Top()
@@ -80,11 +76,7 @@ func domainEdit(in client.DomainEdit) func(*domain.Domain) {
 	}
 }
 
-func (a *API) editDomain(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.DomainEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editDomain(ctx context.Context, r *request, in client.DomainEdit) (answer, error) {
 	d, err := a.Domains.Edit(ctx, domain.Parse(r.PathValue("domain")), r.version, domainEdit(in))
 	if err != nil {
 		return answer{}, err
@@ -96,11 +88,7 @@ func (a *API) deleteDomain(ctx context.Context, r *request) (answer, error) {
 	return done(a.Domains.Delete(ctx, domain.Parse(r.PathValue("domain"))))
 }
 
-func (a *API) putObjects(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.DomainObjects](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) putObjects(ctx context.Context, r *request, in client.DomainObjects) (answer, error) {
 	moved, err := a.Domains.Put(ctx, domain.Parse(r.PathValue("domain")), map[domain.Kind][]string{
 		domain.Users: in.Users, domain.Tokens: in.Tokens, domain.Groups: in.Groups, domain.Agents: in.Agents, domain.RADIUSClients: in.RADIUSClients,
 	})

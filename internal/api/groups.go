@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/domain"
@@ -13,12 +12,9 @@ func groupOf(g user.Group) client.Group {
 	return client.Group{Group: g.Name, Note: g.Note, Members: g.Members, Domain: domain.Show(g.Domain), CreatedAt: g.CreatedAt, Version: g.Version}
 }
 
-func (a *API) addGroup(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewGroup](r)
+func (a *API) addGroup(ctx context.Context, _ *request, in client.NewGroup) (answer, error) {
+	ctx, err := a.into(ctx, in.Domain)
 	if err != nil {
-		return answer{}, err
-	}
-	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	g, err := a.Groups.Add(ctx, in.Group, in.Note)
@@ -51,17 +47,10 @@ func (a *API) showGroup(ctx context.Context, r *request) (answer, error) {
 }
 
 func shownGroup(g user.Group, err error) (answer, error) {
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, g.Version, groupOf(g))
+	return record(g, g.Version, groupOf, err)
 }
 
-func (a *API) editGroup(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.GroupEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editGroup(ctx context.Context, r *request, in client.GroupEdit) (answer, error) {
 	return shownGroup(a.Groups.Edit(ctx, r.PathValue("group"), r.version, func(g *user.Group) { set(&g.Note, in.Note) }))
 }
 
@@ -70,11 +59,7 @@ func (a *API) deleteGroup(ctx context.Context, r *request) (answer, error) {
 }
 
 // changeMembers adds members and takes others out. Members are listed as users of the group are.
-func (a *API) changeMembers(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.MemberChange](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) changeMembers(ctx context.Context, r *request, in client.MemberChange) (answer, error) {
 	added, removed, err := a.Groups.Change(ctx, r.PathValue("group"), in.Add, in.Remove)
 	if err != nil {
 		return answer{}, err

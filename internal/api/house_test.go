@@ -45,6 +45,7 @@ import (
 // A house is an API on a real database, and what it said.
 type house struct {
 	*API
+	*deploytest.Clock
 	t      testing.TB
 	db     *store.DB
 	public *httptest.Server
@@ -54,8 +55,7 @@ type house struct {
 	mu    sync.Mutex
 	seen  map[string]map[int]bool // statuses by route
 	texts []string                // bodies of refusals
-	clock time.Time
-	spool string // folder of uploads
+	spool string                  // folder of uploads
 }
 
 func newHouse(t testing.TB) *house {
@@ -67,46 +67,46 @@ func newHouse(t testing.TB) *house {
 func furnish(t testing.TB, url string) *house {
 	t.Helper()
 	ctx := t.Context()
-	h := &house{t: t, logged: &deploytest.Log{}, seen: map[string]map[int]bool{}, clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), spool: t.TempDir()}
-	db, keys := deploytest.New(t, url, h.now)
+	h := &house{t: t, logged: &deploytest.Log{}, seen: map[string]map[int]bool{}, Clock: deploytest.NewClock(time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)), spool: t.TempDir()}
+	db, keys := deploytest.New(t, url, h.Now)
 	h.db = db
 	logger := slog.New(slog.NewTextHandler(h.logged, nil))
 	skey, vkey, err := audit.GenerateKey("tallystick.example")
 	must(t, err)
 	log := &audit.Log{
-		Store: db, Signer: try(note.NewSigner(skey))(t), Verifier: try(note.NewVerifier(vkey))(t), Now: h.now, Logger: logger,
+		Store: db, Signer: try(note.NewSigner(skey))(t), Verifier: try(note.NewVerifier(vkey))(t), Now: h.Now, Logger: logger,
 	}
-	made := &records.Registry{Store: db, Keys: keys, Now: h.now}
+	made := &records.Registry{Store: db, Keys: keys, Now: h.Now}
 	must(t, made.BeginSerials(ctx))
-	devices := &device.Registry{Store: db, Now: h.now}
-	policies := &policy.Registry{Store: db, Now: h.now}
-	tokens := &token.Registry{Store: db, Now: h.now}
-	jobs := &job.Registry{Store: db, Keys: keys, Domains: &domain.Registry{Store: db, Now: h.now}, Now: h.now, Logger: logger}
+	devices := &device.Registry{Store: db, Now: h.Now}
+	policies := &policy.Registry{Store: db, Now: h.Now}
+	tokens := &token.Registry{Store: db, Now: h.Now}
+	jobs := &job.Registry{Store: db, Keys: keys, Domains: &domain.Registry{Store: db, Now: h.Now}, Now: h.Now, Logger: logger}
 	cared := &care.Jobs{Store: db, Tokens: tokens, Jobs: jobs}
 	cared.Register()
-	outbox := &mail.Outbox{Store: db, Keys: keys, Policies: policies, Now: h.now, Service: "Tallystick"}
+	outbox := &mail.Outbox{Store: db, Keys: keys, Policies: policies, Now: h.Now, Service: "Tallystick"}
 	h.API = try(New(Config{
-		Users: &user.Registry{Store: db, Now: h.now}, Groups: &user.Groups{Store: db, Now: h.now}, Domains: &domain.Registry{Store: db, Now: h.now, Changed: policies.Forget},
-		Directories: &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: h.now}, Keys: keys, Now: h.now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: h.now}, Policies: policies,
-		Tokens: tokens, Care: cared, Keys: &access.Registry{Store: db, Hash: keys, Now: h.now}, Records: made,
-		Agents: &access.Agents{Store: db, Keys: keys, Now: h.now},
-		RADIUS: &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.now}, UserReplies: &access.UserReplies{Store: db, Now: h.now},
-		Distributor:   &distribution.Distributor{Store: db, Devices: devices, Keys: deploytest.Secrets(keys), Now: h.now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
-		Authenticator: &authentication.Engine{Store: db, Keys: keys, Policies: policies, Courier: outbox, Now: h.now},
-		Reports:       &report.Registry{Store: db, Runs: db, Policies: policies, Domains: &domain.Registry{Store: db, Now: h.now}, Now: h.now, Posts: h.posts},
+		Users: &user.Registry{Store: db, Now: h.Now}, Groups: &user.Groups{Store: db, Now: h.Now}, Domains: &domain.Registry{Store: db, Now: h.Now, Changed: policies.Forget},
+		Directories: &directory.Registry{Store: db, Users: &user.Registry{Store: db, Now: h.Now}, Keys: keys, Now: h.Now}, Profiles: &profile.Registry{Store: db, Devices: devices, Now: h.Now}, Policies: policies,
+		Tokens: tokens, Care: cared, Keys: &access.Registry{Store: db, Hash: keys, Now: h.Now}, Records: made,
+		Agents: &access.Agents{Store: db, Keys: keys, Now: h.Now},
+		RADIUS: &access.RADIUSRegistry{Store: db, Keys: keys, Now: h.Now}, UserReplies: &access.UserReplies{Store: db, Now: h.Now},
+		Distributor:   &distribution.Distributor{Store: db, Devices: devices, Keys: deploytest.Secrets(keys), Now: h.Now, Endpoint: "https://tokens.example.com:8443/ctkip", Service: "Tallystick"},
+		Authenticator: &authentication.Engine{Store: db, Keys: keys, Policies: policies, Courier: outbox, Now: h.Now},
+		Reports:       &report.Registry{Store: db, Runs: db, Policies: policies, Domains: &domain.Registry{Store: db, Now: h.Now}, Now: h.Now, Posts: h.posts},
 		Mail:          outbox,
 		Mailer:        &mail.Sender{Outbox: outbox, Server: "test", Logger: logger},
 		SignIn:        &mail.SignIn{Outbox: outbox, Passcode: func(_ context.Context, _, code, _ string) (bool, error) { return code == "12345678", nil }},
-		Webhooks:      &webhook.Registry{Store: db, Keys: keys, Now: h.now, Sender: &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: "test", Now: h.now, Logger: logger}},
+		Webhooks:      &webhook.Registry{Store: db, Keys: keys, Now: h.Now, Sender: &webhook.Sender{Store: db, Feed: log, Keys: keys, Server: "test", Now: h.Now, Logger: logger}},
 		Jobs:          jobs,
-		Clock:         &clock.Guard{Store: db, Server: "test", Name: "test", Now: h.now, Logger: logger},
-		Backup:        &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Now: h.now, Files: func() (map[string][]byte, error) { return map[string][]byte{"ca.pem": []byte("pem")}, nil }},
-		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.now, Logger: logger, Spool: h.spool, UploadLimit: 1 << 20,
+		Clock:         &clock.Guard{Store: db, Server: "test", Name: "test", Now: h.Now, Logger: logger},
+		Backup:        &backup.Taker{Source: db, Store: db, Keys: keys, Master: keys.MasterID(), Now: h.Now, Files: func() (map[string][]byte, error) { return map[string][]byte{"ca.pem": []byte("pem")}, nil }},
+		Keyring:       keys, Log: log, VerifierKey: vkey, Store: db, Now: h.Now, Logger: logger, Spool: h.spool, UploadLimit: 1 << 20,
 	}))(t)
 	h.Distributor.Post, h.Jobs.Ended, h.Jobs.Asked = outbox, outbox.JobFinished, outbox.JobAsked
 	h.Jobs.Register(outbox.Reminders(string(access.Distribute)))
 	h.Records.Jobs = h.Jobs
-	h.Transfer = &transfer.Deployment{Store: db, Keys: keys, Users: h.Users, Jobs: h.Jobs, Now: h.now}
+	h.Transfer = &transfer.Deployment{Store: db, Keys: keys, Users: h.Users, Jobs: h.Jobs, Now: h.Now}
 	for _, w := range append(h.Distributor.Workers(), h.Records.ImportWorker(), h.Records.CreateWorker(), h.Transfer.Worker()) {
 		h.Jobs.Register(w)
 	}
@@ -132,18 +132,6 @@ func try[T any](v T, err error) func(testing.TB) T {
 		}
 		return v
 	}
-}
-
-func (h *house) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.clock
-}
-
-func (h *house) pass(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.clock = h.clock.Add(d)
 }
 
 // key makes an API key of a role.

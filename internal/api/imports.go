@@ -35,12 +35,9 @@ func (a *API) acceptedJob(j job.Job, err error) (answer, error) {
 	return out, err
 }
 
-func (a *API) startCreate(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.TokenCreation](r)
+func (a *API) startCreate(ctx context.Context, _ *request, in client.TokenCreation) (answer, error) {
+	ctx, err := a.into(ctx, in.Domain)
 	if err != nil {
-		return answer{}, err
-	}
-	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	birth, expiry, err := daysOf(in.Birth, in.Expiry)

@@ -125,11 +125,7 @@ func (a *API) cancelJob(ctx context.Context, r *request) (answer, error) {
 	return a.shownJob(a.Jobs.Cancel(ctx, j.ID))
 }
 
-func (a *API) resumeJob(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.JobResumption](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) resumeJob(ctx context.Context, r *request, in client.JobResumption) (answer, error) {
 	j, err := a.ownJob(ctx, r)
 	if err != nil {
 		return answer{}, err
@@ -141,11 +137,7 @@ func (a *API) approveJob(ctx context.Context, r *request) (answer, error) {
 	return a.shownJob(a.Jobs.Approve(ctx, r.PathValue("job")))
 }
 
-func (a *API) rejectJob(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.JobRejection](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) rejectJob(ctx context.Context, r *request, in client.JobRejection) (answer, error) {
 	return a.shownJob(a.Jobs.Reject(ctx, r.PathValue("job"), in.Reason))
 }
 

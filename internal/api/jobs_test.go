@@ -103,7 +103,7 @@ func jobRoutes(t *testing.T, h *house) {
 	if len(all) != 1 || all[0] != j.Job {
 		t.Errorf("jobs with errors: %v", all)
 	}
-	h.pass(24 * time.Hour)
+	h.Pass(24 * time.Hour)
 	_, err = c.ResumeJob(ctx, j.Job, client.JobResumption{RetryFailed: true})
 	refused(t, err, 410, "JOB_EXPIRED")
 }
@@ -195,7 +195,7 @@ func bulkRoutes(t *testing.T, h *house) {
 	try(c.AddProfile(ctx, client.NewProfile{Profile: "bulk bound", DeviceType: "android", DeliveryMethod: "ctf", Binding: "device_id", PINType: "none"}))(t)
 	bound := client.BulkDistribution{Profile: "bulk bound", Devices: []client.DeviceOf{{UserID: "bulk-1", DeviceID: "d82c467c56fb2058edf8add6"}}, DryRun: true}
 	dryRun := try(c.DistributeMany(ctx, bound))(t)
-	h.pass(time.Second)
+	h.Pass(time.Second)
 	bound.Devices = []client.DeviceOf{{Serial: tok.Serial, DeviceID: "?"}}
 	wrong := try(c.DistributeMany(ctx, bound))(t)
 	must(t, h.Jobs.RunAll(ctx))
@@ -204,7 +204,7 @@ func bulkRoutes(t *testing.T, h *house) {
 			t.Errorf("with the list of devices: %+v, want %q", items, code)
 		}
 	}
-	h.pass(time.Second)
+	h.Pass(time.Second)
 	for name, change := range map[string]func(*client.BulkDistribution){
 		"two lists": func(d *client.BulkDistribution) { d.Selection.Serials = []string{tok.Serial} },
 		"nobody's":  func(d *client.BulkDistribution) { d.Devices = []client.DeviceOf{{DeviceID: "x"}} },
@@ -234,10 +234,10 @@ func bulkRoutes(t *testing.T, h *house) {
 	}
 	_, err = c.JobParts(ctx, dry.Job)
 	refused(t, err, 404, "NOT_FOUND")
-	h.pass(time.Second)
+	h.Pass(time.Second)
 	_, err = h.as(access.HelpDesk).RedistributeMany(ctx, again)
 	refused(t, err, 403, "FORBIDDEN")
-	h.pass(25 * time.Hour)
+	h.Pass(25 * time.Hour)
 	must(t, h.Jobs.CleanUp(ctx))
 	refused(t, c.DownloadJobPart(ctx, "nightly", "files", io.Discard), 410, "JOB_EXPIRED")
 }
@@ -250,7 +250,7 @@ func campaignRoutes(t *testing.T, h *house) {
 	try(c.Distribute(ctx, tok.Serial, client.Distribution{Profile: "campaign"}))(t)
 	deliver := func(d client.BulkDistribution, reason string) client.Job {
 		t.Helper()
-		h.pass(time.Second)
+		h.Pass(time.Second)
 		j := try(c.RedistributeMany(ctx, client.BulkRedistribution{BulkDistribution: d, Reason: reason}))(t)
 		must(t, h.Jobs.RunAll(ctx))
 		return try(c.Job(ctx, j.Job))(t)
@@ -261,7 +261,7 @@ func campaignRoutes(t *testing.T, h *house) {
 	if seen := try(c.Campaign(ctx, j.Name))(t); seen.Job != j.Job || seen.OldSeedLives != 1 || seen.FirstEnd == nil {
 		t.Errorf("the campaign is at %+v", seen)
 	}
-	h.pass(time.Second)
+	h.Pass(time.Second)
 	again := try(c.OfferAgain(ctx, j.Job))(t)
 	must(t, h.Jobs.RunAll(ctx))
 	if again.Kind != "redistribute" || again.Total != 1 {

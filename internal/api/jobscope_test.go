@@ -256,7 +256,7 @@ func TestKeptReportsOfADomain(t *testing.T) {
 	refused(t, err, 403, "OUT_OF_SCOPE")
 	run := try(c.AddReportRun(ctx, client.ReportOrder{Report: "tokens", Format: "csv", Columns: []string{"serial"}}))(t)
 	try(c.AddReportSchedule(ctx, client.NewReportSchedule{Schedule: "daily", ReportOrder: client.ReportOrder{Report: "tokens", Format: "csv", Columns: []string{"serial"}}, Every: "day", At: "07:00"}))(t)
-	e.pass(25 * time.Hour)
+	e.Pass(25 * time.Hour)
 	try(e.Reports.Due(ctx))(t)
 	must(t, e.Reports.Work(ctx))
 	page := try(c.ReportRuns(ctx, client.ReportRunFilter{}))(t)

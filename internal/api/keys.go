@@ -21,12 +21,9 @@ func keyOf(k access.Key) client.APIKey {
 	return client.APIKey{Name: k.Name, ID: k.ID, Role: string(k.Role), Origin: k.Origin, Domain: domain.Show(k.Domain), CreatedAt: k.CreatedAt, ExpiresAt: moment(k.ExpiresAt)}
 }
 
-func (a *API) addKey(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewAPIKey](r)
+func (a *API) addKey(ctx context.Context, _ *request, in client.NewAPIKey) (answer, error) {
+	ctx, err := a.into(ctx, in.Domain)
 	if err != nil {
-		return answer{}, err
-	}
-	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	k, text, err := a.Keys.Add(ctx, in.Name, access.Role(in.Role), time.Duration(in.LifeSeconds)*time.Second)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/tallystick/tallystick/client"
@@ -45,23 +44,12 @@ func mailSettingsEdit(in client.MailSettingsEdit) func(*mail.Settings) {
 	}
 }
 
-func (a *API) editMailSettings(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.MailSettingsEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editMailSettings(ctx context.Context, r *request, in client.MailSettingsEdit) (answer, error) {
 	s, err := a.Mail.EditSettings(ctx, r.version, (*string)(in.Password), mailSettingsEdit(in))
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, s.Version, mailSettingsOf(s))
+	return record(s, s.Version, mailSettingsOf, err)
 }
 
-func (a *API) testMail(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.MailAddress](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) testMail(ctx context.Context, _ *request, in client.MailAddress) (answer, error) {
 	trouble, code, err := a.Mailer.Test(ctx, in.To)
 	if err != nil {
 		return answer{}, err
@@ -89,11 +77,7 @@ func (a *API) showMailTemplate(ctx context.Context, r *request) (answer, error) 
 	return ok(mailTemplateOf(t))
 }
 
-func (a *API) saveMailTemplate(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.MailTexts](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) saveMailTemplate(ctx context.Context, r *request, in client.MailTexts) (answer, error) {
 	t := mail.Template{Event: mail.Event(r.PathValue("event")), Profile: r.query("profile"), Subject: in.Subject, Text: in.Text, HTML: in.HTML}
 	if t.Profile != "" {
 		if _, err := a.Profiles.Get(ctx, t.Profile); err != nil {
@@ -110,11 +94,7 @@ func (a *API) resetMailTemplate(ctx context.Context, r *request) (answer, error)
 	return done(a.Mail.ResetTemplate(ctx, mail.Event(r.PathValue("event")), r.query("profile")))
 }
 
-func (a *API) previewMailTemplate(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.MailTexts](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) previewMailTemplate(ctx context.Context, r *request, in client.MailTexts) (answer, error) {
 	out, err := a.Mail.Preview(ctx, mail.Template{Event: mail.Event(r.PathValue("event")), Profile: r.query("profile"), Subject: in.Subject, Text: in.Text, HTML: in.HTML})
 	if err != nil {
 		return answer{}, err
@@ -164,11 +144,7 @@ func shownMail(m mail.Message, err error) (answer, error) {
 }
 
 // remind starts a job that reminds users of tokens that they were given and have never used.
-func (a *API) remind(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Reminders](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) remind(ctx context.Context, _ *request, in client.Reminders) (answer, error) {
 	if err := a.Mail.Ready(ctx, ""); err != nil {
 		return answer{}, err
 	}
@@ -188,11 +164,7 @@ func nextTry(m mail.Message) *time.Time {
 }
 
 // releaseMail decides for a program of the deployment, such as a portal, what the page for users decides too.
-func (a *API) releaseMail(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.MailClaim](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) releaseMail(ctx context.Context, _ *request, in client.MailClaim) (answer, error) {
 	if !a.subjects.Allows(throttle.Subject(domain.ScopeFrom(ctx).Top(), in.UserID), a.Now()) {
 		return answer{}, fault.New(fault.TooMany, "too many claims of this user come at once: wait a second")
 	}

@@ -54,7 +54,7 @@ func assignmentRoutes(t *testing.T, h *house) {
 func groupRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
 	g := try(c.AddGroup(ctx, client.NewGroup{Group: "Süd/1", Note: "sales"}))(t)
-	if g.Group != "Süd/1" || g.Version != 1 || g.Members != 0 || !g.CreatedAt.Equal(h.now()) {
+	if g.Group != "Süd/1" || g.Version != 1 || g.Members != 0 || !g.CreatedAt.Equal(h.Now()) {
 		t.Errorf("added %+v", g)
 	}
 	_, err := c.AddGroup(ctx, client.NewGroup{Group: g.Group})

@@ -137,11 +137,7 @@ func tokenPolicyEdit(in client.TokenPolicyEdit) func(*policy.Token) {
 	}
 }
 
-func (a *API) editTokenPolicy(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.TokenPolicyEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editTokenPolicy(ctx context.Context, r *request, in client.TokenPolicyEdit) (answer, error) {
 	p, err := a.Policies.EditTokenOf(ctx, policyDomain(r), r.version, tokenPolicyEdit(in))
 	return shownTokenPolicy(ctx, p, err)
 }
@@ -156,11 +152,7 @@ func lockoutPolicyEdit(in client.LockoutPolicyEdit) func(*policy.Lockout) {
 	}
 }
 
-func (a *API) editLockoutPolicy(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.LockoutPolicyEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editLockoutPolicy(ctx context.Context, r *request, in client.LockoutPolicyEdit) (answer, error) {
 	p, err := a.Policies.EditLockoutOf(ctx, policyDomain(r), r.version, lockoutPolicyEdit(in))
 	return shownLockoutPolicy(ctx, p, err)
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/tallystick/tallystick/client"
@@ -29,12 +28,8 @@ func graceOf(seconds *int64) time.Duration {
 	return time.Duration(*seconds) * time.Second
 }
 
-func (a *API) addProfile(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewProfile](r)
-	if err != nil {
-		return answer{}, err
-	}
-	p := profile.Profile{
+func (a *API) addProfile(ctx context.Context, _ *request, in client.NewProfile) (answer, error) {
+	p, err := a.addProfileWith(ctx, profile.Profile{
 		Name: in.Profile, DeviceType: in.DeviceType, Digits: in.Digits, Interval: in.IntervalSeconds, PINType: device.PINType(in.PINType),
 		Method: device.Method(in.DeliveryMethod), CTFVersion: in.CTFVersion, Binding: profile.Binding(in.Binding),
 		Protection: profile.Protection(in.Protection), ActivationLife: time.Duration(in.ActivationLifeSeconds) * time.Second,
@@ -43,8 +38,8 @@ func (a *API) addProfile(ctx context.Context, r *request) (answer, error) {
 			Available: in.SelfService, DisplayName: in.DisplayName, Description: in.Description,
 			ImageURL: in.ImageURL, AppURL: in.AppURL, HelpURL: in.HelpURL,
 		},
-	}
-	if p, err = a.addProfileWith(ctx, p, in.DeviceFile); err != nil {
+	}, in.DeviceFile)
+	if err != nil {
 		return answer{}, err
 	}
 	return created(at("profiles", p.Name), p.Version, profileOf(p))
@@ -79,10 +74,7 @@ func (a *API) listProfiles(ctx context.Context, _ *request) (answer, error) {
 
 func (a *API) showProfile(ctx context.Context, r *request) (answer, error) {
 	p, err := a.Profiles.Get(ctx, r.PathValue("profile"))
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, p.Version, profileOf(p))
+	return record(p, p.Version, profileOf, err)
 }
 
 // profileEdit is an edit in the words of the domain.
@@ -114,16 +106,9 @@ func profileEdit(in client.ProfileEdit) func(*profile.Profile) {
 	}
 }
 
-func (a *API) editProfile(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.ProfileEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editProfile(ctx context.Context, r *request, in client.ProfileEdit) (answer, error) {
 	p, err := a.Profiles.Edit(ctx, r.PathValue("profile"), r.version, profileEdit(in))
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, p.Version, profileOf(p))
+	return record(p, p.Version, profileOf, err)
 }
 
 func (a *API) deleteProfile(ctx context.Context, r *request) (answer, error) {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"net/netip"
 
 	"github.com/tallystick/tallystick/client"
@@ -37,12 +36,9 @@ func clientAddress(text string) (netip.Prefix, error) {
 	return access.ParseClientAddress(text)
 }
 
-func (a *API) addRADIUSClient(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewRADIUSClient](r)
+func (a *API) addRADIUSClient(ctx context.Context, _ *request, in client.NewRADIUSClient) (answer, error) {
+	ctx, err := a.making(ctx, in.Domain)
 	if err != nil {
-		return answer{}, err
-	}
-	if ctx, err = a.making(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	address, err := clientAddress(in.Address)
@@ -73,10 +69,7 @@ func (a *API) listRADIUSClients(ctx context.Context, _ *request) (answer, error)
 
 func (a *API) showRADIUSClient(ctx context.Context, r *request) (answer, error) {
 	c, err := a.RADIUS.Get(ctx, r.PathValue("name"))
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, c.Version, radiusClientOf(c))
+	return record(c, c.Version, radiusClientOf, err)
 }
 
 // radiusClientEdit is an edit in the words of the domain, but for the secret.
@@ -104,20 +97,13 @@ func radiusClientEdit(in client.RADIUSClientEdit) (func(*access.RADIUSClient), e
 	}, nil
 }
 
-func (a *API) editRADIUSClient(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.RADIUSClientEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editRADIUSClient(ctx context.Context, r *request, in client.RADIUSClientEdit) (answer, error) {
 	change, err := radiusClientEdit(in)
 	if err != nil {
 		return answer{}, err
 	}
 	c, err := a.RADIUS.Edit(ctx, r.PathValue("name"), r.version, (*string)(in.Secret), change)
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, c.Version, radiusClientOf(c))
+	return record(c, c.Version, radiusClientOf, err)
 }
 
 func (a *API) deleteRADIUSClient(ctx context.Context, r *request) (answer, error) {
@@ -136,11 +122,7 @@ func (a *API) showUserReply(ctx context.Context, r *request) (answer, error) {
 	return ok(userReplyOf(all))
 }
 
-func (a *API) setUserReply(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.UserReply](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) setUserReply(ctx context.Context, r *request, in client.UserReply) (answer, error) {
 	all := attributesOf(in.ReplyAttributes)
 	if err := a.UserReplies.Set(ctx, r.PathValue("user_id"), all); err != nil {
 		return answer{}, err

@@ -49,11 +49,7 @@ func scheduleOf(s report.Schedule) client.ReportSchedule {
 	return out
 }
 
-func (a *API) addReportRun(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.ReportOrder](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) addReportRun(ctx context.Context, _ *request, in client.ReportOrder) (answer, error) {
 	run, err := a.Reports.Start(ctx, orderOf(in))
 	if err != nil {
 		return answer{}, err
@@ -175,11 +171,7 @@ func scheduleFrom(in client.NewReportSchedule) (report.Schedule, error) {
 	return s, nil
 }
 
-func (a *API) addReportSchedule(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewReportSchedule](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) addReportSchedule(ctx context.Context, _ *request, in client.NewReportSchedule) (answer, error) {
 	s, err := scheduleFrom(in)
 	if err != nil {
 		return answer{}, err

@@ -45,7 +45,7 @@ func reportRoutes(t *testing.T, h *house) {
 	ctx := t.Context()
 	before := try(h.admin.Statistics(ctx, -1))(t)
 	tok := h.assigned("count-me")
-	try(h.admin.CreateTokens(ctx, client.NewTokens{Count: 2, Expiry: h.now().AddDate(0, 0, 7).Format(time.DateOnly)}))(t)
+	try(h.admin.CreateTokens(ctx, client.NewTokens{Count: 2, Expiry: h.Now().AddDate(0, 0, 7).Format(time.DateOnly)}))(t)
 	after := try(h.admin.Statistics(ctx, 7))(t)
 	if after.SoftwareTotal != before.SoftwareTotal+3 || after.Assigned != before.Assigned+1 || after.Available != before.Available+2 ||
 		after.SoftwareAvailable != before.SoftwareAvailable || after.NewPIN != before.NewPIN+1 || after.Expiring != 2 || after.ExpiringDays != 7 || before.ExpiringDays != 90 {
@@ -114,7 +114,7 @@ func reportRunRoutes(t *testing.T, h *house) {
 	refused(t, err, 409, "CONFLICT")
 	must(t, h.API.Reports.Work(ctx))
 	run = try(c.ReportRun(ctx, run.Run))(t)
-	if run.State != "done" || run.Rows == 0 || run.KeptUntil == nil || !run.KeptUntil.Equal(h.now().AddDate(0, 0, 3)) {
+	if run.State != "done" || run.Rows == 0 || run.KeptUntil == nil || !run.KeptUntil.Equal(h.Now().AddDate(0, 0, 3)) {
 		t.Errorf("made %+v", run)
 	}
 	content := try(c.DownloadReport(ctx, run.Run))(t)
@@ -155,7 +155,7 @@ func reportRunRoutes(t *testing.T, h *house) {
 
 	wish := client.NewReportSchedule{Schedule: "Montags", ReportOrder: client.ReportOrder{Report: "expiring", Format: "pdf"}, Every: "week", At: "07:30", Weekday: "monday"}
 	s := try(c.AddReportSchedule(ctx, wish))(t)
-	if s.At != "07:30" || s.Weekday != "monday" || s.NextAt.Weekday() != time.Monday || !s.NextAt.After(h.now()) || s.KeepDays != 30 {
+	if s.At != "07:30" || s.Weekday != "monday" || s.NextAt.Weekday() != time.Monday || !s.NextAt.After(h.Now()) || s.KeepDays != 30 {
 		t.Errorf("kept %+v", s)
 	}
 	_, err = c.AddReportSchedule(ctx, wish)
@@ -165,12 +165,12 @@ func reportRunRoutes(t *testing.T, h *house) {
 		_, err = c.AddReportSchedule(ctx, wrong)
 		refused(t, err, 400, "INVALID")
 	}
-	h.pass(8 * 24 * time.Hour)
+	h.Pass(8 * 24 * time.Hour)
 	if n := try(h.API.Reports.Due(ctx))(t); n != 1 {
 		t.Errorf("%d runs are due", n)
 	}
 	all := try(c.ReportSchedules(ctx))(t)
-	if len(all) != 1 || all[0].LastRun == "" || !all[0].NextAt.After(h.now()) {
+	if len(all) != 1 || all[0].LastRun == "" || !all[0].NextAt.After(h.Now()) {
 		t.Errorf("schedules %+v", all)
 	}
 	if runs := try(c.ReportRuns(ctx, client.ReportRunFilter{Schedule: "Montags"}))(t); len(runs.Runs) != 1 || runs.Runs[0].Run != all[0].LastRun {

@@ -46,7 +46,7 @@ func TestWrongKeysLookAlike(t *testing.T) {
 	flipped := right[:len(right)-2] + "AA"
 	old, expired, err := h.Keys.Add(t.Context(), "old", access.Auditor, 1)
 	must(t, err)
-	h.pass(1)
+	h.Pass(1)
 	var told string
 	for name, header := range map[string]string{
 		"garbage": "Bearer tsk_zz", "unknown": "Bearer tsk_0000000000000000_" + strings.Repeat("A", 43),
@@ -92,7 +92,7 @@ func TestASourceOfWrongKeysHasToWait(t *testing.T) {
 			t.Errorf("status %d: %s", status, body)
 		}
 	}
-	h.pass(wrongEvery)
+	h.Pass(wrongEvery)
 	if status, _, _ := h.send(right, "GET", "/v1/whoami", ""); status != http.StatusOK {
 		t.Errorf("after the wait: %d", status)
 	}

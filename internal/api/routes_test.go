@@ -65,7 +65,7 @@ func aboutRoutes(t *testing.T, h *house) {
 func userRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
 	u := try(c.AddUser(ctx, client.NewUser{UserID: "u/../1 é", Name: "Ü", Mail: "u@example.com"}))(t)
-	if u.Version != 1 || !u.Enabled || !u.CreatedAt.Equal(h.now()) {
+	if u.Version != 1 || !u.Enabled || !u.CreatedAt.Equal(h.Now()) {
 		t.Errorf("added %+v", u)
 	}
 	if got := try(c.User(ctx, u.UserID))(t); got != u {
@@ -343,7 +343,7 @@ func deliveryRoutes(t *testing.T, h *house) {
 	if waiting := try(c.Token(ctx, tok.Serial))(t); waiting.Generation != 1 || waiting.Pending == nil || waiting.Pending.Generation != 2 {
 		t.Errorf("while the new seed waits: %+v", waiting)
 	}
-	h.pass(8 * 24 * time.Hour)
+	h.Pass(8 * 24 * time.Hour)
 	if over := try(c.Token(ctx, tok.Serial))(t); over.Generation != 2 || over.Pending != nil {
 		t.Errorf("after the grace: %+v", over)
 	}
@@ -397,7 +397,7 @@ func deliveryRefusals(t *testing.T, h *house, serial string) {
 func hardwareTokens(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
 	file := try(sdtid.Encode(sdtid.Batch{Tokens: []sdtid.Token{{
-		Serial: "000000700001", Seed: []byte("hardware letters"), Digits: 6, Interval: 60, Birth: h.now(), Expiry: h.now().AddDate(5, 0, 0),
+		Serial: "000000700001", Seed: []byte("hardware letters"), Digits: 6, Interval: 60, Birth: h.Now(), Expiry: h.Now().AddDate(5, 0, 0),
 	}}}))(t)
 	h.Jobs.Register(h.Records.ImportWorker())
 	try(c.StartImport(ctx, client.Import{Type: "hardware", Name: "key fobs"}, bytes.NewReader(file)))(t)
@@ -434,7 +434,7 @@ func hardwareTokens(t *testing.T, h *house) {
 	if n := dormant(); n != 0 {
 		t.Errorf("%d are dormant that were assigned just now", n)
 	}
-	h.pass(49 * time.Hour)
+	h.Pass(49 * time.Hour)
 	if n := dormant(); n != 1 {
 		t.Errorf("%d are dormant that were assigned two days ago", n)
 	}
@@ -445,7 +445,7 @@ func hardwareTokens(t *testing.T, h *house) {
 func importRoute(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
 	foreign := try(sdtid.Encode(sdtid.Batch{Password: "from elsewhere", Tokens: []sdtid.Token{{
-		Serial: "000123456789", Seed: []byte("sixteen letters!"), Digits: 8, Interval: 60, Birth: h.now(), Expiry: h.now().AddDate(5, 0, 0),
+		Serial: "000123456789", Seed: []byte("sixteen letters!"), Digits: 8, Interval: 60, Birth: h.Now(), Expiry: h.Now().AddDate(5, 0, 0),
 	}}}))(t)
 	taken := try(c.ImportTokens(ctx, client.TokenFile{File: foreign, Password: "from elsewhere"}))(t)
 	if !slices.Equal(taken.Imported, []string{"000123456789"}) || len(taken.Ignored) != 0 {
@@ -476,7 +476,7 @@ func (h *house) code(d client.Delivery, password string) client.Secret {
 	h.t.Helper()
 	f := try(sdtid.Parse(d.File))(h.t)
 	tokens := try(f.Open(password))(h.t)
-	return client.Secret(try(securid.Code(tokens[0].Seed, tokens[0].Serial, tokens[0].Digits, tokens[0].Interval, h.now()))(h.t))
+	return client.Secret(try(securid.Code(tokens[0].Seed, tokens[0].Serial, tokens[0].Digits, tokens[0].Interval, h.Now()))(h.t))
 }
 
 func radiusRoutes(t *testing.T, h *house) {
@@ -581,25 +581,25 @@ func radiusRoutes(t *testing.T, h *house) {
 
 func clockRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
-	must(t, h.Clock.Beat(ctx))
+	must(t, h.API.Clock.Beat(ctx))
 	shown := try(c.Clock(ctx))(t)
-	if !shown.Trusted || shown.BehindSeconds != 0 || len(shown.Servers) != 1 || shown.Servers[0].Server != "test" || !shown.Servers[0].Latest.Equal(h.now()) {
+	if !shown.Trusted || shown.BehindSeconds != 0 || len(shown.Servers) != 1 || shown.Servers[0].Server != "test" || !shown.Servers[0].Latest.Equal(h.Now()) {
 		t.Errorf("clock %+v", shown)
 	}
-	h.pass(-time.Minute)
+	h.Pass(-time.Minute)
 	if shown = try(c.Clock(ctx))(t); shown.Trusted || shown.BehindSeconds != 60 {
 		t.Errorf("after the clock went back: %+v", shown)
 	}
 	if shown = try(c.ConfirmClock(ctx))(t); !shown.Trusted {
 		t.Errorf("after it was confirmed: %+v", shown)
 	}
-	h.pass(time.Minute)
+	h.Pass(time.Minute)
 }
 
 func keyRoutes(t *testing.T, h *house) {
 	ctx, c := t.Context(), h.admin
 	made := try(c.AddAPIKey(ctx, client.NewAPIKey{Name: "desk 1/a", Role: "help_desk", LifeSeconds: 60}))(t)
-	if made.ExpiresAt == nil || !made.ExpiresAt.Equal(h.now().Add(time.Minute)) || !strings.HasPrefix(string(made.Key), "tsk_"+made.ID+"_") {
+	if made.ExpiresAt == nil || !made.ExpiresAt.Equal(h.Now().Add(time.Minute)) || !strings.HasPrefix(string(made.Key), "tsk_"+made.ID+"_") {
 		t.Errorf("made %+v", made.APIKey)
 	}
 	if status, _, _ := h.send(string(made.Key), "GET", "/v1/whoami", ""); status != http.StatusOK {
@@ -636,7 +636,7 @@ func auditRoutes(t *testing.T, h *house) {
 	if n := try(c.AuditPending(ctx))(t); n != 0 {
 		t.Errorf("%d events wait after sequencing", n)
 	}
-	page := try(c.AuditEvents(ctx, client.EventFilter{Object: "user:seen", Action: "user.*", Outcome: "success", Since: h.now().Add(-time.Hour), Until: h.now().Add(time.Hour)}))(t)
+	page := try(c.AuditEvents(ctx, client.EventFilter{Object: "user:seen", Action: "user.*", Outcome: "success", Since: h.Now().Add(-time.Hour), Until: h.Now().Add(time.Hour)}))(t)
 	if len(page.Events) != 1 || page.Next != "" {
 		t.Fatalf("events %+v", page)
 	}

@@ -529,7 +529,7 @@ func TestScopeTakesNoPacketsFromOtherRADIUSClients(t *testing.T) {
 func TestAScopedKeyThrottlesNobodyElsewhere(t *testing.T) {
 	e := newEstate(t)
 	for range throttle.SubjectBurst {
-		e.subjects.Allows("berlin/"+e.outside["user_id"], e.now())
+		e.subjects.Allows("berlin/"+e.outside["user_id"], e.Now())
 	}
 	check := client.Check{UserID: e.outside["user_id"], Passcode: "12345678"}
 	_, err := e.berlin.Check(t.Context(), check)

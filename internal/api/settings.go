@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/policy"
@@ -18,10 +17,7 @@ func settingsOf(s policy.Settings) client.Settings {
 
 func (a *API) showSettings(ctx context.Context, _ *request) (answer, error) {
 	set, err := a.Policies.Get(ctx)
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, set.Settings.Version, settingsOf(set.Settings))
+	return record(set.Settings, set.Settings.Version, settingsOf, err)
 }
 
 // settingsEdit is an edit in the words of the domain.
@@ -43,14 +39,7 @@ func settingsEdit(in client.SettingsEdit) func(*policy.Settings) {
 	}
 }
 
-func (a *API) editSettings(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.SettingsEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editSettings(ctx context.Context, r *request, in client.SettingsEdit) (answer, error) {
 	s, err := a.Policies.EditSettings(ctx, r.version, settingsEdit(in))
-	if err != nil {
-		return answer{}, err
-	}
-	return versioned(http.StatusOK, s.Version, settingsOf(s))
+	return record(s, s.Version, settingsOf, err)
 }

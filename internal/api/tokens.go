@@ -159,12 +159,9 @@ func (a *API) unchanged(ctx context.Context, r *request, do func(context.Context
 
 func serial(r *request) string { return r.PathValue("serial") }
 
-func (a *API) createTokens(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewTokens](r)
+func (a *API) createTokens(ctx context.Context, _ *request, in client.NewTokens) (answer, error) {
+	ctx, err := a.into(ctx, in.Domain)
 	if err != nil {
-		return answer{}, err
-	}
-	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	birth, expiry, err := daysOf(in.Birth, in.Expiry)
@@ -178,11 +175,7 @@ func (a *API) createTokens(ctx context.Context, r *request) (answer, error) {
 	return reply(http.StatusCreated, client.CreatedTokens{Serials: serials})
 }
 
-func (a *API) importTokens(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.TokenFile](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) importTokens(ctx context.Context, _ *request, in client.TokenFile) (answer, error) {
 	defer clear(in.File)
 	result, err := a.Records.Import(ctx, in.File, string(in.Password))
 	if err != nil {
@@ -266,22 +259,14 @@ func (a *API) deleteToken(ctx context.Context, r *request) (answer, error) {
 	return done(a.unchanged(ctx, r, func(ctx context.Context) error { return a.Tokens.Delete(ctx, serial(r)) }))
 }
 
-func (a *API) assignNext(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Assignment](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) assignNext(ctx context.Context, _ *request, in client.Assignment) (answer, error) {
 	t, err := a.Tokens.Assign(ctx, "", in.UserID)
 	return a.shownToken(ctx, t, err)
 }
 
-func (a *API) assign(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Assignment](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) assign(ctx context.Context, r *request, in client.Assignment) (answer, error) {
 	var t token.Token
-	err = a.unchanged(ctx, r, func(ctx context.Context) error {
+	err := a.unchanged(ctx, r, func(ctx context.Context) (err error) {
 		t, err = a.Tokens.Assign(ctx, serial(r), in.UserID)
 		return err
 	})
@@ -293,11 +278,7 @@ func (a *API) unassign(ctx context.Context, r *request) (answer, error) {
 	return a.shownToken(ctx, t, err)
 }
 
-func (a *API) replace(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Replacement](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) replace(ctx context.Context, r *request, in client.Replacement) (answer, error) {
 	t, err := a.Tokens.Replace(ctx, serial(r), r.version, in.With, !in.NewPIN)
 	return a.shownToken(ctx, t, err)
 }
@@ -317,11 +298,7 @@ func (a *API) resetIssueCount(ctx context.Context, r *request) (answer, error) {
 	return a.shownToken(ctx, t, err)
 }
 
-func (a *API) setPIN(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.PIN](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) setPIN(ctx context.Context, r *request, in client.PIN) (answer, error) {
 	return done(a.unchanged(ctx, r, func(ctx context.Context) error {
 		return a.Authenticator.SetPIN(ctx, serial(r), string(in.PIN), in.Temporary)
 	}))
@@ -335,11 +312,7 @@ func (a *API) expirePIN(ctx context.Context, r *request) (answer, error) {
 	return done(a.unchanged(ctx, r, func(ctx context.Context) error { return a.Authenticator.ForceNewPIN(ctx, serial(r)) }))
 }
 
-func (a *API) reportLost(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Loss](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) reportLost(ctx context.Context, r *request, in client.Loss) (answer, error) {
 	t, codes, err := a.Authenticator.ReportLost(ctx, serial(r), r.version, authentication.EmergencyWish{
 		Kind: token.EmergencyKind(in.Emergency), Count: in.Count, Life: time.Duration(in.LifeSeconds) * time.Second,
 	})
@@ -358,11 +331,7 @@ func (a *API) reportFound(ctx context.Context, r *request) (answer, error) {
 	return a.shownToken(ctx, t, err)
 }
 
-func (a *API) resync(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.Tokencodes](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) resync(ctx context.Context, r *request, in client.Tokencodes) (answer, error) {
 	if err := a.Authenticator.Resync(ctx, serial(r), string(in.First), string(in.Second)); err != nil {
 		return answer{}, err
 	}

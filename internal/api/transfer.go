@@ -25,11 +25,7 @@ func (a *API) transferKey(ctx context.Context, _ *request) (answer, error) {
 }
 
 // exportTokens streams tokens with their seeds, sealed to the deployment that they go to.
-func (a *API) exportTokens(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.TokenExport](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) exportTokens(ctx context.Context, _ *request, in client.TokenExport) (answer, error) {
 	s, err := a.chosen(ctx, in.Selection)
 	if err != nil {
 		return answer{}, err

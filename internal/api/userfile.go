@@ -8,12 +8,9 @@ import (
 	"github.com/tallystick/tallystick/internal/user"
 )
 
-func (a *API) importUsers(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.UserFile](r)
+func (a *API) importUsers(ctx context.Context, _ *request, in client.UserFile) (answer, error) {
+	ctx, err := a.into(ctx, in.Domain)
 	if err != nil {
-		return answer{}, err
-	}
-	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	l := user.Layout{Encoding: user.Encoding(in.Encoding), NoHeader: in.NoHeader, Columns: map[user.Field]string{}}

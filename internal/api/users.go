@@ -100,12 +100,9 @@ func (a *API) shownUser(ctx context.Context, u user.User, err error) (answer, er
 	return versioned(http.StatusOK, u.Version, shown[0])
 }
 
-func (a *API) addUser(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewUser](r)
+func (a *API) addUser(ctx context.Context, _ *request, in client.NewUser) (answer, error) {
+	ctx, err := a.into(ctx, in.Domain)
 	if err != nil {
-		return answer{}, err
-	}
-	if ctx, err = a.into(ctx, in.Domain); err != nil {
 		return answer{}, err
 	}
 	expiry, err := dayOf(in.Expiry)
@@ -151,11 +148,7 @@ func (a *API) showUser(ctx context.Context, r *request) (answer, error) {
 	return a.shownUser(ctx, u, err)
 }
 
-func (a *API) editUser(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.UserEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editUser(ctx context.Context, r *request, in client.UserEdit) (answer, error) {
 	var expiry *time.Time
 	if in.Expiry != nil {
 		last, err := dayOf(*in.Expiry)
@@ -183,11 +176,7 @@ func (a *API) unlockUser(ctx context.Context, r *request) (answer, error) {
 	return done(a.Authenticator.Unlock(ctx, r.PathValue("user_id")))
 }
 
-func (a *API) setFixedPasscode(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.FixedPasscode](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) setFixedPasscode(ctx context.Context, r *request, in client.FixedPasscode) (answer, error) {
 	return done(a.Authenticator.SetFixedPasscode(ctx, r.PathValue("user_id"), string(in.Passcode)))
 }
 
@@ -195,11 +184,7 @@ func (a *API) clearFixedPasscode(ctx context.Context, r *request) (answer, error
 	return done(a.Authenticator.ClearFixedPasscode(ctx, r.PathValue("user_id")))
 }
 
-func (a *API) setOnDemand(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.PIN](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) setOnDemand(ctx context.Context, r *request, in client.PIN) (answer, error) {
 	return done(a.Authenticator.SetOnDemand(ctx, r.PathValue("user_id"), string(in.PIN), in.Temporary))
 }
 

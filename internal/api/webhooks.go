@@ -22,11 +22,7 @@ func webhookOf(w webhook.Webhook, size int64) client.Webhook {
 // texts is a list that is never nil.
 func texts(all []string) []string { return append([]string{}, all...) }
 
-func (a *API) addWebhook(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.NewWebhook](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) addWebhook(ctx context.Context, _ *request, in client.NewWebhook) (answer, error) {
 	w, secret, err := a.Webhooks.Add(ctx, webhook.Webhook{
 		Name: in.Webhook, URL: in.URL, AllowHTTP: in.AllowHTTP, CA: in.CA, Choice: audit.Choice{Actions: in.Actions, Kinds: in.Kinds},
 		GiveUp: time.Duration(in.GiveUpHours) * time.Hour,
@@ -80,11 +76,7 @@ func webhookEdit(in client.WebhookEdit) func(*webhook.Webhook) {
 	}
 }
 
-func (a *API) editWebhook(ctx context.Context, r *request) (answer, error) {
-	in, err := decode[client.WebhookEdit](r)
-	if err != nil {
-		return answer{}, err
-	}
+func (a *API) editWebhook(ctx context.Context, r *request, in client.WebhookEdit) (answer, error) {
 	w, err := a.Webhooks.Edit(ctx, r.PathValue("name"), r.version, webhook.Edit{Secret: (*string)(in.Secret), After: in.After, Skip: in.Skip}, webhookEdit(in))
 	if err != nil {
 		return answer{}, err

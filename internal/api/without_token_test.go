@@ -25,7 +25,7 @@ func withoutTokenRoutes(t *testing.T, h *house) {
 	refused(t, help.SetOnDemand(ctx, "hermit", client.PIN{PIN: "481093"}), 422, "MAIL_MISSING")
 	must(t, help.SetOnDemand(ctx, "robot", client.PIN{PIN: "481093", Temporary: true}))
 	u := try(help.User(ctx, "robot"))(t)
-	if u.FixedPasscodeSetAt == nil || !u.FixedPasscodeSetAt.Equal(h.now()) || u.OnDemand == nil || !u.OnDemand.PINSetAt.Equal(h.now()) || !u.OnDemand.MustChange || u.OnDemand.SentAt != nil {
+	if u.FixedPasscodeSetAt == nil || !u.FixedPasscodeSetAt.Equal(h.Now()) || u.OnDemand == nil || !u.OnDemand.PINSetAt.Equal(h.Now()) || !u.OnDemand.MustChange || u.OnDemand.SentAt != nil {
 		t.Errorf("user %+v, %+v", u, u.OnDemand)
 	}
 

@@ -352,44 +352,37 @@ func TestAPINThatIsBoundToAnotherSerial(t *testing.T) {
 
 // A one-time code that comes many times at once, to two servers, is accepted once; a fixed one each time.
 func TestEmergencyCodesAtOnce(t *testing.T) {
-	for name, url := range deploytest.Databases {
-		t.Run(name, func(t *testing.T) {
-			at := url(t)
-			d := newDeployment(t, at, plain)
-			d.policy.Lockout.Failures = 0
-			second := d.db
-			if name == "PostgreSQL" {
-				second = deploytest.Open(t, at)
+	deploytest.Each(t, func(t *testing.T, url string) {
+		d := newDeployment(t, url, plain)
+		d.policy.Lockout.Failures = 0
+		other := d.elsewhere(url)
+		accepted := func(code string) int {
+			var n atomic.Int32
+			var all sync.WaitGroup
+			for i := range 32 {
+				all.Go(func() {
+					engine := []*authentication.Engine{d.engine, other}[i%2]
+					got, err := engine.Check(context.Background(), "alice", code)
+					if err != nil {
+						t.Error(err)
+					}
+					if got == authentication.Accepted {
+						n.Add(1)
+					}
+				})
 			}
-			other := &authentication.Engine{Store: second, Keys: d.engine.Keys, Policies: d.engine.Policies, Now: d.engine.Now}
-			accepted := func(code string) int {
-				var n atomic.Int32
-				var all sync.WaitGroup
-				for i := range 32 {
-					all.Go(func() {
-						engine := []*authentication.Engine{d.engine, other}[i%2]
-						got, err := engine.Check(context.Background(), "alice", code)
-						if err != nil {
-							t.Error(err)
-						}
-						if got == authentication.Accepted {
-							n.Add(1)
-						}
-					})
-				}
-				all.Wait()
-				return int(n.Load())
+			all.Wait()
+			return int(n.Load())
+		}
+		for _, code := range d.lose(token.CodeSet, 4) {
+			if n := accepted(code); n != 1 {
+				t.Errorf("a one-time code was accepted %d times", n)
 			}
-			for _, code := range d.lose(token.CodeSet, 4) {
-				if n := accepted(code); n != 1 {
-					t.Errorf("a one-time code was accepted %d times", n)
-				}
-			}
-			if n := accepted(d.lose(token.FixedCode, 0)[0]); n != 32 {
-				t.Errorf("a fixed code was accepted %d times of 32", n)
-			}
-		})
-	}
+		}
+		if n := accepted(d.lose(token.FixedCode, 0)[0]); n != 32 {
+			t.Errorf("a fixed code was accepted %d times of 32", n)
+		}
+	})
 }
 
 // Nobody gets emergency codes that would be refused as the token's own are.

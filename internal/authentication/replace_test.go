@@ -316,60 +316,53 @@ func (d *deployment) redeem(serial string) {
 
 // When codes of both come at once to two servers, the replacement is accepted once, and the original not after it.
 func TestReplacementAndOriginalAtOnce(t *testing.T) {
-	for name, url := range deploytest.Databases {
-		t.Run(name, func(t *testing.T) {
-			at := url(t)
-			d := newDeployment(t, at, plain)
-			d.policy.Lockout.Failures, d.policy.Token.IncorrectBeforeNTC = 0, 0
-			other := d.db
-			if name == "PostgreSQL" {
-				other = deploytest.Open(t, at)
+	deploytest.Each(t, func(t *testing.T, url string) {
+		d := newDeployment(t, url, plain)
+		d.policy.Lockout.Failures, d.policy.Token.IncorrectBeforeNTC = 0, 0
+		engines := []*authentication.Engine{d.engine, d.elsewhere(url)}
+		next := d.spare("100000000002", true, plain)
+		for range 6 {
+			d.now = d.now.Add(5 * time.Minute)
+			next.replaces(true)
+			codes := []string{d.code(d.now), next.code(d.now)}
+			var mu sync.Mutex
+			accepted := map[string]int{}
+			var all sync.WaitGroup
+			for i := range 32 {
+				all.Go(func() {
+					code := codes[i/2%2]
+					got, err := engines[i%2].Check(context.Background(), "alice", code)
+					if err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					if got == authentication.Accepted {
+						accepted[code]++
+					}
+				})
 			}
-			engines := []*authentication.Engine{d.engine, {Store: other, Keys: d.engine.Keys, Policies: d.engine.Policies, Now: d.engine.Now}}
-			next := d.spare("100000000002", true, plain)
-			for range 6 {
-				d.now = d.now.Add(5 * time.Minute)
-				next.replaces(true)
-				codes := []string{d.code(d.now), next.code(d.now)}
-				var mu sync.Mutex
-				accepted := map[string]int{}
-				var all sync.WaitGroup
-				for i := range 32 {
-					all.Go(func() {
-						code := codes[i/2%2]
-						got, err := engines[i%2].Check(context.Background(), "alice", code)
-						if err != nil {
-							t.Error(err)
-						}
-						mu.Lock()
-						defer mu.Unlock()
-						if got == authentication.Accepted {
-							accepted[code]++
-						}
-					})
-				}
-				all.Wait()
-				if accepted[codes[0]] > 1 || accepted[codes[1]] != 1 {
-					t.Errorf("the original was accepted %d times and the replacement %d", accepted[codes[0]], accepted[codes[1]])
-				}
-				if d.read().UserID != "" || next.read().Replaces != "" {
-					t.Error("the replacement did not end")
-				}
-				// The original comes back to her, and what was accepted of it is still used.
-				_, err := d.tokens().Unassign(t.Context(), next.serial, 0)
-				d.must(err)
-				_, err = d.tokens().Assign(t.Context(), serial, "alice")
-				d.must(err)
-				d.redeem(serial)
-				d.redeem(next.serial)
-				got, err := d.engine.Check(t.Context(), "alice", codes[0])
-				d.must(err)
-				if again := got == authentication.Accepted; again && accepted[codes[0]] > 0 {
-					t.Error("a code of the original was accepted again after it came back")
-				}
+			all.Wait()
+			if accepted[codes[0]] > 1 || accepted[codes[1]] != 1 {
+				t.Errorf("the original was accepted %d times and the replacement %d", accepted[codes[0]], accepted[codes[1]])
 			}
-		})
-	}
+			if d.read().UserID != "" || next.read().Replaces != "" {
+				t.Error("the replacement did not end")
+			}
+			// The original comes back to her, and what was accepted of it is still used.
+			_, err := d.tokens().Unassign(t.Context(), next.serial, 0)
+			d.must(err)
+			_, err = d.tokens().Assign(t.Context(), serial, "alice")
+			d.must(err)
+			d.redeem(serial)
+			d.redeem(next.serial)
+			got, err := d.engine.Check(t.Context(), "alice", codes[0])
+			d.must(err)
+			if again := got == authentication.Accepted; again && accepted[codes[0]] > 0 {
+				t.Error("a code of the original was accepted again after it came back")
+			}
+		}
+	})
 }
 
 // A holder does something once a round has taken a token from its user.
@@ -489,25 +482,23 @@ func outside(err error) error {
 
 // A token that somebody else has got since is not deleted as the original of a replacement.
 func TestTheOriginalHasAnotherUser(t *testing.T) {
-	for name, url := range deploytest.Databases {
-		t.Run(name, func(t *testing.T) {
-			d := newDeployment(t, url(t), plain)
-			d.policy.Token.DeleteReplaced = true
-			d.addUser("bob")
-			next := d.spare("900000000002", true, plain)
-			next.replaces(true)
-			d.change(serial, func(r *token.Token) { r.ReplacedBy = "" }) // so that the replacement does not change with it
-			d.engine.Store = &meddler{d.db, func() {
-				d.must(unassigned(d, serial))
-				_, err := d.tokens().Assign(t.Context(), serial, "bob")
-				d.must(err)
-			}}
-			d.is(d.begin(next.code(d.now)), authentication.Accepted, "")
-			if r := d.read(); r.UserID != "bob" {
-				t.Errorf("%+v", r)
-			}
-		})
-	}
+	deploytest.Each(t, func(t *testing.T, url string) {
+		d := newDeployment(t, url, plain)
+		d.policy.Token.DeleteReplaced = true
+		d.addUser("bob")
+		next := d.spare("900000000002", true, plain)
+		next.replaces(true)
+		d.change(serial, func(r *token.Token) { r.ReplacedBy = "" }) // so that the replacement does not change with it
+		d.engine.Store = &meddler{d.db, func() {
+			d.must(unassigned(d, serial))
+			_, err := d.tokens().Assign(t.Context(), serial, "bob")
+			d.must(err)
+		}}
+		d.is(d.begin(next.code(d.now)), authentication.Accepted, "")
+		if r := d.read(); r.UserID != "bob" {
+			t.Errorf("%+v", r)
+		}
+	})
 }
 
 // A saver does something once a round has saved a token.

@@ -171,36 +171,34 @@ func TestResyncIsRecorded(t *testing.T) {
 
 // A code that is used for a sign-in and for a resynchronisation at once is used once.
 func TestResyncAndSignInAtOnce(t *testing.T) {
-	for name, url := range deploytest.Databases {
-		t.Run(name, func(t *testing.T) {
-			d := newDeployment(t, url(t), plain)
-			d.policy.Lockout.Failures, d.policy.Token.IncorrectBeforeNTC = 0, 0
-			for range 20 {
-				d.now = d.now.Add(5 * time.Minute)
-				code := d.code(d.now)
-				var all sync.WaitGroup
-				var accepted, synced bool
-				all.Go(func() {
-					got, err := d.engine.Check(context.Background(), "alice", code)
-					if err != nil {
-						t.Error(err)
-					}
-					accepted = got == authentication.Accepted
-				})
-				all.Go(func() {
-					err := d.resync(0)
-					if err != nil && !errors.Is(err, fault.ResyncUsed) {
-						t.Error(err)
-					}
-					synced = err == nil
-				})
-				all.Wait()
-				if accepted == synced {
-					t.Errorf("accepted %t and synchronised %t", accepted, synced)
+	deploytest.Each(t, func(t *testing.T, url string) {
+		d := newDeployment(t, url, plain)
+		d.policy.Lockout.Failures, d.policy.Token.IncorrectBeforeNTC = 0, 0
+		for range 20 {
+			d.now = d.now.Add(5 * time.Minute)
+			code := d.code(d.now)
+			var all sync.WaitGroup
+			var accepted, synced bool
+			all.Go(func() {
+				got, err := d.engine.Check(context.Background(), "alice", code)
+				if err != nil {
+					t.Error(err)
 				}
+				accepted = got == authentication.Accepted
+			})
+			all.Go(func() {
+				err := d.resync(0)
+				if err != nil && !errors.Is(err, fault.ResyncUsed) {
+					t.Error(err)
+				}
+				synced = err == nil
+			})
+			all.Wait()
+			if accepted == synced {
+				t.Errorf("accepted %t and synchronised %t", accepted, synced)
 			}
-		})
-	}
+		}
+	})
 }
 
 // The large window lies around what the clock showed last; and around now, in case that it was set right.

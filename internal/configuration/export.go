@@ -21,67 +21,76 @@ const head = `# What this deployment is like, for 'tallystick apply -f'. Secrets
 
 // Export writes what a server is like as a configuration: applied to it, that changes nothing.
 func Export(ctx context.Context, server *client.Client) ([]byte, error) {
-	policies, err := server.Policies(ctx)
-	if err != nil {
-		return nil, err
-	}
-	settings, err := server.Settings(ctx)
-	if err != nil {
-		return nil, err
-	}
-	devices, err := server.Devices(ctx)
-	if err != nil {
-		return nil, err
-	}
-	profiles, err := server.Profiles(ctx)
-	if err != nil {
-		return nil, err
-	}
-	clients, err := server.RADIUSClients(ctx)
-	if err != nil {
-		return nil, err
-	}
-	domains, err := server.Domains(ctx)
-	if err != nil {
-		return nil, err
-	}
-	domains = slices.DeleteFunc(domains, func(d client.Domain) bool { return d.Parent == "" }) // the root is always there
 	root := object()
-	policy := object()
-	put(policy, "token", written(policies.Token, reflect.TypeFor[client.TokenPolicyEdit](), ""))
-	put(policy, "lockout", written(policies.Lockout, reflect.TypeFor[client.LockoutPolicyEdit](), ""))
-	put(root, "policies", policy)
-	put(root, "settings", written(settings, reflect.TypeFor[client.SettingsEdit](), ""))
-	imported := slices.DeleteFunc(devices, func(d client.Device) bool { return d.BuiltIn })
-	put(root, "devices", list(imported, definition))
-	own := map[string]*yaml.Node{}
-	for _, d := range domains {
-		if own[d.Domain], err = ownPolicies(ctx, server, d); err != nil {
+	for _, part := range []func(context.Context, *client.Client, *yaml.Node) error{exportRules, exportDomains, exportClients, exportPeople, exportMail, exportNotices} {
+		if err := part(ctx, server, root); err != nil {
 			return nil, err
 		}
 	}
+	return text(root)
+}
+
+// exportAll writes all that the server has of a kind.
+func exportAll[T any](ctx context.Context, root *yaml.Node, name string, get func(context.Context) ([]T, error), item func(T) *yaml.Node) error {
+	all, err := get(ctx)
+	put(root, name, list(all, item))
+	return err
+}
+
+// exportRules writes the deployment's policies and settings, and the device definitions that were imported.
+func exportRules(ctx context.Context, server *client.Client, root *yaml.Node) error {
+	policies, err := server.Policies(ctx)
+	if err != nil {
+		return err
+	}
+	settings, err := server.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	policy := object()
+	put(policy, "token", written[client.TokenPolicyEdit](policies.Token, ""))
+	put(policy, "lockout", written[client.LockoutPolicyEdit](policies.Lockout, ""))
+	put(root, "policies", policy)
+	put(root, "settings", written[client.SettingsEdit](settings, ""))
+	devices, err := server.Devices(ctx)
+	put(root, "devices", list(slices.DeleteFunc(devices, func(d client.Device) bool { return d.BuiltIn }), definition))
+	return err
+}
+
+// exportDomains writes the security domains, with the policies that they have of their own.
+func exportDomains(ctx context.Context, server *client.Client, root *yaml.Node) error {
+	domains, err := server.Domains(ctx)
+	if err != nil {
+		return err
+	}
+	domains = slices.DeleteFunc(domains, func(d client.Domain) bool { return d.Parent == "" }) // the root is always there
+	own := map[string]*yaml.Node{}
+	for _, d := range domains {
+		if own[d.Domain], err = ownPolicies(ctx, server, d); err != nil {
+			return err
+		}
+	}
 	put(root, "domains", list(domains, func(d client.Domain) *yaml.Node {
-		n := written(d, reflect.TypeFor[client.DomainEdit](), "domain")
+		n := written[client.DomainEdit](d, "domain")
 		put(n, "policies", own[d.Domain])
 		return n
 	}))
-	put(root, "profiles", list(profiles, func(p client.Profile) *yaml.Node {
-		return written(p, reflect.TypeFor[client.ProfileEdit](), "profile")
-	}))
-	put(root, "radius_clients", list(clients, func(c client.RADIUSClient) *yaml.Node {
-		n := written(c, reflect.TypeFor[client.RADIUSClientEdit](), "radius_client")
+	return nil
+}
+
+// exportClients writes profiles and RADIUS clients.
+func exportClients(ctx context.Context, server *client.Client, root *yaml.Node) error {
+	err := exportAll(ctx, root, "profiles", server.Profiles, func(p client.Profile) *yaml.Node { return written[client.ProfileEdit](p, "profile") })
+	if err != nil {
+		return err
+	}
+	return exportAll(ctx, root, "radius_clients", server.RADIUSClients, func(c client.RADIUSClient) *yaml.Node {
+		n := written[client.RADIUSClientEdit](c, "radius_client")
 		if c.Address != "" {
 			holds(n, "secret")
 		}
 		return inDomain(n, c.Domain)
-	}))
-	if err := exportPeople(ctx, server, root); err != nil {
-		return nil, err
-	}
-	if err := exportNotices(ctx, server, root); err != nil {
-		return nil, err
-	}
-	return text(root)
+	})
 }
 
 // exportPeople writes groups, agents and directories.
@@ -93,29 +102,19 @@ func exportPeople(ctx context.Context, server *client.Client, root *yaml.Node) e
 		}
 		groups = append(groups, g)
 	}
-	agents, err := server.Agents(ctx)
+	put(root, "groups", list(groups, func(g client.Group) *yaml.Node { return inDomain(written[client.GroupEdit](g, "group"), g.Domain) }))
+	err := exportAll(ctx, root, "agents", server.Agents, func(a client.Agent) *yaml.Node { return inDomain(written[client.AgentEdit](a, "agent"), a.Domain) })
 	if err != nil {
 		return err
 	}
-	directories, err := server.Directories(ctx)
-	if err != nil {
-		return err
-	}
-	put(root, "groups", list(groups, func(g client.Group) *yaml.Node {
-		return inDomain(written(g, reflect.TypeFor[client.GroupEdit](), "group"), g.Domain)
-	}))
-	put(root, "agents", list(agents, func(a client.Agent) *yaml.Node {
-		return inDomain(written(a, reflect.TypeFor[client.AgentEdit](), "agent"), a.Domain)
-	}))
-	put(root, "directories", list(directories, func(d client.Directory) *yaml.Node {
-		n := written(d, reflect.TypeFor[client.DirectoryEdit](), "directory")
+	return exportAll(ctx, root, "directories", server.Directories, func(d client.Directory) *yaml.Node {
+		n := written[client.DirectoryEdit](d, "directory")
 		if d.BindDN != "" {
 			holds(n, "password")
 		}
 		put(n, "kind", scalar(d.Kind))
 		return inDomain(n, d.Domain)
-	}))
-	return nil
+	})
 }
 
 // holds notes behind the first value of an object that it has a secret on the server, which is not written.
@@ -134,31 +133,20 @@ func inDomain(n *yaml.Node, name string) *yaml.Node {
 	return n
 }
 
-// exportNotices writes what tells people and programs of things: mail, webhooks and reports.
-func exportNotices(ctx context.Context, server *client.Client, root *yaml.Node) error {
+// exportMail writes the mail server and the templates that somebody made.
+func exportMail(ctx context.Context, server *client.Client, root *yaml.Node) error {
 	settings, err := server.MailSettings(ctx)
 	if err != nil {
 		return err
 	}
-	templates, err := server.MailTemplates(ctx)
-	if err != nil {
-		return err
-	}
-	webhooks, err := server.Webhooks(ctx)
-	if err != nil {
-		return err
-	}
-	schedules, err := server.ReportSchedules(ctx)
-	if err != nil {
-		return err
-	}
 	if settings.Version > 0 { // somebody made some
-		n := written(settings, reflect.TypeFor[client.MailSettingsEdit](), "")
+		n := written[client.MailSettingsEdit](settings, "")
 		if settings.HasPassword {
 			holds(n, "password")
 		}
 		put(root, "mail_settings", n)
 	}
+	templates, err := server.MailTemplates(ctx)
 	own := slices.DeleteFunc(templates.Templates, func(t client.MailTemplate) bool { return t.BuiltIn })
 	put(root, "mail_templates", list(own, func(t client.MailTemplate) *yaml.Node {
 		n := object()
@@ -171,13 +159,20 @@ func exportNotices(ctx context.Context, server *client.Client, root *yaml.Node) 
 		}
 		return n
 	}))
-	put(root, "webhooks", list(webhooks, func(w client.Webhook) *yaml.Node {
-		return holds(written(w, reflect.TypeFor[client.WebhookEdit](), "webhook"), "secret")
-	}))
-	put(root, "report_schedules", list(schedules, func(s client.ReportSchedule) *yaml.Node {
-		return written(s, reflect.TypeFor[client.ReportScheduleEdit](), "schedule")
-	}))
-	return nil
+	return err
+}
+
+// exportNotices writes what tells programs and people of things: webhooks and schedules of reports.
+func exportNotices(ctx context.Context, server *client.Client, root *yaml.Node) error {
+	err := exportAll(ctx, root, "webhooks", server.Webhooks, func(w client.Webhook) *yaml.Node {
+		return holds(written[client.WebhookEdit](w, "webhook"), "secret")
+	})
+	if err != nil {
+		return err
+	}
+	return exportAll(ctx, root, "report_schedules", server.ReportSchedules, func(s client.ReportSchedule) *yaml.Node {
+		return written[client.ReportScheduleEdit](s, "schedule")
+	})
 }
 
 // ownPolicies are the policies that a domain has of its own.
@@ -188,10 +183,10 @@ func ownPolicies(ctx context.Context, server *client.Client, d client.Domain) (*
 	}
 	holds, err := server.PoliciesOf(ctx, d.Domain)
 	if slices.Contains(d.OwnPolicies, "token") {
-		put(n, "token", written(holds.Token, reflect.TypeFor[client.TokenPolicyEdit](), ""))
+		put(n, "token", written[client.TokenPolicyEdit](holds.Token, ""))
 	}
 	if slices.Contains(d.OwnPolicies, "lockout") {
-		put(n, "lockout", written(holds.Lockout, reflect.TypeFor[client.LockoutPolicyEdit](), ""))
+		put(n, "lockout", written[client.LockoutPolicyEdit](holds.Lockout, ""))
 	}
 	return n, err
 }
@@ -237,9 +232,14 @@ func scalar(v any) *yaml.Node {
 // emptyLists are lists whose default is not empty: an empty one is said.
 var emptyLists = []string{"expiry_days", "disabled_by"}
 
-// written is a document of the API as a configuration has it: its name, if it has one, and the members that an edit of that
-// type may set. Texts and lists that are empty are left out where an edit leaves them empty.
-func written(document any, edit reflect.Type, name string) *yaml.Node {
+// written is a document of the API as a configuration has it: its name, if it has one, and the members that an Edit may set.
+// Texts and lists that are empty are left out where an edit leaves them empty.
+func written[Edit any](document any, name string) *yaml.Node {
+	return writtenAs(document, reflect.TypeFor[Edit](), name)
+}
+
+// writtenAs is that for a type of edit that the program learns as it runs.
+func writtenAs(document any, edit reflect.Type, name string) *yaml.Node {
 	n := object()
 	v := reflect.ValueOf(document)
 	byName, optional := map[string]reflect.Value{}, map[string]bool{}
@@ -278,7 +278,7 @@ func elements(all reflect.Value) *yaml.Node {
 		item := all.Index(i)
 		if item.Kind() == reflect.Struct {
 			n.Style = 0
-			n.Content = append(n.Content, written(item.Interface(), item.Type(), ""))
+			n.Content = append(n.Content, writtenAs(item.Interface(), item.Type(), ""))
 			continue
 		}
 		n.Content = append(n.Content, scalar(item.Interface()))

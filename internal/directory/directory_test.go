@@ -205,74 +205,72 @@ func people(ids ...string) string {
 
 // The life of people in a directory, on both databases: they come, change, are disabled, go, and come back.
 func TestSync(t *testing.T) {
-	for name, url := range deploytest.Databases {
-		t.Run(name, func(t *testing.T) {
-			group := "dn: cn=sales,ou=groups," + base + "\nobjectClass: groupOfNames\ncn: sales\nmember: uid=ann,ou=people," + base + "\nmember: UID=bob, ou=people," + base + "\n\n" +
-				"dn: cn=works,ou=groups," + base + "\nobjectClass: posixGroup\ncn: works\ngidNumber: 7\nmemberUid: cid\nmemberUid: nobody\n\n"
-			s := start(t, people("ann", "bob", "cid", "dan", "eve", "flo", "gil", "hal", "ian")+person("joe", "nsAccountLock: TRUE\n")+group)
-			o := newOffice(t, url(t))
-			ctx := t.Context()
-			must(t, o.db.AddUser(ctx, user.User{ID: "hand", Enabled: true, CreatedAt: o.now, Version: 1}))
-			must(t, o.db.AddUser(ctx, user.User{ID: "ian", Name: "made by hand", Enabled: true, CreatedAt: o.now, Version: 1}))
-			o.directory(s, nil)
+	deploytest.Each(t, func(t *testing.T, url string) {
+		group := "dn: cn=sales,ou=groups," + base + "\nobjectClass: groupOfNames\ncn: sales\nmember: uid=ann,ou=people," + base + "\nmember: UID=bob, ou=people," + base + "\n\n" +
+			"dn: cn=works,ou=groups," + base + "\nobjectClass: posixGroup\ncn: works\ngidNumber: 7\nmemberUid: cid\nmemberUid: nobody\n\n"
+		s := start(t, people("ann", "bob", "cid", "dan", "eve", "flo", "gil", "hal", "ian")+person("joe", "nsAccountLock: TRUE\n")+group)
+		o := newOffice(t, url)
+		ctx := t.Context()
+		must(t, o.db.AddUser(ctx, user.User{ID: "hand", Enabled: true, CreatedAt: o.now, Version: 1}))
+		must(t, o.db.AddUser(ctx, user.User{ID: "ian", Name: "made by hand", Enabled: true, CreatedAt: o.now, Version: 1}))
+		o.directory(s, nil)
 
-			found, err := o.Test(ctx, "hq")
-			must(t, err)
-			same(t, found.Found, 10)
-			want := []string{"ann added", "bob added", "cid added", "dan added", "eve added", "flo added", "gil added", "hal added", "ian failed", "joe added"}
-			shown, err := o.Sync(ctx, "hq", true, false)
-			must(t, err)
-			same(t, became(shown), want)
-			same(t, shown.Joined, 3)
-			same(t, len(o.users()), 2)
-			first := o.sync(false)
-			same(t, became(first), want)
-			same(t, o.enabled(), []string{"ann", "bob", "cid", "dan", "eve", "flo", "gil", "hal", "hand", "ian"})
-			ann, err := o.db.User(ctx, "ann")
-			must(t, err)
-			same(t, ann, user.User{ID: "ann", Name: "Name of ann", Mail: "ann@example.com", Enabled: true, CreatedAt: o.now, Version: 1})
-			members, err := o.db.MemberIDs(ctx, "sales", 9)
-			must(t, err)
-			same(t, members, []string{"ann", "bob"})
-			same(t, became(o.sync(false)), []string{"ian failed"})
+		found, err := o.Test(ctx, "hq")
+		must(t, err)
+		same(t, found.Found, 10)
+		want := []string{"ann added", "bob added", "cid added", "dan added", "eve added", "flo added", "gil added", "hal added", "ian failed", "joe added"}
+		shown, err := o.Sync(ctx, "hq", true, false)
+		must(t, err)
+		same(t, became(shown), want)
+		same(t, shown.Joined, 3)
+		same(t, len(o.users()), 2)
+		first := o.sync(false)
+		same(t, became(first), want)
+		same(t, o.enabled(), []string{"ann", "bob", "cid", "dan", "eve", "flo", "gil", "hal", "hand", "ian"})
+		ann, err := o.db.User(ctx, "ann")
+		must(t, err)
+		same(t, ann, user.User{ID: "ann", Name: "Name of ann", Mail: "ann@example.com", Enabled: true, CreatedAt: o.now, Version: 1})
+		members, err := o.db.MemberIDs(ctx, "sales", 9)
+		must(t, err)
+		same(t, members, []string{"ann", "bob"})
+		same(t, became(o.sync(false)), []string{"ian failed"})
 
-			// An administrator's own work stays: who was made, disabled or put into a group by hand.
-			_, err = o.Users.Edit(ctx, "bob", 0, user.Entry{Enabled: new(bool)})
-			must(t, err)
-			_, err = o.db.AddMembers(ctx, "works", []string{"hand", "ann"})
-			must(t, err)
-			s.change(modify("ann", "cn", "Ann A."))
-			s.change(modify("joe", "nsAccountLock"))
-			s.change(move("dan", "people", "groups"))
-			s.change(func(c *ldap.Conn) error {
-				m := ldap.NewModifyRequest("cn=sales,ou=groups,"+base, nil)
-				m.Delete("member", []string{"uid=bob,ou=people," + base})
-				return c.Modify(m)
-			})
-			next := o.sync(false)
-			same(t, became(next), []string{"ann changed", "dan disabled", "ian failed", "joe enabled"})
-			same(t, []int{next.Missing, next.Joined, next.Left}, []int{1, 0, 1})
-			same(t, o.enabled(), []string{"ann", "cid", "eve", "flo", "gil", "hal", "hand", "ian", "joe"})
-			members, err = o.db.MemberIDs(ctx, "sales", 9)
-			must(t, err)
-			same(t, members, []string{"ann"})
-			members, err = o.db.MemberIDs(ctx, "works", 9)
-			must(t, err)
-			same(t, members, []string{"ann", "cid", "hand"})
-			same(t, became(o.sync(false)), []string{"ian failed"})
-
-			// Who comes back is enabled again.
-			s.change(move("dan", "groups", "people"))
-			same(t, became(o.sync(false)), []string{"dan enabled", "ian failed"})
-
-			// One that adopts takes over who was made by hand.
-			_, err = o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.Adopt = true })
-			must(t, err)
-			same(t, became(o.sync(false)), []string{"ian changed"})
-			must(t, o.Delete(ctx, "hq"))
-			same(t, len(o.users()), 11)
+		// An administrator's own work stays: who was made, disabled or put into a group by hand.
+		_, err = o.Users.Edit(ctx, "bob", 0, user.Entry{Enabled: new(bool)})
+		must(t, err)
+		_, err = o.db.AddMembers(ctx, "works", []string{"hand", "ann"})
+		must(t, err)
+		s.change(modify("ann", "cn", "Ann A."))
+		s.change(modify("joe", "nsAccountLock"))
+		s.change(move("dan", "people", "groups"))
+		s.change(func(c *ldap.Conn) error {
+			m := ldap.NewModifyRequest("cn=sales,ou=groups,"+base, nil)
+			m.Delete("member", []string{"uid=bob,ou=people," + base})
+			return c.Modify(m)
 		})
-	}
+		next := o.sync(false)
+		same(t, became(next), []string{"ann changed", "dan disabled", "ian failed", "joe enabled"})
+		same(t, []int{next.Missing, next.Joined, next.Left}, []int{1, 0, 1})
+		same(t, o.enabled(), []string{"ann", "cid", "eve", "flo", "gil", "hal", "hand", "ian", "joe"})
+		members, err = o.db.MemberIDs(ctx, "sales", 9)
+		must(t, err)
+		same(t, members, []string{"ann"})
+		members, err = o.db.MemberIDs(ctx, "works", 9)
+		must(t, err)
+		same(t, members, []string{"ann", "cid", "hand"})
+		same(t, became(o.sync(false)), []string{"ian failed"})
+
+		// Who comes back is enabled again.
+		s.change(move("dan", "groups", "people"))
+		same(t, became(o.sync(false)), []string{"dan enabled", "ian failed"})
+
+		// One that adopts takes over who was made by hand.
+		_, err = o.Edit(ctx, "hq", 0, nil, func(d *directory.Directory) { d.Adopt = true })
+		must(t, err)
+		same(t, became(o.sync(false)), []string{"ian changed"})
+		must(t, o.Delete(ctx, "hq"))
+		same(t, len(o.users()), 11)
+	})
 }
 
 // More people than the directory gives at once come in pages; a connection, or the server, that dies between two of them changes
@@ -495,19 +493,17 @@ func TestEditIsRecorded(t *testing.T) {
 
 // None of the attributes that tell whether somebody is disabled is another thing than the default.
 func TestDisabledByNothing(t *testing.T) {
-	for name, url := range deploytest.Databases {
-		t.Run(name, func(t *testing.T) {
-			s := start(t, person("ann", "nsAccountLock: TRUE\n"))
-			o := newOffice(t, url(t))
-			o.directory(s, func(d *directory.Directory) { d.DisabledBy = []string{} })
-			o.sync(false)
-			same(t, o.enabled(), []string{"ann"})
-			_, err := o.Edit(t.Context(), "hq", 0, nil, func(d *directory.Directory) { d.DisabledBy = nil })
-			must(t, err)
-			o.sync(false)
-			same(t, len(o.enabled()), 0)
-		})
-	}
+	deploytest.Each(t, func(t *testing.T, url string) {
+		s := start(t, person("ann", "nsAccountLock: TRUE\n"))
+		o := newOffice(t, url)
+		o.directory(s, func(d *directory.Directory) { d.DisabledBy = []string{} })
+		o.sync(false)
+		same(t, o.enabled(), []string{"ann"})
+		_, err := o.Edit(t.Context(), "hq", 0, nil, func(d *directory.Directory) { d.DisabledBy = nil })
+		must(t, err)
+		o.sync(false)
+		same(t, len(o.enabled()), 0)
+	})
 }
 
 func TestDirectoriesThatCannotBe(t *testing.T) {

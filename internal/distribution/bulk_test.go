@@ -87,8 +87,8 @@ func (c *crew) run(b distribution.Bulk, dryRun bool, serials ...string) job.Job 
 	o, err := c.dist.Order(c.ctx, b)
 	c.must(err)
 	o.Items, o.DryRun = unseen(serials), dryRun
-	c.now = c.now.Add(time.Second) // for another name
-	o.Name += " " + c.now.Format(time.TimeOnly)
+	c.Pass(time.Second) // for another name
+	o.Name += " " + c.Now().Format(time.TimeOnly)
 	j, err := c.jobs.Start(c.ctx, o)
 	c.must(err)
 	c.must(c.jobs.RunAll(c.ctx))
@@ -350,7 +350,7 @@ func TestManyStringsAndTheirSheets(t *testing.T) {
 		c.must(err)
 		tok, err := s.Open("correct horse", "")
 		c.must(err)
-		code, err := securid.Code(tok.Seed, serial, tok.Digits, tok.Interval, c.now)
+		code, err := securid.Code(tok.Seed, serial, tok.Digits, tok.Interval, c.Now())
 		c.must(err)
 		c.accepted(serial, code, authentication.Accepted)
 		urls = append(urls, row["ctf_url"])
@@ -464,7 +464,7 @@ func TestEachTokenFailsAlone(t *testing.T) {
 	_, err = c.tokens.Disable(c.ctx, all[2], 0)
 	c.must(err)
 	old := c.token(all[3])
-	old.EffectiveExpiry = c.now.AddDate(0, 0, -2)
+	old.EffectiveExpiry = c.Now().AddDate(0, 0, -2)
 	c.must(c.db.SaveToken(c.ctx, old))
 	key, err := c.records.Create(c.ctx, 1, time.Time{}, time.Time{})
 	c.must(err)
@@ -518,7 +518,7 @@ func TestProfileThatChangesDuringAJob(t *testing.T) {
 	c.must(c.jobs.RunAll(c.ctx))
 	_, err = c.profiles.Edit(c.ctx, "file", 0, func(p *profile.Profile) { p.Method = device.CTF })
 	c.must(err)
-	c.now = c.now.Add(time.Second)
+	c.Pass(time.Second)
 	c.must(c.jobs.RunAll(c.ctx))
 	j, err = c.jobs.Show(c.ctx, j.ID)
 	c.must(err)
@@ -526,7 +526,7 @@ func TestProfileThatChangesDuringAJob(t *testing.T) {
 		t.Errorf("outcomes %v", got)
 	}
 	c.must(c.profiles.Delete(c.ctx, "file", "next"))
-	c.now = c.now.Add(time.Second)
+	c.Pass(time.Second)
 	c.must(c.jobs.RunAll(c.ctx))
 	j, err = c.jobs.Show(c.ctx, j.ID)
 	c.must(err)
@@ -586,9 +586,9 @@ func TestInvariant02AllMoveToTheirNewSeeds(t *testing.T) {
 	name := func(serial string) string { return c.holders[serial] + "_" + serial + ".sdtid" }
 	for _, serial := range c.serials()[:3] { // the last one does not move
 		c.accepted(serial, c.code(old[name(serial)], "first password"), authentication.Accepted)
-		c.pass(time.Minute)
+		c.Pass(time.Minute)
 		c.accepted(serial, c.code(fresh[name(serial)], "second password"), authentication.Accepted)
-		c.pass(time.Minute)
+		c.Pass(time.Minute)
 		c.accepted(serial, c.code(old[name(serial)], "first password"), authentication.Denied)
 	}
 	if again := c.files(c.part(second, distribution.Files)); len(again) != 4 {
@@ -601,7 +601,7 @@ func TestInvariant02AllMoveToTheirNewSeeds(t *testing.T) {
 	}
 	c.gone(first, 3)
 	c.gone(second, 0)
-	c.pass(48 * time.Hour)
+	c.Pass(48 * time.Hour)
 	c.accepted(last, c.code(old[name(last)], "first password"), authentication.Denied)
 	c.accepted(last, c.code(fresh[name(last)], "second password"), authentication.Accepted)
 	if _, err := c.results.Parts(c.ctx, first); err != nil {

@@ -51,11 +51,11 @@ func TestACampaignToNewSeeds(t *testing.T) {
 	}
 	c.campaign(first, distribution.Campaign{Moved: 6})
 
-	c.pass(time.Minute)
+	c.Pass(time.Minute)
 	bulk.Reason, bulk.Password = distribution.ChangeAttributes, "second password"
 	second := c.run(bulk, false, all...)
 	c.campaign(first, distribution.Campaign{DeliveredAgain: 6})
-	end := c.now.Add(7 * 24 * time.Hour)
+	end := c.Now().Add(7 * 24 * time.Hour)
 	c.campaign(second, distribution.Campaign{OldSeedLives: 6, FirstEnd: end, LastEnd: end})
 	fresh := c.files(c.part(second, distribution.Files))
 	c.accepted(all[0], c.code(fresh[name(all[0])], "second password"), authentication.Accepted)
@@ -66,7 +66,7 @@ func TestACampaignToNewSeeds(t *testing.T) {
 	}
 
 	// Those who have not moved get it again; the old seed still lets them in.
-	c.pass(time.Hour)
+	c.Pass(time.Hour)
 	order, err := c.results.OfferAgain(c.ctx, c.shown(second))
 	c.must(err)
 	order.Items = unseen(c.notMoved(second)[:2])
@@ -79,7 +79,7 @@ func TestACampaignToNewSeeds(t *testing.T) {
 	c.campaign(second, distribution.Campaign{Moved: 1, OldSeedLives: 2, DeliveredAgain: 2, Gone: 1, FirstEnd: end, LastEnd: end})
 	again := c.files(c.part(j, distribution.Files))
 	c.accepted(all[2], c.code(old[name(all[2])], "first password"), authentication.Accepted)
-	c.pass(time.Minute)
+	c.Pass(time.Minute)
 	c.accepted(all[2], c.code(again[name(all[2])], "second password"), authentication.Accepted)
 	c.accepted(all[3], c.code(fresh[name(all[3])], "second password"), authentication.Denied) // what was offered again replaces the offer
 
@@ -101,7 +101,7 @@ func TestACampaignToNewSeeds(t *testing.T) {
 	c.campaign(second, distribution.Campaign{Moved: 3, DeliveredAgain: 2, Gone: 1})
 
 	// How it was done is forgotten with the results, and whoever asks is told what to do.
-	c.pass(25 * time.Hour)
+	c.Pass(25 * time.Hour)
 	c.must(c.jobs.CleanUp(c.ctx))
 	if _, err = c.results.OfferAgain(c.ctx, c.shown(second)); !errors.Is(err, fault.JobExpired) || !strings.Contains(err.Error(), " not-moved:"+second.ID+" ") {
 		t.Errorf("offered again too late: %v", err)

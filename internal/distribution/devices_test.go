@@ -46,7 +46,7 @@ func (c *crew) runOrder(order job.Order, of map[string]string, input func(id str
 			}
 		}
 	}
-	c.now = c.now.Add(time.Millisecond) // names of jobs have the time
+	c.Pass(time.Millisecond) // names of jobs have the time
 	j, err := c.jobs.Start(c.ctx, order)
 	c.must(err)
 	c.must(c.jobs.RunAll(c.ctx))
@@ -120,7 +120,7 @@ func TestOfferedAgainToTheNewDevice(t *testing.T) {
 	c.must(c.jobs.RunAll(c.ctx))
 	again, err := c.results.OfferAgain(c.ctx, c.shown(j))
 	c.must(err)
-	c.now = c.now.Add(time.Second)
+	c.Pass(time.Second)
 	again.Name, again.Items = "again", unseen([]string{serial})
 	j, err = c.jobs.Start(c.ctx, again)
 	c.must(err)
@@ -164,7 +164,7 @@ func TestRedistributingWhatWasNeverDelivered(t *testing.T) {
 	c.must(c.db.SaveToken(c.ctx, used))
 	used = c.token(s[1])
 	clock := used.Current.Clock
-	clock.LastUsedAt = c.now
+	clock.LastUsedAt = c.Now()
 	c.must(c.db.Settle(c.ctx, authentication.Settlement{Uses: []authentication.Use{{Serial: s[1], Version: used.Version, Number: 1, Before: used.Current.Clock, After: clock}}}))
 	first.Serial = s[1]
 	out, err := c.dist.Redistribute(c.ctx, first, distribution.ChangeAttributes, "")
@@ -200,7 +200,7 @@ func TestStokenOpensWhatIsBound(t *testing.T) {
 			from = "--file=" + path
 		}
 		show := func(id string) (string, error) {
-			out, err := exec.CommandContext(c.ctx, "stoken", "tokencode", from, "--devid="+id, "--batch", "--use-time="+strconv.FormatInt(c.now.Unix(), 10)).CombinedOutput()
+			out, err := exec.CommandContext(c.ctx, "stoken", "tokencode", from, "--devid="+id, "--batch", "--use-time="+strconv.FormatInt(c.Now().Unix(), 10)).CombinedOutput()
 			return strings.TrimSpace(string(out)), err
 		}
 		code, err := show(phone)
@@ -245,7 +245,7 @@ func TestFullDevices(t *testing.T) {
 	// Bound to another device of the type, one has room; and one that is lost or over takes none. A dash makes no other device.
 	c.became(c.runOn(b, false, map[string]string{s[0]: "11112222", s[1]: "11112222", s[3]: "1111-2222"}), map[string]string{s[0]: "done", s[1]: "done", s[3]: "failed TOKEN_LIMIT_REACHED"})
 	c.became(c.runOn(b, true, map[string]string{s[3]: "33334444"}), map[string]string{s[3]: "done"})
-	for _, change := range []func(*token.Token){func(r *token.Token) { r.Lose(c.now, true) }, func(r *token.Token) { r.EffectiveExpiry = c.now.AddDate(0, 0, -2) }} {
+	for _, change := range []func(*token.Token){func(r *token.Token) { r.Lose(c.Now(), true) }, func(r *token.Token) { r.EffectiveExpiry = c.Now().AddDate(0, 0, -2) }} {
 		was := c.token(s[0])
 		is := was
 		change(&is)

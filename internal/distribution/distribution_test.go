@@ -30,8 +30,8 @@ import (
 // A world is a deployment in a temporary folder, with a clock that the test turns.
 type world struct {
 	*testing.T
+	*deploytest.Clock
 	ctx      context.Context
-	now      time.Time
 	db       *store.DB
 	keys     *seed.Keyring
 	tokens   *token.Registry
@@ -43,18 +43,17 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, ctx: t.Context(), now: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC)}
-	clock := func() time.Time { return w.now }
-	db, keys := deploytest.New(t, deploytest.SQLite(t), clock)
+	w := &world{T: t, ctx: t.Context(), Clock: deploytest.NewClock(time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC))}
+	db, keys := deploytest.New(t, deploytest.SQLite(t), w.Now)
 	w.db, w.keys = db, keys
-	w.tokens = &token.Registry{Store: db, Now: clock}
-	devices := &device.Registry{Store: db, Now: clock}
-	w.profiles = &profile.Registry{Store: db, Devices: devices, Now: clock}
-	w.records = &records.Registry{Store: db, Keys: w.keys, Now: clock}
-	w.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: deploytest.Secrets(w.keys), Now: clock, Endpoint: "https://tokens.test:8443/ctkip/services/CtkipService", Service: "Test"}
-	w.auth = &authentication.Engine{Store: db, Keys: w.keys, Now: clock}
+	w.tokens = &token.Registry{Store: db, Now: w.Now}
+	devices := &device.Registry{Store: db, Now: w.Now}
+	w.profiles = &profile.Registry{Store: db, Devices: devices, Now: w.Now}
+	w.records = &records.Registry{Store: db, Keys: w.keys, Now: w.Now}
+	w.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: deploytest.Secrets(w.keys), Now: w.Now, Endpoint: "https://tokens.test:8443/ctkip/services/CtkipService", Service: "Test"}
+	w.auth = &authentication.Engine{Store: db, Keys: w.keys, Now: w.Now}
 	w.must(w.records.BeginSerials(w.ctx))
-	_, err := (&user.Registry{Store: db, Now: clock}).Add(w.ctx, user.User{ID: "alice", Name: "Alice Exämple", Mail: "alice@example.com"})
+	_, err := (&user.Registry{Store: db, Now: w.Now}).Add(w.ctx, user.User{ID: "alice", Name: "Alice Exämple", Mail: "alice@example.com"})
 	w.must(err)
 	return w
 }
@@ -112,13 +111,10 @@ func (w *world) code(file []byte, password string) string {
 	tokens, err := f.Open(password)
 	w.must(err)
 	t := tokens[0]
-	code, err := securid.Code(t.Seed, t.Serial, t.Digits, t.Interval, w.now)
+	code, err := securid.Code(t.Seed, t.Serial, t.Digits, t.Interval, w.Now())
 	w.must(err)
 	return code
 }
-
-// pass lets time go by.
-func (w *world) pass(d time.Duration) { w.now = w.now.Add(d) }
 
 func (w *world) token(serial string) token.Token {
 	w.Helper()
@@ -145,7 +141,7 @@ func TestAFileIsDeliveredAndItsCodesCountOnce(t *testing.T) {
 	if got := w.token(serial).Distribution; got != token.Confirmed {
 		t.Errorf("state after a good code %s", got)
 	}
-	w.pass(time.Minute)
+	w.Pass(time.Minute)
 	w.check(code, authentication.Denied)
 	w.check(w.code(out.File, "correct horse"), authentication.Accepted)
 }
@@ -158,7 +154,7 @@ func TestRedistributionTurnsTheOldSeedAway(t *testing.T) {
 	old, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
 	w.must(err)
 	w.check(w.code(old.File, ""), authentication.Accepted)
-	w.pass(time.Minute)
+	w.Pass(time.Minute)
 	fresh, err := w.dist.Redistribute(w.ctx, distribution.Request{Serial: serial, Profile: "six", Grace: -1}, distribution.Compromised, "")
 	w.must(err)
 	if fresh.Generation != 2 {
@@ -203,7 +199,7 @@ func TestDistributingAgainSaysWhatItEnded(t *testing.T) {
 		if said := strings.Join(out.Warnings, "\n"); !strings.Contains(said, x.want) || strings.Contains(said, " before: ") != (x.want != "") {
 			t.Errorf("%d: the warnings are %q, want %q", n, said, x.want)
 		}
-		w.pass(time.Hour)
+		w.Pass(time.Hour)
 	}
 	r := distribution.Request{Serial: serial, Profile: "file", Password: password("file"), Grace: -1}
 	if out, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, ""); err != nil || len(out.Warnings) > 0 {
@@ -234,9 +230,9 @@ func TestOnActivationOldAndNewLiveSideBySide(t *testing.T) {
 	for name, end := range map[string]func(w *world, oldCode, newCode func() string){
 		"first good code": func(w *world, oldCode, newCode func() string) {
 			w.check(newCode(), authentication.Accepted)
-			w.pass(time.Minute)
+			w.Pass(time.Minute)
 		},
-		"grace over": func(w *world, oldCode, newCode func() string) { w.pass(48 * time.Hour) },
+		"grace over": func(w *world, oldCode, newCode func() string) { w.Pass(48 * time.Hour) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -248,15 +244,15 @@ func TestOnActivationOldAndNewLiveSideBySide(t *testing.T) {
 			r.SwitchOver, r.Grace = profile.OnActivation, 48*time.Hour
 			fresh, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
 			w.must(err)
-			if fresh.SwitchOver != profile.OnActivation || !fresh.OldUntil.Equal(w.now.Add(48*time.Hour)) {
+			if fresh.SwitchOver != profile.OnActivation || !fresh.OldUntil.Equal(w.Now().Add(48*time.Hour)) {
 				t.Errorf("switch-over %s, old until %s", fresh.SwitchOver, fresh.OldUntil)
 			}
 			oldCode := func() string { return w.code(old.File, "") }
 			newCode := func() string { return w.code(fresh.File, "") }
 			w.check(oldCode(), authentication.Accepted)
-			w.pass(time.Minute)
+			w.Pass(time.Minute)
 			w.check(oldCode(), authentication.Accepted)
-			w.pass(time.Minute)
+			w.Pass(time.Minute)
 			end(w, oldCode, newCode)
 			w.check(oldCode(), authentication.Denied)
 			w.check(newCode(), authentication.Accepted)
@@ -276,32 +272,32 @@ func TestARedistributionIsCompletedOnce(t *testing.T) {
 			w.check(w.code(fresh.File, ""), authentication.Accepted)
 		},
 		"by a wrong code": func(w *world, _ string, _ distribution.Delivery) {
-			w.pass(grace)
+			w.Pass(grace)
 			w.check("00000000", authentication.Denied)
 		},
 		"by a resynchronisation": func(w *world, serial string, fresh distribution.Delivery) {
-			w.pass(grace)
+			w.Pass(grace)
 			first := w.code(fresh.File, "")
-			w.pass(time.Minute)
+			w.Pass(time.Minute)
 			w.must(w.auth.Resync(w.ctx, serial, first, w.code(fresh.File, "")))
 		},
 		"by a PIN": func(w *world, serial string, _ distribution.Delivery) {
-			w.pass(grace)
+			w.Pass(grace)
 			w.must(w.auth.ClearPIN(w.ctx, serial))
 		},
 		"by another one": func(w *world, serial string, _ distribution.Delivery) {
-			w.pass(grace)
+			w.Pass(grace)
 			_, err := w.dist.Redistribute(w.ctx, distribution.Request{Serial: serial, Profile: "pin", SwitchOver: profile.OnActivation, Grace: grace}, distribution.NewDevice, "")
 			w.must(err)
 		},
-		"by time alone": func(w *world, _ string, _ distribution.Delivery) { w.pass(grace) },
+		"by time alone": func(w *world, _ string, _ distribution.Delivery) { w.Pass(grace) },
 		"by taking it away": func(w *world, serial string, _ distribution.Delivery) {
-			w.pass(grace)
+			w.Pass(grace)
 			_, err := w.tokens.Unassign(w.ctx, serial, 0)
 			w.must(err)
 		},
 		"by taking many away": func(w *world, serial string, _ distribution.Delivery) {
-			w.pass(grace)
+			w.Pass(grace)
 			_, err := w.tokens.UnassignAll(w.ctx, []string{serial})
 			w.must(err)
 		},
@@ -378,7 +374,7 @@ func TestTheNextSeedOfAFormerUserLetsNobodyIn(t *testing.T) {
 		if alices = bobs; bobs.SwitchOver != profile.Immediate {
 			t.Errorf("%s: switch-over %s", name, bobs.SwitchOver)
 		}
-		w.pass(time.Minute)
+		w.Pass(time.Minute)
 		lets(authentication.Accepted)
 	}
 }
@@ -412,16 +408,16 @@ func TestOnActivationEndsWithoutActivation(t *testing.T) {
 				Serial: serial, Profile: "phone", SwitchOver: profile.OnActivation, Grace: 48 * time.Hour,
 			}, distribution.NewDevice, "")
 			w.must(err)
-			if fresh.Generation != 2 || !fresh.OldUntil.Equal(w.now.Add(48*time.Hour)) {
+			if fresh.Generation != 2 || !fresh.OldUntil.Equal(w.Now().Add(48*time.Hour)) {
 				t.Errorf("generation %d, old until %s", fresh.Generation, fresh.OldUntil)
 			}
 			if c.revoke {
 				_, err := w.dist.Revoke(w.ctx, serial)
 				w.must(err)
 			}
-			w.pass(48*time.Hour - time.Minute)
+			w.Pass(48*time.Hour - time.Minute)
 			w.check(w.code(old.File, ""), authentication.Accepted)
-			w.pass(time.Minute)
+			w.Pass(time.Minute)
 			if c.late {
 				n, err := w.dist.Revoke(w.ctx, serial)
 				w.must(err)
@@ -505,10 +501,10 @@ func TestStringsOpenWithWhatTheyAreLockedWith(t *testing.T) {
 						t.Errorf("version %d opens on another device: %v", version, err)
 					}
 				}
-				code, err := securid.Code(tok.Seed, tok.Serial, tok.Digits, tok.Interval, w.now)
+				code, err := securid.Code(tok.Seed, tok.Serial, tok.Digits, tok.Interval, w.Now())
 				w.must(err)
 				w.check(code, authentication.Accepted)
-				w.pass(time.Minute)
+				w.Pass(time.Minute)
 			}
 		}
 	}
@@ -561,7 +557,7 @@ func TestATokenOfSomebodyElseIsNotDeliveredAgain(t *testing.T) {
 	r := distribution.Request{Serial: serial, Profile: "file", Grace: -1}
 	issue := func(again bool) distribution.Delivery {
 		t.Helper()
-		w.pass(time.Hour)
+		w.Pass(time.Hour)
 		out, err := w.dist.Distribute(w.ctx, r)
 		w.must(err)
 		if out.Again != again {
@@ -571,7 +567,7 @@ func TestATokenOfSomebodyElseIsNotDeliveredAgain(t *testing.T) {
 	}
 	gives := func(userID string) {
 		t.Helper()
-		w.pass(time.Hour)
+		w.Pass(time.Hour)
 		_, err := w.tokens.Unassign(w.ctx, serial, 0)
 		w.must(err)
 		_, err = w.tokens.Assign(w.ctx, serial, userID)
@@ -586,7 +582,7 @@ func TestATokenOfSomebodyElseIsNotDeliveredAgain(t *testing.T) {
 	issue(true)
 	gives("alice")
 	out := issue(false)
-	w.pass(time.Hour)
+	w.Pass(time.Hour)
 	w.check(w.code(out.File, ""), authentication.Accepted)
 	tok := w.token(serial) // as if it had been imported, and used
 	tok.DistributedAt = time.Time{}
@@ -664,7 +660,7 @@ func TestWhatCannotBeDelivered(t *testing.T) {
 			}
 		})
 	}
-	w.pass(10 * 366 * 24 * time.Hour)
+	w.Pass(10 * 366 * 24 * time.Hour)
 	_, err = w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
 	w.refused(err, fault.Expired)
 }
@@ -724,19 +720,19 @@ func TestASeedInUseAndAnotherInterval(t *testing.T) {
 		w.profile("file", device.File, func(p *profile.Profile) { p.Interval = c.is })
 		const serial = "000307000123"
 		secret := seed.Generate()
-		g, err := token.NewGeneration(w.keys, serial, 1, secret, token.Settings{Digits: 8, Interval: c.was, PINType: device.NoPIN}, w.now)
+		g, err := token.NewGeneration(w.keys, serial, 1, secret, token.Settings{Digits: 8, Interval: c.was, PINType: device.NoPIN}, w.Now())
 		w.must(err)
 		g.Delivered = c.delivered
-		until := w.now.Truncate(24*time.Hour).AddDate(1, 0, 0)
+		until := w.Now().Truncate(24*time.Hour).AddDate(1, 0, 0)
 		w.must(w.db.AddToken(w.ctx, token.Token{
-			Serial: serial, Origin: token.Imported, Expiry: until, EffectiveExpiry: until, Current: g, LastNumber: 1, Distribution: token.NotDistributed, CreatedAt: w.now, Version: 1,
+			Serial: serial, Origin: token.Imported, Expiry: until, EffectiveExpiry: until, Current: g, LastNumber: 1, Distribution: token.NotDistributed, CreatedAt: w.Now(), Version: 1,
 		}))
 		_, err = w.tokens.Assign(w.ctx, serial, "alice")
 		w.must(err)
-		code, err := securid.Code(secret.Reveal(), serial, 8, c.was, w.now)
+		code, err := securid.Code(secret.Reveal(), serial, 8, c.was, w.Now())
 		w.must(err)
 		w.check(code, authentication.Accepted)
-		w.pass(time.Minute)
+		w.Pass(time.Minute)
 		out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
 		w.must(err)
 		if out.Generation != c.generation {
@@ -757,7 +753,7 @@ func TestPINsAreCheckedWhereTheyAreSet(t *testing.T) {
 		w.check(w.code(out.File, ""), authentication.NewPIN)
 		w.must(w.auth.SetPIN(w.ctx, serial, pin, false))
 		passcode := func(pin string) string {
-			w.pass(time.Minute)
+			w.Pass(time.Minute)
 			code := w.code(out.File, "")
 			if name == "fob" {
 				return pin + code
@@ -770,7 +766,7 @@ func TestPINsAreCheckedWhereTheyAreSet(t *testing.T) {
 		w.check(passcode("809457"), authentication.Denied)
 		w.check(passcode(pin), authentication.Accepted)
 		w.must(w.auth.ClearPIN(w.ctx, serial))
-		w.pass(time.Minute)
+		w.Pass(time.Minute)
 		w.check(w.code(out.File, ""), authentication.NewPIN)
 	}
 }
@@ -822,7 +818,7 @@ func TestALostSeedIsNotDelivered(t *testing.T) {
 			w.must(w.db.SaveToken(w.ctx, tok))
 			_, _, err := w.auth.ReportLost(w.ctx, serial, 0, authentication.EmergencyWish{})
 			w.must(err)
-			w.pass(time.Minute)
+			w.Pass(time.Minute)
 			out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
 			w.must(err)
 			if now := w.token(serial); string(now.Current.Fingerprint) == string(tok.Current.Fingerprint) || out.Generation != now.Current.Number {
@@ -859,8 +855,8 @@ func TestTheFirstDeliveryOfATokenInUse(t *testing.T) {
 			w.must(w.db.SaveToken(w.ctx, tok))
 			s, err := w.keys.OpenSeed(w.ctx, tok.Current.Sealed, serial, 1)
 			w.must(err)
-			w.pass(time.Minute)
-			code, err := securid.Code(s.Reveal(), serial, 8, 60, w.now)
+			w.Pass(time.Minute)
+			code, err := securid.Code(s.Reveal(), serial, 8, 60, w.Now())
 			w.must(err)
 			w.check(code, authentication.Accepted)
 			out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "new", Protection: c.lock, Grace: -1})
@@ -870,8 +866,8 @@ func TestTheFirstDeliveryOfATokenInUse(t *testing.T) {
 				t.Errorf("again is %t; %s", out.Again, warned)
 			}
 			if out.SwitchOver == profile.OnActivation { // until then her app goes on as it was imported
-				w.pass(time.Minute)
-				code, err := securid.Code(s.Reveal(), serial, 8, 60, w.now)
+				w.Pass(time.Minute)
+				code, err := securid.Code(s.Reveal(), serial, 8, 60, w.Now())
 				w.must(err)
 				w.check(code, authentication.Accepted)
 			}
@@ -894,7 +890,7 @@ func TestTheSeedOfALostTokenStopsAtOnce(t *testing.T) {
 		w.must(err)
 		_, _, err = w.auth.ReportLost(w.ctx, r.Serial, 0, authentication.EmergencyWish{Kind: c.codes})
 		w.must(err)
-		w.pass(time.Minute)
+		w.Pass(time.Minute)
 		out, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
 		w.must(err)
 		warned := strings.Contains(strings.Join(out.Warnings, "; "), "the old seed has ended, since somebody else may hold it (the token is lost)")

@@ -156,7 +156,7 @@ func TestACodeIsLostWithItsToken(t *testing.T) {
 			r.Profile, r.SwitchOver = "app", profile.OnActivation
 			out, err := w.dist.Redistribute(w.ctx, r, distribution.NewDevice, "")
 			w.must(err)
-			w.pass(time.Minute)
+			w.Pass(time.Minute)
 			for _, kind := range c.codes {
 				_, _, err = w.auth.ReportLost(w.ctx, r.Serial, 0, authentication.EmergencyWish{Kind: kind})
 				w.must(err)

@@ -34,26 +34,27 @@ func TestInvariant09ExtensionChangesNoCode(t *testing.T) {
 	w := newWorld(t)
 	peertest.Need(t, "stoken")
 	w.profile("file", device.File, nil)
-	serials, err := w.records.Create(w.ctx, 1, time.Time{}, w.now.AddDate(0, 0, 40))
+	serials, err := w.records.Create(w.ctx, 1, time.Time{}, w.Now().AddDate(0, 0, 40))
 	w.must(err)
 	serial := serials[0]
 	_, err = w.tokens.Assign(w.ctx, serial, "alice")
 	w.must(err)
 	out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: serial, Profile: "file", Grace: -1})
 	w.must(err)
-	spare, err := w.records.Create(w.ctx, 1, time.Time{}, w.now.AddDate(3, 0, 0))
+	spare, err := w.records.Create(w.ctx, 1, time.Time{}, w.Now().AddDate(3, 0, 0))
 	w.must(err)
 
-	days := []time.Time{w.now, w.now.AddDate(0, 0, 39), w.now.AddDate(0, 0, 60), w.now.AddDate(2, 0, 0)}
+	days := []time.Time{w.Now(), w.Now().AddDate(0, 0, 39), w.Now().AddDate(0, 0, 60), w.Now().AddDate(2, 0, 0)}
 	type shown struct{ ours, stokens string }
 	show := func() (all []shown) {
-		for _, w.now = range days {
-			all = append(all, shown{w.code(out.File, ""), w.stoken(out.File, w.now)})
+		for _, at := range days {
+			w.Set(at)
+			all = append(all, shown{w.code(out.File, ""), w.stoken(out.File, w.Now())})
 		}
 		return all
 	}
 	before, was := show(), w.token(serial)
-	w.now = days[2]
+	w.Set(days[2])
 	w.check(w.code(out.File, ""), "denied") // it has expired
 	for round, e := range []token.Extension{{Until: days[2].AddDate(0, 0, 1).Truncate(24 * time.Hour)}, {Donors: true}} {
 		outcomes, _, err := w.tokens.Extend(w.ctx, serials, e)
@@ -70,9 +71,9 @@ func TestInvariant09ExtensionChangesNoCode(t *testing.T) {
 			t.Errorf("on %s: %v before, %v after", days[i].Format(time.DateOnly), before[i], after[i])
 		}
 	}
-	w.now = days[2].Add(time.Minute)
-	w.check(w.stoken(out.File, w.now), "accepted")
-	w.now = days[3]
+	w.Set(days[2].Add(time.Minute))
+	w.check(w.stoken(out.File, w.Now()), "accepted")
+	w.Set(days[3])
 	w.check(w.code(out.File, ""), "accepted")
 	_, err = w.tokens.Get(w.ctx, spare[0])
 	w.refused(err, fault.TokenNotFound)

@@ -45,7 +45,7 @@ func TestHeldMailOutlivesTheOldSeed(t *testing.T) {
 	used := c.token(all[0])
 	s, err := c.keys.OpenSeed(c.ctx, used.Pending.Sealed, used.Serial, used.Pending.Number)
 	c.must(err)
-	code, err := securid.Code(s.Reveal(), used.Serial, used.Pending.Settings.Digits, used.Pending.Settings.Interval, c.now)
+	code, err := securid.Code(s.Reveal(), used.Serial, used.Pending.Settings.Digits, used.Pending.Settings.Interval, c.Now())
 	c.must(err)
 	c.accepted(used.Serial, code, authentication.Accepted)
 
@@ -56,7 +56,7 @@ func TestHeldMailOutlivesTheOldSeed(t *testing.T) {
 	c.must(err)
 	c.must(c.jobs.RunAll(c.ctx))
 
-	c.pass(48 * time.Hour)
+	c.Pass(48 * time.Hour)
 	n, err := c.tokens.SwitchOverDue(c.ctx)
 	c.must(err)
 	if n != 1 {
@@ -91,7 +91,7 @@ func TestHeldActivationCodes(t *testing.T) {
 	all := c.serials()
 	c.run(distribution.Bulk{Profile: "file", Password: "first password", Grace: -1}, false, all...)
 	offers := c.run(distribution.Bulk{Profile: "phone", Grace: -1, Reason: distribution.NewDevice, Mail: true, SecretBy: string(mail.BySignIn)}, false, all...)
-	c.pass(48 * time.Hour)
+	c.Pass(48 * time.Hour)
 	_, err := c.tokens.SwitchOverDue(c.ctx)
 	c.must(err)
 	for _, serial := range all {

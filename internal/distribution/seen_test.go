@@ -27,8 +27,8 @@ func (c *crew) start(b distribution.Bulk, s token.Selection) job.Job {
 
 func (c *crew) startOrder(o job.Order, s token.Selection) job.Job {
 	c.Helper()
-	c.now = c.now.Add(time.Millisecond) // names of jobs have the time
-	o.Name, o.Rate = job.DefaultName("job", c.now), 1
+	c.Pass(time.Millisecond) // names of jobs have the time
+	o.Name, o.Rate = job.DefaultName("job", c.Now()), 1
 	o.Items = func(yield func(job.NewItem, error) bool) {
 		for chosen, err := range c.tokens.Choose(c.ctx, s) {
 			c.must(err)
@@ -47,7 +47,7 @@ func (c *crew) finish() {
 	c.Helper()
 	for open := true; open; {
 		c.must(c.jobs.RunAll(c.ctx))
-		c.pass(time.Second)
+		c.Pass(time.Second)
 		left, err := c.db.OpenJobs(c.ctx)
 		c.must(err)
 		open = len(left) > 0
@@ -91,7 +91,7 @@ func TestAJobLeavesWhatWasDeliveredMeanwhile(t *testing.T) {
 		t.Errorf("outcomes %v, want %v", got, want)
 	}
 	c.says(j, all[1], "was delivered on 2026-11-24 09:14 UTC, after this job was started")
-	c.pass(time.Minute)
+	c.Pass(time.Minute)
 	c.accepted(all[1], c.code(single.File, ""), authentication.Accepted)
 	for _, serial := range all {
 		if tok := c.token(serial); tok.IssueCount != 1 || tok.Current.Number != 1 {
@@ -220,7 +220,7 @@ func TestWhoHasMovedMeanwhileKeepsHerSeed(t *testing.T) {
 		c.finishAs(j, job.DoneWithErrors)
 		c.became(c.outcomes(j), map[string]string{moves: "failed CONFLICT", waits: "done"})
 		c.says(j, moves, "has come to use what was delivered before")
-		c.pass(time.Minute) // another code
+		c.Pass(time.Minute) // another code
 		c.accepted(moves, c.code(files[name(moves)], "first password"), authentication.Accepted)
 		if i == 0 {
 			c.became(c.outcomes(j), map[string]string{all[2]: "failed CONFLICT", all[3]: "failed CONFLICT"})
@@ -254,20 +254,20 @@ func TestAJobLeavesWhatIsLostMeanwhile(t *testing.T) {
 		t.Helper()
 		_, _, err := c.auth.ReportLost(c.ctx, serial, 0, authentication.EmergencyWish{})
 		c.must(err)
-		c.pass(time.Minute)
+		c.Pass(time.Minute)
 	}
 	lose(all[0]) // which whoever starts the job can know
 	j := c.start(distribution.Bulk{Profile: "app", Grace: -1}, undistributed())
-	c.pass(-5 * time.Minute)
+	c.Pass(-5 * time.Minute)
 	lose(all[1])
-	c.pass(5 * time.Minute)
+	c.Pass(5 * time.Minute)
 	c.finish()
 	if got := c.outcomes(j); got[all[0]] != "done" || got[all[1]] != "failed CONFLICT" || got[all[2]] != "done" {
 		t.Errorf("outcomes %v", got)
 	}
 	c.says(j, all[1], "was reported lost on 2026-11-24 09:14 UTC, after this job was started")
 	again := c.start(distribution.Bulk{Profile: "app", Grace: -1, Reason: distribution.LostDevice}, token.Selection{Serials: all[2:]})
-	c.pass(time.Minute)
+	c.Pass(time.Minute)
 	lose(all[2])
 	c.finishAs(again, job.Done)
 }

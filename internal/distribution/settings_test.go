@@ -60,7 +60,7 @@ func TestUnusedCodesDoNotReachTheIssueLimit(t *testing.T) {
 			_, err := w.dist.Revoke(w.ctx, serial)
 			w.must(err)
 		},
-		func() { w.pass(30 * 24 * time.Hour) }, // expired
+		func() { w.Pass(30 * 24 * time.Hour) }, // expired
 		func() {},                              // replaced by another one
 		func() { // and taken from its user
 			_, err := w.tokens.Unassign(w.ctx, serial, 0)

@@ -64,8 +64,8 @@ const (
 	Directories   Kind = "directory" // whose people are placed in the domain
 )
 
-// Kinds are those of objects that are moved.
-var Kinds = []Kind{Users, Tokens, Groups, Agents, RADIUSClients}
+// kinds are those of objects that are moved.
+var kinds = []Kind{Users, Tokens, Groups, Agents, RADIUSClients}
 
 // Store is what the registry needs of the database.
 type Store interface {
@@ -393,7 +393,7 @@ func (r *Registry) Put(ctx context.Context, into string, objects map[Kind][]stri
 			return err
 		}
 		clear(moved)
-		for _, kind := range Kinds {
+		for _, kind := range kinds {
 			if len(objects[kind]) == 0 {
 				continue
 			}

@@ -17,14 +17,12 @@ import (
 )
 
 // foureyes is a server whose jobs are to be approved, at a time that passes.
-func foureyes(t *testing.T, url string) (s *server, pass func(time.Duration)) {
-	s = newServer(t, url, deploytest.Master(t))
-	now := s.clock()
-	s.jobs.Now = func() time.Time { return now }
+func foureyes(t *testing.T, url string) *server {
+	s := newServer(t, url, deploytest.Master(t))
 	s.jobs.Register(job.Worker{Kind: "add", Right: "manage_users", FourEyes: true, Do: s.add})
 	s.demand(true)
 	s.ctx = s.as("key:bulk", "first")
-	return s, func(d time.Duration) { now = now.Add(d) }
+	return s
 }
 
 // demand sets whether jobs are to be approved.
@@ -42,7 +40,7 @@ func (s *server) as(name, origin string) context.Context {
 
 func TestJobWaitsUntilSomebodyElseApprovesIt(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {
-		s, _ := foureyes(t, url)
+		s := foureyes(t, url)
 		j := s.start(job.Order{Kind: "add", Name: "asked", About: "users of sales", Items: job.Keys(names(3))})
 		if j.State != job.AwaitingApproval || j.State.Over() || j.About != "users of sales" || !j.ApproveUntil.Equal(s.jobs.Now().Add(72*time.Hour)) {
 			t.Errorf("started %+v", j)
@@ -90,7 +88,7 @@ func TestJobWaitsUntilSomebodyElseApprovesIt(t *testing.T) {
 // Two servers are asked at the same time: one approval, or one rejection, holds.
 func TestOneOfManyApproversDecides(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {
-		s, _ := foureyes(t, url)
+		s := foureyes(t, url)
 		j := s.start(job.Order{Kind: "add", Items: job.Keys(names(1))})
 		errs := make([]error, 6)
 		var all sync.WaitGroup
@@ -122,7 +120,7 @@ func TestOneOfManyApproversDecides(t *testing.T) {
 // What was rejected, cancelled or not approved in time does nothing, and goes on with an approval only.
 func TestJobThatNobodyApproves(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {
-		s, pass := foureyes(t, url)
+		s := foureyes(t, url)
 		var told []string
 		s.jobs.Ended = func(_ context.Context, j job.Job) error {
 			told = append(told, j.Name+": "+j.Message)
@@ -142,7 +140,7 @@ func TestJobThatNobodyApproves(t *testing.T) {
 		s.must(err)
 		s.must(s.jobs.CleanUp(t.Context()))
 		s.ended("lapsed", job.AwaitingApproval)
-		pass(72 * time.Hour)
+		s.Pass(72 * time.Hour)
 		if _, err := s.jobs.Approve(s.as("key:other", "second"), "lapsed"); !errors.Is(err, fault.NotAwaiting) {
 			t.Errorf("approved too late: %v", err)
 		}
@@ -168,7 +166,7 @@ func TestJobThatNobodyApproves(t *testing.T) {
 // A job of whose end nobody can be told comes to its end, and keeps nothing else from its own.
 func TestJobsEndUntold(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {
-		s, pass := foureyes(t, url)
+		s := foureyes(t, url)
 		var log bytes.Buffer
 		s.jobs.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		s.jobs.Ended = func(ctx context.Context, _ job.Job) error {
@@ -189,7 +187,7 @@ func TestJobsEndUntold(t *testing.T) {
 		if n := strings.Count(log.String(), "the post is on strike"); n != 2 {
 			t.Errorf("%d times in the log: %s", n, &log)
 		}
-		pass(72 * time.Hour)
+		s.Pass(72 * time.Hour)
 		s.must(s.jobs.CleanUp(t.Context()))
 		s.ended("lapsed", job.Cancelled)
 		s.ended("and another", job.Cancelled)
@@ -200,7 +198,7 @@ func TestJobsEndUntold(t *testing.T) {
 }
 
 func TestJobsThatNobodyHasToApprove(t *testing.T) {
-	s, _ := foureyes(t, deploytest.SQLite(t))
+	s := foureyes(t, deploytest.SQLite(t))
 	if j := s.start(job.Order{Kind: "add", Name: "dry", DryRun: true, Items: job.Keys(names(1))}); j.State != job.Queued {
 		t.Errorf("a dry run is %s", j.State)
 	}

@@ -22,23 +22,22 @@ import (
 // A server is one of those that share a deployment. Its kind of job adds users: what is done twice fails.
 type server struct {
 	*testing.T
+	*deploytest.Clock
 	ctx   context.Context
 	db    *store.DB
 	keys  *seed.Keyring
 	jobs  *job.Registry
 	users *user.Registry
-	clock func() time.Time
 }
 
 func newServer(t *testing.T, url string, m seed.Master) *server {
 	t.Helper()
 	db := deploytest.Open(t, url)
-	now := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
-	clock := func() time.Time { return now }
-	keys := deploytest.Keyring(t, db, m, clock)
-	s := &server{T: t, db: db, keys: keys, users: &user.Registry{Store: db, Now: clock}, clock: clock}
+	clock := deploytest.NewClock(time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC))
+	keys := deploytest.Keyring(t, db, m, clock.Now)
+	s := &server{T: t, Clock: clock, db: db, keys: keys, users: &user.Registry{Store: db, Now: clock.Now}}
 	s.ctx = audit.WithActor(t.Context(), audit.Actor{Name: "key:bulk", Role: "token_admin"})
-	s.jobs = &job.Registry{Store: db, Keys: keys, Now: clock}
+	s.jobs = &job.Registry{Store: db, Keys: keys, Now: clock.Now}
 	s.jobs.Register(job.Worker{Kind: "add", Right: "manage_users", Chunk: 7, Do: s.add})
 	return s
 }
@@ -105,7 +104,7 @@ func TestJobDoesEveryItemOnce(t *testing.T) {
 		}
 		s.must(s.jobs.RunAll(s.ctx))
 		j = s.ended(j.ID, job.DoneWithErrors)
-		if j.Done != 29 || j.Failed != 1 || j.Waiting() != 0 || j.EndedAt.IsZero() || !j.ResultsUntil.Equal(s.clock().Add(24*time.Hour)) {
+		if j.Done != 29 || j.Failed != 1 || j.Waiting() != 0 || j.EndedAt.IsZero() || !j.ResultsUntil.Equal(s.Now().Add(24*time.Hour)) {
 			t.Errorf("ended as %+v", j)
 		}
 		failed, err := s.jobs.Items(s.ctx, j.ID, job.ItemFilter{State: job.ItemFailed})
@@ -203,7 +202,7 @@ func TestOrdersThatAreRefused(t *testing.T) {
 			t.Errorf("%s: %+v %v", name, j, err)
 		}
 	}
-	if name := job.DefaultName(strings.Repeat("x", 128), s.clock()); len(name) > 128 || !strings.HasSuffix(name, "2026-11-24 09:00:00.000000") || name == job.DefaultName(strings.Repeat("x", 128), s.clock().Add(time.Microsecond)) {
+	if name := job.DefaultName(strings.Repeat("x", 128), s.Now()); len(name) > 128 || !strings.HasSuffix(name, "2026-11-24 09:00:00.000000") || name == job.DefaultName(strings.Repeat("x", 128), s.Now().Add(time.Microsecond)) {
 		t.Error(name)
 	}
 }
@@ -414,8 +413,7 @@ func TestRateIsKept(t *testing.T) {
 	if j := s.ended(j.ID, job.Running); j.Done != 3 {
 		t.Errorf("%d items in no time, with a limit of 3 a second", j.Done)
 	}
-	now := s.clock().Add(time.Second)
-	s.jobs.Now = func() time.Time { return now }
+	s.Pass(time.Second)
 	s.must(s.jobs.RunAll(s.ctx))
 	if j := s.ended(j.ID, job.Running); j.Done != 6 {
 		t.Errorf("%d items in a second, with a limit of 3 a second", j.Done)
@@ -427,12 +425,12 @@ func TestRateIsKeptByAClockThatGoesBack(t *testing.T) {
 	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
 	j := s.start(job.Order{Kind: "add", Rate: 3, Items: job.Keys(names(10))})
 	s.must(s.jobs.RunAll(s.ctx))
+	right := s.Now()
 	for _, step := range []struct {
 		by   time.Duration
 		done int
 	}{{-3 * time.Second, 3}, {-2 * time.Hour, 6}, {-2*time.Hour + time.Second, 9}} {
-		now := s.clock().Add(step.by)
-		s.jobs.Now = func() time.Time { return now }
+		s.Set(right.Add(step.by))
 		s.must(s.jobs.RunAll(s.ctx))
 		s.must(s.jobs.RunAll(s.ctx))
 		if j := s.ended(j.ID, job.Running); j.Done != step.done {
@@ -446,7 +444,7 @@ func TestRateIsThatOfServersFarApart(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {
 		m := deploytest.Master(t)
 		s, behind := newServer(t, url, m), newServer(t, url, m)
-		behind.jobs.Now = func() time.Time { return s.clock().Add(-2 * time.Hour) }
+		behind.Pass(-2 * time.Hour)
 		behind.jobs.Reliable = func() bool { return false }
 		j := s.start(job.Order{Kind: "add", Rate: 3, Items: job.Keys(names(20))})
 		for range 3 {
@@ -479,8 +477,7 @@ func TestResultsEnd(t *testing.T) {
 	s := newServer(t, deploytest.SQLite(t), deploytest.Master(t))
 	j := s.start(job.Order{Kind: "add", Parameters: []byte("p"), Items: job.Keys(append(names(2), " bad"))})
 	s.must(s.jobs.RunAll(s.ctx))
-	now := s.clock().Add(24 * time.Hour)
-	s.jobs.Now = func() time.Time { return now }
+	s.Pass(24 * time.Hour)
 	s.must(s.jobs.CleanUp(s.ctx))
 	for range s.jobs.Results(s.ctx, j.ID) {
 		t.Error("a result outlived its time")

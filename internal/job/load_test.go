@@ -191,8 +191,6 @@ func TestAbandonedJobIsRemoved(t *testing.T) {
 	killed := errors.New("killed")
 	deploytest.Each(t, func(t *testing.T, url string) {
 		s := large(t, url)
-		now := s.clock()
-		s.jobs.Now = func() time.Time { return now }
 		abandon := func() (id string) {
 			s.jobs.Store = dead{s.db}
 			j, err := s.jobs.Start(s.ctx, lot(many, at(many, func() error { return killed })))
@@ -205,15 +203,15 @@ func TestAbandonedJobIsRemoved(t *testing.T) {
 		}
 		first := abandon()
 		s.must(s.jobs.CleanUp(s.ctx))
-		if j := s.ended(first, job.Loading); j.Total != 2*job.ItemsAtOnce || !j.LoadingUntil.After(now) {
+		if j := s.ended(first, job.Loading); j.Total != 2*job.ItemsAtOnce || !j.LoadingUntil.After(s.Now()) {
 			t.Errorf("left: %+v", j)
 		}
-		now = now.Add(time.Minute)
+		s.Pass(time.Minute)
 		s.must(s.jobs.CleanUp(s.ctx))
 		s.nothing(first)
 
 		second := abandon()
-		now = now.Add(time.Minute)
+		s.Pass(time.Minute)
 		third := s.start(lot(1, nobody))
 		s.nothing(second)
 		s.ended(third.ID, job.Queued)
@@ -233,7 +231,7 @@ func TestAbandonedJobIsRemoved(t *testing.T) {
 		// Items that come slowly are no sign of death.
 		order = lot(5*60, func(number int) error {
 			if number%60 == 0 {
-				now = now.Add(20 * time.Second)
+				s.Pass(20 * time.Second)
 			}
 			return s.jobs.CleanUp(s.ctx)
 		})
@@ -249,10 +247,8 @@ func TestLateServerStartsNothing(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {
 		s := large(t, url)
 		for _, number := range []int{job.ItemsAtOnce + 7, many} { // with more to store, and with the start only
-			now := s.clock()
-			s.jobs.Now = func() time.Time { return now }
 			j, err := s.jobs.Start(s.ctx, lot(many, at(number, func() error {
-				_, err := s.db.DropAbandoned(s.ctx, now.Add(time.Hour))
+				_, err := s.db.DropAbandoned(s.ctx, s.Now().Add(time.Hour))
 				return err
 			})))
 			if !errors.Is(err, fault.JobOver) {
@@ -322,7 +318,7 @@ func TestOneNameIsLoadedOnce(t *testing.T) {
 // A large job that has to be approved waits for that once all of it is there, and is told of once.
 func TestLargeJobAwaitsApproval(t *testing.T) {
 	deploytest.Each(t, func(t *testing.T, url string) {
-		s, _ := foureyes(t, url)
+		s := foureyes(t, url)
 		asked := 0
 		s.jobs.Asked = func(_ context.Context, j job.Job) error {
 			asked++

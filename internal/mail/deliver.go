@@ -35,7 +35,7 @@ func (o *Outbox) Ready(ctx context.Context, secretBy string) error {
 }
 
 // Reaches refuses a user who cannot be written to.
-func (o *Outbox) Reaches(u user.User) error { return CheckAddress(u.ID, u.Mail) }
+func (o *Outbox) Reaches(u user.User) error { return checkAddress(u.ID, u.Mail) }
 
 // Deliver puts the messages of deliveries into the outbox, in the transaction of ctx, which is that of the
 // distributions, and returns the IDs of the messages. What still waits about these tokens is cancelled. It is refused with

@@ -232,8 +232,8 @@ type Keyring interface {
 	DropSecret(ctx context.Context, name string) error
 }
 
-// CheckAddress refuses a user who cannot be written to.
-func CheckAddress(userID, address string) error {
+// checkAddress refuses a user who cannot be written to.
+func checkAddress(userID, address string) error {
 	if a, err := mail.ParseAddress(address); err != nil || a.Address != address {
 		return fault.New(fault.MailMissing, "user %s has no mail address that can be written to: give one with user edit", userID)
 	}

@@ -239,33 +239,20 @@ func (m *received) part(t testing.TB, contentType, encoding, disposition string,
 // A site is an outbox on a database, and servers that send from it.
 type site struct {
 	testing.TB
+	*deploytest.Clock
 	db     *store.DB
 	outbox *mail.Outbox
 	policy *policy.Registry
-	mu     sync.Mutex
-	now    time.Time
-	logged strings.Builder
+	logged deploytest.Log
 }
 
 func newSite(t testing.TB, url string) *site {
-	s := &site{TB: t, now: time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)}
+	s := &site{TB: t, Clock: deploytest.NewClock(time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC))}
 	var keys *seed.Keyring
-	s.db, keys = deploytest.New(t, url, s.clock)
-	s.policy = &policy.Registry{Store: s.db, Now: s.clock}
-	s.outbox = &mail.Outbox{Store: s.db, Keys: keys, Policies: s.policy, Now: s.clock, Service: "Example"}
+	s.db, keys = deploytest.New(t, url, s.Now)
+	s.policy = &policy.Registry{Store: s.db, Now: s.Now}
+	s.outbox = &mail.Outbox{Store: s.db, Keys: keys, Policies: s.policy, Now: s.Now, Service: "Example"}
 	return s
-}
-
-func (s *site) clock() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.now
-}
-
-func (s *site) pass(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.now = s.now.Add(d)
 }
 
 func (s *site) ok(err error) {
@@ -275,15 +262,8 @@ func (s *site) ok(err error) {
 	}
 }
 
-// Write takes the log of the senders.
-func (s *site) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.logged.Write(p)
-}
-
 func (s *site) sender(name string) *mail.Sender {
-	return &mail.Sender{Outbox: s.outbox, Server: name, Logger: slog.New(slog.NewTextHandler(s, nil))}
+	return &mail.Sender{Outbox: s.outbox, Server: name, Logger: slog.New(slog.NewTextHandler(&s.logged, nil))}
 }
 
 // uses sets mail up to go to a mail server.

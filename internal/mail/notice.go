@@ -55,7 +55,7 @@ func (o *Outbox) notice(ctx context.Context, days int, after Holder) (last Holde
 		var told []Holder
 		var letters []letter
 		for _, h := range some {
-			if CheckAddress(h.UserID, h.Mail) == nil {
+			if checkAddress(h.UserID, h.Mail) == nil {
 				l := h.letter(Expiry)
 				l.data.DaysLeft, l.expires = int(midnight(h.Expiry).Sub(today)/(24*time.Hour)), h.Expiry.AddDate(0, 0, 1)
 				told, letters = append(told, h), append(letters, l)
@@ -117,7 +117,7 @@ func (o *Outbox) Remind(ctx context.Context, serials []string) ([]Reminded, erro
 		for _, serial := range serials {
 			h, there := known[serial]
 			r := Reminded{Serial: serial, UserID: h.UserID}
-			switch err := CheckAddress(h.UserID, h.Mail); {
+			switch err := checkAddress(h.UserID, h.Mail); {
 			case !there:
 				missing := domain.Outside(ctx, fault.New(fault.TokenNotAssigned, "there is no such token, or nobody holds it"), "token %s that somebody holds", serial)
 				r.Code, r.Message = missing.Code, missing.Message

@@ -23,15 +23,15 @@ func (s *site) holds(n, days int, userID, address string, state token.Distributi
 	s.Helper()
 	ctx, serial := s.Context(), fmt.Sprintf("%012d", n)
 	if _, err := s.db.User(ctx, userID); err != nil {
-		s.ok(s.db.AddUser(ctx, user.User{ID: userID, Mail: address, Enabled: true, CreatedAt: s.clock(), Version: 1}))
+		s.ok(s.db.AddUser(ctx, user.User{ID: userID, Mail: address, Enabled: true, CreatedAt: s.Now(), Version: 1}))
 	}
-	ends := s.clock().AddDate(0, 0, days)
-	t := token.Token{Serial: serial, Origin: token.Generated, Expiry: ends, EffectiveExpiry: ends, LastNumber: 1, Distribution: token.NotDistributed, CreatedAt: s.clock(), Version: 1}
+	ends := s.Now().AddDate(0, 0, days)
+	t := token.Token{Serial: serial, Origin: token.Generated, Expiry: ends, EffectiveExpiry: ends, LastNumber: 1, Distribution: token.NotDistributed, CreatedAt: s.Now(), Version: 1}
 	keys := s.outbox.Keys.(*seed.Keyring)
 	var err error
-	t.Current, err = token.NewGeneration(keys, serial, 1, seed.Generate(), token.Settings{Digits: 8, Interval: 60, PINType: "none"}, s.clock())
+	t.Current, err = token.NewGeneration(keys, serial, 1, seed.Generate(), token.Settings{Digits: 8, Interval: 60, PINType: "none"}, s.Now())
 	s.ok(err)
-	s.ok(t.Assign(userID, "test", s.clock()))
+	s.ok(t.Assign(userID, "test", s.Now()))
 	t.Distribution = state
 	s.ok(s.db.AddToken(ctx, t))
 	return serial
@@ -71,7 +71,7 @@ func TestExpiryNotices(t *testing.T) {
 			return subjects
 		}
 		of := func(serial string, days int) string {
-			return "Your token " + serial + " ends on " + s.clock().AddDate(0, 0, days).Format(time.DateOnly)
+			return "Your token " + serial + " ends on " + s.Now().AddDate(0, 0, days).Format(time.DateOnly)
 		}
 		if got := told(); !slices.Equal(got, []string{of(soon, 5), of(later, 20)}) {
 			t.Errorf("told %q", got)
@@ -83,19 +83,19 @@ func TestExpiryNotices(t *testing.T) {
 		if got := told(); !slices.Equal(got, []string{of("000000000005", 5)}) {
 			t.Errorf("with an address, told %q", got)
 		}
-		s.pass(14 * 24 * time.Hour)
+		s.Pass(14 * 24 * time.Hour)
 		if got := told(); !slices.Equal(got, []string{of(later, 6)}) {
 			t.Errorf("with fewer days left, told %q", got)
 		}
 		got, err := s.db.Token(t.Context(), later)
 		s.ok(err)
-		got.EffectiveExpiry = s.clock().AddDate(0, 0, 25)
+		got.EffectiveExpiry = s.Now().AddDate(0, 0, 25)
 		s.ok(s.db.SaveToken(t.Context(), got))
 		if got := told(); !slices.Equal(got, []string{of(later, 25)}) {
 			t.Errorf("after an extension, told %q", got)
 		}
 		s.sets(func(m *mail.Settings) { m.Enabled = false })
-		s.pass(20 * 24 * time.Hour)
+		s.Pass(20 * 24 * time.Hour)
 		s.ok(s.outbox.NoticeExpiring(t.Context()))
 		if waiting, err := s.outbox.List(t.Context(), mail.Filter{State: mail.Waiting}); len(waiting) != 0 || err != nil {
 			t.Errorf("while mail is off, %d wait (%v)", len(waiting), err)
@@ -109,9 +109,9 @@ func TestExpiryInDays(t *testing.T) {
 	o := open(t, true)
 	s.uses(o)
 	s.sets(func(m *mail.Settings) { m.ExpiryDays = []int{1} })
-	midnight := s.clock().Truncate(24 * time.Hour)
+	midnight := s.Now().Truncate(24 * time.Hour)
 	for n, hour := range []time.Duration{0, 23*time.Hour + 59*time.Minute} {
-		s.pass(midnight.Add(time.Duration(n)*7*24*time.Hour + hour).Sub(s.clock()))
+		s.Pass(midnight.Add(time.Duration(n)*7*24*time.Hour + hour).Sub(s.Now()))
 		for days := range 3 {
 			serial := s.holds(10*n+days, days, "alice", "alice@example.com", token.Confirmed)
 			tok, err := s.db.Token(t.Context(), serial)
@@ -127,7 +127,7 @@ func TestExpiryInDays(t *testing.T) {
 			t.Fatalf("told of %d", len(got))
 		}
 		for i, words := range []string{"which is today.", "which is in 1 day."} {
-			if !strings.Contains(got[i].text, words) || !strings.Contains(got[i].html, words) || !strings.Contains(got[i].subject, s.clock().AddDate(0, 0, i).Format(time.DateOnly)) {
+			if !strings.Contains(got[i].text, words) || !strings.Contains(got[i].html, words) || !strings.Contains(got[i].subject, s.Now().AddDate(0, 0, i).Format(time.DateOnly)) {
 				t.Errorf("%d days left: %s", i, got[i].text)
 			}
 		}
@@ -142,7 +142,7 @@ func TestReminders(t *testing.T) {
 	waiting, pending := s.holds(1, 100, "alice", "alice@example.com", token.Issued), s.holds(2, 100, "alice", "", token.PendingActivation)
 	disabled, gone := s.holds(5, 100, "carol", "carol@example.com", token.Issued), s.holds(6, 100, "dave", "dave@example.com", token.Issued)
 	for id, change := range map[string]func(*user.User){
-		"carol": func(u *user.User) { u.Enabled = false }, "dave": func(u *user.User) { u.Expiry = s.clock().AddDate(0, 0, -2) },
+		"carol": func(u *user.User) { u.Enabled = false }, "dave": func(u *user.User) { u.Expiry = s.Now().AddDate(0, 0, -2) },
 	} {
 		u, err := s.db.User(t.Context(), id)
 		s.ok(err)
@@ -169,7 +169,7 @@ func TestReminders(t *testing.T) {
 	if got := codes(waiting); got != "TOO_MANY" {
 		t.Errorf("again: %q", got)
 	}
-	s.pass(25 * time.Hour)
+	s.Pass(25 * time.Hour)
 	worker := s.outbox.Reminders("distribute")
 	out, err := worker.Do(t.Context(), job.Chunk{Items: []job.Item{{Key: waiting}, {Key: used}}})
 	if err != nil || len(out) != 2 || out[0].Err != nil || out[1].Err == nil {
@@ -188,7 +188,7 @@ func TestReminders(t *testing.T) {
 func TestJobsAreTold(t *testing.T) {
 	s := newSite(t, t.TempDir()+"/tallystick.db")
 	o := open(t, true)
-	jobs := &job.Registry{Store: s.db, Keys: s.outbox.Keys.(*seed.Keyring), Now: s.clock, Ended: s.outbox.JobFinished}
+	jobs := &job.Registry{Store: s.db, Keys: s.outbox.Keys.(*seed.Keyring), Now: s.Now, Ended: s.outbox.JobFinished}
 	jobs.Register(job.Worker{Kind: "test", Do: func(context.Context, job.Chunk) ([]job.Outcome, error) {
 		return []job.Outcome{{Err: fault.New(fault.NotFound, "there is no a")}}, nil
 	}})
@@ -220,7 +220,7 @@ func TestJobsThatWaitAreTold(t *testing.T) {
 	s.ok(err)
 	settings.BulkApproval = true
 	s.ok(s.db.SaveSettings(t.Context(), settings))
-	jobs := &job.Registry{Store: s.db, Keys: s.outbox.Keys.(*seed.Keyring), Now: s.clock, Asked: s.outbox.JobAsked}
+	jobs := &job.Registry{Store: s.db, Keys: s.outbox.Keys.(*seed.Keyring), Now: s.Now, Asked: s.outbox.JobAsked}
 	jobs.Register(job.Worker{Kind: "test", FourEyes: true})
 	j, err := jobs.Start(t.Context(), job.Order{Kind: "test", Name: "Phones", Items: job.Keys([]string{"a"})})
 	s.ok(err)
@@ -268,7 +268,7 @@ func TestReportsAreAttached(t *testing.T) {
 		}
 		r := mail.Report{
 			Run: "run-1", Schedule: "mondays", Name: "expiring", State: "done", Rows: 1, FileName: "expiring-2026-11-30.csv", Size: mail.MaxAttached,
-			Until: s.clock().AddDate(0, 0, 30), To: []string{"boss@example.com", "lists@example.com"},
+			Until: s.Now().AddDate(0, 0, 30), To: []string{"boss@example.com", "lists@example.com"},
 		}
 		s.reports(r) // mail is off, and it waits
 		s.uses(o)
@@ -278,7 +278,7 @@ func TestReportsAreAttached(t *testing.T) {
 			t.Fatalf("sent %d without the report: %v", len(o.mails()), err)
 		}
 		broken = nil
-		s.pass(time.Minute)
+		s.Pass(time.Minute)
 		s.sends("one")
 		s.sends("two")
 		got := o.mails()

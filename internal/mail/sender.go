@@ -335,7 +335,7 @@ func (s *Sender) Test(ctx context.Context, to string) (Trouble, int, error) {
 	if settings.Host == "" || settings.From == "" {
 		return "", 0, fault.New(fault.MailOff, "mail takes a mail server and an address that it comes from: 'tallystick mail settings edit --host HOST --from ADDRESS' says which")
 	}
-	if err := CheckAddress("to be written to", to); err != nil {
+	if err := checkAddress("to be written to", to); err != nil {
 		return "", 0, fault.New(fault.Invalid, "a mail address looks like name@example.com")
 	}
 	t, err := o.Template(ctx, Test, "")

@@ -55,7 +55,7 @@ func TestFileByMail(t *testing.T) {
 		s.uses(o)
 		ids := s.delivers(func(*parcel) {})
 		s.sends("one")
-		s.pass(time.Hour)
+		s.Pass(time.Hour)
 		s.sends("one")
 		got := o.mails()
 		if len(got) != 1 || len(ids) != 1 {
@@ -82,7 +82,7 @@ func TestFileByMail(t *testing.T) {
 // knows adds a user.
 func (s *site) knows(id, address string) {
 	s.Helper()
-	s.ok(s.db.AddUser(s.Context(), user.User{ID: id, Mail: address, Enabled: true, CreatedAt: s.clock(), Version: 1}))
+	s.ok(s.db.AddUser(s.Context(), user.User{ID: id, Mail: address, Enabled: true, CreatedAt: s.Now(), Version: 1}))
 }
 
 // moves gives a user another address.
@@ -129,13 +129,13 @@ func TestRefusals(t *testing.T) {
 		if m := s.is(never, mail.Failed, mail.Refused); m.Code != 550 || m.Sealed.KeyID == 0 {
 			t.Errorf("never: %+v", m)
 		}
-		if m := s.is(later, mail.Waiting, mail.NotNow); m.Code != 451 || m.Tries != 1 || !m.NextAt.Equal(s.clock().Add(time.Minute)) {
+		if m := s.is(later, mail.Waiting, mail.NotNow); m.Code != 451 || m.Tries != 1 || !m.NextAt.Equal(s.Now().Add(time.Minute)) {
 			t.Errorf("later: %+v", m)
 		}
 		s.is(now, mail.Sent, "")
-		s.pass(time.Minute)
+		s.Pass(time.Minute)
 		s.sends("two")
-		if m := s.message(later); m.Tries != 2 || !m.NextAt.Equal(s.clock().Add(2*time.Minute)) {
+		if m := s.message(later); m.Tries != 2 || !m.NextAt.Equal(s.Now().Add(2*time.Minute)) {
 			t.Errorf("later: %+v", m)
 		}
 		o.says(nil, nil)
@@ -149,7 +149,7 @@ func TestRefusals(t *testing.T) {
 		if to := s.addressed("mail.resend"); again.Recipient != "alice@new.example.com" || to != "alice@new.example.com" {
 			t.Errorf("it goes to %s, and the log says to %s", again.Recipient, to)
 		}
-		s.pass(2 * time.Minute)
+		s.Pass(2 * time.Minute)
 		s.sends("one")
 		s.is(never, mail.Sent, "")
 		s.is(later, mail.Sent, "")
@@ -171,7 +171,7 @@ func TestMailboxesThatAnswerNotNow(t *testing.T) {
 			for i := range n {
 				id := fmt.Sprintf("%s%d", name, i)
 				s.knows(id, id+"@example.com")
-				s.ok(s.outbox.SendCode(t.Context(), id, "12345678", s.clock().Add(time.Hour)))
+				s.ok(s.outbox.SendCode(t.Context(), id, "12345678", s.Now().Add(time.Hour)))
 				all, err := s.outbox.List(t.Context(), mail.Filter{UserID: id})
 				s.ok(err)
 				ids = append(ids, all[0].ID)
@@ -192,7 +192,7 @@ func TestMailboxesThatAnswerNotNow(t *testing.T) {
 		fills()
 		full := codes("full", 3)
 		s.sends("one")
-		s.pass(10 * time.Second)
+		s.Pass(10 * time.Second)
 		fresh, other := codes("fresh", 1)[0], s.delivers(func(*parcel) {})[0]
 		fills()
 		s.sends("one")
@@ -231,7 +231,7 @@ func TestConnectionsThatEnd(t *testing.T) {
 		}
 		n = 0
 		o.says(func(string) error { n++; return enough }, nil)
-		s.pass(time.Minute)
+		s.Pass(time.Minute)
 		s.sends("one")
 		if got := len(o.mails()); got != 5 || n != 1 {
 			t.Errorf("asked %d times while it takes nothing, and %d arrived", n, got)
@@ -258,7 +258,7 @@ func TestUnknown(t *testing.T) {
 		died := s.delivers(func(d *parcel) { d.Serial = "000000000002" })[0]
 		claim(s, died, "one")
 		for range 3 {
-			s.pass(time.Minute)
+			s.Pass(time.Minute)
 			s.sends("two")
 			s.ok(s.sender("two").Recover(t.Context(), true))
 		}
@@ -267,7 +267,7 @@ func TestUnknown(t *testing.T) {
 		s.is(died, mail.Unknown, mail.Interrupted)
 		abandoned := s.delivers(func(d *parcel) { d.Serial = "000000000003" })[0]
 		claim(s, abandoned, "one")
-		s.pass(6 * time.Minute)
+		s.Pass(6 * time.Minute)
 		s.ok(s.sender("two").Recover(t.Context(), false))
 		s.is(abandoned, mail.Unknown, mail.Interrupted)
 		s.sends("two")
@@ -299,9 +299,9 @@ func TestUnknownOfOneWhoseClockWasAhead(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s.uses(open(t, true))
 		died := s.delivers(func(*parcel) {})[0]
-		s.pass(365 * 24 * time.Hour)
+		s.Pass(365 * 24 * time.Hour)
 		claim(s, died, "one")
-		s.pass(-365 * 24 * time.Hour)
+		s.Pass(-365 * 24 * time.Hour)
 		behind := s.sender("two")
 		behind.Reliable = func() bool { return false }
 		s.ok(behind.Recover(t.Context(), false))
@@ -319,7 +319,7 @@ func TestHeldUpWhileAnotherOneSends(t *testing.T) {
 		s.knows("alice", "alice@example.com")
 		id := s.delivers(func(*parcel) {})[0]
 		o.says(nil, func() error {
-			s.pass(6 * time.Minute)
+			s.Pass(6 * time.Minute)
 			s.ok(s.sender("two").Recover(t.Context(), false))
 			_, err := s.outbox.Resend(t.Context(), id)
 			s.ok(err)
@@ -344,7 +344,7 @@ func TestHeldUpAndKnowsBetter(t *testing.T) {
 		heldUp := func(answer error) string {
 			id := s.delivers(func(*parcel) {})[0]
 			o.says(nil, func() error {
-				s.pass(6 * time.Minute)
+				s.Pass(6 * time.Minute)
 				s.ok(s.sender("two").Recover(t.Context(), false))
 				s.is(id, mail.Unknown, mail.Interrupted)
 				return answer
@@ -391,7 +391,7 @@ func TestSupersededWhileSending(t *testing.T) {
 			})
 			for range 2 {
 				s.sends("one")
-				s.pass(time.Hour)
+				s.Pass(time.Hour)
 			}
 			if answer == nil {
 				s.is(old, mail.Sent, "")
@@ -424,7 +424,7 @@ func TestSupersededWhileSending(t *testing.T) {
 func claim(s *site, id, server string) {
 	s.Helper()
 	m := s.message(id)
-	m.State, m.ClaimedBy, m.ClaimedAt = mail.Sending, server, s.clock()
+	m.State, m.ClaimedBy, m.ClaimedAt = mail.Sending, server, s.Now()
 	s.ok(s.db.SaveMessage(s.Context(), m, mail.Waiting))
 }
 
@@ -484,7 +484,7 @@ func TestNoMailServer(t *testing.T) {
 		sender := s.sender("one")
 		s.ok(sender.Once(t.Context()))
 		s.ok(sender.Once(t.Context())) // too early
-		if got, err := s.outbox.Settings(t.Context()); got.Trouble != tt.want || !got.TroubleAt.Equal(s.clock()) || err != nil {
+		if got, err := s.outbox.Settings(t.Context()); got.Trouble != tt.want || !got.TroubleAt.Equal(s.Now()) || err != nil {
 			t.Errorf("trouble %s %v, want %s", got.Trouble, err, tt.want)
 		}
 		if m := s.is(id, mail.Waiting, ""); m.Tries != 0 {
@@ -519,7 +519,7 @@ func TestWaiting(t *testing.T) {
 		ids = append(ids, s.delivers(func(d *parcel) { d.Serial = fmt.Sprintf("%012d", i) })...)
 	}
 	late := s.delivers(func(d *parcel) {
-		d.Method, d.CTKIPURL, d.ActivationCode, d.ActivationExpires, d.Secret = "ctkip", "https://tokens.example.com/ctkip", "123456789012", s.clock().Add(time.Minute), mail.ByMail
+		d.Method, d.CTKIPURL, d.ActivationCode, d.ActivationExpires, d.Secret = "ctkip", "https://tokens.example.com/ctkip", "123456789012", s.Now().Add(time.Minute), mail.ByMail
 	})
 	if len(late) != 2 {
 		t.Fatalf("%d messages", len(late))
@@ -530,7 +530,7 @@ func TestWaiting(t *testing.T) {
 		if got := len(o.mails()); got != min(5, 2*(n+1)) {
 			t.Errorf("%d sent in minute %d", got, n+1)
 		}
-		s.pass(61 * time.Second)
+		s.Pass(61 * time.Second)
 	}
 	for _, id := range late {
 		if m := s.is(id, mail.Failed, mail.TooLate); m.Sealed.KeyID != 0 {
@@ -542,7 +542,7 @@ func TestWaiting(t *testing.T) {
 	s.sets(func(m *mail.Settings) { m.Enabled = false })
 	_, err = s.deliver(delivery())
 	refused(t, err, "MAIL_OFF")
-	s.pass(mail.Kept + time.Hour)
+	s.Pass(mail.Kept + time.Hour)
 	s.ok(s.outbox.Forget(t.Context()))
 	if _, err := s.outbox.Get(t.Context(), ids[0]); err == nil {
 		t.Error("what ended long ago is still there")
@@ -561,7 +561,7 @@ func TestSendingAfterTheClockWasSetBack(t *testing.T) {
 	s.ok(sender.Once(t.Context()))
 	s.delivers(func(d *parcel) { d.Serial = "000000000002" }) // beyond the limit of this minute
 	s.ok(sender.Once(t.Context()))
-	s.pass(-24 * time.Hour)
+	s.Pass(-24 * time.Hour)
 	sender.Reliable = func() bool { return false }
 	s.ok(sender.Once(t.Context())) // or it is behind: the time comes by another server's clock
 	if got := len(o.mails()); got != 1 {
@@ -573,11 +573,11 @@ func TestSendingAfterTheClockWasSetBack(t *testing.T) {
 		t.Errorf("%d messages sent, and not 2, after the clock was set back", got)
 	}
 	s.delivers(func(d *parcel) { d.Serial = "000000000003" })
-	s.pass(time.Hour)
+	s.Pass(time.Hour)
 	o.shuts(true)
 	s.ok(sender.Once(t.Context()))
 	o.shuts(false)
-	s.pass(-24 * time.Hour)
+	s.Pass(-24 * time.Hour)
 	s.ok(sender.Once(t.Context()))
 	if got := len(o.mails()); got != 3 {
 		t.Errorf("%d messages sent, and not 3, after the clock was set back while the mail server was left alone", got)

@@ -56,8 +56,8 @@ const (
 	maxPassword   = 256      // bytes
 )
 
-// Defaults are the settings before there are any.
-func Defaults() Settings {
+// defaults are the settings before there are any.
+func defaults() Settings {
 	return Settings{Security: STARTTLS, PerMinute: 600, ExpiryDays: []int{30, 7}}
 }
 
@@ -144,7 +144,7 @@ func (o *Outbox) Settings(ctx context.Context) (Settings, error) {
 
 func orDefaults(s Settings, err error) (Settings, error) {
 	if errors.Is(err, fault.NotFound) {
-		return Defaults(), nil
+		return defaults(), nil
 	}
 	return s, err
 }

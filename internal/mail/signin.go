@@ -89,15 +89,20 @@ func (s *SignIn) release(ctx context.Context, c Claim) (int, error) {
 	if !right {
 		return 0, o.Store.Record(ctx, event.Failed("NOT_ACCEPTED"))
 	}
-	n := 0
+	return s.free(ctx, c.UserID, event)
+}
+
+// free has what is held for a user sent, and records that by the event of her sign-in.
+func (s *SignIn) free(ctx context.Context, userID string, event audit.Event) (n int, err error) {
+	o := s.Outbox
 	err = o.Store.Transact(ctx, func(ctx context.Context) error {
 		now := o.Now().UTC()
-		held, err := o.Store.HeldMessages(ctx, c.UserID, now)
+		held, err := o.Store.HeldMessages(ctx, userID, now)
 		if err != nil {
 			return err
 		}
 		// Who has signed in sees no record: the scope of the program that asks for her is not about it.
-		u, err := o.Store.Addressee(domain.WithScope(ctx, domain.Scope{}), c.UserID)
+		u, err := o.Store.Addressee(domain.WithScope(ctx, domain.Scope{}), userID)
 		if err != nil {
 			return err
 		}

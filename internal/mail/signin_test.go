@@ -92,7 +92,7 @@ func TestHeldUntilSignIn(t *testing.T) {
 		_, err := in.Release(t.Context(), mail.Claim{UserID: "alice"})
 		refused(t, err, "INVALID")
 		s.is(ids[1], mail.Held, "")
-		s.pass(time.Hour)
+		s.Pass(time.Hour)
 		s.ok(s.outbox.Forget(t.Context()))
 		if n := release(mail.Claim{UserID: "alice", Password: "her password"}); n != 1 {
 			t.Errorf("released %d", n)
@@ -124,7 +124,7 @@ func TestHeldForAnotherAddress(t *testing.T) {
 		s.knows("alice", "")
 		held := s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })[1]
 		s.sends("one")
-		domains := &domain.Registry{Store: s.db, Now: s.clock} // of a program that asks, and is limited to a domain which is not hers
+		domains := &domain.Registry{Store: s.db, Now: s.Now} // of a program that asks, and is limited to a domain which is not hers
 		_, err := domains.Add(t.Context(), "north", "", "")
 		s.ok(err)
 		scope, err := domains.Scope(t.Context(), "north")
@@ -162,9 +162,9 @@ func TestHeldTooLong(t *testing.T) {
 		s.is(first, mail.Cancelled, mail.Superseded)
 		code := s.delivers(func(p *parcel) {
 			p.Secret, p.Serial, p.Method, p.File, p.FileName, p.Lock, p.ActivationCode = mail.BySignIn, "000123456780", device.CTKIP, nil, "", "", "453358987190"
-			p.CTKIPURL, p.ActivationExpires = "https://tokens.example.com/ctkip", s.clock().Add(48*time.Hour)
+			p.CTKIPURL, p.ActivationExpires = "https://tokens.example.com/ctkip", s.Now().Add(48*time.Hour)
 		})[1]
-		s.pass(48 * time.Hour)
+		s.Pass(48 * time.Hour)
 		s.ok(s.outbox.Forget(t.Context()))
 		if m := s.is(code, mail.Failed, mail.TooLate); m.Sealed.KeyID != 0 {
 			t.Error("the code is kept")
@@ -172,7 +172,7 @@ func TestHeldTooLong(t *testing.T) {
 		s.is(password, mail.Held, "")
 		_, err := s.outbox.Resend(t.Context(), code)
 		refused(t, err, "CONFLICT")
-		s.pass(mail.HeldFor)
+		s.Pass(mail.HeldFor)
 		if n, err := in.Release(t.Context(), mail.Claim{UserID: "alice", Password: "her password"}); n != 0 || err != nil || asked != 0 {
 			t.Errorf("released %d %v", n, err)
 		}
@@ -196,7 +196,7 @@ func TestWrongPasscodesDoNotLock(t *testing.T) {
 		s.uses(open(t, true))
 		asked := 0
 		in := s.signIn(&asked)
-		s.ok(s.db.AddUser(t.Context(), user.User{ID: "alice", Mail: "alice@example.com", Enabled: true, CreatedAt: s.clock(), Version: 1}))
+		s.ok(s.db.AddUser(t.Context(), user.User{ID: "alice", Mail: "alice@example.com", Enabled: true, CreatedAt: s.Now(), Version: 1}))
 		s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })
 		tries := func(want int) {
 			t.Helper()
@@ -212,16 +212,16 @@ func TestWrongPasscodesDoNotLock(t *testing.T) {
 			}
 		}
 		tries(mail.MaxPasscodes)
-		s.pass(23 * time.Hour)
+		s.Pass(23 * time.Hour)
 		tries(0)
-		s.pass(time.Hour)
+		s.Pass(time.Hour)
 		_, err := s.policy.EditLockout(t.Context(), 0, func(l *policy.Lockout) { l.Failures = 3 })
 		s.ok(err)
 		tries(2)
 		if n, err := in.Release(t.Context(), mail.Claim{UserID: "alice", Passcode: "12345678"}); n != 0 || err != nil || asked != 2 {
 			t.Errorf("released %d %v", n, err)
 		}
-		s.pass(24 * time.Hour)
+		s.Pass(24 * time.Hour)
 		asked = 0
 		for range 2 * mail.MaxPasscodes { // an outage counts for nobody, and tells nobody that something is held
 			for _, id := range []string{"alice", "bob"} {
@@ -244,7 +244,7 @@ func TestWrongPasscodesDoNotLock(t *testing.T) {
 		if asked != 2*mail.MaxPasscodes+2 { // of the outage, and as many as would not lock her
 			t.Errorf("asked %d times", asked)
 		}
-		s.pass(24 * time.Hour)
+		s.Pass(24 * time.Hour)
 		if all := s.signIns(); !slices.Contains(all, "user:alice UNAVAILABLE") {
 			t.Errorf("the log tells %v", all)
 		}
@@ -253,7 +253,7 @@ func TestWrongPasscodesDoNotLock(t *testing.T) {
 		}
 		s.delivers(func(p *parcel) { p.Secret = mail.BySignIn })
 		tries(2) // who was right begins anew
-		s.pass(24 * time.Hour)
+		s.Pass(24 * time.Hour)
 		_, err = s.policy.EditLockout(t.Context(), 0, func(l *policy.Lockout) { l.Failures = 1 })
 		s.ok(err)
 		tries(0)

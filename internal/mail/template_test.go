@@ -95,7 +95,7 @@ func TestSplitDelivery(t *testing.T) {
 	s.uses(o)
 	const code, password, link = "736455120098", "file password", "com.rsa.securid://ctf?ctfData=200"
 	dynamic := func(d *parcel) {
-		d.Method, d.CTKIPURL, d.ActivationCode, d.ActivationExpires, d.Lock, d.Locked = device.CTKIP, "https://tokens.example.com/ctkip", code, s.clock().Add(time.Hour), "", false
+		d.Method, d.CTKIPURL, d.ActivationCode, d.ActivationExpires, d.Lock, d.Locked = device.CTKIP, "https://tokens.example.com/ctkip", code, s.Now().Add(time.Hour), "", false
 		d.Link, d.QR = "com.rsa.securid://ctkip?url=x&activationCode="+code, "com.rsa.securid://ctkip?url=x&activationCode="+code
 	}
 	str := func(d *parcel) { d.Method, d.CTFURL, d.CTF = device.CTF, link, "200" }
@@ -118,7 +118,7 @@ func TestSplitDelivery(t *testing.T) {
 	} {
 		_, err := s.policy.EditSettings(t.Context(), 0, func(p *policy.Settings) { p.SplitDelivery = tt.split })
 		s.ok(err)
-		s.pass(2 * time.Second) // what is remembered of the settings
+		s.Pass(2 * time.Second) // what is remembered of the settings
 		before := len(o.mails())
 		s.delivers(func(d *parcel) { tt.change(d); d.Secret = tt.secret })
 		s.sends("one")
@@ -201,7 +201,7 @@ func TestDeliveriesThatAreRefused(t *testing.T) {
 	refused(t, err, fault.PasswordRequired)
 	_, err = s.policy.EditSettings(t.Context(), 0, func(p *policy.Settings) { p.AllowUnprotectedCTF = true })
 	s.ok(err)
-	s.pass(2 * time.Second)
+	s.Pass(2 * time.Second)
 	if _, err = s.deliver(d); err != nil {
 		t.Error(err)
 	}

@@ -40,7 +40,7 @@ func (s *service) behindTLS(lose func() bool) (link ctkip.Link, roots *x509.Cert
 
 func (s *service) app() *tokenapp.App {
 	dir := s.TempDir()
-	return &tokenapp.App{Dir: filepath.Join(dir, "store"), Keys: tokenapp.Keys{File: filepath.Join(dir, "key")}, Now: s.now}
+	return &tokenapp.App{Dir: filepath.Join(dir, "store"), Keys: tokenapp.Keys{File: filepath.Join(dir, "key")}, Now: s.Now}
 }
 
 // Our app and our server agree on the token although its last answer is lost,
@@ -60,7 +60,7 @@ func TestOurAppSurvivesALostAnswer(t *testing.T) {
 				return answers > 1 && answers <= 1+c.lost // the first is the hello
 			})
 			app := s.app()
-			p := tokenapp.Provisioner{Roots: roots, Pause: func(_ context.Context, d time.Duration) { s.pass(d) }}
+			p := tokenapp.Provisioner{Roots: roots, Pause: func(_ context.Context, d time.Duration) { s.Pass(d) }}
 			for range c.imports - 1 {
 				if _, err := app.Provision(s.ctx, link, tokenapp.ImportOptions{}, p); fault.CodeOf(err) != fault.ServerUnreachable {
 					t.Fatalf("got %v", err)
@@ -68,7 +68,7 @@ func TestOurAppSurvivesALostAnswer(t *testing.T) {
 			}
 			got, err := app.Provision(s.ctx, link, tokenapp.ImportOptions{}, p)
 			s.must(err)
-			code, err := got.Code(s.now(), "")
+			code, err := got.Code(s.Now(), "")
 			s.must(err)
 			s.check(code.Text, authentication.Accepted)
 			if answers != 2+c.lost {

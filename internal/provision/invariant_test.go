@@ -22,12 +22,12 @@ import (
 // has or had. That records which come in share none is a test of package records, that the database refuses one of storetest.
 func TestInvariant01RedistributionMakesNewSeeds(t *testing.T) {
 	s := newService(t)
-	r := &redistributions{service: s, seen: map[string]string{}, jobs: &job.Registry{Store: s.db, Keys: s.keys, Now: s.now}}
+	r := &redistributions{service: s, seen: map[string]string{}, jobs: &job.Registry{Store: s.db, Keys: s.keys, Now: s.Now}}
 	for _, w := range s.dist.Workers() {
 		r.jobs.Register(w)
 	}
 	r.results = &distribution.Results{Distributor: s.dist, Jobs: r.jobs}
-	profiles := &profile.Registry{Store: s.db, Devices: &device.Registry{Store: s.db, Now: s.now}, Now: s.now}
+	profiles := &profile.Registry{Store: s.db, Devices: &device.Registry{Store: s.db, Now: s.Now}, Now: s.Now}
 	for name, method := range map[string]device.Method{"file": device.File, "string": device.CTF} {
 		_, err := profiles.Add(s.ctx, profile.Profile{Name: name, DeviceType: "generic", Method: method, PINType: device.NoPIN, Protection: profile.NoPassword, Grace: -1})
 		s.must(err)
@@ -58,7 +58,7 @@ func TestInvariant01RedistributionMakesNewSeeds(t *testing.T) {
 			for _, serial := range serials {
 				r.fresh(serial)
 			}
-			s.pass(time.Minute)
+			s.Pass(time.Minute)
 		}
 	}
 	if len(r.seen) != 3*(1+many)*3 {
@@ -77,11 +77,11 @@ type redistributions struct {
 // tokens makes tokens of as many users.
 func (r *redistributions) tokens(prefix string, n int) []string {
 	r.Helper()
-	serials, err := (&records.Registry{Store: r.db, Keys: r.keys, Now: r.now}).Create(r.ctx, n, time.Time{}, time.Time{})
+	serials, err := (&records.Registry{Store: r.db, Keys: r.keys, Now: r.Now}).Create(r.ctx, n, time.Time{}, time.Time{})
 	r.must(err)
 	for i, serial := range serials {
 		id := fmt.Sprint(prefix, i)
-		_, err := (&user.Registry{Store: r.db, Now: r.now}).Add(r.ctx, user.User{ID: id})
+		_, err := (&user.Registry{Store: r.db, Now: r.Now}).Add(r.ctx, user.User{ID: id})
 		r.must(err)
 		_, err = r.service.tokens.Assign(r.ctx, serial, id)
 		r.must(err)

@@ -272,7 +272,7 @@ func (s *service) finished(x session, rc []byte, r reply) []byte {
 // proven checks that the server took on the seed.
 func (s *service) proven(seed []byte) {
 	s.Helper()
-	code, err := securid.Code(seed, s.serial, 8, 60, s.now())
+	code, err := securid.Code(seed, s.serial, 8, 60, s.Now())
 	s.must(err)
 	s.check(code, authentication.Accepted)
 }
@@ -305,7 +305,7 @@ func TestProbe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.T = t
-			s.pass(time.Hour) // wrong codes of other probes are forgiven
+			s.Pass(time.Hour) // wrong codes of other probes are forgiven
 			probe(t, s)
 		})
 	}
@@ -366,7 +366,7 @@ func probeExchanges(t *testing.T, s *service) {
 		x := s.opened(code, desktop, s.raw(c.change(hello), append(auth, c.headers...)...))
 		rc := random16()
 		seed := s.finished(x, rc, s.raw(c.change(x.nonce(rc)), append(auth, c.headers...)...))
-		s.pass(time.Minute)
+		s.Pass(time.Minute)
 		s.proven(seed)
 	}
 }
@@ -521,16 +521,16 @@ func probeRefusals(t *testing.T, s *service) {
 		t.Log(name)
 		s.faulted(r)
 	}
-	s.pass(11 * time.Minute) // what was unknown is forgiven by now
+	s.Pass(11 * time.Minute) // what was unknown is forgiven by now
 	x = s.open(code)
 	rc := random16()
 	s.finished(x, rc, s.raw(x.nonce(rc)))
 	s.faulted(s.raw(hello))
 
 	late := s.offer()
-	s.pass(24*time.Hour - time.Minute)
+	s.Pass(24*time.Hour - time.Minute)
 	x = s.open(late)
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	s.faulted(s.raw(x.nonce(random16())))
 	s.faulted(s.raw(asked(late, desktop, plainHello)))
 }
@@ -634,29 +634,29 @@ func probeSessions(t *testing.T, s *service) {
 	if r := s.raw(request); r.body != failed("ServerFinished", code, "", "Abort") {
 		t.Errorf("a session of 129 characters: %s", r.body)
 	}
-	s.pass(10 * time.Minute)
+	s.Pass(10 * time.Minute)
 	s.aborted(first, s.raw(first.nonce(rc)))
 
 	var open []session
 	for range 6 {
 		open = append(open, s.open(code))
-		s.pass(time.Second)
+		s.Pass(time.Second)
 	}
 	s.aborted(open[0], s.raw(open[0].nonce(rc)))
 	request = open[1].nonce(rc)
-	s.pass(9 * time.Minute)
+	s.Pass(9 * time.Minute)
 	last := s.raw(request)
 	seed := s.finished(open[1], rc, last)
 	for range 2 {
-		s.pass(time.Minute - time.Second) // the session itself ends in between
+		s.Pass(time.Minute - time.Second) // the session itself ends in between
 		if again := s.raw(request); again.body != last.body {
 			t.Errorf("the lost answer is not repeated: %s", again.body)
 		}
 	}
-	s.pass(2 * time.Second)
+	s.Pass(2 * time.Second)
 	s.faulted(s.raw(request))
 	s.faulted(s.raw(open[2].nonce(rc)))
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	s.proven(seed)
 }
 

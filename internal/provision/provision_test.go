@@ -34,9 +34,8 @@ import (
 // A service is the endpoint over a real store, with a clock that the test turns.
 type service struct {
 	*testing.T
+	*deploytest.Clock
 	ctx    context.Context
-	mu     sync.Mutex
-	at     time.Time
 	db     *store.DB
 	keys   *seed.Keyring
 	tokens *token.Registry
@@ -47,39 +46,27 @@ type service struct {
 	serial string
 }
 
-func (s *service) now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at
-}
-
-func (s *service) pass(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at = s.at.Add(d)
-}
-
 func newService(t *testing.T) *service {
 	t.Helper()
-	s := &service{T: t, ctx: t.Context(), at: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC)}
-	db, keys := deploytest.New(t, deploytest.SQLite(t), s.now)
+	s := &service{T: t, ctx: t.Context(), Clock: deploytest.NewClock(time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC))}
+	db, keys := deploytest.New(t, deploytest.SQLite(t), s.Now)
 	s.db, s.keys = db, keys
-	s.tokens = &token.Registry{Store: db, Now: s.now}
-	devices := &device.Registry{Store: db, Now: s.now}
-	s.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: deploytest.Secrets(keys), Now: s.now, Endpoint: "https://tokens.test" + provision.Path, Service: "Test"}
-	s.auth = &authentication.Engine{Store: db, Keys: keys, Now: s.now}
-	rec := &records.Registry{Store: db, Keys: keys, Now: s.now}
+	s.tokens = &token.Registry{Store: db, Now: s.Now}
+	devices := &device.Registry{Store: db, Now: s.Now}
+	s.dist = &distribution.Distributor{Store: db, Devices: devices, Keys: deploytest.Secrets(keys), Now: s.Now, Endpoint: "https://tokens.test" + provision.Path, Service: "Test"}
+	s.auth = &authentication.Engine{Store: db, Keys: keys, Now: s.Now}
+	rec := &records.Registry{Store: db, Keys: keys, Now: s.Now}
 	s.must(rec.BeginSerials(s.ctx))
 	serials, err := rec.Create(s.ctx, 1, time.Time{}, time.Time{})
 	s.must(err)
 	s.serial = serials[0]
-	_, err = (&user.Registry{Store: db, Now: s.now}).Add(s.ctx, user.User{ID: "alice"})
+	_, err = (&user.Registry{Store: db, Now: s.Now}).Add(s.ctx, user.User{ID: "alice"})
 	s.must(err)
 	_, err = s.tokens.Assign(s.ctx, s.serial, "alice")
 	s.must(err)
-	_, err = (&profile.Registry{Store: db, Devices: devices, Now: s.now}).Add(s.ctx, profile.Profile{Name: "app", DeviceType: "generic", Method: device.CTKIP, PINType: device.NoPIN, Grace: -1})
+	_, err = (&profile.Registry{Store: db, Devices: devices, Now: s.Now}).Add(s.ctx, profile.Profile{Name: "app", DeviceType: "generic", Method: device.CTKIP, PINType: device.NoPIN, Grace: -1})
 	s.must(err)
-	h := provision.New(s.dist, slog.New(slog.NewTextHandler(&s.log, nil)), s.now)
+	h := provision.New(s.dist, slog.New(slog.NewTextHandler(&s.log, nil)), s.Now)
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
 	s.url = srv.URL
@@ -158,7 +145,7 @@ func (s *service) check(passcode string, want authentication.Result) {
 
 func (s *service) code(t ctkip.Token) string {
 	s.Helper()
-	code, err := securid.Code(t.Seed, t.Serial, t.Digits, t.Interval, s.now())
+	code, err := securid.Code(t.Seed, t.Serial, t.Digits, t.Interval, s.Now())
 	s.must(err)
 	return code
 }
@@ -197,7 +184,7 @@ func TestRefusedCodesLookAlike(t *testing.T) {
 	expired := s.offer() // revokes the first
 	s.refused(first)
 	s.refused("999999999999")
-	s.pass(25 * time.Hour)
+	s.Pass(25 * time.Hour)
 	s.refused(expired)
 	revoked := s.offer()
 	if n, err := s.dist.Revoke(s.ctx, s.serial); n != 1 || err != nil {
@@ -228,7 +215,7 @@ func TestALostAnswerIsRepeated(t *testing.T) {
 	nonce, err := c.Answer(s.post(start))
 	s.must(err)
 	first := s.post(nonce)
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	if !bytes.Equal(s.post(nonce), first) {
 		t.Error("another answer to the same request")
 	}
@@ -237,7 +224,7 @@ func TestALostAnswerIsRepeated(t *testing.T) {
 	if bytes.Equal(s.post(changed), first) {
 		t.Error("the answer was repeated to another request")
 	}
-	s.pass(2 * time.Minute)
+	s.Pass(2 * time.Minute)
 	if bytes.Equal(s.post(nonce), first) {
 		t.Error("the answer was repeated too late")
 	}
@@ -282,7 +269,7 @@ func TestOneOfManyWins(t *testing.T) {
 func TestInvariant04AnActivationCodeWorksOnce(t *testing.T) {
 	for name, end := range map[string]func(s *service, code string){
 		"used":       func(s *service, code string) { _, err := s.provision(code); s.must(err) },
-		"expired":    func(s *service, _ string) { s.pass(24 * time.Hour) },
+		"expired":    func(s *service, _ string) { s.Pass(24 * time.Hour) },
 		"revoked":    func(s *service, _ string) { _, err := s.dist.Revoke(s.ctx, s.serial); s.must(err) },
 		"offered":    func(s *service, _ string) { s.offer() },
 		"unassigned": func(s *service, _ string) { _, err := s.tokens.Unassign(s.ctx, s.serial, 0); s.must(err) },
@@ -350,7 +337,7 @@ func TestGuessingIsSlowedBySource(t *testing.T) {
 		s.refused("000000000000")
 	}
 	s.refused(good)
-	s.pass(10 * time.Minute)
+	s.Pass(10 * time.Minute)
 	_, err := s.provision(good)
 	s.must(err)
 }
@@ -367,13 +354,13 @@ func TestARedistributedTokenMovesWithTheExchange(t *testing.T) {
 	s.check(s.code(old), authentication.Accepted) // until the exchange
 	fresh, err := s.provision(out.ActivationCode)
 	s.must(err)
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	s.check(s.code(old), authentication.Denied)
 	s.check(s.code(fresh), authentication.Accepted)
 
 	out, err = s.dist.Redistribute(s.ctx, distribution.Request{Serial: s.serial, Profile: "app", Grace: -1}, distribution.Compromised, "")
 	s.must(err)
-	s.pass(time.Minute)
+	s.Pass(time.Minute)
 	s.check(s.code(fresh), authentication.Denied) // at once
 	last, err := s.provision(out.ActivationCode)
 	s.must(err)

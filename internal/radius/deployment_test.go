@@ -28,9 +28,10 @@ import (
 const secret = "a secret of the tests"
 
 // A deployment is a database with users and their tokens, an engine, and a RADIUS server before it, on the loopback
-// interface. Its clock stands until it is moved.
+// interface.
 type deployment struct {
 	*testing.T
+	*deploytest.Clock
 	db      *store.DB
 	keys    *seed.Keyring
 	clients *access.RADIUSRegistry
@@ -38,7 +39,6 @@ type deployment struct {
 	tokens  int
 
 	mu     sync.Mutex
-	now    time.Time
 	policy policy.Set
 }
 
@@ -47,19 +47,6 @@ func (d *deployment) Current(context.Context) (*policy.Tree, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return policy.Alone(d.policy), nil
-}
-
-func (d *deployment) clock() time.Time {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.now
-}
-
-// pass moves the clock.
-func (d *deployment) pass(by time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.now = d.now.Add(by)
 }
 
 func (d *deployment) must(err error) {
@@ -71,9 +58,9 @@ func (d *deployment) must(err error) {
 
 func newDeployment(t *testing.T, url string) *deployment {
 	t.Helper()
-	d := &deployment{T: t, now: time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC), policy: policy.Default()}
-	d.db, d.keys = deploytest.New(t, url, d.clock)
-	d.clients = &access.RADIUSRegistry{Store: d.db, Keys: d.keys, Now: d.clock}
+	d := &deployment{T: t, Clock: deploytest.NewClock(time.Date(2026, 11, 24, 9, 14, 30, 0, time.UTC)), policy: policy.Default()}
+	d.db, d.keys = deploytest.New(t, url, d.Now)
+	d.clients = &access.RADIUSRegistry{Store: d.db, Keys: d.keys, Now: d.Now}
 	return d
 }
 
@@ -100,8 +87,8 @@ func (d *deployment) add(c access.RADIUSClient) {
 // its address.
 func (d *deployment) serve(db *store.DB, tls net.Listener) string {
 	d.Helper()
-	engine := &authentication.Engine{Store: db, Groups: db.Writers(), Keys: d.keys, Policies: d, Now: d.clock}
-	s := radius.New(radius.Config{Engine: engine, Clients: d.clients, Domains: &domain.Registry{Store: d.db, Now: d.clock}, Hash: d.keys, Prompts: radius.Default(), Now: d.clock, Log: slog.New(slog.NewTextHandler(d.Output(), nil))})
+	engine := &authentication.Engine{Store: db, Groups: db.Writers(), Keys: d.keys, Policies: d, Now: d.Now}
+	s := radius.New(radius.Config{Engine: engine, Clients: d.clients, Domains: &domain.Registry{Store: d.db, Now: d.Now}, Hash: d.keys, Prompts: radius.Default(), Now: d.Now, Log: slog.New(slog.NewTextHandler(d.Output(), nil))})
 	d.clients.Changed = s.Changed
 	conn, err := radius.Listen("127.0.0.1:0")
 	d.must(err)
@@ -147,25 +134,16 @@ func (d *deployment) holder(id string, s token.Settings) *holder {
 	d.Helper()
 	d.tokens++
 	h := &holder{d: d, id: id, serial: fmt.Sprintf("1000000000%02d", d.tokens), seed: seed.Generate(), settings: s}
-	_, err := (&user.Registry{Store: d.db, Now: d.clock}).Add(d.Context(), user.User{ID: id})
+	_, err := (&user.Registry{Store: d.db, Now: d.Now}).Add(d.Context(), user.User{ID: id})
 	d.must(err)
-	g, err := token.NewGeneration(d.keys, h.serial, 1, h.seed, s, d.clock())
-	d.must(err)
-	g.Delivered = true
-	day := d.clock().Truncate(24 * time.Hour)
-	t := token.Token{
-		Serial: h.serial, Origin: token.Imported, Birth: day, Expiry: day.AddDate(0, 0, 10), EffectiveExpiry: day.AddDate(0, 0, 10),
-		Current: g, LastNumber: 1, Distribution: token.Confirmed, CreatedAt: d.clock(), Version: 1,
-	}
-	d.must(t.Assign(id, "test", d.clock()))
-	d.must(d.db.AddToken(d.Context(), t))
+	deploytest.Token(d, d.db, d.keys, h.serial, id, h.seed, s, d.Now())
 	return h
 }
 
 // code is what the token shows so many intervals from now.
 func (h *holder) code(intervals int) string {
 	h.d.Helper()
-	at := h.d.clock().Add(time.Duration(intervals*h.settings.Interval) * time.Second)
+	at := h.d.Now().Add(time.Duration(intervals*h.settings.Interval) * time.Second)
 	code, err := securid.Code(h.seed.Reveal(), h.serial, h.settings.Digits, h.settings.Interval, at)
 	h.d.must(err)
 	return code

@@ -355,7 +355,7 @@ func TestNoStatusWhileNothingCanBeDecided(t *testing.T) {
 
 	// One whose clock went back decides nothing either.
 	h.Trust = func(now time.Time) error {
-		if !now.Equal(h.now()) {
+		if !now.Equal(h.Now()) {
 			t.Errorf("asked about %s", now)
 		}
 		return fault.New(fault.Unavailable, "the clock went back")

@@ -37,7 +37,7 @@ func TestARetransmissionIsDecidedOnce(t *testing.T) {
 	close(release)
 	first := gw.receive()
 	h.becomes(Accepted)
-	h.pass(29 * time.Second)
+	h.Pass(29 * time.Second)
 	for range 3 {
 		if again := gw.ask(request); !bytes.Equal(again, first) {
 			t.Errorf("another answer: % x", again)
@@ -57,7 +57,7 @@ func TestARetransmissionIsDecidedOnce(t *testing.T) {
 	h.becomes(Accepted)
 	h.gateway("127.0.0.2").ask(request)
 	h.becomes(Accepted)
-	h.pass(2 * time.Second)
+	h.Pass(2 * time.Second)
 	gw.ask(request)
 	h.becomes(Accepted)
 }
@@ -242,7 +242,7 @@ func TestNobodyWaitsForAnOldPacket(t *testing.T) {
 	gw.send(login(1, "alice", "1"))
 	gw.send(changed(login(2, "alice", "2"), 0, 99))
 	h.becomes(BadCode)
-	h.pass(patience)
+	h.Pass(patience)
 	close(release)
 	if got := gw.receive(); got[1] != 0 {
 		t.Errorf("answered %d", got[1])
@@ -276,7 +276,7 @@ func TestAClientHasALimit(t *testing.T) {
 	}
 	gw.send(login(9, "alice", "123456"))
 	h.becomes(Limited)
-	h.pass(time.Second)
+	h.Pass(time.Second)
 	gw.send(login(10, "alice", "123456"))
 	h.becomes(Accepted)
 }

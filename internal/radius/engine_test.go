@@ -68,128 +68,116 @@ func (w wire) ask(b []byte) *codec.Packet {
 	return p
 }
 
-// sites are deployments on each database.
-var sites = deploytest.Databases
-
 // A code that is sent to two servers on one database at the same time, again and again in packets of their own, is
 // accepted once.
 func TestOneCodeAtTwoServers(t *testing.T) {
-	for name, url := range sites {
-		t.Run(name, func(t *testing.T) {
-			at := url(t)
-			d := newDeployment(t, at)
-			d.add(client("gateway"))
-			servers := []string{d.serve(d.db, nil), d.serve(deploytest.Open(t, at), nil)}
-			alice := d.holder("alice", plain)
-			for range 5 {
-				d.pass(time.Minute)
-				code := alice.code(0)
-				codes := make(chan codec.Code, 20)
-				var all sync.WaitGroup
-				for i := range cap(codes) {
-					w := d.wire(servers[i%2])
-					b := request(d, "alice", code, nil)
-					all.Go(func() { codes <- w.ask(b).Code })
-				}
-				all.Wait()
-				close(codes)
-				got := map[codec.Code]int{}
-				for c := range codes {
-					got[c]++
-				}
-				if got[codec.CodeAccessAccept] != 1 || got[codec.CodeAccessReject] != 19 {
-					t.Errorf("got %v", got)
-				}
+	deploytest.Each(t, func(t *testing.T, url string) {
+		d := newDeployment(t, url)
+		d.add(client("gateway"))
+		servers := []string{d.serve(d.db, nil), d.serve(deploytest.Open(t, url), nil)}
+		alice := d.holder("alice", plain)
+		for range 5 {
+			d.Pass(time.Minute)
+			code := alice.code(0)
+			codes := make(chan codec.Code, 20)
+			var all sync.WaitGroup
+			for i := range cap(codes) {
+				w := d.wire(servers[i%2])
+				b := request(d, "alice", code, nil)
+				all.Go(func() { codes <- w.ask(b).Code })
 			}
-			// None of the copies counts against alice: they came from where her code was accepted.
-			d.pass(time.Minute)
-			if p := d.wire(servers[0]).ask(request(d, "alice", alice.code(0), nil)); p.Code != codec.CodeAccessAccept {
-				t.Errorf("after all that: %v", p.Code)
+			all.Wait()
+			close(codes)
+			got := map[codec.Code]int{}
+			for c := range codes {
+				got[c]++
 			}
-		})
-	}
+			if got[codec.CodeAccessAccept] != 1 || got[codec.CodeAccessReject] != 19 {
+				t.Errorf("got %v", got)
+			}
+		}
+		// None of the copies counts against alice: they came from where her code was accepted.
+		d.Pass(time.Minute)
+		if p := d.wire(servers[0]).ask(request(d, "alice", alice.code(0), nil)); p.Code != codec.CodeAccessAccept {
+			t.Errorf("after all that: %v", p.Code)
+		}
+	})
 }
 
 // A packet that comes again at a second server, or after a restart, has the answer of the first time and counts once: one that was
 // accepted, one that was rejected, and one that a challenge answered.
 func TestAPacketComesAgainElsewhere(t *testing.T) {
-	for name, url := range sites {
-		t.Run(name, func(t *testing.T) {
-			at := url(t)
-			d := newDeployment(t, at)
-			d.add(client("gateway"))
-			servers := []string{d.serve(d.db, nil), d.serve(deploytest.Open(t, at), nil)}
-			conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	deploytest.Each(t, func(t *testing.T, url string) {
+		d := newDeployment(t, url)
+		d.add(client("gateway"))
+		servers := []string{d.serve(d.db, nil), d.serve(deploytest.Open(t, url), nil)}
+		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+		d.must(err)
+		defer conn.Close()
+		ask := func(server string, b []byte) *codec.Packet {
+			to, err := net.ResolveUDPAddr("udp", server)
 			d.must(err)
-			defer conn.Close()
-			ask := func(server string, b []byte) *codec.Packet {
-				to, err := net.ResolveUDPAddr("udp", server)
-				d.must(err)
-				_, err = conn.WriteTo(b, to)
-				d.must(err)
-				answer := make([]byte, codec.MaxPacketLength)
-				d.must(conn.SetReadDeadline(time.Now().Add(time.Minute)))
-				n, _, err := conn.ReadFrom(answer)
-				d.must(err)
-				p, err := codec.Parse(answer[:n], []byte(secret))
-				d.must(err)
-				return p
+			_, err = conn.WriteTo(b, to)
+			d.must(err)
+			answer := make([]byte, codec.MaxPacketLength)
+			d.must(conn.SetReadDeadline(time.Now().Add(time.Minute)))
+			n, _, err := conn.ReadFrom(answer)
+			d.must(err)
+			p, err := codec.Parse(answer[:n], []byte(secret))
+			d.must(err)
+			return p
+		}
+		both := func(b []byte, want codec.Code) *codec.Packet {
+			t.Helper()
+			first, again := ask(servers[0], b), ask(servers[1], b)
+			if first.Code != want || again.Code != want || !bytes.Equal(first.Get(rfc2865.State_Type), again.Get(rfc2865.State_Type)) {
+				t.Errorf("answered %v and %v, want %v twice", first, again, want)
 			}
-			both := func(b []byte, want codec.Code) *codec.Packet {
-				t.Helper()
-				first, again := ask(servers[0], b), ask(servers[1], b)
-				if first.Code != want || again.Code != want || !bytes.Equal(first.Get(rfc2865.State_Type), again.Get(rfc2865.State_Type)) {
-					t.Errorf("answered %v and %v, want %v twice", first, again, want)
-				}
-				return first
-			}
-			alice, carol := d.holder("alice", plain), d.holder("carol", fob)
-			first := request(d, "alice", alice.code(0), nil)
-			both(first, codec.CodeAccessAccept)
-			for range 4 { // of 5 that lock her
-				both(request(d, "alice", "00000000", nil), codec.CodeAccessReject)
-			}
-			d.pass(time.Minute)
-			challenge := both(request(d, "alice", alice.code(0), nil), codec.CodeAccessChallenge) // the wrong ones ask for a next tokencode
-			both(request(d, "alice", alice.code(1), challenge.Get(rfc2865.State_Type)), codec.CodeAccessAccept)
-			both(first, codec.CodeAccessAccept)
-			challenge = both(request(d, "carol", carol.code(0), nil), codec.CodeAccessChallenge)
-			both(request(d, "carol", "2846", challenge.Get(rfc2865.State_Type)), codec.CodeAccessChallenge)
+			return first
+		}
+		alice, carol := d.holder("alice", plain), d.holder("carol", fob)
+		first := request(d, "alice", alice.code(0), nil)
+		both(first, codec.CodeAccessAccept)
+		for range 4 { // of 5 that lock her
+			both(request(d, "alice", "00000000", nil), codec.CodeAccessReject)
+		}
+		d.Pass(time.Minute)
+		challenge := both(request(d, "alice", alice.code(0), nil), codec.CodeAccessChallenge) // the wrong ones ask for a next tokencode
+		both(request(d, "alice", alice.code(1), challenge.Get(rfc2865.State_Type)), codec.CodeAccessAccept)
+		both(first, codec.CodeAccessAccept)
+		challenge = both(request(d, "carol", carol.code(0), nil), codec.CodeAccessChallenge)
+		both(request(d, "carol", "2846", challenge.Get(rfc2865.State_Type)), codec.CodeAccessChallenge)
 
-			// Nobody can use a packet that was seen once its time is over.
-			d.pass(10 * time.Minute)
-			if p := ask(servers[1], first); p.Code != codec.CodeAccessReject {
-				t.Errorf("after its time: %v", p.Code)
-			}
-		})
-	}
+		// Nobody can use a packet that was seen once its time is over.
+		d.Pass(10 * time.Minute)
+		if p := ask(servers[1], first); p.Code != codec.CodeAccessReject {
+			t.Errorf("after its time: %v", p.Code)
+		}
+	})
 }
 
 // A dialogue that began at one server goes on at another.
 func TestADialogueOverTwoServers(t *testing.T) {
-	for name, url := range sites {
-		t.Run(name, func(t *testing.T) {
-			at := url(t)
-			d := newDeployment(t, at)
-			d.add(client("gateway"))
-			first, second := d.wire(d.serve(d.db, nil)), d.wire(d.serve(deploytest.Open(t, at), nil))
-			carol := d.holder("carol", fob)
-			p := first.ask(request(d, "carol", carol.code(0), nil))
-			for i, typed := range []string{"2846", "2846", "2846" + carol.code(1)} {
-				if p.Code != codec.CodeAccessChallenge {
-					t.Fatalf("move %d: %v", i, p.Code)
-				}
-				w := first
-				if i%2 == 0 {
-					w = second
-				}
-				p = w.ask(request(d, "carol", typed, p.Get(rfc2865.State_Type)))
+	deploytest.Each(t, func(t *testing.T, url string) {
+		d := newDeployment(t, url)
+		d.add(client("gateway"))
+		first, second := d.wire(d.serve(d.db, nil)), d.wire(d.serve(deploytest.Open(t, url), nil))
+		carol := d.holder("carol", fob)
+		p := first.ask(request(d, "carol", carol.code(0), nil))
+		for i, typed := range []string{"2846", "2846", "2846" + carol.code(1)} {
+			if p.Code != codec.CodeAccessChallenge {
+				t.Fatalf("move %d: %v", i, p.Code)
 			}
-			if p.Code != codec.CodeAccessAccept {
-				t.Errorf("in the end: %v", p.Code)
+			w := first
+			if i%2 == 0 {
+				w = second
 			}
-		})
-	}
+			p = w.ask(request(d, "carol", typed, p.Get(rfc2865.State_Type)))
+		}
+		if p.Code != codec.CodeAccessAccept {
+			t.Errorf("in the end: %v", p.Code)
+		}
+	})
 }
 
 // The same packet again gets the same answer and changes nothing, whatever was decided.
@@ -220,7 +208,7 @@ func TestThePacketAgain(t *testing.T) {
 	for range 2 {
 		again(request(d, "bob", "00000000", nil), codec.CodeAccessReject)
 	}
-	d.pass(10 * time.Minute)
+	d.Pass(10 * time.Minute)
 	again(request(d, "bob", bob.code(3), nil), codec.CodeAccessAccept)
 }
 
@@ -243,7 +231,7 @@ func TestStatesOfTheEngine(t *testing.T) {
 	if p := w.ask(request(d, "carol", carol.code(0), nil)); p.Code != codec.CodeAccessAccept {
 		t.Errorf("carol: %v", p.Code)
 	}
-	d.pass(181 * time.Second)
+	d.Pass(181 * time.Second)
 	if p := w.ask(request(d, "bob", bob.code(1), state)); p.Code != codec.CodeAccessReject {
 		t.Errorf("an expired State: %v", p.Code)
 	}

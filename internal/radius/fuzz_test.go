@@ -51,7 +51,7 @@ func FuzzPacket(f *testing.F) {
 func try(t *testing.T, h *house, octets []byte) {
 	for _, port := range []Port{Authentication, Accounting} {
 		box := &mailbox{}
-		h.take(context.Background(), context.Background(), &request{data: octets, port: port, from: source{h.table.Load().byName["vpn1"].Address.Addr(), 1}, received: h.now(), respond: box})
+		h.take(context.Background(), context.Background(), &request{data: octets, port: port, from: source{h.table.Load().byName["vpn1"].Address.Addr(), 1}, received: h.Now(), respond: box})
 		if box.answer == nil {
 			continue
 		}

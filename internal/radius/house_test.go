@@ -160,6 +160,7 @@ func vpn(name, prefix string) access.RADIUSClient {
 // A house is a server that runs, with a log and a list of what became of each packet.
 type house struct {
 	*Server
+	*deploytest.Clock
 	t        testing.TB
 	clients  *registry
 	outcomes chan Outcome
@@ -169,21 +170,6 @@ type house struct {
 	tls      net.Listener
 	end      context.CancelFunc
 	ended    chan error
-
-	mu    sync.Mutex
-	clock time.Time
-}
-
-func (h *house) now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.clock
-}
-
-func (h *house) pass(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.clock = h.clock.Add(d)
 }
 
 // An estate is the domains that clients of these tests lie in.
@@ -197,10 +183,10 @@ func (estate) Domains(context.Context) ([]domain.Domain, error) {
 func build(t testing.TB, e Authenticator, clients ...access.RADIUSClient) *house {
 	h := &house{
 		t: t, clients: &registry{all: clients}, outcomes: make(chan Outcome, 100_000), said: &deploytest.Log{},
-		clock: time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), ended: make(chan error, 1),
+		Clock: deploytest.NewClock(time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)), ended: make(chan error, 1),
 	}
 	h.Server = New(Config{
-		Engine: e, Clients: h.clients, Domains: &domain.Registry{Store: estate{}}, Hash: hasher{}, Prompts: Default(), Now: h.now, Log: slog.New(slog.NewTextHandler(h.said, nil)),
+		Engine: e, Clients: h.clients, Domains: &domain.Registry{Store: estate{}}, Hash: hasher{}, Prompts: Default(), Now: h.Now, Log: slog.New(slog.NewTextHandler(h.said, nil)),
 		Count: func(_ Port, o Outcome, _ time.Duration) { h.outcomes <- o },
 	})
 	return h

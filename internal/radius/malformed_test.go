@@ -268,7 +268,7 @@ func TestStrangersAreNoted(t *testing.T) {
 		t.Errorf("%d lines", n)
 	}
 	// Places are for those who come now.
-	h.pass(noteEvery)
+	h.Pass(noteEvery)
 	come(maxStrangers+1, maxStrangers+3)
 	for i := maxStrangers + 1; i < maxStrangers+3; i++ {
 		if n := lines("127.0.1." + decimal(i)); n != 1 {

@@ -173,7 +173,7 @@ func TestRadclient(t *testing.T) {
 	for denied := false; !denied; { // the server reads the change in a moment; a challenge claims the code
 		r := d.radclient(d.at, login("erin", erin.code(0))...)
 		denied = r.code == "Access-Reject"
-		d.pass(time.Minute)
+		d.Pass(time.Minute)
 	}
 	page, err := d.db.Events(t.Context(), audit.Filter{})
 	d.must(err)
@@ -513,7 +513,7 @@ func TestPAM(t *testing.T) {
 	if !p.authenticate("carol", "Password: ", carol.code(0), "Enter a new PIN", "2846", "re-enter new PIN", "2846", "PIN Accepted", "2846"+carol.code(1)) {
 		t.Error("a new PIN was refused")
 	}
-	d.pass(2 * time.Minute)
+	d.Pass(2 * time.Minute)
 	if p.authenticate("carol", "Password: ", "2847"+carol.code(0)) {
 		t.Error("a wrong PIN was accepted")
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/tallystick/tallystick/internal/authentication"
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/peertest"
+	"github.com/tallystick/tallystick/internal/store/deploytest"
 	"github.com/tallystick/tallystick/internal/user"
 )
 
@@ -24,63 +25,61 @@ func (d *deployment) limit(r access.Restriction) {
 
 // A client that may not ask for a user gets the reject of a wrong passcode, octet by octet but for what signs it.
 func TestClientsAskOnlyForTheirUsers(t *testing.T) {
-	for name, url := range sites {
-		t.Run(name, func(t *testing.T) {
-			d := newDeployment(t, url(t)).start()
-			d.add(client("gateway"))
-			alice, bob := d.holder("alice", plain), d.holder("bob", plain)
-			_, err := (&user.Groups{Store: d.db, Now: d.clock}).Add(t.Context(), "staff", "")
-			d.must(err)
-			_, _, err = (&user.Groups{Store: d.db, Now: d.clock}).Change(t.Context(), "staff", []string{"alice"}, nil)
-			d.must(err)
-			w := d.wire(d.at)
-			wrong := w.ask(request(d, "alice", "00000000", nil))
-			d.limit(access.Restriction{Groups: []string{"staff"}})
-			for denied := false; !denied; { // until the server has read it
-				d.pass(time.Minute)
-				answer := w.ask(request(d, "bob", bob.code(0), nil))
-				denied = answer.Code == codec.CodeAccessReject
-				if denied && !slices.EqualFunc(answer.Attributes[1:], wrong.Attributes[1:], func(a, b *codec.AVP) bool {
-					return a.Type == b.Type && string(a.Attribute) == string(b.Attribute)
-				}) {
-					t.Errorf("got %v, a wrong passcode gets %v", answer.Attributes, wrong.Attributes)
-				}
+	deploytest.Each(t, func(t *testing.T, url string) {
+		d := newDeployment(t, url).start()
+		d.add(client("gateway"))
+		alice, bob := d.holder("alice", plain), d.holder("bob", plain)
+		_, err := (&user.Groups{Store: d.db, Now: d.Now}).Add(t.Context(), "staff", "")
+		d.must(err)
+		_, _, err = (&user.Groups{Store: d.db, Now: d.Now}).Change(t.Context(), "staff", []string{"alice"}, nil)
+		d.must(err)
+		w := d.wire(d.at)
+		wrong := w.ask(request(d, "alice", "00000000", nil))
+		d.limit(access.Restriction{Groups: []string{"staff"}})
+		for denied := false; !denied; { // until the server has read it
+			d.Pass(time.Minute)
+			answer := w.ask(request(d, "bob", bob.code(0), nil))
+			denied = answer.Code == codec.CodeAccessReject
+			if denied && !slices.EqualFunc(answer.Attributes[1:], wrong.Attributes[1:], func(a, b *codec.AVP) bool {
+				return a.Type == b.Type && string(a.Attribute) == string(b.Attribute)
+			}) {
+				t.Errorf("got %v, a wrong passcode gets %v", answer.Attributes, wrong.Attributes)
 			}
-			page, err := d.db.Events(t.Context(), audit.Filter{Object: "user:bob"})
-			d.must(err)
-			e, err := audit.ParseRecord(page.Entries[len(page.Entries)-1].Record)
-			d.must(err)
-			if e.Action != "authn.fail" || e.Reason != authentication.AgentRestricted || e.Details["agent"] != "radius:gateway" {
-				t.Errorf("the log says %+v", e)
-			}
-			if answer := w.ask(request(d, "alice", alice.code(0), nil)); answer.Code != codec.CodeAccessAccept {
-				t.Errorf("alice: %v", answer.Code)
-			}
+		}
+		page, err := d.db.Events(t.Context(), audit.Filter{Object: "user:bob"})
+		d.must(err)
+		e, err := audit.ParseRecord(page.Entries[len(page.Entries)-1].Record)
+		d.must(err)
+		if e.Action != "authn.fail" || e.Reason != authentication.AgentRestricted || e.Details["agent"] != "radius:gateway" {
+			t.Errorf("the log says %+v", e)
+		}
+		if answer := w.ask(request(d, "alice", alice.code(0), nil)); answer.Code != codec.CodeAccessAccept {
+			t.Errorf("alice: %v", answer.Code)
+		}
 
-			// A client that is in a domain asks for users there.
-			domains := &domain.Registry{Store: d.db, Now: d.clock}
-			_, err = domains.Add(t.Context(), "north", domain.Root, "")
-			d.must(err)
-			_, err = domains.Put(t.Context(), "north", map[domain.Kind][]string{domain.RADIUSClients: {"gateway"}})
-			d.must(err)
-			for denied := false; !denied; {
-				d.pass(time.Minute)
-				denied = w.ask(request(d, "alice", alice.code(0), nil)).Code == codec.CodeAccessReject
-			}
-			page, err = d.db.Events(t.Context(), audit.Filter{Object: "user:alice"})
-			d.must(err)
-			if e, err = audit.ParseRecord(page.Entries[len(page.Entries)-1].Record); err != nil || e.Reason != authentication.AgentRestricted {
-				t.Errorf("the log says %+v, %v", e, err)
-			}
-		})
-	}
+		// A client that is in a domain asks for users there.
+		domains := &domain.Registry{Store: d.db, Now: d.Now}
+		_, err = domains.Add(t.Context(), "north", domain.Root, "")
+		d.must(err)
+		_, err = domains.Put(t.Context(), "north", map[domain.Kind][]string{domain.RADIUSClients: {"gateway"}})
+		d.must(err)
+		for denied := false; !denied; {
+			d.Pass(time.Minute)
+			denied = w.ask(request(d, "alice", alice.code(0), nil)).Code == codec.CodeAccessReject
+		}
+		page, err = d.db.Events(t.Context(), audit.Filter{Object: "user:alice"})
+		d.must(err)
+		if e, err = audit.ParseRecord(page.Entries[len(page.Entries)-1].Record); err != nil || e.Reason != authentication.AgentRestricted {
+			t.Errorf("the log says %+v, %v", e, err)
+		}
+	})
 }
 
 // What becomes of the domains a server reads with its clients, although these stay as they are.
 func TestClientsFollowTheDomains(t *testing.T) {
 	peertest.Need(t, "radclient")
 	d := newDeployment(t, sqlite(t)).start()
-	domains := &domain.Registry{Store: d.db, Now: d.clock}
+	domains := &domain.Registry{Store: d.db, Now: d.Now}
 	for _, name := range []string{"north", "coast"} {
 		_, err := domains.Add(t.Context(), name, domain.Root, "")
 		d.must(err)
@@ -93,7 +92,7 @@ func TestClientsFollowTheDomains(t *testing.T) {
 	d.add(c)
 	until := func(want string) {
 		for got := ""; got != want; {
-			d.pass(time.Minute)
+			d.Pass(time.Minute)
 			got = d.radclient(d.at, login("alice", alice.code(0))...).code
 		}
 	}

@@ -20,13 +20,13 @@ func oneTimer(h func() *house) *script {
 	e.begin = func(authentication.Request) (authentication.Decision, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		expires = h().now().Add(3 * time.Minute)
+		expires = h().Now().Add(3 * time.Minute)
 		return authentication.Decision{Result: authentication.NextTokencode, Step: authentication.StepNextTokencode, Attempt: attempt(0), Turn: 1, Expires: expires}, nil
 	}
 	e.answer = func(a authentication.Answer) (authentication.Decision, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if !open || a.Attempt != attempt(0) || a.UserID != "" && a.UserID != "alice" || a.Source.Agent != "radius:vpn1" || !h().now().Before(expires) {
+		if !open || a.Attempt != attempt(0) || a.UserID != "" && a.UserID != "alice" || a.Source.Agent != "radius:vpn1" || !h().Now().Before(expires) {
 			return authentication.Decision{}, fault.New(fault.AttemptNotFound, "there is no such attempt")
 		}
 		if a.Turn != 1 {
@@ -70,7 +70,7 @@ func TestStates(t *testing.T) {
 			if !bytes.Contains(first, []byte(right)) {
 				t.Fatalf("another State: %q", first)
 			}
-			h.pass(try.wait)
+			h.Pass(try.wait)
 			attributes := [][]byte{attr(2, hidden(2, "654321")), attr(24, try.state)}
 			if try.user != "" {
 				attributes = append(attributes, attr(1, try.user))

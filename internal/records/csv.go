@@ -25,7 +25,7 @@ import (
 
 const seedSize = seed.Size
 
-// Fields are what a record of a CSV file may say. A mapping names the column of each, or begins with "=" and gives a value for all
+// fields are what a record of a CSV file may say. A mapping names the column of each, or begins with "=" and gives a value for all
 // records. serial and seed are required; the others are those of [token.Factory], from today, for [YearsValid] years.
 //
 //	serial     1 to 12 digits
@@ -37,7 +37,7 @@ const seedSize = seed.Size
 //	expiry     last valid day
 //	algorithm  securid-aes128, or nothing
 //	token_type software or hardware
-var Fields = []string{"serial", "seed", "digits", "interval", "pin_type", "birth", "expiry", "algorithm", "token_type"}
+var fields = []string{"serial", "seed", "digits", "interval", "pin_type", "birth", "expiry", "algorithm", "token_type"}
 
 // readCSV checks a CSV file whose first line names its columns. Commas, semicolons and tabs separate. hardware is the
 // type of records that do not say theirs, nil for none.
@@ -188,12 +188,12 @@ type columnSet map[string]column
 // columnsOf finds the columns of the fields.
 func columnsOf(head []string, mapping map[string]string) (columnSet, error) {
 	for field := range mapping {
-		if !slices.Contains(Fields, field) {
-			return nil, fault.New(fault.Invalid, "a record has no field %q: map %s", field, strings.Join(Fields, ", "))
+		if !slices.Contains(fields, field) {
+			return nil, fault.New(fault.Invalid, "a record has no field %q: map %s", field, strings.Join(fields, ", "))
 		}
 	}
 	set := columnSet{}
-	for _, field := range Fields {
+	for _, field := range fields {
 		name, mapped := mapping[field]
 		if value, fixed := strings.CutPrefix(name, "="); fixed {
 			set[field] = column{-1, value}

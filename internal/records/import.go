@@ -54,7 +54,7 @@ type Import struct {
 	Format     Format            // "" for TokenFile
 	Password   string            // of a token file; "" for none
 	Hardware   *bool             // whether records that do not say their type are of hardware tokens; nil for software tokens, and what is here already stays what it is
-	Mapping    map[string]string // of a CSV file, see [Fields]; nil if its columns have the names of the fields
+	Mapping    map[string]string // of a CSV file, see [fields]; nil if its columns have the names of the fields
 	Duplicates Duplicates        // "" for Ignore
 	Name       string            // of the job; "" for one with the time
 	DryRun     bool

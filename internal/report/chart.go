@@ -47,7 +47,7 @@ func (c *counter) add(row Row) {
 	if c.weight >= 0 {
 		n, _ = row[c.weight].(int64)
 	}
-	label := Shown(c.kind, row[c.column])
+	label := shown(c.kind, row[c.column])
 	if t, is := row[c.column].(time.Time); is && c.By != ByValue {
 		if t.IsZero() {
 			return

@@ -97,7 +97,7 @@ func onPaper(k Kind, v any) string {
 			return v.UTC().Format("2006-01-02 15:04")
 		}
 	}
-	return Shown(k, v)
+	return shown(k, v)
 }
 
 func (p *Plan) newSheet() (*sheet, error) {

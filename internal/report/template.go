@@ -89,7 +89,7 @@ func (t *Template) Column(name string) int {
 // Refuse refuses the report to who acts in ctx: [fault.Forbidden] without its right, [fault.OutOfScope] where it tells of more than
 // the caller may see.
 func (t *Template) Refuse(ctx context.Context) error {
-	if role := access.Role(audit.ActorFrom(ctx).Role); !t.MayBy(role) {
+	if role := access.Role(audit.ActorFrom(ctx).Role); !t.mayBy(role) {
 		return fault.New(fault.Forbidden, "role %s may not have the report %s: it takes the right %s", role, t.Name, t.Right)
 	}
 	if scope := domain.ScopeFrom(ctx); scope.Limited() && !t.Parts {
@@ -98,8 +98,8 @@ func (t *Template) Refuse(ctx context.Context) error {
 	return nil
 }
 
-// MayBy tells whether somebody in a role may have the report.
-func (t *Template) MayBy(role access.Role) bool {
+// mayBy tells whether somebody in a role may have the report.
+func (t *Template) mayBy(role access.Role) bool {
 	return role.May(access.Read) && (t.Right == "" || role.May(t.Right))
 }
 

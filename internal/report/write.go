@@ -60,7 +60,7 @@ func (p *Plan) writeCSV(ctx context.Context, w io.Writer) (rows int, err error) 
 			return rows, err
 		}
 		for i, v := range p.Of(row) {
-			if line[i] = Shown(columns[i].Kind, v); columns[i].Kind == Text {
+			if line[i] = shown(columns[i].Kind, v); columns[i].Kind == Text {
 				line[i] = spreadsheet.Guarded(line[i])
 			}
 		}
@@ -73,8 +73,8 @@ func (p *Plan) writeCSV(ctx context.Context, w io.Writer) (rows int, err error) 
 	return rows, out.Error()
 }
 
-// Shown is a value as text: times in RFC 3339, days as 2026-11-24, nothing for none.
-func Shown(k Kind, v any) string {
+// shown is a value as text: times in RFC 3339, days as 2026-11-24, nothing for none.
+func shown(k Kind, v any) string {
 	switch v := v.(type) {
 	case string:
 		return v
@@ -163,7 +163,7 @@ func writeValue(out *bufio.Writer, k Kind, v any) error {
 			_, err := out.WriteString("null")
 			return err
 		}
-		v = Shown(k, t)
+		v = shown(k, t)
 	}
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -108,12 +108,8 @@ func (db *DB) Extensions(ctx context.Context, f token.ExtensionFilter) ([]token.
 	if scope, args := db.inScope(ctx, 0); scope != "" {
 		c.where, c.args = append(c.where, "serial IN (SELECT serial FROM token WHERE "+scope+")"), args
 	}
-	if f.Serial != "" {
-		c.and("serial = $%d", f.Serial)
-	}
-	if f.Job != "" {
-		c.and("job = $%d", f.Job)
-	}
+	c.text("serial = $%d", f.Serial)
+	c.text("job = $%d", f.Job)
 	if f.After.Serial != "" {
 		c.args = append(c.args, f.After.Serial, f.After.Number)
 		c.where = append(c.where, "(serial, number) > ("+placesFrom(len(c.args)-1, 2)+")")
@@ -129,9 +125,7 @@ func (db *DB) Extensions(ctx context.Context, f token.ExtensionFilter) ([]token.
 func (db *DB) WaitingElsewhere(ctx context.Context, kind, than string, keys []string) ([]string, error) {
 	var c conditions
 	c.and("state IN ('loading', 'queued', 'running') AND NOT dry_run AND kind = $%d", kind)
-	if than != "" {
-		c.and("id < $%d", than)
-	}
+	c.text("id < $%d", than)
 	open, err := list(ctx, db, text, "SELECT id FROM job"+c.clause("id", 0), c.args...)
 	if err != nil || len(open) == 0 { // nearly always
 		return nil, err

@@ -46,9 +46,7 @@ func (db *DB) Groups(ctx context.Context, f user.GroupFilter) ([]user.Group, err
 		c.and("name IN (SELECT group_name FROM group_member WHERE user_id = $%d"+within+")", f.UserID)
 		c.args = append(c.args, args...)
 	}
-	if f.After != "" {
-		c.and("name > $%d", f.After)
-	}
+	c.text("name > $%d", f.After)
 	db.within(ctx, &c)
 	return list(ctx, db, scanGroup, query+c.clause("name", f.Limit), c.args...)
 }

@@ -81,9 +81,7 @@ func (db *DB) job(ctx context.Context, column, is string) (job.Job, error) {
 func (db *DB) Jobs(ctx context.Context, f job.Filter) ([]job.Job, error) {
 	var c conditions
 	db.within(ctx, &c)
-	if f.Kind != "" {
-		c.and("kind = $%d", f.Kind)
-	}
+	c.text("kind = $%d", f.Kind)
 	if f.Kinds != nil && len(f.Kinds) == 0 {
 		return nil, nil
 	}
@@ -91,12 +89,8 @@ func (db *DB) Jobs(ctx context.Context, f job.Filter) ([]job.Job, error) {
 		among, args := db.among(len(c.args)+1, anys(f.Kinds))
 		c.where, c.args = append(c.where, "kind "+among), append(c.args, args...)
 	}
-	if f.State != "" {
-		c.and("state = $%d", f.State)
-	}
-	if f.Before != "" {
-		c.and("id < $%d", f.Before)
-	}
+	c.text("state = $%d", string(f.State))
+	c.text("id < $%d", f.Before)
 	return list(ctx, db, scanJob, "SELECT "+string(jobColumns)+" FROM job"+c.clause("id DESC", f.Limit), c.args...)
 }
 
@@ -230,9 +224,7 @@ func (db *DB) JobItems(ctx context.Context, id string, f job.ItemFilter) ([]job.
 	c := conditions{}
 	c.and("job_id = $%d", id)
 	c.and("number > $%d", f.After)
-	if f.State != "" {
-		c.and("state = $%d", f.State)
-	}
+	c.text("state = $%d", string(f.State))
 	return list(ctx, db, scanItem, itemSelect+c.clause("number", f.Limit), c.args...)
 }
 

@@ -86,9 +86,7 @@ func (c *conditions) containingOrNoted(text string) {
 
 // labelled adds the conditions on labels.
 func (c *conditions) labelled(f token.Filter) {
-	if f.Tag != "" {
-		c.and("serial IN (SELECT serial FROM token_tag WHERE tag = $%d)", f.Tag)
-	}
+	c.text("serial IN (SELECT serial FROM token_tag WHERE tag = $%d)", f.Tag)
 	if f.Attribute != "" {
 		c.and("serial IN (SELECT serial FROM token_attribute WHERE name = $%d", f.Attribute)
 		last := len(c.where) - 1

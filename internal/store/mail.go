@@ -125,14 +125,10 @@ func (db *DB) Message(ctx context.Context, id string) (mail.Message, error) {
 // Messages lists messages, the newest first; those to users in the scope of ctx if that is limited.
 func (db *DB) Messages(ctx context.Context, f mail.Filter) ([]mail.Message, error) {
 	var c conditions
-	for column, value := range map[string]string{"state": string(f.State), "user_id": f.UserID, "serial": f.Serial} {
-		if value != "" {
-			c.and(column+" = $%d", value)
-		}
-	}
-	if f.Before != "" {
-		c.and("id < $%d", f.Before)
-	}
+	c.text("state = $%d", string(f.State))
+	c.text("user_id = $%d", f.UserID)
+	c.text("serial = $%d", f.Serial)
+	c.text("id < $%d", f.Before)
 	if within, args := db.ofScope(ctx, "user_id", domain.Users, len(c.args)); within != "" {
 		c.where, c.args = append(c.where, strings.TrimPrefix(within, " AND ")), append(c.args, args...)
 	}

@@ -62,9 +62,7 @@ func (db *DB) HoldCorrection(ctx context.Context, id string) error {
 func (db *DB) Corrections(ctx context.Context, before string, limit int) ([]token.Correction, error) {
 	var c conditions
 	db.within(ctx, &c)
-	if before != "" {
-		c.and("id < $%d", before)
-	}
+	c.text("id < $%d", before)
 	return list(ctx, db, scanCorrection, correctionSelect+c.clause("id DESC", limit), c.args...)
 }
 

@@ -49,21 +49,11 @@ func (db *DB) reportByUser(ctx context.Context, q report.TokenQuery) ([]token.To
 func (db *DB) reportTokens(ctx context.Context, q report.TokenQuery) ([]token.Token, error) {
 	var c conditions
 	is := func(condition string) { c.where = append(c.where, condition) }
-	if q.UserID != "" {
-		c.and("user_id = $%d", q.UserID)
-	}
-	if q.Profile != "" {
-		c.and("profile = $%d", q.Profile)
-	}
-	if q.Distribution != "" {
-		c.and("distribution = $%d", q.Distribution)
-	}
-	if q.Hardware != nil {
-		c.and("hardware = $%d", *q.Hardware)
-	}
-	if q.Enabled != nil {
-		c.and("enabled = $%d", *q.Enabled)
-	}
+	c.text("user_id = $%d", q.UserID)
+	c.text("profile = $%d", q.Profile)
+	c.text("distribution = $%d", string(q.Distribution))
+	c.flag("hardware = $%d", q.Hardware)
+	c.flag("enabled = $%d", q.Enabled)
 	for condition, want := range map[string]*bool{"user_id IS NOT NULL": q.Assigned, "lost_at IS NOT NULL": q.Lost} {
 		if want != nil && !*want {
 			condition = strings.Replace(condition, "IS NOT", "IS", 1)
@@ -72,24 +62,14 @@ func (db *DB) reportTokens(ctx context.Context, q report.TokenQuery) ([]token.To
 			is(condition)
 		}
 	}
-	if !q.ExpiresFrom.IsZero() {
-		c.and("effective_expiry >= $%d", micros(q.ExpiresFrom))
-	}
-	if !q.ExpiresBefore.IsZero() {
-		c.and("effective_expiry < $%d", micros(q.ExpiresBefore))
-	}
-	if !q.DistributedBefore.IsZero() {
-		c.and("distributed_at < $%d", micros(q.DistributedBefore))
-	}
-	if !q.HeldBefore.IsZero() {
-		c.and("(distributed_at < $%[1]d OR hardware AND assigned_at < $%[1]d)", micros(q.HeldBefore))
-	}
+	c.moment("effective_expiry >= $%d", q.ExpiresFrom)
+	c.moment("effective_expiry < $%d", q.ExpiresBefore)
+	c.moment("distributed_at < $%d", q.DistributedBefore)
+	c.moment("(distributed_at < $%[1]d OR hardware AND assigned_at < $%[1]d)", q.HeldBefore)
 	if q.Unused {
 		is("NOT EXISTS (SELECT 1 FROM token_generation AS x WHERE x.serial = token.serial AND x.last_used_at IS NOT NULL)")
 	}
-	if !q.UnusedSince.IsZero() {
-		c.and("NOT EXISTS (SELECT 1 FROM token_generation AS x WHERE x.serial = token.serial AND x.last_used_at >= $%d)", micros(q.UnusedSince))
-	}
+	c.moment("NOT EXISTS (SELECT 1 FROM token_generation AS x WHERE x.serial = token.serial AND x.last_used_at >= $%d)", q.UnusedSince)
 	if q.Emergency {
 		is("emergency IS NOT NULL")
 	}

@@ -84,15 +84,9 @@ func (db *DB) Run(ctx context.Context, id string) (report.Run, error) {
 func (db *DB) ListRuns(ctx context.Context, f report.RunFilter) ([]report.Run, error) {
 	var c conditions
 	db.within(ctx, &c)
-	if f.Report != "" {
-		c.and("report = $%d", f.Report)
-	}
-	if f.Schedule != "" {
-		c.and("schedule = $%d", f.Schedule)
-	}
-	if f.Before != "" {
-		c.and("id < $%d", f.Before)
-	}
+	c.text("report = $%d", f.Report)
+	c.text("schedule = $%d", f.Schedule)
+	c.text("id < $%d", f.Before)
 	return list(ctx, db, scanRun, "SELECT "+string(runColumns)+" FROM report_run"+c.clause("id DESC", f.Limit), c.args...)
 }
 

@@ -256,6 +256,27 @@ func (c *conditions) and(condition string, arg any) {
 	c.where = append(c.where, fmt.Sprintf(condition, len(c.args)))
 }
 
+// text adds a condition of a text, unless it is empty.
+func (c *conditions) text(condition, value string) {
+	if value != "" {
+		c.and(condition, value)
+	}
+}
+
+// flag adds a condition of a truth value, if there is one.
+func (c *conditions) flag(condition string, value *bool) {
+	if value != nil {
+		c.and(condition, *value)
+	}
+}
+
+// moment adds a condition of a time, unless it is the zero time.
+func (c *conditions) moment(condition string, at time.Time) {
+	if !at.IsZero() {
+		c.and(condition, micros(at))
+	}
+}
+
 // containing adds the condition that the search column holds a text, in any case.
 func (c *conditions) containing(text string) {
 	if text != "" {

@@ -201,49 +201,21 @@ func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
 	db.within(ctx, &c)
 	c.containingOrNoted(f.Query)
 	c.labelled(f)
-	if f.UserID != "" {
-		c.and("user_id = $%d", f.UserID)
-	}
-	if f.Group != "" {
-		c.and("user_id IN (SELECT user_id FROM group_member WHERE group_name = $%d)", f.Group)
-	}
-	if f.Domain != "" {
-		c.and("domain <> '' AND domain IN (WITH RECURSIVE below (name) AS (SELECT name FROM security_domain WHERE name = $%d UNION SELECT d.name FROM security_domain AS d "+
-			"JOIN below ON d.parent = below.name) SELECT name FROM below)", f.Domain)
-	}
-	if f.Assigned != nil {
-		c.and("(user_id IS NOT NULL) = $%d", *f.Assigned)
-	}
-	if f.Enabled != nil {
-		c.and("enabled = $%d", *f.Enabled)
-	}
-	if f.Hardware != nil {
-		c.and("hardware = $%d", *f.Hardware)
-	}
-	if f.Distribution != "" {
-		c.and("distribution = $%d", f.Distribution)
-	}
-	if f.Profile != "" {
-		c.and("profile = $%d", f.Profile)
-	}
-	if f.Extendable != nil {
-		c.and("(distributed_at IS NOT NULL AND replaces = '' AND replaced_by = '' AND NOT hardware AND serial > '000000000025') = $%d", *f.Extendable)
-	}
-	if !f.ExpiresBefore.IsZero() {
-		c.and("effective_expiry < $%d", micros(f.ExpiresBefore))
-	}
-	if !f.ExpiresFrom.IsZero() {
-		c.and("effective_expiry >= $%d", micros(f.ExpiresFrom))
-	}
-	if !f.BeginsAfter.IsZero() {
-		c.and("birth > $%d", micros(f.BeginsAfter))
-	}
-	if !f.BeginsUntil.IsZero() {
-		c.and("(birth IS NULL OR birth <= $%d)", micros(f.BeginsUntil))
-	}
-	if f.Lost != nil {
-		c.and("(lost_at IS NOT NULL) = $%d", *f.Lost)
-	}
+	c.text("user_id = $%d", f.UserID)
+	c.text("user_id IN (SELECT user_id FROM group_member WHERE group_name = $%d)", f.Group)
+	c.text("domain <> '' AND domain IN (WITH RECURSIVE below (name) AS (SELECT name FROM security_domain WHERE name = $%d UNION SELECT d.name FROM security_domain AS d "+
+		"JOIN below ON d.parent = below.name) SELECT name FROM below)", f.Domain)
+	c.flag("(user_id IS NOT NULL) = $%d", f.Assigned)
+	c.flag("enabled = $%d", f.Enabled)
+	c.flag("hardware = $%d", f.Hardware)
+	c.text("distribution = $%d", string(f.Distribution))
+	c.text("profile = $%d", f.Profile)
+	c.flag("(distributed_at IS NOT NULL AND replaces = '' AND replaced_by = '' AND NOT hardware AND serial > '000000000025') = $%d", f.Extendable)
+	c.moment("effective_expiry < $%d", f.ExpiresBefore)
+	c.moment("effective_expiry >= $%d", f.ExpiresFrom)
+	c.moment("birth > $%d", f.BeginsAfter)
+	c.moment("(birth IS NULL OR birth <= $%d)", f.BeginsUntil)
+	c.flag("(lost_at IS NOT NULL) = $%d", f.Lost)
 	switch f.Part {
 	case token.Original:
 		c.where = append(c.where, "replaced_by <> '' AND replaces = ''")
@@ -258,9 +230,7 @@ func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
 	if f.Unconfirmed {
 		c.where = append(c.where, "distribution IN ('issued', 'pending_activation', 'activation_lapsed')")
 	}
-	if f.NotMoved != "" {
-		c.and(notMoved, f.NotMoved)
-	}
+	c.text(notMoved, f.NotMoved)
 	if f.Waiting {
 		c.where = append(c.where, "pending_until IS NOT NULL")
 	}
@@ -271,9 +241,7 @@ func (db *DB) selecting(ctx context.Context, f token.Filter) (c conditions) {
 		among, args := db.among(len(c.args)+1, anys(serials))
 		c.where, c.args = append(c.where, "serial "+among), append(c.args, args...)
 	}
-	if f.After != "" {
-		c.and("serial > $%d", f.After)
-	}
+	c.text("serial > $%d", f.After)
 	return c
 }
 

@@ -41,12 +41,8 @@ func noUser(id string) *fault.Error { return fault.New(fault.UserNotFound, "ther
 func (db *DB) Users(ctx context.Context, f user.Filter) ([]user.User, error) {
 	var c conditions
 	c.containing(f.Query)
-	if f.Group != "" {
-		c.and("id IN (SELECT user_id FROM group_member WHERE group_name = $%d)", f.Group)
-	}
-	if f.After != "" {
-		c.and("id > $%d", f.After)
-	}
+	c.text("id IN (SELECT user_id FROM group_member WHERE group_name = $%d)", f.Group)
+	c.text("id > $%d", f.After)
 	db.within(ctx, &c)
 	return list(ctx, db, scanUser, "SELECT "+string(userColumns)+" FROM user_account"+c.clause("id", f.Limit), c.args...)
 }

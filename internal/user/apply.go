@@ -242,99 +242,111 @@ func (a *application) bar(ctx context.Context) error {
 
 // part applies some of the entries.
 func (a *application) part(ctx context.Context, order []int) error {
+	p, err := a.look(ctx, order)
+	if err != nil {
+		return err
+	}
+	for n, i := range order {
+		if err := a.refused(domain.ScopeFrom(ctx), a.entries[i], p, p.claims[n]); err != nil {
+			a.fail(i, err)
+			continue
+		}
+		a.take(ctx, i, p)
+	}
+	events := a.events
+	a.events = nil
+	if a.wish.DryRun {
+		return nil
+	}
+	if err := a.Store.AddUsers(ctx, p.fresh); err != nil {
+		return err
+	}
+	if err := a.Store.SaveUsers(ctx, p.changed); err != nil {
+		return err
+	}
+	for _, enabled := range []bool{false, true} {
+		if err := a.Store.DecideEnabled(ctx, p.decided[enabled], enabled); err != nil {
+			return err
+		}
+	}
+	return a.Store.RecordAll(ctx, events)
+}
+
+// A part is some of the entries: what there is of their users, and what is to be written.
+type part struct {
+	known   map[string]User     // those that there are, anywhere
+	member  map[string][]string // the groups of each
+	claimed map[string]bool     // names that agents elsewhere ask about
+	claims  []claim             // of each entry
+	around  neighbourhood
+
+	fresh, changed []User
+	decided        map[bool][]string // whom an administrator enables or disables
+}
+
+// look reads what there is of the users of some entries, and locks it.
+func (a *application) look(ctx context.Context, order []int) (*part, error) {
 	ids := make([]string, len(order))
 	for n, i := range order {
 		ids[n] = a.entries[i].ID
 	}
-	known, err := a.Store.LockUsers(domain.WithScope(ctx, domain.Scope{}), ids) // also those that are elsewhere
-	if err != nil {
-		return err
+	p := &part{claims: make([]claim, len(order)), decided: map[bool][]string{}}
+	var err error
+	if p.known, err = a.Store.LockUsers(domain.WithScope(ctx, domain.Scope{}), ids); err != nil { // also those that are elsewhere
+		return nil, err
 	}
-	scope := domain.ScopeFrom(ctx)
-	member, err := a.Store.Memberships(ctx, ids)
-	if err != nil {
-		return err
+	if p.member, err = a.Store.Memberships(ctx, ids); err != nil {
+		return nil, err
 	}
-	claims := make([]claim, len(order))
 	for n, i := range order {
-		before := known[a.entries[i].ID]
+		before := p.known[a.entries[i].ID]
 		after := before
 		after.ID = a.entries[i].ID
 		a.entries[i].on(&after)
-		claims[n] = claimOf(before, after)
+		p.claims[n] = claimOf(before, after)
 	}
-	around, err := a.around(ctx, claims)
-	if err != nil {
-		return err
+	if p.around, err = a.around(ctx, p.claims); err != nil {
+		return nil, err
 	}
-	claimed, err := a.Store.UsersClaimed(ctx, scope.Top(), ids)
-	if err != nil {
-		return err
-	}
-	var fresh, changed []User
-	decided := map[bool][]string{}
-	for n, i := range order {
-		e := a.entries[i]
-		err := a.refused(scope, e, known, claimed)
-		if err == nil {
-			err = around.refuses(claims[n], e.named())
-		}
-		if err != nil {
-			a.fail(i, err)
-			continue
-		}
-		joins := false
-		for _, g := range e.Groups {
-			if !slices.Contains(member[e.ID], g) {
-				a.joining[g] = append(a.joining[g], e.ID)
-				joins = true
-			}
-		}
-		before, is := known[e.ID]
-		u := before
-		if !is {
-			u = User{ID: e.ID, Enabled: true, Domain: scope.Top(), CreatedAt: a.Now().UTC(), Version: 1}
-		}
-		differs := e.on(&u)
-		if is && e.Enabled != nil && !a.wish.Directory {
-			decided[u.Enabled] = append(decided[u.Enabled], u.ID)
-		}
-		a.rows[i].Action = actionOf(is, before, u, differs || joins)
-		switch {
-		case !is:
-			fresh = append(fresh, u)
-			a.events = append(a.events, audit.New(ctx, a.Now(), "user.add", "user:"+u.ID, added(u)))
-		case differs:
-			changed = append(changed, u)
-			a.events = append(a.events, audit.New(ctx, a.Now(), "user.edit", "user:"+u.ID, edited(before, u)))
+	p.claimed, err = a.Store.UsersClaimed(ctx, domain.ScopeFrom(ctx).Top(), ids)
+	return p, err
+}
+
+// take puts down what an entry that is not refused makes of its user.
+func (a *application) take(ctx context.Context, i int, p *part) {
+	e, joins := a.entries[i], false
+	for _, g := range e.Groups {
+		if !slices.Contains(p.member[e.ID], g) {
+			a.joining[g] = append(a.joining[g], e.ID)
+			joins = true
 		}
 	}
-	if a.wish.DryRun {
-		a.events = nil
-		return nil
+	before, is := p.known[e.ID]
+	u := before
+	if !is {
+		u = User{ID: e.ID, Enabled: true, Domain: domain.ScopeFrom(ctx).Top(), CreatedAt: a.Now().UTC(), Version: 1}
 	}
-	if err := a.Store.AddUsers(ctx, fresh); err != nil {
-		return err
+	differs := e.on(&u)
+	if is && e.Enabled != nil && !a.wish.Directory {
+		p.decided[u.Enabled] = append(p.decided[u.Enabled], u.ID)
 	}
-	if err := a.Store.SaveUsers(ctx, changed); err != nil {
-		return err
+	a.rows[i].Action = actionOf(is, before, u, differs || joins)
+	switch {
+	case !is:
+		p.fresh = append(p.fresh, u)
+		a.events = append(a.events, audit.New(ctx, a.Now(), "user.add", "user:"+u.ID, added(u)))
+	case differs:
+		p.changed = append(p.changed, u)
+		a.events = append(a.events, audit.New(ctx, a.Now(), "user.edit", "user:"+u.ID, edited(before, u)))
 	}
-	for _, enabled := range []bool{false, true} {
-		if err := a.Store.DecideEnabled(ctx, decided[enabled], enabled); err != nil {
-			return err
-		}
-	}
-	events := a.events
-	a.events = nil
-	return a.Store.RecordAll(ctx, events)
 }
 
 // refused tells why an entry cannot be taken in, by whom there is and by what names agents ask about; nil if it can.
-func (a *application) refused(scope domain.Scope, e Entry, known map[string]User, claimed map[string]bool) error {
-	switch u, is := known[e.ID]; {
+func (a *application) refused(scope domain.Scope, e Entry, p *part, c claim) error {
+	switch u, is := p.known[e.ID]; {
 	case is && !scope.Covers(u.Domain):
 		return fault.New(fault.OutOfScope, "the user ID %s is taken, outside of your security domain", e.ID)
-	case !is && claimed[e.ID]:
+	case !is && p.claimed[e.ID]:
 		return fault.New(fault.OutOfScope, "agents outside of your security domain ask about a user of the name %s: take another one, or have an administrator of all security domains add her", e.ID)
 	case is && e.New:
 		return fault.New(fault.UserExists, "user %s was made meanwhile, and stays as she is", e.ID)
@@ -348,7 +360,7 @@ func (a *application) refused(scope domain.Scope, e Entry, known map[string]User
 			return fault.New(fault.GroupNotFound, "there is no group %q for user %s", g, e.ID)
 		}
 	}
-	return nil
+	return p.around.refuses(c, e.named())
 }
 
 func actionOf(known bool, before, after User, changed bool) Action {

@@ -67,13 +67,6 @@ func (s *Sender) Run(ctx context.Context) {
 	}
 }
 
-// Once delivers what there is to deliver now.
-func (s *Sender) Once(ctx context.Context) {
-	var work sync.WaitGroup
-	s.look(ctx, &work, &sync.Map{})
-	work.Wait()
-}
-
 // look has every webhook served that could be and is not.
 func (s *Sender) look(ctx context.Context, work *sync.WaitGroup, busy *sync.Map) {
 	names, err := s.due(ctx)

@@ -114,29 +114,11 @@ type site struct {
 	log   *audit.Log
 	hooks *webhook.Registry
 	keys  *seed.Keyring
-	clock *clock
-}
-
-// A clock stands still unless it is told otherwise.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+	clock *deploytest.Clock
 }
 
 func newSite(t *testing.T, url string) *site {
-	s := &site{T: t, clock: &clock{now: time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)}}
+	s := &site{T: t, clock: deploytest.NewClock(time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC))}
 	s.db, s.keys = deploytest.New(t, url, s.clock.Now)
 	s.log = storetest.NewLog(t, s.db, "")
 	s.hooks = &webhook.Registry{Store: s.db, Keys: s.keys, Now: s.clock.Now, Sender: s.sender("test")}
@@ -277,7 +259,7 @@ func TestRetries(t *testing.T) {
 			if bad.calls != calls+1 || w.Trouble != want || w.Status != status || w.Tries != n+1 || pause < longest/2 || pause > longest || w.FailingFrom.IsZero() {
 				t.Errorf("after %d: %d calls, %+v", status, bad.calls-calls, w)
 			}
-			s.clock.pass(pause)
+			s.clock.Pass(pause)
 		}
 		if got := bad.objects(); !slices.Equal(got, tokens(0, 3)) {
 			t.Errorf("heard of %v", got)
@@ -294,7 +276,7 @@ func TestRetries(t *testing.T) {
 // setBack sets the clock to what it is. A server whose own may be behind leaves alone then what the one that was ahead has begun.
 func (s *site) setBack(right time.Time, r *receiver) {
 	s.Helper()
-	s.clock.pass(right.Sub(s.clock.Now()))
+	s.clock.Pass(right.Sub(s.clock.Now()))
 	behind, calls := s.sender("two"), r.calls
 	behind.Reliable = func() bool { return false }
 	behind.Once(s.Context())
@@ -310,7 +292,7 @@ func TestAfterTheClockWasSetBack(t *testing.T) {
 		s.add("crm", r, audit.Choice{Kinds: []string{"token"}})
 		r.answer = func(_ int, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }
 		right := s.clock.Now()
-		s.clock.pass(365 * 24 * time.Hour)
+		s.clock.Pass(365 * 24 * time.Hour)
 		s.happens("token.create", "token:1")
 		s.look("one")
 		s.setBack(right, r)
@@ -319,7 +301,7 @@ func TestAfterTheClockWasSetBack(t *testing.T) {
 			t.Errorf("%d calls, %+v", r.calls, w)
 		}
 		r.answer = nil
-		s.clock.pass(time.Hour)
+		s.clock.Pass(time.Hour)
 		s.look("one")
 		if got := r.objects(); !slices.Equal(got, tokens(1, 2)) {
 			t.Errorf("heard of %v", got)
@@ -341,7 +323,7 @@ func TestDisabling(t *testing.T) {
 		tries := 0
 		for ; s.hook("crm").Enabled && tries < 100; tries++ {
 			s.look("one")
-			s.clock.pass(max(0, s.hook("crm").NextAt.Sub(s.clock.Now())))
+			s.clock.Pass(max(0, s.hook("crm").NextAt.Sub(s.clock.Now())))
 		}
 		s.place()
 		for range 3 {
@@ -416,7 +398,7 @@ func TestTwoServers(t *testing.T) {
 		if got := len(r.objects()); got != 304 {
 			t.Errorf("the lease of the dead was not waited for: %d", got)
 		}
-		s.clock.pass(time.Minute)
+		s.clock.Pass(time.Minute)
 		s.look("two")
 		seen := map[string]string{}
 		var order []string
@@ -440,7 +422,7 @@ func TestTheLeaseOfOneWhoseClockWasAhead(t *testing.T) {
 		r := newReceiver(t)
 		s.add("crm", r, audit.Choice{Kinds: []string{"token"}})
 		right := s.clock.Now()
-		s.clock.pass(365 * 24 * time.Hour)
+		s.clock.Pass(365 * 24 * time.Hour)
 		s.happens("token.create", "token:1")
 		crashed := s.sender("one")
 		crashed.Store = mute{s.db}

@@ -1,4 +1,4 @@
-// Package deploytest gives tests what a deployment begins with: a database of either kind, a master key, and a keyring. The
+// Package deploytest gives tests what a deployment begins with: a database of either kind, a master key, a keyring, a token, and a clock. The
 // tables are made once for a test program and copied for each test; how they are made is for the tests of the store itself.
 package deploytest
 
@@ -16,6 +16,7 @@ import (
 	"github.com/tallystick/tallystick/internal/seed"
 	"github.com/tallystick/tallystick/internal/store"
 	"github.com/tallystick/tallystick/internal/store/storetest"
+	"github.com/tallystick/tallystick/internal/token"
 )
 
 // Databases are new databases of both kinds, by URL.
@@ -140,6 +141,51 @@ var secrets = struct {
 	sync.Mutex
 	made map[string][]byte
 }{made: map[string][]byte{}}
+
+// Token adds a token with that seed, which a user has had delivered and holds; its last day is in ten days.
+func Token(t testing.TB, db *store.DB, keys *seed.Keyring, serial, userID string, secret seed.Seed, s token.Settings, now time.Time) {
+	t.Helper()
+	g, err := token.NewGeneration(keys, serial, 1, secret, s, now)
+	must(t, err)
+	g.Delivered = true
+	day := now.Truncate(24 * time.Hour)
+	r := token.Token{
+		Serial: serial, Origin: token.Imported, Birth: day, Expiry: day.AddDate(0, 0, 10), EffectiveExpiry: day.AddDate(0, 0, 10),
+		Current: g, LastNumber: 1, Distribution: token.Confirmed, CreatedAt: now, Version: 1,
+	}
+	must(t, r.Assign(userID, "test", now))
+	must(t, db.AddToken(t.Context(), r))
+}
+
+// A Clock stands until a test moves it; others may read it meanwhile.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// NewClock is a clock that stands at a time.
+func NewClock(at time.Time) *Clock { return &Clock{now: at} }
+
+// Now is the time that it shows.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Pass moves it on; or back, by less than nothing.
+func (c *Clock) Pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// Set has it show another time.
+func (c *Clock) Set(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = at
+}
 
 // A Log is what a program says, which a test may read meanwhile.
 type Log struct {

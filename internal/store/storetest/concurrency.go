@@ -234,7 +234,6 @@ func nobodyExceeds(t *testing.T, s servers) {
 	for n := range crowd {
 		s[0].add(t, made(n))
 	}
-	now := func() time.Time { return start }
 	won := s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
 		r := token.Registry{Store: s, Now: now}
 		_, err := r.Assign(t.Context(), made(i).Serial, "alice")
@@ -253,7 +252,6 @@ func eachGetsAnother(t *testing.T, s servers) {
 		s[0].addUser(t, fmt.Sprint("user", n))
 		s[0].add(t, made(n))
 	}
-	now := func() time.Time { return start }
 	var given sync.Map
 	won := s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
 		r := token.Registry{Store: s, Now: now}
@@ -275,7 +273,6 @@ func manyGetOthers(t *testing.T, s servers) {
 		s[0].addUser(t, users[n])
 		s[0].add(t, made(n))
 	}
-	now := func() time.Time { return start }
 	won := s.atOnce(t, crowd, func(s fixture, i int) (bool, error) {
 		r := token.Registry{Store: s, Now: now}
 		mine := slices.Clone(users[i*each : (i+1)*each])

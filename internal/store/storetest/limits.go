@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/domain"
@@ -18,7 +17,6 @@ import (
 func limits(t *testing.T, s fixture) {
 	ctx, r := t.Context(), s.grown(t)
 	north := within(t, r, "north")
-	now := func() time.Time { return start }
 	users, groups := &user.Registry{Store: s, Now: now}, &user.Groups{Store: s, Now: now}
 	for _, id := range []string{"dave", "erin"} {
 		_, err := users.Add(north, user.User{ID: id})
@@ -79,7 +77,6 @@ func limits(t *testing.T, s fixture) {
 func claimedNames(t *testing.T, s fixture) {
 	ctx, r := t.Context(), s.grown(t)
 	north := within(t, r, "north")
-	now := func() time.Time { return start }
 	users, groups := &user.Registry{Store: s, Now: now}, &user.Groups{Store: s, Now: now}
 	agent := access.Agent{Name: "vault", HMAC: access.HMACOff, Methods: []string{"SECURID"}, CreatedAt: start, Version: 1}
 	agent.Restriction = access.Restriction{Users: []string{"ghost"}, Groups: []string{"admins"}, UserDomain: "gone"}

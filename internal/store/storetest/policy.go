@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/tallystick/tallystick/internal/domain"
 	"github.com/tallystick/tallystick/internal/fault"
@@ -53,7 +52,6 @@ func (m policyModel) below(name, top string) bool {
 func policiesOfDomains(t *testing.T, s fixture) {
 	ctx := t.Context()
 	r := rand.New(rand.NewPCG(42, 10))
-	now := func() time.Time { return start }
 	policies, domains := &policy.Registry{Store: s, Now: now}, &domain.Registry{Store: s, Now: now}
 	m := policyModel{map[string]string{}, map[string]map[string]int{"token": {"": 5}, "lockout": {"": 5}}, map[string]map[string]int{"token": {}, "lockout": {}}}
 	edit := func(kind, name string, version, setting int) error {
@@ -141,7 +139,6 @@ func policiesOfDomains(t *testing.T, s fixture) {
 // policiesInScope are for whom a domain belongs to: there and below, and nowhere else.
 func policiesInScope(t *testing.T, s fixture) {
 	ctx := t.Context()
-	now := func() time.Time { return start }
 	policies, domains := &policy.Registry{Store: s, Now: now}, &domain.Registry{Store: s, Now: now}
 	for _, d := range [][2]string{{"berlin", ""}, {"mitte", "berlin"}, {"rome", ""}} {
 		_, err := domains.Add(ctx, d[0], d[1], "")
@@ -173,7 +170,6 @@ func policiesInScope(t *testing.T, s fixture) {
 
 // policiesAndTheirDomain has servers give a domain a policy while others delete it: either it is gone with its policy, or it is there with it.
 func policiesAndTheirDomain(t *testing.T, s servers) {
-	now := func() time.Time { return start }
 	for n := range 6 {
 		name := fmt.Sprint("domain ", n)
 		ok(t, s[0].AddDomain(t.Context(), domain.Domain{Name: name, CreatedAt: start, Version: 1}))

@@ -124,6 +124,9 @@ func withKeys(t *testing.T, store Store) fixture {
 // start is when the tests take place.
 var start = time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
 
+// now is a clock that stands there.
+func now() time.Time { return start }
+
 // day is a day so many days after start's.
 func day(n int) time.Time { return time.Date(2026, 1, 2+n, 0, 0, 0, 0, time.UTC) }
 
