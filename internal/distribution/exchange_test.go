@@ -211,10 +211,10 @@ func TestACodeIsRefusedWhereItsTokenMayNotGo(t *testing.T) {
 				happens := func() {
 					_, err := users.Edit(w.ctx, "alice", 0, c.user)
 					w.must(err)
-					w.now = lastDay.AddDate(0, 0, 1)
+					w.Set(lastDay.AddDate(0, 0, 1))
 				}
 				err = func() error {
-					if w.now = lastDay.Add(24*time.Hour - time.Minute); !between {
+					if w.Set(lastDay.Add(24*time.Hour - time.Minute)); !between {
 						happens()
 					}
 					answer, err := w.dist.Begin(w.ctx, w.hello(app))
@@ -266,14 +266,14 @@ func TestAnExchangeOverTheChangeOfTheServerKey(t *testing.T) {
 	w := newWorld(t)
 	w.profile("app", device.CTKIP, nil)
 	const period = 30 * 24 * time.Hour
-	change := time.Unix(w.now.Unix()/int64(period/time.Second)*int64(period/time.Second), 0).UTC().Add(period)
-	name := fmt.Sprintf("ctkip-key/%d", w.now.Unix()/int64(period/time.Second))
+	change := time.Unix(w.Now().Unix()/int64(period/time.Second)*int64(period/time.Second), 0).UTC().Add(period)
+	name := fmt.Sprintf("ctkip-key/%d", w.Now().Unix()/int64(period/time.Second))
 	gone := errors.New("there is none")
 	kept := func() error {
 		_, err := w.keys.Secret(w.ctx, name, func() ([]byte, error) { return nil, gone })
 		return err
 	}
-	w.now = change.Add(-5 * time.Minute)
+	w.Set(change.Add(-5 * time.Minute))
 	out, err := w.dist.Distribute(w.ctx, distribution.Request{Serial: w.assigned(), Profile: "app", Grace: -1})
 	w.must(err)
 	app := &ctkip.Client{Code: ctkip.Code(out.ActivationCode)}
@@ -281,12 +281,12 @@ func TestAnExchangeOverTheChangeOfTheServerKey(t *testing.T) {
 	w.must(err)
 	nonce, err := app.Answer(answer)
 	w.must(err)
-	w.now = change.Add(4 * time.Minute)
+	w.Set(change.Add(4 * time.Minute))
 	w.must(w.dist.CleanUp(w.ctx))
 	_, err = w.dist.Finish(w.ctx, w.read(nonce), nonce.Body)
 	w.must(err)
 	w.must(kept())
-	w.now = change.Add(10 * time.Minute)
+	w.Set(change.Add(10 * time.Minute))
 	w.must(w.dist.CleanUp(w.ctx))
 	if err := kept(); !errors.Is(err, gone) {
 		t.Errorf("the key of the last period: %v", err)
