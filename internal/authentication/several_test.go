@@ -586,6 +586,25 @@ func TestWrongPasscodesEndWithTheirSeed(t *testing.T) {
 	d.is(d.begin(code), authentication.Accepted, "")
 }
 
+// While a new seed waits, the old one goes on as it was: with its own PIN type, and without saying that the new one has come.
+func TestTheOldSeedWhileANewOneWaits(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+	raw := d.renewed(true, plain).Reveal()
+	d.change(serial, func(r *token.Token) { r.Distribution = token.Issued })
+	d.is(d.begin("8093"+d.code(d.now)), authentication.Accepted, "")
+	d.is(d.begin(d.later(1)), authentication.Denied, "")
+	if got := d.read(); got.Distribution != token.Issued || got.Pending == nil {
+		t.Errorf("a code of the old seed confirms the new one: %s", got.Distribution)
+	}
+	code, err := securid.Code(raw, serial, plain.Digits, plain.Interval, d.now)
+	d.must(err)
+	d.is(d.begin(code), authentication.Accepted, "")
+	if got := d.read(); got.Distribution != token.Confirmed || got.Current.Number != 2 {
+		t.Errorf("a code of the new seed does not confirm it: %s", got.Distribution)
+	}
+}
+
 // Nobody forces a PIN upon a token that takes none, or clears one.
 func TestNoPINOfATokenWithout(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
