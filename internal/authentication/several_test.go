@@ -586,6 +586,15 @@ func TestWrongPasscodesEndWithTheirSeed(t *testing.T) {
 	d.is(d.begin(code), authentication.Accepted, "")
 }
 
+// A new PIN is confirmed with the token that it is for.
+func TestANewPINIsConfirmedWithItsToken(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	other := d.another("900000000002", plain)
+	set := d.answer(d.answer(d.begin(d.code(d.now)), "8093"), "8093")
+	d.is(set, authentication.NewPIN, authentication.StepReauthenticate)
+	d.is(d.answer(set, other.code(d.now)), authentication.Denied, "")
+}
+
 // While a new seed waits, the old one goes on as it was: with its own PIN type, and without saying that the new one has come.
 func TestTheOldSeedWhileANewOneWaits(t *testing.T) {
 	d := newDeployment(t, sqlite(t), fob)

@@ -237,6 +237,21 @@ func TestWhatIsNoneOfAToken(t *testing.T) {
 	only("60214"+post.last(), authentication.Denied)
 }
 
+// Codes that the policy has switched off are not sent to a user who has a fixed passcode either, nor do they count.
+func TestCodesOnDemandThatAreOff(t *testing.T) {
+	d, post := newMailing(t, sqlite(t))
+	d.policy.Token.FixedPasscode = policy.FixedLikePIN
+	d.must(d.engine.SetFixedPasscode(t.Context(), "alice", "8093"))
+	d.begin("4810")
+	d.policy.Token.OnDemand = false
+	d.is(d.begin("4810"), authentication.Denied, "")
+	d.is(d.begin("4810"+post.last()), authentication.Denied, "")
+	if len(post.codes) != 1 {
+		t.Errorf("%d codes were sent", len(post.codes))
+	}
+	d.is(d.begin("8093"), authentication.Accepted, "")
+}
+
 // A fixed passcode that the policy has switched off locks nobody.
 func TestAFixedPasscodeThatIsOff(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
