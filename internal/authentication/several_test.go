@@ -596,6 +596,9 @@ func TestANewPINIsConfirmedWithItsToken(t *testing.T) {
 	d.must(err)
 	d.is(d.answer(set, code), authentication.Denied, "")
 	d.is(d.begin(code), authentication.Accepted, "")
+	if got := strings.Join(d.actions("token:"+serial), " "); strings.Count(got, "pin.set") != 1 {
+		t.Errorf("recorded %s", got)
+	}
 }
 
 // While a new seed waits, the old one goes on as it was: with its own PIN type, and without saying that the new one has come.
