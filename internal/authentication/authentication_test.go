@@ -94,6 +94,20 @@ func (d *deployment) code(t time.Time) string {
 	return code
 }
 
+// typed is what a user types of a code and her PIN, by the PIN type of the token.
+func (d *deployment) typed(pin, code string) string {
+	d.Helper()
+	switch d.token.PINType {
+	case device.Fob:
+		return pin + code
+	case device.PINPad:
+		merged, err := securid.AddPIN(code, pin)
+		d.must(err)
+		return merged
+	}
+	return code
+}
+
 func (d *deployment) check(passcode string, want authentication.Result) {
 	d.Helper()
 	if got, err := d.engine.Check(d.Context(), "alice", passcode); err != nil || got != want {
@@ -105,8 +119,13 @@ var plain = token.Settings{Digits: 8, Interval: 60, PINType: device.NoPIN}
 
 func TestTheWindowIsOneIntervalEachWay(t *testing.T) {
 	for offset, want := range map[int]authentication.Result{-11: authentication.Denied, -2: authentication.NextTokencode, -1: authentication.Accepted, 0: authentication.Accepted, 1: authentication.Accepted, 2: authentication.NextTokencode, 11: authentication.Denied} {
-		d := newDeployment(t, sqlite(t), plain)
-		d.check(d.code(d.now.Add(time.Duration(offset)*time.Minute)), want)
+		for _, kind := range []device.PINType{device.NoPIN, device.Fob, device.PINPad} {
+			d := newDeployment(t, sqlite(t), token.Settings{Digits: 8, Interval: 60, PINType: kind})
+			if kind != device.NoPIN {
+				d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+			}
+			d.check(d.typed("8093", d.code(d.now.Add(time.Duration(offset)*time.Minute))), want)
+		}
 	}
 }
 

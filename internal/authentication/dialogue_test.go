@@ -112,6 +112,25 @@ func TestOnlyTheVeryNextTokencodeWillDo(t *testing.T) {
 	}
 }
 
+// Users type their PIN with the next tokencode too, as with any.
+func TestTheNextTokencodeWithItsPIN(t *testing.T) {
+	for _, settings := range []token.Settings{fob, {Digits: 8, Interval: 60, PINType: device.PINPad}} {
+		for name, c := range map[string]struct {
+			pin   string
+			later int // intervals after the next
+			want  authentication.Result
+		}{"right": {"8093", 0, authentication.Accepted}, "another PIN": {"8094", 0, authentication.Denied}, "the one after": {"8093", 1, authentication.Denied}} {
+			d := newDeployment(t, sqlite(t), settings)
+			d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+			first := d.is(d.begin(d.typed("8093", d.code(d.now.Add(5*time.Minute)))), authentication.NextTokencode, authentication.StepNextTokencode)
+			next := d.code(d.now.Add(5*time.Minute + time.Duration((1+c.later)*settings.Interval)*time.Second))
+			if got := d.answer(first, d.typed(c.pin, next)); got.Result != c.want {
+				t.Errorf("%s, %s: %s", settings.PINType, name, got.Result)
+			}
+		}
+	}
+}
+
 // A code of the medium window needs its successor, and then the offset is known.
 func TestTheMediumWindowTeachesTheOffset(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
@@ -200,7 +219,12 @@ func TestThreeBadPINsEndTheDialogue(t *testing.T) {
 }
 
 func TestAPINOfTheSystem(t *testing.T) {
-	d := newDeployment(t, sqlite(t), fob)
+	for _, settings := range []token.Settings{fob, {Digits: 8, Interval: 60, PINType: device.PINPad}} {
+		systemPIN(t, newDeployment(t, sqlite(t), settings))
+	}
+}
+
+func systemPIN(t *testing.T, d *deployment) {
 	d.policy.Token.PINCreation = policy.BySystem
 	d.is(d.answer(d.is(d.begin(d.code(d.now)), authentication.NewPIN, authentication.StepSystemAsk), "n"), authentication.Denied, "")
 	asked := d.begin(d.later(1))
@@ -208,8 +232,8 @@ func TestAPINOfTheSystem(t *testing.T) {
 	if len(shown.SystemPIN) != 6 {
 		t.Fatal("no PIN is shown")
 	}
-	set := d.is(d.answer(shown, ""), authentication.NewPIN, authentication.StepReauthenticate)
-	d.is(d.answer(set, shown.SystemPIN+d.later(1)), authentication.Accepted, "")
+	set := d.is(d.answer(shown, "n"), authentication.NewPIN, authentication.StepReauthenticate) // whatever is answered
+	d.is(d.answer(set, d.typed(shown.SystemPIN, d.later(1))), authentication.Accepted, "")
 
 	d.must(d.engine.ClearPIN(t.Context(), serial))
 	d.policy.Token.PINCreation = policy.ByEither
@@ -308,6 +332,9 @@ func TestFiveFailuresLock(t *testing.T) {
 	if got := d.reasons(); !strings.HasSuffix(got, "USER_LOCKED USER_LOCKED") {
 		t.Error(got)
 	}
+	if got := strings.Join(d.actions("user:alice"), " "); strings.Count(got, "lockout.lock") != 1 {
+		t.Errorf("recorded %s", got)
+	}
 }
 
 // Failures that are a day apart do not add up.
@@ -342,12 +369,23 @@ func TestStrangersHaveABudgetOfTheirOwn(t *testing.T) {
 	if got := ask(vpn, d.later(1)); got != authentication.Accepted {
 		t.Error("the user is locked out by a stranger")
 	}
+	// A dialogue that began there before ends too.
+	d.must(d.engine.Unlock(t.Context(), "alice"))
+	begun, err := d.engine.Begin(t.Context(), authentication.Request{UserID: "alice", Passcode: d.code(d.now.Add(5 * time.Minute)), Source: stranger, Dialogue: true})
+	d.must(err)
+	for range 5 {
+		ask(stranger, "00000000")
+	}
+	got, err := d.engine.Continue(t.Context(), authentication.Answer{Attempt: begun.Attempt, Turn: begun.Turn, Text: d.code(d.now.Add(6 * time.Minute)), Source: stranger})
+	d.must(err)
+	d.is(got, authentication.Denied, "")
+	d.now = d.now.Add(7 * time.Minute)
 	// Her success gives strangers no other budget, wherever they say that they are.
 	other := authentication.Source{Agent: "radius:vpn", Station: "203.0.113.10"}
 	if got := ask(other, d.later(1)); got != authentication.Denied {
 		t.Error("another stranger is not locked out")
 	}
-	if got := d.reasons(); !strings.HasSuffix(got, "BAD_PASSCODE SOURCE_LOCKED SOURCE_LOCKED SOURCE_LOCKED SOURCE_LOCKED") {
+	if got := d.reasons(); !strings.HasSuffix(got, "BAD_PASSCODE SOURCE_LOCKED SOURCE_LOCKED") {
 		t.Error(got)
 	}
 	// A success at a new place does clear what was typed wrong there.
@@ -372,18 +410,22 @@ func TestStrangersHaveABudgetOfTheirOwn(t *testing.T) {
 	if got := ask(at("2001:db8:0:1::1"), d.later(1)); got != authentication.Accepted {
 		t.Error("a new place is refused")
 	}
+	if got := ask(at("a phone"), d.later(1)); got != authentication.Accepted {
+		t.Error("a place of another kind is refused")
+	}
 	for range 5 {
 		ask(at("2001:db8:0:2::1"), "00000000")
 	}
-	for address, want := range map[string]authentication.Result{"2001:DB8:0:1:a:b:c:d": authentication.Accepted, "2001:db8:0:3::1": authentication.Denied} {
+	for address, want := range map[string]authentication.Result{"2001:DB8:0:1:a:b:c:d": authentication.Accepted, "2001:db8:0:3::1": authentication.Denied, "a phone": authentication.Accepted, "another phone": authentication.Denied} {
 		if got := ask(at(address), d.later(1)); got != want {
 			t.Errorf("from %s: %s", address, got)
 		}
 	}
 	// With the separation off, all failures count together.
 	d.policy.Lockout.SeparateUnknownSources = false
+	d.must(d.engine.Unlock(t.Context(), "alice"))
 	for range 5 {
-		ask(stranger, "00000000")
+		ask(at("198.51.100.1"), "00000000")
 	}
 	if got := ask(vpn, d.later(1)); got != authentication.Denied {
 		t.Error("failures are not counted together")

@@ -101,7 +101,6 @@ func (g *Guard) succeed(mark []byte) bool {
 	changed := g.Own != Failures{}
 	g.Own = Failures{}
 	if !g.knows(mark) {
-		changed = changed || g.Strange != Failures{}
 		g.Strange = Failures{}
 	}
 	switch i := g.place(mark); {

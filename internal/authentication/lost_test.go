@@ -255,6 +255,23 @@ func TestANewSeedIsNotLost(t *testing.T) {
 	}
 }
 
+// Without emergency codes the new seed is waited for as well, and the old one refused.
+func TestALostSeedBesideANewOne(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.lose("", 0)
+	old := d.secret
+	d.now = d.now.Add(time.Hour)
+	fresh := d.renewed(true, plain)
+	d.is(d.begin(d.code(d.now)), authentication.Denied, "")
+	if got := d.reasons(); got != authentication.TokenLost {
+		t.Error(got)
+	}
+	d.secret = fresh
+	d.is(d.begin(d.later(1)), authentication.Accepted, "")
+	d.secret = old
+	d.is(d.begin(d.later(1)), authentication.Denied, "")
+}
+
 // Wrong emergency codes are failures like any.
 func TestWrongEmergencyCodesLock(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)

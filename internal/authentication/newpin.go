@@ -53,10 +53,7 @@ func whosePIN(s *subject, t *tokenState) string {
 func (r *round) rulesFor(a *Attempt, s *subject, state *tokenState) (rules pin.Rules) {
 	var change bool
 	if state == nil {
-		p := s.Guard.OnDemand
-		if p == nil { // taken away, which has ended the attempt
-			return rules
-		}
+		p := s.Guard.OnDemand // if it was taken away, that has ended the attempt
 		rules, change = r.onDemandRules(s, p.past()), p.MustChange
 	} else {
 		t, g := state.token, state.generation(a.state.Generation)

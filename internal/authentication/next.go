@@ -162,7 +162,6 @@ func (r *round) nextTokencode(j *job, a *Attempt, s *subject, t *tokenState, in 
 		r.claim(j, s, in.Source, v)
 		t.token.Forgive()
 		r.learn(g, v.offset) // here, since the dialogue may be dropped
-		a.state.Interval = want
 		return r.beginPIN(j, a, s, in.Source, v)
 	}
 	return r.accept(j, a, s, in.Source, v)

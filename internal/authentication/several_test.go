@@ -586,6 +586,40 @@ func TestWrongPasscodesEndWithTheirSeed(t *testing.T) {
 	d.is(d.begin(code), authentication.Accepted, "")
 }
 
+// A new PIN is confirmed with the token that it is for.
+func TestANewPINIsConfirmedWithItsToken(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	other := d.another("900000000002", plain)
+	set := d.answer(d.answer(d.begin(d.code(d.now)), "8093"), "8093")
+	d.is(set, authentication.NewPIN, authentication.StepReauthenticate)
+	code, err := securid.Code(other.secret.Reveal(), other.serial, plain.Digits, plain.Interval, d.now)
+	d.must(err)
+	d.is(d.answer(set, code), authentication.Denied, "")
+	d.is(d.begin(code), authentication.Accepted, "")
+	if got := strings.Join(d.actions("token:"+serial), " "); strings.Count(got, "pin.set") != 1 {
+		t.Errorf("recorded %s", got)
+	}
+}
+
+// While a new seed waits, the old one goes on as it was: with its own PIN type, and without saying that the new one has come.
+func TestTheOldSeedWhileANewOneWaits(t *testing.T) {
+	d := newDeployment(t, sqlite(t), fob)
+	d.must(d.engine.SetPIN(t.Context(), serial, "8093", false))
+	raw := d.renewed(true, plain).Reveal()
+	d.change(serial, func(r *token.Token) { r.Distribution = token.Issued })
+	d.is(d.begin("8093"+d.code(d.now)), authentication.Accepted, "")
+	d.is(d.begin(d.later(1)), authentication.Denied, "")
+	if got := d.read(); got.Distribution != token.Issued || got.Pending == nil {
+		t.Errorf("a code of the old seed confirms the new one: %s", got.Distribution)
+	}
+	code, err := securid.Code(raw, serial, plain.Digits, plain.Interval, d.now)
+	d.must(err)
+	d.is(d.begin(code), authentication.Accepted, "")
+	if got := d.read(); got.Distribution != token.Confirmed || got.Current.Number != 2 {
+		t.Errorf("a code of the new seed does not confirm it: %s", got.Distribution)
+	}
+}
+
 // Nobody forces a PIN upon a token that takes none, or clears one.
 func TestNoPINOfATokenWithout(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)

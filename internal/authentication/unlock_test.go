@@ -97,6 +97,24 @@ func TestFailuresThatCount(t *testing.T) {
 	}
 }
 
+// Where the policy locks nobody, failures are counted all the same, and are as old as the first.
+func TestFailuresThatLockNobody(t *testing.T) {
+	d := newDeployment(t, sqlite(t), plain)
+	d.policy.Token.IncorrectBeforeNTC, d.policy.Lockout.Failures = 0, 0
+	first := d.now
+	for range 7 {
+		d.begin("00000000")
+		d.later(60)
+	}
+	guards, err := d.db.Guards(t.Context(), []string{"alice"})
+	d.must(err)
+	failures, p := guards["alice"].Own, d.policy.Lockout
+	if n := failures.At(p, d.now).Count; n != 7 || failures.At(p, first.Add(p.Within)).Count != 0 {
+		t.Errorf("%d failures, %d after a day", n, failures.At(p, first.Add(p.Within)).Count)
+	}
+	d.is(d.begin(d.code(d.now)), authentication.Accepted, "")
+}
+
 // As many failures as lock do so within any day, not within the one that the first of them began.
 func TestFailuresLockWithinAnyDay(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)

@@ -100,7 +100,6 @@ func (p *probe) find(c *securid.Chain, first, last, from int64) (at int64, reaso
 		at, ok = c.Find(p.number, first, last, from)
 		return at, p.wrongPIN, ok
 	}
-	from = min(max(from, first), last)
 	for n := int64(0); n <= 2*max(from-first, last-from); n++ { // from, from-1, from+1, from-2, ...
 		i := from + n/2
 		if n%2 == 1 {

@@ -88,6 +88,9 @@ func TestAFixedPasscode(t *testing.T) {
 		if got := d.reasons(); got != "BAD_PASSCODE BAD_PASSCODE BAD_PASSCODE BAD_PASSCODE" {
 			t.Error(got)
 		}
+		if got := strings.Join(d.actions("user:alice"), " "); strings.Count(got, "fixed_passcode.set") != 2 || strings.Count(got, "fixed_passcode.clear") != 1 {
+			t.Errorf("recorded %s", got)
+		}
 	})
 }
 
@@ -234,6 +237,21 @@ func TestWhatIsNoneOfAToken(t *testing.T) {
 	only("60214"+post.last(), authentication.Denied)
 }
 
+// Codes that the policy has switched off are not sent to a user who has a fixed passcode either, nor do they count.
+func TestCodesOnDemandThatAreOff(t *testing.T) {
+	d, post := newMailing(t, sqlite(t))
+	d.policy.Token.FixedPasscode = policy.FixedLikePIN
+	d.must(d.engine.SetFixedPasscode(t.Context(), "alice", "8093"))
+	d.begin("4810")
+	d.policy.Token.OnDemand = false
+	d.is(d.begin("4810"), authentication.Denied, "")
+	d.is(d.begin("4810"+post.last()), authentication.Denied, "")
+	if len(post.codes) != 1 {
+		t.Errorf("%d codes were sent", len(post.codes))
+	}
+	d.is(d.begin("8093"), authentication.Accepted, "")
+}
+
 // A fixed passcode that the policy has switched off locks nobody.
 func TestAFixedPasscodeThatIsOff(t *testing.T) {
 	d := newDeployment(t, sqlite(t), plain)
@@ -375,7 +393,11 @@ func TestANewPINForCodesOnDemand(t *testing.T) {
 		d.is(d.begin("28451"), authentication.NextTokencode, authentication.StepNextTokencode)
 		// An agent that cannot ask for a PIN does not use the code up.
 		d.is(d.once("28451"+post.last()), authentication.Denied, "")
-		d.is(d.begin("28451"+post.last()), authentication.NewPIN, authentication.StepNewPIN)
+		asked = d.is(d.begin("28451"+post.last()), authentication.NewPIN, authentication.StepNewPIN)
+		// What follows the new PIN may be a code that was sent meanwhile, behind it.
+		asked = d.is(d.answer(d.answer(asked, "71935"), "71935"), authentication.NewPIN, authentication.StepReauthenticate)
+		d.is(d.begin("71935"), authentication.NextTokencode, authentication.StepNextTokencode)
+		d.is(d.answer(asked, "71935"+post.last()), authentication.Accepted, "")
 		if got := d.reasons(); got != "BAD_PASSCODE PIN_CHANGED_MEANWHILE NEW_PIN_REFUSED NEW_PIN_REQUIRED" {
 			t.Error(got)
 		}

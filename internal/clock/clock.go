@@ -101,7 +101,7 @@ func (g *Guard) Begin(ctx context.Context) error {
 	}
 	for _, r := range all {
 		// Older releases had no ID: the name stood for it, and still tells the server whose ID was lost.
-		mine := r.Server == g.Name || r.Name == g.Name || g.Alone
+		mine := r.Name == g.Name || g.Alone
 		if mine && r.Heard == r.Confirmed && r.Latest.After(g.latest) { // what was confirmed since is right
 			g.latest = r.Latest
 		}

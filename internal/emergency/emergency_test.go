@@ -48,6 +48,9 @@ func TestGenerate(t *testing.T) {
 			seen[c] = true
 		}
 	})
+	if codes, err := emergency.Generate(emergency.MaxCodes, policy.Default().Token); err != nil || len(codes) != emergency.MaxCodes {
+		t.Errorf("%d codes: %v", len(codes), err)
+	}
 	for _, n := range []int{-1, 0, emergency.MaxCodes + 1} {
 		if _, err := emergency.Generate(n, policy.Default().Token); !errors.Is(err, fault.Invalid) {
 			t.Errorf("%d codes: %v", n, err)

@@ -122,7 +122,8 @@ func open(ctx context.Context, keys Keyring, m Message) (body, error) {
 	}
 	defer clear(plain)
 	var b body
-	return b, json.Unmarshal(plain, &b)
+	err = json.Unmarshal(plain, &b)
+	return b, err
 }
 
 // Get returns a message; [fault.NotFound]. Its body is not shown to anybody.

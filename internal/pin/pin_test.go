@@ -95,6 +95,26 @@ func TestHistory(t *testing.T) {
 	})
 }
 
+// A policy that remembers fewer PINs than were kept goes by its own number.
+func TestAHistoryThatIsLongerThanThePolicyWants(t *testing.T) {
+	for history, reused := range map[int]string{0: "", 1: "4812", 2: "4812 4811", 5: "4812 4811 4810"} {
+		r := rules(fob, nil)
+		for _, p := range []string{"4810", "4811", "4812"} {
+			hash, err := r.New(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Past = r.Past.With(hash, r.Policy)
+		}
+		r.Policy.PINHistory = history
+		for _, p := range []string{"4810", "4811", "4812"} {
+			if _, err := r.New(p); (err != nil) != strings.Contains(reused, p) {
+				t.Errorf("%s of the last %d: %v", p, history, err)
+			}
+		}
+	}
+}
+
 // The hash of one PIN is a history, and a history is not changed by adding to it.
 func TestAHashIsAHistory(t *testing.T) {
 	r := rules(fob, nil)

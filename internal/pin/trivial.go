@@ -24,7 +24,7 @@ func few(pin string) bool {
 // repeated finds a PIN that is a shorter group again and again.
 func repeated(pin string) bool {
 	for n := 1; n <= len(pin)/2; n++ {
-		if len(pin)%n == 0 && strings.Repeat(pin[:n], len(pin)/n) == pin {
+		if strings.Repeat(pin[:n], len(pin)/n) == pin {
 			return true
 		}
 	}

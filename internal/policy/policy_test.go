@@ -78,7 +78,7 @@ func TestLimits(t *testing.T) {
 			[]change{func(s *policy.Set) { s.Token.PINMinLetters = 5 }, func(s *policy.Set) { s.Token.PINMinLetters = -1 }}},
 		{"pin_min_digits", []change{func(s *policy.Set) { s.Token.PINMinLetters, s.Token.PINMinDigits = 2, 2 }},
 			[]change{func(s *policy.Set) { s.Token.PINMinLetters, s.Token.PINMinDigits = 2, 3 }}},
-		{"excluded_words", []change{func(s *policy.Set) { s.Token.ExcludedWords = []string{"acme", "2026", "Rumpelstilzchen"} }},
+		{"excluded_words", []change{func(s *policy.Set) { s.Token.ExcludedWords = []string{"acme", "2026", "Rumpelstilzchens"} }, func(s *policy.Set) { s.Token.ExcludedWords = long[:1000] }},
 			[]change{
 				func(s *policy.Set) { s.Token.ExcludedWords = []string{"abc"} }, func(s *policy.Set) { s.Token.ExcludedWords = []string{"größe"} },
 				func(s *policy.Set) { s.Token.ExcludedWords = []string{strings.Repeat("x", 17)} }, func(s *policy.Set) { s.Token.ExcludedWords = long },
@@ -97,7 +97,7 @@ func TestLimits(t *testing.T) {
 		{"emergency_characters", []change{func(s *policy.Set) { s.Token.EmergencyCharacters = policy.Digits }},
 			[]change{func(s *policy.Set) { s.Token.EmergencyCharacters = "" }}},
 		{"emergency_life", []change{func(s *policy.Set) { s.Token.EmergencyLife = time.Hour }},
-			[]change{func(s *policy.Set) { s.Token.EmergencyLife = 0 }, func(s *policy.Set) { s.Token.EmergencyLife = 366 * day }}},
+			[]change{func(s *policy.Set) { s.Token.EmergencyLife = 0 }, func(s *policy.Set) { s.Token.EmergencyLife = 366 * day }, func(s *policy.Set) { s.Token.EmergencyLife = time.Hour + time.Millisecond }}},
 		{"emergency_max_life", []change{func(s *policy.Set) { s.Token.EmergencyMaxLife = 7 * day }},
 			[]change{func(s *policy.Set) { s.Token.EmergencyMaxLife = 6 * day }}},
 		{"emergency_if_found", []change{func(s *policy.Set) { s.Token.EmergencyIfFound = policy.Deny }, func(s *policy.Set) { s.Token.EmergencyIfFound = policy.AcceptAfter }},

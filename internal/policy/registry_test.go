@@ -150,3 +150,26 @@ func TestCurrent(t *testing.T) {
 	db.broken = nil
 	current(8, 8)
 }
+
+// What a transaction has changed and takes back holds for nobody else.
+func TestCurrentWithinATransaction(t *testing.T) {
+	r, db, _ := registry(t)
+	back := errors.New("taken back")
+	err := db.Transact(t.Context(), func(ctx context.Context) error {
+		changed := policy.Default().Lockout
+		changed.Failures, changed.Version = 9, 1
+		if err := db.SaveLockoutPolicy(ctx, changed); err != nil {
+			return err
+		}
+		if within, err := r.Current(ctx); err != nil || within.Lockout(domain.Root).Failures != 9 {
+			t.Errorf("within it: %v", err)
+		}
+		return back
+	})
+	if !errors.Is(err, back) {
+		t.Fatal(err)
+	}
+	if s, err := r.Current(t.Context()); err != nil || s.Lockout(domain.Root).Failures != 5 {
+		t.Errorf("after it: %+v, %v", s.Lockout(domain.Root), err)
+	}
+}

@@ -60,6 +60,7 @@ func malformed() []struct {
 		{"a wrong Message-Authenticator", changed(good, 30, good[30]+1), BadAuthenticator, false},
 		{"a short Message-Authenticator", packet(1, 1, authenticator, attr(80, "fifteen octets!"), name, password), BadAuthenticator, false},
 		{"an empty Message-Authenticator", packet(1, 1, authenticator, attr(80, ""), name, password), BadAuthenticator, false},
+		{"an empty Message-Authenticator at the end", packet(1, 1, authenticator, name, password, attr(80, "")), BadAuthenticator, false},
 		{"two Message-Authenticators", request1(1, name, password, attr(80, strings.Repeat("\x00", 16))), BadAuthenticator, false},
 		{"a name changed on the way", changed(good, 41, 'e'), BadAuthenticator, false},
 		{"another authenticator", changed(good, 5, good[5]+1), BadAuthenticator, false},

@@ -172,6 +172,11 @@ func TestALimitIsForBothTransports(t *testing.T) {
 	h.becomes(Accepted)
 	talk(t, conn, tlsLogin(t, 2, true))
 	h.becomes(Accepted)
+	both.Version++ // that a client is changed gives it no other burst
+	h.clients.set(both)
+	if err := h.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	gw.send(login(3, "alice", "123456"))
 	h.becomes(Limited)
 	b, _ := tlsLogin(t, 4, true).Encode()

@@ -2,6 +2,7 @@ package radius
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,32 @@ func TestStates(t *testing.T) {
 				t.Errorf("the engine was asked: %v", asked)
 			}
 		})
+	}
+}
+
+// Over TLS the address may change with the connection; what comes over UDP goes on from where it began.
+func TestTheAddressOfAState(t *testing.T) {
+	h := build(t, always(accept), vpn("vpn1", "127.0.0.0/8"))
+	if err := h.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := h.table.Load().byName["vpn1"]
+	for port, same := range map[uint16]bool{0: true, 1812: false} {
+		here, there := source{netip.MustParseAddr("127.0.0.1"), port}, source{netip.MustParseAddr("127.0.0.2"), port}
+		st := state{attempt: attempt(0), turn: 1, bind: h.binding(c, here, attempt(0), "1")}
+		if !h.ours(st, c, here) || h.ours(st, c, there) != same {
+			t.Errorf("port %d: another address is the same: %t", port, !same)
+		}
+		key := func(from source) copyKey {
+			transport := RadSec
+			if port != 0 {
+				transport = Authentication
+			}
+			return (&request{port: transport, from: from, client: c, data: []byte("the same")}).key()
+		}
+		if (key(here) == key(there)) != same {
+			t.Errorf("port %d: a packet from another address is a copy: %t", port, !same)
+		}
 	}
 }
 

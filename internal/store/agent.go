@@ -48,7 +48,8 @@ func scanAgent(r row) (a access.Agent, err error) {
 		}
 		a.Networks = append(a.Networks, n)
 	}
-	return a, json.Unmarshal([]byte(restriction), &a.Restriction)
+	err = json.Unmarshal([]byte(restriction), &a.Restriction)
+	return a, err
 }
 
 // Agent returns an agent by its name in any case; [fault.NotFound]. Within a transaction the row is locked for change.

@@ -26,7 +26,8 @@ func scanKeptAttempt(r row) (k access.KeptAttempt, err error) {
 	if methods != "" {
 		k.Methods = strings.Fields(methods)
 	}
-	return k, json.Unmarshal([]byte(attributes), &k.Attributes)
+	err = json.Unmarshal([]byte(attributes), &k.Attributes)
+	return k, err
 }
 
 func noAttempt() *fault.Error { return fault.New(fault.AttemptNotFound, "there is no such attempt") }

@@ -34,7 +34,8 @@ func (db *DB) limitedBy(ctx context.Context, lock string, is func(access.Restric
 				return l, err
 			}
 			l.by = by
-			return l, json.Unmarshal([]byte(restriction), &l.only)
+			err = json.Unmarshal([]byte(restriction), &l.only)
+			return l, err
 		}
 		some, err := list(ctx, db, scan, "SELECT "+by.id+", name, domain, restriction FROM "+by.table+" WHERE restriction <> '{}' ORDER BY "+by.id+lock)
 		if err != nil {

@@ -10,12 +10,18 @@ import (
 func TestARateAndABurst(t *testing.T) {
 	limit, now := throttle.New(10, 20), time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
 	allowed := func(name string) (n int) {
-		for limit.Allows(name, now) {
+		for !limit.Exhausted(name, now) {
+			if !limit.Allows(name, now) {
+				t.Fatalf("%s is kept out after %d, and may come", name, n)
+			}
 			n++
+		}
+		if limit.Allows(name, now) {
+			t.Fatalf("%s is let in after %d, and may not come", name, n)
 		}
 		return n
 	}
-	if n := allowed("alice"); n != 20 || !limit.Exhausted("alice", now) {
+	if n := allowed("alice"); n != 20 {
 		t.Errorf("%d at once", n)
 	}
 	if limit.Exhausted("bob", now) {
