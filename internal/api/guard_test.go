@@ -323,7 +323,7 @@ func TestRoomForLongBodies(t *testing.T) {
 	defer func() { h.contract.patience = roomWithin }()
 	long := `{"selection":{"serials":["000000000001"` + strings.Repeat(`,"000000000001"`, bodyLimit) + `]}}`
 	withoutLength := func(body string) int {
-		r := httptest.NewRequest("POST", "/v1/tokens/enable", io.MultiReader(strings.NewReader(body)))
+		r := httptest.NewRequest(http.MethodPost, "/v1/tokens/enable", io.MultiReader(strings.NewReader(body)))
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Authorization", "Bearer "+key)
 		w := httptest.NewRecorder()
