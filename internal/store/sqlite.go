@@ -29,13 +29,18 @@ type sqliteEngine struct {
 	writer chan *sqliteWriter // holds it while no transaction runs
 	stop   func()
 
-	path      string
+	folder    *os.Root    // of the database, wherever it is moved
+	base      string      // the name of the database in it
 	file, log fs.FileInfo // of the database and its write-ahead log, as the writer opened them; nil before its first transaction
 }
 
 // errLogRemoved: what is written goes into a file that nobody finds again. Checkpoints move it into the database still.
 var errLogRemoved = fault.New(fault.Unavailable, "somebody removed or exchanged tallystick.db-wal, in the data folder, while the server runs: "+
 	"end the server and start it again, which loses nothing")
+
+// errFileRemoved: so does this, and codes would be accepted that the file which is found at the next start knows nothing of.
+var errFileRemoved = fault.New(fault.Unavailable, "somebody removed, exchanged or cut off tallystick.db, in the data folder, while the server runs: "+
+	"end the server, move away what is left of it, with its -wal and -shm, and 'tallystick restore' the last backup")
 
 // A sqliteWriter is the connection that writes, with the statements that were prepared on it: preparing is most of the work.
 type sqliteWriter struct {
@@ -89,34 +94,49 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 			return nil, err
 		}
 	}
+	folder, err := os.OpenRoot(filepath.Dir(place))
+	if err != nil {
+		return nil, err
+	}
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?" + pragmas
 	e, err := newSQLite(ctx, name)
 	if err != nil {
-		return nil, (&DB{engine: e}).explain(err)
+		return nil, errors.Join((&DB{engine: e}).explain(err), folder.Close())
 	}
-	e.path = place
+	e.folder, e.base = folder, filepath.Base(place)
 	return &DB{engine: e}, nil
 }
 
-// keepsLog refuses to go on without the write-ahead log. A folder that was moved has it still.
-func (e *sqliteEngine) keepsLog() error {
+// keepsFiles refuses to go on without the files of the database. A folder that was moved has them still.
+func (e *sqliteEngine) keepsFiles(ctx context.Context) error {
 	if e.log == nil {
 		return nil
 	}
-	is := func(path string, opened fs.FileInfo) bool {
-		now, err := os.Stat(path)
-		return err == nil && os.SameFile(now, opened)
+	file, err := e.folder.Stat(e.base)
+	if err != nil || !os.SameFile(file, e.file) {
+		return errFileRemoved
 	}
-	if is(e.path, e.file) && !is(e.path+"-wal", e.log) {
+	if file.Size() < e.file.Size() { // also after VACUUM, of which SQLite knows
+		var size int64
+		err := e.read.QueryRowContext(context.WithoutCancel(ctx), "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").Scan(&size)
+		if err == nil && file.Size() < size {
+			err = errFileRemoved
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if log, err := e.folder.Stat(e.base + "-wal"); err != nil || !os.SameFile(log, e.log) {
 		return errLogRemoved
 	}
+	e.file = file
 	return nil
 }
 
-// noteLog notes which files the first transaction has opened.
-func (e *sqliteEngine) noteLog() {
-	file, err := os.Stat(e.path)
-	log, missing := os.Stat(e.path + "-wal")
+// noteFiles notes which files the first transaction has opened.
+func (e *sqliteEngine) noteFiles() {
+	file, err := e.folder.Stat(e.base)
+	log, missing := e.folder.Stat(e.base + "-wal")
 	if err == nil && missing == nil {
 		e.file, e.log = file, log
 	}
@@ -175,7 +195,7 @@ func (e *sqliteEngine) close(context.Context) error {
 	close(e.writer)
 	e.stop()
 	w.forget()
-	return errors.Join(e.read.Close(), w.conn.Close(), e.write.Close())
+	return errors.Join(e.read.Close(), w.conn.Close(), e.write.Close(), e.folder.Close())
 }
 
 // keepLogShort moves the write-ahead log into the database file from time to time.
@@ -300,7 +320,7 @@ func (e *sqliteEngine) begin(ctx context.Context) (connection, error) {
 		if !open {
 			return nil, sql.ErrConnDone
 		}
-		if err := e.keepsLog(); err != nil {
+		if err := e.keepsFiles(ctx); err != nil {
 			e.writer <- w
 			return nil, err
 		}
@@ -312,7 +332,7 @@ func (e *sqliteEngine) begin(ctx context.Context) (connection, error) {
 			return nil, err
 		}
 		if e.log == nil {
-			e.noteLog()
+			e.noteFiles()
 		}
 		return t, nil
 	case <-ctx.Done():

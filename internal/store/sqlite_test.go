@@ -55,6 +55,69 @@ func TestLogThatIsRemoved(t *testing.T) {
 	}
 }
 
+// Nor is anything written into a file that nobody finds again, or that was cut off: another one, in which less was accepted, would be there at the next start. SQLite makes
+// a file shorter itself, for whoever runs VACUUM.
+func TestFileThatIsRemoved(t *testing.T) {
+	other := file(t)
+	if err := opened(t, other).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(at string) error{
+		"removed":         os.Remove,
+		"all removed":     func(at string) error { return errors.Join(os.Remove(at), os.Remove(at+"-wal"), os.Remove(at+"-shm")) },
+		"folder removed":  func(at string) error { return os.RemoveAll(filepath.Dir(at)) },
+		"exchanged":       func(at string) error { return os.Rename(other, at) },
+		"emptied":         func(at string) error { return os.Truncate(at, 0) },
+		"cut off":         func(at string) error { return os.Truncate(at, 64<<10) },
+		"moved to a name": func(at string) error { return os.Rename(at, at+".old") },
+		"made compact":    nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := file(t)
+			db := opened(t, at)
+			execute := func(statements ...string) {
+				t.Helper()
+				for _, s := range statements {
+					if _, err := db.exec(t.Context(), s); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			execute("CREATE TABLE room AS SELECT randomblob(1000000) AS r", "DROP TABLE room")
+			if err := db.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			checkpoint := func() {
+				if _, err := db.engine.(*sqliteEngine).read.ExecContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			checkpoint()
+			execute("UPDATE schema_release SET pinged_at = 0")
+			if change == nil {
+				w := <-db.engine.(*sqliteEngine).writer
+				_, err := w.do(t.Context(), "VACUUM")
+				db.engine.(*sqliteEngine).writer <- w
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkpoint()
+				if err := db.Ping(t.Context()); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err := change(at); err != nil {
+				t.Fatal(err)
+			}
+			err := db.AddUser(t.Context(), user.User{ID: "d", CreatedAt: time.Now(), Version: 1})
+			if is := errors.Is(err, errFileRemoved) || errors.Is(err, errDamaged); !is || db.Ping(t.Context()) == nil {
+				t.Errorf("a user was added: %v, and the ping says %v", err, db.Ping(t.Context()))
+			}
+		})
+	}
+}
+
 // So it is where the name of the database is a link: the log is where that leads.
 func TestLogBehindALinkThatIsRemoved(t *testing.T) {
 	at, link := file(t), file(t)
