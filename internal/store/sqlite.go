@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -32,6 +33,25 @@ type sqliteEngine struct {
 	folder    *os.Root    // of the database, wherever it is moved
 	base      string      // the name of the database in it
 	file, log fs.FileInfo // of the database and its write-ahead log, as the writer opened them; nil before its first transaction
+
+	beginning atomic.Bool // the writer waits for the file
+	failed    atomic.Pointer[failedWrite]
+}
+
+// A failedWrite is one that the disk did not take. On a full one there may be room for a ping all the same, in what others left of the write-ahead log.
+type failedWrite struct {
+	err error
+	at  time.Time
+}
+
+// failedFor is how long it counts.
+const failedFor = 10 * time.Second
+
+func (e *sqliteEngine) lately() error {
+	if f := e.failed.Load(); f != nil && time.Since(f.at) < failedFor {
+		return f.err
+	}
+	return nil
 }
 
 // errLogRemoved: what is written goes into a file that nobody finds again. Checkpoints move it into the database still.
@@ -60,6 +80,7 @@ const (
 	forWriting = "&_pragma=wal_autocheckpoint(40000)&_pragma=cache_size(-8192)"
 	forReading = "&_pragma=query_only(ON)"
 
+	busyTimeout     = 5 * time.Second // as in pragmas
 	readers         = 8
 	checkpointEvery = 250 * time.Millisecond
 )
@@ -164,7 +185,8 @@ func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {
 	}
 	conn, err := write.Conn(ctx)
 	// Whoever closes the file last has it for himself meanwhile, and busy_timeout does not wait for that.
-	for n := 1; (*sqliteEngine)(nil).sort(err) == passing && n < attempts; n++ {
+	begun := time.Now()
+	for n := 1; (*sqliteEngine)(nil).sort(err) == passing && n < attempts && time.Since(begun) < busyTimeout; n++ {
 		if err := pause(ctx, backoff<<(n-1)); err != nil {
 			return nil, errors.Join(err, write.Close())
 		}
@@ -314,6 +336,14 @@ type sqliteTransaction struct {
 	open bool
 }
 
+func (t *sqliteTransaction) do(ctx context.Context, query string, args ...any) (int64, error) {
+	n, err := t.sqliteWriter.do(ctx, query, args...)
+	if t.sort(err) == outage {
+		t.failed.Store(&failedWrite{err, time.Now()})
+	}
+	return n, err
+}
+
 func (e *sqliteEngine) begin(ctx context.Context) (connection, error) {
 	select {
 	case w, open := <-e.writer:
@@ -326,7 +356,10 @@ func (e *sqliteEngine) begin(ctx context.Context) (connection, error) {
 		}
 		t := &sqliteTransaction{e, w, true}
 		// The transaction goes on when ctx ends; whoever runs it sees that.
-		if _, err := t.do(context.WithoutCancel(ctx), "BEGIN IMMEDIATE"); err != nil {
+		e.beginning.Store(true)
+		_, err := t.do(context.WithoutCancel(ctx), "BEGIN IMMEDIATE")
+		e.beginning.Store(false)
+		if err != nil {
 			t.open = false
 			t.end()
 			return nil, err
@@ -455,6 +488,32 @@ func (e *sqliteEngine) migrations() (*sql.DB, goose.Dialect, string, []goose.Pro
 		handle.SetMaxOpenConns(1)
 	}
 	return handle, goose.DialectSQLite3, "migrations/sqlite", nil, err
+}
+
+// keptLocked: this server writes by one connection, so that it never waits for itself.
+const keptLocked = "another program keeps the embedded database, tallystick.db in the data folder, locked: end it, or what it does there"
+
+func (*sqliteEngine) why(err error) string {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return keptLocked
+	case sqlite3.SQLITE_FULL:
+		return "the disk that the data folder is on is full: make room there"
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
+		return "the embedded database, tallystick.db in the data folder, cannot be read or written: look whether the disk there is full or broken, its file system was made read-only, or a file belongs to somebody else"
+	}
+	return ""
+}
+
+func (e *sqliteEngine) hindrance(context.Context) string {
+	if e.beginning.Load() {
+		return keptLocked
+	}
+	return ""
 }
 
 func (*sqliteEngine) sort(err error) failure {

@@ -1,10 +1,14 @@
 package store
 
 import (
+	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -115,6 +119,54 @@ func TestFileThatIsRemoved(t *testing.T) {
 				t.Errorf("a user was added: %v, and the ping says %v", err, db.Ping(t.Context()))
 			}
 		})
+	}
+}
+
+// Who asks whether a database that another program keeps locked can be written to is told so, and so is who opens it.
+func TestSQLiteThatIsLocked(t *testing.T) {
+	at := file(t)
+	db := opened(t, at)
+	other, err := sql.Open("sqlite", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	conn, err := other.Conn(t.Context())
+	if err == nil {
+		_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan error, 1)
+	go func() { told <- db.Ping(ctx) }()
+	for e := db.engine.(*sqliteEngine); !e.beginning.Load(); {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-told; !errors.Is(err, context.Canceled) || !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "another program") {
+		t.Errorf("the ping says %v", err)
+	}
+	if err := db.AddUser(t.Context(), user.User{ID: "d", CreatedAt: time.Now(), Version: 1}); !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "another program") {
+		t.Errorf("a change says %v", err)
+	}
+}
+
+// On a full disk there may be room for a ping and not for a decision.
+func TestSQLiteOnAFullDisk(t *testing.T) {
+	db := opened(t, file(t))
+	w := <-db.engine.(*sqliteEngine).writer
+	_, err := w.do(t.Context(), "PRAGMA max_page_count = 1") // that is, what it has
+	db.engine.(*sqliteEngine).writer <- w
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := user.User{ID: "d", Name: strings.Repeat("n", 1<<20), CreatedAt: time.Now(), Version: 1}
+	for what, err := range map[string]error{"a change": db.AddUser(t.Context(), large), "the ping": db.Ping(t.Context())} {
+		if !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "is full: make room") {
+			t.Errorf("%s says %v", what, err)
+		}
 	}
 }
 
