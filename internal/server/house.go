@@ -243,7 +243,11 @@ func (h *house) ready(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if err := h.writable(ctx, h.db.Ping); err != nil {
 		h.log.WarnContext(ctx, "not ready", "error", err)
-		http.Error(w, "the database cannot be written to", http.StatusServiceUnavailable)
+		said := "the database cannot be written to"
+		if reason := new(fault.Error); errors.As(err, &reason) {
+			said += ": " + reason.Message
+		}
+		http.Error(w, said, http.StatusServiceUnavailable)
 		return
 	}
 	if err := h.clock.Trust(h.clock.Now().UTC()); err != nil {

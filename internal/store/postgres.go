@@ -31,6 +31,7 @@ type postgresEngine struct{ pool *pgxpool.Pool }
 
 const (
 	connections = 16              // at least, unless the URL says otherwise (pool_max_conns)
+	answering   = 5 * time.Second // until a database that is slow has answered
 	connLife    = 5 * time.Minute // so that a server returns to the primary soon after a switch
 )
 
@@ -102,7 +103,7 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 		err = keepsText(ctx, pool)
 	}
 	if err != nil {
-		pool.Close()
+		go pool.Close() // which waits for connections that hang
 		return nil, unreachable(err)
 	}
 	return &DB{engine: postgresEngine{pool}}, nil
@@ -110,12 +111,22 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 
 // ownSession refuses a pooler that gives a connection another session for each transaction: what is set, prepared and locked here would be so
 // in a session that somebody else has next.
-func ownSession(ctx context.Context, pool *pgxpool.Pool) error {
+func ownSession(asked context.Context, pool *pgxpool.Pool) (err error) {
+	ctx, cancel := context.WithTimeout(asked, answering)
+	defer cancel()
+	waited := "no connection"
+	defer func() {
+		if asked.Err() == nil && ctx.Err() != nil {
+			err = fault.New(fault.Unavailable, "the database gives %s within %v: either it hangs, or a PgBouncer before it has no more to lend: "+
+				"set default_pool_size in PgBouncer to what all servers take, each %d (pool_max_conns in the URL, 2 at least)", waited, answering, pool.Config().MaxConns)
+		}
+	}()
 	ours, err := pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer ours.Release()
+	waited = "one connection and no second"
 	other, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig) // the pool may have one alone
 	if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == tooMany {
 		return nil // a session of its own was asked for
@@ -230,9 +241,30 @@ func (e postgresEngine) close(ctx context.Context) error {
 }
 
 func (e postgresEngine) look(ctx context.Context, looks []look) error {
+	conn, err := e.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
 	var b pgx.Batch
 	queueLooks(&b, looks)
-	return e.pool.SendBatch(ctx, &b).Close()
+	return conn.SendBatch(ctx, &b).Close()
+}
+
+// Where PostgreSQL has no connection left, those that the server has come free again: it looks so often.
+const (
+	looksForFree = 100
+	betweenLooks = 20 * time.Millisecond
+)
+
+// acquire takes a connection.
+func (e postgresEngine) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	for n := 1; ; n++ {
+		conn, err := e.pool.Acquire(ctx)
+		if refused := new(pgconn.PgError); !errors.As(err, &refused) || refused.Code != tooMany || n == looksForFree || pause(ctx, betweenLooks) != nil {
+			return conn, err
+		}
+	}
 }
 
 // freeze reads whole tables, for which no index is of use, and for somebody who may be slow.
@@ -257,6 +289,51 @@ func (e postgresEngine) freeze(ctx context.Context, do func(read func(context.Co
 			return rows.Err()
 		})
 	})
+}
+
+// why tells of what an administrator of PostgreSQL has to see to.
+func (e postgresEngine) why(err error) string {
+	var said *pgconn.PgError
+	if !errors.As(err, &said) {
+		return ""
+	}
+	switch said.Code {
+	case tooMany:
+		return "PostgreSQL has no connection left for this server: raise max_connections, or have servers and others take fewer (pool_max_conns in the URL)"
+	case "53100":
+		return "the disk of PostgreSQL is full: make room there"
+	}
+	return ""
+}
+
+// lately is nothing: a ping asks the same of PostgreSQL as any other commit.
+func (postgresEngine) lately() error { return nil }
+
+// hindrance asks over a connection of its own, since those of the pool may all be waiting for the same.
+func (e postgresEngine) hindrance(ctx context.Context) string {
+	conn, err := pgx.ConnectConfig(ctx, e.pool.Config().ConnConfig)
+	if err == nil {
+		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+		var kind, event string
+		var by int
+		err = conn.QueryRow(ctx, "SELECT wait_event_type, wait_event, COALESCE((pg_blocking_pids(pid))[1], 0) FROM pg_stat_activity "+
+			"WHERE datname = current_database() AND usename = current_user AND state = 'active' AND pid <> pg_backend_pid() AND wait_event_type <> 'Client' "+
+			"ORDER BY wait_event = 'SyncRep' DESC, query_start LIMIT 1", pgx.QueryExecModeExec).Scan(&kind, &event, &by)
+		switch {
+		case err == nil && event == "SyncRep":
+			return "PostgreSQL waits for a synchronous standby that does not answer: bring it back, or take it out of synchronous_standby_names"
+		case err == nil && by != 0:
+			return fmt.Sprintf("a session of PostgreSQL keeps locked what this server writes: look at process %d in pg_stat_activity, and end it with pg_terminate_backend", by)
+		case err == nil:
+			return fmt.Sprintf("PostgreSQL waits for %s (%s, see pg_stat_activity)", event, kind)
+		case errors.Is(err, pgx.ErrNoRows):
+			return ""
+		}
+	}
+	if why := e.why(err); why != "" {
+		return why
+	}
+	return "PostgreSQL does not answer, or a PgBouncer before it has lent all that it may (default_pool_size)"
 }
 
 func (postgresEngine) risks() string {
@@ -290,7 +367,7 @@ type postgresTransaction struct {
 }
 
 func (e postgresEngine) begin(ctx context.Context) (connection, error) {
-	conn, err := e.pool.Acquire(ctx)
+	conn, err := e.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -29,13 +30,37 @@ type sqliteEngine struct {
 	writer chan *sqliteWriter // holds it while no transaction runs
 	stop   func()
 
-	path      string
+	folder    *os.Root    // of the database, wherever it is moved
+	base      string      // the name of the database in it
 	file, log fs.FileInfo // of the database and its write-ahead log, as the writer opened them; nil before its first transaction
+
+	beginning atomic.Bool // the writer waits for the file
+	failed    atomic.Pointer[failedWrite]
+}
+
+// A failedWrite is one that the disk did not take. On a full one there may be room for a ping all the same, in what others left of the write-ahead log.
+type failedWrite struct {
+	err error
+	at  time.Time
+}
+
+// failedFor is how long it counts.
+const failedFor = 10 * time.Second
+
+func (e *sqliteEngine) lately() error {
+	if f := e.failed.Load(); f != nil && time.Since(f.at) < failedFor {
+		return f.err
+	}
+	return nil
 }
 
 // errLogRemoved: what is written goes into a file that nobody finds again. Checkpoints move it into the database still.
 var errLogRemoved = fault.New(fault.Unavailable, "somebody removed or exchanged tallystick.db-wal, in the data folder, while the server runs: "+
 	"end the server and start it again, which loses nothing")
+
+// errFileRemoved: so does this, and codes would be accepted that the file which is found at the next start knows nothing of.
+var errFileRemoved = fault.New(fault.Unavailable, "somebody removed, exchanged or cut off tallystick.db, in the data folder, while the server runs: "+
+	"end the server, move away what is left of it, with its -wal and -shm, and 'tallystick restore' the last backup")
 
 // A sqliteWriter is the connection that writes, with the statements that were prepared on it: preparing is most of the work.
 type sqliteWriter struct {
@@ -55,6 +80,7 @@ const (
 	forWriting = "&_pragma=wal_autocheckpoint(40000)&_pragma=cache_size(-8192)"
 	forReading = "&_pragma=query_only(ON)"
 
+	busyTimeout     = 5 * time.Second // as in pragmas
 	readers         = 8
 	checkpointEvery = 250 * time.Millisecond
 )
@@ -89,34 +115,49 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 			return nil, err
 		}
 	}
+	folder, err := os.OpenRoot(filepath.Dir(place))
+	if err != nil {
+		return nil, err
+	}
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?" + pragmas
 	e, err := newSQLite(ctx, name)
 	if err != nil {
-		return nil, (&DB{engine: e}).explain(err)
+		return nil, errors.Join((&DB{engine: e}).explain(err), folder.Close())
 	}
-	e.path = place
+	e.folder, e.base = folder, filepath.Base(place)
 	return &DB{engine: e}, nil
 }
 
-// keepsLog refuses to go on without the write-ahead log. A folder that was moved has it still.
-func (e *sqliteEngine) keepsLog() error {
+// keepsFiles refuses to go on without the files of the database. A folder that was moved has them still.
+func (e *sqliteEngine) keepsFiles(ctx context.Context) error {
 	if e.log == nil {
 		return nil
 	}
-	is := func(path string, opened fs.FileInfo) bool {
-		now, err := os.Stat(path)
-		return err == nil && os.SameFile(now, opened)
+	file, err := e.folder.Stat(e.base)
+	if err != nil || !os.SameFile(file, e.file) {
+		return errFileRemoved
 	}
-	if is(e.path, e.file) && !is(e.path+"-wal", e.log) {
+	if file.Size() < e.file.Size() { // also after VACUUM, of which SQLite knows
+		var size int64
+		err := e.read.QueryRowContext(context.WithoutCancel(ctx), "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").Scan(&size)
+		if err == nil && file.Size() < size {
+			err = errFileRemoved
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if log, err := e.folder.Stat(e.base + "-wal"); err != nil || !os.SameFile(log, e.log) {
 		return errLogRemoved
 	}
+	e.file = file
 	return nil
 }
 
-// noteLog notes which files the first transaction has opened.
-func (e *sqliteEngine) noteLog() {
-	file, err := os.Stat(e.path)
-	log, missing := os.Stat(e.path + "-wal")
+// noteFiles notes which files the first transaction has opened.
+func (e *sqliteEngine) noteFiles() {
+	file, err := e.folder.Stat(e.base)
+	log, missing := e.folder.Stat(e.base + "-wal")
 	if err == nil && missing == nil {
 		e.file, e.log = file, log
 	}
@@ -144,7 +185,8 @@ func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {
 	}
 	conn, err := write.Conn(ctx)
 	// Whoever closes the file last has it for himself meanwhile, and busy_timeout does not wait for that.
-	for n := 1; (*sqliteEngine)(nil).sort(err) == passing && n < attempts; n++ {
+	begun := time.Now()
+	for n := 1; (*sqliteEngine)(nil).sort(err) == passing && n < attempts && time.Since(begun) < busyTimeout; n++ {
 		if err := pause(ctx, backoff<<(n-1)); err != nil {
 			return nil, errors.Join(err, write.Close())
 		}
@@ -175,7 +217,7 @@ func (e *sqliteEngine) close(context.Context) error {
 	close(e.writer)
 	e.stop()
 	w.forget()
-	return errors.Join(e.read.Close(), w.conn.Close(), e.write.Close())
+	return errors.Join(e.read.Close(), w.conn.Close(), e.write.Close(), e.folder.Close())
 }
 
 // keepLogShort moves the write-ahead log into the database file from time to time.
@@ -294,25 +336,36 @@ type sqliteTransaction struct {
 	open bool
 }
 
+func (t *sqliteTransaction) do(ctx context.Context, query string, args ...any) (int64, error) {
+	n, err := t.sqliteWriter.do(ctx, query, args...)
+	if t.sort(err) == outage {
+		t.failed.Store(&failedWrite{err, time.Now()})
+	}
+	return n, err
+}
+
 func (e *sqliteEngine) begin(ctx context.Context) (connection, error) {
 	select {
 	case w, open := <-e.writer:
 		if !open {
 			return nil, sql.ErrConnDone
 		}
-		if err := e.keepsLog(); err != nil {
+		if err := e.keepsFiles(ctx); err != nil {
 			e.writer <- w
 			return nil, err
 		}
 		t := &sqliteTransaction{e, w, true}
 		// The transaction goes on when ctx ends; whoever runs it sees that.
-		if _, err := t.do(context.WithoutCancel(ctx), "BEGIN IMMEDIATE"); err != nil {
+		e.beginning.Store(true)
+		_, err := t.do(context.WithoutCancel(ctx), "BEGIN IMMEDIATE")
+		e.beginning.Store(false)
+		if err != nil {
 			t.open = false
 			t.end()
 			return nil, err
 		}
 		if e.log == nil {
-			e.noteLog()
+			e.noteFiles()
 		}
 		return t, nil
 	case <-ctx.Done():
@@ -435,6 +488,32 @@ func (e *sqliteEngine) migrations() (*sql.DB, goose.Dialect, string, []goose.Pro
 		handle.SetMaxOpenConns(1)
 	}
 	return handle, goose.DialectSQLite3, "migrations/sqlite", nil, err
+}
+
+// keptLocked: this server writes by one connection, so that it never waits for itself.
+const keptLocked = "another program keeps the embedded database, tallystick.db in the data folder, locked: end it, or what it does there"
+
+func (*sqliteEngine) why(err error) string {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return keptLocked
+	case sqlite3.SQLITE_FULL:
+		return "the disk that the data folder is on is full: make room there"
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
+		return "the embedded database, tallystick.db in the data folder, cannot be read or written: look whether the disk there is full or broken, its file system was made read-only, or a file belongs to somebody else"
+	}
+	return ""
+}
+
+func (e *sqliteEngine) hindrance(context.Context) string {
+	if e.beginning.Load() {
+		return keptLocked
+	}
+	return ""
 }
 
 func (*sqliteEngine) sort(err error) failure {

@@ -1,10 +1,14 @@
 package store
 
 import (
+	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -52,6 +56,117 @@ func TestLogThatIsRemoved(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Nor is anything written into a file that nobody finds again, or that was cut off: another one, in which less was accepted, would be there at the next start. SQLite makes
+// a file shorter itself, for whoever runs VACUUM.
+func TestFileThatIsRemoved(t *testing.T) {
+	other := file(t)
+	if err := opened(t, other).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(at string) error{
+		"removed":         os.Remove,
+		"all removed":     func(at string) error { return errors.Join(os.Remove(at), os.Remove(at+"-wal"), os.Remove(at+"-shm")) },
+		"folder removed":  func(at string) error { return os.RemoveAll(filepath.Dir(at)) },
+		"exchanged":       func(at string) error { return os.Rename(other, at) },
+		"emptied":         func(at string) error { return os.Truncate(at, 0) },
+		"cut off":         func(at string) error { return os.Truncate(at, 64<<10) },
+		"moved to a name": func(at string) error { return os.Rename(at, at+".old") },
+		"made compact":    nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := file(t)
+			db := opened(t, at)
+			execute := func(statements ...string) {
+				t.Helper()
+				for _, s := range statements {
+					if _, err := db.exec(t.Context(), s); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			execute("CREATE TABLE room AS SELECT randomblob(1000000) AS r", "DROP TABLE room")
+			if err := db.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			checkpoint := func() {
+				if _, err := db.engine.(*sqliteEngine).read.ExecContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			checkpoint()
+			execute("UPDATE schema_release SET pinged_at = 0")
+			if change == nil {
+				w := <-db.engine.(*sqliteEngine).writer
+				_, err := w.do(t.Context(), "VACUUM")
+				db.engine.(*sqliteEngine).writer <- w
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkpoint()
+				if err := db.Ping(t.Context()); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err := change(at); err != nil {
+				t.Fatal(err)
+			}
+			err := db.AddUser(t.Context(), user.User{ID: "d", CreatedAt: time.Now(), Version: 1})
+			if is := errors.Is(err, errFileRemoved) || errors.Is(err, errDamaged); !is || db.Ping(t.Context()) == nil {
+				t.Errorf("a user was added: %v, and the ping says %v", err, db.Ping(t.Context()))
+			}
+		})
+	}
+}
+
+// Who asks whether a database that another program keeps locked can be written to is told so, and so is who opens it.
+func TestSQLiteThatIsLocked(t *testing.T) {
+	at := file(t)
+	db := opened(t, at)
+	other, err := sql.Open("sqlite", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	conn, err := other.Conn(t.Context())
+	if err == nil {
+		_, err = conn.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan error, 1)
+	go func() { told <- db.Ping(ctx) }()
+	for e := db.engine.(*sqliteEngine); !e.beginning.Load(); {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-told; !errors.Is(err, context.Canceled) || !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "another program") {
+		t.Errorf("the ping says %v", err)
+	}
+	if err := db.AddUser(t.Context(), user.User{ID: "d", CreatedAt: time.Now(), Version: 1}); !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "another program") {
+		t.Errorf("a change says %v", err)
+	}
+}
+
+// On a full disk there may be room for a ping and not for a decision.
+func TestSQLiteOnAFullDisk(t *testing.T) {
+	db := opened(t, file(t))
+	w := <-db.engine.(*sqliteEngine).writer
+	_, err := w.do(t.Context(), "PRAGMA max_page_count = 1") // that is, what it has
+	db.engine.(*sqliteEngine).writer <- w
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := user.User{ID: "d", Name: strings.Repeat("n", 1<<20), CreatedAt: time.Now(), Version: 1}
+	for what, err := range map[string]error{"a change": db.AddUser(t.Context(), large), "the ping": db.Ping(t.Context())} {
+		if !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "is full: make room") {
+			t.Errorf("%s says %v", what, err)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -81,6 +82,12 @@ type engine interface {
 	clock() string
 	// sort tells what kind of failure an error of the driver is.
 	sort(err error) failure
+	// why says what a failure that may pass comes from, and what to do about it; "" where no more is known.
+	why(err error) string
+	// hindrance is why for a write that has not come to its end yet.
+	hindrance(ctx context.Context) string
+	// lately is why a write failed a moment ago, where one of less may succeed all the same.
+	lately() error
 	// folds are statements that keep the tallies of statistics short.
 	folds() []string
 	// freeze lets do read the database as it is at one moment.
@@ -180,13 +187,39 @@ func (db *DB) Close() error {
 // Ping tells whether the database can be written to now, with
 // [fault.Unavailable] if not, or the error of ctx if that ends first. It writes and waits for its commit, as a decision does: a standby that
 // can only be read from fails it, and so does a primary without the standby that its commits must reach.
+//
+// What is waited for when ctx ends is looked at before the write is taken back.
 func (db *DB) Ping(ctx context.Context) error {
+	writing, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	done := make(chan error, 1)
+	go func() { done <- db.ping(writing) }()
+	select {
+	case err := <-done:
+		if err == nil {
+			err = db.explain(db.lately())
+		}
+		return err
+	case <-ctx.Done():
+	}
+	looking, stop := context.WithTimeout(writing, lookAtWait)
+	defer stop()
+	if why := db.hindrance(looking); why != "" {
+		return unavailable(ctx.Err(), why)
+	}
+	return ctx.Err()
+}
+
+// lookAtWait is how long it may take to find out what is waited for.
+const lookAtWait = time.Second
+
+func (db *DB) ping(ctx context.Context) error {
 	// A value that changes: what is there already, SQLite would not write. It goes in one message with its COMMIT: all servers write to the
 	// same row, and one that stops between two messages would keep it from the others. When ctx ends the message is taken back, so that
 	// pings that a commit keeps waiting do not gather.
 	gone := fault.New(fault.Unavailable, "the tables of this database were made anew: start the server again")
 	mark := bulk{ping, [][]any{{time.Now().UnixMicro(), db.tables}}, gone}
-	err := db.again(ctx, func() (bool, error) {
+	return db.again(ctx, func() (bool, error) {
 		on, err := db.begin(ctx)
 		if err != nil {
 			return false, err
@@ -195,10 +228,6 @@ func (db *DB) Ping(ctx context.Context) error {
 		_, err = on.write(ctx, []bulk{mark}, true)
 		return false, err // once more does no harm
 	})
-	if err != nil && ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return err
 }
 
 // ping is how Ping writes.
@@ -224,13 +253,13 @@ func (db *DB) explain(err error) error {
 	}
 	switch db.sort(err) {
 	case passing:
-		return unavailable(err, "too many changes meet at the same place in the database: try again")
+		return unavailable(err, cmp.Or(db.why(err), "too many changes meet at the same place in the database: try again"))
 	case reference:
 		return fmt.Errorf("%w (%w)", fault.New(fault.Conflict, "this refers to something that is gone, or that is still needed: read it again"), err)
 	case held:
 		return fmt.Errorf("%w (%w)", fault.New(fault.ServiceBusy, "somebody else keeps what this needs: try again"), err)
 	case broken, outage:
-		return unavailable(err, "the database cannot do this now: try again")
+		return unavailable(err, cmp.Or(db.why(err), "the database cannot do this now: try again"))
 	case damaged:
 		return fmt.Errorf("%w: %w", errDamaged, err)
 	case forbidden:

@@ -160,7 +160,7 @@ func (db *DB) attempt(ctx context.Context, do func(context.Context) error) (sent
 		return false, err
 	}
 	undo = false
-	if sent, err = tx.commit(ctx); err == nil {
+	if sent, err = db.commit(ctx, tx); err == nil {
 		db.written.keep(tx.recorded)
 		for _, do := range tx.then {
 			do()
@@ -173,7 +173,7 @@ func (db *DB) attempt(ctx context.Context, do func(context.Context) error) (sent
 var errDoubtful = errors.New("store: committed on one server, but the standby may not have it")
 
 // commit goes on when ctx ends, but is not waited for then: once COMMIT is on its way, only its answer tells the outcome.
-func (tx *transaction) commit(ctx context.Context) (sent bool, err error) {
+func (db *DB) commit(ctx context.Context, tx *transaction) (sent bool, err error) {
 	type outcome struct {
 		sent bool
 		err  error
@@ -191,7 +191,11 @@ func (tx *transaction) commit(ctx context.Context) (sent bool, err error) {
 		end.err = ctx.Err()
 	}
 	if end.err != nil && end.sent {
-		end.err = unavailable(end.err, "the database did not confirm the change: look whether it was made before trying again")
+		const doubtful = "the database did not confirm the change: look whether it was made before trying again"
+		if why := db.why(end.err); why != "" {
+			return true, unavailable(end.err, doubtful+"; "+why)
+		}
+		end.err = unavailable(end.err, doubtful)
 	}
 	return end.sent, end.err
 }
