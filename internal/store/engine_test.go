@@ -370,6 +370,27 @@ func TestPostgresPingOfAServerThatStops(t *testing.T) {
 	<-done
 }
 
+// Who asks whether the database can be written to is told which session keeps what that takes.
+func TestPostgresPingOfALockedRow(t *testing.T) {
+	url := storetest.Postgres(t)
+	db, admin := opened(t, url), administrator(t, url)
+	run(t, admin, "BEGIN", "SELECT name FROM schema_release FOR UPDATE")
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan error, 1)
+	go func() { told <- db.Ping(ctx) }()
+	if err := someoneWaits(t.Context(), admin); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err, by := <-told, fmt.Sprintf("process %d ", admin.PgConn().PID()); !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), by) {
+		t.Errorf("%skeeps the row, and the ping says %v", by, err)
+	}
+	run(t, admin, "COMMIT")
+	if err := db.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // A database that hangs with a COMMIT on its way does not keep a server from ending.
 func TestPostgresIsClosedWhileItHangs(t *testing.T) {
 	url, stop, waits, end := stoppable(t, storetest.Postgres(t))

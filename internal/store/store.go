@@ -211,7 +211,7 @@ func (db *DB) Ping(ctx context.Context) error {
 }
 
 // lookAtWait is how long it may take to find out what is waited for.
-const lookAtWait = time.Second
+const lookAtWait = 2 * time.Second
 
 func (db *DB) ping(ctx context.Context) error {
 	// A value that changes: what is there already, SQLite would not write. It goes in one message with its COMMIT: all servers write to the
