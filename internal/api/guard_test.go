@@ -321,7 +321,7 @@ func TestRoomForLongBodies(t *testing.T) {
 	key := h.key(access.HelpDesk)
 	h.contract.patience = 0
 	defer func() { h.contract.patience = roomWithin }()
-	long := `{"selection":{"serials":["000000000001"` + strings.Repeat(`,"000000000001"`, bodyLimit) + `]}}`
+	long := `{"selection":{"serials":["000000000001"` + strings.Repeat(`,"000000000001"`, bodyLimit/14) + `]}}`
 	withoutLength := func(body string) int {
 		r := httptest.NewRequest(http.MethodPost, "/v1/tokens/enable", io.MultiReader(strings.NewReader(body)))
 		r.Header.Set("Content-Type", "application/json")

@@ -266,7 +266,6 @@ func TestServersThatStartAtOnceShareTheKeys(t *testing.T) {
 	}
 }
 
-// A noNewKey is a database that ends while a new data key is stored.
 // A spy is a master key that keeps what it is given to wrap, and what it unwraps.
 type spy struct {
 	seed.Master
@@ -329,6 +328,7 @@ func TestDataKeysAreDrawnAndErased(t *testing.T) {
 	}
 }
 
+// A noNewKey is a database that ends while a new data key is stored.
 type noNewKey struct{ seed.KeyStore }
 
 var errNoNewKey = errors.New("the disk is full")
