@@ -119,7 +119,8 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?" + pragmas
+	// A connection that is opened later makes no new file (mode=rw) where somebody has moved it away, nor takes its log for a leftover of that.
+	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?mode=rw&" + pragmas
 	e, err := newSQLite(ctx, name)
 	if err != nil {
 		return nil, errors.Join((&DB{engine: e}).explain(err), folder.Close())

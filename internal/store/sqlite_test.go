@@ -148,6 +148,12 @@ func TestSQLiteThatIsLocked(t *testing.T) {
 	if err := <-told; !errors.Is(err, context.Canceled) || !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("the ping says %v", err)
 	}
+	w := <-db.engine.(*sqliteEngine).writer
+	_, err = w.do(t.Context(), "PRAGMA busy_timeout = 1") // each attempt of the change would wait for five seconds
+	db.engine.(*sqliteEngine).writer <- w
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := db.AddUser(t.Context(), user.User{ID: "d", CreatedAt: time.Now(), Version: 1}); !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("a change says %v", err)
 	}
@@ -167,6 +173,33 @@ func TestSQLiteOnAFullDisk(t *testing.T) {
 		if !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "is full: make room") {
 			t.Errorf("%s says %v", what, err)
 		}
+	}
+}
+
+// What is moved away and back is there as it was: nobody makes another file meanwhile.
+func TestFileThatIsAwayForAMoment(t *testing.T) {
+	at := file(t)
+	db := opened(t, at)
+	add := func(id string) error {
+		return db.AddUser(t.Context(), user.User{ID: id, CreatedAt: time.Now(), Version: 1})
+	}
+	away := at + ".away"
+	if err := errors.Join(add("a"), os.Rename(at, away)); err != nil {
+		t.Fatal(err)
+	}
+	e := db.engine.(*sqliteEngine)
+	e.read.SetMaxIdleConns(0) // whoever reads opens the file anew
+	if _, err := db.Users(t.Context(), user.Filter{}); err == nil {
+		t.Error("users are read from a file that is not there")
+	}
+	if err := add("b"); !errors.Is(err, errFileRemoved) {
+		t.Errorf("a user was added: %v", err)
+	}
+	if err := errors.Join(os.Rename(away, at), add("c"), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := opened(t, at).Users(t.Context(), user.Filter{}); err != nil || len(all) != 2 {
+		t.Errorf("%d users of 2: %v", len(all), err)
 	}
 }
 
