@@ -123,7 +123,7 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, fault.New(fault.TooLarge, "the body of this request takes up to %d bytes", op.limit)
+		return nil, op.tooLarge()
 	case err != nil:
 		return nil, fault.New(fault.Invalid, "the body did not arrive whole")
 	case len(body) > 0 && op.Operation.RequestBody == nil:
@@ -158,8 +158,12 @@ const (
 	roomForJobs   = 20 // times as long, which those who start one wait anyway
 )
 
+func (op *operation) tooLarge() error {
+	return fault.New(fault.TooLarge, "the body of this request takes up to %d bytes", op.limit)
+}
+
 // makeRoom waits until there is room for the body of a request, if it is a long one. Whoever has it gives it back by done, once the body is of no use
-// any more.
+// any more. Of a body without a length as much is read first as a short one has.
 func (op *operation) makeRoom(w http.ResponseWriter, r *http.Request) (done func(), err error) {
 	n := min(r.ContentLength, op.limit)
 	if n < 0 { // it has no length
@@ -168,11 +172,24 @@ func (op *operation) makeRoom(w http.ResponseWriter, r *http.Request) (done func
 	if n <= bodyLimit {
 		return func() {}, nil
 	}
+	op.allowTime(w)
+	switch {
+	case r.ContentLength > op.limit: // whoever waited would be refused in the end
+		return nil, op.tooLarge()
+	case r.ContentLength < 0:
+		start, _ := io.ReadAll(io.LimitReader(r.Body, bodyLimit+1)) // what went wrong is told again
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(start), r.Body), r.Body}
+		if len(start) <= bodyLimit {
+			return func() {}, nil
+		}
+	}
 	within := op.patience
 	if op.job {
 		within *= roomForJobs
 	}
-	op.allowTime(w)
 	ctx, cancel := context.WithTimeout(r.Context(), within)
 	defer cancel()
 	if op.room.Acquire(ctx, n) != nil {

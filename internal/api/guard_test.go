@@ -322,14 +322,16 @@ func TestRoomForLongBodies(t *testing.T) {
 	h.contract.patience = 0
 	defer func() { h.contract.patience = roomWithin }()
 	long := `{"selection":{"serials":["000000000001"` + strings.Repeat(`,"000000000001"`, bodyLimit/14) + `]}}`
-	withoutLength := func(body string) int {
+	ofLength := func(n int64, body string) int {
 		r := httptest.NewRequest(http.MethodPost, "/v1/tokens/enable", io.MultiReader(strings.NewReader(body)))
+		r.ContentLength = n
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Authorization", "Bearer "+key)
 		w := httptest.NewRecorder()
 		h.Public().ServeHTTP(w, r)
 		return w.Code
 	}
+	withoutLength := func(body string) int { return ofLength(-1, body) }
 	if !h.contract.room.TryAcquire(roomForBodies - bodyLimit) {
 		t.Fatal("there is no room at the beginning")
 	}
@@ -340,8 +342,18 @@ func TestRoomForLongBodies(t *testing.T) {
 	if status := withoutLength(long); status != http.StatusServiceUnavailable {
 		t.Errorf("without room and length: %d", status)
 	}
-	if status, _, body := h.send(key, "POST", "/v1/tokens/enable", `{"selection":{"serials":["000000000001"]}}`); status == http.StatusServiceUnavailable {
+	const short = `{"selection":{"serials":["000000000001"]}}`
+	if status, _, body := h.send(key, "POST", "/v1/tokens/enable", short); status == http.StatusServiceUnavailable {
 		t.Errorf("a short one meanwhile: %d %s", status, body)
+	}
+	if status := withoutLength(short); status == http.StatusServiceUnavailable {
+		t.Errorf("a short one without length meanwhile: %d", status)
+	}
+	if status := withoutLength(short + strings.Repeat(" ", bodyLimit-len(short))); status == http.StatusServiceUnavailable {
+		t.Errorf("the longest of the short ones without length meanwhile: %d", status)
+	}
+	if status := ofLength(roomForBodies, "{"); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("one that is too large, by its length, meanwhile: %d", status)
 	}
 	h.contract.room.Release(roomForBodies - bodyLimit)
 	h.contract.patience = time.Second // nobody has to wait any more

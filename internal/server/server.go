@@ -28,6 +28,9 @@ const (
 	writeTimeout = 60 * time.Second
 	idleTimeout  = 2 * time.Minute
 	drainTimeout = 20 * time.Second
+
+	// What of a body waits unread in a stream of HTTP/2, where the connection has 1 MiB for all: long ones that wait for room leave some to short ones.
+	perStream = 128 << 10 // bytes
 )
 
 // Run starts a server and runs it until ctx ends; then it finishes what it is doing
@@ -215,7 +218,7 @@ func (c *Config) serve(ctx context.Context, g *errgroup.Group, h *house, listene
 func (c *Config) run(ctx context.Context, g *errgroup.Group, l net.Listener, handler http.Handler) {
 	srv := &http.Server{
 		Handler: handler, ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+		IdleTimeout: idleTimeout, MaxHeaderBytes: 32 << 10, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: perStream}, ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
