@@ -29,8 +29,9 @@ const (
 	idleTimeout  = 2 * time.Minute
 	drainTimeout = 20 * time.Second
 
-	// What of a body waits unread in a stream of HTTP/2, where the connection has 1 MiB for all: long ones that wait for room leave some to short ones.
-	perStream = 128 << 10 // bytes
+	// What of a body waits unread in a stream of HTTP/2, bytes, and of all in its connection: long ones that wait for room leave some to short ones.
+	// As much comes in each time that the line takes to and fro: a file of 1 GiB has ten minutes.
+	perStream, perConnection = 512 << 10, 4 << 20
 )
 
 // Run starts a server and runs it until ctx ends; then it finishes what it is doing
@@ -218,7 +219,9 @@ func (c *Config) serve(ctx context.Context, g *errgroup.Group, h *house, listene
 func (c *Config) run(ctx context.Context, g *errgroup.Group, l net.Listener, handler http.Handler) {
 	srv := &http.Server{
 		Handler: handler, ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: 32 << 10, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: perStream}, ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
+		IdleTimeout: idleTimeout, MaxHeaderBytes: 32 << 10,
+		HTTP2:    &http.HTTP2Config{MaxReceiveBufferPerStream: perStream, MaxReceiveBufferPerConnection: perConnection},
+		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
 	g.Go(func() error {
 		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
