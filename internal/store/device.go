@@ -16,7 +16,10 @@ func (db *DB) Devices(ctx context.Context) ([]device.Definition, error) {
 
 // DevicesForChange returns them too, and keeps definitions and profiles from being changed by others until the transaction ends.
 func (db *DB) DevicesForChange(ctx context.Context) ([]device.Definition, error) {
-	number := func(r row) (id int64, err error) { return id, r.Scan(&id) }
+	number := func(r row) (id int64, err error) {
+		err = r.Scan(&id)
+		return id, err
+	}
 	if _, err := list(ctx, db, number, "SELECT id FROM device_guard WHERE id = 1"+db.locked(ctx)); err != nil {
 		return nil, err
 	}

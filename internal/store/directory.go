@@ -19,7 +19,8 @@ func scanDirectory(r row) (d directory.Directory, err error) {
 	if err != nil {
 		return d, err
 	}
-	return d, errors.Join(json.Unmarshal([]byte(settings), &d.Settings), json.Unmarshal([]byte(last), &d.Last))
+	err = errors.Join(json.Unmarshal([]byte(settings), &d.Settings), json.Unmarshal([]byte(last), &d.Last))
+	return d, err
 }
 
 func noDirectory(name string) *fault.Error {

@@ -28,7 +28,8 @@ func scanMailSettings(r row) (s mail.Settings, err error) {
 	if err != nil {
 		return s, err
 	}
-	return s, errors.Join(json.Unmarshal([]byte(notify), &s.Notify), json.Unmarshal([]byte(days), &s.ExpiryDays))
+	err = errors.Join(json.Unmarshal([]byte(notify), &s.Notify), json.Unmarshal([]byte(days), &s.ExpiryDays))
+	return s, err
 }
 
 // MailSettings returns the settings; [fault.NotFound] before the first ones.

@@ -38,7 +38,8 @@ func scanRADIUSClient(r row) (c access.RADIUSClient, err error) {
 	if address != "" {
 		c.Address, err = netip.ParsePrefix(address)
 	}
-	return c, errors.Join(err, json.Unmarshal([]byte(attributes), &c.Attributes), json.Unmarshal([]byte(restriction), &c.Restriction))
+	err = errors.Join(err, json.Unmarshal([]byte(attributes), &c.Attributes), json.Unmarshal([]byte(restriction), &c.Restriction))
+	return c, err
 }
 
 // RADIUSClient returns a client; [fault.NotFound]. Within a transaction the row is locked for change.

@@ -34,7 +34,8 @@ func scanWebhook(r row) (w webhook.Webhook, err error) {
 	if err != nil {
 		return w, err
 	}
-	return w, errors.Join(json.Unmarshal([]byte(actions), &w.Choice.Actions), json.Unmarshal([]byte(kinds), &w.Choice.Kinds))
+	err = errors.Join(json.Unmarshal([]byte(actions), &w.Choice.Actions), json.Unmarshal([]byte(kinds), &w.Choice.Kinds))
+	return w, err
 }
 
 // Webhook returns a webhook; [fault.NotFound]. Within a transaction the row is locked for change.
