@@ -1140,10 +1140,16 @@ func TestPostgresThroughPgBouncer(t *testing.T) {
 
 // Where PostgreSQL has one connection left, a server that makes do with one starts.
 func TestPostgresHasOneConnection(t *testing.T) {
+	opened(t, asRoleOf(t, 1)+"&pool_max_conns=1")
+}
+
+// asRoleOf is the URL of a new database for a role that may have so many connections.
+func asRoleOf(t *testing.T, connections int) string {
+	t.Helper()
 	url := storetest.Postgres(t)
 	admin := administrator(t, url)
-	role := admin.Config().Database + "_single"
-	run(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'single' CONNECTION LIMIT 1", "GRANT ALL ON SCHEMA public TO "+role)
+	role := admin.Config().Database + "_limited"
+	run(t, admin, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD 'limited' CONNECTION LIMIT %d", role, connections), "GRANT ALL ON SCHEMA public TO "+role)
 	t.Cleanup(func() { run(t, admin, "DROP OWNED BY "+role, "DROP ROLE "+role) })
 	as, err := neturl.Parse(url)
 	if err != nil {
@@ -1151,28 +1157,14 @@ func TestPostgresHasOneConnection(t *testing.T) {
 	}
 	values := as.Query()
 	values.Set("user", role)
-	values.Set("password", "single")
-	values.Set("pool_max_conns", "1")
+	values.Set("password", "limited")
 	as.User, as.RawQuery = nil, values.Encode()
-	opened(t, as.String())
+	return as.String()
 }
 
 // Where PostgreSQL has fewer connections left than a server may take, those who ask at the same time share them.
 func TestPostgresHasFewConnections(t *testing.T) {
-	url := storetest.Postgres(t)
-	admin := administrator(t, url)
-	role := admin.Config().Database + "_few"
-	run(t, admin, "CREATE ROLE "+role+" LOGIN PASSWORD 'few' CONNECTION LIMIT 2", "GRANT ALL ON SCHEMA public TO "+role)
-	t.Cleanup(func() { run(t, admin, "DROP OWNED BY "+role, "DROP ROLE "+role) })
-	as, err := neturl.Parse(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := as.Query()
-	values.Set("user", role)
-	values.Set("password", "few")
-	as.User, as.RawQuery = nil, values.Encode()
-	db := opened(t, as.String())
+	db := opened(t, asRoleOf(t, 2))
 	var all sync.WaitGroup
 	for i := range 16 {
 		all.Go(func() {
