@@ -300,7 +300,7 @@ func (e postgresEngine) why(err error) string {
 	switch said.Code {
 	case tooMany:
 		return "PostgreSQL has no connection left for this server: raise max_connections, or have servers and others take fewer (pool_max_conns in the URL)"
-	case "53100":
+	case diskFull:
 		return "the disk of PostgreSQL is full: make room there"
 	}
 	return ""
@@ -453,6 +453,7 @@ func (t postgresTransaction) write(ctx context.Context, changes []bulk, commit b
 const (
 	divisionByZero = "22012"
 	readOnly       = "25006"
+	diskFull       = "53100"
 	tooMany        = "53300" // connections
 )
 

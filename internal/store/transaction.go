@@ -191,11 +191,11 @@ func (db *DB) commit(ctx context.Context, tx *transaction) (sent bool, err error
 		end.err = ctx.Err()
 	}
 	if end.err != nil && end.sent {
-		const doubtful = "the database did not confirm the change: look whether it was made before trying again"
+		said := "the database did not confirm the change: look whether it was made before trying again"
 		if why := db.why(end.err); why != "" {
-			return true, unavailable(end.err, doubtful+"; "+why)
+			said += "; " + why
 		}
-		end.err = unavailable(end.err, doubtful)
+		end.err = unavailable(end.err, said)
 	}
 	return end.sent, end.err
 }
