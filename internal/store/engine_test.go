@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
@@ -1177,6 +1178,40 @@ func TestPostgresHasFewConnections(t *testing.T) {
 }
 
 // pgBouncer runs a PgBouncer before a database and gives the URL through it.
+// Of a cluster a server starts at the host that is left, also where another one says nothing.
+func TestPostgresBesideAHostThatHangs(t *testing.T) {
+	hangs, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hangs.Close()
+	url, err := neturl.Parse(storetest.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := pgx.ParseConfig(url.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := url.Query()
+	of.Set("host", "127.0.0.1,"+config.Host)
+	of.Set("port", fmt.Sprintf("%d,%d", hangs.Addr().(*net.TCPAddr).Port, config.Port))
+	of.Set("connect_timeout", "3") // two are more than one host that answers may take
+	url.Host, url.RawQuery = "", of.Encode()
+	made, err := postgresConfig(url.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if err := ownSession(t.Context(), pool); err != nil {
+		t.Error(err)
+	}
+}
+
 func pgBouncer(t *testing.T, database, mode string) string {
 	t.Helper()
 	peertest.Need(t, "pgbouncer")
