@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"io"
 	"io/fs"
@@ -62,6 +63,10 @@ var errLogRemoved = fault.New(fault.Unavailable, "somebody removed or exchanged 
 var errFileRemoved = fault.New(fault.Unavailable, "somebody removed, exchanged or cut off tallystick.db, in the data folder, while the server runs: "+
 	"end the server, move away what is left of it, with its -wal and -shm, and 'tallystick restore' the last backup")
 
+// errFileMoved: another file may be there by now, and some would be answered from that.
+var errFileMoved = fault.New(fault.Unavailable, "tallystick.db, in the data folder, is not where it was when the server started: "+
+	"move it back, or end the server and start it again where the file is")
+
 // A sqliteWriter is the connection that writes, with the statements that were prepared on it: preparing is most of the work.
 type sqliteWriter struct {
 	conn     *sql.Conn
@@ -103,7 +108,8 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "the database file cannot be opened: %v", err)
 	}
-	if err := f.Close(); err != nil {
+	file, err := f.Stat()
+	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	place, err := filepath.EvalSymlinks(path) // the companions are where a link leads
@@ -121,7 +127,10 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	// A connection that is opened later makes no new file (mode=rw) where somebody has moved it away, nor takes its log for a leftover of that.
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?mode=rw&" + pragmas
-	e, err := newSQLite(ctx, name)
+	e, err := newSQLite(ctx, name, func() bool {
+		found, err := os.Stat(path)
+		return err == nil && os.SameFile(found, file)
+	})
 	if err != nil {
 		return nil, errors.Join((&DB{engine: e}).explain(err), folder.Close())
 	}
@@ -179,7 +188,27 @@ func ownersOnly(path string) error {
 	return nil
 }
 
-func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {
+// A readConnector opens connections that read, while the file is there that the writer has.
+type readConnector struct {
+	driver driver.Driver
+	name   string
+	there  func() bool
+}
+
+func (c readConnector) Driver() driver.Driver { return c.driver }
+
+func (c readConnector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.driver.Open(c.name)
+	if c.there() {
+		return conn, err
+	}
+	if err == nil {
+		_ = conn.Close() // it read nothing
+	}
+	return nil, errFileMoved
+}
+
+func newSQLite(ctx context.Context, name string, there func() bool) (*sqliteEngine, error) {
 	write, err := sql.Open("sqlite", name+forWriting)
 	if err != nil {
 		return nil, err
@@ -196,10 +225,7 @@ func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	read, err := sql.Open("sqlite", name+forReading)
-	if err != nil {
-		return nil, errors.Join(err, conn.Close(), write.Close())
-	}
+	read := sql.OpenDB(readConnector{write.Driver(), name + forReading, there})
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -203,6 +203,28 @@ func TestFileThatIsAwayForAMoment(t *testing.T) {
 	}
 }
 
+// Nobody is answered from a file that took the place of one that was moved away with its folder.
+func TestFolderWhosePlaceIsTaken(t *testing.T) {
+	at := file(t)
+	db, folder := opened(t, at), filepath.Dir(at)
+	if err := errors.Join(os.Rename(folder, folder+"-moved"), os.Mkdir(folder, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := opened(t, at).AddUser(t.Context(), user.User{ID: "d", CreatedAt: time.Now(), Version: 1}); err != nil {
+		t.Fatal(err)
+	}
+	db.engine.(*sqliteEngine).read.SetMaxIdleConns(0) // whoever reads opens the file anew
+	if all, err := db.Users(t.Context(), user.Filter{}); !errors.Is(err, errFileMoved) {
+		t.Errorf("%d users are read: %v", len(all), err)
+	}
+	if err := errors.Join(os.RemoveAll(folder), os.Rename(folder+"-moved", folder)); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := db.Users(t.Context(), user.Filter{}); err != nil || len(all) != 0 {
+		t.Errorf("%d users are read from the one that was moved back: %v", len(all), err)
+	}
+}
+
 // So it is where the name of the database is a link: the log is where that leads.
 func TestLogBehindALinkThatIsRemoved(t *testing.T) {
 	at, link := file(t), file(t)
