@@ -23,6 +23,7 @@ import (
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/peertest"
@@ -1173,11 +1174,15 @@ func TestPostgresHasFewConnections(t *testing.T) {
 				t.Error(err)
 			}
 		})
+		all.Go(func() {
+			if err := db.Snapshot(t.Context(), func(context.Context, backup.Snapshot) error { return nil }); err != nil {
+				t.Errorf("a backup: %v", err)
+			}
+		})
 	}
 	all.Wait()
 }
 
-// pgBouncer runs a PgBouncer before a database and gives the URL through it.
 // Of a cluster a server starts at the host that is left, also where another one says nothing.
 func TestPostgresBesideAHostThatHangs(t *testing.T) {
 	hangs, err := net.Listen("tcp", "127.0.0.1:0")
@@ -1212,6 +1217,7 @@ func TestPostgresBesideAHostThatHangs(t *testing.T) {
 	}
 }
 
+// pgBouncer runs a PgBouncer before a database and gives the URL through it.
 func pgBouncer(t *testing.T, database, mode string) string {
 	t.Helper()
 	peertest.Need(t, "pgbouncer")

@@ -282,7 +282,12 @@ func (e postgresEngine) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 
 // freeze reads whole tables, for which no index is of use, and for somebody who may be slow.
 func (e postgresEngine) freeze(ctx context.Context, do func(read func(context.Context, look) error) error) error {
-	return pgx.BeginTxFunc(ctx, e.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	conn, err := e.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		for _, setting := range []string{"enable_seqscan = on", "idle_in_transaction_session_timeout = 0", "tcp_user_timeout = 0"} {
 			if _, err := tx.Exec(ctx, "SET LOCAL "+setting); err != nil {
 				return err
