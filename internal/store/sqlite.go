@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -148,12 +149,7 @@ func (e *sqliteEngine) keepsFiles(ctx context.Context) error {
 		return errFileRemoved
 	}
 	if file.Size() < e.file.Size() { // also after VACUUM, of which SQLite knows
-		var size int64
-		err := e.read.QueryRowContext(context.WithoutCancel(ctx), "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").Scan(&size)
-		if err == nil && file.Size() < size {
-			err = errFileRemoved
-		}
-		if err != nil {
+		if err := e.hasPages(ctx); err != nil {
 			return err
 		}
 	}
@@ -162,6 +158,53 @@ func (e *sqliteEngine) keepsFiles(ctx context.Context) error {
 	}
 	e.file = file
 	return nil
+}
+
+// hasPages refuses where pages are neither in the file nor in its log. After VACUUM the file is made shorter beside a transaction, and those that
+// this one adds come into it later.
+func (e *sqliteEngine) hasPages(ctx context.Context) error {
+	var size, pages int64
+	err := e.read.QueryRowContext(context.WithoutCancel(ctx), "SELECT page_size, page_count FROM pragma_page_size, pragma_page_count").Scan(&size, &pages)
+	if err != nil {
+		return err
+	}
+	logged, err := e.logged()
+	if err != nil {
+		return err
+	}
+	file, err := e.folder.Stat(e.base) // last, since what leaves the log is there
+	if err != nil {
+		return errFileRemoved
+	}
+	for page := file.Size()/size + 1; page <= pages; page++ {
+		if !logged[uint32(page)] {
+			return errFileRemoved
+		}
+	}
+	return nil
+}
+
+// logged are the numbers of the pages that the write-ahead log has (https://www.sqlite.org/fileformat2.html#walformat).
+func (e *sqliteEngine) logged() (map[uint32]bool, error) {
+	f, err := e.folder.Open(e.base + "-wal")
+	if err != nil {
+		return nil, errLogRemoved
+	}
+	defer f.Close()
+	var head, frame [24]byte
+	_, err = f.ReadAt(head[:], 0)
+	size := int64(binary.BigEndian.Uint32(head[8:]))
+	all := map[uint32]bool{}
+	for at := int64(32); err == nil; at += int64(len(frame)) + size {
+		if _, err = f.ReadAt(frame[:], at); err != nil || [8]byte(frame[8:16]) != [8]byte(head[16:24]) { // left by an earlier log
+			break
+		}
+		all[binary.BigEndian.Uint32(frame[:])] = true
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return all, nil
 }
 
 // noteFiles notes which files the first transaction has opened.
