@@ -372,23 +372,34 @@ func TestPostgresPingOfAServerThatStops(t *testing.T) {
 	<-done
 }
 
-// Who asks whether the database can be written to is told which session keeps what that takes.
+// Who asks whether the database can be written to is told which session keeps what that takes, and of no other that is waited for longer.
 func TestPostgresPingOfALockedRow(t *testing.T) {
 	url := storetest.Postgres(t)
-	db, admin := opened(t, url), administrator(t, url)
+	db, admin, holder, waiter := opened(t, url), administrator(t, url), administrator(t, url), administrator(t, url)
+	const lock, unlock = "SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)"
+	run(t, holder, lock)
+	other := make(chan error, 1)
+	go func() { _, err := waiter.Exec(context.Background(), lock); other <- err }()
+	if err := someoneWaits(t.Context(), holder); err != nil {
+		t.Fatal(err)
+	}
 	run(t, admin, "BEGIN", "SELECT name FROM schema_release FOR UPDATE")
 	ctx, cancel := context.WithCancel(t.Context())
 	told := make(chan error, 1)
 	go func() { told <- db.Ping(ctx) }()
-	if err := someoneWaits(t.Context(), admin); err != nil {
-		t.Fatal(err)
+	for waits := false; !waits; {
+		const both = "SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+		if err := holder.QueryRow(t.Context(), both).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cancel()
 	if err, by := <-told, fmt.Sprintf("process %d ", admin.PgConn().PID()); !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), by) {
 		t.Errorf("%skeeps the row, and the ping says %v", by, err)
 	}
 	run(t, admin, "COMMIT")
-	if err := db.Ping(t.Context()); err != nil {
+	run(t, holder, unlock)
+	if err := errors.Join(<-other, db.Ping(t.Context())); err != nil {
 		t.Error(err)
 	}
 }

@@ -336,7 +336,7 @@ func (e postgresEngine) hindrance(ctx context.Context) string {
 		var by int
 		err = conn.QueryRow(ctx, "SELECT wait_event_type, wait_event, COALESCE((pg_blocking_pids(pid))[1], 0) FROM pg_stat_activity "+
 			"WHERE datname = current_database() AND usename = current_user AND state = 'active' AND pid <> pg_backend_pid() AND wait_event_type <> 'Client' "+
-			"ORDER BY wait_event = 'SyncRep' DESC, query_start LIMIT 1", pgx.QueryExecModeExec).Scan(&kind, &event, &by)
+			"ORDER BY wait_event = 'SyncRep' DESC, query LIKE '%pinged_at%' DESC, query_start LIMIT 1", pgx.QueryExecModeExec).Scan(&kind, &event, &by)
 		switch {
 		case err == nil && event == "SyncRep":
 			return "PostgreSQL waits for a synchronous standby that does not answer: bring it back, or take it out of synchronous_standby_names"
