@@ -19,9 +19,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/job"
 	"github.com/tallystick/tallystick/internal/peertest"
@@ -370,23 +372,34 @@ func TestPostgresPingOfAServerThatStops(t *testing.T) {
 	<-done
 }
 
-// Who asks whether the database can be written to is told which session keeps what that takes.
+// Who asks whether the database can be written to is told which session keeps what that takes, and of no other that is waited for longer.
 func TestPostgresPingOfALockedRow(t *testing.T) {
 	url := storetest.Postgres(t)
-	db, admin := opened(t, url), administrator(t, url)
+	db, admin, holder, waiter := opened(t, url), administrator(t, url), administrator(t, url), administrator(t, url)
+	const lock, unlock = "SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)"
+	run(t, holder, lock)
+	other := make(chan error, 1)
+	go func() { _, err := waiter.Exec(context.Background(), lock); other <- err }()
+	if err := someoneWaits(t.Context(), holder); err != nil {
+		t.Fatal(err)
+	}
 	run(t, admin, "BEGIN", "SELECT name FROM schema_release FOR UPDATE")
 	ctx, cancel := context.WithCancel(t.Context())
 	told := make(chan error, 1)
 	go func() { told <- db.Ping(ctx) }()
-	if err := someoneWaits(t.Context(), admin); err != nil {
-		t.Fatal(err)
+	for waits := false; !waits; {
+		const both = "SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+		if err := holder.QueryRow(t.Context(), both).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cancel()
 	if err, by := <-told, fmt.Sprintf("process %d ", admin.PgConn().PID()); !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), by) {
 		t.Errorf("%skeeps the row, and the ping says %v", by, err)
 	}
 	run(t, admin, "COMMIT")
-	if err := db.Ping(t.Context()); err != nil {
+	run(t, holder, unlock)
+	if err := errors.Join(<-other, db.Ping(t.Context())); err != nil {
 		t.Error(err)
 	}
 }
@@ -1172,8 +1185,47 @@ func TestPostgresHasFewConnections(t *testing.T) {
 				t.Error(err)
 			}
 		})
+		all.Go(func() {
+			if err := db.Snapshot(t.Context(), func(context.Context, backup.Snapshot) error { return nil }); err != nil {
+				t.Errorf("a backup: %v", err)
+			}
+		})
 	}
 	all.Wait()
+}
+
+// Of a cluster a server starts at the host that is left, also where another one says nothing.
+func TestPostgresBesideAHostThatHangs(t *testing.T) {
+	hangs, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hangs.Close()
+	url, err := neturl.Parse(storetest.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := pgx.ParseConfig(url.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := url.Query()
+	of.Set("host", "127.0.0.1,"+config.Host)
+	of.Set("port", fmt.Sprintf("%d,%d", hangs.Addr().(*net.TCPAddr).Port, config.Port))
+	of.Set("connect_timeout", "3") // two are more than one host that answers may take
+	url.Host, url.RawQuery = "", of.Encode()
+	made, err := postgresConfig(url.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if err := ownSession(t.Context(), pool); err != nil {
+		t.Error(err)
+	}
 }
 
 // pgBouncer runs a PgBouncer before a database and gives the URL through it.

@@ -71,6 +71,9 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 	if !strings.Contains(url, "pool_max_conn_lifetime=") {
 		config.MaxConnLifetime = connLife
 	}
+	if config.ConnConfig.ConnectTimeout == 0 && len(hosts(&config.ConnConfig.Config)) > 1 {
+		config.ConnConfig.ConnectTimeout = answering // or a host that is switched off keeps the others from being asked for two minutes
+	}
 	settings := []string{keepDurable}
 	for name, value := range demanded {
 		delete(config.ConnConfig.RuntimeParams, name)
@@ -112,13 +115,16 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 // ownSession refuses a pooler that gives a connection another session for each transaction: what is set, prepared and locked here would be so
 // in a session that somebody else has next.
 func ownSession(asked context.Context, pool *pgxpool.Pool) (err error) {
-	ctx, cancel := context.WithTimeout(asked, answering)
+	config := pool.Config()
+	// Both connections may ask hosts first that do not answer.
+	within := answering + 2*config.ConnConfig.ConnectTimeout*time.Duration(len(hosts(&config.ConnConfig.Config)))
+	ctx, cancel := context.WithTimeout(asked, within)
 	defer cancel()
 	waited := "no connection"
 	defer func() {
 		if asked.Err() == nil && ctx.Err() != nil {
 			err = fault.New(fault.Unavailable, "the database gives %s within %v: either it hangs, or a PgBouncer before it has no more to lend: "+
-				"set default_pool_size in PgBouncer to what all servers take, each %d (pool_max_conns in the URL, 2 at least)", waited, answering, pool.Config().MaxConns)
+				"set default_pool_size in PgBouncer to what all servers take, each %d (pool_max_conns in the URL, 2 at least)", waited, within, config.MaxConns)
 		}
 	}()
 	ours, err := pool.Acquire(ctx)
@@ -127,7 +133,7 @@ func ownSession(asked context.Context, pool *pgxpool.Pool) (err error) {
 	}
 	defer ours.Release()
 	waited = "one connection and no second"
-	other, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig) // the pool may have one alone
+	other, err := pgx.ConnectConfig(ctx, config.ConnConfig) // the pool may have one alone
 	if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == tooMany {
 		return nil // a session of its own was asked for
 	}
@@ -176,20 +182,27 @@ func unreachable(err error) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
-	var places, reasons []string
-	add := func(to *[]string, text string) {
-		if text = strings.TrimSpace(text); text != "" && !slices.Contains(*to, text) {
-			*to = append(*to, text)
-		}
-	}
-	add(&places, net.JoinHostPort(refused.Config.Host, strconv.Itoa(int(refused.Config.Port))))
-	for _, other := range refused.Config.Fallbacks {
-		add(&places, net.JoinHostPort(other.Host, strconv.Itoa(int(other.Port))))
-	}
+	var reasons []string
 	for reason := range strings.Lines(refused.Unwrap().Error()) {
-		add(&reasons, reason)
+		reasons = addNew(reasons, strings.TrimSpace(reason))
 	}
-	return fault.New(fault.Unavailable, "the database at %s cannot be reached: %s", strings.Join(places, ", "), strings.Join(reasons, "; "))
+	return fault.New(fault.Unavailable, "the database at %s cannot be reached: %s", strings.Join(hosts(refused.Config), ", "), strings.Join(reasons, "; "))
+}
+
+// hosts are where a PostgreSQL is looked for, with their ports.
+func hosts(c *pgconn.Config) []string {
+	all := []string{net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))}
+	for _, other := range c.Fallbacks {
+		all = addNew(all, net.JoinHostPort(other.Host, strconv.Itoa(int(other.Port))))
+	}
+	return all
+}
+
+func addNew(to []string, text string) []string {
+	if text == "" || slices.Contains(to, text) {
+		return to
+	}
+	return append(to, text)
 }
 
 // doubt is where a connection notes that its last commit may be lost.
@@ -269,7 +282,12 @@ func (e postgresEngine) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 
 // freeze reads whole tables, for which no index is of use, and for somebody who may be slow.
 func (e postgresEngine) freeze(ctx context.Context, do func(read func(context.Context, look) error) error) error {
-	return pgx.BeginTxFunc(ctx, e.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	conn, err := e.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		for _, setting := range []string{"enable_seqscan = on", "idle_in_transaction_session_timeout = 0", "tcp_user_timeout = 0"} {
 			if _, err := tx.Exec(ctx, "SET LOCAL "+setting); err != nil {
 				return err
@@ -318,7 +336,7 @@ func (e postgresEngine) hindrance(ctx context.Context) string {
 		var by int
 		err = conn.QueryRow(ctx, "SELECT wait_event_type, wait_event, COALESCE((pg_blocking_pids(pid))[1], 0) FROM pg_stat_activity "+
 			"WHERE datname = current_database() AND usename = current_user AND state = 'active' AND pid <> pg_backend_pid() AND wait_event_type <> 'Client' "+
-			"ORDER BY wait_event = 'SyncRep' DESC, query_start LIMIT 1", pgx.QueryExecModeExec).Scan(&kind, &event, &by)
+			"ORDER BY wait_event = 'SyncRep' DESC, query LIKE '%pinged_at%' DESC, query_start LIMIT 1", pgx.QueryExecModeExec).Scan(&kind, &event, &by)
 		switch {
 		case err == nil && event == "SyncRep":
 			return "PostgreSQL waits for a synchronous standby that does not answer: bring it back, or take it out of synchronous_standby_names"

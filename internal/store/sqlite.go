@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -62,6 +64,10 @@ var errLogRemoved = fault.New(fault.Unavailable, "somebody removed or exchanged 
 var errFileRemoved = fault.New(fault.Unavailable, "somebody removed, exchanged or cut off tallystick.db, in the data folder, while the server runs: "+
 	"end the server, move away what is left of it, with its -wal and -shm, and 'tallystick restore' the last backup")
 
+// errFileMoved: another file may be there by now, and some would be answered from that.
+var errFileMoved = fault.New(fault.Unavailable, "tallystick.db, in the data folder, is not where it was when the server started: "+
+	"move it back, or end the server and start it again where the file is")
+
 // A sqliteWriter is the connection that writes, with the statements that were prepared on it: preparing is most of the work.
 type sqliteWriter struct {
 	conn     *sql.Conn
@@ -103,7 +109,8 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "the database file cannot be opened: %v", err)
 	}
-	if err := f.Close(); err != nil {
+	file, err := f.Stat()
+	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	place, err := filepath.EvalSymlinks(path) // the companions are where a link leads
@@ -121,7 +128,10 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	}
 	// A connection that is opened later makes no new file (mode=rw) where somebody has moved it away, nor takes its log for a leftover of that.
 	name := (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path)}).String() + "?mode=rw&" + pragmas
-	e, err := newSQLite(ctx, name)
+	e, err := newSQLite(ctx, name, func() bool {
+		found, err := os.Stat(path)
+		return err == nil && os.SameFile(found, file)
+	})
 	if err != nil {
 		return nil, errors.Join((&DB{engine: e}).explain(err), folder.Close())
 	}
@@ -139,12 +149,7 @@ func (e *sqliteEngine) keepsFiles(ctx context.Context) error {
 		return errFileRemoved
 	}
 	if file.Size() < e.file.Size() { // also after VACUUM, of which SQLite knows
-		var size int64
-		err := e.read.QueryRowContext(context.WithoutCancel(ctx), "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").Scan(&size)
-		if err == nil && file.Size() < size {
-			err = errFileRemoved
-		}
-		if err != nil {
+		if err := e.hasPages(ctx); err != nil {
 			return err
 		}
 	}
@@ -153,6 +158,53 @@ func (e *sqliteEngine) keepsFiles(ctx context.Context) error {
 	}
 	e.file = file
 	return nil
+}
+
+// hasPages refuses where pages are neither in the file nor in its log. After VACUUM the file is made shorter beside a transaction, and those that
+// this one adds come into it later.
+func (e *sqliteEngine) hasPages(ctx context.Context) error {
+	var size, pages int64
+	err := e.read.QueryRowContext(context.WithoutCancel(ctx), "SELECT page_size, page_count FROM pragma_page_size, pragma_page_count").Scan(&size, &pages)
+	if err != nil {
+		return err
+	}
+	logged, err := e.logged()
+	if err != nil {
+		return err
+	}
+	file, err := e.folder.Stat(e.base) // last, since what leaves the log is there
+	if err != nil {
+		return errFileRemoved
+	}
+	for page := file.Size()/size + 1; page <= pages; page++ {
+		if !logged[uint32(page)] {
+			return errFileRemoved
+		}
+	}
+	return nil
+}
+
+// logged are the numbers of the pages that the write-ahead log has (https://www.sqlite.org/fileformat2.html#walformat).
+func (e *sqliteEngine) logged() (map[uint32]bool, error) {
+	f, err := e.folder.Open(e.base + "-wal")
+	if err != nil {
+		return nil, errLogRemoved
+	}
+	defer f.Close()
+	var head, frame [24]byte
+	_, err = f.ReadAt(head[:], 0)
+	size := int64(binary.BigEndian.Uint32(head[8:]))
+	all := map[uint32]bool{}
+	for at := int64(32); err == nil; at += int64(len(frame)) + size {
+		if _, err = f.ReadAt(frame[:], at); err != nil || [8]byte(frame[8:16]) != [8]byte(head[16:24]) { // left by an earlier log
+			break
+		}
+		all[binary.BigEndian.Uint32(frame[:])] = true
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return all, nil
 }
 
 // noteFiles notes which files the first transaction has opened.
@@ -179,7 +231,27 @@ func ownersOnly(path string) error {
 	return nil
 }
 
-func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {
+// A readConnector opens connections that read, while the file is there that the writer has.
+type readConnector struct {
+	driver driver.Driver
+	name   string
+	there  func() bool
+}
+
+func (c readConnector) Driver() driver.Driver { return c.driver }
+
+func (c readConnector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.driver.Open(c.name)
+	if c.there() {
+		return conn, err
+	}
+	if err == nil {
+		_ = conn.Close() // it read nothing
+	}
+	return nil, errFileMoved
+}
+
+func newSQLite(ctx context.Context, name string, there func() bool) (*sqliteEngine, error) {
 	write, err := sql.Open("sqlite", name+forWriting)
 	if err != nil {
 		return nil, err
@@ -196,10 +268,7 @@ func newSQLite(ctx context.Context, name string) (*sqliteEngine, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	read, err := sql.Open("sqlite", name+forReading)
-	if err != nil {
-		return nil, errors.Join(err, conn.Close(), write.Close())
-	}
+	read := sql.OpenDB(readConnector{write.Driver(), name + forReading, there})
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -67,12 +67,19 @@ func TestFileThatIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(at string) error{
-		"removed":         os.Remove,
-		"all removed":     func(at string) error { return errors.Join(os.Remove(at), os.Remove(at+"-wal"), os.Remove(at+"-shm")) },
-		"folder removed":  func(at string) error { return os.RemoveAll(filepath.Dir(at)) },
-		"exchanged":       func(at string) error { return os.Rename(other, at) },
-		"emptied":         func(at string) error { return os.Truncate(at, 0) },
-		"cut off":         func(at string) error { return os.Truncate(at, 64<<10) },
+		"removed":        os.Remove,
+		"all removed":    func(at string) error { return errors.Join(os.Remove(at), os.Remove(at+"-wal"), os.Remove(at+"-shm")) },
+		"folder removed": func(at string) error { return os.RemoveAll(filepath.Dir(at)) },
+		"exchanged":      func(at string) error { return os.Rename(other, at) },
+		"emptied":        func(at string) error { return os.Truncate(at, 0) },
+		"cut off":        func(at string) error { return os.Truncate(at, 64<<10) },
+		"cut off a page": func(at string) error {
+			info, err := os.Stat(at)
+			if err != nil {
+				return err
+			}
+			return os.Truncate(at, info.Size()-4096)
+		},
 		"moved to a name": func(at string) error { return os.Rename(at, at+".old") },
 		"made compact":    nil,
 	} {
@@ -106,11 +113,24 @@ func TestFileThatIsRemoved(t *testing.T) {
 					t.Fatal(err)
 				}
 				checkpoint()
-				if err := db.Ping(t.Context()); err != nil {
+				before, err := db.engine.(*sqliteEngine).read.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true}) // what comes after it stays in the log
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer before.Rollback()
+				var n int
+				if err := before.QueryRow("SELECT count(*) FROM schema_release").Scan(&n); err != nil {
+					t.Fatal(err)
+				}
+				w = <-db.engine.(*sqliteEngine).writer // as a transaction does that began before
+				_, err = w.do(t.Context(), "CREATE TABLE room AS SELECT randomblob(100000) AS r")
+				db.engine.(*sqliteEngine).writer <- w
+				if err := errors.Join(err, db.Ping(t.Context())); err != nil {
 					t.Error(err)
 				}
 				return
 			}
+			db.engine.(*sqliteEngine).stop() // a checkpoint would make the file as long as it was
 			if err := change(at); err != nil {
 				t.Fatal(err)
 			}
@@ -200,6 +220,28 @@ func TestFileThatIsAwayForAMoment(t *testing.T) {
 	}
 	if all, err := opened(t, at).Users(t.Context(), user.Filter{}); err != nil || len(all) != 2 {
 		t.Errorf("%d users of 2: %v", len(all), err)
+	}
+}
+
+// Nobody is answered from a file that took the place of one that was moved away with its folder.
+func TestFolderWhosePlaceIsTaken(t *testing.T) {
+	at := file(t)
+	db, folder := opened(t, at), filepath.Dir(at)
+	if err := errors.Join(os.Rename(folder, folder+"-moved"), os.Mkdir(folder, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := opened(t, at).AddUser(t.Context(), user.User{ID: "d", CreatedAt: time.Now(), Version: 1}); err != nil {
+		t.Fatal(err)
+	}
+	db.engine.(*sqliteEngine).read.SetMaxIdleConns(0) // whoever reads opens the file anew
+	if all, err := db.Users(t.Context(), user.Filter{}); !errors.Is(err, errFileMoved) {
+		t.Errorf("%d users are read: %v", len(all), err)
+	}
+	if err := errors.Join(os.RemoveAll(folder), os.Rename(folder+"-moved", folder)); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := db.Users(t.Context(), user.Filter{}); err != nil || len(all) != 0 {
+		t.Errorf("%d users are read from the one that was moved back: %v", len(all), err)
 	}
 }
 
