@@ -30,8 +30,8 @@ const (
 	drainTimeout = 20 * time.Second
 
 	// What of a body waits unread in a stream of HTTP/2, bytes, and of all in its connection: long ones that wait for room leave some to short ones.
-	// As much comes in each time that the line takes to and fro: a file of 1 GiB has ten minutes.
-	perStream, perConnection = 512 << 10, 4 << 20
+	// As much comes in each time that the line takes to and fro: a file of 1 GiB has ten minutes. Go takes less than 4 MiB for a connection.
+	perStream, perConnection = 512 << 10, 4<<20 - 1
 )
 
 // Run starts a server and runs it until ctx ends; then it finishes what it is doing
