@@ -193,7 +193,7 @@ func (p *program) download(ctx context.Context, server *client.Client, job, out 
 	if len(parts) == 0 {
 		parts = there.Parts
 	}
-	if err := os.MkdirAll(out, 0o700); err != nil {
+	if err := makeFolder(out); err != nil {
 		return nil, err
 	}
 	for _, part := range parts {
@@ -278,7 +278,7 @@ func canWrite(out string) error {
 	dir := out
 	if strings.EqualFold(filepath.Ext(out), ".zip") {
 		dir = filepath.Dir(out)
-	} else if err := os.MkdirAll(out, 0o700); err != nil {
+	} else if err := makeFolder(out); err != nil {
 		return err
 	}
 	probe, err := os.CreateTemp(dir, ".tallystick-*")
