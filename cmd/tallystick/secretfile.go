@@ -238,7 +238,7 @@ func linked(name string) (string, error) {
 		}
 		name = next
 	}
-	return name, nil
+	return name, nil //nolint:nilerr // what is not there, or not to be read, is no link: writing tells what is wrong with it
 }
 
 // makeFolder makes the folder that files are to be written to, unless it is there.
