@@ -31,6 +31,7 @@ type User struct {
 	// FixedPasscodeSetAt is when her passcode that stays the same was set; nil if she has none.
 	FixedPasscodeSetAt *time.Time `json:"fixed_passcode_set_at,omitempty"`
 	OnDemand           *OnDemand  `json:"on_demand,omitempty"` // nil if she gets no codes by mail
+	Alike              string     `json:"alike,omitempty"`     // of one who was just added: another user, whose ID differs by the case of letters alone
 }
 
 // An OnDemand says that a user gets codes by mail who types her PIN for them.

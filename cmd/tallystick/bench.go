@@ -88,6 +88,9 @@ With --servers 2, two servers share a PostgreSQL database, and every passcode is
 // that was made for one that there never is goes by drop.
 func openPlot(name string) (draw func(*bench.Report) error, drop func(), err error) {
 	_, missing := os.Stat(name)
+	if _, err := linked(name); err != nil {
+		return nil, nil, err
+	}
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o666) //nolint:gosec // a picture is for everybody whom the umask lets read it
 	if err != nil {
 		return nil, nil, fault.New(fault.Invalid, "the plot cannot be written: %v", err)

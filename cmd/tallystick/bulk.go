@@ -87,14 +87,14 @@ func (p *program) bulk(cmd *cobra.Command, f *deliveryFlags, m *bulkFlags) (clie
 // started shows a job that delivers tokens, or follows it and fetches what it left. A dry run is followed, and shows its items.
 func (p *program) started(r run, j client.Job, m *bulkFlags, out string) error {
 	if !m.wait && !m.dryRun && out == "" {
-		words := fmt.Sprintf("started job %s: 'tallystick job watch %[1]s' follows it", j.Job)
+		more := ""
 		if delivers(j) {
-			words += fmt.Sprintf(", 'tallystick job download %s --out DIR' fetches what it made", j.Job)
+			more = fmt.Sprintf(", 'tallystick job download %s --out DIR' fetches what it made", j.Job)
 		}
 		if j.State == awaitingApproval {
 			p.Note(approvalWords(j))
 		}
-		return p.result(map[string]string{"job": j.Job}, "%s", words)
+		return p.result(map[string]string{"job": j.Job}, "%s", p.begunWords(j, more))
 	}
 	j, err := p.followOn(r, j)
 	if err != nil {
@@ -193,7 +193,7 @@ func (p *program) download(ctx context.Context, server *client.Client, job, out 
 	if len(parts) == 0 {
 		parts = there.Parts
 	}
-	if err := os.MkdirAll(out, 0o700); err != nil {
+	if err := makeFolder(out); err != nil {
 		return nil, err
 	}
 	for _, part := range parts {
@@ -278,7 +278,7 @@ func canWrite(out string) error {
 	dir := out
 	if strings.EqualFold(filepath.Ext(out), ".zip") {
 		dir = filepath.Dir(out)
-	} else if err := os.MkdirAll(out, 0o700); err != nil {
+	} else if err := makeFolder(out); err != nil {
 		return err
 	}
 	probe, err := os.CreateTemp(dir, ".tallystick-*")

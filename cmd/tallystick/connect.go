@@ -76,16 +76,10 @@ func (p *program) httpClient() (*http.Client, error) {
 
 // notYourSocket is the refusal of the admin socket, which only the owner of the data folder may use.
 func notYourSocket(data string) error {
-	me, owner := strconv.Itoa(os.Geteuid()), ""
-	if u, err := user.LookupId(me); err == nil {
-		me = u.Username
-	}
+	me, owner := userName(os.Geteuid()), ""
 	if info, err := os.Stat(data); err == nil { // else it lies in a folder that cannot be looked into either
 		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-			owner = strconv.FormatUint(uint64(stat.Uid), 10)
-		}
-		if u, err := user.LookupId(owner); err == nil {
-			owner = u.Username
+			owner = userName(int(stat.Uid))
 		}
 	}
 	as := "as the user who runs the server, who alone may"
@@ -93,6 +87,15 @@ func notYourSocket(data string) error {
 		as = fmt.Sprintf("as %s, who runs the server ('sudo -u %[1]s tallystick ...')", owner)
 	}
 	return fault.New(fault.Forbidden, "user %s may not use the admin socket %s: call this %s, or give --server URL with an API key", me, server.SocketPath(data), as)
+}
+
+// userName is what the system calls a user of a number, which it is called by where it has no name.
+func userName(id int) string {
+	u, err := user.LookupId(strconv.Itoa(id))
+	if err != nil {
+		return strconv.Itoa(id)
+	}
+	return u.Username
 }
 
 // understood turns an error of the client into what this program shows: refusals keep their code.

@@ -62,9 +62,27 @@ func (p *program) failures(j client.Job) {
 	if waiting := j.Total - j.Done - j.Failed; waiting > 0 && kept && (j.State == "cancelled" || j.State == "failed") {
 		p.Note(fmt.Sprintf("%s left: 'tallystick job resume %s' goes on where it stopped", counted(waiting, "item"), j.Job))
 	}
+	p.emptiness(j)
 	if j.Failed > 0 {
 		p.Note(fmt.Sprintf("%d of %s failed: 'tallystick job items %s --state failed' says what is wrong with which", j.Failed, counted(j.Total, "item"), j.Job))
 	}
+}
+
+// begunWords tells of a job that was started, and of one without items that it is over already.
+func (p *program) begunWords(j client.Job, more string) string {
+	if p.emptiness(j) {
+		return fmt.Sprintf("job %s has no items, and is over", j.Job)
+	}
+	return fmt.Sprintf("started job %s: 'tallystick job watch %[1]s' follows it%s", j.Job, more)
+}
+
+// emptiness tells of a job that ended as soon as it began that its selection holds nothing.
+func (p *program) emptiness(j client.Job) bool {
+	empty := j.Total == 0 && j.State == "done"
+	if empty {
+		p.Note("nothing was selected, and nothing was done")
+	}
+	return empty
 }
 
 // verdict is the end of a command that waited for a job: nil if all of it went well, else the exit status of a refusal, also where

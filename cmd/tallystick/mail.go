@@ -327,7 +327,7 @@ func (p *program) mailRemind() *cobra.Command {
 			}
 			return p.foreseen(r, j)
 		}
-		return p.result(map[string]string{"job": j.Job}, "started job %s: 'tallystick job watch %s' follows it", j.Job, j.Job)
+		return p.result(map[string]string{"job": j.Job}, "%s", p.begunWords(j, ""))
 	})
 	cmd.Flags().StringVar(&filter, "select", "", filters)
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say who would be written to, and write to nobody")

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/tallystick/tallystick/internal/cli"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // Where passwords and PINs come from without a file: a variable of this program's own, or the one that spec/cli.md has for both programs.
@@ -24,14 +26,15 @@ type secretFile struct {
 	regular bool     // and not /dev/stdout or a named pipe
 }
 
-// openSecret opens a file for a secret. What is in it stays there until it is written.
+// openSecret opens a file for a secret. What is in it stays there until it is written. One that another user has, who could read it, or to which
+// her link leads, is refused: in a folder that she may write to, she has put it in the way.
 func openSecret(name string) (*secretFile, error) {
 	s := &secretFile{made: true}
 	var err error
 	s.file, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		s.made = false
-		s.file, err = cli.Interruptible(func() (*os.File, error) { return os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600) }) // a pipe waits for its reader
+		s.file, err = openThere(name)
 	}
 	if err != nil {
 		return nil, err
@@ -39,6 +42,7 @@ func openSecret(name string) (*secretFile, error) {
 	info, err := s.file.Stat()
 	if err == nil {
 		s.regular = info.Mode().IsRegular()
+		err = readByOthers(name, info)
 	}
 	if err == nil && s.regular {
 		err = s.file.Chmod(0o600) // others could read what was there
@@ -48,6 +52,40 @@ func openSecret(name string) (*secretFile, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// openThere opens for writing what has a name already.
+func openThere(name string) (*os.File, error) {
+	to, err := linked(name)
+	if err != nil {
+		return nil, err
+	}
+	how := os.O_WRONLY | os.O_CREATE
+	if to == name {
+		how |= syscall.O_NOFOLLOW // nobody has put a link there meanwhile
+	}
+	return cli.Interruptible(func() (*os.File, error) { return os.OpenFile(name, how, 0o600) }) // a pipe waits for its reader
+}
+
+// readByOthers refuses a file or pipe that is another user's. What standard output leads to is whose it may be: the shell's, in front of sudo.
+func readByOthers(name string, info fs.FileInfo) error {
+	owner := otherOwner(info)
+	if owner == "" || info.Mode()&fs.ModeDevice != 0 {
+		return nil
+	}
+	if out, err := os.Stdout.Stat(); err == nil && os.SameFile(info, out) {
+		return nil
+	}
+	return fault.New(fault.Conflict, "%s is there already and belongs to user %s, who could read what is written: remove it, or name another file", name, owner)
+}
+
+// otherOwner is the user to whom a file belongs, "" if that is who runs this program, or root.
+func otherOwner(info fs.FileInfo) string {
+	stat, is := info.Sys().(*syscall.Stat_t)
+	if !is || stat.Uid == 0 || int(stat.Uid) == os.Geteuid() {
+		return ""
+	}
+	return userName(int(stat.Uid))
 }
 
 // write puts content in the place of what was there, and closes the file.
@@ -115,7 +153,9 @@ func (p *program) writeWhole(out string, write func(io.Writer) error) (size int6
 		size, err = counting(s.file, write)
 		return size, errors.Join(err, s.file.Close())
 	}
-	out = linked(out)
+	if out, err = linked(out); err != nil {
+		return 0, err
+	}
 	f, err := os.CreateTemp(filepath.Dir(out), "."+filepath.Base(out)+"-*")
 	if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
 		return 0, &fs.PathError{Op: "create", Path: out, Err: failed.Err} // who asked for out knows no other name
@@ -174,12 +214,20 @@ func (c *counter) Write(b []byte) (int, error) {
 // maxLinks is how many links in a row a system follows.
 const maxLinks = 40
 
-// linked is the name of the file that a name leads to, whether it is there or not.
-func linked(name string) string {
+// linked is the name of the file that a name leads to, whether it is there or not. Links of other users are refused: what is written over is for
+// who runs this program to choose.
+func linked(name string) (string, error) {
 	for range maxLinks {
+		info, err := os.Lstat(name)
+		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			break
+		}
+		if owner := otherOwner(info); owner != "" {
+			return "", fault.New(fault.Conflict, "%s is a link of user %s, who would choose by it what is written over: remove it, or name another file", name, owner)
+		}
 		next, err := os.Readlink(name)
 		if err != nil {
-			break // it is no link
+			break
 		}
 		if !filepath.IsAbs(next) {
 			dir, err := filepath.EvalSymlinks(filepath.Dir(name))
@@ -190,5 +238,13 @@ func linked(name string) string {
 		}
 		name = next
 	}
-	return name
+	return name, nil //nolint:nilerr // what is not there, or not to be read, is no link: writing tells what is wrong with it
+}
+
+// makeFolder makes the folder that files are to be written to, unless it is there.
+func makeFolder(name string) error {
+	if _, err := linked(name); err != nil {
+		return err
+	}
+	return os.MkdirAll(name, 0o700)
 }

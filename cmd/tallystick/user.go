@@ -24,6 +24,9 @@ func (p *program) userAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if added.Alike != "" {
+			p.Note(fmt.Sprintf("beside user %s, whose ID differs by the case of letters alone: a gateway that asks a directory may take one for the other", added.Alike))
+		}
 		return p.result(map[string]string{"user_id": added.UserID}, "added user %s", added.UserID)
 	})
 	cmd.Flags().StringVar(&u.Name, "name", "", "`name` of the person")

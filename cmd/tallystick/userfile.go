@@ -102,6 +102,14 @@ func titles(all []string, between string) string {
 	return strings.Join(shown, between)
 }
 
+// codeWords is a code behind a message, which what is only to be known lacks.
+func codeWords(code string) string {
+	if code == "" {
+		return ""
+	}
+	return " (" + code + ")"
+}
+
 // appliedUsers prints what became of people: each of them for a dry run, else those who could not be, or not with all that is said of them.
 func (p *program) appliedUsers(a client.AppliedUsers) error {
 	if p.JSON {
@@ -123,7 +131,7 @@ func (p *program) appliedUsers(a client.AppliedUsers) error {
 				cells = append(cells, number(row.Line))
 			}
 			if cells = append(cells, row.UserID, row.Action); row.Message != "" {
-				cells = append(cells, row.Message+" ("+row.Code+")")
+				cells = append(cells, row.Message+codeWords(row.Code))
 			}
 			return cells
 		})

@@ -117,6 +117,15 @@ func (a *API) addUser(ctx context.Context, _ *request, in client.NewUser) (answe
 	if err != nil {
 		return answer{}, err
 	}
+	alike, err := a.Users.Alike(ctx, u.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	for _, other := range alike[user.Lower(u.ID)] {
+		if other != u.ID {
+			shown[0].Alike = other
+		}
+	}
 	return created(at("users", u.ID), u.Version, shown[0])
 }
 

@@ -65,7 +65,7 @@ var notes = map[Outcome]string{
 	BadAuthenticator: "a request with a wrong Message-Authenticator is dropped: is the shared secret the same on both sides?",
 	BadMethod:        "a request by CHAP, MS-CHAP or EAP is rejected: a one-time code can be checked only by PAP; set the client to PAP",
 	BadPassword:      "a request whose password is no text is rejected: is the shared secret the same on both sides?",
-	NoCredentials:    "a request without a password is rejected",
+	NoCredentials:    "a request without User-Password, in which a passcode comes, is rejected: set the client to PAP, and see what a proxy in front of it takes out",
 	BadUserName:      "a request without a user name, or with one that is no text in UTF-8, is rejected: set the client to UTF-8",
 	TwiceTheSame:     "a request with two user names, passwords, States or calling stations is rejected: see what the client, or a proxy in front of it, adds",
 	NoWayToAnswer:    "an answer does not fit into a packet with the request's Proxy-States, so that it is a bare reject, or none: give the client, or its users, fewer attributes",

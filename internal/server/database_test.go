@@ -54,6 +54,25 @@ func TestServerWithoutItsDatabase(t *testing.T) {
 	}
 }
 
+// Who names one database and has another one in the folder is told which is not used, however the server goes on, and has it left as it is.
+func TestServerBesideADatabaseThatIsNotUsed(t *testing.T) {
+	if said := start(t, folder(t)).said(); strings.Contains(said, "is not used") {
+		t.Errorf("of the one that is used it says %s", said)
+	}
+	data := folder(t)
+	file := filepath.Join(data, "tallystick.db")
+	if err := os.WriteFile(file, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, data, "--database", storetest.Postgres(t))
+	if n := strings.Count(p.said(), "is not used"); n != 1 || !strings.Contains(p.said(), "file="+file) {
+		t.Errorf("that it is not used is said %d times: %s", n, p.said())
+	}
+	if kept, err := os.ReadFile(file); string(kept) != "kept" {
+		t.Errorf("it holds %q: %v", kept, err)
+	}
+}
+
 // Who runs PostgreSQL in a way that forgets is told at the start: the one that tests make for themselves is run so.
 func TestServerOnADatabaseThatForgets(t *testing.T) {
 	database := storetest.Postgres(t)

@@ -48,6 +48,9 @@ func Run(ctx context.Context, c Config) error {
 	database := c.Database
 	if database == "" {
 		database = c.file(databaseFile)
+	} else if _, err := os.Stat(c.file(databaseFile)); err == nil {
+		c.Log.Warn("the embedded database in the data folder is not used, as --database or TALLYSTICK_DATABASE names another one. If that is meant, move the file away: "+
+			"a server that is started here without them goes on with it, and takes codes that were used since", "file", c.file(databaseFile))
 	}
 	if info, err := os.Stat(database); c.Database == "" && (errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0) {
 		if err := c.mayBeNew(); err != nil { // before it is made

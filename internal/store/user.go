@@ -145,6 +145,22 @@ func (db *DB) AddressesElsewhere(ctx context.Context, addresses []string) (mails
 	return mails, ids, nil
 }
 
+// UsersAlike returns, by IDs in lower case (ASCII), who in the scope of ctx has them in any case.
+func (db *DB) UsersAlike(ctx context.Context, ids []string) (map[string][]string, error) {
+	alike := map[string][]string{}
+	scope := domain.ScopeFrom(ctx)
+	scan := func(r row) (of [3]string, err error) {
+		err = r.Scan(&of[0], &of[1], &of[2])
+		return of, err
+	}
+	err := eachChunk(ctx, db, scan, "SELECT lower(id), id, domain FROM user_account WHERE lower(id)", ids, "ORDER BY id", func(of [3]string) {
+		if scope.Covers(of[2]) {
+			alike[of[0]] = append(alike[of[0]], of[1])
+		}
+	})
+	return alike, err
+}
+
 // UsersElsewhere returns those of the users, by ID, that there are and that are not in the scope of ctx. It locks nothing.
 func (db *DB) UsersElsewhere(ctx context.Context, ids []string) (elsewhere []string, err error) {
 	scope := domain.ScopeFrom(ctx)

@@ -32,6 +32,16 @@ func claimOf(before, after User) (c claim) {
 	return c
 }
 
+// Alike returns, by IDs in lower case (ASCII), whom who acts may see that has one of these IDs in any case of letters. They are users of their own, and
+// nobody is refused for them; but who looks names up in any case, as gateways do in a directory, may take one for the other.
+func (r *Registry) Alike(ctx context.Context, ids ...string) (map[string][]string, error) {
+	folded := make([]string, len(ids))
+	for i, id := range ids {
+		folded[i] = Lower(id)
+	}
+	return r.Store.UsersAlike(domain.WithScope(ctx, domain.ScopeFrom(ctx).Caller()), folded)
+}
+
 // A neighbourhood is what users have for IDs and addresses whom who acts may not see.
 type neighbourhood struct{ mails, ids map[string]bool }
 

@@ -93,9 +93,10 @@ type application struct {
 	entries []Entry
 	rows    []Row
 
-	groups  map[string]bool  // that there are
-	barred  map[string]error // groups that cannot be added, and why
-	missing []string         // groups to be added
+	spelled map[string]string // IDs that are added, by what they are in lower case
+	groups  map[string]bool   // that there are
+	barred  map[string]error  // groups that cannot be added, and why
+	missing []string          // groups to be added
 	joining map[string][]string
 	events  []audit.Event
 }
@@ -107,7 +108,7 @@ func (a *application) run(ctx context.Context) error {
 	}
 	// In the order of IDs, so that two at once do not wait for each other in a ring.
 	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(a.entries[i].ID, a.entries[j].ID) })
-	a.joining = map[string][]string{}
+	a.joining, a.spelled = map[string][]string{}, map[string]string{}
 	for some := range slices.Chunk(order, applyChunk) {
 		if err := a.part(ctx, some); err != nil {
 			return err
@@ -277,6 +278,7 @@ type part struct {
 	known   map[string]User     // those that there are, anywhere
 	member  map[string][]string // the groups of each
 	claimed map[string]bool     // names that agents elsewhere ask about
+	alike   map[string][]string // who has an ID of those that are not there in another case of letters
 	claims  []claim             // of each entry
 	around  neighbourhood
 
@@ -308,7 +310,10 @@ func (a *application) look(ctx context.Context, order []int) (*part, error) {
 	if p.around, err = a.around(ctx, p.claims); err != nil {
 		return nil, err
 	}
-	p.claimed, err = a.Store.UsersClaimed(ctx, domain.ScopeFrom(ctx).Top(), ids)
+	if p.claimed, err = a.Store.UsersClaimed(ctx, domain.ScopeFrom(ctx).Top(), ids); err != nil {
+		return nil, err
+	}
+	p.alike, err = a.Alike(ctx, slices.DeleteFunc(ids, func(id string) bool { _, is := p.known[id]; return is })...)
 	return p, err
 }
 
@@ -334,11 +339,25 @@ func (a *application) take(ctx context.Context, i int, p *part) {
 	switch {
 	case !is:
 		p.fresh = append(p.fresh, u)
+		a.rows[i].Message = a.likeness(p, u.ID)
 		a.events = append(a.events, audit.New(ctx, a.Now(), "user.add", "user:"+u.ID, added(u)))
 	case differs:
 		p.changed = append(p.changed, u)
 		a.events = append(a.events, audit.New(ctx, a.Now(), "user.edit", "user:"+u.ID, edited(before, u)))
 	}
+}
+
+// likeness tells of another user whose ID differs from that of a new one by case alone, "" if there is none.
+func (a *application) likeness(p *part, id string) string {
+	folded := Lower(id)
+	other := a.spelled[folded]
+	if there := p.alike[folded]; len(there) > 0 {
+		other = there[0]
+	}
+	if a.spelled[folded] = id; other == "" {
+		return ""
+	}
+	return fmt.Sprintf("beside user %s, whose ID differs by the case of letters alone: a gateway that asks a directory may take one for the other", other)
 }
 
 // refused tells why an entry cannot be taken in, by whom there is and by what names agents ask about; nil if it can.

@@ -77,6 +77,8 @@ type Store interface {
 	// AddressesElsewhere returns which of addresses in lower case (ASCII) users who are not in the scope of ctx have for their mail, and
 	// which for an ID, in any case.
 	AddressesElsewhere(ctx context.Context, addresses []string) (mails, ids map[string]bool, err error)
+	// UsersAlike returns, by IDs in lower case (ASCII), who in the scope of ctx has them in any case.
+	UsersAlike(ctx context.Context, ids []string) (map[string][]string, error)
 	// UsersClaimed returns those of IDs of new users in a security domain that agents or RADIUS clients outside of the scope of who acts are limited to, and
 	// that ask about users there: nobody in that scope adds users of them.
 	UsersClaimed(ctx context.Context, place string, ids []string) (map[string]bool, error)

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -152,4 +153,49 @@ func addressesElsewhere(t *testing.T, s fixture) {
 	ok(t, err)
 	_, err = users.Edit(north, "twin", 0, user.Entry{Mail: new("sue@example.com")})
 	refused(t, err, fault.OutOfScope)
+}
+
+// Whoever adds an ID that differs from another one by case alone is told of the users that he may see who have it, and of no others.
+func alikeIDs(t *testing.T, s fixture) {
+	r := s.grown(t)
+	users := &user.Registry{Store: s, Now: func() time.Time { return start }}
+	north := within(t, r, "north")
+	for _, in := range []struct {
+		ctx context.Context
+		id  string
+	}{{t.Context(), "Top"}, {north, "Anna"}, {north, "Ärna"}} {
+		_, err := users.Add(in.ctx, user.User{ID: in.id})
+		ok(t, err)
+	}
+	alike := func(ctx context.Context, ids ...string) map[string][]string {
+		t.Helper()
+		found, err := users.Alike(ctx, ids...)
+		ok(t, err)
+		return found
+	}
+	same(t, alike(t.Context(), "aNNa", "toP", "nobody", "äRNA"), map[string][]string{"anna": {"Anna"}, "top": {"Top"}})
+	same(t, alike(north, "aNNa", "toP"), map[string][]string{"anna": {"Anna"}})
+	chosen, err := r.Narrow(t.Context(), "north") // by who may see all
+	ok(t, err)
+	same(t, alike(chosen, "toP"), map[string][]string{"top": {"Top"}})
+
+	entries := []user.Entry{{ID: "anna"}, {ID: "Anna"}, {ID: "Bert"}, {ID: "bert"}, {ID: "carl"}}
+	for _, dry := range []bool{true, false, false} {
+		result, err := users.Apply(t.Context(), entries, user.Wish{DryRun: dry})
+		ok(t, err)
+		var told []string
+		for _, row := range result.Rows {
+			if row.Message != "" {
+				_, of, _ := strings.Cut(row.Message, "beside user ")
+				of, _, _ = strings.Cut(of, ",")
+				told = append(told, row.ID+" "+of+" "+string(row.Action))
+			}
+		}
+		want := []string{"anna Anna added", "bert Bert added"}
+		if result.Counts[user.Added] == 0 { // they are there, and it was said
+			want = nil
+		}
+		same(t, told, want)
+	}
+	same(t, alike(t.Context(), "ANNA"), map[string][]string{"anna": {"Anna", "anna"}})
 }

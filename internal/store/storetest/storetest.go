@@ -94,7 +94,7 @@ func Run(t *testing.T, open func(*testing.T) Store) {
 		{"deleted tokens leave nothing", deletedTokens}, {"due switch-overs", switchOvers}, {"what is on devices", holdings},
 		{"many tokens are changed as one is", manyTokens}, {"extensions", extensions}, {"extensions without donors", extensionsWithoutDonors},
 		{"corrections", corrections}, {"labels", labels}, {"wrong passcodes are cleared", wrongPasscodesCleared}, {"many replacements", manyReplacements},
-		{"codes are accepted once", acceptsOnce}, {"settlements", settlements}, {"settlements that come too late", lateSettlements}, {"attempts", attempts}, {"what agents are limited to", limits}, {"names that others' agents are limited to", claimedNames}, {"addresses", addresses}, {"addresses elsewhere", addressesElsewhere}, {"clocks", clocks},
+		{"codes are accepted once", acceptsOnce}, {"settlements", settlements}, {"settlements that come too late", lateSettlements}, {"attempts", attempts}, {"what agents are limited to", limits}, {"names that others' agents are limited to", claimedNames}, {"addresses", addresses}, {"addresses elsewhere", addressesElsewhere}, {"IDs alike", alikeIDs}, {"clocks", clocks},
 		{"data keys", dataKeys}, {"secrets", secrets}, {"resealing", resealing},
 		{"offers", offers}, {"offers are revoked", offersAreRevoked}, {"exchanges", exchanges},
 		{"serials", serials}, {"API keys", apiKeys}, {"agents", agents}, {"agents' credentials", credentials},
