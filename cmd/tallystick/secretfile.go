@@ -42,6 +42,8 @@ func openSecret(name string) (*secretFile, error) {
 	info, err := s.file.Stat()
 	if err == nil {
 		s.regular = info.Mode().IsRegular()
+	}
+	if err == nil && !s.made { // a new one has another owner only where the file system gives it one
 		err = readByOthers(name, info)
 	}
 	if err == nil && s.regular {
