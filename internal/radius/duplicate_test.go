@@ -279,4 +279,13 @@ func TestAClientHasALimit(t *testing.T) {
 	h.Pass(time.Second)
 	gw.send(login(10, "alice", "123456"))
 	h.becomes(Accepted)
+	c.MaxQPS, c.Version = 3, 2
+	h.clients.set(c)
+	if err := h.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range []Outcome{Accepted, Accepted, Accepted, Limited} {
+		gw.send(login(20+byte(id), "alice", "123456"))
+		h.becomes(want)
+	}
 }

@@ -47,7 +47,7 @@ func malformed() []struct {
 		{"length 0", changed(changed(good, 2, 0), 3, 0), BadLength, false},
 		{"length 19", changed(changed(good, 2, 0), 3, 19), BadLength, false},
 		{"length beyond the end", good[:len(good)-1], BadLength, false},
-		{"length above 4096", packet(1, 1, authenticator, bytes.Repeat(attr(33, strings.Repeat("x", 253)), 16), attr(33, strings.Repeat("x", 20))), BadLength, false},
+		{"length above 4096", packet(1, 1, authenticator, bytes.Repeat(attr(33, strings.Repeat("x", 253)), 15), attr(33, strings.Repeat("x", 250))), BadLength, false},
 		{"code 0", changed(good, 0, 0), BadCode, false},
 		{"code 255", changed(good, 0, 255), BadCode, false},
 		{"an answer", changed(good, 0, 2), BadCode, false},
@@ -70,6 +70,7 @@ func malformed() []struct {
 		{"no User-Password", request1(1, name), NoCredentials, true},
 		{"no User-Name", request1(1, password), BadUserName, true},
 		{"an empty User-Name", request1(1, attr(1, ""), password), BadUserName, true},
+		{"an empty User-Name beside a State", request1(1, attr(1, ""), password, attr(24, stateFor("SECURID_NEXT", "vpn1", "127.0.0.1", attempt(0), "1"))), BadUserName, true},
 		{"a zero in User-Name", request1(1, attr(1, "al\x00ice"), password), BadUserName, true},
 		{"User-Name is no UTF-8", request1(1, attr(1, "\xff\xfe"), password), BadUserName, true},
 		{"two User-Names", request1(1, name, name, password), TwiceTheSame, true},
@@ -85,6 +86,9 @@ func malformed() []struct {
 		{"CHAP beside PAP", request1(1, name, password, attr(3, "\x01sixteen octets!!")), BadMethod, true},
 		{"MS-CHAP", request1(1, name, msCHAP(11), msCHAP(1)), BadMethod, true},
 		{"MS-CHAP-V2", request1(1, name, msCHAP(11), msCHAP(25)), BadMethod, true},
+		{"MS-CHAP beside PAP", request1(1, name, password, msCHAP(1)), BadMethod, true},
+		{"a challenge of MS-CHAP beside PAP", request1(1, name, password, msCHAP(11)), BadMethod, true},
+		{"MS-CHAP-V2 beside PAP", request1(1, name, password, msCHAP(25)), BadMethod, true},
 		{"EAP", request1(1, name, attr(79, "\x02\x01\x00\x0a\x01alice")), BadMethod, true},
 	}
 }
@@ -157,6 +161,7 @@ func TestOddPacketsAreTaken(t *testing.T) {
 		"padding behind the end":   append(login(1, "alice", "123456"), "padding"...),
 		"unknown attributes":       login(2, "alice", "123456", attr(250, "x"), attr(0, ""), attr(241, "\x01\x02")),
 		"a Vendor-Specific of one": login(3, "alice", "123456", attr(26, "\x00")),
+		"one of Cisco":             login(9, "alice", "123456", attr(26, "\x00\x00\x00\x09\x01\x04ab")),
 		"a State of another":       login(4, "alice", "123456", attr(24, "SBR-CH 3|1")),
 		"an empty State":           login(5, "alice", "123456", attr(24, "")),
 		"128 octets":               login(6, "alice", strings.Repeat("1", 128)),
@@ -197,8 +202,10 @@ func TestStrictness(t *testing.T) {
 		}
 		gw.send(forged)
 		h.becomes(BadAuthenticator)
-		gw.send(eap)
-		h.becomes(NoAuthenticator)
+		for _, always := range [][]byte{eap, packet(12, 4, authenticatorOf(4))} {
+			gw.send(always)
+			h.becomes(NoAuthenticator)
+		}
 		h.silent(gw)
 	}
 	said := h.said.String()

@@ -129,7 +129,7 @@ func TestRadSec(t *testing.T) {
 	named, printed, unknown := a.Sign("vpn1.example.com"), a.Sign("vpn2.example.com"), a.Sign("vpn3.example.com")
 	sum := sha256.Sum256(printed.Leaf.Raw)
 	engine := always(accept)
-	h := build(t, engine, over("vpn1", "vpn1.example.com"), over("vpn2", "sha256:"+hex.EncodeToString(sum[:])), over("else", "vpn2.example.com")).secure(a).run()
+	h := build(t, engine, over("vpn1", "vpn1.example.com"), over("vpn2", "sha256:"+hex.EncodeToString(sum[:])), over("else", "vpn2.example.com"), vpn("udp", "127.0.0.1/32")).secure(a).run()
 
 	for name, certificate := range map[string]tls.Certificate{"vpn1": named, "vpn2": printed} {
 		conn := h.connect(a, certificate)
@@ -158,6 +158,8 @@ func TestRadSec(t *testing.T) {
 	if !strings.Contains(said, "a certificate that no RADIUS client has") || !strings.Contains(said, want) || strings.Contains(said, "from an address") {
 		t.Errorf("the log says %s", said)
 	}
+	ends(t, h.connect(a, a.Sign(""))) // which is not the name of a client without a certificate
+	h.becomes(Stranger)
 }
 
 // What a client may send a second it may send over both transports together.
