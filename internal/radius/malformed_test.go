@@ -2,6 +2,7 @@ package radius
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/md5"
 	"log/slog"
 	"net"
@@ -36,6 +37,10 @@ func malformed() []struct {
 	password := attr(2, hidden(1, "123456"))
 	name := attr(1, "alice")
 	authenticator := authenticatorOf(1)
+	second := packet(1, 1, authenticator, attr(80, "sixteen octets!!"), attr(80, strings.Repeat("\x00", 16)), name, password)
+	h := hmac.New(md5.New, []byte(secret))
+	h.Write(second)
+	h.Sum(second[40:40])
 	return []struct {
 		name   string
 		octets []byte
@@ -62,6 +67,7 @@ func malformed() []struct {
 		{"an empty Message-Authenticator", packet(1, 1, authenticator, attr(80, ""), name, password), BadAuthenticator, false},
 		{"an empty Message-Authenticator at the end", packet(1, 1, authenticator, name, password, attr(80, "")), BadAuthenticator, false},
 		{"two Message-Authenticators", request1(1, name, password, attr(80, strings.Repeat("\x00", 16))), BadAuthenticator, false},
+		{"a wrong Message-Authenticator and a right one", second, BadAuthenticator, false},
 		{"a name changed on the way", changed(good, 41, 'e'), BadAuthenticator, false},
 		{"another authenticator", changed(good, 5, good[5]+1), BadAuthenticator, false},
 		{"Status-Server without Message-Authenticator", packet(12, 1, authenticator), NoAuthenticator, false},
