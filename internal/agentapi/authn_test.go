@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
@@ -298,9 +300,15 @@ func TestMalformed(t *testing.T) {
 	if status != http.StatusRequestEntityTooLarge || parse(t, text).text("attemptResponseCode") != "ERROR" {
 		t.Errorf("too large: %d %s", status, text)
 	}
+	r := h.request("POST", Base+"initialize", "")
+	r.Body = io.NopCloser(io.MultiReader(strings.NewReader(first("m")), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	if status, text := h.send(r); status != http.StatusBadRequest {
+		t.Errorf("cut off: %d %s", status, text)
+	}
 	if len(h.engine.begun)+len(h.engine.answered) > 0 {
 		t.Error("the engine was asked")
 	}
+	h.post("initialize", strings.Repeat(" ", maxBody-len(first("m")))+first("m")).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 	if h.said["initialize malformed"] == 0 {
 		t.Errorf("not counted: %v", h.said)
 	}
@@ -485,10 +493,10 @@ func TestSeveralCredentials(t *testing.T) {
 
 // The response is a function of the request and the decision: another server gives the same bytes.
 func TestResponsesRepeat(t *testing.T) {
-	h := newHouse(t, nextCode, nextCode, atOnce, atOnce, never)
+	h := newHouse(t, nextCode, nextCode, atOnce, atOnce, atOnce, atOnce, never)
 	other := New(h.Config)
 	attempts := map[string]bool{}
-	for _, message := range []string{"m-1", "m-2"} {
+	for _, message := range []string{"m-1", "m-2", "m-3"} {
 		_, one := h.send(h.request("POST", Base+"initialize", first(message)))
 		attempts[parse(t, one).text("context.authnAttemptId")] = true
 		w := httptest.NewRecorder()
@@ -500,14 +508,14 @@ func TestResponsesRepeat(t *testing.T) {
 	for range 2 { // of those without an ID, no two are the same
 		attempts[h.post("initialize", first("")).text("context.authnAttemptId")] = true
 	}
-	if len(attempts) != 4 {
-		t.Errorf("four messages begin the attempts %v", attempts)
+	if len(attempts) != 5 {
+		t.Errorf("five messages begin the attempts %v", attempts)
 	}
 	if string(h.engine.begun[0].Key) != string(h.engine.begun[1].Key) || string(h.engine.begun[0].Key) == string(h.engine.begun[2].Key) {
 		t.Error("a message that is sent again has another key, or another one the same")
 	}
 	h.post("initialize", strings.Replace(first("m-1"), "12345678", "87654321", 1))
-	if string(h.engine.begun[0].Key) == string(h.engine.begun[6].Key) {
+	if string(h.engine.begun[0].Key) == string(h.engine.begun[8].Key) {
 		t.Error("another body with the same message ID is taken for the same message")
 	}
 }
@@ -755,7 +763,19 @@ func TestStationAndInventory(t *testing.T) {
 	if strings.Count(log, "agent.instance") != 4 || strings.Count(log, `"hostname":"gate-1"`) != 2 || strings.Count(log, `"hostname":"`+strings.Repeat("g", 128)+`"`) != 2 {
 		t.Errorf("%s", log)
 	}
+	said := h.logged.String()
+	h.Store = unrecorded{h.Store}
+	h.post("initialize", strings.Replace(body, "gate-1", "gate-2", 1)) // is decided all the same
+	const told = "recording an instance of an agent"
+	if strings.Contains(said, told) || !strings.Contains(h.logged.String(), told) {
+		t.Errorf("%s", h.logged)
+	}
 }
+
+// An unrecorded store takes no events.
+type unrecorded struct{ Store }
+
+func (unrecorded) Record(context.Context, audit.Event) error { return errors.New("no room") }
 
 // The attributes that name the user's machine, as docs/rest-agents.md has them.
 func TestStationByAnyName(t *testing.T) {
