@@ -267,8 +267,8 @@ func asksForGzip(accepted []string) bool {
 			continue
 		}
 		_, q, weighed := strings.Cut(weight, "=")
-		value, err := strconv.ParseFloat(strings.TrimSpace(q), 64)
-		return !weighed || err == nil && value > 0
+		value, _ := strconv.ParseFloat(strings.TrimSpace(q), 64) // 0 for what is no number
+		return !weighed || value > 0
 	}
 	return false
 }

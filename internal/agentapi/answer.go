@@ -131,7 +131,7 @@ func (s *Server) decided(c *call, q *inquiry, d authentication.Decision) reply {
 	switch {
 	case d.Step == authentication.StepPasscode && q.chosen >= 0:
 		whole, credential = wrongTryAgain, wrong
-	case d.Step == authentication.StepNewPIN && d.Rejected != "":
+	case d.Rejected != "":
 		whole, credential = pinRejected, pinNotTaken
 	}
 	return s.respond(q, whole, credential, nil, id, challenge(c.agent, d, q.asked))

@@ -24,7 +24,8 @@ func (s *Server) initialize(c *call) (reply, error) {
 	if m.Context != nil {
 		in = *m.Context
 	}
-	q := inquire(c.agent, s.begin(c, "initialize", messageContext{MessageID: in.MessageID}), m.Credentials)
+	q := inquire(c.agent, s.begin(c, "initialize", in), m.Credentials)
+	q.attempt = s.newAttempt(q.exchange)
 	if m.Context == nil || m.SubjectName == "" || len(m.Credentials) > maxCredentials {
 		return s.malformed(q), nil
 	}
@@ -112,7 +113,6 @@ func (s *Server) verify(c *call) (reply, error) {
 	}
 	in.AttemptID = strings.ToLower(in.AttemptID)
 	q := inquire(c.agent, s.begin(c, "verify", in), m.Credentials)
-	q.attempt = in.AttemptID
 	if in.AttemptID == "" || len(m.Credentials) == 0 || len(m.Credentials) > maxCredentials {
 		return s.malformed(q), nil
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/tallystick/tallystick/internal/access"
@@ -58,7 +60,7 @@ func TestOneCall(t *testing.T) {
 	h := newHouse(t, atOnce)
 	d := h.post("initialize", first("m-1"))
 	d.says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
-	if d.text("credentialValidationResults.0.authnAttributes.0.value") != "000123456789" {
+	if serial := "credentialValidationResults.0.authnAttributes.0."; d.text(serial+"name") != "serial" || d.text(serial+"value") != "000123456789" {
 		t.Error("the serial is not told")
 	}
 	if d.text("context.inResponseTo") != "m-1" || !regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`).MatchString(d.text("context.authnAttemptId")) {
@@ -77,7 +79,7 @@ func TestWalkThroughAllSteps(t *testing.T) {
 	again := authentication.Decision{Result: authentication.NewPIN, Step: authentication.StepReauthenticate, Attempt: attempt, Turn: 4}
 	last := accepted
 	last.Turn = 5
-	h := newHouse(t, waiting, nextCode, newPINs, rejected, again, last)
+	h := newHouse(t, waiting, nextCode, newPINs, rejected, again, fault.New(fault.StepNotRequested, "no"), last)
 
 	d := h.post("initialize", `{"subjectName":"ada","context":{"messageId":"m-1"}}`)
 	d.says("CHALLENGE", "AUTHENTICATION_REQUIRED")
@@ -92,7 +94,7 @@ func TestWalkThroughAllSteps(t *testing.T) {
 	d = h.post("verify", next(d, "SECURID", "11112345678"))
 	d.says("CHALLENGE", "AUTHENTICATION_REQUIRED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 	v = d.asks("SECURID_NEXT_TOKENCODE")
-	if !strings.Contains(v.text("prompt.defaultText"), "next tokencode") || v.text("prompt.formatRegex") != "[0-9]{6,8}" {
+	if !strings.Contains(v.text("prompt.defaultText"), "next tokencode") || v.text("prompt.formatRegex") != "[0-9]{6,8}" || v.text("prompt.promptResourceId") != "PROMPT.SID.NEXT_TOKENCODE" {
 		t.Errorf("%v", v.v)
 	}
 
@@ -122,13 +124,15 @@ func TestWalkThroughAllSteps(t *testing.T) {
 		t.Errorf("%v", v.v)
 	}
 
+	d = h.post("verify", next(d, "SECURID_NEWPIN", "8274"))
+	d.says("ERROR", "METHOD_NOT_REQUESTED", "SECURID_NEWPIN", "ERROR", "METHOD_NOT_REQUESTED")
 	d = h.post("verify", next(d, "SECURID", "827487654321"))
 	d.says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 
 	for i, want := range []authentication.Answer{
 		{Turn: 1, Step: authentication.StepPasscode, Text: "11112345678"}, {Turn: 1, Step: authentication.StepNextTokencode, Text: "87654321"},
 		{Turn: 2, Step: authentication.StepNewPIN, Text: "1234"}, {Turn: 3, Step: authentication.StepNewPIN, Text: "8274"},
-		{Turn: 4, Step: authentication.StepReauthenticate, Text: "827487654321"},
+		{Turn: 4, Step: authentication.StepNewPIN, Text: "8274"}, {Turn: 4, Step: authentication.StepReauthenticate, Text: "827487654321"},
 	} {
 		got := h.engine.answered[i]
 		if got.Turn != want.Turn || got.Step != want.Step || got.Text != want.Text || got.Attempt != attempt || got.Source.Agent != "agent:vpn1" || got.Source.Station != "" {
@@ -139,9 +143,12 @@ func TestWalkThroughAllSteps(t *testing.T) {
 
 // The PIN for codes on demand, and then the code that was mailed.
 func TestAMailedCode(t *testing.T) {
-	mailed := nextCode
-	mailed.Mailed = true
-	h := newHouse(t, mailed, atOnce)
+	mailed, again := nextCode, newPINs
+	mailed.Mailed, again.Mailed, again.Step = true, true, authentication.StepReauthenticate
+	h := newHouse(t, again, mailed, authentication.Decision{Result: authentication.Accepted, Turn: 1}) // of no token
+	if id := h.post("initialize", first("m-0")).asks("SECURID").text("prompt.promptResourceId"); id != "PROMPT.SID.MAILED_REAUTH" {
+		t.Error(id)
+	}
 	d := h.post("initialize", first("m-1"))
 	d.says("CHALLENGE", "AUTHENTICATION_REQUIRED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 	v := d.asks("SECURID_NEXT_TOKENCODE")
@@ -150,6 +157,9 @@ func TestAMailedCode(t *testing.T) {
 	}
 	d = h.post("verify", next(d, "SECURID_NEXT_TOKENCODE", "87654321"))
 	d.says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID_NEXT_TOKENCODE", "SUCCESS", "CREDENTIAL_VERIFIED")
+	if told := d.at("credentialValidationResults.0.authnAttributes").([]any); len(told) != 0 {
+		t.Errorf("%v", told)
+	}
 }
 
 func TestSystemPIN(t *testing.T) {
@@ -158,7 +168,7 @@ func TestSystemPIN(t *testing.T) {
 	d := h.post("initialize", first("m-1"))
 	d.says("CHALLENGE", "AUTHENTICATION_REQUIRED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 	v := d.asks("SECURID_SYSTEM_GENERATED_PIN")
-	if !strings.Contains(v.text("prompt.defaultText"), "904817") || v.text("prompt.promptArgs.0") != "904817" || v.at("valueRequired") != false {
+	if !strings.Contains(v.text("prompt.defaultText"), "904817") || v.text("prompt.promptArgs.0") != "904817" || v.at("valueRequired") != false || v.at("prompt.sensitive") != false {
 		t.Errorf("%v", v.v)
 	}
 	h.post("verify", fmt.Sprintf(`{"subjectCredentials":[{"methodId":"SECURID_SYSTEM_GENERATED_PIN"}],"context":{"authnAttemptId":%q,"inResponseTo":%q}}`,
@@ -175,7 +185,7 @@ func TestAlphanumericPIN(t *testing.T) {
 	d := newPINs
 	d.PIN = authentication.PINRules{Min: 6, Max: 16, Alphanumeric: true, Creation: "either"}
 	v := newHouse(t, d).post("initialize", first("m-1")).asks("SECURID_NEWPIN")
-	if v.text("prompt.formatRegex") != "[0-9A-Za-z]{6,16}" || v.text("prompt.promptResourceId") != "PROMPT.SID.NEWPIN_ALNUM" || v.text("methodAttributes.3.value") != "EITHER" {
+	if v.text("prompt.formatRegex") != "[0-9A-Za-z]{6,16}" || v.text("prompt.promptResourceId") != "PROMPT.SID.NEWPIN_ALNUM" || v.text("methodAttributes.2.value") != "true" || v.text("methodAttributes.3.value") != "EITHER" {
 		t.Errorf("%v", v.v)
 	}
 }
@@ -187,8 +197,12 @@ func TestWrong(t *testing.T) {
 	h.edit(func(a *access.Agent) { a.Retry, a.DisplayName = true, "SecurID" })
 	d := h.post("initialize", first("m-3"))
 	d.says("CHALLENGE", "VERIFY_ERROR", "SECURID", "FAIL", "VERIFY_ERROR")
-	d.asks("SECURID")
-	if d.text("challengeMethods.challenges.0.requiredMethods.0.displayName") != "SecurID" {
+	if v := d.asks("SECURID"); v.text("prompt.promptResourceId") != "PROMPT.SID.PASSCODE" || d.text("challengeMethods.challenges.0.requiredMethods.0.displayName") != "SecurID" {
+		t.Errorf("%v", d.v)
+	}
+	h.edit(func(a *access.Agent) { a.Methods = []string{"EMERGENCY_TOKENCODE"} })
+	d = h.post("initialize", `{"subjectName":"ada","context":{}}`)
+	if v := d.asks("EMERGENCY_TOKENCODE"); v.text("prompt.promptResourceId") != "PROMPT.SID.EMERGENCY_TOKENCODE" || d.at("challengeMethods.challenges.0.requiredMethods.0.displayName") != nil {
 		t.Errorf("%v", d.v)
 	}
 	if !h.engine.begun[2].Retry || h.engine.begun[0].Retry {
@@ -216,7 +230,8 @@ func TestRefusals(t *testing.T) {
 		t.Error("the engine was asked for what can be no attempt")
 	}
 	// A message ID that we did not give, or gave to another attempt, is at no turn.
-	for _, id := range []string{"", "s-1", "1-passcode-AAAAAAAAAAAAAAAAAAAA", strings.Replace(begun.text("context.messageId"), "1-", "2-", 1)} {
+	another := h.messageID("another", place{turn: 1, step: authentication.StepPasscode})
+	for _, id := range []string{"", "s-1", "1-passcode-AAAAAAAAAAAAAAAAAAAA", another, strings.Replace(begun.text("context.messageId"), "1-", "2-", 1)} {
 		h.post("verify", fmt.Sprintf(`{"subjectCredentials":[%s],"context":{"authnAttemptId":%q,"messageId":"m","inResponseTo":%q}}`,
 			typed("SECURID", "1"), begun.text("context.authnAttemptId"), id))
 		if a := h.engine.answered[len(h.engine.answered)-1]; a.Turn != -1 {
@@ -261,11 +276,14 @@ func TestMalformed(t *testing.T) {
 		"initialize": {
 			``, `{`, `[]`, `"x"`, `{} {}`, `{}`, `null`, `{"context":{"messageId":"m"}}`, `{"subjectName":"ada"}`, `{"subjectName":"ada","context":null}`, `{"subjectName":"","context":{}}`,
 			`{"subjectName":5,"context":{}}`, `{"subjectName":"ada","context":{},"authnAttemptTimeout":"soon"}`, `{"subjectName":"ada","context":{},"authnAttemptTimeout":1.5}`,
+			`{"subjectName":"ada","context":{},"authnAttemptTimeout":18446744074}`, `{"subjectName":"ada","context":{},"\x":1}`, "{\"subjectName\":\"ada\",\"context\":{},\"\x01\":1}", `{"subjectName`, `{"subjectName\`,
+			`{"subjectName":"ada","context":{},"subjectCredentials":[{"methodId":"SECURID","collectedInputs":[{"name":"SECURID","value":"%","dataType":"BINARY"}]}]}`,
 			`{"subjectName":"ada","context":{},"keepAttempt":"maybe"}`, `{"subjectName":"ada","context":{},"subjectCredentials":[{"methodId":"SECURID"}]}`,
 			`{"subjectName":"ada","context":{},"subjectCredentials":[{"methodId":"SECURID","collectedInputs":[{"name":"a","value":"1"},{"name":"b","value":"2"}]}]}`,
 			`{"subjectName":"ada","context":{},"subjectCredentials":[` + many + `]}`,
 		},
-		"verify": {`{`, `{"context":{"authnAttemptId":"x"}}`, `{"subjectCredentials":[` + typed("SECURID", "1") + `]}`, `{"context":{},"subjectCredentials":[` + typed("SECURID", "1") + `]}`},
+		"verify": {`{`, `{"context":{"authnAttemptId":"x"}}`, `{"subjectCredentials":[` + typed("SECURID", "1") + `]}`, `{"context":{},"subjectCredentials":[` + typed("SECURID", "1") + `]}`,
+			`{"context":{"authnAttemptId":"x"},"subjectCredentials":[` + many + `]}`},
 		"status": {`{`, `{}`, `{"authnAttemptId":null}`},
 		"cancel": {`{`, `{}`, `{"authnAttemptId":""}`},
 	} {
@@ -282,9 +300,15 @@ func TestMalformed(t *testing.T) {
 	if status != http.StatusRequestEntityTooLarge || parse(t, text).text("attemptResponseCode") != "ERROR" {
 		t.Errorf("too large: %d %s", status, text)
 	}
+	r := h.request("POST", Base+"initialize", "")
+	r.Body = io.NopCloser(io.MultiReader(strings.NewReader(first("m")), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	if status, text := h.send(r); status != http.StatusBadRequest {
+		t.Errorf("cut off: %d %s", status, text)
+	}
 	if len(h.engine.begun)+len(h.engine.answered) > 0 {
 		t.Error("the engine was asked")
 	}
+	h.post("initialize", strings.Repeat(" ", maxBody-len(first("m")))+first("m")).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 	if h.said["initialize malformed"] == 0 {
 		t.Errorf("not counted: %v", h.said)
 	}
@@ -311,6 +335,9 @@ func TestMalformedMessagesAreAnswered(t *testing.T) {
 		d.conforms(c.endpoint)
 		if status != http.StatusBadRequest || d.text("attemptReasonCode") != "INVALID_REQUEST" || d.text("context.inResponseTo") != "m-7" || d.text("context.messageId") == "" {
 			t.Errorf("%s: %d %s", name, status, text)
+		}
+		if of := d.text("context.authnAttemptId"); c.endpoint != "initialize" && of != "" && of != attempt || strings.Contains(strings.ToLower(c.body), attempt) != (of == attempt) {
+			t.Errorf("%s: the answer is of the attempt %q", name, of)
 		}
 		if results := d.at("credentialValidationResults").([]any); len(results) != c.results || c.results == 1 && name != "no attempt" && d.text("credentialValidationResults.0.methodReasonCode") != "INVALID_REQUEST" {
 			t.Errorf("%s: %s", name, text)
@@ -363,8 +390,8 @@ func TestLeniency(t *testing.T) {
 			t.Errorf("%+v", q)
 		}
 	}
-	h.post("initialize", `{"subjectName":"ada","authnAttemptTimeout":"300","context":{"messageId":"m"},"subjectCredentials":[]}`)
-	if q := h.engine.begun[len(h.engine.begun)-1]; !q.Ask || q.Life != 300*time.Second {
+	h.post("initialize", `{"subjectName":"ada","authnAttemptTimeout":"600","context":{"messageId":"m"},"subjectCredentials":[]}`)
+	if q := h.engine.begun[len(h.engine.begun)-1]; !q.Ask || q.Life != authentication.MaxLife {
 		t.Errorf("%+v", q)
 	}
 	for header, value := range map[string]string{"Accept": "application/json", "Content-Type": "application/json; charset=utf-8"} {
@@ -384,6 +411,7 @@ func TestNamesAreExact(t *testing.T) {
 		`,"KEEPATTEMPT":true,"\u212aeepAttempt":"maybe"}`, `,"AuthnAttemptTimeout":601}`, `,"subjectcredentials":[]}`, `,"context":{"MessageID":"m-2"}}`, `,"context":{"AuthnAttemptId":"x"}}`,
 		`,"subjectCredentials":[{"methodId":"SECURID","MethodId":"FIDO","collectedInputs":[{"name":"SECURID","value":"12345678","Value":"1","DATATYPE":"BINARY"}]}]}`,
 		`,"unknown":[{"SubjectName":"eve"}],"\\":"subjectname\":"}`, `,"subject\u004eame":"ada"}`,
+		`,"note":"\"","SUBJECTNAME":"eve"}`,
 	} {
 		h.post("initialize", body+more).says("SUCCESS", "CREDENTIAL_VERIFIED", "SECURID", "SUCCESS", "CREDENTIAL_VERIFIED")
 		if q := h.engine.begun[len(h.engine.begun)-1]; q.UserID != "ada" || q.Passcode != "12345678" || q.Life != time.Minute {
@@ -393,6 +421,11 @@ func TestNamesAreExact(t *testing.T) {
 	// The name may be written with escapes; of several the last one counts.
 	h.post("initialize", body+`,"subject\u004eame":"bob"}`)
 	if q := h.engine.begun[len(h.engine.begun)-1]; q.UserID != "bob" {
+		t.Errorf("%+v", q)
+	}
+	// A value may be like a name.
+	h.post("initialize", strings.Replace(body, "ada", "Platform", 1)+`}`)
+	if q := h.engine.begun[len(h.engine.begun)-1]; q.UserID != "Platform" {
 		t.Errorf("%+v", q)
 	}
 	if a, b := h.engine.begun[0].Key, h.engine.begun[1].Key; string(a) == string(b) {
@@ -439,36 +472,50 @@ func TestMembersAreKnown(t *testing.T) {
 // One of several credentials is decided; each has its result, in the order they came.
 func TestSeveralCredentials(t *testing.T) {
 	h := newHouse(t, atOnce)
-	d := h.post("initialize", `{"subjectName":"ada","context":{"messageId":"m"},"subjectCredentials":[`+
-		typed("APPROVE", "")+`,`+typed("SECURID", "1")+`,`+typed("SECURID", "2")+`]}`)
-	for i, want := range []string{"APPROVE FAIL METHOD_NOT_SUPPORTED", "SECURID SUCCESS CREDENTIAL_VERIFIED", "SECURID ERROR METHOD_NOT_REQUESTED"} {
-		at := fmt.Sprintf("credentialValidationResults.%d.", i)
-		if got := d.text(at+"methodId") + " " + d.text(at+"methodResponseCode") + " " + d.text(at+"methodReasonCode"); got != want {
-			t.Errorf("%s, want %s", got, want)
+	const push, right, left = "APPROVE FAIL METHOD_NOT_SUPPORTED", "SECURID SUCCESS CREDENTIAL_VERIFIED", "SECURID ERROR METHOD_NOT_REQUESTED"
+	approve, one, two := typed("APPROVE", ""), typed("SECURID", "1"), typed("SECURID", "2")
+	for _, c := range []struct{ sent, want []string }{{[]string{approve, one, two}, []string{push, right, left}}, {[]string{one, two, approve}, []string{right, left, push}}} {
+		d := h.post("initialize", `{"subjectName":"ada","context":{"messageId":"m"},"subjectCredentials":[`+strings.Join(c.sent, ",")+`]}`)
+		for i, want := range c.want {
+			at := fmt.Sprintf("credentialValidationResults.%d.", i)
+			if got := d.text(at+"methodId") + " " + d.text(at+"methodResponseCode") + " " + d.text(at+"methodReasonCode"); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+		if q := h.engine.begun[len(h.engine.begun)-1]; q.Passcode != "1" {
+			t.Errorf("%+v", q)
 		}
 	}
-	if len(h.engine.begun) != 1 || h.engine.begun[0].Passcode != "1" {
+	if len(h.engine.begun) != 2 {
 		t.Errorf("%+v", h.engine.begun)
 	}
 }
 
 // The response is a function of the request and the decision: another server gives the same bytes.
 func TestResponsesRepeat(t *testing.T) {
-	h := newHouse(t, atOnce, atOnce, nextCode, nextCode, never)
+	h := newHouse(t, nextCode, nextCode, atOnce, atOnce, atOnce, atOnce, never)
 	other := New(h.Config)
-	for _, message := range []string{"m-1", "m-2"} {
+	attempts := map[string]bool{}
+	for _, message := range []string{"m-1", "m-2", "m-3"} {
 		_, one := h.send(h.request("POST", Base+"initialize", first(message)))
+		attempts[parse(t, one).text("context.authnAttemptId")] = true
 		w := httptest.NewRecorder()
 		other.ServeHTTP(w, h.request("POST", Base+"initialize", first(message)))
 		if one != w.Body.String() {
 			t.Errorf("two servers answer\n%s\n%s", one, w.Body)
 		}
 	}
+	for range 2 { // of those without an ID, no two are the same
+		attempts[h.post("initialize", first("")).text("context.authnAttemptId")] = true
+	}
+	if len(attempts) != 5 {
+		t.Errorf("five messages begin the attempts %v", attempts)
+	}
 	if string(h.engine.begun[0].Key) != string(h.engine.begun[1].Key) || string(h.engine.begun[0].Key) == string(h.engine.begun[2].Key) {
 		t.Error("a message that is sent again has another key, or another one the same")
 	}
 	h.post("initialize", strings.Replace(first("m-1"), "12345678", "87654321", 1))
-	if string(h.engine.begun[0].Key) == string(h.engine.begun[4].Key) {
+	if string(h.engine.begun[0].Key) == string(h.engine.begun[8].Key) {
 		t.Error("another body with the same message ID is taken for the same message")
 	}
 }
@@ -494,6 +541,9 @@ func TestStoreIsAway(t *testing.T) {
 	}
 	for _, endpoint := range []string{"initialize", "status"} {
 		status, text := h.send(h.request("POST", Base+endpoint, first("m-1")))
+		if status == http.StatusServiceUnavailable { // nor is one that signs a stranger
+			status, text = h.send(h.request("POST", Base+endpoint, first("m-1"), "Client-Key", "x", "X-Access-ID", "x"))
+		}
 		if status != http.StatusServiceUnavailable || parse(t, text).text("attemptReasonCode") != "SYSTEM_ERROR" {
 			t.Errorf("without a database, %s answers %d %s", endpoint, status, text)
 		}
@@ -510,6 +560,12 @@ func (away) Transact(context.Context, func(context.Context) error) error {
 	return fault.New(fault.Unavailable, "away")
 }
 func (away) Record(context.Context, audit.Event) error { return fault.New(fault.Unavailable, "away") }
+func (away) Credential(context.Context, string) (access.Credential, error) {
+	return access.Credential{}, fault.New(fault.Unavailable, "away")
+}
+func (away) UseSignature(context.Context, []byte, time.Time) (bool, error) {
+	return false, fault.New(fault.Unavailable, "away")
+}
 func (away) CredentialByHash(context.Context, []byte) (access.Credential, error) {
 	return access.Credential{}, fault.New(fault.Unavailable, "away")
 }
@@ -641,6 +697,20 @@ func TestThrottledMessagesWriteNothing(t *testing.T) {
 		t.Errorf("%d attempts are kept, want that of before", n)
 	}
 
+	// Nor is an answer in a dialogue decided: its code is not used up.
+	d.expect(d.begin("carol"), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID")
+	denied := d.verify("SECURID", "1").anonymous()
+	d.Pass(time.Minute)
+	d.expect(d.begin("alice"), "CHALLENGE/AUTHENTICATION_REQUIRED", "SECURID")
+	for s.subjects.Allows("/"+d.attempt, d.Now()) {
+	}
+	right := d.following("SECURID", d.code(0))
+	if a := d.send("verify", right); a.anonymous() != denied || !strings.HasPrefix(d.last, "2-done-") {
+		t.Errorf("an answer that is throttled: %s, and one that is wrong: %s", a.raw, denied)
+	}
+	d.Pass(time.Second)
+	d.expect(d.send("verify", right), "SUCCESS/CREDENTIAL_VERIFIED", "")
+
 	for s.agents.Allows("agent:vpn1", d.Now()) {
 	}
 	d.expect(d.check("bob", "1"), "FAIL/VERIFY_ERROR", "")
@@ -676,21 +746,43 @@ func TestStationAndInventory(t *testing.T) {
 	body := `{"subjectName":"ada","context":{"messageId":"m"},"sessionAttributes":[{"name":"Resource","value":"vpn"},{"name":"sourceIP","value":"198.51.100.9"}],
 		"clientDetails":{"hostname":"gate-1","softwareId":"vpn","version":"7","component":"","platform":"Linux"}}`
 	h.post("initialize", body)
-	h.post("initialize", body)
 	if q := h.engine.begun[0]; q.Source.Station != "198.51.100.9" {
 		t.Errorf("%+v", q.Source)
 	}
+	h.post("initialize", first("m-1")) // which tells nothing of itself
+	long := strings.Replace(body, "gate-1", strings.Repeat("g", 129), 1)
+	try(h.Agents.Add(t.Context(), access.Agent{Name: "vpn2"}))(t)
+	_, other := h.credential("vpn2")
+	for _, h.key = range []string{h.key, other} {
+		for range 2 {
+			h.post("initialize", body)
+			h.post("initialize", long)
+		}
+	}
 	log := events(t, h.db)
-	if strings.Count(log, "agent.instance") != 1 || !strings.Contains(log, `"hostname":"gate-1"`) {
+	if strings.Count(log, "agent.instance") != 4 || strings.Count(log, `"hostname":"gate-1"`) != 2 || strings.Count(log, `"hostname":"`+strings.Repeat("g", 128)+`"`) != 2 {
 		t.Errorf("%s", log)
 	}
+	said := h.logged.String()
+	h.Store = unrecorded{h.Store}
+	h.post("initialize", strings.Replace(body, "gate-1", "gate-2", 1)) // is decided all the same
+	const told = "recording an instance of an agent"
+	if strings.Contains(said, told) || !strings.Contains(h.logged.String(), told) {
+		t.Errorf("%s", h.logged)
+	}
 }
+
+// An unrecorded store takes no events.
+type unrecorded struct{ Store }
+
+func (unrecorded) Record(context.Context, audit.Event) error { return errors.New("no room") }
 
 // The attributes that name the user's machine, as docs/rest-agents.md has them.
 func TestStationByAnyName(t *testing.T) {
 	h := newHouse(t, atOnce)
 	for i, name := range []string{"sourceIP", "clientIP", "ipAddress", "callingStationId", "source_ip", "client_ip", "ip_address", "calling_station_id"} {
-		h.post("initialize", `{"subjectName":"ada","context":{},"sessionAttributes":[{"name":"`+name+`","value":"198.51.100.9"},{"name":"station","value":"x"}]}`)
+		h.post("initialize", `{"subjectName":"ada","context":{},"sessionAttributes":[{"name":"`+name+`","value":"198.51.100.9"},{"name":"station","value":"x"},
+			{"name":"`+name+`","value":""},{"name":"`+name+`","value":"`+strings.Repeat("9", 65)+`"}]}`)
 		if q := h.engine.begun[i]; q.Source.Station != "198.51.100.9" {
 			t.Errorf("by %s: %+v", name, q.Source)
 		}
@@ -747,6 +839,13 @@ func TestTransport(t *testing.T) {
 	}
 	if got := readAll(t, try(gzip.NewReader(strings.NewReader(zipped)))(t)); got != text {
 		t.Errorf("compressed: %s", got)
+	}
+	if d := parse(t, text); d.text("attemptResponseCode") != "SUCCESS" {
+		t.Errorf("with as many credentials as may be: %s", text)
+	}
+	w := httptest.NewRecorder()
+	if h.ServeHTTP(w, h.request("POST", Base+"initialize", strings.Replace(long, typed("APPROVE", ""), typed("APPROVE", "")+","+typed("APPROVE", ""), 1), "Accept-Encoding", "gzip")); w.Code != http.StatusBadRequest {
+		t.Errorf("malformed, and compressed: %d", w.Code)
 	}
 	for accepted, zipped := range map[string]bool{
 		"gzip": true, "GZIP;q=0.5": true, "br;q=1, gzip; q=1.0": true, "gzip;q=0": false, "gzip; q=0.000, br": false, "gzip;q=x": false, "x-gzipped": false, "*": false,

@@ -64,11 +64,9 @@ func (s *Server) caller(r *http.Request, body []byte) (*call, error) {
 
 func (s *Server) mustSign(a access.Agent) bool { return s.RequireHMAC || a.HMAC == access.HMACRequired }
 
-// turnAway says in the log why an agent is refused, for whoever set it up. Of strangers it says nothing.
+// turnAway says in the log why an agent is refused, for whoever set it up.
 func (s *Server) turnAway(ctx context.Context, a access.Agent, c access.Credential, from netip.Addr, why string) error {
-	if c.ID != "" {
-		s.Logger.WarnContext(ctx, "agent refused", "agent", a.Name, "access_id", c.ID, "client", from, "because", why)
-	}
+	s.Logger.WarnContext(ctx, "agent refused", "agent", a.Name, "access_id", c.ID, "client", from, "because", why)
 	return errStranger
 }
 

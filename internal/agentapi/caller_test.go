@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/authentication"
+	"github.com/tallystick/tallystick/internal/domain"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // unauthorized fails the test unless a request is refused as every stranger is.
@@ -29,10 +32,10 @@ func (h *house) unauthorized(name string, r *http.Request) {
 	}
 }
 
-// authorized fails the test unless a request is answered.
+// authorized fails the test unless a request is decided.
 func (h *house) authorized(name string, r *http.Request) {
 	h.t.Helper()
-	if status, text := h.send(r); status != http.StatusOK {
+	if status, text := h.send(r); status != http.StatusOK || !strings.Contains(text, `"attemptResponseCode":"SUCCESS"`) {
 		h.t.Errorf("%s: %d %s", name, status, text)
 	}
 }
@@ -101,7 +104,10 @@ func TestDeprecatedCredentialsWork(t *testing.T) {
 	h := newHouse(t, atOnce)
 	try(h.Agents.EditCredential(t.Context(), h.id, func(c *access.Credential) { c.Deprecated = true }))(t)
 	for range 2 {
-		h.authorized("deprecated", h.initialize())
+		h.authorized("deprecated", h.request("POST", Base+"initialize", strings.Replace(first("m-1"), "{", `{"clientDetails":{"hostname":"gate-1"},`, 1)))
+	}
+	if log := events(t, h.db); !strings.Contains(log, `"actor":"agent:vpn1","role":"agent, with a deprecated credential"`) {
+		t.Error(log)
 	}
 	if n := strings.Count(h.logged.String(), "deprecated credential"); n != 2 {
 		t.Errorf("logged %d times, used twice", n)
@@ -163,13 +169,57 @@ func TestASourceOfWrongKeysIsNotLookedUp(t *testing.T) {
 // A node that goes on with a deleted key exhausts nothing for those beside it.
 func TestADeletedKeyIsNoFlood(t *testing.T) {
 	h := newHouse(t, atOnce)
+	deleted, old := h.credential("vpn1")
+	h.authorized("one that will be deleted", h.initialize("Client-Key", old))
+	must(t, h.Agents.DeleteCredential(t.Context(), deleted))
+	h.Pass(remembered)
 	for range 1000 {
 		h.Pass(100 * time.Millisecond)
 		h.unauthorized("wrong", h.initialize("Client-Key", wrongKey(1)))
+		h.unauthorized("deleted", h.initialize("Client-Key", old))
 	}
 	h.authorized("right", h.initialize())
 	if strings.Contains(h.logged.String(), "too many") {
 		t.Error(h.logged)
+	}
+}
+
+// However many credentials there are, and wrong ones, what is remembered of them is bounded; so are the instances of agents.
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	c, now, seen := newCredentialCache(), time.Now(), instances{}
+	for i := range uint32(3 * mostRemembered) {
+		var name [32]byte
+		binary.BigEndian.PutUint32(name[:], i)
+		c.put(name, identity{}, now)
+		binary.BigEndian.PutUint32(name[4:], 1)
+		c.refuse(name, now)
+		seen.add(instance{agent: string(name[:])})
+		if len(c.entries) > mostRemembered || len(c.wrong) > mostRemembered || len(seen.seen) > mostInstances {
+			t.Fatal(len(c.entries), len(c.wrong), len(seen.seen))
+		}
+		if _, is := c.get(name, now); is != wrongLately {
+			t.Fatalf("wrong credential %d is forgotten at once", i)
+		}
+	}
+}
+
+// estate are domains that cannot be read now.
+type estate struct{ domain.Store }
+
+func (estate) Domains(context.Context) ([]domain.Domain, error) {
+	return nil, fault.New(fault.Unavailable, "away")
+}
+
+// While it is not known whom an agent may ask about, it may ask about nobody.
+func TestAnUnknownDomainAdmitsNobody(t *testing.T) {
+	h := newHouse(t, atOnce)
+	h.edit(func(a *access.Agent) { a.Restriction.Users = []string{"ada"} })
+	h.Domains = &domain.Registry{Store: h.db, Now: h.Now}
+	try(h.Domains.Add(t.Context(), "north", domain.Root, ""))(t)
+	h.edit(func(a *access.Agent) { a.Restriction.UserDomain = "north" })
+	h.Domains = &domain.Registry{Store: estate{}, Now: h.Now}
+	if status, text := h.send(h.initialize()); status != http.StatusServiceUnavailable || len(h.engine.begun) > 0 {
+		t.Errorf("%d %s", status, text)
 	}
 }
 
@@ -293,6 +343,12 @@ func TestSignedRequests(t *testing.T) {
 		})
 		again := r.Clone(t.Context())
 		again.Body = h.initialize().Body
+		unseen, real := r.Clone(t.Context()), h.Store
+		unseen.Body, h.Store = h.initialize().Body, away{}
+		if status, text := h.send(unseen); status != http.StatusServiceUnavailable {
+			t.Errorf("%s, while it is not known whether it was seen: %d %s", name, status, text)
+		}
+		h.Store = real
 		h.authorized(name, r)
 		h.unauthorized(name+", replayed", again)
 		other := New(h.Config)

@@ -358,7 +358,7 @@ func TestSessionsAreAudited(t *testing.T) {
 		"sessionAttributes": []map[string]string{{"name": "Resource", "value": "vpn"}, {"name": "sourceIP", "value": "198.51.100.9"}},
 	}))
 	log := events(t, d.db)
-	for _, want := range []string{`"session":{"Resource":"vpn","sourceIP":"198.51.100.9"}`, `"station":"198.51.100.9"`, `"actor":"agent:vpn1"`, `"action":"authn.success"`} {
+	for _, want := range []string{`"session":{"Resource":"vpn","sourceIP":"198.51.100.9"}`, `"station":"198.51.100.9"`, `"actor":"agent:vpn1","role":"agent","client":"127.0.0.1"`, `"action":"authn.success"`} {
 		if !strings.Contains(log, want) {
 			t.Errorf("%s is not in %s", want, log)
 		}

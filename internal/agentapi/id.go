@@ -49,14 +49,16 @@ func (s *Server) begin(c *call, endpoint string, m messageContext) exchange {
 	} else {
 		x.key = s.Agents.Keys.MAC("agent-request", []byte(c.source.Agent), []byte(endpoint), []byte(m.MessageID), c.body)
 	}
-	if x.attempt == "" {
-		id := uuid.New()
-		if x.key != nil {
-			copy(id[:], s.Agents.Keys.MAC("agent-attempt", x.key))
-		}
-		x.attempt = id.String()
-	}
 	return x
+}
+
+// newAttempt is the ID of the attempt that a message begins.
+func (s *Server) newAttempt(x exchange) string {
+	id := uuid.New()
+	if x.key != nil {
+		copy(id[:], s.Agents.Keys.MAC("agent-attempt", x.key))
+	}
+	return id.String()
 }
 
 // A place is where a message of ours stands in its attempt.

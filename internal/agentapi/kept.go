@@ -41,7 +41,7 @@ func (s *Server) note(k *access.KeptAttempt, method string, turn int, out authnR
 	if out.Code == codeChallenge {
 		k.Code = codeInProcess
 	}
-	right := slices.ContainsFunc(out.Results, func(v validation) bool { return v.MethodID == method && v.Code == codeSuccess })
+	right := slices.ContainsFunc(out.Results, func(v validation) bool { return v.Code == codeSuccess })
 	if right && !slices.Contains(k.Methods, method) {
 		k.Methods = append(k.Methods, method)
 	}
@@ -131,7 +131,6 @@ func (s *Server) cancel(c *call) (reply, error) {
 	}
 	id = strings.ToLower(id)
 	q := inquire(c.agent, s.begin(c, "cancel", messageContext{AttemptID: id, MessageID: m.Context.MessageID}), nil)
-	q.attempt = id
 	if id == "" {
 		return s.malformed(q), nil
 	}

@@ -139,10 +139,10 @@ func loose(b []byte) string {
 	return text
 }
 
-// read takes a body apart.
+// read takes a body apart, and leaves it as it came: it is what makes a message the same one again.
 func read[T any](c *call) (*T, error) {
 	m := new(T)
-	if err := json.Unmarshal(exact(c.body), m); err != nil {
+	if err := json.Unmarshal(exact(bytes.Clone(c.body)), m); err != nil {
 		return nil, fault.New(fault.Invalid, "the body is no such JSON message")
 	}
 	return m, nil
@@ -155,10 +155,9 @@ var members = []string{
 	"hostname", "softwareId", "version", "component", "platform",
 }
 
-// exact is a message without names that are only like those of members. encoding/json takes them in any case of letters, and with letters
+// exact strikes out, in place, the names that are none of a member. encoding/json takes those in any case of letters, and with letters
 // that look alike: another program would read another user from the same message.
 func exact(body []byte) []byte {
-	out := body
 	for i := 0; i < len(body); i++ {
 		if body[i] != '"' {
 			continue
@@ -172,29 +171,17 @@ func exact(body []byte) []byte {
 		if i >= len(body) {
 			break // no JSON
 		}
-		if after := bytes.TrimLeft(body[i+1:], " \t\r\n"); len(after) == 0 || after[0] != ':' || !onlyLike(body[start:i]) {
-			continue
+		if after := bytes.TrimLeft(body[i+1:], " \t\r\n"); len(after) > 0 && after[0] == ':' && !isMember(body[start-1:i+1]) {
+			copy(body[start:i], bytes.Repeat([]byte("-"), i-start))
 		}
-		if &out[0] == &body[0] {
-			out = bytes.Clone(body) // the body itself is what makes it the same message again
-		}
-		copy(out[start:i], bytes.Repeat([]byte("-"), i-start))
 	}
-	return out
+	return body
 }
 
-// onlyLike tells whether a name, as it stands in JSON, would be taken for that of a member without being it.
-func onlyLike(name []byte) bool {
-	for _, m := range members {
-		if m == string(name) {
-			return false
-		}
-	}
-	text := string(name)
-	if strings.Contains(text, `\`) && json.Unmarshal([]byte(`"`+text+`"`), &text) != nil {
-		return false // no JSON
-	}
-	return !slices.Contains(members, text) && slices.ContainsFunc(members, func(m string) bool { return strings.EqualFold(m, text) })
+// isMember tells whether a name, as it stands in JSON, is that of a member. What is no JSON is to stay so.
+func isMember(name []byte) bool {
+	var text string
+	return json.Unmarshal(name, &text) != nil || slices.Contains(members, text)
 }
 
 // What we send. Every member is there, as null or [] if there is nothing to say.

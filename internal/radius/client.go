@@ -104,7 +104,7 @@ func (c *client) actor(from source) audit.Actor {
 type table struct {
 	byName        map[string]*client // of UDP
 	byPrefix      map[netip.Prefix]*client
-	lengths       [2][]int                 // of the prefixes of IPv4 and IPv6, longest first
+	lengths       []int                    // of the prefixes, longest first
 	byCertificate map[string]*client       // of TLS
 	limits        map[string]*rate.Limiter // by name
 	unserved      map[string]string        // why clients are not, by name
@@ -165,9 +165,7 @@ func (s *Server) refresh(ctx context.Context, goesOn func()) error {
 				"client", c.Name, "error", err)
 		}
 	}
-	for i := range t.lengths {
-		slices.SortFunc(t.lengths[i], func(a, b int) int { return cmp.Compare(b, a) })
-	}
+	slices.SortFunc(t.lengths, func(a, b int) int { return cmp.Compare(b, a) })
 	s.table.Store(t)
 	return nil
 }
@@ -195,7 +193,9 @@ func (s *Server) enter(ctx context.Context, t, before *table, c access.RADIUSCli
 		return err
 	}
 	t.byName[c.Name], t.byPrefix[c.Address] = n, n
-	t.note(c.Address)
+	if bits := c.Address.Bits(); !slices.Contains(t.lengths, bits) {
+		t.lengths = append(t.lengths, bits)
+	}
 	return nil
 }
 
@@ -232,30 +232,11 @@ func (s *Server) kept(before *client, c access.RADIUSClient, secret []byte, only
 	return newClient(c, secret, only, limit)
 }
 
-// note remembers that there are prefixes of this length.
-func (t *table) note(p netip.Prefix) {
-	lengths := &t.lengths[family(p.Addr())]
-	if !slices.Contains(*lengths, p.Bits()) {
-		*lengths = append(*lengths, p.Bits())
-	}
-}
-
-func family(a netip.Addr) int {
-	if a.Is4() {
-		return 0
-	}
-	return 1
-}
-
 // at is the client with the longest prefix that holds the address, nil if there is none.
 func (t *table) at(a netip.Addr) *client {
-	for _, bits := range t.lengths[family(a)] {
-		p, err := a.Prefix(bits)
-		if err != nil {
-			continue
-		}
-		if c := t.byPrefix[p]; c != nil {
-			return c
+	for _, bits := range t.lengths {
+		if p, err := a.Prefix(bits); err == nil && t.byPrefix[p] != nil { // IPv4 has none of 128 bits
+			return t.byPrefix[p]
 		}
 	}
 	return nil

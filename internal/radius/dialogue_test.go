@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -118,9 +119,6 @@ func TestDialogues(t *testing.T) {
 				}
 				last := engine.lastGone()
 				m.answer.Source = source
-				if m.answer.Step == "" {
-					last.Step = ""
-				}
 				if len(last.Key) != 32 || last.Attempt != m.answer.Attempt || last.Turn != m.answer.Turn || last.Step != m.answer.Step ||
 					last.UserID != "alice" || last.Text != m.answer.Text || last.Source != source {
 					t.Errorf("move %d: the engine was answered %+v", i+1, last)
@@ -135,10 +133,11 @@ func TestChallengesSwitchedOff(t *testing.T) {
 	engine := always(deny)
 	c := vpn("vpn1", "127.0.0.1/32")
 	c.Challenges = false
-	gw := build(t, engine, c).run().gateway("127.0.0.1")
-	if got := gw.ask(login(1, "alice", "123456")); !bytes.Equal(got, answerTo(3, 1, attr(18, "Access denied."))) {
+	h := build(t, engine, c).run()
+	if got := h.gateway("127.0.0.1").ask(login(1, "alice", "123456")); !bytes.Equal(got, answerTo(3, 1, attr(18, "Access denied."))) {
 		t.Errorf("%q", got)
 	}
+	h.becomes(Rejected)
 	if engine.first()[0].Dialogue {
 		t.Error("the engine was told that there can be a dialogue")
 	}
@@ -240,6 +239,48 @@ func TestAcceptsCarryTheAttributesOfTheProfile(t *testing.T) {
 	}
 }
 
+// What this release does not know, as a newer one left it in the database, is rejected and in the log. A user's attributes are not left out of an accept: they
+// may be what restricts her.
+func TestDecisionsThatAreUnknown(t *testing.T) {
+	for said, d := range map[string]authentication.Decision{
+		"Attribute-Of-A-Later-Release": {Result: authentication.Accepted, Reply: `[{"name":"Class","value":"x"},{"name":"Attribute-Of-A-Later-Release","value":"x"}]`},
+		"the attributes of a user":     {Result: authentication.Accepted, Reply: "no JSON"},
+		"step-of-a-later-release":      {Result: authentication.Waiting, Step: "step-of-a-later-release", Attempt: attempt(0), Turn: 1},
+	} {
+		h := build(t, always(d), vpn("vpn1", "127.0.0.1/32")).run()
+		if got := h.gateway("127.0.0.1").ask(login(1, "alice", "123456")); !bytes.Equal(got, answerTo(3, 1, attr(18, "Access denied."))) {
+			t.Errorf("%s: %q", said, got)
+		}
+		h.becomes(Broken)
+		if !strings.Contains(h.said.String(), said) {
+			t.Errorf("%s: the log says %s", said, h.said)
+		}
+	}
+}
+
+// A challenge tells how long it waits, in whole seconds: nothing where none is left.
+func TestHowLongAChallengeWaits(t *testing.T) {
+	d := authentication.Decision{Result: authentication.NextTokencode, Step: authentication.StepNextTokencode, Attempt: attempt(0), Turn: 1}
+	engine := always(d)
+	h := build(t, engine, vpn("vpn1", "127.0.0.1/32")).with(func(c *Config) { c.Life = MinLife }).run()
+	gw := h.gateway("127.0.0.1")
+	for id, left := range []time.Duration{-time.Second, 0, 999 * time.Millisecond, time.Second, 90*time.Second + 1} {
+		d.Expires = h.Now().Add(left)
+		engine.decides(d)
+		want := [][]byte{attr(18, securID.Next), attr(24, stateFor("SECURID_NEXT", "vpn1", "127.0.0.1", attempt(0), "1")), attr(76, number(0))}
+		if seconds := uint32(max(left, 0) / time.Second); seconds > 0 {
+			want = append(want, attr(27, number(seconds)))
+		}
+		if got := gw.ask(login(byte(id), "alice", "123456")); !bytes.Equal(got, answerTo(11, byte(id), want...)) {
+			t.Errorf("%s are left: %q", left, got)
+		}
+		h.becomes(Challenged)
+	}
+	if life := engine.lastBegun().Life; life != MinLife {
+		t.Errorf("the engine was told of %s", life)
+	}
+}
+
 func TestRealmsAreTakenOff(t *testing.T) {
 	engine := always(accept)
 	at := map[access.Realm]string{access.RealmNone: "127.0.0.2", access.RealmPrefix: "127.0.0.3", access.RealmSuffix: "127.0.0.4"}
@@ -298,6 +339,72 @@ func TestNoAnswerWhileNothingCanBeDecided(t *testing.T) {
 	h.becomes(Accepted)
 }
 
+// What the engine refuses is rejected; what it cannot decide gets no answer, and the log tells of it unless it is an outage, of which others tell.
+func TestWhatTheEngineDoesNotDecide(t *testing.T) {
+	engine := always(accept)
+	h := build(t, engine, vpn("vpn1", "127.0.0.1/32")).run()
+	gw := h.gateway("127.0.0.1")
+	state := attr(24, stateFor("SECURID_NEXT", "vpn1", "127.0.0.1", attempt(0), "1"))
+	for id, test := range []struct {
+		err  error
+		is   Outcome
+		told bool
+	}{
+		{fault.New(fault.AttemptNotFound, "no"), UnknownState, false}, {fault.New(fault.OutOfSequence, "no"), UnknownState, false},
+		{fault.New(fault.StepNotRequested, "no"), UnknownState, false}, {fault.New(fault.Unavailable, "no"), Unavailable, false},
+		{fmt.Errorf("no: %w", context.DeadlineExceeded), Unavailable, false}, {errors.New("a defect"), Unavailable, true},
+	} {
+		engine.mu.Lock()
+		engine.answer = func(authentication.Answer) (authentication.Decision, error) {
+			return authentication.Decision{}, test.err
+		}
+		engine.mu.Unlock()
+		gw.send(login(byte(id), "alice", "123456", state))
+		h.becomes(test.is)
+		if test.is == UnknownState {
+			if got := gw.receive(); !bytes.Equal(got, answerTo(3, byte(id), attr(18, "Access denied."))) {
+				t.Errorf("%v: %q", test.err, got)
+			}
+		}
+		h.silent(gw)
+		if told := strings.Contains(h.said.String(), "could not be decided"); told != test.told {
+			t.Errorf("%v is in the log: %v", test.err, told)
+		}
+	}
+}
+
+// An answer that a client over TLS does not take keeps nobody waiting who has something decided.
+func TestAnAnswerThatIsNotTaken(t *testing.T) {
+	engine := always(accept)
+	engine.atOnce = true
+	h := build(t, engine, over("vpn1", "vpn1.example.com"))
+	if err := h.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := h.table.Load().byCertificate["vpn1.example.com"]
+	p, err := tlsLogin(t, 1, true).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	taker, decided, ended := make(stuck), make(chan bool), make(chan bool)
+	go func() {
+		h.serve(t.Context(), &request{data: p, port: RadSec, client: c, received: h.Now(), respond: taker}, func() { close(ended) })
+		close(decided)
+	}()
+	select {
+	case <-decided:
+	case <-time.After(patienceOfTests):
+		t.Error("it waits for the answer to be taken")
+	}
+	close(taker)
+	<-ended
+}
+
+// A stuck client takes no answer until it is closed.
+type stuck chan bool
+
+func (c stuck) respond(*request, []byte) { <-c }
+
 // A gateway that asks whether the server is alive gets no answer either where nothing can be decided: the database refuses or is frozen, or the clock went back.
 func TestNoStatusWhileNothingCanBeDecided(t *testing.T) {
 	h := build(t, always(accept), vpn("vpn1", "127.0.0.1/32"))
@@ -347,13 +454,15 @@ func TestNoStatusWhileNothingCanBeDecided(t *testing.T) {
 		}
 		status(Unavailable)
 	}
-	h.Ping, h.clients.broken = nil, nil
+	h.Ping, h.clients.broken = func(context.Context) error { return nil }, nil
 	if err := h.Refresh(t.Context()); err != nil {
 		t.Error(err)
 	}
 	status(Status)
 
 	// One whose clock went back decides nothing either.
+	h.Trust = func(time.Time) error { return nil }
+	status(Status)
 	h.Trust = func(now time.Time) error {
 		if !now.Equal(h.Now()) {
 			t.Errorf("asked about %s", now)

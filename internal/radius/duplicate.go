@@ -125,7 +125,7 @@ func (c *copies) answer(n uint64) []byte {
 // drop forgets the oldest.
 func (c *copies) drop() {
 	oldest := c.slot(c.first)
-	if n, found := c.known[oldest.key]; found && n == c.first {
+	if c.known[oldest.key] == c.first { // and not begun again since
 		delete(c.known, oldest.key)
 	}
 	c.size -= len(c.long[c.first])

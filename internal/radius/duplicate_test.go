@@ -162,11 +162,25 @@ func TestCopyBegunAgainLivesOn(t *testing.T) {
 	c.end(k, bytes.Repeat([]byte{1}, 300))
 	c.end(k, []byte{2}) // what the first one came to after all
 	at = at.Add(20 * time.Second)
-	if answer, o := c.begin(k, at); o != Repeated || !bytes.Equal(answer, []byte{2}) {
-		t.Errorf("%q with %v", o, answer)
+	if answer, o := c.begin(k, at); o != Repeated || !bytes.Equal(answer, []byte{2}) || c.size != 0 || len(c.long) != 0 {
+		t.Errorf("%q with %v, %d bytes of long ones", o, answer, c.size)
 	}
 	if _, o := c.begin(k, at.Add(10*time.Second)); o != "" || len(c.known) != 1 {
 		t.Errorf("%q after its time, %d are known", o, len(c.known))
+	}
+}
+
+// What a request came to that was forgotten meanwhile is nobody else's answer.
+func TestAnAnswerThatComesTooLate(t *testing.T) {
+	c := newCopies(3, 30*time.Second)
+	for n := range 4 {
+		c.begin(keyNumber(n), time.Time{})
+	}
+	c.end(keyNumber(0), []byte{1})
+	for n := 1; n < 4; n++ {
+		if answer, o := c.begin(keyNumber(n), time.Time{}); o != Undecided {
+			t.Errorf("%d is %q with %v", n, o, answer)
+		}
 	}
 }
 
@@ -279,4 +293,13 @@ func TestAClientHasALimit(t *testing.T) {
 	h.Pass(time.Second)
 	gw.send(login(10, "alice", "123456"))
 	h.becomes(Accepted)
+	c.MaxQPS, c.Version = 3, 2
+	h.clients.set(c)
+	if err := h.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range []Outcome{Accepted, Accepted, Accepted, Limited} {
+		gw.send(login(20+byte(id), "alice", "123456"))
+		h.becomes(want)
+	}
 }

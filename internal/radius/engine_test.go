@@ -13,6 +13,7 @@ import (
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2869"
 
+	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/store/deploytest"
 )
 
@@ -210,6 +211,13 @@ func TestThePacketAgain(t *testing.T) {
 	}
 	d.Pass(10 * time.Minute)
 	again(request(d, "bob", bob.code(3), nil), codec.CodeAccessAccept)
+	page, err := d.db.Events(t.Context(), audit.Filter{})
+	d.must(err)
+	for _, e := range page.Entries {
+		if who := `"actor":"radius:gateway","role":"agent","client":"127.0.0.1"`; bytes.Contains(e.Record, []byte("authn.")) && !bytes.Contains(e.Record, []byte(who)) {
+			t.Errorf("%s is not in %s", who, e.Record)
+		}
+	}
 }
 
 // A State that nobody answered in time is over, and that of one user is none for another; neither counts against anybody.

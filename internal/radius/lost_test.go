@@ -1,11 +1,30 @@
 package radius
 
 import (
+	"errors"
 	"net"
 	"runtime"
 	"strings"
 	"testing"
 )
+
+// A socket that cannot be had, or is gone, is told of.
+func TestSocketsThatAreNone(t *testing.T) {
+	h := build(t, always(accept)).run()
+	for _, address := range []string{h.at.LocalAddr().String(), "127.0.0.1:radius-of-nobody", "127.0.0.1"} {
+		if _, err := Listen(address); err == nil || !strings.Contains(err.Error(), "listening for RADIUS") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	h.at.Close()
+	if err := <-h.ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the server ends with %v", err)
+	}
+	h.ended <- nil
+	if (socket{h.at, h.Server}).respond(&request{}, nil); !strings.Contains(h.said.String(), "could not be sent") {
+		t.Errorf("the log says %s", h.said)
+	}
+}
 
 // Packets that the system drops before they are read are counted, and the log says so once. Answers still go out.
 func TestPacketsThatTheSystemDrops(t *testing.T) {

@@ -2,6 +2,7 @@ package radius
 
 import (
 	"bytes"
+	"crypto/hmac"
 	"crypto/md5"
 	"log/slog"
 	"net"
@@ -36,6 +37,10 @@ func malformed() []struct {
 	password := attr(2, hidden(1, "123456"))
 	name := attr(1, "alice")
 	authenticator := authenticatorOf(1)
+	second := packet(1, 1, authenticator, attr(80, "sixteen octets!!"), attr(80, strings.Repeat("\x00", 16)), name, password)
+	h := hmac.New(md5.New, []byte(secret))
+	h.Write(second)
+	h.Sum(second[40:40])
 	return []struct {
 		name   string
 		octets []byte
@@ -47,7 +52,7 @@ func malformed() []struct {
 		{"length 0", changed(changed(good, 2, 0), 3, 0), BadLength, false},
 		{"length 19", changed(changed(good, 2, 0), 3, 19), BadLength, false},
 		{"length beyond the end", good[:len(good)-1], BadLength, false},
-		{"length above 4096", packet(1, 1, authenticator, bytes.Repeat(attr(33, strings.Repeat("x", 253)), 16), attr(33, strings.Repeat("x", 20))), BadLength, false},
+		{"length above 4096", packet(1, 1, authenticator, bytes.Repeat(attr(33, strings.Repeat("x", 253)), 15), attr(33, strings.Repeat("x", 250))), BadLength, false},
 		{"code 0", changed(good, 0, 0), BadCode, false},
 		{"code 255", changed(good, 0, 255), BadCode, false},
 		{"an answer", changed(good, 0, 2), BadCode, false},
@@ -62,6 +67,7 @@ func malformed() []struct {
 		{"an empty Message-Authenticator", packet(1, 1, authenticator, attr(80, ""), name, password), BadAuthenticator, false},
 		{"an empty Message-Authenticator at the end", packet(1, 1, authenticator, name, password, attr(80, "")), BadAuthenticator, false},
 		{"two Message-Authenticators", request1(1, name, password, attr(80, strings.Repeat("\x00", 16))), BadAuthenticator, false},
+		{"a wrong Message-Authenticator and a right one", second, BadAuthenticator, false},
 		{"a name changed on the way", changed(good, 41, 'e'), BadAuthenticator, false},
 		{"another authenticator", changed(good, 5, good[5]+1), BadAuthenticator, false},
 		{"Status-Server without Message-Authenticator", packet(12, 1, authenticator), NoAuthenticator, false},
@@ -70,6 +76,7 @@ func malformed() []struct {
 		{"no User-Password", request1(1, name), NoCredentials, true},
 		{"no User-Name", request1(1, password), BadUserName, true},
 		{"an empty User-Name", request1(1, attr(1, ""), password), BadUserName, true},
+		{"an empty User-Name beside a State", request1(1, attr(1, ""), password, attr(24, stateFor("SECURID_NEXT", "vpn1", "127.0.0.1", attempt(0), "1"))), BadUserName, true},
 		{"a zero in User-Name", request1(1, attr(1, "al\x00ice"), password), BadUserName, true},
 		{"User-Name is no UTF-8", request1(1, attr(1, "\xff\xfe"), password), BadUserName, true},
 		{"two User-Names", request1(1, name, name, password), TwiceTheSame, true},
@@ -85,6 +92,9 @@ func malformed() []struct {
 		{"CHAP beside PAP", request1(1, name, password, attr(3, "\x01sixteen octets!!")), BadMethod, true},
 		{"MS-CHAP", request1(1, name, msCHAP(11), msCHAP(1)), BadMethod, true},
 		{"MS-CHAP-V2", request1(1, name, msCHAP(11), msCHAP(25)), BadMethod, true},
+		{"MS-CHAP beside PAP", request1(1, name, password, msCHAP(1)), BadMethod, true},
+		{"a challenge of MS-CHAP beside PAP", request1(1, name, password, msCHAP(11)), BadMethod, true},
+		{"MS-CHAP-V2 beside PAP", request1(1, name, password, msCHAP(25)), BadMethod, true},
 		{"EAP", request1(1, name, attr(79, "\x02\x01\x00\x0a\x01alice")), BadMethod, true},
 	}
 }
@@ -157,6 +167,7 @@ func TestOddPacketsAreTaken(t *testing.T) {
 		"padding behind the end":   append(login(1, "alice", "123456"), "padding"...),
 		"unknown attributes":       login(2, "alice", "123456", attr(250, "x"), attr(0, ""), attr(241, "\x01\x02")),
 		"a Vendor-Specific of one": login(3, "alice", "123456", attr(26, "\x00")),
+		"one of Cisco":             login(9, "alice", "123456", attr(26, "\x00\x00\x00\x09\x01\x04ab")),
 		"a State of another":       login(4, "alice", "123456", attr(24, "SBR-CH 3|1")),
 		"an empty State":           login(5, "alice", "123456", attr(24, "")),
 		"128 octets":               login(6, "alice", strings.Repeat("1", 128)),
@@ -197,8 +208,10 @@ func TestStrictness(t *testing.T) {
 		}
 		gw.send(forged)
 		h.becomes(BadAuthenticator)
-		gw.send(eap)
-		h.becomes(NoAuthenticator)
+		for _, always := range [][]byte{eap, packet(12, 4, authenticatorOf(4))} {
+			gw.send(always)
+			h.becomes(NoAuthenticator)
+		}
 		h.silent(gw)
 	}
 	said := h.said.String()

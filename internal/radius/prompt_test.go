@@ -222,6 +222,12 @@ func TestAnswersThatDoNotFit(t *testing.T) {
 	if got := h.gateway("127.0.0.2").ask(full); got[0] != 3 || !bytes.Contains(got, all[0]) {
 		t.Errorf("code %d, %d octets", got[0], len(got))
 	}
+	h.becomes(Rejected)
+	h.Engine.(*script).decides(authentication.Decision{Result: authentication.NextTokencode, Step: authentication.StepNextTokencode, Attempt: attempt(0), Turn: 1})
+	if got := gw.ask(login(5, "alice", "123456", append(rest(15), attr(33, strings.Repeat("p", 190)))...)); got[0] != 3 {
+		t.Errorf("a challenge that does not fit: code %d", got[0])
+	}
+	h.becomes(NoWayToAnswer)
 }
 
 // No reason that a user is told is longer than what the check of prompts leaves room for: this is the longest.

@@ -7,11 +7,13 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +25,7 @@ import (
 	"layeh.com/radius"
 
 	"github.com/tallystick/tallystick/internal/access"
+	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // secure makes the house listen for RadSec.
@@ -129,7 +132,7 @@ func TestRadSec(t *testing.T) {
 	named, printed, unknown := a.Sign("vpn1.example.com"), a.Sign("vpn2.example.com"), a.Sign("vpn3.example.com")
 	sum := sha256.Sum256(printed.Leaf.Raw)
 	engine := always(accept)
-	h := build(t, engine, over("vpn1", "vpn1.example.com"), over("vpn2", "sha256:"+hex.EncodeToString(sum[:])), over("else", "vpn2.example.com")).secure(a).run()
+	h := build(t, engine, over("vpn1", "vpn1.example.com"), over("vpn2", "sha256:"+hex.EncodeToString(sum[:])), over("else", "vpn2.example.com"), vpn("udp", "127.0.0.1/32")).secure(a).run()
 
 	for name, certificate := range map[string]tls.Certificate{"vpn1": named, "vpn2": printed} {
 		conn := h.connect(a, certificate)
@@ -158,6 +161,32 @@ func TestRadSec(t *testing.T) {
 	if !strings.Contains(said, "a certificate that no RADIUS client has") || !strings.Contains(said, want) || strings.Contains(said, "from an address") {
 		t.Errorf("the log says %s", said)
 	}
+	ends(t, h.connect(a, a.Sign(""))) // which is not the name of a client without a certificate
+	h.becomes(Stranger)
+}
+
+// Without authorities whose certificates are taken there is no configuration, and so no listener that takes any.
+func TestRadSecWithoutAuthorities(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if _, err := TLSConfig(&tls.Config{}, file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	if err := os.WriteFile(file, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := TLSConfig(&tls.Config{}, file); fault.CodeOf(err) != fault.Invalid || c != nil {
+		t.Errorf("no certificate: %v, %v", c, err)
+	}
+}
+
+// A listener that is gone ends the server, as a socket does.
+func TestRadSecListenerIsGone(t *testing.T) {
+	h := build(t, always(accept)).secure(NewTestAuthority(t)).run()
+	h.tls.Close()
+	if err := <-h.ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the server ends with %v", err)
+	}
+	h.ended <- nil
 }
 
 // What a client may send a second it may send over both transports together.
@@ -194,6 +223,13 @@ func TestRadSecHasPlacesForAll(t *testing.T) {
 	ends(t, h.bare("127.0.0.2"))
 
 	certificate := a.Sign("vpn1.example.com")
+	for range maxOfClient { // what is over takes no place any more
+		conn := h.connect(a, certificate)
+		if err := conn.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		ends(t, conn)
+	}
 	for range maxOfClient {
 		if got := talk(t, h.connect(a, certificate), tlsLogin(t, 1, true)); got.Code != radius.CodeAccessAccept {
 			t.Error(got.Code)
@@ -226,6 +262,43 @@ func TestRadSecKnowsWhereClientsComeFrom(t *testing.T) {
 	h.becomes(Accepted)
 }
 
+// Each network that a client has come from is known, up to a number.
+func TestDoorsKnowClients(t *testing.T) {
+	d := &doors{known: map[netip.Prefix]bool{}}
+	from := func(i uint32) source {
+		return source{address: netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, i)))}
+	}
+	d.remember(from(1))
+	d.remember(from(2))
+	if d.hallOf(from(1)) != &d.side || d.hallOf(from(2)) != &d.side || d.hallOf(from(3)) != &d.hall {
+		t.Errorf("known are %v", d.known)
+	}
+	for i := range uint32(2 * maxKnown) {
+		if d.remember(from(i)); len(d.known) > maxKnown || d.hallOf(from(i)) != &d.side {
+			t.Fatalf("after %d, %d are known", i, len(d.known))
+		}
+	}
+}
+
+// A client that has nothing more to send still has what it sent answered.
+func TestRadSecAnswersWhoHasEnded(t *testing.T) {
+	a := NewTestAuthority(t)
+	engine, deciding, release := gate()
+	h := build(t, engine, over("vpn1", "vpn1.example.com")).secure(a).run()
+	conn := h.connect(a, a.Sign("vpn1.example.com"))
+	b, _ := tlsLogin(t, 1, true).Encode()
+	conn.Write(b)
+	<-deciding
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	if answer, err := nextPacket(t.Context(), conn); err != nil || answer[0] != 2 {
+		t.Errorf("% x, %v", answer, err)
+	}
+	ends(t, conn)
+}
+
 func TestPlaces(t *testing.T) {
 	p := places[string]{most: 5, mostOfOne: 3}
 	take := func(of string, want bool) {
@@ -238,6 +311,9 @@ func TestPlaces(t *testing.T) {
 		for _, of := range []string{"a", "a", "a", "b"} {
 			take(of, true)
 		}
+		take("a", false)
+		p.leave("a")
+		take("a", true)
 		take("a", false)
 		take("c", true)
 		take("d", false)

@@ -19,7 +19,7 @@ const (
 // tagOf is the tag for what is asked for.
 func tagOf(s authentication.Step) string {
 	switch s {
-	case authentication.StepNextTokencode, authentication.StepPasscode:
+	case authentication.StepNextTokencode:
 		return tagNext
 	case authentication.StepReauthenticate:
 		return tagWait
@@ -81,9 +81,9 @@ func parseState(text string) (state, bool) {
 	marked := digits
 	digits = strings.TrimRight(marked, systemMark+ownMark)
 	choice := marked[len(digits):]
-	turn, err := strconv.Atoi(digits)
+	turn, _ := strconv.Atoi(digits) // what is no number is out of bounds
 	if tag != tagNext && tag != tagPIN && tag != tagWait || len(attempt) != attemptSize || len(bind) != bindSize ||
-		len(choice) > 1 || err != nil || turn < 1 || turn > maxTurn || strconv.Itoa(turn) != digits || !isBase32(attempt) || !isBase32(bind) {
+		len(choice) > 1 || turn < 1 || turn > maxTurn || strconv.Itoa(turn) != digits || !isBase32(attempt) || !isBase32(bind) {
 		return state{}, false
 	}
 	return state{attempt, turn, choice, bind}, true

@@ -154,7 +154,9 @@ func TestTheFormOfAState(t *testing.T) {
 			t.Errorf("%q became %+v", text, st)
 		}
 	}
-	for _, text := range []string{"", "|", "||", "SECURID_NEXT", "SECURID_NEXT||", "SECURID_NEXT|" + attempt(0) + "|01-AAAAAAAAAAAA", "SECURID_NEXT|" + attempt(0) + "|0-AAAAAAAAAAAA",
+	const bind = "|1-AAAAAAAAAAAA"
+	for _, text := range []string{"SECURID_NEXT|" + attempt(0)[1:] + bind, "SECURID_NEXT|0" + attempt(0)[1:] + bind, "SECURID_NEXT|8" + attempt(0)[1:] + bind,
+		"SECURID_NEXT|" + attempt(0) + bind[:len(bind)-1], "SECURID_NEXT|" + attempt(0) + "|99999999999999999999-AAAAAAAAAAAA", "", "|", "||", "SECURID_NEXT", "SECURID_NEXT||", "SECURID_NEXT|" + attempt(0) + "|01-AAAAAAAAAAAA", "SECURID_NEXT|" + attempt(0) + "|0-AAAAAAAAAAAA",
 		"SECURID_NEXT|" + attempt(0) + "|-1-AAAAAAAAAAAA", "SECURID_NEXT|" + attempt(0) + "|1-aaaaaaaaaaaa", "SECURID_NEXT|" + attempt(0) + "|1000-AAAAAAAAAAAA",
 		"SECURID_PREV|" + attempt(0) + "|1-AAAAAAAAAAAA", "SECURID_NEXT|" + strings.ToLower(attempt(0)) + "|1-AAAAAAAAAAAA", "SECURID_NEXT|" + attempt(0) + "|1-AAAAAAAAAAAA|",
 		"SECURID_NPIN|" + attempt(0) + "|1co-AAAAAAAAAAAA", "SECURID_NPIN|" + attempt(0) + "|1cc-AAAAAAAAAAAA", "SECURID_NPIN|" + attempt(0) + "|o-AAAAAAAAAAAA"} {
