@@ -52,6 +52,8 @@ func TestRequestsThatBreakTheContract(t *testing.T) {
 		{"bad time", "GET", "/v1/audit/events?since=" + secret, "", "the query parameter since"},
 		{"body of a GET", "GET", "/v1/users", `{"a":"` + secret + `"}`, "takes no body"},
 		{"bad path", "GET", "/v1/tokens/" + secret, "", "the path parameter serial"},
+		{"no character of a name", "DELETE", "/v1/users/%00", "", "U+0000"},
+		{"nor of its end", "GET", "/v1/groups/a%00", "", "U+0000"},
 	} {
 		status, _, body := h.send(key, c.method, c.path, c.body)
 		// What the document itself lets through is refused by the handler.
