@@ -344,6 +344,9 @@ func TestRoomForLongBodies(t *testing.T) {
 	if status := withoutLength(long); status != http.StatusServiceUnavailable {
 		t.Errorf("without room and length: %d", status)
 	}
+	if said := strings.Count(h.logged.String(), "SERVICE_BUSY"); said != 1 || strings.Contains(h.logged.String(), "level=ERROR") {
+		t.Errorf("it is said %d times in a minute, or as an error:\n%s", said, h.logged.String())
+	}
 	const short = `{"selection":{"serials":["000000000001"]}}`
 	if status, _, body := h.send(key, "POST", "/v1/tokens/enable", short); status == http.StatusServiceUnavailable {
 		t.Errorf("a short one meanwhile: %d %s", status, body)
