@@ -141,13 +141,14 @@ func (a *API) guard(t route, op *operation) http.Handler {
 		if err := a.reach(r.Context(), t.pattern, r.PathValue); err != nil {
 			return answer{}, err
 		}
-		done, err := op.makeRoom(w, r)
+		long := op.allowTime(w, r)
+		done, err := op.makeRoom(r)
 		if err != nil {
 			return answer{}, err
 		}
 		defer done()
 		in, err := op.accept(w, r)
-		if err == nil && in.long { // the key may be deleted since
+		if err == nil && long { // the key may be deleted since
 			err = a.Keys.Still(r.Context())
 		}
 		if err != nil {

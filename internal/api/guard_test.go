@@ -376,6 +376,36 @@ func TestRoomForLongBodies(t *testing.T) {
 	h.contract.room.Release(roomForBodies)
 }
 
+// A caller who was cut off in a long body leaves its room to others.
+func TestStalledBodies(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.HelpDesk)
+	h.contract.stall = 10 * time.Millisecond
+	defer func() { h.contract.stall = stallWithin }()
+	for _, newer := range []bool{false, true} {
+		s := httptest.NewUnstartedServer(h.Public())
+		s.EnableHTTP2 = newer
+		s.StartTLS()
+		defer s.Close()
+		body, begun := io.Pipe()
+		defer begun.Close()
+		go func() { _, _ = io.WriteString(begun, `{"selection":`) }()
+		r := try(http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/tokens/enable", body))(t)
+		r.ContentLength = roomForBodies / 2
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+key)
+		answer := try(s.Client().Do(r))(t)
+		answer.Body.Close()
+		if major := answer.ProtoMajor; answer.StatusCode != http.StatusBadRequest || (major == 2) != newer {
+			t.Errorf("HTTP/%d: %s", major, answer.Status)
+		}
+		if !h.contract.room.TryAcquire(roomForBodies) {
+			t.Fatal("it has its room still")
+		}
+		h.contract.room.Release(roomForBodies)
+	}
+}
+
 func TestUnknownPathsAndMethods(t *testing.T) {
 	h := newHouse(t)
 	key := h.key(access.AgentRole)
