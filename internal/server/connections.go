@@ -43,7 +43,7 @@ func bearable() int {
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) != nil {
 		return mostConnections
 	}
-	return int(min(mostConnections, files.Cur/listenersShare)) //nolint:gosec // it is at most the first
+	return int(min(mostConnections, files.Cur/listenersShare))
 }
 
 // moved is told what becomes of each connection (see [http.Server]).

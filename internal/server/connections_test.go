@@ -55,7 +55,7 @@ func TestMostConnections(t *testing.T) {
 		asked.Go(func() error { return ask("/long") })
 		<-begun
 		for range 3 {
-			stranger, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: peer.TLS.NextProtos}) //nolint:gosec // it is the one above
+			stranger, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: peer.TLS.NextProtos})
 			if err != nil {
 				t.Fatalf("a stranger who came before is not closed: %v", err)
 			}
