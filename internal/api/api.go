@@ -18,6 +18,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/tallystick/tallystick/internal/access"
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/authentication"
@@ -105,6 +107,7 @@ type API struct {
 	mux      *http.ServeMux
 	guesses  *limiter
 	subjects *throttle.Throttle // of authenticate
+	busy     rate.Sometimes     // says that there is no room
 }
 
 // noRoute is the pattern of what no route fits.
@@ -116,7 +119,7 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &API{Config: c, contract: contract, mux: http.NewServeMux(), guesses: newLimiter(c.Now), subjects: throttle.New(throttle.SubjectRate, throttle.SubjectBurst)}
+	a := &API{Config: c, contract: contract, mux: http.NewServeMux(), guesses: newLimiter(c.Now), subjects: throttle.New(throttle.SubjectRate, throttle.SubjectBurst), busy: rate.Sometimes{Interval: busySaid}}
 	for _, route := range a.routes() {
 		op, err := contract.operation(route.pattern)
 		if err != nil {

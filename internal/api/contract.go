@@ -38,6 +38,7 @@ type contract struct {
 	turn     chan struct{}       // who holds a long body against it: one at a time, since that takes a hundred times the memory of others
 	room     *semaphore.Weighted // for long bodies, bytes
 	patience time.Duration       // of a request that waits for room
+	stall    time.Duration       // for which nothing may come of a long body
 }
 
 // loadContract reads it once: that takes longer than all else that makes an API.
@@ -55,7 +56,7 @@ var loadContract = sync.OnceValues(func() (*contract, error) {
 })
 
 func newContract(document *openapi3.T) *contract {
-	return &contract{document, make(chan struct{}, 1), semaphore.NewWeighted(roomForBodies), roomWithin}
+	return &contract{document, make(chan struct{}, 1), semaphore.NewWeighted(roomForBodies), roomWithin, stallWithin}
 }
 
 // An operation is what the contract says of one route.
@@ -99,7 +100,6 @@ type request struct {
 	body    []byte
 	file    io.Reader // of a body with a file; it is read by [API.spool]
 	version int       // of If-Match; 0 for any
-	long    bool      // its body had minutes to arrive
 }
 
 // accept reads a request and holds it against the contract. Refusals name the member and the rule, never the value.
@@ -108,11 +108,7 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 		return nil, err
 	}
 	if op.order != nil {
-		return op.acceptFile(w, r)
-	}
-	long := op.slow || op.job || r.ContentLength > bodyLimit || r.ContentLength < 0 && op.limit > bodyLimit // without a length it may be
-	if long {
-		op.allowTime(w)
+		return op.acceptFile(r)
 	}
 	var read bytes.Buffer
 	if r.ContentLength > 0 { // growing step by step leaves several times as much behind
@@ -146,7 +142,7 @@ func (op *operation) accept(w http.ResponseWriter, r *http.Request) (*request, e
 	if err := readOneWay(body); err != nil {
 		return nil, err
 	}
-	in := &request{Request: r, body: body, long: long}
+	in := &request{Request: r, body: body}
 	in.version, _ = strconv.Atoi(strings.Trim(r.Header.Get("If-Match"), `"`)) // 0 for "*" and for none
 	return in, nil
 }
@@ -164,7 +160,7 @@ func (op *operation) tooLarge() error {
 
 // makeRoom waits until there is room for the body of a request, if it is a long one. Whoever has it gives it back by done, once the body is of no use
 // any more. Of a body without a length as much is read first as a short one has.
-func (op *operation) makeRoom(w http.ResponseWriter, r *http.Request) (done func(), err error) {
+func (op *operation) makeRoom(r *http.Request) (done func(), err error) {
 	n := min(r.ContentLength, op.limit)
 	if n < 0 { // it has no length
 		n = op.limit
@@ -172,7 +168,6 @@ func (op *operation) makeRoom(w http.ResponseWriter, r *http.Request) (done func
 	if n <= bodyLimit {
 		return func() {}, nil
 	}
-	op.allowTime(w)
 	switch {
 	case r.ContentLength > op.limit: // whoever waited would be refused in the end
 		return nil, op.tooLarge()
@@ -245,12 +240,18 @@ func values(document []byte) int {
 
 // Times of requests that have more than others.
 const (
-	longWithin = 10 * time.Minute // a long body, to arrive and to be answered, and a job, to be stored
-	slowWithin = 15 * time.Minute // what other servers are asked for: x-slow in the document
+	longWithin  = 10 * time.Minute // a long body, to arrive and to be answered, and a job, to be stored
+	slowWithin  = 15 * time.Minute // what other servers are asked for: x-slow in the document
+	stallWithin = time.Minute      // in which something of a body has to come: whoever was cut off would keep the room for it from others
 )
 
-// allowTime gives a request with a long body, or whose answer takes long, more time than others have.
-func (op *operation) allowTime(w http.ResponseWriter) {
+// allowTime gives a request with a long body, or whose answer takes long, more time than others have, as long as its body goes on to come. It tells
+// whether the request is such a one.
+func (op *operation) allowTime(w http.ResponseWriter, r *http.Request) (long bool) {
+	mayBeLong := r.ContentLength < 0 && op.limit > bodyLimit // it has no length
+	if !op.slow && !op.job && op.order == nil && r.ContentLength <= bodyLimit && !mayBeLong {
+		return false
+	}
 	within := longWithin
 	if op.slow {
 		within = slowWithin
@@ -259,6 +260,29 @@ func (op *operation) allowTime(w http.ResponseWriter) {
 	// Some writers, such as those of tests, know no deadline: their requests have all the time there is.
 	_ = control.SetReadDeadline(until)
 	_ = control.SetWriteDeadline(until)
+	r.Body = &coming{r.Body, control, op.stall, until}
+	return true
+}
+
+// A coming body has to go on within stall, and to be there by until.
+type coming struct {
+	io.ReadCloser
+	control *http.ResponseController
+	stall   time.Duration
+	until   time.Time
+}
+
+func (c *coming) Read(p []byte) (int, error) {
+	soon := time.Now().Add(c.stall)
+	if soon.After(c.until) {
+		soon = c.until
+	}
+	_ = c.control.SetReadDeadline(soon)
+	n, err := c.ReadCloser.Read(p)
+	if err != nil { // at its end the server goes on to read, to see whether the caller is still there
+		_ = c.control.SetReadDeadline(c.until)
+	}
+	return n, err
 }
 
 // promises refuses parameters that the operation does not take, and those that cannot be read. A condition or a filter that is

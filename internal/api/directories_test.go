@@ -1,19 +1,18 @@
 package api
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/jimlambrt/gldap"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/directory/directorytest"
-	"github.com/tallystick/tallystick/internal/fault"
 )
 
 // ldapServer is a small directory with one person; package directory is tested with a real one.
@@ -84,13 +83,17 @@ func directoryRoutes(t *testing.T, h *house) {
 	}
 }
 
-// A patient writer remembers until when an answer may be written.
+// A patient writer remembers until when a body may be read and an answer written.
 type patientWriter struct {
 	http.ResponseWriter
+	read  []time.Time
 	until time.Time
 }
 
-func (w *patientWriter) SetReadDeadline(time.Time) error { return nil }
+func (w *patientWriter) SetReadDeadline(until time.Time) error {
+	w.read = append(w.read, until)
+	return nil
+}
 
 func (w *patientWriter) SetWriteDeadline(until time.Time) error {
 	w.until = until
@@ -110,18 +113,35 @@ func TestWhatTakesLongHasTime(t *testing.T) {
 		}
 		r.SetPathValue("name", "hq")
 		w := &patientWriter{ResponseWriter: httptest.NewRecorder()}
-		try(op.accept(w, r))(t)
-		if got := !w.until.IsZero(); got != more {
-			t.Errorf("%s has more time: %v", pattern, got)
+		if long := op.allowTime(w, r); long != more || w.until.IsZero() == more {
+			t.Errorf("%s has more time: %v, %v", pattern, long, w.until)
 		}
+		try(op.accept(w, r))(t)
 	}
 	// So has a body that comes in chunks, where it may be long.
 	for pattern, more := range map[string]bool{"POST /v1/devices/import": true, "POST /v1/users": false} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", io.NopCloser(strings.NewReader(`{}`)))
 		r.ContentLength = -1
 		w := &patientWriter{ResponseWriter: httptest.NewRecorder()}
-		if _, err := try(c.operation(pattern))(t).accept(w, r); !errors.Is(err, fault.Invalid) || w.until.IsZero() == more {
-			t.Errorf("%s in chunks has more time: %v, %v", pattern, !w.until.IsZero(), err)
+		if long := try(c.operation(pattern))(t).allowTime(w, r); long != more || w.until.IsZero() == more {
+			t.Errorf("%s in chunks has more time: %v, %v", pattern, long, w.until)
+		}
+	}
+}
+
+// Each part of a long body has its time, and what is read behind its end has that of the request: the server sees by it whether the caller is there.
+func TestABodyHasToGoOn(t *testing.T) {
+	op := try(try(loadContract())(t).operation("POST /v1/tokens/enable"))(t)
+	r := httptest.NewRequest(http.MethodPost, "/v1/tokens/enable", iotest.OneByteReader(strings.NewReader("abc")))
+	w := &patientWriter{ResponseWriter: httptest.NewRecorder()}
+	op.allowTime(w, r)
+	try(io.ReadAll(r.Body))(t)
+	if n := len(w.read); n != 6 || !w.read[0].Equal(w.until) || !w.read[n-1].Equal(w.until) { // at first, before each read, and at the end
+		t.Fatalf("until %v it has %v", w.until, w.read)
+	}
+	for _, until := range w.read[1:5] {
+		if left := w.until.Sub(until); left < longWithin-2*stallWithin {
+			t.Errorf("one that does not go on is waited for until %v before the end", left)
 		}
 	}
 }

@@ -88,7 +88,12 @@ func (a *API) serve(who func(*http.Request) (audit.Actor, domain.Scope, error)) 
 			return
 		}
 		r = r.WithContext(domain.WithScope(audit.WithActor(r.Context(), actor), scope))
-		if path := r.URL.EscapedPath(); slashAlone.MatchString(path) {
+		path := r.URL.EscapedPath()
+		if strings.Contains(path, "%00") {
+			a.refuse(seen, r, errNUL)
+			return
+		}
+		if slashAlone.MatchString(path) {
 			u := *r.URL
 			u.RawPath = slashAlone.ReplaceAllString(path, "/%00$1")
 			u.Path, _ = url.PathUnescape(u.RawPath) // it could be read before
@@ -102,8 +107,10 @@ func (a *API) serve(who func(*http.Request) (audit.Actor, domain.Scope, error)) 
 // guard puts the name back.
 var slashAlone = regexp.MustCompile(`(?i)/%2F(/|$)`)
 
-// noName is what no name holds.
+// noName is what no name holds, and no path that is taken.
 const noName = "\x00"
+
+var errNUL = fault.New(fault.Invalid, "the path holds the character U+0000, which is in no name: send the name as it was given")
 
 // A status remembers which status was written.
 type status struct {
@@ -134,13 +141,14 @@ func (a *API) guard(t route, op *operation) http.Handler {
 		if err := a.reach(r.Context(), t.pattern, r.PathValue); err != nil {
 			return answer{}, err
 		}
-		done, err := op.makeRoom(w, r)
+		long := op.allowTime(w, r)
+		done, err := op.makeRoom(r)
 		if err != nil {
 			return answer{}, err
 		}
 		defer done()
 		in, err := op.accept(w, r)
-		if err == nil && in.long { // the key may be deleted since
+		if err == nil && long { // the key may be deleted since
 			err = a.Keys.Still(r.Context())
 		}
 		if err != nil {

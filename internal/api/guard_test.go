@@ -52,6 +52,8 @@ func TestRequestsThatBreakTheContract(t *testing.T) {
 		{"bad time", "GET", "/v1/audit/events?since=" + secret, "", "the query parameter since"},
 		{"body of a GET", "GET", "/v1/users", `{"a":"` + secret + `"}`, "takes no body"},
 		{"bad path", "GET", "/v1/tokens/" + secret, "", "the path parameter serial"},
+		{"no character of a name", "DELETE", "/v1/users/%00", "", "U+0000"},
+		{"nor of its end", "GET", "/v1/groups/a%00", "", "U+0000"},
 	} {
 		status, _, body := h.send(key, c.method, c.path, c.body)
 		// What the document itself lets through is refused by the handler.
@@ -342,6 +344,9 @@ func TestRoomForLongBodies(t *testing.T) {
 	if status := withoutLength(long); status != http.StatusServiceUnavailable {
 		t.Errorf("without room and length: %d", status)
 	}
+	if said := strings.Count(h.logged.String(), "SERVICE_BUSY"); said != 1 || strings.Contains(h.logged.String(), "level=ERROR") {
+		t.Errorf("it is said %d times in a minute, or as an error:\n%s", said, h.logged.String())
+	}
 	const short = `{"selection":{"serials":["000000000001"]}}`
 	if status, _, body := h.send(key, "POST", "/v1/tokens/enable", short); status == http.StatusServiceUnavailable {
 		t.Errorf("a short one meanwhile: %d %s", status, body)
@@ -369,6 +374,36 @@ func TestRoomForLongBodies(t *testing.T) {
 		t.Fatal("of those that were answered, something is left")
 	}
 	h.contract.room.Release(roomForBodies)
+}
+
+// A caller who was cut off in a long body leaves its room to others.
+func TestStalledBodies(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.HelpDesk)
+	h.contract.stall = 10 * time.Millisecond
+	defer func() { h.contract.stall = stallWithin }()
+	for _, newer := range []bool{false, true} {
+		s := httptest.NewUnstartedServer(h.Public())
+		s.EnableHTTP2 = newer
+		s.StartTLS()
+		defer s.Close()
+		body, begun := io.Pipe()
+		defer begun.Close()
+		go func() { _, _ = io.WriteString(begun, `{"selection":`) }()
+		r := try(http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/tokens/enable", body))(t)
+		r.ContentLength = roomForBodies / 2
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+key)
+		answer := try(s.Client().Do(r))(t)
+		answer.Body.Close()
+		if major := answer.ProtoMajor; answer.StatusCode != http.StatusBadRequest || (major == 2) != newer {
+			t.Errorf("HTTP/%d: %s", major, answer.Status)
+		}
+		if !h.contract.room.TryAcquire(roomForBodies) {
+			t.Fatal("it has its room still")
+		}
+		h.contract.room.Release(roomForBodies)
+	}
 }
 
 func TestUnknownPathsAndMethods(t *testing.T) {

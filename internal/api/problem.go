@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/tallystick/tallystick/client"
 	"github.com/tallystick/tallystick/internal/audit"
@@ -84,6 +85,9 @@ var statuses = map[fault.Code]int{
 	fault.DeliveryProofFailed: http.StatusInternalServerError,
 }
 
+// busySaid is how often it is said at most that requests are sent away.
+const busySaid = time.Minute
+
 // internal is the code of a defect or an outage, of which the caller is told nothing else.
 const internal fault.Code = "INTERNAL"
 
@@ -92,7 +96,12 @@ const internal fault.Code = "INTERNAL"
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := problem(err)
 	p.CorrelationID = audit.CorrelationFrom(r.Context())
-	if p.Status == http.StatusInternalServerError || p.Status == http.StatusServiceUnavailable {
+	switch {
+	case p.Code == string(fault.ServiceBusy): // whoever sends too much does so many times; the line of each request has its status
+		a.busy.Do(func() {
+			a.Logger.WarnContext(r.Context(), "requests are sent away (SERVICE_BUSY)", "route", r.Pattern, "because", p.Message, "correlation_id", p.CorrelationID)
+		})
+	case p.Status == http.StatusInternalServerError, p.Status == http.StatusServiceUnavailable:
 		a.Logger.ErrorContext(r.Context(), "request failed", "route", r.Pattern, "error", err, "correlation_id", p.CorrelationID)
 	}
 	h := w.Header()

@@ -32,8 +32,7 @@ func orderPart(op *openapi3.Operation) *openapi3.Schema {
 }
 
 // acceptFile reads the part order and holds it against the contract. The file is left to the handler, which reads it with [API.spool].
-func (op *operation) acceptFile(w http.ResponseWriter, r *http.Request) (*request, error) {
-	op.allowTime(w)
+func (op *operation) acceptFile(r *http.Request) (*request, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != formType {
 		return nil, fault.New(fault.Invalid, "this request takes a body with Content-Type: %s", formType)
 	}

@@ -54,10 +54,11 @@ func Table(out io.Writer, columns int, head []string, rows [][]string) error {
 	return err
 }
 
-// oneLine is a text as it may stand in a table: what would move the cursor is a blank.
+// oneLine is a text as it may stand in a table: what would move the cursor, or turn the rest of the line around, is a blank.
 func oneLine(text string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		turns := r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069 // the embeddings, overrides and isolates of bidirectional text
+		if unicode.IsControl(r) || turns {
 			return ' '
 		}
 		return r

@@ -76,10 +76,10 @@ serial 153970000002
 
 func TestTablesDoNotMoveTheCursor(t *testing.T) {
 	var b strings.Builder
-	if err := cli.Table(&b, 0, []string{"A", "B"}, [][]string{{"x\x1b[2J\ny", "日本"}, {"short row"}, {"long", "row", "more"}}); err != nil {
+	if err := cli.Table(&b, 0, []string{"A", "B"}, [][]string{{"x\x1b[2J\ny", "日本"}, {"\u202eshort\u2066row"}, {"long", "row", "more"}}); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.String(); got != "A          B\nx [2J y    日本\nshort row\nlong       row   more\n" {
+	if got := b.String(); got != "A           B\nx [2J y     日本\n short row\nlong        row   more\n" {
 		t.Errorf("%q", got)
 	}
 }

@@ -223,8 +223,8 @@ func (h *house) route(a *api.API, apps, second http.Handler, m *meters) {
 func direct(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent := r.URL.EscapedPath()
-		if tidy := path.Clean(sent); tidy != sent && (tidy == "/" || tidy+"/" != sent) {
-			if !strings.HasPrefix(tidy, apiPath) {
+		if tidy := path.Clean(sent); sent+"/" == apiPath || tidy != sent && (tidy == "/" || tidy+"/" != sent) {
+			if !strings.HasPrefix(tidy+"/", apiPath) {
 				http.NotFound(w, r)
 				return
 			}

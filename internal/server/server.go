@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/provision"
@@ -188,15 +189,15 @@ func (c *Config) serve(ctx context.Context, g *errgroup.Group, h *house, listene
 	}
 	defer socket.Close()
 
-	c.run(ctx, g, tls.NewListener(listener, tlsConfig), h.public)
-	c.run(ctx, g, socket, h.local)
+	c.run(ctx, g, tls.NewListener(listener, tlsConfig), h.public, bearable())
+	c.run(ctx, g, socket, h.local, 0)
 	told := []any{"address", listener.Addr().String(), "public_url", public.String(), "provisioning", public.String() + provision.Path}
 	if c.AgentListen != "" {
 		agents, err := net.Listen("tcp", c.AgentListen)
 		if err != nil {
 			return fmt.Errorf("listening for agents: %w", err)
 		}
-		c.run(ctx, g, tls.NewListener(agents, tlsConfig), h.agents)
+		c.run(ctx, g, tls.NewListener(agents, tlsConfig), h.agents, bearable())
 		told = append(told, "agents", agents.Addr().String())
 	}
 	if c.RADIUS.wanted() {
@@ -210,7 +211,7 @@ func (c *Config) serve(ctx context.Context, g *errgroup.Group, h *house, listene
 			return fmt.Errorf("listening for Prometheus: %w", err)
 		}
 		c.Log.Info("serving metrics", "address", metrics.Addr().String())
-		c.run(ctx, g, metrics, h.metrics)
+		c.run(ctx, g, metrics, h.metrics, 0)
 	}
 	h.keepHouse(ctx, g)
 	c.Log.Info("serving", told...)
@@ -218,16 +219,19 @@ func (c *Config) serve(ctx context.Context, g *errgroup.Group, h *house, listene
 	return g.Wait()
 }
 
-// run serves handler on a listener until ctx ends, and then lets requests finish.
-func (c *Config) run(ctx context.Context, g *errgroup.Group, l net.Listener, handler http.Handler) {
+// run serves handler on a listener until ctx ends, and then lets requests finish. The listener has most connections; 0 for any number.
+func (c *Config) run(ctx context.Context, g *errgroup.Group, l net.Listener, handler http.Handler, most int) {
 	srv := &http.Server{
 		Handler: handler, ReadTimeout: readTimeout, ReadHeaderTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: 32 << 10,
 		HTTP2:    &http.HTTP2Config{MaxReceiveBufferPerStream: perStream, MaxReceiveBufferPerConnection: perConnection},
 		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug),
 	}
+	if most > 0 {
+		srv.ConnState = newConnections(most, c.Log).moved
+	}
 	g.Go(func() error {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := srv.Serve(&taking{Listener: l, log: c.Log, fail: rate.Sometimes{Interval: saidEvery}}); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil

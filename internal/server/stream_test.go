@@ -33,7 +33,7 @@ func TestBodiesOfOneConnection(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	var g errgroup.Group
 	c := &Config{Log: slog.New(slog.DiscardHandler)}
-	c.run(ctx, &g, tls.NewListener(l, peer.TLS), routes)
+	c.run(ctx, &g, tls.NewListener(l, peer.TLS), routes, 0)
 	url, client := "https://"+l.Addr().String(), peer.Client()
 	send := func(ctx context.Context, path, body string) (*http.Response, error) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+path, strings.NewReader(body))
