@@ -140,9 +140,6 @@ func TestPDF(t *testing.T) {
 }
 
 func TestALongPDFSaysWhereItEnds(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
 	p := planOf(t, MaxPDFRows+7, "x")
 	var b bytes.Buffer
 	rows, err := p.Write(t.Context(), PDF, &b)
