@@ -12,6 +12,7 @@
 //
 //	fault, recent, throttle, typeface, spreadsheet, audit, domain, seed, clock, user, device, policy, cli
 //	                                                       the words every layer shares
+//	peertest                                               the programs of others that tests run
 //	profile, token, pin, emergency, access, job, webhook   the nouns with rules
 //	distribution, directory, authentication, records, backup, care, tokenapp
 //	                                                       the verbs
@@ -21,7 +22,6 @@
 //	store, api, agentapi, radius, provision, release              the database and the transports, strangers to one another
 //	server                                                 opens the store, wires the transports, runs, stops
 //	bench                                                  measures a server from outside, against the bare database
-//	peertest                                               the programs of others that tests run
 //	configuration                                          reads and writes the files of tallystick apply
 //
 // Under cmd, the two programs: tallystick, the server and its command line, and tally, the token app.

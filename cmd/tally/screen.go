@@ -320,10 +320,8 @@ var keys = []struct {
 
 func (s *screen) command(key string) tea.Cmd {
 	for _, k := range keys {
-		for _, name := range k.keys {
-			if name == key {
-				return k.do(s)
-			}
+		if slices.Contains(k.keys, key) {
+			return k.do(s)
 		}
 	}
 	return nil

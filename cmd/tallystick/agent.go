@@ -157,15 +157,14 @@ func (f *agentFlags) noteUnsigned(p *program, r run) {
 
 func (p *program) agentEdit() *cobra.Command {
 	var f agentFlags
-	var version int
 	cmd := p.command("edit NAME", "Change an agent", 1, nil)
 	f.on(cmd)
-	cmd.Flags().IntVar(&version, "version", 0, "refuse if the agent is not at this `version` any more")
+	version := versionFlag(cmd, "the agent is")
 	p.does(cmd, func(r run) error {
 		return edits(p, r, "agent "+r.args[0], func() (client.Agent, error) { return r.server.Agent(r.ctx, r.args[0]) }, func() (client.Agent, error) {
 			f.allowed.noteStrangers(p, r)
 			f.noteUnsigned(p, r)
-			return r.server.EditAgent(r.ctx, r.args[0], version, client.AgentEdit{
+			return r.server.EditAgent(r.ctx, r.args[0], *version, client.AgentEdit{
 				Retry: given(cmd, "retry", &f.retry), DisplayName: given(cmd, "display-name", &f.displayName), HMAC: given(cmd, "hmac", &f.hmac),
 				Networks: listed(cmd, "network", f.networks), Methods: given(cmd, "passcode-method", &f.methods), AlsoNamedBy: listed(cmd, "also-named-by", f.also),
 				AllowedUsers: listed(cmd, "allow-user", f.allowed.users), AllowedGroups: listed(cmd, "allow-group", f.allowed.groups),

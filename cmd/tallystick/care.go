@@ -85,7 +85,7 @@ func (p *program) cares(use, short, done string, one func(run, string, int) (cli
 	cmd := p.command(use+" SERIAL... | --select FILTER", short, 0, nil)
 	cmd.Args = cobra.ArbitraryArgs
 	m.flags(cmd)
-	version := cmd.Flags().Int("version", 0, "refuse if the token is not at this `version` any more")
+	version := versionFlag(cmd, "the token is")
 	p.does(cmd, func(r run) error {
 		single, err := m.one(r.args)
 		if err != nil {
@@ -310,7 +310,6 @@ func (p *program) tokenEdit() *cobra.Command {
 	var notes string
 	var e client.LabelEdit
 	var attributes, without []string
-	var version int
 	cmd := p.command("edit SERIAL", "Write notes, attributes and tags on a token; what is not said stays", 1, nil)
 	f := cmd.Flags()
 	f.StringVar(&notes, "notes", "", "`text`; \"\" for none")
@@ -318,7 +317,7 @@ func (p *program) tokenEdit() *cobra.Command {
 	f.StringSliceVar(&e.RemoveTags, "untag", nil, "`tags` to take away")
 	f.StringArrayVar(&attributes, "attribute", nil, "set a custom attribute, `NAME=VALUE`; more than once for several")
 	f.StringArrayVar(&without, "no-attribute", nil, "take the custom attribute of that `name` away")
-	f.IntVar(&version, "version", 0, "refuse if the token is not at this `version` any more")
+	version := versionFlag(cmd, "the token is")
 	p.does(cmd, func(r run) error {
 		e.Notes = given(cmd, "notes", &notes)
 		e.Attributes = map[string]*string{}
@@ -332,7 +331,7 @@ func (p *program) tokenEdit() *cobra.Command {
 		for _, name := range without {
 			e.Attributes[name] = nil
 		}
-		t, err := r.server.EditLabel(r.ctx, r.args[0], version, e)
+		t, err := r.server.EditLabel(r.ctx, r.args[0], *version, e)
 		if err != nil {
 			return err
 		}

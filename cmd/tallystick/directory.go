@@ -162,17 +162,16 @@ func (p *program) directoryShow() *cobra.Command {
 
 func (p *program) directoryEdit() *cobra.Command {
 	var f directoryFlags
-	var version int
 	cmd := p.command("edit NAME", "Change a directory", 1, nil)
 	f.on(p, cmd)
-	cmd.Flags().IntVar(&version, "version", 0, "refuse if the directory is not at this `version` any more")
+	version := versionFlag(cmd, "the directory is")
 	p.does(cmd, func(r run) error {
 		edit, err := f.edit(cmd)
 		if err != nil {
 			return err
 		}
 		return edits(p, r, "directory "+r.args[0], func() (client.Directory, error) { return r.server.Directory(r.ctx, r.args[0]) }, func() (client.Directory, error) {
-			return r.server.EditDirectory(r.ctx, r.args[0], version, edit)
+			return r.server.EditDirectory(r.ctx, r.args[0], *version, edit)
 		})
 	})
 	return cmd

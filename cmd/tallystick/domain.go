@@ -102,17 +102,16 @@ func (p *program) domainShow() *cobra.Command {
 
 func (p *program) domainEdit() *cobra.Command {
 	var note string
-	var version int
 	cmd := p.command("edit NAME", "Change what is noted of a security domain", 1, nil)
 	cmd.Flags().StringVar(&note, "note", "", "`text` that says what it is for")
-	cmd.Flags().IntVar(&version, "version", 0, "refuse if the domain is not at this `version` any more")
+	version := versionFlag(cmd, "the domain is")
 	p.does(cmd, func(r run) error {
 		return edits(p, r, "domain "+r.args[0], func() (client.Domain, error) {
 			d, err := r.server.Domain(r.ctx, r.args[0])
 			d.Objects = nil // what an edit answers does not count them
 			return d, err
 		}, func() (client.Domain, error) {
-			return r.server.EditDomain(r.ctx, r.args[0], version, client.DomainEdit{Note: given(cmd, "note", &note)})
+			return r.server.EditDomain(r.ctx, r.args[0], *version, client.DomainEdit{Note: given(cmd, "note", &note)})
 		})
 	})
 	return cmd

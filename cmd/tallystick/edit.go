@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/spf13/cobra"
+
 	"github.com/tallystick/tallystick/client"
 )
 
@@ -16,6 +18,11 @@ func (r run) verb(did, does string) string {
 		return "would " + does
 	}
 	return did
+}
+
+// versionFlag gives cmd the flag for the version that what it changes is meant to be at: "the token is", or "the settings are".
+func versionFlag(cmd *cobra.Command, what string) *int {
+	return cmd.Flags().Int("version", 0, "refuse if "+what+" not at this `version` any more")
 }
 
 // edits changes an object that is named in words, and says what of it is another now, or would be. get gives the object as it is, and

@@ -56,13 +56,12 @@ func (p *program) groupShow() *cobra.Command {
 
 func (p *program) groupEdit() *cobra.Command {
 	var note string
-	var version int
 	cmd := p.command("edit NAME", "Change what is noted of a group", 1, nil)
 	cmd.Flags().StringVar(&note, "note", "", "`text` that says what it is for")
-	cmd.Flags().IntVar(&version, "version", 0, "refuse if the group is not at this `version` any more")
+	version := versionFlag(cmd, "the group is")
 	p.does(cmd, func(r run) error {
 		return edits(p, r, "group "+r.args[0], func() (client.Group, error) { return r.server.Group(r.ctx, r.args[0]) }, func() (client.Group, error) {
-			return r.server.EditGroup(r.ctx, r.args[0], version, client.GroupEdit{Note: given(cmd, "note", &note)})
+			return r.server.EditGroup(r.ctx, r.args[0], *version, client.GroupEdit{Note: given(cmd, "note", &note)})
 		})
 	})
 	return cmd

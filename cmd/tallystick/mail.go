@@ -47,7 +47,7 @@ func (p *program) mailSettingsShow() *cobra.Command {
 
 func (p *program) mailSettingsEdit() *cobra.Command {
 	var host, security, ca, user, from, replyTo string
-	var port, perMinute, version int
+	var port, perMinute int
 	var enable, disable bool
 	var notify []string
 	var days []int
@@ -65,7 +65,7 @@ func (p *program) mailSettingsEdit() *cobra.Command {
 	s.IntVar(&perMinute, "per-minute", 0, "messages at most, of all servers together")
 	s.StringSliceVar(&notify, "notify", nil, "`addresses` of administrators who are told when a job is over, or waits to be approved")
 	s.IntSliceVar(&days, "expiry-days", nil, "how many `days` before the end of a token its user is told: 30,7")
-	s.IntVar(&version, "version", 0, "refuse if the settings are not at this `version` any more")
+	version := versionFlag(cmd, "the settings are")
 	secret := p.SecretFlag(cmd, "password-file", "password to log in with")
 	p.does(cmd, func(r run) error {
 		if enable && disable {
@@ -95,7 +95,7 @@ func (p *program) mailSettingsEdit() *cobra.Command {
 			edit.Enabled = &enable
 		}
 		return edits(p, r, "the mail settings", func() (client.MailSettings, error) { return r.server.MailSettings(r.ctx) }, func() (client.MailSettings, error) {
-			return r.server.EditMailSettings(r.ctx, version, edit)
+			return r.server.EditMailSettings(r.ctx, *version, edit)
 		})
 	})
 	return cmd

@@ -126,40 +126,34 @@ func orWord(special bool, word, value string) string {
 
 func orDash(value string) string { return cmp.Or(value, "-") }
 
-// changed prints what an edit changed.
-func (p *program) changed(document any, before, after []setting) error {
-	if p.JSON {
-		return p.PrintJSON(document)
+// sets changes the settings that get gives, and says which of them are others now. do changes them, unless they are not at the version
+// of what is shown as before any more, or at the one that was given.
+func sets[T any](p *program, settings func(T) []setting, get func() (T, error), do func(before T) (T, error)) error {
+	before, err := get()
+	if err != nil {
+		return err
 	}
-	if last := len(before) - 1; before[last] == after[last] { // the version
+	after, err := do(before)
+	if err != nil {
+		return err
+	}
+	if p.JSON {
+		return p.PrintJSON(struct {
+			Before T `json:"before"`
+			After  T `json:"after"`
+		}{before, after})
+	}
+	was, is := settings(before), settings(after)
+	if last := len(was) - 1; was[last] == is[last] { // the version
 		p.Note("nothing changed")
 		return nil
 	}
-	for i, s := range after {
-		if s != before[i] {
-			fmt.Fprintf(p.Out, "%-26s %s -> %s\n", s.name, orDash(before[i].value), orDash(s.value))
+	for i, s := range is {
+		if s != was[i] {
+			fmt.Fprintf(p.Out, "%-26s %s -> %s\n", s.name, orDash(was[i].value), orDash(s.value))
 		}
 	}
 	return nil
-}
-
-// edited is the JSON document of an edit.
-type edited[P any] struct {
-	Before P `json:"before"`
-	After  P `json:"after"`
-}
-
-// versionFlag gives cmd the flag for the version that an edit is meant for.
-func versionFlag(cmd *cobra.Command, version *int) {
-	cmd.Flags().IntVar(version, "version", 0, "refuse if the policy is not at this `version` any more")
-}
-
-// from is the version that an edit is meant for: the one that was given, else the one that is shown as before.
-func from(given, read int) int {
-	if given != 0 {
-		return given
-	}
-	return read
 }
 
 // editedDomain describes the flag of an edit.
@@ -168,47 +162,34 @@ const editedDomain = "the policy of a security `domain`, which gets one of its o
 // inherit is the command that takes a policy of a kind away.
 func (p *program) inherit(kind string, do func(r run, domain string, version int) error) *cobra.Command {
 	var domain string
-	var version int
-	cmd := p.command(kind, "Take a security domain's own "+kind+" policy away", 0, func(r run) error {
+	cmd := p.command(kind, "Take a security domain's own "+kind+" policy away", 0, nil)
+	policyDomainFlag(cmd, &domain, "the security `domain` that inherits again")
+	version := versionFlag(cmd, "the policy is")
+	p.does(cmd, func(r run) error {
 		if domain == "" {
 			return cli.Usagef("say which domain: --domain NAME")
 		}
-		return do(r, domain, version)
+		return do(r, domain, *version)
 	})
-	policyDomainFlag(cmd, &domain, "the security `domain` that inherits again")
-	versionFlag(cmd, &version)
 	return cmd
 }
 
 func (p *program) inheritToken(r run, domain string, version int) error {
-	before, err := r.server.TokenPolicyOf(r.ctx, domain)
-	if err != nil {
-		return err
-	}
-	after, err := r.server.InheritTokenPolicy(r.ctx, domain, from(version, before.Version))
-	if err != nil {
-		return err
-	}
-	return p.changed(edited[client.TokenPolicy]{before, after}, tokenSettings(before), tokenSettings(after))
+	return sets(p, tokenSettings, func() (client.TokenPolicy, error) { return r.server.TokenPolicyOf(r.ctx, domain) }, func(before client.TokenPolicy) (client.TokenPolicy, error) {
+		return r.server.InheritTokenPolicy(r.ctx, domain, cmp.Or(version, before.Version))
+	})
 }
 
 func (p *program) inheritLockout(r run, domain string, version int) error {
-	before, err := r.server.LockoutPolicyOf(r.ctx, domain)
-	if err != nil {
-		return err
-	}
-	after, err := r.server.InheritLockoutPolicy(r.ctx, domain, from(version, before.Version))
-	if err != nil {
-		return err
-	}
-	return p.changed(edited[client.LockoutPolicy]{before, after}, lockoutSettings(before), lockoutSettings(after))
+	return sets(p, lockoutSettings, func() (client.LockoutPolicy, error) { return r.server.LockoutPolicyOf(r.ctx, domain) }, func(before client.LockoutPolicy) (client.LockoutPolicy, error) {
+		return r.server.InheritLockoutPolicy(r.ctx, domain, cmp.Or(version, before.Version))
+	})
 }
 
 func (p *program) tokenPolicyEdit() *cobra.Command {
 	var edit client.TokenPolicyEdit
 	var words []string
 	var domain string
-	var version int
 	cmd := p.command("token", "Change the rules for tokens and their PINs; what is not said stays", 0, nil)
 	s := cmd.Flags()
 	optional(s, s.IntVar, &edit.IncorrectBeforeNTC, "incorrect-before-ntc", "wrong passcodes in a row before the next tokencode is asked for: 0 for never, to 20")
@@ -242,19 +223,13 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 	shown(s, "none", "0", "pin-min-life")
 	shown(s, "yes", "true", "refuse-trivial-pins", "on-demand", "delete-replaced")
 	shown(s, "no", "false", "refuse-trivial-pins", "on-demand", "delete-replaced")
-	versionFlag(cmd, &version)
+	version := versionFlag(cmd, "the policy is")
 	policyDomainFlag(cmd, &domain, editedDomain)
 	p.does(cmd, func(r run) error {
 		edit.ExcludedWords = given(cmd, "excluded-words", &words)
-		before, err := r.server.TokenPolicyOf(r.ctx, domain)
-		if err != nil {
-			return err
-		}
-		after, err := r.server.EditTokenPolicyOf(r.ctx, domain, from(version, before.Version), edit)
-		if err != nil {
-			return err
-		}
-		return p.changed(edited[client.TokenPolicy]{before, after}, tokenSettings(before), tokenSettings(after))
+		return sets(p, tokenSettings, func() (client.TokenPolicy, error) { return r.server.TokenPolicyOf(r.ctx, domain) }, func(before client.TokenPolicy) (client.TokenPolicy, error) {
+			return r.server.EditTokenPolicyOf(r.ctx, domain, cmp.Or(*version, before.Version), edit)
+		})
 	})
 	return cmd
 }
@@ -262,7 +237,6 @@ func (p *program) tokenPolicyEdit() *cobra.Command {
 func (p *program) lockoutPolicyEdit() *cobra.Command {
 	var edit client.LockoutPolicyEdit
 	var domain string
-	var version int
 	cmd := p.command("lockout", "Change when wrong passcodes lock a user; what is not said stays", 0, nil)
 	s := cmd.Flags()
 	optional(s, s.IntVar, &edit.Failures, "failures", "wrong passcodes in a row that lock a user: 0 for never, to 100")
@@ -273,18 +247,12 @@ func (p *program) lockoutPolicyEdit() *cobra.Command {
 	shown(s, "never", "0", "unlock-after")
 	shown(s, "yes", "true", "separate-unknown-sources")
 	shown(s, "no", "false", "separate-unknown-sources")
-	versionFlag(cmd, &version)
+	version := versionFlag(cmd, "the policy is")
 	policyDomainFlag(cmd, &domain, editedDomain)
 	p.does(cmd, func(r run) error {
-		before, err := r.server.LockoutPolicyOf(r.ctx, domain)
-		if err != nil {
-			return err
-		}
-		after, err := r.server.EditLockoutPolicyOf(r.ctx, domain, from(version, before.Version), edit)
-		if err != nil {
-			return err
-		}
-		return p.changed(edited[client.LockoutPolicy]{before, after}, lockoutSettings(before), lockoutSettings(after))
+		return sets(p, lockoutSettings, func() (client.LockoutPolicy, error) { return r.server.LockoutPolicyOf(r.ctx, domain) }, func(before client.LockoutPolicy) (client.LockoutPolicy, error) {
+			return r.server.EditLockoutPolicyOf(r.ctx, domain, cmp.Or(*version, before.Version), edit)
+		})
 	})
 	return cmd
 }

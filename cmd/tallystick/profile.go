@@ -19,7 +19,7 @@ func (p *program) profileCommands() *cobra.Command {
 type profileFlags struct {
 	deviceType, delivery, pinType, urlStyle, binding, protection, switchOver, notes string
 	displayName, description, imageURL, appURL, helpURL                             string
-	digits, interval, ctfVersion, version                                           int
+	digits, interval, ctfVersion                                                    int
 	selfService                                                                     bool
 	activationLife, grace                                                           time.Duration
 }
@@ -119,11 +119,11 @@ func (p *program) profileEdit() *cobra.Command {
 	var f profileFlags
 	cmd := p.command("edit NAME", "Change a profile; tokens that were delivered keep what they got", 1, nil)
 	f.on(cmd)
-	cmd.Flags().IntVar(&f.version, "version", 0, "refuse if the profile is not at this `version` any more")
+	version := versionFlag(cmd, "the profile is")
 	p.does(cmd, func(r run) error {
 		life, grace := seconds(f.activationLife), seconds(f.grace)
 		return edits(p, r, "profile "+r.args[0], func() (client.Profile, error) { return r.server.Profile(r.ctx, r.args[0]) }, func() (client.Profile, error) {
-			return r.server.EditProfile(r.ctx, r.args[0], f.version, client.ProfileEdit{
+			return r.server.EditProfile(r.ctx, r.args[0], *version, client.ProfileEdit{
 				DeviceType: given(cmd, "device-type", &f.deviceType), Digits: given(cmd, "digits", &f.digits),
 				IntervalSeconds: given(cmd, "interval", &f.interval), PINType: given(cmd, "pin-type", &f.pinType),
 				DeliveryMethod: given(cmd, "delivery", &f.delivery), CTFVersion: given(cmd, "ctf-version", &f.ctfVersion),

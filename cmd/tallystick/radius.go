@@ -21,7 +21,7 @@ type radiusFlags struct {
 	address, certificate, prompts, authenticator, realm string
 	attributes, ofProfiles                              []string
 	challenges                                          bool
-	maxQPS, version                                     int
+	maxQPS                                              int
 	allowed                                             allowedFlags
 	secret                                              *cli.Secret
 }
@@ -160,7 +160,7 @@ func (p *program) radiusEdit() *cobra.Command {
 	cmd := p.command("edit NAME", "Change a RADIUS client", 1, nil)
 	f.on(p, cmd)
 	cmd.Flags().BoolVar(&none, "no-attributes", false, "take all attributes of the client away")
-	cmd.Flags().IntVar(&f.version, "version", 0, "refuse if the client is not at this `version` any more")
+	version := versionFlag(cmd, "the client is")
 	p.does(cmd, func(r run) error {
 		attributes, err := f.parsed()
 		if err != nil {
@@ -179,7 +179,7 @@ func (p *program) radiusEdit() *cobra.Command {
 		}
 		return edits(p, r, "RADIUS client "+r.args[0], func() (client.RADIUSClient, error) { return r.server.RADIUSClient(r.ctx, r.args[0]) }, func() (client.RADIUSClient, error) {
 			f.allowed.noteStrangers(p, r)
-			return r.server.EditRADIUSClient(r.ctx, r.args[0], f.version, client.RADIUSClientEdit{
+			return r.server.EditRADIUSClient(r.ctx, r.args[0], *version, client.RADIUSClientEdit{
 				Address: given(cmd, "address", &f.address), Certificate: given(cmd, "certificate", &f.certificate),
 				Secret: given(cmd, "secret-file", (*client.Secret)(&secret)), PromptSet: given(cmd, "prompts", &f.prompts),
 				Challenges: given(cmd, "challenges", &f.challenges), RequireMessageAuthenticator: given(cmd, "message-authenticator", &f.authenticator),

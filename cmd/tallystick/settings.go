@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -49,7 +50,6 @@ func (p *program) settingsShow() *cobra.Command {
 
 func (p *program) settingsEdit() *cobra.Command {
 	var edit client.SettingsEdit
-	var version int
 	cmd := p.command("edit", "Change the settings; what is not said stays", 0, nil)
 	f := cmd.Flags()
 	optional(f, f.IntVar, &edit.MaxTokensPerUser, "max-tokens-per-user", "tokens that a user may hold: 1 to 10")
@@ -65,17 +65,11 @@ func (p *program) settingsEdit() *cobra.Command {
 	optional(f, f.IntVar, &edit.AuditAuthenticationDays, "audit-authentication-days", "days that the audit log keeps the events that 'monitor authentication' shows, 30 or more; 0 for ever")
 	optional(f, f.IntVar, &edit.AuditAdministrationDays, "audit-administration-days", "the same for 'monitor administration'")
 	optional(f, f.IntVar, &edit.AuditSystemDays, "audit-system-days", "the same for 'monitor system'")
-	f.IntVar(&version, "version", 0, "refuse if the settings are not at this `version` any more")
+	version := versionFlag(cmd, "the settings are")
 	p.does(cmd, func(r run) error {
-		before, err := r.server.Settings(r.ctx)
-		if err != nil {
-			return err
-		}
-		after, err := r.server.EditSettings(r.ctx, from(version, before.Version), edit)
-		if err != nil {
-			return err
-		}
-		return p.changed(edited[client.Settings]{before, after}, deploymentSettings(before), deploymentSettings(after))
+		return sets(p, deploymentSettings, func() (client.Settings, error) { return r.server.Settings(r.ctx) }, func(before client.Settings) (client.Settings, error) {
+			return r.server.EditSettings(r.ctx, cmp.Or(*version, before.Version), edit)
+		})
 	})
 	return cmd
 }

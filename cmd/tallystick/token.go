@@ -237,7 +237,7 @@ func (p *program) history(r run, object string) error {
 // change is a command that changes the state of the token it names.
 func (p *program) change(use, short, done string, do func(run, string, int) (client.Token, error)) *cobra.Command {
 	cmd := p.command(use, short, 1, nil)
-	version := cmd.Flags().Int("version", 0, "refuse if the token is not at this `version` any more")
+	version := versionFlag(cmd, "the token is")
 	p.does(cmd, func(r run) error {
 		t, err := do(r, r.args[0], *version)
 		if err != nil {

@@ -90,16 +90,15 @@ func (p *program) userShow() *cobra.Command {
 func (p *program) userEdit() *cobra.Command {
 	var name, mail, expiry string
 	var enabled bool
-	var version int
 	cmd := p.command("edit USERID", "Change a person's record", 1, nil)
 	cmd.Flags().StringVar(&name, "name", "", "`name` of the person")
 	cmd.Flags().StringVar(&mail, "mail", "", "mail `address`")
 	cmd.Flags().BoolVar(&enabled, "enabled", true, "whether the person's tokens may authenticate")
 	cmd.Flags().Var(lastDayValue{dayValue{&expiry}}, "expiry", "last day on which the person's tokens may authenticate, in UTC; `day` or none")
-	cmd.Flags().IntVar(&version, "version", 0, "refuse if the record is not at this `version` any more")
+	version := versionFlag(cmd, "the record is")
 	p.does(cmd, func(r run) error {
 		return edits(p, r, "user "+r.args[0], func() (client.User, error) { return r.server.User(r.ctx, r.args[0]) }, func() (client.User, error) {
-			return r.server.EditUser(r.ctx, r.args[0], version, client.UserEdit{
+			return r.server.EditUser(r.ctx, r.args[0], *version, client.UserEdit{
 				Name: given(cmd, "name", &name), Mail: given(cmd, "mail", &mail), Enabled: given(cmd, "enabled", &enabled), Expiry: given(cmd, "expiry", &expiry),
 			})
 		})

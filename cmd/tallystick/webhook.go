@@ -154,13 +154,12 @@ func (p *program) webhookShow() *cobra.Command {
 func (p *program) webhookEdit() *cobra.Command {
 	var f webhookFlags
 	var enable, disable, skip bool
-	version := 0
 	cmd := p.command("edit NAME", "Change a webhook, or enable it again; what failed is tried at once", 1, nil)
 	f.on(p, cmd, "where it is")
 	cmd.Flags().BoolVar(&enable, "enable", false, "call it again, from where it stopped")
 	cmd.Flags().BoolVar(&disable, "disable", false, "do not call it")
 	cmd.Flags().BoolVar(&skip, "skip", false, "leave out what is waiting")
-	cmd.Flags().IntVar(&version, "version", 0, "refuse if the webhook is not at this `version` any more")
+	version := versionFlag(cmd, "the webhook is")
 	p.does(cmd, func(r run) error {
 		if enable && disable || skip && cmd.Flags().Changed("after") {
 			return cli.Usagef("--enable and --disable exclude each other, and so do --skip and --after")
@@ -182,7 +181,7 @@ func (p *program) webhookEdit() *cobra.Command {
 			edit.Enabled = &enable
 		}
 		return edits(p, r, "webhook "+r.args[0], func() (client.Webhook, error) { return r.server.Webhook(r.ctx, r.args[0]) }, func() (client.Webhook, error) {
-			return r.server.EditWebhook(r.ctx, r.args[0], version, edit)
+			return r.server.EditWebhook(r.ctx, r.args[0], *version, edit)
 		})
 	})
 	return cmd

@@ -233,9 +233,6 @@ func (e *Engine) DropExpired(ctx context.Context) error {
 	return e.Store.DropAttempts(ctx, e.Now().UTC())
 }
 
-// Close erases what is remembered of seeds. The engine must not be used afterwards.
-func (e *Engine) Close() { e.chains.erase() }
-
 // errChanged: a token is not what the passcodes were compared with any more.
 var errChanged = errors.New("authentication: a token changed meanwhile")
 

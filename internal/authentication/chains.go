@@ -144,15 +144,6 @@ func (k *chains) drop(serial string) {
 	}
 }
 
-// erase forgets all.
-func (k *chains) erase() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for at := k.order.Front(); at != nil; at = k.order.Front() {
-		k.forget(at)
-	}
-}
-
 // decoy does the work of a comparison for a user who has no token, so that the time of an answer does not tell who exists.
 func (r *round) decoy(passcode string) error {
 	d := &r.engine.decoy

@@ -68,16 +68,19 @@ func takesPIN(t *token.Token) error {
 	return fault.New(fault.PINInvalid, "token %s takes no PIN: redistribute it with a profile that does", t.Serial)
 }
 
+// held reads a token that a user in the scope of ctx has.
+func (e *Engine) held(ctx context.Context, serial string) (token.Token, error) {
+	t, err := e.at(ctx, serial, 0)
+	if err == nil && t.UserID == "" {
+		err = fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", serial)
+	}
+	return t, err
+}
+
 func (e *Engine) changePIN(ctx context.Context, serial, action string, details audit.Details, change func(context.Context, *token.Token) error) error {
 	return e.Store.Transact(ctx, func(ctx context.Context) error {
-		t, err := e.Store.Token(ctx, serial)
+		t, err := e.held(ctx, serial)
 		if err != nil {
-			return err
-		}
-		if t.UserID == "" {
-			return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", serial)
-		}
-		if err := token.CheckHolder(ctx, e.Store, t); err != nil {
 			return err
 		}
 		if err := token.EndGrace(ctx, e.Store, &t, e.Now()); err != nil {

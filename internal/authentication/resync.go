@@ -24,14 +24,8 @@ const resyncBeyond = 7 * 24 * time.Hour
 // The refusals are [fault.ResyncNoMatch], [fault.ResyncNotSuccessive], [fault.ResyncOutOfRange], [fault.ResyncPasscode],
 // [fault.ResyncUsed] and, for what cannot be a code, [fault.Invalid].
 func (e *Engine) Resync(ctx context.Context, serial, first, second string) error {
-	t, err := e.Store.Token(ctx, serial)
+	t, err := e.held(ctx, serial)
 	if err != nil {
-		return err
-	}
-	if t.UserID == "" {
-		return fault.New(fault.TokenNotAssigned, "token %s belongs to nobody: assign it first", serial)
-	}
-	if err := token.CheckHolder(ctx, e.Store, t); err != nil {
 		return err
 	}
 	return e.alone(ctx, t.UserID, func(r *round, j *job) error {

@@ -56,7 +56,7 @@ type writer struct {
 
 func (w *writer) all(ctx context.Context, s Snapshot, o Options) error {
 	h := Header{
-		Format: formatName, Version: formatVersion, TakenAt: o.Now().UTC(), Release: releaseName(),
+		Format: formatName, Version: formatVersion, TakenAt: o.Now().UTC(), Release: Release(),
 		Master: o.Master, Schema: s.Schema(), Files: o.Files,
 	}
 	header, err := w.document(h)
@@ -148,8 +148,8 @@ func appendValue(b []byte, c Column, v any) ([]byte, error) {
 	return nil, fmt.Errorf("column %s holds a %T, or a text that is not UTF-8, where it has the kind %s", c.Name, v, c.Kind)
 }
 
-// releaseName is what this program was built as.
-func releaseName() string {
+// Release is what this program was built as: what a backup and the store name.
+func Release() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}

@@ -250,8 +250,8 @@ func writtenAs(document any, edit reflect.Type, name string) *yaml.Node {
 	if name != "" {
 		put(n, name, scalar(byName[name].String()))
 	}
-	for i := range edit.NumField() {
-		called, isTime := nameOf(edit.Field(i))
+	for field := range edit.Fields() {
+		called, isTime := nameOf(field)
 		value, ok := byName[called]
 		switch {
 		case !ok || called == "" || optional[called] && value.IsZero():

@@ -13,6 +13,7 @@ import (
 	"github.com/tallystick/tallystick/internal/fault"
 	"github.com/tallystick/tallystick/internal/profile"
 	"github.com/tallystick/tallystick/internal/token"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // minPassword is the shortest delivery password, in characters.
@@ -63,7 +64,7 @@ func checkSwitchOver(rule profile.SwitchOver, grace time.Duration, p profile.Pro
 }
 
 func (i *issue) checkNickname() error {
-	if utf8.RuneCountInString(i.Nickname) > i.device.Nickname || !token.Printable(i.Nickname) || i.Nickname != strings.TrimSpace(i.Nickname) {
+	if utf8.RuneCountInString(i.Nickname) > i.device.Nickname || !user.Printable(i.Nickname) || i.Nickname != strings.TrimSpace(i.Nickname) {
 		return fault.New(fault.NicknameInvalid, "a nickname takes up to %d printable characters without blanks at its ends", i.device.Nickname)
 	}
 	return nil
@@ -197,7 +198,7 @@ func (i *issue) checkPassword(how profile.Protection) error {
 	switch {
 	case utf8.RuneCountInString(i.lock) > i.device.MaxPassword || len(i.lock) > longest:
 		return fault.New(fault.PasswordTooLong, "the password, with the user ID if that is part of it, takes up to %d characters (%d bytes)", i.device.MaxPassword, longest)
-	case !token.Printable(i.lock):
+	case !user.Printable(i.lock):
 		return fault.New(fault.Invalid, "a password takes printable characters only: others cannot be typed on every device")
 	case i.Password != "" && utf8.RuneCountInString(i.Password) < minPassword:
 		return fault.New(fault.PasswordTooWeak, "a delivery password takes at least %d characters", minPassword)

@@ -43,7 +43,7 @@ func masked(text string, version coding.Version, level coding.Level) (best *codi
 		}
 	}
 	least := 0
-	for mask := coding.Mask(0); mask < 8; mask++ {
+	for mask := range coding.Mask(8) {
 		plan, err := coding.NewPlan(version, level, mask)
 		if err != nil {
 			return nil, err

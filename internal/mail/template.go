@@ -179,8 +179,8 @@ func checkNode(n parse.Node) error {
 // Variables lists the variables of templates.
 func Variables() []string {
 	var all []string
-	for i := range reflect.TypeFor[Data]().NumField() {
-		all = append(all, reflect.TypeFor[Data]().Field(i).Name)
+	for field := range reflect.TypeFor[Data]().Fields() {
+		all = append(all, field.Name)
 	}
 	return all
 }

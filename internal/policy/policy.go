@@ -68,8 +68,3 @@ func Default() Set {
 		Settings: Settings{MaxTokensPerUser: 3, MinDaysLeft: 30, WarnDays: 90, ActivationCodeDigits: 12, SplitDelivery: true, ResultLife: day},
 	}
 }
-
-// Validate refuses what [Token.Validate], [Lockout.Validate] or [Settings.Validate] refuses.
-func (s Set) Validate() error {
-	return first(s.Token.Validate(), s.Lockout.Validate(), s.Settings.Validate())
-}

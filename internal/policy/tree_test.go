@@ -26,7 +26,7 @@ func TestInheritanceInRandomTrees(t *testing.T) {
 	for n := range 300 {
 		r := rand.New(rand.NewPCG(1, uint64(n)))
 		parents, tokens, lockouts, versions := map[string]string{}, map[string]int{}, map[string]int{}, map[string]int{}
-		records := []policy.Record{{Kind: "token", Token: ptr(policy.Default().Token), Version: 1}, {Kind: "lockout", Lockout: ptr(policy.Default().Lockout), Version: 1}}
+		records := []policy.Record{{Kind: "token", Token: new(policy.Default().Token), Version: 1}, {Kind: "lockout", Lockout: new(policy.Default().Lockout), Version: 1}}
 		for i := range r.IntN(30) {
 			name, parent := fmt.Sprint("d", i), domain.Root
 			if i > 0 && r.IntN(4) > 0 {
@@ -99,5 +99,3 @@ func TestBrokenTrees(t *testing.T) {
 		t.Error("the tree has what it was not made of")
 	}
 }
-
-func ptr[T any](v T) *T { return &v }

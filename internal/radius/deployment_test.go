@@ -94,10 +94,7 @@ func (d *deployment) serve(db *store.DB, tls net.Listener) string {
 	d.must(err)
 	ctx, end := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() {
-		ended <- s.Run(ctx, radius.Listeners{Authentication: []*net.UDPConn{conn}, RadSec: tls})
-		engine.Close()
-	}()
+	go func() { ended <- s.Run(ctx, radius.Listeners{Authentication: []*net.UDPConn{conn}, RadSec: tls}) }()
 	d.Cleanup(func() {
 		end()
 		if err := <-ended; err != nil {

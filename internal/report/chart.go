@@ -35,8 +35,8 @@ const (
 func (p *Plan) counters() []*counter {
 	var all []*counter
 	for _, c := range p.Template.Charts {
-		all = append(all, &counter{Chart: c, column: p.Template.Column(c.Column), weight: p.Template.Column(c.Weight),
-			kind: p.Template.Columns[p.Template.Column(c.Column)].Kind, groups: map[string]int64{}})
+		all = append(all, &counter{Chart: c, column: p.Template.column(c.Column), weight: p.Template.column(c.Weight),
+			kind: p.Template.Columns[p.Template.column(c.Column)].Kind, groups: map[string]int64{}})
 	}
 	return all
 }

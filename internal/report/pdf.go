@@ -51,10 +51,10 @@ type sheet struct {
 
 // writePDF reads all rows and counts them for the charts, keeps the first ones, and draws.
 func (p *Plan) writePDF(ctx context.Context, w io.Writer) (rows int, err error) {
-	columns := p.Chosen()
+	columns := p.columns()
 	counters := p.counters()
 	var kept [][]string
-	for row, err := range p.Rows(ctx) {
+	for row, err := range p.rows(ctx) {
 		if err != nil {
 			return rows, err
 		}
@@ -65,7 +65,7 @@ func (p *Plan) writePDF(ctx context.Context, w io.Writer) (rows int, err error) 
 			continue
 		}
 		cells := make([]string, len(columns))
-		for i, v := range p.Of(row) {
+		for i, v := range p.of(row) {
 			cells[i] = onPaper(columns[i].Kind, v)
 		}
 		kept = append(kept, cells)

@@ -55,7 +55,7 @@ func (r *Registry) Plan(ctx context.Context, w Wish) (*Plan, error) {
 		return nil, err
 	}
 	for _, name := range w.Columns {
-		i := t.Column(name)
+		i := t.column(name)
 		if i < 0 {
 			return nil, fault.New(fault.Invalid, "report %s has no column %q: it has %s", t.Name, name, strings.Join(columnNames(t.Columns), ", "))
 		}
@@ -197,8 +197,8 @@ func (p *Plan) moment(name string) time.Time {
 	return t
 }
 
-// Chosen are the columns of the plan, in their order.
-func (p *Plan) Chosen() []Column {
+// columns are those of the plan, in their order.
+func (p *Plan) columns() []Column {
 	all := make([]Column, len(p.chosen))
 	for i, c := range p.chosen {
 		all[i] = p.Template.Columns[c]
@@ -206,8 +206,8 @@ func (p *Plan) Chosen() []Column {
 	return all
 }
 
-// Of are the values of a row in the columns of the plan.
-func (p *Plan) Of(row Row) []any {
+// of are the values of a row in the columns of the plan.
+func (p *Plan) of(row Row) []any {
 	all := make([]any, len(p.chosen))
 	for i, c := range p.chosen {
 		all[i] = row[c]
@@ -215,8 +215,8 @@ func (p *Plan) Of(row Row) []any {
 	return all
 }
 
-// Rows reads the report, page by page: what is in memory at a time does not grow with it. Rows are as they were when their page was read.
-func (p *Plan) Rows(ctx context.Context) iter.Seq2[Row, error] {
+// rows reads the report, page by page: what is in memory at a time does not grow with it. Rows are as they were when their page was read.
+func (p *Plan) rows(ctx context.Context) iter.Seq2[Row, error] {
 	if name, given := p.Filters[domainFilter.Name]; given {
 		narrow, err := p.registry.Domains.Narrow(ctx, domain.Parse(name))
 		if err != nil {

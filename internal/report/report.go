@@ -3,8 +3,8 @@
 //
 // A [Template] is a report as data: its columns, filters, orders and charts,
 // and where its rows come from. [Registry.Plan] checks what somebody wants of
-// it, [Plan.Rows] reads the rows page by page, however many they are, and
-// [Plan.Write] writes them as CSV, JSON or PDF on the way.
+// it, and [Plan.Write] reads the rows page by page, however many they are, and
+// writes them as CSV, JSON or PDF on the way.
 //
 //	plan, err := reports.Plan(ctx, report.Wish{Report: "expiring", Filters: map[string]string{"within": "30"}})
 //	err = plan.Write(ctx, report.CSV, w)

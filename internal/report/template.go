@@ -81,8 +81,8 @@ type Template struct {
 	rows func(ctx context.Context, p *Plan) iter.Seq2[Row, error]
 }
 
-// Column is the place of a column, -1 if there is none of that name.
-func (t *Template) Column(name string) int {
+// column is the place of a column, -1 if there is none of that name.
+func (t *Template) column(name string) int {
 	return slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == name })
 }
 

@@ -50,16 +50,16 @@ func (p *Plan) Write(ctx context.Context, f Format, w io.Writer) (rows int, err 
 // writeCSV writes a line of names and a line for each row (RFC 4180).
 func (p *Plan) writeCSV(ctx context.Context, w io.Writer) (rows int, err error) {
 	out := csv.NewWriter(w)
-	columns := p.Chosen()
+	columns := p.columns()
 	if err := out.Write(columnNames(columns)); err != nil {
 		return 0, err
 	}
 	line := make([]string, len(columns))
-	for row, err := range p.Rows(ctx) {
+	for row, err := range p.rows(ctx) {
 		if err != nil {
 			return rows, err
 		}
-		for i, v := range p.Of(row) {
+		for i, v := range p.of(row) {
 			if line[i] = shown(columns[i].Kind, v); columns[i].Kind == Text {
 				line[i] = spreadsheet.Guarded(line[i])
 			}
@@ -116,7 +116,7 @@ func (p *Plan) writeJSON(ctx context.Context, w io.Writer) (rows int, err error)
 	if h.Filters == nil {
 		h.Filters = map[string]string{}
 	}
-	columns := p.Chosen()
+	columns := p.columns()
 	names := make([][]byte, len(columns))
 	for i, c := range columns {
 		h.Columns = append(h.Columns, headColumn{c.Name, c.Title, c.Kind})
@@ -129,7 +129,7 @@ func (p *Plan) writeJSON(ctx context.Context, w io.Writer) (rows int, err error)
 	out := bufio.NewWriter(w)
 	out.Write(begin[:len(begin)-1]) // an error stays, and Flush tells it
 	out.WriteString(`,"rows":[`)
-	for row, err := range p.Rows(ctx) {
+	for row, err := range p.rows(ctx) {
 		if err != nil {
 			return rows, err
 		}
@@ -137,7 +137,7 @@ func (p *Plan) writeJSON(ctx context.Context, w io.Writer) (rows int, err error)
 			out.WriteByte(',')
 		}
 		out.WriteString("\n{")
-		for i, v := range p.Of(row) {
+		for i, v := range p.of(row) {
 			if i > 0 {
 				out.WriteByte(',')
 			}

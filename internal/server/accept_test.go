@@ -14,11 +14,14 @@ import (
 )
 
 // Of 64 checks of one code at the same moment one is accepted: on one server, and over two servers on one database.
-func TestOneOf64IsAccepted(t *testing.T) {
-	t.Run("SQLite", func(t *testing.T) { oneOf64(t, start(t, folder(t))) })
+func TestOneOf64IsAccepted(t *testing.T) { oneAndTwo(t, oneOf64) }
+
+// oneAndTwo runs a test on one server with SQLite, and on two that share a PostgreSQL database.
+func oneAndTwo(t *testing.T, test func(t *testing.T, servers ...*process)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, start(t, folder(t))) })
 	t.Run("PostgreSQL", func(t *testing.T) {
 		first, second := pair(t, storetest.Postgres(t))
-		oneOf64(t, first, second)
+		test(t, first, second)
 	})
 }
 

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/tallystick/tallystick/client"
-	"github.com/tallystick/tallystick/internal/store/storetest"
 	"github.com/tallystick/tallystick/sdtid"
 	"github.com/tallystick/tallystick/securid"
 )
@@ -28,17 +27,11 @@ func TestInvariant12AKilledJobEndsAsAnUninterruptedOne(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes thousands of tokens, to kill it in their midst")
 	}
-	const n = 8000
-	t.Run("SQLite", func(t *testing.T) {
-		killedJob(t, n, start(t, folder(t)))
-	})
-	t.Run("PostgreSQL", func(t *testing.T) {
-		first, second := pair(t, storetest.Postgres(t))
-		killedJob(t, n, first, second)
-	})
+	oneAndTwo(t, killedJob)
 }
 
-func killedJob(t *testing.T, n int, servers ...*process) {
+func killedJob(t *testing.T, servers ...*process) {
+	const n = 8000
 	ctx := t.Context()
 	admin := servers[0].admin()
 	_, err := admin.AddProfile(ctx, client.NewProfile{Profile: "files", DeviceType: "generic", DeliveryMethod: "file", PINType: "none"})
@@ -108,21 +101,12 @@ func killedJob(t *testing.T, n int, servers ...*process) {
 }
 
 // Two administrators who start the same job, on PostgreSQL at two servers, deliver each token once, and learn of each which of them did not.
-func TestTheSameJobTwice(t *testing.T) {
-	t.Run("SQLite", func(t *testing.T) {
-		p := start(t, folder(t))
-		sameJobTwice(t, p, p)
-	})
-	t.Run("PostgreSQL", func(t *testing.T) {
-		first, second := pair(t, storetest.Postgres(t))
-		sameJobTwice(t, first, second)
-	})
-}
+func TestTheSameJobTwice(t *testing.T) { oneAndTwo(t, sameJobTwice) }
 
-func sameJobTwice(t *testing.T, first, second *process) {
+func sameJobTwice(t *testing.T, servers ...*process) {
 	const n = 600 // some chunks
 	ctx := t.Context()
-	admins := []*client.Client{first.admin(), second.admin()}
+	admins := []*client.Client{servers[0].admin(), servers[len(servers)-1].admin()}
 	_, err := admins[0].AddProfile(ctx, client.NewProfile{Profile: "files", DeviceType: "generic", DeliveryMethod: "file", PINType: "none"})
 	must(t, 0, err)
 	holdersOf(t, admins[0], n)

@@ -149,7 +149,7 @@ func TestAnotherMasterKeyChangesNoTables(t *testing.T) {
 	p := start(t, data)
 	p.terminate()
 	p.exit()
-	p.versions("DELETE FROM goose_db_version WHERE version_id = (SELECT MAX(version_id) FROM goose_db_version)") // bringing them up to date would fail
+	p.versions("DELETE FROM goose_db_version WHERE version_id > 1") // bringing them up to date fails: the columns of the second are there
 	for _, how := range []string{"none", "another"} {
 		key := filepath.Join(t.TempDir(), "master.key")
 		if how == "another" {

@@ -5,10 +5,10 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"runtime/debug"
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/tallystick/tallystick/internal/backup"
 	"github.com/tallystick/tallystick/internal/fault"
 )
 
@@ -88,7 +88,7 @@ func (db *DB) up(ctx context.Context, before func(context.Context, *DB, bool) er
 	if db.tables = ours; current > ours {
 		return db.newer(ctx, current)
 	}
-	_, err = db.exec(ctx, "INSERT INTO schema_release (schema_version, name) VALUES ($1, $2) ON CONFLICT DO NOTHING", ours, releaseName())
+	_, err = db.exec(ctx, "INSERT INTO schema_release (schema_version, name) VALUES ($1, $2) ON CONFLICT DO NOTHING", ours, backup.Release()) // to be named by older ones
 	return err
 }
 
@@ -131,12 +131,4 @@ func (db *DB) newer(ctx context.Context, version int64) error {
 		return err
 	}
 	return fault.New(fault.SchemaNewer, "this database belongs to release %s (schema %d): start that release, or a newer one", name, version)
-}
-
-// releaseName is what this program was built as, to be named by older ones.
-func releaseName() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
 }

@@ -23,12 +23,7 @@ func scanOffer(r row) (o distribution.Offer, err error) {
 	return o, err
 }
 
-// AddOffer stores an open activation code; [fault.Conflict] if its hash is taken, or if the token has an open one.
-func (db *DB) AddOffer(ctx context.Context, o distribution.Offer) error {
-	return db.AddOffers(ctx, []distribution.Offer{o})
-}
-
-// AddOffers stores many, all or none, as AddOffer does one.
+// AddOffers stores open activation codes, all or none; [fault.Conflict] if a hash is taken, or if a token has an open one.
 func (db *DB) AddOffers(ctx context.Context, offers []distribution.Offer) error {
 	added := bulk{insertOffer, make([][]any, len(offers)), fault.New(fault.Conflict, "an activation code is taken, or a token has an open one")}
 	for i, o := range offers {

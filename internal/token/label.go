@@ -5,11 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/tallystick/tallystick/internal/audit"
 	"github.com/tallystick/tallystick/internal/fault"
+	"github.com/tallystick/tallystick/internal/user"
 )
 
 // A Label is what administrators write on a token (section 3). It stays when the token gets another user.
@@ -55,12 +55,7 @@ func (l *Label) tidy() error {
 // plain tells whether a text has one to so many printable characters, and no blanks at its ends.
 func plain(s string, most int) bool {
 	n := utf8.RuneCountInString(s)
-	return n > 0 && n <= most && s == strings.TrimSpace(s) && Printable(s)
-}
-
-// Printable tells whether a text, such as a nickname, can be shown as it is: it is valid UTF-8 without control or invisible characters.
-func Printable(s string) bool {
-	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
+	return n > 0 && n <= most && s == strings.TrimSpace(s) && user.Printable(s)
 }
 
 // Labels returns the labels of tokens by their serials; tokens without one are left out.

@@ -195,7 +195,7 @@ func (c *carried) check(group []carried) error {
 // keepable tells whether a text is one that lists can show. What a delivery takes is shorter, and depends on the device type, which is not known here.
 func keepable(s string) bool {
 	const longest = 1024
-	return len(s) <= longest && token.Printable(s)
+	return len(s) <= longest && user.Printable(s)
 }
 
 var states = []token.Distribution{token.NotDistributed, token.Issued, token.PendingActivation, token.ActivationLapsed, token.Confirmed}

@@ -55,8 +55,9 @@ func open(t *testing.T, url string) *place {
 	return p
 }
 
-// pairs runs a test between two deployments, on different databases.
+// pairs runs a test between two deployments, on equal and on different databases.
 func pairs(t *testing.T, test func(t *testing.T, from, to *place)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, open(t, deploytest.SQLite(t)), open(t, deploytest.SQLite(t))) })
 	t.Run("SQLite to PostgreSQL", func(t *testing.T) { test(t, open(t, deploytest.SQLite(t)), open(t, deploytest.Postgres(t))) })
 	t.Run("PostgreSQL to SQLite", func(t *testing.T) { test(t, open(t, deploytest.Postgres(t)), open(t, deploytest.SQLite(t))) })
 }

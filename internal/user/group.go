@@ -172,10 +172,10 @@ func membersDetails(add, remove []string, added, removed int) audit.Details {
 
 // check holds what every group keeps to.
 func (g Group) check() error {
-	if g.Name == "" || len(g.Name) > 128 || g.Name != strings.TrimSpace(g.Name) || !printable(g.Name) || strings.ContainsAny(g.Name, ";,") {
+	if g.Name == "" || len(g.Name) > 128 || g.Name != strings.TrimSpace(g.Name) || !Printable(g.Name) || strings.ContainsAny(g.Name, ";,") {
 		return fault.New(fault.UserInvalid, "the name of a group takes 1 to 128 bytes of printable text without commas, semicolons and blanks at its ends")
 	}
-	if len(g.Note) > 256 || !printable(g.Note) {
+	if len(g.Note) > 256 || !Printable(g.Note) {
 		return fault.New(fault.UserInvalid, "the note of a group takes up to 256 bytes of printable text")
 	}
 	return nil

@@ -220,11 +220,11 @@ const MaxMail = 254
 
 // check holds what every user record keeps to.
 func (u User) check() error {
-	if u.ID == "" || len(u.ID) > 128 || u.ID != strings.TrimSpace(u.ID) || !printable(u.ID) {
+	if u.ID == "" || len(u.ID) > 128 || u.ID != strings.TrimSpace(u.ID) || !Printable(u.ID) {
 		return fault.New(fault.UserInvalid, "a user ID takes 1 to 128 bytes of printable text without blanks at its ends")
 	}
 	// Blanks at the ends do not survive in a token file.
-	if len(u.Name) > MaxName || u.Name != strings.TrimSpace(u.Name) || !printable(u.Name) {
+	if len(u.Name) > MaxName || u.Name != strings.TrimSpace(u.Name) || !Printable(u.Name) {
 		return fault.New(fault.UserInvalid, "a name takes up to 256 bytes of printable text without blanks at its ends")
 	}
 	if u.Mail != "" && !IsAddress(u.Mail) {
@@ -238,9 +238,10 @@ func (u User) check() error {
 
 // IsAddress tells whether a user record takes a text for a mail address.
 func IsAddress(text string) bool {
-	return len(text) <= MaxMail && printable(text) && strings.Contains(text, "@")
+	return len(text) <= MaxMail && Printable(text) && strings.Contains(text, "@")
 }
 
-func printable(s string) bool {
+// Printable tells whether a text, such as a nickname, can be shown as it is: it is valid UTF-8 without control or invisible characters.
+func Printable(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }

@@ -57,11 +57,9 @@ type Store interface {
 	mail.Store
 
 	AddToken(ctx context.Context, t token.Token) error
-	AddOffer(ctx context.Context, o distribution.Offer) error
 	OpenOffer(ctx context.Context, serial string) (distribution.Offer, error)
 	MailBacklog(ctx context.Context) (mail.Backlog, error)
 	DropRuns(ctx context.Context, now time.Time) (int, error)
-	AddUsers(ctx context.Context, users []user.User) error
 	KeptReply(ctx context.Context, actor, key string) (request []byte, reply seed.Sealed, err error)
 	KeepReply(ctx context.Context, actor, key string, request []byte, serial string, generation int, reply seed.Sealed, at time.Time) error
 	DropReplies(ctx context.Context, before time.Time) (int, error)
@@ -72,8 +70,6 @@ type Store interface {
 	DropKeptAttempts(ctx context.Context, before time.Time) (int, error)
 	UseSignature(ctx context.Context, signature []byte, at time.Time) (bool, error)
 	DropSignatures(ctx context.Context, before time.Time) (int, error)
-	OpenOffers(ctx context.Context, serials []string) (map[string]time.Time, error)
-	Guards(ctx context.Context, userIDs []string) (map[string]authentication.Guard, error)
 	Ping(ctx context.Context) error
 	FoldTallies(ctx context.Context) error
 }
@@ -244,6 +240,11 @@ func offer(id, serial string) distribution.Offer {
 	return distribution.Offer{ID: id, Serial: serial, UserID: "alice", Profile: "phones", CodeHash: fingerprint("code " + id), Generation: 2,
 		Settings: token.Settings{Digits: 6, Interval: 30, PINType: device.Fob}, DeviceID: "d-1", CreatedAt: start, ExpiresAt: day(1),
 		IssuedBy: "key:helpdesk", State: distribution.Open, Failures: 1, Abandoned: 2, Correlation: "c-1"}
+}
+
+// AddOffer stores an open activation code.
+func (s fixture) AddOffer(ctx context.Context, o distribution.Offer) error {
+	return s.AddOffers(ctx, []distribution.Offer{o})
 }
 
 func exchange(id, offer string, minute int) distribution.Exchange {
