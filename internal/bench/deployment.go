@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tallystick/tallystick/internal/access"
@@ -108,7 +109,7 @@ func (d *deployment) makeSchema(ctx context.Context, database string) error {
 	if err != nil || at.Scheme != "postgres" && at.Scheme != "postgresql" {
 		return fault.New(fault.Invalid, "a database is named by postgres://user@host/name")
 	}
-	conn, err := pgx.Connect(ctx, database)
+	conn, err := connect(ctx, database)
 	if err != nil {
 		return fault.New(fault.Unavailable, "the database cannot be reached: is a server there, and does the user may connect?")
 	}
@@ -136,9 +137,18 @@ func (d *deployment) makeSchema(ctx context.Context, database string) error {
 	return nil
 }
 
+// connect opens a connection by a URL that servers take, also with what it says of their pools.
+func connect(ctx context.Context, database string) (*pgx.Conn, error) {
+	config, err := pgxpool.ParseConfig(database)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, config.ConnConfig)
+}
+
 // administer runs a statement on a connection of its own.
 func administer(ctx context.Context, database, statement string) error {
-	conn, err := pgx.Connect(ctx, database)
+	conn, err := connect(ctx, database)
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func TestRunOnPostgres(t *testing.T) {
 		})
 		t.Run("two servers, "+string(protocol), func(t *testing.T) {
 			p := plan(t, protocol)
-			p.Database, p.Servers = database, 2
+			p.Database, p.Servers = database+"&pool_max_conns=4", 2
 			r := run(t, p)
 			if good := r.Kinds["good"]; good.Accepted != good.Denied || good.Accepted != good.Asked/2 {
 				t.Errorf("of each code sent to both servers one is accepted: %+v", good)
