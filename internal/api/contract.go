@@ -279,7 +279,7 @@ func (c *coming) Read(p []byte) (int, error) {
 	}
 	_ = c.control.SetReadDeadline(soon)
 	n, err := c.ReadCloser.Read(p)
-	if err != nil { // at its end the server goes on to read, to see whether the caller is still there
+	if errors.Is(err, io.EOF) { // the server goes on to read, to see whether the caller is still there; of one who is not, it is not to wait for the rest
 		_ = c.control.SetReadDeadline(c.until)
 	}
 	return n, err

@@ -382,21 +382,26 @@ func TestStalledBodies(t *testing.T) {
 	key := h.key(access.HelpDesk)
 	h.contract.stall = 10 * time.Millisecond
 	defer func() { h.contract.stall = stallWithin }()
-	for _, newer := range []bool{false, true} {
+	for _, c := range []struct {
+		newer  bool
+		length int64
+	}{{false, roomForBodies / 2}, {false, 100 << 10}, {false, -1}, {true, roomForBodies / 2}} { // of a short rest, or one of unknown length, the server reads on
 		s := httptest.NewUnstartedServer(h.Public())
-		s.EnableHTTP2 = newer
+		s.EnableHTTP2 = c.newer
 		s.StartTLS()
 		defer s.Close()
 		body, begun := io.Pipe()
 		defer begun.Close()
 		go func() { _, _ = io.WriteString(begun, `{"selection":`) }()
-		r := try(http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/tokens/enable", body))(t)
-		r.ContentLength = roomForBodies / 2
+		ctx, cancel := context.WithTimeout(t.Context(), longWithin/20) // the answer does not wait for the end of that time
+		defer cancel()
+		r := try(http.NewRequestWithContext(ctx, http.MethodPost, s.URL+"/v1/tokens/enable", body))(t)
+		r.ContentLength = c.length
 		r.Header.Set("Content-Type", "application/json")
 		r.Header.Set("Authorization", "Bearer "+key)
 		answer := try(s.Client().Do(r))(t)
 		answer.Body.Close()
-		if major := answer.ProtoMajor; answer.StatusCode != http.StatusBadRequest || (major == 2) != newer {
+		if major := answer.ProtoMajor; answer.StatusCode != http.StatusBadRequest || (major == 2) != c.newer {
 			t.Errorf("HTTP/%d: %s", major, answer.Status)
 		}
 		if !h.contract.room.TryAcquire(roomForBodies) {
