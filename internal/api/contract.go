@@ -172,14 +172,16 @@ func (op *operation) makeRoom(r *http.Request) (done func(), err error) {
 	case r.ContentLength > op.limit: // whoever waited would be refused in the end
 		return nil, op.tooLarge()
 	case r.ContentLength < 0:
-		start, _ := io.ReadAll(io.LimitReader(r.Body, bodyLimit+1)) // what went wrong is told again
+		body := r.Body.(*coming)                                  // since it may be a long one
+		start, _ := io.ReadAll(io.LimitReader(body, bodyLimit+1)) // what went wrong is told again
 		r.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.MultiReader(bytes.NewReader(start), r.Body), r.Body}
+		}{io.MultiReader(bytes.NewReader(start), body), body}
 		if len(start) <= bodyLimit {
 			return func() {}, nil
 		}
+		body.rest()
 	}
 	within := op.patience
 	if op.job {
@@ -280,10 +282,13 @@ func (c *coming) Read(p []byte) (int, error) {
 	_ = c.control.SetReadDeadline(soon)
 	n, err := c.ReadCloser.Read(p)
 	if errors.Is(err, io.EOF) { // the server goes on to read, to see whether the caller is still there; of one who is not, it is not to wait for the rest
-		_ = c.control.SetReadDeadline(c.until)
+		c.rest()
 	}
 	return n, err
 }
+
+// rest is for when nothing is read for a while: over HTTP/2 a body ends with its deadline also then.
+func (c *coming) rest() { _ = c.control.SetReadDeadline(c.until) }
 
 // promises refuses parameters that the operation does not take, and those that cannot be read. A condition or a filter that is
 // passed over in silence would do more than was asked for.

@@ -411,6 +411,53 @@ func TestStalledBodies(t *testing.T) {
 	}
 }
 
+// A body that waits for room does not stall, however long it waits.
+func TestWaitingForRoomIsNoStall(t *testing.T) {
+	h := newHouse(t)
+	key := h.key(access.HelpDesk)
+	long := `{"selection":{"serials":["000000000001"` + strings.Repeat(`,"000000000001"`, bodyLimit/14) + `]}}`
+	h.send(key, "POST", "/v1/tokens/enable", long)
+	want, _, again := h.send(key, "POST", "/v1/tokens/enable", long) // there is one of that name
+	if want != http.StatusConflict {
+		t.Fatalf("the same job again: %d %s", want, again)
+	}
+	h.contract.stall = time.Second
+	defer func() { h.contract.stall = stallWithin }()
+	for _, newer := range []bool{false, true} {
+		s := httptest.NewUnstartedServer(h.Public())
+		s.EnableHTTP2 = newer
+		s.StartTLS()
+		defer s.Close()
+		status := func(body io.Reader, length int64) int {
+			r := try(http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/v1/tokens/enable", body))(t)
+			r.ContentLength = length
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Authorization", "Bearer "+key)
+			answer := try(s.Client().Do(r))(t)
+			answer.Body.Close()
+			return answer.StatusCode
+		}
+		if !h.contract.room.TryAcquire(roomForBodies) {
+			t.Fatal("there is no room at the beginning")
+		}
+		waited := make(chan int)
+		end, last := io.Pipe()
+		go func() { waited <- status(io.MultiReader(strings.NewReader(long[:len(long)-1]), end), -1) }()
+		for range 2 { // short ones, which take no room, stall meanwhile as long as it waits
+			silent, open := io.Pipe()
+			defer open.Close()
+			if got := status(silent, 100); got != http.StatusBadRequest {
+				t.Errorf("a short one that stalls: %d", got)
+			}
+		}
+		h.contract.room.Release(roomForBodies)
+		go func() { _, _ = io.WriteString(last, long[len(long)-1:]); last.Close() }()
+		if got := <-waited; got != want {
+			t.Errorf("HTTP/2 %v: the one that waited is answered %d, and at once %d", newer, got, want)
+		}
+	}
+}
+
 func TestUnknownPathsAndMethods(t *testing.T) {
 	h := newHouse(t)
 	key := h.key(access.AgentRole)
