@@ -317,6 +317,15 @@ func TestBodiesOfManyValues(t *testing.T) {
 	}
 }
 
+// hasAllRoom fails unless those that were answered have given back their room for long bodies.
+func (h *house) hasAllRoom() {
+	h.t.Helper()
+	if !h.contract.room.TryAcquire(roomForBodies) {
+		h.t.Fatal("of those that were answered, one has room still")
+	}
+	h.contract.room.Release(roomForBodies)
+}
+
 // Long bodies that would fill the memory together are not read at once: whoever finds no room is told to come again.
 func TestRoomForLongBodies(t *testing.T) {
 	h := newHouse(t)
@@ -370,10 +379,7 @@ func TestRoomForLongBodies(t *testing.T) {
 	if status, _, body := h.send(key, "POST", "/v1/tokens/enable", long); status == http.StatusServiceUnavailable {
 		t.Errorf("with room: %d %s", status, body)
 	}
-	if !h.contract.room.TryAcquire(roomForBodies) {
-		t.Fatal("of those that were answered, something is left")
-	}
-	h.contract.room.Release(roomForBodies)
+	h.hasAllRoom()
 }
 
 // A caller who was cut off in a long body leaves its room to others.
@@ -404,10 +410,7 @@ func TestStalledBodies(t *testing.T) {
 		if major := answer.ProtoMajor; answer.StatusCode != http.StatusBadRequest || (major == 2) != c.newer {
 			t.Errorf("HTTP/%d: %s", major, answer.Status)
 		}
-		if !h.contract.room.TryAcquire(roomForBodies) {
-			t.Fatal("it has its room still")
-		}
-		h.contract.room.Release(roomForBodies)
+		h.hasAllRoom()
 	}
 }
 

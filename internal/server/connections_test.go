@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,14 +20,7 @@ import (
 // Strangers who hold connections without a request make room for whoever has one, and cut nobody off who is being answered.
 func TestMostConnections(t *testing.T) {
 	for _, newer := range []bool{false, true} {
-		peer := httptest.NewUnstartedServer(http.NotFoundHandler()) // whose certificate the server takes
-		peer.EnableHTTP2 = newer
-		peer.StartTLS()
-		defer peer.Close()
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		peer, l := listening(t, newer)
 		begun, goOn := make(chan struct{}), make(chan struct{})
 		routes := http.NewServeMux()
 		routes.HandleFunc("/long", func(w http.ResponseWriter, _ *http.Request) { close(begun); <-goOn; _, _ = io.WriteString(w, "done") })
@@ -37,7 +29,7 @@ func TestMostConnections(t *testing.T) {
 		var g errgroup.Group
 		var said bytes.Buffer // read once the server has ended
 		c := &Config{Log: slog.New(slog.NewTextHandler(&said, nil))}
-		c.run(ctx, &g, tls.NewListener(l, peer.TLS), routes, 2)
+		c.run(ctx, &g, l, routes, 2)
 		ask := func(path string) error {
 			transport := peer.Client().Transport.(*http.Transport).Clone()
 			defer transport.CloseIdleConnections()
@@ -54,8 +46,10 @@ func TestMostConnections(t *testing.T) {
 		var asked errgroup.Group
 		asked.Go(func() error { return ask("/long") })
 		<-begun
+		trusting := peer.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+		trusting.NextProtos = peer.TLS.NextProtos
 		for range 3 {
-			stranger, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true, NextProtos: peer.TLS.NextProtos})
+			stranger, err := tls.Dial("tcp", l.Addr().String(), trusting)
 			if err != nil {
 				t.Fatalf("a stranger who came before is not closed: %v", err)
 			}

@@ -16,16 +16,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A long body that is not read yet keeps no other request of its HTTP/2 connection waiting.
-func TestBodiesOfOneConnection(t *testing.T) {
-	peer := httptest.NewUnstartedServer(http.NotFoundHandler()) // whose certificate the server takes
-	peer.EnableHTTP2 = true
+// listening gives a listener by TLS, with HTTP/2 or without, and the peer whose certificate it takes and whose clients trust it.
+func listening(t *testing.T, newer bool) (*httptest.Server, net.Listener) {
+	t.Helper()
+	peer := httptest.NewUnstartedServer(http.NotFoundHandler())
+	peer.EnableHTTP2 = newer
 	peer.StartTLS()
-	defer peer.Close()
+	t.Cleanup(peer.Close)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return peer, tls.NewListener(l, peer.TLS)
+}
+
+// A long body that is not read yet keeps no other request of its HTTP/2 connection waiting.
+func TestBodiesOfOneConnection(t *testing.T) {
+	peer, l := listening(t, true)
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	routes := http.NewServeMux()
 	routes.HandleFunc("/long", func(http.ResponseWriter, *http.Request) { close(begun); <-goOn })
@@ -33,7 +40,7 @@ func TestBodiesOfOneConnection(t *testing.T) {
 	ctx, end := context.WithCancel(t.Context())
 	var g errgroup.Group
 	c := &Config{Log: slog.New(slog.DiscardHandler)}
-	c.run(ctx, &g, tls.NewListener(l, peer.TLS), routes, 0)
+	c.run(ctx, &g, l, routes, 0)
 	url, client := "https://"+l.Addr().String(), peer.Client()
 	send := func(ctx context.Context, path, body string) (*http.Response, error) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+path, strings.NewReader(body))
