@@ -220,8 +220,8 @@ const maxLinks = 40
 // who runs this program to choose.
 func linked(name string) (string, error) {
 	for range maxLinks {
-		info, err := os.Lstat(name)
-		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		info, _ := os.Lstat(name) // of what is not there, or not to be read, writing tells what is wrong with it
+		if info == nil || info.Mode()&fs.ModeSymlink == 0 {
 			break
 		}
 		if owner := otherOwner(info); owner != "" {
@@ -229,18 +229,18 @@ func linked(name string) (string, error) {
 		}
 		next, err := os.Readlink(name)
 		if err != nil {
-			break
+			return "", err
 		}
 		if !filepath.IsAbs(next) {
 			dir, err := filepath.EvalSymlinks(filepath.Dir(name))
 			if err != nil {
-				break
+				return "", err
 			}
 			next = filepath.Join(dir, next)
 		}
 		name = next
 	}
-	return name, nil //nolint:nilerr // what is not there, or not to be read, is no link: writing tells what is wrong with it
+	return name, nil
 }
 
 // makeFolder makes the folder that files are to be written to, unless it is there.
